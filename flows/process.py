@@ -1,0 +1,96 @@
+"""The process of a flow: how it starts, logs and ends.
+
+An exception that passes through Bytewax becomes a Rust panic with another exit code,
+so the process ends where the error arises: one line what, one line what to do, the
+error's own exit code. Nothing is lost by that: the tables say where to go on.
+"""
+
+import functools
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec, TypeVar
+
+import prometheus_client
+import structlog
+from bytewax.dataflow import Dataflow
+from bytewax.run import cli_main
+
+from flows.logs import configure
+from schemas.metrics import Metrics
+from semloop.errors import ConfigError, SemLoopError
+from semloop.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+log = structlog.get_logger("flow")
+# As a shell reports Ctrl-C.
+INTERRUPTED = 130
+_debug = False
+
+
+def run(dataflow: Dataflow, settings: Settings, metrics: Metrics) -> None:
+    """Run a flow in this process until its input ends, which a topic's never does."""
+    global _debug  # noqa: PLW0603 - one flow a process; its steps cannot be told more
+    _debug = settings.debug
+    configure(settings)
+    # SIGTERM keeps its default: the process ends at once, and what was not committed is
+    # read again. A handler that raises would hang a cluster.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    if settings.metrics_port:
+        _serve(settings, metrics)
+    # Events hold no cycles; walking millions of them costs 5 % and frees nothing. What
+    # other code leaves behind is collected every so often by generation 2 alone.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    log.info("started", flow=dataflow.flow_id, lake=settings.lake)
+    cli_main(dataflow)
+    log.info("ended", flow=dataflow.flow_id)
+
+
+def ends_process(function: Callable[P, R]) -> Callable[P, R]:
+    """A step of a flow, whose errors end the process by their own exit code."""
+
+    @functools.wraps(function)
+    def step(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except StopIteration:  # Bytewax's own word for the end of input
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, this is the end
+            end(error)
+
+    return step
+
+
+def end(error: Exception) -> NoReturn:
+    """Say what happened, and leave without passing through Bytewax."""
+    if _debug:
+        traceback.print_exception(error)
+    if isinstance(error, SemLoopError):
+        print(error, file=sys.stderr, flush=True)
+        os._exit(error.exit_code)
+    # The text of an unexpected error may quote an event: its kind and place do not.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    print(
+        f"Unexpected {type(error).__name__} at {where}; nothing is lost.\n"
+        "Run again with SEMLOOP_DEBUG=1 for the traceback, and report it.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)
+
+
+def _serve(settings: Settings, metrics: Metrics) -> None:
+    try:
+        prometheus_client.start_http_server(
+            settings.metrics_port, settings.metrics_host, metrics.registry
+        )
+    except OSError as error:
+        msg = f"Metrics port {settings.metrics_port} is not free: {error.strerror}."
+        raise ConfigError(msg, "Set SEMLOOP_METRICS_PORT to another one.") from None

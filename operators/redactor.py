@@ -1,0 +1,421 @@
+"""Private content becomes pseudonyms, in text and in JSON of any state of repair.
+
+A record is never parsed and written anew: its tokens are walked and only those that
+change are replaced, so all other bytes stay the producer's, duplicate keys included.
+Inside, all text is bytes; a lone surrogate is the three bytes of "surrogatepass".
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import re2  # type: ignore[import-untyped]
+
+from operators import pii_patterns as pii
+from semloop.errors import ConfigError
+from semloop.settings import Secret
+
+HASH_CHARS = 12
+# One pass may uncover more, as when a number stands free once its neighbour is gone;
+# two passes are the rule, and the bound keeps hostile input linear.
+PASSES_MAX = 8
+# Bounds on how far a value in text is followed, so that many of them cannot make the
+# work quadratic: dates and phone numbers, and secrets up to a private key in quotes.
+NUMBER_BYTES_MAX = 64
+QUOTED_BYTES_MAX = 2**16
+PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would see anything.
+WIDE = re.compile(rb"[ -~]\x00++[ -~]")
+# Any depth of escaping: `\u0040` in JSON within JSON has two backslashes.
+ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([02-7][0-9A-Fa-f])")
+HIDING_GATE = r"\\u00[02-7]|\x00"
+
+# A string with the colon behind it that makes it a key, a bracket, a comma, or a run
+# of anything else. Possessive, so that a string that never ends is read once.
+TOKEN = re.compile(
+    rb'"((?:[^"\\]++|\\.)*+)("?)([ \t\r\n]*+:)?|[{}\[\],]|[^\s"{}\[\],:]++', re.DOTALL
+)
+ESCAPED = re.compile(rb'["\\\x00-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]')
+LOOSE_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
+JSON = json.JSONDecoder(strict=False)
+CONSTANTS = (b"true", b"false", b"null")
+
+# `date of birth: `, `"dob": `, `\"dob\" = `, `**DOB:** `: at most four words.
+KEY_IN_TEXT = (
+    r"(?:\\[bfnrt])?([A-Za-z][\w.\-]*(?: [A-Za-z][\w\-]*){0,3})"
+    r"""[*]{0,3}\\*["'`]?[* \t]{0,4}(?::|={1,3}>?)[* \t]{0,4}"""
+)
+QUOTE = re.compile(rb"""(\\*)(["'`])""")
+BARE_VALUES = (
+    # A word, after the scheme of an `Authorization`.
+    re.compile(
+        rb"\(?(?:(?:bearer|basic|digest|token)[ \t]+)?"
+        rb"""(?:[^\s"'`,;&<>(){}\[\]\\]|\\[^\s"'`\\/bfnrtu])++""",
+        re.IGNORECASE,
+    ),
+    # Numbers in groups: phone, card.
+    re.compile(rb"[+(]?[0-9](?:[ ().\-/]{0,2}[0-9])*+"),
+    # IBAN.
+    re.compile(rb"[A-Za-z]{2}[0-9]{2}(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,3}\b)?"),
+    # `5 April 1990`, `April 5th, 1990`.
+    re.compile(rb"[0-9]{1,2}(?:st|nd|rd|th)? [A-Za-z]{3,9}\.?,? [0-9]{4}"),
+    re.compile(rb"[A-Za-z]{3,9}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{4}"),
+)
+LINE_VALUE = re.compile(rb"""[^\r\n"'\\<>]++""")
+# A scalar within brackets; what a colon follows is a key.
+LEAF = re.compile(rb"""[^\s"'`,:{}\[\]\\]++""")
+KEY_FOLLOWS = re.compile(rb"""\\*+["'`]?\s*+:""")
+BRACKET = re.compile(rb"[\[\]{}]")
+NUMBER_CLASSES = frozenset(name.replace(" ", "_") for name in pii.NUMBER_KEYS)
+NOT_VALUES = (b"", b"null", b"none", b"true", b"false", b"nil", b"undefined")
+
+
+class Redactor:
+    """Replaces private content by pseudonyms `<class:12 hex digits>`.
+
+    Equal content gives equal pseudonyms under one key, so redacted data still joins.
+    Redacting twice changes nothing.
+
+    `gate` is an RE2 expression in Latin-1: a record that it does not hit holds nothing
+    to redact, in whatever form, unless one of the own `patterns` matches. `hint` hits
+    wherever `gate` does and is cheaper, so it comes first.
+    """
+
+    def __init__(
+        self,
+        key: Secret,
+        keys: Sequence[str] = (),
+        patterns: Mapping[str, str] = {},
+    ) -> None:
+        """`keys` and `patterns` of the settings join the built-in ones.
+
+        Raises:
+            ConfigError: a pattern that RE2 does not compile, or a wrong name.
+        """
+        self._secret = key.reveal().encode()
+        self._keys = pii.KeyNames(keys)
+        self._own = [
+            (name, _own_pattern(name, find)) for name, find in patterns.items()
+        ]
+        gates = [HIDING_GATE, self._keys.gate, *(p.gate for p in pii.PATTERNS)]
+        self.gate = "|".join(dict.fromkeys(gates))
+        hints = [HIDING_GATE, self._keys.hint]
+        hints += [p.hint or p.gate for p in pii.PATTERNS]
+        self.hint = "|".join(dict.fromkeys(hints))
+        self.patterns = dict(patterns)
+        self._hit = pii.latin1(self.gate, never_capture=True)
+        self._finders: list[pii.Finder] = [
+            *(_own_finder(name, regex) for name, regex in self._own),
+            _key_finder(self._keys),
+            *(pattern.finder() for pattern in pii.PATTERNS),
+        ]
+
+    def text(self, text: str) -> str:
+        """The text with pseudonyms; the same object if it holds nothing private."""
+        raw = text.encode("utf-8", "surrogatepass")
+        cleaned = self._text(raw)
+        return text if cleaned is raw else cleaned.decode("utf-8", "surrogatepass")
+
+    def json(self, raw: bytes) -> bytes:
+        """A record with pseudonyms; the same object if it holds nothing private.
+
+        Valid JSON stays valid and keeps every other byte. What is not valid is cleaned
+        as JSON, as far as that goes, and as text. UTF-16 is replaced as a whole.
+        """
+        if WIDE.search(raw):
+            return self._pseudonym("binary", raw)
+        return self._document(raw)
+
+    def under(self, name: str, text: str) -> str:
+        """The text as the value of a key of that name, such as a Kafka header."""
+        raw = text.encode("utf-8", "surrogatepass")
+        cleaned = self._value(raw, self._keys.of(name.encode("utf-8", "replace")))
+        return text if cleaned is raw else cleaned.decode("utf-8", "surrogatepass")
+
+    def _pseudonym(self, name: str, normal: bytes) -> bytes:
+        message = name.encode() + b"\0" + normal
+        digest = hmac.new(self._secret, message, hashlib.sha256).hexdigest()
+        return f"<{name}:{digest[:HASH_CHARS]}>".encode()
+
+    # Text
+
+    def _suspicious(self, text: bytes) -> bool:
+        if self._hit.search(text):
+            return True
+        return any(regex.search(text) for _, regex in self._own)
+
+    def _text(self, text: bytes) -> bytes:
+        if not self._suspicious(text):
+            return text
+        cleaned = self._passes(text)
+        plain = _plain(cleaned)
+        if plain != cleaned:
+            revealed = self._passes(plain)
+            if revealed != plain:
+                return revealed
+        return cleaned if cleaned != text else text
+
+    def _passes(self, text: bytes) -> bytes:
+        for _ in range(PASSES_MAX):
+            pieces = pii.PSEUDONYM.split(text)
+            for finder in self._finders:
+                pieces = [
+                    part
+                    for index, piece in enumerate(pieces)
+                    for part in (
+                        self._split(finder, piece) if index % 2 == 0 else [piece]
+                    )
+                ]
+            if len(pieces) == 1 or (cleaned := b"".join(pieces)) == text:
+                return text
+            text = cleaned
+        return text
+
+    def _split(self, finder: pii.Finder, text: bytes) -> list[bytes]:
+        """Text and pseudonyms by turns, beginning and ending with text."""
+        pieces, done = [], 0
+        for span in finder(text):
+            pseudonym = self._pseudonym(span.name, span.normal)
+            pieces += [text[done : span.start], pseudonym]
+            done = span.end
+        pieces.append(text[done:])
+        return pieces
+
+    # JSON
+
+    def _document(self, raw: bytes) -> bytes:
+        if _is_json(raw):
+            return self._walk(raw)
+        for _ in range(PASSES_MAX):
+            cleaned = self._text(self._walk(raw))
+            if cleaned == raw:
+                break
+            raw = cleaned
+        return raw
+
+    def _walk(self, raw: bytes) -> bytes:
+        """The record with its tokens cleaned, as if it were JSON.
+
+        `scope` is the class of the key that everything here lies under, `pending` that
+        of the key just read; `stack` holds the scopes of the open brackets.
+        """
+        out: list[bytes] = []
+        stack: list[str | None] = []
+        scope: str | None = None
+        pending: str | None = None
+        done = 0
+        for match in TOKEN.finditer(raw):
+            token = match[0]
+            kind = token[:1]
+            if kind == b'"':
+                content = _unescape(match[1])
+                if match[3]:
+                    pending = self._keys.of(content)
+                    cleaned = self._text(content)
+                else:
+                    cleaned = self._value(content, pending or scope)
+                if cleaned == content:
+                    continue
+                cleaned = _quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
+            elif kind in b"{[":
+                stack.append(scope)
+                scope, pending = pending or scope, None
+                continue
+            elif kind in b"}]":
+                scope, pending = stack.pop() if stack else None, None
+                continue
+            elif kind == b",":
+                pending = None
+                continue
+            else:
+                cleaned = self._bare(token, pending or scope)
+                if cleaned is token:
+                    continue
+            out += [raw[done : match.start()], cleaned]
+            done = match.end()
+        return b"".join([*out, raw[done:]]) if out else raw
+
+    def _value(self, content: bytes, name: str | None) -> bytes:
+        """The content of a string that is a value; `name` as the class above it."""
+        if name:
+            if not content or pii.PSEUDONYM.fullmatch(content):
+                return content
+            return self._pseudonym(name, _normal(name, content))
+        if content.lstrip()[:1] in (b"{", b"[", b'"') and self._suspicious(content):
+            return self._document(content)
+        return self._text(content)
+
+    def _bare(self, token: bytes, name: str | None) -> bytes:
+        """A number or constant; in broken records also other things without quotes."""
+        if name:
+            if token in CONSTANTS:
+                return token
+            return _quoted(self._pseudonym(name, _normal(name, token)))
+        if len(token) in (15, 16) and pii.card(token):
+            return _quoted(self._pseudonym("card", token))
+        for own_name, regex in self._own if NUMBER.fullmatch(token) else ():
+            if regex.search(token):
+                return _quoted(self._pseudonym(own_name, token))
+        return token
+
+
+def _own_pattern(name: str, find: str) -> Any:
+    if not PATTERN_NAME.fullmatch(name):
+        msg = f"The name of the redaction pattern {name!r} is not usable."
+        raise ConfigError(msg, "Use lower-case letters, digits and _, a letter first.")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(find.encode(), options)
+    except (re2.error, UnicodeEncodeError):
+        msg = f"The redaction pattern {name!r} is not a regular expression of RE2."
+        todo = "Correct it; RE2 has no look-around and no back-references."
+        raise ConfigError(msg, todo) from None
+
+
+def _own_finder(name: str, regex: Any) -> pii.Finder:
+    def find(text: bytes) -> Iterator[pii.Span]:
+        for match in regex.finditer(text):
+            if match[0]:
+                start, end = match.span()
+                yield pii.Span(start, end, name, match[0])
+
+    return find
+
+
+def _key_finder(keys: pii.KeyNames) -> pii.Finder:
+    """Finds values behind names of keys in text: `dob: 1990-04-05`, `?token=x`."""
+    regex = pii.latin1(KEY_IN_TEXT)
+
+    def find(text: bytes) -> Iterator[pii.Span]:
+        at = 0
+        while match := regex.search(text, at):
+            at = match.end()
+            if name := keys.heading(match[1]):
+                spans, at = _values(text, at, name)
+                for start, end in spans:
+                    normal = _normal(name, text[start:end])
+                    yield pii.Span(start, end, name, normal)
+
+    return find
+
+
+def _values(text: bytes, at: int, name: str) -> tuple[list[tuple[int, int]], int]:
+    """Where the values behind a key are, several in brackets, and where to go on."""
+    if text.startswith((b"[", b"{"), at):
+        end = _closing_bracket(text, at)
+        leaves = LEAF.finditer(text, at, end)
+        return [
+            leaf.span()
+            for leaf in leaves
+            if leaf[0].lower() not in NOT_VALUES
+            and not KEY_FOLLOWS.match(text, leaf.end())
+        ], end
+    if text.startswith((b":", b"//"), at):  # `token::parse`, `token://`
+        return [], at
+    numeric = name in NUMBER_CLASSES
+    start, end = _scalar(text, at, name, NUMBER_BYTES_MAX if numeric else len(text))
+    value = text[start:end].strip().lower()
+    if value in NOT_VALUES or (numeric and not re.search(rb"[0-9]", value)):
+        return [], at
+    return [(start, end)], end
+
+
+def _scalar(text: bytes, at: int, name: str, bytes_max: int) -> tuple[int, int]:
+    if quote := QUOTE.match(text, at):
+        start = quote.end()
+        return start, _closing_quote(text, start, quote[2], len(quote[1]))
+    patterns = (LINE_VALUE,) if name in pii.LINE_CLASSES else BARE_VALUES
+    matches = (pattern.match(text, at, at + bytes_max) for pattern in patterns)
+    end = max((match.end() for match in matches if match), default=at)
+    return at, at + len(text[at:end].rstrip(b" .!?*:"))
+
+
+def _closing_quote(text: bytes, start: int, quote: bytes, depth: int) -> int:
+    """End of a value in quotes that stand behind `depth` backslashes.
+
+    Deeper quotes belong to the value. Without an end it is what remains of the line.
+    """
+    end = text.find(quote, start, start + QUOTED_BYTES_MAX)
+    while end >= 0:
+        before = text[max(start, end - depth - 1) : end]
+        backslashes = len(before) - len(before.rstrip(b"\\"))
+        if backslashes <= depth:
+            return end - backslashes
+        end = text.find(quote, end + 1, start + QUOTED_BYTES_MAX)
+    line = text.find(b"\n", start)
+    return line if line >= 0 else len(text)
+
+
+def _closing_bracket(text: bytes, at: int) -> int:
+    depth = 0
+    for bracket in BRACKET.finditer(text, at):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth == 0:
+            return bracket.end()
+    return len(text)
+
+
+def _normal(name: str, value: bytes) -> bytes:
+    """The form in which equal values of a class are equal."""
+    if name in pii.DIGIT_CLASSES:
+        return pii.digits_only(value) or value.strip()
+    if name == "iban":
+        return value.replace(b" ", b"").upper()
+    return value.strip()
+
+
+def _plain(text: bytes) -> bytes:
+    """The text without NULs and without escapes of ASCII, which could hide anything."""
+    for _ in range(PASSES_MAX):
+        plain = ASCII_ESCAPE.sub(lambda m: bytes.fromhex(m[1].decode()), text)
+        plain = plain.replace(b"\0", b"")
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _unescape(content: bytes) -> bytes:
+    """What a JSON string says; escapes that JSON does not know stand for themselves."""
+    if b"\\" not in content:
+        return content
+    text = content.decode("utf-8", "surrogateescape")
+    try:
+        decoded: str = JSON.decode(f'"{text}"')
+    except ValueError:
+        decoded = LOOSE_ESCAPE.sub(_loose_character, text)
+        decoded = decoded.encode("utf-16", "surrogatepass").decode(
+            "utf-16", "surrogatepass"
+        )
+    return decoded.encode("utf-8", "surrogatepass")
+
+
+def _loose_character(escape: re.Match[str]) -> str:
+    try:
+        return str(JSON.decode(f'"{escape[0]}"'))
+    except ValueError:
+        return escape[1]
+
+
+def _quoted(content: bytes, closed: bool = True) -> bytes:
+    """A JSON string token with that content."""
+    return b'"' + ESCAPED.sub(_escape, content) + (b'"' if closed else b"")
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    character = match[0].decode("utf-8", "surrogatepass")
+    return json.dumps(character)[1:-1].encode()

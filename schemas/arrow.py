@@ -1,0 +1,51 @@
+"""Arrow schemas of every table, made from the column lists of `semloop.tables`."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from semloop import tables
+
+ARROW_TYPES: Mapping[str, pa.DataType] = {
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "BLOB": pa.binary(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+    "DATE": pa.date32(),
+}
+
+
+def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
+    """The Arrow schema of a table given as {column: DuckDB type}."""
+    return pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
+
+
+def unstamped(columns: Mapping[str, str]) -> dict[str, str]:
+    """A table's columns without those that the sink fills in at the commit."""
+    return {name: kind for name, kind in columns.items() if name not in tables.STAMP}
+
+
+EVENTS = arrow_schema(tables.EVENTS)
+DEAD_LETTERS = arrow_schema(tables.DEAD_LETTERS)
+LOGS = arrow_schema(tables.LOGS)
+
+# What operators hand on: the same without `ingested_at` and `date`.
+DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
+DECODED_DEAD_LETTERS = arrow_schema(unstamped(tables.DEAD_LETTERS))
+
+# What a source emits: one row per Kafka record, nothing interpreted. `headers` is a
+# JSON array of [name, value] pairs, `schema_version` and `once_id` two of them pulled
+# out; `value` null is a tombstone.
+RECORDS = pa.schema(
+    [
+        *((name, ARROW_TYPES[kind]) for name, kind in tables.ORIGIN.items()),
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+        ("headers", pa.string()),
+        ("schema_version", pa.string()),
+        ("once_id", pa.string()),
+    ]
+)

@@ -1,0 +1,48 @@
+"""What flows between the steps of `archive`: one item per poll of the source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a source has read, whatever became of the records.
+
+    `positions`: partition -> last offset read past, bad and control records included.
+    `caught_up_ms`: partition -> wall clock, in milliseconds, when its end was reached.
+    `end_offsets`: partition -> last known end, one beyond its last record.
+    `last`: all that was there at the start has been read; nothing follows.
+    """
+
+    positions: Mapping[int, int] = field(default_factory=dict)
+    caught_up_ms: Mapping[int, int] = field(default_factory=dict)
+    end_offsets: Mapping[int, int] = field(default_factory=dict)
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One poll: `records` as `schemas.arrow.RECORDS`; no rows in a tick."""
+
+    records: pa.RecordBatch
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One poll after its records were judged.
+
+    `events` as `DECODED_EVENTS` and `dead_letters` as `DECODED_DEAD_LETTERS`.
+    `once`: the ids, of either, that must be looked up in the whole table.
+    `skipped`: tombstones and empty values. `misrouted`: key other than the session's.
+    """
+
+    events: pa.RecordBatch
+    dead_letters: pa.RecordBatch
+    progress: Progress
+    once: frozenset[str] = frozenset()
+    skipped: int = 0
+    misrouted: int = 0
+    duplicates: int = 0

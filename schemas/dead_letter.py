@@ -1,0 +1,40 @@
+"""Why a record could not become an event: one reason code per verdict.
+
+A dead letter's `detail` names places and expectations (`$.meta.session_id`, "expected
+text"), never what stood there.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reason codes of dead letters; operators alert on them, so they never change."""
+
+    NOT_JSON = "not_json"
+    """Not JSON, a byte-order mark included."""
+    INVALID_UTF8 = "invalid_utf8"
+    """Bytes that are not UTF-8."""
+    LONE_SURROGATE = "lone_surrogate"
+    """Half of a surrogate pair in an escape: no text can hold it."""
+    NAN_OR_INFINITY = "nan_or_infinity"
+    """NaN or Infinity, which JSON does not have, or a number beyond a double."""
+    NOT_AN_OBJECT = "not_an_object"
+    """JSON, but not an object."""
+    MISSING_FIELD = "missing_field"
+    """A required field is absent."""
+    WRONG_TYPE = "wrong_type"
+    """A bool or text for a number, an integer beyond int64, null for text, ..."""
+    INVALID_VALUE = "invalid_value"
+    """The right type with a value that is not allowed: an id that is no UUID, ..."""
+    UNKNOWN_TYPE = "unknown_type"
+    """The event's `type` is none of ours."""
+    UNKNOWN_SCHEMA = "unknown_schema"
+    """The header `semloop-schema` names a version this program does not know."""
+    TOO_DEEP = "too_deep"
+    """Nested deeper than 64 levels."""
+    TOO_LARGE = "too_large"
+    """Larger than `event_bytes_max`: hash and origin are kept, the content is not."""
+    TIMESTAMP_OUT_OF_RANGE = "timestamp_out_of_range"
+    """Before 2000-01-01, or over 5 minutes after it reached Kafka."""
+    UNSTORABLE = "unstorable"
+    """The table refused the row."""

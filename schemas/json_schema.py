@@ -1,0 +1,76 @@
+"""JSON Schema of an event, generated from the structs that decode it.
+
+`python -m schemas.json_schema` writes `event_envelope.schema.json`, for producers in
+other languages; a test keeps the file equal to what is generated.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from semloop import event
+
+FILE = Path(__file__).with_name("event_envelope.schema.json")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> dict[str, Any]:
+    """The schema of one event: the envelope, and the payload that its type asks for."""
+    structs = [event.Envelope, *event.PAYLOADS.values()]
+    _, components = msgspec.json.schema_components(
+        [_described(struct) for struct in structs], ref_template="#/$defs/{name}"
+    )
+    envelope = components.pop("Envelope")
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:semloop:event:{event.SCHEMA_VERSION}",
+        **envelope,
+        "title": f"SemLoop event, version {event.SCHEMA_VERSION}",
+        "description": "One Kafka message. `type` says what `payload` holds.",
+        "allOf": [
+            _payload_of(name, struct.__name__)
+            for name, struct in event.PAYLOADS.items()
+        ],
+        "$defs": components,
+    }
+
+
+def text() -> str:
+    """The schema as it stands in the file."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+def _payload_of(event_type: str, definition: str) -> dict[str, Any]:
+    return {
+        "if": {
+            "required": ["type"],
+            "properties": {"type": {"const": event_type}},
+        },
+        "then": {"properties": {"payload": {"$ref": f"#/$defs/{definition}"}}},
+    }
+
+
+def _described(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """A copy of a struct whose raw fields are "any JSON".
+
+    msgspec cannot write a raw default into a schema ("Encoding objects of type
+    msgspec.Raw is unsupported"); an unset one it leaves out.
+    """
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(struct):
+        kind = Any if field.type is msgspec.Raw else field.type
+        if field.required:
+            fields.append((field.name, kind))
+        elif field.type is msgspec.Raw:
+            fields.append((field.name, Any, msgspec.UNSET))
+        else:
+            fields.append((field.name, kind, field.default))
+    copy = msgspec.defstruct(struct.__name__, fields)
+    copy.__doc__ = struct.__doc__
+    return copy
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")

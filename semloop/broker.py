@@ -1,0 +1,66 @@
+"""Settings -> how every Kafka client of ours is configured."""
+
+import json
+from typing import Any
+
+from semloop.errors import ConfigError
+from semloop.settings import Settings
+from semloop.storage import LOCAL_FOLDER
+
+DEFAULT_ADDRESS = "127.0.0.1:19092"
+# Written by `semloop up`: where the broker of this lake listens.
+STACK_FILE = "stack.json"
+# Record, key, headers and framing of a 4 MiB event.
+MESSAGE_BYTES_MAX = 5 * 2**20
+
+
+def address(settings: Settings) -> str:
+    """Brokers: the setting, else the running local stack of the lake, else the default.
+
+    Raises:
+        ConfigError: the setting is not `host:port[,host:port]`.
+    """
+    if settings.kafka is None:
+        return _local_address(settings) or DEFAULT_ADDRESS
+    for server in settings.kafka.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            msg = f"Setting 'kafka': {server.strip()!r} is not host:port."
+            raise ConfigError(msg, "Set SEMLOOP_KAFKA to host:port[,host:port].")
+    return settings.kafka
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """What producers, consumers and admin clients share, for librdkafka."""
+    return {
+        "bootstrap.servers": address(settings),
+        # A broker that dies and comes back is met again within seconds.
+        "reconnect.backoff.max.ms": 2000,
+        "socket.keepalive.enable": True,
+        # Our own words say what is wrong; librdkafka's go to the log at debug level.
+        "log_level": 2,
+    }
+
+
+def producer_config(settings: Settings) -> dict[str, Any]:
+    """A producer that neither loses, doubles nor reorders a session's events."""
+    return client_config(settings) | {
+        "enable.idempotence": True,
+        # Java's partitioner: librdkafka's own puts most keys elsewhere.
+        "partitioner": "murmur2_random",
+        "linger.ms": 20,
+        "compression.type": "lz4",
+        "message.max.bytes": MESSAGE_BYTES_MAX,
+    }
+
+
+def _local_address(settings: Settings) -> str | None:
+    if settings.on_s3:
+        return None
+    try:
+        with open(f"{settings.lake}/{LOCAL_FOLDER}/{STACK_FILE}", "rb") as file:
+            stack = json.load(file)
+    except (OSError, ValueError):
+        return None
+    kafka = stack.get("kafka") if isinstance(stack, dict) else None
+    return kafka if isinstance(kafka, str) else None

@@ -1,0 +1,77 @@
+"""What can go wrong, and what the caller should do about it.
+
+SemLoopError
+├── Terminal                give up: trying again changes nothing
+│   ├── ConfigError         a setting or an argument is wrong
+│   ├── MissingExtra        a package of an optional extra is not installed
+│   ├── LakeError           the lake is absent, foreign or cannot be used
+│   ├── BrokerError         Kafka refuses, or does not answer for too long
+│   ├── OffsetsGone         retention removed records that were not read yet
+│   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
+│   └── TopicChanged        topic made again or partitions added       (exit 4)
+└── Transient               try again after a pause
+    ├── BrokerUnavailable
+    └── StorageUnavailable
+"""
+
+
+class SemLoopError(Exception):
+    """An error with one line that says what happened and one that says what to do."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.todo = todo
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.todo}" if self.todo else self.what
+
+
+class Terminal(SemLoopError):
+    """Trying again changes nothing."""
+
+
+class ConfigError(Terminal):
+    """A setting, an argument or an input file is wrong."""
+
+
+class MissingExtra(Terminal):
+    """A package of an optional extra is not installed."""
+
+
+class LakeError(Terminal):
+    """The lake is absent, belongs to something else, or cannot be read or written."""
+
+
+class BrokerError(Terminal):
+    """Kafka refuses, or does not answer for too long."""
+
+
+class OffsetsGone(Terminal):
+    """Retention removed records before they were read."""
+
+
+class TakenOver(Terminal):
+    """A newer copy of the flow has fenced this one; exactly one of them goes on."""
+
+    exit_code = 3
+
+
+class TopicChanged(Terminal):
+    """The topic was made again or got partitions: a restart reads it as it is now."""
+
+    exit_code = 4
+
+
+class Transient(SemLoopError):
+    """Worth trying again after a pause."""
+
+
+class BrokerUnavailable(Transient):
+    """No broker answered in time."""
+
+
+class StorageUnavailable(Transient):
+    """The folder or object store did not take a write or answer a read."""

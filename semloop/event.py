@@ -1,0 +1,228 @@
+"""The event, version 1: the envelope and one payload per type.
+
+Structs are decoded by msgspec in its strict mode: a bool or a string is never taken
+for a number. Fields that a payload holds beyond these are kept in the stored payload;
+unknown fields of the envelope and of `meta` go to the `extra` column.
+`gc=False`: events hold no cycles, and the collector need not walk them.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+SCHEMA_VERSION = "1"
+SCHEMA_HEADER = "semloop-schema"
+# Records that may be sent again on purpose (`import`, `dlq replay`) carry this header;
+# its value is the id that a dead letter of the record gets, so that it too is one.
+ONCE_HEADER = "semloop-once"
+
+EVENT_TYPES = (
+    "tool_call", "state_change", "completion", "error", "message", "feedback",
+)  # fmt: skip
+EventType = Literal[
+    "tool_call", "state_change", "completion", "error", "message", "feedback"
+]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+# Both are checked a batch at a time (operators/decode.py), not by msgspec, whose
+# `pattern` costs more than all other fields of an event together.
+EVENT_ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+CONTEXT_HASH_PATTERN = "^sha256:[0-9a-f]{64}$"
+EventId = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
+ContextHash = Annotated[
+    str, msgspec.Meta(extra_json_schema={"pattern": CONTEXT_HASH_PATTERN})
+]
+
+# Longest `text`, in characters: enough for search and for one line on a screen; the
+# payload has the rest.
+TEXT_CHARS_MAX = 4000
+
+# tool, status, outcome, reward, score, label, error_type, duration_ms, model,
+# input_tokens, output_tokens, role, task, text
+PayloadColumns = tuple[
+    str | None, str | None, str | None, float | None, float | None, str | None,
+    str | None, float | None, str | None, int | None, int | None, str | None,
+    str | None, str,
+]  # fmt: skip
+
+
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def as_text(raw: msgspec.Raw) -> str:
+    """A JSON value as people read it: a string without its quotes, others as JSON."""
+    value = str(raw, "utf-8")
+    return _decode_text(value) if value[0] == '"' else value
+
+
+class ToolCall(msgspec.Struct, gc=False, omit_defaults=True):
+    """One call of a tool, with its result or error."""
+
+    tool: str
+    status: Literal["success", "error"]
+    arguments: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
+    duration_ms: float | None = None
+    call_id: str | None = None
+    error_type: str | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`."""
+        text = f"{self.tool} {self.status}"
+        if self.arguments:
+            text += " " + as_text(self.arguments)
+        if self.result:
+            text += " -> " + as_text(self.result)
+        return (
+            self.tool, self.status, None, None, None, None, self.error_type,
+            self.duration_ms, None, None, None, None, None, text,
+        )  # fmt: skip
+
+
+class StateChange(msgspec.Struct, gc=False, omit_defaults=True):
+    """The agent went from one state of its work to another."""
+
+    to_state: str
+    from_state: str | None = None
+    reason: str | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`."""
+        text = f"{self.from_state} -> {self.to_state}" if self.from_state else (
+            f"-> {self.to_state}"
+        )  # fmt: skip
+        if self.reason:
+            text += ": " + self.reason
+        return (
+            None, None, None, None, None, None, None, None, None, None, None, None,
+            None, text,
+        )  # fmt: skip
+
+
+class Completion(msgspec.Struct, gc=False, omit_defaults=True):
+    """The end of an episode and how it went."""
+
+    outcome: Literal["success", "partial", "failure"]
+    task: str | None = None
+    reward: float | None = None
+    summary: str | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`."""
+        text = ": ".join(s for s in (self.outcome, self.task, self.summary) if s)
+        return (
+            None, None, self.outcome, self.reward, None, None, None, None, None, None,
+            None, None, self.task, text,
+        )  # fmt: skip
+
+
+class Error(msgspec.Struct, gc=False, omit_defaults=True):
+    """Something failed outside a tool call."""
+
+    error_type: str
+    message: str
+    stack: str | None = None
+    recoverable: bool | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`."""
+        return (
+            None, None, None, None, None, None, self.error_type, None, None, None, None,
+            None, None, f"{self.error_type}: {self.message}",
+        )  # fmt: skip
+
+
+class Message(msgspec.Struct, gc=False, omit_defaults=True):
+    """What was said, by whom."""
+
+    role: Literal["user", "assistant", "system", "tool"]
+    content: str
+    model: str | None = None
+    input_tokens: Int64 | None = None
+    output_tokens: Int64 | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`."""
+        return (
+            None, None, None, None, None, None, None, None, self.model,
+            self.input_tokens, self.output_tokens, self.role, None, self.content,
+        )  # fmt: skip
+
+
+class Feedback(msgspec.Struct, gc=False, omit_defaults=True):
+    """A judgement, possibly days later; it never opens an episode."""
+
+    name: str
+    source: Literal["human", "agent", "evaluator"]
+    score: float | None = None
+    label: str | None = None
+    comment: str | None = None
+    event_id: str | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`."""
+        said = (self.label, self.comment)
+        parts = [self.name, *(s for s in said if s)]
+        if self.score is not None:
+            parts.insert(1, f"{self.score:g}")
+        return (
+            None, None, None, None, self.score, self.label, None, None, None, None, None,
+            None, None, ": ".join(parts),
+        )  # fmt: skip
+
+
+Payload = ToolCall | StateChange | Completion | Error | Message | Feedback
+
+
+class Meta(msgspec.Struct, gc=False, omit_defaults=True):
+    """Whose work an event belongs to, and what it cost."""
+
+    session_id: Annotated[str, msgspec.Meta(min_length=1)]
+    namespace: str = "default"
+    credits_used: float = 0
+    context_hash: ContextHash | None = None
+    user_id: str | None = None
+    task: str | None = None
+    task_type: str | None = None
+    tags: list[str] | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    importance: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """One Kafka message. `payload` stays raw until its type is known."""
+
+    id: EventId
+    type: EventType
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
+    agent: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    payload: msgspec.Raw
+    meta: Meta
+
+
+class StrictMeta(Meta, gc=False, forbid_unknown_fields=True):
+    """`Meta` that refuses unknown fields: the fast way to know there are none."""
+
+
+class StrictEnvelope(Envelope, gc=False, forbid_unknown_fields=True):
+    """`Envelope` that refuses unknown fields."""
+
+    meta: StrictMeta
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    "tool_call": ToolCall,
+    "state_change": StateChange,
+    "completion": Completion,
+    "error": Error,
+    "message": Message,
+    "feedback": Feedback,
+}
+decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(Envelope).decode
+decode_strict: Callable[[bytes], Envelope] = msgspec.json.Decoder(StrictEnvelope).decode
+decode_payload: dict[str, Callable[[msgspec.Raw], Payload]] = {
+    name: msgspec.json.Decoder(struct).decode for name, struct in PAYLOADS.items()
+}

@@ -1,0 +1,176 @@
+"""The lake as a DuckDB: every table is a view that shows each commit at once."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+import msgspec
+
+from semloop import tables
+from semloop.errors import LakeError
+from semloop.settings import Settings, load
+from semloop.storage import Storage, quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+VIEWS_FOLDER = Path(__file__).with_name("views")
+# The tables as they are stored; the views for people stand in the main schema.
+RAW_SCHEMA = "tables"
+
+
+class Lake:
+    """All tables of a lake, to be asked in SQL.
+
+    ```python
+    with Lake(".semloop") as lake:
+        print(lake.sql("SELECT type, count(*) FROM events GROUP BY ALL"))
+    ```
+
+    A table that no flow has made yet is empty and has its columns. `connection` is the
+    DuckDB connection itself, for its other methods; as it is, it serves one thread.
+
+    Args:
+        path: folder or `s3://bucket/prefix`; the settings say it if not given.
+        settings: read from the environment and `semloop.toml` if not given.
+
+    Raises:
+        LakeError: there is no such folder, or the object store does not answer.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._storage = Storage.of(_settings(path, settings))
+        if not self._storage.on_s3 and not Path(self._storage.root).is_dir():
+            msg = f"There is no lake at {self._storage.root}."
+            todo = "Start one with `semloop up` or `semloop demo`, or set SEMLOOP_LAKE."
+            raise LakeError(msg, todo)
+        self.connection: DuckDBPyConnection = self._storage.duckdb()
+        # A name that is no table is an error, never a Python variable of ours.
+        self.connection.execute("SET python_enable_replacements = false")
+        self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
+        # Tables whose view is not final: absent, or older than this program.
+        self._incomplete = set(tables.TABLES)
+        self._refresh()
+        for name, query in _view_queries().items():
+            self.connection.execute(f"CREATE VIEW {name} AS {query}")
+
+    def sql(
+        self,
+        query: str,
+        params: Sequence[object] | Mapping[str, object] | None = None,
+    ) -> "DuckDBPyRelation":
+        """Ask in SQL; the answer has `.pl()`, `.df()`, `.arrow()`, `.fetchall()`.
+
+        Args:
+            query: DuckDB's SQL; of several statements the last one answers.
+            params: values for `?` (a sequence) or `$name` (a mapping).
+
+        Raises:
+            duckdb.Error: DuckDB's own words about the query.
+        """
+        self._refresh()
+        # None, whatever the stubs say, after a statement without an answer: SET x = 1.
+        relation = cast(
+            "DuckDBPyRelation | None", self.connection.sql(query, params=params)
+        )
+        if relation is None:
+            return self.connection.sql("SELECT true AS done LIMIT 0")
+        return relation
+
+    def views(self) -> dict[str, str]:
+        """The views and the question that each one answers."""
+        return {
+            name: query.splitlines()[0].removeprefix("--").strip()
+            for name, query in _view_queries().items()
+        }
+
+    def init_sql(self) -> list[str]:
+        """Statements that let another DuckDB 1.5.5 open this lake; hold no secrets."""
+        statements = self._storage.duckdb_init()
+        statements.append(f"CREATE SCHEMA IF NOT EXISTS {RAW_SCHEMA}")
+        statements += [self._raw_view(table)[0] for table in tables.TABLES]
+        for name, query in _view_queries().items():
+            statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{query}")
+        return statements
+
+    def close(self) -> None:
+        """Close the connection; answers that were not fetched are lost."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refresh(self) -> None:
+        """Make the view of each table that has appeared or may have got columns."""
+        for table in sorted(self._incomplete):
+            statement, complete = self._raw_view(table)
+            self.connection.execute(statement)
+            if complete:
+                self._incomplete.discard(table)
+
+    def _raw_view(self, table: str) -> tuple[str, bool]:
+        """The statement that makes a table's raw view; whether it is final.
+
+        Columns are named, since a view over `*` breaks when the table gets one. Those
+        that an older table lacks are NULL.
+        """
+        columns = tables.TABLES[table]
+        stored: set[str] = set()
+        source = ""
+        if self._has(table):
+            source = f" FROM delta_scan({quoted(self._storage.uri(table))})"
+            described = self.connection.sql(f"DESCRIBE SELECT *{source}").fetchall()
+            stored = {str(row[0]) for row in described}
+        parts = [
+            name if name in stored else f"NULL::{kind} AS {name}"
+            for name, kind in columns.items()
+        ]
+        selected = f"SELECT {', '.join(parts)}{source or ' LIMIT 0'}"
+        statement = f"CREATE OR REPLACE VIEW {RAW_SCHEMA}.{table} AS {selected}"
+        return statement, stored.issuperset(columns)
+
+    def _has(self, table: str) -> bool:
+        try:
+            return self._storage.has(table)
+        except OSError as exc:
+            # An object store's answer is XML inside a drawing of many lines.
+            code = re.search(r"<Code>(\w+)</Code>", str(exc))
+            reason = code[1] if code else str(exc).splitlines()[-1].strip(" \t↳")
+            msg = f"The lake {self._storage.root} cannot be read: {reason}."
+            todo = "Check SEMLOOP_LAKE, AWS_ENDPOINT_URL and the other AWS_* variables."
+            raise LakeError(msg, todo) from exc
+
+
+def _settings(
+    path: str | os.PathLike[str] | None, settings: Settings | None
+) -> Settings:
+    if path is None:
+        return settings or load()
+    lake = os.fspath(path)
+    if not lake.startswith("s3://"):
+        lake = str(Path(lake).expanduser().absolute())
+    if settings is None:
+        return load(lake=lake)
+    return msgspec.structs.replace(settings, lake=lake)
+
+
+def _view_queries() -> dict[str, str]:
+    return {
+        file.stem: file.read_text("utf-8").strip()
+        for file in sorted(VIEWS_FOLDER.glob("*.sql"))
+    }

@@ -1,0 +1,203 @@
+"""Every setting, with its default and a sentence; the only reader of the environment.
+
+A setting `x` is read from the variable `SEMLOOP_X`, else from `x = ...` in
+`semloop.toml` of the current folder, else it has its default.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from semloop.errors import ConfigError
+
+CONFIG_FILE = "semloop.toml"
+PREFIX = "SEMLOOP_"
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Secret:
+    """A value that never shows itself: not in logs, `repr`, errors or `status`."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings of SemLoop."""
+
+    lake: str = ".semloop"
+    """Where the tables are: a folder, or `s3://bucket/prefix`."""
+
+    kafka: str | None = None
+    """Brokers, `host:port[,host:port]`; unset: the broker of the running `semloop up`."""
+
+    topic: str = "agent-events"
+    """The topic that agents produce to and `archive` reads."""
+
+    partitions: Positive = 4
+    """Partitions of the topic when it has to be made."""
+
+    redaction_key: Secret | None = None
+    """Keys the pseudonyms; a local lake makes its own once, a lake on S3 needs it."""
+
+    redact_keys: tuple[str, ...] = ()
+    """Further key names whose values are redacted, such as `passport_number`."""
+
+    redact_patterns: dict[str, str] = {}
+    """Further patterns, `name = "regular expression"`; RE2 syntax, so always linear."""
+
+    commit_rows: Positive = 100_000
+    """A commit is made at the latest with so many rows waiting."""
+
+    commit_interval_s: Seconds = 1.0
+    """A commit is made at the latest so long after its first row arrived."""
+
+    commit_bytes: Positive = 128 * 2**20
+    """A commit is made at the latest with so much memory held by rows."""
+
+    idle_commit_s: Seconds = 300.0
+    """An idle flow commits so often, to say that it is still caught up."""
+
+    poll_records: Positive = 2_000
+    """Records a poll: this many stay in the processor's cache while they are decoded."""
+
+    fetch_memory_mb: Positive = 64
+    """Memory for records that were fetched but not polled, a worker."""
+
+    event_bytes_max: Positive = 2**20
+    """A larger record is a dead letter that holds its hash and size only."""
+
+    dedupe_ids: Count = 250_000
+    """Newest event ids of a partition among which a repeated one is dropped."""
+
+    dedupe_hours: Seconds = 24.0
+    """Age, by Kafka's timestamp, at which an event id is forgotten."""
+
+    reopen_commits: Positive = 100
+    """A table is opened anew after so many commits: old handles become slow."""
+
+    reopen_s: Seconds = 1_800.0
+    """A table is opened anew after so long: its log may have been cleaned meanwhile."""
+
+    fence_check_s: Seconds = 10.0
+    """An idle flow looks so often whether a newer copy took over, or the topic changed."""
+
+    start_timeout_s: Seconds = 30.0
+    """A flow that hears nothing from the broker so long after its start gives up."""
+
+    storage_retry_s: Seconds = 60.0
+    """A commit that storage refuses is tried again for so long; then the flow stops."""
+
+    metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    """Port for Prometheus on 127.0.0.1; 0 = no metrics server."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address that the metrics server listens on; `0.0.0.0` inside a pod."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is logged."""
+
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """Form of the logs; `auto`: console on a terminal, JSON otherwise."""
+
+    debug: bool = False
+    """Show tracebacks; they may quote events, so never in production."""
+
+    @property
+    def on_s3(self) -> bool:
+        """Whether the lake is in an object store."""
+        return self.lake.startswith("s3://")
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    **overrides: object,
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: variables, `os.environ` if not given.
+        folder: where `semloop.toml` is looked for, the current one if not given.
+        overrides: settings that win over both, such as `lake=...`.
+
+    Raises:
+        ConfigError: an unknown name in the file or a value of the wrong form.
+    """
+    environ = os.environ if environ is None else environ
+    values = _from_file((folder or Path.cwd()) / CONFIG_FILE)
+    for name in Settings.__struct_fields__:
+        text = environ.get(PREFIX + name.upper())
+        if text:
+            values[name] = _from_text(name, text)
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    try:
+        # strict=False reads numbers from the text of the environment.
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as exc:
+        what, _, path = str(exc).partition(" - at `$.")
+        name = path.rstrip("`").split("[")[0]
+        # The value is not shown: it may be a secret put under the wrong name.
+        msg = f"Setting {name or '?'!r}: {what.lower()}."
+        todo = f"Correct {PREFIX}{name.upper()} or `{name}` in {CONFIG_FILE}."
+        raise ConfigError(msg, todo) from None
+    if settings.on_s3:
+        return settings
+    return msgspec.structs.replace(settings, lake=str(Path(settings.lake).absolute()))
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        msg = f"{path} cannot be read: {exc}."
+        raise ConfigError(msg, "It must be a TOML file of `setting = value`.") from None
+    for name in values:
+        if name not in Settings.__struct_fields__:
+            near = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
+            msg = f"{path}: there is no setting {name!r}."
+            todo = f"Did you mean {near[0]!r}?" if near else "Remove it."
+            raise ConfigError(msg, todo)
+    return values
+
+
+def _from_text(name: str, text: str) -> object:
+    if name == "redact_keys":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if name == "redact_patterns":
+        try:
+            return msgspec.json.decode(text.encode())
+        except msgspec.DecodeError:
+            msg = f"{PREFIX}{name.upper()} is not a JSON object."
+            raise ConfigError(msg, 'Write {"name": "pattern", ...}.') from None
+    return text
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Secret and isinstance(value, (str, Secret)):
+        return value if isinstance(value, Secret) else Secret(value)
+    msg = "expected text"
+    raise msgspec.ValidationError(msg)

@@ -1,0 +1,91 @@
+"""The columns of every table, with their DuckDB types.
+
+The one list from which the Arrow schemas of the sinks, the empty typed views of
+`Lake` and the documentation are made. Columns are only ever added at the end of a
+group: old files then read as NULL.
+"""
+
+from collections.abc import Mapping
+
+LAYOUT_VERSION = 1
+
+ORIGIN = {
+    "topic": "VARCHAR",
+    "topic_id": "VARCHAR",
+    "kafka_partition": "INTEGER",
+    "kafka_offset": "BIGINT",
+    "kafka_ts": "TIMESTAMPTZ",
+}
+
+# The sink stamps these at the commit: `date` is the day of `ingested_at` (UTC) and the
+# partition column, since the days of the events would make hundreds of files a commit
+# when history is imported.
+STAMP = {"ingested_at": "TIMESTAMPTZ", "date": "DATE"}
+
+EVENTS = {
+    "event_id": "VARCHAR",
+    "type": "VARCHAR",
+    "ts": "TIMESTAMPTZ",
+    "agent": "VARCHAR",
+    "session_id": "VARCHAR",
+    "user_id": "VARCHAR",
+    "namespace": "VARCHAR",
+    "task": "VARCHAR",
+    "task_type": "VARCHAR",
+    "tags": "VARCHAR[]",
+    "tool": "VARCHAR",
+    "status": "VARCHAR",
+    "outcome": "VARCHAR",
+    "reward": "DOUBLE",
+    "score": "DOUBLE",
+    "label": "VARCHAR",
+    "error_type": "VARCHAR",
+    "duration_ms": "DOUBLE",
+    "credits_used": "DOUBLE",
+    "model": "VARCHAR",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "role": "VARCHAR",
+    "text": "VARCHAR",
+    "payload": "VARCHAR",
+    "extra": "VARCHAR",
+    "context_hash": "VARCHAR",
+    "trace_id": "VARCHAR",
+    "span_id": "VARCHAR",
+    "parent_span_id": "VARCHAR",
+    "importance": "DOUBLE",
+    **ORIGIN,
+    **STAMP,
+}
+
+DEAD_LETTERS = {
+    "id": "VARCHAR",
+    "reason": "VARCHAR",
+    "detail": "VARCHAR",
+    "agent": "VARCHAR",
+    "session_id": "VARCHAR",
+    "user_id": "VARCHAR",
+    "key": "BLOB",
+    "headers": "VARCHAR",
+    "raw": "BLOB",
+    **ORIGIN,
+    **STAMP,
+}
+
+# The names under which offsets and fences are kept in the Delta logs; deltalake can
+# read a Transaction only by its full name, so other readers find the names here.
+LOGS = {
+    "flow": "VARCHAR",
+    "table_name": "VARCHAR",
+    "cluster_id": "VARCHAR",
+    "topic": "VARCHAR",
+    "topic_id": "VARCHAR",
+    "kafka_partition": "INTEGER",
+    "first_seen": "TIMESTAMPTZ",
+}
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "events": EVENTS,
+    "dead_letters": DEAD_LETTERS,
+    "logs": LOGS,
+}

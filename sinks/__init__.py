@@ -1,0 +1,9 @@
+"""Where a flow's rows go: one destination per file, named for what is written.
+
+| sink | parallelism | guarantee |
+|---|---|---|
+| `ArchiveTables` | one writer per worker, each for its own partitions | exactly once |
+
+`fenced_table.py` holds one Delta table for one writer, `takeover.py` orders rivals,
+`snapshot.py` reads what a handle sees.
+"""

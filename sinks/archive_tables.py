@@ -1,0 +1,314 @@
+"""The tables of the flow `archive`: `dead_letters`, then `events`, exactly once.
+
+`events` is the main table: its offsets alone say where reading goes on. Dead letters
+are committed before it; on a replay a record whose dead letter lies beyond the main
+offset is settled and enters neither table again, whatever today's verdict is.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from schemas.arrow import ARROW_TYPES, DEAD_LETTERS, EVENTS
+from schemas.batches import Decoded
+from schemas.metrics import Metrics
+from semloop.errors import BrokerUnavailable
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks.buffer import Buffer
+from sinks.fenced_table import FencedTable, LogName, RowsRefused, create
+from sinks.logs_table import register
+from sinks.snapshot import Snapshot
+from sinks.takeover import Takeover
+from sinks.unstorable import halves, unstorable
+
+FLOW = "archive"
+MAIN = "events"
+SIDE = "dead_letters"
+CAUGHT_UP = "/caught_up_ms"
+# Between questions to a broker that does not answer while the buffer is full.
+ASK_AGAIN_S = 1.0
+TIMESTAMP = ARROW_TYPES["TIMESTAMPTZ"]
+
+log = structlog.get_logger(FLOW)
+
+
+class ArchiveTables:
+    """The writer of `dead_letters` and `events` for the partitions of one worker.
+
+    Unit of parallelism: a worker. Guarantee: every record that was read is in the
+    tables exactly once, across crashes, second copies and lost replies.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        name: LogName,
+        owned: Sequence[int],
+        metrics: Metrics,
+        same_topic: Callable[[], None] = lambda: None,
+        committed: Callable[[Mapping[int, int]], None] = lambda offsets: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is opened yet; `take_over` does.
+
+        Args:
+            settings: bounds and intervals.
+            storage: the lake.
+            name: what is read, as its offsets are filed.
+            owned: partitions of this worker.
+            metrics: where counts go.
+            same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
+            committed: told the offsets after each commit, for lag monitors.
+            clock: wall clock, seconds.
+        """
+        self._settings = settings
+        self._storage = storage
+        self._log = name
+        self._owned = tuple(owned)
+        self._metrics = metrics
+        self._same_topic = same_topic
+        self._committed = committed
+        self._clock = clock
+        self._buffer = Buffer()
+        self._caught_up: dict[int, int] = {}
+        self._settled: set[tuple[int, int]] = set()
+        self._opened_s = self._looked_s = self._committed_s = 0.0
+
+    def take_over(self, *, new_log: bool = False) -> dict[int, int]:
+        """Fence off other writers; only then read where this one goes on.
+
+        Returns:
+            partition -> last offset read past, -1 if it was never read.
+
+        Raises:
+            TakenOver: a rival was later. LakeError: the lake holds another log.
+        """
+        Takeover(*self.open(new_log=new_log)).run()
+        return self.resume()
+
+    def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
+        """Make the tables if absent and open them: the main one and those beside it."""
+        create(self._storage, MAIN, EVENTS, ["date"])
+        create(self._storage, SIDE, DEAD_LETTERS, ["date"])
+        self._snapshot = Snapshot(self._storage.parquet_reader())
+        register(
+            self._storage, self._snapshot, self._log, (SIDE, MAIN), self._owned,
+            self._now(), new_log=new_log,
+        )  # fmt: skip
+        self._main, self._side = self._table(MAIN), self._table(SIDE)
+        return self._main, [self._side]
+
+    def resume(self) -> dict[int, int]:
+        """After the take-over: offsets and settled records, as the fences saw them."""
+        offsets = dict(self._main.offsets)
+        if offsets:
+            lowest = min(offsets.values())
+            found = self._snapshot.settled(self._side, self._log.topic_id, lowest)
+            self._settled = {(p, o) for p, o in found if o > offsets.get(p, o)}
+        self._opened_s = self._looked_s = self._committed_s = self._clock()
+        return offsets
+
+    def recent_ids(self, partition: int) -> list[tuple[str, int]]:
+        """(event id, Kafka ms) that the dedupe window of a partition starts with."""
+        return self._snapshot.newest_ids(
+            self._main,
+            self._log.topic_id,
+            partition,
+            self._settings.dedupe_ids,
+            int(self._settings.dedupe_hours * 3_600_000),
+        )
+
+    def add(self, decoded: Decoded) -> None:
+        """Keep a poll until the next commit, and commit when it is time."""
+        self._buffer.add(decoded, self._clock())
+        self._caught_up |= decoded.progress.caught_up_ms
+        if decoded.progress.last:
+            self._commit_now()
+        else:
+            self._commit_if_due()
+
+    def _commit_if_due(self) -> None:
+        now, settings = self._clock(), self._settings
+        buffer = self._buffer
+        full = (
+            buffer.rows >= settings.commit_rows or buffer.bytes >= settings.commit_bytes
+        )
+        waited = buffer.moved and now - buffer.since_s >= settings.commit_interval_s
+        if full:
+            self._commit_now()
+        elif waited or now - self._committed_s >= settings.idle_commit_s:
+            self._commit_if_broker_answers()
+        elif now - self._looked_s >= settings.fence_check_s:
+            self._look()
+
+    def _commit_if_broker_answers(self) -> None:
+        try:
+            self._same_topic()
+        except BrokerUnavailable:
+            return  # The rows stay; the next tick asks again.
+        self._commit()
+
+    def _commit_now(self) -> None:
+        """Commit before anything else is read: the buffer is full or input ended."""
+        while True:
+            try:
+                self._same_topic()
+                break
+            except BrokerUnavailable:
+                time.sleep(ASK_AGAIN_S)
+        self._commit()
+
+    def _look(self) -> None:
+        """An idle writer finds out that it was taken over, or its topic changed."""
+        self._main.reopen()
+        self._side.reopen()
+        self._opened_s = self._looked_s = self._clock()
+        try:
+            self._same_topic()
+        except BrokerUnavailable:
+            return
+
+    def _commit(self) -> None:
+        buffer, self._buffer = self._buffer, Buffer()
+        started = self._clock()
+        now = self._now()
+        dead = self._new_rows(buffer.dead_letters(), self._side, "id", buffer.once)
+        if dead.num_rows:
+            letters = _stamp(dead, DEAD_LETTERS, now)
+            self._timed(SIDE, lambda: self._side.commit(letters, buffer.positions))
+        events = self._new_rows(buffer.events(), self._main, "event_id", buffer.once)
+        rows = _stamp(events, EVENTS, now)
+        numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
+        self._timed(
+            MAIN, lambda: self._commit_events(rows, buffer.positions, numbers)
+        )
+        main = self._main.offsets
+        self._settled = {(p, o) for p, o in self._settled if o > main.get(p, o)}
+        self._committed_s = self._looked_s = self._clock()
+        if (
+            self._main.commits_since_open >= self._settings.reopen_commits
+            or started - self._opened_s >= self._settings.reopen_s
+        ):
+            self._main.reopen()
+            self._side.reopen()
+            self._opened_s = self._clock()
+        self._report(buffer, events, dead)
+        self._committed(main)
+
+    def _commit_events(
+        self,
+        rows: pa.Table,
+        offsets: Mapping[int, int],
+        numbers: Mapping[tuple[int, str], int],
+    ) -> None:
+        try:
+            self._main.commit(rows, offsets, numbers)
+        except RowsRefused:
+            if rows.num_rows > 1:
+                first, rest, cut = halves(rows)
+                self._commit_events(first, cut, {})
+                self._commit_events(rest, offsets, numbers)
+                return
+            letter = unstorable(rows, self._now())
+            at = letter.to_pylist()[0]
+            position = {at["kafka_partition"]: at["kafka_offset"]}
+            self._side.commit(letter, position)
+            self._main.commit(None, offsets, numbers)
+
+    def _new_rows(
+        self, rows: pa.Table, held: FencedTable, id_column: str, once: frozenset[str]
+    ) -> pa.Table:
+        """Rows without the settled ones and without those sent again on purpose."""
+        if self._settled and rows.num_rows:
+            keep = [origin not in self._settled for origin in _origins(rows)]
+            rows = rows.filter(pa.array(keep, pa.bool_()))
+        marked = once.intersection(rows[id_column].to_pylist()) if once else once
+        if marked:
+            known = self._snapshot.known(held, id_column, marked)
+            rows = _first_of_each(rows, id_column, known)
+        return rows
+
+    def _timed(self, table: str, commit: Callable[[], None]) -> None:
+        started = time.monotonic()
+        commit()
+        seconds = time.monotonic() - started
+        self._metrics.add("semloop_commits_total", flow=FLOW, table=table)
+        self._metrics.observe(
+            "semloop_commit_seconds", seconds, flow=FLOW, table=table
+        )
+
+    def _report(self, buffer: Buffer, events: pa.Table, dead: pa.Table) -> None:
+        """Count what was committed: once per commit, never per record."""
+        metrics = self._metrics
+        # Events that were sent again on purpose, or are settled, were not stored anew.
+        again = buffer.events().num_rows - events.num_rows
+        metrics.add("semloop_events_total", events.num_rows, flow=FLOW)
+        duplicates = buffer.counts["duplicates"] + again
+        metrics.add("semloop_duplicates_total", duplicates, flow=FLOW)
+        metrics.add("semloop_misrouted_total", buffer.counts["misrouted"], flow=FLOW)
+        metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
+        for reason, count in Counter(dead["reason"].to_pylist()).items():
+            metrics.add("semloop_dead_letters_total", count, flow=FLOW, reason=reason)
+        for partition, offset in self._main.offsets.items():
+            metrics.set(
+                "semloop_last_offset", offset, flow=FLOW, partition=partition
+            )
+            if partition in buffer.end_offsets:
+                lag = max(0, buffer.end_offsets[partition] - 1 - offset)
+                metrics.set(
+                    "semloop_lag_records", lag, flow=FLOW, partition=partition
+                )
+        oldest = pc.min(events["kafka_ts"]).cast(pa.int64()).as_py()
+        if oldest is not None:
+            seconds = max(0.0, self._clock() - oldest / 1e6)
+            metrics.set("semloop_freshness_seconds", seconds, flow=FLOW)
+        log.info(
+            "committed",
+            events=events.num_rows,
+            dead_letters=dead.num_rows,
+            duplicates=duplicates,
+            offsets=self._main.offsets,
+        )
+
+    def _table(self, name: str) -> FencedTable:
+        def retried(table: str, cause: str) -> None:
+            self._metrics.add(
+                "semloop_commit_retries_total", flow=FLOW, table=table, cause=cause
+            )
+
+        retry_s = self._settings.storage_retry_s
+        return FencedTable(
+            self._storage, name, self._log, self._owned, retry_s, retried
+        )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _stamp(rows: pa.Table, schema: pa.Schema, now: datetime) -> pa.Table:
+    """The rows with `ingested_at` and `date`: what the table holds."""
+    columns = {name: rows[name] for name in rows.column_names}
+    columns["ingested_at"] = pa.repeat(pa.scalar(now, TIMESTAMP), rows.num_rows)
+    columns["date"] = pa.repeat(pa.scalar(now.date(), pa.date32()), rows.num_rows)
+    return pa.Table.from_arrays([columns[n] for n in schema.names], schema=schema)
+
+
+def _origins(rows: pa.Table) -> list[tuple[int, int]]:
+    partitions = rows["kafka_partition"].to_pylist()
+    return list(zip(partitions, rows["kafka_offset"].to_pylist(), strict=True))
+
+
+def _first_of_each(rows: pa.Table, id_column: str, known: set[str]) -> pa.Table:
+    """Rows whose id is new, each id once."""
+    fresh: dict[str, int] = {}
+    for row, row_id in enumerate(rows[id_column].to_pylist()):
+        if row_id not in known:
+            fresh.setdefault(row_id, row)
+    return rows.take(pa.array(list(fresh.values()), pa.int64()))

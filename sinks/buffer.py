@@ -1,0 +1,57 @@
+"""What was polled since the last commit."""
+
+from collections import Counter
+
+import pyarrow as pa
+
+from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
+from schemas.batches import Decoded
+
+
+class Buffer:
+    """Rows and positions of the polls that wait for one commit."""
+
+    def __init__(self) -> None:
+        self.since_s = 0.0
+        self.rows = 0
+        self.bytes = 0
+        self.moved = False
+        self.positions: dict[int, int] = {}
+        self.end_offsets: dict[int, int] = {}
+        self.once: frozenset[str] = frozenset()
+        self.counts: Counter[str] = Counter()
+        self._events: list[pa.RecordBatch] = []
+        self._dead_letters: list[pa.RecordBatch] = []
+
+    def add(self, decoded: Decoded, now_s: float) -> None:
+        """Keep a poll. `since_s` is when the first one with anything to say came."""
+        progress = decoded.progress
+        moved = {
+            p: offset
+            for p, offset in progress.positions.items()
+            if offset > self.positions.get(p, -1)
+        }
+        if moved and not self.moved:
+            self.moved, self.since_s = True, now_s
+        self.positions |= moved
+        self.end_offsets |= progress.end_offsets
+        self.once |= decoded.once
+        self.counts.update(
+            skipped=decoded.skipped,
+            misrouted=decoded.misrouted,
+            duplicates=decoded.duplicates,
+        )
+        if decoded.events.num_rows:
+            self._events.append(decoded.events)
+        if decoded.dead_letters.num_rows:
+            self._dead_letters.append(decoded.dead_letters)
+        self.rows += decoded.events.num_rows + decoded.dead_letters.num_rows
+        self.bytes += decoded.events.nbytes + decoded.dead_letters.nbytes
+
+    def events(self) -> pa.Table:
+        """All events, as `DECODED_EVENTS`."""
+        return pa.Table.from_batches(self._events, DECODED_EVENTS)
+
+    def dead_letters(self) -> pa.Table:
+        """All dead letters, as `DECODED_DEAD_LETTERS`."""
+        return pa.Table.from_batches(self._dead_letters, DECODED_DEAD_LETTERS)

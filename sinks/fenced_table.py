@@ -1,0 +1,260 @@
+"""One Delta table as one writer holds it: rows, offsets and fences in one commit.
+
+Every commit carries, for every partition that the writer owns, its offset and its
+fence (`epoch * 2**32 + n`, n counting this writer's commits), moved or not. So any two
+writers of a partition conflict, an older one finds out at its next commit, and after a
+lost reply the writer can tell its own commit from another's. docs/adr/0003 has the
+crash schedules behind each rule.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import stamina
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError
+
+from semloop.errors import StorageUnavailable, TakenOver, Terminal
+from semloop.storage import Storage
+from sinks.commit_failure import CommitFailure, commit_failure
+
+NEVER_READ = -1
+CONFIGURATION = {
+    # Old log entries make every handle slower; readers hold one for seconds at most.
+    "delta.logRetentionDuration": "interval 6 hours",
+    # Statistics only of what files are chosen by: they are copied into every commit.
+    "delta.dataSkippingStatsColumns": (
+        "ts,agent,session_id,topic_id,kafka_partition,kafka_offset,kafka_ts,ingested_at"
+    ),
+}
+WRITER = WriterProperties(compression="ZSTD")
+
+
+class RowsRefused(Terminal):
+    """The table refuses these rows for what they hold."""
+
+
+@dataclass(frozen=True)
+class LogName:
+    """The log of records that a flow reads, as its offsets are filed under."""
+
+    flow: str
+    cluster_id: str
+    topic: str
+    topic_id: str
+
+    def app_id(self, table: str, partition: int) -> str:
+        """Name of the Delta `Transaction` that keeps a partition's last offset."""
+        return f"{self.flow}/{table}/{self.cluster_id}/{self.topic_id}/{partition}"
+
+
+class FencedTable:
+    """A table and this writer's standing in it.
+
+    Not thread-safe; one per worker and table. `take` must succeed before `commit`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        log: LogName,
+        owned: Sequence[int],
+        retry_s: float = 60.0,
+        on_retry: Callable[[str, str], None] = lambda table, cause: None,
+    ) -> None:
+        self.name = name
+        self.owned = tuple(owned)
+        self.offsets: dict[int, int] = {}
+        self.commits_since_open = 0
+        self._storage = storage
+        self._log = log
+        self._retry_s = retry_s
+        self._on_retry = on_retry
+        self._epochs: dict[int, int] = {}
+        self._count = 0
+        self.handle: DeltaTable = storage.open(name)
+
+    def stored(self, partition: int, kind: str = "") -> int | None:
+        """A number that the handle's version keeps for a partition.
+
+        `kind`: nothing for the last offset, `/fence`, or the name of another number.
+        """
+        app_id = self._log.app_id(self.name, partition) + kind
+        number: int | None = self.handle.transaction_version(app_id)
+        return number
+
+    def epoch(self, partition: int) -> int:
+        """Epoch of the partition's present owner, 0 if it never had one."""
+        return (self.stored(partition, "/fence") or 0) >> 32
+
+    def holds(self, epochs: Mapping[int, int]) -> bool:
+        """Whether these epochs were put here and nothing was committed since."""
+        return all(self.stored(p, "/fence") == e << 32 for p, e in epochs.items())
+
+    def refresh(self) -> None:
+        """Open the newest version, whoever owns it."""
+        self.handle = self._storage.open(self.name)
+        self.commits_since_open = 0
+
+    def take(self, epochs: Mapping[int, int]) -> bool:
+        """Try once to fence off all other writers, on the version that is open.
+
+        Returns:
+            False when somebody committed meanwhile: refresh, count again, try again.
+        """
+        self._epochs, self._count = dict(epochs), 0
+        stored = {p: self.stored(p) for p in self.owned}
+        self.offsets = {p: NEVER_READ if o is None else o for p, o in stored.items()}
+        try:
+            self._put(self._empty(), {})
+        except Exception as error:
+            if commit_failure(error) is CommitFailure.STORAGE:
+                raise self._unavailable(error) from error
+            return False
+        return True
+
+    def commit(
+        self,
+        rows: pa.Table | None,
+        offsets: Mapping[int, int],
+        numbers: Mapping[tuple[int, str], int] | None = None,
+    ) -> None:
+        """Append rows together with the offsets that they bring the table to.
+
+        Args:
+            rows: in the table's own schema; None for offsets alone.
+            offsets: partition -> last offset read past; others keep theirs.
+            numbers: further int64s by (partition, kind), such as `/caught_up_ms`.
+
+        Raises:
+            TakenOver: a newer writer owns a partition; nothing was written.
+            RowsRefused: the rows cannot be stored; nothing was written.
+            StorageUnavailable: not within `retry_s`; nothing is known to be written.
+        """
+        before = self.offsets
+        self.offsets = {**before, **offsets}
+        self._count += 1
+        rows = self._empty() if rows is None else rows
+        try:
+            for attempt in stamina.retry_context(
+                on=StorageUnavailable,
+                attempts=None,
+                timeout=self._retry_s,
+                wait_initial=0.02,
+                wait_max=2.0,
+                wait_jitter=0.05,
+            ):
+                with attempt:
+                    self._try(rows, numbers or {})
+        except RowsRefused:
+            self.offsets, self._count = before, self._count - 1
+            raise
+        self.commits_since_open += 1
+
+    def reopen(self) -> None:
+        """Open the newest version and make sure that it is still this writer's.
+
+        Raises:
+            TakenOver: it is not.
+        """
+        self.refresh()
+        for partition, epoch in self._epochs.items():
+            if self.epoch(partition) != epoch:
+                msg = f"A newer copy of this flow took over partition {partition}."
+                raise TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
+
+    def _try(self, rows: pa.Table, numbers: Mapping[tuple[int, str], int]) -> None:
+        try:
+            self._put(rows, numbers)
+            return
+        except Exception as error:
+            failure, cause = commit_failure(error), error
+        self._on_retry(self.name, failure.value)
+        if failure is CommitFailure.REFUSED:
+            # The library's text may quote a value: only the kind of error is told.
+            msg = f"Table {self.name} refuses rows: {type(cause).__name__}."
+            raise RowsRefused(msg) from None
+        if failure is CommitFailure.CONTENTION:
+            raise self._unavailable(cause) from cause
+        try:
+            self.reopen()
+        except (DeltaError, OSError) as error:
+            raise self._unavailable(error) from error
+        found = {p: self.stored(p, "/fence") for p in self.owned}
+        if found == self._fences(self._count):
+            return  # It is there: only the store's reply was lost.
+        assert found == self._fences(self._count - 1), (found, self._count)
+        raise self._unavailable(cause) from cause
+
+    def _put(self, rows: pa.Table, numbers: Mapping[tuple[int, str], int]) -> None:
+        """One try to commit; raises what the library raises."""
+        rows.validate(full=True)
+        write_deltalake(
+            self.handle,
+            rows,
+            mode="append",
+            writer_properties=WRITER,
+            commit_properties=CommitProperties(
+                app_transactions=self._transactions(numbers)
+            ),
+        )
+
+    def _transactions(
+        self, numbers: Mapping[tuple[int, str], int]
+    ) -> list[Transaction]:
+        found = {(p, ""): offset for p, offset in self.offsets.items()}
+        found |= {(p, "/fence"): f for p, f in self._fences(self._count).items()}
+        found |= numbers
+        return [
+            Transaction(self._log.app_id(self.name, partition) + kind, number)
+            for (partition, kind), number in found.items()
+        ]
+
+    def _fences(self, count: int) -> dict[int, int]:
+        return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
+
+    def _empty(self) -> pa.Table:
+        return pa.schema(self.handle.schema().to_arrow()).empty_table()
+
+    def _unavailable(self, error: Exception) -> StorageUnavailable:
+        # First line only: the rest of such texts is the request, with its address.
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        msg = f"Table {self.name} took no commit for {self._retry_s:g} s: {reason}"
+        return StorageUnavailable(msg, "Check disk space, rights and the object store.")
+
+
+def create(
+    storage: Storage, name: str, schema: pa.Schema, partition_by: Sequence[str]
+) -> None:
+    """Make a table if it is absent; of several that try at once one does.
+
+    Raises:
+        StorageUnavailable: the storage refuses.
+    """
+    if storage.has(name):
+        return
+    columns = set(schema.names)
+    stats = CONFIGURATION["delta.dataSkippingStatsColumns"].split(",")
+    known = ",".join(column for column in stats if column in columns)
+    try:
+        DeltaTable.create(
+            storage.uri(name),
+            schema,
+            mode="ignore",
+            partition_by=list(partition_by),
+            configuration={**CONFIGURATION, "delta.dataSkippingStatsColumns": known},
+            storage_options=dict(storage.options) or None,
+        )
+    except (DeltaError, OSError) as error:
+        if storage.has(name):
+            return
+        msg = f"Table {name} cannot be made in {storage.root}: {error}".splitlines()[0]
+        raise StorageUnavailable(msg, "Check SEMLOOP_LAKE and its rights.") from error

@@ -1,0 +1,85 @@
+"""The table `logs`: under which names offsets and fences are filed.
+
+A row is there before the first fence of its partition, so whoever wants to read
+positions (other flows, `status`) finds all names here.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from schemas.arrow import LOGS
+from semloop.errors import LakeError
+from semloop.storage import Storage
+from sinks.fenced_table import LogName, create
+from sinks.snapshot import Snapshot
+
+
+def register(
+    storage: Storage,
+    snapshot: Snapshot,
+    log: LogName,
+    tables: Sequence[str],
+    partitions: Sequence[int],
+    now: datetime,
+    *,
+    new_log: bool = False,
+) -> None:
+    """File the names of a log before its first fence.
+
+    Two copies that start at once may both file them: rows may be there twice.
+
+    Raises:
+        LakeError: the tables hold this topic of another cluster, or by another flow.
+    """
+    create(storage, "logs", LOGS, [])
+    known = snapshot.all(storage.open("logs"))
+    if not new_log:
+        _refuse_strangers(known, log, tables)
+    filed = {
+        (row["table_name"], row["kafka_partition"])
+        for row in known
+        if row["flow"] == log.flow
+        and row["cluster_id"] == log.cluster_id
+        and row["topic_id"] == log.topic_id
+    }
+    missing = [
+        (table, partition)
+        for table in tables
+        for partition in partitions
+        if (table, partition) not in filed
+    ]
+    if not missing:
+        return
+    row = {
+        "flow": log.flow,
+        "cluster_id": log.cluster_id,
+        "topic": log.topic,
+        "topic_id": log.topic_id,
+        "first_seen": now,
+    }
+    rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
+    write_deltalake(
+        storage.open("logs"), pa.Table.from_pylist(rows, LOGS), mode="append"
+    )
+
+
+def _refuse_strangers(
+    known: Sequence[dict[str, object]], log: LogName, tables: Sequence[str]
+) -> None:
+    """The same topic under another name would be appended from its beginning again.
+
+    A topic that was made again on the same cluster is a new log and welcome.
+    """
+    for row in known:
+        if row["topic"] != log.topic or row["table_name"] not in tables:
+            continue
+        if row["cluster_id"] != log.cluster_id or row["flow"] != log.flow:
+            msg = (
+                f"The lake holds topic {log.topic!r} of cluster {row['cluster_id']!r} "
+                f"by flow {row['flow']!r}; this is cluster {log.cluster_id!r}."
+            )
+            todo = "If both belong in one lake, start once with --new-log."
+            raise LakeError(msg, todo)

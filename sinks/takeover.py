@@ -1,0 +1,68 @@
+"""Taking a flow's tables over from whoever wrote them before.
+
+The main table is fenced first: its log orders rivals, so of two newcomers exactly one
+wins both tables (side table first lets each win one). One epoch per partition holds
+for all tables of the flow.
+"""
+
+from collections.abc import Callable, Sequence
+
+from semloop.errors import StorageUnavailable, TakenOver
+from sinks.fenced_table import FencedTable
+
+# Every lost round means that a rival committed; twenty in a row mean a crowd.
+ROUNDS_MAX = 20
+
+
+class Takeover:
+    """The steps of one take-over; `run` does them all.
+
+    They are apart so that tests can interleave the steps of rivals in every order.
+    """
+
+    def __init__(self, main: FencedTable, sides: Sequence[FencedTable]) -> None:
+        self.main = main
+        self.sides = sides
+        self.epochs: dict[int, int] = {}
+
+    def run(self) -> dict[int, int]:
+        """Fence main table, then side tables; returns the epoch of each partition.
+
+        Raises:
+            TakenOver: a rival was later and goes on.
+        """
+        self._until(self.fence_main)
+        for side in self.sides:
+            self._until(lambda side=side: self.fence_side(side))
+        return self.epochs
+
+    def fence_main(self) -> bool:
+        """One try to fence the main table; False: somebody committed meanwhile."""
+        for table in (self.main, *self.sides):
+            table.refresh()
+        self.epochs = {
+            p: 1 + max(table.epoch(p) for table in (self.main, *self.sides))
+            for p in self.main.owned
+        }
+        return self.main.take(self.epochs)
+
+    def fence_side(self, side: FencedTable) -> bool:
+        """One try to fence a side table with the epochs won in the main table.
+
+        Raises:
+            TakenOver: it holds an epoch that is not older and not our own.
+        """
+        side.refresh()
+        rival = any(side.epoch(p) >= epoch for p, epoch in self.epochs.items())
+        if rival and not side.holds(self.epochs):
+            msg = f"A newer copy of this flow took over table {side.name}."
+            raise TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
+        # Our own fence with its reply lost is simply put there again.
+        return side.take(self.epochs)
+
+    def _until(self, step: Callable[[], bool]) -> None:
+        for _ in range(ROUNDS_MAX):
+            if step():
+                return
+        msg = f"Other writers committed {ROUNDS_MAX} times while this one took over."
+        raise StorageUnavailable(msg, "See which processes run this flow.")

@@ -1,0 +1,234 @@
+"""Kafka -> one Arrow batch per poll, from where the tables say.
+
+`assign`, not `subscribe`: partitions are dealt to workers by their number, so nothing
+waits for a dead member's session to time out. The end of a partition is what a
+PARTITION_EOF says, never arithmetic: transactions, compaction and retention leave gaps.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from typing_extensions import override
+
+from schemas.batches import Polled, Progress
+from semloop.broker import address, client_config
+from semloop.errors import BrokerError, OffsetsGone
+from semloop.settings import Settings
+from sources.records import records
+from sources.topic import Topic
+
+# A poll returns when it is full or after this: the cost of waking up, and the most that
+# a lone record waits before it is decoded.
+POLL_S = 0.05
+# Errors that librdkafka overcomes by itself once the broker is back.
+PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+
+
+class KafkaReader:
+    """Reads the partitions of one worker; a plain consumer, without Bytewax."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        offsets: Mapping[int, int],
+        group: str,
+    ) -> None:
+        """Start reading behind `offsets`: partition -> last one read, -1 for none."""
+        self._settings = settings
+        self._topic = topic
+        self._offsets = dict(offsets)
+        self._heard = False
+        self._deadline_s = time.monotonic() + settings.start_timeout_s
+        self._at_end: set[int] = set()
+        self._consumer = Consumer(_consumer_config(settings, group))
+        self._consumer.assign(
+            [
+                TopicPartition(topic.name, p, OFFSET_BEGINNING if o < 0 else o + 1)
+                for p, o in offsets.items()
+            ]
+        )
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every partition has been read to an end since the start."""
+        return len(self._at_end) == len(self._offsets)
+
+    def poll(self) -> Polled:
+        """At most `poll_records` records, or none after `POLL_S`.
+
+        Raises:
+            OffsetsGone: retention removed what should come next.
+            BrokerError: nothing heard since the start, or an error that stays.
+        """
+        messages = self._consumer.consume(self._settings.poll_records, POLL_S)
+        caught_up_ms: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        data = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                data.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                partition, end = message.partition(), message.offset()
+                # Control records at the end are passed here, without being seen.
+                ends[partition] = end
+                caught_up_ms[partition] = time.time_ns() // 1_000_000
+            else:
+                self._raise_if_lasting(error, message)
+        if messages:
+            self._heard = True
+        elif not self._heard and self._offsets:
+            self._complain_if_silent()
+        batch, positions = records(data, self._topic)
+        positions |= {p: end - 1 for p, end in ends.items()}
+        self._at_end |= ends.keys()
+        return Polled(batch, Progress(positions, caught_up_ms, self._ends(positions)))
+
+    def commit_group(self, offsets: Mapping[int, int]) -> None:
+        """Tell the broker how far the tables are, for lag monitors only."""
+        positions = [
+            TopicPartition(self._topic.name, p, o + 1)
+            for p, o in offsets.items()
+            if o >= 0
+        ]
+        if positions:
+            self._consumer.commit(offsets=positions, asynchronous=True)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def _ends(self, moved: Mapping[int, int]) -> dict[int, int]:
+        """Last known ends, from what the latest fetches brought along."""
+        found = {}
+        for partition in moved:
+            place = TopicPartition(self._topic.name, partition)
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            if high >= 0:
+                found[partition] = max(high, moved[partition] + 1)
+        return found
+
+    def _complain_if_silent(self) -> None:
+        if time.monotonic() < self._deadline_s:
+            return
+        waited = self._settings.start_timeout_s
+        msg = f"Nothing heard from {address(self._settings)} within {waited:g} s."
+        raise BrokerError(msg, "Check that the broker runs and SEMLOOP_KAFKA is right.")
+
+    def _raise_if_lasting(self, error: Any, message: Any) -> None:
+        if error.code() in PASSING and not error.fatal():
+            return
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise self._offsets_gone(message.partition())
+        msg = f"Kafka refuses to go on: {error.name()}."
+        raise BrokerError(msg, "Check the broker's log and the rights of this user.")
+
+    def _offsets_gone(self, partition: int) -> OffsetsGone:
+        place = TopicPartition(self._topic.name, partition)
+        wanted = self._offsets[partition] + 1
+        low, high = self._consumer.get_watermark_offsets(place, timeout=5.0)
+        where = f"Partition {partition} of {self._topic.name!r}"
+        if low > wanted:
+            msg = f"{where}: {low - wanted} records from {wanted} on are gone (retention)."
+        else:
+            msg = f"{where} ends at {high}, but {wanted - 1} was read before."
+        return OffsetsGone(
+            msg, "Accept the gap with `--accept-gap`; nothing else heals it."
+        )
+
+
+class KafkaSource(DynamicSource[Polled]):
+    """Bytewax source: one `Polled` per poll, a tick when nothing came.
+
+    Unit of parallelism: a worker, which reads partitions p with p % workers = its index.
+    Guarantee after a crash: none of its own; reading starts where `open_reader` says,
+    which asks the tables.
+    """
+
+    def __init__(
+        self,
+        open_reader: Callable[[int, int], KafkaReader],
+        *,
+        until_caught_up: bool = False,
+    ) -> None:
+        """`open_reader(worker_index, worker_count)` takes over and opens a reader."""
+        self._open_reader = open_reader
+        self._until_caught_up = until_caught_up
+
+    @override
+    def build(
+        self, step_id: str, worker_index: int, worker_count: int
+    ) -> "StatelessSourcePartition[Polled]":
+        reader = self._open_reader(worker_index, worker_count)
+        return _Partition(reader, until_caught_up=self._until_caught_up)
+
+
+class _Partition(StatelessSourcePartition[Polled]):
+    def __init__(self, reader: KafkaReader, *, until_caught_up: bool) -> None:
+        self._reader = reader
+        self._until_caught_up = until_caught_up
+        self._done = False
+
+    @override
+    def next_batch(self) -> Sequence[Polled]:
+        if self._done:
+            raise StopIteration
+        polled = self._reader.poll()
+        if self._until_caught_up and self._reader.caught_up:
+            self._done = True
+            progress = polled.progress
+            last = Progress(
+                progress.positions,
+                progress.caught_up_ms,
+                progress.end_offsets,
+                last=True,
+            )
+            return [Polled(polled.records, last)]
+        return [polled]
+
+    @override
+    def close(self) -> None:
+        # Bytewax calls this on a crash too: nothing is committed here.
+        self._reader.close()
+
+
+def owned_partitions(
+    partitions: int, worker_index: int, worker_count: int
+) -> list[int]:
+    """The partitions that a worker reads; none is fine."""
+    return [p for p in range(partitions) if p % worker_count == worker_index]
+
+
+def _consumer_config(settings: Settings, group: str) -> dict[str, Any]:
+    return client_config(settings) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # The default would silently jump to the end when retention was faster.
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        # The default of a second makes a fast reader wait most of the time.
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": settings.fetch_memory_mb * 1024,
+        "fetch.message.max.bytes": 4 * 2**20,
+    }

@@ -1,0 +1,152 @@
+"""Records of an import into the topic: each once and in order, whatever is retried.
+
+The broker drops what a retry sends twice; what a second import sends twice the archive
+drops, since every record carries the header that marks it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from semloop.errors import BrokerError, SemLoopError
+from semloop.event import ONCE_HEADER
+from sources.files import LINE_BYTES_MAX, Record, TooLong
+
+# A broker that took a record back then is given up.
+DELIVERY_TIMEOUT_S = 60.0
+PROGRESS_RECORDS = 1_000
+PRODUCER_DEFAULTS: Mapping[str, str | int | float | bool] = {
+    "enable.idempotence": True,
+    "partitioner": "murmur2_random",  # As Java's clients: a session in one partition.
+    "linger.ms": 20,
+    "compression.type": "lz4",
+    # Room for the key, the header and what surrounds a record.
+    "message.max.bytes": LINE_BYTES_MAX + 2**16,
+    "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
+    "queue.buffering.max.kbytes": 64 * 1024,  # Enough for 15 of the largest records.
+    "log_level": 2,  # Errors are told once, in a sentence, rather than by librdkafka.
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an import delivered, and the lines that fit into no message."""
+
+    records: int
+    size: int
+    too_long: tuple[TooLong, ...]
+
+
+def produce(
+    records: Iterable[Record | TooLong],
+    producer_config: Mapping[str, str | int | float | bool],
+    topic: str,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Sent:
+    """Send all records, and wait until the broker has them.
+
+    Args:
+        records: from `sources.files.read_records`.
+        producer_config: brokers and security; wins over `PRODUCER_DEFAULTS`.
+        topic: must exist.
+        on_progress: called now and then with the records delivered so far.
+
+    Raises:
+        BrokerError: some were not delivered. An error of `records` is raised after
+            what came before it was delivered.
+    """
+    run = _Run()
+    config = {**PRODUCER_DEFAULTS, **producer_config, "error_cb": run.broker_said}
+    producer = Producer(config)
+    interrupted: SemLoopError | None = None
+    try:
+        for taken, record in enumerate(records, start=1):
+            run.send(producer, topic, record)
+            if taken % PROGRESS_RECORDS == 0:
+                on_progress(run.records)
+            if run.failed:
+                break
+    except SemLoopError as exc:
+        interrupted = exc
+    deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 10
+    while (waiting := producer.flush(0.5)) and time.monotonic() < deadline:
+        on_progress(run.records)
+    run.check(topic, waiting)
+    if interrupted:
+        raise interrupted
+    on_progress(run.records)
+    too_long = tuple(TooLong(*line) for line in sorted(run.too_long.items()))
+    return Sent(run.records, run.size, too_long)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What became of the records so far, as librdkafka reports it."""
+
+    records: int = 0
+    size: int = 0
+    failed: int = 0
+    why: str = ""
+    said: str = ""
+    too_long: dict[int, int] = field(default_factory=dict)
+
+    def send(self, producer: Producer, topic: str, record: Record | TooLong) -> None:
+        """Hand a record to the producer, waiting for room in its queue."""
+        if isinstance(record, TooLong):
+            self.too_long[record.line] = record.size
+            return
+        size = len(record.value)
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=[(ONCE_HEADER, record.once_id.encode())],
+                    on_delivery=partial(self.delivered, record.line, size),
+                )
+            except BufferError:
+                producer.poll(0.1)
+            except KafkaException as exc:
+                self.refused(record.line, size, exc.args[0])
+                break
+            else:
+                producer.poll(0)
+                break
+
+    def delivered(
+        self, line: int, size: int, error: KafkaError | None, _: Message
+    ) -> None:
+        """The broker has a record, or never will."""
+        if error is None:
+            self.records += 1
+            self.size += size
+        else:
+            self.refused(line, size, error)
+
+    def refused(self, line: int, size: int, error: KafkaError) -> None:
+        """A record was not taken: for its size, or because something is wrong."""
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self.too_long[line] = max(size, self.too_long.get(line, 0))
+            return
+        self.failed += 1
+        self.why = self.why or error.str()
+
+    def broker_said(self, error: KafkaError) -> None:
+        """Errors of the connection; they tell more than a time-out does."""
+        self.said = error.str()
+
+    def check(self, topic: str, waiting: int) -> None:
+        """Raise if records were not delivered."""
+        failed = self.failed + waiting
+        if not failed:
+            return
+        why = "; ".join(dict.fromkeys(w for w in (self.why, self.said) if w))
+        msg = (
+            f"Kafka did not take {failed} of {failed + self.records} records"
+            f" for the topic {topic!r}: {why or 'no answer in time'}."
+        )
+        raise BrokerError(msg, "Run the import again; nothing is doubled.")

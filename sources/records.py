@@ -1,0 +1,74 @@
+"""Kafka messages -> an Arrow batch as `schemas.arrow.RECORDS`."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
+
+from schemas.arrow import RECORDS
+from semloop.event import ONCE_HEADER, SCHEMA_HEADER
+from sources.topic import Topic
+
+Headers = Sequence[tuple[str, bytes | None]]
+TS = RECORDS.field("kafka_ts").type
+
+
+def records(
+    messages: Sequence[Any], topic: Topic
+) -> tuple[pa.RecordBatch, dict[int, int]]:
+    """The batch of a poll and the last offset per partition.
+
+    Args:
+        messages: `confluent_kafka.Message`s without error, as they were polled.
+        topic: where they are from.
+    """
+    count = len(messages)
+    partitions = [m.partition() for m in messages]
+    offsets = [m.offset() for m in messages]
+    headers = [m.headers() for m in messages]
+    if any(headers):
+        read = [_read(h) for h in headers]
+        texts, versions, onces = (list(column) for column in zip(*read, strict=True))
+    else:
+        texts = versions = onces = [None] * count
+    columns = [
+        pa.repeat(topic.name, count),
+        pa.repeat(topic.topic_id, count),
+        pa.array(partitions, pa.int32()),
+        pa.array(offsets, pa.int64()),
+        _timestamps([m.timestamp() for m in messages]),
+        pa.array([m.key() for m in messages], pa.binary()),
+        pa.array([m.value() for m in messages], pa.binary()),
+        pa.array(texts, pa.string()),
+        pa.array(versions, pa.string()),
+        pa.array(onces, pa.string()),
+    ]
+    # Offsets of a partition rise within a poll, so the last one stands.
+    last = dict(zip(partitions, offsets, strict=True))
+    return pa.RecordBatch.from_arrays(columns, schema=RECORDS), last
+
+
+def _timestamps(stamps: list[tuple[int, int]]) -> pa.Array:
+    ms = [None if k == TIMESTAMP_NOT_AVAILABLE else value for k, value in stamps]
+    return pa.array(ms, pa.timestamp("ms", "UTC")).cast(TS)
+
+
+def _read(headers: Headers | None) -> tuple[str | None, str | None, str | None]:
+    """Headers as JSON text, the schema version and the id of what may come again."""
+    if not headers:
+        return None, None, None
+    pairs = [(name, _text(value)) for name, value in headers]
+    named = dict(pairs)
+    once = named.get(ONCE_HEADER)
+    try:
+        once = once and str(uuid.UUID(once))
+    except ValueError:
+        once = None  # Not ours: such a record is treated like any other.
+    return msgspec.json.encode(pairs).decode(), named.get(SCHEMA_HEADER), once
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")

@@ -1,0 +1,123 @@
+import csv
+import io
+import json
+import math
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from semloop.cli import output
+from semloop.cli.output import Format, bytes_text, distinct, print_arrow, print_rows
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
+
+
+def printed(form: Format, columns: Sequence[str], *rows: Sequence[object]) -> str:
+    out = io.StringIO()
+    print_rows(columns, rows, form, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(None, None, id="null"),
+        pytest.param(True, True, id="bool"),
+        pytest.param(2**100, 2**100, id="huge integer"),
+        pytest.param(0.5, 0.5, id="float"),
+        pytest.param(math.nan, None, id="not a number"),
+        pytest.param(-math.inf, None, id="infinity"),
+        pytest.param(Decimal("1.50"), 1.5, id="decimal"),
+        pytest.param("é\x00\n", "é\x00\n", id="text with NUL"),
+        pytest.param(NOON, "2026-01-02T12:00:00.000005+00:00", id="timestamp"),
+        pytest.param(date(2026, 1, 2), "2026-01-02", id="date"),
+        pytest.param(time(1, 2), "01:02:00", id="time"),
+        pytest.param(timedelta(days=1, hours=2), "1 day, 2:00:00", id="interval"),
+        pytest.param(uuid.UUID(int=1), str(uuid.UUID(int=1)), id="uuid"),
+        pytest.param(b"a\x00\xff\"\\'", r"a\x00\xFF\x22\x5C\x27", id="bytes"),
+        pytest.param([1, [NOON]], [1, [NOON.isoformat()]], id="list"),
+        pytest.param({1: b"x", "k": math.nan}, {"1": "x", "k": None}, id="map"),
+    ],
+)
+def test_json_is_one_array_of_objects(value: object, expected: object) -> None:
+    text = printed(Format.JSON, ["a"], [value], [value])
+    assert json.loads(text) == [{"a": expected}, {"a": expected}]
+
+
+def test_json_without_rows_is_an_empty_array() -> None:
+    assert printed(Format.JSON, ["a"]) == "[]\n"
+
+
+def test_json_and_csv_cut_nothing() -> None:
+    long = "x" * 100_000
+    assert json.loads(printed(Format.JSON, ["a"], [long])) == [{"a": long}]
+    assert printed(Format.CSV, ["a"], [long]) == f"a\n{long}\n"
+
+
+def test_repeated_columns_keep_their_values_in_json() -> None:
+    assert distinct(["a", "a", "a_1", "a"]) == ["a", "a_1", "a_1_1", "a_2"]
+    assert json.loads(printed(Format.JSON, ["a", "a"], [1, 2])) == [{"a": 1, "a_1": 2}]
+
+
+def test_csv_is_read_back_by_any_reader() -> None:
+    rows = [["a,b", 'say "x"\nand go', None, NOON, [1, "é"], True, b"\xff"]]
+    text = printed(Format.CSV, list("abcdefg"), *rows)
+    assert list(csv.reader(io.StringIO(text)))[1] == [
+        "a,b", 'say "x"\nand go', "", NOON.isoformat(), '[1, "é"]', "true", r"\xFF",
+    ]  # fmt: skip
+
+
+def test_bytes_are_text_that_duckdb_reads_back() -> None:
+    value = bytes(range(256))
+    found = duckdb.sql("SELECT ?::VARCHAR, ?::BLOB", params=[value, bytes_text(value)])
+    assert found.fetchall() == [(bytes_text(value), value)]
+
+
+def test_a_table_shows_rows_and_their_number() -> None:
+    text = printed(Format.TABLE, ["agent", "n"], ["booker", 1], [None, 2])
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    assert lines[0] == ["agent", "n"]
+    assert lines[2:] == [["booker", "1"], ["2"], ["2", "rows"]]
+
+
+def test_a_wide_table_is_printed_as_one_block_a_row() -> None:
+    columns = [f"column_{n}" for n in range(30)]
+    text = printed(Format.TABLE, columns, ["x" * 20] * 30, [None] * 29 + ["last"])
+    assert "-- row 2" in text
+    assert max(len(line) for line in text.splitlines()) <= output.PIPE_CHARS
+    assert text.count("x" * 20) == 30
+    assert "last" in text
+
+
+def test_a_long_value_folds_and_is_cut_in_a_table() -> None:
+    text = printed(Format.TABLE, ["a", "b"], ["x" * 300, "y" * 5_000])
+    assert max(len(line) for line in text.splitlines()) <= output.PIPE_CHARS
+    assert text.count("x") == 300
+    assert text.count("y") == output.TABLE_CELL_CHARS_MAX - 1
+    assert "…" in text
+
+
+def test_a_table_stops_after_many_rows_and_says_so() -> None:
+    rows = [[n] for n in range(output.TABLE_ROWS_MAX + 1)]
+    text = printed(Format.TABLE, ["n"], *rows)
+    assert text.endswith("The first 1,000 rows; --format json or csv prints all.\n")
+
+
+def test_a_table_lets_no_value_steer_the_terminal() -> None:
+    value = "\x1b[2J [bold]x[/bold] \x9b1m \u202e :smile: 👩\u200d💻"
+    text = printed(Format.TABLE, ["\x1b]0;t"], [value])
+    assert "\\u001b[2J [bold]x[/bold] \\u009b1m \\u202e :smile: 👩\u200d💻" in text
+    assert "\\u001b]0;t" in text
+    assert not set(text) & set("\x1b\x9b\u202e")
+
+
+def test_an_arrow_table_is_printed_likewise() -> None:
+    table = pa.table({"t": pa.array([NOON], pa.timestamp("us", "UTC")), "b": [b"\x00"]})
+    out = io.StringIO()
+    print_arrow(table, Format.JSON, out)
+    assert json.loads(out.getvalue()) == [{"t": NOON.isoformat(), "b": r"\x00"}]

@@ -1,0 +1,117 @@
+"""The columns of every table, once more: a change of one is a decision."""
+
+import pyarrow as pa
+import pytest
+
+from schemas import arrow
+from semloop import tables
+
+ORIGIN = """\
+topic: string
+topic_id: string
+kafka_partition: int32
+kafka_offset: int64
+kafka_ts: timestamp[us, tz=UTC]"""
+
+EVENTS = f"""\
+event_id: string
+type: string
+ts: timestamp[us, tz=UTC]
+agent: string
+session_id: string
+user_id: string
+namespace: string
+task: string
+task_type: string
+tags: list<item: string>
+tool: string
+status: string
+outcome: string
+reward: double
+score: double
+label: string
+error_type: string
+duration_ms: double
+credits_used: double
+model: string
+input_tokens: int64
+output_tokens: int64
+role: string
+text: string
+payload: string
+extra: string
+context_hash: string
+trace_id: string
+span_id: string
+parent_span_id: string
+importance: double
+{ORIGIN}
+ingested_at: timestamp[us, tz=UTC]
+date: date32[day]"""
+
+DEAD_LETTERS = f"""\
+id: string
+reason: string
+detail: string
+agent: string
+session_id: string
+user_id: string
+key: binary
+headers: string
+raw: binary
+{ORIGIN}
+ingested_at: timestamp[us, tz=UTC]
+date: date32[day]"""
+
+LOGS = """\
+flow: string
+table_name: string
+cluster_id: string
+topic: string
+topic_id: string
+kafka_partition: int32
+first_seen: timestamp[us, tz=UTC]"""
+
+
+def described(schema: pa.Schema) -> str:
+    return "\n".join(f"{field.name}: {field.type}" for field in schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "golden"),
+    [
+        pytest.param(arrow.EVENTS, EVENTS, id="events"),
+        pytest.param(arrow.DEAD_LETTERS, DEAD_LETTERS, id="dead_letters"),
+        pytest.param(arrow.LOGS, LOGS, id="logs"),
+    ],
+)
+def test_a_table_has_the_agreed_columns_and_types(
+    schema: pa.Schema, golden: str
+) -> None:
+    assert described(schema) == golden
+
+
+def test_every_table_is_in_the_golden_list() -> None:
+    assert set(tables.TABLES) == {"events", "dead_letters", "logs"}
+
+
+def test_operators_hand_on_all_but_the_stamp() -> None:
+    for stored, decoded in (
+        (arrow.EVENTS, arrow.DECODED_EVENTS),
+        (arrow.DEAD_LETTERS, arrow.DECODED_DEAD_LETTERS),
+    ):
+        assert stored.names == [*decoded.names, "ingested_at", "date"]
+
+
+def test_no_column_is_a_word_that_sql_reserves() -> None:
+    import duckdb
+
+    reserved = {
+        word
+        for (word,) in duckdb.sql(
+            "SELECT keyword_name FROM duckdb_keywords() "
+            "WHERE keyword_category = 'reserved'"
+        ).fetchall()
+    }
+    for columns in tables.TABLES.values():
+        assert not reserved & set(columns)

@@ -1,0 +1,288 @@
+"""Lines of files and stdin: all of them come through, none of them stops the rest."""
+
+import gzip
+import io
+import sys
+import uuid
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from semloop.errors import ConfigError
+from sources import files
+from sources.files import Format, Record, TooLong, looks_like, read_records
+
+CHAT = (
+    b'{"id":"c1","agent":"a","created_at":"2026-01-02T03:04:05Z","reward":1,'
+    b'"messages":[{"role":"user","content":"hi"}]}'
+)
+
+
+def an_event(number: int = 1, session: str = "s1") -> bytes:
+    event = {
+        "id": str(uuid.UUID(int=number)),
+        "type": "message",
+        "timestamp": "2026-01-02T03:04:05Z",
+        "agent": "a",
+        "payload": {"role": "user", "content": "hi"},
+        "meta": {"session_id": session},
+    }
+    return msgspec.json.encode(event)
+
+
+def a_file(folder: Path, content: bytes, name: str = "in.jsonl") -> str:
+    path = folder / name
+    path.write_bytes(content)
+    return str(path)
+
+
+def records_of(path: str, kind: Format = "events") -> list[Record]:
+    found = list(read_records(path, kind))
+    return [record for record in found if isinstance(record, Record)]
+
+
+def values(path: str, kind: Format = "events") -> list[bytes]:
+    return [record.value for record in records_of(path, kind)]
+
+
+def give_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> io.BytesIO:
+    stream = io.BytesIO(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    return stream
+
+
+def failure_of(path: str, kind: Format = "events") -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        list(read_records(path, kind))
+    assert "\n" not in caught.value.what
+    assert caught.value.todo
+    return caught.value
+
+
+def test_events_are_kept_byte_for_byte_with_their_line_and_key(tmp_path: Path) -> None:
+    spaced = an_event(2, session="é").replace(b":", b" : ") + b"  "
+    path = a_file(tmp_path, an_event() + b"\r\n\n \t\r\n" + spaced + b"\n" + b"x")
+    first, second, third = records_of(path)
+    assert (first.line, first.key, first.value) == (1, b"s1", an_event())
+    assert (second.line, second.key, second.value) == (4, "é".encode(), spaced)
+    assert (third.line, third.key, third.value) == (5, None, b"x")
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        pytest.param(b'{"meta":{"session_id":"s9"},"id":5}', b"s9", id="readable"),
+        pytest.param(b'{"meta":{"session_id":""}}', None, id="empty"),
+        pytest.param(b'{"meta":{"session_id":9}}', None, id="number"),
+        pytest.param(b'{"meta":{"session_id":"s9"}', None, id="cut off"),
+        pytest.param(b'{"meta":{"session_id":"\\ud800"}}', None, id="half a surrogate"),
+        pytest.param(b'{"meta":{"session_id":"\xff"}}', None, id="not UTF-8"),
+        pytest.param(b"\xef\xbb\xbf" + an_event(), None, id="byte-order mark"),
+        pytest.param(b"[" * 9999, None, id="too deep"),
+        pytest.param(b"\x00", None, id="NUL"),
+    ],
+)
+def test_broken_line_passes_with_the_key_it_can_have(
+    tmp_path: Path, line: bytes, key: bytes | None
+) -> None:
+    (record,) = records_of(a_file(tmp_path, line + b"\n"))
+    assert (record.key, record.value) == (key, line)
+
+
+def test_same_broken_line_twice_has_two_ids_and_the_same_in_each_import(
+    tmp_path: Path,
+) -> None:
+    path = a_file(tmp_path, b"broken\nother\n\nbroken\r\n")
+    once_ids = [record.once_id for record in records_of(path)]
+    assert len(set(once_ids)) == 3
+    assert [record.once_id for record in records_of(path)] == once_ids
+    assert {str(uuid.UUID(once_id)) for once_id in once_ids} == set(once_ids)
+
+
+def test_broken_lines_keep_their_ids_when_the_file_grows(tmp_path: Path) -> None:
+    before = records_of(a_file(tmp_path, b"x\nx\n"))
+    after = records_of(a_file(tmp_path, an_event() + b"\nx\ny\nx\nx\n"))
+    assert {r.once_id for r in before} < {r.once_id for r in after}
+
+
+def test_event_without_its_payload_counts_as_broken(tmp_path: Path) -> None:
+    line = an_event().replace(b'"content"', b'"text"')
+    first, second = records_of(a_file(tmp_path, line + b"\n" + line))
+    assert first.once_id != second.once_id
+    assert first.key == second.key == b"s1"
+
+
+def test_memory_for_broken_lines_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BROKEN_LINES_MAX", 2)
+    path = a_file(tmp_path, b"a\nb\nc\nc\na\nb\n")
+    once_ids = [record.once_id for record in records_of(path)]
+    assert len(set(once_ids)) == 6
+    assert [record.once_id for record in records_of(path)] == once_ids
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"], ids=["end", "LF", "CRLF"])
+def test_only_a_line_over_the_limit_is_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes
+) -> None:
+    monkeypatch.setattr(files, "LINE_BYTES_MAX", 100)
+    monkeypatch.setattr(files, "_PIECE_BYTES", 16)
+    just, over, far = b"a" * 100, b"b" * 101, b"c" * 1000
+    path = a_file(tmp_path, b"\n".join([far, just, over, b"x", just]) + ending)
+    kept = list(read_records(path, "events"))
+    assert [type(k) for k in kept] == [TooLong, Record, TooLong, Record, Record]
+    assert kept[0] == TooLong(1, 1001)
+    assert kept[2] == TooLong(3, 102)
+    assert [r.line for r in kept] == [1, 2, 3, 4, 5]
+    path = a_file(tmp_path, b"x\n" + over + ending)
+    assert [r.line for r in read_records(path, "events")] == [1, 2]
+    assert isinstance(list(read_records(path, "events"))[1], TooLong)
+
+
+def test_line_of_4_mib_passes(tmp_path: Path) -> None:
+    (kept,) = read_records(a_file(tmp_path, b"a" * 2**22 + b"\r\n"), "events")
+    assert isinstance(kept, Record)
+    (left,) = read_records(a_file(tmp_path, b"a" * (2**22 + 1) + b"\r\n"), "events")
+    assert left == TooLong(1, 2**22 + 3)
+
+
+def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
+    twice = gzip.compress(an_event() + b"\nx\n") + gzip.compress(b"y")
+    assert values(a_file(tmp_path, twice)) == [an_event(), b"x", b"y"]
+    assert values(a_file(tmp_path, b"x\n", "plain.gz")) == [b"x"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_stdin_is_read_and_left_open(
+    monkeypatch: pytest.MonkeyPatch, pack: type[bytes]
+) -> None:
+    stream = give_stdin(monkeypatch, pack(b"\n" + an_event() + b"\nx"))
+    assert values("-") == [an_event(), b"x"]
+    assert not stream.closed
+
+
+def test_stdin_that_is_a_pipe_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(a_file(tmp_path, an_event()), encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert values("-") == [an_event()]
+        assert not stream.closed
+
+
+def test_closed_stdin_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert failure_of("-").what == "Standard input cannot be read: there is none."
+
+
+def test_nothing_in_nothing_out(tmp_path: Path) -> None:
+    assert values(a_file(tmp_path, b"")) == []
+    assert values(a_file(tmp_path, gzip.compress(b""))) == []
+    assert values(a_file(tmp_path, b"\n\n")) == []
+
+
+def test_what_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.jsonl")
+    assert failure_of(missing).what == f"{missing!r} does not exist."
+    assert (
+        failure_of(str(tmp_path)).what == f"{str(tmp_path)!r} is a folder, not a file."
+    )
+    assert "cannot be read" in failure_of("a\0b").what
+
+
+def test_unreadable_file_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert failure_of("x").what == "'x' cannot be read: Permission denied."
+
+
+def lines_before_failure(path: str) -> tuple[list[int], str]:
+    lines = []
+    try:
+        for record in read_records(path, "events"):
+            lines.append(record.line)
+    except ConfigError as error:
+        return lines, error.what
+    return lines, "no failure"
+
+
+def test_cut_gzip_gives_its_lines_and_says_where_it_ends(tmp_path: Path) -> None:
+    whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
+    path = a_file(tmp_path, whole[: len(whole) // 2])
+    lines, what = lines_before_failure(path)
+    assert len(lines) > 1000
+    assert lines == list(range(1, len(lines) + 1))
+    assert what == f"{path!r}: its gzip data ends too early, after line {lines[-1]}."
+
+
+def test_damaged_gzip_gives_its_lines_and_says_where_it_breaks(tmp_path: Path) -> None:
+    path = a_file(tmp_path, gzip.compress(b"a\nb\n") + b"garbage")
+    assert lines_before_failure(path) == (
+        [1, 2], f"{path!r}: its gzip data is damaged, after line 2.",
+    )  # fmt: skip
+    path = a_file(tmp_path, b"\x1f\x8bnonsense")
+    assert lines_before_failure(path) == (
+        [], f"{path!r}: its gzip data is damaged, in its first line.",
+    )  # fmt: skip
+
+
+def test_chat_becomes_records_of_its_session(tmp_path: Path) -> None:
+    first, second = records_of(a_file(tmp_path, b"\n" + CHAT), "chat")
+    assert (first.line, first.key, second.line, second.key) == (2, b"c1", 2, b"c1")
+    assert first.once_id == msgspec.json.decode(first.value)["id"]
+
+
+def test_line_that_is_no_chat_passes_as_it_is(tmp_path: Path) -> None:
+    bad = CHAT.replace(b"user", b"robot")
+    found = records_of(a_file(tmp_path, bad + b"\n" + CHAT + b"\n" + bad), "chat")
+    assert [r.value == bad for r in found] == [True, False, False, True]
+    assert found[0].once_id != found[3].once_id
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        pytest.param(an_event(), "events", id="event"),
+        pytest.param(CHAT, "chat", id="chat"),
+        pytest.param(b'{"payload":1,"meta":2,"messages":[]}', "events", id="both"),
+        pytest.param(b'{"payload":1,"messages":[]}', None, id="neither"),
+        pytest.param(b'{"messages":{}}', None, id="messages are no list"),
+        pytest.param(b'{"id":1}', None, id="something else"),
+        pytest.param(b"[]", None, id="no object"),
+        pytest.param(b"\xff", None, id="no text"),
+    ],
+)
+def test_format_is_seen_from_a_line(line: bytes, kind: str | None) -> None:
+    assert looks_like(line) == kind
+
+
+@pytest.mark.parametrize("by_stdin", [True, False], ids=["stdin", "file"])
+def test_file_of_the_other_format_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_stdin: bool
+) -> None:
+    def given(content: bytes) -> tuple[str, str]:
+        if not by_stdin:
+            path = a_file(tmp_path, content)
+            return path, repr(path)
+        give_stdin(monkeypatch, content)
+        return "-", "Standard input"
+
+    path, name = given(b"\n" + CHAT)
+    error = failure_of(path, "events")
+    assert error.what == f"{name} holds chat transcripts, not events."
+    assert error.todo == "Import it with `--format chat`."
+    path, name = given(an_event())
+    error = failure_of(path, "chat")
+    assert error.what == f"{name} holds events, not chat transcripts."
+    assert error.todo == "Import it with `--format events`."
+
+
+def test_only_the_first_line_decides_about_the_format(tmp_path: Path) -> None:
+    path = a_file(tmp_path, b"x\n" + CHAT)
+    assert values(path, "events") == [b"x", CHAT]
