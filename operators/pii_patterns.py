@@ -1,7 +1,7 @@
 """What counts as private: one table of patterns and one of key names.
 
-Every expression is RE2 in its Latin-1 mode, in Arrow and in Python alike: it is linear
-on any input and sees bytes, so text that is not UTF-8 needs no special case.
+Every expression is RE2 in its Latin-1 mode: it is linear on any input and sees bytes,
+so text that is not UTF-8 needs no special case.
 """
 
 import base64
@@ -23,7 +23,6 @@ KEY_NAMES_MAX = 4096
 KEY_BYTES_MAX = 64
 
 PSEUDONYM = re.compile(rb"(<[a-z][a-z0-9_]*+:[0-9a-f]{12}>)")
-NOT_A_DIGIT = re.compile(rb"[^0-9]")
 
 
 class Span(NamedTuple):
@@ -56,10 +55,9 @@ def latin1(pattern: str, never_capture: bool = False) -> Any:
 class Pattern(NamedTuple):
     """One kind of private text.
 
-    `gate` hits wherever `find` can match, in raw JSON too; `hint` wherever `gate` does,
-    and is so loose that RE2 needs few states, which is twice as fast. Group 1 of `find`
-    is a candidate, judged by `check`. With `retry_bytes` the search goes on so far into
-    a refused candidate, otherwise behind it; only short candidates have it.
+    `gate` hits wherever `find` can match, in raw JSON too. Group 1 of `find` is a
+    candidate, judged by `check`. With `retry_bytes` the search goes on so far into a
+    refused candidate, otherwise behind it; only short candidates have it.
     """
 
     name: str
@@ -67,7 +65,6 @@ class Pattern(NamedTuple):
     find: str
     check: Callable[[bytes], Found | None]
     retry_bytes: int = 0
-    hint: str = ""
 
     def finder(self) -> Finder:
         """Finds all that the pattern matches in a text."""
@@ -87,22 +84,31 @@ class Pattern(NamedTuple):
         return find
 
 
-def any_text(found: bytes) -> Found | None:
+def own_finder(name: str, regex: Any) -> Finder:
+    """Finds what a pattern of the settings matches; nothing where that is empty."""
+    return lambda text: (
+        Span(match.start(), match.end(), name, match[0])
+        for match in regex.finditer(text)
+        if match[0]
+    )
+
+
+def any_text(found: bytes) -> Found:
     """Accepts whatever matched."""
     return Found(found, len(found))
 
 
 def digits_only(text: bytes) -> bytes:
     """The digits of a number that people write with separators."""
-    return NOT_A_DIGIT.sub(b"", text)
+    return re.sub(rb"[^0-9]", b"", text)
 
 
-def _email(found: bytes) -> Found | None:
+def _email(found: bytes) -> Found:
     return Found(found.replace(b"%40", b"@").lower(), len(found))
 
 
 def _with_digit(found: bytes) -> Found | None:
-    return Found(found, len(found)) if re.search(rb"[0-9]", found) else None
+    return any_text(found) if re.search(rb"[0-9]", found) else None
 
 
 def _api_key(found: bytes) -> Found | None:
@@ -136,28 +142,26 @@ def _iban(found: bytes) -> Found | None:
     for end in range(len(found), 14, -1):
         if found[end - 1 : end] != b" " and (found[end : end + 1] or b" ") == b" ":
             number = found[:end].replace(b" ", b"").upper()
-            moved = (number[4:] + number[:4]).decode()
-            if (
-                int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
-                and iban.is_valid(number.decode(), check_country=False)
-            ):  # fmt: skip
+            moved = number[4:] + number[:4]
+            # The remainder first: it is cheap, and nearly all candidates fail it.
+            digits = (str(int(letter, 36)) for letter in moved.decode())
+            rest = int("".join(digits)) % 97
+            if rest == 1 and iban.is_valid(number.decode(), check_country=False):
                 return Found(number, end)
     return None
+
+
+PHONE = re.compile(
+    rb"\+1[ .\-/]{0,2}\(?[2-9]\d\d\)?[ .\-/]{0,2}[2-9]\d\d[ .\-/]{0,2}\d{4}"
+    rb"|\+[2-9](?:[^0-9]*+\d){7,14}|(?:[^+0-9]*+\d){10,11}"
+)
 
 
 def _phone(found: bytes) -> Found | None:
     # A number that follows the phone number looks like more groups of it.
     for end in range(len(found), 7, -1):
-        number = digits_only(found[:end])
-        if found[end - 1 : end].isdigit() and not found[end : end + 1].isdigit():
-            if found.startswith(b"+1"):
-                if len(number) == 11 and number[1:2] > b"1":
-                    return Found(number, end)
-            elif found.startswith(b"+"):
-                if 8 <= len(number) <= 15:
-                    return Found(number, end)
-            elif len(number) in (10, 11):
-                return Found(number, end)
+        if not found[end : end + 1].isdigit() and PHONE.fullmatch(found, 0, end):
+            return Found(digits_only(found[:end]), end)
     return None
 
 
@@ -214,34 +218,26 @@ PATTERNS = (
         r""":(?:\\*/){2}([^\s/?#"'<>\\]*:[^\s/?#"'<>\\]*)@""",
         any_text,
     ),
-    Pattern(
-        "jwt",
-        r"eyJ[\w\-]{5}",
-        START + r"(eyJ[\w\-]{5,}(?:\.[\w\-]+){1,4})",
-        _jwt,
-    ),
+    Pattern("jwt", r"eyJ[\w\-]{5}", START + r"(eyJ[\w\-]{5,}(?:\.[\w\-]+){1,4})", _jwt),
     Pattern(
         "api_key",
         r"A[KS]IA[0-9A-Z]{4}|sk-[\w\-]{8}|gh[opsur]_\w{8}|github_pat_|xox[abprs]-|AIza\w"
         r"|[rs]k_(?:live|test)_",
         # AWS, OpenAI and Anthropic, GitHub, Slack, Google, Stripe.
-        START
-        + r"(A[KS]IA[0-9A-Z]{16}\b|sk-[\w\-]{16,}|(?:gh[opsur]|github_pat)_\w{16,}"
+        rf"{START}"
+        r"(A[KS]IA[0-9A-Z]{16}\b|sk-[\w\-]{16,}|(?:gh[opsur]|github_pat)_\w{16,}"
         r"|xox[abprs]-[\w\-]{8,}|AIza[\w\-]{30,}|[rs]k_(?:live|test)_\w{10,})",
         _api_key,
     ),
     Pattern(
-        "bearer_token",
-        "(?i:bearer)",
-        START + r"(?i:bearer)\s+([\w.~+/=\-]{8,})",
-        _with_digit,
+        "bearer", "(?i:bearer)", START + r"(?i:bearer)\s+([\w.~+/=\-]{8,})", _with_digit
     ),
     Pattern(
         "email",
         "@|%40",
         # A run beyond those letters (Chinese, or not UTF-8 at all) counts as a whole.
         rf"(?:{ESCAPE})?((?:(?:{LETTER}|[._%+'\-])+|[\x80-\xff]+)(?:@|%40)"
-        rf"(?:(?:{LETTER}|[\-\xe0-\xef\x80-\xbf])+\.)+(?:[A-Za-z]{{2,}}|[\x80-\xff]+))",
+        r"(?:[0-9A-Za-z\-\x80-\xff]+\.)+(?:[A-Za-z]{2,}|[\x80-\xff]+))",
         _email,
     ),
     Pattern(
@@ -252,8 +248,6 @@ PATTERNS = (
         r"(?: ?[0-9A-Za-z]{1,3})?)\b",
         _iban,
         retry_bytes=4,
-        hint=rf"\b(?i:{IBAN_COUNTRIES})[0-9]{{2}} ?[0-9A-Za-z]|{RAW_ESCAPE}[A-Za-z]{{2}}"
-        r"[0-9]{2}",
     ),
     Pattern(
         "card",
@@ -264,7 +258,6 @@ PATTERNS = (
         r"|3[0-9]{3}[ \-][0-9]{6}[ \-][0-9]{4,5})\b",
         card,
         retry_bytes=4,
-        hint=r"[0-9]{13}|[0-9]{4}[ \-][0-9]{4}[ \-][0-9]{4}[ \-]|[0-9]{4}[ \-][0-9]{6}[ \-]",
     ),
     Pattern(
         "phone",
@@ -274,8 +267,6 @@ PATTERNS = (
         r"|(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.\-])[2-9][0-9]{2}[ .\-]"
         r"[0-9]{4}\b(?:[.\-][0-9]+)*)",
         _phone,
-        hint=r"\+[1-9][ ().\-/\\]{0,3}[0-9]|[^0-9A-Za-z][0-9]{3}[.\-][0-9]{3}[ .\-]"
-        r"|\) ?[0-9]{3}[ .\-]",
     ),
     Pattern(
         "ip",
@@ -285,8 +276,7 @@ PATTERNS = (
     ),
     Pattern(
         "ip",
-        r"::[0-9A-Fa-f]|[0-9A-Fa-f]::|:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]"
-        r"{1,4}:",
+        r"::[0-9A-Fa-f]|[0-9A-Fa-f]::|:(?:[0-9A-Fa-f]{1,4}:){3}",
         rf"(?:{ESCAPE}|^|[^0-9A-Za-z_:.])"
         r"([0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:\.[0-9]{1,3}){0,3})"
         r"(?:[^0-9A-Za-z_]|$)",
@@ -314,25 +304,23 @@ NUMBER_KEYS = (
     "license number", "national id", "tax id", "account number", "routing number",
 )  # fmt: skip
 # Next to one of these a key name counts or describes, and its value is no secret.
-COUNTING_WORDS = frozenset(
-    ("count", "counts", "length", "limit", "limits", "max", "maximum", "min", "minimum",
-     "type", "usage", "expires", "expiry", "ttl")
-)  # fmt: skip
+COUNTING_WORDS = {
+    "count", "counts", "expires", "length", "limit", "limits", "max", "maximum", "min",
+    "minimum", "type", "usage",
+}  # fmt: skip
 # Next to `token` these too: a language model's tokens.
-TOKEN_WORDS = frozenset(
-    ("budget", "cached", "completion", "input", "output", "per", "prompt", "rate",
-     "reasoning", "total", "used")
-)  # fmt: skip
+TOKEN_WORDS = {
+    "budget", "cached", "completion", "input", "output", "per", "prompt", "rate",
+    "reasoning", "total", "used",
+}  # fmt: skip
 # Classes of which only the digits count, so that all ways of writing one agree.
-DIGIT_CLASSES = frozenset(
-    ("card_number", "card_no", "phone", "phones", "phone_number", "phone_numbers",
-     "mobile", "mobile_number", "telephone", "telephone_number", "ssn",
-     "social_security_number")
-)  # fmt: skip
+DIGIT_CLASSES = {
+    "card_no", "card_number", "mobile", "mobile_number", "phone", "phone_number",
+    "phone_numbers", "phones", "social_security_number", "ssn", "telephone",
+    "telephone_number",
+}  # fmt: skip
 # Values that run to the end of the line: they hold spaces and several parts.
-LINE_CLASSES = frozenset(
-    ("authorization", "proxy_authorization", "cookie", "cookies")
-)  # fmt: skip
+LINE_CLASSES = ("authorization", "proxy_authorization", "cookie", "cookies")
 
 WORDS = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -349,19 +337,16 @@ class KeyNames:
         self._own = {_words(name.encode()) for name in own}
         if () in self._own:
             msg = "A name in redact_keys has no letter or digit."
-            raise ConfigError(
-                msg, "Name keys of JSON objects, such as passport_number."
-            )
+            raise ConfigError(msg, "Name keys of JSON objects, such as ticket_number.")
         names = (*SECRET_KEYS, *NUMBER_KEYS)
         self._known = {tuple(name.split()) for name in names} | self._own
         self._longest = max(map(len, self._known))
         self._cached = lru_cache(KEY_NAMES_MAX)(self._of)
         self.gate = _key_gate(self._known)
-        self.hint = _key_gate(self._known, hint=True)
 
     def of(self, name: bytes) -> str | None:
         """The class of a key's values, None if they may stay."""
-        return self._cached(name) if len(name) <= KEY_BYTES_MAX else self._of(name)
+        return (self._of if len(name) > KEY_BYTES_MAX else self._cached)(name)
 
     def heading(self, phrase: bytes) -> str | None:
         """The same for words of a text that a colon or equals sign follows.
@@ -370,8 +355,7 @@ class KeyNames:
         """
         words = _words(phrase)
         for size in range(min(self._longest, len(words)), 1, -1):
-            found = self._judge(words, [len(words) - size], size)
-            if found:
+            if found := self._judge(words[-size:], (0,), size):
                 return found
         return self.of(phrase.rsplit(b" ", 1)[-1])
 
@@ -379,8 +363,7 @@ class KeyNames:
         # A pseudonym within a key is no word of it, but parts the words beside it.
         words = _words(PSEUDONYM.sub(b" 0 ", name))
         for size in range(self._longest, 0, -1):
-            found = self._judge(words, range(len(words) - size + 1), size)
-            if found:
+            if found := self._judge(words, range(len(words) - size + 1), size):
                 return found
         return None
 
@@ -403,16 +386,13 @@ def _words(name: bytes) -> tuple[str, ...]:
     return tuple(word.decode().lower() for word in WORDS.findall(name))
 
 
-def _key_gate(known: Set[tuple[str, ...]], hint: bool = False) -> str:
-    """What raw JSON or text must hold for any name of a key to match.
-
-    As a `hint` only the longest word of a name counts.
-    """
+def _key_gate(known: Set[tuple[str, ...]]) -> str:
+    """What raw JSON or text must hold for any name of a key to match."""
     # Between words: anything but letters and digits, or an escape that has some.
     apart = r"(?:[^0-9A-Za-z]|\\[bfnrtu][0-9A-Fa-f]{0,4})*"
-    found = sorted({(max(name, key=len),) if hint else name for name in known})
     # A word ends where no lower-case letter follows: `tokens` is another word.
-    letters = [apart.join(name) for name in found if name[-1].isalpha()]
-    digits = [apart.join(name) for name in found if name[-1].isdigit()]
-    gates = [f"(?i:{'|'.join(letters)})(?:[^a-z]|$)"] if letters else []
-    return "|".join([*gates, *(f"(?i:{name})" for name in digits)])
+    names = sorted(known)
+    letters = "|".join(apart.join(name) for name in names if name[-1].isalpha())
+    digits = "|".join(apart.join(name) for name in names if name[-1].isdigit())
+    gate = f"(?i:{letters})(?:[^a-z]|$)"
+    return f"{gate}|(?i:{digits})" if digits else gate

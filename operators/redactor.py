@@ -5,11 +5,11 @@ change are replaced, so all other bytes stay the producer's, duplicate keys incl
 Inside, all text is bytes; a lone surrogate is the three bytes of "surrogatepass".
 """
 
-import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,10 +23,12 @@ HASH_CHARS = 12
 # One pass may uncover more, as when a number stands free once its neighbour is gone;
 # two passes are the rule, and the bound keeps hostile input linear.
 PASSES_MAX = 8
-# Bounds on how far a value in text is followed, so that many of them cannot make the
-# work quadratic: dates and phone numbers, and secrets up to a private key in quotes.
+# So far a digit and a closing quote are looked for: else many keys in a row, none with
+# a value, would make the work quadratic.
 NUMBER_BYTES_MAX = 64
 QUOTED_BYTES_MAX = 2**16
+# With these a pattern depends on where its text ends, which raw bytes do not show.
+ANCHOR = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would see anything.
 WIDE = re.compile(rb"[ -~]\x00++[ -~]")
@@ -34,16 +36,16 @@ WIDE = re.compile(rb"[ -~]\x00++[ -~]")
 ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([02-7][0-9A-Fa-f])")
 HIDING_GATE = r"\\u00[02-7]|\x00"
 
-# A string with the colon behind it that makes it a key, a bracket, a comma, or a run
-# of anything else. Possessive, so that a string that never ends is read once.
+# A string with what makes it a key (a colon; in broken records, another string), a
+# bracket, a comma, or a run of anything else. Possessive: nothing is read twice.
 TOKEN = re.compile(
-    rb'"((?:[^"\\]++|\\.)*+)("?)([ \t\r\n]*+:)?|[{}\[\],]|[^\s"{}\[\],:]++', re.DOTALL
+    rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+(?::|(?=")))?|[{}\[\],]|[^\s"{}\[\],:]++',
+    re.DOTALL,
 )
 ESCAPED = re.compile(rb'["\\\x00-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]')
 LOOSE_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
 JSON = json.JSONDecoder(strict=False)
-CONSTANTS = (b"true", b"false", b"null")
 
 # `date of birth: `, `"dob": `, `\"dob\" = `, `**DOB:** `: at most four words.
 KEY_IN_TEXT = (
@@ -58,18 +60,20 @@ BARE_VALUES = (
         rb"""(?:[^\s"'`,;&<>(){}\[\]\\]|\\[^\s"'`\\/bfnrtu])++""",
         re.IGNORECASE,
     ),
-    # Numbers in groups: phone, card.
+    # Numbers in groups: phone, card; IBAN.
     re.compile(rb"[+(]?[0-9](?:[ ().\-/]{0,2}[0-9])*+"),
-    # IBAN.
     re.compile(rb"[A-Za-z]{2}[0-9]{2}(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,3}\b)?"),
     # `5 April 1990`, `April 5th, 1990`.
-    re.compile(rb"[0-9]{1,2}(?:st|nd|rd|th)? [A-Za-z]{3,9}\.?,? [0-9]{4}"),
-    re.compile(rb"[A-Za-z]{3,9}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{4}"),
+    re.compile(
+        rb"(?:[0-9]{1,2}(?:st|nd|rd|th)? [A-Za-z]{3,9}\.?"
+        rb"|[A-Za-z]{3,9}\.? [0-9]{1,2}(?:st|nd|rd|th)?),? [0-9]{4}"
+    ),
 )
 LINE_VALUE = re.compile(rb"""[^\r\n"'\\<>]++""")
 # A scalar within brackets; what a colon follows is a key.
 LEAF = re.compile(rb"""[^\s"'`,:{}\[\]\\]++""")
 KEY_FOLLOWS = re.compile(rb"""\\*+["'`]?\s*+:""")
+DIGIT = re.compile(rb"[0-9]")
 BRACKET = re.compile(rb"[\[\]{}]")
 NUMBER_CLASSES = frozenset(name.replace(" ", "_") for name in pii.NUMBER_KEYS)
 NOT_VALUES = (b"", b"null", b"none", b"true", b"false", b"nil", b"undefined")
@@ -80,46 +84,35 @@ class Redactor:
 
     Equal content gives equal pseudonyms under one key, so redacted data still joins.
     Redacting twice changes nothing.
-
-    `gate` is an RE2 expression in Latin-1: a record that it does not hit holds nothing
-    to redact, in whatever form, unless one of the own `patterns` matches. `hint` hits
-    wherever `gate` does and is cheaper, so it comes first.
+    A record that none of the `gates`, RE2 on raw bytes, hits holds nothing to redact.
     """
 
     def __init__(
-        self,
-        key: Secret,
-        keys: Sequence[str] = (),
-        patterns: Mapping[str, str] = {},
+        self, key: Secret, keys: Sequence[str] = (), patterns: Mapping[str, str] = {}
     ) -> None:
         """`keys` and `patterns` of the settings join the built-in ones.
 
         Raises:
             ConfigError: a pattern that RE2 does not compile, or a wrong name.
         """
-        self._secret = key.reveal().encode()
+        self._secret = key
         self._keys = pii.KeyNames(keys)
-        self._own = [
-            (name, _own_pattern(name, find)) for name, find in patterns.items()
-        ]
+        self._own = [(name, _own_pattern(name, f)) for name, f in patterns.items()]
         gates = [HIDING_GATE, self._keys.gate, *(p.gate for p in pii.PATTERNS)]
-        self.gate = "|".join(dict.fromkeys(gates))
-        hints = [HIDING_GATE, self._keys.hint]
-        hints += [p.hint or p.gate for p in pii.PATTERNS]
-        self.hint = "|".join(dict.fromkeys(hints))
-        self.patterns = dict(patterns)
-        self._hit = pii.latin1(self.gate, never_capture=True)
-        self._finders: list[pii.Finder] = [
-            *(_own_finder(name, regex) for name, regex in self._own),
-            _key_finder(self._keys),
-            *(pattern.finder() for pattern in pii.PATTERNS),
-        ]
+        self._hit = pii.latin1("|".join(gates), never_capture=True)
+        self.gates = [self._hit, *_own_gates(patterns.values())]
+        self._finders = [pii.own_finder(name, regex) for name, regex in self._own]
+        self._finders += [_key_finder(self._keys)]
+        self._finders += [pattern.finder() for pattern in pii.PATTERNS]
 
-    def text(self, text: str) -> str:
-        """The text with pseudonyms; the same object if it holds nothing private."""
+    def text(self, text: str, key: str = "") -> str:
+        """The text with pseudonyms; the same object if it holds nothing private.
+
+        `key` is the name under which the text is a value, such as a Kafka header's.
+        """
         raw = text.encode("utf-8", "surrogatepass")
-        cleaned = self._text(raw)
-        return text if cleaned is raw else cleaned.decode("utf-8", "surrogatepass")
+        cleaned = self._value(raw, self._keys.of(key.encode("utf-8", "replace")))
+        return text if cleaned == raw else cleaned.decode("utf-8", "surrogatepass")
 
     def json(self, raw: bytes) -> bytes:
         """A record with pseudonyms; the same object if it holds nothing private.
@@ -127,27 +120,17 @@ class Redactor:
         Valid JSON stays valid and keeps every other byte. What is not valid is cleaned
         as JSON, as far as that goes, and as text. UTF-16 is replaced as a whole.
         """
-        if WIDE.search(raw):
-            return self._pseudonym("binary", raw)
-        return self._document(raw)
-
-    def under(self, name: str, text: str) -> str:
-        """The text as the value of a key of that name, such as a Kafka header."""
-        raw = text.encode("utf-8", "surrogatepass")
-        cleaned = self._value(raw, self._keys.of(name.encode("utf-8", "replace")))
-        return text if cleaned is raw else cleaned.decode("utf-8", "surrogatepass")
+        wide = WIDE.search(raw)
+        return self._pseudonym("binary", raw) if wide else self._document(raw)
 
     def _pseudonym(self, name: str, normal: bytes) -> bytes:
         message = name.encode() + b"\0" + normal
-        digest = hmac.new(self._secret, message, hashlib.sha256).hexdigest()
-        return f"<{name}:{digest[:HASH_CHARS]}>".encode()
-
-    # Text
+        digest = hmac.digest(self._secret.reveal().encode(), message, "sha256")
+        return f"<{name}:{digest.hex()[:HASH_CHARS]}>".encode()
 
     def _suspicious(self, text: bytes) -> bool:
-        if self._hit.search(text):
-            return True
-        return any(regex.search(text) for _, regex in self._own)
+        own = (regex for _, regex in self._own)
+        return any(regex.search(text) for regex in (self._hit, *own))
 
     def _text(self, text: bytes) -> bytes:
         if not self._suspicious(text):
@@ -164,13 +147,11 @@ class Redactor:
         for _ in range(PASSES_MAX):
             pieces = pii.PSEUDONYM.split(text)
             for finder in self._finders:
-                pieces = [
-                    part
-                    for index, piece in enumerate(pieces)
-                    for part in (
-                        self._split(finder, piece) if index % 2 == 0 else [piece]
-                    )
-                ]
+                texts = iter(pieces[::2])
+                split = self._split(finder, next(texts))
+                for pseudonym, piece in zip(pieces[1::2], texts, strict=True):
+                    split += [pseudonym, *self._split(finder, piece)]
+                pieces = split
             if len(pieces) == 1 or (cleaned := b"".join(pieces)) == text:
                 return text
             text = cleaned
@@ -180,20 +161,15 @@ class Redactor:
         """Text and pseudonyms by turns, beginning and ending with text."""
         pieces, done = [], 0
         for span in finder(text):
-            pseudonym = self._pseudonym(span.name, span.normal)
-            pieces += [text[done : span.start], pseudonym]
+            pieces += [text[done : span.start], self._pseudonym(span.name, span.normal)]
             done = span.end
-        pieces.append(text[done:])
-        return pieces
-
-    # JSON
+        return [*pieces, text[done:]]
 
     def _document(self, raw: bytes) -> bytes:
         if _is_json(raw):
             return self._walk(raw)
         for _ in range(PASSES_MAX):
-            cleaned = self._text(self._walk(raw))
-            if cleaned == raw:
+            if (cleaned := self._text(self._walk(raw))) == raw:
                 break
             raw = cleaned
         return raw
@@ -212,30 +188,30 @@ class Redactor:
         for match in TOKEN.finditer(raw):
             token = match[0]
             kind = token[:1]
-            if kind == b'"':
-                content = _unescape(match[1])
-                if match[3]:
-                    pending = self._keys.of(content)
-                    cleaned = self._text(content)
-                else:
-                    cleaned = self._value(content, pending or scope)
-                if cleaned == content:
-                    continue
-                cleaned = _quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
-            elif kind in b"{[":
+            if kind in b"{[":
                 stack.append(scope)
                 scope, pending = pending or scope, None
                 continue
-            elif kind in b"}]":
-                scope, pending = stack.pop() if stack else None, None
-                continue
-            elif kind == b",":
+            if kind in b"}],":
+                if kind != b",":
+                    scope = stack.pop() if stack else None
                 pending = None
                 continue
-            else:
+            if kind != b'"':
                 cleaned = self._bare(token, pending or scope)
                 if cleaned is token:
                     continue
+            else:
+                content = _unescape(match[1])
+                above = pending or scope
+                if match[3] is not None and (not above or match[3].endswith(b":")):
+                    pending = self._keys.of(content)
+                    cleaned = self._text(content)
+                else:
+                    cleaned = self._value(content, above)
+                if cleaned == content:
+                    continue
+                cleaned = _quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
             out += [raw[done : match.start()], cleaned]
             done = match.end()
         return b"".join([*out, raw[done:]]) if out else raw
@@ -253,9 +229,8 @@ class Redactor:
     def _bare(self, token: bytes, name: str | None) -> bytes:
         """A number or constant; in broken records also other things without quotes."""
         if name:
-            if token in CONSTANTS:
-                return token
-            return _quoted(self._pseudonym(name, _normal(name, token)))
+            pseudonym = self._pseudonym(name, _normal(name, token))
+            return token if token in NOT_VALUES else _quoted(pseudonym)
         if len(token) in (15, 16) and pii.card(token):
             return _quoted(self._pseudonym("card", token))
         for own_name, regex in self._own if NUMBER.fullmatch(token) else ():
@@ -278,14 +253,11 @@ def _own_pattern(name: str, find: str) -> Any:
         raise ConfigError(msg, todo) from None
 
 
-def _own_finder(name: str, regex: Any) -> pii.Finder:
-    def find(text: bytes) -> Iterator[pii.Span]:
-        for match in regex.finditer(text):
-            if match[0]:
-                start, end = match.span()
-                yield pii.Span(start, end, name, match[0])
-
-    return find
+def _own_gates(patterns: Iterable[str]) -> list[Any]:
+    if any(ANCHOR.search(pattern) for pattern in patterns):
+        return [re2.compile(b"")]
+    # Behind an escape a record may hold anything.
+    return [re2.compile(f"{pattern}|\\\\".encode()) for pattern in patterns]
 
 
 def _key_finder(keys: pii.KeyNames) -> pii.Finder:
@@ -319,19 +291,21 @@ def _values(text: bytes, at: int, name: str) -> tuple[list[tuple[int, int]], int
     if text.startswith((b":", b"//"), at):  # `token::parse`, `token://`
         return [], at
     numeric = name in NUMBER_CLASSES
-    start, end = _scalar(text, at, name, NUMBER_BYTES_MAX if numeric else len(text))
+    if numeric and not DIGIT.search(text, at, at + NUMBER_BYTES_MAX):
+        return [], at
+    start, end = _scalar(text, at, name)
     value = text[start:end].strip().lower()
-    if value in NOT_VALUES or (numeric and not re.search(rb"[0-9]", value)):
+    if value in NOT_VALUES or (numeric and not DIGIT.search(value)):
         return [], at
     return [(start, end)], end
 
 
-def _scalar(text: bytes, at: int, name: str, bytes_max: int) -> tuple[int, int]:
+def _scalar(text: bytes, at: int, name: str) -> tuple[int, int]:
     if quote := QUOTE.match(text, at):
         start = quote.end()
         return start, _closing_quote(text, start, quote[2], len(quote[1]))
     patterns = (LINE_VALUE,) if name in pii.LINE_CLASSES else BARE_VALUES
-    matches = (pattern.match(text, at, at + bytes_max) for pattern in patterns)
+    matches = (pattern.match(text, at) for pattern in patterns)
     end = max((match.end() for match in matches if match), default=at)
     return at, at + len(text[at:end].rstrip(b" .!?*:"))
 
@@ -397,10 +371,11 @@ def _unescape(content: bytes) -> bytes:
     try:
         decoded: str = JSON.decode(f'"{text}"')
     except ValueError:
-        decoded = LOOSE_ESCAPE.sub(_loose_character, text)
-        decoded = decoded.encode("utf-16", "surrogatepass").decode(
+        # A pair of surrogates becomes one character by way of UTF-16.
+        utf16 = LOOSE_ESCAPE.sub(_loose_character, text).encode(
             "utf-16", "surrogatepass"
         )
+        decoded = utf16.decode("utf-16", "surrogatepass")
     return decoded.encode("utf-8", "surrogatepass")
 
 
@@ -412,10 +387,13 @@ def _loose_character(escape: re.Match[str]) -> str:
 
 
 def _quoted(content: bytes, closed: bool = True) -> bytes:
-    """A JSON string token with that content."""
-    return b'"' + ESCAPED.sub(_escape, content) + (b'"' if closed else b"")
+    return (
+        b'"'
+        + ESCAPED.sub(lambda match: _escape(match[0]), content)
+        + (b'"' if closed else b"")
+    )
 
 
-def _escape(match: re.Match[bytes]) -> bytes:
-    character = match[0].decode("utf-8", "surrogatepass")
-    return json.dumps(character)[1:-1].encode()
+@lru_cache(2**12)  # there are no more of them
+def _escape(character: bytes) -> bytes:
+    return json.dumps(character.decode("utf-8", "surrogatepass"))[1:-1].encode()

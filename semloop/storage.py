@@ -17,6 +17,8 @@ from semloop.errors import ConfigError, LakeError, MissingExtra
 from semloop.settings import Secret, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Buffer
+    from s3fs import S3FileSystem
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
@@ -71,6 +73,36 @@ class Storage:
         from deltalake import DeltaTable
 
         return DeltaTable(self.uri(table), storage_options=dict(self.options) or None)
+
+    def put(self, name: str, data: "Buffer") -> None:
+        """Write a new file of the lake as a whole, lasting before this returns.
+
+        Raises:
+            OSError: the storage refuses.
+        """
+        if self.on_s3:
+            self.files().pipe_file(f"{self.root}/{name}", memoryview(data).tobytes())
+            return
+        path = Path(self.root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            # After a power cut the log must not name a file whose content is missing.
+            os.fsync(file.fileno())
+
+    def files(self) -> "S3FileSystem":
+        """Plain calls on the object store."""
+        s3fs = _need("s3fs")
+        options = self.options
+        files: S3FileSystem = s3fs.S3FileSystem(
+            key=options.get("aws_access_key_id"),
+            secret=options.get("aws_secret_access_key"),
+            token=options.get("aws_session_token"),
+            endpoint_url=options.get("aws_endpoint_url"),
+            client_kwargs={"region_name": options.get("aws_region")},
+        )
+        return files
 
     def local_folder(self) -> Path:
         """Folder for pid files, logs and the key of a local lake; made if absent."""

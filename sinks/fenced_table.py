@@ -12,29 +12,18 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import stamina
-from deltalake import (
-    CommitProperties,
-    DeltaTable,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
 
 from semloop.errors import StorageUnavailable, TakenOver, Terminal
 from semloop.storage import Storage
 from sinks.commit_failure import CommitFailure, commit_failure
+from sinks.parquet_file import STATISTICS, write_file
 
 NEVER_READ = -1
-CONFIGURATION = {
-    # Old log entries make every handle slower; readers hold one for seconds at most.
-    "delta.logRetentionDuration": "interval 6 hours",
-    # Statistics only of what files are chosen by: they are copied into every commit.
-    "delta.dataSkippingStatsColumns": (
-        "ts,agent,session_id,topic_id,kafka_partition,kafka_offset,kafka_ts,ingested_at"
-    ),
-}
-WRITER = WriterProperties(compression="ZSTD")
+# Old log entries make every handle slower; readers hold one for seconds at most.
+LOG_KEPT = "interval 6 hours"
 
 
 class RowsRefused(Terminal):
@@ -80,7 +69,11 @@ class FencedTable:
         self._on_retry = on_retry
         self._epochs: dict[int, int] = {}
         self._count = 0
+        # The file of the commit under way: tries after the first need not write it again.
+        self._written: AddAction | None = None
         self.handle: DeltaTable = storage.open(name)
+        self._schema = self.handle.schema()
+        self._partition_by = self.handle.metadata().partition_columns
 
     def stored(self, partition: int, kind: str = "") -> int | None:
         """A number that the handle's version keeps for a partition.
@@ -113,12 +106,14 @@ class FencedTable:
         self._epochs, self._count = dict(epochs), 0
         stored = {p: self.stored(p) for p in self.owned}
         self.offsets = {p: NEVER_READ if o is None else o for p, o in stored.items()}
+        self._written = None
         try:
-            self._put(self._empty(), {})
+            self._put(None, {})
         except Exception as error:
             if commit_failure(error) is CommitFailure.STORAGE:
                 raise self._unavailable(error) from error
             return False
+        self._follow()
         return True
 
     def commit(
@@ -142,7 +137,7 @@ class FencedTable:
         before = self.offsets
         self.offsets = {**before, **offsets}
         self._count += 1
-        rows = self._empty() if rows is None else rows
+        self._written = None
         try:
             for attempt in stamina.retry_context(
                 on=StorageUnavailable,
@@ -164,19 +159,41 @@ class FencedTable:
 
         Raises:
             TakenOver: it is not.
+            StorageUnavailable: it cannot be read.
         """
-        self.refresh()
+        try:
+            self.refresh()
+        except (DeltaError, OSError) as error:
+            raise self._unavailable(error) from error
+        self._raise_if_taken()
+
+    def _follow(self) -> None:
+        """Bring the handle to the newest version: it does not follow its own commits.
+
+        What it meets on the way must not hide a take-over from the next commit.
+        """
+        try:
+            self.handle.update_incremental()
+        except (DeltaError, OSError) as error:
+            raise self._unavailable(error) from error
+        self._raise_if_taken()
+
+    def _raise_if_taken(self) -> None:
         for partition, epoch in self._epochs.items():
             if self.epoch(partition) != epoch:
                 msg = f"A newer copy of this flow took over partition {partition}."
                 raise TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
 
-    def _try(self, rows: pa.Table, numbers: Mapping[tuple[int, str], int]) -> None:
+    def _try(
+        self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
+    ) -> None:
         try:
             self._put(rows, numbers)
-            return
         except Exception as error:
             failure, cause = commit_failure(error), error
+        else:
+            self._follow()
+            return
         self._on_retry(self.name, failure.value)
         if failure is CommitFailure.REFUSED:
             # The library's text may quote a value: only the kind of error is told.
@@ -184,24 +201,25 @@ class FencedTable:
             raise RowsRefused(msg) from None
         if failure is CommitFailure.CONTENTION:
             raise self._unavailable(cause) from cause
-        try:
-            self.reopen()
-        except (DeltaError, OSError) as error:
-            raise self._unavailable(error) from error
+        self.reopen()
         found = {p: self.stored(p, "/fence") for p in self.owned}
         if found == self._fences(self._count):
             return  # It is there: only the store's reply was lost.
         assert found == self._fences(self._count - 1), (found, self._count)
         raise self._unavailable(cause) from cause
 
-    def _put(self, rows: pa.Table, numbers: Mapping[tuple[int, str], int]) -> None:
-        """One try to commit; raises what the library raises."""
-        rows.validate(full=True)
-        write_deltalake(
-            self.handle,
-            rows,
-            mode="append",
-            writer_properties=WRITER,
+    def _put(
+        self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
+    ) -> None:
+        """One try to commit; raises what the libraries raise."""
+        if self._written is None and rows is not None and rows.num_rows:
+            rows.validate(full=True)
+            self._written = write_file(self._storage, self.name, rows)
+        self.handle.create_write_transaction(
+            [] if self._written is None else [self._written],
+            "append",
+            self._schema,
+            self._partition_by,
             commit_properties=CommitProperties(
                 app_transactions=self._transactions(numbers)
             ),
@@ -221,9 +239,6 @@ class FencedTable:
     def _fences(self, count: int) -> dict[int, int]:
         return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
 
-    def _empty(self) -> pa.Table:
-        return pa.schema(self.handle.schema().to_arrow()).empty_table()
-
     def _unavailable(self, error: Exception) -> StorageUnavailable:
         # First line only: the rest of such texts is the request, with its address.
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
@@ -241,16 +256,17 @@ def create(
     """
     if storage.has(name):
         return
-    columns = set(schema.names)
-    stats = CONFIGURATION["delta.dataSkippingStatsColumns"].split(",")
-    known = ",".join(column for column in stats if column in columns)
+    known = ",".join(name for name in STATISTICS if name in schema.names)
     try:
         DeltaTable.create(
             storage.uri(name),
             schema,
             mode="ignore",
             partition_by=list(partition_by),
-            configuration={**CONFIGURATION, "delta.dataSkippingStatsColumns": known},
+            configuration={
+                "delta.logRetentionDuration": LOG_KEPT,
+                "delta.dataSkippingStatsColumns": known,
+            },
             storage_options=dict(storage.options) or None,
         )
     except (DeltaError, OSError) as error:

@@ -44,7 +44,7 @@ class StormyTable(FencedTable):
 
     storm: "Storm"
 
-    def _put(self, rows: pa.Table, numbers: Any) -> None:
+    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
         befalls = self.storm.befalls
         if befalls(0.15):
             self.storm.another_steps()
@@ -62,6 +62,8 @@ class StormyTable(FencedTable):
                 self.storm.seen["lost nothing"] += 1
             self.handle = handle
         super()._put(rows, numbers)
+        if befalls(0.15):
+            self.storm.another_steps()
         if befalls(0.03):
             raise Crash
 
@@ -328,14 +330,24 @@ class OnlyMoved(StormyTable):
         ]  # fmt: skip
 
 
+class FollowsBlindly(StormyTable):
+    """Rule 2: a handle that went on to the newest version is looked at."""
+
+    def _follow(self) -> None:
+        self.handle.update_incremental()
+
+
 class RetriesBlindly(StormyTable):
     """Rule 2: after a failed commit the stored fence tells whether it is there."""
 
     def _try(self, rows: Any, numbers: Any) -> None:
         try:
             self._put(rows, numbers)
+            self._follow()
         except Exception as error:
             self.reopen()
+            # A file that is named twice counts once: only writing it anew shows.
+            self._written = None
             raise self._unavailable(error) from error
 
 
@@ -348,6 +360,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "epochs are not counted": {"takeover_class": WithoutEpochs},
     "side table is not fenced": {"takeover_class": SideUnfenced},
     "only moved partitions ride": {"table_class": OnlyMoved},
+    "handles follow blindly": {"table_class": FollowsBlindly},
     "failed commits are retried blindly": {"table_class": RetriesBlindly},
     "settled records are forgotten": {"after_resume": staticmethod(forget_settled)},
 }

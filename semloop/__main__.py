@@ -1,0 +1,22 @@
+"""The command `semloop`; also as `python -P -m semloop`, off the caller's folder."""
+
+import sys
+from importlib.util import find_spec
+
+
+def main() -> None:
+    """Run the command; with only the base package installed, say what is missing."""
+    if find_spec("typer") is None:
+        print(
+            "The command `semloop` needs more than the base package.\n"
+            "Run: pip install 'semloop[all]'",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    from semloop.cli import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

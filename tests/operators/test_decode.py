@@ -1,0 +1,356 @@
+"""Every row of the design's table of verdicts, each in several forms."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.decode import decode
+from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
+from schemas.batches import Decoded
+from tests.builders import NOW, PAYLOADS, a_poll, an_event, raw
+
+BYTES_MAX = 2**20
+
+
+def decoded(*values: object, **poll: Any) -> Decoded:
+    return decode(a_poll(*values, **poll), NOW, BYTES_MAX)
+
+
+def reasons(result: Decoded) -> list[str]:
+    found: list[str] = result.dead_letters["reason"].to_pylist()
+    return found
+
+
+def without(name: str) -> dict[str, Any]:
+    event = an_event()
+    del event[name]
+    return event
+
+
+def nested(levels: int) -> bytes:
+    deep = b"[" * levels + b"]" * levels
+    # The envelope and the payload are two levels themselves.
+    return raw(an_event(payload={"role": "user", "content": "x", "deep": 0})).replace(
+        b'"deep": 0', b'"deep": ' + deep
+    )
+
+
+def in_payload(text: bytes) -> bytes:
+    event = an_event(payload={"role": "user", "content": "MARK"})
+    return raw(event).replace(b'"MARK"', text)
+
+
+BROKEN: dict[str, tuple[object, str]] = {
+    "plain text": (b"hello", "not_json"),
+    "half an object": (raw(an_event())[:-1], "not_json"),
+    "text after the object": (raw(an_event()) + b"x", "not_json"),
+    "single quotes": (b"{'id': 1}", "not_json"),
+    "a byte-order mark": (b"\xef\xbb\xbf" + raw(an_event()), "not_json"),
+    "only a blank": (b" ", "not_json"),
+    "invalid UTF-8 in a payload": (in_payload(b'"\xff"'), "invalid_utf8"),
+    "invalid UTF-8 in the agent": (
+        raw(an_event(agent="a")).replace(b'"a"', b'"\xc3("'), "invalid_utf8",
+    ),
+    "UTF-16": ('{"id":1}'.encode("utf-16"), "invalid_utf8"),
+    "a lone high surrogate": (in_payload(rb'"\ud800"'), "lone_surrogate"),
+    "a lone low surrogate": (in_payload(rb'"\udc00 x"'), "lone_surrogate"),
+    "NaN in a payload": (in_payload(b"NaN"), "nan_or_infinity"),
+    "minus Infinity": (in_payload(b"-Infinity"), "nan_or_infinity"),
+    "NaN as credits": (
+        raw(an_event(meta={"credits_used": float("nan")})), "nan_or_infinity",
+    ),
+    "a reward beyond a double": (
+        raw(an_event("completion", payload={"outcome": "success", "reward": 7}))
+        .replace(b"7}", b"1e400}"),
+        "nan_or_infinity",
+    ),
+    "an array": (b"[1, 2]", "not_an_object"),
+    "a number": (b"12", "not_an_object"),
+    "null": (b"null", "not_an_object"),
+    "text in quotes": (b'"event"', "not_an_object"),
+    "no id": (without("id"), "missing_field"),
+    "no type": (without("type"), "missing_field"),
+    "no timestamp": (without("timestamp"), "missing_field"),
+    "no agent": (without("agent"), "missing_field"),
+    "no payload": (without("payload"), "missing_field"),
+    "no meta": (without("meta"), "missing_field"),
+    "no session": (an_event() | {"meta": {}}, "missing_field"),
+    "no tool": (an_event("tool_call", payload={"status": "error"}), "missing_field"),
+    "no outcome": (an_event("completion", payload={}), "missing_field"),
+    "a number as agent": (an_event(agent=5), "wrong_type"),
+    "null as session": (an_event(meta={"session_id": None}), "wrong_type"),
+    "a bool as credits": (an_event(meta={"credits_used": True}), "wrong_type"),
+    "text as credits": (an_event(meta={"credits_used": "5"}), "wrong_type"),
+    "text as reward": (
+        an_event("completion", payload={"outcome": "success", "reward": "1"}),
+        "wrong_type",
+    ),
+    "text as payload": (an_event(payload=None) | {"payload": "x"}, "wrong_type"),
+    "a list as meta": (an_event() | {"meta": []}, "wrong_type"),
+    "text in tags": (an_event(meta={"tags": "a"}), "wrong_type"),
+    "a number in tags": (an_event(meta={"tags": [1]}), "wrong_type"),
+    "a fraction as tokens": (
+        an_event(payload={"role": "user", "content": "", "input_tokens": 1.5}),
+        "wrong_type",
+    ),
+    "tokens beyond int64": (
+        an_event(payload={"role": "user", "content": "", "input_tokens": 2**63}),
+        "wrong_type",
+    ),
+    "tokens far below int64": (
+        an_event(payload={"role": "user", "content": "", "output_tokens": -(10**30)}),
+        "wrong_type",
+    ),
+    "a number as timestamp": (an_event(timestamp=1_700_000_000), "wrong_type"),
+    "an unknown type": (an_event(type="tool-call"), "unknown_type"),
+    "an empty type": (an_event(type=""), "unknown_type"),
+    "65 levels": (nested(63), "too_deep"),
+    "70 levels": (nested(68), "too_deep"),
+    "5,000 levels": (nested(5000), "too_deep"),
+    "5,000 open levels": (b"[" * 5000, "too_deep"),
+    "a byte over 1 MiB": (b"x" * (BYTES_MAX + 1), "too_large"),
+    "a large valid event": (
+        an_event(payload={"role": "user", "content": "x" * BYTES_MAX}), "too_large",
+    ),
+    "the last century": (
+        an_event(timestamp="1999-12-31T23:59:59.999999Z"), "timestamp_out_of_range",
+    ),
+    "the year 1": (
+        an_event(timestamp="0001-01-01T00:00:00+14:00"), "timestamp_out_of_range",
+    ),
+    "the year 9999": (
+        an_event(timestamp="9999-12-31T23:59:59-12:00"), "timestamp_out_of_range",
+    ),
+    "six minutes ahead": (
+        an_event(timestamp=(NOW + timedelta(minutes=6)).isoformat()),
+        "timestamp_out_of_range",
+    ),
+    "a time without offset": (an_event(timestamp="2026-11-20T11:00:00"), "invalid_value"),
+    "a date": (an_event(timestamp="2026-11-20"), "invalid_value"),
+    "an id that is no UUID": (an_event(id="event-1"), "invalid_value"),
+    "an empty agent": (an_event(agent=""), "invalid_value"),
+    "an agent of 201 letters": (an_event(agent="a" * 201), "invalid_value"),
+    "an unknown status": (
+        an_event("tool_call", payload={"tool": "t", "status": "ok"}), "invalid_value",
+    ),
+    "an unknown outcome": (
+        an_event("completion", payload={"outcome": "done"}), "invalid_value",
+    ),
+    "an importance over 1": (an_event(meta={"importance": 1.5}), "invalid_value"),
+    "a short hash": (an_event(meta={"context_hash": "sha256:ab"}), "invalid_value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_record_is_one_dead_letter_with_its_reason(name: str) -> None:
+    value, reason = BROKEN[name]
+    result = decoded(an_event(), value, an_event())
+    assert reasons(result) == [reason]
+    assert result.events["kafka_offset"].to_pylist() == [0, 2]
+    assert result.dead_letters["kafka_offset"].to_pylist() == [1]
+
+
+def test_all_broken_records_in_one_poll_are_told_apart() -> None:
+    result = decoded(*(value for value, _ in BROKEN.values()))
+    assert reasons(result) == [reason for _, reason in BROKEN.values()]
+    assert result.events.num_rows == 0
+
+
+def test_detail_never_quotes_a_value() -> None:
+    secret = "hunter2secret"
+    events = [
+        an_event(type=secret), an_event(id=secret), an_event(timestamp=secret),
+        an_event(meta={"credits_used": secret}), an_event(agent=[secret]),
+        an_event("tool_call", payload={"tool": "t", "status": secret}),
+        an_event(meta={"context_hash": secret}), an_event(meta={secret: 1}, id=secret),
+        secret.encode(), b'{"%s' % secret.encode(), an_event(meta={secret: 1}, agent=1),
+    ]  # fmt: skip
+    result = decoded(*events)
+    assert result.dead_letters.num_rows == len(events)
+    assert not any(secret in detail for detail in result.dead_letters["detail"].to_pylist())
+
+
+def test_an_unknown_schema_version_is_a_dead_letter() -> None:
+    assert reasons(decoded(an_event(), schema_version="2")) == ["unknown_schema"]
+    assert reasons(decoded(an_event(), schema_version="")) == ["unknown_schema"]
+    assert reasons(decoded(an_event(), schema_version="1")) == []
+
+
+def test_tombstones_and_empty_values_are_skipped_and_counted() -> None:
+    result = decoded(None, b"", an_event())
+    assert (result.skipped, result.events.num_rows) == (2, 1)
+    assert result.dead_letters.num_rows == 0
+
+
+def test_what_is_too_large_is_kept_as_hash_and_origin_only() -> None:
+    letter = decoded(b"x" * (BYTES_MAX + 1)).dead_letters.to_pylist()[0]
+    assert letter["raw"] is None
+    assert letter["detail"].startswith(f"{BYTES_MAX + 1} bytes, sha256:")
+
+
+def test_a_dead_letter_names_whose_it_is_where_that_can_be_read() -> None:
+    value = an_event(type="?", meta={"session_id": "s-9", "user_id": "u-9"})
+    letter = decoded(value).dead_letters.to_pylist()[0]
+    assert (letter["agent"], letter["session_id"], letter["user_id"]) == (
+        "tester", "s-9", "u-9",
+    )  # fmt: skip
+    assert letter["raw"] == raw(value)
+    assert (letter["topic_id"], letter["kafka_partition"]) == ("topic-1", 0)
+
+
+def test_a_dead_letter_has_the_same_id_whenever_it_is_read() -> None:
+    first = decoded(b"x", first=7).dead_letters["id"]
+    assert first == decoded(b"x", first=7).dead_letters["id"]
+    assert first != decoded(b"x", first=8).dead_letters["id"]
+
+
+def test_a_dead_letter_of_a_marked_record_has_the_id_of_its_mark() -> None:
+    once = "0b0a8ac8-0000-4000-8000-000000000001"
+    result = decoded(b"x", an_event(id=once), once_ids=[once, once])
+    assert result.dead_letters["id"].to_pylist() == [once]
+    assert result.once == {once}
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_every_type_of_event_decodes(kind: str) -> None:
+    result = decoded(an_event(kind))
+    assert result.events["type"].to_pylist() == [kind]
+    assert result.events.schema == DECODED_EVENTS
+    assert result.dead_letters.schema == DECODED_DEAD_LETTERS
+
+
+def test_columns_are_taken_from_envelope_meta_and_payload() -> None:
+    meta = {
+        "session_id": "s", "namespace": "n", "credits_used": 2, "user_id": "u",
+        "context_hash": "sha256:" + "a" * 64, "task": "t", "task_type": "tt",
+        "tags": ["x", "y"], "trace_id": "1", "span_id": "2", "parent_span_id": "3",
+        "importance": 1,
+    }  # fmt: skip
+    payload = {
+        "tool": "search", "status": "error", "arguments": {"q": "a"}, "result": "no\nway",
+        "duration_ms": 12, "error_type": "Timeout",
+    }  # fmt: skip
+    event = an_event("tool_call", payload=payload, meta=meta)
+    row = decoded(event).events.to_pylist()[0]
+    expected = {k: v for k, v in meta.items()} | {
+        "event_id": event["id"], "tool": "search", "status": "error",
+        "duration_ms": 12.0, "error_type": "Timeout", "extra": None,
+        "payload": json.dumps(payload), "text": 'search error {"q": "a"} -> no way',
+        "ts": datetime(2026, 11, 20, 11, 59, tzinfo=UTC), "kafka_ts": NOW,
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_a_completion_names_the_task_unless_meta_does() -> None:
+    payload = {"outcome": "partial", "task": "from payload", "reward": 1e300}
+    own, other = decoded(
+        an_event("completion", payload=payload),
+        an_event("completion", payload=payload, meta={"task": "from meta"}),
+    ).events.to_pylist()
+    assert (own["task"], other["task"], own["reward"]) == ("from payload", "from meta", 1e300)
+
+
+def test_unknown_fields_go_to_extra() -> None:
+    event = an_event(meta={"region": "eu", "deep": {"a": 1}}, version=[1.50, None])
+    result = decoded(an_event(), event)
+    extra = json.loads(result.events["extra"].to_pylist()[1])
+    assert extra == {"version": [1.5, None], "meta": {"region": "eu", "deep": {"a": 1}}}
+    assert result.events["extra"].to_pylist()[0] is None
+
+
+def test_the_payload_is_stored_as_the_producers_own_bytes() -> None:
+    odd = b'{ "content" : "a\\u0000b\\/",\t"role":"user", "n": 1e2, "big": ' + b"9" * 40 + b"}"
+    value = raw(an_event()).replace(raw(PAYLOADS["message"]), odd)
+    result = decoded(value)
+    assert result.events["payload"].to_pylist() == [odd.decode()]
+    assert result.events["text"].to_pylist() == ["a b/"]
+
+
+def test_of_duplicate_keys_the_last_wins() -> None:
+    value = raw(an_event(agent="last")).replace(b'"type"', b'"agent": "first", "type"')
+    assert decoded(value).events["agent"].to_pylist() == ["last"]
+
+
+def test_64_levels_are_stored() -> None:
+    assert decoded(nested(62)).events.num_rows == 1
+
+
+def test_brackets_inside_text_are_no_levels() -> None:
+    event = an_event(payload={"role": "user", "content": '[{"' * 200})
+    assert decoded(event).events.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "form", ["upper", "without hyphens", "in braces"], ids=lambda form: str(form)
+)
+def test_an_id_in_another_form_is_stored_in_the_canonical_one(form: str) -> None:
+    event = an_event()
+    plain = event["id"]
+    forms = {
+        "upper": plain.upper(),
+        "without hyphens": plain.replace("-", ""),
+        "in braces": "{" + plain + "}",
+    }
+    result = decoded(an_event(), event | {"id": forms[form]})
+    assert result.events["event_id"].to_pylist()[1] == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("2026-11-20T13:30:00.123456+02:00", datetime(2026, 11, 20, 11, 30, 0, 123456, UTC)),
+        ("2026-11-20t11:30:00z", datetime(2026, 11, 20, 11, 30, tzinfo=UTC)),
+        ("2000-01-01T00:00:00Z", datetime(2000, 1, 1, tzinfo=UTC)),
+        ("2026-11-20T12:05:00Z", NOW + timedelta(minutes=5)),
+    ],
+    ids=["an offset", "small letters", "the first moment", "five minutes ahead"],
+)
+def test_timestamps_are_stored_as_utc(text: str, stored: datetime) -> None:
+    assert decoded(an_event(timestamp=text)).events["ts"].to_pylist() == [stored]
+
+
+def test_a_timestamp_is_compared_with_kafkas_if_that_is_earlier() -> None:
+    value = an_event(timestamp="2026-11-20T11:00:00Z")
+    early = NOW - timedelta(hours=2)
+    assert reasons(decoded(value, kafka_ts=early)) == ["timestamp_out_of_range"]
+    assert reasons(decoded(value, kafka_ts=None)) == []
+
+
+def test_other_keys_than_the_session_are_counted_as_misrouted() -> None:
+    result = decoded(*[an_event()] * 3, keys=[b"s-1", b"other", None])
+    assert (result.misrouted, result.events.num_rows) == (2, 3)
+
+
+def test_a_poll_without_records_is_fine() -> None:
+    result = decoded()
+    assert (result.events.num_rows, result.dead_letters.num_rows) == (0, 0)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    values=st.lists(
+        st.none()
+        | st.binary()
+        | json_values.map(lambda v: json.dumps(v).encode())
+        | st.builds(an_event, st.sampled_from(sorted(PAYLOADS)))
+        | st.dictionaries(st.sampled_from(sorted(an_event())), json_values),
+        max_size=6,
+    )
+)
+def test_every_record_is_one_event_one_dead_letter_or_skipped(values: list[object]) -> None:
+    result = decoded(*values)
+    events = result.events["kafka_offset"].to_pylist()
+    dead = result.dead_letters["kafka_offset"].to_pylist()
+    assert len(events) + len(dead) + result.skipped == len(values)
+    assert not set(events) & set(dead)
+    result.events.validate(full=True)

@@ -1,0 +1,180 @@
+"""The step on Arrow batches: every private column, exactly the rows that need it."""
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.redact import redact, suspects
+from operators.redactor import Redactor
+from schemas.arrow import RECORDS
+from semloop.settings import Secret
+from tests.builders import an_event
+from tests.operators.test_redactor import PRIVATE, PUBLIC
+
+KEY = Secret("a key for tests only, 32 letters")
+REDACTOR = Redactor(KEY)
+OWN = Redactor(KEY, ["seat", "gate2"], {"badge": r"EMP-\d+|(?i:é)\d|\bfare\b"})
+ANCHORED = Redactor(KEY, patterns={"airport": "^[A-Z]{3}$"})
+REDACTORS = st.sampled_from([REDACTOR, OWN, ANCHORED])
+
+
+def a_batch(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None = None,
+    headers: Sequence[str | None] | None = None,
+) -> pa.RecordBatch:
+    columns = {
+        "value": pa.array(values, pa.binary()),
+        "key": pa.array(keys or [b"s-1"] * len(values), pa.binary()),
+        "headers": pa.array(headers or ["[]"] * len(values), pa.string()),
+    }
+    arrays = [columns.get(f.name, pa.nulls(len(values), f.type)) for f in RECORDS]
+    return pa.RecordBatch.from_arrays(arrays, schema=RECORDS)
+
+
+def column(batch: pa.RecordBatch, name: str) -> list[bytes | None]:
+    rows: list[bytes | None] = batch.column(name).to_pylist()
+    return rows
+
+
+def test_clean_batch_is_the_same_object() -> None:
+    batch = a_batch([json.dumps(an_event()).encode(), None, b"", b"{", b"\xff"])
+    assert redact(batch, REDACTOR, 2**20) is batch
+
+
+def test_only_rows_that_hold_something_private_change() -> None:
+    clean = b'{ "a" : 51.10 , "a":1e2}'
+    batch = a_batch(
+        [clean, b'{"a": "ann@x.org", "n": 51.10}', None, b"ann@x.org", clean]
+    )
+    cleaned = column(redact(batch, REDACTOR, 2**20), "value")
+    assert [cleaned[0], cleaned[2], cleaned[4]] == [clean, None, clean]
+    email = REDACTOR.text("ann@x.org").encode()
+    assert cleaned[1] == b'{"a": "%s", "n": 51.10}' % email
+    assert cleaned[3] == email
+
+
+def test_all_columns_but_the_three_stay() -> None:
+    batch = a_batch([b'{"dob": 1}'], [b"ann@x.org"], ['[["pwd","x"]]'])
+    cleaned = redact(batch, REDACTOR, 2**20)
+    assert cleaned.schema == RECORDS
+    changed = {f.name for f in RECORDS if cleaned[f.name] != batch[f.name]}
+    assert changed == {"value", "key", "headers"}
+
+
+def test_long_values_stay_but_their_keys_do_not() -> None:
+    value = b'"ann@x.org"'
+    batch = a_batch([value, value], [b"ann@x.org"] * 2)
+    assert column(redact(batch, REDACTOR, len(value)), "value")[0] != value
+    cleaned = redact(batch, REDACTOR, len(value) - 1)
+    assert column(cleaned, "value") == [value, value]
+    assert b"ann@x.org" not in column(cleaned, "key")
+
+
+def test_names_of_headers_are_keys() -> None:
+    headers = (
+        '[["Authorization","Bearer abc"],["trace",null],["to","ann@x.org"],["a","b"]]'
+    )
+    batch = a_batch([b"{}", b"{}"], headers=[headers, None])
+    cleaned, none = column(redact(batch, REDACTOR, 2**20), "headers")
+    assert cleaned is not None
+    assert none is None
+    authorization, trace, to, other = json.loads(cleaned)
+    assert authorization[1].startswith("<authorization:")
+    assert trace == ["trace", None]
+    assert to[1].startswith("<email:")
+    assert other == ["a", "b"]
+
+
+def test_headers_that_are_no_pairs_are_cleaned_as_json() -> None:
+    batch = a_batch([b"{}"], headers=['{"to": "ann@x.org"}'])
+    assert "ann" not in str(column(redact(batch, REDACTOR, 2**20), "headers"))
+
+
+def test_slices_of_a_batch_are_cleaned_at_the_right_rows() -> None:
+    rows = [b'{"a": "ann@x.org"}', b'{"a": 1}', b'{"a": "bob@x.org"}', b'{"a": 2}']
+    whole = a_batch(rows)
+    for start in range(4):
+        part = redact(whole.slice(start, 2), REDACTOR, 2**20)
+        expected = [REDACTOR.json(row) for row in rows[start : start + 2]]
+        assert column(part, "value") == expected
+
+
+def test_redacting_twice_changes_nothing() -> None:
+    batch = a_batch([text.encode() for text, _, _ in PRIVATE.values()])
+    once = redact(batch, REDACTOR, 2**20)
+    assert redact(once, REDACTOR, 2**20) == once
+
+
+@pytest.mark.parametrize("kind", ["tool_call", "state_change", "completion", "error",
+                                  "message", "feedback"])  # fmt: skip
+def test_ordinary_events_do_not_reach_python(kind: str) -> None:
+    meta = {
+        "session_id": "s-1",
+        "context_hash": "sha256:" + "4" * 64,
+        "user_id": "mia_3",
+    }
+    payload = an_event(kind)["payload"] | {"input_tokens": 5, "output_tokens": 7}
+    events = [json.dumps(an_event(kind, meta=meta, payload=payload)) for _ in range(50)]
+    values = pa.array([event.encode() for event in events], pa.binary())
+    assert suspects(values, REDACTOR) == []
+
+
+def test_public_text_does_not_reach_python() -> None:
+    ordinary = ["a date", "times", "a UUID", "a UUID of digits", "a hash",
+                "payment ids", "a reservation", "a flight", "prices", "a version",
+                "a call id", "epoch milliseconds"]  # fmt: skip
+    values = pa.array([PUBLIC[name].encode() for name in ordinary], pa.binary())
+    assert suspects(values, REDACTOR) == []
+
+
+def test_rows_do_not_hide_each_other() -> None:
+    # Without a border between them, neither word would end where its row does.
+    values = pa.array([b"a token", b"s and 4111111111111111", b"1", b"x"], pa.binary())
+    assert suspects(values, REDACTOR) == [0, 1]
+
+
+PIECES = [text for text, _, _ in PRIVATE.values()] + list(PUBLIC.values())
+PARTS = st.sampled_from(
+    [*PIECES, '"', "\\", '\\"', "{", "}", "[", "]", ":", ",", " ", "\n", "\\n", "'",
+     "=", "\\u0040", "\\u00e9", "é", "\0", "1", "4111", "a", "A", "_", "-", ".", "@",
+     "token", "dob", "api", "key", '"dob":', "EMP-7", "É7", "SEA", "seat", "gate2", "fare", "<", ">",
+     "<dob:0123456789ab>"]
+)  # fmt: skip
+TEXTS = st.lists(st.one_of(PARTS, st.text(max_size=3)), max_size=8).map("".join)
+RECORDS_OF_TEXT = st.one_of(
+    TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")),
+    TEXTS.map(lambda text: json.dumps({"a": [text], text: 1}).encode()),
+    TEXTS.map(lambda text: json.dumps(json.dumps({"dob": text, "b": text})).encode()),
+    TEXTS.map(lambda text: text.encode("utf-16", "surrogatepass")),
+    st.binary(max_size=20),
+)
+
+
+@given(RECORDS_OF_TEXT, REDACTORS)
+def test_whatever_would_change_passes_the_gate(
+    record: bytes, redactor: Redactor
+) -> None:
+    if redactor.json(record) != record:
+        rows = pa.array([b"{}", record, b"{}"], pa.binary())
+        assert 1 in suspects(rows, redactor)
+        assert suspects(rows.slice(1, 1), redactor) == [0]
+
+
+@given(RECORDS_OF_TEXT, REDACTORS)
+def test_redaction_is_idempotent(record: bytes, redactor: Redactor) -> None:
+    once = redactor.json(record)
+    assert redactor.json(once) == once
+
+
+@given(TEXTS)
+def test_valid_json_stays_valid_and_keeps_its_shape(text: str) -> None:
+    record = json.dumps([{"a": text, "dob": [text, 1.50]}, text], indent=1).encode()
+    (first, last) = json.loads(REDACTOR.json(record))
+    assert list(first) == ["a", "dob"]
+    assert len(first["dob"]) == 2
+    assert isinstance(last, str)

@@ -1,0 +1,172 @@
+"""Broken, nested, duplicated and hostile records: nothing private survives in any."""
+
+import json
+import re
+
+import pytest
+
+from operators import pii_patterns, redactor
+from operators.redactor import Redactor
+from semloop.settings import Secret
+
+REDACTOR = Redactor(Secret("a key for tests only, 32 letters"))
+SEEDS = (
+    b"ann@x.org",
+    b"ann\\u0040x.org",
+    b"1990-04-05",
+    b"4111111111111111",
+    b"hunter2",
+)
+VALID = (
+    b'{"to": "ann@x.org", "x": "NO6JO3", "dob": "1990-04-05", "n": 51.10,'
+    b' "card": 4111111111111111, "in": "{\\"password\\": \\"hunter2\\"}"}'
+)
+
+
+def assert_clean(record: bytes) -> bytes:
+    cleaned = REDACTOR.json(record)
+    for seed in SEEDS:
+        assert seed not in cleaned
+    assert REDACTOR.json(cleaned) == cleaned
+    return cleaned
+
+
+def test_only_the_tokens_that_are_private_change() -> None:
+    record = (
+        b'\t{ "n":51.10 ,"m": 1e2,"k":"caf\xc3\xa9 \\u00e9\\/", "to":"ann@x.org",\n'
+        b'"big":123456789012345678901234567890, "to" : null, "dup":1,"dup":2 }\r\n'
+    )
+    email = REDACTOR.text("ann@x.org").encode()
+    assert assert_clean(record) == record.replace(b"ann@x.org", email)
+
+
+def test_both_values_of_a_duplicate_key_are_cleaned() -> None:
+    cleaned = assert_clean(b'{"dob":"1990-04-05","dob":"1991-05-06","a":1,"a":2}')
+    assert b"1991" not in cleaned
+    assert cleaned.endswith(b',"a":1,"a":2}')
+
+
+def test_a_key_that_is_private_itself_is_cleaned() -> None:
+    assert assert_clean(b'{"ann@x.org": 1}').startswith(b'{"<email:')
+
+
+def test_escapes_hide_nothing() -> None:
+    assert_clean(rb'{"a": "ann\u0040x.org", "d\u006fb": "1990-04-05"}')
+    assert_clean(
+        rb'{"in": "{\"d\\u006fb\": \"1990-04-05\", \"a\": \"ann\\u0040x.org\"}"}'
+    )
+    assert_clean(rb'{"a": "https:\/\/bob:hunter2@x.org\/"}')
+
+
+def test_lone_surrogates_survive() -> None:
+    cleaned = assert_clean(rb'{"a": "\ud800 ann@x.org \udc00 \ud83d\ude00"}')
+    before, _, after = json.loads(cleaned)["a"].partition(REDACTOR.text("ann@x.org"))
+    assert (before, after) == ("\ud800 ", " \udc00 \U0001f600")
+
+
+@pytest.mark.parametrize("depth", range(1, 7))
+def test_json_in_json_is_cleaned_at_any_depth(depth: int) -> None:
+    inner = VALID.decode()
+    for _ in range(depth):
+        inner = json.dumps({"arguments": inner})
+    cleaned = assert_clean(inner.encode()).decode()
+    for _ in range(depth):
+        cleaned = json.loads(cleaned)["arguments"]
+    assert json.loads(cleaned)["x"] == "NO6JO3"
+    assert json.loads(cleaned)["n"] == 51.10
+
+
+@pytest.mark.parametrize("end", range(0, len(VALID), 3))
+def test_a_record_cut_anywhere_is_cleaned(end: int) -> None:
+    # A seed that was itself cut is no seed; so only whole ones are looked for.
+    assert_clean(VALID[:end])
+    assert_clean(json.dumps({"a": VALID[:end].decode()}).encode())
+    assert_clean(json.dumps({"a": "see " + VALID[:end].decode()}).encode())
+
+
+@pytest.mark.parametrize("at", [i for i, c in enumerate(VALID) if c in b'"{}:,'])
+def test_a_record_without_one_sign_is_cleaned(at: int) -> None:
+    assert_clean(VALID[:at] + VALID[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\xef\xbb\xbf" + VALID,
+        b"\xff\xfe" + VALID + b"\xe9",
+        VALID.replace(b"NO6JO3", b"\xc3(\xff"),
+        VALID.replace(b"51.10", b"NaN"),
+        VALID.decode().encode("utf-16"),
+        VALID.decode().encode("utf-16-be"),
+        VALID.decode().encode("utf-32"),
+        VALID.replace(b'"', b"'"),
+        VALID.replace(b'": ', b'" = '),
+        VALID + VALID,
+        b"log: " + VALID,
+        repr(json.loads(VALID)).encode(),
+    ],
+    ids=[
+        "with a byte-order mark", "between bytes that are not UTF-8",
+        "with bytes that are not UTF-8 inside", "with NaN", "in UTF-16",
+        "in UTF-16 of the other order", "in UTF-32", "in single quotes",
+        "with equals signs", "twice", "behind text", "as Python's repr",
+    ],
+)  # fmt: skip
+def test_a_record_that_is_not_json_is_cleaned(record: bytes) -> None:
+    cleaned = assert_clean(record)
+    assert not re.search(rb"h\0+u\0+n\0+t\0+e\0+r", cleaned)
+
+
+def test_text_that_is_not_utf8_keeps_its_other_bytes() -> None:
+    cleaned = assert_clean(b"\xff\xfe ann@x.org \xe9")
+    assert cleaned.startswith(b"\xff\xfe <email:")
+    assert cleaned.endswith(b"> \xe9")
+
+
+def test_nesting_of_any_depth_is_walked() -> None:
+    depth = 20_000
+    record = b'{"a":' * depth + b'"ann@x.org"' + b"}" * depth
+    cleaned = assert_clean(record)
+    assert cleaned.count(b'{"a":') == depth
+    assert_clean(b"[" * depth + b'{"dob": ["1990-04-05"' + b"]" * depth)
+
+
+# Each is repeated to the stated size. What would be quadratic runs into the time-out.
+HOSTILE = {
+    "letters": b"a", "words": b"a ", "dots": b"a.", "at signs": b"a@", "NULs": b"\0",
+    "local parts": b"a@b.c", "digits": b"4", "cards": b"4111 1111 1111 1112 ",
+    "IBANs": b"GB82 WEST 1234 5698 ", "pluses": b"+1", "phones": b"+1 2 ",
+    "times": b"00:", "colons": b":", "equals": b"token==", "URLs": b"://a:",
+    "quotes": b'"', "backslashes": b"\\", "escaped quotes": b'\\"',
+    "escapes": b"\\u005c", "hidden escapes": b"u005c", "JSON in JSON": b'"[',
+    "open braces": b"{", "open brackets": b'["', "keys": b"token:",
+    "numeric keys": b"dob:", "open quotes": b"dob:'", "quotes and lines": b'dob:"\n',
+    "keys in braces": b"token:{", "counting words": b"max token ",
+    "JWTs": b"eyJhbGci", "parts of JWTs": b"eyJhbGci.", "pseudonyms": b"<a:",
+    "key blocks": b"-----BEGIN PRIVATE KEY", "not UTF-8": b"\xff@",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000])
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_hostile_records_come_to_an_end(shape: str, size: int) -> None:
+    piece = HOSTILE[shape]
+    text = piece * (size // len(piece))
+    REDACTOR.json(text if size > 100_000 else b'{"a@b.cd": "' + text + b'"}')
+
+
+def test_quotes_of_growing_depth_come_to_an_end() -> None:
+    text = b"".join(b"pwd:" + b"\\" * depth + b'"' for depth in range(1_000))
+    REDACTOR.json(text)
+
+
+def test_no_expression_can_backtrack_without_bound() -> None:
+    # RE2 cannot; of those of the standard library none repeats a repetition, unless
+    # the outer one is possessive and so never gives back.
+    for module in (redactor, pii_patterns):
+        expressions = [v for v in vars(module).values() if isinstance(v, re.Pattern)]
+        expressions += redactor.BARE_VALUES
+        for expression in expressions:
+            source = expression.pattern
+            text = source.decode("latin-1") if isinstance(source, bytes) else source
+            assert not re.search(r"[+*]\)[+*](?![+])", text), text
