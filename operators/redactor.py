@@ -129,8 +129,9 @@ class Redactor:
         return f"<{name}:{digest.hex()[:HASH_CHARS]}>".encode()
 
     def _suspicious(self, text: bytes) -> bool:
-        own = (regex for _, regex in self._own)
-        return any(regex.search(text) for regex in (self._hit, *own))
+        if self._hit.search(text):
+            return True
+        return bool(self._own) and any(regex.search(text) for _, regex in self._own)
 
     def _text(self, text: bytes) -> bytes:
         if not self._suspicious(text):

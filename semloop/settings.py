@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reopen_s: Seconds = 1_800.0
     """A table is opened anew after so long: its log may have been cleaned meanwhile."""
 
-    fence_check_s: Seconds = 10.0
+    fence_check_s: Seconds = 5.0
     """An idle flow looks so often whether a newer copy took over, or the topic changed."""
 
     start_timeout_s: Seconds = 30.0

@@ -142,8 +142,8 @@ PIECES = [text for text, _, _ in PRIVATE.values()] + list(PUBLIC.values())
 PARTS = st.sampled_from(
     [*PIECES, '"', "\\", '\\"', "{", "}", "[", "]", ":", ",", " ", "\n", "\\n", "'",
      "=", "\\u0040", "\\u00e9", "é", "\0", "1", "4111", "a", "A", "_", "-", ".", "@",
-     "token", "dob", "api", "key", '"dob":', "EMP-7", "É7", "SEA", "seat", "gate2", "fare", "<", ">",
-     "<dob:0123456789ab>"]
+     "token", "dob", "api", "key", '"dob":', "EMP-7", "É7", "SEA", "seat", "gate2",
+     "fare", "<", ">", "<dob:0123456789ab>"]
 )  # fmt: skip
 TEXTS = st.lists(st.one_of(PARTS, st.text(max_size=3)), max_size=8).map("".join)
 RECORDS_OF_TEXT = st.one_of(

@@ -1,0 +1,147 @@
+"""Kill a flow at random moments while events are produced, then compare sets.
+
+Every record has an origin that the broker acknowledged. Afterwards the origins in the
+flow's tables together must be exactly those, each once. Flows to come use it too.
+"""
+
+import json
+import random
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from confluent_kafka import Producer
+
+from semloop.broker import producer_config
+from semloop.lake import Lake
+from semloop.settings import Settings
+from tests import processes
+
+BROKEN_EVERY = 97
+PAYLOADS = (
+    ("message", {"role": "user", "content": "write to ann@example.org about case {}"}),
+    ("tool_call", {"tool": "search", "status": "success", "result": "flight {}"}),
+    ("state_change", {"to_state": "state {}"}),
+)
+
+
+@dataclass
+class Audit:
+    """What became of the records."""
+
+    produced: int
+    lost: int
+    doubled: int
+    unknown: int
+    kills: int
+    exits: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.doubled or self.unknown)
+
+
+class Load(threading.Thread):
+    """Produces events, one in `BROKEN_EVERY` broken, over about `seconds`."""
+
+    def __init__(self, settings: Settings, events: int, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.origins: set[tuple[int, int]] = set()
+        self._settings = settings
+        self._events = events
+        self._seconds = seconds
+
+    def run(self) -> None:
+        producer = Producer(producer_config(self._settings))
+        started = time.monotonic()
+        for number in range(self._events):
+            session = f"s-{number // 20}"
+            while True:
+                try:
+                    producer.produce(
+                        self._settings.topic,
+                        key=session,
+                        value=_value(number, session),
+                        on_delivery=self._delivered,
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+            if number % 500 == 0:
+                producer.poll(0)
+                due = started + self._seconds * number / self._events
+                time.sleep(max(0.0, due - time.monotonic()))
+        assert producer.flush(120) == 0
+
+    def _delivered(self, error: object, message: object) -> None:
+        assert error is None, error
+        self.origins.add((message.partition(), message.offset()))  # type: ignore[attr-defined]
+
+
+def _value(number: int, session: str) -> bytes:
+    if number % BROKEN_EVERY == 0:
+        return b'{"broken": %d' % number
+    kind, payload = PAYLOADS[number % len(PAYLOADS)]
+    return json.dumps(
+        {
+            "id": str(uuid.UUID(int=random.getrandbits(128), version=4)),
+            "type": kind,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "agent": f"agent-{number % 7}",
+            "payload": {k: v.format(number) for k, v in payload.items()},
+            "meta": {"session_id": session},
+        }
+    ).encode()
+
+
+def kill_and_audit(
+    settings: Settings,
+    *,
+    flow: str = "archive",
+    tables: tuple[str, ...] = ("events", "dead_letters"),
+    events: int,
+    kills: int,
+    seed: int,
+    longest_s: float = 3.0,
+) -> Audit:
+    """Produce `events` while the flow is killed `kills` times, then bring it to the end.
+
+    A kill falls at a random moment of a process's life, its start-up included.
+    """
+    rng = random.Random(seed)
+    load = Load(settings, events, seconds=kills * longest_s / 2)
+    load.start()
+    exits: Counter[int] = Counter()
+    for _ in range(kills):
+        process = processes.start(settings, "run", flow, SEMLOOP_LOG_LEVEL="error")
+        try:
+            process.communicate(timeout=rng.uniform(0.2, longest_s))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        exits[process.returncode] += 1
+    load.join()
+    processes.check(settings, "run", flow, "--until-caught-up")
+    found = _origins(settings, tables)
+    return Audit(
+        produced=len(load.origins),
+        lost=len(load.origins - found.keys()),
+        doubled=sum(found.values()) - len(found),
+        unknown=len(found.keys() - load.origins),
+        kills=exits[-signal.SIGKILL],
+        exits=exits,
+    )
+
+
+def _origins(settings: Settings, tables: tuple[str, ...]) -> Counter[tuple[int, int]]:
+    found: Counter[tuple[int, int]] = Counter()
+    with Lake(settings.lake) as lake:
+        for table in tables:
+            query = f"SELECT kafka_partition, kafka_offset FROM {table}"
+            found.update(lake.sql(query).fetchall())
+    return found

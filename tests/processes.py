@@ -1,0 +1,54 @@
+"""`semloop` as its users start it: a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from semloop.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The variables that make a process use these settings."""
+    named = {
+        "SEMLOOP_LAKE": settings.lake,
+        "SEMLOOP_TOPIC": settings.topic,
+        "PYTHONPATH": str(ROOT),
+    }
+    if settings.kafka:
+        named["SEMLOOP_KAFKA"] = settings.kafka
+    return {**os.environ, **named, **more}
+
+
+def start(settings: Settings, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    """Start `semloop ARGUMENTS`; the caller ends it."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "semloop", *arguments],
+        env=environment(settings, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(
+    settings: Settings, *arguments: str, stdin: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `semloop ARGUMENTS` to its end."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "semloop", *arguments],
+        env=environment(settings, **more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def check(settings: Settings, *arguments: str, stdin: str = "") -> str:
+    """Run `semloop ARGUMENTS`, which must succeed; returns what it printed."""
+    result = run(settings, *arguments, stdin=stdin)
+    assert result.returncode == 0, f"{arguments}: {result.stdout}\n{result.stderr}"
+    return result.stdout
