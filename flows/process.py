@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
 import prometheus_client
+import pyarrow as pa
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
@@ -47,6 +48,8 @@ def run(dataflow: Dataflow, settings: Settings, metrics: Metrics) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    # Arrow's own pool gives pages back that the next poll needs again.
+    pa.set_memory_pool(pa.system_memory_pool())
     log.info("started", flow=dataflow.flow_id, lake=settings.lake)
     cli_main(dataflow)
     log.info("ended", flow=dataflow.flow_id)

@@ -14,6 +14,9 @@ from semloop import tables
 NAMESPACE = uuid.UUID("6f0c7c3e-5b1e-4f0e-9a53-0d6b4f7a1c11")
 
 
+NONE = pa.RecordBatch.from_pylist([], DECODED_DEAD_LETTERS)
+
+
 def bury(
     records: pa.RecordBatch, verdicts: Sequence[tuple[int, Verdict]]
 ) -> pa.RecordBatch:
@@ -26,6 +29,8 @@ def bury(
     Returns:
         one row per verdict, as `DECODED_DEAD_LETTERS`.
     """
+    if not verdicts:
+        return NONE
     bad = records.take(pa.array([row for row, _ in verdicts], pa.int32()))
     names = [_names(raw) if raw else (None,) * 3 for raw in bad["value"].to_pylist()]
     columns = {name: bad[name] for name in tables.ORIGIN}

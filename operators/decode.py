@@ -1,9 +1,9 @@
 """Records -> events and dead letters: the verdict of every record of a poll.
 
 Shape: `Polled` (records as `schemas.arrow.RECORDS`) in, `Decoded` out. A poll without
-a bad record takes the fast path: one comprehension for the envelopes, one for the
-payloads, then checks of whole columns. Only a poll with a bad record, or with unknown
-fields, is judged row by row.
+a bad record takes the fast path: one comprehension over the records, then checks of
+whole columns. Only a poll with a bad record, or with unknown fields, is judged row by
+row.
 """
 
 from collections.abc import Sequence
@@ -17,25 +17,18 @@ import pyarrow.compute as pc
 
 from operators.column_verdicts import canonical_ids, column_verdicts
 from operators.dead_letters import bury
-from operators.event_columns import event_columns
+from operators.event_columns import EventRow, event_columns, event_row
 from operators.verdict import DEPTH_MAX, Verdict, judge, too_deep
 from schemas.batches import Decoded, Polled
 from schemas.dead_letter import Reason
-from semloop.event import (
-    SCHEMA_VERSION,
-    Envelope,
-    Payload,
-    decode_payload,
-    decode_strict,
-)
+from semloop.event import SCHEMA_VERSION, decode_payload, decode_strict
 
 
 @dataclass
 class _Judged:
     """The events of a poll, the rows they came from, and why other rows are none."""
 
-    envelopes: list[Envelope]
-    payloads: list[Payload]
+    events: list[EventRow]
     extras: list[str | None] | None = None
     rows: list[int] | None = None
     verdicts: dict[int, Verdict] = field(default_factory=dict)
@@ -59,7 +52,7 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
     sound = records
     if judged.rows is not None:
         sound = records.take(pa.array(judged.rows, pa.int32()))
-    events = event_columns(sound, judged.envelopes, judged.payloads, judged.extras)
+    events = event_columns(sound, judged.events, judged.extras)
     events, condemned = canonical_ids(events)
     condemned |= column_verdicts(events, now)
     if condemned:
@@ -90,16 +83,18 @@ def _all_at_once(records: pa.RecordBatch, bytes_max: int) -> _Judged | None:
         return None
     try:
         value.cast(pa.string())  # the quickest check that all of it is UTF-8
-        envelopes = [decode_strict(v) for v in values]
-        payloads = [decode_payload[e.type](e.payload) for e in envelopes]
+        events = [
+            event_row(e, decode_payload[e.type](e.payload))
+            for e in map(decode_strict, values)
+        ]
     except (pa.ArrowInvalid, msgspec.MsgspecError, RecursionError):
         return None
-    return _Judged(envelopes, payloads)
+    return _Judged(events)
 
 
 def _one_by_one(records: pa.RecordBatch, bytes_max: int) -> _Judged:
     """Each record for itself."""
-    judged = _Judged([], [], [], [])
+    judged = _Judged([], [], [])
     assert judged.rows is not None
     assert judged.extras is not None
     versions = records["schema_version"].to_pylist()
@@ -117,8 +112,7 @@ def _one_by_one(records: pa.RecordBatch, bytes_max: int) -> _Judged:
             continue
         envelope, payload, extra = outcome
         judged.rows.append(row)
-        judged.envelopes.append(envelope)
-        judged.payloads.append(payload)
+        judged.events.append(event_row(envelope, payload))
         judged.extras.append(extra)
     return judged
 

@@ -1,6 +1,7 @@
 """Decoded events -> the columns of the `events` table."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,12 +10,11 @@ from schemas.arrow import DECODED_EVENTS
 from semloop import tables
 from semloop.event import TEXT_CHARS_MAX, Envelope, Payload
 
-ENVELOPE = (
+# What `event_row` gives, in its order: envelope, meta, then `PayloadColumns`.
+ROW = (
     "event_id", "type", "ts", "agent", "payload", "session_id", "user_id", "namespace",
     "task", "task_type", "tags", "credits_used", "context_hash", "trace_id", "span_id",
     "parent_span_id", "importance",
-)  # fmt: skip
-PAYLOAD = (
     "tool", "status", "outcome", "reward", "score", "label", "error_type",
     "duration_ms", "model", "input_tokens", "output_tokens", "role", "payload_task",
     "text",
@@ -22,38 +22,42 @@ PAYLOAD = (
 # What would break one line, or text itself.
 BREAKS = (b"\n", b"\r", b"\t", b"\0")
 
+EventRow = tuple[Any, ...]
+
+
+def event_row(event: Envelope, payload: Payload) -> EventRow:
+    """One event as a tuple in the order of `ROW`.
+
+    Made as soon as an event is decoded, so that its structs are freed while they are
+    still in the processor's cache.
+    """
+    meta = event.meta
+    return (
+        event.id, event.type, event.timestamp, event.agent, bytes(event.payload),
+        meta.session_id, meta.user_id, meta.namespace, meta.task, meta.task_type,
+        meta.tags, meta.credits_used, meta.context_hash, meta.trace_id, meta.span_id,
+        meta.parent_span_id, meta.importance, *payload.columns(),
+    )  # fmt: skip
+
 
 def event_columns(
     records: pa.RecordBatch,
-    envelopes: Sequence[Envelope],
-    payloads: Sequence[Payload],
-    extras: Sequence[str | None] | None,
+    rows: Sequence[EventRow],
+    extras: Sequence[str | None] | None = None,
 ) -> pa.RecordBatch:
     """The events of a poll as `DECODED_EVENTS`.
 
     Args:
         records: the rows of the poll that became events, for their origin.
-        envelopes: the events, row by row.
-        payloads: their payloads.
+        rows: the events, as `event_row` gives them.
         extras: JSON of the fields that the envelope does not know; None for none.
     """
-    # A tuple per event and one transposition cost half of a comprehension per column.
-    rows = [
-        (
-            e.id, e.type, e.timestamp, e.agent, bytes(e.payload), m.session_id,
-            m.user_id, m.namespace, m.task, m.task_type, m.tags, m.credits_used,
-            m.context_hash, m.trace_id, m.span_id, m.parent_span_id, m.importance,
-        )
-        for e in envelopes
-        for m in (e.meta,)
-    ]  # fmt: skip
-    columns = dict(zip(ENVELOPE, zip(*rows, strict=True), strict=False))
-    details = zip(*[payload.columns() for payload in payloads], strict=True)
-    columns |= dict(zip(PAYLOAD, details, strict=False))
+    columns = dict(zip(ROW, zip(*rows, strict=True), strict=bool(rows)))
     # As bytes first: payloads are slices of the record, known to be UTF-8.
     made = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
     made["payload"] = made["payload"].cast(pa.string())
-    made["extra"] = pa.array(extras or [None] * len(rows), pa.string())
+    nothing = pa.nulls(len(rows), pa.string())
+    made["extra"] = pa.array(extras, pa.string()) if extras else nothing
     made |= {name: records[name] for name in tables.ORIGIN}
     for field in DECODED_EVENTS:
         if field.name not in made:

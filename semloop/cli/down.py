@@ -67,8 +67,12 @@ def stop_leftovers(settings: Settings, folder: LocalFolder) -> None:
     stack = folder.read()
     if stack is None:
         return
-    if stack.embedded and len(folder.leftovers()) > 1:
-        _wait(settings, stack, LEFTOVERS_S)
+    if stack.broker_pid is not None:
+        flows = [flow.process() for flow in stack.flows.values()]
+        lives = any(flow is not None and flow.found() for flow in flows)
+        left = _wait(settings, stack, LEFTOVERS_S if lives else 0.0)
+        if left is not None and not left.nothing:
+            print(f"Lost by the crash: {left}, in memory only.", file=sys.stderr)
     for process in stack.children():
         process.stop(STOP_FLOW_S)
 
@@ -143,7 +147,7 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
                 if not force:
                     msg = f"The supervisor (pid {stack.pid}) does not stop."
                     raise Terminal(msg, "Use --force to kill it.")
-                supervisor.stop(0.0)
+                supervisor.stop(1.0)
         for process in stack.children():
             process.stop(STOP_FLOW_S)
     folder.forget()

@@ -81,4 +81,5 @@ def _behind(flow: Mapping[str, Any]) -> str:
     age = (
         f", the oldest {flow['freshness_s']:,.0f} s old" if flow["freshness_s"] else ""
     )
-    return f", {least}{flow['lag']:,} records behind{age}"
+    records = "record" if flow["lag"] == 1 else "records"
+    return f", {least}{flow['lag']:,} {records} behind{age}"

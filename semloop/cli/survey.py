@@ -14,7 +14,7 @@ from semloop.broker import address
 from semloop.cli.positions import Missing, Position
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.local.broker import listens
-from semloop.local.state import RUNNING, LocalFolder, Stack
+from semloop.local.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
 from semloop.local.supervisor import FLOWS
 from semloop.settings import Settings
 from semloop.storage import LOCAL_FOLDER, Storage
@@ -232,5 +232,8 @@ def _check_flow(
         return _check(f"flow {name} runs", todo)
     if flow.state == RUNNING:
         return _check(f"flow {name} runs")
+    if flow.state == TAKEN_OVER:
+        todo = "A newer copy took its tables over; `down`, then `up`, takes them back."
+        return _check(f"flow {name} runs", todo)
     log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
     return _check(f"flow {name} runs", f"It is {flow.state}; see {log}.")

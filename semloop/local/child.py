@@ -72,7 +72,7 @@ class Child:
             return True
         if self._due_s is not None and now >= self._due_s:
             self.restarts += 1
-            self.start()
+            self._start_again(now)
             return True
         return False
 
@@ -107,6 +107,14 @@ class Child:
             self._process.kill()
             self._process.wait()
         self._process = self._known = None
+
+    def _start_again(self, now: float) -> None:
+        try:
+            self.start()
+        except OSError as error:
+            # No memory, no disk: what else runs must go on.
+            self._due_s = now + BACK_OFF_S[-1]
+            self.say(f"{self.name} cannot be started: {error.strerror}")
 
     def _died(self, code: int, now: float) -> None:
         self._process, self._known, self.exit_code = None, None, code

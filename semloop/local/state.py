@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -28,6 +28,7 @@ RUNNING, RESTARTING, TAKEN_OVER = "running", "restarting", "taken over"
 # Start times are derived from the clock, which may be set meanwhile.
 START_TIME_TOLERANCE_S = 2.0
 LOCK_TRIES_S = 2.0
+LOOK_S = 0.05
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -56,17 +57,15 @@ class Process(msgspec.Struct, frozen=True):
     def stop(self, grace_s: float) -> None:
         """Ask it to end, and end it after `grace_s`."""
         library = _psutil()
-        process = self.found()
-        if process is None:
-            return
-        try:
-            process.terminate()
-            process.wait(grace_s)
-        except library.TimeoutExpired:
-            process.kill()
-            process.wait(grace_s)
-        except library.NoSuchProcess:
-            return
+        for ask in ("terminate", "kill"):
+            if (process := self.found()) is None:
+                return
+            with suppress(library.NoSuchProcess):
+                getattr(process, ask)()
+            # Its parent may never fetch its exit code, so nobody waits for that.
+            deadline = time.monotonic() + grace_s
+            while self.found() and time.monotonic() < deadline:
+                time.sleep(LOOK_S)
 
 
 class FlowState(msgspec.Struct, frozen=True):
@@ -205,7 +204,7 @@ def _flock(descriptor: int) -> bool:
             # It may be somebody who only looks.
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.05)
+            time.sleep(LOOK_S)
         else:
             return True
 

@@ -1,0 +1,219 @@
+"""The command line without a broker: help, wrong use, and how errors are told."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semloop import __main__, cli
+from semloop.cli import main
+from semloop.errors import TakenOver
+
+ROOT = Path(__file__).parents[2]
+# Nothing listens there: ports below 1024 are for services that nobody runs here.
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SEMLOOP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SEMLOOP_KAFKA", NOBODY)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def semloop(capsys: pytest.CaptureFixture[str]) -> "Semloop":
+    return Semloop(capsys)
+
+
+class Semloop:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command in this process."""
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        out, err = self._capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+
+def test_alone_it_prints_help(semloop: Semloop) -> None:
+    code, out, err = semloop()
+    assert (code, err) == (0, "")
+    assert all(name in out for name in cli.COMMANDS)
+    assert "_supervise" not in out
+    assert semloop("--help")[1].split() == out.split()
+
+
+@pytest.mark.parametrize("command", [*cli.COMMANDS])
+def test_every_command_has_help(semloop: Semloop, command: str) -> None:
+    code, out, _ = semloop(command, "--help")
+    assert code == 0
+    assert f"semloop {command}" in out
+
+
+def test_the_version_is_printed(semloop: Semloop) -> None:
+    assert semloop("--version")[:2] == (0, "semloop 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "todo"),
+    [
+        ("sqll", "There is no command 'sqll'.", "Did you mean 'sql'?"),
+        ("sql --formt json", "No such option: --formt", "semloop sql --help"),
+        ("run", "Missing argument 'flow'", "semloop run --help"),
+        ("run nothing", "There is no flow 'nothing'.", "The flows are: archive."),
+        ("import x", "Missing option '--format'.", "semloop import --help"),
+        ("import x --format csv", "'csv' is not one of", "semloop import --help"),
+        ("import x --format chat", "'x' does not exist.", "Give a file of JSON"),
+        ("down", "SemLoop does not run for the lake", "semloop up"),
+        ("down --purge", "was not made by `semloop up`", "Set SEMLOOP_LAKE"),
+        ("down --timeout -1", "greater than or equal to 0", "semloop down --help"),
+        ("up --broker-only", f"SEMLOOP_KAFKA names a broker: {NOBODY}", "Leave out"),
+    ],
+)
+def test_wrong_use_is_told_in_two_lines(
+    semloop: Semloop, line: str, what: str, todo: str
+) -> None:
+    code, out, err = semloop(*line.split())
+    assert (code, out) == (1, "")
+    told = err.splitlines()
+    assert len(told) == 2
+    assert what in told[0]
+    assert todo in told[1]
+
+
+@pytest.mark.parametrize("line", ["up", "down", "down --purge --force"])
+def test_the_local_stack_needs_a_local_lake(
+    semloop: Semloop, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("SEMLOOP_LAKE", "s3://bucket/prefix")
+    code, _, err = semloop(*line.split())
+    assert code == 1
+    assert err.startswith("s3://bucket/prefix is not a local lake.\n")
+
+
+def test_no_broker_is_told_and_nothing_is_left(semloop: Semloop) -> None:
+    Path("file").write_text("{}\n")
+    for line in ("import file --format events", "up"):
+        code, _, err = semloop(*line.split())
+        assert code == 1
+        assert err.startswith(f"No Kafka broker answers at {NOBODY}")
+    assert not Path(".semloop/_local/stack.json").exists()
+
+
+def test_status_works_when_nothing_is_there(semloop: Semloop) -> None:
+    code, out, _ = semloop("status", "--format", "json")
+    assert code == 0
+    found = json.loads(out)
+    assert list(found) == ["kafka", "lake", "flows"]
+    assert found["kafka"]["reachable"] is False
+    assert found["lake"]["tables"] == {}
+    assert found["flows"]["archive"]["lag"] is None
+    assert not Path(".semloop").exists()
+    assert "DOES NOT ANSWER" in semloop("status")[1]
+
+
+def test_health_says_what_to_do(semloop: Semloop) -> None:
+    code, out, _ = semloop("health")
+    assert code == 1
+    assert "FAIL  broker" in out
+    assert "`semloop up`" in out
+    code, out, _ = semloop("health", "--format", "json")
+    assert (code, json.loads(out)["kafka"]["ok"]) == (1, False)
+
+
+def test_secrets_are_not_shown(
+    semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "a key that nobody may ever see"
+    monkeypatch.setenv("SEMLOOP_REDACTION_KEY", secret)
+    for line in ("status", "status --format json", "health"):
+        assert secret not in "".join(map(str, semloop(*line.split())))
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "fail", f"{__name__}:fail")
+
+
+def fail(kind: str) -> None:
+    match kind:
+        case "ours":
+            msg = "What happened."
+            raise TakenOver(msg, "What to do.")
+        case "package":
+            msg = "No module named 'psutil'"
+            raise ModuleNotFoundError(msg, name="psutil")
+        case "interrupt":
+            raise KeyboardInterrupt
+    msg = "booker said: my card is 4111"
+    raise ValueError(msg)
+
+
+@pytest.mark.usefixtures("fails")
+def test_our_errors_have_two_lines_and_their_exit_code(semloop: Semloop) -> None:
+    assert semloop("fail", "ours") == (3, "", "What happened.\nWhat to do.\n")
+
+
+@pytest.mark.usefixtures("fails")
+def test_an_unexpected_error_is_told_without_its_text(semloop: Semloop) -> None:
+    code, _, err = semloop("fail", "other")
+    assert code == 1
+    assert err.startswith("Unexpected ValueError at test_commands.py:")
+    assert "4111" not in err
+
+
+@pytest.mark.usefixtures("fails")
+def test_debug_shows_the_traceback(
+    semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMLOOP_DEBUG", "")  # So that it is taken back afterwards.
+    assert "4111" in semloop("--debug", "fail", "other")[2]
+
+
+@pytest.mark.usefixtures("fails")
+def test_a_missing_package_names_the_extra(semloop: Semloop) -> None:
+    assert semloop("fail", "package") == (
+        1,
+        "",
+        "The package 'psutil' is not installed.\nRun: pip install 'semloop[all]'\n",
+    )
+
+
+@pytest.mark.usefixtures("fails")
+def test_ctrl_c_is_quiet(semloop: Semloop) -> None:
+    assert semloop("fail", "interrupt") == (130, "", "")
+
+
+def test_the_base_package_alone_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(__main__, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="1"):
+        __main__.main()
+    assert "pip install 'semloop[all]'" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("duckdb", "pyarrow", "bytewax", "deltalake", "confluent_kafka", "flows")
+    code = (
+        "import sys, atexit\n"
+        f"heavy = {heavy!r}\n"
+        "atexit.register(lambda: print([n for n in heavy if n in sys.modules]))\n"
+        "from semloop.cli import main\n"
+        "main(['--help'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

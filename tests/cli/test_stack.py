@@ -1,0 +1,272 @@
+"""The local stack as a user meets it: real processes, the embedded broker."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from semloop.local.state import LocalFolder, Process, Stack
+from tests.builders import an_event
+
+ROOT = Path(__file__).parents[2]
+SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
+
+
+class Shell:
+    """A user in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lake = folder / "lake"
+        self.local = LocalFolder(self.lake / "_local")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
+        self.environ = kept | {
+            "PYTHONPATH": str(ROOT),
+            "SEMLOOP_LAKE": "lake",
+            # A copy that was taken over finds out soon.
+            "SEMLOOP_FENCE_CHECK_S": "0.3",
+        }
+
+    def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "semloop", *arguments],
+            cwd=self.folder,
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0, **environ: str) -> str:
+        """What a command prints; it must end with this exit code."""
+        with self.start(*arguments, **environ) as process:
+            out, err = process.communicate(timeout=90)
+        assert process.returncode == code, f"{arguments}\n{out}\n{err}"
+        return out + err
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--format", "json"))
+
+    def stack(self) -> Stack:
+        stack = self.local.read()
+        assert stack is not None
+        return stack
+
+    def processes(self) -> list[psutil.Process]:
+        """Supervisor, flow and broker, as far as they run."""
+        stack = self.local.read()
+        if stack is None:
+            return []
+        known = [Process(stack.pid, stack.create_time), *stack.children()]
+        return [found for p in known if (found := p.found()) is not None]
+
+    def write_events(self, count: int) -> None:
+        events = [an_event(meta={"session_id": f"s-{n % 5}"}) for n in range(count)]
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        (self.folder / "events.jsonl").write_text(lines)
+
+    def import_(self) -> str:
+        return self.run("import", "events.jsonl", "--format", "events")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    # The supervisor first: it would start the others again.
+    while first := shell.processes()[:1]:
+        first[0].kill()
+        wait_for_end(first)
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.05)
+
+
+def wait_for_end(processes: list[psutil.Process]) -> None:
+    eventually(lambda: gone(processes))
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != "zombie" for p in processes)
+
+
+def test_a_file_gets_into_the_lake_once_and_is_asked_in_sql(shell: Shell) -> None:
+    shell.write_events(50)
+    told = shell.run("up")
+    assert shell.stack().kafka in told
+    assert len(shell.processes()) == 3
+    assert "50 lines read, 50 records produced." in shell.import_()
+    shell.run("run", "archive", "--until-caught-up")
+    assert shell.json("sql", SQL) == [{"n": 50, "ids": 50}]
+    shell.import_()
+    shell.run("run", "archive", "--until-caught-up")
+    assert shell.json("sql", SQL) == [{"n": 50, "ids": 50}]
+
+    status = shell.json("status")
+    assert status["kafka"]["reachable"] is True
+    assert status["kafka"]["embedded"] is True
+    assert status["kafka"]["partitions"] == 4
+    assert status["lake"]["tables"]["events"]["rows"] == 50
+    flow = status["flows"]["archive"]
+    assert (flow["state"], flow["lag"], flow["freshness_s"]) == ("running", 0, 0.0)
+    assert sum(at["end"] for at in flow["partitions"]) == 100
+    assert "ok    flow archive runs" in shell.run("health")
+    assert "all is in the lake" in shell.run("status")
+
+    processes = shell.processes()
+    assert "Everything is in the lake" in shell.run("down")
+    assert gone(processes)
+    assert shell.local.read() is None
+    assert shell.json("sql", SQL) == [{"n": 50, "ids": 50}]
+    assert shell.json("status")["kafka"]["reachable"] is False
+
+
+def test_what_runs_already_is_not_run_again(shell: Shell) -> None:
+    shell.run("up")
+    stack = shell.stack()
+    assert f"with Kafka at {stack.kafka}" in shell.run("up", code=1)
+    assert "semloop down" in shell.run("run", "archive", code=1)
+    assert shell.stack() == stack
+
+
+def test_lines_that_are_no_events_and_lines_too_long_are_told(shell: Shell) -> None:
+    shell.run("up", "--broker-only")
+    long = '{"text": "' + "x" * (4 * 2**20) + '"}'
+    (shell.folder / "bad.jsonl").write_text(f'nonsense\n\n{{"a": 1}}\n{long}\n')
+    told = shell.run("import", "bad.jsonl", "--format", "events", code=1)
+    assert "4 lines read, 2 records produced, 2 lines are no events" in told
+    assert "so not produced: lines 4." in told
+
+
+def test_down_waits_for_archive_and_says_what_would_be_lost(shell: Shell) -> None:
+    shell.write_events(30)
+    shell.run("up")
+    flow = shell.stack().flows["archive"].process()
+    assert flow is not None
+    os.kill(flow.pid, signal.SIGSTOP)
+    shell.import_()
+    told = shell.run("down", "--timeout", "0.5", code=1)
+    assert "Not in the lake yet: 30 records" in told
+    assert len(shell.processes()) == 3
+    os.kill(flow.pid, signal.SIGCONT)
+    shell.run("down")
+    assert shell.json("sql", SQL) == [{"n": 30, "ids": 30}]
+
+
+def test_down_without_archive_needs_force_if_something_would_be_lost(
+    shell: Shell,
+) -> None:
+    shell.write_events(3)
+    shell.run("up", "--broker-only")
+    shell.import_()
+    assert "Not in the lake yet: 3 records" in shell.run("down", code=1)
+    assert shell.json("status")["flows"]["archive"]["lag"] == 3
+    shell.run("run", "archive", "--until-caught-up")
+    shell.import_()
+    assert "3 records lost" in shell.run("down", "--force")
+    assert shell.json("sql", SQL) == [{"n": 3, "ids": 3}]
+
+
+def test_a_flow_that_died_is_started_again(shell: Shell) -> None:
+    shell.write_events(20)
+    shell.run("up")
+    before = shell.stack().flows["archive"]
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+
+    def again() -> bool:
+        flow = shell.stack().flows["archive"]
+        return flow.state == "running" and flow.restarts == 1
+
+    eventually(again)
+    assert shell.stack().flows["archive"].exit_code == -signal.SIGKILL
+    shell.import_()
+    shell.run("run", "archive", "--until-caught-up")
+    assert shell.json("sql", SQL) == [{"n": 20, "ids": 20}]
+
+
+def test_a_flow_that_was_taken_over_stays_stopped(shell: Shell) -> None:
+    shell.run("up")
+    kafka = shell.stack().kafka
+    with shell.start("run", "archive", "--supervised", SEMLOOP_KAFKA=kafka) as newer:
+        try:
+            eventually(lambda: shell.stack().flows["archive"].state == "taken over")
+        finally:
+            newer.kill()
+            newer.communicate()
+    assert shell.stack().flows["archive"].exit_code == 3
+    assert "A newer copy took its tables over" in shell.run("health", code=1)
+
+
+def test_a_broker_that_died_comes_back_empty_and_is_told(shell: Shell) -> None:
+    shell.write_events(10)
+    shell.run("up")
+    before = shell.stack()
+    assert before.broker_pid is not None
+    os.kill(before.broker_pid, signal.SIGKILL)
+    eventually(lambda: shell.stack().broker_pid not in (None, before.broker_pid))
+    assert shell.stack().kafka == before.kafka
+    eventually(lambda: shell.json("status")["kafka"]["partitions"] == 4)
+    assert "are lost" in shell.local.log("supervisor").read_text()
+    shell.import_()
+    shell.run("down")
+    assert shell.json("sql", SQL) == [{"n": 10, "ids": 10}]
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_what_a_killed_supervisor_left_running_is_stopped(
+    shell: Shell, command: str
+) -> None:
+    shell.run("up")
+    left = shell.processes()
+    left[0].kill()
+    wait_for_end(left[:1])
+    assert "left over by a crash" in shell.run("status")
+    shell.run(command)
+    assert gone(left)
+    assert len(shell.processes()) == (3 if command == "up" else 0)
+
+
+def test_a_pid_of_somebody_else_is_never_touched(shell: Shell) -> None:
+    me = Process.of(os.getpid())
+    shell.local.path.mkdir(parents=True)
+    stale = Stack(
+        me.pid, me.create_time - 60, "", "127.0.0.1:1", "agent-events", embedded=True,
+        broker_pid=me.pid, broker_create_time=me.create_time - 60,
+    )  # fmt: skip
+    shell.local.write(stale)
+    assert shell.local.leftovers() == []
+    assert "does not run" in shell.run("down", code=1)
+    assert shell.local.read() is None
+
+
+def test_a_flow_that_ends_at_its_start_is_told_and_nothing_runs(shell: Shell) -> None:
+    told = shell.run("up", code=1, SEMLOOP_REDACTION_KEY="short")
+    assert "SEMLOOP_REDACTION_KEY is shorter than 16 characters." in told
+    assert shell.processes() == []
+    assert shell.local.read() is None
+
+
+def test_purge_deletes_the_lake_but_nothing_of_others(shell: Shell) -> None:
+    shell.write_events(5)
+    shell.run("up")
+    shell.import_()
+    (shell.lake / "notes.txt").touch()
+    assert "nobody to ask" in shell.run("down", "--purge", code=1)
+    processes = shell.processes()
+    assert "kept: notes.txt" in shell.run("down", "--purge", "--force")
+    assert gone(processes)
+    assert [file.name for file in shell.lake.iterdir()] == ["notes.txt"]
