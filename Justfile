@@ -1,0 +1,74 @@
+# Bare `just` lists the recipes.
+_default:
+    @just --list --unsorted
+
+# Once after cloning: the virtual environment with everything but torch.
+[group('start')]
+setup:
+    python3 -m venv .venv
+    .venv/bin/pip install -q -c constraints.txt -e '.[all,test]'
+
+# Start the local stack: broker and flows, in the background.
+[group('start')]
+up: _installed
+    .venv/bin/semloop up
+
+# Stop it again; the lake stays.
+[group('start')]
+down: _installed
+    .venv/bin/semloop down
+
+# Before each commit: put the code into shape.
+[group('check')]
+fmt: _installed
+    .venv/bin/ruff check --fix-only -q .
+    .venv/bin/ruff format -q .
+
+# Lint and form, as CI checks them.
+[group('check')]
+lint: _installed
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+
+# Types, strict, tests too.
+[group('check')]
+types: _installed
+    .venv/bin/mypy
+
+# The tests; `just test tests/operators` for some of them.
+[group('check')]
+test *ARGS: _installed
+    .venv/bin/pytest {{ ARGS }}
+
+# Exactly what CI runs, in a fresh clone of the last commit.
+[group('check')]
+ci:
+    folder=$(mktemp -d) && git clone -q . "$folder/semloop" && bash "$folder/semloop/.ci/run"
+
+# Long randomised runs: kills, rivals, lost replies; minutes, not part of CI.
+[group('check')]
+storm *ARGS: _installed
+    .venv/bin/pytest -s -m storm {{ ARGS }}
+
+# Regenerate what is generated: the JSON Schema of events.
+[group('run')]
+generate: _installed
+    .venv/bin/python -m schemas.json_schema
+
+# Run a flow in this terminal: `just flow archive --until-caught-up`.
+[group('run')]
+flow NAME *ARGS: _installed
+    .venv/bin/semloop run {{ NAME }} {{ ARGS }}
+
+# Ask the lake: `just sql "SELECT count(*) FROM events"`, or a shell without a query.
+[group('look')]
+sql *QUERY: _installed
+    .venv/bin/semloop sql {{ QUERY }}
+
+# CPU per million events of `archive`, beside a bare reader of the same topic.
+[group('look')]
+bench *ARGS: _installed
+    .venv/bin/python bench/archive.py {{ ARGS }}
+
+_installed:
+    @test -x .venv/bin/semloop || { echo "Not installed: run \`just setup\` first."; exit 1; }
