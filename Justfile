@@ -65,10 +65,5 @@ flow NAME *ARGS: _installed
 sql *QUERY: _installed
     .venv/bin/semloop sql {{ QUERY }}
 
-# CPU per million events of `archive`, beside a bare reader of the same topic.
-[group('look')]
-bench *ARGS: _installed
-    .venv/bin/python bench/archive.py {{ ARGS }}
-
 _installed:
     @test -x .venv/bin/semloop || { echo "Not installed: run \`just setup\` first."; exit 1; }

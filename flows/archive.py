@@ -4,7 +4,7 @@ START READING HERE. Each step is a plain function on one poll of records; what f
 in `schemas/batches.py`. Steps are partition-local: what a worker reads it also writes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -39,6 +39,7 @@ def build(
     *,
     until_caught_up: bool = False,
     new_log: bool = False,
+    accept_gap: bool = False,
 ) -> Dataflow:
     """The flow; nothing is opened before it runs.
 
@@ -47,12 +48,15 @@ def build(
         metrics: where counts go.
         until_caught_up: stop once all that was there at the start is committed.
         new_log: accept a topic that the lake holds from another cluster or flow.
+        accept_gap: go on where retention removed records that were not read.
     """
     storage = Storage.of(settings)
     redactor = Redactor(
         redaction_key(settings, storage), settings.redact_keys, settings.redact_patterns
     )
-    workers = _Workers(settings, storage, metrics, new_log=new_log)
+    workers = _Workers(
+        settings, storage, metrics, new_log=new_log, accept_gap=accept_gap
+    )
     bytes_max = settings.event_bytes_max
 
     @ends_process
@@ -68,7 +72,9 @@ def build(
         return dedupe(decoded, workers.windows)
 
     dataflow = Dataflow(FLOW)
-    source = KafkaSource(workers.open_reader, until_caught_up=until_caught_up)
+    source = KafkaSource(
+        workers.open_reader, until_caught_up=until_caught_up, guard=ends_process
+    )
     polls = op.input("kafka", dataflow, source)
     # Polled(records=2,000 raw Kafka records, progress={0: 1999})
     redacted = op.map("redact", polls, redact_poll)
@@ -121,13 +127,20 @@ class _Workers:
     """
 
     def __init__(
-        self, settings: Settings, storage: Storage, metrics: Metrics, *, new_log: bool
+        self,
+        settings: Settings,
+        storage: Storage,
+        metrics: Metrics,
+        *,
+        new_log: bool,
+        accept_gap: bool,
     ) -> None:
         self.windows: dict[int, Window] = {}
         self._settings = settings
         self._storage = storage
         self._metrics = metrics
         self._new_log = new_log
+        self._accept_gap = accept_gap
         self._tables: dict[int, ArchiveTables] = {}
 
     def tables_of(self, worker_index: int) -> ArchiveTables:
@@ -139,6 +152,10 @@ class _Workers:
         admin = TopicAdmin(settings)
         topic = admin.describe()
         readers: list[KafkaReader] = []
+
+        def committed(offsets: Mapping[int, int]) -> None:
+            readers[0].commit_group(offsets)
+
         tables = ArchiveTables(
             settings,
             self._storage,
@@ -146,7 +163,7 @@ class _Workers:
             owned_partitions(topic.partitions, worker_index, worker_count),
             self._metrics,
             same_topic=lambda: admin.still(topic),
-            committed=lambda offsets: readers[0].commit_group(offsets),
+            committed=committed,
         )
         offsets = tables.take_over(new_log=self._new_log)
         for partition in offsets:
@@ -154,5 +171,8 @@ class _Workers:
             refill(window, tables.recent_ids(partition))
             self.windows[partition] = window
         self._tables[worker_index] = tables
-        readers.append(KafkaReader(settings, topic, offsets, f"semloop-{FLOW}"))
-        return readers[0]
+        reader = KafkaReader(
+            settings, topic, offsets, f"semloop-{FLOW}", accept_gap=self._accept_gap
+        )
+        readers.append(reader)
+        return reader

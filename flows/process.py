@@ -51,7 +51,7 @@ def run(dataflow: Dataflow, settings: Settings, metrics: Metrics) -> None:
     # Arrow's own pool gives pages back that the next poll needs again.
     pa.set_memory_pool(pa.system_memory_pool())
     log.info("started", flow=dataflow.flow_id, lake=settings.lake)
-    cli_main(dataflow)
+    cli_main(dataflow)  # type: ignore[no-untyped-call]
     log.info("ended", flow=dataflow.flow_id)
 
 
@@ -64,7 +64,7 @@ def ends_process(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except StopIteration:  # Bytewax's own word for the end of input
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, this is the end
+        except Exception as error:
             end(error)
 
     return step

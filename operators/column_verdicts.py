@@ -63,7 +63,7 @@ def _unmatched(column: pa.StringArray, form: str, pattern: str) -> list[int]:
     """
     if column.null_count == len(column) or _all_alike(column.drop_null(), form):
         return []
-    match = pc.match_substring_regex(column, pattern).fill_null(True)  # noqa: FBT003
+    match = pc.match_substring_regex(column, pattern).fill_null(True)
     odd: list[int] = np.flatnonzero(~match.to_numpy(zero_copy_only=False)).tolist()
     return odd
 

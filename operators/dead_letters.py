@@ -32,7 +32,8 @@ def bury(
     if not verdicts:
         return NONE
     bad = records.take(pa.array([row for row, _ in verdicts], pa.int32()))
-    names = [_names(raw) if raw else (None,) * 3 for raw in bad["value"].to_pylist()]
+    values = bad["value"].to_pylist()
+    names = [_names(raw) for raw in values]
     columns = {name: bad[name] for name in tables.ORIGIN}
     columns |= {"key": bad["key"], "headers": bad["headers"]}
     columns |= {
@@ -44,7 +45,9 @@ def bury(
         "user_id": [user for _, _, user in names],
         "raw": [
             raw if verdict.keep_raw else None
-            for raw, (_, verdict) in zip(bad["value"].to_pylist(), verdicts, strict=True)
+            for raw, (_, verdict) in zip(
+                bad["value"].to_pylist(), verdicts, strict=True
+            )
         ],
     }
     arrays = [

@@ -6,6 +6,7 @@ than `age_max_ms` by Kafka's timestamp; it is refilled from `events` at start, s
 restart forgets nothing. A repeated id is counted, never a dead letter.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ class Window:
     polls: deque[tuple[list[str], int]] = field(default_factory=deque)
 
     def add(self, ids: list[str], kafka_ms: int) -> None:
-        """Remember ids that are all new, then forget what the bounds no longer cover."""
+        """Remember ids that are all new; forget what the bounds no longer cover."""
         if not ids:
             return
         self.seen.update(ids)
@@ -59,7 +60,7 @@ def refill(window: Window, ids: Sequence[tuple[str, int]]) -> None:
 
 
 def dedupe(decoded: Decoded, windows: Mapping[int, Window]) -> Decoded:
-    """Drop the events whose id is in their partition's window, or twice in this poll."""
+    """Drop events whose id is in their partition's window, or twice in this poll."""
     events = decoded.events
     if not events.num_rows:
         return decoded
@@ -82,11 +83,11 @@ def dedupe(decoded: Decoded, windows: Mapping[int, Window]) -> Decoded:
 
 
 def _by_partition(events: pa.RecordBatch) -> Iterable[tuple[int, pa.RecordBatch]]:
-    """Slices without a copy: a poll holds its partitions one after the other or mixed."""
+    """Slices without a copy; a poll may hold its partitions in any order."""
     partitions = events["kafka_partition"].to_numpy()
     cuts = np.flatnonzero(np.diff(partitions)) + 1
     bounds = [0, *cuts.tolist(), len(partitions)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         yield int(partitions[start]), events.slice(start, stop - start)
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-import re2  # type: ignore[import-untyped]
+import re2
 from stdnum import iban, luhn
 
 from semloop.errors import ConfigError

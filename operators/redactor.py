@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import re2  # type: ignore[import-untyped]
+import re2
 
 from operators import pii_patterns as pii
 from semloop.errors import ConfigError

@@ -167,8 +167,8 @@ class Feedback(msgspec.Struct, gc=False, omit_defaults=True):
         if self.score is not None:
             parts.insert(1, f"{self.score:g}")
         return (
-            None, None, None, None, self.score, self.label, None, None, None, None, None,
-            None, None, ": ".join(parts),
+            None, None, None, None, self.score, self.label, None, None, None, None,
+            None, None, None, ": ".join(parts),
         )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Where the tables are: a folder, or `s3://bucket/prefix`."""
 
     kafka: str | None = None
-    """Brokers, `host:port[,host:port]`; unset: the broker of the running `semloop up`."""
+    """Brokers, `host:port[,host:port]`; unset: that of the running `semloop up`."""
 
     topic: str = "agent-events"
     """The topic that agents produce to and `archive` reads."""
@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """An idle flow commits so often, to say that it is still caught up."""
 
     poll_records: Positive = 2_000
-    """Records a poll: this many stay in the processor's cache while they are decoded."""
+    """Records a poll: so many stay in the processor's cache while they are decoded."""
 
     fetch_memory_mb: Positive = 64
     """Memory for records that were fetched but not polled, a worker."""
@@ -101,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A table is opened anew after so long: its log may have been cleaned meanwhile."""
 
     fence_check_s: Seconds = 5.0
-    """An idle flow looks so often whether a newer copy took over, or the topic changed."""
+    """An idle flow looks so often for a newer copy of itself and a changed topic."""
 
     start_timeout_s: Seconds = 30.0
     """A flow that hears nothing from the broker so long after its start gives up."""

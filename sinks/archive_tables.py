@@ -186,9 +186,7 @@ class ArchiveTables:
         events = self._new_rows(buffer.events(), self._main, "event_id", buffer.once)
         rows = _stamp(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
-        self._timed(
-            MAIN, lambda: self._commit_events(rows, buffer.positions, numbers)
-        )
+        self._timed(MAIN, lambda: self._commit_events(rows, buffer.positions, numbers))
         main = self._main.offsets
         self._settled = {(p, o) for p, o in self._settled if o > main.get(p, o)}
         self._committed_s = self._looked_s = self._clock()
@@ -240,9 +238,7 @@ class ArchiveTables:
         commit()
         seconds = time.monotonic() - started
         self._metrics.add("semloop_commits_total", flow=FLOW, table=table)
-        self._metrics.observe(
-            "semloop_commit_seconds", seconds, flow=FLOW, table=table
-        )
+        self._metrics.observe("semloop_commit_seconds", seconds, flow=FLOW, table=table)
 
     def _report(self, buffer: Buffer, events: pa.Table, dead: pa.Table) -> None:
         """Count what was committed: once per commit, never per record."""
@@ -257,14 +253,10 @@ class ArchiveTables:
         for reason, count in Counter(dead["reason"].to_pylist()).items():
             metrics.add("semloop_dead_letters_total", count, flow=FLOW, reason=reason)
         for partition, offset in self._main.offsets.items():
-            metrics.set(
-                "semloop_last_offset", offset, flow=FLOW, partition=partition
-            )
+            metrics.set("semloop_last_offset", offset, flow=FLOW, partition=partition)
             if partition in buffer.end_offsets:
                 lag = max(0, buffer.end_offsets[partition] - 1 - offset)
-                metrics.set(
-                    "semloop_lag_records", lag, flow=FLOW, partition=partition
-                )
+                metrics.set("semloop_lag_records", lag, flow=FLOW, partition=partition)
         oldest = pc.min(events["kafka_ts"]).cast(pa.int64()).as_py()
         if oldest is not None:
             seconds = max(0.0, self._clock() - oldest / 1e6)

@@ -31,7 +31,13 @@ _MOVED = (
     "deleted data this operation read",
     "Invalid table version",
 )
-_REFUSED = (pa.ArrowException, SchemaMismatchError, TypeError, ValueError, OverflowError)
+_REFUSED = (
+    pa.ArrowException,
+    SchemaMismatchError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
 
 
 def commit_failure(error: Exception) -> CommitFailure:

@@ -69,7 +69,7 @@ class FencedTable:
         self._on_retry = on_retry
         self._epochs: dict[int, int] = {}
         self._count = 0
-        # The file of the commit under way: tries after the first need not write it again.
+        # The file of the commit under way: later tries need not write it again.
         self._written: AddAction | None = None
         self.handle: DeltaTable = storage.open(name)
         self._schema = self.handle.schema()

@@ -71,12 +71,14 @@ def _refuse_strangers(
 ) -> None:
     """The same topic under another name would be appended from its beginning again.
 
-    A topic that was made again on the same cluster is a new log and welcome.
+    A topic that was made again on the same cluster is a new log and welcome; so is a
+    cluster that was accepted once.
     """
+    own = {"flow": log.flow, "cluster_id": log.cluster_id, "topic": log.topic}
+    if any(own.items() <= row.items() for row in known):
+        return
     for row in known:
-        if row["topic"] != log.topic or row["table_name"] not in tables:
-            continue
-        if row["cluster_id"] != log.cluster_id or row["flow"] != log.flow:
+        if row["topic"] == log.topic and row["table_name"] in tables:
             msg = (
                 f"The lake holds topic {log.topic!r} of cluster {row['cluster_id']!r} "
                 f"by flow {row['flow']!r}; this is cluster {log.cluster_id!r}."

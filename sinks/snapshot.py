@@ -36,7 +36,12 @@ class Snapshot:
         return {(int(p), int(o)) for p, o in rows}
 
     def newest_ids(
-        self, table: FencedTable, topic_id: str, partition: int, ids_max: int, age_ms: int
+        self,
+        table: FencedTable,
+        topic_id: str,
+        partition: int,
+        ids_max: int,
+        age_ms: int,
     ) -> list[tuple[str, int]]:
         """The newest (event id, Kafka ms) of a partition, oldest first.
 
@@ -66,7 +71,7 @@ class Snapshot:
         try:
             rows = self._rows(
                 table.handle.file_uris(),
-                f"SELECT DISTINCT {column} FROM rows "
+                f"SELECT DISTINCT {column} FROM rows "  # noqa: S608 - ours
                 f"SEMI JOIN wanted ON {column} = wanted.value",
                 [],
             )
@@ -76,7 +81,9 @@ class Snapshot:
 
     def all(self, handle: DeltaTable) -> list[dict[str, Any]]:
         """Every row of a small table."""
-        rows = self._con.read_parquet(handle.file_uris()) if handle.file_uris() else None
+        rows = (
+            self._con.read_parquet(handle.file_uris()) if handle.file_uris() else None
+        )
         return [] if rows is None else rows.to_arrow_table().to_pylist()
 
     def _rows(
@@ -86,7 +93,7 @@ class Snapshot:
             return []
         # Files older than a column that was added later do not have it.
         source = "read_parquet(?, union_by_name = true)"
-        sql = f"WITH rows AS (FROM {source}) {query}"  # noqa: S608
+        sql = f"WITH rows AS (FROM {source}) {query}"
         return self._con.execute(sql, [list(files), *values]).fetchall()
 
 

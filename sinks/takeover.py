@@ -5,6 +5,7 @@ wins both tables (side table first lets each win one). One epoch per partition h
 for all tables of the flow.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 from semloop.errors import StorageUnavailable, TakenOver
@@ -33,7 +34,7 @@ class Takeover:
         """
         self._until(self.fence_main)
         for side in self.sides:
-            self._until(lambda side=side: self.fence_side(side))
+            self._until(functools.partial(self.fence_side, side))
         return self.epochs
 
     def fence_main(self) -> bool:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from typing_extensions import override
@@ -42,6 +41,10 @@ PASSING = frozenset(
 )
 
 
+Poll = Callable[[], Polled]
+Guard = Callable[[Poll], Poll]
+
+
 class KafkaReader:
     """Reads the partitions of one worker; a plain consumer, without Bytewax."""
 
@@ -51,8 +54,13 @@ class KafkaReader:
         topic: Topic,
         offsets: Mapping[int, int],
         group: str,
+        *,
+        accept_gap: bool = False,
     ) -> None:
-        """Start reading behind `offsets`: partition -> last one read, -1 for none."""
+        """Start reading behind `offsets`: partition -> last one read, -1 for none.
+
+        `accept_gap`: go on at the oldest record where retention removed the next ones.
+        """
         self._settings = settings
         self._topic = topic
         self._offsets = dict(offsets)
@@ -60,6 +68,8 @@ class KafkaReader:
         self._deadline_s = time.monotonic() + settings.start_timeout_s
         self._at_end: set[int] = set()
         self._consumer = Consumer(_consumer_config(settings, group))
+        if accept_gap:
+            offsets = {p: max(o, self._oldest(p) - 1) for p, o in offsets.items()}
         self._consumer.assign(
             [
                 TopicPartition(topic.name, p, OFFSET_BEGINNING if o < 0 else o + 1)
@@ -89,6 +99,8 @@ class KafkaReader:
                 data.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 partition, end = message.partition(), message.offset()
+                if partition is None or end is None:  # only its type says so
+                    continue
                 # Control records at the end are passed here, without being seen.
                 ends[partition] = end
                 caught_up_ms[partition] = time.time_ns() // 1_000_000
@@ -127,6 +139,12 @@ class KafkaReader:
                 found[partition] = max(high, moved[partition] + 1)
         return found
 
+    def _oldest(self, partition: int) -> int:
+        """Offset of the oldest record that the partition still has."""
+        place = TopicPartition(self._topic.name, partition)
+        low, _ = self._consumer.get_watermark_offsets(place, timeout=5.0)
+        return int(low)
+
     def _complain_if_silent(self) -> None:
         if time.monotonic() < self._deadline_s:
             return
@@ -148,7 +166,8 @@ class KafkaReader:
         low, high = self._consumer.get_watermark_offsets(place, timeout=5.0)
         where = f"Partition {partition} of {self._topic.name!r}"
         if low > wanted:
-            msg = f"{where}: {low - wanted} records from {wanted} on are gone (retention)."
+            gone = low - wanted
+            msg = f"{where}: {gone} records from {wanted} on are gone (retention)."
         else:
             msg = f"{where} ends at {high}, but {wanted - 1} was read before."
         return OffsetsGone(
@@ -159,7 +178,7 @@ class KafkaReader:
 class KafkaSource(DynamicSource[Polled]):
     """Bytewax source: one `Polled` per poll, a tick when nothing came.
 
-    Unit of parallelism: a worker, which reads partitions p with p % workers = its index.
+    Unit of parallelism: a worker, which reads the partitions p % workers = its index.
     Guarantee after a crash: none of its own; reading starts where `open_reader` says,
     which asks the tables.
     """
@@ -169,22 +188,34 @@ class KafkaSource(DynamicSource[Polled]):
         open_reader: Callable[[int, int], KafkaReader],
         *,
         until_caught_up: bool = False,
+        guard: Guard = lambda poll: poll,
     ) -> None:
-        """`open_reader(worker_index, worker_count)` takes over and opens a reader."""
+        """Nothing is opened before the flow runs.
+
+        Args:
+            open_reader: (worker index, worker count) -> its reader, after taking over.
+            until_caught_up: end once every partition has been read to an end.
+            guard: wraps what may fail, to decide how the process ends.
+        """
         self._open_reader = open_reader
         self._until_caught_up = until_caught_up
+        self._guard = guard
 
     @override
     def build(
         self, step_id: str, worker_index: int, worker_count: int
     ) -> "StatelessSourcePartition[Polled]":
         reader = self._open_reader(worker_index, worker_count)
-        return _Partition(reader, until_caught_up=self._until_caught_up)
+        poll = self._guard(reader.poll)
+        return _Partition(reader, poll, until_caught_up=self._until_caught_up)
 
 
 class _Partition(StatelessSourcePartition[Polled]):
-    def __init__(self, reader: KafkaReader, *, until_caught_up: bool) -> None:
+    def __init__(
+        self, reader: KafkaReader, poll: Poll, *, until_caught_up: bool
+    ) -> None:
         self._reader = reader
+        self._poll = poll
         self._until_caught_up = until_caught_up
         self._done = False
 
@@ -192,7 +223,7 @@ class _Partition(StatelessSourcePartition[Polled]):
     def next_batch(self) -> Sequence[Polled]:
         if self._done:
             raise StopIteration
-        polled = self._reader.poll()
+        polled = self._poll()
         if self._until_caught_up and self._reader.caught_up:
             self._done = True
             progress = polled.progress

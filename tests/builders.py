@@ -74,7 +74,9 @@ def a_poll(
     }
     arrays = [pa.array(columns[f.name], f.type) for f in RECORDS]
     positions = {partition: first + count - 1} if count else {}
-    return Polled(pa.RecordBatch.from_arrays(arrays, schema=RECORDS), Progress(positions))
+    return Polled(
+        pa.RecordBatch.from_arrays(arrays, schema=RECORDS), Progress(positions)
+    )
 
 
 def decoded_rows(

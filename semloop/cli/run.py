@@ -32,6 +32,13 @@ def run(
             help="Accept a topic that the lake holds from another cluster.",
         ),
     ] = False,
+    accept_gap: Annotated[
+        bool,
+        typer.Option(
+            "--accept-gap",
+            help="Go on where retention removed records that were not read yet.",
+        ),
+    ] = False,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
     """Run a flow in the foreground."""
@@ -41,8 +48,13 @@ def run(
     settings = load()
     state = None if supervised else _state(settings, flow)
     if state is None:
-        _run_here(settings, until_caught_up=until_caught_up, new_log=new_log)
-    elif until_caught_up and not new_log:
+        _run_here(
+            settings,
+            until_caught_up=until_caught_up,
+            new_log=new_log,
+            accept_gap=accept_gap,
+        )
+    elif until_caught_up and not (new_log or accept_gap):
         _wait_for(settings, flow)
     else:
         msg = f"`semloop up` of this lake runs {flow} already (pid {state.pid})."
@@ -50,14 +62,12 @@ def run(
         raise ConfigError(msg, todo)
 
 
-def _run_here(settings: Settings, *, until_caught_up: bool, new_log: bool) -> None:
+def _run_here(settings: Settings, **options: bool) -> None:
     from flows import archive, process
     from schemas.metrics import Metrics
 
     metrics = Metrics()
-    dataflow = archive.build(
-        settings, metrics, until_caught_up=until_caught_up, new_log=new_log
-    )
+    dataflow = archive.build(settings, metrics, **options)
     process.run(dataflow, settings, metrics)
 
 

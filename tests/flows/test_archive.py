@@ -10,9 +10,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from semloop.broker import producer_config
+from semloop.broker import address, producer_config
 from semloop.lake import Lake
 from semloop.settings import Settings
 from sources.topic import Topic, TopicAdmin
@@ -75,7 +76,9 @@ def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
 def produce(settings: Settings, values: list[object], key: str = "s-1") -> None:
     producer = Producer(producer_config(settings))
     for value in values:
-        producer.produce(settings.topic, key=key, value=None if value is None else raw(value))
+        producer.produce(
+            settings.topic, key=key, value=None if value is None else raw(value)
+        )
     assert producer.flush(30) == 0
 
 
@@ -115,7 +118,12 @@ def test_private_content_reaches_no_file_and_joins_still_work(
     processes.check(settings, "import", str(file), "--format", "chat")
     archive(settings)
     stored = everything_stored(Path(settings.lake))
-    for private in ("ann.lee77@example.com", "bob@example.com", "1990-04-05", "1980-01-02"):
+    for private in (
+        "ann.lee77@example.com",
+        "bob@example.com",
+        "1990-04-05",
+        "1980-01-02",
+    ):
         assert private not in stored
     assert "NO6JO3" in stored
     said = ask(settings, "SELECT payload FROM events WHERE payload LIKE '%<email:%'")
@@ -225,6 +233,30 @@ def test_a_topic_of_another_cluster_is_refused_without_a_flag(
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert (result.returncode, "--new-log" in result.stderr) == (1, True)
     processes.check(settings, "run", "archive", "--until-caught-up", "--new-log")
+    archive(settings)  # accepted once is enough
+
+
+@pytest.mark.real_broker
+def test_records_gone_by_retention_are_said_and_can_be_accepted(
+    settings: Settings, topic: Topic
+) -> None:
+    produce(settings, [an_event() for _ in range(10)])
+    archive(settings)
+    produce(settings, [an_event() for _ in range(10)])
+    admin = AdminClient({"bootstrap.servers": address(settings)})
+    ends = ask(
+        settings, "SELECT kafka_partition, max(kafka_offset) FROM events GROUP BY 1"
+    )
+    partition, last = ends[0]
+    gone = TopicPartition(settings.topic, partition, last + 4)
+    for done in admin.delete_records([gone]).values():
+        done.result()
+    result = processes.run(settings, "run", "archive", "--until-caught-up")
+    assert result.returncode == 1
+    assert "3 records" in result.stderr
+    assert "--accept-gap" in result.stderr
+    processes.check(settings, "run", "archive", "--until-caught-up", "--accept-gap")
+    assert ask(settings, COUNTS)[0][-1] == 17
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(settings: Settings) -> None:

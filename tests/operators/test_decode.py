@@ -171,7 +171,9 @@ def test_detail_never_quotes_a_value() -> None:
     ]  # fmt: skip
     result = decoded(*events)
     assert result.dead_letters.num_rows == len(events)
-    assert not any(secret in detail for detail in result.dead_letters["detail"].to_pylist())
+    assert not any(
+        secret in detail for detail in result.dead_letters["detail"].to_pylist()
+    )
 
 
 def test_an_unknown_schema_version_is_a_dead_letter() -> None:
@@ -251,7 +253,11 @@ def test_a_completion_names_the_task_unless_meta_does() -> None:
         an_event("completion", payload=payload),
         an_event("completion", payload=payload, meta={"task": "from meta"}),
     ).events.to_pylist()
-    assert (own["task"], other["task"], own["reward"]) == ("from payload", "from meta", 1e300)
+    assert (own["task"], other["task"], own["reward"]) == (
+        "from payload",
+        "from meta",
+        1e300,
+    )
 
 
 def test_unknown_fields_go_to_extra() -> None:
@@ -263,7 +269,11 @@ def test_unknown_fields_go_to_extra() -> None:
 
 
 def test_the_payload_is_stored_as_the_producers_own_bytes() -> None:
-    odd = b'{ "content" : "a\\u0000b\\/",\t"role":"user", "n": 1e2, "big": ' + b"9" * 40 + b"}"
+    odd = (
+        b'{ "content" : "a\\u0000b\\/",\t"role":"user", "n": 1e2, "big": '
+        + b"9" * 40
+        + b"}"
+    )
     value = raw(an_event()).replace(raw(PAYLOADS["message"]), odd)
     result = decoded(value)
     assert result.events["payload"].to_pylist() == [odd.decode()]
@@ -284,9 +294,7 @@ def test_brackets_inside_text_are_no_levels() -> None:
     assert decoded(event).events.num_rows == 1
 
 
-@pytest.mark.parametrize(
-    "form", ["upper", "without hyphens", "in braces"], ids=lambda form: str(form)
-)
+@pytest.mark.parametrize("form", ["upper", "without hyphens", "in braces"], ids=str)
 def test_an_id_in_another_form_is_stored_in_the_canonical_one(form: str) -> None:
     event = an_event()
     plain = event["id"]
@@ -302,7 +310,10 @@ def test_an_id_in_another_form_is_stored_in_the_canonical_one(form: str) -> None
 @pytest.mark.parametrize(
     ("text", "stored"),
     [
-        ("2026-11-20T13:30:00.123456+02:00", datetime(2026, 11, 20, 11, 30, 0, 123456, UTC)),
+        (
+            "2026-11-20T13:30:00.123456+02:00",
+            datetime(2026, 11, 20, 11, 30, 0, 123456, UTC),
+        ),
         ("2026-11-20t11:30:00z", datetime(2026, 11, 20, 11, 30, tzinfo=UTC)),
         ("2000-01-01T00:00:00Z", datetime(2000, 1, 1, tzinfo=UTC)),
         ("2026-11-20T12:05:00Z", NOW + timedelta(minutes=5)),
@@ -347,7 +358,9 @@ json_values = st.recursive(
         max_size=6,
     )
 )
-def test_every_record_is_one_event_one_dead_letter_or_skipped(values: list[object]) -> None:
+def test_every_record_is_one_event_one_dead_letter_or_skipped(
+    values: list[object],
+) -> None:
     result = decoded(*values)
     events = result.events["kafka_offset"].to_pylist()
     dead = result.dead_letters["kafka_offset"].to_pylist()

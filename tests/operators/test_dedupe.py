@@ -16,7 +16,9 @@ HOUR_MS = 3_600_000
 IDS = [str(uuid.UUID(int=n)) for n in range(40)]
 
 
-def poll_of(ids: list[str], partition: int = 0, first: int = 0, hours: float = 0) -> Decoded:
+def poll_of(
+    ids: list[str], partition: int = 0, first: int = 0, hours: float = 0
+) -> Decoded:
     values = [an_event(id=event_id) for event_id in ids]
     kafka_ts = NOW + timedelta(hours=hours)
     poll = a_poll(*values, partition=partition, first=first, kafka_ts=kafka_ts)
@@ -69,7 +71,9 @@ def test_a_window_without_ids_still_drops_within_a_poll() -> None:
     polls=st.lists(st.lists(st.sampled_from(IDS), min_size=1, max_size=6), max_size=20),
     ids_max=st.integers(0, 12),
 )
-def test_the_newest_ids_are_remembered_exactly(polls: list[list[str]], ids_max: int) -> None:
+def test_the_newest_ids_are_remembered_exactly(
+    polls: list[list[str]], ids_max: int
+) -> None:
     windows = {0: Window(ids_max, HOUR_MS)}
     kept: list[str] = []
     for poll in polls:

@@ -109,7 +109,8 @@ class Writer:
 
     def _poll(self, offsets: dict[int, int]) -> None:
         rng = self.storm.rng
-        good, dead = [], []
+        good: list[tuple[int, int]] = []
+        dead: list[tuple[int, int]] = []
         for p in self.owned:
             if rng.random() < 0.7:
                 stop = min(RECORDS, offsets[p] + 1 + rng.randrange(1, 9))

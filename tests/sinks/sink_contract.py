@@ -1,0 +1,151 @@
+"""The sinks that the contract suite runs against, and what it needs of each.
+
+A new sink joins by a line in `SINKS`; `test_sink_contract.py` then holds it to the same
+promises as all others.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+
+from schemas.arrow import DEAD_LETTERS, EVENTS
+from semloop.lake import Lake
+from semloop.storage import Storage
+from sinks.fenced_table import FencedTable, create
+from sinks.takeover import Takeover
+from tests.builders import LOG
+
+Table = TypeVar("Table", bound=FencedTable)
+NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+# A value of each type that is easily lost: NUL, emoji, an empty tag, bytes that are no
+# UTF-8, odd microseconds, numbers that no double holds.
+FULL: dict[pa.DataType, Any] = {
+    pa.string(): "a\x00b\x1b[31m é 🙂 '\"\\\n",
+    pa.list_(pa.string()): ["", "é 🙂", "a\x00b"],
+    pa.binary(): b"\x00\xff\xfe{",
+    pa.int32(): 2**31 - 1,
+    pa.int64(): 2**53 + 1,
+    pa.float64(): 0.1,
+    pa.timestamp("us", "UTC"): NOON,
+    pa.date32(): NOON.date(),
+}
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A table that a flow writes, and how a writer of it is made."""
+
+    name: str
+    schema: pa.Schema
+
+    def create(self, storage: Storage) -> None:
+        create(storage, self.name, self.schema, ["date"])
+
+    def open(
+        self,
+        storage: Storage,
+        owned: tuple[int, ...] = (0, 1),
+        kind: type[Table] | None = None,
+        **more: Any,
+    ) -> Table:
+        """A writer that owns nothing yet."""
+        self.create(storage)
+        made: Any = (kind or FencedTable)(storage, self.name, LOG, owned, **more)
+        return made  # type: ignore[no-any-return]
+
+    def taken(
+        self,
+        storage: Storage,
+        owned: tuple[int, ...] = (0, 1),
+        kind: type[Table] | None = None,
+        **more: Any,
+    ) -> Table:
+        """A writer that took over."""
+        table: Table = self.open(storage, owned, kind, **more)
+        Takeover(table, []).run()
+        return table
+
+    def rows(
+        self, first: int, stop: int, partition: int = 0, **values: object
+    ) -> pa.Table:
+        """Rows of consecutive offsets with every column filled."""
+        full = {field.name: FULL[field.type] for field in self.schema} | values
+        rows = [
+            full
+            | {
+                "kafka_partition": partition,
+                "kafka_offset": offset,
+                "kafka_ts": NOON + timedelta(microseconds=offset),
+            }
+            for offset in range(first, stop)
+        ]
+        return pa.Table.from_pylist(rows, self.schema)
+
+    def read(self, storage: Storage) -> pa.Table:
+        """All rows as people see them, through `Lake`, in order of offsets."""
+        with Lake(storage.root) as lake:
+            query = f"FROM tables.{self.name} ORDER BY kafka_partition, kafka_offset"
+            found = lake.sql(query).to_arrow_table()
+        return found.cast(self.schema)
+
+    def offsets(self, storage: Storage) -> list[tuple[int, int]]:
+        """(partition, offset) of all rows as people see them."""
+        found = self.read(storage)
+        columns = (
+            found[name].to_pylist() for name in ("kafka_partition", "kafka_offset")
+        )
+        return list(zip(*columns, strict=True))
+
+    def log(self, storage: Storage) -> Path:
+        return Path(storage.uri(self.name), "_delta_log")
+
+
+SINKS = [Sink("events", EVENTS), Sink("dead_letters", DEAD_LETTERS)]
+
+
+class LosesReplies(FencedTable):
+    """A table whose store, when told to, commits and loses the reply.
+
+    The library then tries again and meets its own entry.
+    """
+
+    lose = 0
+
+    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
+        if self.lose:
+            self.lose -= 1
+            held, uri = self.handle, self._storage.uri(self.name)
+            self.handle = DeltaTable(uri, version=held.version())
+            super()._put(rows, numbers)
+            self.handle = held
+        super()._put(rows, numbers)
+
+
+class Overtaken(FencedTable):
+    """A table in whose way others come so often that the library gives up."""
+
+    rivals = 0
+
+    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
+        if self.rivals:
+            self.rivals -= 1
+            foreign_commit(self._storage.open(self.name), f"other/{self.rivals}")
+            foreign_commit(self.handle, "late", retries=0)
+        super()._put(rows, numbers)
+
+
+def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:
+    """A commit by somebody who owns none of our partitions."""
+    handle.create_write_transaction(
+        [],
+        "append",
+        handle.schema(),
+        handle.metadata().partition_columns,
+        commit_properties=CommitProperties(
+            app_transactions=[Transaction(app_id, 1)], max_commit_retries=retries
+        ),
+    )

@@ -1,0 +1,277 @@
+"""Each kind of failed commit, brought about with the real library.
+
+Only texts tell the kinds apart, so this file fails when a new release changes one.
+"""
+
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
+
+from schemas.arrow import EVENTS
+from semloop.errors import StorageUnavailable
+from semloop.storage import Storage
+from sinks.commit_failure import CommitFailure, commit_failure
+from sinks.fenced_table import FencedTable, create
+from tests.builders import LOG, NOW
+
+TABLE = "events"
+
+
+def some_rows(first: int = 0, count: int = 2, **values: object) -> pa.Table:
+    row = {"event_id": "e", "kafka_partition": 0, "kafka_ts": NOW, "date": NOW.date()}
+    return pa.Table.from_pylist(
+        [row | {"kafka_offset": first + i} | values for i in range(count)], EVENTS
+    )
+
+
+def a_writer(storage: Storage, epoch: int = 1) -> FencedTable:
+    create(storage, TABLE, EVENTS, ["date"])
+    table = FencedTable(storage, TABLE, LOG, [0])
+    assert table.take({0: epoch})
+    return table
+
+
+def put(table: FencedTable, rows: pa.Table | None = None) -> None:
+    """One try to commit, as the sink does it."""
+    table._written = None
+    table._put(rows, {})
+
+
+def failure_of(table: FencedTable, rows: pa.Table | None = None) -> Exception:
+    """What a try raises; it raises the same when it is made again."""
+    with pytest.raises(Exception) as first:  # noqa: PT011 - the class is what is asked
+        put(table, rows)
+    with pytest.raises(type(first.value)):
+        put(table, rows)
+    return first.value
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "lake"))
+
+
+@pytest.mark.parametrize("rows", [None, some_rows(2)], ids=["offsets alone", "rows"])
+def test_a_rival_of_the_same_partition_moves_the_table(
+    storage: Storage, rows: pa.Table | None
+) -> None:
+    writer = a_writer(storage)
+    a_writer(storage, epoch=2)
+    error = failure_of(writer, rows)
+    assert type(error) is CommitFailedError
+    assert "Concurrent transaction failed" in str(error)
+    assert commit_failure(error) is CommitFailure.MOVED
+
+
+def delete(handle: DeltaTable) -> None:
+    handle.delete("kafka_offset = 1")
+
+
+def update(handle: DeltaTable) -> None:
+    handle.update(updates={"agent": "'x'"}, predicate="kafka_offset = 1")
+
+
+def overwrite(handle: DeltaTable) -> None:
+    date = NOW.date().isoformat()
+    write_deltalake(handle, some_rows(), mode="overwrite", predicate=f"date = '{date}'")
+
+
+@pytest.mark.parametrize("rewrite", [delete, update, overwrite])
+@pytest.mark.parametrize("rows", [None, some_rows(2)], ids=["offsets alone", "rows"])
+def test_a_rewrite_under_a_held_handle_moves_the_table(
+    storage: Storage, rewrite: Any, rows: pa.Table | None
+) -> None:
+    writer = a_writer(storage)
+    writer.commit(some_rows(), {0: 1})
+    rewrite(storage.open(TABLE))
+    error = failure_of(writer, rows)
+    assert type(error) is CommitFailedError
+    assert "deleted data this operation read" in str(error)
+    assert commit_failure(error) is CommitFailure.MOVED
+    writer.reopen()
+    put(writer, rows)
+
+
+def test_a_compaction_under_a_held_handle_is_no_failure(storage: Storage) -> None:
+    writer = a_writer(storage)
+    for first in (0, 2):
+        writer.commit(some_rows(first), {0: first + 1})
+    assert storage.open(TABLE).optimize.compact()["numFilesRemoved"] == 2
+    put(writer, some_rows(4))
+
+
+def test_a_log_cleaned_under_an_idle_handle_moves_the_table(storage: Storage) -> None:
+    DeltaTable.create(
+        storage.uri(TABLE), EVENTS, partition_by=["date"],
+        configuration={"delta.logRetentionDuration": "interval 0 seconds"},
+    )  # fmt: skip
+    writer = a_writer(storage)
+    clean_log(storage)
+    error = failure_of(writer, some_rows())
+    assert "Invalid table version" in str(error)
+    assert commit_failure(error) is CommitFailure.MOVED
+    writer.reopen()
+    put(writer, some_rows())
+
+
+def clean_log(storage: Storage) -> None:
+    """Others commit, then old entries go; they are aged, so nobody has to wait."""
+    other = storage.open(TABLE)
+    for number in range(3):
+        foreign_commit(other, f"other/{number}")
+    other = storage.open(TABLE)
+    other.create_checkpoint()
+    for entry in Path(storage.uri(TABLE), "_delta_log").iterdir():
+        os.utime(entry, (1e9, 1e9))
+    other.cleanup_metadata()
+    assert not Path(storage.uri(TABLE), "_delta_log", f"{1:020}.json").exists()
+
+
+def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:
+    handle.create_write_transaction(
+        [], "append", handle.schema(), ["date"],
+        commit_properties=CommitProperties(
+            app_transactions=[Transaction(app_id, 1)], max_commit_retries=retries
+        ),
+    )  # fmt: skip
+
+
+def test_commits_that_others_overtake_too_often_are_contention(
+    storage: Storage,
+) -> None:
+    a_writer(storage)
+    late = storage.open(TABLE)
+    foreign_commit(storage.open(TABLE), "other")
+    with pytest.raises(CommitFailedError) as error:
+        # The number in the text is that of the tries: none instead of 15 makes one
+        # commit in between as good as fifteen.
+        foreign_commit(late, "late", retries=0)
+    assert str(error.value) == "Failed to commit transaction: 0"
+    assert commit_failure(error.value) is CommitFailure.CONTENTION
+    foreign_commit(late, "late")
+
+
+def test_the_number_of_tries_does_not_matter_and_other_numbers_do() -> None:
+    usual = CommitFailedError("Failed to commit transaction: 15")
+    assert commit_failure(usual) is CommitFailure.CONTENTION
+    other = CommitFailedError("Failed to commit transaction: 503 Service Unavailable")
+    assert commit_failure(other) is CommitFailure.STORAGE
+
+
+def test_a_folder_that_takes_no_file_is_storage(storage: Storage) -> None:
+    writer = a_writer(storage)
+    # Rights would not stop root; a file where the folder should be stops everybody.
+    Path(storage.uri(TABLE), f"date={NOW.date().isoformat()}").write_text("")
+    error = failure_of(writer, some_rows())
+    assert isinstance(error, OSError)
+    assert commit_failure(error) is CommitFailure.STORAGE
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file can grow beyond `room` bytes: the nearest to a full disk without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "rows", [some_rows(), None], ids=["at the rows' file", "at the log"]
+)
+def test_a_disk_that_is_full_is_storage(
+    storage: Storage, rows: pa.Table | None
+) -> None:
+    writer = a_writer(storage)
+    with full_disk(64):
+        error = failure_of(writer, rows)
+    assert isinstance(error, OSError)
+    assert "File too large" in str(error)
+    assert commit_failure(error) is CommitFailure.STORAGE
+    put(writer, rows)
+
+
+def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    storage = Storage(str(tmp_path / "file" / "lake"))
+    with pytest.raises(StorageUnavailable) as error:
+        create(storage, TABLE, EVENTS, ["date"])
+    assert error.value.what.startswith(
+        f"Table events cannot be made in {storage.root}:"
+    )
+    assert "\n" not in error.value.what
+    assert error.value.todo == "Check SEMLOOP_LAKE and its rights."
+    cause = error.value.__cause__
+    assert isinstance(cause, Exception)
+    assert commit_failure(cause) is CommitFailure.STORAGE
+
+
+@pytest.mark.parametrize("gone", ["_delta_log", "."], ids=["log", "table"])
+def test_a_table_that_is_gone_is_storage_once_it_is_opened_anew(
+    storage: Storage, gone: str
+) -> None:
+    writer = a_writer(storage)
+    shutil.rmtree(Path(storage.uri(TABLE), gone))
+    # The held handle cannot tell it from a cleaned log; opening the table can.
+    assert commit_failure(failure_of(writer)) is CommitFailure.MOVED
+    with pytest.raises(StorageUnavailable) as error:
+        writer.reopen()
+    cause = error.value.__cause__
+    assert isinstance(cause, Exception)
+    assert commit_failure(cause) is CommitFailure.STORAGE
+    assert not storage.has(TABLE)
+
+
+def test_text_that_is_not_utf_8_is_refused(storage: Storage) -> None:
+    writer = a_writer(storage)
+    rows = some_rows(count=1)
+    smuggled = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.array(["ab"]).buffers()[1], pa.py_buffer(b"\xff\xfe")]
+    )
+    at = rows.column_names.index("text")
+    error = failure_of(writer, rows.set_column(at, "text", smuggled))
+    assert isinstance(error, pa.ArrowInvalid)
+    assert commit_failure(error) is CommitFailure.REFUSED
+
+
+def test_rows_of_another_schema_are_refused(storage: Storage) -> None:
+    handle = a_writer(storage).handle
+    with pytest.raises(SchemaMismatchError) as error:
+        write_deltalake(handle, pa.table({"x": [1]}), mode="append")
+    assert commit_failure(error.value) is CommitFailure.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (pa.ArrowInvalid("Invalid UTF8 sequence"), CommitFailure.REFUSED),
+        (OverflowError("int too large to convert"), CommitFailure.REFUSED),
+        (ValueError("year is out of range"), CommitFailure.REFUSED),
+        (pa.ArrowKeyError("no such key"), CommitFailure.REFUSED),
+        (OSError(28, "No space left on device"), CommitFailure.STORAGE),
+        (PermissionError(13, "Permission denied"), CommitFailure.STORAGE),
+        (TimeoutError("timed out"), CommitFailure.STORAGE),
+        (DeltaError("Generic S3 error: 503"), CommitFailure.STORAGE),
+        (RuntimeError("something new"), CommitFailure.STORAGE),
+    ],
+    ids=lambda value: (
+        type(value).__name__ if isinstance(value, Exception) else value.value
+    ),
+)
+def test_errors_without_a_known_text_are_judged_by_their_class(
+    error: Exception, failure: CommitFailure
+) -> None:
+    assert commit_failure(error) is failure
