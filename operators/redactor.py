@@ -8,7 +8,7 @@ Inside, all text is bytes; a lone surrogate is the three bytes of "surrogatepass
 import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 import re2
 
 from operators import pii_patterns as pii
+from operators.key_values import NOT_VALUES, key_finder, normal
 from semloop.errors import ConfigError
 from semloop.settings import Secret
 
@@ -23,10 +24,6 @@ HASH_CHARS = 12
 # One pass may uncover more, as when a number stands free once its neighbour is gone;
 # two passes are the rule, and the bound keeps hostile input linear.
 PASSES_MAX = 8
-# So far a digit and a closing quote are looked for: else many keys in a row, none with
-# a value, would make the work quadratic.
-NUMBER_BYTES_MAX = 64
-QUOTED_BYTES_MAX = 2**16
 # With these a pattern depends on where its text ends, which raw bytes do not show.
 ANCHOR = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -46,37 +43,6 @@ ESCAPED = re.compile(rb'["\\\x00-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]')
 LOOSE_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
 JSON = json.JSONDecoder(strict=False)
-
-# `date of birth: `, `"dob": `, `\"dob\" = `, `**DOB:** `: at most four words.
-KEY_IN_TEXT = (
-    r"(?:\\[bfnrt])?([A-Za-z][\w.\-]*(?: [A-Za-z][\w\-]*){0,3})"
-    r"""[*]{0,3}\\*["'`]?[* \t]{0,4}(?::|={1,3}>?)[* \t]{0,4}"""
-)
-QUOTE = re.compile(rb"""(\\*)(["'`])""")
-BARE_VALUES = (
-    # A word, after the scheme of an `Authorization`.
-    re.compile(
-        rb"\(?(?:(?:bearer|basic|digest|token)[ \t]+)?"
-        rb"""(?:[^\s"'`,;&<>(){}\[\]\\]|\\[^\s"'`\\/bfnrtu])++""",
-        re.IGNORECASE,
-    ),
-    # Numbers in groups: phone, card; IBAN.
-    re.compile(rb"[+(]?[0-9](?:[ ().\-/]{0,2}[0-9])*+"),
-    re.compile(rb"[A-Za-z]{2}[0-9]{2}(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,3}\b)?"),
-    # `5 April 1990`, `April 5th, 1990`.
-    re.compile(
-        rb"(?:[0-9]{1,2}(?:st|nd|rd|th)? [A-Za-z]{3,9}\.?"
-        rb"|[A-Za-z]{3,9}\.? [0-9]{1,2}(?:st|nd|rd|th)?),? [0-9]{4}"
-    ),
-)
-LINE_VALUE = re.compile(rb"""[^\r\n"'\\<>]++""")
-# A scalar within brackets; what a colon follows is a key.
-LEAF = re.compile(rb"""[^\s"'`,:{}\[\]\\]++""")
-KEY_FOLLOWS = re.compile(rb"""\\*+["'`]?\s*+:""")
-DIGIT = re.compile(rb"[0-9]")
-BRACKET = re.compile(rb"[\[\]{}]")
-NUMBER_CLASSES = frozenset(name.replace(" ", "_") for name in pii.NUMBER_KEYS)
-NOT_VALUES = (b"", b"null", b"none", b"true", b"false", b"nil", b"undefined")
 
 
 class Redactor:
@@ -102,7 +68,7 @@ class Redactor:
         self._hit = pii.latin1("|".join(gates), never_capture=True)
         self.gates = [self._hit, *_own_gates(patterns.values())]
         self._finders = [pii.own_finder(name, regex) for name, regex in self._own]
-        self._finders += [_key_finder(self._keys)]
+        self._finders += [key_finder(self._keys)]
         self._finders += [pattern.finder() for pattern in pii.PATTERNS]
 
     def text(self, text: str, key: str = "") -> str:
@@ -120,11 +86,14 @@ class Redactor:
         Valid JSON stays valid and keeps every other byte. What is not valid is cleaned
         as JSON, as far as that goes, and as text. UTF-16 is replaced as a whole.
         """
-        wide = WIDE.search(raw)
-        return self._pseudonym("binary", raw) if wide else self._document(raw)
+        if not WIDE.search(raw):
+            return self._document(raw)
+        # What was no UTF-8 stays none, so that the record still gets that verdict.
+        broken = b"" if _is_utf8(raw) else b"\xff"
+        return broken + self._pseudonym("binary", raw)
 
-    def _pseudonym(self, name: str, normal: bytes) -> bytes:
-        message = name.encode() + b"\0" + normal
+    def _pseudonym(self, name: str, value: bytes) -> bytes:
+        message = name.encode() + b"\0" + value
         digest = hmac.digest(self._secret.reveal().encode(), message, "sha256")
         return f"<{name}:{digest.hex()[:HASH_CHARS]}>".encode()
 
@@ -222,7 +191,7 @@ class Redactor:
         if name:
             if not content or pii.PSEUDONYM.fullmatch(content):
                 return content
-            return self._pseudonym(name, _normal(name, content))
+            return self._pseudonym(name, normal(name, content))
         if content.lstrip()[:1] in (b"{", b"[", b'"') and self._suspicious(content):
             return self._document(content)
         return self._text(content)
@@ -230,7 +199,7 @@ class Redactor:
     def _bare(self, token: bytes, name: str | None) -> bytes:
         """A number or constant; in broken records also other things without quotes."""
         if name:
-            pseudonym = self._pseudonym(name, _normal(name, token))
+            pseudonym = self._pseudonym(name, normal(name, token))
             return token if token in NOT_VALUES else _quoted(pseudonym)
         if len(token) in (15, 16) and pii.card(token):
             return _quoted(self._pseudonym("card", token))
@@ -259,90 +228,6 @@ def _own_gates(patterns: Iterable[str]) -> list[Any]:
         return [re2.compile(b"")]
     # Behind an escape a record may hold anything.
     return [re2.compile(f"{pattern}|\\\\".encode()) for pattern in patterns]
-
-
-def _key_finder(keys: pii.KeyNames) -> pii.Finder:
-    """Finds values behind names of keys in text: `dob: 1990-04-05`, `?token=x`."""
-    regex = pii.latin1(KEY_IN_TEXT)
-
-    def find(text: bytes) -> Iterator[pii.Span]:
-        at = 0
-        while match := regex.search(text, at):
-            at = match.end()
-            if name := keys.heading(match[1]):
-                spans, at = _values(text, at, name)
-                for start, end in spans:
-                    normal = _normal(name, text[start:end])
-                    yield pii.Span(start, end, name, normal)
-
-    return find
-
-
-def _values(text: bytes, at: int, name: str) -> tuple[list[tuple[int, int]], int]:
-    """Where the values behind a key are, several in brackets, and where to go on."""
-    if text.startswith((b"[", b"{"), at):
-        end = _closing_bracket(text, at)
-        leaves = LEAF.finditer(text, at, end)
-        return [
-            leaf.span()
-            for leaf in leaves
-            if leaf[0].lower() not in NOT_VALUES
-            and not KEY_FOLLOWS.match(text, leaf.end())
-        ], end
-    if text.startswith((b":", b"//"), at):  # `token::parse`, `token://`
-        return [], at
-    numeric = name in NUMBER_CLASSES
-    if numeric and not DIGIT.search(text, at, at + NUMBER_BYTES_MAX):
-        return [], at
-    start, end = _scalar(text, at, name)
-    value = text[start:end].strip().lower()
-    if value in NOT_VALUES or (numeric and not DIGIT.search(value)):
-        return [], at
-    return [(start, end)], end
-
-
-def _scalar(text: bytes, at: int, name: str) -> tuple[int, int]:
-    if quote := QUOTE.match(text, at):
-        start = quote.end()
-        return start, _closing_quote(text, start, quote[2], len(quote[1]))
-    patterns = (LINE_VALUE,) if name in pii.LINE_CLASSES else BARE_VALUES
-    matches = (pattern.match(text, at) for pattern in patterns)
-    end = max((match.end() for match in matches if match), default=at)
-    return at, at + len(text[at:end].rstrip(b" .!?*:"))
-
-
-def _closing_quote(text: bytes, start: int, quote: bytes, depth: int) -> int:
-    """End of a value in quotes that stand behind `depth` backslashes.
-
-    Deeper quotes belong to the value. Without an end it is what remains of the line.
-    """
-    end = text.find(quote, start, start + QUOTED_BYTES_MAX)
-    while end >= 0:
-        before = text[max(start, end - depth - 1) : end]
-        backslashes = len(before) - len(before.rstrip(b"\\"))
-        if backslashes <= depth:
-            return end - backslashes
-        end = text.find(quote, end + 1, start + QUOTED_BYTES_MAX)
-    line = text.find(b"\n", start)
-    return line if line >= 0 else len(text)
-
-
-def _closing_bracket(text: bytes, at: int) -> int:
-    depth = 0
-    for bracket in BRACKET.finditer(text, at):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth == 0:
-            return bracket.end()
-    return len(text)
-
-
-def _normal(name: str, value: bytes) -> bytes:
-    """The form in which equal values of a class are equal."""
-    if name in pii.DIGIT_CLASSES:
-        return pii.digits_only(value) or value.strip()
-    if name == "iban":
-        return value.replace(b" ", b"").upper()
-    return value.strip()
 
 
 def _plain(text: bytes) -> bytes:
@@ -398,3 +283,11 @@ def _quoted(content: bytes, closed: bool = True) -> bytes:
 @lru_cache(2**12)  # there are no more of them
 def _escape(character: bytes) -> bytes:
     return json.dumps(character.decode("utf-8", "surrogatepass"))[1:-1].encode()
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

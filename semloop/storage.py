@@ -17,11 +17,10 @@ from semloop.errors import ConfigError, LakeError, MissingExtra
 from semloop.settings import Secret, Settings
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
     from s3fs import S3FileSystem
+    from typing_extensions import Buffer
 
 # Not a table: pid files, logs and the redaction key of a local lake.
 LOCAL_FOLDER = "_local"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from operators import pii_patterns, redactor
+from operators import key_values, pii_patterns, redactor
 from operators.redactor import Redactor
 from semloop.settings import Secret
 
@@ -163,9 +163,9 @@ def test_quotes_of_growing_depth_come_to_an_end() -> None:
 def test_no_expression_can_backtrack_without_bound() -> None:
     # RE2 cannot; of those of the standard library none repeats a repetition, unless
     # the outer one is possessive and so never gives back.
-    for module in (redactor, pii_patterns):
+    for module in (redactor, key_values, pii_patterns):
         expressions = [v for v in vars(module).values() if isinstance(v, re.Pattern)]
-        expressions += redactor.BARE_VALUES
+        expressions += key_values.BARE_VALUES
         for expression in expressions:
             source = expression.pattern
             text = source.decode("latin-1") if isinstance(source, bytes) else source

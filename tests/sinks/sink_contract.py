@@ -4,13 +4,16 @@ A new sink joins by a line in `SINKS`; `test_sink_contract.py` then holds it to 
 promises as all others.
 """
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
+from typing_extensions import TypeVar
 
 from schemas.arrow import DEAD_LETTERS, EVENTS
 from semloop.lake import Lake
@@ -19,7 +22,7 @@ from sinks.fenced_table import FencedTable, create
 from sinks.takeover import Takeover
 from tests.builders import LOG
 
-Table = TypeVar("Table", bound=FencedTable)
+Table = TypeVar("Table", bound=FencedTable, default=FencedTable)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 # A value of each type that is easily lost: NUL, emoji, an empty tag, bytes that are no
 # UTF-8, odd microseconds, numbers that no double holds.
@@ -93,12 +96,12 @@ class Sink:
         return found.cast(self.schema)
 
     def offsets(self, storage: Storage) -> list[tuple[int, int]]:
-        """(partition, offset) of all rows as people see them."""
-        found = self.read(storage)
-        columns = (
-            found[name].to_pylist() for name in ("kafka_partition", "kafka_offset")
-        )
-        return list(zip(*columns, strict=True))
+        """(partition, offset) of all rows that the newest version has."""
+        uris = storage.open(self.name).file_uris()
+        if not uris:
+            return []
+        rows = duckdb.read_parquet(uris).project("kafka_partition, kafka_offset")
+        return sorted(rows.fetchall())
 
     def log(self, storage: Storage) -> Path:
         return Path(storage.uri(self.name), "_delta_log")
@@ -149,3 +152,16 @@ def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) 
             app_transactions=[Transaction(app_id, 1)], max_commit_retries=retries
         ),
     )
+
+
+def clean_log(storage: Storage, name: str) -> None:
+    """Others commit, then entries expire; they are aged, so nobody has to wait."""
+    for number in range(3):
+        foreign_commit(storage.open(name), f"other/{number}")
+    handle = storage.open(name)
+    handle.create_checkpoint()
+    log = Path(storage.uri(name), "_delta_log")
+    for entry in log.iterdir():
+        os.utime(entry, (1e9, 1e9))
+    handle.cleanup_metadata()
+    assert not (log / f"{1:020}.json").exists()

@@ -3,7 +3,6 @@
 Only texts tell the kinds apart, so this file fails when a new release changes one.
 """
 
-import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 
 from schemas.arrow import EVENTS
@@ -22,6 +21,7 @@ from semloop.storage import Storage
 from sinks.commit_failure import CommitFailure, commit_failure
 from sinks.fenced_table import FencedTable, create
 from tests.builders import LOG, NOW
+from tests.sinks.sink_contract import clean_log, foreign_commit
 
 TABLE = "events"
 
@@ -115,34 +115,12 @@ def test_a_log_cleaned_under_an_idle_handle_moves_the_table(storage: Storage) ->
         configuration={"delta.logRetentionDuration": "interval 0 seconds"},
     )  # fmt: skip
     writer = a_writer(storage)
-    clean_log(storage)
+    clean_log(storage, TABLE)
     error = failure_of(writer, some_rows())
     assert "Invalid table version" in str(error)
     assert commit_failure(error) is CommitFailure.MOVED
     writer.reopen()
     put(writer, some_rows())
-
-
-def clean_log(storage: Storage) -> None:
-    """Others commit, then old entries go; they are aged, so nobody has to wait."""
-    other = storage.open(TABLE)
-    for number in range(3):
-        foreign_commit(other, f"other/{number}")
-    other = storage.open(TABLE)
-    other.create_checkpoint()
-    for entry in Path(storage.uri(TABLE), "_delta_log").iterdir():
-        os.utime(entry, (1e9, 1e9))
-    other.cleanup_metadata()
-    assert not Path(storage.uri(TABLE), "_delta_log", f"{1:020}.json").exists()
-
-
-def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:
-    handle.create_write_transaction(
-        [], "append", handle.schema(), ["date"],
-        commit_properties=CommitProperties(
-            app_transactions=[Transaction(app_id, 1)], max_commit_retries=retries
-        ),
-    )  # fmt: skip
 
 
 def test_commits_that_others_overtake_too_often_are_contention(
