@@ -18,6 +18,8 @@ import msgspec
 from semloop.event import Completion, Envelope, EventType, Message, Meta, ToolCall
 
 # All ids that an import makes are version-5 UUIDs under this one.
+# Events of a chat are a second apart, as long as the whole takes no longer than this.
+SPAN_S_MAX = 240.0
 IMPORT_NAMESPACE = uuid.UUID("5c0a2f4e-6f0b-5d5e-9a43-2f1f3f0c7b11")
 
 
@@ -176,6 +178,8 @@ def _completion(reward: float) -> Completion:
 
 
 def _in_envelopes(chat: _Chat, payloads: Sequence[_Typed]) -> list[ChatEvent]:
+    # A long chat of this minute must not end further ahead than an event may be.
+    step = timedelta(seconds=min(1.0, SPAN_S_MAX / (len(payloads) or 1)))
     start = chat.created_at.astimezone(UTC)
     meta = _meta(chat)
     # Agents number their chats alike; only one agent's chats of one namespace are one.
@@ -188,7 +192,7 @@ def _in_envelopes(chat: _Chat, payloads: Sequence[_Typed]) -> list[ChatEvent]:
         event = Envelope(
             id=import_id(whose, place.encode(), kind.encode(), bytes(raw)),
             type=kind,
-            timestamp=start + timedelta(seconds=index),
+            timestamp=start + step * index,
             agent=chat.agent,
             payload=raw,
             meta=meta,

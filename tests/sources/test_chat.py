@@ -344,3 +344,10 @@ def test_any_longer_chat_keeps_what_was_said(
     # Only a call that still waited for its result may change.
     short = settled(a_chat(*spoken, reward=1))
     assert set(short) <= set(settled(a_chat(*spoken, *later, reward=1)))
+
+
+def test_a_long_chat_of_this_minute_does_not_end_far_ahead() -> None:
+    events = decoded(a_chat(*(said("user", str(n)) for n in range(1_000))))
+    times = [envelope.timestamp for envelope, _ in events]
+    assert all(earlier < later for earlier, later in pairwise(times))
+    assert times[-1] - times[0] < timedelta(minutes=5)

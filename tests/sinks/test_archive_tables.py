@@ -1,0 +1,451 @@
+"""When `ArchiveTables` commits, what it keeps out, and what it tells about it."""
+
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import settings as bounds
+from hypothesis import strategies as st
+
+from schemas.batches import Decoded, Progress
+from schemas.dead_letter import Reason
+from schemas.metrics import Metrics
+from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
+from semloop.settings import load
+from semloop.storage import Storage
+from sinks import archive_tables
+from sinks.archive_tables import CAUGHT_UP, ArchiveTables
+from sinks.fenced_table import FencedTable, LogName
+from tests.builders import LOG, NOW, decoded_rows
+
+NO_ANSWER = BrokerUnavailable("no broker", "start one")
+IDS = [str(uuid.UUID(int=number)) for number in range(100)]
+
+
+class Crash(BaseException):
+    """The process is gone: no handler of ours may see it."""
+
+
+class Fragile(FencedTable):
+    """A table that dies before a commit when told to, and refuses marked rows."""
+
+    dies = False
+    refused: frozenset[tuple[int, int]] = frozenset()
+
+    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
+        if self.dies:
+            raise Crash
+        if rows is not None and not self.refused.isdisjoint(origins(rows)):
+            msg = "a value that nobody may see"
+            raise pa.ArrowInvalid(msg)
+        super()._put(rows, numbers)
+
+
+class FragileTables(ArchiveTables):
+    """The tables with `events` in the hands of the test."""
+
+    events: Fragile
+
+    def _table(self, name: str) -> FencedTable:
+        if name != "events":
+            return super()._table(name)
+        self.events = Fragile(self._storage, name, self._log, self._owned)
+        return self.events
+
+
+class Archive:
+    """One writer of two partitions, its clock and what it told others."""
+
+    def __init__(self, lake: Path, log: LogName = LOG, **settings: object) -> None:
+        self.settings = load({}, lake=str(lake), **settings)
+        self.storage = Storage.of(self.settings)
+        self.now = NOW.timestamp()
+        self.metrics = Metrics()
+        self.told: list[Mapping[int, int]] = []
+        self.answers: list[Exception] = []
+        self.tables = FragileTables(
+            self.settings, self.storage, log, [0, 1], self.metrics,
+            self._same_topic, self.told.append, lambda: self.now,
+        )  # fmt: skip
+
+    def _same_topic(self) -> None:
+        if self.answers:
+            raise self.answers.pop(0)
+
+    def started(self, **options: bool) -> "Archive":
+        self.tables.take_over(**options)
+        return self
+
+    def poll(self, *offsets: int, partition: int = 0, **options: Any) -> None:
+        """Events of these offsets; without any, a tick."""
+        positions = {partition: max(offsets)} if offsets else {}
+        good = [(partition, offset) for offset in offsets]
+        self.tables.add(decoded_rows(good, [], positions, **options))
+
+    def tick(self, seconds: float = 0) -> None:
+        self.now += seconds
+        self.poll()
+
+    def stored(self, table: str = "events") -> list[tuple[int, int]]:
+        uris = self.storage.open(table).file_uris()
+        return (
+            sorted(origins(duckdb.read_parquet(uris).to_arrow_table())) if uris else []
+        )
+
+    def version(self, table: str = "events") -> int:
+        return self.storage.open(table).version()
+
+    def counted(self, name: str, **labels: str | int) -> float:
+        return self.metrics.value(f"semloop_{name}", flow="archive", **labels)
+
+
+def origins(rows: pa.Table) -> list[tuple[int, int]]:
+    columns = (rows[name].to_pylist() for name in ("kafka_partition", "kafka_offset"))
+    return list(zip(*columns, strict=True))
+
+
+def named(decoded: Decoded, *ids: str, once: bool = True) -> Decoded:
+    """The same rows under these ids: events first, then dead letters."""
+    cut = decoded.events.num_rows
+    return replace(
+        decoded,
+        events=_with_ids(decoded.events, "event_id", ids[:cut]),
+        dead_letters=_with_ids(decoded.dead_letters, "id", ids[cut:]),
+        once=frozenset(ids if once else ()),
+    )
+
+
+def _with_ids(
+    rows: pa.RecordBatch, column: str, ids: tuple[str, ...]
+) -> pa.RecordBatch:
+    at = rows.schema.get_field_index(column)
+    return rows.set_column(at, column, pa.array(ids, pa.string()))
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Any:
+    with structlog.testing.capture_logs() as said:
+        yield said
+
+
+def test_a_commit_is_made_when_enough_rows_wait(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, commit_rows=3).started()
+    archive.poll(0, 1)
+    assert archive.stored() == []
+    archive.poll(0, partition=1)
+    assert archive.stored() == [(0, 0), (0, 1), (1, 0)]
+    assert archive.told == [{0: 1, 1: 0}]
+
+
+def test_a_commit_is_made_when_enough_bytes_wait(tmp_path: Path) -> None:
+    one = decoded_rows([(0, 0)], [], {0: 0}).events.nbytes
+    archive = Archive(tmp_path, commit_bytes=2 * one).started()
+    archive.poll(0)
+    assert archive.stored() == []
+    archive.poll(1)
+    assert archive.stored() == [(0, 0), (0, 1)]
+
+
+def test_a_commit_is_made_so_long_after_its_first_row(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, commit_interval_s=2.0).started()
+    archive.tick(1.0)
+    archive.poll(0)
+    archive.now += 1.5
+    archive.poll(1)
+    assert archive.stored() == []
+    archive.tick(0.5)
+    assert archive.stored() == [(0, 0), (0, 1)]
+
+
+def test_positions_without_rows_are_committed_too(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    archive.tables.add(decoded_rows([], [], {1: 41}))
+    archive.tick(1.0)
+    assert archive.told == [{0: -1, 1: 41}]
+    assert archive.stored() == []
+
+
+def test_everything_is_committed_with_the_last_item(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    archive.poll(0)
+    archive.poll(last=True)
+    assert archive.stored() == [(0, 0)]
+
+
+def test_an_idle_flow_says_now_and_then_that_it_is_caught_up(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, idle_commit_s=300.0).started()
+    before = archive.version()
+    idle = Progress(caught_up_ms={0: 1_700_000_000_123})
+    archive.tables.add(replace(decoded_rows([], [], {}), progress=idle))
+    archive.tick(299.0)
+    assert archive.version() == before
+    archive.tick(1.0)
+    assert archive.version() == before + 1
+    archive.tick(299.0)
+    archive.tick(1.0)
+    assert archive.version() == before + 2
+    archive.tables.events.refresh()
+    assert archive.tables.events.stored(0, CAUGHT_UP) == 1_700_000_000_123
+    assert archive.tables.events.stored(1, CAUGHT_UP) is None
+
+
+def test_nothing_is_committed_while_the_broker_does_not_answer(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    archive.answers = [NO_ANSWER] * 2
+    archive.poll(0)
+    for _ in range(2):
+        archive.tick(1.0)
+        assert archive.stored() == []
+    archive.tick(1.0)
+    assert archive.stored() == [(0, 0)]
+
+
+def test_a_full_buffer_waits_for_the_brokers_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_tables, "ASK_AGAIN_S", 0.0)
+    archive = Archive(tmp_path, commit_rows=1).started()
+    archive.answers = [NO_ANSWER] * 3
+    archive.poll(0)
+    assert (archive.answers, archive.stored()) == ([], [(0, 0)])
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["at the end", "at a tick"])
+def test_a_changed_topic_is_told_before_anything_is_committed(
+    tmp_path: Path, last: bool
+) -> None:
+    archive = Archive(tmp_path).started()
+    before = archive.version()
+    archive.answers = [TopicChanged("made again", "start again")]
+    with pytest.raises(TopicChanged):
+        archive.poll(0, last=last)
+        archive.tick(1.0)
+    assert (archive.version(), archive.stored()) == (before, [])
+
+
+def test_an_idle_writer_notices_that_it_was_taken_over(tmp_path: Path) -> None:
+    older = Archive(tmp_path, fence_check_s=5.0).started()
+    Archive(tmp_path).started()
+    older.tick(4.0)
+    with pytest.raises(TakenOver):
+        older.tick(1.0)
+
+
+def test_an_idle_writer_notices_that_its_topic_changed(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    archive.answers = [NO_ANSWER, TopicChanged("made again", "start again")]
+    archive.tick(5.0)
+    with pytest.raises(TopicChanged):
+        archive.tick(5.0)
+
+
+def test_what_has_a_dead_letter_stays_one_whatever_the_verdict_is_later(
+    tmp_path: Path,
+) -> None:
+    archive = Archive(tmp_path).started()
+    archive.tables.events.dies = True
+    with pytest.raises(Crash):
+        archive.tables.add(
+            decoded_rows([(0, 0)], [(0, 1), (1, 0)], {0: 1, 1: 0}, last=True)
+        )
+    assert (archive.stored(), archive.stored("dead_letters")) == ([], [(0, 1), (1, 0)])
+    again = Archive(tmp_path)
+    assert again.tables.take_over() == {0: -1, 1: -1}
+    # Now one is an event, and one more record is dead.
+    again.tables.add(
+        decoded_rows([(0, 0), (0, 1)], [(1, 0), (0, 2)], {0: 2, 1: 0}, last=True)
+    )
+    assert again.stored() == [(0, 0)]
+    assert again.stored("dead_letters") == [(0, 1), (0, 2), (1, 0)]
+    assert Archive(tmp_path).tables.take_over() == {0: 2, 1: 0}
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["in two commits", "in one"])
+@pytest.mark.parametrize("table", ["events", "dead_letters"])
+def test_records_sent_again_on_purpose_are_stored_once(
+    tmp_path: Path, table: str, apart: bool
+) -> None:
+    archive = Archive(tmp_path).started()
+    for start in (0, 2):
+        at = [(0, start), (0, start + 1)]
+        good, dead = (at, []) if table == "events" else ([], at)
+        again = named(decoded_rows(good, dead, {0: start + 1}, last=apart), *IDS[:2])
+        archive.tables.add(again)
+    archive.poll(last=True)
+    assert archive.stored(table) == [(0, 0), (0, 1)]
+    assert archive.told[-1][0] == 3
+
+
+def test_only_ids_that_are_marked_are_looked_up(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    for offset in range(2):
+        rows = decoded_rows([(0, offset)], [], {0: offset}, last=True)
+        archive.tables.add(named(rows, IDS[0], once=False))
+    assert archive.stored() == [(0, 0), (0, 1)]
+
+
+PLACES = st.lists(st.tuples(st.sampled_from([0, 1]), st.booleans()), max_size=9)
+
+
+@bounds(max_examples=15, deadline=None)
+@given(PLACES)
+def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
+    places: list[tuple[int, bool]],
+) -> None:
+    offsets: Counter[int] = Counter()
+    good, bad = [], []
+    for partition, refused in places:
+        (bad if refused else good).append((partition, offsets[partition]))
+        offsets[partition] += 1
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Archive(Path(folder)).started()
+        archive.tables.events.refused = frozenset(bad)
+        positions = {p: count - 1 for p, count in offsets.items()}
+        archive.tables.add(decoded_rows(good + bad, [], positions, last=True))
+        assert archive.stored() == sorted(good)
+        assert archive.stored("dead_letters") == sorted(bad)
+        assert archive.told == [{0: -1, 1: -1} | positions]
+
+
+def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
+    tmp_path: Path, _quiet: Any
+) -> None:
+    archive = Archive(tmp_path).started()
+    archive.tables.events.refused = frozenset({(0, 1)})
+    rows = named(decoded_rows([(0, 0), (0, 1)], [], {0: 1}, last=True), *IDS[:2])
+    archive.tables.add(rows)
+    uris = archive.storage.open("dead_letters").file_uris()
+    [letter] = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
+    assert (letter["id"], letter["reason"]) == (IDS[1], Reason.UNSTORABLE)
+    assert IDS[1].encode() in letter["raw"]
+    assert "nobody may see" not in str(letter) + str(_quiet)
+    assert archive.counted("events_total") == 1
+    assert archive.counted("dead_letters_total", reason="unstorable") == 1
+
+
+def test_what_was_committed_is_counted(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    decoded = replace(
+        decoded_rows([(0, 0), (0, 1), (1, 5)], [(0, 2), (1, 6)], {}),
+        progress=Progress({0: 2, 1: 6}, {}, {0: 10, 1: 7}, last=True),
+        skipped=3,
+        misrouted=2,
+        duplicates=4,
+    )
+    archive.now += 30
+    archive.tables.add(decoded)
+    assert archive.counted("events_total") == 3
+    assert archive.counted("dead_letters_total", reason="not_json") == 2
+    assert archive.counted("duplicates_total") == 4
+    assert archive.counted("misrouted_total") == 2
+    assert archive.counted("skipped_total") == 3
+    assert [archive.counted("last_offset", partition=p) for p in (0, 1)] == [2, 6]
+    assert [archive.counted("lag_records", partition=p) for p in (0, 1)] == [7, 0]
+    assert archive.counted("freshness_seconds") == 30
+    for table in ("events", "dead_letters"):
+        assert archive.counted("commits_total", table=table) == 1
+    archive.poll(3, last=True)
+    assert archive.counted("events_total") == 4
+    assert archive.counted("commits_total", table="dead_letters") == 1
+
+
+def test_what_was_sent_again_is_counted_as_duplicates(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    for offset in range(3):
+        rows = decoded_rows([(0, offset)], [], {0: offset}, last=True)
+        archive.tables.add(named(rows, IDS[0]))
+    assert (archive.counted("events_total"), archive.counted("duplicates_total")) == (
+        1,
+        2,
+    )
+
+
+def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, dedupe_ids=3, dedupe_hours=1.0).started()
+    for offset in range(5):
+        rows = decoded_rows(
+            [(0, offset), (1, offset)], [], {0: offset, 1: offset}, last=True
+        )
+        archive.tables.add(named(rows, IDS[offset], IDS[50 + offset], once=False))
+    again = Archive(tmp_path, dedupe_ids=3).started()
+    ms = int(NOW.timestamp() * 1000)
+    assert again.tables.recent_ids(0) == [(IDS[number], ms) for number in (2, 3, 4)]
+    assert again.tables.recent_ids(1) == [(IDS[number], ms) for number in (52, 53, 54)]
+
+
+def test_recent_ids_are_not_older_than_their_window(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    for offset, hours in enumerate((0, 1, 2, 3)):
+        rows = named(
+            decoded_rows([(0, offset)], [], {0: offset}), IDS[offset], once=False
+        )
+        at = rows.events.schema.get_field_index("kafka_ts")
+        ts = pa.array([NOW + timedelta(hours=hours)], pa.timestamp("us", "UTC"))
+        rows = replace(rows, events=rows.events.set_column(at, "kafka_ts", ts))
+        archive.tables.add(replace(rows, progress=Progress({0: offset}, last=True)))
+    again = Archive(tmp_path, dedupe_hours=1.5).started()
+    assert [event_id for event_id, _ in again.tables.recent_ids(0)] == IDS[2:4]
+    assert again.tables.recent_ids(1) == []
+
+
+def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    main, [side] = archive.tables.open()
+    uris = archive.storage.open("logs").file_uris()
+    rows = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
+    filed = {(row["table_name"], row["kafka_partition"]) for row in rows}
+    assert filed == {(name, p) for name in ("events", "dead_letters") for p in (0, 1)}
+    assert {(r["flow"], r["cluster_id"], r["topic"], r["topic_id"]) for r in rows} == {
+        (LOG.flow, LOG.cluster_id, LOG.topic, LOG.topic_id)
+    }
+    assert (main.stored(0, "/fence"), side.stored(0, "/fence")) == (None, None)
+    version = archive.version("logs")
+    Archive(tmp_path).started()
+    assert archive.version("logs") == version
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [replace(LOG, cluster_id="elsewhere"), replace(LOG, flow="other")],
+    ids=["another cluster", "another flow"],
+)
+def test_the_topic_of_a_stranger_is_refused_until_it_is_accepted(
+    tmp_path: Path, stranger: LogName
+) -> None:
+    Archive(tmp_path).started().poll(0, last=True)
+    with pytest.raises(
+        LakeError, match="The lake holds topic 'agent-events' of"
+    ) as error:
+        Archive(tmp_path, stranger).started()
+    assert "--new-log" in error.value.todo
+    Archive(tmp_path, stranger).started(new_log=True).poll(0, last=True)
+    again = Archive(tmp_path, stranger)
+    assert again.tables.take_over() == {0: 0, 1: -1}
+    assert again.stored() == [(0, 0), (0, 0)]
+
+
+def test_a_topic_made_again_is_read_from_its_beginning(tmp_path: Path) -> None:
+    Archive(tmp_path).started().poll(0, 1, last=True)
+    again = Archive(tmp_path, replace(LOG, topic_id="topic-2"))
+    assert again.tables.take_over() == {0: -1, 1: -1}
+    assert Archive(tmp_path).tables.take_over() == {0: 1, 1: -1}
+
+
+def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, reopen_commits=3).started()
+    ages = []
+    for offset in range(7):
+        archive.poll(offset, last=True)
+        ages.append(archive.tables.events.commits_since_open)
+    assert ages == [1, 2, 0, 1, 2, 0, 1]
+    assert archive.stored() == [(0, offset) for offset in range(7)]
