@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ import structlog
 
 from schemas.arrow import ARROW_TYPES, DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
+from schemas.dead_letter import Reason
 from schemas.metrics import Metrics
 from semloop.errors import BrokerUnavailable
 from semloop.settings import Settings
@@ -34,6 +36,7 @@ CAUGHT_UP = "/caught_up_ms"
 # Between questions to a broker that does not answer while the buffer is full.
 ASK_AGAIN_S = 1.0
 TIMESTAMP = ARROW_TYPES["TIMESTAMPTZ"]
+R = TypeVar("R")
 
 log = structlog.get_logger(FLOW)
 
@@ -186,7 +189,9 @@ class ArchiveTables:
         events = self._new_rows(buffer.events(), self._main, "event_id", buffer.once)
         rows = _stamp(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
-        self._timed(MAIN, lambda: self._commit_events(rows, buffer.positions, numbers))
+        refused = self._timed(
+            MAIN, lambda: self._commit_events(rows, buffer.positions, numbers)
+        )
         main = self._main.offsets
         self._settled = {(p, o) for p, o in self._settled if o > main.get(p, o)}
         self._committed_s = self._looked_s = self._clock()
@@ -197,7 +202,7 @@ class ArchiveTables:
             self._main.reopen()
             self._side.reopen()
             self._opened_s = self._clock()
-        self._report(buffer, events, dead)
+        self._report(buffer, events, dead, refused)
         self._committed(main)
 
     def _commit_events(
@@ -205,20 +210,23 @@ class ArchiveTables:
         rows: pa.Table,
         offsets: Mapping[int, int],
         numbers: Mapping[tuple[int, str], int],
-    ) -> None:
+    ) -> int:
+        """Commit rows; returns how many became dead letters since they were refused."""
         try:
             self._main.commit(rows, offsets, numbers)
+            return 0
         except RowsRefused:
             if rows.num_rows > 1:
                 first, rest, cut = halves(rows)
-                self._commit_events(first, cut, {})
-                self._commit_events(rest, offsets, numbers)
-                return
+                return self._commit_events(first, cut, {}) + self._commit_events(
+                    rest, offsets, numbers
+                )
             letter = unstorable(rows, self._now())
             at = letter.to_pylist()[0]
             position = {at["kafka_partition"]: at["kafka_offset"]}
             self._side.commit(letter, position)
             self._main.commit(None, offsets, numbers)
+            return 1
 
     def _new_rows(
         self, rows: pa.Table, held: FencedTable, id_column: str, once: frozenset[str]
@@ -233,24 +241,30 @@ class ArchiveTables:
             rows = _first_of_each(rows, id_column, known)
         return rows
 
-    def _timed(self, table: str, commit: Callable[[], None]) -> None:
+    def _timed(self, table: str, commit: Callable[[], R]) -> R:
         started = time.monotonic()
-        commit()
+        result = commit()
         seconds = time.monotonic() - started
         self._metrics.add("semloop_commits_total", flow=FLOW, table=table)
         self._metrics.observe("semloop_commit_seconds", seconds, flow=FLOW, table=table)
+        return result
 
-    def _report(self, buffer: Buffer, events: pa.Table, dead: pa.Table) -> None:
+    def _report(
+        self, buffer: Buffer, events: pa.Table, dead: pa.Table, refused: int
+    ) -> None:
         """Count what was committed: once per commit, never per record."""
         metrics = self._metrics
         # Events that were sent again on purpose, or are settled, were not stored anew.
         again = buffer.events().num_rows - events.num_rows
-        metrics.add("semloop_events_total", events.num_rows, flow=FLOW)
+        metrics.add("semloop_events_total", events.num_rows - refused, flow=FLOW)
         duplicates = buffer.counts["duplicates"] + again
         metrics.add("semloop_duplicates_total", duplicates, flow=FLOW)
         metrics.add("semloop_misrouted_total", buffer.counts["misrouted"], flow=FLOW)
         metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
-        for reason, count in Counter(dead["reason"].to_pylist()).items():
+        reasons = Counter(dead["reason"].to_pylist())
+        if refused:
+            reasons[Reason.UNSTORABLE] += refused
+        for reason, count in reasons.items():
             metrics.add("semloop_dead_letters_total", count, flow=FLOW, reason=reason)
         for partition, offset in self._main.offsets.items():
             metrics.set("semloop_last_offset", offset, flow=FLOW, partition=partition)
@@ -263,8 +277,8 @@ class ArchiveTables:
             metrics.set("semloop_freshness_seconds", seconds, flow=FLOW)
         log.info(
             "committed",
-            events=events.num_rows,
-            dead_letters=dead.num_rows,
+            events=events.num_rows - refused,
+            dead_letters=dead.num_rows + refused,
             duplicates=duplicates,
             offsets=self._main.offsets,
         )

@@ -1,9 +1,8 @@
 """When `ArchiveTables` commits, what it keeps out, and what it tells about it."""
 
 import tempfile
-import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,125 +16,22 @@ from hypothesis import given
 from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
-from schemas.batches import Decoded, Progress
+from schemas.batches import Progress
 from schemas.dead_letter import Reason
-from schemas.metrics import Metrics
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
-from semloop.settings import load
-from semloop.storage import Storage
 from sinks import archive_tables
-from sinks.archive_tables import CAUGHT_UP, ArchiveTables
-from sinks.fenced_table import FencedTable, LogName
+from sinks.archive_tables import CAUGHT_UP
+from sinks.fenced_table import LogName
 from tests.builders import LOG, NOW, decoded_rows
+from tests.sinks.an_archive import IDS, Archive, Crash, named
 
 NO_ANSWER = BrokerUnavailable("no broker", "start one")
-IDS = [str(uuid.UUID(int=number)) for number in range(100)]
-
-
-class Crash(BaseException):
-    """The process is gone: no handler of ours may see it."""
-
-
-class Fragile(FencedTable):
-    """A table that dies before a commit when told to, and refuses marked rows."""
-
-    dies = False
-    refused: frozenset[tuple[int, int]] = frozenset()
-
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        if self.dies:
-            raise Crash
-        if rows is not None and not self.refused.isdisjoint(origins(rows)):
-            msg = "a value that nobody may see"
-            raise pa.ArrowInvalid(msg)
-        super()._put(rows, numbers)
-
-
-class FragileTables(ArchiveTables):
-    """The tables with `events` in the hands of the test."""
-
-    events: Fragile
-
-    def _table(self, name: str) -> FencedTable:
-        if name != "events":
-            return super()._table(name)
-        self.events = Fragile(self._storage, name, self._log, self._owned)
-        return self.events
-
-
-class Archive:
-    """One writer of two partitions, its clock and what it told others."""
-
-    def __init__(self, lake: Path, log: LogName = LOG, **settings: object) -> None:
-        self.settings = load({}, lake=str(lake), **settings)
-        self.storage = Storage.of(self.settings)
-        self.now = NOW.timestamp()
-        self.metrics = Metrics()
-        self.told: list[Mapping[int, int]] = []
-        self.answers: list[Exception] = []
-        self.tables = FragileTables(
-            self.settings, self.storage, log, [0, 1], self.metrics,
-            self._same_topic, self.told.append, lambda: self.now,
-        )  # fmt: skip
-
-    def _same_topic(self) -> None:
-        if self.answers:
-            raise self.answers.pop(0)
-
-    def started(self, **options: bool) -> "Archive":
-        self.tables.take_over(**options)
-        return self
-
-    def poll(self, *offsets: int, partition: int = 0, **options: Any) -> None:
-        """Events of these offsets; without any, a tick."""
-        positions = {partition: max(offsets)} if offsets else {}
-        good = [(partition, offset) for offset in offsets]
-        self.tables.add(decoded_rows(good, [], positions, **options))
-
-    def tick(self, seconds: float = 0) -> None:
-        self.now += seconds
-        self.poll()
-
-    def stored(self, table: str = "events") -> list[tuple[int, int]]:
-        uris = self.storage.open(table).file_uris()
-        return (
-            sorted(origins(duckdb.read_parquet(uris).to_arrow_table())) if uris else []
-        )
-
-    def version(self, table: str = "events") -> int:
-        return self.storage.open(table).version()
-
-    def counted(self, name: str, **labels: str | int) -> float:
-        return self.metrics.value(f"semloop_{name}", flow="archive", **labels)
-
-
-def origins(rows: pa.Table) -> list[tuple[int, int]]:
-    columns = (rows[name].to_pylist() for name in ("kafka_partition", "kafka_offset"))
-    return list(zip(*columns, strict=True))
-
-
-def named(decoded: Decoded, *ids: str, once: bool = True) -> Decoded:
-    """The same rows under these ids: events first, then dead letters."""
-    cut = decoded.events.num_rows
-    return replace(
-        decoded,
-        events=_with_ids(decoded.events, "event_id", ids[:cut]),
-        dead_letters=_with_ids(decoded.dead_letters, "id", ids[cut:]),
-        once=frozenset(ids if once else ()),
-    )
-
-
-def _with_ids(
-    rows: pa.RecordBatch, column: str, ids: tuple[str, ...]
-) -> pa.RecordBatch:
-    at = rows.schema.get_field_index(column)
-    return rows.set_column(at, column, pa.array(ids, pa.string()))
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    with structlog.testing.capture_logs() as said:
-        yield said
+def said() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as logs:
+        yield logs
 
 
 def test_a_commit_is_made_when_enough_rows_wait(tmp_path: Path) -> None:
@@ -220,6 +116,11 @@ def test_a_full_buffer_waits_for_the_brokers_answer(
     assert (archive.answers, archive.stored()) == ([], [(0, 0)])
 
 
+def poll_and_wait(archive: Archive) -> None:
+    archive.poll(0)
+    archive.tick(1.0)
+
+
 @pytest.mark.parametrize("last", [True, False], ids=["at the end", "at a tick"])
 def test_a_changed_topic_is_told_before_anything_is_committed(
     tmp_path: Path, last: bool
@@ -228,8 +129,7 @@ def test_a_changed_topic_is_told_before_anything_is_committed(
     before = archive.version()
     archive.answers = [TopicChanged("made again", "start again")]
     with pytest.raises(TopicChanged):
-        archive.poll(0, last=last)
-        archive.tick(1.0)
+        archive.poll(0, last=last) if last else poll_and_wait(archive)
     assert (archive.version(), archive.stored()) == (before, [])
 
 
@@ -303,7 +203,8 @@ def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
     places: list[tuple[int, bool]],
 ) -> None:
     offsets: Counter[int] = Counter()
-    good, bad = [], []
+    good: list[tuple[int, int]] = []
+    bad: list[tuple[int, int]] = []
     for partition, refused in places:
         (bad if refused else good).append((partition, offsets[partition]))
         offsets[partition] += 1
@@ -318,7 +219,7 @@ def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
 
 
 def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
-    tmp_path: Path, _quiet: Any
+    tmp_path: Path, said: list[Any]
 ) -> None:
     archive = Archive(tmp_path).started()
     archive.tables.events.refused = frozenset({(0, 1)})
@@ -328,7 +229,7 @@ def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
     [letter] = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
     assert (letter["id"], letter["reason"]) == (IDS[1], Reason.UNSTORABLE)
     assert IDS[1].encode() in letter["raw"]
-    assert "nobody may see" not in str(letter) + str(_quiet)
+    assert "nobody may see" not in str(letter) + str(said)
     assert archive.counted("events_total") == 1
     assert archive.counted("dead_letters_total", reason="unstorable") == 1
 

@@ -1,0 +1,120 @@
+"""One writer of `ArchiveTables` under the control of a test."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from schemas.batches import Decoded
+from schemas.metrics import Metrics
+from semloop.settings import load
+from semloop.storage import Storage
+from sinks.archive_tables import ArchiveTables
+from sinks.fenced_table import FencedTable, LogName
+from tests.builders import LOG, NOW, decoded_rows
+
+IDS = [str(uuid.UUID(int=number)) for number in range(100)]
+
+
+class Crash(BaseException):
+    """The process is gone: no handler of ours may see it."""
+
+
+class Fragile(FencedTable):
+    """A table that dies before a commit when told to, and refuses marked rows."""
+
+    dies = False
+    refused: frozenset[tuple[int, int]] = frozenset()
+
+    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
+        if self.dies:
+            raise Crash
+        if rows is not None and not self.refused.isdisjoint(origins(rows)):
+            msg = "a value that nobody may see"
+            raise pa.ArrowInvalid(msg)
+        super()._put(rows, numbers)
+
+
+class FragileTables(ArchiveTables):
+    """The tables with `events` in the hands of the test."""
+
+    events: Fragile
+
+    def _table(self, name: str) -> FencedTable:
+        if name != "events":
+            return super()._table(name)
+        self.events = Fragile(self._storage, name, self._log, self._owned)
+        return self.events
+
+
+class Archive:
+    """One writer of two partitions, its clock and what it told others."""
+
+    def __init__(self, lake: Path, log: LogName = LOG, **settings: Any) -> None:
+        self.settings = load({}, lake=str(lake), **settings)
+        self.storage = Storage.of(self.settings)
+        self.now = NOW.timestamp()
+        self.metrics = Metrics()
+        self.told: list[Mapping[int, int]] = []
+        self.answers: list[Exception] = []
+        self.tables = FragileTables(
+            self.settings, self.storage, log, [0, 1], self.metrics,
+            self._same_topic, self.told.append, lambda: self.now,
+        )  # fmt: skip
+
+    def _same_topic(self) -> None:
+        if self.answers:
+            raise self.answers.pop(0)
+
+    def started(self, **options: bool) -> "Archive":
+        self.tables.take_over(**options)
+        return self
+
+    def poll(self, *offsets: int, partition: int = 0, **options: Any) -> None:
+        """Events of these offsets; without any, a tick."""
+        positions = {partition: max(offsets)} if offsets else {}
+        good = [(partition, offset) for offset in offsets]
+        self.tables.add(decoded_rows(good, [], positions, **options))
+
+    def tick(self, seconds: float = 0) -> None:
+        self.now += seconds
+        self.poll()
+
+    def stored(self, table: str = "events") -> list[tuple[int, int]]:
+        uris = self.storage.open(table).file_uris()
+        return (
+            sorted(origins(duckdb.read_parquet(uris).to_arrow_table())) if uris else []
+        )
+
+    def version(self, table: str = "events") -> int:
+        return self.storage.open(table).version()
+
+    def counted(self, name: str, **labels: str | int) -> float:
+        return self.metrics.value(f"semloop_{name}", flow="archive", **labels)
+
+
+def origins(rows: pa.Table) -> list[tuple[int, int]]:
+    columns = (rows[name].to_pylist() for name in ("kafka_partition", "kafka_offset"))
+    return list(zip(*columns, strict=True))
+
+
+def named(decoded: Decoded, *ids: str, once: bool = True) -> Decoded:
+    """The same rows under these ids: events first, then dead letters."""
+    cut = decoded.events.num_rows
+    return replace(
+        decoded,
+        events=_with_ids(decoded.events, "event_id", ids[:cut]),
+        dead_letters=_with_ids(decoded.dead_letters, "id", ids[cut:]),
+        once=frozenset(ids if once else ()),
+    )
+
+
+def _with_ids(
+    rows: pa.RecordBatch, column: str, ids: tuple[str, ...]
+) -> pa.RecordBatch:
+    at = rows.schema.get_field_index(column)
+    return rows.set_column(at, column, pa.array(ids, pa.string()))

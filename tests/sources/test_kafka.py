@@ -1,0 +1,392 @@
+"""Reading a topic, on the run's broker; what only a real one can do is marked."""
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+from bytewax.inputs import StatelessSourcePartition
+from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewPartitions,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.arrow import RECORDS
+from schemas.batches import Polled
+from semloop.broker import address, producer_config
+from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged
+from semloop.event import ONCE_HEADER, SCHEMA_HEADER
+from semloop.settings import Settings
+from sources.kafka import KafkaReader, KafkaSource, owned_partitions
+from sources.topic import Topic, TopicAdmin, TopicMissing
+from tests.services import free_port, wait_for
+
+GROUP = "semloop-test"
+BEGINNING = dict.fromkeys(range(4), -1)
+
+
+def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> None:
+    """Records `0`, `1`, ... to one partition."""
+    producer = Producer({"bootstrap.servers": address(settings)})
+    for number in range(count):
+        value = str(number).encode()
+        producer.produce(settings.topic, value, partition=partition, **more)
+    assert producer.flush(30) == 0
+
+
+@contextmanager
+def reading(
+    settings: Settings, topic: Topic, offsets: dict[int, int]
+) -> Iterator[KafkaReader]:
+    reader = KafkaReader(settings, topic, offsets, GROUP)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def to_the_end(reader: KafkaReader) -> list[Polled]:
+    """Polls until every partition has been read to its end."""
+    polls = []
+    wait_for("the end", lambda: polls.append(reader.poll()) or reader.caught_up)  # type: ignore[func-returns-value]
+    return polls
+
+
+def read(
+    settings: Settings, topic: Topic, offsets: dict[int, int] | None = None
+) -> pa.Table:
+    """All records behind the offsets, as one table."""
+    with reading(settings, topic, offsets or BEGINNING) as reader:
+        return table_of(to_the_end(reader))
+
+
+def table_of(polls: Sequence[Polled]) -> pa.Table:
+    return pa.Table.from_batches([poll.records for poll in polls], RECORDS)
+
+
+def positions(polls: Sequence[Polled]) -> dict[int, int]:
+    """The last position of each partition, which never goes back."""
+    last: dict[int, int] = {}
+    for poll in polls:
+        for partition, offset in poll.progress.positions.items():
+            assert offset >= last.get(partition, -1)
+            last[partition] = offset
+    return last
+
+
+def test_records_come_in_order_with_all_that_kafka_knows_of_them(
+    settings: Settings, topic: Topic
+) -> None:
+    # A moment ago: the retention of a real broker removes what is older at once.
+    sent_ms = time.time_ns() // 1_000_000 - 1_234
+    for partition in (0, 2):
+        send(settings, 5, partition, key=b"k\xff", timestamp=sent_ms)
+    rows = read(settings, topic)
+    by_partition = defaultdict(list)
+    for row in rows.to_pylist():
+        by_partition[row["kafka_partition"]].append(row)
+    assert by_partition.keys() == {0, 2}
+    for found in by_partition.values():
+        assert [row["kafka_offset"] for row in found] == list(range(5))
+        assert [row["value"] for row in found] == [b"0", b"1", b"2", b"3", b"4"]
+    assert set(rows["topic"].to_pylist()) == {settings.topic}
+    assert set(rows["topic_id"].to_pylist()) == {topic.topic_id}
+    assert set(rows["key"].to_pylist()) == {b"k\xff"}
+    assert set(rows["headers"].to_pylist()) == {None}
+    microseconds = rows["kafka_ts"].cast(pa.int64()).to_pylist()
+    assert set(microseconds) == {sent_ms * 1000}
+
+
+def test_a_tombstone_and_a_record_without_a_key_are_records(
+    settings: Settings, topic: Topic
+) -> None:
+    producer = Producer({"bootstrap.servers": address(settings)})
+    producer.produce(settings.topic, None, key=b"k", partition=0)
+    producer.produce(settings.topic, b"", partition=0)
+    assert producer.flush(30) == 0
+    rows = read(settings, topic)
+    assert rows["value"].to_pylist() == [None, b""]
+    assert rows["key"].to_pylist() == [b"k", None]
+
+
+def test_headers_are_kept_and_ours_are_understood(
+    settings: Settings, topic: Topic
+) -> None:
+    once = uuid.uuid4()
+    sent: list[list[tuple[str, bytes | None]]] = [
+        [(ONCE_HEADER, once.hex.upper().encode()), (SCHEMA_HEADER, b"1")],
+        [(ONCE_HEADER, b"not a uuid"), (SCHEMA_HEADER, b"99"), ("x", b"\xff")],
+        [("x", b"1"), ("x", None)],
+        [],
+    ]
+    for headers in sent:
+        send(settings, 1, headers=headers)
+    rows = read(settings, topic)
+    assert rows["once_id"].to_pylist() == [str(once), None, None, None]
+    assert rows["schema_version"].to_pylist() == ["1", "99", None, None]
+    kept = [text and msgspec.json.decode(text) for text in rows["headers"].to_pylist()]
+    assert kept[1][2] == ["x", "\\xff"]
+    assert kept[2:] == [[["x", "1"], ["x", None]], None]
+
+
+def test_reading_goes_on_behind_the_given_offsets(
+    settings: Settings, topic: Topic
+) -> None:
+    for partition in (0, 1):
+        send(settings, 6, partition)
+    rows = read(settings, topic, {0: 3, 1: -1})
+    found = zip(
+        rows["kafka_partition"].to_pylist(),
+        rows["kafka_offset"].to_pylist(),
+        strict=True,
+    )
+    assert sorted(found) == [(0, 4), (0, 5), *((1, offset) for offset in range(6))]
+
+
+def test_the_end_of_a_partition_gives_its_position_and_the_time(
+    settings: Settings, topic: Topic
+) -> None:
+    send(settings, 3, partition=1)
+    before = time.time_ns() // 1_000_000
+    with reading(settings, topic, BEGINNING) as reader:
+        assert not reader.caught_up
+        polls = to_the_end(reader)
+        times: dict[int, int] = {}
+        for poll in polls:
+            times |= poll.progress.caught_up_ms
+        assert positions(polls) == {0: -1, 1: 2, 2: -1, 3: -1}
+        assert times.keys() == BEGINNING.keys()
+        assert all(before <= ms <= time.time_ns() // 1_000_000 for ms in times.values())
+        ends = {p: e for poll in polls for p, e in poll.progress.end_offsets.items()}
+        assert ends[1] == 3
+        # Once reached, an end stays reached; new records are read all the same.
+        send(settings, 4, partition=3)
+        later: list[Polled] = []
+        wait_for(
+            "new records",
+            lambda: later.append(reader.poll()) or table_of(later).num_rows == 4,  # type: ignore[func-returns-value]
+        )
+        assert reader.caught_up
+
+
+def test_a_position_at_the_very_end_is_caught_up(
+    settings: Settings, topic: Topic
+) -> None:
+    send(settings, 3)
+    with reading(settings, topic, {0: 2}) as reader:
+        polls = to_the_end(reader)
+    assert (table_of(polls).num_rows, positions(polls)) == (0, {0: 2})
+
+
+def test_a_worker_without_partitions_is_caught_up_and_never_complains(
+    settings: Settings, topic: Topic
+) -> None:
+    soon = msgspec.structs.replace(settings, start_timeout_s=0.01)
+    with reading(soon, topic, {}) as reader:
+        for _ in range(3):
+            assert reader.poll().records.num_rows == 0
+        assert reader.caught_up
+
+
+def test_a_poll_is_no_larger_than_the_settings_say(
+    settings: Settings, topic: Topic
+) -> None:
+    send(settings, 50)
+    few = msgspec.structs.replace(settings, poll_records=7)
+    with reading(few, topic, {0: -1}) as reader:
+        polls = to_the_end(reader)
+    assert max(poll.records.num_rows for poll in polls) <= 7
+    assert table_of(polls)["kafka_offset"].to_pylist() == list(range(50))
+
+
+def test_offsets_of_the_group_are_seen_by_lag_monitors(
+    settings: Settings, topic: Topic
+) -> None:
+    send(settings, 3)
+    with reading(settings, topic, BEGINNING) as reader:
+        to_the_end(reader)
+        reader.commit_group({0: 2, 1: -1})
+        monitor = Consumer(
+            {"bootstrap.servers": settings.kafka, "group.id": GROUP, "log_level": 2}
+        )
+        places = [TopicPartition(settings.topic, p) for p in (0, 1)]
+        try:
+            wait_for(
+                "the group's offset",
+                lambda: monitor.committed(places, timeout=10)[0].offset == 3,
+            )
+            assert monitor.committed(places, timeout=10)[1].offset < 0
+        finally:
+            monitor.close()
+
+
+class Batches:
+    """What a partition gives until it says that its input has ended."""
+
+    def __init__(self, partition: StatelessSourcePartition[Polled]) -> None:
+        self._partition = partition
+
+    def __iter__(self) -> Iterator[Iterable[Polled]]:
+        return self
+
+    def __next__(self) -> Iterable[Polled]:
+        return self._partition.next_batch()
+
+
+def test_the_flow_ends_once_it_has_caught_up(settings: Settings, topic: Topic) -> None:
+    send(settings, 3)
+    source = KafkaSource(
+        lambda index, count: KafkaReader(settings, topic, BEGINNING, GROUP),
+        until_caught_up=True,
+    )
+    partition = source.build("kafka", 0, 1)
+    polls = [poll for batch in Batches(partition) for poll in batch]
+    partition.close()
+    assert [poll.progress.last for poll in polls].index(True) == len(polls) - 1
+    assert table_of(polls).num_rows == 3
+
+
+@given(st.integers(0, 40), st.integers(1, 12))
+def test_every_partition_belongs_to_exactly_one_worker(
+    partitions: int, workers: int
+) -> None:
+    dealt = [owned_partitions(partitions, index, workers) for index in range(workers)]
+    assert sorted(p for owned in dealt for p in owned) == list(range(partitions))
+    sizes = [len(owned) for owned in dealt]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_broker_that_never_answers_is_an_error_of_one_clear_line(
+    settings: Settings,
+) -> None:
+    nowhere = msgspec.structs.replace(
+        settings, kafka=f"127.0.0.1:{free_port()}", start_timeout_s=1.0
+    )
+    topic = Topic("c", settings.topic, "t", 1)
+
+    def listen(reader: KafkaReader) -> None:
+        wait_for("the error", lambda: reader.poll() is None, seconds=30)
+
+    with (
+        reading(nowhere, topic, {0: -1}) as reader,
+        pytest.raises(BrokerError) as error,
+    ):
+        listen(reader)
+    assert error.value.what == f"Nothing heard from {nowhere.kafka} within 1 s."
+    assert error.value.todo == (
+        "Check that the broker runs and SEMLOOP_KAFKA is right."
+    )
+
+
+def test_a_topic_is_made_once_with_its_partitions(settings: Settings) -> None:
+    made = TopicAdmin(settings).ensure()
+    assert (made.name, made.partitions) == (settings.topic, 4)
+    assert made.cluster_id
+    assert made.topic_id
+    more = msgspec.structs.replace(settings, partitions=8)
+    assert TopicAdmin(more).ensure() == made
+    TopicAdmin(settings).still(made)
+
+
+@pytest.mark.real_broker
+def test_a_topic_takes_records_of_four_mebibytes(
+    settings: Settings, topic: Topic
+) -> None:
+    admin = AdminClient({"bootstrap.servers": address(settings)})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic)
+    config = admin.describe_configs([resource])[resource].result()
+    assert config["max.message.bytes"].value == str(4 * 2**20)
+
+
+def test_a_missing_topic_is_said_with_what_to_do(settings: Settings) -> None:
+    with pytest.raises(TopicMissing) as error:
+        TopicAdmin(settings).describe()
+    wanted = f"There is no topic {settings.topic!r} on {settings.kafka}."
+    assert error.value.what == wanted
+    assert "`semloop up`" in error.value.todo
+
+
+def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.topic.ANSWER_S", 0.5)
+    nowhere = msgspec.structs.replace(settings, kafka=f"127.0.0.1:{free_port()}")
+    admin = TopicAdmin(nowhere)
+    for ask in (
+        admin.describe,
+        admin.ensure,
+        lambda: admin.still(Topic("", "", "", 0)),
+    ):
+        with pytest.raises(BrokerUnavailable) as error:
+            ask()
+        assert error.value.what.startswith(
+            f"No Kafka broker answers at {nowhere.kafka}"
+        )
+
+
+@pytest.mark.real_broker
+def test_a_topic_made_again_is_noticed(settings: Settings, topic: Topic) -> None:
+    admin = TopicAdmin(settings)
+    admin.still(topic)
+    raw = AdminClient({"bootstrap.servers": address(settings)})
+    raw.delete_topics([settings.topic])[settings.topic].result()
+    wait_for("the topic to go", lambda: missing(admin))
+    again = admin.ensure()
+    assert again.topic_id != topic.topic_id
+    with pytest.raises(TopicChanged, match="was deleted and made again"):
+        admin.still(topic)
+    admin.still(again)
+
+
+def missing(admin: TopicAdmin) -> bool:
+    try:
+        admin.describe()
+    except TopicMissing:
+        return True
+    return False
+
+
+@pytest.mark.real_broker
+def test_added_partitions_are_noticed(settings: Settings, topic: Topic) -> None:
+    admin = TopicAdmin(settings)
+    raw = AdminClient({"bootstrap.servers": address(settings)})
+    raw.create_partitions([NewPartitions(settings.topic, 6)])[settings.topic].result()
+
+    def seen() -> int:
+        found = raw.describe_topics(TopicCollection([settings.topic]))
+        return len(found[settings.topic].result().partitions)
+
+    wait_for("the new partitions", lambda: seen() == 6)
+    with pytest.raises(TopicChanged, match="went from 4 to 6 partitions"):
+        admin.still(topic)
+
+
+@pytest.mark.real_broker
+def test_aborted_transactions_are_not_seen_and_do_not_hold_up_the_end(
+    settings: Settings, topic: Topic
+) -> None:
+    producer = Producer(
+        producer_config(settings) | {"transactional.id": settings.topic}
+    )
+    producer.init_transactions(30)
+    for value, commits in ((b"kept", True), (b"aborted", False)):
+        producer.begin_transaction()
+        producer.produce(settings.topic, value, partition=0)
+        producer.flush(30)
+        (producer.commit_transaction if commits else producer.abort_transaction)(30)
+    with reading(settings, topic, {0: -1}) as reader:
+        polls = to_the_end(reader)
+    assert table_of(polls)["value"].to_pylist() == [b"kept"]
+    # Two records and the two markers that end their transactions.
+    assert positions(polls) == {0: 3}
+    with reading(settings, topic, {0: 3}) as reader:
+        assert positions(to_the_end(reader)) == {0: 3}
