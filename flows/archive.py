@@ -4,7 +4,7 @@ START READING HERE. Each step is a plain function on one poll of records; what f
 in `schemas/batches.py`. Steps are partition-local: what a worker reads it also writes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,9 +13,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
+from flows.archive_workers import Workers
 from flows.process import ends_process
 from operators.decode import decode
-from operators.dedupe import Window, dedupe, refill
+from operators.dedupe import dedupe
 from operators.redact import redact
 from operators.redactor import Redactor
 from schemas.batches import Decoded, Polled
@@ -23,9 +24,7 @@ from schemas.metrics import Metrics
 from semloop.settings import Settings, load
 from semloop.storage import Storage, redaction_key
 from sinks.archive_tables import FLOW, ArchiveTables
-from sinks.fenced_table import LogName
-from sources.kafka import KafkaReader, KafkaSource, owned_partitions
-from sources.topic import TopicAdmin
+from sources.kafka import KafkaSource
 
 
 def flow() -> Dataflow:
@@ -54,7 +53,7 @@ def build(
     redactor = Redactor(
         redaction_key(settings, storage), settings.redact_keys, settings.redact_patterns
     )
-    workers = _Workers(
+    workers = Workers(
         settings, storage, metrics, new_log=new_log, accept_gap=accept_gap
     )
     bytes_max = settings.event_bytes_max
@@ -117,62 +116,3 @@ class _Partition(StatelessSinkPartition[Decoded]):
         tables = self._tables_of(self._worker_index)
         for decoded in items:
             tables.add(decoded)
-
-
-class _Workers:
-    """What the source and the sink of one worker share: tables, reader, windows.
-
-    The source opens it, since positions are only known after the tables were taken
-    over; partitions belong to one worker, so their windows need no lock.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        storage: Storage,
-        metrics: Metrics,
-        *,
-        new_log: bool,
-        accept_gap: bool,
-    ) -> None:
-        self.windows: dict[int, Window] = {}
-        self._settings = settings
-        self._storage = storage
-        self._metrics = metrics
-        self._new_log = new_log
-        self._accept_gap = accept_gap
-        self._tables: dict[int, ArchiveTables] = {}
-
-    def tables_of(self, worker_index: int) -> ArchiveTables:
-        return self._tables[worker_index]
-
-    @ends_process
-    def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
-        settings = self._settings
-        admin = TopicAdmin(settings)
-        topic = admin.describe()
-        readers: list[KafkaReader] = []
-
-        def committed(offsets: Mapping[int, int]) -> None:
-            readers[0].commit_group(offsets)
-
-        tables = ArchiveTables(
-            settings,
-            self._storage,
-            LogName(FLOW, topic.cluster_id, topic.name, topic.topic_id),
-            owned_partitions(topic.partitions, worker_index, worker_count),
-            self._metrics,
-            same_topic=lambda: admin.still(topic),
-            committed=committed,
-        )
-        offsets = tables.take_over(new_log=self._new_log)
-        for partition in offsets:
-            window = Window(settings.dedupe_ids, int(settings.dedupe_hours * 3_600_000))
-            refill(window, tables.recent_ids(partition))
-            self.windows[partition] = window
-        self._tables[worker_index] = tables
-        reader = KafkaReader(
-            settings, topic, offsets, f"semloop-{FLOW}", accept_gap=self._accept_gap
-        )
-        readers.append(reader)
-        return reader

@@ -159,6 +159,7 @@ def load(
         what, _, path = str(exc).partition(" - at `$.")
         name = path.rstrip("`").split("[")[0]
         # The value is not shown: it may be a secret put under the wrong name.
+        what = what.partition(" '")[0]
         msg = f"Setting {name or '?'!r}: {what.lower()}."
         todo = f"Correct {PREFIX}{name.upper()} or `{name}` in {CONFIG_FILE}."
         raise ConfigError(msg, todo) from None
@@ -200,4 +201,4 @@ def _decode(kind: type, value: object) -> object:
     if kind is Secret and isinstance(value, (str, Secret)):
         return value if isinstance(value, Secret) else Secret(value)
     msg = "expected text"
-    raise msgspec.ValidationError(msg)
+    raise TypeError(msg)  # msgspec adds where it stood

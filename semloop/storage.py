@@ -86,10 +86,14 @@ class Storage:
         path = Path(self.root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            file.write(data)
-            file.flush()
-            # After a power cut the log must not name a file whose content is missing.
-            os.fsync(file.fileno())
+            try:
+                file.write(data)
+                file.flush()
+                # After a power cut the log must not name a file without its content.
+                os.fsync(file.fileno())
+            except OSError:
+                path.unlink()  # Every try would leave another piece on a full disk.
+                raise
 
     def files(self) -> "S3FileSystem":
         """Plain calls on the object store."""

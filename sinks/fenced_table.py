@@ -135,7 +135,9 @@ class FencedTable:
             StorageUnavailable: not within `retry_s`; nothing is known to be written.
         """
         before = self.offsets
-        self.offsets = {**before, **offsets}
+        # An offset never goes back, whatever a broker says about the end of its log.
+        moved = {p: max(o, before.get(p, NEVER_READ)) for p, o in offsets.items()}
+        self.offsets = {**before, **moved}
         self._count += 1
         self._written = None
         try:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import json
 import logging
 from pathlib import Path
@@ -232,7 +233,7 @@ def test_every_setting_has_a_sentence() -> None:
         if isinstance(node, ast.ClassDef) and node.name == "Settings"
     ]
     said = {}
-    for field, after in zip(body, body[1:], strict=False):
+    for field, after in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             value = after.value if isinstance(after, ast.Expr) else None
             said[field.target.id] = (

@@ -1,0 +1,149 @@
+"""How the process of a flow ends: its words and its exit code."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from flows.process import ends_process
+from tests.processes import ROOT
+
+PRELUDE = """
+import os, sys
+from flows import process
+from flows.process import ends_process
+from semloop import errors
+
+@ends_process
+def step(error):
+    if error is not None:
+        raise error
+    return "fine"
+"""
+HIDDEN = "ann.lee@example.com"
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, since it is the process that ends."""
+    return subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("LakeError", 1),
+        ("StorageUnavailable", 1),
+        ("TakenOver", 3),
+        ("TopicChanged", 4),
+    ],
+)
+def test_an_error_of_ours_says_its_two_lines_and_has_its_own_exit_code(
+    name: str, code: int
+) -> None:
+    done = run(f"step(errors.{name}('It broke.', 'Mend it.')); print('went on')")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == "It broke.\nMend it.\n"
+
+
+def test_an_unexpected_error_says_kind_and_place_and_not_its_text() -> None:
+    done = run(
+        f"""
+        import json
+        try:
+            json.loads('["{HIDDEN}')
+        except ValueError as error:
+            step(error)
+        """
+    )
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Unexpected JSONDecodeError at decoder.py:")
+    assert first.endswith("; nothing is lost.")
+    assert "SEMLOOP_DEBUG=1" in second
+    assert HIDDEN not in done.stderr
+
+
+def test_debug_shows_the_traceback_before_the_lines() -> None:
+    done = run(f"process._debug = True; step(ValueError('{HIDDEN}'))")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert f"ValueError: {HIDDEN}" in done.stderr
+    assert done.stderr.splitlines()[-2].startswith("Unexpected ValueError at ")
+
+
+def test_debug_keeps_the_lines_and_the_code_of_an_error_of_ours() -> None:
+    done = run("process._debug = True; step(errors.TakenOver('Gone.', 'Look.'))")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert done.stderr.endswith("\nGone.\nLook.\n")
+
+
+def test_nothing_else_runs_once_the_process_ends() -> None:
+    done = run(
+        """
+        import atexit
+        atexit.register(print, "at exit")
+        try:
+            step(errors.LakeError("It broke.", "Mend it."))
+        finally:
+            print("finally")
+        """
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_an_error_in_a_thread_ends_the_whole_process() -> None:
+    done = run(
+        """
+        import threading
+        thread = threading.Thread(target=step, args=(errors.TakenOver("Gone.", "Look."),))
+        thread.start()
+        thread.join()
+        print("went on")
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "Gone.\nLook.\n")
+
+
+def test_an_error_inside_a_running_flow_keeps_its_code() -> None:
+    done = run(
+        """
+        import bytewax.operators as op
+        from bytewax.dataflow import Dataflow
+        from bytewax.testing import TestingSink, TestingSource, run_main
+        flow = Dataflow("f")
+        items = op.input("in", flow, TestingSource([errors.TopicChanged("New.", "Go.")]))
+        op.output("out", op.map("step", items, step), TestingSink([]))
+        run_main(flow)
+        """
+    )
+    assert (done.returncode, done.stderr) == (4, "New.\nGo.\n")
+
+
+def test_the_end_of_input_is_no_error() -> None:
+    @ends_process
+    def at_end() -> None:
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        at_end()
+
+
+def test_a_step_that_goes_well_is_left_as_it_is() -> None:
+    @ends_process
+    def double(number: int) -> int:
+        """Twice as much."""
+        return 2 * number
+
+    assert (double(21), double.__name__, double.__doc__) == (
+        42,
+        "double",
+        "Twice as much.",
+    )

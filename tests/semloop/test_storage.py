@@ -1,0 +1,218 @@
+"""The lake's own files: the redaction key, whole writes, and where the broker is."""
+
+import json
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from semloop.broker import DEFAULT_ADDRESS, STACK_FILE, address, client_config
+from semloop.broker import producer_config as producer_config_of
+from semloop.errors import ConfigError, LakeError
+from semloop.settings import Secret, load
+from semloop.storage import LOCAL_FOLDER, Storage, _s3_options, quoted, redaction_key
+from tests.processes import ROOT
+
+HIDDEN = "tr0ub4dor&3-horse-battery"
+S3 = {"SEMLOOP_LAKE": "s3://bucket/prefix"}
+
+
+def key_file(lake: Path) -> Path:
+    return lake / LOCAL_FOLDER / "redaction.key"
+
+
+def test_a_local_lake_makes_its_key_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    settings = load({}, lake=str(tmp_path / "lake"))
+    storage = Storage.of(settings)
+    key = redaction_key(settings, storage)
+    assert redaction_key(settings, Storage.of(settings)) == key
+    file = key_file(tmp_path / "lake")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() == key.reveal()
+    assert len(key.reveal()) == 64
+    assert list(file.parent.iterdir()) == [file]
+    other = load({}, lake=str(tmp_path / "other"))
+    assert redaction_key(other, Storage.of(other)) != key
+
+
+def test_processes_that_start_at_once_get_the_same_key(tmp_path: Path) -> None:
+    code = (
+        "import sys; from semloop.settings import load\n"
+        "from semloop.storage import Storage, redaction_key\n"
+        "settings = load({}, lake=sys.argv[1])\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "print(redaction_key(settings, Storage.of(settings)).reveal())\n"
+    )
+    lake = tmp_path / "lake"
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(lake)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(6)
+    ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    keys = {racer.communicate(timeout=60)[0].strip() for racer in racers}
+    assert keys == {key_file(lake).read_text()}
+    assert [racer.returncode for racer in racers] == [0] * 6
+    assert os.listdir(lake / LOCAL_FOLDER) == ["redaction.key"]
+
+
+def test_the_key_of_the_settings_wins_and_makes_no_file(tmp_path: Path) -> None:
+    settings = load({"SEMLOOP_REDACTION_KEY": HIDDEN}, lake=str(tmp_path / "lake"))
+    assert redaction_key(settings, Storage.of(settings)) == Secret(HIDDEN)
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_lake_on_s3_is_refused_without_a_key() -> None:
+    settings = load(S3)
+    with pytest.raises(ConfigError) as error:
+        redaction_key(settings, Storage.of(settings))
+    assert error.value.what.startswith("A lake on S3 needs SEMLOOP_REDACTION_KEY")
+    given = load(S3 | {"SEMLOOP_REDACTION_KEY": HIDDEN})
+    assert redaction_key(given, Storage.of(given)) == Secret(HIDDEN)
+
+
+@pytest.mark.parametrize("where", ["settings", "file"])
+def test_a_key_that_is_too_short_is_refused_unseen(tmp_path: Path, where: str) -> None:
+    short = HIDDEN[:15]
+    environ = {"SEMLOOP_REDACTION_KEY": short} if where == "settings" else {}
+    settings = load(environ, lake=str(tmp_path))
+    if where == "file":
+        key_file(tmp_path).parent.mkdir()
+        key_file(tmp_path).write_text(short)
+    with pytest.raises(ConfigError) as error:
+        redaction_key(settings, Storage.of(settings))
+    assert error.value.what == "SEMLOOP_REDACTION_KEY is shorter than 16 characters."
+    assert short not in str(error.value)
+
+
+def test_the_folder_for_local_files_is_that_of_a_local_lake_only(
+    tmp_path: Path,
+) -> None:
+    assert Storage(str(tmp_path)).local_folder() == tmp_path / LOCAL_FOLDER
+    with pytest.raises(LakeError, match="is not a local lake"):
+        Storage("s3://bucket/prefix").local_folder()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LakeError, match="cannot be written: Not a directory"):
+        Storage(str(tmp_path / "file")).local_folder()
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file can grow beyond `room` bytes: the nearest to a full disk without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_is_written_as_a_whole(tmp_path: Path) -> None:
+    Storage(str(tmp_path)).put("table/date=2026-01-01/part", b"\x00all of it")
+    assert (tmp_path / "table/date=2026-01-01/part").read_bytes() == b"\x00all of it"
+
+
+def test_a_file_that_does_not_fit_is_not_there_at_all(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    with full_disk(64), pytest.raises(OSError, match="File too large"):
+        storage.put("table/part", b"x" * 1000)
+    assert list((tmp_path / "table").iterdir()) == []
+    storage.put("table/part", b"x" * 1000)
+
+
+def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    storage.put("table/part", b"first")
+    with pytest.raises(FileExistsError):
+        storage.put("table/part", b"second")
+    assert (tmp_path / "table/part").read_bytes() == b"first"
+
+
+def test_a_table_without_an_entry_is_not_there_yet(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    assert not storage.has("events")
+    log = tmp_path / "events" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "_last_checkpoint").write_text("{}")
+    assert not storage.has("events")
+    (log / f"{0:020}.json").write_text("{}")
+    assert storage.has("events")
+
+
+def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
+    options = _s3_options(
+        {
+            "AWS_SECRET_ACCESS_KEY": HIDDEN,
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+            "AWS_DEFAULT_REGION": "eu-north-1",
+            "HOME": "/root",
+        }
+    )
+    assert options["aws_conditional_put"] == "etag"
+    assert options["aws_allow_http"] == "true"
+    assert options["aws_region"] == "eu-north-1"
+    assert "home" not in options
+    storage = Storage("s3://bucket", options)
+    assert HIDDEN not in repr(storage)
+    assert HIDDEN not in "".join(storage.duckdb_init())
+    assert HIDDEN in "".join(storage.duckdb_init(reveal=True))
+    assert "aws_allow_http" not in _s3_options({"AWS_ENDPOINT_URL": "https://s3"})
+
+
+def test_a_quote_cannot_end_a_literal() -> None:
+    assert quoted("it's; DROP") == "'it''s; DROP'"
+
+
+def test_the_broker_is_the_setting_else_the_local_stack_else_the_default(
+    tmp_path: Path,
+) -> None:
+    assert address(load({})) == DEFAULT_ADDRESS
+    folder = tmp_path / ".semloop" / LOCAL_FOLDER
+    folder.mkdir(parents=True)
+    (folder / STACK_FILE).write_text(json.dumps({"kafka": "127.0.0.1:7777"}))
+    assert address(load({})) == "127.0.0.1:7777"
+    assert address(load({"SEMLOOP_KAFKA": "a:1,b:2"})) == "a:1,b:2"
+    assert address(load(S3)) == DEFAULT_ADDRESS
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"kafka": 7}', "{}"], ids=lambda text: f"stack file {text}"
+)
+def test_a_stack_file_that_says_nothing_is_passed_over(
+    tmp_path: Path, text: str
+) -> None:
+    folder = tmp_path / ".semloop" / LOCAL_FOLDER
+    folder.mkdir(parents=True)
+    (folder / STACK_FILE).write_text(text)
+    assert address(load({})) == DEFAULT_ADDRESS
+
+
+@pytest.mark.parametrize("server", ["host", "host:", ":9092", "host:x", "host:65536"])
+def test_an_address_that_is_none_is_refused(server: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        address(load({"SEMLOOP_KAFKA": f"good:9092, {server}"}))
+    assert error.value.what == f"Setting 'kafka': {server!r} is not host:port."
+    assert error.value.todo == "Set SEMLOOP_KAFKA to host:port[,host:port]."
+
+
+def test_producers_lose_double_and_reorder_nothing() -> None:
+    settings = load({"SEMLOOP_KAFKA": "[::1]:9092"})
+    config = producer_config_of(settings)
+    assert config.items() >= client_config(settings).items()
+    assert config["bootstrap.servers"] == "[::1]:9092"
+    assert config["enable.idempotence"] is True
+    assert config["partitioner"] == "murmur2_random"
