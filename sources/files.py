@@ -42,12 +42,14 @@ class Record:
     """A message to produce and the line it comes from.
 
     `once_id` marks it as one that may be sent again, and names its dead letter.
+    `is_event` is off for a line that will become one, as far as its form says.
     """
 
     line: int
     key: bytes | None
     value: bytes
     once_id: str
+    is_event: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +145,17 @@ class _Broken:
 
 def _as_it_is(number: int, value: bytes, broken: _Broken) -> Record:
     session_id = _event_session(value)
+    is_event = session_id is not None
     # An event has an id of its own: the archive drops repetitions by that.
-    which = broken.occurrence(number, value) if session_id is None else "1"
+    which = "1" if is_event else broken.occurrence(number, value)
     if session_id is None:
         try:
             session_id = _decode_keyed(value).meta.session_id
         except _UNREADABLE:
             session_id = ""
     key = session_id.encode() or None
-    return Record(number, key, value, once_id=import_id(value, which.encode()))
+    once_id = import_id(value, which.encode())
+    return Record(number, key, value, once_id, is_event)
 
 
 def _event_session(value: bytes) -> str | None:

@@ -1,6 +1,5 @@
 """`semloop import`: a file or stdin into the topic."""
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ import typer
 
 from semloop.broker import producer_config
 from semloop.errors import ConfigError
-from semloop.event import EVENT_ID_PATTERN, decode_envelope, decode_payload
 from semloop.settings import load
 
 if TYPE_CHECKING:
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 GZIP_MAGIC = b"\x1f\x8b"
 # A person can act on so many line numbers; a script counts on the exit code.
 LINES_LISTED_MAX = 20
-MALFORMED = (ValueError, RecursionError)
-_is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 
 
 class FileFormat(StrEnum):
@@ -115,7 +111,7 @@ class Shown:
                 read.size += record.size
             else:
                 read.size += len(record.value) + 1
-                read.no_events += not _is_event(record.value)
+                read.no_events += not record.is_event
             yield record
 
     def show(self, produced: int) -> None:
@@ -138,12 +134,3 @@ def _progress(size: int | None, read: Read) -> "Iterator[Shown]":
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         yield Shown(read, bar, bar.add_task("", total=size))
-
-
-def _is_event(value: bytes) -> bool:
-    try:
-        event = decode_envelope(value)
-        decode_payload[event.type](event.payload)
-    except MALFORMED:
-        return False
-    return _is_event_id(event.id) is not None

@@ -2,12 +2,9 @@
 
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from semloop.errors import ConfigError, LakeError
 from semloop.settings import Secret, load
 from semloop.storage import LOCAL_FOLDER, Storage, _s3_options, quoted, redaction_key
 from tests.processes import ROOT
+from tests.sinks.sink_contract import full_disk
 
 HIDDEN = "tr0ub4dor&3-horse-battery"
 S3 = {"SEMLOOP_LAKE": "s3://bucket/prefix"}
@@ -108,17 +106,6 @@ def test_the_folder_for_local_files_is_that_of_a_local_lake_only(
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError, match="cannot be written: Not a directory"):
         Storage(str(tmp_path / "file")).local_folder()
-
-
-@contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """No file can grow beyond `room` bytes: the nearest to a full disk without one."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_is_written_as_a_whole(tmp_path: Path) -> None:

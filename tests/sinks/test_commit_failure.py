@@ -3,10 +3,7 @@
 Only texts tell the kinds apart, so this file fails when a new release changes one.
 """
 
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from semloop.storage import Storage
 from sinks.commit_failure import CommitFailure, commit_failure
 from sinks.fenced_table import FencedTable, create
 from tests.builders import LOG, NOW
-from tests.sinks.sink_contract import clean_log, foreign_commit
+from tests.sinks.sink_contract import clean_log, foreign_commit, full_disk
 
 TABLE = "events"
 
@@ -152,17 +149,6 @@ def test_a_folder_that_takes_no_file_is_storage(storage: Storage) -> None:
     error = failure_of(writer, some_rows())
     assert isinstance(error, OSError)
     assert commit_failure(error) is CommitFailure.STORAGE
-
-
-@contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """No file can grow beyond `room` bytes: the nearest to a full disk without one."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(
