@@ -56,18 +56,24 @@ def event_columns(
     # As bytes first: payloads are slices of the record, known to be UTF-8.
     made = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
     made["payload"] = made["payload"].cast(pa.string())
-    nothing = pa.nulls(len(rows), pa.string())
-    made["extra"] = pa.array(extras, pa.string()) if extras else nothing
+    made["extra"] = _array(extras or (None,) * len(rows), pa.string())
     made |= {name: records[name] for name in tables.ORIGIN}
     for field in DECODED_EVENTS:
         if field.name not in made:
-            made[field.name] = pa.array(columns.get(field.name, ()), field.type)
-    tasks = pa.array(columns.get("payload_task", ()), pa.string())
+            made[field.name] = _array(columns.get(field.name, ()), field.type)
+    tasks = _array(columns.get("payload_task", ()), pa.string())
     if tasks.null_count < len(tasks):
         made["task"] = pc.coalesce(made["task"], tasks)
     made["text"] = _one_line(made["text"])
     arrays = [made[field.name] for field in DECODED_EVENTS]
     return pa.RecordBatch.from_arrays(arrays, schema=DECODED_EVENTS)
+
+
+def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    """Most optional fields are absent from a whole poll, which is quick to see."""
+    if values.count(None) == len(values):
+        return pa.nulls(len(values), kind)
+    return pa.array(values, kind)
 
 
 def _one_line(text: pa.StringArray) -> pa.StringArray:

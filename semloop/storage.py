@@ -94,6 +94,11 @@ class Storage:
             except OSError:
                 path.unlink()  # Every try would leave another piece on a full disk.
                 raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def files(self) -> "S3FileSystem":
         """Plain calls on the object store."""

@@ -24,6 +24,7 @@ from sinks.parquet_file import STATISTICS, write_file
 NEVER_READ = -1
 # Old log entries make every handle slower; readers hold one for seconds at most.
 LOG_KEPT = "interval 6 hours"
+REASON_CHARS_MAX = 200
 
 
 class RowsRefused(Terminal):
@@ -73,6 +74,7 @@ class FencedTable:
         self._written: AddAction | None = None
         self.handle: DeltaTable = storage.open(name)
         self._schema = self.handle.schema()
+        self._arrow = pa.schema(self._schema.to_arrow())
         self._partition_by = self.handle.metadata().partition_columns
 
     def stored(self, partition: int, kind: str = "") -> int | None:
@@ -215,6 +217,8 @@ class FencedTable:
     ) -> None:
         """One try to commit; raises what the libraries raise."""
         if self._written is None and rows is not None and rows.num_rows:
+            # Nothing below compares types: another one would be stored without a word.
+            assert rows.schema.equals(self._arrow), rows.schema
             rows.validate(full=True)
             self._written = write_file(self._storage, self.name, rows)
         self.handle.create_write_transaction(
@@ -242,8 +246,9 @@ class FencedTable:
         return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
 
     def _unavailable(self, error: Exception) -> StorageUnavailable:
-        # First line only: the rest of such texts is the request, with its address.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        # Of such a chain of causes the last one says most: "No space left on device".
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        reason = reason[:REASON_CHARS_MAX]
         msg = f"Table {self.name} took no commit for {self._retry_s:g} s: {reason}"
         return StorageUnavailable(msg, "Check disk space, rights and the object store.")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
+import pyarrow.compute as pc
 
 from schemas.arrow import RECORDS
 from semloop.event import ONCE_HEADER, SCHEMA_HEADER
@@ -39,7 +39,7 @@ def records(
         pa.repeat(topic.topic_id, count),
         pa.array(partitions, pa.int32()),
         pa.array(offsets, pa.int64()),
-        _timestamps([m.timestamp() for m in messages]),
+        _timestamps([m.timestamp()[1] for m in messages]),
         pa.array([m.key() for m in messages], pa.binary()),
         pa.array([m.value() for m in messages], pa.binary()),
         pa.array(texts, pa.string()),
@@ -51,9 +51,12 @@ def records(
     return pa.RecordBatch.from_arrays(columns, schema=RECORDS), last
 
 
-def _timestamps(stamps: list[tuple[int, int]]) -> pa.Array:
-    ms = [None if k == TIMESTAMP_NOT_AVAILABLE else value for k, value in stamps]
-    return pa.array(ms, pa.timestamp("ms", "UTC")).cast(TS)
+def _timestamps(stamps: list[int]) -> pa.Array:
+    """Milliseconds as timestamps; a record without one has 0 or less there."""
+    ms = pa.array(stamps, pa.int64())
+    if stamps and min(stamps) <= 0:
+        ms = pc.if_else(pc.greater(ms, 0), ms, pa.scalar(None, pa.int64()))
+    return ms.cast(pa.timestamp("ms", "UTC")).cast(TS)
 
 
 def _read(headers: Headers | None) -> tuple[str | None, str | None, str | None]:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,42 @@ class Crash(BaseException):
     """The process is gone: no handler of ours may see it."""
 
 
-class Fragile(FencedTable):
-    """A table that dies before a commit when told to, and refuses marked rows."""
+@dataclass
+class Life:
+    """How many commits, to either table, a process has left; None: any number."""
 
-    dies = False
+    left: int | None = None
+
+
+class Fragile(FencedTable):
+    """A table whose process dies after so many commits, and that refuses some rows."""
+
+    life: Life
     refused: frozenset[tuple[int, int]] = frozenset()
 
     def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        if self.dies:
+        if self.life.left == 0:
             raise Crash
         if rows is not None and not self.refused.isdisjoint(origins(rows)):
             msg = "a value that nobody may see"
             raise pa.ArrowInvalid(msg)
         super()._put(rows, numbers)
+        if self.life.left is not None:
+            self.life.left -= 1
 
 
 class FragileTables(ArchiveTables):
-    """The tables with `events` in the hands of the test."""
+    """The tables in the hands of the test."""
 
+    life: Life
     events: Fragile
 
     def _table(self, name: str) -> FencedTable:
-        if name != "events":
-            return super()._table(name)
-        self.events = Fragile(self._storage, name, self._log, self._owned)
-        return self.events
+        table = Fragile(self._storage, name, self._log, self._owned)
+        table.life = self.life
+        if name == "events":
+            self.events = table
+        return table
 
 
 class Archive:
@@ -65,6 +76,7 @@ class Archive:
             self.settings, self.storage, log, [0, 1], self.metrics,
             self._same_topic, self.told.append, lambda: self.now,
         )  # fmt: skip
+        self.life = self.tables.life = Life()
 
     def _same_topic(self) -> None:
         if self.answers:

@@ -6,7 +6,7 @@ promises as all others.
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -129,6 +129,18 @@ class LosesReplies(FencedTable):
             super()._put(rows, numbers)
             self.handle = held
         super()._put(rows, numbers)
+
+
+class Interrupted(FencedTable):
+    """A table after whose next commit something else happens at once."""
+
+    then: Callable[[], object] | None = None
+
+    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
+        super()._put(rows, numbers)
+        then, self.then = self.then, None
+        if then:
+            then()
 
 
 class Overtaken(FencedTable):

@@ -21,6 +21,7 @@ from tests.builders import LOG
 from tests.sinks.sink_contract import (
     NOON,
     SINKS,
+    Interrupted,
     LosesReplies,
     Overtaken,
     Sink,
@@ -110,6 +111,20 @@ def test_an_older_writer_is_refused_and_writes_nothing(
         older.commit(sink.rows(3, 5) if moved else None, {0: 4})
     assert storage.open(sink.name).version() == version
     assert len(sink.offsets(storage)) == 3
+
+
+def test_a_take_over_right_after_a_commit_is_noticed_too(
+    sink: Sink, storage: Storage
+) -> None:
+    older = sink.taken(storage, (0, 1), Interrupted)
+    newer: list[FencedTable] = []
+    older.then = lambda: newer.append(sink.taken(storage))
+    with pytest.raises(TakenOver):
+        older.commit(sink.rows(0, 2), {0: 1})
+    # What was committed before it is there, and the newer one knows.
+    assert newer[0].offsets[0] == 1
+    newer[0].commit(sink.rows(2, 3), {0: 2})
+    assert sink.offsets(storage) == [(0, 0), (0, 1), (0, 2)]
 
 
 def test_writers_of_other_partitions_do_not_meet(sink: Sink, storage: Storage) -> None:
@@ -227,6 +242,14 @@ def test_reopening_keeps_what_is_owned(sink: Sink, storage: Storage) -> None:
         writer.reopen()
 
 
+def test_an_offset_never_goes_back(sink: Sink, storage: Storage) -> None:
+    writer = sink.taken(storage)
+    writer.commit(None, {0: 7})
+    writer.commit(sink.rows(8, 9), {0: 3, 1: 0})
+    assert (writer.stored(0), writer.stored(1)) == (7, 0)
+    assert sink.taken(storage).offsets == {0: 7, 1: 0}
+
+
 @pytest.mark.parametrize("number", [INT64_MIN, -1, 0, 2**53 + 1, INT64_MAX])
 def test_any_int64_survives_checkpoint_and_reopening(
     sink: Sink, storage: Storage, number: int
@@ -235,7 +258,7 @@ def test_any_int64_survives_checkpoint_and_reopening(
     writer.commit(None, {0: number}, {(0, "/kind"): number, (1, "/kind"): 7})
     storage.open(sink.name).create_checkpoint()
     newer = sink.open(storage)
-    assert (newer.stored(0), newer.stored(0, "/kind")) == (number, number)
+    assert (newer.stored(0), newer.stored(0, "/kind")) == (max(-1, number), number)
     assert (newer.stored(1, "/kind"), newer.stored(1, "/other")) == (7, None)
 
 
