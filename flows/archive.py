@@ -68,7 +68,7 @@ def build(
 
     @ends_process
     def dedupe_poll(decoded: Decoded) -> Decoded:
-        return dedupe(decoded, workers.windows)
+        return dedupe(decoded, workers.windows, workers.settled)
 
     dataflow = Dataflow(FLOW)
     source = KafkaSource(

@@ -1,6 +1,6 @@
 """What the source and the sink of one worker of `archive` share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from flows.process import ends_process
 from operators.dedupe import Window, refill
@@ -40,6 +40,11 @@ class Workers:
     def tables_of(self, worker_index: int) -> ArchiveTables:
         """The tables that a worker took over; its source has opened them by then."""
         return self._tables[worker_index]
+
+    @property
+    def settled(self) -> Set[tuple[int, int]]:
+        """Records whose dead letter a crash left beyond the resume point."""
+        return {origin for t in self._tables.values() for origin in t.settled}
 
     @ends_process
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:

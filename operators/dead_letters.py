@@ -33,7 +33,11 @@ def bury(
         return NONE
     bad = records.take(pa.array([row for row, _ in verdicts], pa.int32()))
     values = bad["value"].to_pylist()
-    names = [_names(raw) for raw in values]
+    # What is too large was not redacted, so nothing of it may be kept.
+    names = [
+        _names(raw) if verdict.keep_raw else (None, None, None)
+        for raw, (_, verdict) in zip(values, verdicts, strict=True)
+    ]
     columns = {name: bad[name] for name in tables.ORIGIN}
     columns |= {"key": bad["key"], "headers": bad["headers"]}
     columns |= {
@@ -45,9 +49,7 @@ def bury(
         "user_id": [user for _, _, user in names],
         "raw": [
             raw if verdict.keep_raw else None
-            for raw, (_, verdict) in zip(
-                bad["value"].to_pylist(), verdicts, strict=True
-            )
+            for raw, (_, verdict) in zip(values, verdicts, strict=True)
         ],
     }
     arrays = [

@@ -102,7 +102,7 @@ def _one_by_one(records: pa.RecordBatch, bytes_max: int) -> _Judged:
     for row, (value, version) in enumerate(zip(values, versions, strict=True)):
         if not value:
             continue  # a tombstone or an empty value
-        if version not in (None, SCHEMA_VERSION):
+        if version not in (None, SCHEMA_VERSION) and len(value) <= bytes_max:
             detail = f"expected version {SCHEMA_VERSION}"
             judged.verdicts[row] = Verdict(Reason.UNKNOWN_SCHEMA, detail)
             continue

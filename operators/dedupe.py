@@ -8,7 +8,7 @@ restart forgets nothing. A repeated id is counted, never a dead letter.
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -59,8 +59,18 @@ def refill(window: Window, ids: Sequence[tuple[str, int]]) -> None:
         window.add([event_id for event_id, _ in part], part[-1][1])
 
 
-def dedupe(decoded: Decoded, windows: Mapping[int, Window]) -> Decoded:
-    """Drop events whose id is in their partition's window, or twice in this poll."""
+def dedupe(
+    decoded: Decoded,
+    windows: Mapping[int, Window],
+    settled: Set[tuple[int, int]] = frozenset(),
+) -> Decoded:
+    """Drop events whose id is in their partition's window, or twice in this poll.
+
+    Records of `settled` origins are dead letters already, whatever they are judged to
+    be now: they are dropped first, so that no other event counts as their repetition.
+    """
+    if settled:
+        decoded = replace(decoded, events=_without(decoded.events, settled))
     events = decoded.events
     if not events.num_rows:
         return decoded
@@ -80,6 +90,12 @@ def dedupe(decoded: Decoded, windows: Mapping[int, Window]) -> Decoded:
     batch = pa.concat_batches(keep) if keep else events.slice(0, 0)
     dropped = events.num_rows - kept
     return replace(decoded, events=batch, duplicates=decoded.duplicates + dropped)
+
+
+def _without(events: pa.RecordBatch, settled: Set[tuple[int, int]]) -> pa.RecordBatch:
+    columns = (events[name].to_pylist() for name in ("kafka_partition", "kafka_offset"))
+    keep = [origin not in settled for origin in zip(*columns, strict=True)]
+    return events.filter(pa.array(keep, pa.bool_()))
 
 
 def _by_partition(events: pa.RecordBatch) -> Iterable[tuple[int, pa.RecordBatch]]:

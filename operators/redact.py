@@ -30,7 +30,7 @@ def redact(
     since only its hash is stored; null stays null.
     """
     records = _clean(records, "value", redactor, redactor.json, bytes_max)
-    records = _clean(records, "key", redactor, redactor.json)
+    records = _clean(records, "key", redactor, lambda raw: _key(raw, redactor))
     return _clean(records, "headers", redactor, lambda raw: _headers(raw, redactor))
 
 
@@ -89,6 +89,13 @@ def _clean(
     )
     index = records.schema.get_field_index(name)
     return records.set_column(index, records.schema.field(index), cleaned)
+
+
+def _key(raw: bytes, redactor: Redactor) -> bytes:
+    """A key is text, whatever it looks like, as is the session id that it repeats."""
+    text = raw.decode("utf-8", "surrogateescape")
+    cleaned = redactor.text(text)
+    return raw if cleaned is text else cleaned.encode("utf-8", "surrogateescape")
 
 
 def _headers(raw: str, redactor: Redactor) -> str:

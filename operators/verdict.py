@@ -123,6 +123,7 @@ def _extra(value: bytes) -> str:
 def _invalid(message: str, prefix: str) -> Verdict:
     found = _PATH.search(message)
     path = prefix + (found[1][1:] if found else "")
+    message = _PATH.sub("", message)
     if path == "$.type" and message.startswith("Invalid enum value"):
         detail = f"expected one of {', '.join(EVENT_TYPES)}"
         return Verdict(Reason.UNKNOWN_TYPE, detail)

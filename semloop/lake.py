@@ -49,7 +49,7 @@ class Lake:
         self._storage = Storage.of(_settings(path, settings))
         if not self._storage.on_s3 and not Path(self._storage.root).is_dir():
             msg = f"There is no lake at {self._storage.root}."
-            todo = "Start one with `semloop up` or `semloop demo`, or set SEMLOOP_LAKE."
+            todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
             raise LakeError(msg, todo)
         self.connection: DuckDBPyConnection = self._storage.duckdb()
         # A name that is no table is an error, never a Python variable of ours.

@@ -146,6 +146,7 @@ def load(
         ConfigError: an unknown name in the file or a value of the wrong form.
     """
     environ = os.environ if environ is None else environ
+    _refuse_typos(environ)
     values = _from_file((folder or Path.cwd()) / CONFIG_FILE)
     for name in Settings.__struct_fields__:
         text = environ.get(PREFIX + name.upper())
@@ -166,6 +167,17 @@ def load(
     if settings.on_s3:
         return settings
     return msgspec.structs.replace(settings, lake=str(Path(settings.lake).absolute()))
+
+
+def _refuse_typos(environ: Mapping[str, str]) -> None:
+    """A variable that is nearly a setting would leave its setting unset unnoticed."""
+    known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    for name in environ:
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        if near := difflib.get_close_matches(name, known, 1, cutoff=0.9):
+            msg = f"There is no setting {name}."
+            raise ConfigError(msg, f"Did you mean {near[0]}?")
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ offset is settled and enters neither table again, whatever today's verdict is.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from schemas.arrow import ARROW_TYPES, DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.dead_letter import Reason
 from schemas.metrics import Metrics
-from semloop.errors import BrokerUnavailable
+from semloop.errors import BrokerUnavailable, StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.buffer import Buffer
@@ -27,7 +27,7 @@ from sinks.fenced_table import FencedTable, LogName, RowsRefused, create
 from sinks.logs_table import register
 from sinks.snapshot import Snapshot
 from sinks.takeover import Takeover
-from sinks.unstorable import halves, unstorable
+from sinks.unstorable import bare, halves, unstorable
 
 FLOW = "archive"
 MAIN = "events"
@@ -100,7 +100,7 @@ class ArchiveTables:
         """Make the tables if absent and open them: the main one and those beside it."""
         create(self._storage, MAIN, EVENTS, ["date"])
         create(self._storage, SIDE, DEAD_LETTERS, ["date"])
-        self._snapshot = Snapshot(self._storage.parquet_reader())
+        self._snapshot = Snapshot(self._storage)
         register(
             self._storage, self._snapshot, self._log, (SIDE, MAIN), self._owned,
             self._now(), new_log=new_log,
@@ -127,6 +127,11 @@ class ArchiveTables:
             self._settings.dedupe_ids,
             int(self._settings.dedupe_hours * 3_600_000),
         )
+
+    @property
+    def settled(self) -> Set[tuple[int, int]]:
+        """(partition, offset) of records beyond the main offset with a dead letter."""
+        return self._settled
 
     def add(self, decoded: Decoded) -> None:
         """Keep a poll until the next commit, and commit when it is time."""
@@ -170,9 +175,8 @@ class ArchiveTables:
 
     def _look(self) -> None:
         """An idle writer finds out that it was taken over, or its topic changed."""
-        self._main.reopen()
-        self._side.reopen()
-        self._opened_s = self._looked_s = self._clock()
+        self._looked_s = self._clock()
+        self._reopen()
         try:
             self._same_topic()
         except BrokerUnavailable:
@@ -185,7 +189,7 @@ class ArchiveTables:
         dead = self._new_rows(buffer.dead_letters(), self._side, "id", buffer.once)
         if dead.num_rows:
             letters = _stamp(dead, DEAD_LETTERS, now)
-            self._timed(SIDE, lambda: self._side.commit(letters, buffer.positions))
+            self._timed(SIDE, lambda: self._commit_letters(letters, buffer.positions))
         events = self._new_rows(buffer.events(), self._main, "event_id", buffer.once)
         rows = _stamp(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
@@ -199,11 +203,34 @@ class ArchiveTables:
             self._main.commits_since_open >= self._settings.reopen_commits
             or started - self._opened_s >= self._settings.reopen_s
         ):
-            self._main.reopen()
-            self._side.reopen()
-            self._opened_s = self._clock()
+            self._reopen()
         self._report(buffer, events, dead, refused)
         self._committed(main)
+
+    def _reopen(self) -> None:
+        """Look whether the tables are still this writer's, through fresh handles.
+
+        Storage that does not answer now may do so by the next commit, which tells.
+        """
+        try:
+            self._main.reopen()
+            self._side.reopen()
+        except StorageUnavailable as error:
+            log.warning("storage does not answer", reason=error.what)
+            return
+        self._opened_s = self._clock()
+
+    def _commit_letters(self, rows: pa.Table, offsets: Mapping[int, int]) -> None:
+        """Commit dead letters; of one that is refused only its origin is kept."""
+        try:
+            self._side.commit(rows, offsets)
+        except RowsRefused:
+            if rows.num_rows > 1:
+                first, rest, cut = halves(rows)
+                self._commit_letters(first, cut)
+                self._commit_letters(rest, offsets)
+                return
+            self._side.commit(bare(rows), offsets)
 
     def _commit_events(
         self,
@@ -238,7 +265,7 @@ class ArchiveTables:
         marked = once.intersection(rows[id_column].to_pylist()) if once else once
         if marked:
             known = self._snapshot.known(held, id_column, marked)
-            rows = _first_of_each(rows, id_column, known)
+            rows = _marked_once(rows, id_column, marked, known)
         return rows
 
     def _timed(self, table: str, commit: Callable[[], R]) -> R:
@@ -311,10 +338,14 @@ def _origins(rows: pa.Table) -> list[tuple[int, int]]:
     return list(zip(partitions, rows["kafka_offset"].to_pylist(), strict=True))
 
 
-def _first_of_each(rows: pa.Table, id_column: str, known: set[str]) -> pa.Table:
-    """Rows whose id is new, each id once."""
-    fresh: dict[str, int] = {}
-    for row, row_id in enumerate(rows[id_column].to_pylist()):
-        if row_id not in known:
-            fresh.setdefault(row_id, row)
-    return rows.take(pa.array(list(fresh.values()), pa.int64()))
+def _marked_once(
+    rows: pa.Table, id_column: str, marked: Set[str], known: Set[str]
+) -> pa.Table:
+    """The rows without marked ones that are known, and each marked one once."""
+    gone = set(known)
+    keep = []
+    for row_id in rows[id_column].to_pylist():
+        keep.append(row_id not in gone)
+        if row_id in marked:
+            gone.add(row_id)
+    return rows.filter(pa.array(keep, pa.bool_()))

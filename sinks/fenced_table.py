@@ -16,7 +16,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
-from semloop.errors import StorageUnavailable, TakenOver, Terminal
+from semloop.errors import LakeError, StorageUnavailable, TakenOver, Terminal
 from semloop.storage import Storage
 from sinks.commit_failure import CommitFailure, commit_failure
 from sinks.parquet_file import STATISTICS, write_file
@@ -25,6 +25,8 @@ NEVER_READ = -1
 # Old log entries make every handle slower; readers hold one for seconds at most.
 LOG_KEPT = "interval 6 hours"
 REASON_CHARS_MAX = 200
+# In paths they mean something to DuckDB, or to deltalake.
+PATTERN_LETTERS = "*?[]%"
 
 
 class RowsRefused(Terminal):
@@ -168,7 +170,7 @@ class FencedTable:
         try:
             self.refresh()
         except (DeltaError, OSError) as error:
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, "cannot be read") from error
         self._raise_if_taken()
 
     def _follow(self) -> None:
@@ -205,7 +207,10 @@ class FencedTable:
             raise RowsRefused(msg) from None
         if failure is CommitFailure.CONTENTION:
             raise self._unavailable(cause) from cause
-        self.reopen()
+        try:
+            self.reopen()
+        except StorageUnavailable:
+            raise self._unavailable(cause) from cause
         found = {p: self.stored(p, "/fence") for p in self.owned}
         if found == self._fences(self._count):
             return  # It is there: only the store's reply was lost.
@@ -245,11 +250,12 @@ class FencedTable:
     def _fences(self, count: int) -> dict[int, int]:
         return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
 
-    def _unavailable(self, error: Exception) -> StorageUnavailable:
+    def _unavailable(self, error: Exception, what: str = "") -> StorageUnavailable:
         # Of such a chain of causes the last one says most: "No space left on device".
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         reason = reason[:REASON_CHARS_MAX]
-        msg = f"Table {self.name} took no commit for {self._retry_s:g} s: {reason}"
+        what = what or f"took no commit for {self._retry_s:g} s"
+        msg = f"Table {self.name} {what}: {reason}"
         return StorageUnavailable(msg, "Check disk space, rights and the object store.")
 
 
@@ -259,8 +265,12 @@ def create(
     """Make a table if it is absent; of several that try at once one does.
 
     Raises:
+        LakeError: no table can be at such a path.
         StorageUnavailable: the storage refuses.
     """
+    if odd := sorted(set(storage.root) & set(PATTERN_LETTERS)):
+        msg = f"The lake cannot be in {storage.root!r}: {' '.join(odd)} in its path."
+        raise LakeError(msg, "Table readers take these for patterns: rename it.")
     if storage.has(name):
         return
     known = ",".join(name for name in STATISTICS if name in schema.names)

@@ -35,7 +35,7 @@ def register(
         LakeError: the tables hold this topic of another cluster, or by another flow.
     """
     create(storage, "logs", LOGS, [])
-    known = snapshot.all(storage.open("logs"))
+    known = snapshot.all("logs")
     if not new_log:
         _refuse_strangers(known, log, tables)
     filed = {

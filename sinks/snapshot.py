@@ -8,25 +8,27 @@ is not used: processes that called it have aborted at exit.)
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
-import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from semloop.storage import Storage
 from sinks.fenced_table import FencedTable
 
 
 class Snapshot:
     """DuckDB on the files of tables as their handles see them."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        self._con = con
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._con = storage.parquet_reader()
 
     def settled(
         self, table: FencedTable, topic_id: str, offset: int
     ) -> set[tuple[int, int]]:
         """(partition, offset) of a topic's rows in the table beyond an offset."""
-        files = _files(table.handle, "kafka_offset", above=offset)
+        files = self._files(table.name, table.handle, "kafka_offset", offset)
         rows = self._rows(
             files,
             "SELECT DISTINCT kafka_partition, kafka_offset FROM rows "
@@ -47,7 +49,7 @@ class Snapshot:
 
         At most `ids_max` of them, none older than `age_ms` before the newest.
         """
-        files = _files(table.handle, "kafka_ts")
+        files = self._files(table.name, table.handle, "kafka_ts")
         taken = 64
         while True:
             # Newest files first; more of them until the window is full.
@@ -70,7 +72,7 @@ class Snapshot:
         self._con.register("wanted", wanted)
         try:
             rows = self._rows(
-                table.handle.file_uris(),
+                self._files(table.name, table.handle),
                 f"SELECT DISTINCT {column} FROM rows "  # noqa: S608 - ours
                 f"SEMI JOIN wanted ON {column} = wanted.value",
                 [],
@@ -79,12 +81,38 @@ class Snapshot:
             self._con.unregister("wanted")
         return {str(value) for (value,) in rows}
 
-    def all(self, handle: DeltaTable) -> list[dict[str, Any]]:
-        """Every row of a small table."""
-        rows = (
-            self._con.read_parquet(handle.file_uris()) if handle.file_uris() else None
+    def all(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a small table, as it is now."""
+        files = self._files(table, self._storage.open(table))
+        if not files:
+            return []
+        rows: list[dict[str, Any]] = (
+            self._con.read_parquet(files).to_arrow_table().to_pylist()
         )
-        return [] if rows is None else rows.to_arrow_table().to_pylist()
+        return rows
+
+    def _files(
+        self, table: str, handle: DeltaTable, column: str = "", above: int | None = None
+    ) -> list[str]:
+        """Files that can hold values of a column above a bound, the largest first.
+
+        A file without statistics can hold anything. Paths are put together here:
+        `file_uris` escapes them as URLs, which DuckDB would take literally.
+        """
+        actions = pa.table(handle.get_add_actions(flatten=True))
+        root = self._storage.uri(table)
+        paths = [f"{root}/{unquote(path)}" for path in actions["path"].to_pylist()]
+        largest = f"max.{column}"
+        if largest not in actions.column_names:
+            return paths
+        found = list(zip(actions[largest].to_pylist(), paths, strict=True))
+        unknown = [path for value, path in found if value is None]
+        known = [
+            (value, path)
+            for value, path in found
+            if value is not None and (above is None or value > above)
+        ]
+        return unknown + [path for _, path in sorted(known, reverse=True)]
 
     def _rows(
         self, files: Sequence[str], query: str, values: Sequence[object]
@@ -95,26 +123,3 @@ class Snapshot:
         source = "read_parquet(?, union_by_name = true)"
         sql = f"WITH rows AS (FROM {source}) {query}"
         return self._con.execute(sql, [list(files), *values]).fetchall()
-
-
-def _files(handle: DeltaTable, column: str, above: int | None = None) -> list[str]:
-    """Files that can hold values of a column above a bound, the largest values first.
-
-    A file without statistics can hold anything.
-    """
-    actions = pa.table(handle.get_add_actions(flatten=True))
-    uris = list(handle.file_uris())
-    largest = f"max.{column}"
-    if largest not in actions.column_names:
-        return uris
-    names = [_name(path) for path in actions["path"].to_pylist()]
-    values = dict(zip(names, actions[largest].to_pylist(), strict=True))
-    found = [(values.get(_name(uri)), uri) for uri in uris]
-    unknown = [uri for value, uri in found if value is None]
-    known = [(v, u) for v, u in found if v is not None and (above is None or v > above)]
-    return unknown + [uri for _, uri in sorted(known, reverse=True)]
-
-
-def _name(path: str) -> str:
-    """File names are unique; paths differ in how they are escaped."""
-    return path.rsplit("/", 1)[-1]

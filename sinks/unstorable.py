@@ -52,6 +52,26 @@ def unstorable(row: pa.Table, now: datetime) -> pa.Table:
     return pa.Table.from_pylist([letter], DEAD_LETTERS)
 
 
+def bare(row: pa.Table) -> pa.Table:
+    """What is left of a dead letter that `dead_letters` refused: whence it came."""
+    nothing = {
+        name: pa.nulls(1, row.schema.field(name).type)
+        for name in (
+            "agent",
+            "session_id",
+            "user_id",
+            "key",
+            "headers",
+            "raw",
+            "kafka_ts",
+        )
+    }
+    nothing["reason"] = pa.array([str(Reason.UNSTORABLE)])
+    nothing["detail"] = pa.array(["the table refused the dead letter itself"])
+    columns = [nothing.get(name, row[name]) for name in row.column_names]
+    return pa.Table.from_arrays(columns, schema=row.schema)
+
+
 def _envelope(event: dict[str, Any]) -> bytes:
     meta = {name: event[name] for name in META if event[name] is not None}
     return msgspec.json.encode(

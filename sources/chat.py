@@ -17,9 +17,9 @@ import msgspec
 
 from semloop.event import Completion, Envelope, EventType, Message, Meta, ToolCall
 
-# All ids that an import makes are version-5 UUIDs under this one.
 # Events of a chat are a second apart, as long as the whole takes no longer than this.
 SPAN_S_MAX = 240.0
+# All ids that an import makes are version-5 UUIDs under this one.
 IMPORT_NAMESPACE = uuid.UUID("5c0a2f4e-6f0b-5d5e-9a43-2f1f3f0c7b11")
 
 

@@ -23,6 +23,8 @@ from sources.topic import Topic
 # A poll returns when it is full or after this: the cost of waking up, and the most that
 # a lone record waits before it is decoded.
 POLL_S = 0.05
+# Asking for an end again breaks off the broker's long poll, which takes half a second.
+END_ASKED_S = 2.0
 # Errors that librdkafka overcomes by itself once the broker is back.
 PASSING = frozenset(
     {
@@ -67,6 +69,10 @@ class KafkaReader:
         self._heard = False
         self._deadline_s = time.monotonic() + settings.start_timeout_s
         self._at_end: set[int] = set()
+        # Per partition: offset of the record to come; when an end was last reported.
+        self._next: dict[int, int] = {}
+        self._ended_s: dict[int, float] = {}
+        self._emptied_ms = time.time_ns() // 1_000_000
         self._consumer = Consumer(_consumer_config(settings, group))
         if accept_gap:
             offsets = {p: max(o, self._oldest(p) - 1) for p, o in offsets.items()}
@@ -89,6 +95,7 @@ class KafkaReader:
             OffsetsGone: retention removed what should come next.
             BrokerError: nothing heard since the start, or an error that stays.
         """
+        self._ask_for_ends()
         messages = self._consumer.consume(self._settings.poll_records, POLL_S)
         caught_up_ms: dict[int, int] = {}
         ends: dict[int, int] = {}
@@ -103,9 +110,14 @@ class KafkaReader:
                     continue
                 # Control records at the end are passed here, without being seen.
                 ends[partition] = end
-                caught_up_ms[partition] = time.time_ns() // 1_000_000
+                # Reported after the queue was last empty, perhaps long before now: the
+                # process may have been stopped in between.
+                caught_up_ms[partition] = self._emptied_ms
+                self._ended_s[partition] = time.monotonic()
             else:
                 self._raise_if_lasting(error, message)
+        if len(messages) < self._settings.poll_records:
+            self._emptied_ms = time.time_ns() // 1_000_000
         if messages:
             self._heard = True
         elif not self._heard and self._offsets:
@@ -113,6 +125,7 @@ class KafkaReader:
         batch, positions = records(data, self._topic)
         positions |= {p: end - 1 for p, end in ends.items()}
         self._at_end |= ends.keys()
+        self._next |= {p: position + 1 for p, position in positions.items()}
         return Polled(batch, Progress(positions, caught_up_ms, self._ends(positions)))
 
     def commit_group(self, offsets: Mapping[int, int]) -> None:
@@ -128,6 +141,21 @@ class KafkaReader:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+
+    def _ask_for_ends(self) -> None:
+        """Have the end of idle partitions reported again: librdkafka does so once.
+
+        An idle flow could not say otherwise that it is *still* caught up.
+        """
+        pause_s = max(END_ASKED_S, self._settings.idle_commit_s / 2)
+        due_s = time.monotonic() - pause_s
+        for partition, ended_s in self._ended_s.items():
+            if ended_s < due_s:
+                self._ended_s[partition] = time.monotonic()
+                place = TopicPartition(
+                    self._topic.name, partition, self._next[partition]
+                )
+                self._consumer.seek(place)
 
     def _ends(self, moved: Mapping[int, int]) -> dict[int, int]:
         """Last known ends, from what the latest fetches brought along."""
@@ -162,17 +190,17 @@ class KafkaReader:
 
     def _offsets_gone(self, partition: int) -> OffsetsGone:
         place = TopicPartition(self._topic.name, partition)
-        wanted = self._offsets[partition] + 1
+        wanted = self._next.get(partition, self._offsets[partition] + 1)
         low, high = self._consumer.get_watermark_offsets(place, timeout=5.0)
         where = f"Partition {partition} of {self._topic.name!r}"
         if low > wanted:
             gone = low - wanted
-            msg = f"{where}: {gone} records from {wanted} on are gone (retention)."
+            msg = f"{where}: {gone} offsets from {wanted} on are gone (retention)."
+            todo = "To go on behind the gap start once with --accept-gap."
         else:
             msg = f"{where} ends at {high}, but {wanted - 1} was read before."
-        return OffsetsGone(
-            msg, "Accept the gap with `--accept-gap`; nothing else heals it."
-        )
+            todo = "The broker lost records; make the topic anew to start over."
+        return OffsetsGone(msg, todo)
 
 
 class KafkaSource(DynamicSource[Polled]):

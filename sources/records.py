@@ -14,6 +14,7 @@ from sources.topic import Topic
 
 Headers = Sequence[tuple[str, bytes | None]]
 TS = RECORDS.field("kafka_ts").type
+MS_MAX = 253_370_764_800_000  # 9999-01-01
 
 
 def records(
@@ -28,7 +29,7 @@ def records(
     count = len(messages)
     partitions = [m.partition() for m in messages]
     offsets = [m.offset() for m in messages]
-    headers = [m.headers() for m in messages]
+    headers = [_headers(m) for m in messages]
     if any(headers):
         read = [_read(h) for h in headers]
         texts, versions, onces = (list(column) for column in zip(*read, strict=True))
@@ -52,11 +53,25 @@ def records(
 
 
 def _timestamps(stamps: list[int]) -> pa.Array:
-    """Milliseconds as timestamps; a record without one has 0 or less there."""
+    """Milliseconds as timestamps.
+
+    A record without one has 0 or less there; one beyond the year 9999, which some
+    brokers accept, has none that tables could hold.
+    """
     ms = pa.array(stamps, pa.int64())
-    if stamps and min(stamps) <= 0:
-        ms = pc.if_else(pc.greater(ms, 0), ms, pa.scalar(None, pa.int64()))
+    if stamps and not 0 < min(stamps) <= max(stamps) < MS_MAX:
+        sound = pc.and_(pc.greater(ms, 0), pc.less(ms, MS_MAX))
+        ms = pc.if_else(sound, ms, pa.scalar(None, pa.int64()))
     return ms.cast(pa.timestamp("ms", "UTC")).cast(TS)
+
+
+def _headers(message: Any) -> Headers | None:
+    """A record whose header names are no UTF-8 is read without its headers."""
+    try:
+        headers: Headers | None = message.headers()
+    except UnicodeDecodeError:
+        return None
+    return headers
 
 
 def _read(headers: Headers | None) -> tuple[str | None, str | None, str | None]:

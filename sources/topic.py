@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from semloop.broker import client_config
-from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged
+from semloop.errors import BrokerError, BrokerUnavailable, ConfigError, TopicChanged
 from semloop.settings import Settings
 
 ANSWER_S = 5.0
@@ -112,6 +112,11 @@ class TopicAdmin:
                 "`semloop up` and `semloop import` make it; so does your Kafka admin."
             )
             return TopicMissing(msg, todo)
+        if error.code() == KafkaError.TOPIC_EXCEPTION:
+            msg = f"{name!r} is no name for a topic."
+            return ConfigError(
+                msg, "Set SEMLOOP_TOPIC to letters, digits, '.', '_', '-'."
+            )
         if error.code() in (
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.CLUSTER_AUTHORIZATION_FAILED,

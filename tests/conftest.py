@@ -50,7 +50,7 @@ def settings(broker: Broker, tmp_path: Path) -> Settings:
     """A lake and a topic of the test's own; the topic is not made yet."""
     return load(
         {},
-        lake=str(tmp_path / "lake"),
+        lake=str(tmp_path / "la ke ü"),  # as folders of people are called
         kafka=broker.address,
         topic=f"events-{uuid.uuid4().hex[:12]}",
     )

@@ -65,9 +65,9 @@ def import_(
             settings.topic,
             shown.show,
         )
-    what = f"{read.lines:,} lines read, {sent.records:,} records produced"
+    what = f"Lines read: {read.lines:,}, records produced: {sent.records:,}"
     if read.no_events:
-        what += f", {read.no_events:,} lines are no events and become dead letters"
+        what += f", lines that become dead letters: {read.no_events:,}"
     print(f"{what}.")
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 # What `status` reads at most, before it says "at least".
 COUNT_RECORDS_MAX = 20_000
 COUNT_S = 2.0
-NEVER_READ = -1
 LOGS = "logs"
+
+
+NEVER_READ = -1
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ def _logs(storage: Storage) -> Sequence[dict[str, Any]]:
     try:
         if not storage.has(LOGS):
             return []
-        return Snapshot(storage.parquet_reader()).all(storage.open(LOGS))
+        return Snapshot(storage).all(LOGS)
     except (DeltaError, OSError) as error:
         raise _unreadable(storage, LOGS, error) from error
 

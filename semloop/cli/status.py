@@ -64,12 +64,18 @@ def _print_status(found: Mapping[str, Any]) -> None:
         print_rows(["table", *names], rows, Format.TABLE)
     for name, flow in found["flows"].items():
         pid = f", pid {flow['pid']}" if flow["pid"] else ""
-        restarts = f", {flow['restarts']} restarts" if flow["restarts"] else ""
+        restarts = _restarts(flow)
         print(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
         columns = ("partition", "last_offset", "end", "lag", "caught_up_at")
         places: list[Row] = [tuple(at[n] for n in columns) for at in flow["partitions"]]
         if places:
             print_rows(columns, places, Format.TABLE)
+
+
+def _restarts(flow: dict[str, Any]) -> str:
+    if not flow["restarts"]:
+        return ""
+    return f", restarts: {flow['restarts']}, last exit code {flow['exit_code']}"
 
 
 def _behind(flow: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ def test_a_file_gets_into_the_lake_once_and_is_asked_in_sql(shell: Shell) -> Non
     told = shell.run("up")
     assert shell.stack().kafka in told
     assert len(shell.processes()) == 3
-    assert "50 lines read, 50 records produced." in shell.import_()
+    assert "Lines read: 50, records produced: 50." in shell.import_()
     shell.run("run", "archive", "--until-caught-up")
     assert shell.json("sql", SQL) == [{"n": 50, "ids": 50}]
     shell.import_()
@@ -147,7 +147,9 @@ def test_lines_that_are_no_events_and_lines_too_long_are_told(shell: Shell) -> N
     long = '{"text": "' + "x" * (4 * 2**20) + '"}'
     (shell.folder / "bad.jsonl").write_text(f'nonsense\n\n{{"a": 1}}\n{long}\n')
     told = shell.run("import", "bad.jsonl", "--format", "events", code=1)
-    assert "4 lines read, 2 records produced, 2 lines are no events" in told
+    assert (
+        "Lines read: 4, records produced: 2, lines that become dead letters: 2" in told
+    )
     assert "so not produced: lines 4." in told
 
 

@@ -253,7 +253,7 @@ def test_records_gone_by_retention_are_said_and_can_be_accepted(
         done.result()
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert result.returncode == 1
-    assert "3 records" in result.stderr
+    assert "3 offsets" in result.stderr
     assert "--accept-gap" in result.stderr
     processes.check(settings, "run", "archive", "--until-caught-up", "--accept-gap")
     assert ask(settings, COUNTS)[0][-1] == 17

@@ -194,6 +194,25 @@ def test_what_is_too_large_is_kept_as_hash_and_origin_only() -> None:
     assert letter["detail"].startswith(f"{BYTES_MAX + 1} bytes, sha256:")
 
 
+def test_of_what_is_too_large_no_name_is_kept() -> None:
+    # It was not redacted either: only its hash may be stored.
+    big = an_event(agent="a" * BYTES_MAX, meta={"user_id": "ann@example.com"})
+    for version in (None, "2"):
+        letter = decoded(big, schema_version=version).dead_letters.to_pylist()[0]
+        assert letter["reason"] == "too_large"
+        names = ("agent", "session_id", "user_id", "raw")
+        assert [letter[name] for name in names] == [None] * 4
+
+
+def test_a_detail_says_where_and_what_was_expected() -> None:
+    details = decoded(
+        an_event(agent=""), an_event(meta={"credits_used": "5"}), an_event(type="?")
+    ).dead_letters["detail"].to_pylist()  # fmt: skip
+    assert details[0] == "$.agent: Expected `str` of length >= 1"
+    assert details[1] == "$.meta.credits_used: Expected `float`, got `str`"
+    assert details[2].startswith("expected one of tool_call, state_change")
+
+
 def test_a_dead_letter_names_whose_it_is_where_that_can_be_read() -> None:
     value = an_event(type="?", meta={"session_id": "s-9", "user_id": "u-9"})
     letter = decoded(value).dead_letters.to_pylist()[0]

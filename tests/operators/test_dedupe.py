@@ -62,6 +62,12 @@ def test_an_old_id_is_forgotten() -> None:
     assert dedupe(poll_of(IDS[:1], first=2, hours=2), windows).duplicates == 0
 
 
+def test_a_settled_record_is_no_earlier_one_of_its_id() -> None:
+    windows = {0: Window(100, HOUR_MS)}
+    result = dedupe(poll_of([IDS[0], IDS[0]]), windows, settled={(0, 0)})
+    assert result.events["kafka_offset"].to_pylist() == [1]
+
+
 def test_a_window_without_ids_still_drops_within_a_poll() -> None:
     windows = {0: Window(0, HOUR_MS)}
     assert dedupe(poll_of([IDS[0], IDS[0]]), windows).duplicates == 1

@@ -36,11 +36,14 @@ class Fragile(FencedTable):
 
     life: Life
     refused: frozenset[tuple[int, int]] = frozenset()
+    # Of dead letters: once nothing is left of them but their origin, they are taken.
+    refuses_content_only = False
 
     def _put(self, rows: pa.Table | None, numbers: Any) -> None:
         if self.life.left == 0:
             raise Crash
-        if rows is not None and not self.refused.isdisjoint(origins(rows)):
+        bare = self.refuses_content_only and rows and rows["raw"].null_count
+        if rows and not bare and not self.refused.isdisjoint(origins(rows)):
             msg = "a value that nobody may see"
             raise pa.ArrowInvalid(msg)
         super()._put(rows, numbers)
@@ -53,12 +56,15 @@ class FragileTables(ArchiveTables):
 
     life: Life
     events: Fragile
+    letters: Fragile
 
     def _table(self, name: str) -> FencedTable:
         table = Fragile(self._storage, name, self._log, self._owned)
         table.life = self.life
         if name == "events":
             self.events = table
+        else:
+            self.letters = table
         return table
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from schemas.batches import Progress
 from schemas.dead_letter import Reason
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
+from semloop.lake import Lake
 from sinks import archive_tables
 from sinks.archive_tables import CAUGHT_UP
 from sinks.fenced_table import LogName
@@ -185,6 +186,27 @@ def test_records_sent_again_on_purpose_are_stored_once(
     archive.poll(last=True)
     assert archive.stored(table) == [(0, 0), (0, 1)]
     assert archive.told[-1][0] == 3
+
+
+def test_a_mark_changes_nothing_for_the_rows_beside_it(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    at = [(0, 0), (1, 0), (0, 1)]
+    rows = named(decoded_rows(at, [], {0: 1, 1: 0}), IDS[0], IDS[0], IDS[1])
+    archive.tables.add(replace(rows, once=frozenset({IDS[1]})))
+    archive.poll(last=True)
+    assert archive.stored() == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_of_a_dead_letter_that_is_refused_the_origin_is_kept(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    archive.tables.letters.refused = frozenset({(0, 1)})
+    archive.tables.letters.refuses_content_only = True
+    at = [(0, 0), (0, 1), (0, 2), (1, 0)]
+    archive.tables.add(decoded_rows([], at, {0: 2, 1: 0}, last=True))
+    assert archive.stored("dead_letters") == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    with Lake(tmp_path) as lake:
+        left = lake.sql("FROM dead_letters WHERE reason = 'unstorable'").fetchall()
+    assert len(left) == 1
 
 
 def test_only_ids_that_are_marked_are_looked_up(tmp_path: Path) -> None:
