@@ -1,6 +1,7 @@
 """Settings -> how every Kafka client of ours is configured."""
 
 import json
+import socket
 from typing import Any
 
 from semloop.errors import ConfigError
@@ -52,6 +53,18 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         "compression.type": "lz4",
         "message.max.bytes": MESSAGE_BYTES_MAX,
     }
+
+
+def listens(address: str, timeout_s: float = 1.0) -> bool:
+    """Whether anything accepts connections at one of the addresses."""
+    for server in address.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _local_address(settings: Settings) -> str | None:

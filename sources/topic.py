@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from semloop.broker import client_config
+from semloop.broker import client_config, listens
 from semloop.errors import BrokerError, BrokerUnavailable, ConfigError, TopicChanged
 from semloop.settings import Settings
 
@@ -48,6 +48,10 @@ class TopicAdmin:
         name = self._settings.topic
         try:
             if self._cluster_id is None:
+                # A closed port is known at once; librdkafka would go on trying.
+                if not listens(self._config["bootstrap.servers"]):
+                    reason = "nothing listens"
+                    raise self._unavailable(reason)
                 metadata = self._admin.list_topics(timeout=ANSWER_S)
                 self._cluster_id = metadata.cluster_id or "unknown"
             future = self._admin.describe_topics(
@@ -125,7 +129,11 @@ class TopicAdmin:
         ):
             msg = f"The broker {servers} refuses: {error.name()}."
             return BrokerError(msg, "Check the user's rights on the topic.")
-        msg = f"No Kafka broker answers at {servers} ({error.name()})."
+        return self._unavailable(error.name())
+
+    def _unavailable(self, reason: str) -> BrokerUnavailable:
+        servers = self._config["bootstrap.servers"]
+        msg = f"No Kafka broker answers at {servers} ({reason})."
         todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
         return BrokerUnavailable(msg, todo)
 

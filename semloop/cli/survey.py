@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semloop.broker import address
+from semloop.broker import address, listens
 from semloop.cli.positions import Missing, Position
 from semloop.errors import BrokerError, BrokerUnavailable
-from semloop.local.broker import listens
 from semloop.local.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
 from semloop.local.supervisor import FLOWS
 from semloop.settings import Settings

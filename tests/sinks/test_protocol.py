@@ -231,7 +231,7 @@ def check(storm: Storm) -> None:
     assert storm.audit() == (0, 0), dict(storm.seen)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_record_lands_once_whatever_happens(tmp_path: Path, seed: int) -> None:
     check(Storm(tmp_path, seed))
 
