@@ -31,13 +31,10 @@ _MOVED = (
     "deleted data this operation read",
     "Invalid table version",
 )
-_REFUSED = (
-    pa.ArrowException,
-    SchemaMismatchError,
-    TypeError,
-    ValueError,
-    OverflowError,
-)
+_REFUSED = (pa.ArrowException, SchemaMismatchError, OverflowError)
+
+# What the libraries raise when a commit fails; anything else is a mistake of ours.
+FAILURES = (DeltaError, OSError, pa.ArrowException, OverflowError)
 
 
 def commit_failure(error: Exception) -> CommitFailure:
@@ -49,6 +46,6 @@ def commit_failure(error: Exception) -> CommitFailure:
         return CommitFailure.MOVED
     if isinstance(error, OSError):  # pyarrow's ArrowIOError is one: not the data
         return CommitFailure.STORAGE
-    if isinstance(error, _REFUSED) and type(error) is not DeltaError:
+    if isinstance(error, _REFUSED):
         return CommitFailure.REFUSED
     return CommitFailure.STORAGE

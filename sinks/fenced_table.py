@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction
 
 from semloop.errors import LakeError, StorageUnavailable, TakenOver, Terminal
 from semloop.storage import Storage
-from sinks.commit_failure import CommitFailure, commit_failure
+from sinks.commit_failure import FAILURES, CommitFailure, commit_failure
 from sinks.parquet_file import STATISTICS, write_file
 
 NEVER_READ = -1
@@ -113,7 +113,7 @@ class FencedTable:
         self._written = None
         try:
             self._put(None, {})
-        except Exception as error:
+        except FAILURES as error:
             if commit_failure(error) is CommitFailure.STORAGE:
                 raise self._unavailable(error) from error
             return False
@@ -195,7 +195,7 @@ class FencedTable:
     ) -> None:
         try:
             self._put(rows, numbers)
-        except Exception as error:
+        except FAILURES as error:
             failure, cause = commit_failure(error), error
         else:
             self._follow()

@@ -13,21 +13,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from semloop.errors import BrokerError, SemLoopError
 from semloop.event import ONCE_HEADER
-from sources.files import LINE_BYTES_MAX, Record, TooLong
+from sources.files import Record, TooLong
 
 # A broker that took a record back then is given up.
 DELIVERY_TIMEOUT_S = 60.0
 PROGRESS_RECORDS = 1_000
-PRODUCER_DEFAULTS: Mapping[str, str | int | float | bool] = {
-    "enable.idempotence": True,
-    "partitioner": "murmur2_random",  # As Java's clients: a session in one partition.
-    "linger.ms": 20,
-    "compression.type": "lz4",
-    # Room for the key, the header and what surrounds a record.
-    "message.max.bytes": LINE_BYTES_MAX + 2**16,
+# Beside what every producer of ours has.
+PRODUCER_CONFIG: Mapping[str, str | int | float | bool] = {
     "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
     "queue.buffering.max.kbytes": 64 * 1024,  # Enough for 15 of the largest records.
-    "log_level": 2,  # Errors are told once, in a sentence, rather than by librdkafka.
 }
 
 
@@ -50,7 +44,7 @@ def produce(
 
     Args:
         records: from `sources.files.read_records`.
-        producer_config: brokers and security; wins over `PRODUCER_DEFAULTS`.
+        producer_config: as `semloop.broker.producer_config` gives it.
         topic: must exist.
         on_progress: called now and then with the records delivered so far.
 
@@ -59,7 +53,7 @@ def produce(
             what came before it was delivered.
     """
     run = _Run()
-    config = {**PRODUCER_DEFAULTS, **producer_config, "error_cb": run.broker_said}
+    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": run.broker_said}
     producer = Producer(config)
     interrupted: SemLoopError | None = None
     try:

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from rich.console import Console, RenderableType
 
 Row = Sequence[object]
@@ -55,12 +54,6 @@ def print_rows(
         _print_csv(columns, rows, out)
     else:
         _print_table(columns, rows, out)
-
-
-def print_arrow(table: "pa.Table", form: Format, out: TextIO | None = None) -> None:
-    """Print an Arrow table."""
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    print_rows(table.column_names, rows, form, out)
 
 
 def distinct(columns: Sequence[str]) -> list[str]:

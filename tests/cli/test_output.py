@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 from semloop.cli import output
-from semloop.cli.output import Format, bytes_text, distinct, print_arrow, print_rows
+from semloop.cli.output import Format, bytes_text, distinct, print_rows
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 
@@ -114,10 +113,3 @@ def test_a_table_lets_no_value_steer_the_terminal() -> None:
     assert "\\u001b[2J [bold]x[/bold] \\u009b1m \\u202e :smile: 👩\u200d💻" in text
     assert "\\u001b]0;t" in text
     assert not set(text) & set("\x1b\x9b\u202e")
-
-
-def test_an_arrow_table_is_printed_likewise() -> None:
-    table = pa.table({"t": pa.array([NOON], pa.timestamp("us", "UTC")), "b": [b"\x00"]})
-    out = io.StringIO()
-    print_arrow(table, Format.JSON, out)
-    assert json.loads(out.getvalue()) == [{"t": NOON.isoformat(), "b": r"\x00"}]
