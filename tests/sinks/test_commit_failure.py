@@ -237,3 +237,13 @@ def test_errors_without_a_known_text_are_judged_by_their_class(
     error: Exception, failure: CommitFailure
 ) -> None:
     assert commit_failure(error) is failure
+
+
+def test_rows_of_another_schema_are_a_mistake_of_ours(storage: Storage) -> None:
+    writer = a_writer(storage)
+    rows = some_rows()
+    number = pa.array([1, 2], pa.int64())
+    other = rows.set_column(rows.column_names.index("text"), "text", number)
+    with pytest.raises(AssertionError):
+        writer.commit(other, {0: 1})
+    assert storage.open(TABLE).file_uris() == []

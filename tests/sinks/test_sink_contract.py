@@ -330,17 +330,6 @@ def test_storage_that_comes_back_in_time_costs_nothing(
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
 
 
-def test_rows_of_another_schema_are_a_mistake_of_ours(
-    sink: Sink, storage: Storage
-) -> None:
-    writer = sink.taken(storage)
-    rows = sink.rows(0, 2)
-    other = rows.set_column(0, rows.column_names[0], pa.array([1, 2]))
-    with pytest.raises(AssertionError):
-        writer.commit(other, {0: 1})
-    assert sink.offsets(storage) == []
-
-
 def not_utf8(rows: pa.Table) -> pa.Table:
     offsets = pa.array(["ab"] * rows.num_rows).buffers()[1]
     bad = pa.py_buffer(b"\xff\xfe" * rows.num_rows)
