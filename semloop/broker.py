@@ -38,7 +38,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         # A broker that dies and comes back is met again within seconds.
         "reconnect.backoff.max.ms": 2000,
         "socket.keepalive.enable": True,
-        # Our own words say what is wrong; librdkafka's go to the log at debug level.
+        # Our own words say what is wrong; of librdkafka's only the critical ones pass.
         "log_level": 2,
     }
 

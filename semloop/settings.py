@@ -169,6 +169,12 @@ def load(
     return msgspec.structs.replace(settings, lake=str(Path(settings.lake).absolute()))
 
 
+def aws_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The usual `AWS_*` variables, which every program with S3 reads alike."""
+    environ = os.environ if environ is None else environ
+    return {k: v for k, v in environ.items() if k.startswith("AWS_")}
+
+
 def _refuse_typos(environ: Mapping[str, str]) -> None:
     """A variable that is nearly a setting would leave its setting unset unnoticed."""
     known = [PREFIX + name.upper() for name in Settings.__struct_fields__]

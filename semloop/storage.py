@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semloop.errors import ConfigError, LakeError, MissingExtra
-from semloop.settings import Secret, Settings
+from semloop.settings import Secret, Settings, aws_variables
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -43,7 +43,7 @@ class Storage:
         """The storage that the settings name; nothing is opened yet."""
         if not settings.on_s3:
             return cls(settings.lake)
-        return cls(settings.lake.rstrip("/"), _s3_options(os.environ))
+        return cls(settings.lake.rstrip("/"), _s3_options())
 
     @property
     def on_s3(self) -> bool:
@@ -224,10 +224,11 @@ def _own_key(path: Path) -> Secret:
     return Secret(path.read_text().strip())
 
 
-def _s3_options(environ: Mapping[str, str]) -> dict[str, str]:
+def _s3_options(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Object-store options from the usual `AWS_*` variables."""
-    options = {k.lower(): v for k, v in environ.items() if k.startswith("AWS_")}
-    options.setdefault("aws_region", environ.get("AWS_DEFAULT_REGION", "us-east-1"))
+    variables = aws_variables(environ)
+    options = {name.lower(): value for name, value in variables.items()}
+    options.setdefault("aws_region", variables.get("AWS_DEFAULT_REGION", "us-east-1"))
     # A second writer of the same log entry must be refused, not win silently.
     options["aws_conditional_put"] = "etag"
     if options.get("aws_endpoint_url", "").startswith("http://"):

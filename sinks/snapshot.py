@@ -1,9 +1,9 @@
 """Reads what one handle of a Delta table sees, no more and no less.
 
 `delta_scan` would open the newest version; a writer must read the version that its own
-fence made. Files are chosen by the statistics in the log, so that the questions asked
-at each start stay cheap however long the history is. (`DeltaTable.to_pyarrow_table`
-is not used: processes that called it have aborted at exit.)
+fence made. Files are chosen by the statistics in the log, where those can tell.
+(`DeltaTable.to_pyarrow_table` is not used: processes that called it have aborted at
+exit.)
 """
 
 from collections.abc import Iterable, Sequence

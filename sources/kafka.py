@@ -7,10 +7,17 @@ PARTITION_EOF says, never arithmetic: transactions, compaction and retention lea
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from typing_extensions import override
 
 from schemas.batches import Polled, Progress
@@ -155,7 +162,9 @@ class KafkaReader:
                 place = TopicPartition(
                     self._topic.name, partition, self._next[partition]
                 )
-                self._consumer.seek(place)
+                # Refused while the partition's leader is not known: next time then.
+                with suppress(KafkaException):
+                    self._consumer.seek(place)
 
     def _ends(self, moved: Mapping[int, int]) -> dict[int, int]:
         """Last known ends, from what the latest fetches brought along."""
