@@ -1,7 +1,7 @@
 """Brokers for tests: started by the run, stopped by pid, never found by chance.
 
 A stranger's run uses the embedded broker. With `SEMLOOP_TEST_SERVICES`, a folder with
-`kafka/start PORT DIR` and `kafka/stop DIR`, it is a real Apache Kafka.
+`kafka/start PORT DIR [EXTRA.properties]`, it is a real Apache Kafka.
 """
 
 import os
@@ -26,8 +26,7 @@ class Broker(Protocol):
 
     kind: str
     address: str
-
-    def stop(self) -> None: ...
+    pid: int
 
 
 def free_port(count: int = 1) -> int:
@@ -61,44 +60,59 @@ class EmbeddedBroker:
     def __init__(self, folder: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         with (folder / "broker.log").open("wb") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command(self.address), env=environment(), stdout=log, stderr=log
             )
+        self.pid = self.process.pid
         wait_for("embedded broker", lambda: answers(self.address))
 
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 class RealBroker:
-    """A real Apache Kafka from the services folder."""
+    """A real Apache Kafka from the services folder; keeps its data across `kill`."""
 
     kind = "kafka"
 
-    def __init__(self, folder: Path, services: str) -> None:
-        self._stop = Path(services, "kafka", "stop")
+    def __init__(self, folder: Path, services: str, properties: str = "") -> None:
+        """`properties`: lines for the broker's configuration, such as listeners."""
+        self._start = Path(services, "kafka", "start")
         self._folder = folder / "kafka"
-        port = free_port(2)  # the controller listens on the next one
-        self.address = f"127.0.0.1:{port}"
-        start = Path(services, "kafka", "start")
+        self._extra = folder / "extra.properties"
+        self._extra.write_text(properties)
+        self._port = free_port(2)  # the controller listens on the next one
+        self.address = f"127.0.0.1:{self._port}"
+        self.pid = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it, at first or again after `kill`, on the same port and data."""
         started = subprocess.run(
-            [str(start), str(port), str(self._folder)], capture_output=True, text=True
+            [str(self._start), str(self._port), str(self._folder), str(self._extra)],
+            capture_output=True,
+            text=True,
         )
         # Asked for and not there is a failure, never a reason to test less.
         assert started.returncode == 0, started.stderr
         self.pid = int(started.stdout)
 
-    def stop(self) -> None:
-        subprocess.run([str(self._stop), str(self._folder)], check=True)
-
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        kill(self.pid)
 
 
-def start_broker(folder: Path) -> Broker:
+def start_broker(folder: Path) -> EmbeddedBroker | RealBroker:
     """The broker that this run was asked to test with."""
     return RealBroker(folder, SERVICES) if SERVICES else EmbeddedBroker(folder)
+
+
+def kill(pid: int) -> None:
+    """End a process at once, as a power cut would."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def answers(address: str) -> bool:
