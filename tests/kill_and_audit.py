@@ -127,7 +127,7 @@ def kill_and_audit(
         exits[process.returncode] += 1
     load.join()
     processes.check(settings, "run", flow, "--until-caught-up")
-    found = _origins(settings, tables)
+    found = origins(settings, tables)
     return Audit(
         produced=len(load.origins),
         lost=len(load.origins - found.keys()),
@@ -138,7 +138,7 @@ def kill_and_audit(
     )
 
 
-def _origins(settings: Settings, tables: tuple[str, ...]) -> Counter[tuple[int, int]]:
+def origins(settings: Settings, tables: tuple[str, ...]) -> Counter[tuple[int, int]]:
     found: Counter[tuple[int, int]] = Counter()
     with Lake(settings.lake) as lake:
         for table in tables:
