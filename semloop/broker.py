@@ -4,6 +4,7 @@ import json
 import socket
 from typing import Any
 
+from semloop.broker_security import security_config
 from semloop.errors import ConfigError
 from semloop.settings import Settings
 from semloop.storage import LOCAL_FOLDER
@@ -32,7 +33,13 @@ def address(settings: Settings) -> str:
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """What producers, consumers and admin clients share, for librdkafka."""
+    """What producers, consumers and admin clients share, for librdkafka.
+
+    It holds passwords in the clear: it is for librdkafka alone, never for a log.
+
+    Raises:
+        ConfigError: settings that contradict each other, or a file that cannot be read.
+    """
     return {
         "bootstrap.servers": address(settings),
         # A broker that dies and comes back is met again within seconds.
@@ -40,7 +47,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "socket.keepalive.enable": True,
         # Our own words say what is wrong; of librdkafka's only the critical ones pass.
         "log_level": 2,
-    }
+    } | security_config(settings)
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:

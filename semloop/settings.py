@@ -21,6 +21,8 @@ PREFIX = "SEMLOOP_"
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Secret:
@@ -51,6 +53,31 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     kafka: str | None = None
     """Brokers, `host:port[,host:port]`; unset: that of the running `semloop up`."""
+
+    kafka_security: SecurityProtocol | None = None
+    """How brokers are spoken to; unset: `sasl_ssl` with a user, `ssl` with a CA or a
+    certificate, else `plaintext`. Over TLS the broker's name is always verified."""
+
+    kafka_ca: str | None = None
+    """PEM file of the CAs that may sign brokers' certificates; unset: the system's."""
+
+    kafka_certificate: str | None = None
+    """PEM file of our certificate, for brokers that ask clients for one."""
+
+    kafka_key: str | None = None
+    """PEM file of the private key that belongs to `kafka_certificate`."""
+
+    kafka_key_password: Secret | None = None
+    """Decrypts `kafka_key`, if that is encrypted."""
+
+    kafka_user: str | None = None
+    """User name for brokers that ask for one (SASL)."""
+
+    kafka_password: Secret | None = None
+    """Password of `kafka_user`."""
+
+    kafka_sasl_mechanism: SaslMechanism | None = None
+    """How the password is proven; unset: `SCRAM-SHA-512`, which never sends it."""
 
     topic: str = "agent-events"
     """The topic that agents produce to and `archive` reads."""
@@ -110,7 +137,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A commit that storage refuses is tried again for so long; then the flow stops."""
 
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
-    """Port for Prometheus on 127.0.0.1; 0 = no metrics server."""
+    """Port for Prometheus, of N processes the first of N; 0 = no metrics server."""
 
     metrics_host: str = "127.0.0.1"
     """Address that the metrics server listens on; `0.0.0.0` inside a pod."""
@@ -153,6 +180,7 @@ def load(
         if text:
             values[name] = _from_text(name, text)
     values.update({k: v for k, v in overrides.items() if v is not None})
+    _spell_as_kafka_does(values)
     try:
         # strict=False reads numbers from the text of the environment.
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
@@ -166,6 +194,10 @@ def load(
         raise ConfigError(msg, todo) from None
     if settings.on_s3:
         return settings
+    if "://" in settings.lake:
+        scheme = settings.lake.partition("://")[0]
+        msg = f"Setting 'lake': {scheme}:// is neither a folder nor s3://."
+        raise ConfigError(msg, "Set SEMLOOP_LAKE to a folder or s3://bucket/prefix.")
     return msgspec.structs.replace(settings, lake=str(Path(settings.lake).absolute()))
 
 
@@ -213,6 +245,16 @@ def _from_text(name: str, text: str) -> object:
             msg = f"{PREFIX}{name.upper()} is not a JSON object."
             raise ConfigError(msg, 'Write {"name": "pattern", ...}.') from None
     return text
+
+
+def _spell_as_kafka_does(values: dict[str, Any]) -> None:
+    """Kafka's own tools write these names in capitals, other programs do not."""
+    for name, spell in (
+        ("kafka_security", str.lower),
+        ("kafka_sasl_mechanism", str.upper),
+    ):
+        if isinstance(values.get(name), str):
+            values[name] = spell(values[name])
 
 
 def _decode(kind: type, value: object) -> object:

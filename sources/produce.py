@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from semloop.errors import BrokerError, SemLoopError
 from semloop.event import ONCE_HEADER
+from sources.broker_errors import Heard, unusable
 from sources.files import Record, TooLong
 
 # A broker that took a record back then is given up.
@@ -49,25 +50,31 @@ def produce(
         on_progress: called now and then with the records delivered so far.
 
     Raises:
-        BrokerError: some were not delivered. An error of `records` is raised after
-            what came before it was delivered.
+        BrokerError: some were not delivered; a broker that refuses us is given up at
+            once. An error of `records` is raised after what came before it was
+            delivered.
     """
-    run = _Run()
-    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": run.broker_said}
-    producer = Producer(config)
+    run = _Run(Heard(producer_config))
+    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": run.heard}
+    try:
+        producer = Producer(config)
+    except KafkaException as error:
+        raise unusable(error.args[0], producer_config) from None
     interrupted: SemLoopError | None = None
     try:
         for taken, record in enumerate(records, start=1):
             run.send(producer, topic, record)
             if taken % PROGRESS_RECORDS == 0:
                 on_progress(run.records)
-            if run.failed:
+            if run.failed or run.heard.refused:
                 break
+        waiting = _flushed(run, producer, on_progress)
     except SemLoopError as exc:
         interrupted = exc
-    deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 10
-    while (waiting := producer.flush(0.5)) and time.monotonic() < deadline:
-        on_progress(run.records)
+        waiting = _flushed(run, producer, on_progress)
+    except (KafkaException, SystemError) as exc:
+        run.given_up(exc)
+        waiting = len(producer)
     run.check(topic, waiting)
     if interrupted:
         raise interrupted
@@ -76,15 +83,27 @@ def produce(
     return Sent(run.records, run.size, too_long)
 
 
+def _flushed(
+    run: "_Run", producer: Producer, on_progress: Callable[[int], None]
+) -> int:
+    """Wait for what was sent; gives the records of which nothing is known."""
+    deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 10
+    while (waiting := producer.flush(0.5)) and time.monotonic() < deadline:
+        if run.heard.refused:
+            break
+        on_progress(run.records)
+    return waiting
+
+
 @dataclass(slots=True)
 class _Run:
     """What became of the records so far, as librdkafka reports it."""
 
+    heard: Heard
     records: int = 0
     size: int = 0
     failed: int = 0
     why: str = ""
-    said: str = ""
     too_long: dict[int, int] = field(default_factory=dict)
 
     def send(self, producer: Producer, topic: str, record: Record | TooLong) -> None:
@@ -104,6 +123,9 @@ class _Run:
                 )
             except BufferError:
                 producer.poll(0.1)
+                if self.heard.refused:
+                    self.failed += 1
+                    break
             except KafkaException as exc:
                 self.refused(record.line, size, exc.args[0])
                 break
@@ -129,18 +151,31 @@ class _Run:
         self.failed += 1
         self.why = self.why or error.str()
 
-    def broker_said(self, error: KafkaError) -> None:
-        """Errors of the connection; they tell more than a time-out does."""
-        self.said = error.str()
+    def given_up(self, error: KafkaException | SystemError) -> None:
+        """Note an error after which librdkafka sends nothing more.
+
+        The client raises it while it goes on reporting deliveries, which Python then
+        calls a SystemError.
+        """
+        cause = error.__cause__ if isinstance(error, SystemError) else error
+        if not isinstance(cause, KafkaException):
+            raise error
+        self.heard(cause.args[0])
+        self.failed, self.why = self.failed + 1, self.why or cause.args[0].str()
 
     def check(self, topic: str, waiting: int) -> None:
         """Raise if records were not delivered."""
         failed = self.failed + waiting
         if not failed:
             return
-        why = "; ".join(dict.fromkeys(w for w in (self.why, self.said) if w))
+        again = "Run the import again; nothing is doubled."
+        if refused := self.heard.refusal():
+            msg = f"Kafka took {self.records} records for {topic!r}. {refused.what}"
+            raise BrokerError(msg, f"{refused.todo} {again}")
+        # What the connection says tells more than a time-out does.
+        why = "; ".join(dict.fromkeys(w for w in (self.why, self.heard.said) if w))
         msg = (
             f"Kafka did not take {failed} of {failed + self.records} records"
             f" for the topic {topic!r}: {why or 'no answer in time'}."
         )
-        raise BrokerError(msg, "Run the import again; nothing is doubled.")
+        raise BrokerError(msg, again)

@@ -4,8 +4,10 @@ Asked through an admin client (1.7 ms): whatever is asked through a consumer wai
 a second behind its own long poll.
 """
 
+import time
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -13,9 +15,18 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from semloop.broker import client_config, listens
 from semloop.errors import BrokerError, BrokerUnavailable, ConfigError, TopicChanged
 from semloop.settings import Settings
+from sources.broker_errors import RIGHTS, Heard, public, refusal, unusable
+from sources.broker_probe import mismatch
 
 ANSWER_S = 5.0
+# While an answer is waited for, what the connection says is listened to so often.
+LISTEN_S = 0.05
+# After a refusal another broker of the cluster gets so long to answer.
+OTHERS_S = 1.0
+# A broker that answers nothing at all for so long may speak another protocol.
+MUTE_S = 1.0
 TOPIC_BYTES_MAX = 4 * 2**20
+R = TypeVar("R")
 NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
 
 
@@ -33,16 +44,29 @@ class TopicAdmin:
     """Asks about one topic and makes it."""
 
     def __init__(self, settings: Settings) -> None:
+        """Nothing is asked yet.
+
+        Raises:
+            ConfigError: settings that contradict each other, or unusable files.
+        """
         self._settings = settings
-        self._config = client_config(settings)
-        self._admin = AdminClient({**self._config, "socket.timeout.ms": 5000})
+        config = client_config(settings)
+        self._config = public(config)
+        self._heard = Heard(self._config)
+        try:
+            self._admin = AdminClient(
+                {**config, "socket.timeout.ms": 5000, "error_cb": self._heard}  # type: ignore[dict-item]
+            )
+        except KafkaException as error:
+            raise unusable(error.args[0], config) from None
         self._cluster_id: str | None = None
 
     def describe(self) -> Topic:
         """The topic as it is now.
 
         Raises:
-            BrokerError: it does not exist, or may not be seen.
+            BrokerError: it does not exist or may not be seen, or the broker refuses
+                us.
             BrokerUnavailable: no answer.
         """
         name = self._settings.topic
@@ -52,12 +76,14 @@ class TopicAdmin:
                 if not listens(self._config["bootstrap.servers"]):
                     reason = "nothing listens"
                     raise self._unavailable(reason)
-                metadata = self._admin.list_topics(timeout=ANSWER_S)
-                self._cluster_id = metadata.cluster_id or "unknown"
-            future = self._admin.describe_topics(
+                cluster = self._answer(
+                    self._admin.describe_cluster(request_timeout=ANSWER_S)
+                )
+                self._cluster_id = cluster.cluster_id or "unknown"
+            futures = self._admin.describe_topics(
                 TopicCollection([name]), request_timeout=ANSWER_S
-            )[name]
-            found = future.result()
+            )
+            found = self._answer(futures[name])
         except KafkaException as error:
             raise self._translated(error.args[0]) from None
         topic_id = str(found.topic_id)
@@ -93,11 +119,41 @@ class TopicAdmin:
             config={"max.message.bytes": str(TOPIC_BYTES_MAX)},
         )
         try:
-            self._admin.create_topics([topic])[self._settings.topic].result()
+            self._answer(self._admin.create_topics([topic])[self._settings.topic])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise self._translated(error.args[0]) from None
         return self._described_soon()
+
+    def _answer(self, future: "Future[R]") -> R:
+        """Wait for an answer, or for the reason why there will be none.
+
+        Raises:
+            BrokerError: the broker refuses us, or speaks another protocol.
+            KafkaException: any other answer, or none in time.
+        """
+        asked_s = time.monotonic()
+        refused_s: float | None = None
+        looked = False
+        self._admin.poll(0)
+        self._heard.forget()
+        while True:
+            try:
+                return future.result(LISTEN_S)
+            except TimeoutError:
+                self._admin.poll(0)
+            except KafkaException:
+                self._heard.raise_refusal()
+                raise
+            now_s = time.monotonic()
+            if self._heard.refused:
+                refused_s = refused_s or now_s
+                if now_s - refused_s > OTHERS_S:
+                    self._heard.raise_refusal()
+            elif not looked and now_s - asked_s > MUTE_S:
+                looked = True
+                if error := mismatch(self._config):
+                    raise error
 
     def _described_soon(self) -> Topic:
         """A new topic takes a moment to be known."""
@@ -121,15 +177,9 @@ class TopicAdmin:
             return ConfigError(
                 msg, "Set SEMLOOP_TOPIC to letters, digits, '.', '_', '-'."
             )
-        if error.code() in (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-            KafkaError.SASL_AUTHENTICATION_FAILED,
-            KafkaError._AUTHENTICATION,
-        ):
-            msg = f"The broker {servers} refuses: {error.name()}."
-            return BrokerError(msg, "Check the user's rights on the topic.")
-        return self._unavailable(error.name())
+        if error.code() in RIGHTS:
+            return refusal(error, self._config)
+        return self._unavailable(self._heard.said or error.name())
 
     def _unavailable(self, reason: str) -> BrokerUnavailable:
         servers = self._config["bootstrap.servers"]

@@ -5,6 +5,7 @@ A stranger's run uses the embedded broker. With `SEMLOOP_TEST_SERVICES`, a folde
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -30,12 +32,14 @@ class Broker(Protocol):
 
 
 def free_port(count: int = 1) -> int:
-    """A port with `count` - 1 free ones behind it."""
+    """A port with `count` - 1 free ones behind it.
+
+    Below those that the system gives to outgoing connections: one of these could take
+    it before a server does, or while a killed server is away.
+    """
     while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-        if all(_free(port + i) for i in range(1, count)):
+        port = random.randrange(15_000, 32_000)
+        if all(_free(port + i) for i in range(count)):
             return port
 
 
@@ -77,12 +81,13 @@ class RealBroker:
     kind = "kafka"
 
     def __init__(self, folder: Path, services: str, properties: str = "") -> None:
-        """`properties`: lines for the broker's configuration, such as listeners."""
+        """`properties`: lines for its configuration; `{port}`, `{controller}` known."""
         self._start = Path(services, "kafka", "start")
         self._folder = folder / "kafka"
         self._extra = folder / "extra.properties"
-        self._extra.write_text(properties)
         self._port = free_port(2)  # the controller listens on the next one
+        ports = {"port": self._port, "controller": self._port + 1}
+        self._extra.write_text(properties.format(**ports))
         self.address = f"127.0.0.1:{self._port}"
         self.pid = 0
         self.start()
@@ -100,6 +105,7 @@ class RealBroker:
 
     def kill(self) -> None:
         kill(self.pid)
+        wait_for("its end", lambda: not psutil.pid_exists(self.pid))
 
 
 def start_broker(folder: Path) -> EmbeddedBroker | RealBroker:

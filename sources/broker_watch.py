@@ -1,0 +1,74 @@
+"""A broker that does not answer: waited for at a start, said once while it lasts."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from semloop.errors import BrokerUnavailable
+from semloop.settings import Settings
+from sources.topic import Topic, TopicAdmin
+
+# Between questions to a broker that does not answer.
+ASK_AGAIN_S = 0.5
+R = TypeVar("R")
+
+log = structlog.get_logger("kafka")
+
+
+class BrokerWatch:
+    """Asks `TopicAdmin`; of an outage it logs the beginning and the end."""
+
+    def __init__(self, admin: TopicAdmin, settings: Settings) -> None:
+        self._admin = admin
+        self._wait_s = settings.start_timeout_s
+        self._away_since_s: float | None = None
+
+    def describe(self) -> Topic:
+        """The topic as it is now; a broker that is away is waited for.
+
+        Raises:
+            BrokerError: the topic does not exist, or may not be seen.
+            BrokerUnavailable: no answer within `start_timeout_s`.
+        """
+        return patiently(lambda: self._ask(self._admin.describe), self._wait_s)
+
+    def still(self, topic: Topic) -> None:
+        """Make sure, without waiting, that it is still the same topic.
+
+        Raises:
+            TopicChanged: it is not. BrokerError: it does not exist any more.
+            BrokerUnavailable: no answer; ask again later.
+        """
+        self._ask(lambda: self._admin.still(topic))
+
+    def _ask(self, question: Callable[[], R]) -> R:
+        try:
+            answer = question()
+        except BrokerUnavailable as error:
+            if self._away_since_s is None:
+                self._away_since_s = time.monotonic()
+                log.warning("broker does not answer", reason=error.what)
+            raise
+        if self._away_since_s is not None:
+            away_s = time.monotonic() - self._away_since_s
+            self._away_since_s = None
+            log.warning("broker answers again", away_s=round(away_s, 1))
+        return answer
+
+
+def patiently(ask: Callable[[], R], seconds: float) -> R:
+    """Ask until the broker answers, for so many seconds and at least once.
+
+    Raises:
+        BrokerUnavailable: it never did.
+    """
+    deadline_s = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except BrokerUnavailable:
+            if time.monotonic() >= deadline_s:
+                raise
+        time.sleep(ASK_AGAIN_S)
