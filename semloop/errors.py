@@ -10,6 +10,7 @@ SemLoopError
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
 │   └── TopicChanged        topic made again or partitions added       (exit 4)
 └── Transient               try again after a pause
+    ├── PeerLost            another process of the same flow ended     (exit 6)
     ├── BrokerUnavailable
     └── StorageUnavailable
 """
@@ -67,6 +68,12 @@ class TopicChanged(Terminal):
 
 class Transient(SemLoopError):
     """Worth trying again after a pause."""
+
+
+class PeerLost(Transient):
+    """Another process of the same flow ended; all of them start again together."""
+
+    exit_code = 6
 
 
 class BrokerUnavailable(Transient):

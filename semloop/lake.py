@@ -1,7 +1,7 @@
 """The lake as a DuckDB: every table is a view that shows each commit at once."""
 
 import os
-import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
-from semloop import tables
+from semloop import layout, tables
 from semloop.errors import LakeError
+from semloop.object_store import quoted
 from semloop.settings import Settings, load
-from semloop.storage import Storage, quoted
+from semloop.storage import Storage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 VIEWS_FOLDER = Path(__file__).with_name("views")
 # The tables as they are stored; the views for people stand in the main schema.
 RAW_SCHEMA = "tables"
+# DuckDB waits three minutes for an object store that is gone. Whether it is there is
+# asked before a query, by a client with shorter time-outs, but not more often.
+ASK_AGAIN_S = 5.0
 
 
 class Lake:
@@ -38,7 +42,9 @@ class Lake:
         settings: read from the environment and `semloop.toml` if not given.
 
     Raises:
-        LakeError: there is no such folder, or the object store does not answer.
+        LakeError: there is no such folder, its layout is another one, or the object
+            store refuses.
+        StorageUnavailable: the object store does not answer.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class Lake:
             msg = f"There is no lake at {self._storage.root}."
             todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
             raise LakeError(msg, todo)
+        layout.check(self._storage)
+        self._asked_s = time.monotonic()
         self.connection: DuckDBPyConnection = self._storage.duckdb()
         # A name that is no table is an error, never a Python variable of ours.
         self.connection.execute("SET python_enable_replacements = false")
@@ -74,8 +82,11 @@ class Lake:
 
         Raises:
             duckdb.Error: DuckDB's own words about the query.
+            StorageUnavailable: the object store does not answer.
         """
         self._refresh()
+        if self._storage.on_s3 and time.monotonic() - self._asked_s > ASK_AGAIN_S:
+            self._has(next(iter(tables.TABLES)))
         # None, whatever the stubs say, after a statement without an answer: SET x = 1.
         relation = cast(
             "DuckDBPyRelation | None", self.connection.sql(query, params=params)
@@ -145,15 +156,14 @@ class Lake:
         return statement, stored.issuperset(columns)
 
     def _has(self, table: str) -> bool:
+        from deltalake.exceptions import DeltaError
+
         try:
-            return self._storage.has(table)
-        except OSError as exc:
-            # An object store's answer is XML inside a drawing of many lines.
-            code = re.search(r"<Code>(\w+)</Code>", str(exc))
-            reason = code[1] if code else str(exc).splitlines()[-1].strip(" \t↳")
-            msg = f"The lake {self._storage.root} cannot be read: {reason}."
-            todo = "Check SEMLOOP_LAKE, AWS_ENDPOINT_URL and the other AWS_* variables."
-            raise LakeError(msg, todo) from exc
+            found = self._storage.has(table)
+        except (DeltaError, OSError) as error:
+            raise self._storage.trouble(error) from error
+        self._asked_s = time.monotonic()
+        return found
 
 
 def _settings(

@@ -5,7 +5,6 @@ that knows which of the two it is stands here.
 """
 
 import importlib
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semloop.errors import ConfigError, LakeError, MissingExtra
-from semloop.settings import Secret, Settings, aws_variables
+from semloop import object_store
+from semloop.errors import ConfigError, LakeError, MissingExtra, SemLoopError
+from semloop.object_store import quoted
+from semloop.settings import Secret, Settings
+from semloop.storage_trouble import trouble
+from semloop.whole_files import make_once, write_new
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -40,15 +43,27 @@ class Storage:
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
-        """The storage that the settings name; nothing is opened yet."""
+        """The storage that the settings name; nothing is opened yet.
+
+        Raises:
+            ConfigError: no lake can be there, or an `AWS_*` variable is wrong.
+        """
         if not settings.on_s3:
             return cls(settings.lake)
-        return cls(settings.lake.rstrip("/"), _s3_options())
+        root = object_store.root_of(settings.lake)
+        options = object_store.options_of()
+        object_store.trust(options)
+        return cls(root, options)
 
     @property
     def on_s3(self) -> bool:
         """Whether the lake is in an object store."""
-        return self.root.startswith("s3://")
+        return self.root.startswith(object_store.SCHEME)
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the object store; empty for Amazon's own and for folders."""
+        return self.options.get("aws_endpoint_url", "")
 
     def uri(self, table: str) -> str:
         """Path or URL of a table."""
@@ -81,37 +96,67 @@ class Storage:
             OSError: the storage refuses.
         """
         if self.on_s3:
-            self.files().pipe_file(f"{self.root}/{name}", memoryview(data).tobytes())
-            return
-        path = Path(self.root, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            try:
-                file.write(data)
-                file.flush()
-                # After a power cut the log must not name a file without its content.
-                os.fsync(file.fileno())
-            except OSError:
-                path.unlink()  # Every try would leave another piece on a full disk.
-                raise
-        folder = os.open(path.parent, os.O_RDONLY)
+            content = memoryview(data).tobytes()
+            object_store.put(self.files(), self.uri(name), content)
+        else:
+            write_new(Path(self.root, name), data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a small file of the lake as a whole, if it is absent.
+
+        Returns:
+            False if it was there: of several that try at once one gets True.
+
+        Raises:
+            LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        """
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            if self.on_s3:
+                object_store.put(self.files(), self.uri(name), data, only_new=True)
+                return True
+            return make_once(Path(self.root, name), data, 0o644)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise self.trouble(error) from error
+
+    def read(self, name: str) -> bytes | None:
+        """A small file of the lake; None if it is absent.
+
+        Raises:
+            LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        """
+        try:
+            if not self.on_s3:
+                return Path(self.root, name).read_bytes()
+            # Not s3fs: it takes half a second to import, and readers need it nowhere.
+            from deltalake.fs import DeltaStorageHandler
+
+            handler = DeltaStorageHandler(self.root, dict(self.options))
+            content: bytes = handler.open_input_file(name).read()
+            return content
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._said(error) from error
+
+    def trouble(self, error: Exception) -> SemLoopError:
+        """What an error of deltalake, DuckDB or s3fs about this lake means."""
+        return trouble(self.root, self.endpoint, error)
+
+    def _said(self, error: Exception) -> SemLoopError:
+        """As `trouble`, for a request whose answer has no words: HEAD has no body."""
+        if self.on_s3 and "status code" in str(error):
+            try:
+                self.has("_")
+            except OSError as listing:
+                return self.trouble(listing)
+        return self.trouble(error)
 
     def files(self) -> "S3FileSystem":
         """Plain calls on the object store."""
-        s3fs = _need("s3fs")
-        options = self.options
-        files: S3FileSystem = s3fs.S3FileSystem(
-            key=options.get("aws_access_key_id"),
-            secret=options.get("aws_secret_access_key"),
-            token=options.get("aws_session_token"),
-            endpoint_url=options.get("aws_endpoint_url"),
-            client_kwargs={"region_name": options.get("aws_region")},
-        )
-        return files
+        _need("s3fs")
+        return object_store.file_system(self.options)
 
     def local_folder(self) -> Path:
         """Folder for pid files, logs and the key of a local lake; made if absent."""
@@ -146,7 +191,8 @@ class Storage:
         con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
         if self.on_s3:
             con.execute(f"LOAD {quoted(_extension('httpfs'))}")
-            con.execute(self._s3_secret(reveal=True))
+            for sql in self._s3_statements(reveal=True):
+                con.execute(sql)
         return con
 
     def duckdb_init(self, *, reveal: bool = False) -> list[str]:
@@ -159,33 +205,12 @@ class Storage:
         statements = ["SET TimeZone = 'UTC'", f"LOAD {quoted(_extension('delta'))}"]
         if self.on_s3:
             statements.insert(1, f"LOAD {quoted(_extension('httpfs'))}")
-            statements.append(self._s3_secret(reveal=reveal))
+            statements += self._s3_statements(reveal=reveal)
         return statements
 
-    def _s3_secret(self, *, reveal: bool) -> str:
-        # The delta extension has its own object store: it takes DuckDB's s3 secret.
-        endpoint = self.options.get("aws_endpoint_url", "")
-        region = quoted(self.options.get("aws_region", "us-east-1"))
-        scope = quoted(self.root)
-        parts = ["TYPE s3", "PROVIDER config", f"SCOPE {scope}", f"REGION {region}"]
-        for option, name in (
-            ("aws_access_key_id", "KEY_ID"),
-            ("aws_secret_access_key", "SECRET"),
-            ("aws_session_token", "SESSION_TOKEN"),
-        ):
-            if value := self.options.get(option):
-                hidden = f"getenv('{option.upper()}')"
-                parts.append(f"{name} {quoted(value) if reveal else hidden}")
-        if endpoint:
-            parts.append(f"ENDPOINT {quoted(endpoint.split('://', 1)[-1])}")
-            parts.append(f"USE_SSL {str(endpoint.startswith('https')).lower()}")
-            parts.append("URL_STYLE 'path'")
-        return f"CREATE OR REPLACE SECRET semloop ({', '.join(parts)})"
-
-
-def quoted(text: str) -> str:
-    """A text as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
+    def _s3_statements(self, *, reveal: bool) -> list[str]:
+        secret = object_store.duckdb_secret(self.root, self.options, reveal=reveal)
+        return [*object_store.duckdb_settings(self.options), secret]
 
 
 def redaction_key(settings: Settings, storage: Storage) -> Secret:
@@ -209,31 +234,8 @@ def redaction_key(settings: Settings, storage: Storage) -> Secret:
 def _own_key(path: Path) -> Secret:
     """Read the lake's key, or make it: of two processes that try, one wins."""
     if not path.exists():
-        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        make_once(path, secrets.token_hex(32).encode(), 0o600)
     return Secret(path.read_text().strip())
-
-
-def _s3_options(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Object-store options from the usual `AWS_*` variables."""
-    variables = aws_variables(environ)
-    options = {name.lower(): value for name, value in variables.items()}
-    options.setdefault("aws_region", variables.get("AWS_DEFAULT_REGION", "us-east-1"))
-    # A second writer of the same log entry must be refused, not win silently.
-    options["aws_conditional_put"] = "etag"
-    if options.get("aws_endpoint_url", "").startswith("http://"):
-        options["aws_allow_http"] = "true"
-    return options
 
 
 def _extension(name: str) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from tests.services import kill
 
 FOLDER = "shared-servers"
+# A process whose handle is dropped while it runs is a warning of Python.
+_kept: list[Any] = []
 
 
 def shared(root: Path, name: str, start: Callable[[Path], Any]) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def shared(root: Path, name: str, start: Callable[[Path], Any]) -> dict[str, Any
             own = folder / name
             own.mkdir()
             server = start(own)
+            _kept.append(server)
             public = {k: v for k, v in vars(server).items() if isinstance(v, str | int)}
             note.write_text(json.dumps(public | {"kind": server.kind}))
     found: dict[str, Any] = json.loads(note.read_text())

@@ -10,6 +10,7 @@ import typer
 
 from semloop.cli.progress import LOOK_S, until, waiting
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
+from semloop.layout import LAYOUT_FILE
 from semloop.local.state import LocalFolder, Process, Stack
 from semloop.local.supervisor import STOP_FLOW_S
 from semloop.settings import Settings, load
@@ -172,6 +173,8 @@ def _delete(lake: Path) -> None:
         for entry in lake.iterdir():
             if entry.name in FOLDERS_OF_OURS or (entry / "_delta_log").is_dir():
                 shutil.rmtree(entry)
+            elif entry.name == LAYOUT_FILE:
+                entry.unlink()
         rest = sorted(entry.name for entry in lake.iterdir())
         if not rest:
             lake.rmdir()

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from semloop.errors import StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import Storage
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from sinks.fenced_table import LogName
+    from sources.broker_errors import Heard
     from sources.topic import Topic
 
 # What `status` reads at most, before it says "at least".
@@ -114,7 +114,7 @@ def positions(storage: Storage, log: "LogName", partitions: int) -> dict[int, Po
     """Where `archive` is in each partition, as its last commit says.
 
     Raises:
-        StorageUnavailable: the table cannot be read.
+        LakeError: the table cannot be read. StorageUnavailable: not now.
     """
     from deltalake.exceptions import DeltaError
 
@@ -125,7 +125,7 @@ def positions(storage: Storage, log: "LogName", partitions: int) -> dict[int, Po
             return {p: Position() for p in range(partitions)}
         version = storage.open(MAIN).transaction_version
     except (DeltaError, OSError) as error:
-        raise _unreadable(storage, MAIN, error) from error
+        raise storage.trouble(error) from error
     found = {}
     for partition in range(partitions):
         name = log.app_id(MAIN, partition)
@@ -151,13 +151,24 @@ def missing(
         found: partition -> position.
         records_max: stop counting here; None: never.
         seconds: likewise.
+
+    Raises:
+        BrokerError: the broker refuses us, now or while it was read.
     """
+    from sources.broker_errors import Heard
+
     if not found:
         return Missing()
-    consumer = _consumer(settings, {p: at.last_offset for p, at in found.items()})
+    config = _config(settings)
+    heard = Heard(config)
+    consumer = _consumer(
+        settings.topic,
+        config | {"error_cb": heard},
+        {p: at.last_offset for p, at in found.items()},
+    )
     backlogs = {p: Backlog(p, at.last_offset + 1) for p, at in found.items()}
     try:
-        waiting = _count(consumer, backlogs, records_max, seconds)
+        waiting = _count(consumer, heard, backlogs, records_max, seconds)
         for backlog in waiting:
             _estimate(consumer, settings.topic, backlog)
     finally:
@@ -167,6 +178,7 @@ def missing(
 
 def _count(
     consumer: "Consumer",
+    heard: "Heard",
     backlogs: Mapping[int, Backlog],
     records_max: int | None,
     seconds: float | None,
@@ -183,6 +195,7 @@ def _count(
             return waiting
         # The stubs say that even an offset may be None.
         messages: Any = consumer.consume(1_000, 0.1)
+        heard.raise_refusal()
         for message in messages:
             error = message.error()
             backlog = backlogs.get(message.partition())
@@ -196,6 +209,10 @@ def _count(
                     backlog.oldest_ms = message.timestamp()[1]
             elif error.code() == KafkaError._PARTITION_EOF:
                 backlog.end = message.offset()
+            elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                heard(
+                    error
+                )  # Nothing is committed, so no right on the group is needed.
     return []
 
 
@@ -213,31 +230,32 @@ def _estimate(consumer: "Consumer", topic: str, backlog: Backlog) -> None:
     backlog.records += backlog.end - backlog.next_offset
 
 
-def _consumer(settings: Settings, last_offsets: Mapping[int, int]) -> "Consumer":
-    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
-
+def _config(settings: Settings) -> dict[str, Any]:
     from semloop.broker import client_config
 
-    consumer = Consumer(
-        client_config(settings)
-        | {
-            # Needed by the library; nothing is committed under it.
-            "group.id": "semloop-status",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            # What retention took can no longer be missing.
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 50,
-            "fetch.queue.backoff.ms": 5,
-            "queued.max.messages.kbytes": 32 * 1024,
-        }
-    )
+    return client_config(settings) | {
+        # Needed by the library; nothing is committed under it.
+        "group.id": "semloop-status",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        # What retention took can no longer be missing.
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": 32 * 1024,
+    }
+
+
+def _consumer(
+    topic: str, config: dict[str, Any], last_offsets: Mapping[int, int]
+) -> "Consumer":
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    consumer = Consumer(config)
     consumer.assign(
         [
-            TopicPartition(
-                settings.topic, p, OFFSET_BEGINNING if last < 0 else last + 1
-            )
+            TopicPartition(topic, p, OFFSET_BEGINNING if last < 0 else last + 1)
             for p, last in last_offsets.items()
         ]
     )
@@ -254,10 +272,4 @@ def _logs(storage: Storage) -> Sequence[dict[str, Any]]:
             return []
         return Snapshot(storage).all(LOGS)
     except (DeltaError, OSError) as error:
-        raise _unreadable(storage, LOGS, error) from error
-
-
-def _unreadable(storage: Storage, table: str, error: Exception) -> StorageUnavailable:
-    reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-    msg = f"Table {table} of {storage.root} cannot be read: {reason}"
-    return StorageUnavailable(msg, "Check SEMLOOP_LAKE, its rights and AWS_*.")
+        raise storage.trouble(error) from error

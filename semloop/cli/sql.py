@@ -89,6 +89,8 @@ def _print_init(lake: Lake) -> None:
     statements = lake.init_sql()
     if any("getenv(" in statement for statement in statements):
         print("-- getenv() exists in the duckdb command; elsewhere put the keys in.")
+    if any("ca_cert_file" in statement for statement in statements):
+        print("-- The delta extension knows that CA by the variable SSL_CERT_FILE.")
     for statement in statements:
         print(f"{statement};")
 

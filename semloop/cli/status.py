@@ -56,8 +56,12 @@ def _print_status(found: Mapping[str, Any]) -> None:
     partitions = kafka["partitions"]
     many = f"with {partitions} partitions" if partitions else "not there yet"
     topic = f", topic {kafka['topic']!r} {many}" if kafka["reachable"] else ""
+    if kafka["refusal"]:
+        topic = f", but: {kafka['refusal']}"
     print(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
     print(f"Lake   {lake['path']}{'' if lake['readable'] else ' CANNOT BE READ'}")
+    for line in (lake["problem"] or "").splitlines():
+        print(f"       {line}")
     names = ("rows", "version", "files", "bytes")
     if lake["tables"]:
         rows = [(t, *(at[n] for n in names)) for t, at in lake["tables"].items()]

@@ -6,13 +6,15 @@ and paths are shown, options and keys never.
 
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semloop import layout
 from semloop.broker import address, listens
 from semloop.cli.positions import Missing, Position
-from semloop.errors import BrokerError, BrokerUnavailable
+from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.local.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
 from semloop.local.supervisor import FLOWS
 from semloop.settings import Settings
@@ -32,20 +34,26 @@ def status(settings: Settings) -> dict[str, Any]:
     runs = _runs(settings)
     if stack is not None:
         settings = stack.settings(settings)
-    reachable, topic = _ask(settings)
-    tables, readable = _tables(settings)
+    reachable, topic, refusal = _ask(settings)
+    tables, problem = _tables(settings)
     return {
         "kafka": {
             "address": address(settings),
             "embedded": bool(stack and stack.embedded),
             "reachable": reachable,
+            "refusal": refusal,
             "topic": settings.topic,
             "partitions": topic.partitions if topic else None,
         },
-        "lake": {"path": settings.lake, "readable": readable, "tables": tables},
+        "lake": {
+            "path": settings.lake,
+            "readable": problem is None,
+            "problem": None if problem is None else str(problem),
+            "tables": tables,
+        },
         "flows": {
             name: _flow_state(name, stack, runs=runs)
-            | _progress(settings, topic, readable=readable)
+            | _progress(settings, topic, readable=problem is None)
             for name in FLOWS
         },
     }
@@ -81,33 +89,40 @@ def _stack(settings: Settings) -> Stack | None:
     return folder.read() if folder.is_locked() or folder.leftovers() else None
 
 
-def _ask(settings: Settings) -> "tuple[bool, Topic | None]":
-    """Whether the broker answers, and the topic if there is one."""
-    from sources.topic import TopicAdmin
+def _ask(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
+    """Whether the broker answers, the topic if there is one, and what is refused."""
+    from sources.topic import TopicAdmin, TopicMissing
 
     # Refused connections are told at once; a client would try for seconds.
     if not listens(address(settings)):
-        return False, None
+        return False, None, None
     try:
-        return True, TopicAdmin(settings).describe()
+        return True, TopicAdmin(settings).describe(), None
     except BrokerUnavailable:
-        return False, None
-    except BrokerError:
-        return True, None
+        return False, None, None
+    except TopicMissing:
+        return True, None, None
+    except BrokerError as error:
+        return True, None, f"{error.what} {error.todo}"
 
 
-def _tables(settings: Settings) -> tuple[dict[str, Any], bool]:
+def _tables(settings: Settings) -> tuple[dict[str, Any], SemLoopError | None]:
+    """The tables as far as they can be read, and why no further."""
     from deltalake.exceptions import DeltaError
 
-    storage = Storage.of(settings)
     found: dict[str, Any] = {}
+    try:
+        storage = Storage.of(settings)
+        layout.check(storage)
+    except SemLoopError as error:
+        return found, error
     try:
         for name in TABLES:
             if storage.has(name):
                 found[name] = _table(storage, name)
-    except (DeltaError, OSError):
-        return found, False
-    return found, True
+    except (DeltaError, OSError) as error:
+        return found, storage.trouble(error)
+    return found, None
 
 
 def _table(storage: Storage, name: str) -> dict[str, Any]:
@@ -143,14 +158,17 @@ def _progress(
     """Positions and, if the broker answers, what lies behind them."""
     from semloop.cli.positions import log_of, missing, newest_log, positions
 
-    storage = Storage.of(settings)
     found: dict[int, Position] = {}
     left: Missing | None = None
-    if readable and topic is not None:
-        found = positions(storage, log_of(topic), topic.partitions)
-        left = missing(settings, found)
-    elif readable and (newest := newest_log(storage, settings.topic)):
-        found = positions(storage, *newest)
+    if readable:
+        storage = Storage.of(settings)
+        if topic is not None:
+            found = positions(storage, log_of(topic), topic.partitions)
+            # Who may see a topic may not always read it.
+            with suppress(BrokerError):
+                left = missing(settings, found)
+        elif newest := newest_log(storage, settings.topic):
+            found = positions(storage, *newest)
     by_partition = {b.partition: b for b in left.backlogs} if left else {}
     return {
         "lag": left.records if left else None,
@@ -186,7 +204,7 @@ def _check(check: str, todo: str = "") -> dict[str, Any]:
 
 
 def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
-    from sources.topic import TopicAdmin
+    from sources.topic import TopicAdmin, TopicMissing
 
     where = address(settings)
     start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
@@ -196,24 +214,27 @@ def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
         topic = TopicAdmin(settings).describe()
     except BrokerUnavailable:
         return [_check(f"broker {where} answers", start)]
-    except BrokerError as error:
+    except TopicMissing as error:
         return [
             _check(f"broker {where} answers"),
             _check(f"topic {settings.topic!r} exists", error.todo),
         ]
+    except BrokerError as error:
+        todo = f"{error.what} {error.todo}"
+        return [_check(f"broker {where} answers"), _check("it accepts us", todo)]
     what = f"topic {topic.name!r} exists, with {topic.partitions} partitions"
     return [_check(f"broker {where} answers"), _check(what)]
 
 
 def _check_lake(settings: Settings) -> list[dict[str, Any]]:
-    storage, lake = Storage.of(settings), settings.lake
-    if not storage.on_s3 and not Path(lake).is_dir():
+    lake = settings.lake
+    if not settings.on_s3 and not Path(lake).is_dir():
         todo = "Make one with `semloop up`, or set SEMLOOP_LAKE."
         return [_check(f"lake {lake} exists", todo)]
-    _, readable = _tables(settings)
-    todo = "" if readable else "Check SEMLOOP_LAKE, the rights there and AWS_*."
+    _, problem = _tables(settings)
+    todo = f"{problem.what} {problem.todo}" if problem else ""
     checks = [_check(f"lake {lake} can be read", todo)]
-    if not storage.on_s3:
+    if not settings.on_s3:
         writable = os.access(lake, os.W_OK | os.X_OK)
         todo = "" if writable else f"Give this user the right to write {lake}."
         checks.append(_check(f"lake {lake} can be written", todo))
@@ -229,10 +250,11 @@ def _check_flow(
     if not runs:
         todo = "Its supervisor is gone. Run `semloop up`, or `semloop down`."
         return _check(f"flow {name} runs", todo)
-    if flow.state == RUNNING:
+    if flow.state == RUNNING and not flow.is_shaky(time.time()):
         return _check(f"flow {name} runs")
     if flow.state == TAKEN_OVER:
         todo = "A newer copy took its tables over; `down`, then `up`, takes them back."
         return _check(f"flow {name} runs", todo)
     log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
-    return _check(f"flow {name} runs", f"It is {flow.state}; see {log}.")
+    todo = f"It died again and again, the last time with {flow.exit_code}; see {log}."
+    return _check(f"flow {name} runs", todo)

@@ -12,13 +12,15 @@ import pytest
 from semloop.broker import DEFAULT_ADDRESS, STACK_FILE, address, client_config
 from semloop.broker import producer_config as producer_config_of
 from semloop.errors import ConfigError, LakeError
+from semloop.object_store import options_of, quoted
 from semloop.settings import Secret, load
-from semloop.storage import LOCAL_FOLDER, Storage, _s3_options, quoted, redaction_key
+from semloop.storage import LOCAL_FOLDER, Storage, redaction_key
 from tests.processes import ROOT
 from tests.sinks.sink_contract import full_disk
 
 HIDDEN = "tr0ub4dor&3-horse-battery"
 S3 = {"SEMLOOP_LAKE": "s3://bucket/prefix"}
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": HIDDEN}
 
 
 def key_file(lake: Path) -> Path:
@@ -74,7 +76,9 @@ def test_the_key_of_the_settings_wins_and_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "lake").exists()
 
 
-def test_a_lake_on_s3_is_refused_without_a_key() -> None:
+def test_a_lake_on_s3_is_refused_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
     settings = load(S3)
     with pytest.raises(ConfigError) as error:
         redaction_key(settings, Storage.of(settings))
@@ -141,8 +145,9 @@ def test_a_table_without_an_entry_is_not_there_yet(tmp_path: Path) -> None:
 
 
 def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
-    options = _s3_options(
+    options = options_of(
         {
+            "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": HIDDEN,
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
             "AWS_DEFAULT_REGION": "eu-north-1",
@@ -157,7 +162,6 @@ def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
     assert HIDDEN not in repr(storage)
     assert HIDDEN not in "".join(storage.duckdb_init())
     assert HIDDEN in "".join(storage.duckdb_init(reveal=True))
-    assert "aws_allow_http" not in _s3_options({"AWS_ENDPOINT_URL": "https://s3"})
 
 
 def test_a_quote_cannot_end_a_literal() -> None:

@@ -1,0 +1,31 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from semloop.settings import Settings
+from sources.topic import TopicAdmin
+from tests.stores import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def topic_on_s3(s3_settings: Settings) -> None:
+    """The topic of `s3_settings`, made."""
+    TopicAdmin(s3_settings).ensure()
+
+
+@pytest.fixture
+def careless_endpoint(store: Store) -> Iterator[str]:
+    """The run's S3 server, as if it took no notice of `If-None-Match`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.s3.careless_store", store.endpoint],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.kill()
+    process.communicate()

@@ -1,0 +1,100 @@
+"""Flow, `Lake` and commands on a lake on S3, end to end."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import trustme
+
+from semloop import Lake
+from semloop.errors import LakeError
+from semloop.settings import Settings
+from sources.topic import TopicAdmin
+from tests import processes
+from tests.conftest import settings_on
+from tests.kill_and_audit import kill_and_audit
+from tests.s3.works import works
+from tests.services import SERVICES, Broker
+from tests.stores import RealStore
+
+
+def test_everything_works_on_s3_below_a_prefix_of_odd_letters(
+    s3_settings: Settings,
+) -> None:
+    settings = msgspec.structs.replace(
+        s3_settings, lake=f"{s3_settings.lake}/ä b/'+=//"
+    )
+    works(settings, events=25)
+    query = "SELECT count(*) AS n FROM events"
+    answer = processes.check(settings, "sql", query, "--format", "json")
+    assert json.loads(answer) == [{"n": 25}]
+    assert "all is in the lake" in processes.check(settings, "status")
+
+
+@pytest.mark.real_store
+def test_everything_works_on_a_gateway_over_a_folder(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SERVICES
+    gateway = RealStore(tmp_path, SERVICES, "versitygw")
+    try:
+        settings = settings_on(gateway.endpoint, broker, monkeypatch)
+        works(settings)
+        monkeypatch.setenv("AWS_REGION", "eu-north-1")
+        with pytest.raises(LakeError, match="AuthorizationHeaderMalformed") as error:
+            Lake(settings=settings)
+        assert error.value.todo == "Set AWS_REGION to the region of the bucket."
+    finally:
+        gateway.kill()
+
+
+def test_kills_on_s3_lose_and_double_nothing(s3_settings: Settings) -> None:
+    TopicAdmin(s3_settings).ensure()
+    audit = kill_and_audit(s3_settings, events=8_000, kills=3, seed=3, longest_s=2.2)
+    assert audit.clean, audit
+    assert audit.exits == {-signal.SIGKILL: 3}
+
+
+@pytest.fixture
+def tls_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[RealStore, Path]]:
+    """A server whose certificate a private CA signed, and the PEM file of that CA."""
+    assert SERVICES
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key, ca = (tmp_path / f"{name}.pem" for name in ("cert", "key", "ca"))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    authority.cert_pem.write_to_path(str(ca))
+    # What a test process sets for its own clients goes away with the test.
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    store = RealStore(tmp_path, SERVICES, tls=(certificate, key))
+    yield store, ca
+    store.kill()
+
+
+@pytest.mark.real_store
+def test_a_private_ca_serves_every_reader_and_writer(
+    tls_store: tuple[RealStore, Path],
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, ca = tls_store
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(ca))
+    settings = settings_on(store.endpoint, broker, monkeypatch)
+    works(settings)
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    told = [
+        f"The certificate of {store.endpoint} is signed by an unknown CA.",
+        "Set AWS_CA_BUNDLE to a PEM file with that CA.",
+    ]
+    for command in (["sql", "FROM events"], ["run", "archive", "--until-caught-up"]):
+        result = processes.run(settings, *command)
+        assert result.returncode == 1
+        assert result.stderr.splitlines()[-2:] == told

@@ -1,0 +1,213 @@
+"""What a user gets told when the lake on S3 cannot be reached or used: two lines."""
+
+import socket
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from semloop import Lake, layout, object_store
+from semloop import lake as lake_module
+from semloop.cli import main, survey
+from semloop.errors import ConfigError, LakeError, SemLoopError, StorageUnavailable
+from semloop.settings import Settings, load
+from semloop.storage import Storage
+from tests import processes
+from tests.conftest import settings_on
+from tests.services import Broker, free_port
+from tests.stores import KEY, SECRET, RealStore
+
+WRONG = "wr0ng-horse-battery"
+
+
+def told_to_all(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> SemLoopError:
+    """What writer and readers say; all must say the same, and no secret.
+
+    The commands themselves are in the same process, since starting is what costs time.
+    """
+    with pytest.raises(SemLoopError) as told:
+        Lake(settings=settings)
+    error = told.value
+    if not isinstance(error, ConfigError):
+        with pytest.raises(type(error)) as writers:
+            layout.bind(Storage.of(settings))
+        assert str(writers.value) == str(error)
+    assert survey.status(settings)["lake"]["problem"] == str(error)
+    check, *more = survey.health(settings)["lake"]["checks"]
+    assert (check["todo"], more) == (f"{error.what} {error.todo}", [])
+    monkeypatch.setenv("SEMLOOP_LAKE", settings.lake)
+    assert error.todo
+    for secret in (SECRET, WRONG, KEY):
+        assert secret not in str(error).replace(settings.lake, "")
+    assert len(str(error).splitlines()) == 2
+    return error
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An endpoint that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.real_store
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "todo"),
+    [
+        ("AWS_ACCESS_KEY_ID", WRONG, "InvalidAccessKeyId", "Check AWS_ACCESS_KEY_ID."),
+        ("AWS_SECRET_ACCESS_KEY", WRONG, "SignatureDoesNotMatch", "Check AWS_SECRET_"),
+        ("AWS_SESSION_TOKEN", WRONG, "InvalidTokenId", "Check AWS_SESSION_TOKEN."),
+    ],
+)
+def test_wrong_keys_are_told_in_two_lines(
+    s3_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    code: str,
+    todo: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    error = told_to_all(s3_settings, monkeypatch)
+    endpoint = Storage.of(s3_settings).endpoint
+    what = f"The object store {endpoint} refuses {s3_settings.lake}: {code}."
+    assert error.what == what
+    assert error.todo.startswith(todo)
+
+
+def test_a_missing_bucket_is_told_in_two_lines(
+    s3_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = msgspec.structs.replace(s3_settings, lake="s3://nobody/made/it")
+    error = told_to_all(settings, monkeypatch)
+    assert error.what.endswith(" refuses s3://nobody/made/it: NoSuchBucket.")
+    assert error.todo == "Make the bucket, or set SEMLOOP_LAKE to one that is there."
+
+
+def test_an_endpoint_where_nobody_listens_is_told_in_two_lines(
+    s3_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    error = told_to_all(s3_settings, monkeypatch)
+    assert isinstance(error, StorageUnavailable)
+    assert str(error) == (
+        f"The object store {endpoint} does not answer: Connection refused.\n"
+        "Check AWS_ENDPOINT_URL and the network."
+    )
+    with pytest.raises(SystemExit) as left:
+        main(["sql", "FROM events"])
+    assert left.value.code == 1
+    assert capsys.readouterr().err == f"{error}\n"
+
+
+def test_an_endpoint_that_never_answers_is_given_up(
+    s3_settings: Settings, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", silent)
+    monkeypatch.setattr(object_store, "ANSWER_S", 1)
+    with pytest.raises(StorageUnavailable, match="does not answer: operation timed"):
+        Lake(settings=s3_settings)
+    with pytest.raises(StorageUnavailable, match="does not answer: PUT timed out"):
+        Storage.of(s3_settings).create("x", b"")
+
+
+@pytest.mark.real_store
+def test_a_store_that_went_away_is_told_before_a_query_waits_for_it(
+    own_store: RealStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_on(own_store.endpoint, broker, monkeypatch)
+    layout.bind(Storage.of(settings))
+    with Lake(settings=settings) as lake:
+        assert lake.sql("FROM events").fetchall() == []
+        own_store.kill()
+        monkeypatch.setattr(lake_module, "ASK_AGAIN_S", 0.0)
+        with pytest.raises(StorageUnavailable, match="does not answer"):
+            lake.sql("FROM events")
+        own_store.start()
+        assert lake.sql("FROM events").fetchall() == []
+
+
+def test_a_flow_that_finds_no_store_tries_again_and_then_ends_in_two_lines(
+    s3_settings: Settings, topic_on_s3: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    result = processes.run(
+        s3_settings, "run", "archive", SEMLOOP_STORAGE_RETRY_S="0.5"
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-2:] == [
+        f"The object store {endpoint} does not answer: Connection refused. "
+        "(tried for 0.5 s)",
+        "Check AWS_ENDPOINT_URL and the network.",
+    ]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("AWS_ACCESS_KEY_ID", "", "A lake on S3 needs credentials: AWS_ACCESS_KEY_ID is not set."),
+        ("AWS_SECRET_ACCESS_KEY", "", "A lake on S3 needs credentials: AWS_SECRET_ACCESS_KEY is not set."),
+        ("AWS_ENDPOINT_URL", "minio:9000", "AWS_ENDPOINT_URL is not of the form https://host:port."),
+        ("AWS_ENDPOINT_URL", f"http://a:{WRONG}@h", "AWS_ENDPOINT_URL is not of the form https://host:port."),
+        ("AWS_CA_BUNDLE", "/no/where", "AWS_CA_BUNDLE: /no/where cannot be read: No such file or directory."),
+        ("AWS_CA_BUNDLE", __file__, f"AWS_CA_BUNDLE: {__file__} holds no certificate in PEM form."),
+    ],
+    ids=["no key", "no secret", "endpoint without scheme", "endpoint with password", "no CA file", "CA file without PEM"],
+)  # fmt: skip
+def test_a_wrong_variable_is_told_in_two_lines(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv(variable, value)
+    # Nobody listens there: brokers are not what this is about.
+    settings = load({}, lake="s3://bucket/prefix", kafka="127.0.0.1:1")
+    error = told_to_all(settings, monkeypatch)
+    assert isinstance(error, ConfigError)
+    assert error.what == what
+
+
+@pytest.mark.parametrize(
+    "lake",
+    ["s3://", "s3:///", "s3://B/x", "s3://b", "s3://bucket/a//b", "s3://bucket/../b",
+     *(f"s3://bucket/a{letter}b" for letter in "*?[]%#\\^|\n")],
+)  # fmt: skip
+def test_a_place_where_no_lake_can_be_is_refused(lake: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Storage.of(load({}, lake=lake))
+    assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("lake", ["S3://bucket", "s3a://bucket/x", "gs://bucket"])
+def test_another_kind_of_url_is_no_folder(lake: str) -> None:
+    with pytest.raises(ConfigError, match="is neither a folder nor s3://"):
+        load({}, lake=lake)
+
+
+@pytest.mark.parametrize("lake", ["s3://bucket", "s3://bucket/", "s3://bucket//"])
+def test_a_lake_may_be_a_whole_bucket(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    assert Storage.of(load({}, lake=lake)).root == "s3://bucket"
+
+
+def test_a_store_that_overwrites_what_is_there_is_refused(
+    s3_settings: Settings, careless_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", careless_endpoint)
+    storage = Storage.of(s3_settings)
+    for _ in range(2):  # the second time the lake is bound already
+        with pytest.raises(LakeError) as error:
+            layout.bind(storage)
+        assert error.value.what == (
+            f"The object store {careless_endpoint} ignores `If-None-Match`: writers "
+            "would overwrite each other's commits."
+        )
+    assert storage.read(layout.LAYOUT_FILE) == b'{"layout": 1}\n'

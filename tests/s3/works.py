@@ -1,0 +1,74 @@
+"""What users do with a lake, once through: the same on a folder and on any S3 server."""
+
+import os
+import re
+import subprocess
+import sys
+
+from confluent_kafka import Producer
+
+from semloop.broker import producer_config
+from semloop.cli import survey
+from semloop.lake import Lake
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sources.topic import TopicAdmin
+from tests import processes
+from tests.builders import an_event, raw
+
+PLAIN_DUCKDB = """
+import sys, duckdb
+with duckdb.connect() as plain:
+    plain.execute(sys.stdin.read())
+    print(plain.sql("SELECT count(*) FROM events").fetchone()[0])
+"""
+
+
+def works(settings: Settings, events: int = 25) -> None:
+    """Produce, archive, ask by every reader; all must tell the same."""
+    TopicAdmin(settings).ensure()
+    producer = Producer(producer_config(settings))
+    for _ in range(events):
+        producer.produce(settings.topic, key="s-1", value=raw(an_event()))
+    producer.produce(settings.topic, key="s-1", value=b"{")
+    assert producer.flush(60) == 0
+    processes.check(settings, "run", "archive", "--until-caught-up")
+    with Lake(settings.lake) as lake:
+        assert lake.sql("SELECT count(*) FROM events").fetchall() == [(events,)]
+        assert lake.sql("SELECT reason FROM dead_letters").fetchall() == [("not_json",)]
+    status = survey.status(settings)
+    assert status["lake"]["readable"]
+    assert status["lake"]["tables"]["events"]["rows"] == events
+    assert status["flows"]["archive"]["lag"] == 0
+    assert survey.health(settings)["ok"]
+    assert _plain_duckdb(settings) == events
+    _leaves_only_tables(settings)
+
+
+def _plain_duckdb(settings: Settings) -> int:
+    """What a fresh DuckDB counts with the statements that `--print-init` prints."""
+    script = processes.check(settings, "sql", "--print-init")
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in script
+    # Only DuckDB's own shell has getenv().
+    script = re.sub(
+        r"getenv\('(\w+)'\)", lambda found: f"'{os.environ[found[1]]}'", script
+    )
+    environment = dict(os.environ)
+    if bundle := environment.get("AWS_CA_BUNDLE"):
+        environment["SSL_CERT_FILE"] = bundle
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_DUCKDB],
+        input=script, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def _leaves_only_tables(settings: Settings) -> None:
+    storage = Storage.of(settings)
+    if not storage.on_s3:
+        return
+    root = storage.root.removeprefix("s3://")
+    found = {path.removeprefix(root + "/") for path in storage.files().find(root)}
+    tops = {path.partition("/")[0] for path in found}
+    assert tops == {"_layout.json", "events", "dead_letters", "logs"}

@@ -1,0 +1,153 @@
+"""A lake is bound to one layout; `folder` and `s3` lakes alike."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas import arrow
+from semloop import Lake, layout, tables
+from semloop.cli import survey
+from semloop.errors import LakeError, StorageUnavailable
+from semloop.layout import LAYOUT_FILE
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks.fenced_table import create
+from tests import processes
+from tests.processes import ROOT
+from tests.sinks.sink_contract import full_disk
+
+RACERS = 4
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest) -> Settings:
+    """A lake that nobody has written yet."""
+    name = "settings" if request.param == "folder" else "s3_settings"
+    settings: Settings = request.getfixturevalue(name)
+    return settings
+
+
+def test_the_first_writer_binds_an_empty_lake(lake: Settings) -> None:
+    storage = Storage.of(lake)
+    layout.check(storage)
+    assert storage.read(LAYOUT_FILE) is None  # reading binds nothing
+    layout.bind(storage)
+    layout.bind(storage)
+    layout.check(storage)
+    content = storage.read(LAYOUT_FILE)
+    assert content is not None
+    assert json.loads(content) == {"layout": tables.LAYOUT_VERSION}
+    if storage.on_s3:
+        left = [path.rpartition("/")[2] for path in storage.files().find(storage.root)]
+    else:
+        left = [path.name for path in Path(storage.root).iterdir()]
+    assert left == [LAYOUT_FILE]
+
+
+def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
+    lake: Settings,
+) -> None:
+    storage = Storage.of(lake)
+    assert storage.create(LAYOUT_FILE, b'{"layout": 7}')
+    for refuse in (layout.bind, layout.check, lambda _: Lake(settings=lake)):
+        with pytest.raises(LakeError) as error:
+            refuse(storage)
+        what = f"The lake {storage.root} has layout 7; this program knows 1."
+        todo = "Install a newer semloop, or set SEMLOOP_LAKE to another lake."
+        assert (error.value.what, error.value.todo) == (what, todo)
+    assert survey.status(lake)["lake"] == {
+        "path": lake.lake, "readable": False, "problem": f"{what}\n{todo}", "tables": {},
+    }  # fmt: skip
+    assert survey.health(lake)["lake"]["checks"][0]["todo"] == f"{what} {todo}"
+    assert storage.read(LAYOUT_FILE) == b'{"layout": 7}'
+
+
+def test_a_lake_with_tables_but_without_the_file_has_layout_1(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage.of(lake)
+    create(storage, "events", arrow.EVENTS, ["date"])
+    monkeypatch.setattr(tables, "LAYOUT_VERSION", 2)
+    for refuse in (layout.check, layout.bind):
+        with pytest.raises(LakeError, match="has layout 1; this program knows 2"):
+            refuse(storage)
+    monkeypatch.undo()
+    if lake.on_s3:
+        return  # the variables of the store are undone too
+    layout.bind(storage)
+    layout.check(storage)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"layout": "1"}', b"{}"])
+def test_a_layout_file_that_says_nothing_is_refused(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / LAYOUT_FILE).write_bytes(content)
+    with pytest.raises(LakeError, match="does not say which layout"):
+        layout.check(Storage(str(tmp_path)))
+
+
+def test_of_writers_of_two_layouts_that_start_at_once_one_wins(lake: Settings) -> None:
+    code = (
+        "import sys; from semloop import layout, tables\n"
+        "from semloop.errors import LakeError\n"
+        "from semloop.settings import load\n"
+        "from semloop.storage import Storage\n"
+        "tables.LAYOUT_VERSION = int(sys.argv[1])\n"
+        "storage = Storage.of(load())\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try: layout.bind(storage)\n"
+        "except LakeError: print('refused')\n"
+        "else: print('bound')\n"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(1 + number % 2)],
+            cwd=ROOT, env=processes.environment(lake),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(RACERS)
+    ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    said = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert [racer.returncode for racer in racers] == [0] * RACERS
+    content = Storage.of(lake).read(LAYOUT_FILE)
+    assert content is not None
+    winner = json.loads(content)["layout"]
+    expected = ["bound" if 1 + n % 2 == winner else "refused" for n in range(RACERS)]
+    assert said == expected
+
+
+def test_a_place_that_cannot_be_written_is_told_in_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for refuse in (layout.bind, layout.check):
+        with pytest.raises(LakeError) as error:
+            refuse(Storage(str(tmp_path / "file")))
+        what = f"The lake {tmp_path / 'file'} cannot be used: Not a directory."
+        assert error.value.what == what
+    with full_disk(4), pytest.raises(StorageUnavailable, match="File too large"):
+        layout.bind(Storage(str(tmp_path / "lake")))
+    assert list((tmp_path / "lake").iterdir()) == []
+
+
+def test_a_flow_refuses_a_lake_of_another_layout(
+    settings: Settings, topic: object
+) -> None:
+    storage = Storage.of(settings)
+    storage.create(LAYOUT_FILE, b'{"layout": 2}')
+    result = processes.run(settings, "run", "archive", "--until-caught-up")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-2:] == [
+        f"The lake {settings.lake} has layout 2; this program knows 1.",
+        "Install a newer semloop, or set SEMLOOP_LAKE to another lake.",
+    ]
+    assert not storage.has("events")
