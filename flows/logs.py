@@ -1,16 +1,16 @@
-"""Logs of a flow: structured, to stderr, never with content of events."""
+"""Logs of a flow: structured, never with content of events."""
 
 import logging
-import sys
+from typing import TextIO
 
 import structlog
 
 from semloop.settings import Settings
 
 
-def configure(settings: Settings) -> None:
-    """Set up structlog once, at the start of the process."""
-    on_terminal = sys.stderr.isatty()
+def configure(settings: Settings, stream: TextIO) -> None:
+    """Set up structlog once, at the start of the process; `stream`: where to."""
+    on_terminal = stream.isatty()
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and on_terminal
     )
@@ -29,5 +29,5 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log_level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
     )

@@ -1,6 +1,10 @@
-"""`semloop run`: a flow in this process, or a wait for the one that `up` runs."""
+"""`semloop run`: a flow in this process or several; a wait for the one of `up`."""
 
+import os
+import sys
+import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,8 +12,8 @@ import typer
 from semloop.cli.progress import LOOK_S, waiting
 from semloop.errors import ConfigError, Terminal
 from semloop.local.state import RESTARTING, RUNNING, FlowState, running
-from semloop.local.supervisor import FLOWS
-from semloop.settings import Settings, load
+from semloop.local.supervisor import FLOWS, semloop_command
+from semloop.settings import PREFIX, Settings, load
 from semloop.storage import Storage
 
 if TYPE_CHECKING:
@@ -39,21 +43,29 @@ def run(
             help="Go on where retention removed records that were not read yet.",
         ),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="So many processes share the partitions."),
+    ] = 1,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    member: Annotated[int, typer.Option(min=0, hidden=True)] = 0,
+    addresses: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Run a flow in the foreground."""
     if flow not in FLOWS:
         msg = f"There is no flow {flow!r}."
         raise ConfigError(msg, f"The flows are: {', '.join(FLOWS)}.")
     settings = load()
-    state = None if supervised else _state(settings, flow)
+    state = None if supervised or addresses else _state(settings, flow)
+    options = {
+        "until_caught_up": until_caught_up,
+        "new_log": new_log,
+        "accept_gap": accept_gap,
+    }
+    if state is None and processes > 1:
+        raise typer.Exit(_run_cluster(settings, flow, processes, options))
     if state is None:
-        _run_here(
-            settings,
-            until_caught_up=until_caught_up,
-            new_log=new_log,
-            accept_gap=accept_gap,
-        )
+        _run_here(settings, addresses, member, options)
     elif until_caught_up and not (new_log or accept_gap):
         _wait_for(settings, flow)
     else:
@@ -62,13 +74,63 @@ def run(
         raise ConfigError(msg, todo)
 
 
-def _run_here(settings: Settings, **options: bool) -> None:
+def _run_here(
+    settings: Settings, addresses: str, member: int, options: Mapping[str, bool]
+) -> None:
+    if addresses:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     from flows import archive, process
     from schemas.metrics import Metrics
 
     metrics = Metrics()
     dataflow = archive.build(settings, metrics, **options)
-    process.run(dataflow, settings, metrics)
+    process.run(
+        dataflow, settings, metrics, addresses.split(",") if addresses else (), member
+    )
+
+
+def _end_with_parent() -> None:
+    """Nobody would end this process if its parent were gone, however that died."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _run_cluster(
+    settings: Settings, flow: str, processes: int, options: Mapping[str, bool]
+) -> int:
+    from flows.logs import configure
+    from semloop.local.cluster import Cluster, free_addresses
+    from semloop.local.member import Command
+
+    def commands(first: bool) -> list[Command]:
+        # What a flag accepts, it accepts once.
+        once = () if first else ("new_log", "accept_gap")
+        flags = [
+            f"--{name.replace('_', '-')}"
+            for name, wanted in options.items()
+            if wanted and name not in once
+        ]
+        addresses = ",".join(free_addresses(processes))
+        return [
+            Command(
+                semloop_command(
+                    "run", flow, f"--member={i}", f"--addresses={addresses}", *flags
+                ),
+                _environ(settings, i),
+            )
+            for i in range(processes)
+        ]
+
+    configure(settings, sys.stderr)
+    return Cluster(commands, live=settings.debug).run()
+
+
+def _environ(settings: Settings, member: int) -> dict[str, str]:
+    """The settings of this process, but that each serves metrics on its own port."""
+    if not settings.metrics_port:
+        return dict(os.environ)
+    port = str(settings.metrics_port + member)
+    return {**os.environ, f"{PREFIX}METRICS_PORT": port}
 
 
 def _state(settings: Settings, flow: str) -> FlowState | None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from semloop.errors import TakenOver
+from semloop.local.back_off import PAUSES_S, BackOff
 from semloop.local.state import (
     RESTARTING,
     RUNNING,
@@ -17,11 +19,6 @@ from semloop.local.state import (
 
 # A log is kept twice at most: the one that is written and the one before it.
 LOG_BYTES_MAX = 4 * 2**20
-BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-# Who lived so long is healthy: the next death is the first one again.
-HEALTHY_S = 60.0
-# Exit codes of flows, see semloop/errors.py.
-TAKEN_OVER_CODE, TOPIC_CHANGED_CODE = 3, 4
 
 
 @dataclass
@@ -38,7 +35,7 @@ class Child:
     taken_over: bool = False
     _process: "subprocess.Popen[bytes] | None" = None
     _known: Process | None = None
-    _deaths: int = 0
+    _back_off: BackOff = field(default_factory=BackOff)
     _started_s: float = 0.0
     _due_s: float | None = field(default=None)
 
@@ -84,7 +81,8 @@ class Child:
             state = RUNNING if self._known else RESTARTING
         pid = self._known.pid if self._known else None
         started = self._known.create_time if self._known else None
-        return FlowState(pid, started, state, self.restarts, self.exit_code)
+        deaths = self._back_off.deaths
+        return FlowState(pid, started, state, self.restarts, self.exit_code, deaths)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -113,20 +111,16 @@ class Child:
             self.start()
         except OSError as error:
             # No memory, no disk: what else runs must go on.
-            self._due_s = now + BACK_OFF_S[-1]
+            self._due_s = now + PAUSES_S[-1]
             self.say(f"{self.name} cannot be started: {error.strerror}")
 
     def _died(self, code: int, now: float) -> None:
         self._process, self._known, self.exit_code = None, None, code
-        if code == TAKEN_OVER_CODE:
+        if code == TakenOver.exit_code:
             self.taken_over = True
             self.say(f"{self.name} was taken over by a newer copy; it stays stopped.")
             return
-        self._deaths = 0 if now - self._started_s > HEALTHY_S else self._deaths
-        pause_s = BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
-        self._deaths += 1
-        if code == TOPIC_CHANGED_CODE:
-            pause_s = 0.0
+        pause_s = self._back_off.pause_s(now - self._started_s)
         self._due_s = now + pause_s
         self.say(f"{self.name} ended with {code}; it starts again in {pause_s:g} s.")
 

@@ -17,6 +17,7 @@ import msgspec
 
 from semloop.broker import STACK_FILE
 from semloop.errors import LakeError, MissingExtra
+from semloop.local.back_off import HEALTHY_S
 from semloop.settings import Settings
 from semloop.storage import LOCAL_FOLDER
 
@@ -76,6 +77,17 @@ class FlowState(msgspec.Struct, frozen=True):
     state: str
     restarts: int
     exit_code: int | None
+    deaths: int = 0
+    """Deaths in a row, each soon after a start."""
+
+    def is_shaky(self, now_s: float) -> bool:
+        """Whether it runs, but so briefly after several deaths that it may die again.
+
+        Args:
+            now_s: wall-clock time.
+        """
+        young = self.create_time is not None and now_s - self.create_time < HEALTHY_S
+        return self.state == RUNNING and self.deaths > 1 and young
 
     def process(self) -> Process | None:
         """The flow's process, if it has one."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from semloop.broker import address, listens
+from semloop.broker import address, client_config, listens
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.local import broker
 from semloop.local.child import Child, bound
@@ -228,10 +228,9 @@ def check_startable(settings: Settings) -> None:
         ConfigError: a setting makes no sense here.
     """
     Process.of(os.getpid())
+    client_config(settings)
     if settings.kafka is None:
         broker.command(broker.free_address())
-    else:
-        address(settings)
 
 
 def _flow_command(name: str) -> list[str]:

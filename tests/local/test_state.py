@@ -1,0 +1,29 @@
+"""What the state of a flow says about its health."""
+
+import pytest
+
+from semloop.local.back_off import HEALTHY_S
+from semloop.local.state import RESTARTING, RUNNING, FlowState
+
+STARTED_S = 1_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("state", "deaths", "lived_s", "shaky"),
+    [
+        (RUNNING, 2, 1.0, True),
+        (RUNNING, 1, 1.0, False),  # a first death is none to worry about
+        (RUNNING, 0, 1.0, False),
+        (RUNNING, 9, HEALTHY_S, False),
+        (RESTARTING, 9, 1.0, False),
+    ],
+)
+def test_a_flow_is_shaky_while_it_is_young_and_has_died_again_and_again(
+    state: str, deaths: int, lived_s: float, shaky: bool
+) -> None:
+    flow = FlowState(1, STARTED_S, state, deaths, 1, deaths)
+    assert flow.is_shaky(STARTED_S + lived_s) is shaky
+
+
+def test_a_flow_without_a_process_is_not_shaky() -> None:
+    assert not FlowState(None, None, RESTARTING, 3, 1, 3).is_shaky(STARTED_S)
