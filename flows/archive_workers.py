@@ -5,10 +5,13 @@ from collections.abc import Iterable, Mapping, Set
 from flows.process import ends_process
 from operators.dedupe import Window, refill
 from schemas.metrics import Metrics
+from semloop import layout
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.fenced_table import LogName
+from sinks.storage_errors import patiently
+from sources.broker_watch import BrokerWatch
 from sources.kafka import KafkaReader, owned_partitions
 from sources.topic import TopicAdmin
 
@@ -50,8 +53,9 @@ class Workers:
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
         """Take the tables over, then read behind the offsets that they hold."""
         settings = self._settings
-        admin = TopicAdmin(settings)
-        topic = admin.describe()
+        broker = BrokerWatch(TopicAdmin(settings), settings)
+        topic = broker.describe()
+        patiently(lambda: layout.bind(self._storage), settings.storage_retry_s)
         readers: list[KafkaReader] = []
 
         def committed(offsets: Mapping[int, int]) -> None:
@@ -64,7 +68,7 @@ class Workers:
             LogName(FLOW, topic.cluster_id, topic.name, topic.topic_id),
             owned_partitions(topic.partitions, worker_index, worker_count),
             self._metrics,
-            same_topic=lambda: admin.still(topic),
+            same_topic=lambda: broker.still(topic),
             committed=committed,
         )
         offsets = tables.take_over(new_log=self._new_log)
@@ -74,7 +78,12 @@ class Workers:
             self.windows[partition] = window
         self._tables[worker_index] = tables
         reader = KafkaReader(
-            settings, topic, offsets, f"semloop-{FLOW}", accept_gap=self._accept_gap
+            settings,
+            topic,
+            offsets,
+            f"semloop-{FLOW}",
+            accept_gap=self._accept_gap,
+            same_topic=lambda: broker.still(topic),
         )
         readers.append(reader)
         return reader

@@ -26,6 +26,7 @@ from sinks.buffer import Buffer
 from sinks.fenced_table import FencedTable, LogName, RowsRefused, create
 from sinks.logs_table import register
 from sinks.snapshot import Snapshot
+from sinks.storage_errors import patiently
 from sinks.takeover import Takeover
 from sinks.unstorable import bare, halves, unstorable
 
@@ -87,14 +88,21 @@ class ArchiveTables:
     def take_over(self, *, new_log: bool = False) -> dict[int, int]:
         """Fence off other writers; only then read where this one goes on.
 
+        Storage that fails in the middle of it is met by beginning anew.
+
         Returns:
             partition -> last offset read past, -1 if it was never read.
 
         Raises:
-            TakenOver: a rival was later. LakeError: the lake holds another log.
+            TakenOver: a rival was later. LakeError: the lake holds another log, or may
+                not be written. StorageUnavailable: not within `storage_retry_s`.
         """
-        Takeover(*self.open(new_log=new_log)).run()
-        return self.resume()
+
+        def once() -> dict[int, int]:
+            Takeover(*self.open(new_log=new_log)).run()
+            return self.resume()
+
+        return patiently(once, self._settings.storage_retry_s)
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
         """Make the tables if absent and open them: the main one and those beside it."""
@@ -120,12 +128,13 @@ class ArchiveTables:
 
     def recent_ids(self, partition: int) -> list[tuple[str, int]]:
         """(event id, Kafka ms) that the dedupe window of a partition starts with."""
-        return self._snapshot.newest_ids(
-            self._main,
-            self._log.topic_id,
-            partition,
-            self._settings.dedupe_ids,
-            int(self._settings.dedupe_hours * 3_600_000),
+        settings = self._settings
+        age_ms = int(settings.dedupe_hours * 3_600_000)
+        return patiently(
+            lambda: self._snapshot.newest_ids(
+                self._main, self._log.topic_id, partition, settings.dedupe_ids, age_ms
+            ),
+            settings.storage_retry_s,
         )
 
     @property
@@ -152,35 +161,34 @@ class ArchiveTables:
         if full:
             self._commit_now()
         elif waited or now - self._committed_s >= settings.idle_commit_s:
-            self._commit_if_broker_answers()
-        elif now - self._looked_s >= settings.fence_check_s:
-            self._look()
-
-    def _commit_if_broker_answers(self) -> None:
-        try:
-            self._same_topic()
-        except BrokerUnavailable:
-            return  # The rows stay; the next tick asks again.
-        self._commit()
+            # Without an answer the rows stay, and the next tick asks again.
+            if self._broker_answers():
+                self._commit()
+        self._look_if_due()
 
     def _commit_now(self) -> None:
         """Commit before anything else is read: the buffer is full or input ended."""
-        while True:
-            try:
-                self._same_topic()
-                break
-            except BrokerUnavailable:
-                time.sleep(ASK_AGAIN_S)
+        while not self._broker_answers():
+            time.sleep(ASK_AGAIN_S)
+            self._look_if_due()
         self._commit()
 
-    def _look(self) -> None:
-        """An idle writer finds out that it was taken over, or its topic changed."""
-        self._looked_s = self._clock()
-        self._reopen()
+    def _broker_answers(self) -> bool:
         try:
             self._same_topic()
         except BrokerUnavailable:
-            return
+            return False
+        return True
+
+    def _look_if_due(self) -> None:
+        """Who writes nothing finds out here that it was taken over or the topic changed.
+
+        That is so when idle, and while rows wait for a broker that does not answer.
+        """
+        if self._clock() - self._looked_s >= self._settings.fence_check_s:
+            self._looked_s = self._clock()
+            self._reopen()
+            self._broker_answers()
 
     def _commit(self) -> None:
         buffer, self._buffer = self._buffer, Buffer()
@@ -264,7 +272,10 @@ class ArchiveTables:
             rows = rows.filter(pa.array(keep, pa.bool_()))
         marked = once.intersection(rows[id_column].to_pylist()) if once else once
         if marked:
-            known = self._snapshot.known(held, id_column, marked)
+            known = patiently(
+                lambda: self._snapshot.known(held, id_column, marked),
+                self._settings.storage_retry_s,
+            )
             rows = _marked_once(rows, id_column, marked, known)
         return rows
 

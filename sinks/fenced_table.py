@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import stamina
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
@@ -20,11 +19,11 @@ from semloop.errors import LakeError, StorageUnavailable, TakenOver, Terminal
 from semloop.storage import Storage
 from sinks.commit_failure import FAILURES, CommitFailure, commit_failure
 from sinks.parquet_file import STATISTICS, write_file
+from sinks.storage_errors import patiently, reading, unavailable
 
 NEVER_READ = -1
 # Old log entries make every handle slower; readers hold one for seconds at most.
 LOG_KEPT = "interval 6 hours"
-REASON_CHARS_MAX = 200
 # In paths they mean something to DuckDB, or to deltalake.
 PATTERN_LETTERS = "*?[]%"
 
@@ -74,7 +73,8 @@ class FencedTable:
         self._count = 0
         # The file of the commit under way: later tries need not write it again.
         self._written: AddAction | None = None
-        self.handle: DeltaTable = storage.open(name)
+        self.handle: DeltaTable
+        self.refresh()
         self._schema = self.handle.schema()
         self._arrow = pa.schema(self._schema.to_arrow())
         self._partition_by = self.handle.metadata().partition_columns
@@ -97,8 +97,13 @@ class FencedTable:
         return all(self.stored(p, "/fence") == e << 32 for p, e in epochs.items())
 
     def refresh(self) -> None:
-        """Open the newest version, whoever owns it."""
-        self.handle = self._storage.open(self.name)
+        """Open the newest version, whoever owns it.
+
+        Raises:
+            StorageUnavailable: it cannot be read.
+        """
+        with reading(self.name):
+            self.handle = self._storage.open(self.name)
         self.commits_since_open = 0
 
     def take(self, epochs: Mapping[int, int]) -> bool:
@@ -106,6 +111,10 @@ class FencedTable:
 
         Returns:
             False when somebody committed meanwhile: refresh, count again, try again.
+
+        Raises:
+            TakenOver: a rival did the same right after it.
+            StorageUnavailable: whether the fence is there is not known.
         """
         self._epochs, self._count = dict(epochs), 0
         stored = {p: self.stored(p) for p in self.owned}
@@ -115,7 +124,7 @@ class FencedTable:
             self._put(None, {})
         except FAILURES as error:
             if commit_failure(error) is CommitFailure.STORAGE:
-                raise self._unavailable(error) from error
+                raise self._refusing(error) from error
             return False
         self._follow()
         return True
@@ -136,7 +145,10 @@ class FencedTable:
         Raises:
             TakenOver: a newer writer owns a partition; nothing was written.
             RowsRefused: the rows cannot be stored; nothing was written.
-            StorageUnavailable: not within `retry_s`; nothing is known to be written.
+            StorageUnavailable: not within `retry_s`. Whether it was written is only
+                known to who opens the table anew.
+            LakeError: the table lost what was committed before, or writing to it is
+                forbidden.
         """
         before = self.offsets
         # An offset never goes back, whatever a broker says about the end of its log.
@@ -145,16 +157,7 @@ class FencedTable:
         self._count += 1
         self._written = None
         try:
-            for attempt in stamina.retry_context(
-                on=StorageUnavailable,
-                attempts=None,
-                timeout=self._retry_s,
-                wait_initial=0.02,
-                wait_max=2.0,
-                wait_jitter=0.05,
-            ):
-                with attempt:
-                    self._try(rows, numbers or {})
+            patiently(lambda: self._try(rows, numbers or {}), self._retry_s)
         except RowsRefused:
             self.offsets, self._count = before, self._count - 1
             raise
@@ -166,29 +169,42 @@ class FencedTable:
         Raises:
             TakenOver: it is not.
             StorageUnavailable: it cannot be read.
+            LakeError: it lost what was committed before.
         """
-        try:
-            self.refresh()
-        except (DeltaError, OSError) as error:
-            raise self._unavailable(error, "cannot be read") from error
-        self._raise_if_taken()
+        if self._standing() != self._fences(self._count):
+            raise self._rolled_back()
 
     def _follow(self) -> None:
         """Bring the handle to the newest version: it does not follow its own commits.
 
         What it meets on the way must not hide a take-over from the next commit.
         """
-        try:
+        with reading(self.name):
             self.handle.update_incremental()
-        except (DeltaError, OSError) as error:
-            raise self._unavailable(error) from error
         self._raise_if_taken()
 
     def _raise_if_taken(self) -> None:
         for partition, epoch in self._epochs.items():
-            if self.epoch(partition) != epoch:
+            found = self.epoch(partition)
+            if found > epoch:
                 msg = f"A newer copy of this flow took over partition {partition}."
                 raise TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
+            if found < epoch:
+                raise self._rolled_back()
+
+    def _standing(self) -> dict[int, int]:
+        """This writer's fences as the newest version has them."""
+        self.refresh()
+        self._raise_if_taken()
+        return {p: self.stored(p, "/fence") or 0 for p in self._epochs}
+
+    def _rolled_back(self) -> LakeError:
+        msg = f"Table {self.name} no longer has what this flow committed to it."
+        todo = (
+            "Find out who restored or removed files there. Started again, the flow "
+            "goes on from what the table holds."
+        )
+        return LakeError(msg, todo)
 
     def _try(
         self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
@@ -205,17 +221,22 @@ class FencedTable:
             # The library's text may quote a value: only the kind of error is told.
             msg = f"Table {self.name} refuses rows: {type(cause).__name__}."
             raise RowsRefused(msg) from None
-        if failure is CommitFailure.CONTENTION:
-            raise self._unavailable(cause) from cause
+        if failure is not CommitFailure.CONTENTION and self._arrived(cause):
+            return
+        raise self._refusing(cause) from cause
+
+    def _arrived(self, cause: Exception) -> bool:
+        """Whether a commit that failed is there all the same: its reply was lost."""
         try:
-            self.reopen()
+            found = self._standing()
         except StorageUnavailable:
-            raise self._unavailable(cause) from cause
-        found = {p: self.stored(p, "/fence") for p in self.owned}
+            raise self._refusing(cause) from cause
         if found == self._fences(self._count):
-            return  # It is there: only the store's reply was lost.
-        assert found == self._fences(self._count - 1), (found, self._count)
-        raise self._unavailable(cause) from cause
+            return True
+        if found != self._fences(self._count - 1):
+            # Nobody else writes our fences: a commit that was acknowledged is gone.
+            raise self._rolled_back() from cause
+        return False
 
     def _put(
         self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
@@ -250,13 +271,8 @@ class FencedTable:
     def _fences(self, count: int) -> dict[int, int]:
         return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
 
-    def _unavailable(self, error: Exception, what: str = "") -> StorageUnavailable:
-        # Of such a chain of causes the last one says most: "No space left on device".
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-        reason = reason[:REASON_CHARS_MAX]
-        what = what or f"took no commit for {self._retry_s:g} s"
-        msg = f"Table {self.name} {what}: {reason}"
-        return StorageUnavailable(msg, "Check disk space, rights and the object store.")
+    def _refusing(self, error: Exception) -> StorageUnavailable | LakeError:
+        return unavailable(f"Table {self.name} takes no commit", error)
 
 
 def create(
@@ -265,14 +281,15 @@ def create(
     """Make a table if it is absent; of several that try at once one does.
 
     Raises:
-        LakeError: no table can be at such a path.
-        StorageUnavailable: the storage refuses.
+        LakeError: no table can be at such a path, or none may be made.
+        StorageUnavailable: the storage does not answer, or not well.
     """
     if odd := sorted(set(storage.root) & set(PATTERN_LETTERS)):
         msg = f"The lake cannot be in {storage.root!r}: {' '.join(odd)} in its path."
         raise LakeError(msg, "Table readers take these for patterns: rename it.")
-    if storage.has(name):
-        return
+    with reading(name):
+        if storage.has(name):
+            return
     known = ",".join(name for name in STATISTICS if name in schema.names)
     try:
         DeltaTable.create(
@@ -287,7 +304,8 @@ def create(
             storage_options=dict(storage.options) or None,
         )
     except (DeltaError, OSError) as error:
-        if storage.has(name):
-            return
-        msg = f"Table {name} cannot be made in {storage.root}: {error}".splitlines()[0]
-        raise StorageUnavailable(msg, "Check SEMLOOP_LAKE and its rights.") from error
+        with reading(name):
+            if storage.has(name):
+                return
+        what = f"Table {name} cannot be made in {storage.root}"
+        raise unavailable(what, error) from error

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pyarrow as pa
-from deltalake import write_deltalake
 
 from schemas.arrow import LOGS
 from semloop.errors import LakeError
 from semloop.storage import Storage
+from sinks.commit_failure import FAILURES
 from sinks.fenced_table import LogName, create
+from sinks.parquet_file import write_file
 from sinks.snapshot import Snapshot
+from sinks.storage_errors import reading, unavailable
 
 
 def register(
@@ -29,10 +31,12 @@ def register(
 ) -> None:
     """File the names of a log before its first fence.
 
-    Two copies that start at once may both file them: rows may be there twice.
+    Two copies that start at once may both file them, and so may one whose store lost
+    its reply: rows may be there twice.
 
     Raises:
         LakeError: the tables hold this topic of another cluster, or by another flow.
+        StorageUnavailable: the storage refuses; all of it may be done again.
     """
     create(storage, "logs", LOGS, [])
     known = snapshot.all("logs")
@@ -61,9 +65,14 @@ def register(
         "first_seen": now,
     }
     rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
-    write_deltalake(
-        storage.open("logs"), pa.Table.from_pylist(rows, LOGS), mode="append"
-    )
+    with reading("logs"):
+        handle = storage.open("logs")
+    try:
+        file = write_file(storage, "logs", pa.Table.from_pylist(rows, LOGS))
+        handle.create_write_transaction([file], "append", handle.schema(), [])
+    except FAILURES as error:
+        what = "Table logs takes no commit"
+        raise unavailable(what, error) from error
 
 
 def _refuse_strangers(

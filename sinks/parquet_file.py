@@ -40,13 +40,17 @@ DICTIONARY = frozenset(
 def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
     """Write rows of one date; the file counts only once the log names it.
 
+    Rows without a date are those of a table that is not partitioned.
+
     Raises:
         OSError: the storage refuses.
         pa.ArrowException: the rows cannot be stored.
     """
-    day = rows["date"][0].as_py()
-    path = f"date={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
-    columns = rows.drop_columns("date")
+    partition: dict[str, str | None] = {}
+    path, columns = f"part-{uuid.uuid4()}.zstd.parquet", rows
+    if "date" in rows.column_names:
+        partition["date"] = day = rows["date"][0].as_py().isoformat()
+        path, columns = f"date={day}/{path}", rows.drop_columns("date")
     buffer = pa.BufferOutputStream()
     pq.write_table(
         columns,
@@ -62,7 +66,7 @@ def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
     return AddAction(
         path=path,
         size=data.size,
-        partition_values={"date": day.isoformat()},
+        partition_values=partition,
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
         stats=json.dumps(_statistics(columns)),

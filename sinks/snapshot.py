@@ -15,10 +15,14 @@ from deltalake import DeltaTable
 
 from semloop.storage import Storage
 from sinks.fenced_table import FencedTable
+from sinks.storage_errors import reading
 
 
 class Snapshot:
-    """DuckDB on the files of tables as their handles see them."""
+    """DuckDB on the files of tables as their handles see them.
+
+    Every question raises StorageUnavailable when files or their list cannot be read.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -30,6 +34,7 @@ class Snapshot:
         """(partition, offset) of a topic's rows in the table beyond an offset."""
         files = self._files(table.name, table.handle, "kafka_offset", offset)
         rows = self._rows(
+            table.name,
             files,
             "SELECT DISTINCT kafka_partition, kafka_offset FROM rows "
             "WHERE topic_id = ? AND kafka_offset > ?",
@@ -54,6 +59,7 @@ class Snapshot:
         while True:
             # Newest files first; more of them until the window is full.
             rows = self._rows(
+                table.name,
                 files[:taken],
                 "SELECT event_id, epoch_ms(kafka_ts) FROM (SELECT * FROM rows "
                 "WHERE topic_id = ? AND kafka_partition = ? "
@@ -72,6 +78,7 @@ class Snapshot:
         self._con.register("wanted", wanted)
         try:
             rows = self._rows(
+                table.name,
                 self._files(table.name, table.handle),
                 f"SELECT DISTINCT {column} FROM rows "  # noqa: S608 - ours
                 f"SEMI JOIN wanted ON {column} = wanted.value",
@@ -83,13 +90,14 @@ class Snapshot:
 
     def all(self, table: str) -> list[dict[str, Any]]:
         """Every row of a small table, as it is now."""
-        files = self._files(table, self._storage.open(table))
-        if not files:
-            return []
-        rows: list[dict[str, Any]] = (
-            self._con.read_parquet(files).to_arrow_table().to_pylist()
-        )
-        return rows
+        with reading(table):
+            files = self._files(table, self._storage.open(table))
+            if not files:
+                return []
+            rows: list[dict[str, Any]] = (
+                self._con.read_parquet(files).to_arrow_table().to_pylist()
+            )
+            return rows
 
     def _files(
         self, table: str, handle: DeltaTable, column: str = "", above: int | None = None
@@ -115,11 +123,12 @@ class Snapshot:
         return unknown + [path for _, path in sorted(known, reverse=True)]
 
     def _rows(
-        self, files: Sequence[str], query: str, values: Sequence[object]
+        self, table: str, files: Sequence[str], query: str, values: Sequence[object]
     ) -> list[tuple[Any, ...]]:
         if not files:
             return []
         # Files older than a column that was added later do not have it.
         source = "read_parquet(?, union_by_name = true)"
         sql = f"WITH rows AS (FROM {source}) {query}"
-        return self._con.execute(sql, [list(files), *values]).fetchall()
+        with reading(table):
+            return self._con.execute(sql, [list(files), *values]).fetchall()

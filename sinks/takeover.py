@@ -8,11 +8,23 @@ for all tables of the flow.
 import functools
 from collections.abc import Callable, Sequence
 
+import stamina
+
 from semloop.errors import StorageUnavailable, TakenOver
 from sinks.fenced_table import FencedTable
 
 # Every lost round means that a rival committed; twenty in a row mean a crowd.
 ROUNDS_MAX = 20
+
+
+class _RoundLost(StorageUnavailable):
+    """Somebody committed meanwhile: count again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Other writers committed {ROUNDS_MAX} times while this one took over.",
+            "See which processes run this flow.",
+        )
 
 
 class Takeover:
@@ -31,6 +43,7 @@ class Takeover:
 
         Raises:
             TakenOver: a rival was later and goes on.
+            StorageUnavailable: storage fails, or a crowd is there.
         """
         self._until(self.fence_main)
         for side in self.sides:
@@ -62,8 +75,11 @@ class Takeover:
         return side.take(self.epochs)
 
     def _until(self, step: Callable[[], bool]) -> None:
-        for _ in range(ROUNDS_MAX):
-            if step():
-                return
-        msg = f"Other writers committed {ROUNDS_MAX} times while this one took over."
-        raise StorageUnavailable(msg, "See which processes run this flow.")
+        # Rivals that lost a round together would lose the next one together, too.
+        for attempt in stamina.retry_context(
+            on=_RoundLost, attempts=ROUNDS_MAX, timeout=None, wait_initial=0.02,
+            wait_max=1.0, wait_jitter=0.2,
+        ):  # fmt: skip
+            with attempt:
+                if not step():
+                    raise _RoundLost

@@ -22,10 +22,12 @@ from typing_extensions import override
 
 from schemas.batches import Polled, Progress
 from semloop.broker import address, client_config
-from semloop.errors import BrokerError, OffsetsGone
+from semloop.errors import BrokerError, BrokerUnavailable, OffsetsGone
 from semloop.settings import Settings
+from sources.broker_errors import Heard
+from sources.broker_watch import patiently
 from sources.records import records
-from sources.topic import Topic
+from sources.topic import ANSWER_S, Topic
 
 # A poll returns when it is full or after this: the cost of waking up, and the most that
 # a lone record waits before it is decoded.
@@ -43,6 +45,7 @@ PASSING = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
         KafkaError._UNKNOWN_PARTITION,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -65,14 +68,26 @@ class KafkaReader:
         group: str,
         *,
         accept_gap: bool = False,
+        same_topic: Callable[[], None] = lambda: None,
     ) -> None:
         """Start reading behind `offsets`: partition -> last one read, -1 for none.
 
-        `accept_gap`: go on at the oldest record where retention removed the next ones.
+        Args:
+            settings: broker, topic and bounds.
+            topic: what is read.
+            offsets: of the partitions of this reader.
+            group: under which offsets are told to lag monitors.
+            accept_gap: go on at the oldest record where retention removed the next.
+            same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
+
+        Raises:
+            BrokerUnavailable: the oldest records cannot be asked for.
         """
         self._settings = settings
         self._topic = topic
-        self._offsets = dict(offsets)
+        self._same_topic = same_topic
+        self._gone: OffsetsGone | None = None
+        self._committed: dict[int, int] = {}
         self._heard = False
         self._deadline_s = time.monotonic() + settings.start_timeout_s
         self._at_end: set[int] = set()
@@ -80,15 +95,13 @@ class KafkaReader:
         self._next: dict[int, int] = {}
         self._ended_s: dict[int, float] = {}
         self._emptied_ms = time.time_ns() // 1_000_000
-        self._consumer = Consumer(_consumer_config(settings, group))
+        config = _consumer_config(settings, group)
+        self._errors = Heard(config)
+        self._consumer = Consumer(config | {"error_cb": self._errors})
         if accept_gap:
-            offsets = {p: max(o, self._oldest(p) - 1) for p, o in offsets.items()}
-        self._consumer.assign(
-            [
-                TopicPartition(topic.name, p, OFFSET_BEGINNING if o < 0 else o + 1)
-                for p, o in offsets.items()
-            ]
-        )
+            offsets = {p: max(o, self._held(p)[0] - 1) for p, o in offsets.items()}
+        self._offsets = dict(offsets)
+        self._assign()
 
     @property
     def caught_up(self) -> bool:
@@ -99,13 +112,19 @@ class KafkaReader:
         """At most `poll_records` records, or none after `POLL_S`.
 
         Raises:
-            OffsetsGone: retention removed what should come next.
+            OffsetsGone: retention removed what should come next; what was read before
+                is handed on with `last` and must be committed first.
+            TopicChanged: the topic was made again.
             BrokerError: nothing heard since the start, or an error that stays.
         """
+        if self._gone:
+            return self._nothing_more(self._gone)
         self._ask_for_ends()
         messages = self._consumer.consume(self._settings.poll_records, POLL_S)
+        self._errors.raise_refusal()
         caught_up_ms: dict[int, int] = {}
         ends: dict[int, int] = {}
+        gone: int | None = None
         data = []
         for message in messages:
             error = message.error()
@@ -121,11 +140,13 @@ class KafkaReader:
                 # process may have been stopped in between.
                 caught_up_ms[partition] = self._emptied_ms
                 self._ended_s[partition] = time.monotonic()
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                gone = message.partition()
             else:
-                self._raise_if_lasting(error, message)
+                self._raise_if_lasting(error)
         if len(messages) < self._settings.poll_records:
             self._emptied_ms = time.time_ns() // 1_000_000
-        if messages:
+        if data or ends or gone is not None:
             self._heard = True
         elif not self._heard and self._offsets:
             self._complain_if_silent()
@@ -133,10 +154,15 @@ class KafkaReader:
         positions |= {p: end - 1 for p, end in ends.items()}
         self._at_end |= ends.keys()
         self._next |= {p: position + 1 for p, position in positions.items()}
-        return Polled(batch, Progress(positions, caught_up_ms, self._ends(positions)))
+        if gone is not None:
+            self._gone = self._gap(gone)
+        end_offsets = self._ends(positions)
+        last = self._gone is not None
+        return Polled(batch, Progress(positions, caught_up_ms, end_offsets, last=last))
 
     def commit_group(self, offsets: Mapping[int, int]) -> None:
         """Tell the broker how far the tables are, for lag monitors only."""
+        self._committed = dict(offsets)
         positions = [
             TopicPartition(self._topic.name, p, o + 1)
             for p, o in offsets.items()
@@ -148,6 +174,13 @@ class KafkaReader:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+
+    def _assign(self) -> None:
+        """Read behind what was polled; what was fetched since is fetched again."""
+        name, begin = self._topic.name, OFFSET_BEGINNING
+        starts = {p: begin if o < 0 else o + 1 for p, o in self._offsets.items()}
+        places = (starts | self._next).items()
+        self._consumer.assign([TopicPartition(name, p, o) for p, o in places])
 
     def _ask_for_ends(self) -> None:
         """Have the end of idle partitions reported again: librdkafka does so once.
@@ -176,12 +209,6 @@ class KafkaReader:
                 found[partition] = max(high, moved[partition] + 1)
         return found
 
-    def _oldest(self, partition: int) -> int:
-        """Offset of the oldest record that the partition still has."""
-        place = TopicPartition(self._topic.name, partition)
-        low, _ = self._consumer.get_watermark_offsets(place, timeout=5.0)
-        return int(low)
-
     def _complain_if_silent(self) -> None:
         if time.monotonic() < self._deadline_s:
             return
@@ -189,19 +216,25 @@ class KafkaReader:
         msg = f"Nothing heard from {address(self._settings)} within {waited:g} s."
         raise BrokerError(msg, "Check that the broker runs and SEMLOOP_KAFKA is right.")
 
-    def _raise_if_lasting(self, error: Any, message: Any) -> None:
-        if error.code() in PASSING and not error.fatal():
-            return
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise self._offsets_gone(message.partition())
-        msg = f"Kafka refuses to go on: {error.name()}."
-        raise BrokerError(msg, "Check the broker's log and the rights of this user.")
+    def _raise_if_lasting(self, error: Any) -> None:
+        self._errors(error)
+        self._errors.raise_refusal()
+        if error.code() not in PASSING or error.fatal():
+            msg = f"Kafka refuses to go on: {error.name()}."
+            todo = "Check the broker's log and the rights of this user."
+            raise BrokerError(msg, todo)
 
-    def _offsets_gone(self, partition: int) -> OffsetsGone:
-        place = TopicPartition(self._topic.name, partition)
+    def _gap(self, partition: int) -> OffsetsGone | None:
+        """What became of a position that the broker refuses; None: it is read on."""
+        # A topic that was made again has other offsets: that is the reason then.
+        patiently(self._same_topic, self._settings.start_timeout_s)
         wanted = self._next.get(partition, self._offsets[partition] + 1)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=5.0)
+        low, high = self._held(partition)
         where = f"Partition {partition} of {self._topic.name!r}"
+        if low <= wanted <= high:
+            # A leader that was just chosen, or killed, may know better by now.
+            self._assign()
+            return None
         if low > wanted:
             gone = low - wanted
             msg = f"{where}: {gone} offsets from {wanted} on are gone (retention)."
@@ -210,6 +243,34 @@ class KafkaReader:
             msg = f"{where} ends at {high}, but {wanted - 1} was read before."
             todo = "The broker lost records; make the topic anew to start over."
         return OffsetsGone(msg, todo)
+
+    def _nothing_more(self, gone: OffsetsGone) -> Polled:
+        """Ticks until the tables hold all that was read: retention may take it too."""
+        if all(self._committed.get(p, -1) >= n - 1 for p, n in self._next.items()):
+            raise gone
+        return Polled(records((), self._topic)[0], Progress())
+
+    def _held(self, partition: int) -> tuple[int, int]:
+        """Oldest offset and end of a partition, as the broker says now.
+
+        Raises:
+            BrokerUnavailable: it says nothing within `start_timeout_s`.
+        """
+        place = TopicPartition(self._topic.name, partition)
+
+        def ask() -> tuple[int, int]:
+            try:
+                low, high = self._consumer.get_watermark_offsets(place, ANSWER_S)
+            except KafkaException as error:
+                msg = (
+                    f"{address(self._settings)} does not say which offsets there are"
+                    f" in {self._topic.name!r} ({error.args[0].name()})."
+                )
+                todo = "Check that the broker runs, and start the flow again."
+                raise BrokerUnavailable(msg, todo) from None
+            return int(low), int(high)
+
+        return patiently(ask, self._settings.start_timeout_s)
 
 
 class KafkaSource(DynamicSource[Polled]):

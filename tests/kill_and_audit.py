@@ -12,15 +12,19 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import psutil
 from confluent_kafka import Producer
 
 from semloop.broker import producer_config
+from semloop.errors import LakeError
 from semloop.lake import Lake
 from semloop.settings import Settings
-from tests import processes
+from tests.processes import check, start
+from tests.services import wait_for
 
 BROKEN_EVERY = 97
 PAYLOADS = (
@@ -108,25 +112,23 @@ def kill_and_audit(
     kills: int,
     seed: int,
     longest_s: float = 3.0,
+    processes: int = 1,
 ) -> Audit:
     """Produce `events` while the flow is killed `kills` times, then bring it to the end.
 
-    A kill falls at a random moment of a process's life, its start-up included.
+    A kill falls at a random moment of a process's life, its start-up included; of
+    several processes it ends any one, and the one above them starts all again.
     """
     rng = random.Random(seed)
     load = Load(settings, events, seconds=kills * longest_s / 2)
     load.start()
-    exits: Counter[int] = Counter()
-    for _ in range(kills):
-        process = processes.start(settings, "run", flow, SEMLOOP_LOG_LEVEL="error")
-        try:
-            process.communicate(timeout=rng.uniform(0.2, longest_s))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-        exits[process.returncode] += 1
-    load.join()
-    processes.check(settings, "run", flow, "--until-caught-up")
+    pauses = [rng.uniform(0.2, longest_s) for _ in range(kills)]
+    if processes > 1:
+        exits = _kill_members(settings, flow, tables, processes, pauses, load)
+    else:
+        exits = _kill_alone(settings, flow, pauses)
+        load.join()
+        check(settings, "run", flow, "--until-caught-up")
     found = origins(settings, tables)
     return Audit(
         produced=len(load.origins),
@@ -136,6 +138,63 @@ def kill_and_audit(
         kills=exits[-signal.SIGKILL],
         exits=exits,
     )
+
+
+def _kill_alone(settings: Settings, flow: str, pauses: Sequence[float]) -> Counter[int]:
+    exits: Counter[int] = Counter()
+    for pause_s in pauses:
+        process = start(settings, "run", flow, SEMLOOP_LOG_LEVEL="error")
+        try:
+            process.communicate(timeout=pause_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        exits[process.returncode] += 1
+    return exits
+
+
+def _kill_members(
+    settings: Settings,
+    flow: str,
+    tables: tuple[str, ...],
+    processes: int,
+    pauses: Sequence[float],
+    load: Load,
+) -> Counter[int]:
+    """Kill each of several processes in turn; who is above them goes on to the end."""
+    wanted = f"--processes={processes}"
+    above = start(settings, "run", flow, wanted, SEMLOOP_LOG_LEVEL="error")
+    exits: Counter[int] = Counter()
+    try:
+        for number, pause_s in enumerate(pauses):
+            wait_for("the processes", lambda: len(members(above)) == processes)
+            time.sleep(pause_s)
+            victim = sorted(members(above), key=lambda found: found.pid)[
+                number % processes
+            ]
+            victim.kill()
+            victim.wait(60)
+            exits[-signal.SIGKILL] += 1
+        load.join()
+        wait_for("the end", lambda: _all_there(settings, tables, load))
+    finally:
+        above.kill()
+        _, said = above.communicate()
+    assert said == "", "who only lost a peer does not say so"
+    return exits
+
+
+def _all_there(settings: Settings, tables: tuple[str, ...], load: Load) -> bool:
+    try:
+        return origins(settings, tables).keys() >= load.origins
+    except LakeError:  # nobody has come so far yet
+        return False
+
+
+def members(above: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The processes of a flow that run below the one that was started."""
+    assert above.poll() is None, above.communicate()
+    return psutil.Process(above.pid).children()
 
 
 def origins(settings: Settings, tables: tuple[str, ...]) -> Counter[tuple[int, int]]:

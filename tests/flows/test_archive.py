@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from semloop.broker import address, producer_config
@@ -206,7 +206,8 @@ def test_a_second_copy_takes_over_and_the_older_one_stops(
 
 
 def test_a_missing_topic_is_said_in_two_lines(settings: Settings) -> None:
-    result = processes.run(settings, "run", "archive")
+    # As a broker that is away is waited for, this would hang if a topic was too.
+    result = processes.run(settings, "run", "archive", SEMLOOP_START_TIMEOUT_S="1000")
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
     assert lines[0].startswith(f"There is no topic '{settings.topic}'")
@@ -287,3 +288,17 @@ def test_interrupting_a_flow_is_quiet(settings: Settings, topic: Topic) -> None:
         raise
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+def test_lag_monitors_see_how_far_the_flow_is(settings: Settings, topic: Topic) -> None:
+    produce(settings, [an_event() for _ in range(5)])
+    archive(settings)
+    monitor = Consumer(
+        {"bootstrap.servers": settings.kafka, "group.id": "semloop-archive"}
+    )
+    places = [TopicPartition(settings.topic, p) for p in range(topic.partitions)]
+    try:
+        found = [place.offset for place in monitor.committed(places, timeout=30)]
+    finally:
+        monitor.close()
+    assert sum(offset for offset in found if offset > 0) == 5

@@ -1,5 +1,7 @@
 """How the process of a flow ends: its words and its exit code."""
 
+import json
+import socket
 import subprocess
 import sys
 import textwrap
@@ -8,6 +10,7 @@ import pytest
 
 from flows.process import ends_process
 from tests.processes import ROOT
+from tests.services import free_port
 
 PRELUDE = """
 import os, sys
@@ -150,3 +153,35 @@ def test_a_step_that_goes_well_is_left_as_it_is() -> None:
         "double",
         "Twice as much.",
     )
+
+
+CLUSTER = """
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, TestingSource
+from schemas.metrics import Metrics
+from semloop.settings import load
+flow = Dataflow("f")
+items = op.input("in", flow, TestingSource([None]))
+op.output("out", op.map("step", items, step), TestingSink([]))
+def run(addresses):
+    process.run(flow, load({}), Metrics(), addresses)
+"""
+
+
+def test_a_process_of_several_keeps_its_logs_apart_from_all_else() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    done = run(f"{CLUSTER}\nrun(['{address}'])\nprint('as Bytewax does')")
+    assert (done.returncode, done.stderr) == (0, "as Bytewax does\n")
+    logs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in logs] == ["started", "ended"]
+
+
+def test_what_bytewax_raises_among_several_processes_is_the_loss_of_a_peer() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run(f"{CLUSTER}\nrun(['{address}', '127.0.0.1:1'])")
+    assert done.returncode == 6
+    assert done.stderr.endswith("Another process ended.\nStart all of them again.\n")

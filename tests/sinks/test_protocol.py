@@ -22,7 +22,7 @@ import stamina
 from deltalake import DeltaTable, write_deltalake
 
 from schemas.metrics import Metrics
-from semloop.errors import StorageUnavailable, TakenOver
+from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings, load
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables
@@ -181,7 +181,7 @@ class Storm:
             self.seen[type(error).__name__] += 1
             if writer in self.writers:
                 self.writers.remove(writer)
-        except AssertionError:
+        except (AssertionError, LakeError):
             # The sink found a state that its rules exclude. Kept until the audit, since
             # another writer's step may be running around this one.
             self.excluded = True
@@ -346,10 +346,10 @@ class RetriesBlindly(StormyTable):
             self._put(rows, numbers)
             self._follow()
         except Exception as error:
-            self.reopen()
+            self._standing()
             # A file that is named twice counts once: only writing it anew shows.
             self._written = None
-            raise self._unavailable(error) from error
+            raise self._refusing(error) from error
 
 
 def forget_settled(tables: ArchiveTables) -> None:

@@ -1,0 +1,34 @@
+"""One writer of the tables of `archive` on any lake, and what is stored there."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from schemas.metrics import Metrics
+from semloop.lake import Lake
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks.archive_tables import ArchiveTables
+from sinks.fenced_table import LogName
+from tests.builders import LOG, decoded_rows
+
+
+def writer(
+    lake: Settings, owned: Sequence[int] = (0, 1), log: LogName = LOG, **options: str
+) -> ArchiveTables:
+    """Owns nothing yet; `options` as deltalake's client takes them."""
+    storage = Storage.of(lake)
+    storage = replace(storage, options={**storage.options, **options})
+    return ArchiveTables(lake, storage, log, owned, Metrics())
+
+
+def write(tables: ArchiveTables, offset: int, partition: int = 0) -> None:
+    """Commit an event and behind it a dead letter, to both tables."""
+    at = (partition, offset), (partition, offset + 1)
+    tables.add(decoded_rows(at[:1], at[1:], {partition: offset + 1}, last=True))
+
+
+def stored(lake: Settings, table: str = "events") -> list[tuple[int, int]]:
+    """(partition, offset) of all rows as people see them."""
+    query = f"SELECT kafka_partition, kafka_offset FROM {table} ORDER BY ALL"
+    with Lake(lake.lake) as opened:
+        return opened.sql(query).fetchall()

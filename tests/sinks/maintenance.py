@@ -1,0 +1,35 @@
+"""What maintainers do to a table while a flow writes it."""
+
+from collections.abc import Callable
+
+import duckdb
+from deltalake import DeltaTable, write_deltalake
+
+from tests.sinks.sink_contract import foreign_commit
+
+
+def rewrite(handle: DeltaTable) -> None:
+    """What a maintainer does with a closed date."""
+    con = duckdb.connect()
+    rows = con.from_arrow(handle.to_pyarrow_dataset()).to_arrow_table()
+    date = rows["date"][0].as_py()
+    rows = rows.cast(handle.to_pyarrow_dataset().schema)
+    write_deltalake(handle, rows, mode="overwrite", predicate=f"date = '{date}'")
+
+
+def clean_log(handle: DeltaTable) -> None:
+    """Others commit, and at once the log is cut off behind them."""
+    handle.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
+    foreign_commit(handle, "other")
+    handle.update_incremental()
+    handle.create_checkpoint()
+    handle.cleanup_metadata()
+
+
+MAINTENANCE: dict[str, Callable[[DeltaTable], object]] = {
+    "rewritten by predicate": rewrite,
+    "rows deleted": lambda handle: handle.delete("kafka_offset >= 1000"),
+    "compacted": lambda handle: handle.optimize.compact(),
+    "log cleaned": clean_log,
+    "checkpoint": lambda handle: handle.create_checkpoint(),
+}

@@ -1,0 +1,50 @@
+"""Rows that wait for a broker, without one: what asks it is in the test's hands."""
+
+from pathlib import Path
+
+import pytest
+
+from semloop.errors import BrokerUnavailable, TakenOver
+from sinks import archive_tables
+from tests.sinks.an_archive import Archive
+
+NO_ANSWER = BrokerUnavailable("No broker answers.")
+
+
+class Overtaken(Archive):
+    """A writer without a broker, taken over while it waits for the second answer."""
+
+    lake: Path
+    asked = 0
+
+    def _same_topic(self) -> None:
+        self.asked += 1
+        self.now += 1.0  # which is how long it waited for the answer
+        if self.asked == 2:
+            Archive(self.lake).started()
+        assert self.asked < 9, "it never looks whether it was taken over"
+        raise NO_ANSWER
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["end of input", "full buffer"])
+def test_a_writer_that_must_commit_first_notices_a_newer_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, last: bool
+) -> None:
+    monkeypatch.setattr(archive_tables, "ASK_AGAIN_S", 0.001)
+    older = Overtaken(tmp_path, commit_rows=2, fence_check_s=1.0)
+    older.lake = tmp_path
+    older.tables.take_over()
+    with pytest.raises(TakenOver):
+        older.poll(0, 1, last=last)
+    assert older.stored() == []
+
+
+def test_a_writer_with_a_few_rows_notices_a_newer_copy(tmp_path: Path) -> None:
+    older = Overtaken(tmp_path, commit_interval_s=1.0, fence_check_s=2.0)
+    older.lake = tmp_path
+    older.tables.take_over()
+    older.poll(0)
+    older.tick(seconds=1.0)
+    with pytest.raises(TakenOver):
+        older.tick(seconds=1.0)
+    assert older.stored() == []

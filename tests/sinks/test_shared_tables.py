@@ -1,0 +1,111 @@
+"""Tables that others write, too: many at once, maintainers, and who loses commits.
+
+All of it on a folder and on the run's S3 server.
+"""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from semloop.errors import LakeError, TakenOver
+from semloop.settings import Settings
+from semloop.storage import Storage
+from tests.sinks.a_writer import stored, write, writer
+from tests.sinks.maintenance import MAINTENANCE
+
+WRITERS = 6
+COMMITS = 3
+
+
+@pytest.fixture(params=["settings", "s3_settings"], ids=["folder", "s3"])
+def lake(request: pytest.FixtureRequest) -> Settings:
+    found: Settings = request.getfixturevalue(request.param)
+    return found
+
+
+def test_many_that_start_and_write_at_once_all_get_through(lake: Settings) -> None:
+    def life(partition: int) -> None:
+        tables = writer(lake, [partition])
+        assert tables.take_over() == {partition: -1}
+        for number in range(COMMITS):
+            write(tables, 2 * number, partition)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(life, range(WRITERS)))
+    evens = [(p, 2 * n) for p in range(WRITERS) for n in range(COMMITS)]
+    assert stored(lake) == evens
+    assert stored(lake, "dead_letters") == [(p, o + 1) for p, o in evens]
+
+
+def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
+    def life(_: int) -> bool:
+        try:
+            tables = writer(lake)
+            offsets = tables.take_over()
+            for offset in range(offsets[0] + 1, 4, 2):
+                write(tables, offset)
+        except TakenOver:
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        went_on = list(pool.map(life, range(WRITERS)))
+    assert any(went_on)
+    assert stored(lake) == [(0, 0), (0, 2)]
+    assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
+    assert writer(lake).take_over() == {0: 3, 1: -1}
+
+
+def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
+    lake: Settings,
+) -> None:
+    tables = writer(lake)
+    tables.take_over()
+    offset = 0
+    for work in MAINTENANCE.values():
+        for _ in range(2):
+            write(tables, offset)
+            offset += 2
+        for table in ("events", "dead_letters"):
+            work(Storage.of(lake).open(table))
+    write(tables, offset)
+    evens = [(0, at) for at in range(0, offset + 2, 2)]
+    assert stored(lake) == evens
+    assert stored(lake, "dead_letters") == [
+        (0, at + 1) for at in range(0, offset + 2, 2)
+    ]
+    assert writer(lake).take_over() == {0: offset + 1, 1: -1}
+
+
+def test_a_table_that_lost_commits_is_told_and_not_taken_for_a_rival(
+    settings: Settings, tmp_path: Path
+) -> None:
+    tables = writer(settings)
+    tables.take_over()
+    write(tables, 0)
+    kept = shutil.copytree(settings.lake, tmp_path / "kept")
+    write(tables, 2)
+    shutil.rmtree(settings.lake)
+    shutil.copytree(kept, settings.lake)
+    with pytest.raises(LakeError) as error:
+        tables._main.reopen()
+    assert error.value.what == (
+        "Table events no longer has what this flow committed to it."
+    )
+    assert "Started again" in error.value.todo
+    again = writer(settings)
+    assert again.take_over() == {0: 1, 1: -1}
+    write(again, 2)
+    assert stored(settings) == [(0, 0), (0, 2)]
+
+
+def test_a_table_made_anew_under_a_writer_is_told(settings: Settings) -> None:
+    tables = writer(settings)
+    tables.take_over()
+    write(tables, 0)
+    shutil.rmtree(settings.lake)
+    writer(settings).open()
+    with pytest.raises(LakeError, match="Table events no longer has"):
+        tables._main.reopen()

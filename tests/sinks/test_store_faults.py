@@ -1,0 +1,282 @@
+"""The tables of `archive` on an object store that misbehaves: nothing lost or doubled.
+
+The store is the run's; tests/fault_proxy.py in front of it brings the faults.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from schemas.arrow import DEAD_LETTERS
+from semloop import object_store
+from semloop.errors import StorageUnavailable
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks import archive_tables
+from sinks.archive_tables import ArchiveTables
+from tests.builders import LOG, NOW, decoded_rows
+from tests.conftest import settings_on
+from tests.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.services import Broker
+from tests.sinks.a_writer import stored, write, writer
+from tests.stores import Store
+
+TABLES = ("events", "dead_letters")
+# More often than the libraries try by themselves, so that ours are needed.
+OFTEN = 4
+
+
+@pytest.fixture(scope="module")
+def proxy(store: Store) -> Iterator[FaultProxy]:
+    with FaultProxy(store.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def lake(
+    proxy: FaultProxy, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """Settings of a lake behind the proxy, where at first everything goes well."""
+    yield settings_on(proxy.endpoint, broker, monkeypatch)
+    proxy.disarm()
+
+
+FAULTS = {
+    "many 503": (Fault.SLOW_DOWN, OFTEN),
+    "a 500": (Fault.INTERNAL_ERROR, 1),
+    "refused without a reason": (Fault.REFUSED, 1),
+    "two resets": (Fault.RESET, 2),
+    "lost reply": (Fault.LOST_REPLY, 1),
+    "answer cut off": (Fault.CUT_OFF, 1),
+}
+REQUESTS = {
+    "rows' file": ("PUT", "/events/date="),
+    "entry of the log": ("PUT", "/events/_delta_log/"),
+    "entry of the other log": ("PUT", "/dead_letters/_delta_log/"),
+    "reading the log": ("GET", "/events/_delta_log/"),
+}
+
+
+def test_a_commit_is_there_once_whatever_befalls_it(
+    proxy: FaultProxy, lake: Settings
+) -> None:
+    tables = writer(lake)
+    tables.take_over()
+    offset = 0
+    for fault, (kind, times) in FAULTS.items():
+        for request, (method, part) in REQUESTS.items():
+            armed = proxy.arm(kind, method, part, times=times)
+            write(tables, offset)
+            proxy.disarm()
+            # A commit does not always read, and a library may read once only.
+            assert armed.happened or method == "GET", (fault, request)
+            offset += 2
+    evens = [(0, at) for at in range(0, offset, 2)]
+    assert stored(lake, "events") == evens
+    assert stored(lake, "dead_letters") == [(0, at + 1) for _, at in evens]
+    assert writer(lake).take_over() == {0: offset - 1, 1: -1}
+
+
+STEPS = {
+    "looking for the table": (Fault.REFUSED, "GET", "/events/_delta_log/"),
+    "reading `logs`": (Fault.CUT_OFF, "GET", "/logs/_delta_log/"),
+    "writing `logs`": (Fault.RESET, "PUT", "/logs/_delta_log/"),
+    "rows of `logs`": (Fault.REFUSED, "PUT", "/logs/part-"),
+    "fencing the main table": (Fault.RESET, "PUT", "/events/_delta_log/"),
+    "fencing the other table": (Fault.RESET, "PUT", "/dead_letters/_delta_log/"),
+    "reading what is settled": (Fault.CUT_OFF, "GET", "/dead_letters/date="),
+    "reading the newest ids": (Fault.CUT_OFF, "GET", "/events/date="),
+}
+
+
+def test_a_start_goes_on_whatever_befalls_its_steps(
+    proxy: FaultProxy, lake: Settings
+) -> None:
+    first = writer(lake)
+    first.take_over()
+    write(first, 0)
+    # A crash between the two commits: the dead letter lies beyond the main offset.
+    first._side.commit(letter(first, 3), {0: 3})
+    other = replace(LOG, topic_id="topic-2")  # so that names must be filed, too
+    for log in (LOG, other):
+        armed = {
+            step: proxy.arm(fault, method, part)
+            for step, (fault, method, part) in STEPS.items()
+        }
+        tables = writer(lake, log=log)
+        offsets = tables.take_over()
+        ids = tables.recent_ids(0)
+        proxy.disarm()
+        happened = {step for step, rule in armed.items() if rule.happened}
+        if log is LOG:
+            assert (offsets, tables.settled) == ({0: 1, 1: -1}, {(0, 3)})
+            assert len(ids) == 1
+            assert STEPS.keys() - happened == {"writing `logs`", "rows of `logs`"}
+        else:
+            assert offsets == {0: -1, 1: -1}
+            assert {"writing `logs`", "rows of `logs`"} <= happened
+    again = writer(lake)
+    again.take_over()
+    write(again, 2)
+    assert stored(lake, "events") == [(0, 0), (0, 2)]
+    assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
+
+
+def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -> None:
+    faults = (Fault.RESET, Fault.LOST_REPLY, Fault.REFUSED, Fault.SLOW_DOWN)
+    armed = [
+        proxy.arm(fault, "PUT", f"/{table}/_delta_log/", skip=skip)
+        for table in (*TABLES, "logs")
+        for skip, fault in enumerate(faults)
+    ]
+    tables = writer(lake)
+    assert tables.take_over() == {0: -1, 1: -1}
+    write(tables, 0)
+    proxy.disarm()
+    assert all(rule.happened for rule in armed[:8])
+    assert stored(lake, "events") == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "said"),
+    [
+        ("GET", "/events/_delta_log/", "Table events cannot be read: 503"),
+        ("PUT", "/logs/part-", "Table logs takes no commit: "),
+        ("PUT", "/events/_delta_log/", "Table events takes no commit: 503"),
+        ("GET", "/dead_letters/date=", "Table dead_letters cannot be read: 503"),
+        ("GET", "/events/date=", "Table events cannot be read: 503"),
+    ],
+    ids=["open", "logs", "fence", "settled", "ids"],
+)
+def test_a_start_without_the_store_ends_in_one_clear_line(
+    proxy: FaultProxy, lake: Settings, method: str, part: str, said: str
+) -> None:
+    first = writer(lake)
+    first.take_over()
+    write(first, 0)
+    armed = proxy.arm(Fault.SLOW_DOWN, method, part, times=ALWAYS)
+    log = replace(LOG, topic_id="topic-2") if "logs" in part else LOG
+    tables = writer(hasty(lake), log=log)
+    with pytest.raises(StorageUnavailable) as error:
+        start(tables)
+    proxy.disarm()
+    assert armed.happened
+    assert_clear(error.value, said)
+    # Whoever comes next finds all of it.
+    assert writer(lake).take_over() == {0: 1, 1: -1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "part"),
+    [
+        (Fault.SLOW_DOWN, "/events/date="),
+        (Fault.RESET, "/events/_delta_log/"),
+        (Fault.LOST_REPLY, "/events/_delta_log/"),
+    ],
+    ids=["503 for rows", "resets for the log", "lost replies for the log"],
+)
+def test_a_commit_without_the_store_ends_in_one_clear_line(
+    proxy: FaultProxy, lake: Settings, fault: Fault, part: str
+) -> None:
+    tables = writer(hasty(lake))
+    tables.take_over()
+    proxy.arm(fault, "PUT", part, times=ALWAYS)
+    proxy.arm(fault, "GET", part, times=ALWAYS)
+    with pytest.raises(StorageUnavailable) as error:
+        write(tables, 0)
+    proxy.disarm()
+    assert_clear(error.value, "Table events takes no commit: ")
+    # Its reply may have been lost: only who opens the table anew knows.
+    again = writer(lake)
+    offset = again.take_over()[0]
+    assert offset == (1 if stored(lake, "events") else -1)
+    if offset == -1:
+        write(again, 0)
+    assert stored(lake, "events") == [(0, 0)]
+    assert stored(lake, "dead_letters") == [(0, 1)]
+
+
+def test_records_sent_again_wait_for_a_store_that_cannot_be_read(
+    proxy: FaultProxy, lake: Settings
+) -> None:
+    tables = writer(lake)
+    tables.take_over()
+    write(tables, 0)
+    armed = proxy.arm(Fault.CUT_OFF, "GET", "/events/date=", times=OFTEN)
+    rows = decoded_rows([(0, 2)], [], {0: 2}, last=True)
+    once = frozenset(rows.events["event_id"].to_pylist())
+    tables.add(replace(rows, once=once))
+    assert armed.happened == OFTEN
+    assert stored(lake, "events") == [(0, 0), (0, 2)]
+
+
+def test_a_checkpoint_that_fails_does_not_commit_twice(
+    proxy: FaultProxy, lake: Settings
+) -> None:
+    tables = writer(lake)
+    tables.open()
+    for table in TABLES:
+        handle = Storage.of(lake).open(table)
+        handle.alter.set_table_properties({"delta.checkpointInterval": "2"})
+    tables.take_over()
+    armed = proxy.arm(Fault.REFUSED, "PUT POST", ".checkpoint.", times=ALWAYS)
+    for offset in range(0, 6, 2):
+        write(tables, offset)
+    assert armed.happened
+    assert stored(lake, "events") == [(0, 0), (0, 2), (0, 4)]
+
+
+def test_what_a_slow_store_does_late_changes_nothing(
+    proxy: FaultProxy, lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "ANSWER_S", 1)
+    tables = writer(lake, timeout="1s")
+    tables.take_over()
+    held = [
+        proxy.arm(Fault.STALLED, *REQUESTS["rows' file"]),
+        proxy.arm(Fault.STALLED, *REQUESTS["entry of the log"]),
+        proxy.arm(Fault.STALLED_REPLY, *REQUESTS["entry of the other log"]),
+    ]
+    write(tables, 0)
+    # Now it does not answer at all, and another writer takes over from the one who
+    # gives up.
+    proxy.arm(Fault.STALLED, *REQUESTS["entry of the log"], times=ALWAYS)
+    tables = writer(hasty(lake), timeout="1s", max_retries="0")
+    with pytest.raises(StorageUnavailable):
+        tables.take_over()
+    proxy.disarm()
+    newer = writer(lake)
+    assert newer.take_over() == {0: 1, 1: -1}
+    # What was held arrives only now, when its place is taken.
+    proxy.open_gate()
+    write(newer, 2)
+    assert [rule.happened for rule in held] == [1] * len(held)
+    assert stored(lake, "events") == [(0, 0), (0, 2)]
+    assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
+
+
+def start(tables: ArchiveTables) -> None:
+    tables.take_over()
+    tables.recent_ids(0)
+
+
+def hasty(lake: Settings) -> Settings:
+    """Gives up soon."""
+    return msgspec.structs.replace(lake, storage_retry_s=0.2)
+
+
+def letter(tables: ArchiveTables, offset: int) -> pa.Table:
+    """One dead letter as its table holds it."""
+    decoded = decoded_rows([], [(0, offset)], {})
+    letters = pa.Table.from_batches([decoded.dead_letters])
+    return archive_tables._stamp(letters, DEAD_LETTERS, NOW)
+
+
+def assert_clear(error: StorageUnavailable, start: str) -> None:
+    assert error.what.startswith(start), error.what
+    assert error.what.endswith("(tried for 0.2 s)")
+    assert error.what.isprintable()
+    assert error.todo == "Check disk space and the object store."
