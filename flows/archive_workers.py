@@ -72,9 +72,9 @@ class Workers:
             committed=committed,
         )
         offsets = tables.take_over(new_log=self._new_log)
-        for partition in offsets:
+        for partition, (ids, ms) in tables.recent_ids().items():
             window = Window(settings.dedupe_ids, int(settings.dedupe_hours * 3_600_000))
-            refill(window, tables.recent_ids(partition))
+            refill(window, ids, ms)
             self.windows[partition] = window
         self._tables[worker_index] = tables
         reader = KafkaReader(

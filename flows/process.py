@@ -68,6 +68,7 @@ def run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    gc.enable()
     # Arrow's own pool gives pages back that the next poll needs again.
     pa.set_memory_pool(pa.system_memory_pool())
     log.info("started", flow=dataflow.flow_id, lake=settings.lake, process=index)

@@ -52,11 +52,11 @@ class Window:
         return self.polls[-1][1] - self.polls[0][1] if self.polls else 0
 
 
-def refill(window: Window, ids: Sequence[tuple[str, int]]) -> None:
-    """Fill a window from (event id, Kafka ms) of the table, in order of offsets."""
+def refill(window: Window, ids: Sequence[str], kafka_ms: Sequence[int]) -> None:
+    """Fill a window from ids of the table and their Kafka ms, in order of offsets."""
     for start in range(0, len(ids), REFILL_IDS):
-        part = ids[start : start + REFILL_IDS]
-        window.add([event_id for event_id, _ in part], part[-1][1])
+        stop = min(start + REFILL_IDS, len(ids))
+        window.add(list(ids[start:stop]), kafka_ms[stop - 1])
 
 
 def dedupe(

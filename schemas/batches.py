@@ -13,7 +13,8 @@ class Progress:
     `positions`: partition -> last offset read past, bad and control records included.
     `caught_up_ms`: partition -> wall clock, in milliseconds, when its end was reached.
     `end_offsets`: partition -> last known end, one beyond its last record.
-    `last`: all that was there at the start has been read; nothing follows.
+    `last`: nothing follows: all that was there at the start has been read, or what
+    comes next is gone.
     """
 
     positions: Mapping[int, int] = field(default_factory=dict)

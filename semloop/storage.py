@@ -233,9 +233,14 @@ def redaction_key(settings: Settings, storage: Storage) -> Secret:
 
 def _own_key(path: Path) -> Secret:
     """Read the lake's key, or make it: of two processes that try, one wins."""
-    if not path.exists():
-        make_once(path, secrets.token_hex(32).encode(), 0o600)
-    return Secret(path.read_text().strip())
+    try:
+        if not path.exists():
+            make_once(path, secrets.token_hex(32).encode(), 0o600)
+        return Secret(path.read_text().strip())
+    except OSError as exc:
+        msg = f"The key {path} can be neither read nor made: {exc.strerror}."
+        todo = "Check disk space and its rights, or set SEMLOOP_REDACTION_KEY."
+        raise LakeError(msg, todo) from None
 
 
 def _extension(name: str) -> str:

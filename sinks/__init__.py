@@ -5,5 +5,5 @@
 | `ArchiveTables` | one writer per worker, each for its own partitions | exactly once |
 
 `fenced_table.py` holds one Delta table for one writer, `takeover.py` orders rivals,
-`snapshot.py` reads what a handle sees.
+`snapshot.py` reads what a handle sees, `storage_errors.py` says what storage said.
 """

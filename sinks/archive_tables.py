@@ -83,6 +83,7 @@ class ArchiveTables:
         self._buffer = Buffer()
         self._caught_up: dict[int, int] = {}
         self._settled: set[tuple[int, int]] = set()
+        self._was_level = False
         self._opened_s = self._looked_s = self._committed_s = 0.0
 
     def take_over(self, *, new_log: bool = False) -> dict[int, int]:
@@ -126,13 +127,13 @@ class ArchiveTables:
         self._opened_s = self._looked_s = self._committed_s = self._clock()
         return offsets
 
-    def recent_ids(self, partition: int) -> list[tuple[str, int]]:
-        """(event id, Kafka ms) that the dedupe window of a partition starts with."""
+    def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
+        """Event ids and Kafka ms by partition, that the dedupe windows start with."""
         settings = self._settings
         age_ms = int(settings.dedupe_hours * 3_600_000)
         return patiently(
             lambda: self._snapshot.newest_ids(
-                self._main, self._log.topic_id, partition, settings.dedupe_ids, age_ms
+                self._main, self._log.topic_id, settings.dedupe_ids, age_ms
             ),
             settings.storage_retry_s,
         )
@@ -157,14 +158,26 @@ class ArchiveTables:
         full = (
             buffer.rows >= settings.commit_rows or buffer.bytes >= settings.commit_bytes
         )
-        waited = buffer.moved and now - buffer.since_s >= settings.commit_interval_s
+        waited = now - buffer.since_s >= settings.commit_interval_s
+        idle = now - self._committed_s >= settings.idle_commit_s
         if full:
             self._commit_now()
-        elif waited or now - self._committed_s >= settings.idle_commit_s:
-            # Without an answer the rows stay, and the next tick asks again.
-            if self._broker_answers():
-                self._commit()
+        # Without an answer the rows stay, and the next tick asks again.
+        elif (
+            idle or (buffer.moved and (waited or self._is_level()))
+        ) and self._broker_answers():
+            self._commit()
         self._look_if_due()
+
+    def _is_level(self) -> bool:
+        """Whether all that waited at the start was read by now, told once.
+
+        It waited long enough for whoever killed the writer before this one.
+        """
+        if self._was_level or not self._caught_up.keys() >= set(self._owned):
+            return False
+        self._was_level = True
+        return True
 
     def _commit_now(self) -> None:
         """Commit before anything else is read: the buffer is full or input ended."""
@@ -181,13 +194,13 @@ class ArchiveTables:
         return True
 
     def _look_if_due(self) -> None:
-        """Who writes nothing finds out here that it was taken over or the topic changed.
+        """Who writes nothing finds out that it was taken over, or the topic changed.
 
         That is so when idle, and while rows wait for a broker that does not answer.
         """
         if self._clock() - self._looked_s >= self._settings.fence_check_s:
             self._looked_s = self._clock()
-            self._reopen()
+            self._asked(FencedTable.look)
             self._broker_answers()
 
     def _commit(self) -> None:
@@ -216,17 +229,19 @@ class ArchiveTables:
         self._committed(main)
 
     def _reopen(self) -> None:
-        """Look whether the tables are still this writer's, through fresh handles.
+        """Make sure through fresh handles that the tables are still this writer's."""
+        if self._asked(FencedTable.reopen):
+            self._opened_s = self._clock()
 
-        Storage that does not answer now may do so by the next commit, which tells.
-        """
+    def _asked(self, question: Callable[[FencedTable], None]) -> bool:
+        """Ask both tables; who does not answer may do so by the next commit."""
         try:
-            self._main.reopen()
-            self._side.reopen()
+            question(self._main)
+            question(self._side)
         except StorageUnavailable as error:
             log.warning("storage does not answer", reason=error.what)
-            return
-        self._opened_s = self._clock()
+            return False
+        return True
 
     def _commit_letters(self, rows: pa.Table, offsets: Mapping[int, int]) -> None:
         """Commit dead letters; of one that is refused only its origin is kept."""

@@ -7,6 +7,7 @@ lost reply the writer can tell its own commit from another's. docs/adr/0003 has 
 crash schedules behind each rule.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -174,21 +175,54 @@ class FencedTable:
         if self._standing() != self._fences(self._count):
             raise self._rolled_back()
 
-    def _follow(self) -> None:
+    def look(self) -> None:
+        """Follow the table, for who has nothing to write: cheaper than to reopen it.
+
+        Raises:
+            TakenOver: it is no longer this writer's.
+            StorageUnavailable: it cannot be read.
+        """
+        try:
+            self._follow(own=0)
+        except StorageUnavailable:
+            self.reopen()  # The log may have been cleaned under the handle.
+
+    def _follow(self, own: int = 1) -> None:
         """Bring the handle to the newest version: it does not follow its own commits.
 
-        What it meets on the way must not hide a take-over from the next commit.
+        What it meets on the way must not hide a take-over from the next commit. Only
+        entries that are new are read for that: on an object store the library fetches
+        the whole log since its checkpoint to tell one number.
         """
+        seen = self.handle.version()
         with reading(self.name):
             self.handle.update_incremental()
-        self._raise_if_taken()
+        newest = self.handle.version()
+        if newest == seen + own:
+            return  # Nobody else committed.
+        for version in range(seen + 1, newest + 1):
+            entry = self._storage.read(f"{self.name}/_delta_log/{version:020}.json")
+            if entry is None:
+                self._raise_if_taken()
+                return
+            self._raise_if_fenced(entry)
+
+    def _raise_if_fenced(self, entry: bytes) -> None:
+        fences = {self._log.app_id(self.name, p) + "/fence": p for p in self._epochs}
+        for line in entry.splitlines():
+            if line.startswith(b'{"txn":'):
+                action = json.loads(line)["txn"]
+                partition = fences.get(action["appId"])
+                if partition is not None and (
+                    action["version"] >> 32 != self._epochs[partition]
+                ):
+                    raise _taken(partition)
 
     def _raise_if_taken(self) -> None:
         for partition, epoch in self._epochs.items():
             found = self.epoch(partition)
             if found > epoch:
-                msg = f"A newer copy of this flow took over partition {partition}."
-                raise TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
+                raise _taken(partition)
             if found < epoch:
                 raise self._rolled_back()
 
@@ -273,6 +307,11 @@ class FencedTable:
 
     def _refusing(self, error: Exception) -> StorageUnavailable | LakeError:
         return unavailable(f"Table {self.name} takes no commit", error)
+
+
+def _taken(partition: int) -> TakenOver:
+    msg = f"A newer copy of this flow took over partition {partition}."
+    return TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
 
 
 def create(

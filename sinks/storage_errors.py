@@ -20,8 +20,8 @@ from semloop.storage_trouble import REFUSALS
 R = TypeVar("R")
 # DuckDB calls a Parquet file that ends too early an invalid input.
 READ_ERRORS = (DeltaError, OSError, duckdb.IOException, duckdb.InvalidInputException)
-TODO_STORAGE = "Check disk space and the object store."
-TODO_RIGHTS = "Check SEMLOOP_LAKE, and that this user or key may write there."
+CHECK_STORAGE = "Check disk space and the object store."
+CHECK_RIGHTS = "Check SEMLOOP_LAKE, and that this user or key may write there."
 REASON_CHARS_MAX = 200
 # The longest pause between two tries: what storage takes again, it gets soon after.
 WAIT_MAX_S = 2.0
@@ -42,8 +42,8 @@ def unavailable(what: str, error: Exception) -> StorageUnavailable | LakeError:
     if code and code[1] in REFUSALS:
         return LakeError(said, REFUSALS[code[1]])
     if isinstance(error, PermissionError) or _FORBIDDEN.search(text):
-        return LakeError(said, TODO_RIGHTS)
-    return StorageUnavailable(said, TODO_STORAGE)
+        return LakeError(said, CHECK_RIGHTS)
+    return StorageUnavailable(said, CHECK_STORAGE)
 
 
 def reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 
 from semloop.settings import Settings, load
@@ -13,6 +14,10 @@ from sources.topic import Topic, TopicAdmin
 from tests.services import SERVICES, Broker, RealBroker, start_broker
 from tests.shared import shared, stop_shared
 from tests.stores import BUCKET, RealStore, Store, make_bucket, start_store, variables
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REAL = "needs a real Apache Kafka: set SEMLOOP_TEST_SERVICES"
 REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"

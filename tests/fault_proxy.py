@@ -17,8 +17,9 @@ ALWAYS = 1_000_000
 
 
 class Fault(StrEnum):
-    """What befalls a request; up to RESET the store never hears of it."""
+    """What befalls a request; from SLOW_DOWN to RESET the store never hears of it."""
 
+    ONLY_COUNTED = "nothing"
     SLOW_DOWN = "503"
     INTERNAL_ERROR = "500"
     REFUSED = "412"

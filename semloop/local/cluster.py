@@ -16,11 +16,11 @@ from types import FrameType
 import structlog
 
 from semloop.errors import SemLoopError, TakenOver
-from semloop.local.back_off import HEALTHY_S, BackOff
+from semloop.local.back_off import BackOff
 from semloop.local.broker import HOST
 from semloop.local.member import Command, End, Member, gravest, not_started
 
-# What ends with 1 so soon was given a wrong setting, and would again.
+# What ends with 1 so soon after the first start was given a wrong setting.
 MISTAKE_S = 60.0
 # Those who lose a peer end within 30 ms; who waits for peers that never come does not.
 PEERS_END_S = 0.2
@@ -51,21 +51,18 @@ class Cluster:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _asked_to_stop)
-        started_s = time.monotonic()
         back_off = BackOff()
-        first = starting = True
+        first = True
         while True:
-            begun_s = time.monotonic()
+            started_s = time.monotonic()
             end = gravest(self._run_once(first=first))
             if end.code == 0:
                 return 0
             print(end.words, end="", file=sys.stderr, flush=True)
-            now_s = time.monotonic()
-            starting = starting and now_s - started_s < MISTAKE_S
-            mistake = starting and end.code == SemLoopError.exit_code
-            if mistake or end.code == TakenOver.exit_code:
+            lived_s = time.monotonic() - started_s
+            mistake = first and end.code == SemLoopError.exit_code
+            if end.code == TakenOver.exit_code or (mistake and lived_s < MISTAKE_S):
                 return end.code
-            lived_s = now_s - begun_s
             pause_s = back_off.pause_s(lived_s)
             log.warning(
                 "a process died, all start again",
@@ -74,7 +71,7 @@ class Cluster:
                 pause_s=pause_s,
             )
             time.sleep(pause_s)
-            first, starting = False, starting and lived_s < HEALTHY_S
+            first = False
 
     def _run_once(self, *, first: bool) -> list[End]:
         """Start all, wait for one that dies or all that end; nothing is left running.

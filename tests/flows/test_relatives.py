@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from semloop.cli.positions import log_of, positions
 from semloop.settings import Settings
+from semloop.storage import Storage
 from sources.topic import Topic
 from tests import processes
 from tests.builders import an_event
@@ -129,12 +131,11 @@ def test_a_burst_into_an_idle_topic_is_not_a_commit_per_row(
 def test_idle_partitions_advance_with_the_busy_one(
     settings: Settings, topic: Topic
 ) -> None:
-    often = {"SEMLOOP_IDLE_COMMIT_S": "0.5"}
+    def caught_up() -> dict[int, int]:
+        found = positions(Storage.of(settings), log_of(topic), topic.partitions)
+        return {p: at.caught_up_ms or 0 for p, at in found.items()}
 
-    def caught_up() -> dict[int, str]:
-        return {p: row["caught_up_at"] for p, row in partitions(settings).items()}
-
-    with a_flow(settings, **often) as flow:
+    with a_flow(settings, SEMLOOP_IDLE_COMMIT_S="0.5") as flow:
         produce(settings, 3, partition=2)
         flow.wait_until_stored(3)
         flow.wait_for("all ends", lambda: all(caught_up().values()))

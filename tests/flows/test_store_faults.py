@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from semloop.errors import LakeError
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage import Storage, redaction_key
 from sources.topic import Topic, TopicAdmin
 from tests import processes
 from tests.conftest import settings_on
@@ -23,6 +24,7 @@ from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.flows.a_flow import a_flow, archived, once, produce, refused, stored
 from tests.services import Broker
 from tests.sinks.maintenance import MAINTENANCE
+from tests.sinks.sink_contract import full_disk
 from tests.stores import RealStore, Store
 
 RETRIED = "stamina.retry_scheduled"
@@ -146,6 +148,18 @@ def test_a_full_disk_stops_a_flow_in_two_lines_and_only_until_there_is_room(
     assert files == {Path(uri).name for uri in named}
     archived(settings)
     assert stored(settings) == once({topic.topic_id: sent})
+
+
+def test_a_key_that_a_full_disk_keeps_from_being_made_is_said(
+    settings: Settings,
+) -> None:
+    storage = Storage.of(settings)
+    with full_disk(0), pytest.raises(LakeError) as error:
+        redaction_key(settings, storage)
+    assert error.value.what.endswith("can be neither read nor made: File too large.")
+    assert "SEMLOOP_REDACTION_KEY" in error.value.todo
+    assert list(storage.local_folder().iterdir()) == []
+    assert redaction_key(settings, storage)
 
 
 # Rights do not stop root unless it gives up CAP_DAC_OVERRIDE (1) at its next program.

@@ -5,12 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
 import structlog
 from hypothesis import given
@@ -24,7 +22,7 @@ from semloop.lake import Lake
 from sinks import archive_tables
 from sinks.archive_tables import CAUGHT_UP
 from sinks.fenced_table import LogName
-from tests.builders import LOG, NOW, decoded_rows
+from tests.builders import LOG, decoded_rows
 from tests.sinks.an_archive import IDS, Archive, Crash, named
 
 NO_ANSWER = BrokerUnavailable("no broker", "start one")
@@ -62,6 +60,25 @@ def test_a_commit_is_made_so_long_after_its_first_row(tmp_path: Path) -> None:
     archive.poll(1)
     assert archive.stored() == []
     archive.tick(0.5)
+    assert archive.stored() == [(0, 0), (0, 1)]
+
+
+def test_what_waited_at_the_start_is_committed_once_all_of_it_was_read(
+    tmp_path: Path,
+) -> None:
+    archive = Archive(tmp_path).started()
+
+    def end(partition: int) -> None:
+        at_end = Progress(caught_up_ms={partition: 1})
+        archive.tables.add(replace(decoded_rows([], [], {}), progress=at_end))
+
+    archive.poll(0, 1)
+    end(0)
+    assert archive.stored() == []
+    end(1)
+    assert archive.stored() == [(0, 0), (0, 1)]
+    archive.poll(2)
+    end(0)
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
@@ -300,34 +317,6 @@ def test_what_was_sent_again_is_counted_as_duplicates(tmp_path: Path) -> None:
     )
 
 
-def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:
-    archive = Archive(tmp_path, dedupe_ids=3, dedupe_hours=1.0).started()
-    for offset in range(5):
-        rows = decoded_rows(
-            [(0, offset), (1, offset)], [], {0: offset, 1: offset}, last=True
-        )
-        archive.tables.add(named(rows, IDS[offset], IDS[50 + offset], once=False))
-    again = Archive(tmp_path, dedupe_ids=3).started()
-    ms = int(NOW.timestamp() * 1000)
-    assert again.tables.recent_ids(0) == [(IDS[number], ms) for number in (2, 3, 4)]
-    assert again.tables.recent_ids(1) == [(IDS[number], ms) for number in (52, 53, 54)]
-
-
-def test_recent_ids_are_not_older_than_their_window(tmp_path: Path) -> None:
-    archive = Archive(tmp_path).started()
-    for offset, hours in enumerate((0, 1, 2, 3)):
-        rows = named(
-            decoded_rows([(0, offset)], [], {0: offset}), IDS[offset], once=False
-        )
-        at = rows.events.schema.get_field_index("kafka_ts")
-        ts = pa.array([NOW + timedelta(hours=hours)], pa.timestamp("us", "UTC"))
-        rows = replace(rows, events=rows.events.set_column(at, "kafka_ts", ts))
-        archive.tables.add(replace(rows, progress=Progress({0: offset}, last=True)))
-    again = Archive(tmp_path, dedupe_hours=1.5).started()
-    assert [event_id for event_id, _ in again.tables.recent_ids(0)] == IDS[2:4]
-    assert again.tables.recent_ids(1) == []
-
-
 def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     main, [side] = archive.tables.open()
@@ -358,7 +347,9 @@ def test_the_topic_of_a_stranger_is_refused_until_it_is_accepted(
     ) as error:
         Archive(tmp_path, stranger).started()
     assert "--new-log" in error.value.todo
-    Archive(tmp_path, stranger).started(new_log=True).poll(0, last=True)
+    accepted = Archive(tmp_path, stranger)
+    assert accepted.tables.take_over(new_log=True) == {0: -1, 1: -1}
+    accepted.poll(0, last=True)
     again = Archive(tmp_path, stranger)
     assert again.tables.take_over() == {0: 0, 1: -1}
     assert again.stored() == [(0, 0), (0, 0)]

@@ -177,7 +177,7 @@ def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
         f"Table events cannot be made in {storage.root}:"
     )
     assert "\n" not in error.value.what
-    assert error.value.todo == "Check SEMLOOP_LAKE and its rights."
+    assert error.value.todo == "Check disk space and the object store."
     cause = error.value.__cause__
     assert isinstance(cause, Exception)
     assert commit_failure(cause) is CommitFailure.STORAGE

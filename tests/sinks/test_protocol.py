@@ -334,7 +334,7 @@ class OnlyMoved(StormyTable):
 class FollowsBlindly(StormyTable):
     """Rule 2: a handle that went on to the newest version is looked at."""
 
-    def _follow(self) -> None:
+    def _follow(self, own: int = 1) -> None:
         self.handle.update_incremental()
 
 

@@ -12,6 +12,7 @@ import pytest
 from semloop.errors import LakeError, TakenOver
 from semloop.settings import Settings
 from semloop.storage import Storage
+from tests.builders import LOG
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
 
@@ -23,6 +24,10 @@ COMMITS = 3
 def lake(request: pytest.FixtureRequest) -> Settings:
     found: Settings = request.getfixturevalue(request.param)
     return found
+
+
+def test_offsets_are_filed_under_the_names_that_lakes_hold_already() -> None:
+    assert LOG.app_id("events", 3) == "archive/events/cluster-1/topic-1/3"
 
 
 def test_many_that_start_and_write_at_once_all_get_through(lake: Settings) -> None:
@@ -77,6 +82,24 @@ def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
         (0, at + 1) for at in range(0, offset + 2, 2)
     ]
     assert writer(lake).take_over() == {0: offset + 1, 1: -1}
+
+
+def test_who_only_looks_follows_others_and_notices_a_rival(lake: Settings) -> None:
+    older, other = writer(lake, [0, 1]), writer(lake, [2])
+    older.take_over()
+    other.take_over()
+    for number, work in enumerate(MAINTENANCE.values()):
+        write(other, 2 * number, partition=2)
+        work(Storage.of(lake).open("events"))
+        older._main.look()
+        newest = Storage.of(lake).open("events").version()
+        assert older._main.handle.version() == newest
+    write(older, 0)
+    writer(lake, [1]).take_over()
+    for table in (older._main, older._side):
+        with pytest.raises(TakenOver, match="partition 1"):
+            table.look()
+    assert (0, 0) in stored(lake)
 
 
 def test_a_table_that_lost_commits_is_told_and_not_taken_for_a_rival(

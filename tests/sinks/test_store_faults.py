@@ -108,12 +108,12 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
         }
         tables = writer(lake, log=log)
         offsets = tables.take_over()
-        ids = tables.recent_ids(0)
+        ids = tables.recent_ids()
         proxy.disarm()
         happened = {step for step, rule in armed.items() if rule.happened}
         if log is LOG:
             assert (offsets, tables.settled) == ({0: 1, 1: -1}, {(0, 3)})
-            assert len(ids) == 1
+            assert len(ids[0][0]) == 1
             assert STEPS.keys() - happened == {"writing `logs`", "rows of `logs`"}
         else:
             assert offsets == {0: -1, 1: -1}
@@ -213,6 +213,22 @@ def test_records_sent_again_wait_for_a_store_that_cannot_be_read(
     assert stored(lake, "events") == [(0, 0), (0, 2)]
 
 
+def test_a_commit_costs_few_requests_however_long_the_log_is(
+    proxy: FaultProxy, lake: Settings
+) -> None:
+    tables = writer(lake, owned=range(4))
+    tables.take_over()
+    for offset in range(30):
+        tables.add(decoded_rows([(0, offset)], [], {0: offset}, last=True))
+    reads = proxy.arm(Fault.ONLY_COUNTED, "GET HEAD", times=ALWAYS)
+    writes = proxy.arm(Fault.ONLY_COUNTED, "PUT POST", times=ALWAYS)
+    tables.add(decoded_rows([(0, 30)], [], {0: 30}, last=True))
+    assert (writes.happened, reads.happened < 15) == (2, True), reads.happened
+    seen = reads.happened
+    tables._main.look()
+    assert reads.happened - seen < 5
+
+
 def test_a_checkpoint_that_fails_does_not_commit_twice(
     proxy: FaultProxy, lake: Settings
 ) -> None:
@@ -260,7 +276,7 @@ def test_what_a_slow_store_does_late_changes_nothing(
 
 def start(tables: ArchiveTables) -> None:
     tables.take_over()
-    tables.recent_ids(0)
+    tables.recent_ids()
 
 
 def hasty(lake: Settings) -> Settings:
