@@ -22,6 +22,9 @@ from semloop.local.broker import command, environment
 
 SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 
+# A random cluster id that begins with a dash is taken for an option: one in 64.
+STARTS_MAX = 3
+
 
 class Broker(Protocol):
     """A broker of one run, or of one test that wants to hurt it."""
@@ -94,23 +97,39 @@ class RealBroker:
 
     def start(self) -> None:
         """Start it, at first or again after `kill`, on the same port and data."""
-        started = subprocess.run(
-            [str(self._start), str(self._port), str(self._folder), str(self._extra)],
-            capture_output=True,
-            text=True,
-        )
+        for _ in range(STARTS_MAX):
+            started = subprocess.run(
+                [
+                    str(self._start),
+                    str(self._port),
+                    str(self._folder),
+                    str(self._extra),
+                ],
+                capture_output=True,
+                text=True,
+            )
+            if started.returncode == 0:
+                break
         # Asked for and not there is a failure, never a reason to test less.
         assert started.returncode == 0, started.stderr
         self.pid = int(started.stdout)
 
     def kill(self) -> None:
         kill(self.pid)
-        wait_for("its end", lambda: not psutil.pid_exists(self.pid))
+        wait_for("its end", lambda: not runs(self.pid))
 
 
 def start_broker(folder: Path) -> EmbeddedBroker | RealBroker:
     """The broker that this run was asked to test with."""
     return RealBroker(folder, SERVICES) if SERVICES else EmbeddedBroker(folder)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def kill(pid: int) -> None:
