@@ -210,13 +210,15 @@ class FencedTable:
     def _raise_if_fenced(self, entry: bytes) -> None:
         fences = {self._log.app_id(self.name, p) + "/fence": p for p in self._epochs}
         for line in entry.splitlines():
-            if line.startswith(b'{"txn":'):
-                action = json.loads(line)["txn"]
-                partition = fences.get(action["appId"])
-                if partition is not None and (
-                    action["version"] >> 32 != self._epochs[partition]
-                ):
-                    raise _taken(partition)
+            # Lines of files are long with statistics: only the others are parsed.
+            found = json.loads(line).get("txn") if b'"txn"' in line else None
+            if found is None:
+                continue
+            partition = fences.get(found["appId"])
+            if partition is not None and (
+                found["version"] >> 32 != self._epochs[partition]
+            ):
+                raise _taken(partition)
 
     def _raise_if_taken(self) -> None:
         for partition, epoch in self._epochs.items():

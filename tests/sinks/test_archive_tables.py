@@ -370,3 +370,13 @@ def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
         ages.append(archive.tables.events.commits_since_open)
     assert ages == [1, 2, 0, 1, 2, 0, 1]
     assert archive.stored() == [(0, offset) for offset in range(7)]
+
+
+def test_tables_are_opened_anew_after_so_long(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, reopen_s=60.0).started()
+    ages = []
+    for offset in range(5):
+        archive.now += 25.0
+        archive.poll(offset, last=True)
+        ages.append(archive.tables.events.commits_since_open)
+    assert ages == [1, 2, 0, 1, 2]

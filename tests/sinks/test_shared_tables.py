@@ -132,3 +132,14 @@ def test_a_table_made_anew_under_a_writer_is_told(settings: Settings) -> None:
     writer(settings).open()
     with pytest.raises(LakeError, match="Table events no longer has"):
         tables._main.reopen()
+
+
+def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
+    settings: Settings,
+) -> None:
+    for _ in range(3):
+        writer(settings).take_over()
+    shutil.rmtree(Storage.of(settings).uri("events"))
+    newer = writer(settings)
+    assert newer.take_over() == {0: -1, 1: -1}
+    assert newer._main.epoch(0) == newer._side.epoch(0) == 4
