@@ -4,8 +4,16 @@ import logging
 from typing import TextIO
 
 import structlog
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
+from semloop.errors import SemLoopError
 from semloop.settings import Settings
+
+# Of what is tried again the first tries are over within some two seconds and say
+# nothing new; then pauses are two seconds long, and every fifth is told.
+QUIET_TRIES, TOLD_EVERY = 7, 5
+
+log = structlog.get_logger("retry")
 
 
 def configure(settings: Settings, stream: TextIO) -> None:
@@ -31,3 +39,16 @@ def configure(settings: Settings, stream: TextIO) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
+    # The library's own hooks would log the text of whatever error there is.
+    set_on_retry_hooks([_tell_retry])
+
+
+def _tell_retry(details: RetryDetails) -> None:
+    tries = details.retry_num
+    if tries >= QUIET_TRIES and (tries - QUIET_TRIES) % TOLD_EVERY == 0:
+        error = details.caused_by
+        reason = type(error).__name__
+        if isinstance(error, SemLoopError):
+            reason = error.what
+        waited_s = round(details.waited_so_far, 1)
+        log.warning("tried again", reason=reason, tries=tries, waited_s=waited_s)
