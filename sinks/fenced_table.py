@@ -72,6 +72,8 @@ class FencedTable:
         self._on_retry = on_retry
         self._epochs: dict[int, int] = {}
         self._count = 0
+        # Whether the handle may have gone past commits that nobody looked at.
+        self._unsure = False
         # The file of the commit under way: later tries need not write it again.
         self._written: AddAction | None = None
         self.handle: DeltaTable
@@ -84,9 +86,13 @@ class FencedTable:
         """A number that the handle's version keeps for a partition.
 
         `kind`: nothing for the last offset, `/fence`, or the name of another number.
+
+        Raises:
+            StorageUnavailable: the log cannot be read.
         """
         app_id = self._log.app_id(self.name, partition) + kind
-        number: int | None = self.handle.transaction_version(app_id)
+        with reading(self.name):
+            number: int | None = self.handle.transaction_version(app_id)
         return number
 
     def epoch(self, partition: int) -> int:
@@ -117,7 +123,7 @@ class FencedTable:
             TakenOver: a rival did the same right after it.
             StorageUnavailable: whether the fence is there is not known.
         """
-        self._epochs, self._count = dict(epochs), 0
+        self._epochs, self._count, self._unsure = dict(epochs), 0, False
         stored = {p: self.stored(p) for p in self.owned}
         self.offsets = {p: NEVER_READ if o is None else o for p, o in stored.items()}
         self._written = None
@@ -182,10 +188,7 @@ class FencedTable:
             TakenOver: it is no longer this writer's.
             StorageUnavailable: it cannot be read.
         """
-        try:
-            self._follow(own=0)
-        except StorageUnavailable:
-            self.reopen()  # The log may have been cleaned under the handle.
+        self._follow(own=0)
 
     def _follow(self, own: int = 1) -> None:
         """Bring the handle to the newest version: it does not follow its own commits.
@@ -194,20 +197,20 @@ class FencedTable:
         entries that are new are read for that: on an object store the library fetches
         the whole log since its checkpoint to tell one number.
         """
-        seen = self.handle.version()
+        seen, self._unsure = self.handle.version(), True
         with reading(self.name):
             self.handle.update_incremental()
         newest = self.handle.version()
-        if newest == seen + own:
-            return  # Nobody else committed.
-        for version in range(seen + 1, newest + 1):
-            entry = self._storage.read(f"{self.name}/_delta_log/{version:020}.json")
-            if entry is None:
-                self._raise_if_taken()
-                return
-            self._raise_if_fenced(entry)
+        if newest != seen + own:
+            for version in range(seen + 1, newest + 1):
+                self._raise_if_fenced(version)
+        self._unsure = False
 
-    def _raise_if_fenced(self, entry: bytes) -> None:
+    def _raise_if_fenced(self, version: int) -> None:
+        entry = self._storage.read(f"{self.name}/_delta_log/{version:020}.json")
+        if entry is None:  # It is in a checkpoint by now.
+            self._raise_if_taken()
+            return
         fences = {self._log.app_id(self.name, p) + "/fence": p for p in self._epochs}
         for line in entry.splitlines():
             # Lines of files are long with statistics: only the others are parsed.
@@ -232,7 +235,9 @@ class FencedTable:
         """This writer's fences as the newest version has them."""
         self.refresh()
         self._raise_if_taken()
-        return {p: self.stored(p, "/fence") or 0 for p in self._epochs}
+        found = {p: self.stored(p, "/fence") or 0 for p in self._epochs}
+        self._unsure = False
+        return found
 
     def _rolled_back(self) -> LakeError:
         msg = f"Table {self.name} no longer has what this flow committed to it."
@@ -245,6 +250,8 @@ class FencedTable:
     def _try(
         self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
     ) -> None:
+        if self._unsure and self._arrived():
+            return
         try:
             self._put(rows, numbers)
         except FAILURES as error:
@@ -257,21 +264,22 @@ class FencedTable:
             # The library's text may quote a value: only the kind of error is told.
             msg = f"Table {self.name} refuses rows: {type(cause).__name__}."
             raise RowsRefused(msg) from None
-        if failure is not CommitFailure.CONTENTION and self._arrived(cause):
-            return
+        if failure is not CommitFailure.CONTENTION:
+            try:
+                if self._arrived():
+                    return
+            except StorageUnavailable:
+                pass  # What the commit met says more.
         raise self._refusing(cause) from cause
 
-    def _arrived(self, cause: Exception) -> bool:
-        """Whether a commit that failed is there all the same: its reply was lost."""
-        try:
-            found = self._standing()
-        except StorageUnavailable:
-            raise self._refusing(cause) from cause
+    def _arrived(self) -> bool:
+        """Whether the commit under way is there: perhaps only its reply was lost."""
+        found = self._standing()
         if found == self._fences(self._count):
             return True
         if found != self._fences(self._count - 1):
             # Nobody else writes our fences: a commit that was acknowledged is gone.
-            raise self._rolled_back() from cause
+            raise self._rolled_back()
         return False
 
     def _put(

@@ -67,6 +67,13 @@ class StormyTable(FencedTable):
         if befalls(0.03):
             raise Crash
 
+    def _raise_if_fenced(self, version: int) -> None:
+        if self.storm.befalls(0.1):
+            self.storm.seen["unread entries"] += 1
+            msg = "It does not answer."
+            raise StorageUnavailable(msg)
+        super()._raise_if_fenced(version)
+
 
 class StormyTables(ArchiveTables):
     storm: "Storm"

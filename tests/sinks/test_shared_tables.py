@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from semloop.errors import LakeError, TakenOver
+from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
 from semloop.storage import Storage
 from tests.builders import LOG
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
+from tests.sinks.sink_contract import SINKS, Interrupted
 
 WRITERS = 6
 COMMITS = 3
@@ -143,3 +144,39 @@ def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
     newer = writer(settings)
     assert newer.take_over() == {0: -1, 1: -1}
     assert newer._main.epoch(0) == newer._side.epoch(0) == 4
+
+
+class Unread(Storage):
+    """A lake of whose log entries the next one cannot be read."""
+
+    failures: list[int]
+
+    def read(self, name: str) -> bytes | None:
+        if self.failures:
+            self.failures.pop()
+            msg = "It does not answer."
+            raise StorageUnavailable(msg)
+        return super().read(name)
+
+
+@pytest.mark.parametrize("rival", [True, False], ids=["a rival", "somebody else"])
+def test_commits_in_between_that_could_not_be_read_are_looked_at_later(
+    tmp_path: Path, *, rival: bool
+) -> None:
+    storage, sink = Unread(str(tmp_path / "lake")), SINKS[0]
+    object.__setattr__(storage, "failures", [])
+    older = sink.taken(storage, (0, 1), Interrupted)
+
+    def meanwhile() -> None:
+        sink.taken(Storage(storage.root), (0,) if rival else (2,))
+        storage.failures.append(1)
+
+    older.then = meanwhile
+    if rival:
+        with pytest.raises(TakenOver):
+            older.commit(sink.rows(0, 2), {0: 1})
+    else:
+        older.commit(sink.rows(0, 2), {0: 1})
+    # Table made, two fences, one commit: it was not made again to be sure.
+    assert (storage.failures, storage.open(sink.name).version()) == ([], 3)
+    assert sink.offsets(storage) == [(0, 0), (0, 1)]
