@@ -27,7 +27,7 @@ from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk
 from tests.stores import RealStore, Store
 
-RETRIED = "stamina.retry_scheduled"
+RETRIED = "tried again"
 HASTY = {"SEMLOOP_STORAGE_RETRY_S": "0.5"}
 OFTEN = {"SEMLOOP_COMMIT_INTERVAL_S": "0.1"}
 
@@ -100,13 +100,12 @@ def test_a_store_killed_before_and_under_a_flow_only_delays_it(
         flow.wait_until_logged(RETRIED)
         own_store.start()
         flow.wait_until_stored(len(sent))
-        for _ in range(2):
-            own_store.kill()
-            tries = len(flow.logged(RETRIED))
-            sent |= produce(settings, 20)
-            flow.wait_until_logged(RETRIED, tries + 1)
-            own_store.start()
-            flow.wait_until_stored(len(sent))
+        own_store.kill()
+        tries = len(flow.logged(RETRIED))
+        sent |= produce(settings, 20)
+        flow.wait_until_logged(RETRIED, tries + 1)
+        own_store.start()
+        flow.wait_until_stored(len(sent))
         assert flow.said() == []
     archived(settings)
     assert stored(settings) == once({topic.topic_id: sent})
@@ -130,7 +129,7 @@ def test_a_full_disk_stops_a_flow_in_two_lines_and_only_until_there_is_room(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    with a_flow(settings, SEMLOOP_STORAGE_RETRY_S="2") as flow:
+    with a_flow(settings, SEMLOOP_STORAGE_RETRY_S="5") as flow:
         flow.wait_until_stored(len(sent))
         leave_room(flow.process.pid, 8192)
         sent |= produce(settings, 200)
