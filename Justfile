@@ -35,7 +35,7 @@ lint: _installed
 types: _installed
     .venv/bin/mypy
 
-# The tests; `just test tests/operators` for some of them.
+# The tests; `just test tests/operators` for some, `-n 0 -s` to see what they print.
 [group('check')]
 test *ARGS: _installed
     .venv/bin/pytest {{ ARGS }}
