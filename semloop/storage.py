@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Not a table: pid files, logs and the redaction key of a local lake.
 LOCAL_FOLDER = "_local"
 KEY_CHARS_MIN = 16
+# Files of an object store that are read at a time.
+READERS = 8
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ class Storage:
             con.execute(f"LOAD {quoted(_extension('httpfs'))}")
             for sql in self._s3_statements(reveal=True):
                 con.execute(sql)
+            # Small files, one after the other in each thread: most of it is waiting.
+            con.execute(f"SET threads = {READERS}")
         return con
 
     def duckdb_init(self, *, reveal: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 # start should not keep the machine busy, nor the store and the broker.
 PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 # Who lived so long is healthy: the next death is the first one again.
-HEALTHY_S = 10.0
+HEALTHY_S = 5.0
 
 
 @dataclass

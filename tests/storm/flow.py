@@ -23,7 +23,7 @@ TAKEN_OVER = 3
 
 @dataclass
 class Memory:
-    """Resident memory of one life of a flow: (age in seconds, MiB) of its processes."""
+    """Resident memory of the same processes: (age in seconds, MiB of all of them)."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
 
@@ -51,6 +51,7 @@ class FlowUnderFire:
         self._trace = trace
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
+        self._pids: set[int] = set()
         self._started_s = 0.0
 
     def start(self) -> None:
@@ -58,8 +59,6 @@ class FlowUnderFire:
         self._process = processes.start(
             self._settings, *self._arguments, SEMLOOP_LOG_FORMAT="json"
         )
-        self._started_s = time.monotonic()
-        self.lives.append(Memory())
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stderr,), daemon=True
         )
@@ -87,8 +86,13 @@ class FlowUnderFire:
             self._trace.add("exit", code=code)
             self.start()
             return
+        family = self._family()
+        pids = {member.pid for member in family}
+        if pids != self._pids:
+            self._pids, self._started_s = pids, time.monotonic()
+            self.lives.append(Memory())
         bytes_held = 0
-        for member in self._family():
+        for member in family:
             with contextlib.suppress(psutil.Error):
                 bytes_held += member.memory_info().rss
         age = time.monotonic() - self._started_s
