@@ -16,9 +16,6 @@ import pytest
 from semloop.local.state import LocalFolder, Process, Stack
 from tests.builders import an_event
 
-# Whoever starts a stack takes the usual port if it is free, and asks there afterwards.
-pytestmark = pytest.mark.xdist_group("the usual port")
-
 ROOT = Path(__file__).parents[2]
 SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
 

@@ -24,8 +24,6 @@ AWAY, BACK = "broker does not answer", "broker answers again"
 # A commit is made for its rows at once, and what changed is noticed soon.
 FEW_ROWS = {"SEMLOOP_COMMIT_ROWS": "10", "SEMLOOP_FENCE_CHECK_S": "0.2"}
 
-pytestmark = pytest.mark.xdist_group("mortal broker")
-
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBroker]:
