@@ -6,6 +6,7 @@ from flows.process import ends_process
 from operators.dedupe import Window, refill
 from schemas.metrics import Metrics
 from semloop import layout
+from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
@@ -13,7 +14,6 @@ from sinks.fenced_table import LogName
 from sinks.storage_errors import patiently
 from sources.broker_watch import BrokerWatch
 from sources.kafka import KafkaReader, owned_partitions
-from sources.topic import TopicAdmin
 
 
 class Workers:

@@ -1,22 +1,23 @@
 """SemLoop: agent events in Kafka become SQL history and searchable memory.
 
-`from semloop import Lake` queries a lake. Importing this package is cheap: each name
-is loaded when it is first used.
+`from semloop import Agent` emits events, `from semloop import Lake` queries a lake.
+Importing this package is cheap: each name is loaded when it is first used.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from semloop.agent import Agent, feedback
     from semloop.lake import Lake
 
-__all__ = ["Lake", "__version__"]
+__all__ = ["Agent", "Lake", "__version__", "feedback"]
 __version__ = "0.1.0"
+_PLACES = {"Agent": "agent", "Lake": "lake", "feedback": "agent"}
 
 
 def __getattr__(name: str) -> object:
-    if name == "Lake":
-        from semloop.lake import Lake
-
-        return Lake
+    if name in _PLACES:
+        return getattr(import_module(f"semloop.{_PLACES[name]}"), name)
     msg = f"module 'semloop' has no attribute {name!r}"
     raise AttributeError(msg)

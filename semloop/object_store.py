@@ -4,10 +4,8 @@ deltalake, DuckDB's delta extension, DuckDB's httpfs and s3fs each have a client
 their own; what they are told about credentials, certificates and time-outs stands here.
 """
 
-import asyncio
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -131,6 +129,8 @@ def put(
         FileExistsError: it is there, and only a new one was to be written.
         OSError: the store refuses or does not answer.
     """
+    import asyncio
+
     from botocore.exceptions import BotoCoreError, ClientError
     from fsspec.asyn import sync
 
@@ -204,6 +204,8 @@ def _check_endpoint(endpoint: str) -> None:
 
 
 def _check_ca(path: str) -> None:
+    import ssl
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
         return

@@ -18,6 +18,12 @@ from semloop.errors import ConfigError
 CONFIG_FILE = "semloop.toml"
 PREFIX = "SEMLOOP_"
 
+# Settings that are JSON objects in the environment.
+EXAMPLES = {
+    "redact_patterns": '{"name": "pattern", ...}',
+    "sample": '{"agent": 0.1, "*/state_change": 0.5}',
+}
+
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -142,6 +148,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metrics_host: str = "127.0.0.1"
     """Address that the metrics server listens on; `0.0.0.0` inside a pod."""
 
+    spool: str = "~/.local/state/semloop/spool"
+    """Folder where an agent keeps events while the broker does not answer."""
+
+    spool_mb: Positive = 256
+    """Events beyond so much in the spool are dropped, counted and logged once."""
+
+    agent_queue_mb: Positive = 32
+    """Memory of an agent's process for events that are not sent yet."""
+
+    agent_flush_s: Seconds = 5.0
+    """At its end a process waits so long for the broker; the rest goes to the spool."""
+
+    sample: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
+    """Share of sessions sent, by `agent`, `agent/type`, `*/type` or `*`; of the others
+    only errors, completions and feedback."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""
 
@@ -238,12 +260,12 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_text(name: str, text: str) -> object:
     if name == "redact_keys":
         return [part.strip() for part in text.split(",") if part.strip()]
-    if name == "redact_patterns":
+    if name in EXAMPLES:
         try:
             return msgspec.json.decode(text.encode())
         except msgspec.DecodeError:
             msg = f"{PREFIX}{name.upper()} is not a JSON object."
-            raise ConfigError(msg, 'Write {"name": "pattern", ...}.') from None
+            raise ConfigError(msg, f"Write {EXAMPLES[name]}.") from None
     return text
 
 

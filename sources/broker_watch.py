@@ -7,8 +7,8 @@ from typing import TypeVar
 import structlog
 
 from semloop.errors import BrokerUnavailable
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from sources.topic import Topic, TopicAdmin
 
 # Between questions to a broker that does not answer.
 ASK_AGAIN_S = 0.5

@@ -21,13 +21,13 @@ from confluent_kafka import (
 from typing_extensions import override
 
 from schemas.batches import Polled, Progress
-from semloop.broker import address, client_config
 from semloop.errors import BrokerError, BrokerUnavailable, OffsetsGone
+from semloop.kafka.clients import address, client_config
+from semloop.kafka.refusals import Heard
+from semloop.kafka.topic import ANSWER_S, Topic
 from semloop.settings import Settings
-from sources.broker_errors import Heard
 from sources.broker_watch import patiently
 from sources.records import records
-from sources.topic import ANSWER_S, Topic
 
 # A poll returns when it is full or after this: the cost of waking up, and the most that
 # a lone record waits before it is decoded.

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from semloop.errors import BrokerError, SemLoopError
 from semloop.event import ONCE_HEADER
-from sources.broker_errors import Heard, unusable
+from semloop.kafka.refusals import Heard, unusable
 from sources.files import Record, TooLong
 
 # A broker that took a record back then is given up.
@@ -45,7 +45,7 @@ def produce(
 
     Args:
         records: from `sources.files.read_records`.
-        producer_config: as `semloop.broker.producer_config` gives it.
+        producer_config: as `semloop.kafka.clients.producer_config` gives it.
         topic: must exist.
         on_progress: called now and then with the records delivered so far.
 

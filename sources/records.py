@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from schemas.arrow import RECORDS
 from semloop.event import ONCE_HEADER, SCHEMA_HEADER
-from sources.topic import Topic
+from semloop.kafka.topic import Topic
 
 Headers = Sequence[tuple[str, bytes | None]]
 TS = RECORDS.field("kafka_ts").type

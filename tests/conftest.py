@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import hypothesis
 import pytest
 
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
-from sources.topic import Topic, TopicAdmin
 from tests.services import SERVICES, Broker, RealBroker, start_broker
 from tests.shared import shared, stop_shared
 from tests.stores import BUCKET, RealStore, Store, make_bucket, start_store, variables

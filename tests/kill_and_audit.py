@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 import psutil
 from confluent_kafka import Producer
 
-from semloop.broker import producer_config
 from semloop.errors import LakeError
+from semloop.kafka.clients import producer_config
 from semloop.lake import Lake
 from semloop.settings import Settings
 from tests.processes import check, start

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from semloop.broker import listens
+from semloop.kafka.clients import listens
 from semloop.settings import load
 from semloop.storage import Storage
 from tests.services import SERVICES, free_port, kill, wait_for

@@ -116,7 +116,7 @@ def _drain(
 def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None":
     """Wait for `archive`; what is missing at the end, None if nobody could tell."""
     from semloop.cli.positions import log_of, missing, positions
-    from sources.topic import TopicAdmin, TopicMissing
+    from semloop.kafka.topic import TopicAdmin, TopicMissing
 
     settings = stack.settings(settings)
     storage, admin = Storage.of(settings), TopicAdmin(settings)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.broker import producer_config
 from semloop.errors import ConfigError
+from semloop.kafka.clients import producer_config
 from semloop.settings import load
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def import_(
     form: Annotated[FileFormat, typer.Option("--format", help="What the lines are.")],
 ) -> None:
     """Bring a file into the topic; importing it again changes nothing."""
+    from semloop.kafka.topic import TopicAdmin
     from sources.files import read_records
     from sources.produce import produce
-    from sources.topic import TopicAdmin
 
     settings = load()
     if path == "-" and sys.stdin.isatty():

@@ -16,9 +16,9 @@ from semloop.storage import Storage
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
+    from semloop.kafka.refusals import Heard
+    from semloop.kafka.topic import Topic
     from sinks.fenced_table import LogName
-    from sources.broker_errors import Heard
-    from sources.topic import Topic
 
 # What `status` reads at most, before it says "at least".
 COUNT_RECORDS_MAX = 20_000
@@ -155,7 +155,7 @@ def missing(
     Raises:
         BrokerError: the broker refuses us, now or while it was read.
     """
-    from sources.broker_errors import Heard
+    from semloop.kafka.refusals import Heard
 
     if not found:
         return Missing()
@@ -231,7 +231,7 @@ def _estimate(consumer: "Consumer", topic: str, backlog: Backlog) -> None:
 
 
 def _config(settings: Settings) -> dict[str, Any]:
-    from semloop.broker import client_config
+    from semloop.kafka.clients import client_config
 
     return client_config(settings) | {
         # Needed by the library; nothing is committed under it.

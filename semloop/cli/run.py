@@ -151,7 +151,7 @@ def _wait_for(settings: Settings, flow: str) -> None:
         Terminal: it was stopped before. TopicChanged: the topic was made again.
     """
     from semloop.cli.positions import log_of, missing, positions
-    from sources.topic import TopicAdmin
+    from semloop.kafka.topic import TopicAdmin
 
     stack = running(settings)
     settings = stack.settings(settings) if stack else settings

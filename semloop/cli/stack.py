@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.broker import DEFAULT_ADDRESS
 from semloop.cli.progress import LOOK_S, waiting
 from semloop.errors import ConfigError, LakeError, SemLoopError, Terminal
+from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.local.state import LocalFolder, Stack
 from semloop.local.supervisor import (
     FLOWS,
@@ -25,7 +25,7 @@ from semloop.storage import Storage
 
 if TYPE_CHECKING:
     from semloop.cli.positions import Position
-    from sources.topic import Topic
+    from semloop.kafka.topic import Topic
 
 # The supervisor gives the broker 30 s to listen and 30 s to answer.
 START_S = 70.0
@@ -157,7 +157,7 @@ def _epoch(before: "dict[int, Position]", partition: int) -> int:
 
 
 def _topic(settings: Settings, *, make: bool = False) -> "Topic":
-    from sources.topic import TopicAdmin
+    from semloop.kafka.topic import TopicAdmin
 
     admin = TopicAdmin(settings)
     return admin.ensure() if make else admin.describe()

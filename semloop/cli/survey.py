@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semloop import layout
-from semloop.broker import address, listens
 from semloop.cli.positions import Missing, Position
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.kafka.clients import address, listens
 from semloop.local.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
 from semloop.local.supervisor import FLOWS
 from semloop.settings import Settings
@@ -22,7 +22,7 @@ from semloop.storage import LOCAL_FOLDER, Storage
 from semloop.tables import TABLES
 
 if TYPE_CHECKING:
-    from sources.topic import Topic
+    from semloop.kafka.topic import Topic
 
 NOT_OURS = "not run by `up`"
 UNSUPERVISED = "left over by a crash"
@@ -91,7 +91,7 @@ def _stack(settings: Settings) -> Stack | None:
 
 def _ask(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
     """Whether the broker answers, the topic if there is one, and what is refused."""
-    from sources.topic import TopicAdmin, TopicMissing
+    from semloop.kafka.topic import TopicAdmin, TopicMissing
 
     # Refused connections are told at once; a client would try for seconds.
     if not listens(address(settings)):
@@ -204,7 +204,7 @@ def _check(check: str, todo: str = "") -> dict[str, Any]:
 
 
 def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
-    from sources.topic import TopicAdmin, TopicMissing
+    from semloop.kafka.topic import TopicAdmin, TopicMissing
 
     where = address(settings)
     start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."

@@ -5,8 +5,8 @@ import socket
 from importlib import resources
 from pathlib import Path
 
-from semloop.broker import DEFAULT_ADDRESS
 from semloop.errors import MissingExtra
+from semloop.kafka.clients import DEFAULT_ADDRESS
 
 HOST = "127.0.0.1"
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from semloop.broker import STACK_FILE
 from semloop.errors import LakeError, MissingExtra
+from semloop.kafka.clients import STACK_FILE
 from semloop.local.back_off import HEALTHY_S
 from semloop.settings import Settings
 from semloop.storage import LOCAL_FOLDER

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from semloop.broker import address, client_config, listens
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.kafka.clients import address, client_config, listens
 from semloop.local import broker
 from semloop.local.child import Child, bound
 from semloop.local.state import LocalFolder, Process, Stack
@@ -122,7 +122,7 @@ class Supervisor:
     def _make_topic(self) -> None:
         from msgspec.structs import replace
 
-        from sources.topic import TopicAdmin
+        from semloop.kafka.topic import TopicAdmin
 
         settings = replace(self._settings, kafka=self._kafka)
         deadline = time.monotonic() + BROKER_ANSWERS_S

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from semloop.broker import address, producer_config
+from semloop.kafka.clients import address, producer_config
 from semloop.lake import Lake
 from semloop.settings import Settings
 from tests import processes

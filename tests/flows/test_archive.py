@@ -13,10 +13,10 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from semloop.broker import address, producer_config
+from semloop.kafka.clients import address, producer_config
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake import Lake
 from semloop.settings import Settings
-from sources.topic import Topic, TopicAdmin
 from tests import processes
 from tests.builders import an_event, raw
 from tests.kill_and_audit import kill_and_audit

@@ -11,9 +11,9 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake import Lake
 from semloop.settings import Settings
-from sources.topic import Topic, TopicAdmin
 from tests import processes
 from tests.kill_and_audit import Load, kill_and_audit, members
 from tests.services import free_port, wait_for

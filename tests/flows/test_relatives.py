@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from semloop.cli.positions import log_of, positions
+from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from semloop.storage import Storage
-from sources.topic import Topic
 from tests import processes
 from tests.builders import an_event
 from tests.flows.a_flow import a_flow, archived, once, produce, refused, stored

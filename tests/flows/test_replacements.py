@@ -3,8 +3,8 @@
 import signal
 from contextlib import ExitStack
 
+from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from sources.topic import Topic
 from tests.flows.a_flow import a_flow, once, produce, stored
 from tests.services import wait_for
 

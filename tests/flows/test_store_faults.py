@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from semloop.errors import LakeError
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage import Storage, redaction_key
-from sources.topic import Topic, TopicAdmin
 from tests import processes
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
-from sources.topic import TopicAdmin
 from tests.stores import Store
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import trustme
 
 from semloop import Lake
 from semloop.errors import LakeError
+from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
-from sources.topic import TopicAdmin
 from tests import processes
 from tests.conftest import settings_on
 from tests.kill_and_audit import kill_and_audit

@@ -7,12 +7,12 @@ import sys
 
 from confluent_kafka import Producer
 
-from semloop.broker import producer_config
 from semloop.cli import survey
+from semloop.kafka.clients import producer_config
+from semloop.kafka.topic import TopicAdmin
 from semloop.lake import Lake
 from semloop.settings import Settings
 from semloop.storage import Storage
-from sources.topic import TopicAdmin
 from tests import processes
 from tests.builders import an_event, raw
 

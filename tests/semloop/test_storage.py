@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from semloop.broker import DEFAULT_ADDRESS, STACK_FILE, address, client_config
-from semloop.broker import producer_config as producer_config_of
 from semloop.errors import ConfigError, LakeError
+from semloop.kafka.clients import DEFAULT_ADDRESS, STACK_FILE, address, client_config
+from semloop.kafka.clients import producer_config as producer_config_of
 from semloop.object_store import options_of, quoted
 from semloop.settings import Secret, load
 from semloop.storage import LOCAL_FOLDER, Storage, redaction_key

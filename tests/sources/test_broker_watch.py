@@ -7,10 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from semloop.errors import BrokerUnavailable, TopicChanged
+from semloop.kafka.topic import Topic, TopicMissing
 from semloop.settings import Settings, load
 from sources import broker_watch
 from sources.broker_watch import BrokerWatch, patiently
-from sources.topic import Topic, TopicMissing
 
 TOPIC = Topic("cluster-1", "agent-events", "topic-1", 4)
 NO_ANSWER = BrokerUnavailable("No broker answers.")

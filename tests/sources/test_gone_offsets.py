@@ -6,11 +6,11 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.batches import Polled
-from semloop.broker import address
 from semloop.errors import BrokerUnavailable, OffsetsGone, TopicChanged
+from semloop.kafka.clients import address
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from sources.kafka import KafkaReader
-from sources.topic import Topic, TopicAdmin
 from tests.services import RealBroker, free_port, wait_for
 from tests.sources.test_kafka import (
     GROUP,

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from sources.topic import Topic
 from tests.services import wait_for
 from tests.sources.test_kafka import BEGINNING, reading, send, table_of, to_the_end
 

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from schemas.arrow import RECORDS
 from schemas.batches import Polled
-from semloop.broker import address, producer_config
 from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged
 from semloop.event import ONCE_HEADER, SCHEMA_HEADER
+from semloop.kafka.clients import address, producer_config
+from semloop.kafka.topic import Topic, TopicAdmin, TopicMissing
 from semloop.settings import Settings
 from sources.kafka import KafkaReader, KafkaSource, owned_partitions
-from sources.topic import Topic, TopicAdmin, TopicMissing
 from tests.services import free_port, wait_for
 
 GROUP = "semloop-test"
@@ -318,7 +318,7 @@ def test_a_missing_topic_is_said_with_what_to_do(settings: Settings) -> None:
 def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sources.topic.ANSWER_S", 0.5)
+    monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 0.5)
     nowhere = msgspec.structs.replace(settings, kafka=f"127.0.0.1:{free_port()}")
     admin = TopicAdmin(nowhere)
     for ask in (

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from semloop.kafka.topic import Topic
 from sources.records import MS_MAX, records
-from sources.topic import Topic
 
 TOPIC = Topic("cluster", "events", "topic-1", 1)
 

@@ -19,8 +19,8 @@ from typing import Annotated, Literal, cast
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings, load
-from sources.topic import TopicAdmin
 from tests import processes
 from tests.kill_and_audit import Audit, Load, origins
 from tests.services import SERVICES, EmbeddedBroker, RealBroker, start_broker

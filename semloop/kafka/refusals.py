@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from semloop.errors import BrokerError, ConfigError
-from sources.broker_probe import certificate_fault
+from semloop.kafka.probe import certificate_fault
 
 # `ssl://host:9093/bootstrap: what happened (after 3ms in state AUTH_REQ)`
 PLACE = re.compile(r"^(?:\w+://)?(\S+:\d+)/")

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from semloop.broker import client_config, listens
 from semloop.errors import BrokerError, BrokerUnavailable, ConfigError, TopicChanged
+from semloop.kafka.clients import client_config, listens
+from semloop.kafka.probe import mismatch
+from semloop.kafka.refusals import RIGHTS, Heard, public, refusal, unusable
 from semloop.settings import Settings
-from sources.broker_errors import RIGHTS, Heard, public, refusal, unusable
-from sources.broker_probe import mismatch
 
 ANSWER_S = 5.0
 # While an answer is waited for, what the connection says is listened to so often.
@@ -25,6 +25,8 @@ LISTEN_S = 0.05
 OTHERS_S = 1.0
 # A broker that answers nothing at all for so long may speak another protocol.
 MUTE_S = 1.0
+# A new topic is known to all brokers after so long at the latest.
+KNOWN_S = 10.0
 TOPIC_BYTES_MAX = 4 * 2**20
 R = TypeVar("R")
 NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
@@ -157,12 +159,14 @@ class TopicAdmin:
 
     def _described_soon(self) -> Topic:
         """A new topic takes a moment to be known."""
-        import stamina  # noqa: PLC0415 - only here, and the producer SDK has no need
-
-        for attempt in stamina.retry_context(on=TopicMissing, attempts=50, timeout=10):
-            with attempt:
+        deadline_s = time.monotonic() + KNOWN_S
+        while True:
+            try:
                 return self.describe()
-        raise AssertionError
+            except TopicMissing:
+                if time.monotonic() > deadline_s:
+                    raise
+            time.sleep(LISTEN_S)
 
     def _translated(self, error: Any) -> Exception:
         name, servers = self._settings.topic, self._config["bootstrap.servers"]

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import _root
+from tests.kafka.secure_broker import Secure, SecureBroker
 from tests.shared import shared
-from tests.sources.secure_broker import Secure, SecureBroker
 
 
 @pytest.fixture(scope="session")

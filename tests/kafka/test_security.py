@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from semloop.broker import client_config, producer_config
 from semloop.errors import ConfigError
+from semloop.kafka.clients import client_config, producer_config
 from semloop.settings import load
 
 HIDDEN = "tr0ub4dor&3-horse"

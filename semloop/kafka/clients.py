@@ -4,8 +4,8 @@ import json
 import socket
 from typing import Any
 
-from semloop.broker_security import security_config
 from semloop.errors import ConfigError
+from semloop.kafka.security import security_config
 from semloop.settings import Settings
 from semloop.storage import LOCAL_FOLDER
 

@@ -11,15 +11,15 @@ from semloop import Lake
 from semloop.settings import Settings, load
 from tests.builders import an_event, raw
 from tests.conftest import a_topic
-from tests.processes import run, start
-from tests.services import wait_for
-from tests.sources.secure_broker import (
+from tests.kafka.secure_broker import (
     KEY_PASSWORD,
     PASSWORD,
     Made,
     Secure,
     set_password,
 )
+from tests.processes import run, start
+from tests.services import wait_for
 
 pytestmark = pytest.mark.real_broker
 

@@ -6,16 +6,15 @@ from functools import partial
 
 import pytest
 
-from semloop.broker import producer_config
 from semloop.cli.positions import Position, missing
 from semloop.errors import BrokerError, ConfigError
+from semloop.kafka.clients import producer_config
+from semloop.kafka.topic import Topic, TopicAdmin
 from sources.files import Record
 from sources.kafka import KafkaReader
 from sources.produce import produce
-from sources.topic import Topic, TopicAdmin
 from tests.conftest import a_topic
-from tests.services import wait_for
-from tests.sources.secure_broker import (
+from tests.kafka.secure_broker import (
     KEY_PASSWORD,
     PASSWORD,
     Made,
@@ -25,6 +24,7 @@ from tests.sources.secure_broker import (
     settings_for,
     user,
 )
+from tests.services import wait_for
 
 pytestmark = pytest.mark.real_broker
 
@@ -37,8 +37,8 @@ def admin(secure: Secure) -> Callable[[str, Made], TopicAdmin]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no other broker to wait for."""
-    monkeypatch.setattr("sources.topic.OTHERS_S", 0.1)
-    monkeypatch.setattr("sources.topic.MUTE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.topic.OTHERS_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.topic.MUTE_S", 0.1)
 
 
 CA = {"kafka_ca": "ca.pem"}

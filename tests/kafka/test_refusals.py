@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import KafkaError
 
 from semloop.errors import BrokerError, BrokerUnavailable
+from semloop.kafka.probe import certificate_fault, spoken
+from semloop.kafka.refusals import Heard, public
+from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
-from sources.broker_errors import Heard, public
-from sources.broker_probe import certificate_fault, spoken
-from sources.topic import TopicAdmin
 
 CONFIG = {
     "bootstrap.servers": "broker.example:9093",
@@ -135,8 +135,8 @@ def test_who_hangs_up_may_come_back(
     hangs_up: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sources.topic.ANSWER_S", 1.0)
-    monkeypatch.setattr("sources.topic.MUTE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 1.0)
+    monkeypatch.setattr("semloop.kafka.topic.MUTE_S", 0.1)
     there = msgspec.structs.replace(settings, kafka=hangs_up, kafka_security=security)
     with pytest.raises(BrokerUnavailable, match="No Kafka broker answers at"):
         TopicAdmin(there).describe()
@@ -145,7 +145,7 @@ def test_who_hangs_up_may_come_back(
 def test_nothing_is_known_of_who_says_nothing(
     hangs_up: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sources.broker_probe.PATIENCE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.probe.PATIENCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         silent = f"127.0.0.1:{server.getsockname()[1]}"
         assert (spoken(silent), certificate_fault(silent, None)) == (None, None)

@@ -1,0 +1,1 @@
+"""How all clients of ours talk to Kafka: producers, consumers, admin clients."""

@@ -1,0 +1,89 @@
+"""One call of a tool, timed and recorded: a block, or a decorated function."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Tool:
+    """`with s.tool("search", args) as call`, `@s.tool` or `@s.tool("search")`."""
+
+    def __init__(
+        self, record: Callable[..., str], name: str, arguments: object
+    ) -> None:
+        """`record`: what is called with the call that has ended."""
+        self._record = record
+        self._name = name
+        self._arguments = arguments
+        self._started_s = 0.0
+        self.result: object = None
+        """What the tool gave; set it inside the block."""
+        self.call_id: str | None = None
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function: each call of it is one call of the tool."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def called_later(*args: Any, **kwargs: Any) -> Any:
+                with self._call(function, args, kwargs) as call:
+                    call.result = await function(*args, **kwargs)
+                return call.result
+
+            return cast("F", called_later)
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with self._call(function, args, kwargs) as call:
+                call.result = function(*args, **kwargs)
+            return call.result
+
+        return cast("F", called)
+
+    def __enter__(self) -> Self:
+        self._started_s = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        duration_ms = (time.perf_counter() - self._started_s) * 1000
+        failed = error is not None
+        self._record(
+            self._name,
+            self._arguments,
+            str(error) if failed and self.result is None else self.result,
+            status="error" if failed else "success",
+            duration_ms=round(duration_ms, 3),
+            call_id=self.call_id,
+            error_type=type(error).__name__ if failed else None,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _call(self, function: Any, args: Any, kwargs: Any) -> "Tool":
+        """One call, with its arguments by their names."""
+        try:
+            arguments: object = (
+                inspect.signature(function).bind(*args, **kwargs).arguments
+            )
+        except (TypeError, ValueError):
+            arguments = {"args": args, **kwargs}
+        return Tool(self._record, self._name, arguments)

@@ -1,0 +1,173 @@
+"""`Agent` as an author uses it, on the run's broker."""
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from semloop.agent import Agent, Session
+from semloop.errors import SemLoopError
+from semloop.event import decode_envelope, decode_payload
+from semloop.kafka.clients import client_config
+from semloop.kafka.topic import TopicAdmin
+from semloop.sdk.events import EventRefused
+from semloop.settings import Settings
+
+
+@pytest.fixture
+def own(settings: Settings, tmp_path: Any) -> Settings:
+    """Settings with a spool of the test's own."""
+    return msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+
+
+def sent(settings: Settings) -> list[dict[str, Any]]:
+    """All events of the topic, each partition in its order."""
+    topic = TopicAdmin(settings).describe()
+    config = {"group.id": "test", "enable.partition.eof": True}
+    consumer = Consumer(client_config(settings) | config)
+    consumer.assign([TopicPartition(topic.name, p, 0) for p in range(topic.partitions)])
+    found, ends = [], 0
+    while ends < topic.partitions:
+        for message in consumer.consume(500, 1.0):
+            if message.error():
+                ends += 1
+                continue
+            value = message.value()
+            assert value is not None
+            event = json.loads(value)
+            assert message.key() == event["meta"]["session_id"].encode()
+            decode_payload[event["type"]](decode_envelope(value).payload)
+            found.append(event)
+    consumer.close()
+    return found
+
+
+def test_a_session_says_what_was_done_in_order(own: Settings) -> None:
+    agent = Agent("tester", settings=own, strict=True)
+    with agent.session(task="find", user_id="u-1", tags=["a", "b"]) as s:
+        s.message("user", "to Oslo\nplease", input_tokens=3)
+        with s.tool("search", {"to": "OSL", "at": {1}}) as call:
+            call.result = ["one", "two"]
+        s.state_change("booking", reason="found")
+        s.feedback("helpful", 0.5)
+        s.complete("success", reward=1.0)
+    assert agent.flush()
+    events = sent(own)
+    kinds = ["message", "tool_call", "state_change", "feedback", "completion"]
+    assert [event["type"] for event in events] == kinds
+    assert {event["meta"]["session_id"] for event in events} == {s.id}
+    assert events[0]["meta"] == {
+        "session_id": s.id, "namespace": "default", "task": "find",
+        "user_id": "u-1", "tags": ["a", "b"],
+    }  # fmt: skip
+    tool = events[1]["payload"]
+    assert tool.pop("duration_ms") >= 0
+    assert tool == {
+        "tool": "search", "status": "success", "arguments": {"to": "OSL", "at": [1]},
+        "result": ["one", "two"],
+    }  # fmt: skip
+
+
+def test_what_fails_is_told_and_raised_again(own: Settings) -> None:
+    agent = Agent("tester", settings=own, strict=True)
+
+    said = ["no flight"]
+
+    def work(s: Session) -> None:
+        with pytest.raises(KeyError), s.tool("lookup", {"id": 7}):
+            raise KeyError(7)
+        raise ValueError(*said)
+
+    with pytest.raises(ValueError, match="no flight"), agent.session() as s:
+        work(s)
+    assert agent.flush()
+    tool, error, completion = (event["payload"] for event in sent(own))
+    assert (tool["status"], tool["error_type"]) == ("error", "KeyError")
+    assert (error["error_type"], error["message"]) == ("ValueError", "no flight")
+    assert "raise ValueError(*said)" in error["stack"]
+    assert completion == {"outcome": "failure"}
+
+
+def test_functions_and_coroutines_are_recorded_by_a_decorator(own: Settings) -> None:
+    agent = Agent("tester", settings=own, strict=True)
+
+    async def main() -> None:
+        async with agent.session() as s:
+
+            @s.tool
+            def search(to: str, limit: int = 5) -> str:
+                """Look for flights."""
+                return f"{limit} to {to}"
+
+            @s.tool("book")
+            async def reserve(flight: str) -> dict[str, str]:
+                await asyncio.sleep(0)
+                return {"flight": flight}
+
+            assert (search("OSL", limit=2), search.__doc__) == (
+                "2 to OSL",
+                "Look for flights.",
+            )
+            assert await reserve("SK1") == {"flight": "SK1"}
+
+    asyncio.run(main())
+    assert agent.flush()
+    search, book = (event["payload"] for event in sent(own))
+    assert (search["tool"], search["arguments"]) == (
+        "search",
+        {"to": "OSL", "limit": 2},
+    )
+    assert (book["tool"], book["result"]) == ("book", {"flight": "SK1"})
+
+
+def test_threads_share_an_agent(own: Settings) -> None:
+    agent = Agent("tester", settings=own, strict=True)
+
+    def work(number: int) -> None:
+        with agent.session(f"s-{number}") as s:
+            for step in range(50):
+                s.state_change(str(step))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert agent.flush()
+    events = sent(own)
+    for number in range(8):
+        steps = [
+            int(event["payload"]["to_state"])
+            for event in events
+            if event["meta"]["session_id"] == f"s-{number}"
+        ]
+        assert steps == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda s: s.message("robot", "x"), "Invalid enum value"),
+        (lambda s: s.tool_call("t", duration_ms="soon"), "`float"),
+        (lambda s: s.message("user", "x" * 2_000_000), "over the limit of 1,048,576"),
+        (lambda s: s.message("user", "\ud800"), "cannot be written as JSON"),
+    ],
+    ids=["unknown role", "wrong type", "too large", "no text"],
+)
+def test_what_makes_no_event_is_refused_and_breaks_nobody(
+    own: Settings, call: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = Agent("tester", settings=own, strict=True).session()
+    with pytest.raises(EventRefused) as refused:
+        call(strict)
+    assert said in refused.value.what
+    assert isinstance(refused.value, SemLoopError)
+    agent = Agent("tester", settings=own)
+    for _ in range(3):
+        call(agent.session())
+    assert agent.dropped == 3
+    assert [said in record.getMessage() for record in caplog.records] == [True]

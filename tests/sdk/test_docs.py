@@ -1,0 +1,30 @@
+"""The code in docs/agents.md does what the page says."""
+
+import os
+import re
+import subprocess
+import sys
+
+from semloop.settings import Settings
+from tests.processes import ROOT, environment
+from tests.sdk.test_agent import sent
+
+PAGE = ROOT / "docs" / "agents.md"
+
+
+def test_every_piece_of_code_runs(settings: Settings) -> None:
+    pieces = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(pieces) == 2
+    spool = os.path.join(settings.lake, "spool")
+    for piece in pieces:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", piece],
+            env=environment(settings, SEMLOOP_SPOOL=spool),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    kinds = [event["type"] for event in sent(settings)]
+    assert sorted(kinds) == [
+        "completion", "feedback", "message", "state_change", "tool_call",
+    ]  # fmt: skip

@@ -1,0 +1,156 @@
+"""Events while the broker is away, dies or comes late, and when the process ends."""
+
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from semloop.agent import Agent
+from semloop.sdk.sender import spool_name
+from semloop.sdk.spool import file_name
+from semloop.settings import Settings
+from tests.conftest import a_topic
+from tests.processes import ROOT, environment
+from tests.sdk.test_agent import sent
+from tests.services import RealBroker, free_port, wait_for
+
+WORK = """
+import os, sys
+from semloop import Agent
+agent = Agent("tester")
+with agent.session("s-1") as s:
+    for number in range(200):
+        s.state_change(str(number))
+"""
+
+
+def steps(events: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """Numbers of each session's events, each event once, in the order of the topic."""
+    found: dict[str, list[int]] = defaultdict(list)
+    seen = set()
+    for event in events:
+        if event["id"] not in seen:
+            seen.add(event["id"])
+            number = int(event["payload"]["to_state"])
+            found[event["meta"]["session_id"]].append(number)
+    return found
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Settings:
+    """A broker that is not there yet."""
+    return Settings(
+        lake=str(tmp_path / "lake"),
+        kafka=f"127.0.0.1:{free_port()}",
+        topic=a_topic(),
+        spool=str(tmp_path / "spool"),
+    )
+
+
+def lines(settings: Settings) -> int:
+    files = Path(settings.spool).glob("*.jsonl")
+    return sum(file.read_bytes().count(b"\n") for file in files)
+
+
+def work(settings: Settings, more: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WORK + more],
+        env=environment(
+            settings, SEMLOOP_SPOOL=settings.spool, SEMLOOP_AGENT_FLUSH_S="0.2"
+        ),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_what_a_process_could_not_send_the_next_one_sends(
+    away: Settings, settings: Settings
+) -> None:
+    done = work(away)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert lines(away) == 200
+    # The spool belongs to a broker and a topic: here is one at last.
+    there = msgspec.structs.replace(settings, spool=away.spool)
+    old, new = (file_name(spool_name(each)) for each in (away, there))
+    for file in Path(away.spool).iterdir():
+        file.rename(file.with_name(file.name.replace(old, new)))
+    agent = Agent("tester", settings=there)
+    with agent.session("s-2") as s:
+        s.state_change("0")
+    assert agent.flush(30)
+    wait_for("the spool", lambda: not list(Path(away.spool).iterdir()))
+    found = steps(sent(there))
+    assert found == {"s-1": list(range(200)), "s-2": [0]}
+
+
+def test_a_killed_process_leaves_what_it_had_spooled(away: Settings) -> None:
+    kill = "\nimport time, signal\nfrom pathlib import Path\n"
+    kill += f"while not list(Path({away.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"
+    kill += "os.kill(os.getpid(), signal.SIGKILL)\n"
+    assert work(away, kill).returncode == -signal.SIGKILL
+    assert 0 < lines(away) <= 200
+
+
+def test_a_full_spool_and_a_full_queue_drop_and_say_so_once(
+    away: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = msgspec.structs.replace(away, spool_mb=1, agent_queue_mb=1)
+    agent = Agent("tester", settings=small)
+    with agent.session() as s:
+        for _ in range(3_000):
+            s.message("user", "x" * 1_000)
+    emitter = agent._emitter
+    wait_for("the spool", lambda: emitter.dropped)
+    emitter.close(0.1)
+    assert 0 < emitter.dropped < 3_000
+    assert emitter.dropped + lines(small) == 3_000
+    said = [r.getMessage() for r in caplog.records if "dropped" in r.getMessage()]
+    assert len(said) == 1
+
+
+@pytest.mark.real_broker
+def test_a_broker_killed_twice_loses_nothing_and_keeps_the_order(
+    own_broker: RealBroker, tmp_path: Path
+) -> None:
+    settings = Settings(
+        lake=str(tmp_path / "lake"), kafka=own_broker.address, topic=a_topic(),
+        spool=str(tmp_path / "spool"),
+    )  # fmt: skip
+    agent = Agent("tester", settings=settings, strict=True)
+    sessions = [agent.session(f"s-{n}") for n in range(20)]
+    assert agent.flush()
+    for number in range(5_000):
+        sessions[number % 20].state_change(str(number // 20))
+        if number in (1_000, 3_000):
+            own_broker.kill()
+        if number in (2_000, 4_000):
+            wait_for("the spool", lambda: lines(settings))
+            own_broker.start()
+    assert agent.flush(60)
+    assert steps(sent(settings)) == {f"s-{n}": list(range(250)) for n in range(20)}
+
+
+def test_a_forked_process_sends_its_own_events_and_none_of_its_parents(
+    settings: Settings, tmp_path: Path
+) -> None:
+    own = msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+    fork = """
+pid = os.fork()
+with agent.session(f"after-{bool(pid)}") as s:
+    s.state_change("0")
+if pid:
+    os.waitpid(pid, 0)
+agent.flush(20)
+"""
+    done = work(own, fork)
+    assert done.returncode == 0, done.stderr
+    found = steps(sent(own))
+    assert found == {"s-1": list(range(200)), "after-True": [0], "after-False": [0]}
