@@ -93,13 +93,17 @@ class Emitter:
         while True:
             self._wake.wait(BUSY_S if sender.busy else IDLE_S)
             self._wake.clear()
-            while events := self._next():
-                sender.send(events)
+            try:
+                while events := self._next():
+                    sender.send(events)
+                    sender.work()
                 sender.work()
-            sender.work()
-            if self._ending and not self._queue:
-                sender.close()
-                return
+                if self._ending and not self._queue:
+                    sender.close()
+                    return
+            except Exception as error:
+                # An agent must not suffer, and its next events deserve another try.
+                self._settled(0, f"{type(error).__name__} in the sender")
 
     def _next(self) -> list[bytes]:
         with self._lock:

@@ -9,6 +9,7 @@ a header makes the archive look its id up in the whole table.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -70,7 +71,7 @@ class Sender:
         self._settings = settings
         self._settled = settled
         self._address = address(settings)
-        self._folder = Path(settings.spool).expanduser()
+        self._folder = Path(os.path.expanduser(settings.spool))  # never raises
         self._bytes_max = settings.spool_mb * 2**20
         self._name = spool_name(settings)
         self._producer: Producer | None = None
