@@ -189,7 +189,7 @@ def test_patterns_that_are_no_json_object_are_refused_unseen() -> None:
 
 def test_a_secret_put_under_a_wrong_name_is_not_shown() -> None:
     free = {"lake", "kafka", "topic", "metrics_host", "redact_keys"}
-    free |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user"}
+    free |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
     secret = {"redaction_key", "kafka_password", "kafka_key_password"}
     for name in Settings.__struct_fields__:
         if name not in free | secret:  # in these any text is right
