@@ -28,6 +28,8 @@ from semloop.sdk.tool import F, Tool
 from semloop.settings import Settings, load
 
 log = logging.getLogger("semloop")
+# Different reasons that are logged, each once.
+REFUSALS_TOLD = 100
 Outcome = Literal["success", "partial", "failure"]
 Role = Literal["user", "assistant", "system", "tool"]
 Source = Literal["human", "agent", "evaluator"]
@@ -95,7 +97,6 @@ class Agent:
         kind: str,
         meta: Mapping[str, object],
         payload: Mapping[str, object],
-        at: datetime | None = None,
     ) -> str:
         """Send one event; what the methods of a session call.
 
@@ -114,7 +115,7 @@ class Agent:
             return event_id
         try:
             event = encode(
-                kind, event_id, self.name, at or datetime.now(UTC), payload, meta,
+                kind, event_id, self.name, datetime.now(UTC), payload, meta,
                 self._settings.event_bytes_max,
             )  # fmt: skip
         except EventRefused as error:
@@ -129,7 +130,7 @@ class Agent:
         return event_id
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Wait until the broker has all that was emitted; False: not in time.
+        """Wait until the broker has all that was not dropped; False: not in time.
 
         What it has not is in memory or in the spool, and sent as soon as it can be.
         """
@@ -138,8 +139,9 @@ class Agent:
     def _refuse(self, error: EventRefused) -> None:
         with self._lock:
             self._dropped += 1
-            new = error.what not in self._refused and len(self._refused) < 100
-            self._refused.add(error.what) if new else None
+            new = error.what not in self._refused and len(self._refused) < REFUSALS_TOLD
+            if new:
+                self._refused.add(error.what)
         if new:
             log.warning("%s %s This is said once.", error.what, error.todo)
 
