@@ -78,11 +78,18 @@ def store(pytestconfig: pytest.Config) -> Store:
 
 
 @pytest.fixture
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBroker]:
-    """A real broker of the test's own, to kill and `start` again."""
+def own_broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealBroker]:
+    """A real broker of the test's own, to kill and `start` again.
+
+    Parametrized indirectly it has these properties.
+    """
     if not SERVICES:
         pytest.skip(REAL)
-    broker = RealBroker(tmp_path_factory.mktemp("own-broker"), SERVICES)
+    properties = getattr(request, "param", "")
+    folder = tmp_path_factory.mktemp("own-broker")
+    broker = RealBroker(folder, SERVICES, properties)
     yield broker
     broker.kill()
 

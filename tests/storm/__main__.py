@@ -96,7 +96,9 @@ class Fire:
 
 
 def storm(
-    minutes: Annotated[float, typer.Option(help="How long events are produced.")] = 15,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="How long events are produced.")
+    ] = 15,
     seed: Annotated[int | None, typer.Option(help="Of kinds and moments.")] = None,
     processes_: Annotated[int, typer.Option("--processes", help="Of the flow.")] = 1,
     spare: Annotated[
@@ -104,6 +106,9 @@ def storm(
     ] = None,
 ) -> None:
     """Kill what can be killed while events are produced; then nothing may be wrong."""
+    if unknown := set(spare or ()) - WEIGHTS.keys():
+        msg = f"--spare takes {', '.join(WEIGHTS)}, not {', '.join(sorted(unknown))}."
+        raise typer.BadParameter(msg)
     seed = random.randrange(10**6) if seed is None else seed
     folder = Path(tempfile.mkdtemp(prefix=f"storm-{seed}-"))
     trace = Trace(folder / "trace.jsonl")
