@@ -32,8 +32,9 @@ class Emitter:
         self._bytes_max = settings.agent_queue_mb * 2**20
         self.dropped = 0
         self._thread: threading.Thread | None = None
+        self._sender: Sender | None = None
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        os.register_at_fork(after_in_child=self._forked)
         atexit.register(self._at_exit)
 
     def emit(self, event: bytes) -> str | None:
@@ -74,8 +75,14 @@ class Emitter:
         if thread is not None:
             thread.join(JOIN_S)
 
+    def _forked(self) -> None:
+        """A forked process has no thread, and sends nothing of its parent's."""
+        if self._sender is not None:
+            self._sender.forget()
+        self._reset()
+
     def _reset(self) -> None:
-        """As new; a forked process has no thread, and sends nothing of its parent's."""
+        """As new."""
         self._queue: deque[bytes] = deque()
         self._bytes = self._taken = self._done = 0
         self._ending = self._told = False
@@ -89,7 +96,7 @@ class Emitter:
         self._thread.start()
 
     def _run(self) -> None:
-        sender = Sender(self._settings, self._settled)
+        sender = self._sender = Sender(self._settings, self._settled)
         while True:
             self._wake.wait(BUSY_S if sender.busy else IDLE_S)
             self._wake.clear()
@@ -128,6 +135,15 @@ class Emitter:
     def _at_exit(self) -> None:
         if self._thread is not None:
             self.close(self._settings.agent_flush_s)
+
+
+def _new_lock() -> None:
+    """In a forked process nobody is there to release the old one."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
 
 
 def emitter_of(settings: Settings) -> Emitter:

@@ -8,8 +8,10 @@ of a session holds across an outage. What is sent a second time may have arrived
 a header makes the archive look its id up in the whole table.
 """
 
+import importlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,6 +42,15 @@ CONFIG: dict[str, Any] = {
     "message.timeout.ms": 0,
     "error_cb": lambda error: None,
 }
+
+# Held while libraries are loaded and clients made, which takes locks of their own: in a
+# process forked meanwhile these would stay locked for ever, so forking waits.
+_loading = threading.Lock()
+os.register_at_fork(
+    before=_loading.acquire,
+    after_in_parent=_loading.release,
+    after_in_child=_loading.release,
+)
 
 Settled = Callable[[int, str | None], None]
 """Told of events that are done: how many, and why they were dropped if they were."""
@@ -111,6 +122,11 @@ class Sender:
             spool.close()
         self._orphans, self._own = [], None
 
+    def forget(self) -> None:
+        """In a forked process: the files, and the locks on them, are the parent's."""
+        for spool in (*self._orphans, *([self._own] if self._own else [])):
+            spool.let_go()
+
     def _open(self) -> "Producer | None":
         """The producer, if the broker can be reached; the topic is made if missing."""
         if self._producer is not None:
@@ -118,16 +134,22 @@ class Sender:
         if time.monotonic() < self._next_try_s:
             return None
         self._next_try_s = time.monotonic() + TRY_AGAIN_S
+        with _loading:
+            # Looking a host up loads it.
+            importlib.import_module("encodings.idna")
+            from confluent_kafka import KafkaException, Producer
+
+            from semloop.kafka.topic import TopicAdmin
+
         if not listens(self._address, TRY_AGAIN_S):
             self._say_away("nothing listens there")
             return None
-        from confluent_kafka import KafkaException, Producer
-
-        from semloop.kafka.topic import TopicAdmin
-
         try:
-            TopicAdmin(self._settings).ensure()
-            self._producer = Producer(producer_config(self._settings) | CONFIG)
+            with _loading:
+                admin = TopicAdmin(self._settings)
+            admin.ensure()
+            with _loading:
+                self._producer = Producer(producer_config(self._settings) | CONFIG)
         except SemLoopError as error:
             self._say_away(error.what)
         except KafkaException as error:

@@ -118,6 +118,10 @@ class Spool:
         """Let go of the file, and remove it if everything was taken."""
         if self.empty:
             self._path.unlink(missing_ok=True)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the file and leave it as it is."""
         self._file.close()
 
     def _whole_lines(self) -> int:

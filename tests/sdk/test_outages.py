@@ -57,9 +57,11 @@ def lines(settings: Settings) -> int:
     return sum(file.read_bytes().count(b"\n") for file in files)
 
 
-def work(settings: Settings, more: str = "") -> subprocess.CompletedProcess[str]:
+def work(
+    settings: Settings, more: str = "", before: str = ""
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", WORK + more],
+        [sys.executable, "-c", before + WORK + more],
         env=environment(
             settings, SEMLOOP_SPOOL=settings.spool, SEMLOOP_AGENT_FLUSH_S="0.2"
         ),
@@ -138,11 +140,7 @@ def test_a_broker_killed_twice_loses_nothing_and_keeps_the_order(
     assert steps(sent(settings)) == {f"s-{n}": list(range(250)) for n in range(20)}
 
 
-def test_a_forked_process_sends_its_own_events_and_none_of_its_parents(
-    settings: Settings, tmp_path: Path
-) -> None:
-    own = msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
-    fork = """
+FORK = """
 pid = os.fork()
 with agent.session(f"after-{bool(pid)}") as s:
     s.state_change("0")
@@ -150,7 +148,30 @@ if pid:
     os.waitpid(pid, 0)
 agent.flush(20)
 """
-    done = work(own, fork)
+# As if Kafka's client came from a slow disk: forked while a thread loads it, a process
+# would wait for ever for the lock of that thread.
+SLOW_DISK = """
+import sys, threading, time
+loading = threading.Event()
+class SlowDisk:
+    def find_spec(self, name, *_):
+        if name == "confluent_kafka":
+            loading.set()
+            time.sleep(0.5)
+sys.meta_path.insert(0, SlowDisk())
+"""
+
+
+@pytest.mark.parametrize(
+    ("slow", "when"),
+    [("", ""), ("", "agent.flush(20)"), (SLOW_DISK, "loading.wait()")],
+    ids=["at once", "after a flush", "while it loads"],
+)
+def test_a_forked_process_sends_its_own_events_and_none_of_its_parents(
+    settings: Settings, tmp_path: Path, slow: str, when: str
+) -> None:
+    own = msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+    done = work(own, f"{when}\n{FORK}", slow)
     assert done.returncode == 0, done.stderr
     found = steps(sent(own))
     assert found == {"s-1": list(range(200)), "after-True": [0], "after-False": [0]}
