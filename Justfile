@@ -50,6 +50,11 @@ ci:
 storm *ARGS: _installed
     .venv/bin/python -m tests.storm {{ ARGS }}
 
+# What an event costs the agent that sends it.
+[group('run')]
+bench-emit: _installed
+    .venv/bin/python bench/emit.py
+
 # Regenerate what is generated: the JSON Schema of events.
 [group('run')]
 generate: _installed

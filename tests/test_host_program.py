@@ -1,4 +1,4 @@
-"""`Lake` in a program of someone else, whose folders have the names of ours."""
+"""`Lake` and `Agent` in a program of someone else, whose folders have the names of ours."""
 
 import os
 import subprocess
@@ -10,21 +10,28 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from schemas import arrow
+from tests.services import free_port
 
 ROOT = Path(__file__).parents[1]
 HOST = """
 import flows, schemas
-from semloop import Lake
+from semloop import Agent, Lake
 
 assert schemas.OWNER == flows.OWNER == "the host"
 with Lake("lake") as lake:
     print(lake.sql("SELECT event_id FROM events").fetchall())
+agent = Agent("guest")
+with agent.session("s-1", task="visit") as s:
+    s.message("user", "hello")
+print(agent.flush(0.1), agent.dropped)
 ours = {"operators", "sinks", "sources"} & set(__import__("sys").modules)
 assert not ours, ours
 """
 
 
-def test_a_host_with_its_own_schemas_and_flows_queries_the_lake(tmp_path: Path) -> None:
+def test_a_host_with_its_own_schemas_and_flows_queries_and_tells(
+    tmp_path: Path,
+) -> None:
     for name in ("schemas", "flows"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text('OWNER = "the host"\n')
@@ -40,10 +47,21 @@ def test_a_host_with_its_own_schemas_and_flows_queries_the_lake(tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "main.py"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SEMLOOP_KAFKA": f"127.0.0.1:{free_port()}",
+            "SEMLOOP_SPOOL": str(tmp_path / "spool"),
+            "SEMLOOP_AGENT_FLUSH_S": "0.1",
+        },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stderr, done.returncode) == ("", 0)
-    assert done.stdout == "[('e1',)]\n"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[('e1',)]\nFalse 0\n"
+    # Without a broker its event is in the spool, which one line tells.
+    [said] = done.stderr.splitlines()
+    assert "Events are kept in" in said
+    [file] = (tmp_path / "spool").iterdir()
+    assert b'"session_id":"s-1"' in file.read_bytes()

@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "flows": {"library", "schemas", "sources", "operators", "sinks", "flows"},
 }
 MAY_IMPORT["command"] = {*MAY_IMPORT, "command"}
-COMMAND_MODULES = ("semloop.cli", "semloop.local", "semloop.__main__")
+COMMAND_MODULES = (
+    "semloop.cli", "semloop.local", "semloop.demo", "semloop.doctor", "semloop.__main__",
+)  # fmt: skip
 
 
 def name_of(file: Path) -> str:
@@ -118,7 +120,7 @@ def test_every_folder_of_tests_is_a_package() -> None:
 def test_importing_semloop_loads_nothing_heavy() -> None:
     heavy = ("duckdb", "pyarrow", "bytewax", "torch", "pydantic", "deltalake")
     code = (
-        "import sys, semloop, semloop.settings, semloop.event, semloop.errors\n"
+        "import sys, semloop.agent, semloop.settings, semloop.event, semloop.errors\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run(

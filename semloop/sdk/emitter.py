@@ -19,7 +19,7 @@ CHUNK = 100
 BUSY_S, IDLE_S = 0.005, 60.0
 # For the thread to put what is left into the spool.
 JOIN_S = 5.0
-_emitters: dict[tuple[str | None, ...], "Emitter"] = {}
+_emitters: dict[tuple[object, ...], "Emitter"] = {}
 _lock = threading.Lock()
 
 
@@ -137,18 +137,17 @@ class Emitter:
             self.close(self._settings.agent_flush_s)
 
 
-def _new_lock() -> None:
-    """In a forked process nobody is there to release the old one."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_new_lock)
+# Whoever forks holds it, so that in no new process somebody else does.
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
 
 
 def emitter_of(settings: Settings) -> Emitter:
-    """The one emitter of this process for a broker and topic."""
-    key = (settings.kafka, settings.lake, settings.topic, settings.spool)
+    """The one emitter of this process for a broker, a way in, a topic and a spool."""
+    concerned = ("kafka", "lake", "topic", "spool", "agent_")
+    names = [n for n in settings.__struct_fields__ if n.startswith(concerned)]
+    key = tuple(getattr(settings, name) for name in names)
     with _lock:
         if key not in _emitters:
             _emitters[key] = Emitter(settings)

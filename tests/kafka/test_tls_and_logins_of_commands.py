@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -18,8 +20,16 @@ from tests.kafka.secure_broker import (
     Secure,
     set_password,
 )
-from tests.processes import run, start
+from tests.processes import environment, run, start
 from tests.services import wait_for
+
+AGENT = """
+from semloop import Agent
+agent = Agent("tester", strict=True)
+with agent.session() as s:
+    s.message("user", "hello")
+assert agent.flush(30)
+"""
 
 pytestmark = pytest.mark.real_broker
 
@@ -45,7 +55,24 @@ def secrets_in(folder: Path) -> list[str]:
     return [str(f) for f in files if any(secret in f.read_bytes() for secret in hidden)]
 
 
-def test_everything_works_by_certificate(secure: Secure, outside: Settings) -> None:
+def run_agent(
+    settings: Settings, spool: Path, agent: str = AGENT, **variables: str
+) -> str:
+    """An agent with the variables of the commands; what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", agent],
+        env=environment(settings, SEMLOOP_SPOOL=str(spool), **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_everything_works_by_certificate(
+    secure: Secure, outside: Settings, tmp_path: Path
+) -> None:
     environ = variables(
         secure,
         "mutual",
@@ -53,7 +80,7 @@ def test_everything_works_by_certificate(secure: Secure, outside: Settings) -> N
         key=f"{secure.folder}/client.locked.key",
         key_password=KEY_PASSWORD,
     )
-    said = ""
+    said = run_agent(outside, tmp_path / "spool", **environ)
     for line in (
         "import - --format events",
         "run archive --until-caught-up",
@@ -64,7 +91,7 @@ def test_everything_works_by_certificate(secure: Secure, outside: Settings) -> N
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         said += done.stdout + done.stderr
     with Lake(outside.lake) as lake:
-        assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
+        assert lake.sql("SELECT count(*) FROM events").fetchall() == [(2,)]
     assert KEY_PASSWORD not in said
     assert secrets_in(Path(outside.lake)) == []
 
@@ -93,6 +120,7 @@ def test_everything_works_by_password(
             said += done.stdout + done.stderr
     finally:
         run(outside, "down", "--force")
+    said += run_agent(outside, tmp_path / "spool")
     with Lake(outside.lake) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
     assert "archive" in commands
@@ -124,6 +152,12 @@ def test_a_refusal_is_seen_by_every_command(
         else:
             assert refused in complained.splitlines()[-2], line
             assert said == "", line
+    # An agent is not disturbed: it keeps its events, and says why.
+    agent = AGENT.replace(", strict=True", "").replace("assert agent.flush(30)", "")
+    spool = tmp_path / "spool"
+    said = run_agent(outside, spool, agent, SEMLOOP_AGENT_FLUSH_S="2", **environ)
+    assert refused in said
+    assert len(list(spool.glob("*.jsonl"))) == 1
 
 
 def test_a_password_that_changes_ends_the_flow_with_its_reason(

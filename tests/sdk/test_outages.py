@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from semloop import Lake
 from semloop.agent import Agent
 from semloop.sdk.sender import spool_name
 from semloop.sdk.spool import file_name
 from semloop.settings import Settings
 from tests.conftest import a_topic
-from tests.processes import ROOT, environment
+from tests.processes import ROOT, environment, run
 from tests.sdk.test_agent import sent
 from tests.services import RealBroker, free_port, wait_for
 
+EVENTS = 100_000
 WORK = """
 import os, sys
 from semloop import Agent
@@ -101,6 +104,23 @@ def test_a_killed_process_leaves_what_it_had_spooled(away: Settings) -> None:
     assert 0 < lines(away) <= 200
 
 
+def test_a_killed_process_loses_only_what_the_broker_had_not_acknowledged(
+    settings: Settings, tmp_path: Path
+) -> None:
+    own = msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+    kill = """
+import signal
+assert agent.flush(30)
+for number in range(200, 1000):
+    s.state_change(str(number))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = work(own, kill)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    found = steps(sent(own))["s-1"]
+    assert found == list(range(max(200, len(found))))
+
+
 def test_a_full_spool_and_a_full_queue_drop_and_say_so_once(
     away: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,26 +138,62 @@ def test_a_full_spool_and_a_full_queue_drop_and_say_so_once(
     assert len(said) == 1
 
 
+def in_the_lake(settings: Settings, sessions: int, events: int) -> None:
+    """Each session's events are there once, and in their order."""
+    done = run(settings, "run", "archive", "--until-caught-up")
+    assert done.returncode == 0, done.stderr
+    with Lake(settings.lake) as lake:
+        found = lake.sql("""
+            SELECT session_id, count(*), count(DISTINCT event_id),
+                   bool_and(CAST(payload->>'to_state' AS INT) = place)
+            FROM (SELECT *, row_number() OVER (
+                PARTITION BY session_id ORDER BY kafka_offset) - 1 AS place FROM events)
+            GROUP BY session_id ORDER BY CAST(session_id AS INT)
+        """).fetchall()
+    each = events // sessions
+    assert found == [(str(s), each, each, True) for s in range(sessions)]
+
+
 @pytest.mark.real_broker
 def test_a_broker_killed_twice_loses_nothing_and_keeps_the_order(
-    own_broker: RealBroker, tmp_path: Path
+    own_broker: RealBroker, away: Settings
 ) -> None:
-    settings = Settings(
-        lake=str(tmp_path / "lake"), kafka=own_broker.address, topic=a_topic(),
-        spool=str(tmp_path / "spool"),
-    )  # fmt: skip
+    settings = msgspec.structs.replace(away, kafka=own_broker.address)
     agent = Agent("tester", settings=settings, strict=True)
-    sessions = [agent.session(f"s-{n}") for n in range(20)]
+    sessions = [agent.session(str(n)) for n in range(20)]
     assert agent.flush()
-    for number in range(5_000):
+    for number in range(EVENTS):
         sessions[number % 20].state_change(str(number // 20))
-        if number in (1_000, 3_000):
+        if number in (EVENTS // 5, 3 * EVENTS // 5):
             own_broker.kill()
-        if number in (2_000, 4_000):
+        if number in (2 * EVENTS // 5, 4 * EVENTS // 5):
             wait_for("the spool", lambda: lines(settings))
             own_broker.start()
     assert agent.flush(60)
-    assert steps(sent(settings)) == {f"s-{n}": list(range(250)) for n in range(20)}
+    assert agent.dropped == 0
+    in_the_lake(settings, 20, EVENTS)
+
+
+@pytest.mark.storm
+@pytest.mark.real_broker
+def test_a_minute_without_a_broker_loses_nothing_and_keeps_the_order(
+    own_broker: RealBroker, away: Settings
+) -> None:
+    """1,000 events/s for 80 s; the broker is away from second 10 to second 70."""
+    settings = msgspec.structs.replace(away, kafka=own_broker.address)
+    agent = Agent("tester", settings=settings, strict=True)
+    sessions = [agent.session(str(n)) for n in range(20)]
+    begin_s = time.monotonic()
+    for number in range(80_000):
+        sessions[number % 20].state_change(str(number // 20))
+        if number == 10_000:
+            own_broker.kill()
+        if number == 70_000:
+            own_broker.start()
+        time.sleep(max(0, begin_s + number / 1_000 - time.monotonic()))
+    assert agent.flush(60)
+    assert agent.dropped == 0
+    in_the_lake(settings, 20, 80_000)
 
 
 FORK = """
