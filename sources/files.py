@@ -33,7 +33,9 @@ BROKEN_LINES_MAX = 250_000
 _Stream = io.BufferedReader | gzip.GzipFile
 _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 2**20
+_LOOK_BYTES = 2**13
 _UNREADABLE = (ValueError, RecursionError)  # Malformed, not UTF-8; too deep.
+_begins_with_object = re.compile(rb"\s*\{[^\0]").match
 _is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 
 
@@ -109,7 +111,15 @@ def looks_like(line: bytes) -> Format | None:
 
 
 def _check_format(path: str, line: bytes, wanted: Format) -> None:
-    """Stop before a file of the other format becomes dead letters, line by line."""
+    """Stop before a file of another format becomes dead letters, line by line."""
+    for begins, filter_, what in (
+        (line.lstrip().startswith(b"["), ".[]", "one JSON array"),
+        (line.strip() == b"{", ".", "JSON over several lines"),
+    ):
+        if begins:
+            msg = f"{_named(path)} holds {what}, not one JSON object a line."
+            todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {wanted}"
+            raise ConfigError(msg, todo)
     found = looks_like(line)
     if found not in (None, wanted):
         holds = {"events": "events", "chat": "chat transcripts"}
@@ -173,6 +183,10 @@ def _lines(path: str) -> Iterator[tuple[int, bytes] | TooLong]:
     number = 0
     try:
         with _opened(path) as stream:
+            head = stream.peek(_LOOK_BYTES)
+            if b"\0" in head and not _begins_with_object(head):
+                msg = f"{_named(path)} holds binary data, or text that is not UTF-8."
+                raise ConfigError(msg, "Give a file of JSON lines, gzipped or not.")
             while line := _line(stream, number + 1):
                 number += 1
                 yield line

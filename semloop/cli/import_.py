@@ -69,6 +69,9 @@ def import_(
     if read.no_events:
         what += f", lines that become dead letters: {read.no_events:,}"
     print(f"{what}.")
+    if read.no_events and read.no_events == sent.records:
+        todo = "None is an event: is --format right? `semloop dlq ls` says why."
+        print(todo, file=sys.stderr)
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX

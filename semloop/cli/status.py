@@ -59,7 +59,8 @@ def _print_status(found: Mapping[str, Any]) -> None:
     if kafka["refusal"]:
         topic = f", but: {kafka['refusal']}"
     print(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
-    print(f"Lake   {lake['path']}{'' if lake['readable'] else ' CANNOT BE READ'}")
+    state = "" if lake["tables"] else " has no tables yet"
+    print(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
     for line in (lake["problem"] or "").splitlines():
         print(f"       {line}")
     names = ("rows", "version", "files", "bytes")

@@ -9,6 +9,9 @@ import textwrap
 import pytest
 
 from flows.process import ends_process
+from semloop.kafka.topic import Topic
+from semloop.settings import Settings
+from tests import processes
 from tests.processes import ROOT
 from tests.services import free_port
 
@@ -185,3 +188,14 @@ def test_what_bytewax_raises_among_several_processes_is_the_loss_of_a_peer() -> 
         done = run(f"{CLUSTER}\nrun(['{address}', '127.0.0.1:1'])")
     assert done.returncode == 6
     assert done.stderr.endswith("Another process ended.\nStart all of them again.\n")
+
+
+def test_a_taken_metrics_port_is_told(settings: Settings, topic: Topic) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = processes.run(settings, "run", "archive", SEMLOOP_METRICS_PORT=port)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Metrics port {port} is not free: Address already in use.\n"
+        "Set SEMLOOP_METRICS_PORT to another one.\n"
+    )

@@ -86,7 +86,8 @@ def test_events_are_kept_byte_for_byte_with_their_line_and_key(tmp_path: Path) -
 def test_broken_line_passes_with_the_key_it_can_have(
     tmp_path: Path, line: bytes, key: bytes | None
 ) -> None:
-    (record,) = records_of(a_file(tmp_path, line + b"\n"))
+    # Behind another one: the first line decides what kind of file it is.
+    _, record = records_of(a_file(tmp_path, b"{}\n" + line + b"\n"))
     assert (record.key, record.value) == (key, line)
 
 
@@ -281,6 +282,26 @@ def test_file_of_the_other_format_is_one_error(
     error = failure_of(path, "chat")
     assert error.what == f"{name} holds events, not chat transcripts."
     assert error.todo == "Import it with `--format events`."
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "todo"),
+    [
+        (b"[" + an_event() + b"]", "holds one JSON array", "jq -c '.[]' FILE |"),
+        (b"\n [\n", "holds one JSON array", "semloop import - --format events"),
+        (b'{\n  "id": 1\n}\n', "holds JSON over several lines", "jq -c '.' FILE |"),
+        (b"\x89PNG\r\n\x1a\n\x00", "holds binary data", "Give a file of JSON"),
+        (an_event().decode().encode("utf-16"), "text that is not UTF-8", "Give a file"),
+        (an_event().decode().encode("utf-16-le"), "that is not UTF-8", "Give a file"),
+        (gzip.compress(b"PK\0\0"), "holds binary data", "Give a file of JSON lines"),
+    ],
+)
+def test_file_that_is_no_json_lines_is_one_error(
+    tmp_path: Path, content: bytes, what: str, todo: str
+) -> None:
+    error = failure_of(a_file(tmp_path, content), "events")
+    assert what in error.what
+    assert todo in error.todo
 
 
 def test_only_the_first_line_decides_about_the_format(tmp_path: Path) -> None:
