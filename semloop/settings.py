@@ -223,6 +223,22 @@ def load(
     return msgspec.structs.replace(settings, lake=str(Path(settings.lake).absolute()))
 
 
+def origin(
+    name: str, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> str:
+    """Where `load` takes a setting from: its variable, the file, or "default".
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    variable = PREFIX + name.upper()
+    if (os.environ if environ is None else environ).get(variable):
+        return variable
+    if name in _from_file((folder or Path.cwd()) / CONFIG_FILE):
+        return CONFIG_FILE
+    return "default"
+
+
 def aws_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The usual `AWS_*` variables, which every program with S3 reads alike."""
     environ = os.environ if environ is None else environ

@@ -1,5 +1,6 @@
 """One broker and one store a run, a topic and a lake a test, no settings from outside."""
 
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -102,6 +103,14 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
     store = RealStore(tmp_path_factory.mktemp("own-store"), SERVICES)
     yield store
     store.kill()
+
+
+@pytest.fixture
+def usual_port(pytestconfig: pytest.Config) -> Iterator[None]:
+    """No other test of this run has a local stack on the usual port meanwhile."""
+    with (_root(pytestconfig) / "usual-port.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from semloop.settings import PREFIX, load
 
 # Name -> where its function is; the order is the one of `semloop --help`.
 COMMANDS = {
+    "demo": "semloop.cli.demo:demo",
     "up": "semloop.cli.stack:up",
     "down": "semloop.cli.down:down",
     "health": "semloop.cli.status:health",
@@ -29,6 +30,10 @@ COMMANDS = {
     "import": "semloop.cli.import_:import_",
     "run": "semloop.cli.run:run",
     "sql": "semloop.cli.sql:sql",
+    "show": "semloop.cli.show:show",
+    "tail": "semloop.cli.tail:tail",
+    "dlq": "semloop.cli.dlq:app",
+    "doctor": "semloop.cli.doctor:doctor",
 }
 # What we start ourselves.
 HIDDEN = {"_supervise": "semloop.cli.stack:supervise"}
@@ -55,8 +60,13 @@ class Commands(TyperGroup):
             todo = f"Did you mean {near[0]!r}? " if near else ""
             raise ConfigError(msg, f"{todo}`semloop --help` lists all.")
         module, _, function = place.partition(":")
+        found = getattr(importlib.import_module(module), function)
+        if isinstance(found, typer.Typer):  # with commands of its own
+            group = typer.main.get_command(found)
+            group.name = cmd_name
+            return group
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(getattr(importlib.import_module(module), function))
+        single.command(cmd_name)(found)
         return typer.main.get_command(single)
 
 

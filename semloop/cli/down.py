@@ -168,20 +168,38 @@ def _confirm_purge(folder: LocalFolder, *, force: bool) -> None:
 
 
 def _delete(lake: Path) -> None:
-    """Delete what is ours; what somebody else put into the folder stays."""
+    rest = delete_tables(lake)
+    try:
+        if not rest:
+            lake.rmdir()
+    except OSError as error:
+        raise _not_deleted(error) from None
+    if rest:
+        print(f"Deleted the tables of {lake}; not ours, so kept: {', '.join(rest)}.")
+    else:
+        print(f"Deleted {lake}.")
+
+
+def delete_tables(lake: Path) -> list[str]:
+    """Delete what is ours; what somebody else put into the folder stays.
+
+    Returns:
+        the names of what stays.
+
+    Raises:
+        LakeError: the folder cannot be read or changed.
+    """
     try:
         for entry in lake.iterdir():
             if entry.name in FOLDERS_OF_OURS or (entry / "_delta_log").is_dir():
                 shutil.rmtree(entry)
             elif entry.name == LAYOUT_FILE:
                 entry.unlink()
-        rest = sorted(entry.name for entry in lake.iterdir())
-        if not rest:
-            lake.rmdir()
+        return sorted(entry.name for entry in lake.iterdir())
     except OSError as error:
-        msg = f"{error.filename} cannot be deleted: {error.strerror}."
-        raise LakeError(msg, "Delete the rest yourself.") from None
-    if rest:
-        print(f"Deleted the tables of {lake}; not ours, so kept: {', '.join(rest)}.")
-    else:
-        print(f"Deleted {lake}.")
+        raise _not_deleted(error) from None
+
+
+def _not_deleted(error: OSError) -> LakeError:
+    msg = f"{error.filename} cannot be deleted: {error.strerror}."
+    return LakeError(msg, "Delete the rest yourself.")

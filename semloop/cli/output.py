@@ -74,6 +74,30 @@ def bytes_text(value: bytes) -> str:
     return "".join(plain)
 
 
+def json_object(columns: Sequence[str], row: Row) -> str:
+    """One row as a JSON object on one line; column names must be distinct."""
+    values = {name: _plain(value) for name, value in zip(columns, row, strict=True)}
+    return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+def console_of(out: TextIO) -> "Console":
+    """A rich console that takes all text literally, as wide as tables are."""
+    from rich.console import Console
+
+    width = None if out.isatty() or "COLUMNS" in os.environ else PIPE_CHARS
+    return Console(file=out, width=width, highlight=False, markup=False, emoji=False)
+
+
+def visible(text: str) -> str:
+    """Text that cannot steer the terminal: events hold what agents were told."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char in "\n\t" or not _steers(char) else f"\\u{ord(char):04x}"
+        for char in text
+    )
+
+
 def _is_plain(byte: int) -> bool:
     return 32 <= byte < 127 and chr(byte) not in "\\'\""
 
@@ -81,8 +105,7 @@ def _is_plain(byte: int) -> bool:
 def _print_json(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:
     separator = "[\n"
     for row in rows:
-        values = {name: _plain(v) for name, v in zip(columns, row, strict=True)}
-        out.write(separator + json.dumps(values, ensure_ascii=False, allow_nan=False))
+        out.write(separator + json_object(columns, row))
         separator = ",\n"
     out.write("[]\n" if separator == "[\n" else "\n]\n")
 
@@ -129,15 +152,12 @@ def _text(value: object) -> str:
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:
-    from rich.console import Console
-
     remaining = iter(rows)
     cells = [
         [_cell(value) for value in row] for row in islice(remaining, TABLE_ROWS_MAX)
     ]
-    names = [_visible(name) for name in columns]
-    width = None if out.isatty() or "COLUMNS" in os.environ else PIPE_CHARS
-    console = Console(file=out, width=width, highlight=False, markup=False, emoji=False)
+    names = [visible(name) for name in columns]
+    console = console_of(out)
     for part in _tables(console, names, cells):
         console.print(part)
     if next(remaining, None) is not None:
@@ -184,17 +204,7 @@ def _cell(value: object) -> str:
     text = value.isoformat(" ") if isinstance(value, datetime) else _text(value)
     if len(text) > TABLE_CELL_CHARS_MAX:
         text = text[: TABLE_CELL_CHARS_MAX - 1] + "…"
-    return _visible(text)
-
-
-def _visible(text: str) -> str:
-    """Text that cannot steer the terminal: events hold what agents were told."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char in "\n\t" or not _steers(char) else f"\\u{ord(char):04x}"
-        for char in text
-    )
+    return visible(text)
 
 
 def _steers(char: str) -> bool:

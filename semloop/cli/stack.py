@@ -1,7 +1,10 @@
 """`semloop up`: the local stack in the background, told when it really reads."""
 
 import os
+import signal
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,9 +63,18 @@ def up(
 
 def supervise(
     broker_only: Annotated[bool, typer.Option("--broker-only")] = False,
+    private: Annotated[bool, typer.Option("--private")] = False,
 ) -> None:
-    """The process that `up` leaves behind."""
-    Supervisor(load(), broker_only=broker_only).run()
+    """The process that `up` leaves behind; a private one ends with its parent."""
+    if private:
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+    Supervisor(load(), broker_only=broker_only, private=private).run()
+
+
+def _stop_with_parent() -> None:
+    """Standard input ends when the parent does, however that died."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _refuse_second(folder: LocalFolder) -> None:
@@ -85,7 +97,7 @@ def _start(
     logs = {name: _size(folder.log(name)) for name in ("supervisor", *FLOWS)}
     supervisor = _spawn(settings, folder, broker_only=broker_only)
     try:
-        stack = _ready(supervisor, folder, logs["supervisor"])
+        stack = ready(supervisor, folder, logs["supervisor"])
         if broker_only:
             return stack, True
         return stack, _reads(settings, stack, folder, before, logs["archive"])
@@ -111,7 +123,7 @@ def _spawn(
         )
 
 
-def _ready(
+def ready(
     supervisor: "subprocess.Popen[bytes]", folder: LocalFolder, since: int
 ) -> Stack:
     """Wait until everything is started."""
@@ -121,7 +133,9 @@ def _ready(
         if code == LOCKED_CODE:
             _refuse_second(folder)
         if code is not None:
-            raise _failed(folder.log("supervisor"), since, "The local stack")
+            raise failed(
+                folder.log("supervisor"), since, "The local stack ended at its start"
+            )
         stack = folder.read()
         if stack and stack.pid == supervisor.pid and stack.ready:
             return stack
@@ -144,7 +158,9 @@ def _reads(
         now = folder.read()
         flow = now.flows.get("archive") if now else None
         if flow is None or flow.exit_code is not None:
-            raise _failed(folder.log("archive"), since, "The flow archive")
+            raise failed(
+                folder.log("archive"), since, "The flow archive ended at its start"
+            )
         found = _positions(settings, _topic(settings))
         if any(at.epoch > _epoch(before, p) for p, at in found.items()):
             return True
@@ -169,14 +185,20 @@ def _positions(settings: Settings, topic: "Topic") -> "dict[int, Position]":
     return positions(Storage.of(settings), log_of(topic), topic.partitions)
 
 
-def _failed(log: Path, since: int, what: str) -> SemLoopError:
-    """What ended at its start, in its own last words."""
+def failed(log: Path, since: int, what: str) -> SemLoopError:
+    """What ended, in its own last words.
+
+    Args:
+        log: what it wrote.
+        since: where in its log it began.
+        what: what ended and when, the first words of the error.
+    """
     with log.open("rb") as file:
         file.seek(since if since <= _size(log) else 0)
         lines = file.read().decode("utf-8", "replace").splitlines()
     # Logs are JSON or begin with the time; errors are sentences.
     said = [line for line in lines if line.strip() and line[0] not in "{0123456789"]
-    msg = "\n".join([f"{what} ended at its start:", *said[-LAST_LINES:]])
+    msg = "\n".join([f"{what}{':' if said else '.'}", *said[-LAST_LINES:]])
     return Terminal(msg, f"Nothing runs now; all it said is in {log}.")
 
 

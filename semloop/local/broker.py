@@ -33,10 +33,14 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def free_address() -> str:
-    """The usual address if its port is free, else one with any free port."""
+def free_address(*, private: bool = False) -> str:
+    """The usual address if its port is free, else one with any free port.
+
+    Args:
+        private: never the usual one, where agents send that were told nothing else.
+    """
     port = int(DEFAULT_ADDRESS.rpartition(":")[2])
-    for wanted in (port, 0):
+    for wanted in (0,) if private else (port, 0):
         with socket.socket() as probe:
             # Connections of an earlier broker that are still closing do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

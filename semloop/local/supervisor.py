@@ -36,8 +36,18 @@ class Locked(SemLoopError):
 class Supervisor:
     """Starts everything, keeps it running until SIGTERM, then stops everything."""
 
-    def __init__(self, settings: Settings, *, broker_only: bool) -> None:
+    def __init__(
+        self, settings: Settings, *, broker_only: bool, private: bool = False
+    ) -> None:
+        """Nothing is started yet; `run` does.
+
+        Args:
+            settings: the lake, and the broker if it is not the embedded one.
+            broker_only: no flows.
+            private: the embedded broker keeps away from the usual port.
+        """
         self._settings = settings
+        self._private = private
         self._names = () if broker_only else FLOWS
         self._folder = LocalFolder(Storage.of(settings).local_folder())
         self._me = Process.of(os.getpid())
@@ -91,7 +101,7 @@ class Supervisor:
 
     def _start_broker(self) -> None:
         for _ in range(BROKER_PORT_TRIES):
-            self._kafka = broker.free_address()
+            self._kafka = broker.free_address(private=self._private)
             self._broker = Child(
                 "broker",
                 broker.command(self._kafka),

@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.local.state import LocalFolder, Process, Stack
 from tests.builders import an_event
 
@@ -79,7 +82,7 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(usual_port: None, tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
     # The supervisor first: it would start the others again.
@@ -253,6 +256,40 @@ def test_a_pid_of_somebody_else_is_never_touched(shell: Shell) -> None:
     assert shell.local.leftovers() == []
     assert "does not run" in shell.run("down", code=1)
     assert shell.local.read() is None
+
+
+def test_a_taken_port_is_told_and_another_one_is_used(shell: Shell) -> None:
+    host, _, port = DEFAULT_ADDRESS.rpartition(":")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def takes_it() -> bool:
+            # Connections of an earlier test's broker may still be closing.
+            with suppress(OSError):
+                other.bind((host, int(port)))
+                return True
+            return False
+
+        eventually(takes_it)
+        other.listen()
+        told = shell.run("up")
+    kafka = shell.stack().kafka
+    assert kafka != DEFAULT_ADDRESS
+    assert f"Port {port} is taken." in told
+    assert f"export SEMLOOP_KAFKA={kafka}" in told
+    # In this folder nobody has to be told.
+    shell.write_events(3)
+    assert "records produced: 3." in shell.import_()
+
+
+def test_a_folder_without_a_lake_says_so(shell: Shell) -> None:
+    shell.run("up", "--broker-only")
+    elsewhere = str(shell.folder / "elsewhere")
+    for line in ("sql SELECT", "show s-1", "dlq ls", "tail --no-follow"):
+        told = shell.run(*line.split(), code=1, SEMLOOP_LAKE=elsewhere)
+        assert told.startswith(f"There is no lake at {elsewhere}.\n")
+    assert "elsewhere has no tables yet" in shell.run("status", SEMLOOP_LAKE=elsewhere)
+    assert not Path(elsewhere).exists()
 
 
 def test_a_flow_that_ends_at_its_start_is_told_and_nothing_runs(shell: Shell) -> None:

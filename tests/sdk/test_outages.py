@@ -96,6 +96,16 @@ def test_what_a_process_could_not_send_the_next_one_sends(
     assert found == {"s-1": list(range(200)), "s-2": [0]}
 
 
+def test_what_nobody_sends_any_more_can_be_imported(
+    away: Settings, settings: Settings
+) -> None:
+    assert work(away).returncode == 0
+    [file] = Path(away.spool).iterdir()
+    done = run(settings, "import", str(file), "--format", "events")
+    assert "records produced: 200." in done.stdout
+    assert steps(sent(settings)) == {"s-1": list(range(200))}
+
+
 def test_a_killed_process_leaves_what_it_had_spooled(away: Settings) -> None:
     kill = "\nimport time, signal\nfrom pathlib import Path\n"
     kill += f"while not list(Path({away.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"

@@ -1,0 +1,75 @@
+"""A lake that the flow's own steps have written, without a broker."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from operators.decode import decode
+from schemas.metrics import Metrics
+from semloop.cli import main
+from semloop.settings import Settings, load
+from semloop.storage import Storage
+from sinks.archive_tables import ArchiveTables
+from tests.builders import LOG, NOW, a_poll
+
+
+class Writer:
+    """One worker of `archive`: each `write` is a commit."""
+
+    def __init__(
+        self, settings: Settings | None = None, partitions: Sequence[int] = (0, 1)
+    ) -> None:
+        self.settings = settings or load()
+        self.storage = Storage.of(self.settings)
+        self.now = datetime.now(UTC)
+        self._next = dict.fromkeys(partitions, 0)
+        self.tables = ArchiveTables(
+            self.settings, self.storage, LOG, list(partitions), Metrics(),
+            clock=self._time,
+        )  # fmt: skip
+        self._next |= {p: o + 1 for p, o in self.tables.take_over().items()}
+
+    def _time(self) -> float:
+        return self.now.timestamp()
+
+    def write(self, *values: object, partition: int = 0, **options: Any) -> None:
+        """Commit these records, of which some may become dead letters."""
+        options.setdefault("kafka_ts", NOW)
+        first = self._next[partition]
+        self._next[partition] += len(values)
+        polled = a_poll(*values, partition=partition, first=first, **options)
+        now = options["kafka_ts"]
+        decoded = decode(polled, now, self.settings.event_bytes_max)
+        last = replace(decoded.progress, last=True)
+        self.tables.add(replace(decoded, progress=last))
+
+
+class Semloop:
+    """The command, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> str:
+        """What a command that succeeds prints; its stderr must be empty."""
+        code, out, err = self.ended(*arguments)
+        assert (code, err) == (0, "")
+        return out
+
+    def ended(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr."""
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        out, err = self._capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    def refused(self, *arguments: str) -> tuple[str, str]:
+        """What is wrong and what to do, of a command that is used wrongly."""
+        code, out, err = self.ended(*arguments)
+        assert (code, out) == (1, "")
+        what, todo = err.splitlines()
+        return what, todo

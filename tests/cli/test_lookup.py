@@ -1,0 +1,48 @@
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from semloop.cli.lookup import interruptible, one_line, opened
+from semloop.settings import load
+
+
+def test_ctrl_c_while_duckdb_is_at_work_is_ctrl_c() -> None:
+    Path(".semloop").mkdir()
+    # What a shell runs in the background is deaf to Ctrl-C otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        ask_for_ever(timer)
+
+
+def ask_for_ever(timer: threading.Timer) -> None:
+    endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b"
+    with opened(load()) as lake:
+        timer.start()
+        lake.sql(endless).fetchall()
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="of another kind"):
+        fail()
+
+
+@interruptible()
+def fail() -> None:
+    msg = "of another kind"
+    raise RuntimeError(msg)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, ""),
+        ("a\n\tb\u2028c ", "a b c"),
+        ("\x1b[2J\r\u202e", r"\u001b[2J\u000d\u202e"),
+    ],
+)
+def test_a_text_stays_on_its_line(text: str | None, expected: str) -> None:
+    assert one_line(text) == expected

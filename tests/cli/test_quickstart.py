@@ -1,0 +1,69 @@
+"""Each command of docs/quickstart.md, as it stands there, in its order."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT
+
+PAGE = ROOT / "docs" / "quickstart.md"
+# What the reader of the page is to see, by the command.
+SEEN = {
+    "semloop demo --events 1000": "nothing lost, nothing doubled",
+    "semloop up": "semloop status, semloop down",
+    "semloop health": "ok    flow archive runs",
+    "semloop run archive --until-caught-up": "lines that become dead letters: 1.",
+    "semloop show trip-1": "sold out",
+    "semloop sql": '"tool": "book", "status": "error"',
+    "semloop tail": "Where is order 1234?",
+    "python ask.py": "[('search', 1), ('book', 2)]",
+    "semloop dlq ls": "chat-2",
+    "semloop status": "all is in the lake",
+    "semloop down": "Everything is in the lake",
+}
+
+
+@pytest.fixture
+def environ(usual_port: None, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A new user's shell, in a folder of its own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
+    programs = str(Path(sys.executable).parent)
+    found = kept | {
+        "PATH": f"{programs}:{kept['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "COLUMNS": "120",
+    }
+    yield found
+    stop = ["semloop", "down", "--force"]
+    subprocess.run(stop, env=found, cwd=tmp_path, capture_output=True)
+
+
+def test_every_command_does_what_the_page_says(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    page = PAGE.read_text("utf-8")
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    missed = dict(SEEN)
+    for language, block in blocks:
+        if language == "python":
+            name = block.partition("\n")[0].removeprefix("# ")
+            (tmp_path / name).write_text(block)
+            continue
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            env=environ,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{block}{done.stdout}{done.stderr}"
+        for command in [command for command in missed if command in block]:
+            assert missed.pop(command) in done.stdout, f"{block}{done.stdout}"
+    assert missed == {}

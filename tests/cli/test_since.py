@@ -1,0 +1,87 @@
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from semloop.cli.since import age, since, spoken
+from semloop.errors import ConfigError
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("24h", NOW - timedelta(hours=24)),
+        ("7d", NOW - timedelta(days=7)),
+        ("90m", NOW - timedelta(minutes=90)),
+        (" 1.5 H ", NOW - timedelta(minutes=90)),
+        ("2w", NOW - timedelta(days=14)),
+        ("30s", NOW - timedelta(seconds=30)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T12:00:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31 12:00:00+02:00", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_length_or_a_timestamp_is_a_moment(text: str, expected: datetime) -> None:
+    assert since(text, NOW) == expected
+    assert since(text, NOW).utcoffset() == timedelta(0)
+
+
+def test_a_timestamp_without_an_offset_is_utc_wherever_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert since("2026-01-31 12:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "h", "24", "-24h", "24 hours", "yesterday", "1h30m", "2026-13-01", "٢h",
+     "0001-01-01T00:00:00+10:00", "\x1b[2J"],
+)  # fmt: skip
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        since(text, NOW)
+    assert repr(text) in caught.value.what
+    assert "24h" in caught.value.todo
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["9999999d", "9" * 400 + "d"])
+def test_a_length_beyond_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="too far"):
+        since(text, NOW)
+
+
+def test_without_a_clock_it_is_now() -> None:
+    assert abs(datetime.now(UTC) - since("0s")) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 ms"), (0.35, "350 ms"), (0.9996, "1.0 s"), (1.24, "1.2 s"),
+        (59.97, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (3_600, "1 h"),
+        (3_605, "1 h"), (7_500, "2 h 5 min"), (273_600, "3 d 4 h"), (-1.5, "-1.5 s"),
+        (400 * 86_400, "400 d"),
+    ],
+)  # fmt: skip
+def test_a_length_is_said_in_two_units(seconds: float, expected: str) -> None:
+    assert spoken(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("ago", "expected"),
+    [
+        (timedelta(minutes=3, seconds=59), "3 min"), (timedelta(days=2.9), "2 d"),
+        (timedelta(hours=5), "5 h"), (timedelta(seconds=12.9), "12 s"),
+        (timedelta(seconds=-5), "0 s"), (timedelta(0), "0 s"),
+    ],
+)  # fmt: skip
+def test_an_age_is_said_in_one_unit(ago: timedelta, expected: str) -> None:
+    assert age(NOW - ago, NOW) == expected

@@ -1,0 +1,24 @@
+"""A folder to run the demo in; one demo that ran to its end, for all who only look."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.demo.shell import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    for process in shell.left():
+        process.kill()
+
+
+@pytest.fixture(scope="package")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, str, str]]:
+    """A shell, and what the demo said on stdout and stderr."""
+    shell = Shell(tmp_path_factory.mktemp("shown"))
+    yield shell, *shell.run("demo", "--events", "1000")
+    assert shell.left() == []

@@ -1,0 +1,51 @@
+"""A user who starts the demo in a folder of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from semloop.demo.folder import NAME
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shell:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lake = folder / NAME
+
+    def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+        """Start `semloop ARGUMENTS`, as from a pipe 80 columns wide."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "semloop", *arguments],
+            cwd=self.folder,
+            env=kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0, **environ: str) -> tuple[str, str]:
+        """What a command says on stdout and stderr; it must end with this code."""
+        with self.start(*arguments, **environ) as process:
+            out, err = process.communicate(timeout=90)
+        assert process.returncode == code, f"{arguments}\n{out}\n{err}"
+        return out, err
+
+    def left(self) -> list[psutil.Process]:
+        """What runs in the demo's folder, as its broker and its flow do."""
+        return [p for p in psutil.process_iter() if _folder_of(p) == self.lake]
+
+
+def _folder_of(process: psutil.Process) -> Path | None:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return Path(process.cwd())
+    except psutil.Error:
+        return None

@@ -1,0 +1,140 @@
+"""The demo as it is meant: everything in, everything out, answers, commands to go on."""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from semloop.demo.agents import PEOPLE
+from semloop.demo.answers import NEXT, QUESTIONS
+from semloop.demo.broken import broken_records
+from semloop.lake import Lake
+from tests.demo.shell import ROOT, Shell
+
+Shown = tuple[Shell, str, str]
+
+
+def test_the_demo_proves_that_nothing_is_lost_or_doubled(shown: Shown) -> None:
+    shell, out, err = shown
+    sent = re.search(r"events: ([\d,]+); from a careless producer: 15 records", out)
+    assert sent is not None
+    events = int(sent[1].replace(",", "")) + 2
+    assert 1_000 <= events <= 1_050
+    dead = len(broken_records())
+    assert f"{events:,} events in, {events:,} rows, {dead} dead letters, 1 rep" in out
+    assert "nothing lost, nothing doubled" in out
+    # Whoever reads a pipe gets lines, and no more than a few.
+    assert f"in the lake {events + dead:,} of {events + dead:,}" in err
+    assert len(err.splitlines()) <= 4
+    with Lake(shell.lake) as lake:
+        found = lake.sql("SELECT count(*), count(DISTINCT event_id) FROM events")
+        assert found.fetchall() == [(events, events)]
+        letters = lake.sql("SELECT count(*), count(DISTINCT reason) FROM dead_letters")
+        assert letters.fetchall() == [(dead, 8)]
+
+
+def test_nothing_is_left_running(shown: Shown) -> None:
+    assert shown[0].left() == []
+
+
+def test_each_question_is_printed_with_its_sql_and_an_answer(shown: Shown) -> None:
+    out = shown[1]
+    answers = out.split("nothing lost")[1].split("Try next")[0]
+    session = re.search(r"session ([a-z]+-\d{4})\?", answers)
+    assert session is not None
+    for question in QUESTIONS:
+        assert question.words.format(session=session[1]) in answers
+        after = answers.split(question.sql.format(session=session[1]))[1]
+        rows = re.search(r"^(\d+) rows?$", after, re.MULTILINE)
+        assert rows is not None
+        assert int(rows[1]) >= 3
+    # The tables came as tables, not row by row because they are too wide.
+    assert "-- row" not in answers
+
+
+def test_all_fits_in_80_columns(shown: Shown) -> None:
+    _, out, err = shown
+    too_long = [
+        line
+        for line in (out + err).splitlines()
+        if len(line) > 80 and "The lake " not in line
+    ]
+    assert too_long == []
+
+
+def test_private_content_is_replaced_everywhere(shown: Shown) -> None:
+    shell, out, _ = shown
+    for kind in ("email", "card", "iban"):
+        assert f"<{kind}:" in out
+    private = {text for p in PEOPLE for text in (p.email, p.phone, p.card, p.iban)}
+    with Lake(shell.lake) as lake:
+        for column, table in (("payload || text", "events"), ("raw", "dead_letters")):
+            stored = lake.sql(f"SELECT {column} FROM {table}").fetchall()
+            everything = " ".join(str(value) for (value,) in stored)
+            assert [text for text in private if text in everything] == []
+
+
+def test_agents_fail_try_another_tool_and_are_interleaved(shown: Shown) -> None:
+    with Lake(shown[0].lake) as lake:
+        helped = lake.sql(QUESTIONS[0].sql).fetchall()
+        assert all(row[2] > 0 and row[4] for row in helped[:4])
+        outcomes = lake.sql("SELECT DISTINCT outcome FROM events").fetchall()
+        assert {("success",), ("failure",)} <= set(outcomes)
+        interleaved = lake.sql(
+            "SELECT count(*) FROM (SELECT session_id, lag(session_id) OVER"
+            " (PARTITION BY kafka_partition, agent ORDER BY kafka_offset) AS before,"
+            " min(kafka_offset) OVER (PARTITION BY session_id) AS first, kafka_offset"
+            " FROM events) WHERE before != session_id AND first < kafka_offset"
+        ).fetchall()
+        assert interleaved[0][0] > 10
+        kinds = lake.sql("SELECT count(DISTINCT type) FROM events").fetchall()
+        assert kinds == [(6,)]
+
+
+@pytest.mark.parametrize("number", range(len(NEXT)))
+def test_a_command_to_try_next_works_as_it_stands(shown: Shown, number: int) -> None:
+    shell, out, _ = shown
+    lines = [s.strip() for s in out.splitlines() if s.startswith("  SEMLOOP_LAKE=")]
+    assert len(lines) == len(NEXT)
+    python = f"{shlex.quote(sys.executable)} -P -m semloop"
+    done = subprocess.run(
+        re.sub(r" semloop\b", f" {python}", lines[number], count=1),
+        shell=True,
+        cwd=shell.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        input="SELECT 'from a shell';",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+def test_a_terminal_gets_bars_and_colours(shell: Shell) -> None:
+    seen = on_a_terminal(shell, "demo", "--events", "20")
+    assert "in the lake \x1b[" in seen
+    assert "\x1b[2mSELECT" in seen
+    assert "nothing doubled" in seen
+
+
+def on_a_terminal(shell: Shell, *arguments: str) -> str:
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.chdir(shell.folder)
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+        command = [sys.executable, "-P", "-m", "semloop", *arguments]
+        os.execve(sys.executable, command, environ)
+    said = b""
+    try:
+        while part := os.read(descriptor, 65_536):
+            said += part
+    except OSError:  # as Linux says that the other end is closed
+        pass
+    os.close(descriptor)
+    assert os.waitpid(pid, 0)[1] == 0
+    return said.decode()

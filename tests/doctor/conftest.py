@@ -1,0 +1,56 @@
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+
+from schemas.metrics import Metrics
+from semloop.cli.positions import log_of
+from semloop.kafka.clients import producer_config
+from semloop.kafka.topic import Topic
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks.archive_tables import ArchiveTables
+from sinks.fenced_table import LogName
+from tests.builders import decoded_rows
+from tests.kafka.conftest import secure
+from tests.s3.conftest import careless_endpoint
+
+# Fixtures of other folders.
+__all__ = ["careless_endpoint", "secure"]
+
+Read = Callable[..., None]
+Send = Callable[..., None]
+
+
+@pytest.fixture
+def read(settings: Settings, topic: Topic) -> Read:
+    """Let `archive` have read up to an offset of partition 0, or of another log."""
+
+    def run(last: int = -1, partitions: int = 4, **other: str) -> None:
+        own = log_of(topic)
+        cluster_id = other.get("cluster_id", own.cluster_id)
+        topic_id = other.get("topic_id", own.topic_id)
+        log = LogName(own.flow, cluster_id, own.topic, topic_id)
+        at_once = msgspec.structs.replace(settings, commit_rows=1)
+        tables = ArchiveTables(
+            at_once, Storage.of(settings), log, range(partitions), Metrics()
+        )
+        tables.take_over(new_log=True)
+        if last >= 0:
+            tables.add(decoded_rows([(0, last)], [], {0: last}))
+
+    return run
+
+
+@pytest.fixture
+def send(settings: Settings, topic: Topic) -> Send:
+    """Produce so many records to partition 0, by a timestamp in ms; 0 is now."""
+
+    def run(count: int, timestamp_ms: int = 0) -> None:
+        producer = Producer(producer_config(settings))
+        for _ in range(count):
+            producer.produce(settings.topic, b"{}", partition=0, timestamp=timestamp_ms)
+        assert producer.flush(30) == 0
+
+    return run
