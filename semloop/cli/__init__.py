@@ -107,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except RuntimeError as error:
+        # DuckDB's form of a Ctrl-C that came while it was at work.
+        sys.exit(130 if str(error) == "Query interrupted" else _tell(error))
     except Exception as error:
         sys.exit(_tell(error))
     sys.exit(code if isinstance(code, int) else 0)

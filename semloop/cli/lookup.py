@@ -35,26 +35,15 @@ SAID = "concat(role || ': ', text)"
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Inside, a Ctrl-C while DuckDB is at work is a KeyboardInterrupt as anywhere."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        raise KeyboardInterrupt from None
-
-
-@contextmanager
 def opened(settings: Settings) -> Iterator[Lake]:
-    """The lake, whose troubles and Ctrl-C are told as those of every command.
+    """The lake, whose troubles are told as those of every command.
 
     Raises:
         LakeError: there is none, or it cannot be read. StorageUnavailable: not now.
     """
     import duckdb
 
-    with interruptible(), Lake(settings=settings) as lake:
+    with Lake(settings=settings) as lake:
         try:
             yield lake
         except duckdb.IOException as error:

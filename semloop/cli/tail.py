@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from semloop.cli.lookup import FAILED, SAID, interruptible, one_line
+from semloop.cli.lookup import FAILED, SAID, one_line
 from semloop.cli.new_events import COLUMNS, NewEvents
 from semloop.cli.output import Row, console_of, json_object
 from semloop.errors import ConfigError, LakeError, StorageUnavailable
@@ -78,19 +78,18 @@ def tail(
         msg = f"There is no lake at {settings.lake}."
         raise LakeError(msg, "Start one with `semloop up`, or set SEMLOOP_LAKE.")
     where = " AND ".join(given) or "true"
-    with interruptible():
-        events = NewEvents(settings, columns, where, list(given.values()))
-        last = events.last(count)
-        _print(last, form)
-        if not follow:
-            if not last and count and form is TailFormat.TABLE:
-                print("No events match." if given else "No events.")
-            return
-        if absent:
-            _tell(f"There is no lake at {settings.lake} yet; `semloop up` makes it.")
-        elif not last and count:
-            _tell(f"No events{' match' if given else ''} yet.")
-        _follow(events, form)
+    events = NewEvents(settings, columns, where, list(given.values()))
+    last = events.last(count)
+    _print(last, form)
+    if not follow:
+        if not last and count and form is TailFormat.TABLE:
+            print("No events match." if given else "No events.")
+        return
+    if absent:
+        _tell(f"There is no lake at {settings.lake} yet; `semloop up` makes it.")
+    elif not last and count:
+        _tell(f"No events{' match' if given else ''} yet.")
+    _follow(events, form)
 
 
 def _known(kind: str | None) -> str | None:

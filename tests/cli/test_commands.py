@@ -152,6 +152,9 @@ def fail(kind: str) -> None:
             raise ModuleNotFoundError(msg, name="psutil")
         case "interrupt":
             raise KeyboardInterrupt
+        case "query":
+            msg = "Query interrupted"
+            raise RuntimeError(msg)
     msg = "booker said: my card is 4111"
     raise ValueError(msg)
 
@@ -189,6 +192,7 @@ def test_a_missing_package_names_the_extra(semloop: Semloop) -> None:
 @pytest.mark.usefixtures("fails")
 def test_ctrl_c_is_quiet(semloop: Semloop) -> None:
     assert semloop("fail", "interrupt") == (130, "", "")
+    assert semloop("fail", "query") == (130, "", "")
 
 
 def test_the_base_package_alone_names_the_extra(
