@@ -35,7 +35,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 2**20
 _LOOK_BYTES = 2**13
 _UNREADABLE = (ValueError, RecursionError)  # Malformed, not UTF-8; too deep.
-_begins_with_object = re.compile(rb"\s*\{[^\0]").match
+_has_object = re.compile(rb"^\s*\{[^\0]", re.MULTILINE).search
 _is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 
 
@@ -184,7 +184,7 @@ def _lines(path: str) -> Iterator[tuple[int, bytes] | TooLong]:
     try:
         with _opened(path) as stream:
             head = stream.peek(_LOOK_BYTES)
-            if b"\0" in head and not _begins_with_object(head):
+            if b"\0" in head and not _has_object(head):
                 msg = f"{_named(path)} holds binary data, or text that is not UTF-8."
                 raise ConfigError(msg, "Give a file of JSON lines, gzipped or not.")
             while line := _line(stream, number + 1):

@@ -304,6 +304,11 @@ def test_file_that_is_no_json_lines_is_one_error(
     assert todo in error.todo
 
 
+def test_a_nul_in_a_broken_line_does_not_make_a_file_binary(tmp_path: Path) -> None:
+    path = a_file(tmp_path, b"\0\n" + an_event())
+    assert values(path, "events") == [b"\0", an_event()]
+
+
 def test_only_the_first_line_decides_about_the_format(tmp_path: Path) -> None:
     path = a_file(tmp_path, b"x\n" + CHAT)
     assert values(path, "events") == [b"x", CHAT]
