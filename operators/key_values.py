@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from operators import pii_patterns as pii
+from operators.key_names import DIGIT_CLASSES, LINE_CLASSES, NUMBER_KEYS, KeyNames
 
 # So far a digit and a closing quote are looked for: else many keys in a row, none with
 # a value, would make the work quadratic.
@@ -41,11 +42,11 @@ LEAF = re.compile(rb"""[^\s"'`,:{}\[\]\\]++""")
 KEY_FOLLOWS = re.compile(rb"""\\*+["'`]?\s*+:""")
 DIGIT = re.compile(rb"[0-9]")
 BRACKET = re.compile(rb"[\[\]{}]")
-NUMBER_CLASSES = frozenset(name.replace(" ", "_") for name in pii.NUMBER_KEYS)
+NUMBER_CLASSES = frozenset(name.replace(" ", "_") for name in NUMBER_KEYS)
 NOT_VALUES = (b"", b"null", b"none", b"true", b"false", b"nil", b"undefined")
 
 
-def key_finder(keys: pii.KeyNames) -> pii.Finder:
+def key_finder(keys: KeyNames) -> pii.Finder:
     """Finds values behind names of keys in text: `dob: 1990-04-05`, `?token=x`."""
     regex = pii.latin1(KEY_IN_TEXT)
 
@@ -89,7 +90,7 @@ def _scalar(text: bytes, at: int, name: str) -> tuple[int, int]:
     if quote := QUOTE.match(text, at):
         start = quote.end()
         return start, _closing_quote(text, start, quote[2], len(quote[1]))
-    patterns = (LINE_VALUE,) if name in pii.LINE_CLASSES else BARE_VALUES
+    patterns = (LINE_VALUE,) if name in LINE_CLASSES else BARE_VALUES
     matches = (pattern.match(text, at) for pattern in patterns)
     end = max((match.end() for match in matches if match), default=at)
     return at, at + len(text[at:end].rstrip(b" .!?*:"))
@@ -122,7 +123,7 @@ def _closing_bracket(text: bytes, at: int) -> int:
 
 def normal(name: str, value: bytes) -> bytes:
     """The form in which equal values of a class are equal."""
-    if name in pii.DIGIT_CLASSES:
+    if name in DIGIT_CLASSES:
         return pii.digits_only(value) or value.strip()
     if name == "iban":
         return value.replace(b" ", b"").upper()

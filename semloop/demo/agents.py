@@ -48,7 +48,7 @@ class Person:
 
 
 MODELS = ("small-1", "large-2")
-TAGS = (("web",), ("app",), ("phone", "vip"))
+TAGS = (("web",), ("app",), ("call", "vip"))
 CREDITS_PER_TOKEN = 2e-6
 
 PEOPLE = (
