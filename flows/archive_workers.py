@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Set
 
 from flows.process import ends_process
 from operators.dedupe import Window, refill
+from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop import layout
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
-from sinks.fenced_table import LogName
 from sinks.storage_errors import patiently
 from sources.broker_watch import BrokerWatch
 from sources.kafka import KafkaReader, owned_partitions

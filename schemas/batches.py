@@ -1,4 +1,4 @@
-"""What flows between the steps of `archive`: one item per poll of the source."""
+"""What flows between the steps of a flow: one item per poll of its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,3 +47,38 @@ class Decoded:
     skipped: int = 0
     misrouted: int = 0
     duplicates: int = 0
+
+
+# Topic id and partition: in each of them offsets grow for ever.
+Origin = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far `archive` is with a partition, as one snapshot of `events` says.
+
+    `last_offset`: all records up to it are archived; -1 if none was read.
+    `caught_up_ms`: wall clock, in milliseconds, when it last reached the end.
+    """
+
+    last_offset: int
+    caught_up_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolledEvents:
+    """One poll of the lake.
+
+    `events` as `schemas.arrow.EVENTS`, of each origin in the order of its offsets; no
+    rows in a tick.
+    `positions`: origin -> last offset that nothing is left to read up to.
+    `standings`: of every origin, as the snapshot has it whose rows these are.
+    `complete`: all rows of that snapshot have been handed on by now.
+    `last`: nothing follows: all that was there at the start has been read.
+    """
+
+    events: pa.Table
+    positions: Mapping[Origin, int] = field(default_factory=dict)
+    standings: Mapping[Origin, Standing] = field(default_factory=dict)
+    complete: bool = False
+    last: bool = False

@@ -6,7 +6,7 @@ that knows which of the two it is stands here.
 
 import importlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from semloop.storage_trouble import trouble
 from semloop.whole_files import make_once, write_new
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
     from s3fs import S3FileSystem
@@ -141,6 +142,20 @@ class Storage:
             return None
         except OSError as error:
             raise self._said(error) from error
+
+    def opener(self) -> "Callable[[str], pa.NativeFile]":
+        """Opens files of the lake for reading in parts; they raise OSError.
+
+        To be kept: on S3 each opener has connections of its own.
+        """
+        import pyarrow as pa
+
+        if not self.on_s3:
+            return lambda name: pa.OSFile(f"{self.root}/{name}")
+        from deltalake.fs import DeltaStorageHandler
+
+        handler = DeltaStorageHandler(self.root, dict(self.options))
+        return handler.open_input_file
 
     def trouble(self, error: Exception) -> SemLoopError:
         """What an error of deltalake, DuckDB or s3fs about this lake means."""

@@ -18,12 +18,13 @@ import structlog
 from schemas.arrow import ARROW_TYPES, DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.dead_letter import Reason
+from schemas.log_name import CAUGHT_UP, LogName
 from schemas.metrics import Metrics
 from semloop.errors import BrokerUnavailable, StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.buffer import Buffer
-from sinks.fenced_table import FencedTable, LogName, RowsRefused, create
+from sinks.fenced_table import FencedTable, RowsRefused, create
 from sinks.logs_table import register
 from sinks.snapshot import Snapshot
 from sinks.storage_errors import patiently
@@ -33,7 +34,6 @@ from sinks.unstorable import bare, halves, unstorable
 FLOW = "archive"
 MAIN = "events"
 SIDE = "dead_letters"
-CAUGHT_UP = "/caught_up_ms"
 # Between questions to a broker that does not answer while the buffer is full.
 ASK_AGAIN_S = 1.0
 TIMESTAMP = ARROW_TYPES["TIMESTAMPTZ"]

@@ -9,13 +9,13 @@ crash schedules behind each rule.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
+from schemas.log_name import LogName
 from semloop.errors import LakeError, StorageUnavailable, TakenOver, Terminal
 from semloop.storage import Storage
 from sinks.commit_failure import FAILURES, CommitFailure, commit_failure
@@ -31,20 +31,6 @@ PATTERN_LETTERS = "*?[]%"
 
 class RowsRefused(Terminal):
     """The table refuses these rows for what they hold."""
-
-
-@dataclass(frozen=True)
-class LogName:
-    """The log of records that a flow reads, as its offsets are filed under."""
-
-    flow: str
-    cluster_id: str
-    topic: str
-    topic_id: str
-
-    def app_id(self, table: str, partition: int) -> str:
-        """Name of the Delta `Transaction` that keeps a partition's last offset."""
-        return f"{self.flow}/{table}/{self.cluster_id}/{self.topic_id}/{partition}"
 
 
 class FencedTable:

@@ -10,10 +10,11 @@ from datetime import datetime
 import pyarrow as pa
 
 from schemas.arrow import LOGS
+from schemas.log_name import LogName
 from semloop.errors import LakeError
 from semloop.storage import Storage
 from sinks.commit_failure import FAILURES
-from sinks.fenced_table import LogName, create
+from sinks.fenced_table import create
 from sinks.parquet_file import write_file
 from sinks.snapshot import Snapshot
 from sinks.storage_errors import reading, unavailable

@@ -7,14 +7,13 @@ written them anew. That is exact, since `archive` commits every partition in the
 of its offsets, whatever the clocks of several workers say.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from semloop import layout, tables
+from semloop import tables
 from semloop.cli.lookup import FETCH_ROWS, IN_ORDER
 from semloop.cli.output import Row
 from semloop.settings import Settings
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 EVENTS = "events"
 LOGS = "logs"
-# A handle slows down with each commit it follows, and does not notice that the lake was
-# deleted and made again.
-REOPEN_S = 30.0
 # Files that may hold the last events: at first so many, then four times as many.
 FILES_FIRST = 4
 # What the log says of each file.
@@ -53,11 +49,12 @@ class NewEvents:
         where: str,
         values: Sequence[object],
     ) -> None:
+        from sources.lake_table import FollowedTable
+
         self._storage = Storage.of(settings)
         self._columns = ", ".join(columns)
         self._where, self._values = where, list(values)
-        self._handle: DeltaTable | None = None
-        self._opened_s = 0.0
+        self._table = FollowedTable(self._storage, EVENTS)
         self._version = -1
         self._files: set[str] = set()
         self._con: DuckDBPyConnection = self._storage.parquet_reader()
@@ -114,21 +111,17 @@ class NewEvents:
     def _newest(self) -> "DeltaTable | None":
         """The table as it is now; None if it is absent."""
         if not self._storage.has(EVENTS):
-            self._handle = None
+            self._table.forget()
             return None
-        if self._handle is None or time.monotonic() - self._opened_s > REOPEN_S:
-            layout.check(self._storage)
-            self._handle = self._storage.open(EVENTS)
-            self._opened_s = time.monotonic()
+        handle = self._table.newest()
+        if self._table.opened:
             # Of a table made again even the same version holds other files.
             self._version = -1
-        else:
-            self._handle.update_incremental()
-        return self._handle
+        return handle
 
     def _meet(self, handle: "DeltaTable") -> None:
         """Take the offset that each partition has reached from the commits."""
-        from sinks.fenced_table import LogName
+        from schemas.log_name import LogName
         from sinks.snapshot import Snapshot
 
         # Read after the events: whoever is not named yet has no rows there.

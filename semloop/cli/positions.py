@@ -16,9 +16,9 @@ from semloop.storage import Storage
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
+    from schemas.log_name import LogName
     from semloop.kafka.refusals import Heard
     from semloop.kafka.topic import Topic
-    from sinks.fenced_table import LogName
 
 # What `status` reads at most, before it says "at least".
 COUNT_RECORDS_MAX = 20_000
@@ -83,8 +83,8 @@ class Missing:
 
 def log_of(topic: "Topic") -> "LogName":
     """The name under which `archive` files the offsets of a topic."""
+    from schemas.log_name import LogName
     from sinks.archive_tables import FLOW
-    from sinks.fenced_table import LogName
 
     return LogName(FLOW, topic.cluster_id, topic.name, topic.topic_id)
 
@@ -94,8 +94,8 @@ def newest_log(storage: Storage, topic: str) -> "tuple[LogName, int] | None":
 
     For when no broker can say which one is there now.
     """
+    from schemas.log_name import LogName
     from sinks.archive_tables import FLOW, MAIN
-    from sinks.fenced_table import LogName
 
     rows = [
         row
@@ -118,7 +118,8 @@ def positions(storage: Storage, log: "LogName", partitions: int) -> dict[int, Po
     """
     from deltalake.exceptions import DeltaError
 
-    from sinks.archive_tables import CAUGHT_UP, MAIN
+    from schemas.log_name import CAUGHT_UP
+    from sinks.archive_tables import MAIN
 
     try:
         if not storage.has(MAIN):

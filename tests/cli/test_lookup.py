@@ -15,7 +15,7 @@ def test_ctrl_c_while_duckdb_is_at_work_ends_the_query() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     # The command line takes this for Ctrl-C.
-    with pytest.raises(RuntimeError, match="^Query interrupted$"):
+    with pytest.raises(RuntimeError, match=r"^Query interrupted$"):
         ask_for_ever(timer)
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
+from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.cli.positions import log_of
 from semloop.kafka.clients import producer_config
@@ -11,7 +12,6 @@ from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.fenced_table import LogName
 from tests.builders import decoded_rows
 from tests.kafka.conftest import secure
 from tests.s3.conftest import careless_endpoint

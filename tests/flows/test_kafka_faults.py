@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.kafka.clients import listens
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
-from sinks.fenced_table import LogName
 from tests.conftest import a_topic
 from tests.flows.a_flow import Flow, a_flow, once, produce, stored
 from tests.kill_and_audit import Load

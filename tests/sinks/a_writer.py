@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.lake import Lake
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.fenced_table import LogName
 from tests.builders import LOG, decoded_rows
 
 

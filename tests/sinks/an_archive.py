@@ -10,11 +10,12 @@ import duckdb
 import pyarrow as pa
 
 from schemas.batches import Decoded
+from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.settings import load
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.fenced_table import FencedTable, LogName
+from sinks.fenced_table import FencedTable
 from tests.builders import LOG, NOW, decoded_rows
 
 IDS = [str(uuid.UUID(int=number)) for number in range(100)]

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from schemas.batches import Progress
 from schemas.dead_letter import Reason
+from schemas.log_name import CAUGHT_UP, LogName
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
 from semloop.lake import Lake
 from sinks import archive_tables
-from sinks.archive_tables import CAUGHT_UP
-from sinks.fenced_table import LogName
 from tests.builders import LOG, decoded_rows
 from tests.sinks.an_archive import IDS, Archive, Crash, named
 

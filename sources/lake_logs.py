@@ -1,0 +1,94 @@
+"""Which partitions `archive` has met under a topic's name, as table `logs` says."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.batches import Origin
+from schemas.log_name import LogName
+from semloop.storage import Storage
+from sources.lake_table import FollowedTable, files_of, reading
+
+EVENTS = "events"
+LOGS = "logs"
+COLUMNS = (
+    "flow", "table_name", "cluster_id", "topic", "topic_id", "kafka_partition",
+    "first_seen",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TopicLogs:
+    """All logs of one topic name whose records are in `events`.
+
+    `first_seen`: (log, partition) -> when it was first met.
+    """
+
+    topic: str
+    first_seen: Mapping[tuple[LogName, int], datetime]
+
+    @classmethod
+    def read(cls, storage: Storage, topic: str) -> "TopicLogs":
+        """The logs as they are now; none where no flow ever ran.
+
+        Raises:
+            LakeError: they cannot be read. StorageUnavailable: not now.
+        """
+        with reading(storage):
+            if not storage.has(LOGS):
+                return cls(topic, {})
+            return cls.of(storage, FollowedTable(storage, LOGS), topic)
+
+    @classmethod
+    def of(cls, storage: Storage, table: FollowedTable, topic: str) -> "TopicLogs":
+        """The logs as the newest version of the table has them."""
+        open_file = storage.opener()
+        found: dict[tuple[LogName, int], datetime] = {}
+        for path in files_of(table.newest()):
+            with open_file(f"{LOGS}/{path}") as file:
+                rows: pa.Table = pq.ParquetFile(file).read(columns=list(COLUMNS))
+            for row in rows.to_pylist():
+                if (row["table_name"], row["topic"]) == (EVENTS, topic):
+                    names = (row["flow"], row["cluster_id"], topic, row["topic_id"])
+                    key = (LogName(*names), row["kafka_partition"])
+                    seen = row["first_seen"]
+                    # Two copies that started at once may both have filed it.
+                    found[key] = min(seen, found.get(key, seen))
+        return cls(topic, found)
+
+    def owned(self, worker_index: int, worker_count: int) -> list[Origin]:
+        """What a worker reads; nothing is fine."""
+        return sorted(
+            origin for origin in self.names if origin[1] % worker_count == worker_index
+        )
+
+    @cached_property
+    def names(self) -> Mapping[Origin, Sequence[str]]:
+        """Origin -> app ids under which its last offset in `events` is kept.
+
+        More than one where a cluster or a flow got another name (`--new-log`).
+        """
+        found: dict[Origin, list[str]] = defaultdict(list)
+        for log, partition in self.first_seen:
+            found[log.topic_id, partition].append(log.app_id(EVENTS, partition))
+        return dict(found)
+
+    @cached_property
+    def replaced(self) -> frozenset[str]:
+        """Topic ids that a newer one of the same name and cluster came after.
+
+        Nothing is ever added to them: once their rows are consumed they are at an end.
+        Two clusters may both be alive, so one does not replace the other's topic.
+        """
+        first_seen: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)
+        for (log, _), seen in self.first_seen.items():
+            topics = first_seen[log.flow, log.cluster_id]
+            topics[log.topic_id] = min(seen, topics.get(log.topic_id, seen))
+        newest = {max(ids, key=ids.__getitem__) for ids in first_seen.values()}
+        every = {log.topic_id for log, _ in self.first_seen}
+        return frozenset(every - newest)

@@ -1,0 +1,113 @@
+"""The table `events` in the hands of a test: each commit as `archive` makes it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.arrow import EVENTS
+from schemas.batches import Origin, PolledEvents
+from schemas.log_name import CAUGHT_UP, LogName
+from semloop.storage import Storage
+from sinks.fenced_table import FencedTable, create
+from sinks.logs_table import register
+from sinks.snapshot import Snapshot
+from sinks.takeover import Takeover
+from sources.lake import LakeReader
+from sources.lake_logs import TopicLogs
+from tests.builders import LOG, NOW
+
+
+class EventsTable:
+    """One writer of some partitions; each `commit` is `step` later."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        log: LogName = LOG,
+        partitions: Sequence[int] = (0, 1),
+        step: timedelta = timedelta(minutes=1),
+    ) -> None:
+        self.storage = storage
+        self.log = log
+        self.now = NOW
+        self._step = step
+        create(storage, "events", EVENTS, ["date"])
+        snapshot = Snapshot(storage)
+        register(
+            storage, snapshot, log, ("events",), partitions, self.now, new_log=True
+        )
+        self.table = FencedTable(storage, "events", log, partitions)
+        Takeover(self.table, []).run()
+
+    def commit(
+        self,
+        *rows: tuple[int, int],
+        reached: Mapping[int, int] | None = None,
+        caught_up: Mapping[int, int] | None = None,
+    ) -> None:
+        """Rows by (partition, offset); `reached`: offsets without rows behind them."""
+        offsets: dict[int, int] = {}
+        for partition, offset in rows:
+            offsets[partition] = max(offset, offsets.get(partition, -1))
+        offsets |= reached or {}
+        numbers = {(p, CAUGHT_UP): ms for p, ms in (caught_up or {}).items()}
+        made = [self.row(*row) for row in rows]
+        self.table.commit(pa.Table.from_pylist(made, EVENTS), offsets, numbers)
+        self.now += self._step
+
+    def row(self, partition: int, offset: int) -> dict[str, Any]:
+        """A row as the next commit would write it."""
+        # Events of imported history run backwards.
+        ts = NOW - timedelta(seconds=offset * 7 % 100)
+        return {
+            "event_id": f"{partition}-{offset}", "type": "message", "ts": ts,
+            "payload": "{}", "tags": ["é", ""], "topic": self.log.topic,
+            "topic_id": self.log.topic_id, "kafka_partition": partition,
+            "kafka_offset": offset, "kafka_ts": NOW, "ingested_at": self.now,
+            "date": self.now.date(),
+        }  # fmt: skip
+
+    def files(self) -> list[Path]:
+        """Its files, the oldest first."""
+        found = Path(self.storage.uri("events")).rglob("*.parquet")
+        return sorted(
+            (file for file in found if "_delta_log" not in file.parts),
+            key=lambda file: file.stat().st_mtime_ns,
+        )
+
+    def vacuum(self) -> None:
+        """Remove every file that the newest version does not have."""
+        handle = self.storage.open("events")
+        handle.vacuum(0, dry_run=False, enforce_retention_duration=False)
+
+
+def reader_of(
+    storage: Storage,
+    positions: Mapping[Origin, int] | None = None,
+    rows_max: int = 10_000,
+    topic: str = LOG.topic,
+) -> LakeReader:
+    """A reader of all partitions, from the beginning where nothing is said."""
+    logs = TopicLogs.read(storage, topic)
+    begin = dict.fromkeys(logs.owned(0, 1), -1)
+    return LakeReader(storage, logs, begin | dict(positions or {}), rows_max)
+
+
+def origins(polled: PolledEvents) -> list[tuple[int, int]]:
+    """(partition, offset) of the rows of a poll."""
+    columns = ("kafka_partition", "kafka_offset")
+    found = (polled.events[name].to_pylist() for name in columns)
+    return list(zip(*found, strict=True))
+
+
+def to_the_end(reader: LakeReader) -> list[tuple[int, int]]:
+    """What is handed on until the snapshot is at its end."""
+    found = []
+    while True:
+        polled = reader.poll()
+        found += origins(polled)
+        if polled.complete:
+            return found
