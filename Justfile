@@ -55,6 +55,11 @@ storm *ARGS: _installed
 bench-emit: _installed
     .venv/bin/python bench/emit.py
 
+# Speed and quality of the default embedder against torch; needs the extra [models].
+[group('run')]
+bench-embed FILE: _installed
+    .venv/bin/python bench/embed.py {{ FILE }}
+
 # Regenerate what is generated: the JSON Schema of events.
 [group('run')]
 generate: _installed

@@ -7,4 +7,5 @@ They know no Kafka, no storage and no Bytewax.
 | `redact` | records -> records with pseudonyms | none |
 | `decode` | records -> events and dead letters | none |
 | `dedupe` | events -> events not seen before | ids of a window per partition |
+| `sessions` | events of a partition -> revisions of episodes | open episodes, as rows |
 """

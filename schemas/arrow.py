@@ -30,11 +30,13 @@ def unstamped(columns: Mapping[str, str]) -> dict[str, str]:
 
 EVENTS = arrow_schema(tables.EVENTS)
 DEAD_LETTERS = arrow_schema(tables.DEAD_LETTERS)
+EPISODES = arrow_schema(tables.EPISODES)
 LOGS = arrow_schema(tables.LOGS)
 
 # What operators hand on: the same without `ingested_at` and `date`.
 DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
 DECODED_DEAD_LETTERS = arrow_schema(unstamped(tables.DEAD_LETTERS))
+EPISODE_REVISIONS = arrow_schema(unstamped(tables.EPISODES))
 
 # What a source emits: one row per Kafka record, nothing interpreted. `headers` is a
 # JSON array of [name, value] pairs, `schema_version` and `once_id` two of them pulled

@@ -97,6 +97,26 @@ METRICS: tuple[Metric, ...] = (
         "Shorter than producers may repeat after: raise dedupe_ids.",
     ),
     Metric(
+        "semloop_embedded_texts_total", "counter", "texts", ("flow",),
+        "Texts that the embedder made vectors of.",
+        "Flat while memories lag: the embedder hangs; look at the last log lines.",
+    ),
+    Metric(
+        "semloop_embed_cache_hits_total", "counter", "texts", ("flow",),
+        "Texts whose vector was remembered, or wanted twice at a time.",
+        "Few while texts repeat: raise embed_cache_texts.",
+    ),
+    Metric(
+        "semloop_embed_cache_evictions_total", "counter", "texts", ("flow",),
+        "Vectors forgotten because the cache was full.",
+        "As fast as texts come, with few hits: texts do not repeat, lower the setting.",
+    ),
+    Metric(
+        "semloop_embed_skipped_total", "counter", "texts", ("flow", "reason"),
+        "Texts without a vector, by reason: nan, dimension, zero, timeout, refused.",
+        "Any: ask the endpoint's log. Dimension: its model is another one; reindex.",
+    ),
+    Metric(
         "semloop_last_offset", "gauge", "offset", ("flow", "partition"),
         "Last offset read past whose commit succeeded: where a restart goes on.",
         "Standing still while lag rises: the flow hangs; restart it, nothing is lost.",

@@ -6,12 +6,14 @@ SemLoopError
 │   ├── MissingExtra        a package of an optional extra is not installed
 │   ├── LakeError           the lake is absent, foreign or cannot be used
 │   ├── BrokerError         Kafka refuses, or does not answer for too long
+│   ├── UnusableAnswer      an embedder's vectors cannot be used (semloop/embedder.py)
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
 │   └── TopicChanged        topic made again or partitions added       (exit 4)
 └── Transient               try again after a pause
     ├── PeerLost            another process of the same flow ended     (exit 6)
     ├── BrokerUnavailable
+    ├── EmbedderUnavailable (semloop/embedder.py)
     └── StorageUnavailable
 """
 

@@ -6,6 +6,7 @@ A setting `x` is read from the variable `SEMLOOP_X`, else from `x = ...` in
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +23,15 @@ PREFIX = "SEMLOOP_"
 EXAMPLES = {
     "redact_patterns": '{"name": "pattern", ...}',
     "sample": '{"agent": 0.1, "*/state_change": 0.5}',
+    "reward_base": '{"success": 1, "partial": 0.5, "unknown": 0.25, "failure": 0}',
+    "reward_task_types": '{"task type": 0.2, ...}',
+    "reward_tags": '{"tag": 0.1, ...}',
 }
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -49,6 +54,15 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+class RewardBase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What each outcome is worth before anything else is known of an episode."""
+
+    success: Share = 1.0
+    partial: Share = 0.5
+    unknown: Share = 0.25
+    failure: Share = 0.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -127,6 +141,41 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dedupe_hours: Seconds = 24.0
     """Age, by Kafka's timestamp, at which an event id is forgotten."""
 
+    session_gap_s: Seconds = 1_800.0
+    """A longer pause between the events of a session ends its episode, and so does so
+    long without any."""
+
+    episode_age_s: Seconds = 86_400.0
+    """An episode spans at most so long, by the time of its events."""
+
+    episode_events: Positive = 10_000
+    """An episode has at most so many events; the next one opens another."""
+
+    episode_bytes: Positive = 16 * 2**20
+    """Payloads and texts of an episode are at most so many bytes together, unless its
+    first event alone is larger."""
+
+    open_episodes: Positive = 10_000
+    """Of more open episodes in a partition the one longest untouched is closed."""
+
+    reward_base: RewardBase = RewardBase()
+    """What an outcome is worth, 0 to 1; `unknown`: the episode had no completion."""
+
+    reward_duration_s: Positive = 600
+    """Duration that counts as usual: with `reward_steps` it halves the reward."""
+
+    reward_steps: Positive = 20
+    """Steps that count as usual: with `reward_duration_s` they halve the reward."""
+
+    reward_quality_min: Share = 0.5
+    """What an episode keeps of its reward when all of its steps failed."""
+
+    reward_task_types: dict[str, Share] = {}
+    """Bonus for the complexity of a task, by `task_type`."""
+
+    reward_tags: dict[str, Share] = {}
+    """Bonus for the complexity of a task, by tag; all together count at most as 1."""
+
     reopen_commits: Positive = 100
     """A table is opened anew after so many commits: old handles become slow."""
 
@@ -160,9 +209,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     agent_flush_s: Seconds = 5.0
     """At its end a process waits so long for the broker; the rest goes to the spool."""
 
-    sample: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]] = {}
+    sample: dict[str, Share] = {}
     """Share of sessions sent, by `agent`, `agent/type`, `*/type` or `*`; of the others
     only errors, completions and feedback."""
+
+    embedder: Literal["minilm", "hashing", "endpoint", "sentence-transformers"] = (
+        "minilm"
+    )
+    """What makes vectors of texts; `hashing` is for tests and knows no meaning."""
+
+    embedder_model: str | None = None
+    """Of `endpoint` the model's name, of `sentence-transformers` its name or path."""
+
+    embedder_url: str | None = None
+    """Of `endpoint`, OpenAI's form or Ollama's: such as `http://localhost:11434/v1`."""
+
+    embedder_key: Secret | None = None
+    """The endpoint's API key, if it asks for one."""
+
+    embedder_timeout_s: Seconds = 30.0
+    """The endpoint's answer is waited for so long; then it is asked again."""
+
+    embed_batch_tokens: Positive = 8_192
+    """Tokens that an embedder gets at a time, padding counted."""
+
+    embed_cache_texts: Count = 20_000
+    """Texts whose vectors are remembered, the latest used: 1.5 kB each with minilm."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""
@@ -208,7 +280,7 @@ def load(
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as exc:
         what, _, path = str(exc).partition(" - at `$.")
-        name = path.rstrip("`").split("[")[0]
+        name = re.split(r"[.\[]", path.rstrip("`"))[0]
         # The value is not shown: it may be a secret put under the wrong name.
         what = what.partition(" '")[0]
         msg = f"Setting {name or '?'!r}: {what.lower()}."

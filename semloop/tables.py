@@ -72,6 +72,50 @@ DEAD_LETTERS = {
     **STAMP,
 }
 
+# One row is one revision of an episode: the newest one holds, and those that are open
+# are the state from which the flow goes on, so every sum is in its row.
+EPISODES = {
+    "episode_id": "VARCHAR",
+    "revision": "BIGINT",
+    "state": "VARCHAR",
+    "closed_by": "VARCHAR",
+    "session_id": "VARCHAR",
+    "agent": "VARCHAR",
+    "namespace": "VARCHAR",
+    "user_id": "VARCHAR",
+    "task": "VARCHAR",
+    "task_type": "VARCHAR",
+    "tags": "VARCHAR[]",
+    "started_at": "TIMESTAMPTZ",
+    "ended_at": "TIMESTAMPTZ",
+    "duration_ms": "DOUBLE",
+    "first_offset": "BIGINT",
+    "first_kafka_ts": "TIMESTAMPTZ",
+    "events": "BIGINT",
+    "bytes": "BIGINT",
+    "messages": "BIGINT",
+    "steps": "BIGINT",
+    "tool_calls": "BIGINT",
+    "tool_failures": "BIGINT",
+    "errors": "BIGINT",
+    "tools": "VARCHAR[]",
+    "credits_used": "DOUBLE",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "outcome": "VARCHAR",
+    "summary": "VARCHAR",
+    "reward_given": "DOUBLE",
+    "reward": "DOUBLE",
+    "base": "DOUBLE",
+    "efficiency": "DOUBLE",
+    "complexity_bonus": "DOUBLE",
+    "quality": "DOUBLE",
+    "learning_bonus": "DOUBLE",
+    "trail": "VARCHAR",
+    **ORIGIN,
+    **STAMP,
+}
+
 # The names under which offsets and fences are kept in the Delta logs; deltalake can
 # read a Transaction only by its full name, so other readers find the names here.
 LOGS = {
@@ -87,5 +131,6 @@ LOGS = {
 TABLES: Mapping[str, Mapping[str, str]] = {
     "events": EVENTS,
     "dead_letters": DEAD_LETTERS,
+    "episodes": EPISODES,
     "logs": LOGS,
 }

@@ -63,6 +63,48 @@ raw: binary
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
 
+EPISODES = f"""\
+episode_id: string
+revision: int64
+state: string
+closed_by: string
+session_id: string
+agent: string
+namespace: string
+user_id: string
+task: string
+task_type: string
+tags: list<item: string>
+started_at: timestamp[us, tz=UTC]
+ended_at: timestamp[us, tz=UTC]
+duration_ms: double
+first_offset: int64
+first_kafka_ts: timestamp[us, tz=UTC]
+events: int64
+bytes: int64
+messages: int64
+steps: int64
+tool_calls: int64
+tool_failures: int64
+errors: int64
+tools: list<item: string>
+credits_used: double
+input_tokens: int64
+output_tokens: int64
+outcome: string
+summary: string
+reward_given: double
+reward: double
+base: double
+efficiency: double
+complexity_bonus: double
+quality: double
+learning_bonus: double
+trail: string
+{ORIGIN}
+ingested_at: timestamp[us, tz=UTC]
+date: date32[day]"""
+
 LOGS = """\
 flow: string
 table_name: string
@@ -82,6 +124,7 @@ def described(schema: pa.Schema) -> str:
     [
         pytest.param(arrow.EVENTS, EVENTS, id="events"),
         pytest.param(arrow.DEAD_LETTERS, DEAD_LETTERS, id="dead_letters"),
+        pytest.param(arrow.EPISODES, EPISODES, id="episodes"),
         pytest.param(arrow.LOGS, LOGS, id="logs"),
     ],
 )
@@ -92,13 +135,14 @@ def test_a_table_has_the_agreed_columns_and_types(
 
 
 def test_every_table_is_in_the_golden_list() -> None:
-    assert set(tables.TABLES) == {"events", "dead_letters", "logs"}
+    assert set(tables.TABLES) == {"events", "dead_letters", "episodes", "logs"}
 
 
 def test_operators_hand_on_all_but_the_stamp() -> None:
     for stored, decoded in (
         (arrow.EVENTS, arrow.DECODED_EVENTS),
         (arrow.DEAD_LETTERS, arrow.DECODED_DEAD_LETTERS),
+        (arrow.EPISODES, arrow.EPISODE_REVISIONS),
     ):
         assert stored.names == [*decoded.names, "ingested_at", "date"]
 

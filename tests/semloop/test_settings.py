@@ -99,6 +99,33 @@ def test_lists_and_patterns_are_read_from_text_and_file(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_not_said_of_an_object_keeps_its_default(tmp_path: Path) -> None:
+    found = load({"SEMLOOP_REWARD_BASE": '{"failure": 0.1}'}).reward_base
+    assert (found.failure, found.success) == (0.1, 1.0)
+    write(tmp_path, "[reward_base]\nunknown = 0\n[reward_tags]\nvisa = 0.5\n")
+    assert load({}).reward_base.unknown == 0
+    assert load({}).reward_tags == {"visa": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"sucess": 1}', "object contains unknown field `sucess`."),
+        ('{"success": 2}', "expected `float` <= 1.0."),
+        ('{"failure": -1}', "expected `float` >= 0.0."),
+        ("7", "expected `object`, got `int`."),
+    ],
+    ids=["unknown outcome", "too much", "negative", "no object"],
+)
+def test_a_wrong_part_of_an_object_is_said_with_the_setting(
+    text: str, what: str
+) -> None:
+    error = refused({"SEMLOOP_REWARD_BASE": text})
+    assert error.what == f"Setting 'reward_base': {what}"
+    todo = f"Correct SEMLOOP_REWARD_BASE or `reward_base` in {CONFIG_FILE}."
+    assert error.todo == todo
+
+
 def test_a_local_lake_is_absolute_and_one_on_s3_stays(tmp_path: Path) -> None:
     local = load({"SEMLOOP_LAKE": "some/lake"})
     assert (local.lake, local.on_s3) == (str(tmp_path / "some/lake"), False)
@@ -190,7 +217,8 @@ def test_patterns_that_are_no_json_object_are_refused_unseen() -> None:
 def test_a_secret_put_under_a_wrong_name_is_not_shown() -> None:
     free = {"lake", "kafka", "topic", "metrics_host", "redact_keys"}
     free |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
-    secret = {"redaction_key", "kafka_password", "kafka_key_password"}
+    free |= {"embedder_model", "embedder_url"}
+    secret = {"redaction_key", "kafka_password", "kafka_key_password", "embedder_key"}
     for name in Settings.__struct_fields__:
         if name not in free | secret:  # in these any text is right
             error = refused({PREFIX + name.upper(): HIDDEN})

@@ -1,0 +1,66 @@
+"""Builders: the rows of `events` of one partition, as `archive` stores them."""
+
+import itertools
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.arrow import EVENTS
+from semloop.settings import Settings
+from tests.builders import NOW, PAYLOADS
+
+Row = dict[str, Any]
+# What a payload puts into columns of its own.
+OWN_COLUMNS = (
+    "tool", "status", "outcome", "reward", "score", "label", "error_type", "role",
+    "input_tokens", "output_tokens",
+)  # fmt: skip
+
+
+def said(
+    kind: str = "message",
+    session: str = "s-1",
+    at_s: float = 0,
+    *,
+    kafka_s: float | None = None,
+    payload: Row | None = None,
+    **columns: Any,
+) -> Row:
+    """An event `at_s` after NOW, that reached Kafka `kafka_s` after it (the same)."""
+    payload = PAYLOADS[kind] if payload is None else payload
+    kafka_ts = NOW + timedelta(seconds=at_s if kafka_s is None else kafka_s)
+    own = {name: payload[name] for name in OWN_COLUMNS if name in payload}
+    return {
+        "event_id": "", "type": kind, "ts": NOW + timedelta(seconds=at_s),
+        "agent": "booker", "session_id": session, "namespace": "default",
+        "credits_used": 0.0, "text": "hello", "payload": json.dumps(payload),
+        "topic": "agent-events", "topic_id": "topic-1", "kafka_partition": 0,
+        "kafka_ts": kafka_ts, "ingested_at": NOW, "date": NOW.date(), **own, **columns,
+    }  # fmt: skip
+
+
+def a_stream(*events: Row, first: int = 0) -> pa.Table:
+    """Events at consecutive offsets of partition 0, unless they name their own."""
+    rows = [{"kafka_offset": first + n} | row for n, row in enumerate(events)]
+    return pa.Table.from_pylist(rows, EVENTS)
+
+
+def batches(stream: pa.Table, cuts: Iterable[int]) -> list[pa.Table]:
+    """The stream cut before these rows."""
+    bounds = sorted({0, *(c for c in cuts if c < stream.num_rows), stream.num_rows})
+    return [stream.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
+
+
+def newest_open(rows: Iterable[Row]) -> list[Row]:
+    """What a restart loads: of every episode the newest revision, if it is open."""
+    newest: dict[str, Row] = {}
+    for row in rows:
+        if row["revision"] > newest.get(row["episode_id"], {"revision": 0})["revision"]:
+            newest[row["episode_id"]] = row
+    return [row for row in newest.values() if row["state"] == "open"]
+
+
+SMALL = Settings(session_gap_s=10, episode_age_s=25, episode_events=4, open_episodes=2)

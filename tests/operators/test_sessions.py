@@ -1,0 +1,334 @@
+"""When an episode opens and closes, and what its row says."""
+
+import json
+import math
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from operators.sessions import Sessions
+from schemas.arrow import EPISODE_REVISIONS
+from semloop.settings import Settings
+from tests.builders import NOW
+from tests.operators.a_stream import SMALL, Row, a_stream, newest_open, said
+
+INT64_MAX = 2**63 - 1
+
+
+def fed(*events: Row, settings: Settings = SMALL) -> list[Row]:
+    """The rows that come of one batch."""
+    rows: list[Row] = Sessions(settings).feed(a_stream(*events)).to_pylist()
+    return rows
+
+
+def shown(rows: list[Row], *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_a_completion_belongs_to_the_episode_that_it_closes() -> None:
+    rows = fed(said(), said("completion", at_s=1), said(at_s=2))
+    assert shown(rows, "closed_by", "first_offset", "kafka_offset", "events") == [
+        ("completion", 0, 1, 2),
+        (None, 2, 2, 1),
+    ]
+    assert [row["state"] for row in rows] == ["closed", "open"]
+
+
+def test_a_completion_alone_is_an_episode() -> None:
+    payload = {"outcome": "partial", "reward": 0.25, "summary": "half of it"}
+    [row] = fed(said("completion", payload=payload))
+    assert (row["events"], row["outcome"], row["summary"]) == (
+        1,
+        "partial",
+        "half of it",
+    )
+    assert (row["reward_given"], row["reward"]) == (0.25, 0.25)
+    assert 0 < row["efficiency"] * row["quality"] <= row["base"] * 2
+
+
+@pytest.mark.parametrize("reward", [0.0, -2.5])
+def test_what_the_agent_gave_wins_whatever_it_is(reward: float) -> None:
+    payload = {"outcome": "success", "reward": reward}
+    [row] = fed(said(), said("completion", at_s=0.001_5, payload=payload))
+    assert (row["reward"], row["base"], row["duration_ms"]) == (reward, 1.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("events", "closed_by"),
+    [
+        pytest.param([said(), said(at_s=10)], None, id="pause of the gap"),
+        pytest.param([said(), said(at_s=10.001)], "gap", id="longer pause"),
+        pytest.param([said(), said(at_s=-20)], None, id="pause backwards"),
+        pytest.param([said(at_s=9), said(), said(at_s=18)], None, id="gap from latest"),
+        pytest.param([said(at_s=n) for n in (0, 9, 18, 25)], None, id="of that age"),
+        pytest.param([said(at_s=n) for n in (0, 9, 18, 25.001)], "age", id="older"),
+        pytest.param([said(at_s=n) for n in (0, -9, -26)], "age", id="older backwards"),
+        pytest.param([said(at_s=n) for n in range(4)], None, id="as many events"),
+        pytest.param([said(at_s=n) for n in range(5)], "events", id="more events"),
+        pytest.param([said("feedback") for n in range(9)], None, id="feedback"),
+    ],
+)  # fmt: skip
+def test_a_record_that_breaks_a_bound_opens_the_next_episode(
+    events: list[Row], closed_by: str | None
+) -> None:
+    rows = fed(*events)
+    if closed_by:
+        closed, still_open = rows
+        assert closed["closed_by"] == closed_by
+        last = len(events) - 1
+        assert (closed["kafka_offset"], still_open["first_offset"]) == (last - 1, last)
+    else:
+        assert [row["closed_by"] for row in rows] == [None] * len(rows)
+
+
+def test_bytes_are_those_of_payload_and_text() -> None:
+    event = said(text="é", payload={"content": "é"})
+    size = len(event["payload"].encode()) + 2
+    settings = msgspec.structs.replace(SMALL, episode_bytes=2 * size)
+    rows = fed(event, event, event, settings=settings)
+    assert shown(rows, "closed_by", "bytes") == [("bytes", 2 * size), (None, size)]
+    tight = msgspec.structs.replace(SMALL, episode_bytes=1)
+    assert [row["events"] for row in fed(event, event, settings=tight)] == [1, 1]
+
+
+def test_a_conversation_imported_backwards_is_one_episode() -> None:
+    events = [said(at_s=-60 * n) for n in range(1_000)]
+    [row] = fed(*events, settings=Settings())
+    assert (row["events"], row["ended_at"]) == (1_000, NOW)
+    assert row["started_at"] == NOW - timedelta(minutes=999)
+    assert row["duration_ms"] == 999 * 60_000
+
+
+def test_of_too_many_the_one_longest_untouched_is_closed() -> None:
+    rows = fed(
+        said(session="a"), said(session="b"), said(session="a"), said(session="c")
+    )
+    assert shown(rows, "session_id", "closed_by") == [
+        ("b", "crowded"), ("a", None), ("c", None),
+    ]  # fmt: skip
+
+
+def test_what_closes_at_once_crowds_nobody_out() -> None:
+    rows = fed(said(session="a"), said(session="b"), said("completion", "c"))
+    assert shown(rows, "session_id", "state") == [
+        ("c", "closed"), ("a", "open"), ("b", "open"),
+    ]  # fmt: skip
+
+
+def test_only_touched_episodes_get_a_revision() -> None:
+    sessions = Sessions(SMALL)
+    sessions.feed(a_stream(said(session="a"), said(session="b")))
+    second = sessions.feed(a_stream(said(session="b"), said(session="b"), first=2))
+    third = sessions.feed(a_stream(said("completion", "b"), first=9))
+    assert shown(second.to_pylist(), "session_id", "revision") == [("b", 2)]
+    assert shown(third.to_pylist(), "session_id", "revision", "state") == [
+        ("b", 3, "closed")
+    ]
+    assert len(sessions) == 1
+
+
+def test_feedback_neither_opens_nor_extends_nor_touches() -> None:
+    sessions = Sessions(SMALL)
+    assert sessions.feed(a_stream(said("feedback"))).num_rows == 0
+    sessions.feed(a_stream(said(), first=1))
+    later = a_stream(said("feedback", at_s=9, kafka_s=9), first=2)
+    assert sessions.feed(later).num_rows == 0
+    # Nor does it keep an episode from being idle.
+    caught_up_ms = (NOW.timestamp() + 10.001) * 1_000
+    [row] = sessions.close_inactive(caught_up_ms).to_pylist()
+    assert (row["events"], row["kafka_offset"]) == (1, 1)
+
+
+def test_nothing_in_gives_nothing_out() -> None:
+    sessions = Sessions(SMALL)
+    assert sessions.feed(a_stream()).equals(EPISODE_REVISIONS.empty_table())
+    assert sessions.close_inactive(math.inf).equals(EPISODE_REVISIONS.empty_table())
+    assert len(Sessions.of(EPISODE_REVISIONS.empty_table(), SMALL)) == 0
+
+
+@pytest.mark.parametrize(("waited_s", "closes"), [(10, False), (10.001, True)])
+def test_an_episode_is_inactive_by_the_time_its_last_record_came(
+    waited_s: float, closes: bool
+) -> None:
+    sessions = Sessions(SMALL)
+    # Imported: the events are a year old, and came out of order.
+    sessions.feed(a_stream(said(at_s=-3e7, kafka_s=5), said(at_s=-3e7, kafka_s=2)))
+    closed = sessions.close_inactive((NOW.timestamp() + 2 + waited_s) * 1_000)
+    expected = [("inactive", 2)] if closes else []
+    assert shown(closed.to_pylist(), "closed_by", "revision") == expected
+    assert len(sessions) == 1 - closes
+
+
+def test_a_partition_without_future_closes_all() -> None:
+    sessions = Sessions(SMALL)
+    sessions.feed(a_stream(said(session="a"), said(session="b", kafka_ts=None)))
+    assert sessions.close_inactive(math.inf).num_rows == 2
+    assert len(sessions) == 0
+
+
+def test_without_kafkas_time_an_episode_is_inactive_by_its_own() -> None:
+    sessions = Sessions(SMALL)
+    sessions.feed(a_stream(said(kafka_ts=None)))
+    assert sessions.close_inactive(NOW.timestamp() * 1_000).num_rows == 0
+    assert sessions.close_inactive((NOW.timestamp() + 11) * 1_000).num_rows == 1
+
+
+def test_an_id_says_where_an_episode_began() -> None:
+    [row] = fed(said())
+    # As `printf topic-1/0/0 | b2sum -l 128` gives it.
+    assert row["episode_id"] == "2937e252e70ff32fc214a4c5e61155b3"
+    names = ("topic", "topic_id", "kafka_partition")
+    assert shown([row], *names) == [("agent-events", "topic-1", 0)]
+    ids = {
+        fed(said(topic_id=topic_id, kafka_partition=partition, kafka_offset=offset))[0][
+            "episode_id"
+        ]
+        for topic_id in ("t", "t/1")
+        for partition in (0, 1)
+        for offset in (0, 10)
+    }
+    assert len(ids) == 8
+
+
+def test_what_was_said_last_holds() -> None:
+    [row] = fed(
+        said(agent="a", task="fly", task_type="trip", tags=["x"], user_id="u-1"),
+        said(agent="b", namespace="prod", tags=[]),
+        said("completion", agent="c", task="fly to Oslo", tags=["y", "z"]),
+    )
+    assert shown(
+        [row], "agent", "task", "task_type", "tags", "user_id", "namespace"
+    ) == [("c", "fly to Oslo", "trip", ["y", "z"], "u-1", "default")]
+
+
+def test_a_trail_keeps_its_first_and_last_forty_steps() -> None:
+    settings = Settings()
+    events = [said("tool_call", payload={"tool": f"t{n}", "status": "success"}) for n in range(200)]  # fmt: skip
+    [row] = fed(*events, settings=settings)
+    trail = json.loads(row["trail"])
+    tools = [f"t{n}" for n in (*range(40), *range(160, 200))]
+    assert [step["tool"] for step in trail if "tool" in step] == tools
+    assert trail[40] == {"left_out": 120}
+    assert len(trail) == 81
+    assert row["tools"] == [f"t{n}" for n in range(100)]
+    # And a restart goes on counting.
+    kept = pa.Table.from_pylist([row], EPISODE_REVISIONS)
+    [later] = (
+        Sessions.of(kept, settings).feed(a_stream(events[0], first=500)).to_pylist()
+    )
+    assert json.loads(later["trail"])[40] == {"left_out": 121}
+
+
+def test_no_name_or_text_makes_a_row_large() -> None:
+    long = "é" * 100_000
+    rows = fed(
+        said(task=long, tags=[long] * 1_000),
+        said(
+            "tool_call", payload={"tool": long, "status": "error", "error_type": long}
+        ),
+        said("state_change", payload={"to_state": long}),
+        said("completion", payload={"outcome": "success", "summary": long}),
+    )
+    assert len(json.dumps(rows, default=str, ensure_ascii=False)) < 40_000
+
+
+def test_sums_stay_storable_whatever_agents_claim() -> None:
+    claims: Row = {
+        "input_tokens": INT64_MAX,
+        "output_tokens": -INT64_MAX,
+        "credits_used": 1.7e308,
+    }
+    [row] = fed(*[said(**claims)] * 3)
+    assert (row["input_tokens"], row["output_tokens"]) == (INT64_MAX, -INT64_MAX)
+    assert math.isfinite(row["credits_used"])
+    assert fed(said())[0]["input_tokens"] is None
+
+
+def test_a_payload_that_is_none_of_ours_ends_nothing() -> None:
+    rows = fed(
+        said("state_change", payload={"to_state": 7}),
+        {**said("completion", at_s=1), "payload": "not JSON", "text": None},
+    )
+    assert shown(rows, "closed_by", "summary", "trail") == [
+        ("completion", None, "[{}]")
+    ]
+
+
+def test_factors_are_there_once_it_is_closed() -> None:
+    names = ("base", "efficiency", "complexity_bonus", "quality", "reward")
+    still_open, closed = fed(said(), settings=SMALL), fed(said(), said(at_s=11))[:1]
+    assert shown(still_open, *names) == [(None,) * 5]
+    # Nobody said how it went.
+    assert shown(closed, *names, "outcome") == [(0.25, 1.0, 0.0, 1.0, 0.25, None)]
+
+
+def test_failed_calls_and_errors_are_failed_steps() -> None:
+    failed = {"tool": "book", "status": "error"}
+    [row] = fed(
+        said("tool_call", payload=failed),
+        said("error"),
+        said("state_change"),
+        said("completion", payload={"outcome": "success"}),
+    )
+    names = ("steps", "tool_calls", "tool_failures", "errors")
+    assert shown([row], *names) == [(3, 1, 1, 1)]
+    assert row["quality"] == pytest.approx(0.5 + 0.5 / 3)
+    assert row["reward"] == pytest.approx(row["efficiency"] * row["quality"])
+
+
+def test_gaps_between_offsets_do_not_matter_but_their_order_does() -> None:
+    sessions = Sessions(SMALL)
+    sessions.feed(a_stream(said(kafka_offset=5), said(kafka_offset=70)))
+    for offsets in ([70], [80, 80], [90, 85]):
+        events = [said(kafka_offset=offset) for offset in offsets]
+        with pytest.raises(AssertionError):
+            sessions.feed(a_stream(*events))
+
+
+def test_rows_of_another_partition_are_our_own_mistake() -> None:
+    sessions = Sessions(SMALL)
+    kept = sessions.feed(a_stream(said()))
+    for other in ({"kafka_partition": 1}, {"topic_id": "topic-2"}):
+        with pytest.raises(AssertionError):
+            sessions.feed(a_stream(said(**other), first=1))
+        with pytest.raises(AssertionError):
+            Sessions.of(kept, SMALL).feed(a_stream(said(**other), first=1))
+        with pytest.raises(AssertionError):
+            Sessions(SMALL).feed(a_stream(said(), said(**other)))
+
+
+def test_a_restart_takes_neither_closed_nor_older_revisions() -> None:
+    sessions = Sessions(SMALL)
+    first = sessions.feed(a_stream(said()))
+    second = sessions.feed(a_stream(said(), first=1))
+    closed = sessions.feed(a_stream(said("completion"), first=2))
+    for rows in (pa.concat_tables([first, second]), closed):
+        with pytest.raises(AssertionError):
+            Sessions.of(rows, SMALL)
+    assert newest_open(first.to_pylist() + second.to_pylist()) == second.to_pylist()
+
+
+def test_a_restart_under_tighter_bounds_closes_what_is_too_much() -> None:
+    events = [said(session=name) for name in "abcd"]
+    kept = Sessions(Settings()).feed(a_stream(*events))
+    rows = Sessions.of(kept, SMALL).feed(a_stream(said(session="e"), first=4))
+    assert shown(rows.to_pylist(), "session_id", "closed_by") == [
+        ("a", "crowded"), ("b", "crowded"), ("c", "crowded"), ("e", None),
+    ]  # fmt: skip
+
+
+def test_a_hundred_thousand_events_of_many_sessions_go_through() -> None:
+    events = a_stream(*(said(session=f"s-{n % 50}") for n in range(50)))
+    many = pa.concat_tables([events] * 2_000).set_column(
+        events.schema.get_field_index("kafka_offset"),
+        "kafka_offset",
+        pa.array(range(100_000)),
+    )
+    rows = Sessions(Settings(open_episodes=40)).feed(many)
+    # In turn, so each comes back when it was just crowded out.
+    assert sum(rows["events"].to_pylist()) == 100_000
+    assert set(rows["closed_by"].to_pylist()) == {"crowded", None}
+    assert rows["state"].to_pylist().count("open") == 40

@@ -1,0 +1,214 @@
+"""An embedding endpoint as it should be, and as it is on bad days."""
+
+import json
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from semloop.embedder import EmbedderUnavailable, UnusableAnswer, embedder_of
+from semloop.embedding import endpoint as module
+from semloop.embedding.endpoint import Endpoint
+from semloop.errors import ConfigError
+from semloop.settings import Secret, load
+from tests.semloop.an_endpoint import Answer, an_endpoint, body_of, good, vectors_of
+
+SECRET_TEXT = "text that must not be told"
+
+
+def endpoint_at(url: str, timeout_s: float = 20) -> tuple[Endpoint, list[float]]:
+    pauses: list[float] = []
+    return Endpoint(url, "m", None, timeout_s, pauses.append), pauses
+
+
+def after_the_probe(answer: Answer) -> Answer:
+    return lambda texts, number: good(texts) if number == 1 else answer(texts, number)
+
+
+def test_the_endpoint_of_the_settings_is_asked_in_openais_form() -> None:
+    with an_endpoint(good) as server:
+        settings = load(
+            {},
+            embedder="endpoint",
+            embedder_url=f"{server.url}/",
+            embedder_model="nomic",
+            embedder_key="k3y",
+        )
+        embedder = embedder_of(settings)
+        vectors = embedder.embed(["bb", "a", ""])
+    assert (embedder.model_id, embedder.dimension) == ("endpoint/nomic", 5)
+    assert embedder.semantic
+    assert server.requests[1] == {
+        "path": "/v1/embeddings", "model": "nomic", "input": ["bb", "a", ""],
+    }  # fmt: skip
+    assert server.headers[1]["Authorization"] == "Bearer k3y"
+    raw = np.array(vectors_of(["bb", "a", ""]))
+    expected = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    assert embedder.embed([]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("lacking", ["embedder_url", "embedder_model"])
+def test_a_setting_that_is_missing_is_named(lacking: str) -> None:
+    given: dict[str, Any] = {
+        "embedder_url": "http://x",
+        "embedder_model": "m",
+        lacking: None,
+    }
+    with pytest.raises(ConfigError, match=f"needs the setting '{lacking}'"):
+        embedder_of(load({}, embedder="endpoint", **given))
+
+
+def test_a_url_that_is_none_is_refused_without_showing_it() -> None:
+    with pytest.raises(ConfigError) as error:
+        Endpoint("file:///etc/passwd", "m", Secret("k"))
+    assert "passwd" not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(status: int) -> None:
+    def busy_twice(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
+        return (status, {}, b"busy") if number in (2, 3) else good(texts)
+
+    with an_endpoint(busy_twice) as server:
+        endpoint, pauses = endpoint_at(server.url)
+        assert endpoint.embed(["a"]).shape == (1, 5)
+    assert len(pauses) == 2
+    assert pauses[0] < pauses[1]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("12", 12), ("99999", 30)])
+def test_a_server_may_ask_for_a_pause_up_to_a_bound(asked: str, waited: float) -> None:
+    def busy(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
+        return (429, {"Retry-After": asked}, b"") if number == 2 else good(texts)
+
+    with an_endpoint(busy) as server:
+        endpoint, pauses = endpoint_at(server.url)
+        endpoint.embed(["a"])
+    assert pauses == [waited]
+
+
+def test_a_server_that_stays_broken_is_unavailable_and_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with an_endpoint(after_the_probe(lambda _t, _n: (503, {}, b"no"))) as server:
+        endpoint, _ = endpoint_at(server.url)
+        for _ in range(3):
+            with pytest.raises(EmbedderUnavailable, match="status 503"):
+                endpoint.embed([SECRET_TEXT])
+        asked = len(server.requests)
+        assert asked == 1 + module.FAILURES_MAX
+        with pytest.raises(EmbedderUnavailable, match="in a row") as error:
+            endpoint.embed([SECRET_TEXT])
+        assert len(server.requests) == asked
+        assert SECRET_TEXT not in str(error.value)
+        # Later one request tries; if that fails too, it is left alone again.
+        monkeypatch.setattr(endpoint, "_closed_at_s", 0.0)
+        with pytest.raises(EmbedderUnavailable):
+            endpoint.embed(["a"])
+        assert len(server.requests) == asked + 1
+        monkeypatch.setattr(endpoint, "_closed_at_s", 0.0)
+        server.answer = good
+        assert endpoint.embed(["a"]).shape == (1, 5)
+
+
+def test_a_connection_that_is_cut_or_refused_is_tried_again_then_unavailable() -> None:
+    with an_endpoint(after_the_probe(lambda _t, _n: None)) as server:
+        endpoint, pauses = endpoint_at(server.url)
+        with pytest.raises(EmbedderUnavailable, match="RemoteDisconnected"):
+            endpoint.embed(["a"])
+        assert len(pauses) == len(module.PAUSES_S)
+    with pytest.raises(EmbedderUnavailable, match="ConnectionRefusedError"):
+        endpoint.embed(["a"])
+    with pytest.raises(EmbedderUnavailable, match="not available"):
+        endpoint_at(server.url)
+
+
+def test_a_time_out_is_that_of_the_texts_which_are_worth_halving() -> None:
+    go_on = threading.Event()
+
+    def stuck(_texts: list[str], _number: int) -> None:
+        go_on.wait(60)
+
+    with an_endpoint(after_the_probe(stuck)) as server:
+        endpoint, _ = endpoint_at(server.url, timeout_s=0.3)
+        try:
+            with pytest.raises(UnusableAnswer) as many:
+                endpoint.embed(["a", "b"])
+            assert len(server.requests) == 2
+            with pytest.raises(UnusableAnswer) as one:
+                endpoint.embed(["a"])
+            assert len(server.requests) == 4
+            server.answer = stuck
+            with pytest.raises(EmbedderUnavailable, match="does not answer"):
+                endpoint_at(server.url, timeout_s=0.3)
+        finally:
+            go_on.set()
+    assert (many.value.reason, one.value.reason) == ("timeout", "timeout")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_texts_that_are_refused_are_unusable_at_once(status: int) -> None:
+    refuses = after_the_probe(lambda _t, _n: (status, {}, SECRET_TEXT.encode()))
+    with an_endpoint(refuses) as server:
+        endpoint, pauses = endpoint_at(server.url)
+        with pytest.raises(UnusableAnswer) as error:
+            endpoint.embed([SECRET_TEXT])
+    assert error.value.reason == "refused"
+    assert SECRET_TEXT not in str(error.value)
+    assert pauses == []
+
+
+@pytest.mark.parametrize("status", [301, 307, 401, 403, 404])
+def test_a_wrong_key_url_or_model_is_an_error_of_the_settings(status: int) -> None:
+    elsewhere = {"Location": "http://127.0.0.1:9/elsewhere"}
+    with an_endpoint(lambda _t, _n: (status, elsewhere, b"")) as server:
+        with pytest.raises(ConfigError, match=f"status {status}"):
+            endpoint_at(server.url)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<html>", "dimension"),
+        (b"[]", "dimension"),
+        (b'{"data": 3}', "dimension"),
+        (b'{"data": [1]}', "dimension"),
+        (b'{"error": "no"}', "dimension"),
+        (body_of([[1.0, 2.0]]), "dimension"),
+        (body_of([[1, 2, 3, 4, "x"]]), "dimension"),
+        (body_of([[1.0] * 5, [1.0] * 5]), "refused"),
+        (body_of([]), "refused"),
+    ],
+)
+def test_an_answer_of_another_form_is_refused(content: bytes, reason: str) -> None:
+    with an_endpoint(after_the_probe(lambda _t, _n: (200, {}, content))) as server:
+        endpoint, _ = endpoint_at(server.url)
+        with pytest.raises(UnusableAnswer) as error:
+            endpoint.embed(["a"])
+    assert error.value.reason == reason
+
+
+def test_what_is_not_finite_or_zero_stays_so_for_the_step_that_skips_it() -> None:
+    rows = [[float("nan")] * 5, [float("inf")] + [1.0] * 4, [0.0] * 5, [1e308] * 5]
+    content = json.dumps(
+        {"data": [{"index": n, "embedding": row} for n, row in enumerate(rows)]}
+    )
+    with an_endpoint(
+        after_the_probe(lambda _t, _n: (200, {}, content.encode()))
+    ) as server:
+        vectors = endpoint_at(server.url)[0].embed(["a", "b", "c", "d"])
+    assert not np.isfinite(vectors[0]).any()
+    assert not np.isfinite(vectors[1]).all()
+    assert not vectors[2].any()
+
+
+def test_a_model_that_the_endpoint_lacks_is_said_when_it_is_made() -> None:
+    with (
+        an_endpoint(lambda _t, _n: (400, {}, b"no such model")) as server,
+        pytest.raises(ConfigError, match="no vectors of the model 'm': refused"),
+    ):
+        endpoint_at(server.url)
