@@ -1,7 +1,11 @@
 """The questions that the demo asks its lake, in the SQL that one would type."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from semloop.cli.output import Format, print_rows
 from semloop.lake import Lake
@@ -74,11 +78,11 @@ ORDER BY max(outcome) = 'success' AND count_if(status = 'error') = 1 DESC, sessi
 LIMIT 1"""
 
 NEXT = (
-    "semloop show {session}",
-    "semloop dlq ls",
-    "semloop tail -n 5 --no-follow",
-    'semloop sql "DESCRIBE events"',
-    "semloop sql",
+    "show {session}",
+    "dlq ls",
+    "tail -n 5 --no-follow",
+    'sql "DESCRIBE events"',
+    "sql",
 )
 
 
@@ -101,9 +105,18 @@ def story(lake: Lake) -> str:
 def print_next(folder: str, session_id: str) -> None:
     """Print commands that work as they stand."""
     say("\nTry next", "bold")
+    semloop = _semloop()
     for command in NEXT:
-        print(f"  SEMLOOP_LAKE={folder} {command.format(session=session_id)}")
-    print("Your own agents: `semloop up`, then semloop.Agent; see docs/agents.md")
+        arguments = command.format(session=session_id)
+        print(f"  SEMLOOP_LAKE={folder} {semloop} {arguments}")
+    print(f"Your own agents: `{semloop} up`, then semloop.Agent; see docs/agents.md")
+
+
+def _semloop() -> str:
+    """How the shell finds this program: by its name, or as it was called just now."""
+    called = Path(sys.argv[0])
+    by_name = called.name != "semloop" or shutil.which("semloop")
+    return "semloop" if by_name else shlex.quote(str(called))
 
 
 def say(text: str, style: str) -> None:

@@ -12,7 +12,7 @@ from operators.decode import decode
 from schemas.dead_letter import Reason
 from semloop.agent import Agent
 from semloop.cli.positions import Position, missing
-from semloop.demo import crowd
+from semloop.demo import answers, crowd
 from semloop.demo.agents import AGENTS, SCENARIOS, TOOLS, work
 from semloop.demo.audit import Expected, check
 from semloop.demo.bars import bars
@@ -141,3 +141,27 @@ def test_a_pipe_gets_a_line_a_quarter(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(lines) == 4
     assert lines[-1] == "produced 1,000, in the lake 1,000 of 1,000"
     assert json.dumps(lines[0]).isascii()
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "shown"),
+    [
+        (".venv/bin/semloop", "/nowhere", " .venv/bin/semloop show s-1\n"),
+        ("a b/semloop", "/nowhere", " 'a b/semloop' show s-1\n"),
+        (".venv/bin/semloop", ".", " semloop show s-1\n"),
+        ("semloop/__main__.py", "/nowhere", " semloop show s-1\n"),
+    ],
+)
+def test_commands_to_try_are_called_as_this_one_was(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    called: str,
+    path: str,
+    shown: str,
+) -> None:
+    (tmp_path / "semloop").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / path))
+    monkeypatch.setattr("sys.argv", [called, "demo"])
+    answers.print_next("semloop-demo", "s-1")
+    assert shown in capsys.readouterr().out
