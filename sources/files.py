@@ -35,6 +35,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 2**20
 _LOOK_BYTES = 2**13
 _UNREADABLE = (ValueError, RecursionError)  # Malformed, not UTF-8; too deep.
+_begins_array = re.compile(rb"\s*\[\s*(?:[\[{\"]|$)").match
 _has_object = re.compile(rb"^\s*\{[^\0]", re.MULTILINE).search
 _is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 
@@ -113,7 +114,7 @@ def looks_like(line: bytes) -> Format | None:
 def _check_format(path: str, line: bytes, wanted: Format) -> None:
     """Stop before a file of another format becomes dead letters, line by line."""
     for begins, filter_, what in (
-        (line.lstrip().startswith(b"["), ".[]", "one JSON array"),
+        (bool(_begins_array(line)), ".[]", "one JSON array"),
         (line.strip() == b"{", ".", "JSON over several lines"),
     ):
         if begins:

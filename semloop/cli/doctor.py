@@ -1,6 +1,8 @@
 """`semloop doctor`: tries what has to work, and says what to do where it does not."""
 
 import json
+import signal
+import sys
 from dataclasses import asdict
 
 import typer
@@ -18,6 +20,8 @@ def doctor(form: Form = StatusFormat.TABLE) -> None:
 
     Nothing is changed: the files by which the lake is tried are removed again.
     """
+    # However it is ended, what it tried the lake with is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     found: list[Finding] = []
     with Examination(Known()) as examination:
         for name in CHECKS:

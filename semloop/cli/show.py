@@ -149,7 +149,7 @@ def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) 
         "events": f"{values['events']:,}",
         "tool calls": calls,
         "errors": f"{values['errors']:,}",
-        "credits": f"{values['credits'] or 0:,g}",
+        "credits": f"{round(values['credits'] or 0, 6):,}",
         "tokens": "{:,} in, {:,} out".format(*(t or 0 for t in tokens)),
         "outcome": _listed(values["outcomes"], "none yet"),
         "reward": "" if values["reward"] is None else f"{values['reward']:g}",

@@ -17,7 +17,7 @@ def since(text: str, now: datetime | None = None) -> datetime:
 
     Args:
         text: a length before now (`90m`, `24h`, `7d`, `2w`) or an ISO 8601 timestamp;
-            one without an offset is UTC, as everything that SemLoop prints.
+            one without an offset is UTC, as in json and csv.
         now: the clock's time, unless it is another.
 
     Raises:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Signals:
     """Signals leave its block as an exit, by the code that a shell gives them."""
@@ -16,7 +18,7 @@ class Signals:
         self._held = False
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` sets it
                 signal.signal(number, self._received)
         return self
@@ -47,5 +49,8 @@ class Signals:
         self.check()
 
     def _received(self, number: int, frame: FrameType | None) -> None:
+        # The first one counts: what it ends is not to be broken off by the next.
+        for other in ENDING:
+            signal.signal(other, signal.SIG_IGN)
         self._asked = number
         self.check()

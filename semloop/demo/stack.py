@@ -48,8 +48,13 @@ class DemoStack:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._signals.held():
+        try:
+            with self._signals.held():
+                self._stop()
+        except SystemExit:
+            # A signal may come before it is held, but no second one is heeded.
             self._stop()
+            raise
 
     def start(self) -> None:
         """Start everything.

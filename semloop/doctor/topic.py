@@ -7,6 +7,7 @@ from semloop.doctor.cluster import Partition
 from semloop.doctor.figures import listed, many, size, span
 from semloop.doctor.known import Known
 from semloop.errors import BrokerError
+from semloop.kafka.clients import address
 from semloop.kafka.topic import TOPIC_BYTES_MAX
 
 CHECK = "topic"
@@ -24,7 +25,8 @@ def check(known: Known) -> Iterator[Finding]:
     settings = known.need_settings()
     known.topic = cluster.describe()
     partitions = cluster.partitions()
-    yield _count(settings.topic, len(partitions), settings.partitions)
+    where = address(settings)
+    yield _count(where, settings.topic, len(partitions), settings.partitions)
     try:
         known.topic_config = cluster.topic_config()
     except BrokerError as error:
@@ -33,18 +35,19 @@ def check(known: Known) -> Iterator[Finding]:
     config = known.topic_config
     yield from _replicas(partitions, len(cluster.nodes().brokers), config)
     if config:
-        yield from _settings(settings.topic, config)
+        yield from _settings(where, settings.topic, config)
     untold = [name for name in TOLD if name not in config]
     if config and untold:
         todo = "Ask who runs it; the embedded broker keeps all, as long as it runs."
         yield skip(CHECK, f"the broker does not tell {', '.join(untold)}", todo)
 
 
-def _count(name: str, count: int, wanted: int) -> Finding:
+def _count(where: str, name: str, count: int, wanted: int) -> Finding:
     found = f"{name!r} has {many(count, 'partition')}"
     if count >= wanted:
         return ok(CHECK, found)
-    todo = f"Add some: kafka-topics.sh --alter --topic {name} --partitions {wanted}; "
+    todo = f"Add some: kafka-topics.sh --bootstrap-server {where} --alter "
+    todo += f"--topic {name} --partitions {wanted}; "
     todo += f"or set SEMLOOP_PARTITIONS to {count}."
     return warn(CHECK, f"{found}, the settings mean {wanted}", todo)
 
@@ -76,9 +79,9 @@ def _replicas(
         yield ok(CHECK, found)
 
 
-def _settings(name: str, config: Mapping[str, str]) -> Iterator[Finding]:
-    alter = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} "
-    alter += "--add-config "
+def _settings(where: str, name: str, config: Mapping[str, str]) -> Iterator[Finding]:
+    alter = f"kafka-configs.sh --bootstrap-server {where} --alter "
+    alter += f"--entity-type topics --entity-name {name} --add-config "
     if (text := config.get("max.message.bytes")) is not None:
         found = f"max.message.bytes is {int(text):,}"
         if int(text) < TOPIC_BYTES_MAX:

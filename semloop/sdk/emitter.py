@@ -6,6 +6,7 @@ emit() -> queue (bounded) -> thread -> Sender -> broker, or spool
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections import deque
 
@@ -79,6 +80,7 @@ class Emitter:
         """A forked process has no thread, and sends nothing of its parent's."""
         if self._sender is not None:
             self._sender.forget()
+        self.dropped = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -92,17 +94,22 @@ class Emitter:
         self._thread = None
 
     def _start(self) -> None:
+        # A process that `multiprocessing` forked never gets to `atexit`.
+        if util := sys.modules.get("multiprocessing.util"):
+            util.Finalize(None, self._at_exit, exitpriority=0)
         self._thread = threading.Thread(target=self._run, name="semloop", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         sender = self._sender = Sender(self._settings, self._settled)
         while True:
-            self._wake.wait(BUSY_S if sender.busy else IDLE_S)
+            self._wake.wait(BUSY_S if sender.busy or self._queue else IDLE_S)
             self._wake.clear()
+            events: list[bytes] = []
             try:
-                while events := self._next():
+                while (self._ending or sender.ready) and (events := self._next()):
                     sender.send(events)
+                    events = []
                     sender.work()
                 sender.work()
                 if self._ending and not self._queue:
@@ -110,7 +117,7 @@ class Emitter:
                     return
             except Exception as error:
                 # An agent must not suffer, and its next events deserve another try.
-                self._settled(0, f"{type(error).__name__} in the sender")
+                self._settled(len(events), f"{type(error).__name__} in the sender")
 
     def _next(self) -> list[bytes]:
         with self._lock:
@@ -139,7 +146,9 @@ class Emitter:
 
 # Whoever forks holds it, so that in no new process somebody else does.
 os.register_at_fork(
-    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    before=_lock.acquire,
+    after_in_parent=_lock.release,
+    after_in_child=_lock._at_fork_reinit,  # type: ignore[attr-defined]
 )
 
 

@@ -1,6 +1,7 @@
 """Events to the broker in order, or to the spool while it does not answer.
 
-An event waits in `_sent` until the broker acknowledged it. Once the oldest has waited
+A thread of its own finds the broker, which may take as long as a broker is silent. An
+event waits in `_sent` until the broker acknowledged it. Once the oldest has waited
 `SPOOL_AFTER_S` the producer is given up: what was not acknowledged goes to the spool,
 in order, and so does all that comes behind it. When the broker answers again the spool
 is sent from its start, and only when it is empty events go directly again: so the order
@@ -8,6 +9,7 @@ of a session holds across an outage. What is sent a second time may have arrived
 a header makes the archive look its id up in the whole table.
 """
 
+import hashlib
 import importlib
 import logging
 import os
@@ -35,6 +37,7 @@ TRY_AGAIN_S = 0.5
 # For the acknowledgements of one part of the spool; then the broker counts as gone.
 RESEND_S = 2.0
 POLL_S = 0.005
+TOO_LARGE = "MSG_SIZE_TOO_LARGE"
 CONFIG: dict[str, Any] = {
     # A crash loses what the broker did not acknowledge: waiting for company is short.
     "linger.ms": 5,
@@ -49,7 +52,8 @@ _loading = threading.Lock()
 os.register_at_fork(
     before=_loading.acquire,
     after_in_parent=_loading.release,
-    after_in_child=_loading.release,
+    # Not `release`: programs in C may fork without what stands under `before`.
+    after_in_child=_loading._at_fork_reinit,  # type: ignore[attr-defined]
 )
 
 Settled = Callable[[int, str | None], None]
@@ -58,7 +62,11 @@ Settled = Callable[[int, str | None], None]
 
 def spool_name(settings: Settings) -> str:
     """How the spools of a broker and topic are called."""
-    return f"{address(settings)}-{settings.topic}"
+    where = settings.kafka
+    if where is None:
+        # The local stack's port may be another one tomorrow.
+        where = hashlib.blake2b(settings.lake.encode(), digest_size=6).hexdigest()
+    return f"{where}-{settings.topic}"
 
 
 class _Names(msgspec.Struct):
@@ -81,7 +89,6 @@ class Sender:
         """Nothing is opened yet, but files that dead processes left are adopted."""
         self._settings = settings
         self._settled = settled
-        self._address = address(settings)
         self._folder = Path(os.path.expanduser(settings.spool))  # never raises
         self._bytes_max = settings.spool_mb * 2**20
         self._name = spool_name(settings)
@@ -92,11 +99,17 @@ class Sender:
         self._own: Spool | None = None
         self._away = False
         self._next_try_s = 0.0
+        self._search: _Search | None = None
 
     @property
     def busy(self) -> bool:
         """Whether something waits for the broker."""
-        return bool(self._sent or self._orphans or self._own)
+        return bool(self._sent or self._orphans or self._own or self._search)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known where events go: to the broker, or to the spool."""
+        return bool(self._producer or self._own or self._away)
 
     def send(self, events: Sequence[bytes]) -> None:
         """Take events over: to the broker, or to the spool while it is away."""
@@ -107,8 +120,8 @@ class Sender:
 
     def work(self) -> None:
         """What is to be done now and then: answers, time-outs, another try."""
-        if self._producer is not None:
-            self._producer.poll(0)
+        if producer := self._open():
+            producer.poll(0)
         oldest = next(iter(self._sent.values()), None)
         if oldest and time.monotonic() - oldest[1] > SPOOL_AFTER_S:
             self._give_up("it does not acknowledge")
@@ -128,32 +141,20 @@ class Sender:
             spool.let_go()
 
     def _open(self) -> "Producer | None":
-        """The producer, if the broker can be reached; the topic is made if missing."""
+        """The producer, if the broker was found by now; looks for it otherwise."""
         if self._producer is not None:
             return self._producer
-        if time.monotonic() < self._next_try_s:
+        search = self._search
+        if search is None:
+            if time.monotonic() >= self._next_try_s:
+                self._search = _Search(self._settings)
             return None
-        self._next_try_s = time.monotonic() + TRY_AGAIN_S
-        with _loading:
-            # Looking a host up loads it.
-            importlib.import_module("encodings.idna")
-            from confluent_kafka import KafkaException, Producer
-
-            from semloop.kafka.topic import TopicAdmin
-
-        if not listens(self._address, TRY_AGAIN_S):
-            self._say_away("nothing listens there")
-            return None
-        try:
-            with _loading:
-                admin = TopicAdmin(self._settings)
-            admin.ensure()
-            with _loading:
-                self._producer = Producer(producer_config(self._settings) | CONFIG)
-        except SemLoopError as error:
-            self._say_away(error.what)
-        except KafkaException as error:
-            self._say_away(error.args[0].name())
+        if search.ended:
+            self._search = None
+            self._next_try_s = time.monotonic() + TRY_AGAIN_S
+            self._producer = search.found
+        if search.why is not None:
+            self._say_away(search.why)
         return self._producer
 
     def _produce(self, event: bytes) -> bool:
@@ -170,6 +171,12 @@ class Sender:
                 break
             except BufferError:
                 producer.poll(POLL_S)
+            except Exception as error:
+                if _name_of(error) == TOO_LARGE:
+                    self._settled(1, _too_large(event))
+                    return True
+                self._give_up(_name_of(error))  # The topic may be gone.
+                return False
             if time.monotonic() > deadline_s:
                 self._give_up("its queue is full")
                 return False
@@ -189,9 +196,9 @@ class Sender:
         if error is None:
             del sent[number]
             self._settled(1, None)
-        elif error.name() == "MSG_SIZE_TOO_LARGE":
-            size = len(sent.pop(number)[0])
-            self._settled(1, f"the topic takes no message of {size:,} bytes")
+        elif error.name() == TOO_LARGE:
+            event, _at = sent.pop(number)
+            self._settled(1, _too_large(event))
         else:
             event, _at = sent[number]
             sent[number] = (event, -SPOOL_AFTER_S)  # Overdue: given up at once.
@@ -246,7 +253,7 @@ class Sender:
         failed: list[str] = []
 
         def delivered(error: "KafkaError | None", _: "Message") -> None:
-            if error is not None and error.name() != "MSG_SIZE_TOO_LARGE":
+            if error is not None and error.name() != TOO_LARGE:
                 failed.append(error.name())
 
         for event in events:
@@ -255,10 +262,16 @@ class Sender:
             except msgspec.MsgspecError:
                 continue  # Half a line of a disk that was full: no event.
             headers: dict[str, str | bytes | None] = {ONCE_HEADER: names.id}
-            producer.produce(
-                self._settings.topic, event, names.meta.session_id,
-                headers=headers, on_delivery=delivered,
-            )  # fmt: skip
+            try:
+                producer.produce(
+                    self._settings.topic, event, names.meta.session_id,
+                    headers=headers, on_delivery=delivered,
+                )  # fmt: skip
+            except Exception as error:
+                if _name_of(error) == TOO_LARGE:
+                    continue
+                self._give_up(_name_of(error))
+                return False
         if producer.flush(RESEND_S) or failed:
             self._give_up("it does not acknowledge")
             return False
@@ -269,10 +282,73 @@ class Sender:
             self._away = True
             log.warning(
                 "Kafka at %s: %s. Events are kept in %s.",
-                self._address, why, self._folder,
+                address(self._settings), why.rstrip("."), self._folder,
             )  # fmt: skip
 
     def _say_back(self) -> None:
         if self._away:
             self._away = False
-            log.warning("Kafka at %s takes events again.", self._address)
+            log.warning("Kafka at %s takes events again.", address(self._settings))
+
+
+class _Search:
+    """Finds the broker and makes topic and producer, in a thread: it may wait long."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin at once."""
+        # One address for all of it: the local stack may start meanwhile.
+        self._settings = msgspec.structs.replace(settings, kafka=address(settings))
+        self._began_s = time.monotonic()
+        self._error: str | None = None
+        self.found: Producer | None = None
+        """The producer, once it ended well."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it found a broker, or gave up."""
+        return not self._thread.is_alive()
+
+    @property
+    def why(self) -> str | None:
+        """Why the broker counts as away by now; None: it does not."""
+        late = time.monotonic() - self._began_s > SPOOL_AFTER_S
+        return self._error or (
+            "it does not answer" if late and not self.ended else None
+        )
+
+    def _run(self) -> None:
+        try:
+            self.found = self._producer()
+        except SemLoopError as error:
+            self._error = error.what
+        except Exception as error:
+            self._error = _name_of(error)
+
+    def _producer(self) -> "Producer | None":
+        with _loading:
+            # Looking a host up loads it.
+            importlib.import_module("encodings.idna")
+            from confluent_kafka import Producer
+
+            from semloop.kafka.topic import TopicAdmin
+
+        if not listens(str(self._settings.kafka), TRY_AGAIN_S):
+            self._error = "nothing listens there"
+            return None
+        with _loading:
+            admin = TopicAdmin(self._settings)
+        admin.ensure()
+        with _loading:
+            return Producer(producer_config(self._settings) | CONFIG)
+
+
+def _too_large(event: bytes) -> str:
+    return f"the topic takes no message of {len(event):,} bytes"
+
+
+def _name_of(error: Exception) -> str:
+    """Kafka's name of an error, or its kind: texts may quote events."""
+    name = getattr(error.args[0], "name", None) if error.args else None
+    return str(name()) if callable(name) else type(error).__name__

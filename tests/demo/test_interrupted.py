@@ -69,7 +69,9 @@ def test_ctrl_c_of_a_terminal_reaches_the_demo_alone(shell: Shell) -> None:
         groups = {os.getpgid(each.pid) for each in started}
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)  # by somebody without patience
-        process.communicate(timeout=60)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert "SystemExit" not in said
     assert len(started) == 3
     assert os.getpgid(0) not in groups
     wait_for("their end", lambda: not shell.left())

@@ -1,6 +1,7 @@
 """Events while the broker is away, dies or comes late, and when the process ends."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,6 +95,50 @@ def test_what_a_process_could_not_send_the_next_one_sends(
     wait_for("the spool", lambda: not list(Path(away.spool).iterdir()))
     found = steps(sent(there))
     assert found == {"s-1": list(range(200)), "s-2": [0]}
+
+
+def test_a_broker_that_listens_and_never_answers_loses_nothing(away: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        mute = f"127.0.0.1:{server.getsockname()[1]}"
+        done = work(msgspec.structs.replace(away, kafka=mute))
+    assert done.returncode == 0, done.stderr
+    assert lines(away) == 200
+
+
+def test_a_child_of_multiprocessing_leaves_its_events_in_the_spool(
+    away: Settings,
+) -> None:
+    child = """
+import multiprocessing
+def child():
+    with agent.session("s-2") as s:
+        for number in range(50):
+            s.state_change(str(number))
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+assert process.exitcode == 0
+"""
+    done = work(away, child)
+    assert done.returncode == 0, done.stderr
+    assert lines(away) == 250
+
+
+def test_an_event_that_no_topic_takes_is_dropped_and_holds_nothing_up(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = msgspec.structs.replace(
+        settings, spool=str(tmp_path / "spool"), event_bytes_max=8 * 2**20
+    )
+    agent = Agent("tester", settings=own)
+    with agent.session("s-1") as s:
+        for number in range(3):
+            s.state_change(str(number), reason="x" * 6 * 2**20 if number == 1 else "")
+    assert agent.flush(30)
+    assert steps(sent(own)) == {"s-1": [0, 2]}
+    assert agent.dropped == 1
+    assert "takes no message of 6,29" in caplog.text
+    assert not list(tmp_path.glob("spool/*"))
 
 
 def test_what_nobody_sends_any_more_can_be_imported(
