@@ -125,8 +125,8 @@ class Sender:
         oldest = next(iter(self._sent.values()), None)
         if oldest and time.monotonic() - oldest[1] > SPOOL_AFTER_S:
             self._give_up("it does not acknowledge")
-        if (self._orphans or self._own) and time.monotonic() >= self._next_try_s:
-            self._catch_up()
+        if self._producer and (self._orphans or self._own):
+            self._catch_up(self._producer)
 
     def close(self) -> None:
         """Keep what the broker did not take, and let go of everything."""
@@ -227,12 +227,12 @@ class Sender:
         if kept < len(events):
             self._settled(len(events) - kept, why)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, producer: "Producer") -> None:
         """Send a part of the oldest spool; the next part at the next call."""
         spool = self._orphans[0] if self._orphans else self._own
         assert spool is not None
         part = spool.head()
-        if part and not self._resend(part):
+        if part and not self._resend(producer, part):
             return
         spool.taken(part)
         if spool is self._own:
@@ -245,11 +245,8 @@ class Sender:
             else:
                 del self._orphans[0]
 
-    def _resend(self, events: Sequence[bytes]) -> bool:
+    def _resend(self, producer: "Producer", events: Sequence[bytes]) -> bool:
         """Send events that may be there already; whether the broker has all of them."""
-        producer = self._open()
-        if producer is None:
-            return False
         failed: list[str] = []
 
         def delivered(error: "KafkaError | None", _: "Message") -> None:
