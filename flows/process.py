@@ -24,7 +24,7 @@ from bytewax.run import cli_main
 
 from flows.logs import configure
 from schemas.metrics import Metrics
-from semloop.errors import ConfigError, PeerLost, SemLoopError
+from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
 from semloop.settings import Settings
 
 P = ParamSpec("P")
@@ -101,11 +101,8 @@ def end(error: Exception) -> NoReturn:
     if isinstance(error, SemLoopError):
         print(error, file=sys.stderr, flush=True)
         os._exit(error.exit_code)
-    # The text of an unexpected error may quote an event: its kind and place do not.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
     print(
-        f"Unexpected {type(error).__name__} at {where}; nothing is lost.\n"
+        f"{unexpected(error)}; nothing is lost.\n"
         "Run again with SEMLOOP_DEBUG=1 for the traceback, and report it.",
         file=sys.stderr,
         flush=True,

@@ -17,6 +17,16 @@ SemLoopError
     └── StorageUnavailable
 """
 
+import os
+import traceback
+
+
+def unexpected(error: BaseException) -> str:
+    """Kind and place of an error that is not ours; its text may quote an event."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    return f"Unexpected {type(error).__name__} at {where}"
+
 
 class SemLoopError(Exception):
     """An error with one line that says what happened and one that says what to do."""

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from semloop import __version__
-from semloop.errors import ConfigError, MissingExtra, SemLoopError
+from semloop.errors import ConfigError, MissingExtra, SemLoopError, unexpected
 from semloop.settings import PREFIX, load
 
 # Name -> where its function is; the order is the one of `semloop --help`.
@@ -138,10 +138,7 @@ def _told(error: Exception) -> SemLoopError:
     if isinstance(error, ModuleNotFoundError) and _is_foreign(error.name):
         msg = f"The package {error.name!r} is not installed."
         return MissingExtra(msg, "Run: pip install 'semloop[all]'")
-    # The text of an unexpected error may quote an event: its kind and place do not.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    msg = f"Unexpected {type(error).__name__} at {where}."
+    msg = f"{unexpected(error)}."
     return SemLoopError(msg, "Run `semloop --debug ...` for the traceback.")
 
 

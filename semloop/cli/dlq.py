@@ -1,6 +1,5 @@
 """`semloop dlq`: what could not become an event, and why."""
 
-import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import msgspec
 import typer
 
 from schemas.dead_letter import Reason
-from semloop.cli.lookup import full_id, opened, rows_of
+from semloop.cli.lookup import full_id, one_of, opened, rows_of
 from semloop.cli.output import (
     Format,
     Row,
@@ -127,21 +126,12 @@ def _where(
     """The condition in SQL, and its values."""
     conditions: dict[str, object] = {}
     if reason is not None:
-        conditions["reason = ?"] = _known(reason)
+        conditions["reason = ?"] = one_of(reason, list(Reason), "reason")
     if agent is not None:
         conditions["agent = ?"] = agent
     if since_ is not None:
         conditions["ingested_at >= ?"] = since(since_)
     return " AND ".join(conditions) or "true", list(conditions.values())
-
-
-def _known(reason: str) -> str:
-    if reason in set(Reason):
-        return reason
-    near = difflib.get_close_matches(reason.lower(), list(Reason), 1)
-    msg = f"There is no reason {reason!r}."
-    todo = f"Did you mean {str(near[0])!r}? " if near else ""
-    raise ConfigError(msg, f"{todo}The reasons are: {', '.join(Reason)}.")
 
 
 def _print_list(

@@ -1,6 +1,7 @@
 """What commands that look something up in the lake share."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,22 @@ def opened(settings: Settings) -> Iterator[Lake]:
 def one_line(text: str | None) -> str:
     """A text that stays on its line and cannot steer the terminal."""
     return " ".join(visible(text).split()) if text else ""
+
+
+def one_of(given: str, names: Sequence[str], what: str) -> str:
+    """A name that the user gave, if it is one of those there are.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if given in names:
+        return given
+    near = difflib.get_close_matches(given.lower(), names, 1)
+    todo = f"Did you mean {str(near[0])!r}? " if near else ""
+    msg = f"There is no {what} {given!r}."
+    raise ConfigError(
+        msg, f"{todo}The {what.rpartition(' ')[2]}s are: {', '.join(names)}."
+    )
 
 
 def rows_of(relation: "DuckDBPyRelation") -> Iterator[Row]:

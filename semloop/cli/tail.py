@@ -1,6 +1,5 @@
 """`semloop tail`: the last events, and then each one as it is committed."""
 
-import difflib
 import select
 import sys
 import time
@@ -12,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from semloop.cli.lookup import FAILED, SAID, one_line
+from semloop.cli.lookup import FAILED, SAID, one_line, one_of
 from semloop.cli.new_events import COLUMNS, NewEvents
 from semloop.cli.output import Row, console_of, json_object
-from semloop.errors import ConfigError, LakeError, StorageUnavailable
+from semloop.errors import LakeError, StorageUnavailable
 from semloop.event import EVENT_TYPES
 from semloop.settings import load
 
@@ -43,7 +42,8 @@ def tail(
     ] = 10,
     agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
     session: Annotated[
-        str | None, typer.Option(help="Only of this session; how it begins will do.")
+        str | None,
+        typer.Option(help="Only of one session; its id may be cut."),
     ] = None,
     kind: Annotated[
         str | None,
@@ -68,7 +68,7 @@ def tail(
     conditions = {
         "agent = ?": agent,
         "starts_with(session_id, ?)": session,
-        "type = ?": _known(kind),
+        "type = ?": None if kind is None else one_of(kind, EVENT_TYPES, "event type"),
         "namespace = ?": namespace,
     }
     given = {sql: value for sql, value in conditions.items() if value is not None}
@@ -90,15 +90,6 @@ def tail(
     elif not last and count:
         _tell(f"No events{' match' if given else ''} yet.")
     _follow(events, form)
-
-
-def _known(kind: str | None) -> str | None:
-    if kind is None or kind in EVENT_TYPES:
-        return kind
-    near = difflib.get_close_matches(kind.lower(), EVENT_TYPES, 1)
-    msg = f"There is no event type {kind!r}."
-    todo = f"Did you mean {near[0]!r}? " if near else ""
-    raise ConfigError(msg, f"{todo}The types are: {', '.join(EVENT_TYPES)}.")
 
 
 def _follow(events: NewEvents, form: TailFormat) -> None:

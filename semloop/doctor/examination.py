@@ -1,17 +1,15 @@
 """Runs the checks, each with a bound: none can end or hold up the others."""
 
 import importlib
-import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from semloop.doctor import CHECKS, Finding, Skipped, fail, skip
 from semloop.doctor.known import Known
-from semloop.errors import SemLoopError
+from semloop.errors import SemLoopError, unexpected
 
 # The clients of broker and store give up by themselves after about as long.
 BOUND_S = 12.0
@@ -92,8 +90,5 @@ def _told(name: str, error: BaseException) -> Finding:
     if isinstance(error, ModuleNotFoundError):
         msg = f"The package {error.name!r} is not installed."
         return fail(name, msg, "Run: pip install 'semloop[all]'")
-    # The text of an unexpected error may quote an event: its kind and place do not.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    msg = f"Unexpected {type(error).__name__} at {where}."
+    msg = f"{unexpected(error)}."
     return fail(name, msg, "Report it, with this line and `semloop --version`.")

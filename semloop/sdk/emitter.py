@@ -10,14 +10,12 @@ import sys
 import threading
 from collections import deque
 
-from semloop.sdk.sender import Sender
+from semloop.sdk.sender import POLL_S, Sender
 from semloop.settings import Settings
 
 log = logging.getLogger("semloop")
 # Handed over at once: so few that a caller never waits long for the interpreter.
 CHUNK = 100
-# While answers are waited for, and while there is nothing to do.
-BUSY_S, IDLE_S = 0.005, 60.0
 # For the thread to put what is left into the spool.
 JOIN_S = 5.0
 _emitters: dict[tuple[object, ...], "Emitter"] = {}
@@ -103,7 +101,7 @@ class Emitter:
     def _run(self) -> None:
         sender = self._sender = Sender(self._settings, self._settled)
         while True:
-            self._wake.wait(BUSY_S if sender.busy or self._queue else IDLE_S)
+            self._wake.wait(POLL_S if self._queue else sender.pause_s)
             self._wake.clear()
             events: list[bytes] = []
             try:

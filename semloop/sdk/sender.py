@@ -102,9 +102,13 @@ class Sender:
         self._search: _Search | None = None
 
     @property
-    def busy(self) -> bool:
-        """Whether something waits for the broker."""
-        return bool(self._sent or self._orphans or self._own or self._search)
+    def pause_s(self) -> float | None:
+        """How long `work` can wait; None: until there are more events."""
+        kept = bool(self._orphans or self._own)
+        first = self._search and not self._away
+        if self._sent or first or (kept and self._producer):
+            return POLL_S
+        return TRY_AGAIN_S if kept or self._search else None
 
     @property
     def ready(self) -> bool:
