@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Set
 
 from flows.process import ends_process
 from operators.dedupe import Window, refill
-from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop import layout
 from semloop.kafka.topic import TopicAdmin
+from semloop.log_name import LogName
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import FLOW, ArchiveTables

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Self
 
-from operators.episode_events import Event, said
+from operators.episode_events import TOLD, Event, detail
 from operators.reward import factors
 from operators.trail import Step, Trail, cut
 from semloop.event import TEXT_CHARS_MAX
@@ -66,6 +66,9 @@ class Episode:
     outcome: str | None = None
     summary: str | None = None
     reward_given: float | None = None
+    asked: str | None = None
+    asked_by: str | None = None
+    said: str | None = None
     trail: Trail = field(default_factory=Trail)
 
     @classmethod
@@ -89,6 +92,11 @@ class Episode:
         values = {name: row[name] for name in STATE}
         return cls(**values | {"trail": Trail.of(row["trail"])})
 
+    @property
+    def told(self) -> int:
+        """How many messages, tool calls and errors it has: the place of the next."""
+        return self.messages + self.tool_calls + self.errors
+
     def add(self, event: Event) -> None:
         """Count an event of the session."""
         self.kafka_offset, self.kafka_ts = event.kafka_offset, event.kafka_ts
@@ -107,12 +115,14 @@ class Episode:
         if event.output_tokens is not None:
             self.output_tokens = _sum(self.output_tokens, event.output_tokens)
         if event.type == "message":
-            self.messages += 1
+            self._hear(event)
         elif event.type == "completion":
             self.outcome, self.reward_given = event.outcome, event.reward
-            self.summary = _text(said(event).summary)
+            self.summary = _text(detail(event).summary)
         else:
             self._step(event)
+        if event.type in TOLD:
+            self.said = event.text
 
     def row(self, settings: Settings, closed_by: str | None = None) -> dict[str, Any]:
         """The next revision, without its origin's topic and partition."""
@@ -140,6 +150,13 @@ class Episode:
         if event.tags:
             self.tags = [cut(tag) or "" for tag in event.tags[:TAGS_MAX]]
 
+    def _hear(self, event: Event) -> None:
+        """A message. What is asked is what a user says first, or else anyone."""
+        self.messages += 1
+        by_user = event.role == "user" and self.asked_by != "user"
+        if self.messages == 1 or by_user:
+            self.asked, self.asked_by = event.text, event.role
+
     def _step(self, event: Event) -> None:
         """A tool call, a change of state or an error outside a tool."""
         self.steps += 1
@@ -155,7 +172,7 @@ class Episode:
             self.errors += 1
             step = Step(error_type=error_type)
         else:
-            step = Step(state=cut(said(event).to_state))
+            step = Step(state=cut(detail(event).to_state))
         self.trail.add(step)
 
     def _rewarded(self, settings: Settings, duration_ms: float) -> dict[str, Any]:

@@ -15,12 +15,20 @@ ROWS = 5_000
 TIMES = ("ts", "kafka_ts")
 # Of other types nothing is needed that is only in the payload.
 PAYLOAD_OF = pa.array(["completion", "state_change"])
+# What may be remembered by itself, with the text told before it as its context.
+TOLD = frozenset({"message", "tool_call", "error"})
+# A text beyond `TEXT_ENDS_CHARS` is kept as both of its ends: how it begins says what
+# it is about, how it ends what the next one answers.
+TEXT_ENDS_CHARS = 500
+END_CHARS = 250
+LEFT_OUT = " … "
 
 
 class Event(NamedTuple):
     """One event; times in microseconds of UTC, `bytes` those of payload and text.
 
-    `payload` is the JSON of a completion or a change of state, else None.
+    `payload` is the JSON of a completion or a change of state, else None. `text` is
+    what `both_ends` keeps of it.
     """
 
     kafka_offset: int
@@ -34,6 +42,8 @@ class Event(NamedTuple):
     task: str | None
     task_type: str | None
     tags: list[str] | None
+    role: str | None
+    text: str | None
     tool: str | None
     status: str | None
     error_type: str | None
@@ -46,14 +56,14 @@ class Event(NamedTuple):
     bytes: int
 
 
-class Said(msgspec.Struct, gc=False):
+class Detail(msgspec.Struct, gc=False):
     """What is only in the payload of a completion or of a change of state."""
 
     summary: str | None = None
     to_state: str | None = None
 
 
-_decode = msgspec.json.Decoder(Said).decode
+_decode = msgspec.json.Decoder(Detail).decode
 
 
 def read(events: pa.Table) -> Iterator[Event]:
@@ -64,7 +74,7 @@ def read(events: pa.Table) -> Iterator[Event]:
         yield from map(Event._make, zip(*columns, strict=True))
 
 
-def said(event: Event) -> Said:
+def detail(event: Event) -> Detail:
     """The payload's part of an event; nothing if it is not what its type promises.
 
     Such a row was not decoded by `archive`, and must not end the flow again and again.
@@ -72,7 +82,22 @@ def said(event: Event) -> Said:
     try:
         return _decode(event.payload or "{}")
     except msgspec.DecodeError:
-        return Said()
+        return Detail()
+
+
+def both_ends(texts: pa.Array) -> pa.Array:
+    """Texts of bounded length: of long ones the first and last 250 characters.
+
+    Args:
+        texts: strings, nulls among them.
+    """
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) <= TEXT_ENDS_CHARS:
+        return texts
+    first = pc.utf8_slice_codeunits(texts, 0, END_CHARS)
+    last = pc.utf8_slice_codeunits(texts, -END_CHARS, None)
+    ends = pc.binary_join_element_wise(first, last, LEFT_OUT)
+    long = pc.greater(pc.utf8_length(texts), TEXT_ENDS_CHARS)
+    return pc.if_else(long, ends, texts)
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -84,6 +109,8 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     if name == "bytes":
         sizes = [pc.binary_length(batch[part]) for part in ("payload", "text")]
         return pc.add(*(pc.fill_null(size, 0) for size in sizes))
+    if name == "text":
+        return both_ends(batch["text"])
     return batch[name]
 
 

@@ -1,10 +1,11 @@
 """Cuts the events of one partition into episodes, by session.
 
 Shape: rows of `events` in, rows of `episodes` out: one for every episode that closed
-and one new revision of every open episode that was touched. An episode is a contiguous
-run of its session's records by offset, and every record but feedback is in exactly one.
-The open episodes are all the state there is, and they are rows: `Sessions.of` goes on
-from their newest revisions exactly.
+and one new revision of every open episode that was touched; with them the place of
+every message, tool call and error, which a memory of it names. An episode is a
+contiguous run of its session's records by offset, and every record but feedback is in
+exactly one. The open episodes are all the state there is, and they are rows:
+`Sessions.of` goes on from their newest revisions exactly.
 
 Closed episodes need not be remembered. A session lives in one partition, its episodes
 follow one another there without overlap, and every closed one has a row; so the one
@@ -12,14 +13,15 @@ before is the one with the next smaller `first_offset`, which the view `episodes
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.episode import Episode
-from operators.episode_events import Event, read
-from schemas.arrow import EPISODE_REVISIONS
+from operators.episode_events import TOLD, Event, read
+from schemas.arrow import EPISODE_REVISIONS, PLACES
 from semloop.settings import Settings
 
 US = 1_000_000
@@ -27,6 +29,21 @@ US = 1_000_000
 PARTITION = ("topic", "topic_id", "kafka_partition")
 
 Row = dict[str, Any]
+# A row of `PLACES`.
+Place = tuple[int, str, int, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What came of some events.
+
+    `revisions` as `EPISODE_REVISIONS`: closed episodes in the order in which they
+    closed, then the open ones that the events touched. `places` as `PLACES`: one row
+    for each message, tool call and error, in order of offsets.
+    """
+
+    revisions: pa.Table
+    places: pa.Table
 
 
 class Sessions:
@@ -64,32 +81,29 @@ class Sessions:
         """How many episodes are open."""
         return len(self._open)
 
-    def feed(self, events: pa.Table) -> pa.Table:
+    def feed(self, events: pa.Table) -> Fed:
         """Take the next rows of the partition, in order of offsets.
 
         Args:
             events: rows with the columns of `events`, beyond all that were fed before.
-
-        Returns:
-            `EPISODE_REVISIONS`: closed episodes in the order in which they closed, then
-            the open ones that these rows touched.
         """
         if not events.num_rows:
-            return EPISODE_REVISIONS.empty_table()
+            return Fed(EPISODE_REVISIONS.empty_table(), PLACES.empty_table())
         self._is_in(events)
         self._follows(events)
         rows: list[Row] = []
+        places: list[Place] = []
         touched: dict[str, None] = {}
         for event in read(events):
             session = event.session_id
             touched[session] = None
-            self._take(event, rows)
+            self._take(event, rows, places)
         rows += [
             self._open[session].row(self._settings)
             for session in touched
             if session in self._open
         ]
-        return self._table(rows)
+        return Fed(self._table(rows), _places(places))
 
     def close_inactive(self, caught_up_ms: float) -> pa.Table:
         """Close the episodes that have heard nothing for longer than the gap.
@@ -110,7 +124,7 @@ class Sessions:
         closed = [self._closed(self._open.pop(session), "inactive") for session in idle]
         return self._table(closed)
 
-    def _take(self, event: Event, rows: list[Row]) -> None:
+    def _take(self, event: Event, rows: list[Row], places: list[Place]) -> None:
         episode = self._open.get(event.session_id)
         if episode is not None and (bound := self._broken_bound(episode, event)):
             rows.append(self._closed(episode, bound))
@@ -121,6 +135,9 @@ class Sessions:
             episode = Episode.opened_by(event, topic_id, partition)
             self._open[event.session_id] = episode
         self._open.move_to_end(event.session_id)
+        if event.type in TOLD:
+            place = event.kafka_offset, episode.episode_id, episode.told, episode.said
+            places.append(place)
         episode.add(event)
         if event.type == "completion":
             del self._open[event.session_id]
@@ -172,6 +189,14 @@ class Sessions:
 def _heard_us(episode: Episode) -> int:
     """When the last record came; its own time if the broker put none on it."""
     return episode.ended_at if episode.kafka_ts is None else episode.kafka_ts
+
+
+def _places(places: list[Place]) -> pa.Table:
+    columns = zip(*places, strict=True) if places else [()] * len(PLACES)
+    return pa.table(
+        [pa.array(c, f.type) for c, f in zip(columns, PLACES, strict=True)],
+        schema=PLACES,
+    )
 
 
 def _plain(rows: pa.Table) -> pa.Table:

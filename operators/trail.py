@@ -45,7 +45,7 @@ class Trail:
     @classmethod
     def of(cls, text: str) -> Self:
         """Go on with what `json` gave."""
-        steps = _decode(text)
+        steps = steps_of(text)
         trail = cls(step for step in steps if not step.left_out)
         trail.left_out = sum(step.left_out for step in steps)
         return trail
@@ -64,6 +64,11 @@ class Trail:
         """The steps as they are stored."""
         gap = [Step(left_out=self.left_out)] if self.left_out else []
         return _encode([*self._first, *gap, *self._last]).decode()
+
+
+def steps_of(text: str) -> list[Step]:
+    """The steps of a trail as it is stored, and the one that says what is left out."""
+    return _decode(text)
 
 
 def cut(name: str | None) -> str | None:

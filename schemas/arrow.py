@@ -38,6 +38,38 @@ DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
 DECODED_DEAD_LETTERS = arrow_schema(unstamped(tables.DEAD_LETTERS))
 EPISODE_REVISIONS = arrow_schema(unstamped(tables.EPISODES))
 
+# What operators hand on of a memory: its vector, the model that made it and the writer
+# come later.
+MEMORY_TEXTS = arrow_schema(
+    {
+        name: kind
+        for name, kind in tables.MEMORIES.items()
+        if name not in {"id", "vector", "model", "writer"}
+    }
+).insert(0, pa.field("id", pa.binary(16), nullable=False))
+
+
+def memories(dimension: int, model: str) -> pa.Schema:
+    """The schema of a table of memories whose vectors are of one model and length."""
+    fields = {field.name: field for field in MEMORY_TEXTS}
+    fields["vector"] = pa.field("vector", pa.list_(pa.float32(), dimension))
+    fields["model"] = pa.field("model", pa.string())
+    fields["writer"] = pa.field("writer", pa.int64())
+    ordered = [fields[name] for name in tables.MEMORIES]
+    return pa.schema(ordered, {"semloop.model": model})
+
+
+# What `Sessions` says of each message, tool call and error: which episode it is in, how
+# many of them came before in it, and the text of the one before.
+PLACES = arrow_schema(
+    {
+        "kafka_offset": "BIGINT",
+        "episode_id": "VARCHAR",
+        "seq": "BIGINT",
+        "context": "VARCHAR",
+    }
+)
+
 # What a source emits: one row per Kafka record, nothing interpreted. `headers` is a
 # JSON array of [name, value] pairs, `schema_version` and `once_id` two of them pulled
 # out; `value` null is a tombstone.

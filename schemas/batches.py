@@ -1,8 +1,10 @@
 """What flows between the steps of a flow: one item per poll of its source."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -82,3 +84,57 @@ class PolledEvents:
     standings: Mapping[Origin, Standing] = field(default_factory=dict)
     complete: bool = False
     last: bool = False
+
+
+def by_origin(rows: pa.Table) -> Iterator[tuple[Origin, pa.Table]]:
+    """Rows that are in order, cut where another origin begins."""
+    if not rows.num_rows:
+        return
+    names = rows["topic_id"].combine_chunks().dictionary_encode()
+    topics = names.indices.to_numpy()
+    partitions = rows["kafka_partition"].to_numpy()
+    changed = (np.diff(topics) != 0) | (np.diff(partitions) != 0)
+    starts = [0, *(np.flatnonzero(changed) + 1), rows.num_rows]
+    for start, end in itertools.pairwise(starts):
+        topic_id = names.dictionary[int(topics[start])].as_py()
+        yield (topic_id, int(partitions[start])), rows.slice(start, end - start)
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """One poll of the lake after its events were put into episodes.
+
+    `told`: its messages, tool calls and errors, as `EVENTS`, and `places`, as `PLACES`,
+    where each of them is, row by row. `episodes`: new revisions, `EPISODE_REVISIONS`.
+    """
+
+    told: pa.Table
+    places: pa.Table
+    episodes: pa.Table
+    positions: Mapping[Origin, int] = field(default_factory=dict)
+    standings: Mapping[Origin, Standing] = field(default_factory=dict)
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """One poll as texts to be remembered: `memories` as `MEMORY_TEXTS`.
+
+    `skipped`: why how many were not made memories, or got no vector.
+    """
+
+    memories: pa.Table
+    windowed: Windowed
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectored:
+    """One poll whose texts have vectors: `memories` as `schemas.arrow.memories(..)`.
+
+    Without `writer`, which the sink knows.
+    """
+
+    memories: pa.Table
+    windowed: Windowed
+    skipped: Mapping[str, int] = field(default_factory=dict)

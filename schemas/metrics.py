@@ -112,9 +112,20 @@ METRICS: tuple[Metric, ...] = (
         "As fast as texts come, with few hits: texts do not repeat, lower the setting.",
     ),
     Metric(
-        "semloop_embed_skipped_total", "counter", "texts", ("flow", "reason"),
-        "Texts without a vector, by reason: nan, dimension, zero, timeout, refused.",
-        "Any: ask the endpoint's log. Dimension: its model is another one; reindex.",
+        "semloop_memories_total", "counter", "memories", ("flow",),
+        "Memories committed.",
+        "Flat while events come: look at lag, and at the flow's last log lines.",
+    ),
+    Metric(
+        "semloop_episodes_total", "counter", "episodes", ("flow",),
+        "Episodes that closed.",
+        "Flat while sessions end: agents send no completion and archive stands still.",
+    ),
+    Metric(
+        "semloop_not_remembered_total", "counter", "texts", ("flow", "reason"),
+        "Texts that became no memory: by policy (kind, importance, sample), empty, or "
+        "without a vector (nan, dimension, zero, timeout, refused).",
+        "Without a vector: ask the endpoint's log. Dimension: its model is another.",
     ),
     Metric(
         "semloop_last_offset", "gauge", "offset", ("flow", "partition"),

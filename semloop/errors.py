@@ -9,7 +9,8 @@ SemLoopError
 │   ├── UnusableAnswer      an embedder's vectors cannot be used (semloop/embedder.py)
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
-│   └── TopicChanged        topic made again or partitions added       (exit 4)
+│   ├── TopicChanged        topic made again or partitions added       (exit 4)
+│   └── MemoriesSwitched    `reindex` put another table in their place (exit 4)
 └── Transient               try again after a pause
     ├── PeerLost            another process of the same flow ended     (exit 6)
     ├── BrokerUnavailable
@@ -74,6 +75,12 @@ class TakenOver(Terminal):
 
 class TopicChanged(Terminal):
     """The topic was made again or got partitions: a restart reads it as it is now."""
+
+    exit_code = 4
+
+
+class MemoriesSwitched(Terminal):
+    """`reindex` put another table in the place of this one: a restart goes on there."""
 
     exit_code = 4
 

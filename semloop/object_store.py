@@ -85,6 +85,18 @@ def options_of(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return options
 
 
+def lance_options(options: Mapping[str, str]) -> dict[str, str]:
+    """The same in the form that LanceDB takes; it knows a CA only by `trust`.
+
+    Args:
+        options: as `options_of` gives them.
+    """
+    ours = ("aws_ca_bundle", "max_retries", "retry_timeout")
+    found = {name: value for name, value in options.items() if name not in ours}
+    # Above its client LanceDB asks four to six times by itself.
+    return found | {"client_max_retries": "0", "client_retry_timeout": str(RETRY_S)}
+
+
 def trust(options: Mapping[str, str]) -> None:
     """Let the Rust clients of this process know the CA that AWS_CA_BUNDLE names.
 

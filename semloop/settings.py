@@ -23,6 +23,7 @@ PREFIX = "SEMLOOP_"
 EXAMPLES = {
     "redact_patterns": '{"name": "pattern", ...}',
     "sample": '{"agent": 0.1, "*/state_change": 0.5}',
+    "memory_sample": '{"agent": 0.1, "*/tool_call": 0.5}',
     "reward_base": '{"success": 1, "partial": 0.5, "unknown": 0.25, "failure": 0}',
     "reward_task_types": '{"task type": 0.2, ...}',
     "reward_tags": '{"tag": 0.1, ...}',
@@ -176,6 +177,27 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reward_tags: dict[str, Share] = {}
     """Bonus for the complexity of a task, by tag; all together count at most as 1."""
 
+    memory_kinds: tuple[Literal["message", "tool_call", "error", "episode"], ...] = (
+        "message",
+        "tool_call",
+        "error",
+        "episode",
+    )
+    """What is remembered: which types of events, and whether closed episodes."""
+
+    memory_importance_min: Share = 0.0
+    """Events of less importance are not remembered; those that say none are."""
+
+    memory_sample: dict[str, Share] = {}
+    """Share of sessions whose events are remembered, by `agent`, `agent/type`, `*/type`
+    or `*`; closed episodes are, whatever it says."""
+
+    memory_poll_events: Positive = 1_000
+    """Events at a time: so many are embedded before they can be committed."""
+
+    index_every_s: Seconds = 300.0
+    """`up` runs `maintain index` so often."""
+
     reopen_commits: Positive = 100
     """A table is opened anew after so many commits: old handles become slow."""
 
@@ -192,7 +214,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A commit that storage refuses is tried again for so long; then the flow stops."""
 
     metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
-    """Port for Prometheus, of N processes the first of N; 0 = no metrics server."""
+    """Port for Prometheus, of N processes or flows the first of N; 0 = no server."""
 
     metrics_host: str = "127.0.0.1"
     """Address that the metrics server listens on; `0.0.0.0` inside a pod."""
@@ -229,6 +251,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     embedder_timeout_s: Seconds = 30.0
     """The endpoint's answer is waited for so long; then it is asked again."""
+
+    embedder_retry_s: Seconds = 300.0
+    """An endpoint that does not answer is asked again for so long; then the flow
+    stops, and whoever restarts it goes on asking."""
 
     embed_batch_tokens: Positive = 8_192
     """Tokens that an embedder gets at a time, padding counted."""
@@ -346,7 +372,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_text(name: str, text: str) -> object:
-    if name == "redact_keys":
+    if name in {"redact_keys", "memory_kinds"}:
         return [part.strip() for part in text.split(",") if part.strip()]
     if name in EXAMPLES:
         try:

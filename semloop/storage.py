@@ -172,7 +172,7 @@ class Storage:
 
     def files(self) -> "S3FileSystem":
         """Plain calls on the object store."""
-        _need("s3fs")
+        need("s3fs")
         return object_store.file_system(self.options)
 
     def local_folder(self) -> Path:
@@ -196,7 +196,7 @@ class Storage:
         Raises:
             MissingExtra: DuckDB or an extension is not installed.
         """
-        con: DuckDBPyConnection = _need("duckdb").connect()
+        con: DuckDBPyConnection = need("duckdb").connect()
         con.execute("SET autoinstall_known_extensions = false")
         for sql in self.duckdb_init(reveal=True):
             con.execute(sql)
@@ -204,10 +204,10 @@ class Storage:
 
     def parquet_reader(self) -> "DuckDBPyConnection":
         """An in-memory DuckDB for plain Parquet files of this lake."""
-        con: DuckDBPyConnection = _need("duckdb").connect()
+        con: DuckDBPyConnection = need("duckdb").connect()
         con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
         if self.on_s3:
-            con.execute(f"LOAD {quoted(_extension('httpfs'))}")
+            con.execute(f"LOAD {quoted(extension('httpfs'))}")
             for sql in self._s3_statements(reveal=True):
                 con.execute(sql)
             # Small files, one after the other in each thread: most of it is waiting.
@@ -221,9 +221,9 @@ class Storage:
             reveal: with the keys of the object store themselves; without, they are
                 taken from the environment by `getenv`, which DuckDB's own shell has.
         """
-        statements = ["SET TimeZone = 'UTC'", f"LOAD {quoted(_extension('delta'))}"]
+        statements = ["SET TimeZone = 'UTC'", f"LOAD {quoted(extension('delta'))}"]
         if self.on_s3:
-            statements.insert(1, f"LOAD {quoted(_extension('httpfs'))}")
+            statements.insert(1, f"LOAD {quoted(extension('httpfs'))}")
             statements += self._s3_statements(reveal=reveal)
         return statements
 
@@ -262,7 +262,7 @@ def _own_key(path: Path) -> Secret:
         raise LakeError(msg, todo) from None
 
 
-def _extension(name: str) -> str:
+def extension(name: str) -> str:
     """Path of a DuckDB extension inside its wheel.
 
     The wheels' own `import_extension` would copy hundreds of megabytes into the home
@@ -276,7 +276,12 @@ def _extension(name: str) -> str:
     return str(found[-1])
 
 
-def _need(module: str) -> Any:
+def need(module: str) -> Any:
+    """A module of the extra `[query]`.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:

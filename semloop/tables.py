@@ -111,9 +111,45 @@ EPISODES = {
     "complexity_bonus": "DOUBLE",
     "quality": "DOUBLE",
     "learning_bonus": "DOUBLE",
+    "asked": "VARCHAR",
+    "asked_by": "VARCHAR",
+    "said": "VARCHAR",
     "trail": "VARCHAR",
     **ORIGIN,
     **STAMP,
+}
+
+# Of LanceDB. `kind` is `event` or `episode`; `type` that of the event. A text that is
+# too long for a vector is several memories, `part` 0 and up. `seq` counts the messages,
+# tool calls and errors of the episode. `searched` is the text as it is searched: who
+# said it and what, in its last line, after a line of what came before, if any did.
+MEMORIES = {
+    "id": "BLOB",
+    "kind": "VARCHAR",
+    "type": "VARCHAR",
+    "part": "INTEGER",
+    "text": "VARCHAR",
+    "searched": "VARCHAR",
+    "vector": "FLOAT[]",
+    "model": "VARCHAR",
+    "ts": "TIMESTAMPTZ",
+    "started_at": "TIMESTAMPTZ",
+    "agent": "VARCHAR",
+    "session_id": "VARCHAR",
+    "user_id": "VARCHAR",
+    "namespace": "VARCHAR",
+    "task_type": "VARCHAR",
+    "tool": "VARCHAR",
+    "status": "VARCHAR",
+    "error_type": "VARCHAR",
+    "outcome": "VARCHAR",
+    "reward": "DOUBLE",
+    "importance": "DOUBLE",
+    "episode_id": "VARCHAR",
+    "seq": "BIGINT",
+    "event_ids": "VARCHAR[]",
+    **ORIGIN,
+    "writer": "BIGINT",
 }
 
 # The names under which offsets and fences are kept in the Delta logs; deltalake can

@@ -15,18 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from schemas.arrow import ARROW_TYPES, DEAD_LETTERS, EVENTS
+from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.dead_letter import Reason
-from schemas.log_name import CAUGHT_UP, LogName
 from schemas.metrics import Metrics
 from semloop.errors import BrokerUnavailable, StorageUnavailable
+from semloop.log_name import CAUGHT_UP, LogName
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.buffer import Buffer
 from sinks.fenced_table import FencedTable, RowsRefused, create
 from sinks.logs_table import register
 from sinks.snapshot import Snapshot
+from sinks.stamp import stamp
 from sinks.storage_errors import patiently
 from sinks.takeover import Takeover
 from sinks.unstorable import bare, halves, unstorable
@@ -36,7 +37,6 @@ MAIN = "events"
 SIDE = "dead_letters"
 # Between questions to a broker that does not answer while the buffer is full.
 ASK_AGAIN_S = 1.0
-TIMESTAMP = ARROW_TYPES["TIMESTAMPTZ"]
 R = TypeVar("R")
 
 log = structlog.get_logger(FLOW)
@@ -209,10 +209,10 @@ class ArchiveTables:
         now = self._now()
         dead = self._new_rows(buffer.dead_letters(), self._side, "id", buffer.once)
         if dead.num_rows:
-            letters = _stamp(dead, DEAD_LETTERS, now)
+            letters = stamp(dead, DEAD_LETTERS, now)
             self._timed(SIDE, lambda: self._commit_letters(letters, buffer.positions))
         events = self._new_rows(buffer.events(), self._main, "event_id", buffer.once)
-        rows = _stamp(events, EVENTS, now)
+        rows = stamp(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         refused = self._timed(
             MAIN, lambda: self._commit_events(rows, buffer.positions, numbers)
@@ -349,14 +349,6 @@ class ArchiveTables:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
-
-
-def _stamp(rows: pa.Table, schema: pa.Schema, now: datetime) -> pa.Table:
-    """The rows with `ingested_at` and `date`: what the table holds."""
-    columns = {name: rows[name] for name in rows.column_names}
-    columns["ingested_at"] = pa.repeat(pa.scalar(now, TIMESTAMP), rows.num_rows)
-    columns["date"] = pa.repeat(pa.scalar(now.date(), pa.date32()), rows.num_rows)
-    return pa.Table.from_arrays([columns[n] for n in schema.names], schema=schema)
 
 
 def _origins(rows: pa.Table) -> list[tuple[int, int]]:

@@ -8,14 +8,15 @@ crash schedules behind each rule.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Generic, Protocol
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
+from typing_extensions import TypeVar
 
-from schemas.log_name import LogName
 from semloop.errors import LakeError, StorageUnavailable, TakenOver, Terminal
 from semloop.storage import Storage
 from sinks.commit_failure import FAILURES, CommitFailure, commit_failure
@@ -29,11 +30,24 @@ LOG_KEPT = "interval 6 hours"
 PATTERN_LETTERS = "*?[]%"
 
 
+# What a flow reads in parts that are each owned by one writer: the number of a
+# partition, or an origin where several topics are read.
+Key = TypeVar("Key", bound=Hashable, default=int)
+Key_contra = TypeVar("Key_contra", bound=Hashable, contravariant=True)
+
+
+class Names(Protocol[Key_contra]):
+    """Under which names offsets and fences are filed; `LogName` is one."""
+
+    def app_id(self, table: str, partition: Key_contra, /) -> str:
+        """Name of the Delta `Transaction` that keeps a partition's last offset."""
+
+
 class RowsRefused(Terminal):
     """The table refuses these rows for what they hold."""
 
 
-class FencedTable:
+class FencedTable(Generic[Key]):
     """A table and this writer's standing in it.
 
     Not thread-safe; one per worker and table. `take` must succeed before `commit`.
@@ -43,32 +57,34 @@ class FencedTable:
         self,
         storage: Storage,
         name: str,
-        log: LogName,
-        owned: Sequence[int],
+        log: Names[Key],
+        owned: Sequence[Key],
         retry_s: float = 60.0,
         on_retry: Callable[[str, str], None] = lambda table, cause: None,
     ) -> None:
         self.name = name
         self.owned = tuple(owned)
-        self.offsets: dict[int, int] = {}
+        self.offsets: dict[Key, int] = {}
         self.commits_since_open = 0
         self._storage = storage
         self._log = log
         self._retry_s = retry_s
         self._on_retry = on_retry
-        self._epochs: dict[int, int] = {}
+        self._epochs: dict[Key, int] = {}
         self._count = 0
         # Whether the handle may have gone past commits that nobody looked at.
         self._unsure = False
         # The file of the commit under way: later tries need not write it again.
         self._written: AddAction | None = None
+        # What only the commit under way puts there, by its full name.
+        self._also: dict[str, int] = {}
         self.handle: DeltaTable
         self.refresh()
         self._schema = self.handle.schema()
         self._arrow = pa.schema(self._schema.to_arrow())
         self._partition_by = self.handle.metadata().partition_columns
 
-    def stored(self, partition: int, kind: str = "") -> int | None:
+    def stored(self, partition: Key, kind: str = "") -> int | None:
         """A number that the handle's version keeps for a partition.
 
         `kind`: nothing for the last offset, `/fence`, or the name of another number.
@@ -81,11 +97,11 @@ class FencedTable:
             number: int | None = self.handle.transaction_version(app_id)
         return number
 
-    def epoch(self, partition: int) -> int:
+    def epoch(self, partition: Key) -> int:
         """Epoch of the partition's present owner, 0 if it never had one."""
         return (self.stored(partition, "/fence") or 0) >> 32
 
-    def holds(self, epochs: Mapping[int, int]) -> bool:
+    def holds(self, epochs: Mapping[Key, int]) -> bool:
         """Whether these epochs were put here and nothing was committed since."""
         return all(self.stored(p, "/fence") == e << 32 for p, e in epochs.items())
 
@@ -99,8 +115,14 @@ class FencedTable:
             self.handle = self._storage.open(self.name)
         self.commits_since_open = 0
 
-    def take(self, epochs: Mapping[int, int]) -> bool:
+    def take(
+        self, epochs: Mapping[Key, int], also: Mapping[str, int] | None = None
+    ) -> bool:
         """Try once to fence off all other writers, on the version that is open.
+
+        Args:
+            epochs: of every owned partition.
+            also: further int64s by their full names, put there by the same commit.
 
         Returns:
             False when somebody committed meanwhile: refresh, count again, try again.
@@ -112,21 +134,23 @@ class FencedTable:
         self._epochs, self._count, self._unsure = dict(epochs), 0, False
         stored = {p: self.stored(p) for p in self.owned}
         self.offsets = {p: NEVER_READ if o is None else o for p, o in stored.items()}
-        self._written = None
+        self._written, self._also = None, dict(also or {})
         try:
             self._put(None, {})
         except FAILURES as error:
             if commit_failure(error) is CommitFailure.STORAGE:
                 raise self._refusing(error) from error
             return False
+        finally:
+            self._also = {}
         self._follow()
         return True
 
     def commit(
         self,
         rows: pa.Table | None,
-        offsets: Mapping[int, int],
-        numbers: Mapping[tuple[int, str], int] | None = None,
+        offsets: Mapping[Key, int],
+        numbers: Mapping[tuple[Key, str], int] | None = None,
     ) -> None:
         """Append rows together with the offsets that they bring the table to.
 
@@ -217,7 +241,7 @@ class FencedTable:
             if found < epoch:
                 raise self._rolled_back()
 
-    def _standing(self) -> dict[int, int]:
+    def _standing(self) -> dict[Key, int]:
         """This writer's fences as the newest version has them."""
         self.refresh()
         self._raise_if_taken()
@@ -234,7 +258,7 @@ class FencedTable:
         return LakeError(msg, todo)
 
     def _try(
-        self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
+        self, rows: pa.Table | None, numbers: Mapping[tuple[Key, str], int]
     ) -> None:
         if self._unsure and self._arrived():
             return
@@ -269,7 +293,7 @@ class FencedTable:
         return False
 
     def _put(
-        self, rows: pa.Table | None, numbers: Mapping[tuple[int, str], int]
+        self, rows: pa.Table | None, numbers: Mapping[tuple[Key, str], int]
     ) -> None:
         """One try to commit; raises what the libraries raise."""
         if self._written is None and rows is not None and rows.num_rows:
@@ -288,7 +312,7 @@ class FencedTable:
         )
 
     def _transactions(
-        self, numbers: Mapping[tuple[int, str], int]
+        self, numbers: Mapping[tuple[Key, str], int]
     ) -> list[Transaction]:
         found = {(p, ""): offset for p, offset in self.offsets.items()}
         found |= {(p, "/fence"): f for p, f in self._fences(self._count).items()}
@@ -296,16 +320,17 @@ class FencedTable:
         return [
             Transaction(self._log.app_id(self.name, partition) + kind, number)
             for (partition, kind), number in found.items()
-        ]
+        ] + [Transaction(name, number) for name, number in self._also.items()]
 
-    def _fences(self, count: int) -> dict[int, int]:
+    def _fences(self, count: int) -> dict[Key, int]:
         return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
 
     def _refusing(self, error: Exception) -> StorageUnavailable | LakeError:
         return unavailable(f"Table {self.name} takes no commit", error)
 
 
-def _taken(partition: int) -> TakenOver:
+def _taken(key: object) -> TakenOver:
+    partition = key[-1] if isinstance(key, tuple) else key
     msg = f"A newer copy of this flow took over partition {partition}."
     return TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
 

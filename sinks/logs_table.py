@@ -10,8 +10,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from schemas.arrow import LOGS
-from schemas.log_name import LogName
 from semloop.errors import LakeError
+from semloop.log_name import LogName
 from semloop.storage import Storage
 from sinks.commit_failure import FAILURES
 from sinks.fenced_table import create

@@ -93,6 +93,19 @@ class Snapshot:
             self._con.unregister("wanted")
         return {str(value) for (value,) in rows}
 
+    def rows_of(self, table: FencedTable[Any], query: str) -> pa.Table:
+        """What a query over `rows`, the whole table, gives.
+
+        None of the columns of a table without files are known: no rows, no columns.
+        """
+        files = self._files(table.name, table.handle)
+        if not files:
+            return pa.table({})
+        source = "read_parquet($files, union_by_name = true)"
+        sql = f"WITH rows AS (FROM {source}) {query}"
+        with reading(table.name):
+            return self._con.execute(sql, {"files": files}).to_arrow_table()
+
     def all(self, table: str) -> list[dict[str, Any]]:
         """Every row of a small table, as it is now."""
         with reading(table):

@@ -7,11 +7,12 @@ for all tables of the flow.
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Generic
 
 import stamina
 
 from semloop.errors import StorageUnavailable, TakenOver
-from sinks.fenced_table import FencedTable
+from sinks.fenced_table import FencedTable, Key
 
 # Every lost round means that a rival committed; twenty in a row mean a crowd.
 ROUNDS_MAX = 20
@@ -27,18 +28,26 @@ class _RoundLost(StorageUnavailable):
         )
 
 
-class Takeover:
+class Takeover(Generic[Key]):
     """The steps of one take-over; `run` does them all.
 
     They are apart so that tests can interleave the steps of rivals in every order.
     """
 
-    def __init__(self, main: FencedTable, sides: Sequence[FencedTable]) -> None:
+    def __init__(
+        self,
+        main: FencedTable[Key],
+        sides: Sequence[FencedTable[Key]] = (),
+        least_epoch: int = 1,
+    ) -> None:
+        """`least_epoch`: beyond all that count in tables without fences."""
         self.main = main
         self.sides = sides
-        self.epochs: dict[int, int] = {}
+        self._tables = (main, *sides)
+        self._least_epoch = least_epoch
+        self.epochs: dict[Key, int] = {}
 
-    def run(self) -> dict[int, int]:
+    def run(self) -> dict[Key, int]:
         """Fence main table, then side tables; returns the epoch of each partition.
 
         Raises:
@@ -52,15 +61,15 @@ class Takeover:
 
     def fence_main(self) -> bool:
         """One try to fence the main table; False: somebody committed meanwhile."""
-        for table in (self.main, *self.sides):
+        for table in self._tables:
             table.refresh()
         self.epochs = {
-            p: 1 + max(table.epoch(p) for table in (self.main, *self.sides))
+            p: max(1 + max(t.epoch(p) for t in self._tables), self._least_epoch)
             for p in self.main.owned
         }
         return self.main.take(self.epochs)
 
-    def fence_side(self, side: FencedTable) -> bool:
+    def fence_side(self, side: FencedTable[Key]) -> bool:
         """One try to fence a side table with the epochs won in the main table.
 
         Raises:

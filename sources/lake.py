@@ -16,14 +16,14 @@ from deltalake import DeltaTable
 from typing_extensions import override
 
 from schemas.arrow import EVENTS as SCHEMA
-from schemas.batches import Origin, PolledEvents, Standing
-from schemas.log_name import CAUGHT_UP
+from schemas.batches import Origin, PolledEvents, Standing, by_origin
 from semloop.errors import StorageUnavailable, TopicChanged
+from semloop.log_name import CAUGHT_UP
 from semloop.settings import Settings
 from semloop.storage import READERS, Storage
 from sources.lake_logs import EVENTS, LOGS, TopicLogs
 from sources.lake_plan import Part, Wanted, part_of, runs_of
-from sources.lake_rows import OrderedRows, by_origin
+from sources.lake_rows import OrderedRows
 from sources.lake_table import (
     READ_ERRORS,
     FollowedTable,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.batches import Origin
-from schemas.log_name import LogName
+from semloop.log_name import LogName
 from semloop.storage import Storage
 from sources.lake_table import FollowedTable, files_of, reading
 
@@ -77,6 +77,15 @@ class TopicLogs:
         for log, partition in self.first_seen:
             found[log.topic_id, partition].append(log.app_id(EVENTS, partition))
         return dict(found)
+
+    @cached_property
+    def by_topic(self) -> Mapping[str, LogName]:
+        """Topic id, the newest first -> the log by which it was met first."""
+        newest_first = sorted(
+            self.first_seen.items(), key=lambda item: item[1], reverse=True
+        )
+        # Of one id the last that is put in holds: the oldest.
+        return {log.topic_id: log for (log, _), _ in newest_first}
 
     @cached_property
     def replaced(self) -> frozenset[str]:

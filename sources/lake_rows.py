@@ -5,7 +5,6 @@ into memory go to nameless files in the folder for temporary ones, sorted into w
 of offsets, and come back a window at a time.
 """
 
-import itertools
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.arrow import EVENTS as SCHEMA
-from schemas.batches import Origin
+from schemas.batches import Origin, by_origin
 from semloop.errors import StorageUnavailable
 from sources.lake_logs import EVENTS
 from sources.lake_plan import Part, Run, Span, Wanted
@@ -177,20 +176,6 @@ class _Spilled:
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             self._writers[window] = pa.ipc.new_stream(file, SCHEMA, options=options)
         return self._writers[window]
-
-
-def by_origin(rows: pa.Table) -> Iterator[tuple[Origin, pa.Table]]:
-    """Rows that are in order, cut where another origin begins."""
-    if not rows.num_rows:
-        return
-    names = rows["topic_id"].combine_chunks().dictionary_encode()
-    topics = names.indices.to_numpy()
-    partitions = rows["kafka_partition"].to_numpy()
-    changed = (np.diff(topics) != 0) | (np.diff(partitions) != 0)
-    starts = [0, *(np.flatnonzero(changed) + 1), rows.num_rows]
-    for start, end in itertools.pairwise(starts):
-        topic_id = names.dictionary[int(topics[start])].as_py()
-        yield (topic_id, int(partitions[start])), rows.slice(start, end - start)
 
 
 def _sorted(batches: Sequence[pa.RecordBatch]) -> pa.Table:

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS, RECORDS
 from schemas.batches import Decoded, Polled, Progress
-from schemas.log_name import LogName
 from semloop import tables
+from semloop.log_name import LogName
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LOG = LogName("archive", "cluster-1", "agent-events", "topic-1")

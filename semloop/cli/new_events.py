@@ -121,7 +121,7 @@ class NewEvents:
 
     def _meet(self, handle: "DeltaTable") -> None:
         """Take the offset that each partition has reached from the commits."""
-        from schemas.log_name import LogName
+        from semloop.log_name import LogName
         from sinks.snapshot import Snapshot
 
         # Read after the events: whoever is not named yet has no rows there.

@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.cli.positions import log_of
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
+from semloop.log_name import LogName
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.kafka.clients import listens
 from semloop.kafka.topic import Topic, TopicAdmin
+from semloop.log_name import LogName
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import FLOW, ArchiveTables

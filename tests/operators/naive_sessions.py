@@ -10,6 +10,7 @@ from semloop.settings import Settings
 from tests.operators.a_stream import Row
 
 Run = list[Row]
+TOLD = ("message", "tool_call", "error")
 
 
 def size(event: Row) -> int:
@@ -61,6 +62,10 @@ def summed(run: Run) -> Row:
     steps = [e for e in run if e["type"] in ("tool_call", "state_change", "error")]
     calls = [e for e in run if e["type"] == "tool_call"]
     ends = [e for e in run if e["type"] == "completion"]
+    messages = [e for e in run if e["type"] == "message"]
+    by_users = [e for e in messages if e["role"] == "user"]
+    asked = next(iter(by_users or messages), {"text": None, "role": None})
+    told = [e["text"] for e in run if e["type"] in TOLD]
 
     def last(name: str) -> object:
         return next((e[name] for e in reversed(run) if e[name]), None)
@@ -95,8 +100,34 @@ def summed(run: Run) -> Row:
         "outcome": ends[0]["outcome"] if ends else None,
         "reward_given": ends[0]["reward"] if ends else None,
         "summary": json.loads(ends[0]["payload"]).get("summary") if ends else None,
+        "asked": both_ends(asked["text"]),
+        "asked_by": asked["role"],
+        "said": both_ends(told[-1] if told else None),
         "trail": [tried(step) for step in steps],
     }
+
+
+def places(runs: Iterable[Run]) -> list[Row]:
+    """Where each message, tool call and error is, by offset."""
+    found: list[Row] = []
+    for run in runs:
+        told = [event for event in run if event["type"] in TOLD]
+        found += [
+            {
+                "kafka_offset": event["kafka_offset"],
+                "first_offset": run[0]["kafka_offset"],
+                "seq": seq,
+                "context": both_ends(told[seq - 1]["text"]) if seq else None,
+            }
+            for seq, event in enumerate(told)
+        ]
+    return sorted(found, key=lambda place: place["kafka_offset"])
+
+
+def both_ends(text: str | None) -> str | None:
+    if text is None or len(text) <= 500:
+        return text
+    return f"{text[:250]} … {text[-250:]}"
 
 
 def tried(step: Row) -> Row:

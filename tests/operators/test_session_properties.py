@@ -9,12 +9,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.episode import episode_id
 from operators.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS
 from semloop.settings import Settings
 from tests.builders import PAYLOADS
 from tests.operators.a_stream import Row, a_stream, batches, newest_open, said
-from tests.operators.naive_sessions import naive_runs, summed
+from tests.operators.naive_sessions import naive_runs, places, summed
 
 OTHERS: dict[str, list[Row]] = {
     "tool_call": [
@@ -22,7 +23,9 @@ OTHERS: dict[str, list[Row]] = {
         {"tool": "search\u0000 é", "status": "success"},
     ],
     "completion": [{"outcome": "failure", "summary": "no seat"}],
-    "message": [{"role": "user", "content": "", "input_tokens": 3, "output_tokens": 4}],
+    "message": [
+        {"role": "assistant", "content": "", "input_tokens": 3, "output_tokens": 4}
+    ],
 }
 
 
@@ -35,7 +38,9 @@ def an_event(draw: st.DrawFn) -> Row:
         # Equal times, small steps, pauses, and all of it backwards.
         draw(st.sampled_from([0, 0, 1, 4, 9, 11, 20, 24, 27, 40, -5, -30])),
         payload=draw(st.sampled_from([PAYLOADS[kind], *OTHERS.get(kind, [])])),
-        text=draw(st.sampled_from(["", "hello", "é" * 30])),
+        text=draw(
+            st.sampled_from(["", "hello", "é" * 30, "é" * 400, "é" * 250 + "x" * 251])
+        ),
         agent=draw(st.sampled_from(["booker", "payer"])),
         task=draw(st.sampled_from([None, "fly", "pay"])),
         tags=draw(st.sampled_from([None, [], ["x"], ["x", "y"]])),
@@ -64,17 +69,30 @@ def run(
     inactive: Collection[int] = (),
 ) -> list[Row]:
     """All rows that come of a stream; a restart knows nothing but these rows."""
+    return run_with_places(stream, settings, cuts, restarts, inactive)[0]
+
+
+def run_with_places(
+    stream: pa.Table,
+    settings: Settings,
+    cuts: Collection[int] = (),
+    restarts: Collection[int] = (),
+    inactive: Collection[int] = (),
+) -> tuple[list[Row], list[Row]]:
     sessions = Sessions(settings)
     rows: list[Row] = []
+    found: list[Row] = []
     for number, batch in enumerate(batches(stream, cuts)):
         if number in restarts:
             kept = pa.Table.from_pylist(newest_open(rows)[::-1], EPISODE_REVISIONS)
             sessions = Sessions.of(kept, settings)
-        rows += sessions.feed(batch).to_pylist()
+        fed = sessions.feed(batch)
+        rows += fed.revisions.to_pylist()
+        found += fed.places.to_pylist()
         if number in inactive:
             newest = batch["kafka_ts"].to_pylist()[-1].timestamp() * 1_000
             rows += sessions.close_inactive(newest).to_pylist()
-    return rows
+    return rows, found
 
 
 def ends(rows: list[Row]) -> tuple[list[Row], list[Row]]:
@@ -115,13 +133,26 @@ def test_a_restart_changes_no_row_at_all(
     restarts: set[int],
     inactive: set[int],
 ) -> None:
-    plain = run(stream, settings, cuts, (), inactive)
-    assert run(stream, settings, cuts, restarts, inactive) == plain
+    both = run_with_places(stream, settings, cuts, (), inactive)
+    assert run_with_places(stream, settings, cuts, restarts, inactive) == both
+    plain, _ = both
     revisions: dict[str, list[int]] = {}
     for row in plain:
         revisions.setdefault(row["episode_id"], []).append(row["revision"])
     for found in revisions.values():
         assert found == list(range(1, len(found) + 1))
+
+
+@given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
+def test_places_are_those_of_the_oracle(
+    stream: pa.Table, settings: Settings, cuts: set[int], restarts: set[int]
+) -> None:
+    _, found = run_with_places(stream, settings, cuts, restarts)
+    closed, still_open = naive_runs(stream.to_pylist(), settings)
+    expected = places([*(events for _, events in closed), *still_open])
+    for place in expected:
+        place["episode_id"] = episode_id("topic-1", 0, place.pop("first_offset"))
+    assert found == expected
 
 
 @given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, inactive=CUTS)

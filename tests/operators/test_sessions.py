@@ -9,8 +9,9 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from operators.episode import episode_id
 from operators.sessions import Sessions
-from schemas.arrow import EPISODE_REVISIONS
+from schemas.arrow import EPISODE_REVISIONS, PLACES
 from semloop.settings import Settings
 from tests.builders import NOW
 from tests.operators.a_stream import SMALL, Row, a_stream, newest_open, said
@@ -20,7 +21,7 @@ INT64_MAX = 2**63 - 1
 
 def fed(*events: Row, settings: Settings = SMALL) -> list[Row]:
     """The rows that come of one batch."""
-    rows: list[Row] = Sessions(settings).feed(a_stream(*events)).to_pylist()
+    rows: list[Row] = Sessions(settings).feed(a_stream(*events)).revisions.to_pylist()
     return rows
 
 
@@ -123,8 +124,8 @@ def test_only_touched_episodes_get_a_revision() -> None:
     sessions.feed(a_stream(said(session="a"), said(session="b")))
     second = sessions.feed(a_stream(said(session="b"), said(session="b"), first=2))
     third = sessions.feed(a_stream(said("completion", "b"), first=9))
-    assert shown(second.to_pylist(), "session_id", "revision") == [("b", 2)]
-    assert shown(third.to_pylist(), "session_id", "revision", "state") == [
+    assert shown(second.revisions.to_pylist(), "session_id", "revision") == [("b", 2)]
+    assert shown(third.revisions.to_pylist(), "session_id", "revision", "state") == [
         ("b", 3, "closed")
     ]
     assert len(sessions) == 1
@@ -132,10 +133,10 @@ def test_only_touched_episodes_get_a_revision() -> None:
 
 def test_feedback_neither_opens_nor_extends_nor_touches() -> None:
     sessions = Sessions(SMALL)
-    assert sessions.feed(a_stream(said("feedback"))).num_rows == 0
+    assert sessions.feed(a_stream(said("feedback"))).revisions.num_rows == 0
     sessions.feed(a_stream(said(), first=1))
     later = a_stream(said("feedback", at_s=9, kafka_s=9), first=2)
-    assert sessions.feed(later).num_rows == 0
+    assert sessions.feed(later).revisions.num_rows == 0
     # Nor does it keep an episode from being idle.
     caught_up_ms = (NOW.timestamp() + 10.001) * 1_000
     [row] = sessions.close_inactive(caught_up_ms).to_pylist()
@@ -144,7 +145,9 @@ def test_feedback_neither_opens_nor_extends_nor_touches() -> None:
 
 def test_nothing_in_gives_nothing_out() -> None:
     sessions = Sessions(SMALL)
-    assert sessions.feed(a_stream()).equals(EPISODE_REVISIONS.empty_table())
+    nothing = sessions.feed(a_stream())
+    assert nothing.revisions.equals(EPISODE_REVISIONS.empty_table())
+    assert nothing.places.equals(PLACES.empty_table())
     assert sessions.close_inactive(math.inf).equals(EPISODE_REVISIONS.empty_table())
     assert len(Sessions.of(EPISODE_REVISIONS.empty_table(), SMALL)) == 0
 
@@ -216,9 +219,8 @@ def test_a_trail_keeps_its_first_and_last_forty_steps() -> None:
     assert row["tools"] == [f"t{n}" for n in range(100)]
     # And a restart goes on counting.
     kept = pa.Table.from_pylist([row], EPISODE_REVISIONS)
-    [later] = (
-        Sessions.of(kept, settings).feed(a_stream(events[0], first=500)).to_pylist()
-    )
+    fed_later = Sessions.of(kept, settings).feed(a_stream(events[0], first=500))
+    [later] = fed_later.revisions.to_pylist()
     assert json.loads(later["trail"])[40] == {"left_out": 121}
 
 
@@ -279,6 +281,62 @@ def test_failed_calls_and_errors_are_failed_steps() -> None:
     assert row["reward"] == pytest.approx(row["efficiency"] * row["quality"])
 
 
+def test_the_place_of_an_event_counts_what_was_told_before_it() -> None:
+    long = "a" * 300 + "b" * 300
+    stream = a_stream(
+        said("state_change"),
+        said(text="hello"),
+        said("feedback"),
+        said("tool_call", text=long),
+        said(session="other", text="elsewhere"),
+        said("error", text="Timeout: none"),
+        said("completion"),
+        said(text="again"),
+        said(text=None),
+        said(text="so?"),
+    )
+    found = Sessions(Settings()).feed(stream).places
+    assert found.schema == PLACES
+    assert shown(found.to_pylist(), "kafka_offset", "seq", "context") == [
+        (1, 0, None),
+        (3, 1, "hello"),
+        (4, 0, None),
+        (5, 2, f"{'a' * 250} … {'b' * 250}"),
+        (7, 0, None),
+        (8, 1, "again"),
+        (9, 2, None),
+    ]
+    first, second = (found["episode_id"][row].as_py() for row in (3, 4))
+    assert (first, second) == (episode_id("topic-1", 0, 0), episode_id("topic-1", 0, 7))
+
+
+@pytest.mark.parametrize(
+    ("roles", "asked"),
+    [
+        pytest.param(["user", "user"], 0, id="the first user"),
+        pytest.param(["system", "assistant", "user", "user"], 2, id="not the system"),
+        pytest.param(["assistant", "tool"], 0, id="anyone where no user speaks"),
+    ],
+)
+def test_what_was_asked_is_what_a_user_says_first(roles: list[str], asked: int) -> None:
+    messages = [
+        said(payload={"role": r}, text=f"text {n}") for n, r in enumerate(roles)
+    ]
+    [row] = fed(said("error", text="E: x"), *messages, settings=Settings())
+    assert (row["asked"], row["asked_by"]) == (f"text {asked}", roles[asked])
+    assert row["said"] == f"text {len(roles) - 1}"
+
+
+def test_nothing_was_asked_or_said_where_nobody_spoke() -> None:
+    [row] = fed(said("completion", text="success"))
+    assert (row["asked"], row["asked_by"], row["said"]) == (None, None, None)
+    [row] = fed(said("tool_call", text="search success"))
+    assert (row["asked"], row["said"]) == (None, "search success")
+    first, second = ({"role": role} for role in ("assistant", "tool"))
+    [row] = fed(said(payload=first, text=None), said(payload=second, text="then"))
+    assert (row["asked"], row["asked_by"], row["said"]) == (None, "assistant", "then")
+
+
 def test_gaps_between_offsets_do_not_matter_but_their_order_does() -> None:
     sessions = Sessions(SMALL)
     sessions.feed(a_stream(said(kafka_offset=5), said(kafka_offset=70)))
@@ -290,7 +348,7 @@ def test_gaps_between_offsets_do_not_matter_but_their_order_does() -> None:
 
 def test_rows_of_another_partition_are_our_own_mistake() -> None:
     sessions = Sessions(SMALL)
-    kept = sessions.feed(a_stream(said()))
+    kept = sessions.feed(a_stream(said())).revisions
     for other in ({"kafka_partition": 1}, {"topic_id": "topic-2"}):
         with pytest.raises(AssertionError):
             sessions.feed(a_stream(said(**other), first=1))
@@ -302,9 +360,9 @@ def test_rows_of_another_partition_are_our_own_mistake() -> None:
 
 def test_a_restart_takes_neither_closed_nor_older_revisions() -> None:
     sessions = Sessions(SMALL)
-    first = sessions.feed(a_stream(said()))
-    second = sessions.feed(a_stream(said(), first=1))
-    closed = sessions.feed(a_stream(said("completion"), first=2))
+    first = sessions.feed(a_stream(said())).revisions
+    second = sessions.feed(a_stream(said(), first=1)).revisions
+    closed = sessions.feed(a_stream(said("completion"), first=2)).revisions
     for rows in (pa.concat_tables([first, second]), closed):
         with pytest.raises(AssertionError):
             Sessions.of(rows, SMALL)
@@ -313,9 +371,9 @@ def test_a_restart_takes_neither_closed_nor_older_revisions() -> None:
 
 def test_a_restart_under_tighter_bounds_closes_what_is_too_much() -> None:
     events = [said(session=name) for name in "abcd"]
-    kept = Sessions(Settings()).feed(a_stream(*events))
+    kept = Sessions(Settings()).feed(a_stream(*events)).revisions
     rows = Sessions.of(kept, SMALL).feed(a_stream(said(session="e"), first=4))
-    assert shown(rows.to_pylist(), "session_id", "closed_by") == [
+    assert shown(rows.revisions.to_pylist(), "session_id", "closed_by") == [
         ("a", "crowded"), ("b", "crowded"), ("c", "crowded"), ("e", None),
     ]  # fmt: skip
 
@@ -327,7 +385,7 @@ def test_a_hundred_thousand_events_of_many_sessions_go_through() -> None:
         "kafka_offset",
         pa.array(range(100_000)),
     )
-    rows = Sessions(Settings(open_episodes=40)).feed(many)
+    rows = Sessions(Settings(open_episodes=40)).feed(many).revisions
     # In turn, so each comes back when it was just crowded out.
     assert sum(rows["events"].to_pylist()) == 100_000
     assert set(rows["closed_by"].to_pylist()) == {"crowded", None}

@@ -100,6 +100,9 @@ efficiency: double
 complexity_bonus: double
 quality: double
 learning_bonus: double
+asked: string
+asked_by: string
+said: string
 trail: string
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]

@@ -38,7 +38,7 @@ def keep(
         events = a_stream(*(row | common for row in batch), first=first)
         first += len(batch)
         append(lake, "events", events)
-        append(lake, "episodes", sessions.feed(events))
+        append(lake, "episodes", sessions.feed(events).revisions)
     return sessions
 
 

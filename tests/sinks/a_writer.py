@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from schemas.log_name import LogName
 from schemas.metrics import Metrics
 from semloop.lake import Lake
+from semloop.log_name import LogName
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables

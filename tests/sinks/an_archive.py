@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from schemas.batches import Decoded
-from schemas.log_name import LogName
 from schemas.metrics import Metrics
+from semloop.log_name import LogName
 from semloop.settings import load
 from semloop.storage import Storage
 from sinks.archive_tables import ArchiveTables

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from schemas.batches import Progress
 from schemas.dead_letter import Reason
-from schemas.log_name import CAUGHT_UP, LogName
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
 from semloop.lake import Lake
+from semloop.log_name import CAUGHT_UP, LogName
 from sinks import archive_tables
 from tests.builders import LOG, decoded_rows
 from tests.sinks.an_archive import IDS, Archive, Crash, named

@@ -15,8 +15,8 @@ from semloop import object_store
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import Storage
-from sinks import archive_tables
 from sinks.archive_tables import ArchiveTables
+from sinks.stamp import stamp
 from tests.builders import LOG, NOW, decoded_rows
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
@@ -288,7 +288,7 @@ def letter(tables: ArchiveTables, offset: int) -> pa.Table:
     """One dead letter as its table holds it."""
     decoded = decoded_rows([], [(0, offset)], {})
     letters = pa.Table.from_batches([decoded.dead_letters])
-    return archive_tables._stamp(letters, DEAD_LETTERS, NOW)
+    return stamp(letters, DEAD_LETTERS, NOW)
 
 
 def assert_clear(error: StorageUnavailable, start: str) -> None:

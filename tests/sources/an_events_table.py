@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from schemas.arrow import EVENTS
 from schemas.batches import Origin, PolledEvents
-from schemas.log_name import CAUGHT_UP, LogName
+from semloop.log_name import CAUGHT_UP, LogName
 from semloop.storage import Storage
 from sinks.fenced_table import FencedTable, create
 from sinks.logs_table import register

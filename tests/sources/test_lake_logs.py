@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from deltalake import write_deltalake
 
-from schemas.log_name import LogName
+from semloop.log_name import LogName
 from semloop.storage import Storage
 from sinks.logs_table import register
 from sinks.snapshot import Snapshot

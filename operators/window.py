@@ -1,0 +1,50 @@
+"""Puts the events of a poll into the episodes of their partitions.
+
+Shape: `PolledEvents` in, `Windowed` out. What is remembered between polls are the
+`Sessions` of each origin, which go on from rows of `episodes`.
+"""
+
+import math
+from collections.abc import Mapping, Set
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.episode_events import TOLD
+from operators.sessions import Sessions
+from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
+from schemas.batches import Origin, PolledEvents, Windowed, by_origin
+
+TOLD_TYPES = pa.array(sorted(TOLD))
+
+
+def window(
+    polled: PolledEvents, sessions: Mapping[Origin, Sessions], replaced: Set[str]
+) -> Windowed:
+    """The episodes that a poll opened, changed or closed, and where its events are.
+
+    Args:
+        polled: rows of each origin beyond all that came before.
+        sessions: of every origin; they change.
+        replaced: topic ids to which nothing is added any more.
+    """
+    told, places, revisions = [EVENTS.empty_table()], [PLACES.empty_table()], []
+    for origin, own in by_origin(polled.events):
+        fed = sessions[origin].feed(own)
+        told.append(own.filter(pc.is_in(own["type"], TOLD_TYPES)))
+        places.append(fed.places)
+        revisions.append(fed.revisions)
+    if polled.complete:
+        for origin, standing in polled.standings.items():
+            # Of a replaced topic nothing more comes, whenever it was last read.
+            ended = math.inf if origin[0] in replaced else standing.caught_up_ms
+            if ended is not None:
+                revisions.append(sessions[origin].close_inactive(ended))
+    return Windowed(
+        told=pa.concat_tables(told),
+        places=pa.concat_tables(places),
+        episodes=pa.concat_tables([EPISODE_REVISIONS.empty_table(), *revisions]),
+        positions=polled.positions,
+        standings=polled.standings,
+        last=polled.last,
+    )

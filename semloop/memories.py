@@ -1,0 +1,68 @@
+"""Where the memories of a lake are: LanceDB tables under `memories/`.
+
+There is one table a generation. Which one holds is a number that rides in the commits
+of `episodes`, so that it changes together with who may write.
+"""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from semloop import object_store
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from lancedb import DBConnection
+    from lancedb.table import Table
+
+    from semloop.storage import Storage
+
+FOLDER = "memories"
+FIRST_GENERATION = 1
+# The main table of the flow `memory`, and the name under which its commits keep the
+# generation that holds.
+FLOW = "memory"
+EPISODES = "episodes"
+GENERATION = "memory/generation"
+
+
+def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
+    """The folder of the memories as LanceDB opens it.
+
+    Args:
+        storage: the lake.
+        stale_s: how old a version an open table may show; each look is a request.
+
+    Raises:
+        MissingExtra: LanceDB is not installed.
+    """
+    from semloop.storage import need
+
+    lancedb = need("lancedb")
+    options = object_store.lance_options(storage.options) if storage.on_s3 else None
+    connection: DBConnection = lancedb.connect(
+        storage.uri(FOLDER),
+        storage_options=options,
+        read_consistency_interval=timedelta(seconds=stale_s),
+    )
+    return connection
+
+
+def open_table(connection: "DBConnection", generation: int) -> "Table | None":
+    """A generation's table; None if nobody has made it."""
+    try:
+        return connection.open_table(table_name(generation))
+    except ValueError as error:
+        if "was not found" in str(error):
+            return None
+        raise
+
+
+def table_name(generation: int) -> str:
+    """Name of a generation's table."""
+    return f"generation-{generation}"
+
+
+def generation_of(episodes: "DeltaTable") -> int:
+    """The generation that holds, as a version of `episodes` says it."""
+    found = episodes.transaction_version(GENERATION)
+    return FIRST_GENERATION if found is None else int(found)
