@@ -55,6 +55,16 @@ storm *ARGS: _installed
 bench-emit: _installed
     .venv/bin/python bench/emit.py
 
+# How good and how quick recall is; `just bench-recall FILE` with conversations.
+[group('run')]
+bench-recall *FILE: _installed
+    .venv/bin/python bench/recall.py {{ FILE }}
+
+# What the table of memories costs: merges, upkeep, searches.
+[group('run')]
+bench-vectors *ROWS: _installed
+    .venv/bin/python bench/vectors.py {{ ROWS }}
+
 # Speed and quality of the default embedder against torch; needs the extra [models].
 [group('run')]
 bench-embed FILE: _installed

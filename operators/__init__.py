@@ -7,8 +7,8 @@ They know no Kafka, no storage and no Bytewax.
 | `redact` | records -> records with pseudonyms | none |
 | `decode` | records -> events and dead letters | none |
 | `dedupe` | events -> events not seen before | ids of a window per partition |
-| `sessions` | events of a partition -> episodes, places of events | open episodes, as rows |
-| `window` | events of a poll -> the same by partition, and idle ones closed | the above |
+| `sessions` | events of a partition -> episodes, places | open episodes, as rows |
+| `window` | events of a poll -> the same, of all partitions | the above |
 | `chunk` | events with places, closed episodes -> texts to remember | none |
 | `vectors` | texts -> texts with vectors | vectors of texts seen before |
 | `replay` | events whose episodes are known -> their places | episodes under way |

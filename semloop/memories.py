@@ -4,6 +4,7 @@ There is one table a generation. Which one holds is a number that rides in the c
 of `episodes`, so that it changes together with who may write.
 """
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
     """
     from semloop.storage import need
 
+    # Looked at when it is loaded: it warns of what its own upkeep sets right.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     lancedb = need("lancedb")
     options = object_store.lance_options(storage.options) if storage.on_s3 else None
     connection: DBConnection = lancedb.connect(

@@ -1,7 +1,7 @@
 """What the error of a storage library means, and what to do about it.
 
-deltalake, DuckDB and s3fs tell the same refusal in different classes and texts; what
-they have in common are the codes of S3.
+deltalake, DuckDB, LanceDB and s3fs tell the same refusal in different classes and
+texts; what they have in common are the codes of S3.
 """
 
 import errno
@@ -11,6 +11,8 @@ from semloop.errors import LakeError, SemLoopError, StorageUnavailable
 
 REASON_CHARS_MAX = 200
 LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+# What LanceDB raises, whatever fails.
+LANCE_ERRORS = (ValueError, RuntimeError, OSError)
 CHECK_ALL = "Check SEMLOOP_LAKE, its rights and AWS_*."
 # Codes of S3 and what to do; trying again changes nothing.
 REFUSALS = {
@@ -30,6 +32,8 @@ REFUSALS = {
     "RequestTimeTooSkewed": "Set the clock of this machine.",
 }
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+# Rust's way to tell it.
+_ERRNO = re.compile(r"\(os error (\d+)\)")
 _KNOWN = re.compile("|".join(rf"\b{code}\b" for code in REFUSALS))
 # Rust's, Python's and curl's words for it.
 _CERTIFICATE = re.compile(
@@ -44,6 +48,16 @@ _UNREACHABLE = re.compile(
     r"|Connection (refused|reset|was closed)|resolve host|Connect timeout",
     re.IGNORECASE,
 )
+# Where in Lance's source an error came up, and whose it is.
+_OF_LANCE = re.compile(r"/lance[a-z-]*-\d+\.\d+\.\d+/src/")
+_LANCE_PLACE = re.compile(r",? /\S+\.rs:\d+:\d+\s*$")
+_LANCE_KIND = re.compile(r"^(lance error: )?(LanceError\(IO\): )?")
+# Of the errors of its objects, which it prints as they are in memory.
+_LANCE_INNER = re.compile(r'message: "([^"\\]*)"|kind: (Timeout)\b')
+# Only these are of storage; other texts may quote a row.
+_LANCE_STORAGE = re.compile(
+    r"LanceError\(IO\)|Generic S3|store: |Not found|not found|conflict|concurrent",
+)
 
 
 def trouble(root: str, endpoint: str, error: Exception) -> SemLoopError:
@@ -52,7 +66,7 @@ def trouble(root: str, endpoint: str, error: Exception) -> SemLoopError:
     Args:
         root: folder or URL of the lake.
         endpoint: address of the object store; empty for Amazon's own and for folders.
-        error: what deltalake, DuckDB or s3fs raised.
+        error: what deltalake, DuckDB, LanceDB or s3fs raised.
     """
     if not root.startswith("s3://"):
         return _of_folder(root, error)
@@ -78,13 +92,30 @@ def trouble(root: str, endpoint: str, error: Exception) -> SemLoopError:
     return StorageUnavailable(msg, CHECK_ALL)
 
 
+def lance_words(error: Exception) -> str:
+    """What an error of LanceDB says, in one line; its kind, if it may quote a row."""
+    text = _text(error)
+    if not _LANCE_STORAGE.search(text):
+        return type(error).__name__
+    if inner := _LANCE_INNER.search(text):
+        return inner[1] or "operation timed out"
+    return _LANCE_KIND.sub("", _LANCE_PLACE.sub("", text)).rstrip(" .")
+
+
 def _of_folder(root: str, error: Exception) -> SemLoopError:
     """Rights stay as they are until somebody acts; a disk may get space again."""
     reason = getattr(error, "strerror", None) or _last_words(error)
     msg = f"The lake {root} cannot be used: {reason}."
-    if isinstance(error, OSError) and error.errno in LASTING:
+    if _errno(error) in LASTING:
         return LakeError(msg, "Check SEMLOOP_LAKE and the rights there.")
     return StorageUnavailable(msg, "Check SEMLOOP_LAKE, its disk and the rights there.")
+
+
+def _errno(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    found = _ERRNO.search(_text(error))
+    return int(found[1]) if found else None
 
 
 def _code(error: Exception, text: str) -> str:
@@ -107,7 +138,10 @@ def _text(error: Exception) -> str:
 
 def _last_words(error: Exception) -> str:
     """Of a chain of causes the last one says most: "Connection refused"."""
-    lines = [line.strip(" \t↳") for line in _text(error).splitlines()]
+    text = _text(error)
+    if _OF_LANCE.search(text):
+        text = lance_words(error)
+    lines = [line.strip(" \t↳") for line in text.splitlines()]
     # DuckDB ends with the query and an arrow under it.
     lines = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
     last = re.sub(r"\x1b\[\d+m|\(os error \d+\)", "", lines[-1] if lines else "")

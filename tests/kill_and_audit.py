@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -53,8 +53,15 @@ class Audit:
 class Load(threading.Thread):
     """Produces events, one in `BROKEN_EVERY` broken, over about `seconds`."""
 
-    def __init__(self, settings: Settings, events: int, seconds: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        events: int,
+        seconds: float,
+        value: Callable[[int, str], bytes] | None = None,
+    ) -> None:
         super().__init__(daemon=True)
+        self._value = value or _value
         self.origins: set[tuple[int, int]] = set()
         self._settings = settings
         self._events = events
@@ -70,7 +77,7 @@ class Load(threading.Thread):
                     producer.produce(
                         self._settings.topic,
                         key=session,
-                        value=_value(number, session),
+                        value=self._value(number, session),
                         on_delivery=self._delivered,
                     )
                     break

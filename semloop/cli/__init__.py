@@ -30,9 +30,11 @@ COMMANDS = {
     "import": "semloop.cli.import_:import_",
     "run": "semloop.cli.run:run",
     "sql": "semloop.cli.sql:sql",
+    "recall": "semloop.cli.recall:recall",
     "show": "semloop.cli.show:show",
     "tail": "semloop.cli.tail:tail",
     "dlq": "semloop.cli.dlq:app",
+    "maintain": "semloop.cli.maintain:app",
     "doctor": "semloop.cli.doctor:doctor",
 }
 # What we start ourselves.

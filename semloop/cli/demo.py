@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.cli.progress import LOOK_S, waiting
+from semloop.cli.progress import LOOK_S, steps, waiting
 
 if TYPE_CHECKING:
     from semloop.demo.audit import Expected
@@ -41,7 +41,7 @@ def demo(
         started_s = time.monotonic()
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
-            print(f"Kafka at {kafka} and the flow archive run as long as this demo.")
+            print(f"Kafka at {kafka} and two flows run as long as this demo.")
             print(f"The lake {settings.lake} stays.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)
@@ -50,7 +50,7 @@ def demo(
 @contextmanager
 def _started(stack: "DemoStack") -> "Iterator[DemoStack]":
     with stack:
-        with waiting("Starting a broker and the flow archive ..."):
+        with waiting("Starting a broker and the flows ..."):
             stack.start()
         yield stack
 
@@ -58,7 +58,7 @@ def _started(stack: "DemoStack") -> "Iterator[DemoStack]":
 def _stream(stack: "DemoStack", events: int) -> "Expected":
     """Let the agents work until all is in the lake; gives what must be there now."""
     from semloop.demo import broken
-    from semloop.demo.audit import Expected, rows_of, wait_for_lake
+    from semloop.demo.audit import Expected, rows_of, wait_for_lake, wait_for_memory
     from semloop.demo.bars import bars
     from semloop.demo.crowd import Crowd
 
@@ -75,6 +75,8 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
             crowd.produced + sent.events, sent.dead_letters, sent.repeated
         )
         wait_for_lake(stack, expected, lambda found: show(total, found, total))
+    with steps() as show_step:
+        wait_for_memory(stack, show_step)
     print(
         f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"
         f" {crowd.produced:,}; from a careless producer: {sent.records} records"

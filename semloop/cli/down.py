@@ -11,8 +11,9 @@ import typer
 from semloop.cli.progress import LOOK_S, until, waiting
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
 from semloop.layout import LAYOUT_FILE
-from semloop.local.state import LocalFolder, Process, Stack
+from semloop.local.state import LocalFolder, Process, Stack, running
 from semloop.local.supervisor import STOP_FLOW_S
+from semloop.memories import FOLDER
 from semloop.settings import Settings, load
 from semloop.storage import LOCAL_FOLDER, Storage
 
@@ -24,7 +25,7 @@ STOP_S = STOP_FLOW_S + 10.0
 # What a crash left running gets so long to bring the rest into the lake.
 LEFTOVERS_S = 10.0
 # What a lake holds besides its tables.
-FOLDERS_OF_OURS = (LOCAL_FOLDER, "_models")
+FOLDERS_OF_OURS = (LOCAL_FOLDER, "_models", FOLDER)
 
 
 def down(
@@ -94,9 +95,15 @@ def _drain(
     Raises:
         Terminal: something would be lost, and `force` is not given.
     """
+    deadline = time.monotonic() + timeout_s
     left = _wait(settings, stack, timeout_s if stack.flows else 0.0)
     if left is not None and left.nothing:
-        return f"Stopped. Everything is in the lake {settings.lake}."
+        end = f"Stopped. Everything is in the lake {settings.lake}."
+        behind = _wait_for_memory(settings, stack, deadline)
+        if behind:
+            # Nothing is lost by that: it reads the lake.
+            end += f" memory is {behind:,} offsets behind; the next start goes on."
+        return end
     if left is None:
         what, end = "The broker does not answer: what it holds", "what it held is lost"
     else:
@@ -136,6 +143,36 @@ def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None
                 tell(f"Waiting for archive: {left} left ...")
             if (left is not None and left.nothing) or time.monotonic() >= deadline:
                 return left
+            time.sleep(LOOK_S)
+
+
+def _wait_for_memory(settings: Settings, stack: Stack, deadline: float) -> int:
+    """Wait until the events that are in the lake are remembered, too.
+
+    Returns:
+        offsets that are left.
+    """
+    from semloop.cli.positions import newest_log, positions_of
+    from semloop.memories import FLOW
+
+    settings = stack.settings(settings)
+    storage = Storage.of(settings)
+    named = newest_log(storage, settings.topic)
+    if named is None or FLOW not in stack.flows:
+        return 0
+    with waiting("Waiting for memory ...") as tell:
+        while True:
+            archived = positions_of(storage, named[0].flow, *named)
+            remembered = positions_of(storage, FLOW, *named)
+            left = sum(
+                max(0, at.last_offset - remembered[p].last_offset)
+                for p, at in archived.items()
+            )
+            known = running(settings)
+            lives = known is not None and not known.flows[FLOW].is_hopeless
+            if not left or not lives or time.monotonic() >= deadline:
+                return left
+            tell(f"Waiting for memory: {left:,} offsets left ...")
             time.sleep(LOOK_S)
 
 

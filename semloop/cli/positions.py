@@ -1,4 +1,4 @@
-"""How far `archive` is: its offsets in the lake, and the end of each partition.
+"""How far the flows are: their offsets in the lake, and the end of each partition.
 
 The end is what a PARTITION_EOF says, read from behind the last offset: offsets have
 gaps, and a broker may report its watermarks late (the embedded one counts a batch as
@@ -16,14 +16,16 @@ from semloop.storage import Storage
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
-    from schemas.log_name import LogName
     from semloop.kafka.refusals import Heard
     from semloop.kafka.topic import Topic
+    from semloop.log_name import LogName
 
 # What `status` reads at most, before it says "at least".
 COUNT_RECORDS_MAX = 20_000
 COUNT_S = 2.0
 LOGS = "logs"
+# Flow -> the table whose offsets say how far it is.
+MAIN_TABLES = {"archive": "events", "memory": "episodes"}
 
 
 NEVER_READ = -1
@@ -83,7 +85,7 @@ class Missing:
 
 def log_of(topic: "Topic") -> "LogName":
     """The name under which `archive` files the offsets of a topic."""
-    from schemas.log_name import LogName
+    from semloop.log_name import LogName
     from sinks.archive_tables import FLOW
 
     return LogName(FLOW, topic.cluster_id, topic.name, topic.topic_id)
@@ -94,7 +96,7 @@ def newest_log(storage: Storage, topic: str) -> "tuple[LogName, int] | None":
 
     For when no broker can say which one is there now.
     """
-    from schemas.log_name import LogName
+    from semloop.log_name import LogName
     from sinks.archive_tables import FLOW, MAIN
 
     rows = [
@@ -110,26 +112,50 @@ def newest_log(storage: Storage, topic: str) -> "tuple[LogName, int] | None":
     return log, max(partitions) + 1
 
 
+def positions_of(
+    storage: Storage, flow: str, archived: "LogName", partitions: int
+) -> dict[int, Position]:
+    """Where a flow is in each partition of a log that `archive` reads.
+
+    Raises:
+        LakeError: the tables cannot be read. StorageUnavailable: not now.
+    """
+    from semloop.log_name import LogName
+
+    if flow == archived.flow:
+        return positions(storage, archived, partitions)
+    # Other flows file a topic by the name under which it was met first.
+    clusters = [
+        row["cluster_id"]
+        for row in _logs(storage)
+        if (row["flow"], row["topic_id"]) == (flow, archived.topic_id)
+    ]
+    if not clusters:
+        return {p: Position() for p in range(partitions)}
+    log = LogName(flow, clusters[0], archived.topic, archived.topic_id)
+    return positions(storage, log, partitions)
+
+
 def positions(storage: Storage, log: "LogName", partitions: int) -> dict[int, Position]:
-    """Where `archive` is in each partition, as its last commit says.
+    """Where a flow is in each partition, as its last commit says.
 
     Raises:
         LakeError: the table cannot be read. StorageUnavailable: not now.
     """
     from deltalake.exceptions import DeltaError
 
-    from schemas.log_name import CAUGHT_UP
-    from sinks.archive_tables import MAIN
+    from semloop.log_name import CAUGHT_UP
 
+    table = MAIN_TABLES[log.flow]
     try:
-        if not storage.has(MAIN):
+        if not storage.has(table):
             return {p: Position() for p in range(partitions)}
-        version = storage.open(MAIN).transaction_version
+        version = storage.open(table).transaction_version
     except (DeltaError, OSError) as error:
         raise storage.trouble(error) from error
     found = {}
     for partition in range(partitions):
-        name = log.app_id(MAIN, partition)
+        name = log.app_id(table, partition)
         last = version(name)
         found[partition] = Position(
             NEVER_READ if last is None else last,

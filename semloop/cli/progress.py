@@ -8,6 +8,9 @@ from contextlib import contextmanager
 # How often a condition is looked at again.
 LOOK_S = 0.2
 
+# Told (step, done, total) of long work.
+Show = Callable[[str, int, int], None]
+
 
 @contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
@@ -30,3 +33,41 @@ def until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(LOOK_S)
     return True
+
+
+@contextmanager
+def steps() -> Iterator[Show]:
+    """A bar for each step on a terminal, a line for each step elsewhere."""
+    if not sys.stderr.isatty():
+        yield _Lines().show
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:>9,.0f} of {task.total:,.0f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, int] = {}
+
+        def show(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total)
+            progress.update(tasks[step], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield show
+
+
+class _Lines:
+    """A line when a step begins."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def show(self, step: str, done: int, total: int) -> None:
+        if step != self._step:
+            self._step = step
+            print(f"{step} ({total:,})", file=sys.stderr, flush=True)

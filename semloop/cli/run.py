@@ -12,13 +12,22 @@ import typer
 
 from semloop.cli.progress import LOOK_S, waiting
 from semloop.errors import ConfigError, Terminal
-from semloop.local.state import RESTARTING, RUNNING, FlowState, running
+from semloop.local.state import (
+    RESTARTING,
+    RUNNING,
+    FlowState,
+    LocalFolder,
+    running,
+)
 from semloop.local.supervisor import FLOWS, semloop_command
 from semloop.settings import PREFIX, Settings, load
 from semloop.storage import Storage
 
 if TYPE_CHECKING:
     from semloop.cli.positions import Position
+
+# The one flow that reads the topic.
+ARCHIVE = "archive"
 
 
 def run(
@@ -56,6 +65,10 @@ def run(
     if flow not in FLOWS:
         msg = f"There is no flow {flow!r}."
         raise ConfigError(msg, f"The flows are: {', '.join(FLOWS)}.")
+    if flow != ARCHIVE and (new_log or accept_gap):
+        flag = "--new-log" if new_log else "--accept-gap"
+        msg = f"{flag} is about the topic, which only {ARCHIVE} reads."
+        raise ConfigError(msg, f"Run {flow} without it.")
     settings = load()
     state = None if supervised or addresses else _state(settings, flow)
     options = {
@@ -66,7 +79,7 @@ def run(
     if state is None and processes > 1:
         raise typer.Exit(_run_cluster(settings, flow, processes, options))
     if state is None:
-        _run_here(settings, addresses, member, options)
+        _run_here(settings, flow, addresses, member, options)
     elif until_caught_up and not (new_log or accept_gap):
         _wait_for(settings, flow)
     else:
@@ -76,18 +89,30 @@ def run(
 
 
 def _run_here(
-    settings: Settings, addresses: str, member: int, options: Mapping[str, bool]
+    settings: Settings,
+    flow: str,
+    addresses: str,
+    member: int,
+    options: Mapping[str, bool],
 ) -> None:
     if addresses:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     # Imports leave nothing behind; looking for it takes a tenth of their time. It is
     # turned on again with the flow's own thresholds.
     gc.disable()
-    from flows import archive, process
+    from flows import process
     from schemas.metrics import Metrics
 
     metrics = Metrics()
-    dataflow = archive.build(settings, metrics, **options)
+    if flow == ARCHIVE:
+        from flows import archive
+
+        dataflow = archive.build(settings, metrics, **options)
+    else:
+        from flows import memory
+
+        caught_up = options["until_caught_up"]
+        dataflow = memory.build(settings, metrics, until_caught_up=caught_up)
     process.run(
         dataflow, settings, metrics, addresses.split(",") if addresses else (), member
     )
@@ -145,12 +170,14 @@ def _state(settings: Settings, flow: str) -> FlowState | None:
 
 
 def _wait_for(settings: Settings, flow: str) -> None:
-    """Wait until the running flow has committed what is in the topic now.
+    """Wait until the running flow has committed what is there for it now.
+
+    For `archive` that is the topic, for others what `archive` has committed.
 
     Raises:
         Terminal: it was stopped before. TopicChanged: the topic was made again.
     """
-    from semloop.cli.positions import log_of, missing, positions
+    from semloop.cli.positions import log_of, missing, positions, positions_of
     from semloop.kafka.topic import TopicAdmin
 
     stack = running(settings)
@@ -159,16 +186,24 @@ def _wait_for(settings: Settings, flow: str) -> None:
     topic = admin.describe()
 
     def now() -> "dict[int, Position]":
-        return positions(storage, log_of(topic), topic.partitions)
+        return positions_of(storage, flow, log_of(topic), topic.partitions)
 
     with waiting(f"Waiting for {flow} ...") as tell:
-        wanted = missing(settings, now(), None, None)
-        ends = {b.partition: b.end or 0 for b in wanted.backlogs}
+        if flow == ARCHIVE:
+            wanted = missing(settings, now(), None, None)
+            ends = {b.partition: b.end or 0 for b in wanted.backlogs}
+        else:
+            archived = positions(storage, log_of(topic), topic.partitions)
+            ends = {p: at.last_offset + 1 for p, at in archived.items()}
         while left := _left(now(), ends):
             tell(f"Waiting for {flow}: {left:,} offsets left ...")
-            if _state(settings, flow) is None:
+            state = _state(settings, flow)
+            if state is None:
                 msg = f"{flow} was stopped with {left:,} offsets left."
                 raise Terminal(msg, "Start it again: `semloop up`.")
+            if state.is_hopeless:
+                msg = f"{flow} dies again and again, with {left:,} offsets left."
+                raise Terminal(msg, f"See {LocalFolder.of(settings).log(flow)}.")
             time.sleep(LOOK_S)
             admin.still(topic)
 

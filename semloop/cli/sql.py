@@ -31,6 +31,7 @@ HISTORY_FILE = "sql_history"
 SHELL_HELP = """\
 End a query with ; and press Enter. Ctrl-C clears the line, Ctrl-D leaves.
 .tables   what can be asked; DESCRIBE name; shows columns
+FROM recall('refund refused', k := 5);   finds what happened that was like this
 .help     this text
 .quit     leave"""
 
@@ -91,6 +92,7 @@ def _print_init(lake: Lake) -> None:
         print("-- getenv() exists in the duckdb command; elsewhere put the keys in.")
     if any("ca_cert_file" in statement for statement in statements):
         print("-- The delta extension knows that CA by the variable SSL_CERT_FILE.")
+    print("-- recall() and embed() exist in `semloop sql` and in Lake only.")
     for statement in statements:
         print(f"{statement};")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semloop import layout
-from semloop.cli.positions import Missing, Position
+from semloop.cli.positions import Backlog, Missing, Position
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.kafka.clients import address, listens
 from semloop.local.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
@@ -23,6 +23,7 @@ from semloop.tables import TABLES
 
 if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
+    from semloop.log_name import LogName
 
 NOT_OURS = "not run by `up`"
 UNSUPERVISED = "left over by a crash"
@@ -36,6 +37,7 @@ def status(settings: Settings) -> dict[str, Any]:
         settings = stack.settings(settings)
     reachable, topic, refusal = _ask(settings)
     tables, problem = _tables(settings)
+    progress = _progress(settings, topic, readable=problem is None)
     return {
         "kafka": {
             "address": address(settings),
@@ -52,9 +54,7 @@ def status(settings: Settings) -> dict[str, Any]:
             "tables": tables,
         },
         "flows": {
-            name: _flow_state(name, stack, runs=runs)
-            | _progress(settings, topic, readable=problem is None)
-            for name in FLOWS
+            name: _flow_state(name, stack, runs=runs) | progress[name] for name in FLOWS
         },
     }
 
@@ -154,21 +154,49 @@ def _flow_state(name: str, stack: Stack | None, *, runs: bool) -> dict[str, Any]
 
 def _progress(
     settings: Settings, topic: "Topic | None", *, readable: bool
-) -> dict[str, Any]:
-    """Positions and, if the broker answers, what lies behind them."""
-    from semloop.cli.positions import log_of, missing, newest_log, positions
+) -> dict[str, dict[str, Any]]:
+    """Of each flow, positions and what lies behind them, as far as anyone can tell."""
+    from semloop.cli.positions import log_of, missing, newest_log, positions_of
 
-    found: dict[int, Position] = {}
+    named: tuple[LogName, int] | None = None
     left: Missing | None = None
-    if readable:
-        storage = Storage.of(settings)
-        if topic is not None:
-            found = positions(storage, log_of(topic), topic.partitions)
-            # Who may see a topic may not always read it.
-            with suppress(BrokerError):
-                left = missing(settings, found)
-        elif newest := newest_log(storage, settings.topic):
-            found = positions(storage, *newest)
+    storage = Storage.of(settings) if readable else None
+    if storage is not None:
+        named = (
+            newest_log(storage, settings.topic)
+            if topic is None
+            else (log_of(topic), topic.partitions)
+        )
+    if storage is None or named is None:
+        return {name: _flow_progress({}, None) for name in FLOWS}
+    found = {name: positions_of(storage, name, *named) for name in FLOWS}
+    archived = found[named[0].flow]
+    if topic is not None:
+        # Who may see a topic may not always read it.
+        with suppress(BrokerError):
+            left = missing(settings, archived)
+    return {
+        name: _flow_progress(at, left if at is archived else _behind(at, archived))
+        for name, at in found.items()
+    }
+
+
+def _behind(found: dict[int, Position], archived: dict[int, Position]) -> Missing:
+    """What a flow that reads the lake has not consumed of it; all is countable."""
+    return Missing(
+        [
+            Backlog(
+                partition=p,
+                next_offset=at.last_offset + 1,
+                records=max(0, archived[p].last_offset - at.last_offset),
+                end=archived[p].last_offset + 1,
+            )
+            for p, at in found.items()
+        ]
+    )
+
+
+def _flow_progress(found: dict[int, Position], left: Missing | None) -> dict[str, Any]:
     by_partition = {b.partition: b for b in left.backlogs} if left else {}
     return {
         "lag": left.records if left else None,

@@ -64,6 +64,12 @@ SELECT strftime(ts, '%H:%M:%S.%g') AS utc, type, duration_ms::INT AS ms, text
 FROM events WHERE session_id = '{session}' ORDER BY kafka_offset""",
     ),
     Question(
+        "What happened that was like this, and what came of it?",
+        """\
+SELECT round(score, 2) AS score, kind, reward, outcome, "count", text
+FROM recall('a payment that did not go through', k := 5)""",
+    ),
+    Question(
         "What could not become an event, and why?",
         """\
 SELECT reason, count(*) AS records, min(detail) AS detail
@@ -79,6 +85,7 @@ LIMIT 1"""
 
 NEXT = (
     "show {session}",
+    "recall 'failed tool calls in the last hour' -k 5",
     "dlq ls",
     "tail -n 5 --no-follow",
     'sql "DESCRIBE events"',

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from semloop.cli.progress import LOOK_S
+from semloop.cli.progress import LOOK_S, Show
 from semloop.demo.stack import DemoStack
 from semloop.errors import Terminal
 from semloop.lake import Lake
+from semloop.memories import FLOW as MEMORY
 from semloop.storage import Storage
 
 # While less comes than was sent, the broker is asked so often whether more is there.
@@ -48,9 +49,41 @@ def wait_for_lake(
             if _all_read(stack):
                 return
         if now_s - moved_s > STANDS_STILL_S:
-            msg = f"The flow archive has committed nothing for {STANDS_STILL_S:g} s."
-            raise Terminal(msg, f"See {stack.log('archive')}.")
+            raise _stands_still(stack, "archive")
         time.sleep(LOOK_S)
+
+
+def wait_for_memory(stack: DemoStack, show: Show) -> None:
+    """Wait until the events that are in the lake can be recalled.
+
+    Raises:
+        Terminal: the flow or the broker died, or nothing moves any more.
+    """
+    from semloop.cli.positions import log_of, positions, positions_of
+    from semloop.kafka.topic import TopicAdmin
+
+    topic = TopicAdmin(stack.settings).describe()
+    log, partitions = log_of(topic), topic.partitions
+    archived = positions(stack.storage, log, partitions)
+    total = sum(at.last_offset + 1 for at in archived.values())
+    seen, moved_s = -1, time.monotonic()
+    while True:
+        stack.check()
+        found = positions_of(stack.storage, MEMORY, log, partitions)
+        done = sum(at.last_offset + 1 for at in found.values())
+        show("remembered", done, total)
+        if done >= total:
+            return
+        if done != seen:
+            seen, moved_s = done, time.monotonic()
+        if time.monotonic() - moved_s > STANDS_STILL_S:
+            raise _stands_still(stack, MEMORY)
+        time.sleep(LOOK_S)
+
+
+def _stands_still(stack: DemoStack, flow: str) -> Terminal:
+    msg = f"The flow {flow} has committed nothing for {STANDS_STILL_S:g} s."
+    return Terminal(msg, f"See {stack.log(flow)}.")
 
 
 def check(lake: Lake, expected: Expected) -> str:

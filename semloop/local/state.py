@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import psutil
 
 LOCK_FILE = "lock"
+# So many deaths, each soon after the one before.
+HOPELESS_DEATHS = 5
 RUNNING, RESTARTING, TAKEN_OVER = "running", "restarting", "taken over"
 # Start times are derived from the clock, which may be set meanwhile.
 START_TIME_TOLERANCE_S = 2.0
@@ -88,6 +90,11 @@ class FlowState(msgspec.Struct, frozen=True):
         """
         young = self.create_time is not None and now_s - self.create_time < HEALTHY_S
         return self.state == RUNNING and self.deaths > 1 and young
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it died so often that waiting for it is no use."""
+        return self.state == TAKEN_OVER or self.deaths >= HOPELESS_DEATHS
 
     def process(self) -> Process | None:
         """The flow's process, if it has one."""

@@ -13,10 +13,11 @@ from semloop.kafka.clients import address, client_config, listens
 from semloop.local import broker
 from semloop.local.child import Child, bound
 from semloop.local.state import LocalFolder, Process, Stack
+from semloop.local.upkeep import Upkeep
 from semloop.settings import PREFIX, Settings
 from semloop.storage import Storage
 
-FLOWS = ("archive",)
+FLOWS = ("archive", "memory")
 # A flow between two commits ends within one; what hangs longer is killed.
 STOP_FLOW_S = 10.0
 BROKER_ANSWERS_S = 30.0
@@ -54,6 +55,7 @@ class Supervisor:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._broker: Child | None = None
         self._flows: list[Child] = []
+        self._upkeep: Upkeep | None = None
         self._kafka = ""
         self._ready = False
         self._stopping = False
@@ -89,12 +91,18 @@ class Supervisor:
             self._kafka = address(self._settings)
             self._write()
         self._make_topic()
-        for name in self._names:
-            flow = Child(
-                name, _flow_command(name), self._log(name), self._environ(), _say
-            )
+        for place, name in enumerate(self._names):
+            environ = self._environ(place)
+            flow = Child(name, _flow_command(name), self._log(name), environ, _say)
             flow.start()
             self._flows.append(flow)
+        if self._names:
+            self._upkeep = Upkeep(
+                semloop_command("maintain", "index"),
+                self._log("maintain"),
+                self._environ(0),
+                self._settings.index_every_s,
+            )
         self._ready = True
         self._write()
         _say(f"started: Kafka at {self._kafka}, flows {', '.join(self._names) or '-'}")
@@ -150,6 +158,8 @@ class Supervisor:
         while not self._stopping:
             time.sleep(LOOK_S)
             changed = [flow for flow in self._flows if flow.look()]
+            if self._upkeep is not None and (problem := self._upkeep.look()):
+                _say(problem)
             if self._broker is not None and self._broker.look():
                 changed.append(self._broker)
                 if self._broker.known:
@@ -173,13 +183,15 @@ class Supervisor:
             _say(error.what)
 
     def _bound_logs(self) -> None:
-        for name in ("supervisor", "broker", *self._names):
+        for name in ("supervisor", "broker", "maintain", *self._names):
             try:
                 bound(self._log(name))
             except OSError as error:
                 _say(f"{self._log(name)}: {error.strerror}")
 
     def _stop(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.stop()
         for flow in self._flows:
             flow.terminate()
         deadline = time.monotonic() + STOP_FLOW_S
@@ -212,10 +224,15 @@ class Supervisor:
             # The stack goes on: the next change is written again.
             _say(f"stack.json cannot be written: {error.strerror}")
 
-    def _environ(self) -> dict[str, str]:
-        """A flow sees the same lake, broker and topic wherever it looks."""
+    def _environ(self, place: int) -> dict[str, str]:
+        """A flow sees the same lake, broker and topic wherever it looks.
+
+        Each serves its metrics on a port of its own, one after the other.
+        """
+        port = self._settings.metrics_port
         return {
             **os.environ,
+            f"{PREFIX}METRICS_PORT": str(port + place if port else 0),
             f"{PREFIX}LAKE": self._settings.lake,
             f"{PREFIX}KAFKA": self._kafka,
             f"{PREFIX}TOPIC": self._settings.topic,

@@ -32,13 +32,19 @@ ORIGINS = " UNION ALL ".join(
 
 
 class Flow:
-    """`semloop run archive`; what it says goes to a file, which is never full."""
+    """`semloop run FLOW`; what it says goes to a file, which is never full."""
 
-    def __init__(self, settings: Settings, *arguments: str, **more: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *arguments: str,
+        flow: str = "archive",
+        **more: str,
+    ) -> None:
         self.file = Path(f"flow-{uuid.uuid4().hex[:8]}.log").absolute()
         with self.file.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "semloop", "run", "archive", *arguments],
+                [sys.executable, "-P", "-m", "semloop", "run", flow, *arguments],
                 env=processes.environment(settings, **more),
                 stdout=file,
                 stderr=file,

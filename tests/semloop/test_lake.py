@@ -220,7 +220,7 @@ def test_settings_name_the_lake_and_a_path_wins(tmp_path: Path) -> None:
 def test_each_view_says_which_question_it_answers(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         views = lake.views()
-    assert set(views) == {"events", "dead_letters", "episodes", "sessions"}
+    assert set(views) == {"events", "memories", "dead_letters", "episodes", "sessions"}
     for question in views.values():
         assert "?" in question
 

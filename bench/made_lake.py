@@ -1,0 +1,123 @@
+"""A lake with many memories, made without events: for timing what reads it.
+
+Texts are made of words as frequent as those of a language. Vectors are those of a few
+thousand such texts by the embedder of the settings, each a little off, since embedding
+all would take minutes.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from operators.embed import VectorCache, embed
+from schemas.arrow import EPISODE_REVISIONS, EPISODES
+from schemas.arrow import memories as memories_schema
+from semloop import layout
+from semloop.embedder import embedder_of
+from semloop.log_name import LogName
+from semloop.memories import EPISODES as TABLE
+from semloop.memories import FIRST_GENERATION, FLOW
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks.fenced_table import FencedTable, create
+from sinks.logs_table import register
+from sinks.snapshot import Snapshot
+from sinks.stamp import stamp
+from sinks.takeover import Takeover
+from sinks.vector_table import VectorTable
+
+EPISODE_MEMORIES = 25
+NAMESPACES = 20
+WORDS, TEXT_WORDS = 20_000, 14
+EMBEDDED = 2_000
+NOISE = 0.02
+BATCH = 20_000
+# Words that are asked for; one in a hundred is of these.
+KNOWN = (
+    "payment", "refused", "order", "flight", "customer", "test", "money", "change",
+)  # fmt: skip
+LOG = LogName(FLOW, "cluster", "agent-events", "topic")
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def made_lake(settings: Settings, rows: int) -> None:
+    """Write memories of events, and closed episodes of 25 of them each."""
+    storage = Storage.of(settings)
+    layout.bind(storage)
+    embedder = embedder_of(settings)
+    random = np.random.default_rng(0)
+    seeds = [_text(random) for _ in range(EMBEDDED)]
+    vectors = embed(seeds, embedder, VectorCache(EMBEDDED), 8_192).vectors
+    matrix = np.stack([vector for vector in vectors if vector is not None])
+    table = VectorTable(
+        storage, FIRST_GENERATION, embedder.dimension, embedder.model_id
+    )
+    table.open()
+    schema = memories_schema(embedder.dimension, embedder.model_id)
+    for start in range(0, rows, BATCH):
+        numbers = np.arange(start, min(rows, start + BATCH))
+        near = matrix[random.integers(0, EMBEDDED, len(numbers))]
+        near = near + random.normal(0, NOISE, near.shape).astype(np.float32)
+        near /= np.linalg.norm(near, axis=1, keepdims=True)
+        made = [_memory(int(n), _text(random), embedder.model_id) for n in numbers]
+        found = pa.Table.from_pylist(
+            made, schema.remove(schema.get_field_index("vector"))
+        )
+        flat = pa.array(near.astype(np.float32).ravel(), pa.float32())
+        column = pa.FixedSizeListArray.from_arrays(flat, embedder.dimension)
+        found = found.append_column("vector", column)
+        table.merge(found.select(schema.names).cast(schema))
+    _commit_episodes(storage, rows)
+
+
+def _commit_episodes(storage: Storage, rows: int) -> None:
+    create(storage, TABLE, EPISODES, ["date"])
+    register(storage, Snapshot(storage), LOG, (TABLE,), (0,), BEGAN)
+    main = FencedTable(storage, TABLE, LOG, (0,))
+    Takeover(main).run()
+    made = [
+        {
+            "episode_id": _episode_id(number), "revision": 1, "state": "closed",
+            "closed_by": "completion", "session_id": f"s{number}", "topic": LOG.topic,
+            "topic_id": LOG.topic_id, "kafka_partition": 0, "reward": number % 11 / 10,
+            "outcome": "success" if number % 3 else "failure",
+            "first_offset": number * EPISODE_MEMORIES,
+            "kafka_offset": (number + 1) * EPISODE_MEMORIES - 1,
+        }
+        for number in range(rows // EPISODE_MEMORIES)
+    ]  # fmt: skip
+    revisions = pa.Table.from_pylist(made, EPISODE_REVISIONS)
+    main.commit(stamp(revisions, EPISODES, BEGAN), {0: rows - 1})
+
+
+def _memory(number: int, text: str, model: str) -> dict[str, object]:
+    episode = number // EPISODE_MEMORIES
+    agent = f"agent-{episode % 7}"
+    ts = BEGAN + timedelta(seconds=number)
+    name = f"{LOG.topic_id}/0/{number}/0"
+    return {
+        "id": hashlib.blake2b(name.encode(), digest_size=16).digest(),
+        "kind": "event", "type": "message", "part": 0, "text": text,
+        "searched": f"{agent}: {text}", "model": model, "ts": ts, "started_at": ts,
+        "agent": agent, "session_id": f"s{episode}",
+        "namespace": f"n{episode % NAMESPACES}", "episode_id": _episode_id(episode),
+        "seq": number % EPISODE_MEMORIES, "event_ids": [f"e{number}"],
+        "topic": LOG.topic, "topic_id": LOG.topic_id, "kafka_partition": 0,
+        "kafka_offset": number, "kafka_ts": ts, "writer": 1,
+    }  # fmt: skip
+
+
+def _episode_id(number: int) -> str:
+    return hashlib.blake2b(f"{number}".encode(), digest_size=16).hexdigest()
+
+
+def _text(random: np.random.Generator) -> str:
+    # The n-th word of a language is about 1/n as frequent as the first.
+    ranks = np.minimum(random.zipf(1.2, TEXT_WORDS), WORDS)
+    return " ".join(_word(int(rank)) for rank in ranks)
+
+
+def _word(rank: int) -> str:
+    return KNOWN[rank % len(KNOWN)] if rank % 97 == 0 else f"w{rank}"

@@ -1,0 +1,252 @@
+"""What the table of memories costs at several sizes; `just bench-vectors [ROWS...]`.
+
+Without sizes 20,000 and 100,000 rows; 1,000,000 need 10 GB of disk and half an hour.
+Rows are made up: texts of words as frequent as those of a language, vectors around
+centres. The last fifth is written after upkeep, so it is in no index, as live rows are.
+Printed are medians and 95th percentiles in milliseconds, then all of it as JSON.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import rich.console
+import rich.table
+from lancedb.index import IvfFlat, IvfRq
+from numpy.typing import NDArray
+
+from schemas.arrow import memories as schema_of
+from semloop import memories
+from semloop.storage import Storage
+from sinks import vector_index
+from sinks.vector_table import VectorTable
+
+if TYPE_CHECKING:
+    from lancedb.table import Table
+
+DIMENSION = 384
+MODEL = "bench"
+SCHEMA = schema_of(DIMENSION, MODEL)
+COMMIT = 2_000
+SMALL_COMMIT = 50
+NEAREST = 200
+QUERIES = 40
+SESSION_ROWS = 25
+CENTRES, NOISE = 2_000, 0.8
+WORDS = 30_000
+# Of each thousand sessions: 50 in each of 19 namespaces, one in a rare one.
+COMMON, RARE = "namespace = 'n3'", "namespace = 'rare'"
+INDEXES: dict[str, Callable[[], IvfFlat | IvfRq]] = {
+    "IVF_FLAT": lambda: IvfFlat(distance_type="dot"),
+    "IVF_RQ": lambda: IvfRq(distance_type="dot"),
+}
+
+random = np.random.default_rng(0)
+centres = random.normal(size=(CENTRES, DIMENSION)).astype(np.float32)
+centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+Figures = dict[str, Any]
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same of length 1."""
+    found: NDArray[np.float32] = vectors / np.linalg.norm(
+        vectors, axis=1, keepdims=True
+    )
+    return found
+
+
+def some_vectors(count: int) -> NDArray[np.float32]:
+    """Near centres."""
+    chosen = random.integers(0, CENTRES, count)
+    noise = random.normal(size=(count, DIMENSION)).astype(np.float32)
+    return unit(centres[chosen] + NOISE / np.sqrt(DIMENSION) * noise)
+
+
+def some_text(count: int = 25) -> str:
+    """Words, the first of which are the most frequent."""
+    return " ".join(f"w{i}" for i in np.minimum(random.zipf(1.15, count), WORDS))
+
+
+def namespace(session: int) -> str:
+    """Of a thousand sessions one is in the rare one."""
+    return "rare" if session % 1000 == 999 else f"n{session % 20}"
+
+
+def rows(start: int, count: int) -> pa.Table:
+    """Memories as the sink takes them."""
+    numbers = range(start, start + count)
+    texts = [some_text() for _ in numbers]
+    digest = hashlib.blake2b
+    columns = {name: pa.nulls(count, SCHEMA.field(name).type) for name in SCHEMA.names}
+    columns |= {
+        "id": pa.array(
+            [digest(b"%d" % i, digest_size=16).digest() for i in numbers],
+            SCHEMA.field("id").type,
+        ),
+        "kind": pa.array(["event"] * count),
+        "type": pa.array(["message"] * count),
+        "text": pa.array(texts),
+        "searched": pa.array([f"a: {text}" for text in texts]),
+        "vector": pa.FixedSizeListArray.from_arrays(
+            pa.array(some_vectors(count).ravel()), DIMENSION
+        ),
+        "model": pa.array([MODEL] * count),
+        "ts": pa.array(
+            [1_700_000_000_000_000 + i * 1_000_000 for i in numbers],
+            SCHEMA.field("ts").type,
+        ),
+        "agent": pa.array([f"a{i // SESSION_ROWS % 7}" for i in numbers]),
+        "session_id": pa.array([f"s{i // SESSION_ROWS}" for i in numbers]),
+        "episode_id": pa.array([f"{i // SESSION_ROWS:032x}" for i in numbers]),
+        "seq": pa.array([i % SESSION_ROWS for i in numbers], pa.int64()),
+        "namespace": pa.array([namespace(i // SESSION_ROWS) for i in numbers]),
+        "writer": pa.array([1] * count, pa.int64()),
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def timed(step: Callable[[], object]) -> float:
+    """Seconds that a step takes."""
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def spread(step: Callable[[int], object], times: int = QUERIES) -> Figures:
+    """Milliseconds of a step, done several times; once before, unmeasured."""
+    step(0)
+    found = [1e3 * timed(lambda: step(i)) for i in range(times)]  # noqa: B023
+    p50, p95 = np.percentile(found, [50, 95])
+    return {"p50_ms": round(float(p50), 1), "p95_ms": round(float(p95), 1)}
+
+
+def fill(sink: VectorTable, start: int, end: int) -> None:
+    """Merge rows in large commits."""
+    for at in range(start, end, 20_000):
+        sink.merge(rows(at, min(20_000, end - at)))
+
+
+def nearest(table: "Table", vector: NDArray[np.float32], where: str = "") -> set[bytes]:
+    """Ids of the nearest, as recall asks for them."""
+    query: Any = table.search(vector)
+    if where:
+        query = query.where(where, prefilter=True)
+    query = query.distance_type("dot")
+    found = query.select(["id", "text", "_distance"]).limit(NEAREST).to_arrow()
+    return set(found["id"].to_pylist())
+
+
+def searches(table: "Table", exact: list[set[bytes]] | None = None) -> Figures:
+    """Vector searches without a filter and with two, and what an index misses."""
+    asked = some_queries()
+    figures: Figures = {}
+    for name, where in (("all", ""), ("5 %", COMMON), ("0.1 %", RARE)):
+        found = spread(lambda i: nearest(table, asked[i], where))  # noqa: B023
+        figures |= {f"vectors, {name}, {key}": value for key, value in found.items()}
+    if exact is not None:
+        shares = [
+            len(nearest(table, vector) & truth) / NEAREST
+            for vector, truth in zip(asked, exact, strict=True)
+        ]
+        figures["recall@200"] = round(float(np.mean(shares)), 3)
+    return figures
+
+
+def some_queries() -> NDArray[np.float32]:
+    """The same ones at each call."""
+    global random
+    kept, random = random, np.random.default_rng(1)
+    asked, random = some_vectors(QUERIES), kept
+    return asked
+
+
+def neighbours(table: "Table", number: int, sessions: int) -> int:
+    """40 rows by the episode and place, as recall asks for them."""
+    chosen = [(number * 37 + i * 101) % sessions for i in range(40)]
+    wanted = " OR ".join(f"(episode_id = '{i:032x}' AND seq IN (3, 5))" for i in chosen)
+    query = table.search().where(wanted).select(["id", "text", "vector"])
+    return int(query.limit(200).to_arrow().num_rows)
+
+
+def words(table: "Table", number: int, where: str = "") -> int:
+    """The best by full text."""
+    picked = np.random.default_rng(number).integers(5, 3_000, 4)
+    text = " ".join(f"w{i}" for i in picked)
+    query: Any = table.search(text, query_type="fts", fts_columns="searched")
+    if where:
+        query = query.where(where, prefilter=True)
+    return int(query.select(["id", "_score"]).limit(NEAREST).to_arrow().num_rows)
+
+
+def upkeep(storage: Storage) -> Figures:
+    """How long it takes."""
+    return {"s": round(timed(lambda: vector_index.maintain(storage, 1)), 1)}
+
+
+def small_commits(sink: VectorTable, start: int) -> Figures:
+    """How merges slow down with the number of commits since the last upkeep."""
+    commits = [rows(start + i, SMALL_COMMIT) for i in range(0, 25_000, SMALL_COMMIT)]
+    took = [1e3 * timed(lambda: sink.merge(some)) for some in commits]  # noqa: B023
+    counts = (20, 100, 250, 500)
+    return {str(n): round(float(np.median(took[n - 20 : n])), 1) for n in counts}
+
+
+def measure(count: int, folder: str) -> Iterator[tuple[str, Figures]]:
+    """The figures of one size, step by step."""
+    storage = Storage(folder)
+    sink = VectorTable(storage, 1, DIMENSION, MODEL)
+    sink.open()
+    fill(sink, 0, count * 4 // 5)
+    yield "first upkeep", upkeep(storage)
+    fill(sink, count * 4 // 5, count)
+    table = memories.open_table(memories.connect(storage, 60), 1)
+    assert table is not None
+    sessions = count // SESSION_ROWS
+    yield "full text, a fifth unindexed", spread(lambda i: words(table, i))
+    yield (
+        "neighbours, a fifth unindexed",
+        spread(lambda i: neighbours(table, i, sessions)),
+    )
+    commits = [rows(10**9 + i, COMMIT) for i in range(0, 16 * COMMIT, COMMIT)]
+    merging = spread(lambda _: sink.merge(commits.pop()), 15)
+    yield "commit of 2,000, a fifth or more unindexed", merging
+    yield "largest_writer", spread(lambda _: sink.largest_writer(), 10)
+    yield "second upkeep", upkeep(storage)
+    table.checkout_latest()  # type: ignore[no-untyped-call]
+    yield "full text", spread(lambda i: words(table, i))
+    yield "full text, 5 %", spread(lambda i: words(table, i, COMMON))
+    yield "neighbours", spread(lambda i: neighbours(table, i, sessions))
+    yield "flat", searches(table)
+    exact = [nearest(table, vector) for vector in some_queries()]
+    for name, config in INDEXES.items():
+        built = timed(lambda: table.create_index("vector", config=config()))  # noqa: B023
+        yield name, {"built_s": round(built, 1)} | searches(table, exact)
+    yield "ms a commit of 50, after commits", small_commits(sink, 2 * 10**9)
+
+
+def main() -> None:
+    """Measure and print."""
+    # The kinds of indexes are compared here; none is to be chosen.
+    vector_index.ROWS_WITHOUT_INDEX = 10**12
+    sizes = [int(size) for size in sys.argv[1:]] or [20_000, 100_000]
+    found: dict[str, dict[str, Figures]] = {}
+    for size in sizes:
+        table = rich.table.Table("what", "figures", title=f"{size:,} rows")
+        with tempfile.TemporaryDirectory() as folder:
+            for step, figures in measure(size, folder):
+                found.setdefault(str(size), {})[step] = figures
+                told = ", ".join(f"{name} {value}" for name, value in figures.items())
+                table.add_row(step, told)
+                print(f"{size} {step}: {told}", file=sys.stderr, flush=True)
+        rich.console.Console().print(table)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

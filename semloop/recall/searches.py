@@ -1,0 +1,170 @@
+"""The searches in LanceDB of which a recall is made, on a handle that is kept."""
+
+from collections.abc import Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from semloop import memories
+from semloop.recall.filters import one_of
+from semloop.tables import MEMORIES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb import DBConnection
+    from lancedb.table import Table
+
+    from semloop.embedder import Vectors
+    from semloop.storage import Storage
+
+# What a hit is made of, and the vector for its similarity.
+READ = tuple(
+    name for name in MEMORIES if name not in {"started_at", "kafka_ts", "writer"}
+)
+# Whether a row passes the filters of the user.
+HIT = "hit"
+ROW_ID = "_rowid"
+# How often a search is tried.
+ATTEMPTS = 3
+# Rows at the places of a query; one event may be many, if its text is long.
+AT_MAX = 2_000
+# (episode id, seq): the place of an event in its episode.
+Place = tuple[str, int]
+
+
+class Searches:
+    """One generation of memories, as it is now or was `stale_s` ago.
+
+    Args:
+        storage: the lake.
+        stale_s: how old the state may be; each look is a request to the storage.
+    """
+
+    def __init__(self, storage: "Storage", stale_s: float) -> None:
+        self._storage, self._stale_s = storage, stale_s
+        self._connection: DBConnection | None = None
+        self._table: Table | None = None
+        self._generation = 0
+        self._threads = ThreadPoolExecutor(2, "recall")
+
+    def open(self, generation: int) -> bool:
+        """Take the memories of a generation; False if there are none yet.
+
+        Raises:
+            OSError, RuntimeError: they cannot be read.
+        """
+        if self._table is not None and generation == self._generation:
+            return True
+        self._table = None
+        if self._connection is None:
+            self._connection = memories.connect(self._storage, self._stale_s)
+        name = memories.table_name(generation)
+        try:
+            self._table = self._connection.open_table(name)
+        except ValueError as error:  # LanceDB's word for a table that is not there.
+            if "not found" in str(error):
+                return False
+            raise
+        self._generation = generation
+        return True
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._threads.shutdown()
+
+    @property
+    def model(self) -> str | None:
+        """The model of the vectors; None if the table does not say."""
+        said = (self._opened.schema.metadata or {}).get(b"semloop.model")
+        return said.decode() if said else None
+
+    def nearest(
+        self, vector: "Vectors", words: str, where: str, count: int
+    ) -> list["pa.Table"]:
+        """The memories nearest in meaning, and those that best fit the words.
+
+        Only row ids are searched for and the rows are read at once: half of the time.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._nearest(vector, words, where, count)
+            except (RuntimeError, ValueError, OSError):
+                # A compaction in between moves rows, whose ids are then gone.
+                continue
+        return self._nearest(vector, words, where, count)
+
+    def _nearest(
+        self, vector: "Vectors", words: str, where: str, count: int
+    ) -> list["pa.Table"]:
+        import pyarrow as pa
+
+        submitted = self._threads.submit(self._by_meaning, vector, where, count)
+        by_words = self._by_words(words, where, count)
+        by_meaning = submitted.result()
+        ids = list(dict.fromkeys([*by_meaning, *by_words]))
+        if not ids:
+            rows = self._opened.schema.empty_table().select(READ)
+            return [rows, rows]
+        query = self._opened.take_row_ids(ids).select(list(READ)).with_row_id()
+        rows = query.to_arrow()
+        at = {row: n for n, row in enumerate(rows[ROW_ID].to_pylist())}
+        rows = rows.select(READ)
+        # Arrow takes an empty list for one of nulls.
+        return [
+            rows.take(pa.array([at[row] for row in ids], pa.int64()))
+            for ids in (by_meaning, by_words)
+        ]
+
+    def newest(self, where: str, count: int) -> "pa.Table":
+        """The newest memories that pass the filters."""
+        from lancedb.query import ColumnOrdering
+
+        order = [ColumnOrdering(column_name="ts", ascending=False)]
+        query = self._opened.search().order_by(order)
+        if where:
+            query = query.where(where)
+        found: pa.Table = query.select(list(READ)).limit(count).to_arrow()
+        return found
+
+    def at(
+        self, wanted: Set[Place], where: str, columns: Sequence[str] = READ
+    ) -> "pa.Table":
+        """Memories of events at these places; `hit`: whether they pass the filters.
+
+        And some others: where one's episode meets the number of another, and episodes.
+        """
+        at = " AND ".join(
+            (
+                one_of("episode_id", sorted({episode for episode, _ in wanted})),
+                f"seq IN ({', '.join(str(n) for n in sorted({n for _, n in wanted}))})",
+            )
+        )
+        query = self._opened.search().where(at)
+        read: dict[str, Any] = {name: name for name in columns}
+        read[HIT] = where or "true"
+        found: pa.Table = query.select(read).limit(AT_MAX).to_arrow()
+        return found
+
+    def _by_meaning(self, vector: "Vectors", where: str, count: int) -> list[int]:
+        query: Any = self._opened.search(vector, vector_column_name="vector")
+        return _row_ids(query.distance_type("dot"), where, count, "_distance")
+
+    def _by_words(self, words: str, where: str, count: int) -> list[int]:
+        from lancedb.query import MatchQuery
+
+        match = MatchQuery(words, "searched")  # type: ignore[call-arg]
+        query = self._opened.search(match, query_type="fts")
+        return _row_ids(query, where, count, "_score")
+
+    @property
+    def _opened(self) -> "Table":
+        assert self._table is not None, "open() first"
+        return self._table
+
+
+def _row_ids(query: Any, where: str, count: int, score: str) -> list[int]:
+    """The rows of a search whose hits all pass the filters, the best first."""
+    if where:
+        query = query.where(where, prefilter=True)
+    found = query.select([score]).with_row_id(True).limit(count).to_arrow()
+    ids: list[int] = found[ROW_ID].to_pylist()
+    return ids

@@ -1,0 +1,71 @@
+"""How far `reindex` is with a generation: numbers in the log of `episodes`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from deltalake import CommitProperties, Transaction
+
+from schemas.batches import Origin
+from semloop.log_name import LogName
+from semloop.memories import EPISODES
+from semloop.storage import Storage
+from sinks.commit_failure import FAILURES
+from sinks.fenced_table import NEVER_READ
+from sinks.storage_errors import reading, unavailable
+
+
+class ReindexPositions:
+    """The last offset of each origin whose events are in a new generation."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        logs: Mapping[str, LogName],
+        owned: Sequence[Origin],
+        generation: int,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            storage: the lake.
+            logs: topic id -> its log.
+            owned: all origins.
+            generation: that is being filled.
+        """
+        self.generation = generation
+        self._storage = storage
+        self._names = {
+            (topic_id, partition): replace(
+                logs[topic_id], flow=f"reindex/{generation}"
+            ).app_id(EPISODES, partition)
+            for topic_id, partition in owned
+        }
+
+    def read(self) -> dict[Origin, int]:
+        """Origin -> last offset, -1 for none.
+
+        Raises:
+            StorageUnavailable: the log cannot be read.
+        """
+        with reading(EPISODES):
+            handle = self._storage.open(EPISODES)
+            found = {o: handle.transaction_version(n) for o, n in self._names.items()}
+        return {o: NEVER_READ if at is None else at for o, at in found.items()}
+
+    def write(self, reached: Mapping[Origin, int]) -> None:
+        """Note how far it is; the flow `memory` is not disturbed by that.
+
+        Raises:
+            StorageUnavailable: the log takes no commit.
+        """
+        numbers = [Transaction(self._names[o], at) for o, at in reached.items()]
+        try:
+            with reading(EPISODES):
+                handle = self._storage.open(EPISODES)
+            handle.create_write_transaction(
+                [], "append", handle.schema(), handle.metadata().partition_columns,
+                commit_properties=CommitProperties(app_transactions=numbers),
+            )  # fmt: skip
+        except FAILURES as error:
+            what = f"Table {EPISODES} takes no commit"
+            raise unavailable(what, error) from error

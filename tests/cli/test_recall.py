@@ -1,0 +1,133 @@
+"""`semloop recall`, on memories written as the flow writes them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.a_lake import Semloop
+from tests.semloop.recall.a_memory_lake import a_memory_lake, ago, closed, said
+
+LONG = "the refund was refused because of the fare class " * 8
+
+
+@pytest.fixture
+def semloop(capsys: pytest.CaptureFixture[str]) -> Semloop:
+    return Semloop(capsys)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "lake"
+    a_memory_lake(
+        folder,
+        said(LONG.strip(), "a", agent="x", user_id="u", ts=ago(hours=2)),
+        said("a seat was changed\x1b[31m", "b", ts=ago(days=3), type="error"),
+        episodes=[closed("a", outcome="failure", reward=0.25)],
+    )
+    monkeypatch.setenv("SEMLOOP_LAKE", str(folder))
+    monkeypatch.setenv("SEMLOOP_EMBEDDER", "hashing")
+    monkeypatch.setenv("COLUMNS", "140")
+    return folder
+
+
+def test_a_table_shows_what_tells_most_on_one_line_each(
+    lake: Path, semloop: Semloop
+) -> None:
+    lines = [s for s in semloop("recall", "refund refused").splitlines() if s.strip()]
+    assert lines[0].split() == [
+        "rank", "score", "text", "reward", "outcome", "session", "ts"
+    ]  # fmt: skip
+    first = lines[2]
+    assert "the refund was refused" in first
+    assert "…" in first
+    assert first.split()[-5:-2] == ["0.25", "failure", "s-a"]
+    assert "a seat was changed\\u001b[31m" in lines[3]
+    assert lines[4] == "2 rows"
+
+
+def test_json_has_every_column_and_ids_as_text(lake: Path, semloop: Semloop) -> None:
+    (row,) = json.loads(semloop("recall", "refund", "-k", "1", "--format", "json"))
+    assert row["text"] == LONG.strip()
+    assert len(bytes.fromhex(row["id"])) == 16
+    assert row["event_ids"] == ["event-0"]
+    assert {"similarity", "keyword", "decay", "topic_id", "after"} <= set(row)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (["--agent", "x"], 1),
+        (["--namespace", "default"], 2),
+        (["--session", "s-b"], 1),
+        (["--user", "u"], 1),
+        (["--kind", "episode"], 0),
+        (["--since", "24h"], 1),
+        (["--min-reward", "0.2"], 1),
+        (["--half-life", "7d"], 2),
+        (["-k", "1"], 1),
+    ],
+)
+def test_options_are_filters(
+    lake: Path, semloop: Semloop, options: list[str], count: int
+) -> None:
+    found = json.loads(semloop("recall", "refund", "--format", "json", *options))
+    assert len(found) == count
+
+
+def test_what_words_are_taken_for_is_told_on_stderr(
+    lake: Path, semloop: Semloop
+) -> None:
+    asked = ("recall", "errors in the last 2 days", "--format", "json")
+    code, out, err = semloop.ended(*asked)
+    assert (code, json.loads(out)) == (0, [])
+    assert err.startswith("Understood: errors and failed tool calls, since 20")
+    assert len(err.splitlines()) == 1
+    code, out, err = semloop.ended(*asked, "--no-words")
+    assert (code, len(json.loads(out)), err) == (0, 2, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([""], "The query is empty."),
+        (["x", "-k", "0"], "k is 0; it must be between 1 and 1,000."),
+        (["x", "--kind", "odd"], "There is no kind 'odd' of memories."),
+        (["x", "--since", "soon"], "since: 'soon' is neither"),
+        (["x", "--half-life", "long"], "half_life: 'long' is no length"),
+        (["x", "--min-reward", "much"], "Invalid value for '--min-reward'"),
+        ([], "Missing argument 'query'."),
+    ],
+)
+def test_wrong_use_is_told_in_two_lines(
+    lake: Path, semloop: Semloop, arguments: list[str], told: str
+) -> None:
+    code, out, err = semloop.ended("recall", *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(told)
+    assert len(err.splitlines()) == 2
+
+
+def test_no_lake_and_no_memories_are_told(
+    tmp_path: Path, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMLOOP_LAKE", str(tmp_path / "none"))
+    code, _, err = semloop.ended("recall", "x")
+    assert (code, err.startswith("There is no lake at ")) == (1, True)
+    (tmp_path / "none").mkdir()
+    code, out, err = semloop.ended("recall", "x", "--format", "json")
+    assert (code, out) == (0, "[]\n")
+    assert err.startswith("There are no memories yet: ")
+
+
+def test_a_reader_that_has_enough_is_no_error(lake: Path) -> None:
+    command = [sys.executable, "-m", "semloop", "recall", "refund", "--format", "json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""

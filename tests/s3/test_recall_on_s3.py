@@ -1,0 +1,25 @@
+import msgspec
+
+from semloop.settings import Settings
+from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
+
+
+def test_memories_in_a_bucket_are_recalled_and_asked_in_sql(
+    s3_settings: Settings,
+) -> None:
+    settings = msgspec.structs.replace(s3_settings, embedder="hashing")
+    lake = MemoryLake(settings)
+    with lake.open() as opened:
+        assert opened.recall("trip").num_rows == 0
+        assert opened.sql("FROM memories").fetchall() == []
+        lake.remember(said("trip one", "a"))
+        lake.commit(closed("a", reward=0.5))
+        lake.remember(said("trip two", "b"))
+        found = opened.recall("trip")
+        asked = opened.sql("SELECT text, reward FROM memories").fetchall()
+        shown = opened.init_sql()
+    assert found["text"].to_pylist() == ["trip one"]
+    assert asked == [("trip one", 0.5)]
+    assert not any(
+        str(lake.storage.options["aws_secret_access_key"]) in s for s in shown
+    )

@@ -1,0 +1,171 @@
+"""A lake with memories as the flow `memory` leaves it, made without that."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, Transaction, write_deltalake
+from lancedb.index import FTS
+
+from schemas import arrow
+from semloop import Lake, memories
+from semloop.embedding.hashing import Hashing
+from semloop.log_name import LogName
+from semloop.settings import Settings, load
+from semloop.storage import Storage
+
+LOG = LogName("memory", "cluster-1", "agent-events", "topic-1")
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+HASHING = Hashing()
+Row = dict[str, Any]
+
+
+def episode_id(name: str) -> str:
+    """The id of an episode of a test."""
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+
+
+def said(text: str, episode: str = "e", **fields: Any) -> Row:
+    """A memory of a message; `offset`, `seq` and `context` follow from the order."""
+    row = {
+        "kind": "event", "type": "message", "part": 0, "text": text, "ts": NOON,
+        "agent": "booker", "session_id": f"s-{episode}", "namespace": "default",
+        "episode_id": episode_id(episode), "topic": LOG.topic,
+        "topic_id": LOG.topic_id, "kafka_partition": 0, "kafka_ts": NOON,
+    }  # fmt: skip
+    return row | fields
+
+
+def an_episode(text: str, episode: str = "e", **fields: Any) -> Row:
+    """A memory of a closed episode."""
+    return said(text, episode, kind="episode", type=None, seq=None, **fields)
+
+
+def closed(episode: str = "e", **fields: Any) -> Row:
+    """A closed revision."""
+    return {
+        "episode_id": episode_id(episode), "revision": 1, "state": "closed",
+        "session_id": f"s-{episode}", "kafka_partition": 0,
+        "topic_id": LOG.topic_id, "ingested_at": NOON, "date": NOON.date(),
+    } | fields  # fmt: skip
+
+
+class MemoryLake:
+    """Writes what a commit of the flow writes: memories, then episodes."""
+
+    def __init__(self, settings: Settings, generation: int = 1) -> None:
+        self.settings = settings
+        self.storage = Storage.of(settings)
+        self.generation = generation
+        self._next = 0
+        self._memories: Any = None
+
+    def remember(self, *rows: Row) -> None:
+        """Write memories only: they do not count yet."""
+        rows = tuple(self._placed(rows))
+        table = pa.Table.from_pylist(
+            [self._vectored(row) for row in rows],
+            arrow.memories(HASHING.dimension, HASHING.model_id),
+        )
+        if self._memories is None:
+            folder = memories.connect(self.storage)
+            name = memories.table_name(self.generation)
+            self._memories = folder.create_table(name, table)
+            self._memories.create_index(
+                "searched",
+                config=FTS(stem=True, remove_stop_words=True, with_position=False),
+            )
+        else:
+            self._memories.add(table)
+
+    def commit(self, *episodes: Row, upto: int | None = None) -> None:
+        """Commit episodes and the offset up to which memories count; all if not given."""
+        offset = self._next - 1 if upto is None else upto
+        numbers = {
+            LOG.app_id(memories.EPISODES, 0): offset,
+            memories.GENERATION: self.generation,
+        }
+        open_one = closed("open", state="open")
+        rows = [row | {"kafka_offset": offset} for row in (open_one, *episodes)]
+        self._write("episodes", arrow.EPISODES, rows, numbers)
+        if not self.storage.has("logs"):
+            row = {
+                "flow": "memory", "table_name": "episodes", "kafka_partition": 0,
+                "cluster_id": LOG.cluster_id, "topic": LOG.topic,
+                "topic_id": LOG.topic_id, "first_seen": NOON,
+            }  # fmt: skip
+            self._write("logs", arrow.LOGS, [row], {})
+
+    def open(self) -> Lake:
+        """The lake, whose `recall` shows each commit at once."""
+        return Lake(settings=self.settings, stale_s=0)
+
+    def _write(
+        self,
+        table: str,
+        schema: pa.Schema,
+        rows: Sequence[Row],
+        numbers: dict[str, int],
+    ) -> None:
+        transactions = [Transaction(name, n) for name, n in numbers.items()]
+        write_deltalake(
+            self.storage.uri(table),
+            pa.Table.from_pylist(list(rows), schema),
+            mode="append",
+            partition_by=["date"] if "date" in schema.names else None,
+            storage_options=dict(self.storage.options) or None,
+            commit_properties=CommitProperties(app_transactions=transactions),
+        )
+
+    def _placed(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Offsets in order; of neighbours in an episode the places and the context."""
+        placed = []
+        for (_, kind), group in groupby(
+            rows, lambda row: (row["episode_id"], row["kind"])
+        ):
+            before = None
+            for n, row in enumerate(group):
+                place = {"kafka_offset": self._next, "context": before}
+                self._next += 1
+                place["seq"] = n if kind == "event" else None
+                placed.append(place | row)
+                before = row["text"]
+        return placed
+
+    def _vectored(self, row: Row) -> Row:
+        row = dict(row)
+        line = f"{row['agent']}: {row['text']}"
+        context = row.pop("context")
+        origin = f"{row['topic_id']}/0/{row['kafka_offset']}/{row['part']}"
+        id_ = (
+            bytes.fromhex(row["episode_id"])
+            if row["kind"] == "episode"
+            else hashlib.blake2b(origin.encode(), digest_size=16).digest()
+        )
+        return row | {
+            "id": id_,
+            "searched": f"{context}\n{line}" if context else line,
+            "vector": HASHING.embed([line])[0],
+            "model": HASHING.model_id,
+            "started_at": row["ts"],
+            "event_ids": [f"event-{row['kafka_offset']}"],
+            "writer": 1,
+        }
+
+
+def a_memory_lake(folder: Path, *rows: Row, episodes: Sequence[Row] = ()) -> MemoryLake:
+    """A lake in which these memories count."""
+    folder.mkdir(exist_ok=True)
+    lake = MemoryLake(load(lake=str(folder), embedder="hashing"))
+    lake.remember(*rows)
+    lake.commit(*episodes)
+    return lake
+
+
+def ago(**length: float) -> datetime:
+    """A moment before now."""
+    return datetime.now(UTC) - timedelta(**length)

@@ -1,0 +1,37 @@
+"""The view `memories` and the function `embed`."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.semloop.recall.a_memory_lake import a_memory_lake, said
+
+
+def test_embed_is_the_vector_of_a_query(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, said("trip"))
+    with lake.open() as opened:
+        query = (
+            "SELECT list_cosine_similarity(vector, embed('booker: trip')), embed(NULL) "
+            "FROM memories"
+        )
+        assert opened.sql(query).fetchall() == [(pytest.approx(1), None)]
+
+
+def test_the_view_is_only_loaded_by_a_query_that_names_it(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, said("trip"), said("and back"))
+    with lake.open() as opened:
+        with pytest.raises(duckdb.Error, match=r"loaded by a query of Lake\.sql"):
+            opened.connection.sql("FROM memories").fetchall()
+        rows = opened.sql("SELECT text, context, len(vector) FROM memories").fetchall()
+        assert sorted(rows) == [("and back", "trip", 256), ("trip", None, 256)]
+
+
+def test_a_plain_duckdb_sees_the_memories(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, said("trip"))
+    with lake.open() as opened:
+        statements = opened.init_sql()
+    con = duckdb.connect()
+    for statement in statements:
+        con.execute(statement)
+    assert con.sql("SELECT text FROM memories").fetchall() == [("trip",)]

@@ -1,0 +1,382 @@
+"""`Lake.recall` and SQL's `recall`, on memories written as the flow writes them."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from semloop import Lake
+from semloop.errors import ConfigError, LakeError
+from semloop.recall import candidates
+from semloop.settings import load
+from tests.semloop.recall.a_memory_lake import (
+    NOON,
+    MemoryLake,
+    a_memory_lake,
+    ago,
+    an_episode,
+    closed,
+    episode_id,
+    said,
+)
+
+REFUND = "the refund was refused because of the fare class"
+PARTS = ("similarity", "keyword", "keyword_context", "neighbours", "session", "decay")
+
+
+def texts(found: pa.Table) -> list[str]:
+    found_texts: list[str] = found["text"].to_pylist()
+    return found_texts
+
+
+def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[str]:
+    with lake.open() as opened:
+        return texts(opened.recall(query, *args, **options))
+
+
+def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        said("we talked about the weather", "a"),
+        said(REFUND, "b", importance=0.5, tool=None),
+        said("a seat was changed", "c"),
+    )
+    with lake.open() as opened:
+        found = opened.recall("why was a refund refused?", k=2)
+        rows = found.to_pylist()
+    assert [row["rank"] for row in rows] == [1, 2]
+    best = rows[0]
+    assert (best["text"], best["agent"], best["ts"]) == (REFUND, "booker", NOON)
+    assert best["episode_id"] == episode_id("b")
+    assert best["event_ids"] == ["event-1"]
+    assert (best["topic_id"], best["kafka_offset"]) == ("topic-1", 1)
+    assert isinstance(best["id"], bytes)
+    for row in rows:
+        similarity, *others, decay = (row[part] for part in PARTS)
+        assert row["score"] == pytest.approx(decay * (3 * similarity + sum(others)))
+    assert (best["keyword"], best["keyword_context"], best["decay"]) == (1, 1, 1)
+    assert rows[1]["score"] < best["score"]
+
+
+def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, said(REFUND, "a"), said("a seat was changed", "b"))
+    with lake.open() as opened:
+        found = opened.recall("refund", k=2, agent="booker")
+        asked = opened.sql("FROM recall('refund', k := 2, agent := 'booker')")
+        assert asked.fetchall() == [tuple(row.values()) for row in found.to_pylist()]
+        assert asked.columns == found.column_names
+        joined = opened.sql(
+            "SELECT count(*) FROM memories WHERE session_id IN "
+            "(SELECT session_id FROM recall($query, k := $k))",
+            {"query": "refund", "k": 1},
+        )
+        assert joined.fetchall() == [(1,)]
+
+
+def test_the_candidates_are_fetched_once_a_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = a_memory_lake(tmp_path, said(REFUND))
+    calls = []
+    find = candidates.Candidates.find
+
+    def counted(self: Any, asked: Any) -> Any:
+        calls.append(asked.query)
+        return find(self, asked)
+
+    monkeypatch.setattr(candidates.Candidates, "find", counted)
+    with lake.open() as opened:
+        opened.recall("refund")
+        assert calls == ["refund"]
+        opened.sql("SELECT * FROM recall('again') JOIN memories USING (id)").fetchall()
+    assert calls == ["refund", "again"]
+
+
+def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        said("may I get the money for my cancelled trip", "a"),
+        said("that was refused", "a"),
+        said("thank you, goodbye", "a"),
+        said("that was refused altogether", "b"),
+    )
+    with lake.open() as opened:
+        first, second, *_ = opened.recall("cancelled trip refused").to_pylist()
+    assert {first["text"], second["text"]} == {
+        "may I get the money for my cancelled trip", "that was refused"
+    }  # fmt: skip
+    row = first if first["seq"] == 1 else second
+    assert row["context"] == "may I get the money for my cancelled trip"
+    assert row["after"] == "thank you, goodbye"
+    assert row["neighbours"] > 0
+    assert row["session"] > 0
+
+
+def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> None:
+    filler = [said(f"nothing of note {n}", f"f{n}") for n in range(450)]
+    lake = a_memory_lake(
+        tmp_path,
+        *(said(f"refund refused again {n}", "a") for n in range(300)),
+        *filler,
+    )
+    with lake.open() as opened:
+        found = opened.recall("refund refused again", k=200)
+    rows = found.to_pylist()
+    assert len(rows) == 200
+    for row in rows:
+        wanted = f"refund refused again {row['seq'] + 1}" if row["seq"] < 299 else None
+        assert row["after"] == wanted
+
+
+FILTERED = (
+    said("the trip of one", "a", agent="x", namespace="n", user_id="u", ts=ago(days=9)),
+    said("the trip of two", "b", agent="y", ts=ago(hours=2)),
+    an_episode("the trip of three", "c", agent="y", ts=ago(hours=50)),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        ({"agent": "x"}, {"one"}),
+        ({"agent": "y"}, {"two", "three"}),
+        ({"namespace": "n"}, {"one"}),
+        ({"session": "s-b"}, {"two"}),
+        ({"user": "u"}, {"one"}),
+        ({"kind": "event"}, {"one", "two"}),
+        ({"kind": "episode"}, {"three"}),
+        ({"since": "24h"}, {"two"}),
+        ({"since": "7d"}, {"two", "three"}),
+        ({"since": timedelta(days=8)}, {"two", "three"}),
+        ({"since": ago(days=8)}, {"two", "three"}),
+        ({"since": ago(days=8).isoformat()}, {"two", "three"}),
+        ({"min_reward": 0.5}, {"three"}),
+        ({"min_reward": 0.1}, {"one", "three"}),
+        ({"min_reward": 0.9}, set()),
+        ({"agent": "y", "kind": "event"}, {"two"}),
+        ({"agent": "nobody"}, set()),
+    ],
+)
+def test_filters(tmp_path: Path, options: dict[str, Any], numbers: set[str]) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        *FILTERED,
+        episodes=[closed("a", reward=0.2), closed("c", reward=0.8)],
+    )
+    found = recalled(lake, "trip", **options)
+    assert {text.split()[-1] for text in found} == numbers
+
+
+@pytest.mark.parametrize(
+    ("since", "numbers"),
+    [
+        ("INTERVAL 1 DAY", {"two"}),
+        ("INTERVAL '3 days 1 hour'", {"two", "three"}),
+        ("now() - INTERVAL 1 DAY", {"two"}),
+        ("(now() - INTERVAL 1 DAY)::TIMESTAMP", {"two"}),
+        ("'24h'", {"two"}),
+        ("DATE '2020-01-01'", {"one", "two", "three"}),
+        ("NULL", {"one", "two", "three"}),
+    ],
+)
+def test_since_in_sql(tmp_path: Path, since: str, numbers: set[str]) -> None:
+    lake = a_memory_lake(tmp_path, *FILTERED, episodes=[closed("c")])
+    with lake.open() as opened:
+        found = opened.sql(f"SELECT text FROM recall('trip', since := {since})")
+        assert {text.split()[-1] for (text,) in found.fetchall()} == numbers
+
+
+def test_a_neighbour_that_fails_the_filters_is_no_hit(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        said("the refund question", agent="x"),
+        said("the refund answer", agent="y"),
+    )
+    with lake.open() as opened:
+        (row,) = opened.recall("refund", agent="x").to_pylist()
+    assert row["text"] == "the refund question"
+    assert row["neighbours"] > 0
+    assert row["after"] == "the refund answer"
+
+
+ODD = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0nul",
+       "' OR 1 = 1 --", "%", "$1", "é\u0301"]  # fmt: skip
+
+
+def test_odd_characters_are_only_characters(tmp_path: Path) -> None:
+    rows = [said(f"trip {n} {name}", f"e{n}", agent=name) for n, name in enumerate(ODD)]
+    lake = a_memory_lake(tmp_path, *rows)
+    with lake.open() as opened:
+        for n, name in enumerate(ODD):
+            (row,) = opened.recall("trip", agent=name).to_pylist()
+            assert (row["agent"], row["text"]) == (name, f"trip {n} {name}")
+            assert opened.recall("trip", namespace=name).num_rows == 0
+            assert opened.recall(f"trip {name}", k=20).num_rows == len(ODD)
+
+
+def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, said("trip one", "a"))
+    lake.remember(said("trip two", "b"), an_episode("trip three", "c"))
+    with lake.open() as opened:
+        asked = "SELECT text FROM memories ORDER BY text"
+        assert texts(opened.recall("trip")) == ["trip one"]
+        assert opened.sql(asked).fetchall() == [("trip one",)]
+        lake.commit(closed("c", outcome="success", reward=0.5), upto=1)
+        rows = opened.recall("trip").to_pylist()
+        assert {row["text"]: (row["outcome"], row["reward"]) for row in rows} == {
+            "trip one": (None, None),
+            "trip two": (None, None),
+            "trip three": ("success", 0.5),
+        }
+        assert len(opened.sql(asked).fetchall()) == 3
+
+
+def test_another_generation_is_taken_when_it_is_switched_to(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, said("trip one"))
+    with lake.open() as opened:
+        assert texts(opened.recall("trip")) == ["trip one"]
+        assert opened.sql("SELECT text FROM memories").fetchall() == [("trip one",)]
+        second = MemoryLake(lake.settings, generation=2)
+        second.remember(said("trip two"))
+        second.commit()
+        assert texts(opened.recall("trip")) == ["trip two"]
+        assert opened.sql("SELECT text FROM memories").fetchall() == [("trip two",)]
+
+
+def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path, said("trip"), episodes=[closed(outcome="failure", reward=0.0)]
+    )
+    with lake.open() as opened:
+        assert opened.recall("trip")["reward"].to_pylist() == [0.0]
+        lake.commit(closed(revision=3, outcome="odd", reward=0.75))
+        assert opened.recall("trip")["reward"].to_pylist() == [0.75]
+        lake.commit(closed(revision=2, outcome="partial", reward=0.5))
+        row = opened.recall("trip").to_pylist()[0]
+        assert (row["outcome"], row["reward"]) == ("odd", 0.75)
+        shown = opened.sql("SELECT outcome, reward FROM memories").fetchall()
+        assert shown == [("odd", 0.75)]
+
+
+def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> None:
+    repeated = [said("trip booked", f"r{n}") for n in range(900)]
+    others = [said(f"a long trip to the town {n}", f"o{n}") for n in range(60)]
+    elsewhere = said("trip booked", "z", namespace="other")
+    lake = a_memory_lake(tmp_path, *repeated, *others, elsewhere)
+    with lake.open() as opened:
+        rows = opened.recall("trip booked", k=20).to_pylist()
+    assert len(rows) == 20
+    counts = {(r["text"], r["namespace"]): r["count"] for r in rows}
+    assert len(counts) == 20
+    assert counts["trip booked", "default"] >= 800
+    assert counts["trip booked", "other"] == 1
+
+
+def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
+    def a_call(text: str, status: str, hours: int) -> dict[str, Any]:
+        return said(text, text, type="tool_call", status=status, ts=ago(hours=hours))
+
+    lake = a_memory_lake(
+        tmp_path,
+        a_call("old", "error", 30),
+        a_call("five", "error", 5),
+        a_call("fine", "success", 1),
+        a_call("two", "error", 2),
+        said("we spoke of failed tool calls", "m", ts=ago(hours=1)),
+    )
+    query = "failed tool calls in the last 24 hours"
+    with lake.open() as opened:
+        found = opened.recall(query)
+        assert texts(found) == ["two", "five"]
+        said_so = found["understood"].to_pylist()[0]
+        assert said_so.startswith("tool calls that failed, since ")
+        assert set(found["score"].to_pylist()) == {0.0}
+        literally = opened.recall(query, words=False)
+        assert texts(literally)[0] == "we spoke of failed tool calls"
+        assert literally["understood"].to_pylist()[0] is None
+        assert literally.num_rows == 5
+        assert texts(opened.recall("failed tool calls", k=1)) == ["two"]
+
+
+def test_a_half_life_lets_the_newer_win_unless_the_older_matters(
+    tmp_path: Path,
+) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        said("refund of the trip", "a", ts=ago(days=4), importance=0.5),
+        said("refund of a trip then", "b", ts=ago(days=1), importance=0.5),
+        said("refund of a trip now", "c", ts=ago(days=1), importance=1.0),
+    )
+    with lake.open() as opened:
+        assert opened.recall("refund of the trip")["decay"].to_pylist() == [1, 1, 1]
+        for half_life in ("1d", timedelta(days=1)):
+            rows = opened.recall("refund of the trip", half_life=half_life).to_pylist()
+            decay = {row["text"]: row["decay"] for row in rows}
+            assert decay["refund of the trip"] == pytest.approx(1 / 16, rel=0.01)
+            assert decay["refund of a trip then"] == pytest.approx(1 / 2, rel=0.01)
+            assert decay["refund of a trip now"] == pytest.approx(
+                0.5 ** (2 / 3), rel=0.01
+            )
+            assert rows[-1]["text"] == "refund of the trip"
+        one = opened.sql(
+            "SELECT decay FROM recall('then', k := 1, half_life := INTERVAL 1 DAY)"
+        )
+        assert one.fetchall()[0][0] == pytest.approx(1 / 2, rel=0.01)
+
+
+def test_a_lake_without_memories_gives_the_empty_table(tmp_path: Path) -> None:
+    with Lake(tmp_path) as empty:
+        found = empty.recall("trip")
+        assert not empty.has_memories()
+        assert empty.sql("SELECT count(*) FROM memories").fetchall() == [(0,)]
+    lake = a_memory_lake(tmp_path / "lake", said("trip"))
+    with lake.open() as opened:
+        assert opened.recall("trip").schema == found.schema
+        assert opened.has_memories()
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "told"),
+    [
+        (" \n", {}, "The query is empty."),
+        ("x", {"k": 0}, "k is 0; it must be between 1 and 1,000."),
+        ("x", {"k": 1001}, "k is 1001; it must be between 1 and 1,000."),
+        ("x", {"kind": "events"}, "There is no kind 'events' of memories."),
+        ("x", {"since": "soon"}, "since: 'soon' is neither a length of time"),
+        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' is out"),
+        ("x", {"half_life": "0d"}, "half_life: '0d' is no length of time above 0."),
+        ("x", {"half_life": "never"}, "half_life: 'never' is no length of time"),
+        ("x", {"min_reward": float("nan")}, "min_reward is not a number."),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_told_in_one_line(
+    tmp_path: Path, query: str, options: dict[str, Any], told: str
+) -> None:
+    with Lake(tmp_path) as lake:
+        with pytest.raises(ConfigError) as caught:
+            lake.recall(query, **options)
+        assert caught.value.what.startswith(told)
+        assert caught.value.todo
+
+
+def test_sql_tells_wrong_arguments_too(tmp_path: Path) -> None:
+    with Lake(tmp_path) as lake:
+        with pytest.raises(
+            duckdb.Error, match=r"Error: The query is empty\.\nSay what"
+        ):
+            lake.sql("FROM recall('')").fetchall()
+        # One bad call must not be told of the next.
+        assert lake.sql("FROM recall('x')").fetchall() == []
+
+
+def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
+    a_memory_lake(tmp_path, said("trip"))
+    with (
+        Lake(settings=load(lake=str(tmp_path), embedder="minilm")) as opened,
+        pytest.raises(LakeError, match="vectors of hashing") as caught,
+    ):
+        opened.recall("trip")
+    assert "semloop maintain reindex" in caught.value.todo

@@ -1,0 +1,125 @@
+"""The flow `memory` in one process, step by step, so that it can die between any two."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from operators.chunk import chunk
+from operators.embed import VectorCache
+from operators.sessions import Sessions
+from operators.vectors import with_vectors
+from operators.window import window
+from schemas.batches import Origin, PolledEvents, Standing
+from schemas.metrics import Metrics
+from semloop.embedder import Embedder
+from semloop.embedding.hashing import Hashing
+from semloop.lake import Lake
+from semloop.log_name import LogName
+from semloop.memories import FLOW
+from semloop.settings import Settings, load
+from semloop.storage import Storage
+from sinks.memory_tables import MemoryTables
+
+LOG = LogName(FLOW, "cluster-1", "agent-events", "topic-1")
+ORIGIN: Origin = ("topic-1", 0)
+HASHING = Hashing()
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+def a_lake(folder: Path) -> Settings:
+    """Settings with which every poll is a commit, and nobody looks in between."""
+    return load(
+        {}, lake=str(folder), embedder="hashing", commit_rows=1,
+        commit_interval_s=0.001, fence_check_s=1_000, storage_retry_s=5,
+    )  # fmt: skip
+
+
+class Life:
+    """One process of the flow, from its start to its death."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        embedder: Embedder = HASHING,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self._embedder = embedder
+        more: dict[str, Any] = {} if clock is None else {"clock": clock}
+        self.tables = MemoryTables(
+            settings, Storage.of(settings), {ORIGIN[0]: LOG}, [ORIGIN],
+            (embedder.model_id, embedder.dimension), self.metrics, **more,
+        )  # fmt: skip
+        self.position = self.tables.take_over()[ORIGIN]
+        rows = self.tables.open_episodes()
+        self.sessions = {ORIGIN: Sessions.of(rows, settings)}
+        self._cache = VectorCache(1_000)
+
+    def read(
+        self,
+        stream: pa.Table,
+        count: int,
+        caught_up_ms: int | None,
+        *,
+        last: bool = False,
+    ) -> bool:
+        """Consume the next events; False if there were none left.
+
+        `caught_up_ms`: what archive says if these are the last ones.
+        """
+        offsets = stream["kafka_offset"].to_pylist()
+        start = next((n for n, o in enumerate(offsets) if o > self.position), None)
+        if start is None:
+            return False
+        rows = stream.slice(start, count)
+        complete = start + count >= len(offsets)
+        self.position = rows["kafka_offset"][-1].as_py()
+        standing = Standing(offsets[-1], caught_up_ms if complete else None)
+        polled = PolledEvents(
+            rows, {ORIGIN: self.position}, {ORIGIN: standing},
+            complete=complete, last=last,
+        )  # fmt: skip
+        windowed = window(polled, self.sessions, frozenset())
+        chunked = chunk(windowed, self.settings)
+        vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
+        self.tables.add(vectored)
+        return True
+
+    def dies(self, where: str) -> None:
+        """Let its next commit end it: before or after vectors, or after all of it."""
+        vectors, main = self.tables._vectors, self.tables._main
+
+        def broken(step: Callable[..., Any], *, first: bool) -> Callable[..., Any]:
+            def called(*args: Any) -> None:
+                if first:
+                    step(*args)
+                raise Crash
+
+            return called
+
+        if where == "before the vectors":
+            vectors.merge = broken(vectors.merge, first=False)  # type: ignore[method-assign]
+        elif where == "after the vectors":
+            main.commit = broken(main.commit, first=False)  # type: ignore[method-assign]
+        else:
+            main.commit = broken(main.commit, first=True)  # type: ignore[method-assign]
+
+
+def shown(settings: Settings) -> list[tuple[Any, ...]]:
+    """(kind, offset, text) of what the lake shows, in order."""
+    with Lake(settings=settings, stale_s=0) as lake:
+        query = "SELECT kind, kafka_offset, text FROM memories ORDER BY ALL"
+        return lake.sql(query).fetchall()
+
+
+def rows_of(settings: Settings, query: str) -> list[Mapping[str, Any]]:
+    """The answer to a query."""
+    with Lake(settings=settings, stale_s=0) as lake:
+        found: list[Mapping[str, Any]] = lake.sql(query).to_arrow_table().to_pylist()
+        return found

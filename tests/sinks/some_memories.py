@@ -1,0 +1,68 @@
+"""Memories as the sink takes them, and what a table of them holds."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.arrow import memories as schema_of
+from semloop import memories
+from semloop.storage import Storage
+from sinks.vector_table import VectorTable
+
+DIMENSION = 8
+MODEL = "hashing/8"
+SCHEMA = schema_of(DIMENSION, MODEL)
+
+
+def some_memories(
+    numbers: Iterable[int], writer: int = 1, **values: object
+) -> pa.Table:
+    """One memory a number, from which its id is made; `values`: of every row."""
+    chosen = list(numbers)
+    vectors = np.random.default_rng(chosen).normal(size=(len(chosen), DIMENSION))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": number.to_bytes(16, "big"),
+            "kind": "event",
+            "text": f"number {number}",
+            "searched": f"tester: number {number}",
+            "vector": vector,
+            "model": MODEL,
+            "writer": writer,
+            **values,
+        }
+        for number, vector in zip(chosen, vectors, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def a_table(
+    storage: Storage, retry_s: float = 30.0, generation: int = 1, **told: Any
+) -> VectorTable:
+    """Opened, or made."""
+    table = VectorTable(storage, generation, DIMENSION, MODEL, retry_s, **told)
+    table.open()
+    return table
+
+
+def stored(storage: Storage) -> list[tuple[int, int]]:
+    """(number, writer) of every row, in order."""
+    table = memories.open_table(memories.connect(storage), 1)
+    assert table is not None
+    found = table.search().select(["id", "writer"]).to_arrow()
+    rows = zip(found["id"].to_pylist(), found["writer"].to_pylist(), strict=True)
+    return sorted((int.from_bytes(key, "big"), writer) for key, writer in rows)
+
+
+def found_by(storage: Storage, words: str) -> list[str]:
+    """Texts that hold words, the best first."""
+    table = memories.open_table(memories.connect(storage), 1)
+    assert table is not None
+    query: Any = table.search(words, query_type="fts", fts_columns="searched")
+    texts: list[str] = (
+        query.select(["text", "_score"]).limit(10).to_arrow()["text"].to_pylist()
+    )
+    return texts

@@ -1,0 +1,219 @@
+"""`memories`, then `episodes`: whatever dies in between, each is seen exactly once."""
+
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.metrics import Metrics
+from semloop.embedder import Reason, UnusableAnswer
+from semloop.errors import LakeError, MemoriesSwitched, TakenOver
+from semloop.memories import GENERATION
+from semloop.storage import Storage
+from sinks.fenced_table import FencedTable
+from tests.operators.a_stream import a_stream, said
+from tests.sinks.a_memory import (
+    HASHING,
+    LOG,
+    ORIGIN,
+    Crash,
+    Life,
+    a_lake,
+    rows_of,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from semloop.embedder import Vectors
+
+PLACES = ("before the vectors", "after the vectors", "after the commit")
+# Long after all events: what is not closed by then closes by inactivity.
+LATER_MS = 10**13
+
+
+def a_day(events: int, seed: int) -> pa.Table:
+    """Sessions that overlap, talk, fail, get feedback, end or fall silent."""
+    rng = random.Random(seed)
+    kinds = ("message", "tool_call", "error", "state_change", "feedback", "completion")
+    rows = []
+    for number in range(events):
+        kind = rng.choices(kinds, (8, 6, 1, 2, 1, 1))[0]
+        session = f"s-{rng.randrange(6)}"
+        rows.append(said(kind, session, at_s=number * 40.0, text=f"text {number}"))
+    return a_stream(*rows)
+
+
+def undisturbed(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
+    """What is shown when nothing dies."""
+    settings = a_lake(folder)
+    life = Life(settings)
+    while life.read(stream, 7, LATER_MS):
+        pass
+    return shown(settings)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_dies_each_memory_is_seen_once(tmp_path: Path, seed: int) -> None:
+    stream, rng = a_day(120, seed), random.Random(seed)
+    wanted = undisturbed(tmp_path / "calm", stream)
+    told = stream.filter(
+        [
+            kind in {"message", "tool_call", "error"}
+            for kind in stream["type"].to_pylist()
+        ]
+    )
+    assert [o for kind, o, _ in wanted if kind == "event"] == told[
+        "kafka_offset"
+    ].to_pylist()
+    settings = a_lake(tmp_path / "storm")
+    last = stream["kafka_offset"][-1].as_py()
+    deaths, older = 0, None
+    life = Life(settings)
+    while life.position < last:
+        if older is not None:
+            _goes_on_blindly(older, stream, rng)
+        older = None
+        for _ in range(rng.randrange(1, 5)):
+            life.read(stream, rng.randrange(1, 9), LATER_MS)
+        if life.position < last:
+            if rng.random() < 0.7:
+                life.dies(rng.choice(PLACES))
+                with pytest.raises(Crash):
+                    life.read(stream, rng.randrange(1, 9), LATER_MS)
+                deaths += 1
+            else:
+                older = life
+            life = Life(settings)
+    assert deaths > 1
+    # What died in its last commit may have committed it: nothing is left to read.
+    assert shown(settings) == wanted
+
+
+def _goes_on_blindly(older: Life, stream: pa.Table, rng: random.Random) -> None:
+    """A copy that does not know yet that it was taken over writes once more."""
+    with suppress(TakenOver):
+        while older.read(stream, rng.randrange(1, 9), None):
+            pass
+
+
+def test_an_episode_that_a_crash_left_closed_is_not_seen_before_it_is(
+    tmp_path: Path,
+) -> None:
+    """Vectors say that it closed by inactivity, but it went on after the crash."""
+    settings = a_lake(tmp_path)
+    stream = a_stream(said(text="one"), said(text="two", at_s=60))
+    life = Life(settings)
+    life.dies("after the vectors")
+    with pytest.raises(Crash):
+        life.read(stream, 2, LATER_MS)
+    more = pa.concat_tables([stream, a_stream(said(text="three", at_s=90), first=2)])
+    life = Life(settings)
+    assert life.read(more, 3, None)
+    assert shown(settings) == [
+        ("event", 0, "one"), ("event", 1, "two"), ("event", 2, "three"),
+    ]  # fmt: skip
+    whole = pa.concat_tables(
+        [more, a_stream(said("completion", at_s=120, text="done"), first=3)]
+    )
+    assert life.read(whole, 1, None)
+    (episode,) = [row for row in shown(settings) if row[0] == "episode"]
+    assert episode[1] == 3
+
+
+def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
+    settings = a_lake(tmp_path)
+    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(4)))
+    life = Life(settings)
+    assert life.read(stream, 2, None)
+    life.dies("after the vectors")
+    with pytest.raises(Crash):
+        life.read(stream, 2, None)
+    assert [text for _, _, text in shown(settings)] == ["0", "1"]
+
+
+def test_one_commit_holds_the_newest_revision_of_an_episode(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(
+        a_lake(tmp_path), commit_rows=100, commit_interval_s=1_000
+    )
+    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(6)))
+    life = Life(settings)
+    for _ in range(3):
+        assert life.read(stream, 2, None)
+    assert shown(settings) == []
+    assert life.read(
+        pa.concat_tables([stream, a_stream(said(at_s=7), first=6)]), 1, None, last=True
+    )
+    revisions = rows_of(settings, "SELECT revision, events FROM tables.episodes")
+    assert revisions == [{"revision": 4, "events": 7}]
+
+
+class Moody:
+    """Gives no usable vector of some texts."""
+
+    model_id = HASHING.model_id
+    dimension = HASHING.dimension
+    semantic = False
+
+    def __init__(self, reason: Reason) -> None:
+        self._reason: Reason = reason
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return HASHING.token_counts(texts)
+
+    def embed(self, texts: Sequence[str]) -> "Vectors":
+        vectors = HASHING.embed(texts)
+        if any("bad" in text for text in texts):
+            if self._reason == "nan":
+                vectors[["bad" in text for text in texts]] = np.nan
+            elif self._reason == "dimension":
+                return vectors[:, :-1]
+            else:
+                msg = "It took too long."
+                raise UnusableAnswer(msg, self._reason)
+        return vectors
+
+
+@pytest.mark.parametrize("reason", ["nan", "dimension", "timeout"])
+def test_a_text_without_a_vector_is_left_out_and_counted(
+    tmp_path: Path, reason: Reason
+) -> None:
+    settings = a_lake(tmp_path)
+    stream = a_stream(said(text="good"), said(text="bad"), said(text="fine"))
+    life = Life(settings, Moody(reason))
+    assert life.read(stream, 3, None)
+    assert [text for _, _, text in shown(settings)] == ["good", "fine"]
+    counted = _skipped(life.metrics, reason)
+    assert counted == 1
+
+
+def _skipped(metrics: Metrics, reason: str) -> float:
+    return metrics.value("semloop_not_remembered_total", flow="memory", reason=reason)
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    settings = a_lake(tmp_path)
+    Life(settings)
+
+    class Other(Moody):
+        model_id = "other"
+
+    with pytest.raises(LakeError, match=r"other.*\n.*maintain reindex"):
+        Life(settings, Other("nan"))
+
+
+def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None:
+    settings = a_lake(tmp_path)
+    stream = a_stream(said(text="one"), said(text="two", at_s=1))
+    life = Life(settings)
+    assert life.read(stream, 1, None)
+    storage = Storage.of(settings)
+    main = FencedTable(storage, "episodes", LOG, (ORIGIN[1],))
+    assert main.take({0: main.epoch(0) + 1}, {GENERATION: 2})
+    with pytest.raises(MemoriesSwitched):
+        life.read(stream, 1, None)

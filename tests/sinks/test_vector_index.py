@@ -1,0 +1,196 @@
+"""Upkeep of the table of memories, beside its writer; folder and the run's S3 server."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from semloop import memories
+from semloop.errors import SemLoopError, StorageUnavailable
+from semloop.settings import Settings
+from semloop.storage import Storage
+from sinks import vector_index
+from sinks.vector_index import SCALARS, Report, maintain
+from tests.processes import ROOT, environment
+from tests.sinks.sink_contract import full_disk
+from tests.sinks.some_memories import a_table, found_by, some_memories, stored
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    named = "settings" if request.param == "folder" else "s3_settings"
+    return Storage.of(request.getfixturevalue(named))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "la ke ü"))
+
+
+@pytest.fixture(autouse=True)
+def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "ROWS_WITHOUT_INDEX", 300)
+
+
+def test_a_table_that_is_not_there_is_well_kept(folder: Storage) -> None:
+    assert maintain(folder, 1) == Report()
+
+
+def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
+    table = a_table(storage)
+    for start in range(0, 60, 10):
+        table.merge(some_memories(range(start, start + 10)))
+    before = stored(storage)
+    steps: list[tuple[str, int, int]] = []
+    report = maintain(storage, 1, lambda *step: steps.append(step))
+    assert report == Report(60, 1, 0, tuple(SCALARS), indexed=False)
+    assert stored(storage) == before
+    assert steps[0] == ("vectors", 0, len(steps) - 1)
+    assert steps[-1] == ("done", len(steps) - 1, len(steps) - 1)
+    table.merge(some_memories([99], searched="anna: flights"))
+    assert found_by(storage, "flight") == ["number 99"]  # before upkeep knows it
+    report = maintain(storage, 1)
+    assert (report.rows, report.unindexed, report.made) == (61, 0, ())
+    assert found_by(storage, "flight") == ["number 99"]
+
+
+def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
+    table = a_table(folder)
+
+    def kept(start: int, end: int) -> tuple[bool, bool]:
+        table.merge(some_memories(range(start, end)))
+        report = maintain(folder, 1)
+        return "vector" in report.made, report.indexed
+
+    assert kept(0, 299) == (False, False)
+    assert kept(299, 300) == (True, True)
+    assert kept(300, 301) == (False, True)
+    assert kept(301, 500) == (False, True)
+    # More than the half is new.
+    assert kept(500, 1_001) == (True, True)
+    found = memories.open_table(memories.connect(folder), 1)
+    assert found is not None
+    vector = found.search().limit(1).to_arrow()["vector"][0].as_py()
+    statistics = found.index_stats("vector_idx")
+    assert statistics is not None
+    assert statistics.distance_type == "dot"
+    assert statistics.num_unindexed_rows == 0
+    nearest = found.search(vector).limit(1).to_arrow()
+    assert nearest["vector"].to_pylist() == [vector]
+
+
+def test_a_writer_goes_on_while_the_table_is_maintained(storage: Storage) -> None:
+    table, ended = a_table(storage), threading.Event()
+    starts: list[int] = []
+
+    def write() -> None:
+        while not ended.is_set() or len(starts) < 40:
+            # Every fifth of them is a replay.
+            start = 10 * len(starts) - (10 if len(starts) % 5 == 4 else 0)
+            table.merge(some_memories(range(start, start + 10), writer=2))
+            starts.append(start)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            for _ in range(3):
+                maintain(storage, 1)
+        finally:
+            ended.set()
+        writing.result()
+    numbers = {number for start in starts for number in range(start, start + 10)}
+    assert stored(storage) == [(number, 2) for number in sorted(numbers)]
+    last = maintain(storage, 1)
+    assert (last.rows, last.unindexed) == (len(numbers), 0)
+
+
+def test_two_at_once_leave_a_whole_table(folder: Storage) -> None:
+    table = a_table(folder)
+    for start in range(0, 400, 20):
+        table.merge(some_memories(range(start, start + 20)))
+
+    def keep(_: int) -> str | None:
+        try:
+            maintain(folder, 1, retry_s=5)
+        except StorageUnavailable as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        failed = [error for error in pool.map(keep, range(2)) if error]
+    assert len(failed) < 2, failed
+    assert all(error.startswith("Upkeep of memories (") for error in failed)
+    assert stored(folder) == [(n, 1) for n in range(400)]
+    report = maintain(folder, 1)
+    assert (report.fragments, report.unindexed) == (1, 0)
+    assert found_by(folder, "399") == ["number 399"]
+
+
+KEEPER = """
+import sys
+from semloop.settings import load
+from semloop.storage import Storage
+from sinks import vector_index
+vector_index.ROWS_WITHOUT_INDEX = 300
+def told(step, done, total):
+    print(step, flush=True)
+    if step == sys.argv[1]:
+        print("here", flush=True)
+vector_index.maintain(Storage.of(load()), 1, told)
+"""
+
+
+@pytest.mark.parametrize("step", ["vectors", "files", "namespace"])
+def test_upkeep_that_is_killed_loses_nothing_and_is_done_by_the_next(
+    settings: Settings, step: str
+) -> None:
+    storage = Storage.of(settings)
+    table = a_table(storage)
+    for start in range(0, 400, 20):
+        table.merge(some_memories(range(start, start + 20)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", KEEPER, step],
+        env=environment(settings), cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while process.stdout.readline() not in {"here\n", ""}:
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert stored(storage) == [(n, 1) for n in range(400)]
+    table.merge(some_memories(range(400, 420)))
+    report = maintain(storage, 1)
+    # Rows that no index knew are not put to those that one knew.
+    assert (report.rows, report.fragments <= 2, report.unindexed) == (420, True, 0)
+    assert report.indexed
+    assert found_by(storage, "419") == ["number 419"]
+
+
+def test_a_full_disk_is_told_by_the_step(folder: Storage) -> None:
+    a_table(folder).merge(some_memories(range(200)))
+    with full_disk(2_000), pytest.raises(SemLoopError) as told:
+        maintain(folder, 1, retry_s=0.1)
+    what = "Upkeep of memories (files) failed: File too large (os error 27)"
+    assert told.value.what.startswith(what)
+    assert maintain(folder, 1).unindexed == 0
+
+
+def test_old_versions_are_dropped_and_young_ones_kept(
+    folder: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = a_table(folder)
+    for number in range(5):
+        table.merge(some_memories([number]))
+    versions = Path(folder.uri("memories"), "generation-1.lance", "_versions")
+    maintain(folder, 1)
+    assert len(list(versions.glob("*.manifest"))) > 5
+    monkeypatch.setattr(vector_index, "KEPT", timedelta(milliseconds=1))
+    maintain(folder, 1)
+    assert len(list(versions.glob("*.manifest"))) < 3
+    assert stored(folder) == [(n, 1) for n in range(5)]
