@@ -14,7 +14,9 @@ def main() -> None:
         )
         sys.exit(1)
     from semloop.cli import main as command
+    from semloop.cli.unused import leave_out
 
+    leave_out()
     command()
 
 

@@ -1,7 +1,7 @@
 """The memories among which a recall ranks, with all that the ranking needs of each."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from semloop.embedder import Embedder, embedder_of
 from semloop.errors import LakeError
 from semloop.recall import measured, terms
 from semloop.recall.filters import Asked, one_of
-from semloop.recall.searches import READ, Place, Searches
+from semloop.recall.searches import Place, Searches
 from semloop.recall.seen import Seen
 from semloop.recall.words import Understood, understand
 from semloop.settings import Settings
@@ -32,7 +32,7 @@ NEIGHBOURS_OF = 10
 # Of a text that is there more often so many are ranked; all of them are counted.
 COPIES_MAX = 8
 # Up to so many episodes are named in a search: a filter by reward, exact at once.
-NAMED_MAX = 5_000
+NAMED_MAX = 500
 PLACE = ("kind", "topic_id", "kafka_partition", "kafka_offset")
 # What is read to tell what came after.
 TOLD = (*PLACE, "episode_id", "seq", "part", "text")
@@ -64,6 +64,8 @@ class Candidates:
         self._searches = Searches(storage, stale_s)
         self._embedder: Embedder | None = None
         self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+        # Places that the last query was told are empty.
+        self._absent: Set[Place] = set()
 
     def find(self, asked: Asked) -> Found:
         """The candidates of a query; none if there are no memories yet.
@@ -86,9 +88,10 @@ class Candidates:
 
     def texts(self, places: set[Place]) -> dict[Place, str]:
         """The texts at these places, of memories that count."""
+        places = places - self._absent
         if not places or not self._opened():
             return {}
-        rows = self._counting(self._at(places, "", TOLD))
+        rows = self._counting(self._searches.at(places, "", TOLD))
         columns = (rows[name].to_pylist() for name in AFTER)
         found = zip(*columns, strict=True)
         return {(episode, n): text for episode, n, part, text in found if part == 0}
@@ -135,19 +138,30 @@ class Candidates:
         """Rows that count, those that may be hits and their neighbours."""
         count, needed = COUNT_FIRST, max(3 * asked.k, TEXTS_MIN)
         while True:
+            around = None
             if vector is None:
                 branches = [self._searches.newest(where, count)]
             else:
                 self._check_model()
                 words = terms.searched_words(text)
-                branches = self._searches.nearest(vector, words, where, count)
+                near = self._searches.nearest(
+                    vector, words, where, count, NEIGHBOURS_OF
+                )
+                branches, around = near.branches, near.around
+                self._absent = near.absent
             hits = self._hits(asked, branches)
             full = any(branch.num_rows == count for branch in branches)
             if not full or count >= COUNT_MAX or measured.texts(hits) >= needed:
                 break
             count *= 4
         hits = measured.few_of_each(hits, COPIES_MAX)
-        return hits if vector is None else self._with_neighbours(hits, branches, where)
+        if around is None:
+            return hits
+        # What is a hit already is none of its own neighbours.
+        known = set(hits["id"].to_pylist())
+        new = [id_ not in known for id_ in around["id"].to_pylist()]
+        neighbours = self._counting(measured.only(around, new))
+        return measured.joined(hits, measured.worth(neighbours, asked.min_reward))
 
     def _hits(self, asked: Asked, branches: Sequence["pa.Table"]) -> "pa.Table":
         rows = self._counting(measured.distinct(branches))
@@ -170,32 +184,6 @@ class Candidates:
             )
         ]
         return measured.only(measured.ended(rows, ends), counts)
-
-    def _with_neighbours(
-        self, hits: "pa.Table", branches: Sequence["pa.Table"], where: str
-    ) -> "pa.Table":
-        """The hits and the events just before and after the first of each search."""
-        first = [measured.places(branch.slice(0, NEIGHBOURS_OF)) for branch in branches]
-        wanted = {
-            (episode, n + step)
-            for places in first
-            for episode, n in places
-            for step in (-1, 1)
-            if n + step >= 0
-        }
-        wanted -= set(measured.places(hits))
-        if not wanted:
-            return hits
-        return measured.joined(hits, self._counting(self._at(wanted, where)))
-
-    def _at(
-        self, places: set[Place], where: str, columns: Sequence[str] = READ
-    ) -> "pa.Table":
-        found = self._searches.at(places, where, columns)
-        kinds = zip(found["kind"].to_pylist(), measured.all_places(found), strict=True)
-        return measured.only(
-            found, [kind == "event" and place in places for kind, place in kinds]
-        )
 
     def _check_model(self) -> None:
         stored, ours = self._searches.model, self.embedder.model_id

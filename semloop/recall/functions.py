@@ -59,13 +59,18 @@ class Recall:
     def __init__(
         self, con: "DuckDBPyConnection", settings: Settings, stale_s: float
     ) -> None:
-        self._con, self._settings, self._stale_s = con, settings, stale_s
+        self._settings, self._stale_s = settings, stale_s
         self._found: Candidates | None = None
         self.failed: BaseException | None = None
         self._understood: str | None = None
-        self._register("memory_candidates", self._candidates)
-        self._register("memory_texts", self._texts)
-        self._register("memory_vector", self._vector)
+        # The one that `table` asks.
+        self._own: DuckDBPyConnection | None = None
+        self._define(con)
+
+    def _define(self, con: "DuckDBPyConnection") -> None:
+        self._register(con, "memory_candidates", self._candidates)
+        self._register(con, "memory_texts", self._texts)
+        self._register(con, "memory_vector", self._vector)
         parameters = ", ".join(f'"{name}" := {v}' for name, v in ARGUMENTS.items())
         ranking = RANKING.read_text("utf-8")
         for name, structure in (("$answer", ANSWER), ("$shown", SHOWN)):
@@ -73,7 +78,9 @@ class Recall:
         con.execute(f"CREATE MACRO recall(query, {parameters}) AS TABLE {ranking}")
         con.execute("CREATE MACRO embed(text) AS memory_vector(text)::FLOAT[]")
 
-    def _register(self, name: str, function: Callable[[str], str]) -> None:
+    def _register(
+        self, con: "DuckDBPyConnection", name: str, function: Callable[[str], str]
+    ) -> None:
         def tried(text: str) -> str:
             try:
                 return function(text)
@@ -84,7 +91,7 @@ class Recall:
         # What is given is JSON: of Arrow arrays DuckDB may read the strings after their
         # memory was freed (its issue 20606), and Python values take it seconds.
         # Without side effects it would call a function while it plans, and again.
-        self._con.create_function(
+        con.create_function(
             name,
             tried,
             [VARCHAR],
@@ -101,6 +108,8 @@ class Recall:
 
     def close(self) -> None:
         """Let go of what is open."""
+        if self._own is not None:
+            self._own.close()
         if self._found is not None:
             self._found.close()
 
@@ -131,13 +140,28 @@ class Recall:
         if isinstance(values["half_life"], timedelta):
             values["half_life"] = f"{length_s('half_life', values['half_life'])}s"
         try:
-            found = self._con.execute(CALL, values).to_arrow_table()
+            found = self._connection().execute(CALL, values).to_arrow_table()
         except duckdb.Error:
             if self.failed is not None:
                 raise self.failed from None
             raise
         said = {UNDERSTOOD: self._understood} if self._understood else None
         return found.replace_schema_metadata(said)
+
+    def _connection(self) -> "DuckDBPyConnection":
+        """A database for nothing but the ranking.
+
+        A few hundred candidates are ranked faster by one thread than by several, which
+        wait for each other.
+        """
+        import duckdb
+
+        if self._own is None:
+            own = duckdb.connect(config={"threads": 1})
+            own.execute("SET TimeZone = 'UTC'")
+            self._define(own)
+            self._own = own
+        return self._own
 
     def _candidates(self, query: str) -> str:
         """The JSON of an `Answer` to the JSON of the arguments."""

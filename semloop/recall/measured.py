@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from semloop.recall import terms
-from semloop.recall.searches import HIT, READ, Place
+from semloop.recall.searches import HIT, READ
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from semloop.recall.seen import Ends
 
 COPIES = "copies"
-# What the ranking gets of each candidate, as JSON of these types of DuckDB. `episode`,
-# `session` and `same` are numbers for its episode, its session and its text: equal ones
-# belong together. `own` and `around` count the stems of the query in its own line, and
-# in that with the line before.
+# What the ranking gets of each candidate, as JSON of these types of DuckDB. `session`
+# and `same` are numbers for its session and its text: equal ones belong together.
+# `place` is that of an event in its session: one more is the next of its episode.
+# `own` and `around` count the stems of the query in its own line, and in that with the
+# line before.
 MEASURES = {
     "n": "INTEGER",
-    "episode": "INTEGER",
     "session": "INTEGER",
     "same": "INTEGER",
-    "seq": "BIGINT",
+    "place": "BIGINT",
     "part": "INTEGER",
     "cosine": "DOUBLE",
     "own": "INTEGER[]",
@@ -126,16 +126,14 @@ def joined(hits: "pa.Table", neighbours: "pa.Table") -> "pa.Table":
     return pa.concat_tables([hits, neighbours.cast(hits.schema)])
 
 
-def places(rows: "pa.Table") -> list[Place]:
-    """Where the events among the rows are in their episodes."""
-    kinds = zip(rows["kind"].to_pylist(), all_places(rows), strict=True)
-    return [place for kind, place in kinds if kind == "event"]
+def worth(rows: "pa.Table", least: float | None) -> "pa.Table":
+    """Rows of which those of a smaller reward are no hits."""
+    import pyarrow.compute as pc
 
-
-def all_places(rows: "pa.Table") -> list[Place]:
-    """The same, row by row; of memories of episodes it says nothing."""
-    columns = (rows[name].to_pylist() for name in ("episode_id", "seq"))
-    return list(zip(*columns, strict=True))
+    if least is None:
+        return rows
+    enough = pc.fill_null(pc.greater_equal(rows["reward"], least), False)
+    return _with(rows, HIT, pc.and_(rows[HIT], enough))
 
 
 def measured(
@@ -155,13 +153,12 @@ def measured(
     lines = [searched.rpartition("\n") for searched in columns["searched"]]
     columns["context"] = [before or None for before, _, _ in lines]
     shown = _dicts({name: columns[name] for name in SHOWN})
-    episodes = zip(columns["kind"], columns["episode_id"], strict=True)
     sessions = zip(columns["namespace"], columns["session_id"], strict=True)
     columns |= {
         "n": range(len(rows)),
-        "episode": _numbered(episodes),
         "session": _numbered(sessions),
         "same": _numbered(_texts(rows)),
+        "place": _placed(columns["episode_id"], columns["seq"]),
         "cosine": _cosines(rows, vector),
         "ts_us": rows["ts"].cast(pa.int64()).to_pylist(),
         HIT: rows[HIT].to_pylist(),
@@ -199,6 +196,12 @@ def _cosines(rows: "pa.Table", vector: "Vectors | None") -> list[float]:
     flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     cosines: list[float] = (flat.reshape(len(rows), -1) @ vector).tolist()
     return cosines
+
+
+def _placed(episode_ids: Sequence[str], seqs: Sequence[int | None]) -> list[int | None]:
+    """Numbers of which two differ by 1 only where events follow one another."""
+    episodes = zip(_numbered(episode_ids), seqs, strict=True)
+    return [None if seq is None else (one << 32) + seq for one, seq in episodes]
 
 
 def _numbered(values: Iterable[Hashable]) -> list[int]:

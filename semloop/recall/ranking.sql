@@ -81,23 +81,28 @@ lifted AS (
     SELECT
         *,
         if(
-            seq IS NULL, 0,
+            place IS NULL, 0,
             0.2 * (
                 coalesce(max(base) OVER one_before, 0)
                 + coalesce(max(base) OVER one_after, 0)
             )
         ) AS neighbours,
-        0.5 * max(base) OVER (PARTITION BY parts."session") AS of_session,
+        0.5 * max(base) OVER all_of_it AS of_session,
         max(n) FILTER (part = 0) OVER one_after AS after_n
     FROM parts
+    -- Of one partition and order, so that DuckDB sorts once.
     WINDOW
         one_before AS (
-            PARTITION BY episode ORDER BY seq
+            PARTITION BY parts."session" ORDER BY place
             RANGE BETWEEN 1 PRECEDING AND 1 PRECEDING
         ),
         one_after AS (
-            PARTITION BY episode ORDER BY seq
+            PARTITION BY parts."session" ORDER BY place
             RANGE BETWEEN 1 FOLLOWING AND 1 FOLLOWING
+        ),
+        all_of_it AS (
+            PARTITION BY parts."session" ORDER BY place
+            RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
         )
 ),
 scored AS (

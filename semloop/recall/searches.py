@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from semloop import memories
@@ -29,6 +30,19 @@ ATTEMPTS = 3
 AT_MAX = 2_000
 # (episode id, seq): the place of an event in its episode.
 Place = tuple[str, int]
+PLACED = ("kind", "episode_id", "seq")
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The rows of the searches, each the best first, and neighbours of the first.
+
+    `absent`: places of neighbours that are not there.
+    """
+
+    branches: "list[pa.Table]"
+    around: "pa.Table"
+    absent: Set[Place]
 
 
 class Searches:
@@ -78,41 +92,73 @@ class Searches:
         return said.decode() if said else None
 
     def nearest(
-        self, vector: "Vectors", words: str, where: str, count: int
-    ) -> list["pa.Table"]:
+        self, vector: "Vectors", words: str, where: str, count: int, first: int
+    ) -> "Near":
         """The memories nearest in meaning, and those that best fit the words.
 
         Only row ids are searched for and the rows are read at once: half of the time.
+
+        Args:
+            vector: of the query.
+            words: of the query, without those that only ask.
+            where: what hits must fulfil, in Lance's SQL; empty for nothing.
+            count: how many of each.
+            first: of so many of each the neighbours are read too.
         """
         for _ in range(ATTEMPTS - 1):
             try:
-                return self._nearest(vector, words, where, count)
+                return self._nearest(vector, words, where, count, first)
             except (RuntimeError, ValueError, OSError):
                 # A compaction in between moves rows, whose ids are then gone.
                 continue
-        return self._nearest(vector, words, where, count)
+        return self._nearest(vector, words, where, count, first)
 
     def _nearest(
-        self, vector: "Vectors", words: str, where: str, count: int
-    ) -> list["pa.Table"]:
+        self, vector: "Vectors", words: str, where: str, count: int, first: int
+    ) -> "Near":
         import pyarrow as pa
 
         submitted = self._threads.submit(self._by_meaning, vector, where, count)
         by_words = self._by_words(words, where, count)
         by_meaning = submitted.result()
+        best = dict.fromkeys([*by_meaning[:first], *by_words[:first]])
+        around = self._threads.submit(self._around, list(best), where)
         ids = list(dict.fromkeys([*by_meaning, *by_words]))
+        rows = self._rows(ids, READ)
+        at = {row: n for n, row in enumerate(ids)}
+        # Arrow takes an empty list for one of nulls.
+        branches = [
+            rows.take(pa.array([at[row] for row in found], pa.int64()))
+            for found in (by_meaning, by_words)
+        ]
+        return Near(branches, *around.result())
+
+    def _around(self, ids: list[int], where: str) -> "tuple[pa.Table, Set[Place]]":
+        """The events just before and after those of these rows; which are not there."""
+        rows = self._rows(ids, PLACED)
+        columns = (rows[name].to_pylist() for name in PLACED)
+        known = {
+            (episode, n)
+            for kind, episode, n in zip(*columns, strict=True)
+            if kind == "event"
+        }
+        wanted = {(e, n + step) for e, n in known for step in (-1, 1) if n + step >= 0}
+        found = self.at(wanted - known, where)
+        columns = (found[name].to_pylist() for name in PLACED[1:])
+        return found, wanted - known - set(zip(*columns, strict=True))
+
+    def _rows(self, ids: list[int], columns: Sequence[str]) -> "pa.Table":
+        """The rows of these ids, in their order."""
+        import pyarrow as pa
+
         if not ids:
-            rows = self._opened.schema.empty_table().select(READ)
-            return [rows, rows]
-        query = self._opened.take_row_ids(ids).select(list(READ)).with_row_id()
+            return self._opened.schema.empty_table().select(list(columns))
+        query = self._opened.take_row_ids(ids).select(list(columns)).with_row_id()
         rows = query.to_arrow()
         at = {row: n for n, row in enumerate(rows[ROW_ID].to_pylist())}
-        rows = rows.select(READ)
-        # Arrow takes an empty list for one of nulls.
-        return [
-            rows.take(pa.array([at[row] for row in ids], pa.int64()))
-            for ids in (by_meaning, by_words)
-        ]
+        order = pa.array([at[row] for row in ids], pa.int64())
+        found: pa.Table = rows.select(list(columns)).take(order)
+        return found
 
     def newest(self, where: str, count: int) -> "pa.Table":
         """The newest memories that pass the filters."""
@@ -128,10 +174,13 @@ class Searches:
     def at(
         self, wanted: Set[Place], where: str, columns: Sequence[str] = READ
     ) -> "pa.Table":
-        """Memories of events at these places; `hit`: whether they pass the filters.
+        """Memories of events at these places; `hit`: whether they pass the filters."""
+        import pyarrow as pa
 
-        And some others: where one's episode meets the number of another, and episodes.
-        """
+        if not wanted:
+            hits = pa.field(HIT, pa.bool_())
+            schema = self._rows([], columns).schema
+            return schema.append(hits).empty_table()
         at = " AND ".join(
             (
                 one_of("episode_id", sorted({episode for episode, _ in wanted})),
@@ -139,10 +188,18 @@ class Searches:
             )
         )
         query = self._opened.search().where(at)
-        read: dict[str, Any] = {name: name for name in columns}
+        read: dict[str, Any] = {name: name for name in PLACED}
         read[HIT] = where or "true"
-        found: pa.Table = query.select(read).limit(AT_MAX).to_arrow()
-        return found
+        found = query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
+        # Also where one's episode meets the number of another, and episodes.
+        placed = (found[name].to_pylist() for name in PLACED)
+        kept = [
+            kind == "event" and (episode, n) in wanted
+            for kind, episode, n in zip(*placed, strict=True)
+        ]
+        found = found.filter(pa.array(kept, pa.bool_()))
+        rows = self._rows(found[ROW_ID].to_pylist(), columns)
+        return rows.append_column(HIT, found[HIT])
 
     def _by_meaning(self, vector: "Vectors", where: str, count: int) -> list[int]:
         query: Any = self._opened.search(vector, vector_column_name="vector")
