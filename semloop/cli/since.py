@@ -1,15 +1,12 @@
 """Times as people say them: `24h` where one is given, `3 min` where one is shown."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from semloop.errors import ConfigError
+from semloop.recall.times import moment
 
 HELP = "Since when: 90m, 24h, 7d, or a timestamp (UTC unless it has an offset)."
-UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 # Shown the other way round; a month is not a length.
 SHOWN_S = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-_LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([smhdw])")
 
 
 def since(text: str, now: datetime | None = None) -> datetime:
@@ -23,21 +20,7 @@ def since(text: str, now: datetime | None = None) -> datetime:
     Raises:
         ConfigError: it is neither, or before the first year.
     """
-    now = now or datetime.now(UTC)
-    if length := _LENGTH.fullmatch(text.strip().lower()):
-        try:
-            return now - timedelta(seconds=float(length[1]) * UNITS_S[length[2]])
-        except OverflowError:
-            msg = f"--since: {text!r} goes back too far."
-            raise ConfigError(msg, "Leave --since out for everything.") from None
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        msg = f"--since: {text!r} is neither a length of time nor a timestamp."
-        todo = "Write 90m, 24h, 7d, 2026-01-31 or 2026-01-31T12:00:00+01:00."
-        raise ConfigError(msg, todo) from None
+    return moment("--since", text, now or datetime.now(UTC))
 
 
 def spoken(seconds: float, units: int = 2) -> str:
@@ -57,7 +40,7 @@ def spoken(seconds: float, units: int = 2) -> str:
     return " ".join(f"{count:,} {name}" for count, name in parts[:units] if count)
 
 
-def age(moment: datetime, now: datetime) -> str:
+def age(then: datetime, now: datetime) -> str:
     """How long ago something was, in one unit; clocks that differ make it `0 s`."""
-    seconds = (now - moment).total_seconds()
+    seconds = (now - then).total_seconds()
     return "0 s" if seconds < 1 else spoken(seconds, 1)

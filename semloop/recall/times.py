@@ -36,7 +36,7 @@ def moment(name: str, given: str | datetime | timedelta, now: datetime) -> datet
             found = given if given.tzinfo else given.replace(tzinfo=UTC)
             return found.astimezone(UTC)
     except OverflowError:
-        msg = f"{name}: {str(given)!r} is out of range."
+        msg = f"{name}: {str(given)!r} goes back too far."
         raise ConfigError(msg, f"Leave {name} out for everything.") from None
     except ValueError:
         pass

@@ -22,6 +22,7 @@ SEEN = {
     "semloop sql": '"tool": "book", "status": "error"',
     "semloop tail": "Where is order 1234?",
     "python ask.py": "[('search', 1), ('book', 2)]",
+    "semloop recall": "sold out",
     "semloop dlq ls": "chat-2",
     "semloop status": "all is in the lake",
     "semloop down": "Everything is in the lake",
