@@ -22,22 +22,24 @@ def moment(name: str, given: str | datetime | timedelta, now: datetime) -> datet
     Raises:
         ConfigError: it is neither, or before the first year.
     """
+    meant = given
     try:
-        if isinstance(given, str):
-            seconds = _seconds(given)
-            given = (
-                datetime.fromisoformat(given.strip())
+        if isinstance(meant, str):
+            seconds = _seconds(meant)
+            meant = (
+                datetime.fromisoformat(meant.strip())
                 if seconds is None
                 else timedelta(seconds=seconds)
             )
-        if isinstance(given, timedelta):
-            return now - given
-        if isinstance(given, datetime):
-            found = given if given.tzinfo else given.replace(tzinfo=UTC)
+        if isinstance(meant, timedelta):
+            return now - meant
+        if isinstance(meant, datetime):
+            found = meant if meant.tzinfo else meant.replace(tzinfo=UTC)
             return found.astimezone(UTC)
     except OverflowError:
         msg = f"{name}: {str(given)!r} goes back too far."
-        raise ConfigError(msg, f"Leave {name} out for everything.") from None
+        todo = f"Write 24h, 7d or a timestamp, or leave {name} out for everything."
+        raise ConfigError(msg, todo) from None
     except ValueError:
         pass
     msg = f"{name}: {str(given)!r} is neither a length of time nor a timestamp."

@@ -346,7 +346,7 @@ def test_a_lake_without_memories_gives_the_empty_table(tmp_path: Path) -> None:
         ("x", {"k": 1001}, "k is 1001; it must be between 1 and 1,000."),
         ("x", {"kind": "events"}, "There is no kind 'events' of memories."),
         ("x", {"since": "soon"}, "since: 'soon' is neither a length of time"),
-        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' is out"),
+        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' goes back"),
         ("x", {"half_life": "0d"}, "half_life: '0d' is no length of time above 0."),
         ("x", {"half_life": "never"}, "half_life: 'never' is no length of time"),
         ("x", {"min_reward": float("nan")}, "min_reward is not a number."),
