@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from semloop.errors import LakeError
 from semloop.memories import EPISODES, generation_of
 from semloop.settings import Settings
 from semloop.storage import Storage
@@ -26,6 +27,14 @@ def index(settings: Settings, show: Show = lambda step, done, total: None) -> Re
     with reading(EPISODES):
         if not storage.has(EPISODES):
             return Report()
-        generation = generation_of(storage.open(EPISODES))
+        episodes = storage.open(EPISODES)
+        generation = generation_of(episodes)
+        begun = bool(episodes.file_uris())
     drop_older(storage, generation)
-    return maintain(storage, generation, show, settings.storage_retry_s)
+    report = maintain(storage, generation, show, settings.storage_retry_s)
+    if report is None:
+        if not begun:
+            return Report()
+        msg = f"The memories of {settings.lake} are gone."
+        raise LakeError(msg, "Make them anew: `semloop maintain reindex`.")
+    return report

@@ -2,15 +2,18 @@
 
 For another model, or when the memories are gone. It fills a table of its own beside the
 flow `memory`, in rounds, each up to where `memory` was when the round began; the round
-after which nobody has committed meanwhile ends with the commit that fences `memory` and
-switches to the new table. Interrupted, it goes on where it stopped.
+in which nobody else commits ends with the commit that fences `memory` and switches to
+the new table. Interrupted, it goes on where it stopped.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import stamina
 
 from operators.chunk import chunk
 from operators.embed import VectorCache
@@ -20,21 +23,31 @@ from operators.vectors import with_vectors
 from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Origin, Windowed, by_origin
-from semloop.embedder import embedder_of
-from semloop.errors import LakeError, Terminal
+from semloop.embedder import EmbedderUnavailable, embedder_of
+from semloop.errors import (
+    LakeError,
+    StorageUnavailable,
+    TakenOver,
+    Terminal,
+    TopicChanged,
+)
 from semloop.memories import EPISODES, FLOW, GENERATION, generation_of
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.fenced_table import NEVER_READ, FencedTable
 from sinks.memory_tables import OriginNames
 from sinks.reindex_positions import ReindexPositions
+from sinks.storage_errors import patiently, reading
+from sinks.vector_index import maintain
 from sinks.vector_table import VectorTable
 from sources.known_episodes import KnownEpisodes
 from sources.lake import LakeReader
 from sources.lake_logs import TopicLogs
 
-# More rounds than that mean that `memory` is as fast.
-ROUNDS_MAX = 20
+# A round without much to do takes a part of the time between two commits of `memory`.
+ROUNDS_MAX = 100
+# How much is done again at most by who goes on after a death.
+NOTED_EVERY_S = 30.0
 # Written by no writer of the flow, so that any of them may write the row again.
 WRITER = 0
 TOLD_TYPES = pa.array(sorted(TOLD))
@@ -44,7 +57,7 @@ Show = Callable[[str, int, int], None]
 
 @dataclass
 class Report:
-    """What came of it."""
+    """What came of it: `memories` made, and texts `skipped` by the settings."""
 
     generation: int
     model: str
@@ -53,7 +66,7 @@ class Report:
 
 
 def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
-    """Make all memories anew, and switch to them.
+    """Make all memories anew, those of every topic, and switch to them.
 
     Args:
         settings: the lake, what is remembered, and the embedder of the new memories.
@@ -61,50 +74,61 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
 
     Raises:
         LakeError: there is nothing to make memories of.
-        Terminal: `memory` commits faster than this follows.
-        EmbedderUnavailable: the model does not answer.
+        Terminal: `memory` commits faster than this follows, or another `reindex` was
+            quicker.
+        TopicChanged: there are partitions that were not there at the start.
+        EmbedderUnavailable: the model does not answer within `embedder_retry_s`.
         StorageUnavailable: not within `storage_retry_s`.
     """
-    return _Reindex(settings, show).run()
+    storage = Storage.of(settings)
+    with reading(EPISODES):
+        begun = storage.has(EPISODES)
+    logs = TopicLogs.every(storage) if begun else []
+    if not logs:
+        msg = f"The lake {settings.lake} has no episodes yet."
+        raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
+    return _Reindex(settings, storage, logs, show).run()
 
 
 class _Reindex:
-    def __init__(self, settings: Settings, show: Show) -> None:
-        self._settings = settings
-        self._storage = Storage.of(settings)
-        self._show = show
+    def __init__(
+        self, settings: Settings, storage: Storage, logs: list[TopicLogs], show: Show
+    ) -> None:
+        self._settings, self._storage, self._show = settings, storage, show
+        self._retry_s = settings.storage_retry_s
         self._embedder = embedder_of(settings)
+        self._schema = memories_schema(
+            self._embedder.dimension, self._embedder.model_id
+        )
         self._cache = VectorCache(settings.embed_cache_texts)
-        self._logs = TopicLogs.read(self._storage, settings.topic)
+        self._logs = logs
         self._own = {
             topic_id: replace(log, flow=FLOW)
-            for topic_id, log in self._logs.by_topic.items()
+            for of_topic in logs
+            for topic_id, log in of_topic.by_topic.items()
         }
-        self._replays = {origin: Replay() for origin in self._logs.owned(0, 1)}
+        origins = [origin for of_topic in logs for origin in of_topic.owned(0, 1)]
+        self._replays = {origin: Replay() for origin in origins}
+        self._main = patiently(self._open_main, self._retry_s)
+        self._known = KnownEpisodes(storage)
 
     def run(self) -> Report:
-        if not self._storage.has(EPISODES) or not self._own:
-            msg = f"The lake {self._storage.root} has no episodes yet."
-            raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
-        main = self._open_main()
-        self._positions, self._vectors = self._begin(main)
+        self._positions, self._vectors = self._begin()
         self._report = Report(self._positions.generation, self._embedder.model_id)
-        # Episodes that are under way there are read again, for the places of the rest.
-        remembered = self._positions.read()
-        known = KnownEpisodes(self._storage, main.handle)
-        reached = known.beginnings(remembered)
+        self._remembered = self._positions.read() or {}
         self._done = self._vectors.episode_ids()
+        patiently(self._follow, self._retry_s)
+        # Episodes that go on are read from their beginning, for the places of the rest.
+        begin = self._known.beginnings(self._remembered)
+        self._round(begin)
+        self._positions.write(self._remembered)
+        # The switch must find a table that is quick to search.
+        maintain(self._storage, self._report.generation, self._show, self._retry_s)
         for _ in range(ROUNDS_MAX):
-            until = {o: _or_never(main.stored(o)) for o in main.owned}
-            self._events(known, reached, remembered, until)
-            self._episodes(known, until)
-            self._positions.write(until)
-            epochs = {o: 1 + main.epoch(o) for o in main.owned}
-            if main.take(epochs, {GENERATION: self._report.generation}):
+            patiently(self._follow, self._retry_s)
+            self._round(self._remembered)
+            if self._switched():
                 return self._report
-            reached = remembered = until
-            main = self._open_main()
-            known = KnownEpisodes(self._storage, main.handle)
         msg = "The flow `memory` commits as fast as this follows."
         todo = "Run it again once `semloop status` shows memory caught up: it goes on."
         raise Terminal(msg, todo)
@@ -112,66 +136,117 @@ class _Reindex:
     def _open_main(self) -> FencedTable[Origin]:
         return FencedTable(
             self._storage, EPISODES, OriginNames(self._own), tuple(self._replays),
-            self._settings.storage_retry_s,
+            self._retry_s,
         )  # fmt: skip
 
-    def _begin(self, main: FencedTable[Origin]) -> tuple[ReindexPositions, VectorTable]:
-        """A new generation, or one of this model that was begun and not finished."""
-        generation = generation_of(main.handle)
+    def _begin(self) -> tuple[ReindexPositions, VectorTable]:
+        """A new generation, or one that was begun alike and not finished."""
+        generation = generation_of(self._main.handle)
         while True:
             generation += 1
             positions = ReindexPositions(
-                self._storage, self._own, tuple(self._replays), generation
-            )
+                self._storage, self._own, tuple(self._replays), generation,
+                self._kind(), self._retry_s,
+            )  # fmt: skip
             vectors = VectorTable(
                 self._storage, generation, self._embedder.dimension,
-                self._embedder.model_id, self._settings.storage_retry_s,
+                self._embedder.model_id, self._retry_s,
             )  # fmt: skip
-            begun = any(last > NEVER_READ for last in positions.read().values())
-            if begun == vectors.exists() or not begun:
-                try:
-                    vectors.open()
-                except LakeError:  # Begun with another model.
-                    continue
+            begun = positions.read() is not None
+            # Positions whose table was removed meanwhile are no use, and neither is a
+            # table that was filled otherwise.
+            if begun == vectors.exists():
+                vectors.open()
+                if not begun:
+                    positions.write(dict.fromkeys(self._replays, NEVER_READ))
                 return positions, vectors
+
+    def _kind(self) -> str:
+        """What the memories depend on but for the events: equal rows, equal kinds."""
+        settings = self._settings
+        policy = (
+            settings.memory_kinds,
+            settings.memory_importance_min,
+            sorted(settings.memory_sample.items()),
+        )
+        told = repr((self._schema.names, self._schema.metadata, policy))
+        return blake2b(told.encode(), digest_size=8).hexdigest()
+
+    def _follow(self) -> None:
+        """Look at what `memory` has committed by now."""
+        self._main.refresh()
+        if generation_of(self._main.handle) >= self._report.generation:
+            msg = "Another `reindex` has switched the memories meanwhile."
+            raise Terminal(msg, "Run it once more if theirs are not those you want.")
+        if TopicLogs.every(self._storage) != self._logs:
+            msg = "A topic was made again or got partitions."
+            raise TopicChanged(msg, "Run it once more: it goes on, with them.")
+        self._known.follow(self._main.handle)
+
+    def _round(self, begin: Mapping[Origin, int]) -> None:
+        """Remember what is beyond, up to where `memory` is."""
+        stored = {origin: self._main.stored(origin) for origin in self._replays}
+        until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
+        for logs in self._logs:
+            self._events(logs, begin, until)
+        self._episodes(until)
+        self._remembered = until
+
+    def _switched(self) -> bool:
+        """Try to put the new memories in place; False if somebody has committed."""
+        if not self._vectors.exists():
+            msg = "The new memories were removed while they were made."
+            raise LakeError(msg, "Run it once more.")
+        epochs = {origin: 1 + self._main.epoch(origin) for origin in self._replays}
+        try:
+            return self._main.take(epochs, {GENERATION: self._report.generation})
+        except (StorageUnavailable, TakenOver):
+            # The commit may be there, or `memory` may have gone on right after it.
+            patiently(self._main.refresh, self._retry_s)
+            return generation_of(self._main.handle) == self._report.generation
 
     def _events(
         self,
-        known: KnownEpisodes,
-        reached: Mapping[Origin, int],
-        remembered: Mapping[Origin, int],
+        logs: TopicLogs,
+        begin: Mapping[Origin, int],
         until: Mapping[Origin, int],
     ) -> None:
-        """Remember the events beyond `remembered`, up to `until`."""
-        at = dict(reached)
-        total = sum(max(0, until[o] - at[o]) for o in until)
-        reader = LakeReader(
-            self._storage, self._logs, reached, self._settings.memory_poll_events
-        )
+        """Remember the events of a topic that are not yet."""
+        at = {origin: begin[origin] for origin in logs.owned(0, 1)}
+        total = left = sum(max(0, until[o] - at[o]) for o in at)
+        if not left:
+            return
+        noted_s = time.monotonic()
+        reader = LakeReader(self._storage, logs, at, self._settings.memory_poll_events)
         try:
-            while any(at[o] < until[o] for o in until):
-                polled = reader.poll()
-                told, places = [EVENTS.empty_table()], [PLACES.empty_table()]
-                for origin, rows in by_origin(polled.events):
-                    own, own_places = self._placed(known, origin, rows, until[origin])
-                    new = pc.greater(own["kafka_offset"], remembered[origin])
-                    told.append(own.filter(new))
-                    places.append(own_places.filter(new))
-                self._remember(
-                    pa.concat_tables(told),
-                    pa.concat_tables(places),
-                    EPISODE_REVISIONS.empty_table(),
-                )
+            complete = False
+            while left and not complete:
+                polled = patiently(reader.poll, self._retry_s)
+                complete = polled.complete
+                self._remember_events(polled.events, until)
                 at |= {o: min(last, until[o]) for o, last in polled.positions.items()}
-                left = sum(max(0, until[o] - at[o]) for o in until)
+                left = sum(max(0, until[o] - at[o]) for o in at)
                 self._show("events", total - left, total)
-                if polled.complete:
-                    break
+                if time.monotonic() - noted_s >= NOTED_EVERY_S:
+                    noted_s = time.monotonic()
+                    passed = {o: max(at[o], self._remembered[o]) for o in at}
+                    self._remembered = {**self._remembered, **passed}
+                    self._positions.write(self._remembered)
         finally:
             reader.close()
 
+    def _remember_events(self, events: pa.Table, until: Mapping[Origin, int]) -> None:
+        told, places = [EVENTS.empty_table()], [PLACES.empty_table()]
+        for origin, rows in by_origin(events):
+            own, own_places = self._placed(origin, rows, until[origin])
+            new = pc.greater(own["kafka_offset"], self._remembered[origin])
+            told.append(own.filter(new))
+            places.append(own_places.filter(new))
+        none = EPISODE_REVISIONS.empty_table()
+        self._remember(pa.concat_tables(told), pa.concat_tables(places), none)
+
     def _placed(
-        self, known: KnownEpisodes, origin: Origin, rows: pa.Table, until: int
+        self, origin: Origin, rows: pa.Table, until: int
     ) -> tuple[pa.Table, pa.Table]:
         """The events up to an offset that are in an episode, and their places there."""
         told = rows.filter(
@@ -180,31 +255,33 @@ class _Reindex:
                 pc.less_equal(rows["kafka_offset"], until),
             )
         )
-        placed = known.placed(told)
+        placed = self._known.placed(told)
         told = told.take(placed["place"])
         return told, self._replays[origin].places(told, placed)
 
-    def _episodes(self, known: KnownEpisodes, until: Mapping[Origin, int]) -> None:
+    def _episodes(self, until: Mapping[Origin, int]) -> None:
         """Remember the closed episodes that are not yet."""
-        for rows in known.closed(until, self._done):
+        for rows in self._known.closed(until, self._done):
             self._remember(EVENTS.empty_table(), PLACES.empty_table(), rows)
             self._done.update(rows["episode_id"].to_pylist())
             self._show("episodes", len(self._done), len(self._done))
 
     def _remember(self, told: pa.Table, places: pa.Table, episodes: pa.Table) -> None:
         chunked = chunk(Windowed(told, places, episodes), self._settings)
-        vectored, _ = with_vectors(
-            chunked, self._embedder, self._cache, self._settings.embed_batch_tokens
-        )
+        for attempt in stamina.retry_context(
+            on=EmbedderUnavailable,
+            attempts=None,
+            timeout=self._settings.embedder_retry_s,
+        ):
+            with attempt:
+                vectored, _ = with_vectors(
+                    chunked, self._embedder, self._cache,
+                    self._settings.embed_batch_tokens,
+                )  # fmt: skip
         rows, report = vectored.memories, self._report
         report.skipped += sum(vectored.skipped.values())
         if rows.num_rows:
             report.memories += rows.num_rows
-            schema = memories_schema(self._embedder.dimension, self._embedder.model_id)
             writers = pa.repeat(pa.scalar(WRITER, pa.int64()), rows.num_rows)
             signed = rows.append_column("writer", writers)
-            self._vectors.merge(signed.select(schema.names).cast(schema))
-
-
-def _or_never(offset: int | None) -> int:
-    return NEVER_READ if offset is None else offset
+            self._vectors.merge(signed.select(self._schema.names).cast(self._schema))

@@ -26,6 +26,8 @@ from semloop.sdk.events import is_kept
 from semloop.settings import Settings
 from semloop.tables import ORIGIN
 
+# Of a tick.
+NOTHING = MEMORY_TEXTS.empty_table()
 # At most three tokens each, so that nearly half is left for what was said.
 WHO_CHARS_MAX = 40
 # With the number of the part they make its id.
@@ -51,6 +53,8 @@ def chunk(windowed: Windowed, settings: Settings) -> Chunked:
         MissingExtra: a text may be too long, and tokenizers is not installed.
     """
     told, places = windowed.told, windowed.places
+    if not told.num_rows and not windowed.episodes.num_rows:
+        return Chunked(NOTHING, windowed)
     assert told["kafka_offset"].equals(places["kafka_offset"])
     for name in ("episode_id", "seq", "context"):
         told = told.append_column(name, places[name])

@@ -119,7 +119,7 @@ def _failed(failed: Iterable[Step], worked: str | None) -> Iterable[str]:
     for step in failed:
         by_tool.setdefault(step.tool or "", []).append(step)
     for tool, calls in by_tool.items():
-        types = dict.fromkeys(_name(c.error_type) for c in calls if c.error_type)
+        types = dict.fromkeys(filter(None, (_name(c.error_type) for c in calls)))
         sentence = f"{_name(tool)} failed{_times(len(calls))}"
         if types:
             sentence += f" with {' and '.join(list(types)[:KINDS_MAX])}"
@@ -136,23 +136,23 @@ def _kind(failure: str, times: int) -> str:
 
 def _errors(steps: Iterable[Step]) -> str | None:
     types = Counter(
-        step.error_type for step in steps if step.error_type and not step.tool
+        name for step in steps if not step.tool and (name := _name(step.error_type))
     )
-    told = [_name(name) + _times(n) for name, n in types.most_common(KINDS_MAX)]
+    told = [name + _times(n) for name, n in types.most_common(KINDS_MAX)]
     return f"Errors: {', '.join(told)}" if told else None
 
 
 def _last_state(steps: Iterable[Step]) -> str | None:
-    states = [step.state for step in steps if step.state]
-    return f"Ended in state {_name(states[-1])}" if states else None
+    states = [name for step in steps if (name := _name(step.state))]
+    return f"Ended in state {states[-1]}" if states else None
 
 
 def _times(count: int) -> str:
     return f" {count} times" if count > 1 else ""
 
 
-def _name(name: str) -> str:
-    """A name that agents gave, which may be anything."""
+def _name(name: str | None) -> str:
+    """A name that agents gave, which may be anything; empty if it is blank."""
     return _one_line(name)[:NAME_CHARS_MAX]
 
 

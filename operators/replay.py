@@ -4,18 +4,31 @@ Shape: events of one origin in order of offsets, with their episodes, in; `PLACE
 What is remembered are the episodes that may go on.
 """
 
+from typing import NamedTuple
+
 import pyarrow as pa
 
 from operators.episode_events import both_ends
 from schemas.arrow import PLACES
 
 
+class UnderWay(NamedTuple):
+    """An episode up to its last event that came.
+
+    `told`: how many came. `said`: the text of the last one. `end`: offset of the
+    episode's last record; None while the episode is open.
+    """
+
+    told: int = 0
+    said: str | None = None
+    end: int | None = None
+
+
 class Replay:
     """Counts the messages, tool calls and errors of each episode under way."""
 
     def __init__(self) -> None:
-        # Of each episode: how many came so far, and what the last one said.
-        self._under_way: dict[str, tuple[int, str | None]] = {}
+        self._under_way: dict[str, UnderWay] = {}
 
     def __len__(self) -> int:
         """How many episodes are under way."""
@@ -39,12 +52,22 @@ class Replay:
         )
         found = []
         for offset, text, episode_id, last_offset, closed in rows:
-            count, said = self._under_way.pop(episode_id, (0, None))
-            found.append((offset, episode_id, count, said))
-            if not (closed and offset >= last_offset):
-                self._under_way[episode_id] = (count + 1, text)
+            before = self._under_way.get(episode_id, UnderWay())
+            found.append((offset, episode_id, before.told, before.said))
+            end = last_offset if closed else None
+            self._under_way[episode_id] = UnderWay(before.told + 1, text, end)
+        if found:
+            self._forget(found[-1][0])
         columns = zip(*found, strict=True) if found else [()] * len(PLACES)
         return pa.table(
             [pa.array(c, f.type) for c, f in zip(columns, PLACES, strict=True)],
             schema=PLACES,
         )
+
+    def _forget(self, offset: int) -> None:
+        """Most end with a completion, which is none of these events."""
+        self._under_way = {
+            episode_id: under_way
+            for episode_id, under_way in self._under_way.items()
+            if under_way.end is None or under_way.end > offset
+        }

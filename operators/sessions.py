@@ -32,6 +32,10 @@ Row = dict[str, Any]
 # A row of `PLACES`.
 Place = tuple[int, str, int, str | None]
 
+# What most looks at an idle partition give.
+NO_EPISODES = EPISODE_REVISIONS.empty_table()
+NO_PLACES = PLACES.empty_table()
+
 
 @dataclass(frozen=True, slots=True)
 class Fed:
@@ -88,7 +92,7 @@ class Sessions:
             events: rows with the columns of `events`, beyond all that were fed before.
         """
         if not events.num_rows:
-            return Fed(EPISODE_REVISIONS.empty_table(), PLACES.empty_table())
+            return Fed(NO_EPISODES, NO_PLACES)
         self._is_in(events)
         self._follows(events)
         rows: list[Row] = []
@@ -167,6 +171,8 @@ class Sessions:
         return episode.row(self._settings, closed_by)
 
     def _table(self, rows: list[Row]) -> pa.Table:
+        if not rows:
+            return NO_EPISODES
         rows = [row | self._partition for row in rows]
         return pa.Table.from_pylist(rows, EPISODE_REVISIONS)
 

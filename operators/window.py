@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.episode_events import TOLD
-from operators.sessions import Sessions
-from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
+from operators.sessions import NO_EPISODES, NO_PLACES, Sessions
+from schemas.arrow import EVENTS
 from schemas.batches import Origin, PolledEvents, Windowed, by_origin
 
 TOLD_TYPES = pa.array(sorted(TOLD))
+# Of a tick. Made anew, tables without rows would be half of what an idle flow costs.
+NO_EVENTS = EVENTS.empty_table()
 
 
 def window(
@@ -28,7 +30,9 @@ def window(
         sessions: of every origin; they change.
         replaced: topic ids to which nothing is added any more.
     """
-    told, places, revisions = [EVENTS.empty_table()], [PLACES.empty_table()], []
+    told: list[pa.Table] = []
+    places: list[pa.Table] = []
+    revisions: list[pa.Table] = []
     for origin, own in by_origin(polled.events):
         fed = sessions[origin].feed(own)
         told.append(own.filter(pc.is_in(own["type"], TOLD_TYPES)))
@@ -39,11 +43,12 @@ def window(
             # Of a replaced topic nothing more comes, whenever it was last read.
             ended = math.inf if origin[0] in replaced else standing.caught_up_ms
             if ended is not None:
-                revisions.append(sessions[origin].close_inactive(ended))
+                closed = sessions[origin].close_inactive(ended)
+                revisions += [closed] * bool(closed.num_rows)
     return Windowed(
-        told=pa.concat_tables(told),
-        places=pa.concat_tables(places),
-        episodes=pa.concat_tables([EPISODE_REVISIONS.empty_table(), *revisions]),
+        told=pa.concat_tables(told) if told else NO_EVENTS,
+        places=pa.concat_tables(places) if places else NO_PLACES,
+        episodes=pa.concat_tables(revisions) if revisions else NO_EPISODES,
         positions=polled.positions,
         standings=polled.standings,
         last=polled.last,

@@ -24,6 +24,9 @@ FIRST_GENERATION = 1
 FLOW = "memory"
 EPISODES = "episodes"
 GENERATION = "memory/generation"
+# Lance keeps the manifest of every version that it has met, 1 GiB of them by default: a
+# writer would grow by megabytes a minute.
+METADATA_CACHE_BYTES = 64 * 2**20
 
 
 def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
@@ -46,6 +49,7 @@ def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
         storage.uri(FOLDER),
         storage_options=options,
         read_consistency_interval=timedelta(seconds=stale_s),
+        session=lancedb.Session(metadata_cache_size_bytes=METADATA_CACHE_BYTES),
     )
     return connection
 

@@ -25,6 +25,7 @@ from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.buffer import Buffer
 from sinks.fenced_table import FencedTable, RowsRefused, create
+from sinks.interval import is_over
 from sinks.logs_table import register
 from sinks.snapshot import Snapshot
 from sinks.stamp import stamp
@@ -158,8 +159,8 @@ class ArchiveTables:
         full = (
             buffer.rows >= settings.commit_rows or buffer.bytes >= settings.commit_bytes
         )
-        waited = now - buffer.since_s >= settings.commit_interval_s
-        idle = now - self._committed_s >= settings.idle_commit_s
+        waited = is_over(now, buffer.since_s, settings.commit_interval_s)
+        idle = is_over(now, self._committed_s, settings.idle_commit_s)
         if full:
             self._commit_now()
         # Without an answer the rows stay, and the next tick asks again.
@@ -198,7 +199,7 @@ class ArchiveTables:
 
         That is so when idle, and while rows wait for a broker that does not answer.
         """
-        if self._clock() - self._looked_s >= self._settings.fence_check_s:
+        if is_over(self._clock(), self._looked_s, self._settings.fence_check_s):
             self._looked_s = self._clock()
             self._asked(FencedTable.look)
             self._broker_answers()
@@ -220,9 +221,8 @@ class ArchiveTables:
         main = self._main.offsets
         self._settled = {(p, o) for p, o in self._settled if o > main.get(p, o)}
         self._committed_s = self._looked_s = self._clock()
-        if (
-            self._main.commits_since_open >= self._settings.reopen_commits
-            or started - self._opened_s >= self._settings.reopen_s
+        if self._main.commits_since_open >= self._settings.reopen_commits or is_over(
+            started, self._opened_s, self._settings.reopen_s
         ):
             self._reopen()
         self._report(buffer, events, dead, refused)

@@ -48,8 +48,9 @@ class MemoryBuffer:
             self._memories.append(vectored.memories)
         if windowed.episodes.num_rows:
             self._episodes.append(windowed.episodes)
-        self.rows += rows
-        self.bytes += vectored.memories.nbytes + windowed.episodes.nbytes
+        if rows:  # To add up the columns of empty tables takes longer than all of it.
+            self.rows += rows
+            self.bytes += vectored.memories.nbytes + windowed.episodes.nbytes
 
     def memories(self) -> pa.Table | None:
         """All memories, without their writer; None if there are none."""

@@ -32,6 +32,7 @@ from semloop.memories import FLOW, generation_of
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks.fenced_table import NEVER_READ, FencedTable, create
+from sinks.interval import is_over
 from sinks.logs_table import register
 from sinks.memory_buffer import MemoryBuffer
 from sinks.snapshot import Snapshot
@@ -134,12 +135,12 @@ class MemoryTables:
         full = (
             buffer.rows >= settings.commit_rows or buffer.bytes >= settings.commit_bytes
         )
-        waited = now - buffer.since_s >= settings.commit_interval_s
+        waited = is_over(now, buffer.since_s, settings.commit_interval_s)
         if buffer.moved and (full or waited or vectored.windowed.last):
             with self._switch_told():
                 self._commit()
-        elif self._clock() - self._looked_s >= settings.fence_check_s:
-            self._looked_s = self._clock()
+        elif is_over(now, self._looked_s, settings.fence_check_s):
+            self._looked_s = now
             with self._switch_told():
                 self._asked(FencedTable.look)
 
@@ -173,7 +174,8 @@ class MemoryTables:
             self._storage, self._generation, self._dimension, self._model,
             self._settings.storage_retry_s, self._retried,
         )  # fmt: skip
-        begun = any((main.stored(o) or NEVER_READ) > NEVER_READ for o in self._owned)
+        # Whoever wrote them: a worker that has read nothing yet may be the first here.
+        begun = main.handle.get_add_actions().num_rows > 0
         if begun and not vectors.exists():
             msg = f"The memories of {self._storage.root} are gone."
             raise LakeError(msg, "Make them anew: `semloop maintain reindex`.")
@@ -207,7 +209,7 @@ class MemoryTables:
         self._looked_s = self._clock()
         if (
             self._main.commits_since_open >= self._settings.reopen_commits
-            or started - self._opened_s >= self._settings.reopen_s
+            or is_over(started, self._opened_s, self._settings.reopen_s)
         ) and self._asked(FencedTable.reopen):
             self._opened_s = self._clock()
         self._report(buffer, memories, episodes)
@@ -237,7 +239,8 @@ class MemoryTables:
         """Who was taken over by `reindex` is to start again, on the new memories."""
         try:
             yield
-        except TakenOver:
+        # Of the old memories even the table may be gone by now.
+        except (TakenOver, LakeError):
             with reading(MAIN):
                 found = generation_of(self._storage.open(MAIN))
             if found != self._generation:
@@ -279,10 +282,8 @@ class MemoryTables:
                 )
         for partition, lag in lags.items():
             metrics.set("semloop_lag_records", lag, flow=FLOW, partition=partition)
-        oldest = None if memories is None else pc.min(memories["kafka_ts"])
-        if oldest is not None and oldest.is_valid:
-            seconds = max(0.0, self._clock() - oldest.cast(pa.int64()).as_py() / 1e6)
-            metrics.set("semloop_freshness_seconds", seconds, flow=FLOW)
+        if memories is not None:
+            self._report_freshness(memories)
         log.info(
             "committed",
             memories=remembered,
@@ -291,6 +292,14 @@ class MemoryTables:
             skipped=dict(buffer.skipped),
             offsets={f"{p}": o for (_, p), o in self._main.offsets.items()},
         )
+
+    def _report_freshness(self, memories: pa.Table) -> None:
+        """How long an event waited; an episode may be long silent before it closes."""
+        events = memories.filter(pc.equal(memories["kind"], "event"))
+        oldest = pc.min(events["kafka_ts"]).cast(pa.int64()).as_py()
+        if oldest is not None:
+            seconds = max(0.0, self._clock() - oldest / 1e6)
+            self._metrics.set("semloop_freshness_seconds", seconds, flow=FLOW)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -11,7 +11,7 @@ from semloop.memories import EPISODES
 from semloop.storage import Storage
 from sinks.commit_failure import FAILURES
 from sinks.fenced_table import NEVER_READ
-from sinks.storage_errors import reading, unavailable
+from sinks.storage_errors import patiently, reading, unavailable
 
 
 class ReindexPositions:
@@ -23,6 +23,8 @@ class ReindexPositions:
         logs: Mapping[str, LogName],
         owned: Sequence[Origin],
         generation: int,
+        kind: str,
+        retry_s: float = 60.0,
     ) -> None:
         """Nothing is read yet.
 
@@ -31,33 +33,45 @@ class ReindexPositions:
             logs: topic id -> its log.
             owned: all origins.
             generation: that is being filled.
+            kind: of the memories that it is filled with; those of another kind, begun
+                under the same number, have positions of their own.
+            retry_s: how long to try again while storage is not available.
         """
         self.generation = generation
         self._storage = storage
+        self._retry_s = retry_s
         self._names = {
             (topic_id, partition): replace(
-                logs[topic_id], flow=f"reindex/{generation}"
+                logs[topic_id], flow=f"reindex/{generation}/{kind}"
             ).app_id(EPISODES, partition)
             for topic_id, partition in owned
         }
 
-    def read(self) -> dict[Origin, int]:
-        """Origin -> last offset, -1 for none.
+    def read(self) -> dict[Origin, int] | None:
+        """Origin -> last offset, -1 for none; None if it was never begun.
 
         Raises:
-            StorageUnavailable: the log cannot be read.
+            StorageUnavailable: the log cannot be read within `retry_s`.
         """
-        with reading(EPISODES):
-            handle = self._storage.open(EPISODES)
-            found = {o: handle.transaction_version(n) for o, n in self._names.items()}
-        return {o: NEVER_READ if at is None else at for o, at in found.items()}
+        return patiently(self._read_once, self._retry_s)
 
     def write(self, reached: Mapping[Origin, int]) -> None:
         """Note how far it is; the flow `memory` is not disturbed by that.
 
         Raises:
-            StorageUnavailable: the log takes no commit.
+            StorageUnavailable: the log takes no commit within `retry_s`.
         """
+        patiently(lambda: self._write_once(reached), self._retry_s)
+
+    def _read_once(self) -> dict[Origin, int] | None:
+        with reading(EPISODES):
+            handle = self._storage.open(EPISODES)
+            found = {o: handle.transaction_version(n) for o, n in self._names.items()}
+        if all(at is None for at in found.values()):
+            return None
+        return {o: NEVER_READ if at is None else at for o, at in found.items()}
+
+    def _write_once(self, reached: Mapping[Origin, int]) -> None:
         numbers = [Transaction(self._names[o], at) for o, at in reached.items()]
         try:
             with reading(EPISODES):

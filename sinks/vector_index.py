@@ -3,7 +3,8 @@
 Each commit leaves a small file, and merges slow down with their number; what was
 written since the last time is searched without an index. So upkeep puts files together,
 indexes what is new and drops old versions. It may be ended at any moment and run again:
-each step is a commit of its own that takes nothing away.
+each step is a commit of its own that takes nothing away, and one that is not due yet
+writes nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,8 +40,13 @@ SCALARS: Mapping[str, Scalar] = {
 ROWS_WITHOUT_INDEX = 20_000
 # Of the rows. An index to which so much is new has the wrong centres: it is made anew.
 NEW_SHARE_MAX = 0.5
+# Putting files together writes nearly the whole table anew, so a few new rows must not
+# cause it: until then they are searched without an index, which is quick for so few.
+FRAGMENTS_MAX = 100
+UNINDEXED_MAX = 2_000
+UNINDEXED_SHARE_MAX = 0.05
 # Readers and writers hold a version for seconds, a long query for minutes.
-KEPT = timedelta(hours=1)
+KEPT = timedelta(minutes=10)
 # Each step is tried again while a writer commits under it.
 RETRY_S = 60.0
 
@@ -67,14 +73,17 @@ def maintain(
     generation: int,
     progress: Progress = lambda step, done, total: None,
     retry_s: float = RETRY_S,
-) -> Report:
+) -> Report | None:
     """Put small files together, index what is new, drop what is old.
 
     Args:
         storage: the lake.
-        generation: whose table it is; one that is not there is well kept.
+        generation: whose table it is.
         progress: told each step's name, how many are done and how many there are.
         retry_s: how long each step is tried again.
+
+    Returns:
+        None if there is no such table.
 
     Raises:
         LakeError: the table is gone, or may not be written.
@@ -84,11 +93,11 @@ def maintain(
     with answering(f"Table {NAME} cannot be opened"):
         table = memories.open_table(memories.connect(storage), generation)
     if table is None:
-        return Report()
+        return None
     made: list[str] = []
     steps: list[tuple[str, Callable[[], None]]] = [
         ("vectors", lambda: made.extend(_index_vectors(table))),
-        ("files", lambda: table.optimize(cleanup_older_than=KEPT)),
+        ("files", lambda: _optimize(table)),
         *(
             (column, lambda column=column: made.extend(_index(table, column)))
             for column in SCALARS
@@ -126,6 +135,16 @@ def _patiently(
     patiently(once, retry_s)
 
 
+def _optimize(table: "Table") -> None:
+    """Put files together, tell the indexes of new rows, drop old versions."""
+    found = _report(table)
+    # Of one file with nothing new nothing is written: only old versions are dropped.
+    settled = found.fragments <= 1 and not found.unindexed
+    much = max(UNINDEXED_MAX, UNINDEXED_SHARE_MAX * found.rows)
+    if settled or found.fragments >= FRAGMENTS_MAX or found.unindexed >= much:
+        table.optimize(cleanup_older_than=KEPT)
+
+
 def _index_vectors(table: "Table") -> list[str]:
     rows = table.count_rows()
     if rows < ROWS_WITHOUT_INDEX:
@@ -157,7 +176,7 @@ def _found(table: "Table", column: str) -> "IndexConfig | None":
     return next(configs, None)
 
 
-def _report(table: "Table", made: tuple[str, ...]) -> Report:
+def _report(table: "Table", made: tuple[str, ...] = ()) -> Report:
     with answering(f"Table {NAME} cannot be read"):
         table.checkout_latest()  # type: ignore[no-untyped-call]
         texts, vectors = _found(table, SEARCHED), _found(table, VECTOR)

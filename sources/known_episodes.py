@@ -7,18 +7,27 @@ or the time of an import decided would come out otherwise.
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.arrow import EPISODE_REVISIONS
 from schemas.batches import Origin
 from semloop.memories import EPISODES
 from semloop.storage import Storage
-from sources.lake_table import files_of, reading
+from sources.lake_table import READ_ERRORS, files_of
 
 # The newest revision of each episode, in narrow columns: the wide ones are read later.
 KNOWN = """
-CREATE TABLE known AS
+CREATE OR REPLACE TABLE known (
+    episode_id VARCHAR, session_id VARCHAR, topic_id VARCHAR, kafka_partition INTEGER,
+    revision BIGINT, first_offset BIGINT, last_offset BIGINT, closed BOOLEAN
+)
+"""
+# Revisions of newer files are newer.
+NEWS = """
+CREATE OR REPLACE TEMP TABLE news AS
 SELECT
     episode_id, any_value(session_id) AS session_id, any_value(topic_id) AS topic_id,
     any_value(kafka_partition) AS kafka_partition, max(revision) AS revision,
@@ -26,19 +35,26 @@ SELECT
     arg_max(state, revision) = 'closed' AS closed
 FROM read_parquet($files, union_by_name = true) GROUP BY episode_id
 """
-PLACED = """
-SELECT told.place, known.episode_id, known.last_offset, known.closed
-FROM told ASOF JOIN known
-    ON told.topic_id = known.topic_id
-    AND told.kafka_partition = known.kafka_partition
-    AND told.session_id = known.session_id
-    AND told.kafka_offset >= known.first_offset
-WHERE told.kafka_offset <= known.last_offset ORDER BY told.place
+LEARN = """
+DELETE FROM known WHERE episode_id IN (SELECT episode_id FROM news);
+INSERT INTO known FROM news
 """
-SPANNING = """
+PLACED = """
+SELECT told.place, near.episode_id, near.last_offset, near.closed
+FROM told ASOF JOIN (
+    FROM known WHERE last_offset >= $first AND first_offset <= $last
+) AS near
+    ON told.topic_id = near.topic_id
+    AND told.kafka_partition = near.kafka_partition
+    AND told.session_id = near.session_id
+    AND told.kafka_offset >= near.first_offset
+WHERE told.kafka_offset <= near.last_offset ORDER BY told.place
+"""
+UNDER_WAY = """
 SELECT topic_id, kafka_partition, min(first_offset)
 FROM known JOIN reached USING (topic_id, kafka_partition)
-WHERE first_offset <= reached.kafka_offset AND last_offset > reached.kafka_offset
+WHERE first_offset <= reached.kafka_offset
+    AND (NOT closed OR last_offset > reached.kafka_offset)
 GROUP BY topic_id, kafka_partition
 """
 CLOSED = """
@@ -61,19 +77,34 @@ REACHED = pa.schema(
 
 
 class KnownEpisodes:
-    """The episodes as one version of their table has them.
+    """The episodes as the version of their table that was followed last has them.
 
     Every question raises StorageUnavailable or LakeError when files cannot be read.
     """
 
-    def __init__(self, storage: Storage, handle: DeltaTable) -> None:
+    def __init__(self, storage: Storage) -> None:
+        """Nothing is known yet; `follow` reads."""
         self._storage = storage
-        root = storage.uri(EPISODES)
-        self._files = [f"{root}/{path}" for path in files_of(handle)]
         self._con = storage.parquet_reader()
-        with reading(storage):
-            if self._files:
-                self._con.execute(KNOWN, {"files": self._files})
+        self._con.execute(KNOWN)
+        self._files: set[str] = set()
+        # Those that came with the last step: what closed since is in them.
+        self._new_files: list[str] = []
+
+    def follow(self, handle: DeltaTable) -> None:
+        """Learn what a later version has; only files that are new are read."""
+        with self._reading():
+            files = set(files_of(handle))
+            if not self._files <= files:
+                # Rewritten by a maintainer: which rows are new cannot be told.
+                self._con.execute(KNOWN)
+                self._files = set()
+            root = self._storage.uri(EPISODES)
+            self._new_files = [f"{root}/{path}" for path in files - self._files]
+            if self._new_files:
+                self._con.execute(NEWS, {"files": self._new_files})
+                self._con.execute(LEARN)
+            self._files = files
 
     def placed(self, told: pa.Table) -> pa.Table:
         """The episode of each event that is in one.
@@ -84,47 +115,56 @@ class KnownEpisodes:
         """
         places = pa.array(range(told.num_rows), pa.int64())
         keys = ["topic_id", "kafka_partition", "session_id", "kafka_offset"]
+        # Of all episodes few are near, and sorting them for each question takes long.
+        ends = pc.min_max(told["kafka_offset"]).as_py()
+        bounds = {"first": ends["min"], "last": ends["max"]}
         with self._with(told=told.select(keys).append_column("place", places)):
-            return self._con.execute(PLACED).to_arrow_table()
+            return self._con.execute(PLACED, bounds).to_arrow_table()
 
     def beginnings(self, reached: Mapping[Origin, int]) -> dict[Origin, int]:
-        """From where on to read so that episodes under way there are seen whole.
+        """From where on to read so that episodes that go on are seen whole.
 
         Returns:
             origin -> the last offset that is not needed.
         """
         found = dict(reached)
-        if self._files:
-            with self._with(reached=_table(reached)):
-                for topic_id, partition, first in self._con.execute(
-                    SPANNING
-                ).fetchall():
-                    found[topic_id, partition] = first - 1
+        with self._with(reached=_table(reached)):
+            for *origin, first in self._con.execute(UNDER_WAY).fetchall():
+                found[origin[0], origin[1]] = first - 1
         return found
 
     def closed(
         self, reached: Mapping[Origin, int], done: Set[str]
     ) -> Iterator[pa.Table]:
-        """The closed episodes that end at or before an offset, but for some.
+        """The episodes that closed since the version followed before, but for some.
 
         Args:
-            reached: origin -> offset.
+            reached: origin -> offset at or before which they end.
             done: ids of episodes that are not wanted.
 
         Yields:
             `EPISODE_REVISIONS`, some rows at a time.
         """
-        if not self._files:
+        if not self._new_files:
             return
         ids = pa.table({"episode_id": pa.array(sorted(done), pa.string())})
-        with self._with(reached=_table(reached), done=ids), reading(self._storage):
-            reader = self._con.execute(CLOSED, {"files": self._files}).to_arrow_reader(
-                ROWS
-            )
-            for batch in reader:
+        with self._with(reached=_table(reached), done=ids), self._reading():
+            found = self._con.execute(CLOSED, {"files": self._new_files})
+            for batch in found.to_arrow_reader(ROWS):
                 if batch.num_rows:
                     rows = pa.Table.from_batches([batch])
                     yield rows.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            *READ_ERRORS,
+            duckdb.IOException,
+            duckdb.InvalidInputException,
+        ) as error:
+            raise self._storage.trouble(error) from error
 
     @contextmanager
     def _with(self, **tables: pa.Table) -> Iterator[None]:

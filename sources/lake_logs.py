@@ -1,10 +1,11 @@
 """Which partitions `archive` has met under a topic's name, as table `logs` says."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,20 +46,27 @@ class TopicLogs:
             return cls.of(storage, FollowedTable(storage, LOGS), topic)
 
     @classmethod
+    def every(cls, storage: Storage) -> "list[TopicLogs]":
+        """The same of all topics whose events are in the lake."""
+        with reading(storage):
+            if not storage.has(LOGS):
+                return []
+            table = FollowedTable(storage, LOGS)
+            topics = {row["topic"] for row in _rows(storage, table)}
+            found = [cls.of(storage, table, topic) for topic in sorted(topics)]
+        return [logs for logs in found if logs.first_seen]
+
+    @classmethod
     def of(cls, storage: Storage, table: FollowedTable, topic: str) -> "TopicLogs":
         """The logs as the newest version of the table has them."""
-        open_file = storage.opener()
         found: dict[tuple[LogName, int], datetime] = {}
-        for path in files_of(table.newest()):
-            with open_file(f"{LOGS}/{path}") as file:
-                rows: pa.Table = pq.ParquetFile(file).read(columns=list(COLUMNS))
-            for row in rows.to_pylist():
-                if (row["table_name"], row["topic"]) == (EVENTS, topic):
-                    names = (row["flow"], row["cluster_id"], topic, row["topic_id"])
-                    key = (LogName(*names), row["kafka_partition"])
-                    seen = row["first_seen"]
-                    # Two copies that started at once may both have filed it.
-                    found[key] = min(seen, found.get(key, seen))
+        for row in _rows(storage, table):
+            if (row["table_name"], row["topic"]) == (EVENTS, topic):
+                names = (row["flow"], row["cluster_id"], topic, row["topic_id"])
+                key = (LogName(*names), row["kafka_partition"])
+                seen = row["first_seen"]
+                # Two copies that started at once may both have filed it.
+                found[key] = min(seen, found.get(key, seen))
         return cls(topic, found)
 
     def owned(self, worker_index: int, worker_count: int) -> list[Origin]:
@@ -101,3 +109,11 @@ class TopicLogs:
         newest = {max(ids, key=ids.__getitem__) for ids in first_seen.values()}
         every = {log.topic_id for log, _ in self.first_seen}
         return frozenset(every - newest)
+
+
+def _rows(storage: Storage, table: FollowedTable) -> Iterator[dict[str, Any]]:
+    open_file = storage.opener()
+    for path in files_of(table.newest()):
+        with open_file(f"{LOGS}/{path}") as file:
+            rows: pa.Table = pq.ParquetFile(file).read(columns=list(COLUMNS))
+        yield from rows.to_pylist()

@@ -1,5 +1,6 @@
 """`semloop maintain`: upkeep of the lake's tables, beside flows and readers."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -18,15 +19,18 @@ WITH_MODELS = ("endpoint", "sentence-transformers")
 def index() -> None:
     """Put small files of the memories together and index what is new."""
     from flows.index import index as run
+    from flows.logs import configure
 
+    settings = load()
+    configure(settings, sys.stderr)
     with steps() as show:
-        report = run(load(), show)
+        report = run(settings, show)
     if not report.rows:
-        print("There are no memories yet.")
+        print(f"The lake {settings.lake} has no memories yet.")
         return
     vectors = "yes" if report.indexed else "no, so few are all compared"
     print(
-        f"{report.rows:,} memories in {report.fragments} fragments; index of the "
+        f"Memories: {report.rows:,}, fragments: {report.fragments}; index of the "
         f"vectors: {vectors}; made anew: {', '.join(report.made) or 'nothing'}."
     )
 
@@ -39,6 +43,7 @@ def reindex(
     ] = None,
 ) -> None:
     """Make all memories anew from events and episodes, and switch to them."""
+    from flows.logs import configure
     from flows.reindex import reindex as run
 
     settings = load(embedder_model=model)
@@ -46,11 +51,12 @@ def reindex(
         msg = f"The embedder {settings.embedder!r} has one model only."
         kinds = " or ".join(WITH_MODELS)
         raise ConfigError(msg, f"Set SEMLOOP_EMBEDDER to {kinds} for --model.")
+    configure(settings, sys.stderr)
     with steps() as show:
         report = run(settings, show)
     print(
-        f"{report.memories:,} memories made by {report.model}; they are generation "
-        f"{report.generation} and hold from now on."
+        f"Memories made: {report.memories:,}, by {report.model}, left out by the "
+        f"settings: {report.skipped:,}; generation {report.generation} holds now."
     )
     if model is not None:
         print(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers, too.")

@@ -22,6 +22,7 @@ TEXT_CHARS_MIN = 30
 NOTHING_YET = (
     "There are no memories yet: the flow `memory` makes them (`semloop up` runs it)."
 )
+NOTHING_FITS = "Nothing fits these filters; --no-words looks for the words instead."
 
 
 def recall(
@@ -68,6 +69,8 @@ def recall(
             print(NOTHING_YET, file=sys.stderr)
     if understood := (found.schema.metadata or {}).get(UNDERSTOOD):
         print(f"Understood: {understood.decode()}.", file=sys.stderr)
+        if not found.num_rows:
+            print(NOTHING_FITS, file=sys.stderr)
     if form is Format.TABLE:
         found = _for_people(found)
     rows = (tuple(map(_shown, row.values())) for row in found.to_pylist())

@@ -42,7 +42,7 @@ def up(
         bool, typer.Option("--broker-only", help="Only the broker and its topic.")
     ] = False,
 ) -> None:
-    """Start broker, topic and the flow archive in the background."""
+    """Start broker, topic and flows in the background."""
     settings = load()
     folder = LocalFolder.of(settings)
     if broker_only and settings.kafka is not None:

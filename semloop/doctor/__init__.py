@@ -18,6 +18,7 @@ CHECKS = {
     "commits": "semloop.doctor.commits:check",
     "resume point": "semloop.doctor.resume:check",
     "lag": "semloop.doctor.lag:check",
+    "memories": "semloop.doctor.remembered:check",
     "clock": "semloop.doctor.clock:check",
     "disk": "semloop.doctor.disk:check",
     "spool": "semloop.doctor.spooled:check",

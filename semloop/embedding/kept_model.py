@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FOLDER = "_models"
 NAME = "all-MiniLM-L6-v2"
+# What says which model the lake has.
+NOTE = f"{FOLDER}/{NAME}.json"
 SUM_CHARS = 64
 
 
@@ -27,8 +29,7 @@ def kept_model(storage: "Storage") -> bytes:
         LakeError: it is damaged, or the store refuses.
         StorageUnavailable: the store does not answer.
     """
-    note = f"{FOLDER}/{NAME}.json"
-    wanted = _sum(storage, note)
+    wanted = _sum(storage)
     if wanted is None:
         from semloop.embedding.quantised import quantised_model
 
@@ -36,9 +37,9 @@ def kept_model(storage: "Storage") -> bytes:
         own = hashlib.sha256(model).hexdigest()
         storage.create(_file(own), model)
         content = json.dumps({"file": _file(own), "sha256": own}) + "\n"
-        if storage.create(note, content.encode()):
+        if storage.create(NOTE, content.encode()):
             return model
-        wanted = _sum(storage, note)
+        wanted = _sum(storage)
     model_kept = storage.read(_file(wanted)) if wanted else None
     if model_kept is None:
         model_kept = _made_again(storage, wanted)
@@ -58,7 +59,7 @@ def _made_again(storage: "Storage", wanted: str | None) -> bytes:
     if hashlib.sha256(model).hexdigest() != wanted:
         msg = f"The model {wanted} of the lake {storage.root} is gone, "
         msg += "and this program makes another one."
-        todo = f"Restore it, or delete {FOLDER}/{NAME}.json and reindex."
+        todo = f"Restore it, or delete {NOTE} and reindex."
         raise LakeError(msg, todo)
     storage.create(_file(wanted), model)
     return model
@@ -68,9 +69,9 @@ def _file(digest: str) -> str:
     return f"{FOLDER}/{NAME}-{digest[:8]}.onnx"
 
 
-def _sum(storage: "Storage", note: str) -> str | None:
+def _sum(storage: "Storage") -> str | None:
     """SHA-256 of the lake's model; None if it has none."""
-    data = storage.read(note)
+    data = storage.read(NOTE)
     if data is None:
         return None
     try:
@@ -78,6 +79,6 @@ def _sum(storage: "Storage", note: str) -> str | None:
     except (ValueError, TypeError, KeyError):
         digest = None
     if not isinstance(digest, str) or len(digest) != SUM_CHARS:
-        msg = f"{storage.root}/{note} does not say which model the lake has."
+        msg = f"{storage.root}/{NOTE} does not say which model the lake has."
         raise LakeError(msg, "Delete it; the next program that needs it makes it anew.")
     return digest

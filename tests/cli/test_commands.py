@@ -67,7 +67,11 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
         ("sqll", "There is no command 'sqll'.", "Did you mean 'sql'?"),
         ("sql --formt json", "No such option: --formt", "semloop sql --help"),
         ("run", "Missing argument 'flow'", "semloop run --help"),
-        ("run nothing", "There is no flow 'nothing'.", "The flows are: archive."),
+        (
+            "run nothing",
+            "There is no flow 'nothing'.",
+            "The flows are: archive, memory.",
+        ),
         ("import x", "Missing option '--format'.", "semloop import --help"),
         ("import x --format csv", "'csv' is not one of", "semloop import --help"),
         ("import x --format chat", "'x' does not exist.", "Give a file of JSON"),

@@ -84,7 +84,12 @@ def test_what_words_are_taken_for_is_told_on_stderr(
     code, out, err = semloop.ended(*asked)
     assert (code, json.loads(out)) == (0, [])
     assert err.startswith("Understood: errors and failed tool calls, since 20")
-    assert len(err.splitlines()) == 1
+    assert err.splitlines()[1:] == [
+        "Nothing fits these filters; --no-words looks for the words instead."
+    ]
+    found = ("recall", "errors in the last 9 days", "--format", "json")
+    code, out, err = semloop.ended(*found)
+    assert (code, len(json.loads(out)), len(err.splitlines())) == (0, 1, 1)
     code, out, err = semloop.ended(*asked, "--no-words")
     assert (code, len(json.loads(out)), err) == (0, 2, "")
 

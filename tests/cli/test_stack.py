@@ -20,6 +20,8 @@ from semloop.local.state import LocalFolder, Process, Stack
 from tests.builders import an_event
 
 ROOT = Path(__file__).parents[2]
+# Supervisor, broker and both flows.
+PROCESSES = 4
 SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
 
 
@@ -36,6 +38,8 @@ class Shell:
             "SEMLOOP_LAKE": "lake",
             # A copy that was taken over finds out soon.
             "SEMLOOP_FENCE_CHECK_S": "0.3",
+            # What counts here are processes and rows.
+            "SEMLOOP_EMBEDDER": "hashing",
         }
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
@@ -65,7 +69,7 @@ class Shell:
         return stack
 
     def processes(self) -> list[psutil.Process]:
-        """Supervisor, flow and broker, as far as they run."""
+        """Supervisor, broker and flows, as far as they run."""
         stack = self.local.read()
         if stack is None:
             return []
@@ -110,7 +114,7 @@ def test_a_file_gets_into_the_lake_once_and_is_asked_in_sql(shell: Shell) -> Non
     shell.write_events(50)
     told = shell.run("up")
     assert shell.stack().kafka in told
-    assert len(shell.processes()) == 3
+    assert len(shell.processes()) == PROCESSES
     assert "Lines read: 50, records produced: 50." in shell.import_()
     shell.run("run", "archive", "--until-caught-up")
     assert shell.json("sql", SQL) == [{"n": 50, "ids": 50}]
@@ -165,10 +169,38 @@ def test_down_waits_for_archive_and_says_what_would_be_lost(shell: Shell) -> Non
     shell.import_()
     told = shell.run("down", "--timeout", "0.5", code=1)
     assert "Not in the lake yet: 30 records" in told
-    assert len(shell.processes()) == 3
+    assert len(shell.processes()) == PROCESSES
     os.kill(flow.pid, signal.SIGCONT)
     shell.run("down")
     assert shell.json("sql", SQL) == [{"n": 30, "ids": 30}]
+
+
+def test_memory_is_told_waited_for_and_drained(shell: Shell) -> None:
+    shell.write_events(30)
+    shell.run("up")
+    flow = shell.stack().flows["memory"].process()
+    assert flow is not None
+    os.kill(flow.pid, signal.SIGSTOP)
+    shell.import_()
+    shell.run("run", "archive", "--until-caught-up")
+    behind = shell.json("status")["flows"]["memory"]
+    assert (behind["state"], behind["lag"]) == ("running", 30)
+    assert sum(at["lag"] for at in behind["partitions"]) == 30
+
+    with shell.start("run", "memory", "--until-caught-up") as waiting:
+        os.kill(flow.pid, signal.SIGCONT)
+        assert waiting.communicate(timeout=90) == ("", "")
+        assert waiting.returncode == 0
+    remembered = "SELECT count(*) AS n FROM memories"
+    assert shell.json("sql", remembered) == [{"n": 30}]
+    assert shell.json("status")["flows"]["memory"]["lag"] == 0
+
+    os.kill(flow.pid, signal.SIGSTOP)
+    shell.import_()
+    shell.run("run", "archive", "--until-caught-up")
+    told = shell.run("down", "--timeout", "3")
+    assert "Everything is in the lake" in told
+    assert "memory is 30 offsets behind; the next start goes on." in told
 
 
 def test_down_without_archive_needs_force_if_something_would_be_lost(
@@ -242,7 +274,9 @@ def test_what_a_killed_supervisor_left_running_is_stopped(
     assert "left over by a crash" in shell.run("status")
     shell.run(command)
     assert gone(left)
-    assert len(shell.processes()) == (3 if command == "up" else 0)
+    # A new broker has a new topic: memory starts again to read it.
+    expected = PROCESSES if command == "up" else 0
+    eventually(lambda: len(shell.processes()) == expected)
 
 
 def test_a_pid_of_somebody_else_is_never_touched(shell: Shell) -> None:

@@ -23,7 +23,7 @@ from semloop.settings import Settings, load, origin
 from semloop.storage import Storage
 from tests import processes
 from tests.doctor.examined import bad
-from tests.flows.a_flow import admin_of, archived, produce
+from tests.flows.a_flow import a_flow, admin_of, archived, produce
 
 # Nothing listens there: ports below 1024 are for services that nobody runs here.
 NOBODY = "127.0.0.1:1"
@@ -87,7 +87,10 @@ def test_where_all_is_well_it_changes_nothing(
     TopicAdmin(settings).ensure()
     produce(settings, 5)
     archived(settings)
-    for name in ("lake", "kafka", "topic"):
+    settings = msgspec.structs.replace(settings, embedder="hashing")
+    with a_flow(settings, "--until-caught-up", flow="memory") as flow:
+        assert flow.ends() == (0, [])
+    for name in ("lake", "kafka", "topic", "embedder"):
         monkeypatch.setenv(f"SEMLOOP_{name.upper()}", str(getattr(settings, name)))
     storage = Storage.of(settings)
     before = sorted(Path(settings.lake).rglob("*"))

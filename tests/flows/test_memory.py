@@ -84,6 +84,7 @@ def test_the_newer_of_two_copies_goes_on(settings: Settings) -> None:
     assert wrong(settings) == {}
 
 
+@pytest.mark.real_broker
 def test_new_partitions_restart_it(settings: Settings) -> None:
     produced(settings, 100)
     archived(settings)

@@ -54,6 +54,14 @@ def test_the_whole_story_in_the_order_in_which_it_tells_most() -> None:
     )
 
 
+def test_blank_names_are_not_told() -> None:
+    steps = (call("book", "\0 \n"), error("\t"), state("paid"), state("\0"))
+    assert text_of(*steps, task="book") == (
+        "book. Outcome success, reward 1. Tried book. book failed, never recovered. "
+        "Ended in state paid."
+    )
+
+
 def test_without_a_task_it_is_what_was_asked() -> None:
     text = text_of(said(text="Can you book me to Oslo?"), task=" ", outcome="failure")
     assert text == "Can you book me to Oslo? Outcome failure, reward 1."

@@ -11,6 +11,7 @@ from semloop import object_store
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import Storage
+from sinks import vector_index
 from sinks.vector_index import maintain
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
@@ -98,8 +99,10 @@ def test_a_table_is_made_whatever_befalls_it(
 
 
 def test_upkeep_is_done_whatever_befalls_it(
-    proxy: FaultProxy, storage: Storage
+    proxy: FaultProxy, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So few rows would not be worth it.
+    monkeypatch.setattr(vector_index, "UNINDEXED_MAX", 1)
     table = a_table(storage)
     for start in range(0, 30, 10):
         table.merge(some_rows(start))
@@ -107,6 +110,7 @@ def test_upkeep_is_done_whatever_befalls_it(
     armed = proxy.arm(Fault.RESET, "PUT", "/_versions/", times=2)
     report = maintain(storage, 1)
     assert armed.happened == 2
+    assert report is not None
     assert (report.rows, report.fragments, report.unindexed) == (30, 1, 0)
 
 

@@ -11,6 +11,7 @@ from operators.embed import VectorCache
 from operators.sessions import Sessions
 from operators.vectors import with_vectors
 from operators.window import window
+from schemas.arrow import EVENTS
 from schemas.batches import Origin, PolledEvents, Standing
 from schemas.metrics import Metrics
 from semloop.embedder import Embedder
@@ -71,7 +72,7 @@ class Life:
     ) -> bool:
         """Consume the next events; False if there were none left.
 
-        `caught_up_ms`: what archive says if these are the last ones.
+        `caught_up_ms`: what archive says; it holds once these are the last ones.
         """
         offsets = stream["kafka_offset"].to_pylist()
         start = next((n for n, o in enumerate(offsets) if o > self.position), None)
@@ -80,16 +81,25 @@ class Life:
         rows = stream.slice(start, count)
         complete = start + count >= len(offsets)
         self.position = rows["kafka_offset"][-1].as_py()
-        standing = Standing(offsets[-1], caught_up_ms if complete else None)
+        standing = Standing(offsets[-1], caught_up_ms)
         polled = PolledEvents(
             rows, {ORIGIN: self.position}, {ORIGIN: standing},
             complete=complete, last=last,
         )  # fmt: skip
+        self._goes_through(polled)
+        return True
+
+    def falls_silent(self, caught_up_ms: int) -> None:
+        """A tick: archive has read all there is, at that time, and nothing is new."""
+        standings = {ORIGIN: Standing(self.position, caught_up_ms)}
+        none = EVENTS.empty_table()
+        self._goes_through(PolledEvents(none, {}, standings, complete=True))
+
+    def _goes_through(self, polled: PolledEvents) -> None:
         windowed = window(polled, self.sessions, frozenset())
         chunked = chunk(windowed, self.settings)
         vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
         self.tables.add(vectored)
-        return True
 
     def dies(self, where: str) -> None:
         """Let its next commit end it: before or after vectors, or after all of it."""

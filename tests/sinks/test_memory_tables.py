@@ -11,12 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from operators.window import window
+from schemas.arrow import EVENTS, MEMORY_TEXTS
+from schemas.batches import PolledEvents, Vectored
 from schemas.metrics import Metrics
 from semloop.embedder import Reason, UnusableAnswer
 from semloop.errors import LakeError, MemoriesSwitched, TakenOver
+from semloop.log_name import CAUGHT_UP
 from semloop.memories import GENERATION
 from semloop.storage import Storage
 from sinks.fenced_table import FencedTable
+from sinks.memory_tables import MemoryTables
+from tests.builders import NOW
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import (
     HASHING,
@@ -35,6 +41,11 @@ if TYPE_CHECKING:
 PLACES = ("before the vectors", "after the vectors", "after the commit")
 # Long after all events: what is not closed by then closes by inactivity.
 LATER_MS = 10**13
+NOW_S = NOW.timestamp()
+A_TICK = Vectored(
+    MEMORY_TEXTS.empty_table(),
+    window(PolledEvents(EVENTS.empty_table()), {}, frozenset()),
+)
 
 
 def a_day(events: int, seed: int) -> pa.Table:
@@ -205,6 +216,114 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(LakeError, match=r"other.*\n.*maintain reindex"):
         Life(settings, Other("nan"))
+
+
+def test_a_commit_is_made_when_it_holds_many_bytes(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(
+        a_lake(tmp_path), commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
+    )
+    # The row of its episode keeps 500 characters of it.
+    long = a_stream(said(text="hello " * 500))
+    assert Life(settings).read(long, 1, None)
+    assert len(shown(settings)) > 1
+
+
+def test_how_far_archive_was_is_told_once_all_of_it_is_consumed(tmp_path: Path) -> None:
+    settings = a_lake(tmp_path)
+    stream = a_stream(*(said(at_s=n) for n in range(3)))
+    life = Life(settings)
+
+    def told() -> tuple[int | None, float]:
+        stored = life.tables._main.stored(ORIGIN, CAUGHT_UP)
+        lag = life.metrics.value("semloop_lag_records", flow="memory", partition="0")
+        return stored, lag
+
+    assert life.read(stream, 2, 7_000)
+    assert told() == (None, 1)
+    assert life.read(stream, 1, 7_000)
+    assert told() == (7_000, 0)
+
+
+def test_what_a_copy_that_was_taken_over_still_merges_replaces_nothing(
+    tmp_path: Path,
+) -> None:
+    settings = a_lake(tmp_path)
+    older, newer = Life(settings), Life(settings)
+    assert newer.read(a_stream(said(text="by the newer one")), 1, None)
+    with pytest.raises(TakenOver):
+        older.read(a_stream(said(text="by the older one")), 1, None)
+    assert shown(settings) == [("event", 0, "by the newer one")]
+
+
+def test_whoever_lost_the_episodes_still_writes_over_older_memories(
+    tmp_path: Path,
+) -> None:
+    """Fences went with them, but memories keep the epochs of their writers."""
+    settings = a_lake(tmp_path / "lake")
+    for _ in range(3):
+        life = Life(settings)
+    assert life.read(a_stream(said(text="before")), 1, None)
+    Path(settings.lake, "episodes").rename(tmp_path / "gone")
+    assert Life(settings).read(a_stream(said(text="after")), 1, None)
+    assert shown(settings) == [("event", 0, "after")]
+
+
+def test_a_worker_that_read_nothing_yet_does_not_hide_that_memories_are_gone(
+    tmp_path: Path,
+) -> None:
+    """In a cluster it may be the first to look."""
+    settings = a_lake(tmp_path / "lake")
+    assert Life(settings).read(a_stream(said()), 1, None)
+    Path(settings.lake, "memories").rename(tmp_path / "gone")
+    other = MemoryTables(
+        settings, Storage.of(settings), {ORIGIN[0]: LOG}, [(ORIGIN[0], 1)],
+        (HASHING.model_id, HASHING.dimension), Metrics(),
+    )  # fmt: skip
+    with pytest.raises(LakeError, match=r"gone\.\n.*maintain reindex"):
+        other.take_over()
+
+
+def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(
+        a_lake(tmp_path), commit_rows=100, commit_interval_s=1, fence_check_s=10
+    )
+    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(3)))
+    now_s = [NOW_S]
+    life = Life(settings, clock=lambda: now_s[0])
+    assert life.read(stream, 1, None)
+    now_s[0] -= 3_600
+    assert life.read(stream, 1, None)
+    assert [text for _, _, text in shown(settings)] == ["0", "1"]
+
+
+def test_a_copy_notices_that_it_was_taken_over_after_its_clock_is_put_back(
+    tmp_path: Path,
+) -> None:
+    settings = msgspec.structs.replace(a_lake(tmp_path), fence_check_s=10)
+    now_s = [NOW_S]
+    older = Life(settings, clock=lambda: now_s[0])
+    Life(settings)
+    now_s[0] -= 3_600
+    with pytest.raises(TakenOver):
+        older.tables.add(A_TICK)
+
+
+def test_freshness_is_of_events_not_of_episodes_that_fell_silent(
+    tmp_path: Path,
+) -> None:
+    settings = a_lake(tmp_path)
+    now_s = [NOW_S]
+    life = Life(settings, clock=lambda: now_s[0])
+    assert life.read(a_stream(said()), 1, None)
+    assert _freshness(life.metrics) == 0
+    now_s[0] += 2_000
+    life.falls_silent(int(now_s[0] * 1_000))
+    assert life.metrics.value("semloop_episodes_total", flow="memory") == 1
+    assert _freshness(life.metrics) == 0
+
+
+def _freshness(metrics: Metrics) -> float:
+    return metrics.value("semloop_freshness_seconds", flow="memory")
 
 
 def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None:

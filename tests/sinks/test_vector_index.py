@@ -1,5 +1,6 @@
 """Upkeep of the table of memories, beside its writer; folder and the run's S3 server."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from semloop.errors import SemLoopError, StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import Storage
 from sinks import vector_index
-from sinks.vector_index import SCALARS, Report, maintain
+from sinks.vector_index import SCALARS, Report, drop_older, maintain
 from tests.processes import ROOT, environment
 from tests.sinks.sink_contract import full_disk
 from tests.sinks.some_memories import a_table, found_by, some_memories, stored
@@ -36,10 +37,21 @@ def folder(tmp_path: Path) -> Storage:
 @pytest.fixture(autouse=True)
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "ROWS_WITHOUT_INDEX", 300)
+    # Whatever is new is due.
+    monkeypatch.setattr(vector_index, "UNINDEXED_MAX", 1)
+    monkeypatch.setattr(vector_index, "UNINDEXED_SHARE_MAX", 0.0)
 
 
-def test_a_table_that_is_not_there_is_well_kept(folder: Storage) -> None:
-    assert maintain(folder, 1) == Report()
+def keep(storage: Storage, retry_s: float = vector_index.RETRY_S) -> Report:
+    """Maintain a table that is there."""
+    report = maintain(storage, 1, retry_s=retry_s)
+    assert report is not None
+    return report
+
+
+def test_a_table_that_is_not_there_is_not_made(folder: Storage) -> None:
+    assert maintain(folder, 1) is None
+    assert maintain(folder, 1) is None
 
 
 def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
@@ -55,7 +67,7 @@ def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
     assert steps[-1] == ("done", len(steps) - 1, len(steps) - 1)
     table.merge(some_memories([99], searched="anna: flights"))
     assert found_by(storage, "flight") == ["number 99"]  # before upkeep knows it
-    report = maintain(storage, 1)
+    report = keep(storage)
     assert (report.rows, report.unindexed, report.made) == (61, 0, ())
     assert found_by(storage, "flight") == ["number 99"]
 
@@ -65,7 +77,7 @@ def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
 
     def kept(start: int, end: int) -> tuple[bool, bool]:
         table.merge(some_memories(range(start, end)))
-        report = maintain(folder, 1)
+        report = keep(folder)
         return "vector" in report.made, report.indexed
 
     assert kept(0, 299) == (False, False)
@@ -100,13 +112,13 @@ def test_a_writer_goes_on_while_the_table_is_maintained(storage: Storage) -> Non
         writing = pool.submit(write)
         try:
             for _ in range(3):
-                maintain(storage, 1)
+                keep(storage)
         finally:
             ended.set()
         writing.result()
     numbers = {number for start in starts for number in range(start, start + 10)}
     assert stored(storage) == [(number, 2) for number in sorted(numbers)]
-    last = maintain(storage, 1)
+    last = keep(storage)
     assert (last.rows, last.unindexed) == (len(numbers), 0)
 
 
@@ -115,21 +127,80 @@ def test_two_at_once_leave_a_whole_table(folder: Storage) -> None:
     for start in range(0, 400, 20):
         table.merge(some_memories(range(start, start + 20)))
 
-    def keep(_: int) -> str | None:
+    def kept(_: int) -> str | None:
         try:
-            maintain(folder, 1, retry_s=5)
+            keep(folder, 5)
         except StorageUnavailable as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(2) as pool:
-        failed = [error for error in pool.map(keep, range(2)) if error]
+        failed = [error for error in pool.map(kept, range(2)) if error]
     assert len(failed) < 2, failed
     assert all(error.startswith("Upkeep of memories (") for error in failed)
     assert stored(folder) == [(n, 1) for n in range(400)]
-    report = maintain(folder, 1)
+    report = keep(folder)
     assert (report.fragments, report.unindexed) == (1, 0)
     assert found_by(folder, "399") == ["number 399"]
+
+
+def files(storage: Storage) -> set[str]:
+    """All files of the table, versions among them."""
+    folder = Path(storage.uri("memories"))
+    return {str(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_upkeep_right_after_upkeep_writes_nothing(folder: Storage) -> None:
+    table = a_table(folder)
+    for start in range(0, 400, 100):
+        table.merge(some_memories(range(start, start + 100)))
+    first = keep(folder)
+    before = files(folder)
+    assert keep(folder) == dataclasses.replace(first, made=())
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("rows_max", "share_max", "fragments_max", "due"),
+    [
+        (21, 0.0, 100, False), (20, 0.0, 100, True), (0, 0.21, 100, False),
+        (0, 0.19, 100, True), (21, 0.0, 4, False), (21, 0.0, 3, True),
+    ],
+)  # fmt: skip
+def test_a_few_new_rows_do_not_rewrite_the_table(
+    folder: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    rows_max: int,
+    share_max: float,
+    fragments_max: int,
+    *,
+    due: bool,
+) -> None:
+    table = a_table(folder)
+    table.merge(some_memories(range(80)))
+    keep(folder)
+    monkeypatch.setattr(vector_index, "UNINDEXED_MAX", rows_max)
+    monkeypatch.setattr(vector_index, "UNINDEXED_SHARE_MAX", share_max)
+    monkeypatch.setattr(vector_index, "FRAGMENTS_MAX", fragments_max)
+    for start in (80, 90):
+        table.merge(some_memories(range(start, start + 10)))
+    before = files(folder)
+    report = keep(folder)
+    # Rows that were not indexed are not put to those that were.
+    assert (report.fragments, report.unindexed) == ((2, 0) if due else (3, 20))
+    assert (files(folder) == before) is not due
+    # A search knows them all the same.
+    assert found_by(folder, "99") == ["number 99"]
+
+
+def test_older_tables_are_dropped_and_no_others(storage: Storage) -> None:
+    for generation in (1, 3, 4, 5):
+        a_table(storage, generation=generation)
+    drop_older(storage, 4)
+    connection = memories.connect(storage)
+    found = [n for n in range(1, 7) if memories.open_table(connection, n) is not None]
+    assert found == [4, 5]
+    drop_older(storage, 4)
 
 
 KEEPER = """
@@ -165,7 +236,7 @@ def test_upkeep_that_is_killed_loses_nothing_and_is_done_by_the_next(
     process.communicate()
     assert stored(storage) == [(n, 1) for n in range(400)]
     table.merge(some_memories(range(400, 420)))
-    report = maintain(storage, 1)
+    report = keep(storage)
     # Rows that no index knew are not put to those that one knew.
     assert (report.rows, report.fragments <= 2, report.unindexed) == (420, True, 0)
     assert report.indexed
@@ -175,10 +246,10 @@ def test_upkeep_that_is_killed_loses_nothing_and_is_done_by_the_next(
 def test_a_full_disk_is_told_by_the_step(folder: Storage) -> None:
     a_table(folder).merge(some_memories(range(200)))
     with full_disk(2_000), pytest.raises(SemLoopError) as told:
-        maintain(folder, 1, retry_s=0.1)
+        keep(folder, 0.1)
     what = "Upkeep of memories (files) failed: File too large (os error 27)"
     assert told.value.what.startswith(what)
-    assert maintain(folder, 1).unindexed == 0
+    assert keep(folder).unindexed == 0
 
 
 def test_old_versions_are_dropped_and_young_ones_kept(
@@ -188,9 +259,9 @@ def test_old_versions_are_dropped_and_young_ones_kept(
     for number in range(5):
         table.merge(some_memories([number]))
     versions = Path(folder.uri("memories"), "generation-1.lance", "_versions")
-    maintain(folder, 1)
+    keep(folder)
     assert len(list(versions.glob("*.manifest"))) > 5
     monkeypatch.setattr(vector_index, "KEPT", timedelta(milliseconds=1))
-    maintain(folder, 1)
+    keep(folder)
     assert len(list(versions.glob("*.manifest"))) < 3
     assert stored(folder) == [(n, 1) for n in range(5)]

@@ -250,3 +250,27 @@ def test_a_writer_that_is_killed_leaves_whole_commits(
     again = a_table(storage)
     again.merge(some_memories(range(100, 250), writer=2))
     assert [number for number, _ in stored(storage)][:250] == list(range(250))
+
+
+def test_whether_it_is_there_is_told_without_making_it(storage: Storage) -> None:
+    table = VectorTable(storage, 2, DIMENSION, "another model")
+    assert not table.exists()
+    assert not table.exists()
+    a_table(storage, generation=2)
+    assert table.exists()
+    assert not VectorTable(storage, 1, DIMENSION, MODEL).exists()
+
+
+def test_the_episodes_that_are_remembered_are_told(folder: Storage) -> None:
+    table = a_table(folder)
+    assert table.episode_ids() == set()
+    table.merge(some_memories(range(3), episode_id="under way"))
+    for number, episode_id in enumerate(["a", "b", "b"], 3):
+        row = some_memories([number], kind="episode", episode_id=episode_id)
+        table.merge(row)
+    many = some_memories(range(100, 150), kind="episode", episode_id="c")
+    table.merge(many)
+    assert table.episode_ids() == {"a", "b", "c"}
+    shutil.rmtree(folder.uri("memories"))
+    with pytest.raises(LakeError, match="maintain reindex"):
+        table.episode_ids()

@@ -1,0 +1,231 @@
+"""`semloop maintain` as a user meets it, used rightly and wrongly."""
+
+import io
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from stamina.instrumentation import set_on_retry_hooks
+
+from semloop import memories
+from semloop.cli import main
+from semloop.embedding import endpoint as endpoint_module
+from semloop.settings import Settings
+from tests import processes
+from tests.flows.a_reindex import Events, a_day, generation, held, live
+from tests.semloop.an_endpoint import AnEndpoint, an_endpoint, good
+from tests.services import wait_for
+from tests.sinks.a_memory import a_lake
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+    set_on_retry_hooks(None)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A lake in a folder; the commands of this test use it, without a model."""
+    found = a_lake(tmp_path / "la ke ü")
+    monkeypatch.setenv("SEMLOOP_LAKE", found.lake)
+    monkeypatch.setenv("SEMLOOP_EMBEDDER", "hashing")
+    return found
+
+
+@pytest.fixture
+def remembered(settings: Settings) -> Settings:
+    """The same with memories of 30 events."""
+    events = Events(settings)
+    events.add(a_day(30))
+    live(settings, events)
+    return settings
+
+
+class Semloop:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of `maintain` in this process."""
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(["maintain", *arguments])
+        out, err = self._capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+
+@pytest.fixture
+def maintain(capsys: pytest.CaptureFixture[str]) -> Semloop:
+    return Semloop(capsys)
+
+
+def test_without_a_command_all_are_named(maintain: Semloop) -> None:
+    code, out, err = maintain()
+    assert all(name in out + err for name in ("index", "reindex"))
+    code, out, err = maintain("indx")
+    assert (code, err.count("\n")) == (1, 2)
+
+
+def test_index_says_what_it_found_and_did(
+    remembered: Settings, maintain: Semloop
+) -> None:
+    count = len(held(remembered))
+    code, out, err = maintain("index")
+    assert code == 0
+    assert out.startswith(f"Memories: {count}, fragments: 1; index of the vectors: no,")
+    assert "made anew: namespace, agent," in out
+    # Not a terminal: a line for each step.
+    assert err.splitlines()[0].startswith("vectors (")
+    assert len(err.splitlines()) == len(set(err.splitlines()))
+    assert "made anew: nothing." in maintain("index")[1]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_index_without_memories_says_so(
+    settings: Settings, maintain: Semloop, *, made: bool
+) -> None:
+    if made:
+        live(settings, Events(settings))
+    code, out, _ = maintain("index")
+    assert (code, out) == (0, f"The lake {settings.lake} has no memories yet.\n")
+    assert Path(settings.lake).exists() is made
+
+
+def test_reindex_says_what_it_made(remembered: Settings, maintain: Semloop) -> None:
+    count = len(held(remembered))
+    code, out, err = maintain("reindex")
+    assert code == 0
+    assert out == (
+        f"Memories made: {count}, by hashing/words/256, left out by the settings: 0; "
+        "generation 2 holds now.\n"
+    )
+    assert "events (30)" in err
+    assert len(held(remembered)) == count
+
+
+def test_a_terminal_gets_bars(
+    remembered: Settings, maintain: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    code, out, _ = maintain("reindex")
+    assert code == 0
+    assert "\x1b[" not in out
+    assert "30 of 30" in terminal.getvalue()
+
+
+def test_a_lake_without_episodes_is_told(settings: Settings, maintain: Semloop) -> None:
+    code, out, err = maintain("reindex")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"The lake {settings.lake} has no episodes yet.\n"
+        "Start the flow that makes them: `semloop up`.\n"
+    )
+    assert not Path(settings.lake).exists()
+
+
+def test_memories_that_are_gone_are_told_by_index(
+    remembered: Settings, maintain: Semloop
+) -> None:
+    Path(remembered.lake, memories.FOLDER).rename(Path(remembered.lake, "gone"))
+    code, out, err = maintain("index")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == "Make them anew: `semloop maintain reindex`."
+
+
+def test_an_embedder_of_one_model_takes_no_other(
+    remembered: Settings, maintain: Semloop
+) -> None:
+    code, out, err = maintain("reindex", "--model", "other")
+    assert (code, out) == (1, "")
+    assert err == (
+        "The embedder 'hashing' has one model only.\n"
+        "Set SEMLOOP_EMBEDDER to endpoint or sentence-transformers for --model.\n"
+    )
+    assert generation(remembered) == 1
+
+
+@pytest.fixture
+def endpoint(
+    remembered: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AnEndpoint]:
+    """A server of vectors that the commands of this test ask."""
+    with an_endpoint(good) as server:
+        monkeypatch.setenv("SEMLOOP_EMBEDDER", "endpoint")
+        monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", server.url)
+        yield server
+
+
+def test_another_model_is_used_and_told(
+    remembered: Settings, endpoint: AnEndpoint, maintain: Semloop
+) -> None:
+    code, out, err = maintain("reindex")
+    assert (code, out) == (1, "")
+    assert "'embedder_model'" in err
+    code, out, _ = maintain("reindex", "--model", "big")
+    assert code == 0
+    assert "by endpoint/big," in out
+    last = "Set SEMLOOP_EMBEDDER_MODEL=big for all flows and readers, too."
+    assert out.splitlines()[-1] == last
+    assert {row["model"] for row in held(remembered).values()} == {"endpoint/big"}
+
+
+def test_an_endpoint_that_is_away_is_told(
+    remembered: Settings,
+    endpoint: AnEndpoint,
+    maintain: Semloop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoint_module, "PAUSES_S", (0.01,))
+    monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", "http://127.0.0.1:1/v1")
+    code, out, err = maintain("reindex", "--model", "big")
+    assert (code, out, err.count("\n")) == (1, "", 2)
+    assert err.startswith("The embedding endpoint is not available")
+    # It goes away while it is at work.
+    monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", endpoint.url)
+    monkeypatch.setenv("SEMLOOP_EMBEDDER_RETRY_S", "0.1")
+    endpoint.answer = lambda texts, number: good(texts) if number == 1 else None
+    code, out, err = maintain("reindex", "--model", "big")
+    assert (code, out) == (1, "")
+    assert "Traceback" not in err
+    assert err.splitlines()[-2].startswith("The embedding endpoint is not available")
+    assert generation(remembered) == 1
+
+
+def test_ctrl_c_ends_it_at_once_and_the_next_run_finishes(
+    remembered: Settings, endpoint: AnEndpoint, maintain: Semloop
+) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def slow(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
+        if number > 1:
+            asked.set()
+            released.wait(60)
+        return good(texts)
+
+    endpoint.answer = slow
+    process = processes.start(remembered, "maintain", "reindex", "--model", "big", SEMLOOP_EMBEDDER="endpoint")  # fmt: skip
+    try:
+        wait_for("texts", asked.is_set)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        released.set()
+        process.kill()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert generation(remembered) == 1
+    endpoint.answer = good
+    code, out, _ = maintain("reindex", "--model", "big")
+    assert code == 0
+    assert "generation 2 holds now" in out

@@ -1,0 +1,96 @@
+"""What doctor says of the memories: how far the flow is, and of which model they are."""
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from semloop import memories
+from semloop.doctor import State, remembered
+from semloop.settings import Settings
+from tests.doctor.examined import bad, examined, only
+from tests.flows.a_reindex import Events, a_day, live
+from tests.sinks.a_memory import a_lake
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return a_lake(tmp_path / "la ke ü")
+
+
+def test_a_lake_without_memories_is_skipped(settings: Settings) -> None:
+    Events(settings)
+    skipped = only(examined(settings, "lake", "memories"))
+    assert (skipped.state, "never ran" in skipped.found) == (State.SKIP, True)
+
+
+def test_what_follows_and_is_of_the_model_of_the_settings_is_well(
+    settings: Settings,
+) -> None:
+    events = Events(settings)
+    events.add(a_day(20))
+    live(settings, events)
+    found = examined(settings, "lake", "memories")
+    assert bad(found) == []
+    lag, model = (finding.found for finding in found)
+    assert lag == "all that is in the lake is remembered"
+    assert model.endswith("in generation 1, of the model hashing/words/256")
+
+
+@pytest.mark.parametrize(
+    ("caught_up_s", "state", "told"),
+    [
+        (0.0, State.OK, "memory is 15 offsets behind archive"),
+        (3_600.0, State.WARN, "memory is 15 offsets behind archive, for 60 min"),
+        (None, State.WARN, "memory is 15 offsets behind archive"),
+    ],
+)
+def test_a_flow_that_does_not_follow_is_told(
+    settings: Settings, caught_up_s: float | None, state: State, told: str
+) -> None:
+    events = Events(settings)
+    events.add(a_day(10))
+    now = time.time()
+    ms = None if caught_up_s is None else int((now - caught_up_s) * 1_000)
+    live(settings, events, later_ms=ms)
+    events.add(a_day(15, first=10))
+    lag, _ = examined(settings, "lake", "memories")
+    assert (lag.state, lag.found) == (state, told)
+    assert bool(lag.todo) is (state is State.WARN)
+
+
+def test_another_model_is_told_and_none_is_made(settings: Settings) -> None:
+    events = Events(settings)
+    events.add(a_day(10))
+    live(settings, events)
+    other = msgspec.structs.replace(settings, embedder="minilm")
+    failed = only(examined(other, "lake", "memories"))
+    assert failed.state is State.FAIL
+    assert failed.found == (
+        "they are of the model hashing/words/256 (256 numbers), "
+        "the settings name minilm"
+    )
+    assert "`semloop maintain reindex`" in failed.todo
+    assert not Path(settings.lake, "_models").exists()
+
+
+def test_memories_that_are_gone_are_told(settings: Settings) -> None:
+    events = Events(settings)
+    events.add(a_day(10))
+    live(settings, events)
+    Path(settings.lake, memories.FOLDER).rename(Path(settings.lake, "gone"))
+    failed = only(examined(settings, "lake", "memories"))
+    assert failed.found == "the table of generation 1 is gone"
+    assert not Path(settings.lake, memories.FOLDER).exists()
+    assert failed.state is State.FAIL
+
+
+def test_a_topic_that_archive_never_read_has_nothing_to_follow(
+    settings: Settings,
+) -> None:
+    live(settings, Events(settings))
+    other = msgspec.structs.replace(settings, topic="another")
+    lag, _ = examined(other, "lake", "memories")
+    assert (lag.state, lag.check) == (State.OK, remembered.CHECK)
+    assert lag.found == "archive never read a topic 'another' into this lake"
