@@ -3,4 +3,7 @@
 | flow | command | reads | writes | guarantee |
 |---|---|---|---|---|
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |
+| `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
+| `reindex` | `semloop maintain reindex` | `events`, `episodes` | new `memories` | same |
+| `index` | `semloop maintain index` | `memories` | the same, and indexes | same rows |
 """

@@ -48,6 +48,16 @@ class Found:
     memories: list[dict[str, Any]]
     understood: str | None
 
+    @property
+    def own_found(self) -> list[int]:
+        """In how many own lines each stem of the query is."""
+        return measured.found_in(self.memories, "own")
+
+    @property
+    def around_found(self) -> list[int]:
+        """The same of own lines with those before."""
+        return measured.found_in(self.memories, "around")
+
 
 class Candidates:
     """Finds the candidates of a query in one lake.

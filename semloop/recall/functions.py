@@ -43,6 +43,8 @@ ANSWER = msgspec.json.encode(
         "half_life_s": "DOUBLE",
         "understood": VARCHAR,
         "memories": [measured.MEASURES | {"shown": "JSON"}],
+        "own_found": ["INTEGER"],
+        "around_found": ["INTEGER"],
     }
 ).decode()
 SHOWN = msgspec.json.encode(measured.SHOWN).decode()
@@ -170,7 +172,10 @@ class Recall:
             asked.check()
             found = self.candidates.find(asked)
             self._understood = found.understood
-            answer = Answer(None, asked.half_life_s, found.understood, found.memories)
+            answer = Answer(
+                None, asked.half_life_s, found.understood, found.memories,
+                found.own_found, found.around_found,
+            )  # fmt: skip
         except BaseException as error:
             # The words alone: DuckDB would add where in our code it was.
             self.failed = self._told(error)
@@ -218,6 +223,8 @@ class Answer(msgspec.Struct, frozen=True):
     half_life_s: float | None = None
     understood: str | None = None
     memories: list[dict[str, Any]] = []
+    own_found: list[int] = []
+    around_found: list[int] = []
 
 
 def _asked(given: dict[str, Any]) -> Asked:

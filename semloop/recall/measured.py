@@ -169,6 +169,12 @@ def measured(
     return _dicts({name: columns[name] for name in (*MEASURES, "shown")})
 
 
+def found_in(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:
+    """In how many rows each stem of the query is, by the counts under a name."""
+    counts = zip(*(row[name] for row in rows), strict=True)
+    return [sum(count > 0 for count in of_stem) for of_stem in counts]
+
+
 def _counted(
     lines: Sequence[tuple[str, str, str]], stems: Sequence[str]
 ) -> dict[str, list[Any]]:

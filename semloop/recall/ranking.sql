@@ -23,7 +23,8 @@ WITH asked AS MATERIALIZED (
     )), '$answer') AS answer
 ),
 settings AS MATERIALIZED (
-    SELECT answer.half_life_s, answer.understood
+    SELECT
+        answer.half_life_s, answer.understood, answer.own_found, answer.around_found
     FROM asked
     WHERE if(answer.failed IS NULL, true, error(answer.failed))
 ),
@@ -33,49 +34,32 @@ candidates AS MATERIALIZED (
 ),
 -- BM25 (k1 = 1.2, b = 0.75) with the statistics of the candidates themselves: those of
 -- the whole table know nothing of what is rare within the filters.
-stems AS (
+keywords AS (
     SELECT
-        n,
-        generate_subscripts(own, 1) AS stem,
-        unnest(own) AS own,
-        unnest(around) AS around,
+        candidates.* EXCLUDE (own, around, shown),
         count(*) OVER () AS memories,
         0.3 + 0.9 * own_words / nullif(avg(own_words) OVER (), 0) AS own_length,
         0.3 + 0.9 * around_words / nullif(avg(around_words) OVER (), 0)
-            AS around_length
-    FROM candidates
-),
-found AS (
-    SELECT
-        *,
-        count(*) FILTER (own > 0) OVER (PARTITION BY stem) AS own_found,
-        count(*) FILTER (around > 0) OVER (PARTITION BY stem) AS around_found
-    FROM stems
-),
-keywords AS (
-    SELECT
-        n,
-        sum(
-            ln(1 + (memories - own_found + 0.5) / (own_found + 0.5))
-            * 2.2 * own / (own + own_length)
-        ) AS own,
-        sum(
-            ln(1 + (memories - around_found + 0.5) / (around_found + 0.5))
-            * 2.2 * around / (around + around_length)
-        ) AS around
-    FROM found
-    GROUP BY n
+            AS around_length,
+        list_sum(list_transform(own, lambda times, i:
+            ln(1 + (memories - own_found[i] + 0.5) / (own_found[i] + 0.5))
+            * 2.2 * times / (times + own_length)
+        )) AS own_worth,
+        list_sum(list_transform(around, lambda times, i:
+            ln(1 + (memories - around_found[i] + 0.5) / (around_found[i] + 0.5))
+            * 2.2 * times / (times + around_length)
+        )) AS around_worth
+    FROM candidates, settings
 ),
 parts AS (
     SELECT
-        candidates.* EXCLUDE (own, around, shown),
+        *,
         cosine AS similarity,
-        coalesce(keywords.own / nullif(max(keywords.own) OVER (), 0), 0) AS keyword,
-        coalesce(
-            keywords.around / nullif(max(keywords.around) OVER (), 0), 0
-        ) AS keyword_context,
+        coalesce(own_worth / nullif(max(own_worth) OVER (), 0), 0) AS keyword,
+        coalesce(around_worth / nullif(max(around_worth) OVER (), 0), 0)
+            AS keyword_context,
         3 * similarity + keyword + keyword_context AS base
-    FROM candidates LEFT JOIN keywords ON candidates.n = keywords.n
+    FROM keywords
 ),
 lifted AS (
     SELECT

@@ -3,6 +3,7 @@
 from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from semloop import memories
@@ -116,49 +117,31 @@ class Searches:
     def _nearest(
         self, vector: "Vectors", words: str, where: str, count: int, first: int
     ) -> "Near":
-        import pyarrow as pa
-
         submitted = self._threads.submit(self._by_meaning, vector, where, count)
         by_words = self._by_words(words, where, count)
-        by_meaning = submitted.result()
-        best = dict.fromkeys([*by_meaning[:first], *by_words[:first]])
-        around = self._threads.submit(self._around, list(best), where)
-        ids = list(dict.fromkeys([*by_meaning, *by_words]))
-        rows = self._rows(ids, READ)
-        at = {row: n for n, row in enumerate(ids)}
-        # Arrow takes an empty list for one of nulls.
-        branches = [
-            rows.take(pa.array([at[row] for row in found], pa.int64()))
-            for found in (by_meaning, by_words)
-        ]
-        return Near(branches, *around.result())
-
-    def _around(self, ids: list[int], where: str) -> "tuple[pa.Table, Set[Place]]":
-        """The events just before and after those of these rows; which are not there."""
-        rows = self._rows(ids, PLACED)
-        columns = (rows[name].to_pylist() for name in PLACED)
-        known = {
-            (episode, n)
-            for kind, episode, n in zip(*columns, strict=True)
-            if kind == "event"
-        }
+        found = [submitted.result(), by_words]
+        known = {place for rows in found for place in _places(rows.slice(0, first))}
         wanted = {(e, n + step) for e, n in known for step in (-1, 1) if n + step >= 0}
-        found = self.at(wanted - known, where)
-        columns = (found[name].to_pylist() for name in PLACED[1:])
-        return found, wanted - known - set(zip(*columns, strict=True))
+        around = self._at(wanted - known, where)
+        ids = [rows[ROW_ID].to_pylist() for rows in (*found, around)]
+        distinct = list(dict.fromkeys(chain(*ids)))
+        rows = self._rows(distinct, READ)
+        at = {row: n for n, row in enumerate(distinct)}
+        tables = [_taken(rows, [at[row] for row in found]) for found in ids]
+        return Near(
+            tables[:2],
+            tables[2].append_column(HIT, around[HIT]),
+            wanted - known - set(_places(around)),
+        )
 
     def _rows(self, ids: list[int], columns: Sequence[str]) -> "pa.Table":
         """The rows of these ids, in their order."""
-        import pyarrow as pa
-
         if not ids:
             return self._opened.schema.empty_table().select(list(columns))
         query = self._opened.take_row_ids(ids).select(list(columns)).with_row_id()
         rows = query.to_arrow()
         at = {row: n for n, row in enumerate(rows[ROW_ID].to_pylist())}
-        order = pa.array([at[row] for row in ids], pa.int64())
-        found: pa.Table = rows.select(list(columns)).take(order)
-        return found
+        return _taken(rows.select(list(columns)), [at[row] for row in ids])
 
     def newest(self, where: str, count: int) -> "pa.Table":
         """The newest memories that pass the filters."""
@@ -175,42 +158,43 @@ class Searches:
         self, wanted: Set[Place], where: str, columns: Sequence[str] = READ
     ) -> "pa.Table":
         """Memories of events at these places; `hit`: whether they pass the filters."""
+        found = self._at(wanted, where)
+        rows = self._rows(found[ROW_ID].to_pylist(), columns)
+        return rows.append_column(HIT, found[HIT])
+
+    def _at(self, wanted: Set[Place], where: str) -> "pa.Table":
+        """The same as row ids, with their places."""
         import pyarrow as pa
 
-        if not wanted:
-            hits = pa.field(HIT, pa.bool_())
-            schema = self._rows([], columns).schema
-            return schema.append(hits).empty_table()
         at = " AND ".join(
             (
                 one_of("episode_id", sorted({episode for episode, _ in wanted})),
                 f"seq IN ({', '.join(str(n) for n in sorted({n for _, n in wanted}))})",
             )
         )
-        query = self._opened.search().where(at)
+        query = self._opened.search().where(at if wanted else "false")
         read: dict[str, Any] = {name: name for name in PLACED}
         read[HIT] = where or "true"
         found = query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
         # Also where one's episode meets the number of another, and episodes.
-        placed = (found[name].to_pylist() for name in PLACED)
+        columns = (found[name].to_pylist() for name in PLACED)
         kept = [
             kind == "event" and (episode, n) in wanted
-            for kind, episode, n in zip(*placed, strict=True)
+            for kind, episode, n in zip(*columns, strict=True)
         ]
-        found = found.filter(pa.array(kept, pa.bool_()))
-        rows = self._rows(found[ROW_ID].to_pylist(), columns)
-        return rows.append_column(HIT, found[HIT])
+        rows: pa.Table = found.filter(pa.array(kept, pa.bool_()))
+        return rows
 
-    def _by_meaning(self, vector: "Vectors", where: str, count: int) -> list[int]:
+    def _by_meaning(self, vector: "Vectors", where: str, count: int) -> "pa.Table":
         query: Any = self._opened.search(vector, vector_column_name="vector")
-        return _row_ids(query.distance_type("dot"), where, count, "_distance")
+        return _found(query.distance_type("dot"), where, count, "_distance")
 
-    def _by_words(self, words: str, where: str, count: int) -> list[int]:
+    def _by_words(self, words: str, where: str, count: int) -> "pa.Table":
         from lancedb.query import MatchQuery
 
         match = MatchQuery(words, "searched")  # type: ignore[call-arg]
         query = self._opened.search(match, query_type="fts")
-        return _row_ids(query, where, count, "_score")
+        return _found(query, where, count, "_score")
 
     @property
     def _opened(self) -> "Table":
@@ -218,10 +202,26 @@ class Searches:
         return self._table
 
 
-def _row_ids(query: Any, where: str, count: int, score: str) -> list[int]:
-    """The rows of a search whose hits all pass the filters, the best first."""
+def _found(query: Any, where: str, count: int, score: str) -> "pa.Table":
+    """Ids and places of a search whose hits all pass the filters, the best first."""
     if where:
         query = query.where(where, prefilter=True)
-    found = query.select([score]).with_row_id(True).limit(count).to_arrow()
-    ids: list[int] = found[ROW_ID].to_pylist()
-    return ids
+    read = [*PLACED, score]
+    found: pa.Table = query.select(read).with_row_id(True).limit(count).to_arrow()
+    return found
+
+
+def _places(rows: "pa.Table") -> list[Place]:
+    """Where the events among the rows are in their episodes."""
+    columns = (rows[name].to_pylist() for name in PLACED)
+    found = zip(*columns, strict=True)
+    return [(episode, n) for kind, episode, n in found if kind == "event"]
+
+
+def _taken(rows: "pa.Table", numbers: list[int]) -> "pa.Table":
+    """Some of the rows, in another order."""
+    import pyarrow as pa
+
+    # Arrow takes an empty list for one of nulls.
+    taken: pa.Table = rows.take(pa.array(numbers, pa.int64()))
+    return taken
