@@ -4,6 +4,6 @@
 |---|---|---|---|---|
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |
 | `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
-| `reindex` | `semloop maintain reindex` | `events`, `episodes` | new `memories` | same |
+| `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same rows |
 | `index` | `semloop maintain index` | `memories` | the same, and indexes | same rows |
 """
