@@ -4,6 +4,6 @@
 |---|---|---|---|---|
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |
 | `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
-| `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same rows |
+| `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `index` | `semloop maintain index` | `memories` | the same, and indexes | same rows |
 """
