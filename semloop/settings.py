@@ -196,7 +196,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Events at a time: so many are embedded before they can be committed."""
 
     index_every_s: Seconds = 300.0
-    """`up` runs `maintain index` so often."""
+    """Between two runs of `maintain index` by `semloop up`."""
 
     reopen_commits: Positive = 100
     """A table is opened anew after so many commits: old handles become slow."""

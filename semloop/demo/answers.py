@@ -85,7 +85,7 @@ LIMIT 1"""
 
 NEXT = (
     "show {session}",
-    "recall 'failed tool calls in the last hour' -k 5",
+    "recall 'a seat that was sold out' -k 3",
     "dlq ls",
     "tail -n 5 --no-follow",
     'sql "DESCRIBE events"',

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -232,12 +233,27 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(
 
 @pytest.mark.parametrize("statement", ["{}", "CREATE TABLE t AS {}"])
 def test_ctrl_c_ends_a_query_and_the_shell_goes_on(
-    keys: PipeInput, capsys: pytest.CaptureFixture[str], statement: str
+    keys: PipeInput,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
 ) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b"
     keys.send_text(f"{statement.format(endless)};\rSELECT 40 + 2;\r.quit\r")
-    timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    asked, ask = threading.Event(), Lake.sql
+
+    def sql_told(lake: Lake, query: str, *more: Any) -> Any:
+        asked.set()
+        return ask(lake, query, *more)
+
+    def interrupt() -> None:
+        assert asked.wait(60)
+        # DuckDB is at it by then; before, the key would clear the line.
+        threading.Event().wait(1.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Lake, "sql", sql_told)
+    threading.Thread(target=interrupt).start()
     sql(query=None)
     out, err = capsys.readouterr()
     assert err == "Interrupted.\n"

@@ -72,7 +72,7 @@ def test_ctrl_c_of_a_terminal_reaches_the_demo_alone(shell: Shell) -> None:
         _, said = process.communicate(timeout=60)
     assert "Traceback" not in said
     assert "SystemExit" not in said
-    assert len(started) == 3
+    assert len(started) == 4
     assert os.getpgid(0) not in groups
     wait_for("their end", lambda: not shell.left())
     assert "Traceback" not in (shell.lake / "_local/archive.log").read_text()
@@ -131,7 +131,7 @@ def test_the_next_demo_stops_what_a_killed_supervisor_left(shell: Shell) -> None
         stack = stack_of(shell)
         process.send_signal(signal.SIGSTOP)
         psutil.Process(stack["pid"]).kill()
-        wait_for("its end", lambda: len(shell.left()) == 2)
+        wait_for("its end", lambda: len(shell.left()) == 3)
         process.kill()
     shell.run("demo", "--events", "1")
     assert shell.left() == []

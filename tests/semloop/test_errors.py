@@ -12,7 +12,12 @@ CLASSES = [
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, SemLoopError)
 ]
-OTHER_CODES = {"TakenOver": 3, "TopicChanged": 4, "PeerLost": 6}
+OTHER_CODES = {
+    "TakenOver": 3,
+    "TopicChanged": 4,
+    "MemoriesSwitched": 4,
+    "PeerLost": 6,
+}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
