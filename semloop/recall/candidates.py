@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Memories that each of both searches gives: at first so many; while fewer than needed
 # are left of them, four times as many.
-COUNT_FIRST = 100
+COUNT_FIRST = 60
 COUNT_MAX = 12_800
 # Different texts that are needed to rank k of them, at least so many.
 TEXTS_MIN = 50
