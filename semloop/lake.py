@@ -149,7 +149,7 @@ class Lake:
             k: how many, up to 1,000.
             agent: of this agent only.
             namespace: of this namespace only.
-            session: of this session only.
+            session: of one session only.
             user: of this user only.
             kind: only memories of an `event` or of an `episode`.
             since: not older than this: `24h`, `7d`, a timestamp, or Python's own types.

@@ -35,7 +35,7 @@ def recall(
         str | None, typer.Option("--namespace", help="Only of this namespace.")
     ] = None,
     session: Annotated[
-        str | None, typer.Option("--session", help="Only of this session.")
+        str | None, typer.Option("--session", help="Only of one session, by its id.")
     ] = None,
     user: Annotated[
         str | None, typer.Option("--user", help="Only of this user.")
