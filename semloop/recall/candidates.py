@@ -101,7 +101,7 @@ class Candidates:
         places = places - self._absent
         if not places or not self._opened():
             return {}
-        rows = self._counting(self._searches.at(places, "", TOLD))
+        rows = self._counting(self._searches.at(places, TOLD))
         columns = (rows[name].to_pylist() for name in AFTER)
         found = zip(*columns, strict=True)
         return {(episode, n): text for episode, n, part, text in found if part == 0}

@@ -69,18 +69,11 @@ class Searches:
         """
         if self._table is not None and generation == self._generation:
             return True
-        self._table = None
         if self._connection is None:
             self._connection = memories.connect(self._storage, self._stale_s)
-        name = memories.table_name(generation)
-        try:
-            self._table = self._connection.open_table(name)
-        except ValueError as error:  # LanceDB's word for a table that is not there.
-            if "not found" in str(error):
-                return False
-            raise
+        self._table = memories.open_table(self._connection, generation)
         self._generation = generation
-        return True
+        return self._table is not None
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -154,16 +147,12 @@ class Searches:
         found: pa.Table = query.select(list(READ)).limit(count).to_arrow()
         return found
 
-    def at(
-        self, wanted: Set[Place], where: str, columns: Sequence[str] = READ
-    ) -> "pa.Table":
-        """Memories of events at these places; `hit`: whether they pass the filters."""
-        found = self._at(wanted, where)
-        rows = self._rows(found[ROW_ID].to_pylist(), columns)
-        return rows.append_column(HIT, found[HIT])
+    def at(self, wanted: Set[Place], columns: Sequence[str]) -> "pa.Table":
+        """Memories of events at these places."""
+        return self._rows(self._at(wanted, "")[ROW_ID].to_pylist(), columns)
 
     def _at(self, wanted: Set[Place], where: str) -> "pa.Table":
-        """The same as row ids, with their places."""
+        """Row ids of the events at these places; `hit`: whether they pass the filters."""
         import pyarrow as pa
 
         at = " AND ".join(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,9 +31,6 @@ from tests.flows.test_memory import produced, remembered
 from tests.operators.a_stream import a_stream, said
 from tests.services import Broker
 from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture
