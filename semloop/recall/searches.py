@@ -152,7 +152,7 @@ class Searches:
         return self._rows(self._at(wanted, "")[ROW_ID].to_pylist(), columns)
 
     def _at(self, wanted: Set[Place], where: str) -> "pa.Table":
-        """Row ids of the events at these places; `hit`: whether they pass the filters."""
+        """Row ids of events at these places; `hit`: whether they pass the filters."""
         import pyarrow as pa
 
         at = " AND ".join(
