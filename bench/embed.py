@@ -22,11 +22,11 @@ import numpy as np
 import torch as torch_library
 from sentence_transformers import SentenceTransformer
 
-from semloop.embedding.minilm import Minilm
-from semloop.embedding.quantised import quantised_model
+from semloop.embedders.minilm import Minilm
+from semloop.embedders.quantise import quantised_model
 
 if TYPE_CHECKING:
-    from semloop.embedder import Vectors
+    from semloop.embedders.contract import Vectors
 
 ROUNDS = 5
 TEXTS_A_ROUND = 200

@@ -11,22 +11,23 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from operators.embed import VectorCache, embed
+from operators.memories.embed import VectorCache, embed
 from schemas.arrow import EPISODE_REVISIONS, EPISODES
 from schemas.arrow import memories as memories_schema
 from semloop import layout
-from semloop.embedder import embedder_of
-from semloop.log_name import LogName
-from semloop.memories import EPISODES as TABLE
-from semloop.memories import FIRST_GENERATION, FLOW
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import StreamId
+from semloop.embedders.factory import embedder_of
+from semloop.lake.generations import EPISODES as TABLE
+from semloop.lake.generations import FIRST_GENERATION, FLOW
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.fenced_table import FencedTable, create
-from sinks.logs_table import register
-from sinks.snapshot import Snapshot
-from sinks.stamp import stamp
-from sinks.takeover import Takeover
-from sinks.vector_table import VectorTable
+from semloop.storage.location import Storage
+from sinks.delta.create_table import create
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.stamp import stamp
+from sinks.delta.streams_table import register
+from sinks.delta.takeover import Takeover
+from sinks.vectors.table import VectorTable
 
 EPISODE_MEMORIES = 25
 NAMESPACES = 20
@@ -38,7 +39,7 @@ BATCH = 20_000
 KNOWN = (
     "payment", "refused", "order", "flight", "customer", "test", "money", "change",
 )  # fmt: skip
-LOG = LogName(FLOW, "cluster", "agent-events", "topic")
+LOG = StreamId(FLOW, "cluster", "agent-events", "topic")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -100,7 +101,7 @@ def _memory(number: int, text: str, model: str) -> dict[str, object]:
     return {
         "id": hashlib.blake2b(name.encode(), digest_size=16).digest(),
         "kind": "event", "type": "message", "part": 0, "text": text,
-        "searched": f"{agent}: {text}", "model": model, "ts": ts, "started_at": ts,
+        "search_text": f"{agent}: {text}", "model": model, "ts": ts, "started_at": ts,
         "agent": agent, "session_id": f"s{episode}",
         "namespace": f"n{episode % NAMESPACES}", "episode_id": _episode_id(episode),
         "seq": number % EPISODE_MEMORIES, "event_ids": [f"e{number}"],

@@ -22,10 +22,10 @@ from lancedb.index import IvfFlat, IvfRq
 from numpy.typing import NDArray
 
 from schemas.arrow import memories as schema_of
-from semloop import memories
-from semloop.storage import Storage
-from sinks import vector_index
-from sinks.vector_table import VectorTable
+from semloop.lake import generations
+from semloop.storage.location import Storage
+from sinks.vectors import maintenance
+from sinks.vectors.table import VectorTable
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -92,7 +92,7 @@ def rows(start: int, count: int) -> pa.Table:
         "kind": pa.array(["event"] * count),
         "type": pa.array(["message"] * count),
         "text": pa.array(texts),
-        "searched": pa.array([f"a: {text}" for text in texts]),
+        "search_text": pa.array([f"a: {text}" for text in texts]),
         "vector": pa.FixedSizeListArray.from_arrays(
             pa.array(some_vectors(count).ravel()), DIMENSION
         ),
@@ -178,7 +178,7 @@ def words(table: "Table", number: int, where: str = "") -> int:
     """The best by full text."""
     picked = np.random.default_rng(number).integers(5, 3_000, 4)
     text = " ".join(f"w{i}" for i in picked)
-    query: Any = table.search(text, query_type="fts", fts_columns="searched")
+    query: Any = table.search(text, query_type="fts", fts_columns="search_text")
     if where:
         query = query.where(where, prefilter=True)
     return int(query.select(["id", "_score"]).limit(NEAREST).to_arrow().num_rows)
@@ -186,7 +186,7 @@ def words(table: "Table", number: int, where: str = "") -> int:
 
 def upkeep(storage: Storage) -> Figures:
     """How long it takes."""
-    return {"s": round(timed(lambda: vector_index.maintain(storage, 1)), 1)}
+    return {"s": round(timed(lambda: maintenance.maintain(storage, 1)), 1)}
 
 
 def small_commits(sink: VectorTable, start: int) -> Figures:
@@ -205,7 +205,7 @@ def measure(count: int, folder: str) -> Iterator[tuple[str, Figures]]:
     fill(sink, 0, count * 4 // 5)
     yield "first upkeep", upkeep(storage)
     fill(sink, count * 4 // 5, count)
-    table = memories.open_table(memories.connect(storage, 60), 1)
+    table = generations.open_table(generations.connect(storage, 60), 1)
     assert table is not None
     sessions = count // SESSION_ROWS
     yield "full text, a fifth unindexed", spread(lambda i: words(table, i))
@@ -233,7 +233,7 @@ def measure(count: int, folder: str) -> Iterator[tuple[str, Figures]]:
 def main() -> None:
     """Measure and print."""
     # The kinds of indexes are compared here; none is to be chosen.
-    vector_index.ROWS_WITHOUT_INDEX = 10**12
+    maintenance.ROWS_WITHOUT_INDEX = 10**12
     sizes = [int(size) for size in sys.argv[1:]] or [20_000, 100_000]
     found: dict[str, dict[str, Figures]] = {}
     for size in sizes:

@@ -14,17 +14,17 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.archive_workers import Workers
-from flows.process import ends_process
-from operators.decode import decode
+from flows.guard import ends_process
+from operators.decoding.decode import decode
 from operators.dedupe import dedupe
-from operators.redact import redact
-from operators.redactor import Redactor
+from operators.redaction.redact import redact
+from operators.redaction.redactor import Redactor
 from schemas.batches import Decoded, Polled
 from schemas.metrics import Metrics
 from semloop.settings import Settings, load
-from semloop.storage import Storage, redaction_key
+from semloop.storage.location import Storage, redaction_key
 from sinks.archive_tables import FLOW, ArchiveTables
-from sources.kafka import KafkaSource
+from sources.kafka.source import KafkaSource
 
 
 def flow() -> Dataflow:

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Set
 
-from flows.process import ends_process
+from flows.guard import ends_process
 from operators.dedupe import Window, refill
 from schemas.metrics import Metrics
 from semloop import layout
+from semloop.delta.streams import StreamId
 from semloop.kafka.topic import TopicAdmin
-from semloop.log_name import LogName
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
+from semloop.storage.retry import patiently
 from sinks.archive_tables import FLOW, ArchiveTables
-from sinks.storage_errors import patiently
-from sources.broker_watch import BrokerWatch
-from sources.kafka import KafkaReader, owned_partitions
+from sources.kafka.broker_watch import BrokerWatch
+from sources.kafka.source import KafkaReader, owned_partitions
 
 
 class Workers:
@@ -65,7 +65,7 @@ class Workers:
         tables = ArchiveTables(
             settings,
             self._storage,
-            LogName(FLOW, topic.cluster_id, topic.name, topic.topic_id),
+            StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id),
             owned_partitions(topic.partitions, worker_index, worker_count),
             self._metrics,
             same_topic=lambda: broker.still(topic),

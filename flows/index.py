@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from semloop.errors import LakeError
-from semloop.memories import EPISODES, generation_of
+from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.storage_errors import reading
-from sinks.vector_index import Report, drop_older, maintain
+from semloop.storage.location import Storage
+from semloop.storage.retry import reading
+from sinks.vectors.maintenance import Report, drop_older, maintain
 
 Show = Callable[[str, int, int], None]
 

@@ -12,20 +12,20 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
+from flows.guard import ends_process
 from flows.memory_workers import MemoryWorkers
-from flows.process import ends_process
-from operators.chunk import chunk
-from operators.embed import VectorCache
-from operators.vectors import with_vectors
-from operators.window import window
+from operators.episodes.assign import window
+from operators.memories.attach_vectors import with_vectors
+from operators.memories.chunk import chunk
+from operators.memories.embed import VectorCache
 from schemas.batches import Chunked, PolledEvents, Vectored, Windowed
 from schemas.metrics import Metrics
-from semloop.embedder import EmbedderUnavailable
-from semloop.memories import FLOW
+from semloop.errors import EmbedderUnavailable
+from semloop.lake.generations import FLOW
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.memory_tables import MemoryTables
-from sources.lake import LakeSource
+from sources.lake.source import LakeSource
 
 
 def flow() -> Dataflow:

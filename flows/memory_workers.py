@@ -5,19 +5,20 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from flows.process import ends_process
-from operators.sessions import Sessions
-from schemas.batches import Origin
+from flows.guard import ends_process
+from operators.episodes.sessions import Sessions
 from schemas.metrics import Metrics
 from semloop import layout
-from semloop.embedder import Embedder, embedder_of
-from semloop.memories import FLOW
+from semloop.delta.streams import Origin
+from semloop.embedders.contract import Embedder
+from semloop.embedders.factory import embedder_of
+from semloop.lake.generations import FLOW
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
+from semloop.storage.retry import patiently
 from sinks.memory_tables import MemoryTables
-from sinks.storage_errors import patiently
-from sources.lake import LakeReader
-from sources.lake_logs import TopicLogs
+from sources.lake.source import LakeReader
+from sources.lake.streams import TopicStreams
 
 # Between looks for the first partition.
 LOOK_S = 0.5
@@ -63,10 +64,11 @@ class MemoryWorkers:
         """Take the tables over, then read behind the offsets that they hold."""
         settings, storage = self._settings, self._storage
         patiently(lambda: layout.bind(storage), settings.storage_retry_s)
-        logs = self._logs()
-        owned = logs.owned(worker_index, worker_count)
+        streams = self._streams()
+        owned = streams.owned(worker_index, worker_count)
         own_logs = {
-            topic_id: replace(log, flow=FLOW) for topic_id, log in logs.by_topic.items()
+            topic_id: replace(log, flow=FLOW)
+            for topic_id, log in streams.by_topic.items()
         }
         embedder = self.embedder
         tables = MemoryTables(
@@ -74,21 +76,21 @@ class MemoryWorkers:
             (embedder.model_id, embedder.dimension), self._metrics,
         )  # fmt: skip
         positions = tables.take_over()
-        self.replaced = logs.replaced
+        self.replaced = streams.replaced
         self._resume(owned, tables)
         self._tables[worker_index] = tables
-        return LakeReader(storage, logs, positions, settings.memory_poll_events)
+        return LakeReader(storage, streams, positions, settings.memory_poll_events)
 
-    def _logs(self) -> TopicLogs:
+    def _streams(self) -> TopicStreams:
         """What `archive` has met; a first start of both waits for it."""
         settings = self._settings
         while True:
-            logs = patiently(
-                lambda: TopicLogs.read(self._storage, settings.topic),
+            streams = patiently(
+                lambda: TopicStreams.read(self._storage, settings.topic),
                 settings.storage_retry_s,
             )
-            if logs.first_seen or self._until_caught_up:
-                return logs
+            if streams.first_seen or self._until_caught_up:
+                return streams
             time.sleep(LOOK_S)
 
     def _resume(self, owned: list[Origin], tables: MemoryTables) -> None:

@@ -15,34 +15,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import stamina
 
-from operators.chunk import chunk
-from operators.embed import VectorCache
-from operators.episode_events import TOLD
-from operators.replay import Replay
-from operators.vectors import with_vectors
+from operators.episodes.events import TOLD
+from operators.episodes.positions import Replay
+from operators.memories.attach_vectors import with_vectors
+from operators.memories.chunk import chunk
+from operators.memories.embed import VectorCache
 from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
 from schemas.arrow import memories as memories_schema
-from schemas.batches import Origin, Windowed, by_origin
-from semloop.embedder import EmbedderUnavailable, embedder_of
+from schemas.batches import Windowed, by_origin
+from semloop.delta.streams import Origin
+from semloop.embedders.factory import embedder_of
 from semloop.errors import (
+    EmbedderUnavailable,
     LakeError,
     StorageUnavailable,
     TakenOver,
     Terminal,
     TopicChanged,
 )
-from semloop.memories import EPISODES, FLOW, GENERATION, generation_of
+from semloop.lake.generations import EPISODES, FLOW, GENERATION, generation_of
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.fenced_table import NEVER_READ, FencedTable
+from semloop.storage.location import Storage
+from semloop.storage.retry import patiently, reading
+from sinks.delta.fenced_table import NEVER_READ, FencedTable
+from sinks.delta.reindex_positions import ReindexPositions
 from sinks.memory_tables import OriginNames
-from sinks.reindex_positions import ReindexPositions
-from sinks.storage_errors import patiently, reading
-from sinks.vector_index import maintain
-from sinks.vector_table import VectorTable
-from sources.known_episodes import KnownEpisodes
-from sources.lake import LakeReader
-from sources.lake_logs import TopicLogs
+from sinks.vectors.maintenance import maintain
+from sinks.vectors.table import VectorTable
+from sources.lake.episode_index import KnownEpisodes
+from sources.lake.source import LakeReader
+from sources.lake.streams import TopicStreams
 
 # A round without much to do takes a part of the time between two commits of `memory`.
 ROUNDS_MAX = 100
@@ -83,16 +85,20 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
     storage = Storage.of(settings)
     with reading(EPISODES):
         begun = storage.has(EPISODES)
-    logs = TopicLogs.every(storage) if begun else []
-    if not logs:
+    streams = TopicStreams.every(storage) if begun else []
+    if not streams:
         msg = f"The lake {settings.lake} has no episodes yet."
         raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
-    return _Reindex(settings, storage, logs, show).run()
+    return _Reindex(settings, storage, streams, show).run()
 
 
 class _Reindex:
     def __init__(
-        self, settings: Settings, storage: Storage, logs: list[TopicLogs], show: Show
+        self,
+        settings: Settings,
+        storage: Storage,
+        streams: list[TopicStreams],
+        show: Show,
     ) -> None:
         self._settings, self._storage, self._show = settings, storage, show
         self._retry_s = settings.storage_retry_s
@@ -101,13 +107,13 @@ class _Reindex:
             self._embedder.dimension, self._embedder.model_id
         )
         self._cache = VectorCache(settings.embed_cache_texts)
-        self._logs = logs
+        self._streams = streams
         self._own = {
             topic_id: replace(log, flow=FLOW)
-            for of_topic in logs
+            for of_topic in streams
             for topic_id, log in of_topic.by_topic.items()
         }
-        origins = [origin for of_topic in logs for origin in of_topic.owned(0, 1)]
+        origins = [origin for of_topic in streams for origin in of_topic.owned(0, 1)]
         self._replays = {origin: Replay() for origin in origins}
         self._main = patiently(self._open_main, self._retry_s)
         self._known = KnownEpisodes(storage)
@@ -178,7 +184,7 @@ class _Reindex:
         if generation_of(self._main.handle) >= self._report.generation:
             msg = "Another `reindex` has switched the memories meanwhile."
             raise Terminal(msg, "Run it once more if theirs are not those you want.")
-        if TopicLogs.every(self._storage) != self._logs:
+        if TopicStreams.every(self._storage) != self._streams:
             msg = "A topic was made again or got partitions."
             raise TopicChanged(msg, "Run it once more: it goes on, with them.")
         self._known.follow(self._main.handle)
@@ -187,8 +193,8 @@ class _Reindex:
         """Remember what is beyond, up to where `memory` is."""
         stored = {origin: self._main.stored(origin) for origin in self._replays}
         until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
-        for logs in self._logs:
-            self._events(logs, begin, until)
+        for streams in self._streams:
+            self._events(streams, begin, until)
         self._episodes(until)
         self._remembered = until
 
@@ -207,17 +213,19 @@ class _Reindex:
 
     def _events(
         self,
-        logs: TopicLogs,
+        streams: TopicStreams,
         begin: Mapping[Origin, int],
         until: Mapping[Origin, int],
     ) -> None:
         """Remember the events of a topic that are not yet."""
-        at = {origin: begin[origin] for origin in logs.owned(0, 1)}
+        at = {origin: begin[origin] for origin in streams.owned(0, 1)}
         total = left = sum(max(0, until[o] - at[o]) for o in at)
         if not left:
             return
         noted_s = time.monotonic()
-        reader = LakeReader(self._storage, logs, at, self._settings.memory_poll_events)
+        reader = LakeReader(
+            self._storage, streams, at, self._settings.memory_poll_events
+        )
         try:
             complete = False
             while left and not complete:

@@ -31,7 +31,7 @@ def unstamped(columns: Mapping[str, str]) -> dict[str, str]:
 EVENTS = arrow_schema(tables.EVENTS)
 DEAD_LETTERS = arrow_schema(tables.DEAD_LETTERS)
 EPISODES = arrow_schema(tables.EPISODES)
-LOGS = arrow_schema(tables.LOGS)
+STREAMS = arrow_schema(tables.STREAMS)
 
 # What operators hand on: the same without `ingested_at` and `date`.
 DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
@@ -71,8 +71,8 @@ PLACES = arrow_schema(
 )
 
 # What a source emits: one row per Kafka record, nothing interpreted. `headers` is a
-# JSON array of [name, value] pairs, `schema_version` and `once_id` two of them pulled
-# out; `value` null is a tombstone.
+# JSON array of [name, value] pairs, `schema_version` and `idempotency_key` two of them
+# pulled out; `value` null is a tombstone.
 RECORDS = pa.schema(
     [
         *((name, ARROW_TYPES[kind]) for name, kind in tables.ORIGIN.items()),
@@ -80,6 +80,6 @@ RECORDS = pa.schema(
         ("value", pa.binary()),
         ("headers", pa.string()),
         ("schema_version", pa.string()),
-        ("once_id", pa.string()),
+        ("idempotency_key", pa.string()),
     ]
 )

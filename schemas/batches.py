@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from semloop.delta.streams import Origin
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -38,21 +40,17 @@ class Decoded:
     """One poll after its records were judged.
 
     `events` as `DECODED_EVENTS` and `dead_letters` as `DECODED_DEAD_LETTERS`.
-    `once`: the ids, of either, that must be looked up in the whole table.
+    `redelivered_ids`: the ids, of either, that must be looked up in the whole table.
     `skipped`: tombstones and empty values. `misrouted`: key other than the session's.
     """
 
     events: pa.RecordBatch
     dead_letters: pa.RecordBatch
     progress: Progress
-    once: frozenset[str] = frozenset()
+    redelivered_ids: frozenset[str] = frozenset()
     skipped: int = 0
     misrouted: int = 0
     duplicates: int = 0
-
-
-# Topic id and partition: in each of them offsets grow for ever.
-Origin = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from semloop.agent import Agent, feedback
-    from semloop.lake import Lake
+    from semloop.agent.agent import Agent, feedback
+    from semloop.lake.lake import Lake
 
 __all__ = ["Agent", "Lake", "__version__", "feedback"]
 __version__ = "0.1.0"
-_PLACES = {"Agent": "agent", "Lake": "lake", "feedback": "agent"}
+_PLACES = {"Agent": "agent.agent", "Lake": "lake.lake", "feedback": "agent.agent"}
 
 
 def __getattr__(name: str) -> object:

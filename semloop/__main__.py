@@ -13,8 +13,8 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    from semloop.cli import main as command
-    from semloop.cli.unused import leave_out
+    from semloop.command.cli import main as command
+    from semloop.command.lancedb_import_shim import leave_out
 
     leave_out()
     command()

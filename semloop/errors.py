@@ -3,10 +3,12 @@
 SemLoopError
 ├── Terminal                give up: trying again changes nothing
 │   ├── ConfigError         a setting or an argument is wrong
+│   │   └── EventRefused    what was passed makes no event
 │   ├── MissingExtra        a package of an optional extra is not installed
 │   ├── LakeError           the lake is absent, foreign or cannot be used
 │   ├── BrokerError         Kafka refuses, or does not answer for too long
-│   ├── UnusableAnswer      an embedder's vectors cannot be used (semloop/embedder.py)
+│   │   └── TopicMissing    the topic does not exist
+│   ├── UnusableAnswer      an embedder's vectors cannot be used
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
 │   ├── TopicChanged        topic made again or partitions added       (exit 4)
@@ -14,12 +16,17 @@ SemLoopError
 └── Transient               try again after a pause
     ├── PeerLost            another process of the same flow ended     (exit 6)
     ├── BrokerUnavailable
-    ├── EmbedderUnavailable (semloop/embedder.py)
+    ├── EmbedderUnavailable
     └── StorageUnavailable
 """
 
 import os
 import traceback
+from typing import Literal
+
+# Why a text got no vector: not finite; not of the model's length; length zero; no
+# answer in time; the model refused it, as one may that is too long.
+SkipReason = Literal["nan", "dimension", "zero", "timeout", "refused"]
 
 
 def unexpected(error: BaseException) -> str:
@@ -51,6 +58,10 @@ class ConfigError(Terminal):
     """A setting, an argument or an input file is wrong."""
 
 
+class EventRefused(ConfigError):
+    """What was passed makes no event."""
+
+
 class MissingExtra(Terminal):
     """A package of an optional extra is not installed."""
 
@@ -61,6 +72,18 @@ class LakeError(Terminal):
 
 class BrokerError(Terminal):
     """Kafka refuses, or does not answer for too long."""
+
+
+class TopicMissing(BrokerError):
+    """The topic does not exist."""
+
+
+class UnusableAnswer(Terminal):
+    """The model gave no usable vectors for these texts; `reason` says why."""
+
+    def __init__(self, what: str, reason: SkipReason) -> None:
+        super().__init__(what, "The text is skipped and counted by its reason.")
+        self.reason: SkipReason = reason
 
 
 class OffsetsGone(Terminal):
@@ -97,6 +120,10 @@ class PeerLost(Transient):
 
 class BrokerUnavailable(Transient):
     """No broker answered in time."""
+
+
+class EmbedderUnavailable(Transient):
+    """The model did not answer in time, again and again."""
 
 
 class StorageUnavailable(Transient):

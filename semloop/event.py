@@ -16,7 +16,7 @@ SCHEMA_VERSION = "1"
 SCHEMA_HEADER = "semloop-schema"
 # Records that may be sent again on purpose (`import`, `dlq replay`) carry this header;
 # its value is the id that a dead letter of the record gets, so that it too is one.
-ONCE_HEADER = "semloop-once"
+IDEMPOTENCY_HEADER = "semloop-idempotency-key"
 
 EVENT_TYPES = (
     "tool_call", "state_change", "completion", "error", "message", "feedback",
@@ -25,8 +25,8 @@ EventType = Literal[
     "tool_call", "state_change", "completion", "error", "message", "feedback"
 ]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-# Both are checked a batch at a time (operators/decode.py), not by msgspec, whose
-# `pattern` costs more than all other fields of an event together.
+# Both are checked a batch at a time (operators/decoding/decode.py), not by msgspec,
+# whose `pattern` costs more than all other fields of an event together.
 EVENT_ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 CONTEXT_HASH_PATTERN = "^sha256:[0-9a-f]{64}$"
 EventId = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]

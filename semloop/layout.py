@@ -11,11 +11,12 @@ from semloop import tables
 from semloop.errors import LakeError
 
 if TYPE_CHECKING:
-    from semloop.storage import Storage
+    from semloop.storage.location import Storage
 
 LAYOUT_FILE = "_layout.json"
-# Of a lake with tables that were made before there was such a file.
+# The layout of lakes that are older than this file: only they have this table.
 FIRST_LAYOUT = 1
+FIRST_LAYOUT_TABLE = "logs"
 
 
 def check(storage: "Storage") -> None:
@@ -26,8 +27,7 @@ def check(storage: "Storage") -> None:
         StorageUnavailable: the store does not answer.
     """
     found = _read(storage)
-    # An empty lake may be of any layout; looking for tables costs time.
-    if found is None and tables.LAYOUT_VERSION != FIRST_LAYOUT and _written(storage):
+    if found is None and _is_first(storage):
         found = FIRST_LAYOUT
     if found is not None:
         _refuse_other(storage, found)
@@ -45,8 +45,9 @@ def bind(storage: "Storage") -> None:
     """
     found = _read(storage)
     if found is None:
-        layout = FIRST_LAYOUT if _written(storage) else tables.LAYOUT_VERSION
-        storage.create(LAYOUT_FILE, _content(layout))
+        if _is_first(storage):
+            _refuse_other(storage, FIRST_LAYOUT)
+        storage.create(LAYOUT_FILE, _content(tables.LAYOUT_VERSION))
         found = _read(storage)
     if found is None:
         msg = f"{LAYOUT_FILE} was written to {storage.root}, but cannot be read."
@@ -73,16 +74,17 @@ def _read(storage: "Storage") -> int | None:
         layout = None
     if not isinstance(layout, int):
         msg = f"{storage.root}/{LAYOUT_FILE} does not say which layout the lake has."
-        todo = f'Write {{"layout": {FIRST_LAYOUT}}} there, if it was made by SemLoop.'
+        content = _content(tables.LAYOUT_VERSION).decode().strip()
+        todo = f"Write {content} there, if it was made by SemLoop."
         raise LakeError(msg, todo)
     return layout
 
 
-def _written(storage: "Storage") -> bool:
+def _is_first(storage: "Storage") -> bool:
     from deltalake.exceptions import DeltaError
 
     try:
-        return any(storage.has(table) for table in tables.TABLES)
+        return storage.has(FIRST_LAYOUT_TABLE)
     except (DeltaError, OSError) as error:
         raise storage.trouble(error) from error
 
@@ -92,5 +94,8 @@ def _refuse_other(storage: "Storage", found: int) -> None:
     if found == known:
         return
     msg = f"The lake {storage.root} has layout {found}; this program knows {known}."
-    newer = "Install a newer semloop" if found > known else "Use an older semloop"
-    raise LakeError(msg, f"{newer}, or set SEMLOOP_LAKE to another lake.")
+    if found > known:
+        todo = "Install a newer semloop, or set SEMLOOP_LAKE to another lake."
+    else:
+        todo = f"Layout {found} is not migrated: set SEMLOOP_LAKE to another lake."
+    raise LakeError(msg, todo)

@@ -7,7 +7,7 @@ group: old files then read as NULL.
 
 from collections.abc import Mapping
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 ORIGIN = {
     "topic": "VARCHAR",
@@ -111,17 +111,17 @@ EPISODES = {
     "complexity_bonus": "DOUBLE",
     "quality": "DOUBLE",
     "learning_bonus": "DOUBLE",
-    "asked": "VARCHAR",
-    "asked_by": "VARCHAR",
-    "said": "VARCHAR",
-    "trail": "VARCHAR",
+    "request": "VARCHAR",
+    "request_role": "VARCHAR",
+    "last_text": "VARCHAR",
+    "step_log": "VARCHAR",
     **ORIGIN,
     **STAMP,
 }
 
 # Of LanceDB. `kind` is `event` or `episode`; `type` that of the event. A text that is
 # too long for a vector is several memories, `part` 0 and up. `seq` counts the messages,
-# tool calls and errors of the episode. `searched` is the text as it is searched: who
+# tool calls and errors of the episode. `search_text` is the text as it is searched: who
 # said it and what, in its last line, after a line of what came before, if any did.
 MEMORIES = {
     "id": "BLOB",
@@ -129,7 +129,7 @@ MEMORIES = {
     "type": "VARCHAR",
     "part": "INTEGER",
     "text": "VARCHAR",
-    "searched": "VARCHAR",
+    "search_text": "VARCHAR",
     "vector": "FLOAT[]",
     "model": "VARCHAR",
     "ts": "TIMESTAMPTZ",
@@ -154,7 +154,7 @@ MEMORIES = {
 
 # The names under which offsets and fences are kept in the Delta logs; deltalake can
 # read a Transaction only by its full name, so other readers find the names here.
-LOGS = {
+STREAMS = {
     "flow": "VARCHAR",
     "table_name": "VARCHAR",
     "cluster_id": "VARCHAR",
@@ -168,5 +168,5 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "events": EVENTS,
     "dead_letters": DEAD_LETTERS,
     "episodes": EPISODES,
-    "logs": LOGS,
+    "streams": STREAMS,
 }

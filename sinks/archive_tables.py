@@ -19,23 +19,25 @@ from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.dead_letter import Reason
 from schemas.metrics import Metrics
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import CAUGHT_UP, StreamId
 from semloop.errors import BrokerUnavailable, StorageUnavailable
-from semloop.log_name import CAUGHT_UP, LogName
+from semloop.flow_registry import ARCHIVE
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
+from semloop.storage.retry import patiently
 from sinks.buffer import Buffer
-from sinks.fenced_table import FencedTable, RowsRefused, create
+from sinks.delta.create_table import create
+from sinks.delta.fenced_table import FencedTable, RowsRefused
+from sinks.delta.stamp import stamp
+from sinks.delta.streams_table import register
+from sinks.delta.takeover import Takeover
+from sinks.delta.unstorable import bare, halves, unstorable
 from sinks.interval import is_over
-from sinks.logs_table import register
-from sinks.snapshot import Snapshot
-from sinks.stamp import stamp
-from sinks.storage_errors import patiently
-from sinks.takeover import Takeover
-from sinks.unstorable import bare, halves, unstorable
 
-FLOW = "archive"
-MAIN = "events"
-SIDE = "dead_letters"
+FLOW = ARCHIVE.name
+MAIN = ARCHIVE.main
+(SIDE,) = ARCHIVE.sides
 # Between questions to a broker that does not answer while the buffer is full.
 ASK_AGAIN_S = 1.0
 R = TypeVar("R")
@@ -54,7 +56,7 @@ class ArchiveTables:
         self,
         settings: Settings,
         storage: Storage,
-        name: LogName,
+        name: StreamId,
         owned: Sequence[int],
         metrics: Metrics,
         same_topic: Callable[[], None] = lambda: None,
@@ -75,7 +77,7 @@ class ArchiveTables:
         """
         self._settings = settings
         self._storage = storage
-        self._log = name
+        self._stream = name
         self._owned = tuple(owned)
         self._metrics = metrics
         self._same_topic = same_topic
@@ -112,7 +114,7 @@ class ArchiveTables:
         create(self._storage, SIDE, DEAD_LETTERS, ["date"])
         self._snapshot = Snapshot(self._storage)
         register(
-            self._storage, self._snapshot, self._log, (SIDE, MAIN), self._owned,
+            self._storage, self._snapshot, self._stream, (SIDE, MAIN), self._owned,
             self._now(), new_log=new_log,
         )  # fmt: skip
         self._main, self._side = self._table(MAIN), self._table(SIDE)
@@ -123,7 +125,7 @@ class ArchiveTables:
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._snapshot.settled(self._side, self._log.topic_id, lowest)
+            found = self._snapshot.settled(self._side, self._stream.topic_id, lowest)
             self._settled = {(p, o) for p, o in found if o > offsets.get(p, o)}
         self._opened_s = self._looked_s = self._committed_s = self._clock()
         return offsets
@@ -134,7 +136,7 @@ class ArchiveTables:
         age_ms = int(settings.dedupe_hours * 3_600_000)
         return patiently(
             lambda: self._snapshot.newest_ids(
-                self._main, self._log.topic_id, settings.dedupe_ids, age_ms
+                self._main, self._stream.topic_id, settings.dedupe_ids, age_ms
             ),
             settings.storage_retry_s,
         )
@@ -207,12 +209,12 @@ class ArchiveTables:
     def _commit(self) -> None:
         buffer, self._buffer = self._buffer, Buffer()
         started = self._clock()
-        now = self._now()
-        dead = self._new_rows(buffer.dead_letters(), self._side, "id", buffer.once)
+        now, redelivered = self._now(), buffer.redelivered_ids
+        dead = self._new_rows(buffer.dead_letters(), self._side, "id", redelivered)
         if dead.num_rows:
             letters = stamp(dead, DEAD_LETTERS, now)
             self._timed(SIDE, lambda: self._commit_letters(letters, buffer.positions))
-        events = self._new_rows(buffer.events(), self._main, "event_id", buffer.once)
+        events = self._new_rows(buffer.events(), self._main, "event_id", redelivered)
         rows = stamp(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         refused = self._timed(
@@ -279,13 +281,17 @@ class ArchiveTables:
             return 1
 
     def _new_rows(
-        self, rows: pa.Table, held: FencedTable, id_column: str, once: frozenset[str]
+        self,
+        rows: pa.Table,
+        held: FencedTable,
+        id_column: str,
+        redelivered: frozenset[str],
     ) -> pa.Table:
         """Rows without the settled ones and without those sent again on purpose."""
         if self._settled and rows.num_rows:
             keep = [origin not in self._settled for origin in _origins(rows)]
             rows = rows.filter(pa.array(keep, pa.bool_()))
-        marked = once.intersection(rows[id_column].to_pylist()) if once else once
+        marked = redelivered.intersection(rows[id_column].to_pylist())
         if marked:
             known = patiently(
                 lambda: self._snapshot.known(held, id_column, marked),
@@ -344,7 +350,7 @@ class ArchiveTables:
 
         retry_s = self._settings.storage_retry_s
         return FencedTable(
-            self._storage, name, self._log, self._owned, retry_s, retried
+            self._storage, name, self._stream, self._owned, retry_s, retried
         )
 
     def _now(self) -> datetime:

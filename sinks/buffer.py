@@ -18,7 +18,7 @@ class Buffer:
         self.moved = False
         self.positions: dict[int, int] = {}
         self.end_offsets: dict[int, int] = {}
-        self.once: frozenset[str] = frozenset()
+        self.redelivered_ids: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
         self._events: list[pa.RecordBatch] = []
         self._dead_letters: list[pa.RecordBatch] = []
@@ -35,7 +35,7 @@ class Buffer:
             self.moved, self.since_s = True, now_s
         self.positions |= moved
         self.end_offsets |= progress.end_offsets
-        self.once |= decoded.once
+        self.redelivered_ids |= decoded.redelivered_ids
         self.counts.update(
             skipped=decoded.skipped,
             misrouted=decoded.misrouted,

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.arrow import EPISODE_REVISIONS
-from schemas.batches import Origin, Standing, Vectored
+from schemas.batches import Standing, Vectored
+from semloop.delta.streams import Origin
 
 
 class MemoryBuffer:

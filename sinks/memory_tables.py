@@ -18,30 +18,32 @@ import structlog
 
 from schemas.arrow import EPISODE_REVISIONS, EPISODES
 from schemas.arrow import memories as memories_schema
-from schemas.batches import Origin, Vectored
+from schemas.batches import Vectored
 from schemas.metrics import Metrics
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import CAUGHT_UP, Origin, StreamId
 from semloop.errors import (
     LakeError,
     MemoriesSwitched,
     StorageUnavailable,
     TakenOver,
 )
-from semloop.log_name import CAUGHT_UP, LogName
-from semloop.memories import EPISODES as MAIN
-from semloop.memories import FLOW, generation_of
+from semloop.flow_registry import MEMORY
+from semloop.lake.generations import EPISODES as MAIN
+from semloop.lake.generations import FLOW, generation_of
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.fenced_table import NEVER_READ, FencedTable, create
+from semloop.storage.location import Storage
+from semloop.storage.retry import patiently, reading
+from sinks.delta.create_table import create
+from sinks.delta.fenced_table import NEVER_READ, FencedTable
+from sinks.delta.stamp import stamp
+from sinks.delta.streams_table import register
+from sinks.delta.takeover import Takeover
 from sinks.interval import is_over
-from sinks.logs_table import register
 from sinks.memory_buffer import MemoryBuffer
-from sinks.snapshot import Snapshot
-from sinks.stamp import stamp
-from sinks.storage_errors import patiently, reading
-from sinks.takeover import Takeover
-from sinks.vector_table import VectorTable
+from sinks.vectors.table import VectorTable
 
-SIDE = "memories"
+(SIDE,) = MEMORY.sides
 # The states and numbers alone first: closed episodes are many.
 OPEN_EPISODES = """
 , newest AS (
@@ -58,12 +60,12 @@ log = structlog.get_logger(FLOW)
 class OriginNames:
     """Names of the offsets of origins: by topic id, the log that they are filed as."""
 
-    logs: Mapping[str, LogName]
+    streams: Mapping[str, StreamId]
 
     def app_id(self, table: str, origin: Origin, /) -> str:
         """Name of the Delta `Transaction` that keeps an origin's last offset."""
         topic_id, partition = origin
-        return self.logs[topic_id].app_id(table, partition)
+        return self.streams[topic_id].app_id(table, partition)
 
 
 class MemoryTables:
@@ -77,7 +79,7 @@ class MemoryTables:
         self,
         settings: Settings,
         storage: Storage,
-        logs: Mapping[str, LogName],
+        streams: Mapping[str, StreamId],
         owned: Sequence[Origin],
         model: tuple[str, int],
         metrics: Metrics,
@@ -88,7 +90,7 @@ class MemoryTables:
         Args:
             settings: bounds and intervals.
             storage: the lake.
-            logs: topic id, the newest first -> what is read, as its offsets in
+            streams: topic id, the newest first -> what is read, as its offsets in
                 `episodes` are filed.
             owned: origins of this worker.
             model: id of the embedder's model, and the length of its vectors.
@@ -97,7 +99,7 @@ class MemoryTables:
         """
         self._settings = settings
         self._storage = storage
-        self._logs = logs
+        self._streams = streams
         self._owned = tuple(owned)
         self._model, self._dimension = model
         self._metrics = metrics
@@ -147,7 +149,7 @@ class MemoryTables:
     def _take_over_once(self) -> dict[Origin, int]:
         create(self._storage, MAIN, EPISODES, ["date"])
         self._snapshot = Snapshot(self._storage)
-        for topic_id, name in self._logs.items():
+        for topic_id, name in self._streams.items():
             partitions = [p for topic, p in self._owned if topic == topic_id]
             # Whether another cluster's topic belongs here was archive's question.
             register(
@@ -155,7 +157,7 @@ class MemoryTables:
                 new_log=True,
             )  # fmt: skip
         main = FencedTable(
-            self._storage, MAIN, OriginNames(self._logs), self._owned,
+            self._storage, MAIN, OriginNames(self._streams), self._owned,
             self._settings.storage_retry_s, self._retried,
         )  # fmt: skip
         self._generation = generation_of(main.handle)
@@ -276,7 +278,7 @@ class MemoryTables:
         for (topic_id, partition), standing in buffer.standings.items():
             offset = self._main.offsets[topic_id, partition]
             lags[partition] += max(0, standing.last_offset - offset)
-            if topic_id == next(iter(self._logs)):
+            if topic_id == next(iter(self._streams)):
                 metrics.set(
                     "semloop_last_offset", offset, flow=FLOW, partition=partition
                 )

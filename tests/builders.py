@@ -11,10 +11,10 @@ import pyarrow as pa
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS, RECORDS
 from schemas.batches import Decoded, Polled, Progress
 from semloop import tables
-from semloop.log_name import LogName
+from semloop.delta.streams import StreamId
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-LOG = LogName("archive", "cluster-1", "agent-events", "topic-1")
+LOG = StreamId("archive", "cluster-1", "agent-events", "topic-1")
 PAYLOADS: dict[str, dict[str, Any]] = {
     "tool_call": {"tool": "search", "status": "success", "result": "three flights"},
     "state_change": {"to_state": "searching"},
@@ -56,7 +56,7 @@ def a_poll(
     keys: Sequence[bytes | None] | None = None,
     kafka_ts: datetime | None = NOW,
     schema_version: str | None = None,
-    once_ids: Sequence[str | None] | None = None,
+    idempotency_keys: Sequence[str | None] | None = None,
 ) -> Polled:
     """A poll of consecutive records of one partition; None is a tombstone."""
     count = len(values)
@@ -70,7 +70,7 @@ def a_poll(
         "value": [None if value is None else raw(value) for value in values],
         "headers": [None] * count,
         "schema_version": [schema_version] * count,
-        "once_id": list(once_ids or [None] * count),
+        "idempotency_key": list(idempotency_keys or [None] * count),
     }
     arrays = [pa.array(columns[f.name], f.type) for f in RECORDS]
     positions = {partition: first + count - 1} if count else {}

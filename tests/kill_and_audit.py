@@ -21,7 +21,7 @@ from confluent_kafka import Producer
 
 from semloop.errors import LakeError
 from semloop.kafka.clients import producer_config
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.processes import check, start
 from tests.services import wait_for

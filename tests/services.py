@@ -18,7 +18,7 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from semloop.local.broker import command, environment
+from semloop.command.stack.broker import command, environment
 
 SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from semloop.kafka.clients import listens
 from semloop.settings import load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests.services import SERVICES, free_port, kill, wait_for
 
 KEY, SECRET = "semloop", "semloop-secret"

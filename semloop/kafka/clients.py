@@ -1,17 +1,14 @@
 """Settings -> how every Kafka client of ours is configured."""
 
-import json
 import socket
 from typing import Any
 
 from semloop.errors import ConfigError
 from semloop.kafka.security import security_config
+from semloop.local_stack import broker_address
 from semloop.settings import Settings
-from semloop.storage import LOCAL_FOLDER
 
 DEFAULT_ADDRESS = "127.0.0.1:19092"
-# Written by `semloop up`: where the broker of this lake listens.
-STACK_FILE = "stack.json"
 # Record, key, headers and framing of a 4 MiB event.
 MESSAGE_BYTES_MAX = 5 * 2**20
 
@@ -23,7 +20,7 @@ def address(settings: Settings) -> str:
         ConfigError: the setting is not `host:port[,host:port]`.
     """
     if settings.kafka is None:
-        return _local_address(settings) or DEFAULT_ADDRESS
+        return broker_address(settings) or DEFAULT_ADDRESS
     for server in settings.kafka.split(","):
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
@@ -72,15 +69,3 @@ def listens(address: str, timeout_s: float = 1.0) -> bool:
             continue
         return True
     return False
-
-
-def _local_address(settings: Settings) -> str | None:
-    if settings.on_s3:
-        return None
-    try:
-        with open(f"{settings.lake}/{LOCAL_FOLDER}/{STACK_FILE}", "rb") as file:
-            stack = json.load(file)
-    except (OSError, ValueError):
-        return None
-    kafka = stack.get("kafka") if isinstance(stack, dict) else None
-    return kafka if isinstance(kafka, str) else None

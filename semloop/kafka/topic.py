@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from semloop.errors import BrokerError, BrokerUnavailable, ConfigError, TopicChanged
+from semloop.errors import BrokerUnavailable, ConfigError, TopicChanged, TopicMissing
 from semloop.kafka.clients import client_config, listens
 from semloop.kafka.probe import mismatch
 from semloop.kafka.refusals import RIGHTS, Heard, public, refusal, unusable
@@ -190,7 +190,3 @@ class TopicAdmin:
         msg = f"No Kafka broker answers at {servers} ({reason})."
         todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
         return BrokerUnavailable(msg, todo)
-
-
-class TopicMissing(BrokerError):
-    """The topic does not exist."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from operators.decode import decode
+from operators.decoding.decode import decode
 from schemas.metrics import Metrics
-from semloop.cli import main
+from semloop.command.cli import main
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from tests.builders import LOG, NOW, a_poll
 

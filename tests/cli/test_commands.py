@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from semloop import __main__, cli
-from semloop.cli import main
+from semloop import __main__
+from semloop.command import cli
+from semloop.command.cli import main
 from semloop.errors import TakenOver
 
 ROOT = Path(__file__).parents[2]
@@ -214,7 +215,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys, atexit\n"
         f"heavy = {heavy!r}\n"
         "atexit.register(lambda: print([n for n in heavy if n in sys.modules]))\n"
-        "from semloop.cli import main\n"
+        "from semloop.command.cli import main\n"
         "main(['--help'])"
     )
     done = subprocess.run(

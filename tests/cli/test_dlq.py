@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from schemas.dead_letter import Reason
-from semloop.cli.reasons import MEANINGS, meaning
+from semloop.command.cli.reasons import MEANINGS, meaning
 from semloop.settings import Settings, load
 from tests import processes
 from tests.builders import NOW, an_event
@@ -38,12 +38,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Writer:
     writer = Writer(load({}, lake=str(lake)))
     now = writer.now
     writer.now = now - timedelta(days=2, hours=1)
-    writer.write(b"not json", once_ids=LETTERS[:1])
+    writer.write(b"not json", idempotency_keys=LETTERS[:1])
     writer.now = now - timedelta(minutes=30, seconds=10)
     unknown = [an_event("message", agent=a, type="nope") for a in ("booker", "clerk")]
-    writer.write(unknown[0], unknown[1], once_ids=LETTERS[1:3])
+    writer.write(unknown[0], unknown[1], idempotency_keys=LETTERS[1:3])
     writer.now = now - timedelta(minutes=10, seconds=10)
-    writer.write(unknown[0], once_ids=LETTERS[3:])
+    writer.write(unknown[0], idempotency_keys=LETTERS[3:])
     writer.now = now
     return writer
 
@@ -165,7 +165,7 @@ def test_an_id_that_several_begin_with_is_told(
     writer: Writer, semloop: Semloop
 ) -> None:
     ids = [f"aaaa-{n}" for n in range(7)]
-    writer.write(*[b"x"] * 8, once_ids=[*ids, "aaaa"])
+    writer.write(*[b"x"] * 8, idempotency_keys=[*ids, "aaaa"])
     what, todo = semloop.refused("dlq", "show", "aaaa-")
     assert what == (
         "7 dead letters begin with 'aaaa-': aaaa-0, aaaa-1, aaaa-2, aaaa-3, aaaa-4, ..."
@@ -214,7 +214,7 @@ def test_a_letter_is_shown_with_all_that_is_known(semloop: Semloop) -> None:
 def test_any_record_can_be_shown(
     writer: Writer, semloop: Semloop, raw: bytes, expected: str, exactly: str
 ) -> None:
-    writer.write(raw, once_ids=LETTERS[:1])
+    writer.write(raw, idempotency_keys=LETTERS[:1])
     out = semloop("dlq", "show", LETTERS[0])
     assert expected in out
     assert not set(out) & set("\x1b\u202e")
@@ -223,7 +223,7 @@ def test_any_record_can_be_shown(
 
 def test_a_long_record_is_cut_for_people_only(writer: Writer, semloop: Semloop) -> None:
     record = b"[" + b"1, " * 300_000 + b"1]"
-    writer.write(record, once_ids=LETTERS[:1])
+    writer.write(record, idempotency_keys=LETTERS[:1])
     out = semloop("dlq", "show", LETTERS[0])
     assert len(out) < 10_000
     assert "900,003 bytes in all; --format json prints them." in out
@@ -233,7 +233,7 @@ def test_a_long_record_is_cut_for_people_only(writer: Writer, semloop: Semloop) 
 def test_a_record_that_was_too_large_is_not_there(
     writer: Writer, semloop: Semloop
 ) -> None:
-    writer.write(b"x" * 2**21, once_ids=LETTERS[:1])
+    writer.write(b"x" * 2**21, idempotency_keys=LETTERS[:1])
     assert "nothing was kept" in semloop("dlq", "show", LETTERS[0])
     found = shown(semloop, LETTERS[0])
     assert (found["raw"], found["raw_encoding"]) == (None, None)
@@ -249,7 +249,9 @@ def test_every_reason_is_explained() -> None:
 
 def test_a_name_cannot_steer_the_terminal(writer: Writer, semloop: Semloop) -> None:
     name = "a\x1b[2J\n\u202eb"
-    writer.write(an_event("message", agent=name, type="x"), once_ids=LETTERS[:1])
+    writer.write(
+        an_event("message", agent=name, type="x"), idempotency_keys=LETTERS[:1]
+    )
     for line in ("ls", "ls --each", f"show {LETTERS[0]}"):
         out = semloop("dlq", *line.split())
         assert "\\u001b" in out
@@ -266,7 +268,7 @@ def test_a_lake_on_s3_is_no_different(
     s3_settings: Settings, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMLOOP_LAKE", s3_settings.lake)
-    Writer(s3_settings).write(b"not json", once_ids=LETTERS[:1])
+    Writer(s3_settings).write(b"not json", idempotency_keys=LETTERS[:1])
     assert LETTERS[0][:13] in semloop("dlq", "ls")
     assert "not json" in semloop("dlq", "show", LETTERS[0])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semloop.cli.lookup import one_line, opened
+from semloop.command.cli.lookup import one_line, opened
 from semloop.settings import load
 
 

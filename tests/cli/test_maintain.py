@@ -11,9 +11,9 @@ import pytest
 import structlog
 from stamina.instrumentation import set_on_retry_hooks
 
-from semloop import memories
-from semloop.cli import main
-from semloop.embedding import endpoint as endpoint_module
+from semloop.command.cli import main
+from semloop.embedders import endpoint as endpoint_module
+from semloop.lake import generations
 from semloop.settings import Settings
 from tests import processes
 from tests.flows.a_reindex import Events, a_day, generation, held, live
@@ -137,7 +137,7 @@ def test_a_lake_without_episodes_is_told(settings: Settings, maintain: Semloop) 
 def test_memories_that_are_gone_are_told_by_index(
     remembered: Settings, maintain: Semloop
 ) -> None:
-    Path(remembered.lake, memories.FOLDER).rename(Path(remembered.lake, "gone"))
+    Path(remembered.lake, generations.FOLDER).rename(Path(remembered.lake, "gone"))
     code, out, err = maintain("index")
     assert (code, out) == (1, "")
     assert err.splitlines()[-1] == "Make them anew: `semloop maintain reindex`."

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from semloop.cli import new_events
-from semloop.cli.new_events import NewEvents
+from semloop.command.cli import new_events
+from semloop.command.cli.new_events import NewEvents
+from semloop.delta import table
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
-from sources import lake_table
 from tests.builders import NOW, an_event
 from tests.cli.a_lake import Writer
 from tests.sinks.maintenance import MAINTENANCE
@@ -169,7 +169,7 @@ def test_a_lake_that_is_made_again_is_followed(
     events.last(1)
     shutil.rmtree(writer.settings.lake)
     again = Writer(partitions=[2])
-    monkeypatch.setattr(lake_table, "REOPEN_S", 0.0)
+    monkeypatch.setattr(table, "REOPEN_S", 0.0)
     again.write(*named("new"), partition=2)
     assert seen(events) == ["new"]
 

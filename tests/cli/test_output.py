@@ -10,8 +10,8 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from semloop.cli import output
-from semloop.cli.output import Format, bytes_text, distinct, print_rows
+from semloop.command.terminal import output
+from semloop.command.terminal.output import Format, bytes_text, distinct, print_rows
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from semloop.cli import show
+from semloop.command.cli import show
 from semloop.settings import Settings
 from tests.builders import an_event
 from tests.cli.a_lake import Semloop, Writer

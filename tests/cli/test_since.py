@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semloop.cli.since import age, since, spoken
+from semloop.command.cli.since import since
+from semloop.command.terminal.durations import age, spoken
 from semloop.errors import ConfigError
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -22,9 +22,9 @@ from typer.testing import CliRunner, Result
 
 from schemas import arrow
 from semloop import Lake
-from semloop.cli.sql import HISTORY_FILE, SqlFormat, sql, words_of
+from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, sql, words_of
 from semloop.errors import ConfigError, LakeError
-from semloop.storage import LOCAL_FOLDER
+from semloop.local_stack import LOCAL_FOLDER
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -157,7 +157,7 @@ def test_an_output_that_cannot_be_written_is_told() -> None:
 def test_parquet_goes_into_a_pipe_but_not_onto_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "import typer; from semloop.cli.sql import sql; typer.run(sql)"
+    code = "import typer; from semloop.command.cli.sql import sql; typer.run(sql)"
     done = subprocess.run(
         [sys.executable, "-c", code, "FROM events", "--format", "parquet"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

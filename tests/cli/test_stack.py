@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from semloop.command.stack.state import LocalFolder, Process, Stack
 from semloop.kafka.clients import DEFAULT_ADDRESS
-from semloop.local.state import LocalFolder, Process, Stack
 from tests.builders import an_event
 
 ROOT = Path(__file__).parents[2]

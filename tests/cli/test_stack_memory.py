@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from semloop import memories
-from semloop.cli import down
-from semloop.cli.down import _wait_for_memory
-from semloop.local.state import RUNNING, FlowState, Stack
+from semloop.command.cli import down
+from semloop.command.cli.down import _wait_for_memory
+from semloop.command.stack.state import RUNNING, FlowState, Stack
+from semloop.lake import generations
 from semloop.settings import Settings
 from tests.cli.test_stack import Shell, eventually, shell
 from tests.flows.a_reindex import Events, a_day, live
@@ -47,7 +47,7 @@ def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
     eventually(lambda: log.exists() and "Memories: 40, " in log.read_text())
     assert "maintain" not in supervisor.read_text()
     # What was removed under it is told, one line each time.
-    folder = shell.lake / memories.FOLDER
+    folder = shell.lake / generations.FOLDER
     folder.rename(shell.lake / "gone")
     failed = f"maintain index ended with 1; see {log}."
     eventually(lambda: failed in supervisor.read_text())

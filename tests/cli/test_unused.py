@@ -6,7 +6,7 @@ from pathlib import Path
 
 SEARCH = """
 import sys
-from semloop.cli.unused import UNUSED, leave_out
+from semloop.command.lancedb_import_shim import UNUSED, leave_out
 leave_out()
 import lancedb
 table = lancedb.connect(sys.argv[1]).create_table("t", [{"a": 1, "vector": [1.0, 0.0]}])
@@ -15,7 +15,7 @@ print(table.search([0.0, 1.0]).limit(1).to_list()[0]["a"], sys.modules[UNUSED]._
 """
 WITHOUT = """
 import semloop, lancedb, sys
-from semloop.cli.unused import UNUSED
+from semloop.command.lancedb_import_shim import UNUSED
 print(sys.modules[UNUSED].__file__)
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from semloop.demo.folder import NAME
+from semloop.command.demo.folder import NAME
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from semloop.demo.agents import PEOPLE
-from semloop.demo.answers import NEXT, QUESTIONS
-from semloop.demo.broken import broken_records
-from semloop.lake import Lake
+from semloop.command.demo.agents import PEOPLE
+from semloop.command.demo.answers import NEXT, QUESTIONS
+from semloop.command.demo.broken import broken_records
+from semloop.lake.lake import Lake
 from tests.demo.shell import ROOT, Shell
 
 Shown = tuple[Shell, str, str]

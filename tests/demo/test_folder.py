@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from semloop.demo.folder import MARKER, NAME, own_folder, private_settings
+from semloop.command.demo.folder import MARKER, NAME, own_folder, private_settings
+from semloop.command.stack.broker import free_address
+from semloop.command.stack.state import LocalFolder
 from semloop.errors import ConfigError, LakeError
 from semloop.kafka.clients import DEFAULT_ADDRESS
-from semloop.local.broker import free_address
-from semloop.local.state import LocalFolder
 from semloop.settings import Settings
 from tests.demo.shell import Shell
 from tests.services import free_port
@@ -71,7 +71,7 @@ def test_two_demos_in_one_folder_are_refused() -> None:
 def test_a_stack_that_runs_for_the_lake_of_the_demo_is_not_disturbed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("semloop.demo.folder.ENDS_S", 0.0)
+    monkeypatch.setattr("semloop.command.demo.folder.ENDS_S", 0.0)
     with own_folder() as folder:
         local = folder / "_local"
         local.mkdir()
@@ -124,7 +124,7 @@ def test_other_settings_of_the_user_must_be_valid(
 
 def test_the_usual_port_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = f"127.0.0.1:{free_port()}"
-    monkeypatch.setattr("semloop.local.broker.DEFAULT_ADDRESS", usual)
+    monkeypatch.setattr("semloop.command.stack.broker.DEFAULT_ADDRESS", usual)
     assert free_address() == usual
     assert free_address(private=True) != usual
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from operators.decode import decode
+from operators.decoding.decode import decode
 from schemas.dead_letter import Reason
-from semloop.agent import Agent
-from semloop.cli.positions import Position, missing
-from semloop.demo import answers, crowd
-from semloop.demo.agents import AGENTS, SCENARIOS, TOOLS, work
-from semloop.demo.audit import Expected, check
-from semloop.demo.bars import bars
-from semloop.demo.broken import broken_records, produce
+from semloop.agent.agent import Agent
+from semloop.command.demo import answers, crowd
+from semloop.command.demo.agents import AGENTS, SCENARIOS, TOOLS, work
+from semloop.command.demo.audit import Expected, check
+from semloop.command.demo.bars import bars
+from semloop.command.demo.broken import broken_records, produce
 from semloop.errors import BrokerUnavailable, Terminal
 from semloop.kafka.topic import Topic
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
+from semloop.progress.backlog import missing
+from semloop.progress.positions import Position
 from semloop.settings import Settings
 from tests.builders import NOW, a_poll
 

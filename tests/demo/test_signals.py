@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from semloop.demo.signals import Signals
+from semloop.command.demo.signals import Signals
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

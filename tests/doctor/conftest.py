@@ -5,12 +5,12 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.metrics import Metrics
-from semloop.cli.positions import log_of
+from semloop.delta.streams import StreamId
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
-from semloop.log_name import LogName
+from semloop.progress.positions import stream_of
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from tests.builders import decoded_rows
 from tests.kafka.conftest import secure
@@ -28,10 +28,10 @@ def read(settings: Settings, topic: Topic) -> Read:
     """Let `archive` have read up to an offset of partition 0, or of another log."""
 
     def run(last: int = -1, partitions: int = 4, **other: str) -> None:
-        own = log_of(topic)
+        own = stream_of(topic)
         cluster_id = other.get("cluster_id", own.cluster_id)
         topic_id = other.get("topic_id", own.topic_id)
-        log = LogName(own.flow, cluster_id, own.topic, topic_id)
+        log = StreamId(own.flow, cluster_id, own.topic, topic_id)
         at_once = msgspec.structs.replace(settings, commit_rows=1)
         tables = ArchiveTables(
             at_once, Storage.of(settings), log, range(partitions), Metrics()

@@ -1,8 +1,8 @@
 """Runs checks of `semloop doctor` in this process, as the command does."""
 
-from semloop.doctor import Finding, State
-from semloop.doctor.examination import Examination
-from semloop.doctor.known import Known
+from semloop.command.doctor import Finding, State
+from semloop.command.doctor.context import Known
+from semloop.command.doctor.examination import Examination
 from semloop.settings import Settings
 
 # What the checks of broker and lake build on.

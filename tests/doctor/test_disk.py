@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from semloop.doctor import State
-from semloop.doctor.disk import Room, told
-from semloop.sdk.spool import Spool
+from semloop.agent.spool import Spool
+from semloop.command.doctor import State
+from semloop.command.doctor.disk import Room, told
 from semloop.settings import Settings, load
 from tests.doctor.examined import bad, examined, only
 

@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from semloop.cli import main
-from semloop.doctor import CHECKS, Finding, State, ok
-from semloop.doctor.examination import Examination
-from semloop.doctor.known import Known
+from semloop.command.cli import main
+from semloop.command.doctor import CHECKS, Finding, State, ok
+from semloop.command.doctor.context import Known
+from semloop.command.doctor.examination import Examination
+from semloop.command.stack.state import LocalFolder, Stack
 from semloop.kafka.topic import TopicAdmin
-from semloop.local.state import LocalFolder, Stack
 from semloop.settings import Settings, load, origin
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests import processes
 from tests.doctor.examined import bad
 from tests.flows.a_flow import a_flow, admin_of, archived, produce
@@ -94,7 +94,7 @@ def test_where_all_is_well_it_changes_nothing(
         monkeypatch.setenv(f"SEMLOOP_{name.upper()}", str(getattr(settings, name)))
     storage = Storage.of(settings)
     before = sorted(Path(settings.lake).rglob("*"))
-    versions = [storage.open(table).version() for table in ("events", "logs")]
+    versions = [storage.open(table).version() for table in ("events", "streams")]
     code, checks = doctor.json()
     assert code == 0
     told = [c["found"] for c in checks]
@@ -105,7 +105,7 @@ def test_where_all_is_well_it_changes_nothing(
     rest = [c for c in checks if c["check"] not in {"topic", "packages", "disk"}]
     assert {c["state"] for c in rest} == {"ok"}
     assert sorted(Path(settings.lake).rglob("*")) == before
-    assert [storage.open(t).version() for t in ("events", "logs")] == versions
+    assert [storage.open(t).version() for t in ("events", "streams")] == versions
     admin = admin_of(settings)
     groups = admin.list_consumer_groups().result(5)
     assert "semloop-doctor" not in {group.group_id for group in groups.valid}

@@ -7,9 +7,9 @@ from typing import NoReturn
 
 import pytest
 
-from semloop.doctor import CHECKS, Finding, Skipped, State, ok
-from semloop.doctor.examination import Examination
-from semloop.doctor.known import Known
+from semloop.command.doctor import CHECKS, Finding, Skipped, State, ok
+from semloop.command.doctor.context import Known
+from semloop.command.doctor.examination import Examination
 from semloop.errors import LakeError
 
 NAME = "tried"

@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from semloop.doctor import State, versions
-from semloop.doctor.cluster import Cluster, Partition
-from semloop.doctor.topic import _replicas
-from semloop.doctor.versions import Spoken, understood
+from semloop.command.doctor import State, versions
+from semloop.command.doctor.cluster import Cluster, Partition
+from semloop.command.doctor.topic import _replicas
+from semloop.command.doctor.versions import Spoken, understood
 from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
@@ -304,7 +304,7 @@ def test_partitions_that_are_new_to_the_lake_are_told(
 def test_a_group_far_from_the_lake_is_called_stale(
     settings: Settings, send: Send, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semloop.doctor.lag.NEAR_RECORDS", 3)
+    monkeypatch.setattr("semloop.command.doctor.lag.NEAR_RECORDS", 3)
     send(9)
     read(8)
     with closing(Cluster(settings)._consumer("semloop-archive")) as consumer:

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from semloop.doctor import State, commits, lake
-from semloop.doctor.commits import Folder, tried
+from semloop.command.doctor import State, commits, lake
+from semloop.command.doctor.commits import Folder, tried
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests.doctor.conftest import Read, Send
 from tests.doctor.examined import bad, examined, only
 from tests.stores import BUCKET, KEY, SECRET

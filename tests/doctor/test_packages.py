@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semloop.doctor import Finding, State, model, packages
+from semloop.command.doctor import Finding, State, model, packages
 from semloop.settings import load
 from tests.doctor.examined import bad, examined, only
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from semloop import memories
-from semloop.doctor import State, remembered
+from semloop.command.doctor import State, memories
+from semloop.lake import generations
 from semloop.settings import Settings
 from tests.doctor.examined import bad, examined, only
 from tests.flows.a_reindex import Events, a_day, live
@@ -79,10 +79,10 @@ def test_memories_that_are_gone_are_told(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_day(10))
     live(settings, events)
-    Path(settings.lake, memories.FOLDER).rename(Path(settings.lake, "gone"))
+    Path(settings.lake, generations.FOLDER).rename(Path(settings.lake, "gone"))
     failed = only(examined(settings, "lake", "memories"))
     assert failed.found == "the table of generation 1 is gone"
-    assert not Path(settings.lake, memories.FOLDER).exists()
+    assert not Path(settings.lake, generations.FOLDER).exists()
     assert failed.state is State.FAIL
 
 
@@ -92,5 +92,5 @@ def test_a_topic_that_archive_never_read_has_nothing_to_follow(
     live(settings, Events(settings))
     other = msgspec.structs.replace(settings, topic="another")
     lag, _ = examined(other, "lake", "memories")
-    assert (lag.state, lag.check) == (State.OK, remembered.CHECK)
+    assert (lag.state, lag.check) == (State.OK, memories.CHECK)
     assert lag.found == "archive never read a topic 'another' into this lake"

@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from semloop.kafka.clients import address, producer_config
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests import processes
 from tests.builders import an_event, raw

@@ -9,18 +9,18 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from semloop import memories
-from semloop.embedding.hashing import Hashing
-from semloop.log_name import CAUGHT_UP
+from semloop.delta.streams import CAUGHT_UP
+from semloop.embedders.hashing import Hashing
+from semloop.lake import generations
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests.builders import LOG
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import Life, a_lake
 from tests.sources.an_events_table import EventsTable
 
 if TYPE_CHECKING:
-    from semloop.embedder import Vectors
+    from semloop.embedders.contract import Vectors
 
 # Long after all events: what is not closed by then closes by inactivity.
 LATER_MS = 10**13
@@ -73,13 +73,13 @@ def live(
 
 def generation(settings: Settings) -> int:
     """Which one holds."""
-    return memories.generation_of(Storage.of(settings).open(memories.EPISODES))
+    return generations.generation_of(Storage.of(settings).open(generations.EPISODES))
 
 
 def held(settings: Settings, of: int | None = None) -> dict[bytes, Mapping[str, Any]]:
     """Id -> every row of a generation, the one that holds, but for who wrote it."""
     number = generation(settings) if of is None else of
-    table = memories.open_table(memories.connect(Storage.of(settings)), number)
+    table = generations.open_table(generations.connect(Storage.of(settings)), number)
     assert table is not None
     rows = table.search().limit(None).to_arrow().to_pylist()
     found: dict[bytes, Mapping[str, Any]] = {}

@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 
 SESSION_EVENTS = 20

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests import processes
 from tests.builders import an_event, raw
@@ -220,7 +220,7 @@ def test_a_topic_of_another_cluster_is_refused_without_a_flag(
     produce(settings, [an_event()])
     archive(settings)
     with Lake(settings.lake) as lake:
-        rows = lake.sql("FROM tables.logs").to_arrow_table()
+        rows = lake.sql("FROM tables.streams").to_arrow_table()
     # As if another cluster had filled this lake: its rows name another cluster.
     import pyarrow as pa
     from deltalake import write_deltalake
@@ -230,7 +230,7 @@ def test_a_topic_of_another_cluster_is_refused_without_a_flag(
         "cluster_id",
         pa.array(["elsewhere"] * rows.num_rows),
     )
-    write_deltalake(f"{settings.lake}/logs", renamed, mode="overwrite")
+    write_deltalake(f"{settings.lake}/streams", renamed, mode="overwrite")
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert (result.returncode, "--new-log" in result.stderr) == (1, True)
     processes.check(settings, "run", "archive", "--until-caught-up", "--new-log")

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from semloop.kafka.topic import Topic, TopicAdmin
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests import processes
 from tests.kill_and_audit import Load, kill_and_audit, members

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from schemas.metrics import Metrics
+from semloop.delta.streams import StreamId
 from semloop.kafka.clients import listens
 from semloop.kafka.topic import Topic, TopicAdmin
-from semloop.log_name import LogName
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
 from tests.conftest import a_topic
 from tests.flows.a_flow import Flow, a_flow, once, produce, stored
@@ -46,7 +46,7 @@ def topic(settings: Settings) -> Topic:
 
 def take_over(settings: Settings, topic: Topic) -> None:
     """What a newer copy of the flow does first; needs no broker."""
-    name = LogName(FLOW, topic.cluster_id, topic.name, topic.topic_id)
+    name = StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id)
     partitions = range(topic.partitions)
     storage = Storage.of(settings)
     ArchiveTables(settings, storage, name, partitions, Metrics()).take_over()

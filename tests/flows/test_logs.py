@@ -9,7 +9,7 @@ import stamina
 import structlog
 from stamina.instrumentation import set_on_retry_hooks
 
-from flows.logs import configure
+from flows.logging_setup import configure
 from semloop.errors import StorageUnavailable
 from semloop.settings import load
 

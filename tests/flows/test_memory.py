@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
 from semloop.kafka.topic import TopicAdmin
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.a_flow import Flow, a_flow, admin_of, archived
 from tests.flows.remembered import SESSION_EVENTS, a_step, wrong

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from flows.process import ends_process
+from flows.guard import ends_process
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests import processes
@@ -18,7 +18,7 @@ from tests.services import free_port
 PRELUDE = """
 import os, sys
 from flows import process
-from flows.process import ends_process
+from flows.guard import ends_process
 from semloop import errors
 
 @ends_process

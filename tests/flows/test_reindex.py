@@ -10,10 +10,10 @@ import pytest
 from flows import reindex as module
 from flows.index import index
 from flows.reindex import Report, reindex
-from semloop import memories
 from semloop.errors import LakeError, MemoriesSwitched
+from semloop.lake import generations
 from semloop.settings import Settings, load
-from sinks.fenced_table import FencedTable
+from sinks.delta.fenced_table import FencedTable
 from tests.conftest import a_topic
 from tests.flows.a_flow import a_flow, archived
 from tests.flows.a_reindex import (
@@ -156,7 +156,7 @@ def test_another_model_gets_a_table_of_its_own(
     assert {len(row["vector"]) for row in after.values()} == {100}
 
     def texts(rows: Mapping[bytes, Mapping[str, Any]]) -> dict[bytes, tuple[Any, ...]]:
-        names = ("text", "searched", "part", "episode_id", "seq")
+        names = ("text", "search_text", "part", "episode_id", "seq")
         return {key: tuple(row[n] for n in names) for key, row in rows.items()}
 
     assert texts(after) == texts(before)
@@ -169,7 +169,7 @@ def test_the_old_table_is_removed_by_upkeep(settings: Settings) -> None:
     for _ in range(2):
         reindex(settings)
     assert index(settings).rows == len(held(settings))
-    folder = Path(settings.lake, memories.FOLDER)
+    folder = Path(settings.lake, generations.FOLDER)
     assert [path.name for path in folder.iterdir()] == ["generation-3.lance"]
 
 
@@ -178,7 +178,7 @@ def test_memories_that_were_deleted_come_back(settings: Settings) -> None:
     events.add(a_day(60))
     live(settings, events)
     wanted = held(settings)
-    folder = Path(settings.lake, memories.FOLDER)
+    folder = Path(settings.lake, generations.FOLDER)
     folder.rename(folder.with_name("gone"))
     reindex(settings)
     assert held(settings) == wanted
@@ -241,4 +241,4 @@ def test_a_lake_without_episodes_says_so(settings: Settings) -> None:
     Events(settings)
     with pytest.raises(LakeError, match="has no episodes yet"):
         reindex(settings)
-    assert not Path(settings.lake, memories.FOLDER).exists()
+    assert not Path(settings.lake, generations.FOLDER).exists()

@@ -11,15 +11,20 @@ from deltalake import DeltaTable
 
 from flows import reindex as module
 from flows.reindex import reindex
-from semloop import memories
-from semloop.embedder import EmbedderUnavailable
-from semloop.errors import LakeError, MemoriesSwitched, Terminal, TopicChanged
+from semloop.errors import (
+    EmbedderUnavailable,
+    LakeError,
+    MemoriesSwitched,
+    Terminal,
+    TopicChanged,
+)
+from semloop.lake import generations
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.fenced_table import FencedTable
-from sinks.reindex_positions import ReindexPositions
-from sinks.vector_table import VectorTable
-from sources.known_episodes import KnownEpisodes
+from semloop.storage.location import Storage
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.reindex_positions import ReindexPositions
+from sinks.vectors.table import VectorTable
+from sources.lake.episode_index import KnownEpisodes
 from tests.builders import LOG
 from tests.flows.a_reindex import (
     LATER_MS,
@@ -37,7 +42,7 @@ from tests.sinks.a_memory import Crash, Life
 from tests.sources.an_events_table import EventsTable
 
 if TYPE_CHECKING:
-    from semloop.embedder import Vectors
+    from semloop.embedders.contract import Vectors
 
 
 @pytest.fixture
@@ -255,7 +260,7 @@ def test_memories_that_are_deleted_meanwhile_are_told(
     events.add(a_day(60))
     life = live(settings, events)
     wanted = held(settings)
-    folder = Path(settings.lake, memories.FOLDER)
+    folder = Path(settings.lake, generations.FOLDER)
 
     def delete() -> None:
         if half:
@@ -282,7 +287,7 @@ def test_new_memories_that_are_deleted_are_not_switched_to(
 
     def follow(self: KnownEpisodes, handle: DeltaTable) -> None:
         if next(steps) == 1:  # Nothing is left to do but the switch.
-            shutil.rmtree(Path(settings.lake, memories.FOLDER, "generation-2.lance"))
+            shutil.rmtree(Path(settings.lake, generations.FOLDER, "generation-2.lance"))
         plain(self, handle)
 
     monkeypatch.setattr(KnownEpisodes, "follow", follow)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from semloop.cli.positions import log_of, positions
 from semloop.kafka.topic import Topic
+from semloop.progress.positions import positions, stream_of
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests import processes
 from tests.builders import an_event
 from tests.flows.a_flow import a_flow, archived, once, produce, refused, stored
@@ -31,7 +31,7 @@ def partitions(settings: Settings) -> dict[int, dict[str, Any]]:
 
 
 def count(settings: Settings, table: str) -> int:
-    from semloop.lake import Lake
+    from semloop.lake.lake import Lake
 
     with Lake(settings.lake) as lake:
         return int(lake.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0])
@@ -132,7 +132,7 @@ def test_idle_partitions_advance_with_the_busy_one(
     settings: Settings, topic: Topic
 ) -> None:
     def caught_up() -> dict[int, int]:
-        found = positions(Storage.of(settings), log_of(topic), topic.partitions)
+        found = positions(Storage.of(settings), stream_of(topic), topic.partitions)
         return {p: at.caught_up_ms or 0 for p, at in found.items()}
 
     with a_flow(settings, SEMLOOP_IDLE_COMMIT_S="0.5") as flow:

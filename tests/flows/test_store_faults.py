@@ -17,7 +17,7 @@ import pytest
 from semloop.errors import LakeError
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from semloop.storage import Storage, redaction_key
+from semloop.storage.location import Storage, redaction_key
 from tests import processes
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
@@ -46,7 +46,7 @@ def test_a_flow_goes_on_through_whatever_its_store_does(
     sent = produce(settings, 20)
     armed = [
         proxy.arm(Fault.CUT_OFF, "GET", "/_delta_log/"),
-        proxy.arm(Fault.RESET, "PUT", "/logs/_delta_log/"),
+        proxy.arm(Fault.RESET, "PUT", "/streams/_delta_log/"),
         proxy.arm(Fault.LOST_REPLY, "PUT", "/events/_delta_log/", skip=1),
         proxy.arm(Fault.SLOW_DOWN, "PUT", "/dead_letters/_delta_log/", times=4),
     ]

@@ -7,8 +7,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
+from semloop.errors import TopicMissing
 from semloop.kafka.clients import producer_config
-from semloop.kafka.topic import Topic, TopicAdmin, TopicMissing
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from tests.builders import an_event, raw
 from tests.flows.a_flow import (

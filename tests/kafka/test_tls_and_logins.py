@@ -6,13 +6,14 @@ from functools import partial
 
 import pytest
 
-from semloop.cli.positions import Position, missing
+from schemas.lines import Record
 from semloop.errors import BrokerError, ConfigError
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
-from sources.files import Record
-from sources.kafka import KafkaReader
-from sources.produce import produce
+from semloop.progress.backlog import missing
+from semloop.progress.positions import Position
+from sinks.topic import produce
+from sources.kafka.source import KafkaReader
 from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,

@@ -14,10 +14,10 @@ import psutil
 import pytest
 import structlog
 
-from semloop.local import cluster
-from semloop.local.back_off import HEALTHY_S, PAUSES_S, BackOff
-from semloop.local.cluster import Cluster, free_addresses
-from semloop.local.member import SAID_BYTES_MAX, Command, End, gravest
+from semloop.command.stack import cluster
+from semloop.command.stack.back_off import HEALTHY_S, PAUSES_S, BackOff
+from semloop.command.stack.cluster import Cluster, free_addresses
+from semloop.command.stack.member import SAID_BYTES_MAX, Command, End, gravest
 from tests.processes import ROOT
 from tests.services import wait_for
 
@@ -158,8 +158,8 @@ def test_whatever_ends_the_process_above_ends_all(
 ) -> None:
     script = """
         import sys
-        from semloop.local.cluster import Cluster
-        from semloop.local.member import Command
+        from semloop.command.stack.cluster import Cluster
+        from semloop.command.stack.member import Command
         writes = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
         command = Command([sys.executable, "-c", writes], {})
         sys.exit(Cluster(lambda first: [command] * 2).run())

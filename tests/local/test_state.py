@@ -2,8 +2,8 @@
 
 import pytest
 
-from semloop.local.back_off import HEALTHY_S
-from semloop.local.state import RESTARTING, RUNNING, FlowState
+from semloop.command.stack.back_off import HEALTHY_S
+from semloop.command.stack.state import RESTARTING, RUNNING, FlowState
 
 STARTED_S = 1_000_000.0
 

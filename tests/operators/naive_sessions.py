@@ -39,7 +39,7 @@ def naive_runs(
         else:
             runs.append(run)  # the last one touched is the last of the list
         if len(runs) > settings.open_episodes:
-            closed.append(("crowded", runs.pop(0)))
+            closed.append(("evicted", runs.pop(0)))
     return closed, runs
 
 
@@ -100,10 +100,10 @@ def summed(run: Run) -> Row:
         "outcome": ends[0]["outcome"] if ends else None,
         "reward_given": ends[0]["reward"] if ends else None,
         "summary": json.loads(ends[0]["payload"]).get("summary") if ends else None,
-        "asked": both_ends(asked["text"]),
-        "asked_by": asked["role"],
-        "said": both_ends(told[-1] if told else None),
-        "trail": [tried(step) for step in steps],
+        "request": both_ends(asked["text"]),
+        "request_role": asked["role"],
+        "last_text": both_ends(told[-1] if told else None),
+        "step_log": [tried(step) for step in steps],
     }
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.chunk import chunk
-from operators.sessions import Sessions
-from operators.text_parts import token_count
+from operators.episodes.sessions import Sessions
+from operators.memories.chunk import chunk
+from operators.memories.splitter import token_count
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Chunked, Windowed
 from semloop.settings import Settings
@@ -55,7 +55,7 @@ def test_an_event_is_remembered_with_all_that_it_names() -> None:
         "id": hashlib.blake2b(b"topic-1/0/1/0", digest_size=16).digest(),
         "kind": "event", "type": "tool_call", "part": 0,
         "text": "book error -> full",
-        "searched": "hello\nbooker: book error -> full",
+        "search_text": "hello\nbooker: book error -> full",
         "ts": NOW.replace(second=1), "started_at": NOW.replace(second=1),
         "agent": "booker", "session_id": "s-1", "user_id": "ann",
         "namespace": "default", "task_type": "trip", "tool": "book",
@@ -76,7 +76,7 @@ def test_a_closed_episode_is_remembered_at_its_last_record() -> None:
     text = "Book me to Oslo. Outcome partial, reward 0.5."
     assert row == {
         "id": bytes.fromhex("2937e252e70ff32fc214a4c5e61155b3"),
-        "kind": "episode", "type": None, "part": 0, "text": text, "searched": text,
+        "kind": "episode", "type": None, "part": 0, "text": text, "search_text": text,
         "ts": NOW.replace(second=2), "started_at": NOW, "agent": "booker",
         "session_id": "s-1", "user_id": "ann", "namespace": "default",
         "task_type": "trip", "tool": None, "status": None, "error_type": None,
@@ -104,15 +104,15 @@ def test_a_closed_episode_is_remembered_at_its_last_record() -> None:
 )  # fmt: skip
 def test_the_last_line_says_who(event: Row, line: str) -> None:
     [row] = memories(event)
-    assert row["searched"] == line
+    assert row["search_text"] == line
     _, row = memories(said(text="before", payload={"role": "system"}), event)
-    assert row["searched"] == f"before\n{line}"
+    assert row["search_text"] == f"before\n{line}"
 
 
 @pytest.mark.parametrize("before", ["", " ", None])
 def test_white_space_is_no_context(before: str | None) -> None:
     [row] = memories(said(text=before), said(text="after"))
-    assert (row["seq"], row["searched"]) == (1, "booker: after")
+    assert (row["seq"], row["search_text"]) == (1, "booker: after")
 
 
 def test_a_long_text_is_remembered_in_parts() -> None:
@@ -120,15 +120,15 @@ def test_a_long_text_is_remembered_in_parts() -> None:
     parts, after = rows[:-1], rows[-1]
     assert [row["part"] for row in parts] == list(range(len(parts)))
     assert " ".join(row["text"] for row in parts) == LONG.strip()
-    assert parts[0]["searched"] == f"before\nbooker: {parts[0]['text']}"
+    assert parts[0]["search_text"] == f"before\nbooker: {parts[0]['text']}"
     for row, last in zip(parts[1:], parts, strict=False):
         context = f"{last['text'][:250]} … {last['text'][-250:]}"
-        assert row["searched"] == f"{context}\nbooker: {row['text']}"
+        assert row["search_text"] == f"{context}\nbooker: {row['text']}"
     assert all(row["seq"] == 1 for row in parts)
     names = [f"topic-1/0/1/{n}".encode() for n in range(len(parts))]
     ids = [hashlib.blake2b(name, digest_size=16).digest() for name in names]
     assert [row["id"] for row in parts] == ids
-    assert after["searched"] == f"{LONG[:250]} … {LONG[-250:]}\nbooker: after"
+    assert after["search_text"] == f"{LONG[:250]} … {LONG[-250:]}\nbooker: after"
     assert (after["part"], after["seq"]) == (0, 2)
 
 
@@ -138,7 +138,7 @@ def test_what_is_not_remembered_still_has_a_place() -> None:
         said("completion"), memory_kinds=("error",),
     )  # fmt: skip
     [row] = found.memories.to_pylist()
-    assert (row["seq"], row["searched"]) == (2, "b\nbooker: c")
+    assert (row["seq"], row["search_text"]) == (2, "b\nbooker: c")
     assert found.skipped == {"kind": 3}
 
 
@@ -229,7 +229,7 @@ def test_memories_do_not_depend_on_batches(events: list[Row], cuts: set[int]) ->
     assert rows == of_batches(set(), events, SMALL)
     assert len({row["id"] for row in rows}) == len(rows)
     for row in rows:
-        *before, line = row["searched"].split("\n")
+        *before, line = row["search_text"].split("\n")
         assert token_count(line) <= 240
         assert len(before) <= 1
         assert all(len(text) <= 503 for text in before)

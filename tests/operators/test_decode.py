@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.decode import decode
+from operators.decoding.decode import decode
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded
 from tests.builders import NOW, PAYLOADS, a_poll, an_event, raw
@@ -231,9 +231,9 @@ def test_a_dead_letter_has_the_same_id_whenever_it_is_read() -> None:
 
 def test_a_dead_letter_of_a_marked_record_has_the_id_of_its_mark() -> None:
     once = "0b0a8ac8-0000-4000-8000-000000000001"
-    result = decoded(b"x", an_event(id=once), once_ids=[once, once])
+    result = decoded(b"x", an_event(id=once), idempotency_keys=[once, once])
     assert result.dead_letters["id"].to_pylist() == [once]
-    assert result.once == {once}
+    assert result.redelivered_ids == {once}
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)

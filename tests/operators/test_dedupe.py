@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.decode import decode
+from operators.decoding.decode import decode
 from operators.dedupe import Window, dedupe, refill
 from schemas.batches import Decoded
 from tests.builders import NOW, a_poll, an_event

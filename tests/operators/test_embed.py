@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from operators.embed import BATCH_TEXTS_MAX, Embedded, VectorCache, embed
-from semloop.embedder import EmbedderUnavailable, Reason, UnusableAnswer
-from semloop.embedding.endpoint import Endpoint
-from semloop.embedding.hashing import Hashing
+from operators.memories.embed import BATCH_TEXTS_MAX, Embedded, VectorCache, embed
+from semloop.embedders.endpoint import Endpoint
+from semloop.embedders.hashing import Hashing
+from semloop.errors import EmbedderUnavailable, SkipReason, UnusableAnswer
 from tests.semloop.an_endpoint import an_endpoint, body_of, good, vectors_of
 
 Vectors = NDArray[np.float32]
@@ -125,7 +125,7 @@ def spoiled(value: float) -> Callable[[list[str], Vectors], Vectors]:
     [(np.nan, "nan"), (np.inf, "nan"), (0.0, "zero"), (0.5, "zero"), (3e38, "zero")],
 )
 def test_a_text_without_a_usable_vector_is_skipped_with_its_reason(
-    value: float, reason: Reason
+    value: float, reason: SkipReason
 ) -> None:
     embedder = Recording(spoiled(value))
     texts = ["a", "bad", "b", "bad", "c"]
@@ -163,7 +163,7 @@ def test_vectors_of_another_length_or_number_are_skipped_not_stored() -> None:
 @pytest.mark.parametrize("reason", ["timeout", "refused", "dimension"])
 @pytest.mark.parametrize("place", [0, 7, 63])
 def test_one_bad_text_costs_a_few_halvings_and_no_other_text(
-    reason: Reason, place: int
+    reason: SkipReason, place: int
 ) -> None:
     def refuse(texts: list[str], vectors: Vectors) -> Vectors:
         if "bad" in texts:

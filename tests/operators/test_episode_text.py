@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.episode_text import episode_text
-from operators.sessions import Sessions
-from operators.text_parts import token_count
+from operators.episodes.sessions import Sessions
+from operators.memories.splitter import token_count
+from operators.memories.summary import episode_text
 from semloop.settings import Settings
 from tests.operators.a_stream import Row, a_stream, said
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.redact import redact, suspects
-from operators.redactor import Redactor
+from operators.redaction.redact import redact, suspects
+from operators.redaction.redactor import Redactor
 from schemas.arrow import RECORDS
 from semloop.settings import Secret
 from tests.builders import an_event

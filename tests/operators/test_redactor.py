@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from operators.redactor import Redactor
+from operators.redaction.redactor import Redactor
 from semloop.errors import ConfigError
 from semloop.settings import Secret
 

@@ -4,8 +4,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.episode_events import TOLD
-from operators.replay import Replay
+from operators.episodes.events import TOLD
+from operators.episodes.positions import Replay
 from semloop.settings import Settings
 from tests.operators.a_stream import Row, a_stream, batches, said
 from tests.operators.test_session_properties import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.reward import Factors, factors
+from operators.episodes.reward import Factors, factors
 from semloop.settings import RewardBase, Settings
 
 OUTCOMES = st.sampled_from(["success", "partial", "failure", None, "odd"])

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.episode import episode_id
-from operators.sessions import Sessions
+from operators.episodes.episode import episode_id
+from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS
 from semloop.settings import Settings
 from tests.builders import PAYLOADS
@@ -112,7 +112,8 @@ def test_episodes_are_those_of_the_oracle(stream: pa.Table, settings: Settings) 
     expected = [summed(events) for _, events in runs]
     expected += sorted(map(summed, open_runs), key=lambda row: row["first_offset"])
     found = [
-        {name: row[name] for name in expected[0]} | {"trail": json.loads(row["trail"])}
+        {name: row[name] for name in expected[0]}
+        | {"step_log": json.loads(row["step_log"])}
         for row in (*closed, *still_open)
     ]
     assert found == expected

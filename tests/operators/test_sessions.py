@@ -9,8 +9,8 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from operators.episode import episode_id
-from operators.sessions import Sessions
+from operators.episodes.episode import episode_id
+from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS, PLACES
 from semloop.settings import Settings
 from tests.builders import NOW
@@ -108,7 +108,7 @@ def test_of_too_many_the_one_longest_untouched_is_closed() -> None:
         said(session="a"), said(session="b"), said(session="a"), said(session="c")
     )
     assert shown(rows, "session_id", "closed_by") == [
-        ("b", "crowded"), ("a", None), ("c", None),
+        ("b", "evicted"), ("a", None), ("c", None),
     ]  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def test_a_trail_keeps_its_first_and_last_forty_steps() -> None:
     settings = Settings()
     events = [said("tool_call", payload={"tool": f"t{n}", "status": "success"}) for n in range(200)]  # fmt: skip
     [row] = fed(*events, settings=settings)
-    trail = json.loads(row["trail"])
+    trail = json.loads(row["step_log"])
     tools = [f"t{n}" for n in (*range(40), *range(160, 200))]
     assert [step["tool"] for step in trail if "tool" in step] == tools
     assert trail[40] == {"left_out": 120}
@@ -221,7 +221,7 @@ def test_a_trail_keeps_its_first_and_last_forty_steps() -> None:
     kept = pa.Table.from_pylist([row], EPISODE_REVISIONS)
     fed_later = Sessions.of(kept, settings).feed(a_stream(events[0], first=500))
     [later] = fed_later.revisions.to_pylist()
-    assert json.loads(later["trail"])[40] == {"left_out": 121}
+    assert json.loads(later["step_log"])[40] == {"left_out": 121}
 
 
 def test_no_name_or_text_makes_a_row_large() -> None:
@@ -254,7 +254,7 @@ def test_a_payload_that_is_none_of_ours_ends_nothing() -> None:
         said("state_change", payload={"to_state": 7}),
         {**said("completion", at_s=1), "payload": "not JSON", "text": None},
     )
-    assert shown(rows, "closed_by", "summary", "trail") == [
+    assert shown(rows, "closed_by", "summary", "step_log") == [
         ("completion", None, "[{}]")
     ]
 
@@ -323,18 +323,22 @@ def test_what_was_asked_is_what_a_user_says_first(roles: list[str], asked: int) 
         said(payload={"role": r}, text=f"text {n}") for n, r in enumerate(roles)
     ]
     [row] = fed(said("error", text="E: x"), *messages, settings=Settings())
-    assert (row["asked"], row["asked_by"]) == (f"text {asked}", roles[asked])
-    assert row["said"] == f"text {len(roles) - 1}"
+    assert (row["request"], row["request_role"]) == (f"text {asked}", roles[asked])
+    assert row["last_text"] == f"text {len(roles) - 1}"
 
 
 def test_nothing_was_asked_or_said_where_nobody_spoke() -> None:
     [row] = fed(said("completion", text="success"))
-    assert (row["asked"], row["asked_by"], row["said"]) == (None, None, None)
+    assert (row["request"], row["request_role"], row["last_text"]) == (None, None, None)
     [row] = fed(said("tool_call", text="search success"))
-    assert (row["asked"], row["said"]) == (None, "search success")
+    assert (row["request"], row["last_text"]) == (None, "search success")
     first, second = ({"role": role} for role in ("assistant", "tool"))
     [row] = fed(said(payload=first, text=None), said(payload=second, text="then"))
-    assert (row["asked"], row["asked_by"], row["said"]) == (None, "assistant", "then")
+    assert (row["request"], row["request_role"], row["last_text"]) == (
+        None,
+        "assistant",
+        "then",
+    )
 
 
 def test_gaps_between_offsets_do_not_matter_but_their_order_does() -> None:
@@ -374,7 +378,7 @@ def test_a_restart_under_tighter_bounds_closes_what_is_too_much() -> None:
     kept = Sessions(Settings()).feed(a_stream(*events)).revisions
     rows = Sessions.of(kept, SMALL).feed(a_stream(said(session="e"), first=4))
     assert shown(rows.revisions.to_pylist(), "session_id", "closed_by") == [
-        ("a", "crowded"), ("b", "crowded"), ("c", "crowded"), ("e", None),
+        ("a", "evicted"), ("b", "evicted"), ("c", "evicted"), ("e", None),
     ]  # fmt: skip
 
 
@@ -388,5 +392,5 @@ def test_a_hundred_thousand_events_of_many_sessions_go_through() -> None:
     rows = Sessions(Settings(open_episodes=40)).feed(many).revisions
     # In turn, so each comes back when it was just crowded out.
     assert sum(rows["events"].to_pylist()) == 100_000
-    assert set(rows["closed_by"].to_pylist()) == {"crowded", None}
+    assert set(rows["closed_by"].to_pylist()) == {"evicted", None}
     assert rows["state"].to_pylist().count("open") == 40

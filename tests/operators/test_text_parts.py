@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators import text_parts
-from operators.text_parts import parts_of, perhaps_long, token_count
+from operators.memories import splitter
+from operators.memories.splitter import parts_of, perhaps_long, token_count
 from semloop.errors import MissingExtra
 
 # Words, signs and spaces, and whatever a tokenizer takes apart, joins or drops.
@@ -88,8 +88,8 @@ def test_a_sentence_that_ends_too_early_does_not_make_a_short_part() -> None:
 def test_short_texts_stay_whole_and_need_no_tokenizer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(text_parts, "need", None)
-    text_parts._tokenizer.cache_clear()
+    monkeypatch.setattr(splitter, "need", None)
+    splitter._tokenizer.cache_clear()
     assert parts_of(" a. b\n" + "x" * 200) == ["a. b\n" + "x" * 200]
     assert parts_of("é" * 120) == ["é" * 120]
     assert parts_of(" \n\u2028") == []
@@ -97,7 +97,7 @@ def test_short_texts_stay_whole_and_need_no_tokenizer(
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    text_parts._tokenizer.cache_clear()
+    splitter._tokenizer.cache_clear()
     with pytest.raises(MissingExtra, match=r"'tokenizers' is not installed") as caught:
         parts_of("word " * 100)
     assert "semloop[query]" in str(caught.value)

@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from operators.chunk import chunk
-from operators.embed import VectorCache
-from operators.sessions import Sessions
-from operators.vectors import with_vectors
-from operators.window import window
-from schemas.batches import Chunked, Origin, PolledEvents
-from semloop.embedding.hashing import Hashing
+from operators.episodes.assign import window
+from operators.episodes.sessions import Sessions
+from operators.memories.attach_vectors import with_vectors
+from operators.memories.chunk import chunk
+from operators.memories.embed import VectorCache
+from schemas.batches import Chunked, PolledEvents
+from semloop.delta.streams import Origin
+from semloop.embedders.hashing import Hashing
 from semloop.settings import Settings
 from tests.operators.a_stream import Row, a_stream, said
 
 if TYPE_CHECKING:
-    from semloop.embedder import Vectors
+    from semloop.embedders.contract import Vectors
 
 ORIGIN: Origin = ("topic-1", 0)
 CALL = said("tool_call", text="a call")
@@ -49,7 +50,7 @@ def test_what_came_before_is_searched_but_not_embedded() -> None:
     made, counts = with_vectors(texts, embedder, VectorCache(9), 8_192)
     lines = ["booker: one", "booker: two", "booker: three"]
     assert sorted(embedder.asked) == sorted(lines)
-    assert made.memories["searched"].to_pylist() == [
+    assert made.memories["search_text"].to_pylist() == [
         "booker: one", "one\nbooker: two", "two\nbooker: three",
     ]  # fmt: skip
     assert np.array_equal(made.memories["vector"].to_pylist(), Hashing().embed(lines))

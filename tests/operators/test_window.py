@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pytest
 
-from operators.sessions import Sessions
-from operators.window import window
+from operators.episodes.assign import window
+from operators.episodes.sessions import Sessions
 from schemas.arrow import EVENTS
-from schemas.batches import Origin, PolledEvents, Standing
+from schemas.batches import PolledEvents, Standing
+from semloop.delta.streams import Origin
 from semloop.settings import Settings
 from tests.operators.a_stream import Row, a_stream, said
 

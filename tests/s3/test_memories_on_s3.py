@@ -7,12 +7,12 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from semloop import object_store
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks import vector_index
-from sinks.vector_index import maintain
+from semloop.storage import object_store
+from semloop.storage.location import Storage
+from sinks.vectors import maintenance
+from sinks.vectors.maintenance import maintain
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker, free_port
@@ -102,7 +102,7 @@ def test_upkeep_is_done_whatever_befalls_it(
     proxy: FaultProxy, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So few rows would not be worth it.
-    monkeypatch.setattr(vector_index, "UNINDEXED_MAX", 1)
+    monkeypatch.setattr(maintenance, "UNINDEXED_MAX", 1)
     table = a_table(storage)
     for start in range(0, 30, 10):
         table.merge(some_rows(start))

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.a_flow import a_flow, archived
 from tests.flows.remembered import wrong

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from semloop import Lake, layout, object_store
-from semloop import lake as lake_module
-from semloop.cli import main, survey
+from semloop import Lake, layout
+from semloop.command.cli import main, status_report
 from semloop.errors import ConfigError, LakeError, SemLoopError, StorageUnavailable
+from semloop.lake import lake as lake_module
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage import object_store
+from semloop.storage.location import Storage
 from tests import processes
 from tests.conftest import settings_on
 from tests.services import Broker, free_port
@@ -32,8 +33,8 @@ def told_to_all(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> SemLoopE
         with pytest.raises(type(error)) as writers:
             layout.bind(Storage.of(settings))
         assert str(writers.value) == str(error)
-    assert survey.status(settings)["lake"]["problem"] == str(error)
-    check, *more = survey.health(settings)["lake"]["checks"]
+    assert status_report.status(settings)["lake"]["problem"] == str(error)
+    check, *more = status_report.health(settings)["lake"]["checks"]
     assert (check["todo"], more) == (f"{error.what} {error.todo}", [])
     monkeypatch.setenv("SEMLOOP_LAKE", settings.lake)
     assert error.todo
@@ -210,4 +211,4 @@ def test_a_store_that_overwrites_what_is_there_is_refused(
             f"The object store {careless_endpoint} ignores `If-None-Match`: writers "
             "would overwrite each other's commits."
         )
-    assert storage.read(layout.LAYOUT_FILE) == b'{"layout": 1}\n'
+    assert storage.read(layout.LAYOUT_FILE) == b'{"layout": 2}\n'

@@ -7,12 +7,12 @@ import sys
 
 from confluent_kafka import Producer
 
-from semloop.cli import survey
+from semloop.command.cli import status_report
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import TopicAdmin
-from semloop.lake import Lake
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests import processes
 from tests.builders import an_event, raw
 
@@ -36,11 +36,11 @@ def works(settings: Settings, events: int = 25) -> None:
     with Lake(settings.lake) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(events,)]
         assert lake.sql("SELECT reason FROM dead_letters").fetchall() == [("not_json",)]
-    status = survey.status(settings)
+    status = status_report.status(settings)
     assert status["lake"]["readable"]
     assert status["lake"]["tables"]["events"]["rows"] == events
     assert status["flows"]["archive"]["lag"] == 0
-    assert survey.health(settings)["ok"]
+    assert status_report.health(settings)["ok"]
     assert _plain_duckdb(settings) == events
     _leaves_only_tables(settings)
 
@@ -71,4 +71,4 @@ def _leaves_only_tables(settings: Settings) -> None:
     root = storage.root.removeprefix("s3://")
     found = {path.removeprefix(root + "/") for path in storage.files().find(root)}
     tops = {path.partition("/")[0] for path in found}
-    assert tops == {"_layout.json", "events", "dead_letters", "logs"}
+    assert tops == {"_layout.json", "events", "dead_letters", "streams"}

@@ -100,15 +100,15 @@ efficiency: double
 complexity_bonus: double
 quality: double
 learning_bonus: double
-asked: string
-asked_by: string
-said: string
-trail: string
+request: string
+request_role: string
+last_text: string
+step_log: string
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
 
-LOGS = """\
+STREAMS = """\
 flow: string
 table_name: string
 cluster_id: string
@@ -128,7 +128,7 @@ def described(schema: pa.Schema) -> str:
         pytest.param(arrow.EVENTS, EVENTS, id="events"),
         pytest.param(arrow.DEAD_LETTERS, DEAD_LETTERS, id="dead_letters"),
         pytest.param(arrow.EPISODES, EPISODES, id="episodes"),
-        pytest.param(arrow.LOGS, LOGS, id="logs"),
+        pytest.param(arrow.STREAMS, STREAMS, id="streams"),
     ],
 )
 def test_a_table_has_the_agreed_columns_and_types(
@@ -138,7 +138,7 @@ def test_a_table_has_the_agreed_columns_and_types(
 
 
 def test_every_table_is_in_the_golden_list() -> None:
-    assert set(tables.TABLES) == {"events", "dead_letters", "episodes", "logs"}
+    assert set(tables.TABLES) == {"events", "dead_letters", "episodes", "streams"}
 
 
 def test_operators_hand_on_all_but_the_stamp() -> None:

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from semloop.agent import Agent, Session
-from semloop.errors import SemLoopError
+from semloop.agent.agent import Agent
+from semloop.agent.session import Session
+from semloop.errors import EventRefused, SemLoopError
 from semloop.event import decode_envelope, decode_payload
 from semloop.kafka.clients import client_config
 from semloop.kafka.topic import TopicAdmin
-from semloop.sdk.events import EventRefused
 from semloop.settings import Settings
 
 

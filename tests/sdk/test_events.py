@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from semloop.sdk.events import is_kept
+from semloop.sampling import is_kept
 from tests.processes import ROOT
 
 HEAVY = (

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from semloop import Lake
-from semloop.agent import Agent
-from semloop.sdk.sender import spool_name
-from semloop.sdk.spool import file_name
+from semloop.agent.agent import Agent
+from semloop.agent.sender import spool_name
+from semloop.agent.spool import file_name
 from semloop.settings import Settings
 from tests.conftest import a_topic
 from tests.processes import ROOT, environment, run

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semloop.sdk.spool import Spool
+from semloop.agent.spool import Spool
 
 EVENTS = st.lists(st.binary(max_size=50).map(lambda b: b.replace(b"\n", b"_") or b"x"))
 

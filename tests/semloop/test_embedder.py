@@ -16,15 +16,16 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from semloop.embedder import Embedder, embedder_of
-from semloop.embedding import kept_model as kept
-from semloop.embedding.hashing import Hashing
-from semloop.embedding.kept_model import kept_model
-from semloop.embedding.minilm import TOKENS_MAX, Minilm
-from semloop.embedding.quantised import quantised_model
+from semloop.embedders import model_store as kept
+from semloop.embedders.contract import Embedder
+from semloop.embedders.factory import embedder_of
+from semloop.embedders.hashing import Hashing
+from semloop.embedders.minilm import TOKENS_MAX, Minilm
+from semloop.embedders.model_store import kept_model
+from semloop.embedders.quantise import quantised_model
 from semloop.errors import ConfigError, LakeError, MissingExtra
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests.test_layout import ROOT
 
 TEXTS = (
@@ -143,7 +144,7 @@ def test_tokens_are_counted_up_to_what_the_model_reads(minilm: Minilm) -> None:
 
 def test_hashing_is_the_same_in_every_process() -> None:
     code = (
-        "from semloop.embedding.hashing import Hashing\n"
+        "from semloop.embedders.hashing import Hashing\n"
         "print(Hashing().embed(['one two two'])[0].nonzero()[0].tolist())"
     )
     seeds = [{**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2")]
@@ -196,7 +197,7 @@ def test_of_two_that_make_it_at_once_the_first_decides(
         assert storage.create("_models/all-MiniLM-L6-v2.json", note)
         return model
 
-    monkeypatch.setattr("semloop.embedding.quantised.quantised_model", meanwhile)
+    monkeypatch.setattr("semloop.embedders.quantise.quantised_model", meanwhile)
     assert kept_model(storage) == b"another model"
 
 

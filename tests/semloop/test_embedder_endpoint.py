@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semloop.embedder import EmbedderUnavailable, UnusableAnswer, embedder_of
-from semloop.embedding import endpoint as module
-from semloop.embedding.endpoint import Endpoint
-from semloop.errors import ConfigError
+from semloop.embedders import endpoint as module
+from semloop.embedders.endpoint import Endpoint
+from semloop.embedders.factory import embedder_of
+from semloop.errors import ConfigError, EmbedderUnavailable, UnusableAnswer
 from semloop.settings import Secret, load
 from tests.semloop.an_endpoint import Answer, an_endpoint, body_of, good, vectors_of
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from operators.sessions import Sessions
+from operators.episodes.sessions import Sessions
 from schemas import arrow
 from semloop import Lake, tables
 from tests.builders import NOW

@@ -9,12 +9,12 @@ import pytest
 
 from schemas import arrow
 from semloop import Lake, layout, tables
-from semloop.cli import survey
+from semloop.command.cli import status_report
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.fenced_table import create
+from semloop.storage.location import Storage
+from sinks.delta.create_table import create
 from tests import processes
 from tests.processes import ROOT
 from tests.sinks.sink_contract import full_disk
@@ -55,30 +55,32 @@ def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
     for refuse in (layout.bind, layout.check, lambda _: Lake(settings=lake)):
         with pytest.raises(LakeError) as error:
             refuse(storage)
-        what = f"The lake {storage.root} has layout 7; this program knows 1."
+        what = f"The lake {storage.root} has layout 7; this program knows 2."
         todo = "Install a newer semloop, or set SEMLOOP_LAKE to another lake."
         assert (error.value.what, error.value.todo) == (what, todo)
-    assert survey.status(lake)["lake"] == {
+    assert status_report.status(lake)["lake"] == {
         "path": lake.lake, "readable": False, "problem": f"{what}\n{todo}", "tables": {},
     }  # fmt: skip
-    assert survey.health(lake)["lake"]["checks"][0]["todo"] == f"{what} {todo}"
+    assert status_report.health(lake)["lake"]["checks"][0]["todo"] == f"{what} {todo}"
     assert storage.read(LAYOUT_FILE) == b'{"layout": 7}'
 
 
-def test_a_lake_with_tables_but_without_the_file_has_layout_1(
-    lake: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("with_file", [False, True])
+def test_a_lake_of_layout_1_is_refused_with_one_line_that_says_what_to_do(
+    lake: Settings, *, with_file: bool
 ) -> None:
     storage = Storage.of(lake)
     create(storage, "events", arrow.EVENTS, ["date"])
-    monkeypatch.setattr(tables, "LAYOUT_VERSION", 2)
+    create(storage, "logs", arrow.STREAMS, [])
+    if with_file:
+        storage.create(LAYOUT_FILE, b'{"layout": 1}')
     for refuse in (layout.check, layout.bind):
-        with pytest.raises(LakeError, match="has layout 1; this program knows 2"):
+        with pytest.raises(
+            LakeError, match="has layout 1; this program knows 2"
+        ) as error:
             refuse(storage)
-    monkeypatch.undo()
-    if lake.on_s3:
-        return  # the variables of the store are undone too
-    layout.bind(storage)
-    layout.check(storage)
+        todo = "Layout 1 is not migrated: set SEMLOOP_LAKE to another lake."
+        assert error.value.todo == todo
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"layout": "1"}', b"{}"])
@@ -95,7 +97,7 @@ def test_of_writers_of_two_layouts_that_start_at_once_one_wins(lake: Settings) -
         "import sys; from semloop import layout, tables\n"
         "from semloop.errors import LakeError\n"
         "from semloop.settings import load\n"
-        "from semloop.storage import Storage\n"
+        "from semloop.storage.location import Storage\n"
         "tables.LAYOUT_VERSION = int(sys.argv[1])\n"
         "storage = Storage.of(load())\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
@@ -143,11 +145,11 @@ def test_a_flow_refuses_a_lake_of_another_layout(
     settings: Settings, topic: object
 ) -> None:
     storage = Storage.of(settings)
-    storage.create(LAYOUT_FILE, b'{"layout": 2}')
+    storage.create(LAYOUT_FILE, b'{"layout": 3}')
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-2:] == [
-        f"The lake {settings.lake} has layout 2; this program knows 1.",
+        f"The lake {settings.lake} has layout 3; this program knows 2.",
         "Install a newer semloop, or set SEMLOOP_LAKE to another lake.",
     ]
     assert not storage.has("events")

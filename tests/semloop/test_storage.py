@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from semloop.errors import ConfigError, LakeError
-from semloop.kafka.clients import DEFAULT_ADDRESS, STACK_FILE, address, client_config
+from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config
 from semloop.kafka.clients import producer_config as producer_config_of
-from semloop.object_store import options_of, quoted
+from semloop.local_stack import LOCAL_FOLDER, STACK_FILE
 from semloop.settings import Secret, load
-from semloop.storage import LOCAL_FOLDER, Storage, redaction_key
+from semloop.sql_text import quoted
+from semloop.storage.location import Storage, redaction_key
+from semloop.storage.object_store import options_of
 from tests.processes import ROOT
 from tests.sinks.sink_contract import full_disk
 
@@ -44,7 +46,7 @@ def test_a_local_lake_makes_its_key_once_and_for_its_owner_only(tmp_path: Path) 
 def test_processes_that_start_at_once_get_the_same_key(tmp_path: Path) -> None:
     code = (
         "import sys; from semloop.settings import load\n"
-        "from semloop.storage import Storage, redaction_key\n"
+        "from semloop.storage.location import Storage, redaction_key\n"
         "settings = load({}, lake=sys.argv[1])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "print(redaction_key(settings, Storage.of(settings)).reveal())\n"

@@ -6,24 +6,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.chunk import chunk
-from operators.embed import VectorCache
-from operators.sessions import Sessions
-from operators.vectors import with_vectors
-from operators.window import window
+from operators.episodes.assign import window
+from operators.episodes.sessions import Sessions
+from operators.memories.attach_vectors import with_vectors
+from operators.memories.chunk import chunk
+from operators.memories.embed import VectorCache
 from schemas.arrow import EVENTS
-from schemas.batches import Origin, PolledEvents, Standing
+from schemas.batches import PolledEvents, Standing
 from schemas.metrics import Metrics
-from semloop.embedder import Embedder
-from semloop.embedding.hashing import Hashing
-from semloop.lake import Lake
-from semloop.log_name import LogName
-from semloop.memories import FLOW
+from semloop.delta.streams import Origin, StreamId
+from semloop.embedders.contract import Embedder
+from semloop.embedders.hashing import Hashing
+from semloop.lake.generations import FLOW
+from semloop.lake.lake import Lake
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.memory_tables import MemoryTables
 
-LOG = LogName(FLOW, "cluster-1", "agent-events", "topic-1")
+LOG = StreamId(FLOW, "cluster-1", "agent-events", "topic-1")
 ORIGIN: Origin = ("topic-1", 0)
 HASHING = Hashing()
 

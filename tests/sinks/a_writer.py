@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from schemas.metrics import Metrics
-from semloop.lake import Lake
-from semloop.log_name import LogName
+from semloop.delta.streams import StreamId
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from tests.builders import LOG, decoded_rows
 
 
 def writer(
-    lake: Settings, owned: Sequence[int] = (0, 1), log: LogName = LOG, **options: str
+    lake: Settings, owned: Sequence[int] = (0, 1), log: StreamId = LOG, **options: str
 ) -> ArchiveTables:
     """Owns nothing yet; `options` as deltalake's client takes them."""
     storage = Storage.of(lake)

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from schemas.batches import Decoded
 from schemas.metrics import Metrics
-from semloop.log_name import LogName
+from semloop.delta.streams import StreamId
 from semloop.settings import load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.fenced_table import FencedTable
+from sinks.delta.fenced_table import FencedTable
 from tests.builders import LOG, NOW, decoded_rows
 
 IDS = [str(uuid.UUID(int=number)) for number in range(100)]
@@ -60,7 +60,7 @@ class FragileTables(ArchiveTables):
     letters: Fragile
 
     def _table(self, name: str) -> FencedTable:
-        table = Fragile(self._storage, name, self._log, self._owned)
+        table = Fragile(self._storage, name, self._stream, self._owned)
         table.life = self.life
         if name == "events":
             self.events = table
@@ -72,7 +72,7 @@ class FragileTables(ArchiveTables):
 class Archive:
     """One writer of two partitions, its clock and what it told others."""
 
-    def __init__(self, lake: Path, log: LogName = LOG, **settings: Any) -> None:
+    def __init__(self, lake: Path, log: StreamId = LOG, **settings: Any) -> None:
         self.settings = load({}, lake=str(lake), **settings)
         self.storage = Storage.of(self.settings)
         self.now = NOW.timestamp()
@@ -128,7 +128,7 @@ def named(decoded: Decoded, *ids: str, once: bool = True) -> Decoded:
         decoded,
         events=_with_ids(decoded.events, "event_id", ids[:cut]),
         dead_letters=_with_ids(decoded.dead_letters, "id", ids[cut:]),
-        once=frozenset(ids if once else ()),
+        redelivered_ids=frozenset(ids if once else ()),
     )
 
 

@@ -19,10 +19,11 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from typing_extensions import TypeVar
 
 from schemas.arrow import DEAD_LETTERS, EVENTS
-from semloop.lake import Lake
-from semloop.storage import Storage
-from sinks.fenced_table import FencedTable, create
-from sinks.takeover import Takeover
+from semloop.lake.lake import Lake
+from semloop.storage.location import Storage
+from sinks.delta.create_table import create
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.takeover import Takeover
 from tests.builders import LOG
 
 Table = TypeVar("Table", bound=FencedTable, default=FencedTable)

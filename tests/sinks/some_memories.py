@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.arrow import memories as schema_of
-from semloop import memories
-from semloop.storage import Storage
-from sinks.vector_table import VectorTable
+from semloop.lake import generations
+from semloop.storage.location import Storage
+from sinks.vectors.table import VectorTable
 
 DIMENSION = 8
 MODEL = "hashing/8"
@@ -28,7 +28,7 @@ def some_memories(
             "id": number.to_bytes(16, "big"),
             "kind": "event",
             "text": f"number {number}",
-            "searched": f"tester: number {number}",
+            "search_text": f"tester: number {number}",
             "vector": vector,
             "model": MODEL,
             "writer": writer,
@@ -50,7 +50,7 @@ def a_table(
 
 def stored(storage: Storage) -> list[tuple[int, int]]:
     """(number, writer) of every row, in order."""
-    table = memories.open_table(memories.connect(storage), 1)
+    table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
     found = table.search().select(["id", "writer"]).to_arrow()
     rows = zip(found["id"].to_pylist(), found["writer"].to_pylist(), strict=True)
@@ -59,9 +59,9 @@ def stored(storage: Storage) -> list[tuple[int, int]]:
 
 def found_by(storage: Storage, words: str) -> list[str]:
     """Texts that hold words, the best first."""
-    table = memories.open_table(memories.connect(storage), 1)
+    table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
-    query: Any = table.search(words, query_type="fts", fts_columns="searched")
+    query: Any = table.search(words, query_type="fts", fts_columns="search_text")
     texts: list[str] = (
         query.select(["text", "_score"]).limit(10).to_arrow()["text"].to_pylist()
     )

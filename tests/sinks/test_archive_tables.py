@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from schemas.batches import Progress
 from schemas.dead_letter import Reason
+from semloop.delta.streams import CAUGHT_UP, StreamId
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
-from semloop.lake import Lake
-from semloop.log_name import CAUGHT_UP, LogName
+from semloop.lake.lake import Lake
 from sinks import archive_tables
 from tests.builders import LOG, decoded_rows
 from tests.sinks.an_archive import IDS, Archive, Crash, named
@@ -208,7 +208,7 @@ def test_a_mark_changes_nothing_for_the_rows_beside_it(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     at = [(0, 0), (1, 0), (0, 1)]
     rows = named(decoded_rows(at, [], {0: 1, 1: 0}), IDS[0], IDS[0], IDS[1])
-    archive.tables.add(replace(rows, once=frozenset({IDS[1]})))
+    archive.tables.add(replace(rows, redelivered_ids=frozenset({IDS[1]})))
     archive.poll(last=True)
     assert archive.stored() == [(0, 0), (0, 1), (1, 0)]
 
@@ -319,7 +319,7 @@ def test_what_was_sent_again_is_counted_as_duplicates(tmp_path: Path) -> None:
 def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     main, [side] = archive.tables.open()
-    uris = archive.storage.open("logs").file_uris()
+    uris = archive.storage.open("streams").file_uris()
     rows = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
     filed = {(row["table_name"], row["kafka_partition"]) for row in rows}
     assert filed == {(name, p) for name in ("events", "dead_letters") for p in (0, 1)}
@@ -327,9 +327,9 @@ def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
         (LOG.flow, LOG.cluster_id, LOG.topic, LOG.topic_id)
     }
     assert (main.stored(0, "/fence"), side.stored(0, "/fence")) == (None, None)
-    version = archive.version("logs")
+    version = archive.version("streams")
     Archive(tmp_path).started()
-    assert archive.version("logs") == version
+    assert archive.version("streams") == version
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
     ids=["another cluster", "another flow"],
 )
 def test_the_topic_of_a_stranger_is_refused_until_it_is_accepted(
-    tmp_path: Path, stranger: LogName
+    tmp_path: Path, stranger: StreamId
 ) -> None:
     Archive(tmp_path).started().poll(0, last=True)
     with pytest.raises(

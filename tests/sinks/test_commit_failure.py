@@ -14,9 +14,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchEr
 
 from schemas.arrow import EVENTS
 from semloop.errors import StorageUnavailable
-from semloop.storage import Storage
-from sinks.commit_failure import CommitFailure, commit_failure
-from sinks.fenced_table import FencedTable, create
+from semloop.storage.location import Storage
+from sinks.delta.commit_error import CommitFailure, commit_failure
+from sinks.delta.create_table import create
+from sinks.delta.fenced_table import FencedTable
 from tests.builders import LOG, NOW
 from tests.sinks.sink_contract import clean_log, foreign_commit, full_disk
 

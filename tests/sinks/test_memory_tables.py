@@ -11,16 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from operators.window import window
+from operators.episodes.assign import window
 from schemas.arrow import EVENTS, MEMORY_TEXTS
 from schemas.batches import PolledEvents, Vectored
 from schemas.metrics import Metrics
-from semloop.embedder import Reason, UnusableAnswer
-from semloop.errors import LakeError, MemoriesSwitched, TakenOver
-from semloop.log_name import CAUGHT_UP
-from semloop.memories import GENERATION
-from semloop.storage import Storage
-from sinks.fenced_table import FencedTable
+from semloop.delta.streams import CAUGHT_UP
+from semloop.errors import (
+    LakeError,
+    MemoriesSwitched,
+    SkipReason,
+    TakenOver,
+    UnusableAnswer,
+)
+from semloop.lake.generations import GENERATION
+from semloop.storage.location import Storage
+from sinks.delta.fenced_table import FencedTable
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
 from tests.operators.a_stream import a_stream, said
@@ -36,7 +41,7 @@ from tests.sinks.a_memory import (
 )
 
 if TYPE_CHECKING:
-    from semloop.embedder import Vectors
+    from semloop.embedders.contract import Vectors
 
 PLACES = ("before the vectors", "after the vectors", "after the commit")
 # Long after all events: what is not closed by then closes by inactivity.
@@ -171,8 +176,8 @@ class Moody:
     dimension = HASHING.dimension
     semantic = False
 
-    def __init__(self, reason: Reason) -> None:
-        self._reason: Reason = reason
+    def __init__(self, reason: SkipReason) -> None:
+        self._reason: SkipReason = reason
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         return HASHING.token_counts(texts)
@@ -192,7 +197,7 @@ class Moody:
 
 @pytest.mark.parametrize("reason", ["nan", "dimension", "timeout"])
 def test_a_text_without_a_vector_is_left_out_and_counted(
-    tmp_path: Path, reason: Reason
+    tmp_path: Path, reason: SkipReason
 ) -> None:
     settings = a_lake(tmp_path)
     stream = a_stream(said(text="good"), said(text="bad"), said(text="fine"))

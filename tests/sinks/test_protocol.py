@@ -24,10 +24,10 @@ from deltalake import DeltaTable, write_deltalake
 from schemas.metrics import Metrics
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.fenced_table import FencedTable
-from sinks.takeover import Takeover
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.takeover import Takeover
 from tests.builders import LOG, decoded_rows
 
 PARTITIONS, RECORDS = 3, 40
@@ -81,7 +81,7 @@ class StormyTables(ArchiveTables):
     def _table(self, name: str) -> FencedTable:
         self.storm.table_class.storm = self.storm
         return self.storm.table_class(
-            self._storage, name, self._log, self._owned, retry_s=5.0
+            self._storage, name, self._stream, self._owned, retry_s=5.0
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests.builders import LOG
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE

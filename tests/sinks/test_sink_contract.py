@@ -13,10 +13,10 @@ import stamina
 from deltalake import DeltaTable, write_deltalake
 
 from semloop.errors import StorageUnavailable, TakenOver
-from semloop.storage import Storage
-from sinks.fenced_table import NEVER_READ, FencedTable, RowsRefused
-from sinks.parquet_file import write_file
-from sinks.takeover import Takeover
+from semloop.storage.location import Storage
+from sinks.delta.fenced_table import NEVER_READ, FencedTable, RowsRefused
+from sinks.delta.parquet_file import write_file
+from sinks.delta.takeover import Takeover
 from tests.builders import LOG
 from tests.sinks.sink_contract import (
     NOON,

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from schemas.arrow import DEAD_LETTERS
-from semloop import object_store
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings
-from semloop.storage import Storage
+from semloop.storage import object_store
+from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.stamp import stamp
+from sinks.delta.stamp import stamp
 from tests.builders import LOG, NOW, decoded_rows
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
@@ -82,9 +82,9 @@ def test_a_commit_is_there_once_whatever_befalls_it(
 
 STEPS = {
     "looking for the table": (Fault.REFUSED, "GET", "/events/_delta_log/"),
-    "reading `logs`": (Fault.CUT_OFF, "GET", "/logs/_delta_log/"),
-    "writing `logs`": (Fault.RESET, "PUT", "/logs/_delta_log/"),
-    "rows of `logs`": (Fault.REFUSED, "PUT", "/logs/part-"),
+    "reading `streams`": (Fault.CUT_OFF, "GET", "/streams/_delta_log/"),
+    "writing `streams`": (Fault.RESET, "PUT", "/streams/_delta_log/"),
+    "rows of `streams`": (Fault.REFUSED, "PUT", "/streams/part-"),
     "fencing the main table": (Fault.RESET, "PUT", "/events/_delta_log/"),
     "fencing the other table": (Fault.RESET, "PUT", "/dead_letters/_delta_log/"),
     "reading what is settled": (Fault.CUT_OFF, "GET", "/dead_letters/date="),
@@ -114,10 +114,10 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
         if log is LOG:
             assert (offsets, tables.settled) == ({0: 1, 1: -1}, {(0, 3)})
             assert len(ids[0][0]) == 1
-            assert STEPS.keys() - happened == {"writing `logs`", "rows of `logs`"}
+            assert STEPS.keys() - happened == {"writing `streams`", "rows of `streams`"}
         else:
             assert offsets == {0: -1, 1: -1}
-            assert {"writing `logs`", "rows of `logs`"} <= happened
+            assert {"writing `streams`", "rows of `streams`"} <= happened
     again = writer(lake)
     again.take_over()
     write(again, 2)
@@ -129,7 +129,7 @@ def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -
     faults = (Fault.RESET, Fault.LOST_REPLY, Fault.REFUSED, Fault.SLOW_DOWN)
     armed = [
         proxy.arm(fault, "PUT", f"/{table}/_delta_log/", skip=skip)
-        for table in (*TABLES, "logs")
+        for table in (*TABLES, "streams")
         for skip, fault in enumerate(faults)
     ]
     tables = writer(lake)
@@ -144,12 +144,12 @@ def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -
     ("method", "part", "said"),
     [
         ("GET", "/events/_delta_log/", "Table events cannot be read: 503"),
-        ("PUT", "/logs/part-", "Table logs takes no commit: "),
+        ("PUT", "/streams/part-", "Table streams takes no commit: "),
         ("PUT", "/events/_delta_log/", "Table events takes no commit: 503"),
         ("GET", "/dead_letters/date=", "Table dead_letters cannot be read: 503"),
         ("GET", "/events/date=", "Table events cannot be read: 503"),
     ],
-    ids=["open", "logs", "fence", "settled", "ids"],
+    ids=["open", "streams", "fence", "settled", "ids"],
 )
 def test_a_start_without_the_store_ends_in_one_clear_line(
     proxy: FaultProxy, lake: Settings, method: str, part: str, said: str
@@ -158,7 +158,7 @@ def test_a_start_without_the_store_ends_in_one_clear_line(
     first.take_over()
     write(first, 0)
     armed = proxy.arm(Fault.SLOW_DOWN, method, part, times=ALWAYS)
-    log = replace(LOG, topic_id="topic-2") if "logs" in part else LOG
+    log = replace(LOG, topic_id="topic-2") if "streams" in part else LOG
     tables = writer(hasty(lake), log=log)
     with pytest.raises(StorageUnavailable) as error:
         start(tables)
@@ -208,7 +208,7 @@ def test_records_sent_again_wait_for_a_store_that_cannot_be_read(
     armed = proxy.arm(Fault.CUT_OFF, "GET", "/events/date=", times=OFTEN)
     rows = decoded_rows([(0, 2)], [], {0: 2}, last=True)
     once = frozenset(rows.events["event_id"].to_pylist())
-    tables.add(replace(rows, once=once))
+    tables.add(replace(rows, redelivered_ids=once))
     assert armed.happened == OFTEN
     assert stored(lake, "events") == [(0, 0), (0, 2)]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from semloop import memories
 from semloop.errors import SemLoopError, StorageUnavailable
+from semloop.lake import generations
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks import vector_index
-from sinks.vector_index import SCALARS, Report, drop_older, maintain
+from semloop.storage.location import Storage
+from sinks.vectors import maintenance
+from sinks.vectors.maintenance import SCALARS, Report, drop_older, maintain
 from tests.processes import ROOT, environment
 from tests.sinks.sink_contract import full_disk
 from tests.sinks.some_memories import a_table, found_by, some_memories, stored
@@ -36,13 +36,13 @@ def folder(tmp_path: Path) -> Storage:
 
 @pytest.fixture(autouse=True)
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_index, "ROWS_WITHOUT_INDEX", 300)
+    monkeypatch.setattr(maintenance, "ROWS_WITHOUT_INDEX", 300)
     # Whatever is new is due.
-    monkeypatch.setattr(vector_index, "UNINDEXED_MAX", 1)
-    monkeypatch.setattr(vector_index, "UNINDEXED_SHARE_MAX", 0.0)
+    monkeypatch.setattr(maintenance, "UNINDEXED_MAX", 1)
+    monkeypatch.setattr(maintenance, "UNINDEXED_SHARE_MAX", 0.0)
 
 
-def keep(storage: Storage, retry_s: float = vector_index.RETRY_S) -> Report:
+def keep(storage: Storage, retry_s: float = maintenance.RETRY_S) -> Report:
     """Maintain a table that is there."""
     report = maintain(storage, 1, retry_s=retry_s)
     assert report is not None
@@ -65,7 +65,7 @@ def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
     assert stored(storage) == before
     assert steps[0] == ("vectors", 0, len(steps) - 1)
     assert steps[-1] == ("done", len(steps) - 1, len(steps) - 1)
-    table.merge(some_memories([99], searched="anna: flights"))
+    table.merge(some_memories([99], search_text="anna: flights"))
     assert found_by(storage, "flight") == ["number 99"]  # before upkeep knows it
     report = keep(storage)
     assert (report.rows, report.unindexed, report.made) == (61, 0, ())
@@ -86,7 +86,7 @@ def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
     assert kept(301, 500) == (False, True)
     # More than the half is new.
     assert kept(500, 1_001) == (True, True)
-    found = memories.open_table(memories.connect(folder), 1)
+    found = generations.open_table(generations.connect(folder), 1)
     assert found is not None
     vector = found.search().limit(1).to_arrow()["vector"][0].as_py()
     statistics = found.index_stats("vector_idx")
@@ -179,9 +179,9 @@ def test_a_few_new_rows_do_not_rewrite_the_table(
     table = a_table(folder)
     table.merge(some_memories(range(80)))
     keep(folder)
-    monkeypatch.setattr(vector_index, "UNINDEXED_MAX", rows_max)
-    monkeypatch.setattr(vector_index, "UNINDEXED_SHARE_MAX", share_max)
-    monkeypatch.setattr(vector_index, "FRAGMENTS_MAX", fragments_max)
+    monkeypatch.setattr(maintenance, "UNINDEXED_MAX", rows_max)
+    monkeypatch.setattr(maintenance, "UNINDEXED_SHARE_MAX", share_max)
+    monkeypatch.setattr(maintenance, "FRAGMENTS_MAX", fragments_max)
     for start in (80, 90):
         table.merge(some_memories(range(start, start + 10)))
     before = files(folder)
@@ -197,8 +197,10 @@ def test_older_tables_are_dropped_and_no_others(storage: Storage) -> None:
     for generation in (1, 3, 4, 5):
         a_table(storage, generation=generation)
     drop_older(storage, 4)
-    connection = memories.connect(storage)
-    found = [n for n in range(1, 7) if memories.open_table(connection, n) is not None]
+    connection = generations.connect(storage)
+    found = [
+        n for n in range(1, 7) if generations.open_table(connection, n) is not None
+    ]
     assert found == [4, 5]
     drop_older(storage, 4)
 
@@ -206,7 +208,7 @@ def test_older_tables_are_dropped_and_no_others(storage: Storage) -> None:
 KEEPER = """
 import sys
 from semloop.settings import load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from sinks import vector_index
 vector_index.ROWS_WITHOUT_INDEX = 300
 def told(step, done, total):
@@ -261,7 +263,7 @@ def test_old_versions_are_dropped_and_young_ones_kept(
     versions = Path(folder.uri("memories"), "generation-1.lance", "_versions")
     keep(folder)
     assert len(list(versions.glob("*.manifest"))) > 5
-    monkeypatch.setattr(vector_index, "KEPT", timedelta(milliseconds=1))
+    monkeypatch.setattr(maintenance, "KEPT", timedelta(milliseconds=1))
     keep(folder)
     assert len(list(versions.glob("*.manifest"))) < 3
     assert stored(folder) == [(n, 1) for n in range(5)]

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from semloop import memories
 from semloop.errors import LakeError, StorageUnavailable
+from semloop.lake import generations
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks.vector_table import VectorTable
+from semloop.storage.location import Storage
+from sinks.vectors.table import VectorTable
 from tests.processes import ROOT, environment
 from tests.sinks.sink_contract import full_disk
 from tests.sinks.some_memories import (
@@ -47,7 +47,7 @@ def test_rows_come_back_as_they_went_in(storage: Storage) -> None:
     odd = "a\x00b é 🙂 '\"\\\n"
     rows = some_memories(range(20), text=odd, event_ids=["e", odd], reward=0.1, seq=3)
     a_table(storage).merge(rows)
-    table = memories.open_table(memories.connect(storage), 1)
+    table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
     found = table.to_arrow().cast(SCHEMA).sort_by("id")
     assert found.to_pylist() == rows.to_pylist()
@@ -75,7 +75,7 @@ def test_a_row_gives_way_to_the_same_or_a_later_writer_only(folder: Storage) -> 
 
 
 def texts(storage: Storage) -> list[str]:
-    table = memories.open_table(memories.connect(storage), 1)
+    table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
     found: list[str] = table.to_arrow()["text"].to_pylist()
     return found
@@ -102,9 +102,9 @@ def test_writers_who_start_at_once_leave_one_table_and_each_row_once(
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(write, range(1, WRITERS + 1)))
     assert stored(storage) == [(number, WRITERS) for number in range(100)]
-    table = memories.open_table(memories.connect(storage), 1)
+    table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
-    assert [index.columns for index in table.list_indices()] == [["searched"]]
+    assert [index.columns for index in table.list_indices()] == [["search_text"]]
 
 
 def test_the_largest_writer_is_told_as_it_is_now(storage: Storage) -> None:
@@ -118,18 +118,18 @@ def test_the_largest_writer_is_told_as_it_is_now(storage: Storage) -> None:
 
 def test_words_are_found_by_their_stems_in_the_first_rows(storage: Storage) -> None:
     table = a_table(storage)
-    table.merge(some_memories([1], text="one", searched="anna: she books flights"))
-    table.merge(some_memories([2], text="two", searched="anna: the weather"))
+    table.merge(some_memories([1], text="one", search_text="anna: she books flights"))
+    table.merge(some_memories([2], text="two", search_text="anna: the weather"))
     assert found_by(storage, "the flight was booked") == ["one"]
 
 
 def test_an_open_that_died_before_its_index_is_healed(folder: Storage) -> None:
     a_table(folder).merge(some_memories(range(3)))
-    table = memories.open_table(memories.connect(folder), 1)
+    table = generations.open_table(generations.connect(folder), 1)
     assert table is not None
-    table.drop_index("searched_idx")
+    table.drop_index("search_text_idx")
     a_table(folder)
-    assert [index.columns for index in table.list_indices()] == [["searched"]]
+    assert [index.columns for index in table.list_indices()] == [["search_text"]]
     assert found_by(folder, "2") == ["number 2"]
 
 
@@ -160,9 +160,9 @@ def test_vectors_of_another_model_are_told_in_two_lines(
 
 
 def test_columns_of_another_version_are_told(folder: Storage) -> None:
-    connection = memories.connect(folder)
+    connection = generations.connect(folder)
     connection.create_table(
-        memories.table_name(1), schema=SCHEMA.append(pa.field("more", pa.int64()))
+        generations.table_name(1), schema=SCHEMA.append(pa.field("more", pa.int64()))
     )
     with pytest.raises(LakeError, match=r"other columns(.|\n)*maintain reindex"):
         a_table(folder)
@@ -218,7 +218,7 @@ def test_memories_that_were_deleted_are_told(folder: Storage) -> None:
 WRITER = """
 import sys
 from semloop.settings import load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 from tests.sinks.some_memories import a_table, some_memories
 table = a_table(Storage.of(load()))
 print("open", flush=True)

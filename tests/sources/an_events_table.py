@@ -8,15 +8,16 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.arrow import EVENTS
-from schemas.batches import Origin, PolledEvents
-from semloop.log_name import CAUGHT_UP, LogName
-from semloop.storage import Storage
-from sinks.fenced_table import FencedTable, create
-from sinks.logs_table import register
-from sinks.snapshot import Snapshot
-from sinks.takeover import Takeover
-from sources.lake import LakeReader
-from sources.lake_logs import TopicLogs
+from schemas.batches import PolledEvents
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import CAUGHT_UP, Origin, StreamId
+from semloop.storage.location import Storage
+from sinks.delta.create_table import create
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.streams_table import register
+from sinks.delta.takeover import Takeover
+from sources.lake.source import LakeReader
+from sources.lake.streams import TopicStreams
 from tests.builders import LOG, NOW
 
 
@@ -26,7 +27,7 @@ class EventsTable:
     def __init__(
         self,
         storage: Storage,
-        log: LogName = LOG,
+        log: StreamId = LOG,
         partitions: Sequence[int] = (0, 1),
         step: timedelta = timedelta(minutes=1),
     ) -> None:
@@ -91,9 +92,9 @@ def reader_of(
     topic: str = LOG.topic,
 ) -> LakeReader:
     """A reader of all partitions, from the beginning where nothing is said."""
-    logs = TopicLogs.read(storage, topic)
-    begin = dict.fromkeys(logs.owned(0, 1), -1)
-    return LakeReader(storage, logs, begin | dict(positions or {}), rows_max)
+    streams = TopicStreams.read(storage, topic)
+    begin = dict.fromkeys(streams.owned(0, 1), -1)
+    return LakeReader(storage, streams, begin | dict(positions or {}), rows_max)
 
 
 def origins(polled: PolledEvents) -> list[tuple[int, int]]:

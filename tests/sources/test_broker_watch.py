@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from semloop.errors import BrokerUnavailable, TopicChanged
-from semloop.kafka.topic import Topic, TopicMissing
+from semloop.errors import BrokerUnavailable, TopicChanged, TopicMissing
+from semloop.kafka.topic import Topic
 from semloop.settings import Settings, load
-from sources import broker_watch
-from sources.broker_watch import BrokerWatch, patiently
+from sources.kafka import broker_watch
+from sources.kafka.broker_watch import BrokerWatch, patiently
 
 TOPIC = Topic("cluster-1", "agent-events", "topic-1", 4)
 NO_ANSWER = BrokerUnavailable("No broker answers.")

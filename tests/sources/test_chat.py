@@ -18,7 +18,7 @@ from semloop.event import (
     decode_payload,
     decode_strict,
 )
-from sources.chat import chat_events
+from sources.transcripts.openai_chat import chat_events
 
 Decoded = list[tuple[Envelope, Payload]]
 

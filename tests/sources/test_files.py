@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from schemas.lines import Record, TooLong
 from semloop.errors import ConfigError
-from sources import files
-from sources.files import Format, Record, TooLong, looks_like, read_records
+from sources.transcripts import lines
+from sources.transcripts.lines import Format, looks_like, read_records
 
 CHAT = (
     b'{"id":"c1","agent":"a","created_at":"2026-01-02T03:04:05Z","reward":1,'
@@ -95,41 +96,43 @@ def test_same_broken_line_twice_has_two_ids_and_the_same_in_each_import(
     tmp_path: Path,
 ) -> None:
     path = a_file(tmp_path, b"broken\nother\n\nbroken\r\n")
-    once_ids = [record.once_id for record in records_of(path)]
-    assert len(set(once_ids)) == 3
-    assert [record.once_id for record in records_of(path)] == once_ids
-    assert {str(uuid.UUID(once_id)) for once_id in once_ids} == set(once_ids)
+    idempotency_keys = [record.idempotency_key for record in records_of(path)]
+    assert len(set(idempotency_keys)) == 3
+    assert [record.idempotency_key for record in records_of(path)] == idempotency_keys
+    assert {
+        str(uuid.UUID(idempotency_key)) for idempotency_key in idempotency_keys
+    } == set(idempotency_keys)
 
 
 def test_broken_lines_keep_their_ids_when_the_file_grows(tmp_path: Path) -> None:
     before = records_of(a_file(tmp_path, b"x\nx\n"))
     after = records_of(a_file(tmp_path, an_event() + b"\nx\ny\nx\nx\n"))
-    assert {r.once_id for r in before} < {r.once_id for r in after}
+    assert {r.idempotency_key for r in before} < {r.idempotency_key for r in after}
 
 
 def test_event_without_its_payload_counts_as_broken(tmp_path: Path) -> None:
     line = an_event().replace(b'"content"', b'"text"')
     first, second = records_of(a_file(tmp_path, line + b"\n" + line))
-    assert first.once_id != second.once_id
+    assert first.idempotency_key != second.idempotency_key
     assert first.key == second.key == b"s1"
 
 
 def test_memory_for_broken_lines_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "BROKEN_LINES_MAX", 2)
+    monkeypatch.setattr(lines, "BROKEN_LINES_MAX", 2)
     path = a_file(tmp_path, b"a\nb\nc\nc\na\nb\n")
-    once_ids = [record.once_id for record in records_of(path)]
-    assert len(set(once_ids)) == 6
-    assert [record.once_id for record in records_of(path)] == once_ids
+    idempotency_keys = [record.idempotency_key for record in records_of(path)]
+    assert len(set(idempotency_keys)) == 6
+    assert [record.idempotency_key for record in records_of(path)] == idempotency_keys
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"], ids=["end", "LF", "CRLF"])
 def test_only_a_line_over_the_limit_is_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes
 ) -> None:
-    monkeypatch.setattr(files, "LINE_BYTES_MAX", 100)
-    monkeypatch.setattr(files, "_PIECE_BYTES", 16)
+    monkeypatch.setattr(lines, "LINE_BYTES_MAX", 100)
+    monkeypatch.setattr(lines, "_PIECE_BYTES", 16)
     just, over, far = b"a" * 100, b"b" * 101, b"c" * 1000
     path = a_file(tmp_path, b"\n".join([far, just, over, b"x", just]) + ending)
     kept = list(read_records(path, "events"))
@@ -236,14 +239,14 @@ def test_damaged_gzip_gives_its_lines_and_says_where_it_breaks(tmp_path: Path) -
 def test_chat_becomes_records_of_its_session(tmp_path: Path) -> None:
     first, second = records_of(a_file(tmp_path, b"\n" + CHAT), "chat")
     assert (first.line, first.key, second.line, second.key) == (2, b"c1", 2, b"c1")
-    assert first.once_id == msgspec.json.decode(first.value)["id"]
+    assert first.idempotency_key == msgspec.json.decode(first.value)["id"]
 
 
 def test_line_that_is_no_chat_passes_as_it_is(tmp_path: Path) -> None:
     bad = CHAT.replace(b"user", b"robot")
     found = records_of(a_file(tmp_path, bad + b"\n" + CHAT + b"\n" + bad), "chat")
     assert [r.value == bad for r in found] == [True, False, False, True]
-    assert found[0].once_id != found[3].once_id
+    assert found[0].idempotency_key != found[3].idempotency_key
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from semloop.errors import BrokerUnavailable, OffsetsGone, TopicChanged
 from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from sources.kafka import KafkaReader
+from sources.kafka.source import KafkaReader
 from tests.services import RealBroker, free_port, wait_for
 from tests.sources.test_kafka import (
     GROUP,

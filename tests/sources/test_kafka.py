@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from schemas.arrow import RECORDS
 from schemas.batches import Polled
-from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged
-from semloop.event import ONCE_HEADER, SCHEMA_HEADER
+from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged, TopicMissing
+from semloop.event import IDEMPOTENCY_HEADER, SCHEMA_HEADER
 from semloop.kafka.clients import address, producer_config
-from semloop.kafka.topic import Topic, TopicAdmin, TopicMissing
+from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from sources.kafka import KafkaReader, KafkaSource, owned_partitions
+from sources.kafka.source import KafkaReader, KafkaSource, owned_partitions
 from tests.services import free_port, wait_for
 
 GROUP = "semloop-test"
@@ -123,15 +123,15 @@ def test_headers_are_kept_and_ours_are_understood(
 ) -> None:
     once = uuid.uuid4()
     sent: list[list[tuple[str, bytes | None]]] = [
-        [(ONCE_HEADER, once.hex.upper().encode()), (SCHEMA_HEADER, b"1")],
-        [(ONCE_HEADER, b"not a uuid"), (SCHEMA_HEADER, b"99"), ("x", b"\xff")],
+        [(IDEMPOTENCY_HEADER, once.hex.upper().encode()), (SCHEMA_HEADER, b"1")],
+        [(IDEMPOTENCY_HEADER, b"not a uuid"), (SCHEMA_HEADER, b"99"), ("x", b"\xff")],
         [("x", b"1"), ("x", None)],
         [],
     ]
     for headers in sent:
         send(settings, 1, headers=headers)
     rows = read(settings, topic)
-    assert rows["once_id"].to_pylist() == [str(once), None, None, None]
+    assert rows["idempotency_key"].to_pylist() == [str(once), None, None, None]
     assert rows["schema_version"].to_pylist() == ["1", "99", None, None]
     kept = [text and msgspec.json.decode(text) for text in rows["headers"].to_pylist()]
     assert kept[1][2] == ["x", "\\xff"]

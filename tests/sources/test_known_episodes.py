@@ -7,8 +7,8 @@ import pytest
 
 from semloop.errors import SemLoopError
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sources.known_episodes import KnownEpisodes
+from semloop.storage.location import Storage
+from sources.lake.episode_index import KnownEpisodes
 from tests.flows.a_reindex import LATER_MS, Events, a_day, live
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import ORIGIN, Life, a_lake

@@ -9,13 +9,14 @@ import pytest
 
 from schemas.arrow import EVENTS
 from schemas.batches import Standing
+from semloop.delta import table as delta_table
 from semloop.errors import LakeError, StorageUnavailable, TopicChanged
 from semloop.settings import Settings
-from semloop.storage import Storage
-from sinks import parquet_file
-from sources import lake, lake_table
-from sources.lake import LakeReader
-from sources.lake_logs import TopicLogs
+from semloop.storage.location import Storage
+from sinks.delta import parquet_file
+from sources.lake import source
+from sources.lake.source import LakeReader
+from sources.lake.streams import TopicStreams
 from tests.builders import LOG
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sources.an_events_table import EventsTable, origins, reader_of, to_the_end
@@ -136,14 +137,14 @@ def test_files_of_other_workers_and_topics_are_not_opened(table: EventsTable) ->
     table.commit((0, 0), (0, 5))
     again = replace(LOG, topic_id="topic-2")
     EventsTable(table.storage, again).commit((1, 9))
-    logs = TopicLogs.read(table.storage, LOG.topic)
+    streams = TopicStreams.read(table.storage, LOG.topic)
     for file in table.files():
         file.write_bytes(b"no longer Parquet")
-    polled = LakeReader(table.storage, logs, {P1: -1}).poll()
+    polled = LakeReader(table.storage, streams, {P1: -1}).poll()
     assert (origins(polled), polled.complete) == ([], True)
     for origin in (P0, ("topic-2", 1)):
         with pytest.raises(StorageUnavailable):
-            LakeReader(table.storage, logs, {origin: -1}).poll()
+            LakeReader(table.storage, streams, {origin: -1}).poll()
 
 
 def test_only_new_files_are_opened(table: EventsTable) -> None:
@@ -163,7 +164,7 @@ def test_nothing_is_listed_while_nothing_is_committed(
     table.commit((0, 0))
     reader = reader_of(table.storage)
     to_the_end(reader)
-    monkeypatch.setattr(lake, "files_of", None)
+    monkeypatch.setattr(source, "files_of", None)
     assert origins(reader.poll()) == []
 
 
@@ -274,7 +275,7 @@ def test_a_lake_that_is_made_again_is_followed(
     table.commit((0, 0))
     reader = reader_of(table.storage)
     to_the_end(reader)
-    monkeypatch.setattr(lake_table, "REOPEN_S", 0.0)
+    monkeypatch.setattr(delta_table, "REOPEN_S", 0.0)
     Path(table.storage.root).rename("old")
     again = EventsTable(table.storage)
     # The same version as before, with other files and numbers.
@@ -292,8 +293,8 @@ def test_a_lake_of_another_layout_is_refused(table: EventsTable) -> None:
 
 def test_a_worker_without_partitions_has_only_ticks(table: EventsTable) -> None:
     table.commit((0, 0))
-    logs = TopicLogs.read(table.storage, LOG.topic)
-    reader = LakeReader(table.storage, logs, {})
+    streams = TopicStreams.read(table.storage, LOG.topic)
+    reader = LakeReader(table.storage, streams, {})
     polled = reader.poll()
     assert (origins(polled), polled.complete, reader.caught_up) == ([], True, True)
 

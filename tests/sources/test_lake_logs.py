@@ -8,11 +8,11 @@ import duckdb
 import pytest
 from deltalake import write_deltalake
 
-from semloop.log_name import LogName
-from semloop.storage import Storage
-from sinks.logs_table import register
-from sinks.snapshot import Snapshot
-from sources.lake_logs import TopicLogs
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import StreamId
+from semloop.storage.location import Storage
+from sinks.delta.streams_table import register
+from sources.lake.streams import TopicStreams
 from tests.builders import LOG, NOW
 
 NEWER = replace(LOG, topic_id="a-newer-id")
@@ -24,7 +24,7 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
-def met(storage: Storage, log: LogName, partitions: int, minutes: int = 0) -> None:
+def met(storage: Storage, log: StreamId, partitions: int, minutes: int = 0) -> None:
     now = NOW + timedelta(minutes=minutes)
     register(
         storage, Snapshot(storage), log, ["dead_letters", "events"],
@@ -36,53 +36,53 @@ def test_a_worker_reads_its_partitions_of_every_topic_id(storage: Storage) -> No
     met(storage, LOG, 3)
     met(storage, NEWER, 5, minutes=1)
     met(storage, replace(LOG, topic="other", topic_id="other"), 2)
-    logs = TopicLogs.read(storage, LOG.topic)
+    streams = TopicStreams.read(storage, LOG.topic)
     new, old = NEWER.topic_id, LOG.topic_id
-    assert logs.owned(0, 2) == [(new, 0), (new, 2), (new, 4), (old, 0), (old, 2)]
-    assert logs.owned(1, 2) == [(new, 1), (new, 3), (old, 1)]
-    assert logs.owned(5, 6) == []
-    assert logs.names[new, 4] == [NEWER.app_id("events", 4)]
+    assert streams.owned(0, 2) == [(new, 0), (new, 2), (new, 4), (old, 0), (old, 2)]
+    assert streams.owned(1, 2) == [(new, 1), (new, 3), (old, 1)]
+    assert streams.owned(5, 6) == []
+    assert streams.names[new, 4] == [NEWER.app_id("events", 4)]
 
 
 def test_a_topic_that_was_made_again_replaces_the_older_one(storage: Storage) -> None:
     met(storage, LOG, 1)
-    assert TopicLogs.read(storage, LOG.topic).replaced == set()
+    assert TopicStreams.read(storage, LOG.topic).replaced == set()
     met(storage, NEWER, 1, minutes=1)
     # The older one got a partition more before it was deleted.
     met(storage, LOG, 2, minutes=2)
-    assert TopicLogs.read(storage, LOG.topic).replaced == {LOG.topic_id}
+    assert TopicStreams.read(storage, LOG.topic).replaced == {LOG.topic_id}
 
 
 def test_a_topic_of_another_cluster_replaces_nothing(storage: Storage) -> None:
     met(storage, LOG, 1)
     met(storage, ELSEWHERE, 1, minutes=1)
-    assert TopicLogs.read(storage, LOG.topic).replaced == set()
+    assert TopicStreams.read(storage, LOG.topic).replaced == set()
 
 
 def test_a_cluster_that_got_another_name_has_the_same_origins(storage: Storage) -> None:
     renamed = replace(LOG, cluster_id="cluster-2")
     met(storage, LOG, 1)
     met(storage, renamed, 1, minutes=1)
-    logs = TopicLogs.read(storage, LOG.topic)
-    assert logs.owned(0, 1) == [(LOG.topic_id, 0)]
-    assert sorted(logs.names[LOG.topic_id, 0]) == sorted(
+    streams = TopicStreams.read(storage, LOG.topic)
+    assert streams.owned(0, 1) == [(LOG.topic_id, 0)]
+    assert sorted(streams.names[LOG.topic_id, 0]) == sorted(
         log.app_id("events", 0) for log in (LOG, renamed)
     )
-    assert logs.replaced == set()
+    assert streams.replaced == set()
 
 
 def test_rows_that_two_copies_filed_are_one(storage: Storage) -> None:
     met(storage, LOG, 1, minutes=5)
-    before = TopicLogs.read(storage, LOG.topic)
-    file = next(Path(storage.uri("logs")).glob("*.parquet"))
-    handle = storage.open("logs")
+    before = TopicStreams.read(storage, LOG.topic)
+    file = next(Path(storage.uri("streams")).glob("*.parquet"))
+    handle = storage.open("streams")
     write_deltalake(
         handle, duckdb.read_parquet(str(file)).to_arrow_table(), mode="append"
     )
-    assert TopicLogs.read(storage, LOG.topic) == before
+    assert TopicStreams.read(storage, LOG.topic) == before
 
 
 def test_without_a_lake_nothing_is_known(storage: Storage) -> None:
-    logs = TopicLogs.read(storage, LOG.topic)
-    assert logs.owned(0, 1) == []
-    assert logs.replaced == set()
+    streams = TopicStreams.read(storage, LOG.topic)
+    assert streams.owned(0, 1) == []
+    assert streams.replaced == set()

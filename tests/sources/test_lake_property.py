@@ -12,12 +12,13 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.batches import Origin
+from semloop.delta import table
+from semloop.delta.streams import Origin
 from semloop.errors import TopicChanged
-from semloop.storage import Storage
-from sources import lake_rows, lake_table
-from sources.lake import LakeReader
-from sources.lake_plan import Part, Span, runs_of
+from semloop.storage.location import Storage
+from sources.lake import ordered_rows
+from sources.lake.read_plan import Part, Span, runs_of
+from sources.lake.source import LakeReader
 from tests.builders import LOG, NOW
 from tests.sources.an_events_table import EventsTable, reader_of
 
@@ -143,10 +144,10 @@ def test_each_row_comes_once_and_in_order(
     steps: list[tuple[str, ...]], rows_max: int, bytes_max: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, a_world(rows_max) as world:
-        patch.setattr(lake_rows, "MEMORY_BYTES", bytes_max)
-        patch.setattr(lake_rows, "DECODED_ROWS", 2)
-        patch.setattr(lake_rows, "WINDOWS_MAX", 3)
-        patch.setattr(lake_table, "ENTRIES_MAX", 2)
+        patch.setattr(ordered_rows, "MEMORY_BYTES", bytes_max)
+        patch.setattr(ordered_rows, "DECODED_ROWS", 2)
+        patch.setattr(ordered_rows, "WINDOWS_MAX", 3)
+        patch.setattr(table, "ENTRIES_MAX", 2)
         for name, *values in steps:
             getattr(world, name)(*values)
         world.look()

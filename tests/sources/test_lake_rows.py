@@ -11,9 +11,9 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.arrow import EVENTS
 from semloop.errors import StorageUnavailable
-from semloop.storage import Storage
-from sinks import parquet_file
-from sources import lake_rows
+from semloop.storage.location import Storage
+from sinks.delta import parquet_file
+from sources.lake import ordered_rows
 from tests.sources.an_events_table import EventsTable, reader_of, to_the_end
 
 
@@ -41,8 +41,8 @@ IN_ORDER = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)]
 def test_files_that_cross_come_in_order(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch, bytes_max: int, rows_max: int
 ) -> None:
-    monkeypatch.setattr(lake_rows, "MEMORY_BYTES", bytes_max)
-    monkeypatch.setattr(lake_rows, "DECODED_ROWS", 2)
+    monkeypatch.setattr(ordered_rows, "MEMORY_BYTES", bytes_max)
+    monkeypatch.setattr(ordered_rows, "DECODED_ROWS", 2)
     crossed(table)
     table.commit((0, 3))
     reader = reader_of(table.storage, rows_max=rows_max)
@@ -54,7 +54,7 @@ def test_files_that_cross_come_in_order(
 def test_what_is_on_disk_has_no_name_and_goes_with_the_reader(
     table: EventsTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_rows, "MEMORY_BYTES", 1)
+    monkeypatch.setattr(ordered_rows, "MEMORY_BYTES", 1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = open_files()
     crossed(table)
@@ -80,7 +80,7 @@ def open_files() -> list[str]:
 def test_a_full_disk_is_told_and_nothing_is_lost(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_rows, "MEMORY_BYTES", 1)
+    monkeypatch.setattr(ordered_rows, "MEMORY_BYTES", 1)
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     crossed(table)
     reader = reader_of(table.storage)

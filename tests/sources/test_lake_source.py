@@ -13,10 +13,10 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 from schemas.batches import PolledEvents
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
-from semloop.storage import Storage
-from sources import lake
-from sources.lake import LakeReader, LakeSource
-from sources.lake_logs import TopicLogs
+from semloop.storage.location import Storage
+from sources.lake import source as lake_source
+from sources.lake.source import LakeReader, LakeSource
+from sources.lake.streams import TopicStreams
 from tests.builders import LOG
 from tests.sources.an_events_table import EventsTable, origins
 
@@ -34,9 +34,9 @@ def table(settings: Settings) -> EventsTable:
 def source(settings: Settings, rows_max: int = 2, **options: Any) -> LakeSource:
     def open_reader(worker_index: int, worker_count: int) -> LakeReader:
         storage = Storage.of(settings)
-        logs = TopicLogs.read(storage, LOG.topic)
-        owned = logs.owned(worker_index, worker_count)
-        return LakeReader(storage, logs, dict.fromkeys(owned, -1), rows_max)
+        streams = TopicStreams.read(storage, LOG.topic)
+        owned = streams.owned(worker_index, worker_count)
+        return LakeReader(storage, streams, dict.fromkeys(owned, -1), rows_max)
 
     return LakeSource(settings, open_reader, **options)
 
@@ -103,7 +103,7 @@ def test_a_lake_that_stays_away_ends_the_flow_by_its_own_error(
     class Ended(Exception):
         pass
 
-    def guard(poll: lake.Poll) -> lake.Poll:
+    def guard(poll: lake_source.Poll) -> lake_source.Poll:
         def guarded() -> PolledEvents:
             try:
                 return poll()
@@ -121,7 +121,7 @@ def test_a_lake_that_stays_away_ends_the_flow_by_its_own_error(
             ticks.append(polled.complete)
 
     def lake_table_is_opened_anew() -> None:
-        patch.setattr("sources.lake_table.REOPEN_S", 0.0)
+        patch.setattr("semloop.delta.table.REOPEN_S", 0.0)
 
     flow, _ = flow_of(source(settings, guard=guard), step)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(BytewaxRuntimeError):

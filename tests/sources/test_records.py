@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from semloop.kafka.topic import Topic
-from sources.records import MS_MAX, records
+from sources.kafka.records import MS_MAX, records
 
 TOPIC = Topic("cluster", "events", "topic-1", 1)
 

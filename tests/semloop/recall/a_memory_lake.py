@@ -12,13 +12,14 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from lancedb.index import FTS
 
 from schemas import arrow
-from semloop import Lake, memories
-from semloop.embedding.hashing import Hashing
-from semloop.log_name import LogName
+from semloop import Lake
+from semloop.delta.streams import StreamId
+from semloop.embedders.hashing import Hashing
+from semloop.lake import generations
 from semloop.settings import Settings, load
-from semloop.storage import Storage
+from semloop.storage.location import Storage
 
-LOG = LogName("memory", "cluster-1", "agent-events", "topic-1")
+LOG = StreamId("memory", "cluster-1", "agent-events", "topic-1")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HASHING = Hashing()
 Row = dict[str, Any]
@@ -72,11 +73,11 @@ class MemoryLake:
             arrow.memories(HASHING.dimension, HASHING.model_id),
         )
         if self._memories is None:
-            folder = memories.connect(self.storage)
-            name = memories.table_name(self.generation)
+            folder = generations.connect(self.storage)
+            name = generations.table_name(self.generation)
             self._memories = folder.create_table(name, table)
             self._memories.create_index(
-                "searched",
+                "search_text",
                 config=FTS(stem=True, remove_stop_words=True, with_position=False),
             )
         else:
@@ -86,19 +87,19 @@ class MemoryLake:
         """Commit episodes and the offset up to which memories count; all if not given."""
         offset = self._next - 1 if upto is None else upto
         numbers = {
-            LOG.app_id(memories.EPISODES, 0): offset,
-            memories.GENERATION: self.generation,
+            LOG.app_id(generations.EPISODES, 0): offset,
+            generations.GENERATION: self.generation,
         }
         open_one = closed("open", state="open")
         rows = [row | {"kafka_offset": offset} for row in (open_one, *episodes)]
         self._write("episodes", arrow.EPISODES, rows, numbers)
-        if not self.storage.has("logs"):
+        if not self.storage.has("streams"):
             row = {
                 "flow": "memory", "table_name": "episodes", "kafka_partition": 0,
                 "cluster_id": LOG.cluster_id, "topic": LOG.topic,
                 "topic_id": LOG.topic_id, "first_seen": NOON,
             }  # fmt: skip
-            self._write("logs", arrow.LOGS, [row], {})
+            self._write("streams", arrow.STREAMS, [row], {})
 
     def open(self) -> Lake:
         """The lake, whose `recall` shows each commit at once."""
@@ -148,7 +149,7 @@ class MemoryLake:
         )
         return row | {
             "id": id_,
-            "searched": f"{context}\n{line}" if context else line,
+            "search_text": f"{context}\n{line}" if context else line,
             "vector": HASHING.embed([line])[0],
             "model": HASHING.model_id,
             "started_at": row["ts"],

@@ -10,7 +10,7 @@ import pytest
 
 from semloop import Lake
 from semloop.errors import ConfigError, LakeError
-from semloop.recall import candidates
+from semloop.lake.recall import candidates
 from semloop.settings import load
 from tests.semloop.recall.a_memory_lake import (
     NOON,

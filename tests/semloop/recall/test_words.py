@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semloop.recall.words import WHAT, Understood, understand
+from semloop.lake.recall.query_parser import WHAT, Understood, understand
 
 NOW = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)

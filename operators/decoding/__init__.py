@@ -1,0 +1,1 @@
+"""Raw records -> events, or dead letters with a reason."""

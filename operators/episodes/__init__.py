@@ -1,0 +1,1 @@
+"""Events -> episodes: one session's work on one task, with its reward."""

@@ -1,0 +1,1 @@
+"""Events and closed episodes -> texts with vectors that can be recalled."""

@@ -1,0 +1,158 @@
+"""Texts -> their vectors, each distinct text embedded once, however often it comes.
+
+Shape: n texts in, n vectors float32 [dimension] out, or None for a text that the model
+has no usable vector of; that text is counted by its reason and the others go on. A
+batch that fails is halved down to such a text, so one call asks the model for a batch
+of n texts at most 2n times.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semloop.embedders.contract import Embedder
+from semloop.errors import SkipReason, UnusableAnswer
+
+Vector = NDArray[np.float32]
+
+# Also a bound for endpoints, which take no more inputs at a time.
+BATCH_TEXTS_MAX = 512
+# Of the length 1 that vectors must have.
+NORM_TOLERANCE = 1e-3
+
+
+@dataclass
+class VectorCache:
+    """The vectors of the texts used last, by hash of model and text; of one thread."""
+
+    texts_max: int
+    vectors: OrderedDict[bytes, Vector] = field(default_factory=OrderedDict)
+
+    def get(self, key: bytes) -> Vector | None:
+        """The vector, which counts as used now; None if it is not there."""
+        if (vector := self.vectors.get(key)) is not None:
+            self.vectors.move_to_end(key)
+        return vector
+
+    def put(self, key: bytes, vector: Vector) -> int:
+        """Remember one; how many others were forgotten for it."""
+        self.vectors[key] = vector
+        evicted = 0
+        while len(self.vectors) > self.texts_max:
+            self.vectors.popitem(last=False)
+            evicted += 1
+        return evicted
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of some texts, and the counts of the metrics."""
+
+    vectors: list[Vector | None]
+    skipped: dict[int, SkipReason]
+    """By number of the text; so many count as skipped."""
+    embedded: int
+    hits: int
+    evictions: int
+
+
+def embed(
+    texts: Sequence[str],
+    embedder: Embedder,
+    cache: VectorCache,
+    batch_tokens: int,
+) -> Embedded:
+    """The vectors of texts, in their order.
+
+    Args:
+        texts: empty, equal and very long ones too.
+        embedder: what makes vectors.
+        cache: what it made before; filled.
+        batch_tokens: of a batch at most, padding counted; one text may have more.
+
+    Raises:
+        EmbedderUnavailable: no text is to blame; nothing is skipped, try again later.
+    """
+    keys = [_key(embedder.model_id, text) for text in texts]
+    found: dict[bytes, Vector] = {}
+    missing: dict[bytes, str] = {}
+    for key, text in zip(keys, texts, strict=True):
+        if key in found or key in missing:
+            continue
+        if (vector := cache.get(key)) is not None:
+            found[key] = vector
+        else:
+            missing[key] = text
+    reasons: dict[bytes, SkipReason] = {}
+    made = evictions = 0
+    for batch in _batches(missing, embedder, batch_tokens):
+        for key, result in _results(batch, missing, embedder):
+            if isinstance(result, str):
+                reasons[key] = result
+                continue
+            found[key] = result
+            made += 1
+            evictions += cache.put(key, result)
+    skipped = {row: reasons[key] for row, key in enumerate(keys) if key in reasons}
+    hits = len(texts) - made - len(skipped)
+    return Embedded([found.get(key) for key in keys], skipped, made, hits, evictions)
+
+
+def _key(model_id: str, text: str) -> bytes:
+    content = f"{model_id}\0{text}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _batches(
+    texts: dict[bytes, str], embedder: Embedder, batch_tokens: int
+) -> Iterable[list[bytes]]:
+    """Texts of like length together, the longest first: little is padding."""
+    if not texts:
+        return
+    counts = dict(zip(texts, embedder.token_counts(list(texts.values())), strict=True))
+    batch: list[bytes] = []
+    for key in sorted(texts, key=lambda key: -counts[key]):
+        longest = counts[batch[0]] if batch else 0
+        full = (len(batch) + 1) * longest > batch_tokens
+        if batch and (full or len(batch) == BATCH_TEXTS_MAX):
+            yield batch
+            batch = []
+        batch.append(key)
+    yield batch
+
+
+def _results(
+    batch: list[bytes], texts: dict[bytes, str], embedder: Embedder
+) -> Iterable[tuple[bytes, Vector | SkipReason]]:
+    try:
+        vectors = embedder.embed([texts[key] for key in batch])
+        if vectors.shape != (len(batch), embedder.dimension):
+            msg = f"The model gave {vectors.shape}, not vectors of its length."
+            raise UnusableAnswer(msg, "dimension")
+    except UnusableAnswer as error:
+        if len(batch) == 1:
+            yield batch[0], error.reason
+            return
+        middle = len(batch) // 2
+        yield from _results(batch[:middle], texts, embedder)
+        yield from _results(batch[middle:], texts, embedder)
+        return
+    for key, vector in zip(batch, vectors, strict=True):
+        reason = _fault(vector)
+        if reason and len(batch) > 1:
+            # Perhaps the fault of its neighbours: alone it has another chance.
+            yield from _results([key], texts, embedder)
+        else:
+            # A copy: a slice would keep the whole batch in memory.
+            yield key, reason or vector.copy()
+
+
+def _fault(vector: Vector) -> SkipReason | None:
+    norm = float(np.linalg.norm(vector.astype(np.float64)))
+    if not np.isfinite(norm):
+        return "nan"
+    return None if abs(norm - 1) <= NORM_TOLERANCE else "zero"

@@ -1,0 +1,107 @@
+"""Texts in parts that a model reads whole, by the vocabulary that ships with SemLoop.
+
+They are counted alike whatever the embedder, so that no text of a memory changes with
+the model.
+"""
+
+import unicodedata
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from semloop.embedders.minilm import VOCABULARY
+from semloop.extras import need
+
+# Of a part and the name of who said it: minilm reads 256 and adds two of its own.
+TOKENS_MAX = 240
+# A longer word is one token, so no word has more.
+WORD_TOKENS_MAX = 100
+SENTENCE_ENDS = (".", "!", "?", "…")
+# Of Chinese and Japanese, after which no space is written.
+WIDE_ENDS = ("。", "\uff01", "\uff1f")
+# What may stand between the end of a sentence and the space after it.
+CLOSING = "\"')]}»”\u2019」』\uff09"
+
+
+def perhaps_long(texts: pa.Array) -> list[int]:
+    """The rows that may have more than `TOKENS_MAX` tokens; quick, as few have.
+
+    A token is at least one character of a text's canonical decomposition. Characters of
+    the text itself would not do: a Korean syllable is up to three tokens.
+    """
+    rows = pc.indices_nonzero(pc.greater(pc.binary_length(texts), TOKENS_MAX))
+    lengths = pc.utf8_length(pc.utf8_normalize(texts.take(rows), "NFD"))
+    long: list[int] = rows.filter(pc.greater(lengths, TOKENS_MAX)).to_pylist()
+    return long
+
+
+def token_count(text: str) -> int:
+    """The tokens of a text, without those that a model adds.
+
+    Raises:
+        MissingExtra: tokenizers is not installed.
+    """
+    return len(_encoded(text))
+
+
+def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
+    """Cut a text into parts of at most so many tokens; all are the text but for spaces.
+
+    A part ends where a sentence does, if one does in its last third, else at a space
+    there, else between any two words; signs, and characters of Chinese, are words too.
+    A text of white space only has no parts.
+
+    Raises:
+        MissingExtra: tokenizers is not installed.
+    """
+    assert tokens >= WORD_TOKENS_MAX, "so that every part has a whole word"
+    text = text.strip()
+    if not text or _is_short(text, tokens):
+        return [text] if text else []
+    encoding = _encoded(text)
+    spans, words = encoding.offsets, encoding.word_ids
+    parts = []
+    begin = first = 0
+    while len(spans) - first > tokens:
+        beyond = first + tokens
+        # Words are cut into tokens each by itself, so these tokens stay as they are.
+        between = [n for n in range(beyond, first, -1) if words[n - 1] != words[n]]
+        late = [n for n in between if n > beyond - tokens // 3]
+        ends = {n: spans[n - 1][1] for n in between}
+        first = (
+            next((n for n in late if _ends_sentence(text, ends[n])), None)
+            or next((n for n in late if _is_space(text, ends[n])), None)
+            or between[0]
+        )
+        parts.append(text[begin : spans[first][0]].rstrip())
+        begin = spans[first][0]
+    return [*parts, text[begin:]]
+
+
+def _is_short(text: str, tokens: int) -> bool:
+    """See `perhaps_long`."""
+    if len(text) > tokens:
+        return False
+    return text.isascii() or len(unicodedata.normalize("NFD", text)) <= tokens
+
+
+def _ends_sentence(text: str, end: int) -> bool:
+    last = text[max(end - 3, 0) : end].rstrip(CLOSING)
+    if last.endswith(WIDE_ENDS):
+        return True
+    return last.endswith(SENTENCE_ENDS) and _is_space(text, end)
+
+
+def _is_space(text: str, place: int) -> bool:
+    return text[place : place + 1].isspace()
+
+
+def _encoded(text: str) -> Any:
+    return _tokenizer().encode(text, add_special_tokens=False)
+
+
+@cache
+def _tokenizer() -> Any:
+    return need("tokenizers").BertWordPieceTokenizer(str(VOCABULARY))

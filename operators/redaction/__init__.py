@@ -1,0 +1,1 @@
+"""Private content replaced by pseudonyms, in the raw bytes of records."""

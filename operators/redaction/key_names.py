@@ -1,0 +1,125 @@
+"""Which names of keys make their values private."""
+
+import re
+from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
+
+from operators.redaction.pii_patterns import PSEUDONYM
+from semloop.errors import ConfigError
+
+# Names of keys repeat from event to event: this many are judged once.
+KEY_NAMES_MAX = 4096
+KEY_BYTES_MAX = 64
+
+# Values under these key names are private. A name is split into lower-case words, and
+# matches when it contains one of these as whole words; the longest one names the class.
+SECRET_KEYS = (
+    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "token",
+    "secret", "secrets", "client secret", "authorization", "proxy authorization",
+    "bearer", "jwt", "api key", "api keys", "apikey", "apikeys", "access key",
+    "private key", "signing key", "encryption key", "credential", "credentials",
+    "cookie", "cookies",
+)  # fmt: skip
+# The same; but in plain text, where they are also headings of prose, only if the value
+# holds a digit.
+NUMBER_KEYS = (
+    "dob", "date of birth", "birth date", "birthdate", "birthday", "birth day", "otp",
+    "ssn", "social security", "social security number", "cvv", "cvc", "iban",
+    "card number", "card no", "phone", "phones", "phone number", "phone numbers",
+    "mobile", "mobile number", "telephone", "telephone number", "passport",
+    "passport no", "passport number", "driver license", "drivers license",
+    "license number", "national id", "tax id", "account number", "routing number",
+)  # fmt: skip
+# Next to one of these a key name counts or describes, and its value is no secret.
+COUNTING_WORDS = {
+    "count", "counts", "expires", "length", "limit", "limits", "max", "maximum", "min",
+    "minimum", "type", "usage",
+}  # fmt: skip
+# Next to `token` these too: a language model's tokens.
+TOKEN_WORDS = {
+    "budget", "cached", "completion", "input", "output", "per", "prompt", "rate",
+    "reasoning", "total", "used",
+}  # fmt: skip
+# Classes of which only the digits count, so that all ways of writing one agree.
+DIGIT_CLASSES = {
+    "card_no", "card_number", "mobile", "mobile_number", "phone", "phone_number",
+    "phone_numbers", "phones", "social_security_number", "ssn", "telephone",
+    "telephone_number",
+}  # fmt: skip
+# Values that run to the end of the line: they hold spaces and several parts.
+LINE_CLASSES = ("authorization", "proxy_authorization", "cookie", "cookies")
+
+WORDS = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+class KeyNames:
+    """Which names of keys make their values private."""
+
+    def __init__(self, own: Sequence[str] = ()) -> None:
+        """`own` names count whatever words stand around them.
+
+        Raises:
+            ConfigError: a name without a letter or digit.
+        """
+        self._own = {_words(name.encode()) for name in own}
+        if () in self._own:
+            msg = "A name in redact_keys has no letter or digit."
+            raise ConfigError(msg, "Name keys of JSON objects, such as ticket_number.")
+        names = (*SECRET_KEYS, *NUMBER_KEYS)
+        self._known = {tuple(name.split()) for name in names} | self._own
+        self._longest = max(map(len, self._known))
+        self._cached = lru_cache(KEY_NAMES_MAX)(self._of)
+        self.gate = _key_gate(self._known)
+
+    def of(self, name: bytes) -> str | None:
+        """The class of a key's values, None if they may stay."""
+        return (self._of if len(name) > KEY_BYTES_MAX else self._cached)(name)
+
+    def heading(self, phrase: bytes) -> str | None:
+        """The same for words of a text that a colon or equals sign follows.
+
+        In prose only the last words count: `date of birth:`, not `secret of success:`.
+        """
+        words = _words(phrase)
+        for size in range(min(self._longest, len(words)), 1, -1):
+            if found := self._judge(words[-size:], (0,), size):
+                return found
+        return self.of(phrase.rsplit(b" ", 1)[-1])
+
+    def _of(self, name: bytes) -> str | None:
+        # A pseudonym within a key is no word of it, but parts the words beside it.
+        words = _words(PSEUDONYM.sub(b" 0 ", name))
+        for size in range(self._longest, 0, -1):
+            if found := self._judge(words, range(len(words) - size + 1), size):
+                return found
+        return None
+
+    def _judge(
+        self, words: tuple[str, ...], starts: Iterable[int], size: int
+    ) -> str | None:
+        """The first known sequence of so many words at one of these places."""
+        counts = not COUNTING_WORDS.isdisjoint(words)
+        of_model = counts or not TOKEN_WORDS.isdisjoint(words)
+        for start in starts:
+            sequence = words[start : start + size]
+            exempt = of_model if sequence == ("token",) else counts
+            if sequence in self._own or (sequence in self._known and not exempt):
+                return "_".join(sequence)
+        return None
+
+
+def _words(name: bytes) -> tuple[str, ...]:
+    """Lower-case words of a name in any style: `dateOfBirth`, `x-api-key`, `cvv2`."""
+    return tuple(word.decode().lower() for word in WORDS.findall(name))
+
+
+def _key_gate(known: Set[tuple[str, ...]]) -> str:
+    """What raw JSON or text must hold for any name of a key to match."""
+    # Between words: anything but letters and digits, or an escape that has some.
+    apart = r"(?:[^0-9A-Za-z]|\\[bfnrtu][0-9A-Fa-f]{0,4})*"
+    # A word ends where no lower-case letter follows: `tokens` is another word.
+    names = sorted(known)
+    letters = "|".join(apart.join(name) for name in names if name[-1].isalpha())
+    digits = "|".join(apart.join(name) for name in names if name[-1].isdigit())
+    gate = f"(?i:{letters})(?:[^a-z]|$)"
+    return f"{gate}|(?i:{digits})" if digits else gate

@@ -1,0 +1,308 @@
+"""Private content becomes pseudonyms, in text and in JSON of any state of repair.
+
+A record is never parsed and written anew: its tokens are walked and only those that
+change are replaced, so all other bytes stay the producer's, duplicate keys included.
+Inside, all text is bytes; a lone surrogate is the three bytes of "surrogatepass".
+"""
+
+import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import re2
+
+from operators.redaction import pii_patterns as pii
+from operators.redaction.key_names import KeyNames
+from operators.redaction.key_values import NOT_VALUES, key_finder, normal
+from semloop.errors import ConfigError
+from semloop.settings import Secret
+
+HASH_CHARS = 12
+# One pass may uncover more, as when a number stands free once its neighbour is gone;
+# two passes are the rule, and the bound keeps hostile input linear.
+PASSES_MAX = 8
+# Names of fields, agents and tools come again and again; ids and times are longer.
+REMEMBERED_BYTES_MAX, REMEMBERED = 24, 2**12
+# With these a pattern depends on where its text ends, which raw bytes do not show.
+ANCHOR = re.compile(r"(?<!\[)\^|\$|\\[Az]")
+PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would see anything.
+WIDE = re.compile(rb"[ -~]\x00++[ -~]")
+# Any depth of escaping: `\u0040` in JSON within JSON has two backslashes.
+ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([02-7][0-9A-Fa-f])")
+ANYTHING = re.compile(b"")
+# Between the name of a key and its value.
+KEY_SIGN = re.compile(b"[:=]")
+HIDING_GATE = r"\\u00[02-7]|\x00"
+
+# A string with what makes it a key (a colon; in broken records, another string), a
+# bracket, a comma, or a run of anything else. Possessive: nothing is read twice.
+TOKEN = re.compile(
+    rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+(?::|(?=")))?|[{}\[\],]|[^\s"{}\[\],:]++',
+    re.DOTALL,
+)
+ESCAPED = re.compile(rb'["\\\x00-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]')
+LOOSE_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
+JSON = json.JSONDecoder(strict=False)
+
+
+class Redactor:
+    """Replaces private content by pseudonyms `<class:12 hex digits>`.
+
+    Equal content gives equal pseudonyms under one key, so redacted data still joins.
+    Redacting twice changes nothing.
+    A record that none of the `gates`, RE2 on raw bytes, hits holds nothing to redact.
+    """
+
+    def __init__(
+        self, key: Secret, keys: Sequence[str] = (), patterns: Mapping[str, str] = {}
+    ) -> None:
+        """`keys` and `patterns` of the settings join the built-in ones.
+
+        Raises:
+            ConfigError: a pattern that RE2 does not compile, or a wrong name.
+        """
+        self._secret = key
+        self._keys = KeyNames(keys)
+        self._own = [(name, _own_pattern(name, f)) for name, f in patterns.items()]
+        gates = [HIDING_GATE, self._keys.gate, *(p.gate for p in pii.PATTERNS)]
+        self._hit = pii.latin1("|".join(gates), never_capture=True)
+        self.gates = [self._hit, *_own_gates(patterns.values())]
+        self._remembered = lru_cache(REMEMBERED)(self._searched)
+        # Each with what it needs: looking for that takes a tenth of a search.
+        finders = [(ANYTHING, pii.own_finder(*own)) for own in self._own]
+        finders += [(KEY_SIGN, key_finder(self._keys))]
+        finders += [(pattern.needs, pattern.finder()) for pattern in pii.PATTERNS]
+        self._finders = finders
+
+    def text(self, text: str, key: str = "") -> str:
+        """The text with pseudonyms; the same object if it holds nothing private.
+
+        `key` is the name under which the text is a value, such as a Kafka header's.
+        """
+        raw = text.encode("utf-8", "surrogatepass")
+        cleaned = self._value(raw, self._keys.of(key.encode("utf-8", "replace")))
+        return text if cleaned == raw else cleaned.decode("utf-8", "surrogatepass")
+
+    def json(self, raw: bytes) -> bytes:
+        """A record with pseudonyms; the same object if it holds nothing private.
+
+        Valid JSON stays valid and keeps every other byte. What is not valid is cleaned
+        as JSON, as far as that goes, and as text. UTF-16 is replaced as a whole.
+        """
+        if not WIDE.search(raw):
+            return self._document(raw)
+        # What was no UTF-8 stays none, so that the record still gets that verdict.
+        broken = b"" if _is_utf8(raw) else b"\xff"
+        return broken + self._pseudonym("binary", raw)
+
+    def _pseudonym(self, name: str, value: bytes) -> bytes:
+        message = name.encode() + b"\0" + value
+        digest = hmac.digest(self._secret.reveal().encode(), message, "sha256")
+        return f"<{name}:{digest.hex()[:HASH_CHARS]}>".encode()
+
+    def _suspicious(self, text: bytes) -> bool:
+        short = len(text) <= REMEMBERED_BYTES_MAX
+        return self._remembered(text) if short else self._searched(text)
+
+    def _searched(self, text: bytes) -> bool:
+        if self._hit.search(text):
+            return True
+        return bool(self._own) and any(regex.search(text) for _, regex in self._own)
+
+    def _text(self, text: bytes) -> bytes:
+        if not self._suspicious(text):
+            return text
+        cleaned = self._passes(text)
+        plain = _plain(cleaned)
+        if plain != cleaned:
+            revealed = self._passes(plain)
+            if revealed != plain:
+                return revealed
+        return cleaned if cleaned != text else text
+
+    def _passes(self, text: bytes) -> bytes:
+        for _ in range(PASSES_MAX):
+            pieces = pii.PSEUDONYM.split(text)
+            for needs, finder in self._finders:
+                if not needs.search(text):
+                    continue
+                texts = iter(pieces[::2])
+                split = self._split(finder, next(texts))
+                for pseudonym, piece in zip(pieces[1::2], texts, strict=True):
+                    split += [pseudonym, *self._split(finder, piece)]
+                pieces = split
+            if len(pieces) == 1 or (cleaned := b"".join(pieces)) == text:
+                return text
+            text = cleaned
+        return text
+
+    def _split(self, finder: pii.Finder, text: bytes) -> list[bytes]:
+        """Text and pseudonyms by turns, beginning and ending with text."""
+        pieces, done = [], 0
+        for span in finder(text):
+            pieces += [text[done : span.start], self._pseudonym(span.name, span.normal)]
+            done = span.end
+        return [*pieces, text[done:]]
+
+    def _document(self, raw: bytes) -> bytes:
+        if _is_json(raw):
+            return self._walk(raw)
+        for _ in range(PASSES_MAX):
+            if (cleaned := self._text(self._walk(raw))) == raw:
+                break
+            raw = cleaned
+        return raw
+
+    def _walk(self, raw: bytes) -> bytes:
+        """The record with its tokens cleaned, as if it were JSON.
+
+        `scope` is the class of the key that everything here lies under, `pending` that
+        of the key just read; `stack` holds the scopes of the open brackets.
+        """
+        out: list[bytes] = []
+        stack: list[str | None] = []
+        scope: str | None = None
+        pending: str | None = None
+        done = 0
+        for match in TOKEN.finditer(raw):
+            token = match[0]
+            kind = token[:1]
+            if kind in b"{[":
+                stack.append(scope)
+                scope, pending = pending or scope, None
+                continue
+            if kind in b"}],":
+                if kind != b",":
+                    scope = stack.pop() if stack else None
+                pending = None
+                continue
+            if kind != b'"':
+                cleaned = self._bare(token, pending or scope)
+                if cleaned is token:
+                    continue
+            else:
+                content = _unescape(match[1])
+                above = pending or scope
+                if match[3] is not None and (not above or match[3].endswith(b":")):
+                    pending = self._keys.of(content)
+                    cleaned = self._text(content)
+                else:
+                    cleaned = self._value(content, above)
+                if cleaned == content:
+                    continue
+                cleaned = _quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
+            out += [raw[done : match.start()], cleaned]
+            done = match.end()
+        return b"".join([*out, raw[done:]]) if out else raw
+
+    def _value(self, content: bytes, name: str | None) -> bytes:
+        """The content of a string that is a value; `name` as the class above it."""
+        if name:
+            if not content or pii.PSEUDONYM.fullmatch(content):
+                return content
+            return self._pseudonym(name, normal(name, content))
+        if content.lstrip()[:1] in (b"{", b"[", b'"') and self._suspicious(content):
+            return self._document(content)
+        return self._text(content)
+
+    def _bare(self, token: bytes, name: str | None) -> bytes:
+        """A number or constant; in broken records also other things without quotes."""
+        if name:
+            pseudonym = self._pseudonym(name, normal(name, token))
+            return token if token in NOT_VALUES else _quoted(pseudonym)
+        if len(token) in (15, 16) and pii.card(token):
+            return _quoted(self._pseudonym("card", token))
+        for own_name, regex in self._own if NUMBER.fullmatch(token) else ():
+            if regex.search(token):
+                return _quoted(self._pseudonym(own_name, token))
+        return token
+
+
+def _own_pattern(name: str, find: str) -> Any:
+    if not PATTERN_NAME.fullmatch(name):
+        msg = f"The name of the redaction pattern {name!r} is not usable."
+        raise ConfigError(msg, "Use lower-case letters, digits and _, a letter first.")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(find.encode(), options)
+    except (re2.error, UnicodeEncodeError):
+        msg = f"The redaction pattern {name!r} is not a regular expression of RE2."
+        todo = "Correct it; RE2 has no look-around and no back-references."
+        raise ConfigError(msg, todo) from None
+
+
+def _own_gates(patterns: Iterable[str]) -> list[Any]:
+    if any(ANCHOR.search(pattern) for pattern in patterns):
+        return [re2.compile(b"")]
+    # Behind an escape a record may hold anything.
+    return [re2.compile(f"{pattern}|\\\\".encode()) for pattern in patterns]
+
+
+def _plain(text: bytes) -> bytes:
+    """The text without NULs and without escapes of ASCII, which could hide anything."""
+    for _ in range(PASSES_MAX):
+        plain = ASCII_ESCAPE.sub(lambda m: bytes.fromhex(m[1].decode()), text)
+        plain = plain.replace(b"\0", b"")
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _unescape(content: bytes) -> bytes:
+    """What a JSON string says; escapes that JSON does not know stand for themselves."""
+    if b"\\" not in content:
+        return content
+    text = content.decode("utf-8", "surrogateescape")
+    try:
+        decoded: str = JSON.decode(f'"{text}"')
+    except ValueError:
+        # A pair of surrogates becomes one character by way of UTF-16.
+        utf16 = LOOSE_ESCAPE.sub(_loose_character, text).encode(
+            "utf-16", "surrogatepass"
+        )
+        decoded = utf16.decode("utf-16", "surrogatepass")
+    return decoded.encode("utf-8", "surrogatepass")
+
+
+def _loose_character(escape: re.Match[str]) -> str:
+    try:
+        return str(JSON.decode(f'"{escape[0]}"'))
+    except ValueError:
+        return escape[1]
+
+
+def _quoted(content: bytes, closed: bool = True) -> bytes:
+    return (
+        b'"'
+        + ESCAPED.sub(lambda match: _escape(match[0]), content)
+        + (b'"' if closed else b"")
+    )
+
+
+@lru_cache(2**12)  # there are no more of them
+def _escape(character: bytes) -> bytes:
+    return json.dumps(character.decode("utf-8", "surrogatepass"))[1:-1].encode()
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

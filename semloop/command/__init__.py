@@ -1,0 +1,4 @@
+"""The command `semloop`.
+
+Imports go one way: terminal <- stack <- doctor, demo <- cli.
+"""

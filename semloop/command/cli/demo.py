@@ -1,0 +1,103 @@
+"""`semloop demo`: agents, broker, flow and answers at once; nothing is left running."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semloop.command.terminal.progress import LOOK_S, steps, waiting
+
+if TYPE_CHECKING:
+    from semloop.command.demo.audit import Expected
+    from semloop.command.demo.stack import DemoStack
+    from semloop.settings import Settings
+
+EVENTS = 5_000
+# The broker holds them in memory.
+EVENTS_MAX = 1_000_000
+
+
+def demo(
+    events: Annotated[
+        int,
+        typer.Option(min=1, max=EVENTS_MAX, help="About so many, in whole sessions."),
+    ] = EVENTS,
+) -> None:
+    """Show everything at once: agents, broker, flow, answers; then all of it ends."""
+    from semloop.command.demo.folder import NAME, own_folder, private_settings
+    from semloop.command.demo.signals import Signals
+    from semloop.command.demo.stack import DemoStack
+    from semloop.command.stack.supervisor import check_startable
+
+    settings = private_settings(Path.cwd() / NAME)
+    check_startable(settings)
+    # What became of each event is checked at the end: the SDK need not warn of it.
+    logging.getLogger("semloop").setLevel(logging.CRITICAL)
+    with Signals() as signals, own_folder():
+        started_s = time.monotonic()
+        with _started(DemoStack(settings, signals)) as stack:
+            kafka = stack.settings.kafka
+            print(f"Kafka at {kafka} and two flows run as long as this demo.")
+            print(f"The lake {settings.lake} stays.", flush=True)
+            expected = _stream(stack, events)
+        _report(settings, expected, time.monotonic() - started_s)
+
+
+@contextmanager
+def _started(stack: "DemoStack") -> "Iterator[DemoStack]":
+    with stack:
+        with waiting("Starting a broker and the flows ..."):
+            stack.start()
+        yield stack
+
+
+def _stream(stack: "DemoStack", events: int) -> "Expected":
+    """Let the agents work until all is in the lake; gives what must be there now."""
+    from semloop.command.demo import broken
+    from semloop.command.demo.audit import (
+        Expected,
+        rows_of,
+        wait_for_lake,
+        wait_for_memory,
+    )
+    from semloop.command.demo.bars import bars
+    from semloop.command.demo.crowd import Crowd
+
+    with Crowd(stack.settings, events) as crowd, bars() as show:
+        sent = broken.produce(stack.settings)
+        others = sent.events + sent.dead_letters
+        while crowd.working:
+            stack.check()
+            total = max(events, crowd.produced) + others
+            show(crowd.produced + others, rows_of(stack.storage), total)
+            time.sleep(LOOK_S)
+        total = crowd.produced + others
+        expected = Expected(
+            crowd.produced + sent.events, sent.dead_letters, sent.repeated
+        )
+        wait_for_lake(stack, expected, lambda found: show(total, found, total))
+    with steps() as show_step:
+        wait_for_memory(stack, show_step)
+    print(
+        f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"
+        f" {crowd.produced:,}; from a careless producer: {sent.records} records"
+    )
+    return expected
+
+
+def _report(settings: "Settings", expected: "Expected", took_s: float) -> None:
+    """Print the proof, the answers and what to try next."""
+    from semloop.command.demo import answers, audit
+    from semloop.command.demo.folder import NAME
+    from semloop.lake.lake import Lake
+
+    with Lake(settings=settings) as lake:
+        print(audit.check(lake, expected))
+        answers.say(f"nothing lost, nothing doubled ({took_s:.1f} s)", "bold green")
+        session_id = answers.story(lake)
+        answers.answer(lake, session_id, answers.QUESTIONS)
+    answers.print_next(NAME, session_id)

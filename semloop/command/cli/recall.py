@@ -1,0 +1,108 @@
+"""`semloop recall`: what happened that was like this?"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semloop.command.cli.lookup import one_line, opened
+from semloop.command.terminal.output import Format, console_of, print_rows
+from semloop.lake.recall.macro import UNDERSTOOD
+from semloop.settings import load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a person sees of each hit; json and csv have all columns.
+SHOWN = ("rank", "score", "text", "reward", "outcome", "session_id", "ts")
+# Between two columns of a table.
+GAP_CHARS = 3
+TEXT_CHARS_MIN = 30
+
+NOTHING_YET = (
+    "There are no memories yet: the flow `memory` makes them (`semloop up` runs it)."
+)
+NOTHING_FITS = "Nothing fits these filters; --no-words looks for the words instead."
+
+
+def recall(
+    query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
+    k: Annotated[int, typer.Option("-k", help="How many, up to 1,000.")] = 10,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="Only of this agent.")
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", help="Only of this namespace.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", help="Only of one session, by its id.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Only of this user.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="event or episode.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Not older: 90m, 24h, 7d, or a timestamp.")
+    ] = None,
+    min_reward: Annotated[
+        float | None, typer.Option(help="Only of closed episodes of such a reward.")
+    ] = None,
+    half_life: Annotated[
+        str | None, typer.Option(help="Time in which a score halves: 24h, 7d.")
+    ] = None,
+    words: Annotated[
+        bool,
+        typer.Option(
+            "--words/--no-words", help="Time and status words become filters."
+        ),
+    ] = True,
+    form: Annotated[Format, typer.Option("--format")] = Format.TABLE,
+) -> None:
+    """Find what happened that was like this, by meaning and by words."""
+    with opened(load()) as lake:
+        found = lake.recall(
+            query, k, agent=agent, namespace=namespace, session=session, user=user,
+            kind=kind, since=since, min_reward=min_reward, half_life=half_life,
+            words=words,
+        )  # fmt: skip
+        if not found.num_rows and not lake.has_memories():
+            print(NOTHING_YET, file=sys.stderr)
+    if understood := (found.schema.metadata or {}).get(UNDERSTOOD):
+        print(f"Understood: {understood.decode()}.", file=sys.stderr)
+        if not found.num_rows:
+            print(NOTHING_FITS, file=sys.stderr)
+    if form is Format.TABLE:
+        found = _for_people(found)
+    rows = (tuple(map(_shown, row.values())) for row in found.to_pylist())
+    print_rows(found.column_names, rows, form)
+
+
+def _for_people(found: "pa.Table") -> "pa.Table":
+    """The columns that tell most, with texts that fit on a line of the terminal."""
+    import pyarrow as pa
+
+    scores = [round(score, 2) for score in found["score"].to_pylist()]
+    columns = {name: found[name] for name in SHOWN} | {
+        "score": pa.array(scores, pa.float64()),
+        "ts": found["ts"].cast(pa.timestamp("s", "UTC"), safe=False),
+    }
+    others = (_chars(name, columns[name]) for name in SHOWN if name != "text")
+    room = max(console_of(sys.stdout).width - sum(others) - GAP_CHARS, TEXT_CHARS_MIN)
+    texts = [_cut(text, room) for text in found["text"].to_pylist()]
+    columns["text"] = pa.array(texts, pa.string())
+    names = ["session" if name == "session_id" else name for name in SHOWN]
+    return pa.table(columns).rename_columns(names)
+
+
+def _chars(name: str, column: "pa.ChunkedArray") -> int:
+    values = (str(value) for value in column.to_pylist() if value is not None)
+    return max(len(name), *map(len, values), 0) + GAP_CHARS
+
+
+def _cut(text: str, chars: int) -> str:
+    line = one_line(text)
+    return line if len(line) <= chars else f"{line[: chars - 1]}…"
+
+
+def _shown(value: object) -> object:
+    return value.hex() if isinstance(value, bytes) else value

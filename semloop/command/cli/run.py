@@ -1,0 +1,213 @@
+"""`semloop run`: a flow in this process or several; a wait for the one of `up`."""
+
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semloop.command.stack.state import (
+    RESTARTING,
+    RUNNING,
+    FlowState,
+    LocalFolder,
+    running,
+)
+from semloop.command.stack.supervisor import FLOWS, semloop_command
+from semloop.command.terminal.progress import LOOK_S, waiting
+from semloop.errors import ConfigError, Terminal
+from semloop.settings import PREFIX, Settings, load
+from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    from semloop.progress.positions import Position
+
+# The one flow that reads the topic.
+ARCHIVE = "archive"
+
+
+def run(
+    flow: Annotated[str, typer.Argument(help=f"One of: {', '.join(FLOWS)}.")],
+    until_caught_up: Annotated[
+        bool,
+        typer.Option(
+            "--until-caught-up",
+            help="Stop once all that was there at the start is in the lake.",
+        ),
+    ] = False,
+    new_log: Annotated[
+        bool,
+        typer.Option(
+            "--new-log",
+            help="Accept a topic that the lake holds from another cluster.",
+        ),
+    ] = False,
+    accept_gap: Annotated[
+        bool,
+        typer.Option(
+            "--accept-gap",
+            help="Go on where retention removed records that were not read yet.",
+        ),
+    ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="So many processes share the partitions."),
+    ] = 1,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    member: Annotated[int, typer.Option(min=0, hidden=True)] = 0,
+    addresses: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Run a flow in the foreground."""
+    if flow not in FLOWS:
+        msg = f"There is no flow {flow!r}."
+        raise ConfigError(msg, f"The flows are: {', '.join(FLOWS)}.")
+    if flow != ARCHIVE and (new_log or accept_gap):
+        flag = "--new-log" if new_log else "--accept-gap"
+        msg = f"{flag} is about the topic, which only {ARCHIVE} reads."
+        raise ConfigError(msg, f"Run {flow} without it.")
+    settings = load()
+    state = None if supervised or addresses else _state(settings, flow)
+    options = {
+        "until_caught_up": until_caught_up,
+        "new_log": new_log,
+        "accept_gap": accept_gap,
+    }
+    if state is None and processes > 1:
+        raise typer.Exit(_run_cluster(settings, flow, processes, options))
+    if state is None:
+        _run_here(settings, flow, addresses, member, options)
+    elif until_caught_up and not (new_log or accept_gap):
+        _wait_for(settings, flow)
+    else:
+        msg = f"`semloop up` of this lake runs {flow} already (pid {state.pid})."
+        todo = f"Stop it: `semloop down`. Wait: `semloop run {flow} --until-caught-up`."
+        raise ConfigError(msg, todo)
+
+
+def _run_here(
+    settings: Settings,
+    flow: str,
+    addresses: str,
+    member: int,
+    options: Mapping[str, bool],
+) -> None:
+    if addresses:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Imports leave nothing behind; looking for it takes a tenth of their time. It is
+    # turned on again with the flow's own thresholds.
+    gc.disable()
+    from flows import guard
+    from schemas.metrics import Metrics
+
+    metrics = Metrics()
+    if flow == ARCHIVE:
+        from flows import archive
+
+        dataflow = archive.build(settings, metrics, **options)
+    else:
+        from flows import memory
+
+        caught_up = options["until_caught_up"]
+        dataflow = memory.build(settings, metrics, until_caught_up=caught_up)
+    guard.run(
+        dataflow, settings, metrics, addresses.split(",") if addresses else (), member
+    )
+
+
+def _end_with_parent() -> None:
+    """Nobody would end this process if its parent were gone, however that died."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _run_cluster(
+    settings: Settings, flow: str, processes: int, options: Mapping[str, bool]
+) -> int:
+    from flows.logging_setup import configure
+    from semloop.command.stack.cluster import Cluster, free_addresses
+    from semloop.command.stack.member import Command
+
+    def commands(first: bool) -> list[Command]:
+        # What a flag accepts, it accepts once.
+        once = () if first else ("new_log", "accept_gap")
+        flags = [
+            f"--{name.replace('_', '-')}"
+            for name, wanted in options.items()
+            if wanted and name not in once
+        ]
+        addresses = ",".join(free_addresses(processes))
+        return [
+            Command(
+                semloop_command(
+                    "run", flow, f"--member={i}", f"--addresses={addresses}", *flags
+                ),
+                _environ(settings, i),
+            )
+            for i in range(processes)
+        ]
+
+    configure(settings, sys.stderr)
+    return Cluster(commands, live=settings.debug).run()
+
+
+def _environ(settings: Settings, member: int) -> dict[str, str]:
+    """The settings of this process, but that each serves metrics on its own port."""
+    if not settings.metrics_port:
+        return dict(os.environ)
+    port = str(settings.metrics_port + member)
+    return {**os.environ, f"{PREFIX}METRICS_PORT": port}
+
+
+def _state(settings: Settings, flow: str) -> FlowState | None:
+    """The flow as `up` runs it; None if it does not."""
+    stack = running(settings)
+    state = stack.flows.get(flow) if stack else None
+    return state if state and state.state in (RUNNING, RESTARTING) else None
+
+
+def _wait_for(settings: Settings, flow: str) -> None:
+    """Wait until the running flow has committed what is there for it now.
+
+    For `archive` that is the topic, for others what `archive` has committed.
+
+    Raises:
+        Terminal: it was stopped before. TopicChanged: the topic was made again.
+    """
+    from semloop.kafka.topic import TopicAdmin
+    from semloop.progress.backlog import missing
+    from semloop.progress.positions import positions, positions_of, stream_of
+
+    stack = running(settings)
+    settings = stack.settings(settings) if stack else settings
+    storage, admin = Storage.of(settings), TopicAdmin(settings)
+    topic = admin.describe()
+
+    def now() -> "dict[int, Position]":
+        return positions_of(storage, flow, stream_of(topic), topic.partitions)
+
+    with waiting(f"Waiting for {flow} ...") as tell:
+        if flow == ARCHIVE:
+            wanted = missing(settings, now(), None, None)
+            ends = {b.partition: b.end or 0 for b in wanted.backlogs}
+        else:
+            archived = positions(storage, stream_of(topic), topic.partitions)
+            ends = {p: at.last_offset + 1 for p, at in archived.items()}
+        while left := _left(now(), ends):
+            tell(f"Waiting for {flow}: {left:,} offsets left ...")
+            state = _state(settings, flow)
+            if state is None:
+                msg = f"{flow} was stopped with {left:,} offsets left."
+                raise Terminal(msg, "Start it again: `semloop up`.")
+            if state.is_hopeless:
+                msg = f"{flow} dies again and again, with {left:,} offsets left."
+                raise Terminal(msg, f"See {LocalFolder.of(settings).log(flow)}.")
+            time.sleep(LOOK_S)
+            admin.still(topic)
+
+
+def _left(found: "dict[int, Position]", ends: dict[int, int]) -> int:
+    return sum(max(0, ends[p] - 1 - at.last_offset) for p, at in found.items())

@@ -1,0 +1,201 @@
+"""`semloop show`: one session as a timeline."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from semloop.command.cli.lookup import (
+    ARRIVED,
+    FAILED,
+    LISTED_MAX,
+    ORIGIN,
+    SAID,
+    full_id,
+    one_line,
+    opened,
+    rows_of,
+)
+from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.output import Format, console_of, print_rows
+from semloop.command.terminal.progress import waiting
+from semloop.errors import ConfigError
+from semloop.settings import load
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from semloop.lake.lake import Lake
+
+# What a person reads of a long session: so much at its beginning and at its end.
+EVENTS_SHOWN = 250
+TEXT_CHARS = 600
+MORE = "--format json prints all."
+
+# Feedback may come days later, from other clocks: it neither begins nor ends a session.
+SESSION = f"""
+WITH arrived AS (
+    SELECT *, {ARRIVED} AS arrived FROM events WHERE session_id = $session
+),
+session AS (
+    SELECT * EXCLUDE (arrived), epoch(ts - coalesce(
+            min(ts) FILTER (type <> 'feedback') OVER (), min(ts) OVER ()
+        )) AS since_start_s,
+        row_number() OVER (ORDER BY arrived, {ORIGIN}) AS place
+    FROM arrived
+)
+"""  # noqa: S608 - ours
+SUMMARY = f"""{SESSION}
+SELECT count(*) AS events,
+    list_sort(list(DISTINCT agent)) AS agents,
+    list_sort(list(DISTINCT user_id) FILTER (user_id IS NOT NULL)) AS users,
+    list_sort(list(DISTINCT namespace)) AS namespaces,
+    list_sort(list(DISTINCT task) FILTER (task IS NOT NULL)) AS tasks,
+    min(ts) FILTER (since_start_s = 0) AS start,
+    coalesce(max(since_start_s) FILTER (type <> 'feedback'), 0) AS duration_s,
+    count(*) FILTER (type = 'tool_call') AS tool_calls,
+    count(*) FILTER (status = 'error') AS failed_calls,
+    count(*) FILTER (type = 'error') AS errors,
+    sum(credits_used) AS credits,
+    sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+    list(outcome ORDER BY place) FILTER (type = 'completion') AS outcomes,
+    arg_max(reward, place) FILTER (reward IS NOT NULL) AS reward,
+    list(text ORDER BY place) FILTER (type = 'feedback') AS feedback
+FROM session
+"""  # noqa: S608 - ours
+TIMELINE = f"""{SESSION}
+SELECT place, since_start_s, ts, agent, type, duration_ms, {FAILED},
+    left({SAID}, {TEXT_CHARS + 1})
+FROM session WHERE place <= $first OR place > $last ORDER BY place
+"""  # noqa: S608 - ours
+EVENTS = f"""{SESSION}
+SELECT since_start_s, * EXCLUDE (since_start_s, place) FROM session ORDER BY place
+"""  # noqa: S608 - ours
+NEWEST = f"""
+SELECT session_id FROM events GROUP BY ALL
+ORDER BY max(ingested_at) DESC, max(kafka_ts) DESC, 1 LIMIT {LISTED_MAX}
+"""  # noqa: S608 - ours
+
+
+def show(
+    session: Annotated[str, typer.Argument(help="Its id, or how that begins.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="table: a timeline. Others: its events.")
+    ] = Format.TABLE,
+) -> None:
+    """Show one session: what was done, when, for how long, and how it ended."""
+    with opened(load()) as lake:
+        with waiting("Looking ..."):
+            found = full_id(lake, "events", "session_id", session, "sessions")
+            if found is None:
+                raise _unknown(lake, session)
+            if form is Format.TABLE:
+                summary, rows = _looked_up(lake, found)
+        if form is not Format.TABLE:
+            events = lake.sql(EVENTS, {"session": found})
+            print_rows(events.columns, rows_of(events), form)
+            return
+    console = console_of(sys.stdout)
+    _print_summary(console, found, summary)
+    console.print()
+    several = len(summary["agents"]) > 1
+    left_out = summary["events"] - len(rows)
+    first = EVENTS_SHOWN if left_out else len(rows)
+    _print_timeline(console, rows[:first], several=several)
+    if left_out:
+        console.print(f"  ... {left_out:,} events are left out; {MORE} ...")
+        _print_timeline(console, rows[first:], several=several)
+    elif any(len(row[-1]) > TEXT_CHARS for row in rows):
+        console.print(f"Long texts are cut; {MORE}")
+
+
+def _looked_up(
+    lake: "Lake", session: str
+) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+    """The summary of a session by name, and the events that are shown."""
+    answer = lake.sql(SUMMARY, {"session": session})
+    summary = dict(zip(answer.columns, answer.fetchall()[0], strict=True))
+    ends = {"first": EVENTS_SHOWN, "last": summary["events"] - EVENTS_SHOWN}
+    return summary, lake.sql(TIMELINE, {"session": session, **ends}).fetchall()
+
+
+def _unknown(lake: "Lake", session: str) -> ConfigError:
+    newest = [one_line(str(name)) for (name,) in lake.sql(NEWEST).fetchall()]
+    if not newest:
+        msg = "The lake holds no events yet."
+        return ConfigError(msg, "`semloop status` shows whether some are on their way.")
+    msg = f"There is no session {session!r}."
+    return ConfigError(msg, f"The newest are: {', '.join(newest)}.")
+
+
+def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    calls = f"{values['tool_calls']:,}"
+    if values["failed_calls"]:
+        calls += f", {values['failed_calls']:,} of them failed"
+    tokens = [values["input_tokens"], values["output_tokens"]]
+    start = values["start"].astimezone()
+    fields = {
+        "session": session,
+        "agent": ", ".join(values["agents"]),
+        "user": ", ".join(values["users"] or ()),
+        "namespace": ", ".join(values["namespaces"]),
+        "task": ", ".join(values["tasks"] or ()),
+        "start": start.isoformat(" ", "seconds"),
+        "duration": spoken(values["duration_s"]),
+        "events": f"{values['events']:,}",
+        "tool calls": calls,
+        "errors": f"{values['errors']:,}",
+        "credits": f"{round(values['credits'] or 0, 6):,}",
+        "tokens": "{:,} in, {:,} out".format(*(t or 0 for t in tokens)),
+        "outcome": _listed(values["outcomes"], "none yet"),
+        "reward": "" if values["reward"] is None else f"{values['reward']:g}",
+        "feedback": _listed(values["feedback"], ""),
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value:
+            table.add_row(Text(name), Text(one_line(value)))
+    console.print(table)
+
+
+def _listed(values: Sequence[str] | None, none: str) -> str:
+    """The last few of many; the last outcome is the one that holds."""
+    if not values:
+        return none
+    before = len(values) - LISTED_MAX
+    more = f"{before:,} before, " if before > 0 else ""
+    return more + ", ".join(values[-LISTED_MAX:])
+
+
+def _print_timeline(
+    console: "Console", rows: Sequence[Sequence[Any]], *, several: bool
+) -> None:
+    """One event a row; what does not fit goes on below its own text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for _, since_start_s, ts, agent, kind, duration_ms, failed, said in rows:
+        since = spoken(since_start_s)
+        text = Text(f"{one_line(agent)} " if several else "", "dim")
+        text.append(kind, "bold")
+        if duration_ms is not None:
+            text.append(f" ({spoken(duration_ms / 1_000)})")
+        shown = said if len(said) <= TEXT_CHARS else f"{said[:TEXT_CHARS]}…"
+        text.append(f"  {one_line(shown)}", "" if not failed else "red")
+        table.add_row(
+            Text("!" if failed else " ", "bold red"),
+            Text(since if since.startswith("-") else f"+{since}"),
+            Text(ts.astimezone().strftime("%H:%M:%S"), "dim"),
+            text,
+        )
+    console.print(table)

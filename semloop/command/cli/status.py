@@ -1,0 +1,96 @@
+"""`semloop status` and `semloop health`: broker, lake and flows at a glance."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from semloop.command.cli import status_report
+from semloop.command.terminal.output import Format, Row, print_rows
+from semloop.command.terminal.progress import waiting
+from semloop.settings import load
+
+
+class StatusFormat(StrEnum):
+    """How the one object is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Form = Annotated[StatusFormat, typer.Option("--format", help="How it is printed.")]
+
+
+def status(form: Form = StatusFormat.TABLE) -> None:
+    """Show broker, tables, and how far each flow is."""
+    with waiting("Looking ..."):
+        found = status_report.status(load())
+    if form is StatusFormat.JSON:
+        print(json.dumps(found, indent=2))
+    else:
+        _print_status(found)
+
+
+def health(form: Form = StatusFormat.TABLE) -> None:
+    """Check broker, lake and flows; exit 0 if all is well."""
+    with waiting("Checking ..."):
+        found = status_report.health(load())
+    if form is StatusFormat.JSON:
+        print(json.dumps(found, indent=2))
+    else:
+        for part in ("kafka", "lake", "flows"):
+            for check in found[part]["checks"]:
+                print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['check']}")
+                if check["todo"]:
+                    print(f"      {check['todo']}")
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+def _print_status(found: Mapping[str, Any]) -> None:
+    kafka, lake = found["kafka"], found["lake"]
+    answers = "answers" if kafka["reachable"] else "DOES NOT ANSWER"
+    kind = " (embedded)" if kafka["embedded"] else ""
+    partitions = kafka["partitions"]
+    many = f"with {partitions} partitions" if partitions else "not there yet"
+    topic = f", topic {kafka['topic']!r} {many}" if kafka["reachable"] else ""
+    if kafka["refusal"]:
+        topic = f", but: {kafka['refusal']}"
+    print(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
+    state = "" if lake["tables"] else " has no tables yet"
+    print(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
+    for line in (lake["problem"] or "").splitlines():
+        print(f"       {line}")
+    names = ("rows", "version", "files", "bytes")
+    if lake["tables"]:
+        rows = [(t, *(at[n] for n in names)) for t, at in lake["tables"].items()]
+        print_rows(["table", *names], rows, Format.TABLE)
+    for name, flow in found["flows"].items():
+        pid = f", pid {flow['pid']}" if flow["pid"] else ""
+        restarts = _restarts(flow)
+        print(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
+        columns = ("partition", "last_offset", "end", "lag", "caught_up_at")
+        places: list[Row] = [tuple(at[n] for n in columns) for at in flow["partitions"]]
+        if places:
+            print_rows(columns, places, Format.TABLE)
+
+
+def _restarts(flow: dict[str, Any]) -> str:
+    if not flow["restarts"]:
+        return ""
+    return f", restarts: {flow['restarts']}, last exit code {flow['exit_code']}"
+
+
+def _behind(flow: Mapping[str, Any]) -> str:
+    if flow["lag"] is None:
+        return ""
+    least = "at least " if flow["at_least"] else ""
+    if not flow["lag"] and not least:
+        return ", all is in the lake"
+    age = (
+        f", the oldest {flow['freshness_s']:,.0f} s old" if flow["freshness_s"] else ""
+    )
+    records = "record" if flow["lag"] == 1 else "records"
+    return f", {least}{flow['lag']:,} {records} behind{age}"

@@ -1,0 +1,135 @@
+"""Whether what went in came out: each event once, what is none as a dead letter."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from semloop.command.demo.stack import DemoStack
+from semloop.command.terminal.progress import LOOK_S, Show
+from semloop.errors import Terminal
+from semloop.lake.generations import FLOW as MEMORY
+from semloop.lake.lake import Lake
+from semloop.storage.location import Storage
+
+# While less comes than was sent, the broker is asked so often whether more is there.
+ASK_S = 5.0
+# A flow that commits nothing for so long does not do so any more.
+STANDS_STILL_S = 60.0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What must be in the lake at the end."""
+
+    events: int
+    dead_letters: int
+    repeated: int
+
+
+def wait_for_lake(
+    stack: DemoStack, expected: Expected, show: Callable[[int], None]
+) -> None:
+    """Wait until the flow has read all that there is, whatever became of it.
+
+    Raises:
+        Terminal: the flow or the broker died, or nothing moves any more.
+    """
+    wanted = expected.events + expected.dead_letters
+    seen, moved_s, asked_s = -1, time.monotonic(), 0.0
+    while True:
+        stack.check()
+        now_s = time.monotonic()
+        found = rows_of(stack.storage)
+        show(found)
+        if found != seen:
+            seen, moved_s = found, now_s
+        due = now_s - max(moved_s, asked_s) > ASK_S
+        if found >= wanted or due:
+            asked_s = now_s
+            if _all_read(stack):
+                return
+        if now_s - moved_s > STANDS_STILL_S:
+            raise _stands_still(stack, "archive")
+        time.sleep(LOOK_S)
+
+
+def wait_for_memory(stack: DemoStack, show: Show) -> None:
+    """Wait until the events that are in the lake can be recalled.
+
+    Raises:
+        Terminal: the flow or the broker died, or nothing moves any more.
+    """
+    from semloop.kafka.topic import TopicAdmin
+    from semloop.progress.positions import positions, positions_of, stream_of
+
+    topic = TopicAdmin(stack.settings).describe()
+    log, partitions = stream_of(topic), topic.partitions
+    archived = positions(stack.storage, log, partitions)
+    total = sum(at.last_offset + 1 for at in archived.values())
+    seen, moved_s = -1, time.monotonic()
+    while True:
+        stack.check()
+        found = positions_of(stack.storage, MEMORY, log, partitions)
+        done = sum(at.last_offset + 1 for at in found.values())
+        show("remembered", done, total)
+        if done >= total:
+            return
+        if done != seen:
+            seen, moved_s = done, time.monotonic()
+        if time.monotonic() - moved_s > STANDS_STILL_S:
+            raise _stands_still(stack, MEMORY)
+        time.sleep(LOOK_S)
+
+
+def _stands_still(stack: DemoStack, flow: str) -> Terminal:
+    msg = f"The flow {flow} has committed nothing for {STANDS_STILL_S:g} s."
+    return Terminal(msg, f"See {stack.log(flow)}.")
+
+
+def check(lake: Lake, expected: Expected) -> str:
+    """Compare what is in the lake with what went in; gives the figures.
+
+    Raises:
+        Terminal: something is lost or doubled.
+    """
+    query = (
+        "SELECT (SELECT count(*) FROM events),"
+        " (SELECT count(DISTINCT event_id) FROM events),"
+        " (SELECT count(*) FROM dead_letters)"
+    )
+    events, ids, dead_letters = lake.sql(query).fetchall()[0]
+    found = (
+        f"{expected.events:,} events in, {events:,} rows ({ids:,} different);"
+        f" {expected.dead_letters:,} broken records, {dead_letters:,} dead letters"
+    )
+    if (events, ids, dead_letters) != (
+        expected.events, expected.events, expected.dead_letters,
+    ):  # fmt: skip
+        msg = f"The lake does not hold what went in: {found}."
+        raise Terminal(msg, "This is a defect of SemLoop: please report it.")
+    return (
+        f"{events:,} events in, {events:,} rows, {dead_letters:,} dead letters,"
+        f" {expected.repeated} repeated event dropped:"
+    )
+
+
+def rows_of(storage: Storage) -> int:
+    """Events and dead letters in the lake, by the tables' logs: no file is opened."""
+    return sum(_rows(storage, table) for table in ("events", "dead_letters"))
+
+
+def _rows(storage: Storage, table: str) -> int:
+    if not storage.has(table):
+        return 0
+    files = storage.open(table).get_add_actions(flatten=True)
+    return sum(files["num_records"].to_pylist())
+
+
+def _all_read(stack: DemoStack) -> bool:
+    from semloop.kafka.topic import TopicAdmin
+    from semloop.progress.backlog import missing
+    from semloop.progress.positions import positions, stream_of
+
+    topic = TopicAdmin(stack.settings).describe()
+    found = positions(stack.storage, stream_of(topic), topic.partitions)
+    return missing(stack.settings, found).nothing

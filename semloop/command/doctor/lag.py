@@ -1,0 +1,68 @@
+"""Lag: what is not in the lake yet, and what lag monitors are told about it."""
+
+import time
+from collections.abc import Iterator
+
+from semloop.command.doctor import Finding, ok, skip, warn
+from semloop.command.doctor.context import Known
+from semloop.command.terminal.figures import many, span
+from semloop.errors import BrokerError
+from semloop.progress.backlog import Missing
+
+CHECK = "lag"
+# A flow that runs commits every second; this is what it may need to catch up.
+LATE_S = 300
+# The group's offsets follow each commit, so a running flow differs by a commit or two.
+NEAR_RECORDS = 10_000
+NEAR_SHARE = 0.1
+
+
+def check(known: Known) -> Iterator[Finding]:
+    """Count by the lake's positions, which alone decide, and by the group's."""
+    from sinks.archive_tables import FLOW
+
+    cluster = known.need_cluster()
+    missing = known.missing()
+    yield _of_lake(missing)
+    group = f"semloop-{FLOW}"
+    ends = {b.partition: b.end or b.next_offset for b in missing.backlogs}
+    try:
+        committed = cluster.committed(group, ends)
+    except BrokerError as error:
+        yield skip(CHECK, f"group {group!r}: {error.what}", error.todo)
+        return
+    positions = {p: at.last_offset + 1 for p, at in known.positions().items()}
+    if all(offset is None for offset in committed.values()):
+        if any(positions.values()):
+            yield _stale(f"group {group!r} has no offsets")
+        else:
+            yield ok(CHECK, f"group {group!r} has no offsets yet")
+        return
+    apart = sum(abs((committed[p] or 0) - positions[p]) for p in ends)
+    behind = sum(max(0, end - (committed[p] or 0)) for p, end in ends.items())
+    found = f"group {group!r} is {many(behind, 'offset')} behind"
+    if apart > max(NEAR_RECORDS, NEAR_SHARE * sum(positions.values())):
+        yield _stale(f"{found}, and {apart:,} away from the lake")
+    else:
+        yield ok(CHECK, f"{found} (for monitors only)")
+
+
+def _of_lake(missing: Missing) -> Finding:
+    if missing.nothing:
+        return ok(CHECK, "everything is in the lake")
+    found = f"{missing} not in the lake yet (partition {missing.by_partition()})"
+    oldest = [b.oldest_ms for b in missing.backlogs if b.oldest_ms is not None]
+    age_s = time.time() - min(oldest) / 1000 if oldest else 0
+    found += f", the oldest {span(age_s)} old" if oldest else ""
+    if missing.at_least and not oldest:
+        return skip(CHECK, found, "The end was not reached in time: ask once more.")
+    if age_s <= LATE_S:
+        return ok(CHECK, found)
+    todo = "Start `archive` (`semloop up`, `semloop run archive`), or look at its log."
+    return warn(CHECK, found, todo)
+
+
+def _stale(found: str) -> Finding:
+    todo = "Trust `semloop status`: the group is for lag monitors only, and is set "
+    todo += "right by the next commit of `archive`."
+    return warn(CHECK, f"{found}: it is stale", todo)

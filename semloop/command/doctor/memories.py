@@ -1,0 +1,96 @@
+"""The memories: does the flow `memory` follow, and are they of the settings' model?"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from semloop.command.doctor import Finding, Skipped, fail, ok, warn
+from semloop.command.doctor.context import Known
+from semloop.command.terminal.figures import many, span
+from semloop.storage.location import Storage
+
+CHECK = "memories"
+# `memory` commits every second; so long it may need for texts that came all at once.
+LATE_S = 300
+START = "Start `memory` (`semloop up`, `semloop run memory`), or look at its log."
+
+
+def check(known: Known) -> Iterator[Finding]:
+    """Compare it with `archive`, and the table with the settings."""
+    from deltalake.exceptions import DeltaError
+
+    from semloop.lake import generations
+
+    settings, storage = known.need_settings(), known.need_storage()
+    try:
+        if not storage.has(generations.EPISODES):
+            reason = "The flow memory never ran for this lake."
+            raise Skipped(reason, "`semloop up` and `semloop run memory` start it.")
+        generation = generations.generation_of(storage.open(generations.EPISODES))
+    except (DeltaError, OSError) as error:
+        raise storage.trouble(error) from error
+    yield _lag(storage, settings.topic)
+    yield _model(known, storage, generation)
+
+
+def _lag(storage: Storage, topic: str) -> Finding:
+    from semloop.lake.generations import FLOW
+    from semloop.progress.positions import newest_stream, positions_of
+
+    named = newest_stream(storage, topic)
+    if named is None:
+        return ok(CHECK, f"archive never read a topic {topic!r} into this lake")
+    archived = positions_of(storage, named[0].flow, *named)
+    remembered = positions_of(storage, FLOW, *named)
+    behind = {
+        p: at.last_offset - remembered[p].last_offset for p, at in archived.items()
+    }
+    left = sum(max(0, count) for count in behind.values())
+    if not left:
+        return ok(CHECK, "all that is in the lake is remembered")
+    found = f"memory is {many(left, 'offset')} behind archive"
+    # Of partitions in which something is left: when memory last had all there was.
+    level = [
+        remembered[p].caught_up_ms or 0 for p, count in behind.items() if count > 0
+    ]
+    age_s = time.time() - min(level) / 1000
+    if age_s <= LATE_S:
+        return ok(CHECK, found)
+    if min(level):
+        found += f", for {span(age_s)}"
+    return warn(CHECK, found, START)
+
+
+def _model(known: Known, storage: Storage, generation: int) -> Finding:
+    from semloop.embedders.factory import embedder_of
+    from semloop.embedders.model_store import NOTE
+    from semloop.lake import generations
+    from semloop.storage.errors import LANCE_ERRORS
+
+    settings = known.need_settings()
+    todo = "Make them anew: `semloop maintain reindex`."
+    gone = fail(CHECK, f"the table of generation {generation} is gone", todo)
+    if not storage.on_s3 and not Path(storage.uri(generations.FOLDER)).is_dir():
+        # LanceDB would make it.
+        return gone
+    try:
+        table = generations.open_table(generations.connect(storage), generation)
+        if table is None:
+            return gone
+        schema, rows = table.schema, table.count_rows()
+    except LANCE_ERRORS as error:
+        raise storage.trouble(error) from error
+    held = (schema.metadata or {}).get(b"semloop.model", b"").decode()
+    length = schema.field("vector").type.list_size
+    found = f"they are of the model {held} ({length} numbers), the settings name "
+    if settings.embedder == "minilm" and storage.read(NOTE) is None:
+        # To load it would make it, here and now; the lake never used it.
+        found += "minilm"
+    else:
+        embedder = embedder_of(settings)
+        if (held, length) == (embedder.model_id, embedder.dimension):
+            told = f"{rows:,} in generation {generation}, of the model {held}"
+            return ok(CHECK, told)
+        found += f"{embedder.model_id} ({embedder.dimension})"
+    todo = "Set SEMLOOP_EMBEDDER as it was, or make them anew: "
+    return fail(CHECK, found, todo + "`semloop maintain reindex`.")

@@ -1,0 +1,1 @@
+"""What the commands print: rows, progress, figures and durations."""

@@ -1,0 +1,61 @@
+"""Any model of sentence-transformers, by name or path; on a GPU if there is one."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from semloop.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    from semloop.embedders.contract import Vectors
+
+
+class TorchModel:
+    """A model as its makers publish it, in their arithmetic.
+
+    Args:
+        name: of the model on Hugging Face, or the path of its folder.
+
+    Raises:
+        MissingExtra: sentence-transformers is not installed.
+        ConfigError: there is no such model.
+    """
+
+    semantic = True
+
+    def __init__(self, name: str) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ModuleNotFoundError:
+            msg = "The package 'sentence_transformers' is not installed."
+            raise MissingExtra(msg, "Run: pip install 'semloop[models]'") from None
+        try:
+            self._model = SentenceTransformer(name)
+        except (OSError, ValueError, RuntimeError) as error:
+            msg = f"There is no model {name!r} here: {type(error).__name__}."
+            todo = "Set SEMLOOP_EMBEDDER_MODEL to the path of a model's folder."
+            raise ConfigError(msg, todo) from error
+        digest = hashlib.sha256()
+        for key, weight in sorted(self._model.state_dict().items()):
+            digest.update(key.encode() + weight.cpu().float().numpy().tobytes())
+        stem = name.rstrip("/").rpartition("/")[2]
+        self.model_id = f"{stem}/torch/{digest.hexdigest()[:8]}"
+        self.dimension = int(self._model.get_embedding_dimension() or 0)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens by the model's own tokenizer, at most as many as it reads."""
+        found = self._model.tokenizer(
+            list(texts), truncation=True, max_length=self._model.max_seq_length
+        )
+        return [len(ids) for ids in found["input_ids"]]
+
+    def embed(self, texts: Sequence[str]) -> "Vectors":
+        """See `Embedder.embed`."""
+        import numpy as np
+
+        if not texts:
+            return np.empty((0, self.dimension), np.float32)
+        vectors = self._model.encode(
+            list(texts), normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, np.float32)

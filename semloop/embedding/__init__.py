@@ -1,4 +1,0 @@
-"""The embedders behind `semloop.embedder`; each loads its libraries when it is made.
-
-`vocabulary.txt` is that of the model all-MiniLM-L6-v2 (Apache-2.0), which is BERT's.
-"""

@@ -1,0 +1,1 @@
+"""Queries on a lake: DuckDB, its views, and `recall`."""

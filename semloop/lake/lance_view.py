@@ -1,0 +1,72 @@
+"""The stored memories as a view of DuckDB, by its lance extension.
+
+The extension takes a second to load, so that is done by the first query that names
+memories. `recall` needs no extension.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from semloop import tables
+from semloop.extras import extension
+from semloop.lake import generations
+from semloop.sql_text import quoted
+from semloop.storage import object_store
+
+if TYPE_CHECKING:
+    from semloop.storage.location import Storage
+
+NAMED = re.compile(r"\bmemories\b", re.IGNORECASE)
+# What a query learns that reaches the view by another way.
+UNLOADED = "Memories are loaded by a query of Lake.sql that names them."
+
+
+def names_memories(query: str) -> bool:
+    """Whether a query may read memories."""
+    return NAMED.search(query) is not None
+
+
+def empty(name: str, *, loaded: bool) -> str:
+    """The statement for the view while there are no memories, or none are loaded."""
+    columns = ", ".join(f"NULL::{t} AS {c}" for c, t in tables.MEMORIES.items())
+    end = "LIMIT 0" if loaded else f"WHERE error({quoted(UNLOADED)}) IS NULL"
+    return f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} {end}"
+
+
+def stored(name: str, storage: "Storage", generation: int) -> str:
+    """The statement for the view over a generation."""
+    url = (
+        f"{storage.uri(generations.FOLDER)}/{generations.table_name(generation)}.lance"
+    )
+    columns = ", ".join(tables.MEMORIES)
+    select = f"SELECT {columns} FROM {quoted(url)}"  # noqa: S608 - names of ours
+    return f"CREATE OR REPLACE VIEW {name} AS {select}"
+
+
+def loading(storage: "Storage", *, reveal: bool) -> list[str]:
+    """The statements that let a DuckDB read this lake's Lance tables."""
+    statements = [f"LOAD {quoted(extension('lance'))}"]
+    if storage.on_s3:
+        statements.append(_secret(storage.root, storage.options, reveal=reveal))
+    return statements
+
+
+def _secret(root: str, options: Mapping[str, str], *, reveal: bool) -> str:
+    """The extension has secrets of its own kind, in Lance's words."""
+    found = object_store.lance_options(options)
+    pairs = ", ".join(
+        f"{quoted(name)}: {_value(name, value, reveal=reveal)}"
+        for name, value in found.items()
+    )
+    return (
+        f"CREATE OR REPLACE SECRET semloop_lance (TYPE lance, PROVIDER config, "
+        f"SCOPE {quoted(root + '/')}, STORAGE_OPTIONS MAP {{{pairs}}})"
+    )
+
+
+def _value(name: str, value: str, *, reveal: bool) -> str:
+    secret = name in {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
+    if secret and not reveal:
+        return f"getenv('{name.upper()}')"
+    return quoted(value)

@@ -1,0 +1,238 @@
+"""What `episodes` says of memories: how far they count, and how their episodes went.
+
+Vectors are written before the commit that makes them count, so a memory may be an
+orphan of a crash: one of an event counts up to the offset that the flow has committed,
+one of an episode if a closed revision of it exists.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from semloop.delta.streams import StreamId
+from semloop.lake import generations
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from numpy.typing import NDArray
+
+    from semloop.storage.location import Storage
+
+STREAMS = "streams"
+# A handle slows down with each commit that it follows, and does not notice that the
+# lake was deleted and made again.
+REOPEN_S = 30.0
+# An outcome is kept as its place here.
+OUTCOMES = (None, "success", "partial", "failure", "unknown")
+
+CLOSED = (
+    "SELECT episode_id, revision, outcome, reward "
+    "FROM read_parquet(?, union_by_name = true, hive_partitioning = false) "
+    "WHERE state = 'closed' ORDER BY episode_id, revision"
+)
+NAMES = (
+    "SELECT DISTINCT flow, cluster_id, topic, topic_id, kafka_partition "
+    "FROM read_parquet(?, union_by_name = true, hive_partitioning = false) "
+    "WHERE flow = ? AND table_name = ?"
+)
+
+
+class Seen:
+    """The state of `episodes`, read from its log: only files that are new each time.
+
+    Args:
+        storage: the lake.
+        stale_s: how old the state may be; each look is a request to the storage.
+    """
+
+    def __init__(self, storage: "Storage", stale_s: float) -> None:
+        self._storage, self._stale_s = storage, stale_s
+        self._con = storage.parquet_reader()
+        self._episodes: DeltaTable | None = None
+        self._streams: DeltaTable | None = None
+        self._opened_s = self._looked_s = float("-inf")
+        self._forget()
+
+    def _forget(self) -> None:
+        self._version = -1
+        self._files: set[str] = set()
+        self._closed = Closed()
+        # (topic id, partition) -> offset up to which memories of events count.
+        self.offsets: dict[tuple[str, int], int] = {}
+        self.generation = generations.FIRST_GENERATION
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._con.close()
+
+    def look(self) -> bool:
+        """Bring the state up to date; False if there are no episodes yet.
+
+        Raises:
+            DeltaError, OSError, duckdb.Error: the lake cannot be read.
+        """
+        now_s = time.monotonic()
+        if self._episodes is not None and now_s - self._looked_s < self._stale_s:
+            return True
+        if now_s - self._opened_s > REOPEN_S or self._episodes is None:
+            self._episodes = self._streams = None
+            if not self._storage.has(generations.EPISODES):
+                self._forget()
+                return False
+            self._episodes = self._storage.open(generations.EPISODES)
+            self._opened_s, self._version = now_s, -1
+        else:
+            self._episodes.update_incremental()
+        if self._episodes.version() != self._version:
+            self._read(self._episodes)
+        self._looked_s = now_s
+        return True
+
+    def counts(self, topic_id: str, partition: int, offset: int) -> bool:
+        """Whether the memories of an event count."""
+        return offset <= self.offsets.get((topic_id, partition), -1)
+
+    def ends_of(self, episode_ids: Sequence[str]) -> "Ends":
+        """How these episodes ended, in their order."""
+        return self._closed.ends_of(episode_ids)
+
+    def rewarded(self, least: float, count_max: int) -> list[str] | None:
+        """Ids of the episodes of at least such a reward; None if there are too many."""
+        return self._closed.rewarded(least, count_max)
+
+    def _read(self, episodes: "DeltaTable") -> None:
+        files = set(_paths(episodes))
+        if not self._files <= files:
+            # Rewritten or made again: what is known may be gone.
+            self._forget()
+        if added := sorted(files - self._files):
+            self._closed.add(self._parquet(CLOSED, generations.EPISODES, added))
+        self._files = files
+        self.generation = generations.generation_of(episodes)
+        self.offsets = self._committed(episodes)
+        self._version = episodes.version()
+
+    def _committed(self, episodes: "DeltaTable") -> dict[tuple[str, int], int]:
+        found: dict[tuple[str, int], int] = {}
+        for flow, cluster_id, topic, topic_id, partition in self._names():
+            log = StreamId(flow, cluster_id, topic, topic_id)
+            app_id = log.app_id(generations.EPISODES, partition)
+            offset = episodes.transaction_version(app_id)
+            if offset is not None:
+                origin = (topic_id, partition)
+                # Another cluster of the same topic would be another topic id.
+                found[origin] = max(offset, found.get(origin, -1))
+        return found
+
+    def _names(self) -> list[Any]:
+        if self._streams is None:
+            if not self._storage.has(STREAMS):
+                return []
+            self._streams = self._storage.open(STREAMS)
+        else:
+            self._streams.update_incremental()
+        paths = _paths(self._streams)
+        if not paths:
+            return []
+        rows = self._parquet(
+            NAMES, STREAMS, paths, generations.FLOW, generations.EPISODES
+        )
+        return [tuple(row.values()) for row in rows.to_pylist()]
+
+    def _parquet(
+        self, query: str, table: str, paths: Sequence[str], *values: object
+    ) -> "pa.Table":
+        root = self._storage.uri(table)
+        urls = [f"{root}/{unquote(path)}" for path in paths]
+        return self._con.execute(query, [urls, *values]).to_arrow_table()
+
+
+class Ends:
+    """How episodes ended, one item each: whether they are closed, outcome, reward."""
+
+    def __init__(
+        self,
+        closed: "NDArray[Any]",
+        outcomes: list[str | None],
+        rewards: "NDArray[Any]",
+    ) -> None:
+        self.closed, self.outcomes, self.rewards = closed, outcomes, rewards
+
+
+class Closed:
+    """Outcome and reward of closed episodes: 33 bytes each, sorted by id."""
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._ids = np.zeros(0, "S16")
+        self._revisions = np.zeros(0, np.int64)
+        self._outcomes = np.zeros(0, np.int8)
+        self._rewards = np.zeros(0, np.float64)
+        # Outcomes that are none of ours get places behind them.
+        self._names: list[str | None] = list(OUTCOMES)
+
+    def add(self, rows: "pa.Table") -> None:
+        """Put in closed revisions; of several of an episode the latest counts."""
+        import numpy as np
+
+        if not rows.num_rows:
+            return
+        ids = _packed(rows["episode_id"].to_pylist())
+        outcomes = rows["outcome"].to_pylist()
+        for name in set(outcomes) - set(self._names):
+            self._names.append(name)
+        place = {name: i for i, name in enumerate(self._names)}
+        ids = np.concatenate([self._ids, ids])
+        revisions = np.concatenate([self._revisions, rows["revision"].to_numpy()])
+        order = np.lexsort((revisions, ids))
+        ids = ids[order]
+        last = np.append(ids[1:] != ids[:-1], True)
+        kept = order[last]
+        self._ids, self._revisions = ids[last], revisions[kept]
+        added = np.array([place[name] for name in outcomes], np.int8)
+        self._outcomes = np.concatenate([self._outcomes, added])[kept]
+        rewards = rows["reward"].to_numpy(zero_copy_only=False).astype(np.float64)
+        self._rewards = np.concatenate([self._rewards, rewards])[kept]
+
+    def ends_of(self, episode_ids: Sequence[str]) -> Ends:
+        """How these episodes ended; a reward that is not known is NaN."""
+        import numpy as np
+
+        asked = _packed(episode_ids)
+        if not len(self._ids):
+            nothing = np.zeros(len(asked), bool)
+            return Ends(nothing, [None] * len(asked), np.full(len(asked), np.nan))
+        at = np.minimum(np.searchsorted(self._ids, asked), len(self._ids) - 1)
+        closed = self._ids[at] == asked
+        outcomes = [
+            self._names[self._outcomes[i]] if known else None
+            for i, known in zip(at, closed, strict=True)
+        ]
+        return Ends(closed, outcomes, np.where(closed, self._rewards[at], np.nan))
+
+    def rewarded(self, least: float, count_max: int) -> list[str] | None:
+        """Ids of those of at least such a reward; None if there are too many."""
+        found = self._ids[self._rewards >= least]
+        if len(found) > count_max:
+            return None
+        # numpy drops zero bytes at the end.
+        return [id_.ljust(16, b"\0").hex() for id_ in found.tolist()]
+
+
+def _packed(episode_ids: Sequence[str]) -> "NDArray[np.bytes_]":
+    """Ids of 32 hexadecimal digits as 16 bytes each."""
+    import numpy as np
+
+    return np.frombuffer(bytes.fromhex("".join(episode_ids)), "S16")
+
+
+def _paths(handle: "DeltaTable") -> list[str]:
+    import pyarrow as pa
+
+    actions: Any = pa.table(handle.get_add_actions(flatten=True))
+    found: list[str] = actions["path"].to_pylist()
+    return found

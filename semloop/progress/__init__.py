@@ -1,0 +1,1 @@
+"""How far each flow is, and what Kafka still holds beyond that."""

@@ -1,0 +1,260 @@
+"""Handles on the lake: settings -> Delta tables, a DuckDB connection, a few files.
+
+A lake is a folder or `s3://bucket/prefix` with one Delta table a folder. Everything
+that knows which of the two it is stands here.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semloop.errors import ConfigError, LakeError, SemLoopError
+from semloop.extras import extension, need
+from semloop.local_stack import LOCAL_FOLDER
+from semloop.settings import Secret, Settings
+from semloop.sql_text import quoted
+from semloop.storage import object_store
+from semloop.storage.errors import trouble
+from semloop.storage.local_files import make_once, write_new
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
+    from s3fs import S3FileSystem
+    from typing_extensions import Buffer
+
+KEY_CHARS_MIN = 16
+# Files of an object store that are read at a time.
+READERS = 8
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where the tables of one lake are and how they are opened.
+
+    `options` are object-store options as deltalake takes them; they hold secrets and
+    are never printed.
+    """
+
+    root: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Storage":
+        """The storage that the settings name; nothing is opened yet.
+
+        Raises:
+            ConfigError: no lake can be there, or an `AWS_*` variable is wrong.
+        """
+        if not settings.on_s3:
+            return cls(settings.lake)
+        root = object_store.root_of(settings.lake)
+        options = object_store.options_of()
+        object_store.trust(options)
+        return cls(root, options)
+
+    @property
+    def on_s3(self) -> bool:
+        """Whether the lake is in an object store."""
+        return self.root.startswith(object_store.SCHEME)
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the object store; empty for Amazon's own and for folders."""
+        return self.options.get("aws_endpoint_url", "")
+
+    def uri(self, table: str) -> str:
+        """Path or URL of a table."""
+        return f"{self.root}/{table}"
+
+    def has(self, table: str) -> bool:
+        """Whether the table exists."""
+        if not self.on_s3:
+            # A folder without an entry is a table that is just being created.
+            log = Path(self.uri(table)) / "_delta_log"
+            return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
+        from deltalake import DeltaTable
+
+        return bool(DeltaTable.is_deltatable(self.uri(table), dict(self.options)))
+
+    def open(self, table: str) -> "DeltaTable":
+        """The newest version of a table, as a handle.
+
+        Raises:
+            TableNotFoundError: it does not exist (deltalake's own error).
+        """
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.uri(table), storage_options=dict(self.options) or None)
+
+    def put(self, name: str, data: "Buffer") -> None:
+        """Write a new file of the lake as a whole, lasting before this returns.
+
+        Raises:
+            OSError: the storage refuses.
+        """
+        if self.on_s3:
+            content = memoryview(data).tobytes()
+            object_store.put(self.files(), self.uri(name), content)
+        else:
+            write_new(Path(self.root, name), data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a small file of the lake as a whole, if it is absent.
+
+        Returns:
+            False if it was there: of several that try at once one gets True.
+
+        Raises:
+            LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        """
+        try:
+            if self.on_s3:
+                object_store.put(self.files(), self.uri(name), data, only_new=True)
+                return True
+            return make_once(Path(self.root, name), data, 0o644)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise self.trouble(error) from error
+
+    def read(self, name: str) -> bytes | None:
+        """A small file of the lake; None if it is absent.
+
+        Raises:
+            LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        """
+        try:
+            if not self.on_s3:
+                return Path(self.root, name).read_bytes()
+            # Not s3fs: it takes half a second to import, and readers need it nowhere.
+            from deltalake.fs import DeltaStorageHandler
+
+            handler = DeltaStorageHandler(self.root, dict(self.options))
+            content: bytes = handler.open_input_file(name).read()
+            return content
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._said(error) from error
+
+    def opener(self) -> "Callable[[str], pa.NativeFile]":
+        """Opens files of the lake for reading in parts; they raise OSError.
+
+        To be kept: on S3 each opener has connections of its own.
+        """
+        import pyarrow as pa
+
+        if not self.on_s3:
+            return lambda name: pa.OSFile(f"{self.root}/{name}")
+        from deltalake.fs import DeltaStorageHandler
+
+        handler = DeltaStorageHandler(self.root, dict(self.options))
+        return handler.open_input_file
+
+    def trouble(self, error: Exception) -> SemLoopError:
+        """What an error of deltalake, DuckDB or s3fs about this lake means."""
+        return trouble(self.root, self.endpoint, error)
+
+    def _said(self, error: Exception) -> SemLoopError:
+        """As `trouble`, for a request whose answer has no words: HEAD has no body."""
+        if self.on_s3 and "status code" in str(error):
+            try:
+                self.has("_")
+            except OSError as listing:
+                return self.trouble(listing)
+        return self.trouble(error)
+
+    def files(self) -> "S3FileSystem":
+        """Plain calls on the object store."""
+        need("s3fs")
+        return object_store.file_system(self.options)
+
+    def local_folder(self) -> Path:
+        """Folder for pid files, logs and the key of a local lake; made if absent."""
+        if self.on_s3:
+            msg = f"{self.root} is not a local lake."
+            raise LakeError(msg, "Set SEMLOOP_LAKE to a folder for the local stack.")
+        folder = Path(self.root) / LOCAL_FOLDER
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            msg = f"The lake {self.root} cannot be written: {exc.strerror}."
+            raise LakeError(msg, "Set SEMLOOP_LAKE to a folder of yours.") from None
+        return folder
+
+    def duckdb(self) -> "DuckDBPyConnection":
+        """An in-memory DuckDB that can read this lake's Delta tables.
+
+        Extensions are loaded from their PyPI wheels: nothing is downloaded.
+
+        Raises:
+            MissingExtra: DuckDB or an extension is not installed.
+        """
+        con: DuckDBPyConnection = need("duckdb").connect()
+        con.execute("SET autoinstall_known_extensions = false")
+        for sql in self.duckdb_init(reveal=True):
+            con.execute(sql)
+        return con
+
+    def parquet_reader(self) -> "DuckDBPyConnection":
+        """An in-memory DuckDB for plain Parquet files of this lake."""
+        con: DuckDBPyConnection = need("duckdb").connect()
+        con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
+        if self.on_s3:
+            con.execute(f"LOAD {quoted(extension('httpfs'))}")
+            for sql in self._s3_statements(reveal=True):
+                con.execute(sql)
+            # Small files, one after the other in each thread: most of it is waiting.
+            con.execute(f"SET threads = {READERS}")
+        return con
+
+    def duckdb_init(self, *, reveal: bool = False) -> list[str]:
+        """The statements that let any DuckDB 1.5.5 read this lake.
+
+        Args:
+            reveal: with the keys of the object store themselves; without, they are
+                taken from the environment by `getenv`, which DuckDB's own shell has.
+        """
+        statements = ["SET TimeZone = 'UTC'", f"LOAD {quoted(extension('delta'))}"]
+        if self.on_s3:
+            statements.insert(1, f"LOAD {quoted(extension('httpfs'))}")
+            statements += self._s3_statements(reveal=reveal)
+        return statements
+
+    def _s3_statements(self, *, reveal: bool) -> list[str]:
+        secret = object_store.duckdb_secret(self.root, self.options, reveal=reveal)
+        return [*object_store.duckdb_settings(self.options), secret]
+
+
+def redaction_key(settings: Settings, storage: Storage) -> Secret:
+    """The key of the pseudonyms; a local lake makes its own once, readable by you only.
+
+    Raises:
+        ConfigError: the lake is on S3 and no key is set, or the key is too short.
+    """
+    key = settings.redaction_key
+    if key is None and storage.on_s3:
+        msg = "A lake on S3 needs SEMLOOP_REDACTION_KEY, the same for all writers."
+        raise ConfigError(msg, "Make one with `openssl rand -hex 32` and keep it safe.")
+    if key is None:
+        key = _own_key(storage.local_folder() / "redaction.key")
+    if len(key.reveal()) < KEY_CHARS_MIN:
+        msg = f"SEMLOOP_REDACTION_KEY is shorter than {KEY_CHARS_MIN} characters."
+        raise ConfigError(msg, "Make one with `openssl rand -hex 32`.")
+    return key
+
+
+def _own_key(path: Path) -> Secret:
+    """Read the lake's key, or make it: of two processes that try, one wins."""
+    try:
+        if not path.exists():
+            make_once(path, secrets.token_hex(32).encode(), 0o600)
+        return Secret(path.read_text().strip())
+    except OSError as exc:
+        msg = f"The key {path} can be neither read nor made: {exc.strerror}."
+        todo = "Check disk space and its rights, or set SEMLOOP_REDACTION_KEY."
+        raise LakeError(msg, todo) from None

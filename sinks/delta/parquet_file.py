@@ -1,0 +1,102 @@
+"""Rows -> one Parquet file in a table's folder, and its entry for the Delta log.
+
+Written with pyarrow rather than by `write_deltalake`, which needs twice the processor
+time: it splits rows by partition although a commit has one date, and tries a dictionary
+on every column. docs/adr/0004 has the figures.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+from semloop.storage.location import Storage
+
+# Statistics only of what files are chosen by: they are copied into every log entry.
+# Without truncation: a text that is cut off would need rounding up to stay a bound.
+STATISTICS = (
+    "ts", "session_id", "topic_id", "kafka_partition", "kafka_offset", "kafka_ts",
+    "ingested_at",
+)  # fmt: skip
+# Longer texts would bloat the log; a column without bounds is simply never skipped.
+STATISTICS_CHARS_MAX = 64
+# Columns with few values; on others a dictionary is built only to be thrown away.
+DICTIONARY = frozenset(
+    {
+        "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
+        "outcome", "reason", "role", "session_id", "status", "table_name", "task",
+        "task_type", "tool", "topic", "topic_id", "type", "user_id",
+    }
+)  # fmt: skip
+
+
+def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
+    """Write rows of one date; the file counts only once the log names it.
+
+    Rows without a date are those of a table that is not partitioned.
+
+    Raises:
+        OSError: the storage refuses.
+        pa.ArrowException: the rows cannot be stored.
+    """
+    partition: dict[str, str | None] = {}
+    path, columns = f"part-{uuid.uuid4()}.zstd.parquet", rows
+    if "date" in rows.column_names:
+        partition["date"] = day = rows["date"][0].as_py().isoformat()
+        path, columns = f"date={day}/{path}", rows.drop_columns("date")
+    buffer = pa.BufferOutputStream()
+    pq.write_table(
+        columns,
+        buffer,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in columns.column_names if name in DICTIONARY],
+        write_statistics=[name for name in columns.column_names if name in STATISTICS],
+        store_schema=False,
+    )
+    data = buffer.getvalue()
+    storage.put(f"{table}/{path}", data)
+    return AddAction(
+        path=path,
+        size=data.size,
+        partition_values=partition,
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=json.dumps(_statistics(columns)),
+    )
+
+
+def _statistics(rows: pa.Table) -> Mapping[str, Any]:
+    """Number of rows, and bounds of some columns, in the form of the Delta protocol."""
+    lowest, highest, nulls = {}, {}, {}
+    for name in STATISTICS:
+        if name not in rows.column_names:
+            continue
+        bounds = pc.min_max(rows[name]).as_py()
+        nulls[name] = rows[name].null_count
+        if bounds["min"] is not None and _short(bounds):
+            lowest[name] = _json(bounds["min"])
+            highest[name] = _json(bounds["max"])
+    return {
+        "numRecords": rows.num_rows,
+        "minValues": lowest,
+        "maxValues": highest,
+        "nullCount": nulls,
+    }
+
+
+def _short(bounds: Mapping[str, object]) -> bool:
+    return all(len(str(value)) <= STATISTICS_CHARS_MAX for value in bounds.values())
+
+
+def _json(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,1 @@
+"""Kafka records, one Arrow batch per poll."""

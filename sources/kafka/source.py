@@ -1,0 +1,363 @@
+"""Kafka -> one Arrow batch per poll, from where the tables say.
+
+`assign`, not `subscribe`: partitions are dealt to workers by their number, so nothing
+waits for a dead member's session to time out. The end of a partition is what a
+PARTITION_EOF says, never arithmetic: transactions, compaction and retention leave gaps.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from typing_extensions import override
+
+from schemas.batches import Polled, Progress
+from semloop.errors import BrokerError, BrokerUnavailable, OffsetsGone
+from semloop.kafka.clients import address, client_config
+from semloop.kafka.refusals import Heard
+from semloop.kafka.topic import ANSWER_S, Topic
+from semloop.settings import Settings
+from sources.kafka.broker_watch import patiently
+from sources.kafka.records import records
+
+# A poll returns when it is full or after this: the cost of waking up, and the most that
+# a lone record waits before it is decoded.
+POLL_S = 0.05
+# Asking for an end again breaks off the broker's long poll, which takes half a second.
+END_ASKED_S = 2.0
+# Errors that librdkafka overcomes by itself once the broker is back.
+PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+
+
+Poll = Callable[[], Polled]
+Guard = Callable[[Poll], Poll]
+
+
+class KafkaReader:
+    """Reads the partitions of one worker; a plain consumer, without Bytewax."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        offsets: Mapping[int, int],
+        group: str,
+        *,
+        accept_gap: bool = False,
+        same_topic: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start reading behind `offsets`: partition -> last one read, -1 for none.
+
+        Args:
+            settings: broker, topic and bounds.
+            topic: what is read.
+            offsets: of the partitions of this reader.
+            group: under which offsets are told to lag monitors.
+            accept_gap: go on at the oldest record where retention removed the next.
+            same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
+
+        Raises:
+            BrokerUnavailable: the oldest records cannot be asked for.
+        """
+        self._settings = settings
+        self._topic = topic
+        self._same_topic = same_topic
+        self._gone: OffsetsGone | None = None
+        self._committed: dict[int, int] = {}
+        self._heard = False
+        self._deadline_s = time.monotonic() + settings.start_timeout_s
+        self._at_end: set[int] = set()
+        # Per partition: offset of the record to come; when an end was last reported.
+        self._next: dict[int, int] = {}
+        self._ended_s: dict[int, float] = {}
+        self._emptied_ms = time.time_ns() // 1_000_000
+        config = _consumer_config(settings, group)
+        self._errors = Heard(config)
+        self._consumer = Consumer(config | {"error_cb": self._errors})
+        if accept_gap:
+            offsets = {p: max(o, self._held(p)[0] - 1) for p, o in offsets.items()}
+        self._offsets = dict(offsets)
+        self._assign()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every partition has been read to an end since the start."""
+        return len(self._at_end) == len(self._offsets)
+
+    def poll(self) -> Polled:
+        """At most `poll_records` records, or none after `POLL_S`.
+
+        Raises:
+            OffsetsGone: retention removed what should come next; what was read before
+                is handed on with `last` and must be committed first.
+            TopicChanged: the topic was made again.
+            BrokerError: nothing heard since the start, or an error that stays.
+        """
+        if self._gone:
+            return self._nothing_more(self._gone)
+        self._ask_for_ends()
+        messages = self._consumer.consume(self._settings.poll_records, POLL_S)
+        self._errors.raise_refusal()
+        caught_up_ms: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        gone: int | None = None
+        data = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                data.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                partition, end = message.partition(), message.offset()
+                if partition is None or end is None:  # only its type says so
+                    continue
+                # Control records at the end are passed here, without being seen.
+                ends[partition] = end
+                # Reported after the queue was last empty, perhaps long before now: the
+                # process may have been stopped in between.
+                caught_up_ms[partition] = self._emptied_ms
+                self._ended_s[partition] = time.monotonic()
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                gone = message.partition()
+            else:
+                self._raise_if_lasting(error)
+        if len(messages) < self._settings.poll_records:
+            self._emptied_ms = time.time_ns() // 1_000_000
+        if data or ends or gone is not None:
+            self._heard = True
+        elif not self._heard and self._offsets:
+            self._complain_if_silent()
+        batch, positions = records(data, self._topic)
+        positions |= {p: end - 1 for p, end in ends.items()}
+        self._at_end |= ends.keys()
+        self._next |= {p: position + 1 for p, position in positions.items()}
+        if gone is not None:
+            self._gone = self._gap(gone)
+        end_offsets = self._ends(positions)
+        last = self._gone is not None
+        return Polled(batch, Progress(positions, caught_up_ms, end_offsets, last=last))
+
+    def commit_group(self, offsets: Mapping[int, int]) -> None:
+        """Tell the broker how far the tables are, for lag monitors only."""
+        self._committed = dict(offsets)
+        positions = [
+            TopicPartition(self._topic.name, p, o + 1)
+            for p, o in offsets.items()
+            if o >= 0
+        ]
+        if positions:
+            self._consumer.commit(offsets=positions, asynchronous=True)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def _assign(self) -> None:
+        """Read behind what was polled; what was fetched since is fetched again."""
+        name, begin = self._topic.name, OFFSET_BEGINNING
+        starts = {p: begin if o < 0 else o + 1 for p, o in self._offsets.items()}
+        places = (starts | self._next).items()
+        self._consumer.assign([TopicPartition(name, p, o) for p, o in places])
+
+    def _ask_for_ends(self) -> None:
+        """Have the end of idle partitions reported again: librdkafka does so once.
+
+        An idle flow could not say otherwise that it is *still* caught up.
+        """
+        pause_s = max(END_ASKED_S, self._settings.idle_commit_s / 2)
+        due_s = time.monotonic() - pause_s
+        for partition, ended_s in self._ended_s.items():
+            if ended_s < due_s:
+                self._ended_s[partition] = time.monotonic()
+                place = TopicPartition(
+                    self._topic.name, partition, self._next[partition]
+                )
+                # Refused while the partition's leader is not known: next time then.
+                with suppress(KafkaException):
+                    self._consumer.seek(place)
+
+    def _ends(self, moved: Mapping[int, int]) -> dict[int, int]:
+        """Last known ends, from what the latest fetches brought along."""
+        found = {}
+        for partition in moved:
+            place = TopicPartition(self._topic.name, partition)
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            if high >= 0:
+                found[partition] = max(high, moved[partition] + 1)
+        return found
+
+    def _complain_if_silent(self) -> None:
+        if time.monotonic() < self._deadline_s:
+            return
+        waited = self._settings.start_timeout_s
+        msg = f"Nothing heard from {address(self._settings)} within {waited:g} s."
+        raise BrokerError(msg, "Check that the broker runs and SEMLOOP_KAFKA is right.")
+
+    def _raise_if_lasting(self, error: Any) -> None:
+        self._errors(error)
+        self._errors.raise_refusal()
+        if error.code() not in PASSING or error.fatal():
+            msg = f"Kafka refuses to go on: {error.name()}."
+            todo = "Check the broker's log and the rights of this user."
+            raise BrokerError(msg, todo)
+
+    def _gap(self, partition: int) -> OffsetsGone | None:
+        """What became of a position that the broker refuses; None: it is read on."""
+        # A topic that was made again has other offsets: that is the reason then.
+        patiently(self._same_topic, self._settings.start_timeout_s)
+        wanted = self._next.get(partition, self._offsets[partition] + 1)
+        low, high = self._held(partition)
+        where = f"Partition {partition} of {self._topic.name!r}"
+        if low <= wanted <= high:
+            # A leader that was just chosen, or killed, may know better by now.
+            self._assign()
+            return None
+        if low > wanted:
+            gone = low - wanted
+            msg = f"{where}: {gone} offsets from {wanted} on are gone (retention)."
+            todo = "To go on behind the gap start once with --accept-gap."
+        else:
+            msg = f"{where} ends at {high}, but {wanted - 1} was read before."
+            todo = "The broker lost records; make the topic anew to start over."
+        return OffsetsGone(msg, todo)
+
+    def _nothing_more(self, gone: OffsetsGone) -> Polled:
+        """Ticks until the tables hold all that was read: retention may take it too."""
+        if all(self._committed.get(p, -1) >= n - 1 for p, n in self._next.items()):
+            raise gone
+        return Polled(records((), self._topic)[0], Progress())
+
+    def _held(self, partition: int) -> tuple[int, int]:
+        """Oldest offset and end of a partition, as the broker says now.
+
+        Raises:
+            BrokerUnavailable: it says nothing within `start_timeout_s`.
+        """
+        place = TopicPartition(self._topic.name, partition)
+
+        def ask() -> tuple[int, int]:
+            try:
+                low, high = self._consumer.get_watermark_offsets(place, ANSWER_S)
+            except KafkaException as error:
+                msg = (
+                    f"{address(self._settings)} does not say which offsets there are"
+                    f" in {self._topic.name!r} ({error.args[0].name()})."
+                )
+                todo = "Check that the broker runs, and start the flow again."
+                raise BrokerUnavailable(msg, todo) from None
+            return int(low), int(high)
+
+        return patiently(ask, self._settings.start_timeout_s)
+
+
+class KafkaSource(DynamicSource[Polled]):
+    """Bytewax source: one `Polled` per poll, a tick when nothing came.
+
+    Unit of parallelism: a worker, which reads the partitions p % workers = its index.
+    Guarantee after a crash: none of its own; reading starts where `open_reader` says,
+    which asks the tables.
+    """
+
+    def __init__(
+        self,
+        open_reader: Callable[[int, int], KafkaReader],
+        *,
+        until_caught_up: bool = False,
+        guard: Guard = lambda poll: poll,
+    ) -> None:
+        """Nothing is opened before the flow runs.
+
+        Args:
+            open_reader: (worker index, worker count) -> its reader, after taking over.
+            until_caught_up: end once every partition has been read to an end.
+            guard: wraps what may fail, to decide how the process ends.
+        """
+        self._open_reader = open_reader
+        self._until_caught_up = until_caught_up
+        self._guard = guard
+
+    @override
+    def build(
+        self, step_id: str, worker_index: int, worker_count: int
+    ) -> "StatelessSourcePartition[Polled]":
+        reader = self._open_reader(worker_index, worker_count)
+        poll = self._guard(reader.poll)
+        return _Partition(reader, poll, until_caught_up=self._until_caught_up)
+
+
+class _Partition(StatelessSourcePartition[Polled]):
+    def __init__(
+        self, reader: KafkaReader, poll: Poll, *, until_caught_up: bool
+    ) -> None:
+        self._reader = reader
+        self._poll = poll
+        self._until_caught_up = until_caught_up
+        self._done = False
+
+    @override
+    def next_batch(self) -> Sequence[Polled]:
+        if self._done:
+            raise StopIteration
+        polled = self._poll()
+        if self._until_caught_up and self._reader.caught_up:
+            self._done = True
+            progress = polled.progress
+            last = Progress(
+                progress.positions,
+                progress.caught_up_ms,
+                progress.end_offsets,
+                last=True,
+            )
+            return [Polled(polled.records, last)]
+        return [polled]
+
+    @override
+    def close(self) -> None:
+        # Bytewax calls this on a crash too: nothing is committed here.
+        self._reader.close()
+
+
+def owned_partitions(
+    partitions: int, worker_index: int, worker_count: int
+) -> list[int]:
+    """The partitions that a worker reads; none is fine."""
+    return [p for p in range(partitions) if p % worker_count == worker_index]
+
+
+def _consumer_config(settings: Settings, group: str) -> dict[str, Any]:
+    return client_config(settings) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # The default would silently jump to the end when retention was faster.
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        # The default of a second makes a fast reader wait most of the time.
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": settings.fetch_memory_mb * 1024,
+        "fetch.message.max.bytes": 4 * 2**20,
+    }

@@ -1,0 +1,1 @@
+"""New rows of the table `events`, in the order of their offsets."""

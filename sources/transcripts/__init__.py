@@ -1,0 +1,1 @@
+"""Files of events or of conversations, line by line, as records to produce."""

@@ -1,0 +1,241 @@
+"""Lines of a file or of stdin as records to produce: events, or chats made into events.
+
+A line that is neither is produced as it is and becomes a dead letter. What a record is
+called depends on the content only, so importing a file twice changes nothing.
+"""
+
+import gzip
+import hashlib
+import io
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+
+from schemas.lines import Record, TooLong
+from semloop.errors import ConfigError
+from semloop.event import EVENT_ID_PATTERN, decode_envelope, decode_payload
+from sources.transcripts.openai_chat import chat_events, import_id
+
+Format = Literal["events", "chat"]
+STDIN = "-"
+# The topic's `max.message.bytes`: a longer line fits into no message.
+LINE_BYTES_MAX = 4 * 2**20
+# Different broken lines whose repetitions are counted, about 150 bytes of memory each;
+# further ones are told apart by their line number.
+BROKEN_LINES_MAX = 250_000
+
+_Stream = io.BufferedReader | gzip.GzipFile
+_GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_BYTES = 2**20
+_LOOK_BYTES = 2**13
+_UNREADABLE = (ValueError, RecursionError)  # Malformed, not UTF-8; too deep.
+_begins_array = re.compile(rb"\s*\[\s*(?:[\[{\"]|$)").match
+_has_object = re.compile(rb"^\s*\{[^\0]", re.MULTILINE).search
+_is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
+
+
+def read_records(path: str, format: Format) -> Iterator[Record | TooLong]:  # noqa: A002
+    """Read a file, lazily; `-` is stdin, and either may be gzipped.
+
+    Raises:
+        ConfigError: it cannot be read, to its end, or is of the other format.
+    """
+    broken = _Broken()
+    first = True
+    for line in _lines(path):
+        if isinstance(line, TooLong):
+            yield line
+            continue
+        number, value = line
+        if not value.strip():
+            continue
+        if first:
+            _check_format(path, value, format)
+            first = False
+        chat = chat_events(value) if format == "chat" else None
+        if chat is None:
+            yield _as_it_is(number, value, broken)
+            continue
+        session_id, events = chat
+        key = session_id.encode()
+        for event in events:
+            yield Record(number, key, event.value, idempotency_key=event.id)
+
+
+class _Shape(msgspec.Struct):
+    messages: msgspec.Raw = msgspec.Raw()
+    payload: msgspec.Raw = msgspec.Raw()
+    meta: msgspec.Raw = msgspec.Raw()
+
+
+_decode_shape = msgspec.json.Decoder(_Shape).decode
+
+
+def looks_like(line: bytes) -> Format | None:
+    """The format that a line seems to have; None if it could be anything."""
+    try:
+        shape = _decode_shape(line)
+    except _UNREADABLE:
+        return None
+    if shape.payload:
+        return "events" if shape.meta else None
+    return "chat" if bytes(shape.messages)[:1] == b"[" else None
+
+
+def _check_format(path: str, line: bytes, wanted: Format) -> None:
+    """Stop before a file of another format becomes dead letters, line by line."""
+    for begins, filter_, what in (
+        (bool(_begins_array(line)), ".[]", "one JSON array"),
+        (line.strip() == b"{", ".", "JSON over several lines"),
+    ):
+        if begins:
+            msg = f"{_named(path)} holds {what}, not one JSON object a line."
+            todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {wanted}"
+            raise ConfigError(msg, todo)
+    found = looks_like(line)
+    if found not in (None, wanted):
+        holds = {"events": "events", "chat": "chat transcripts"}
+        msg = f"{_named(path)} holds {holds[str(found)]}, not {holds[wanted]}."
+        raise ConfigError(msg, f"Import it with `--format {found}`.")
+
+
+class _Session(msgspec.Struct):
+    session_id: str
+
+
+class _Keyed(msgspec.Struct):
+    meta: _Session
+
+
+_decode_keyed = msgspec.json.Decoder(_Keyed).decode
+
+
+@dataclass(slots=True)
+class _Broken:
+    """How often each broken line was seen, by its digest."""
+
+    seen: dict[bytes, int] = field(default_factory=dict)
+
+    def occurrence(self, number: int, value: bytes) -> str:
+        """Which one of its like a line is, the same in every import of the file."""
+        digest = hashlib.blake2b(value, digest_size=16).digest()
+        if digest not in self.seen and len(self.seen) >= BROKEN_LINES_MAX:
+            return f"line {number}"
+        self.seen[digest] = self.seen.get(digest, 0) + 1
+        return str(self.seen[digest])
+
+
+def _as_it_is(number: int, value: bytes, broken: _Broken) -> Record:
+    session_id = _event_session(value)
+    is_event = session_id is not None
+    # An event has an id of its own: the archive drops repetitions by that.
+    which = "1" if is_event else broken.occurrence(number, value)
+    if session_id is None:
+        try:
+            session_id = _decode_keyed(value).meta.session_id
+        except _UNREADABLE:
+            session_id = ""
+    key = session_id.encode() or None
+    idempotency_key = import_id(value, which.encode())
+    return Record(number, key, value, idempotency_key, is_event)
+
+
+def _event_session(value: bytes) -> str | None:
+    """The session of an event; None if the line is not an event."""
+    try:
+        event = decode_envelope(value)
+        decode_payload[event.type](event.payload)
+    except _UNREADABLE:
+        return None
+    return event.meta.session_id if _is_event_id(event.id) else None
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes] | TooLong]:
+    """Each line with its number, without its line break."""
+    number = 0
+    try:
+        with _opened(path) as stream:
+            head = stream.peek(_LOOK_BYTES)
+            if b"\0" in head and not _has_object(head):
+                msg = f"{_named(path)} holds binary data, or text that is not UTF-8."
+                raise ConfigError(msg, "Give a file of JSON lines, gzipped or not.")
+            while line := _line(stream, number + 1):
+                number += 1
+                yield line
+    except (OSError, EOFError, zlib.error, ValueError) as exc:
+        raise _unreadable(path, number, exc) from None
+
+
+def _line(stream: _Stream, number: int) -> tuple[int, bytes] | TooLong | None:
+    line = stream.readline(LINE_BYTES_MAX + len(b"\r\n"))
+    if not line:
+        return None
+    ended = line.endswith(b"\n")
+    size = len(line)
+    if ended:
+        line = line[:-1].removesuffix(b"\r")
+    if len(line) <= LINE_BYTES_MAX:
+        return number, line
+    while not ended and (piece := stream.readline(_PIECE_BYTES)):
+        size += len(piece)
+        ended = piece.endswith(b"\n")
+    return TooLong(number, size)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[_Stream]:
+    with ExitStack() as stack:
+        if path == STDIN:
+            stream = stack.enter_context(_stdin())
+        else:
+            stream = stack.enter_context(Path(path).open("rb"))
+        # A slow pipe may show one byte only; no line of JSON begins with that one.
+        if stream.peek(2)[:2] in (_GZIP_MAGIC, _GZIP_MAGIC[:1]):
+            yield stack.enter_context(gzip.GzipFile(fileobj=stream))
+        else:
+            yield stream
+
+
+@contextmanager
+def _stdin() -> Iterator[io.BufferedReader]:
+    """Stdin as bytes; not ours to close."""
+    if sys.stdin is None:
+        msg = "there is none"
+        raise OSError(msg)
+    stream = sys.stdin.buffer
+    if isinstance(stream, io.BufferedReader):
+        yield cast(io.BufferedReader, stream)
+        return
+    wrapped = io.BufferedReader(cast(io.RawIOBase, stream))
+    try:
+        yield cast(io.BufferedReader, wrapped)
+    finally:
+        wrapped.detach()
+
+
+def _unreadable(path: str, lines: int, exc: Exception) -> ConfigError:
+    where = f"after line {lines}" if lines else "in its first line"
+    todo = "Give a file of JSON lines, gzipped or not, or `-` for stdin."
+    if isinstance(exc, (EOFError, gzip.BadGzipFile, zlib.error)):
+        cut = "ends too early" if isinstance(exc, EOFError) else "is damaged"
+        msg = f"{_named(path)}: its gzip data {cut}, {where}."
+        return ConfigError(msg, "Import a whole copy of it; nothing is doubled.")
+    if isinstance(exc, FileNotFoundError):
+        msg = f"{_named(path)} does not exist."
+    elif isinstance(exc, IsADirectoryError):
+        msg = f"{_named(path)} is a folder, not a file."
+    else:
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        msg = f"{_named(path)} cannot be read{f', {where}' if lines else ''}: {why}."
+    return ConfigError(msg, todo)
+
+
+def _named(path: str) -> str:
+    return "Standard input" if path == STDIN else repr(path)
