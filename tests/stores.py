@@ -4,15 +4,17 @@ A stranger's run uses moto, in a process of its own. With `SEMLOOP_TEST_SERVICES
 folder with `s3/start PORT DIR [minio|versitygw]`, it is a real server.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Protocol
 
+import boto3
+from botocore.config import Config
+
 from semloop.kafka.clients import listens
-from semloop.settings import load
-from semloop.storage.location import Storage
 from tests.services import SERVICES, free_port, kill, wait_for
 
 KEY, SECRET = "semloop", "semloop-secret"
@@ -106,7 +108,13 @@ def start_store(folder: Path) -> Moto | RealStore:
 
 def make_bucket() -> None:
     """Make the bucket of the tests; the `AWS_*` variables say where."""
-    files = Storage.of(load(lake=f"s3://{BUCKET}")).files()
-    if not files.exists(BUCKET):
-        # Not `mkdir`: it names the region, which for us-east-1 Amazon and moto refuse.
-        files.call_s3("create_bucket", Bucket=BUCKET)
+    config = Config(retries={"total_max_attempts": 5, "mode": "standard"})
+    client = boto3.client("s3", config=config, verify=os.environ.get("AWS_CA_BUNDLE"))
+    with (
+        contextlib.closing(client),
+        contextlib.suppress(
+            client.exceptions.BucketAlreadyOwnedByYou,
+            client.exceptions.BucketAlreadyExists,
+        ),
+    ):
+        client.create_bucket(Bucket=BUCKET)

@@ -123,6 +123,7 @@ class Snapshot:
         source = "read_parquet($files, union_by_name = true)"
         sql = f"WITH rows AS (FROM {source}) {query}"
         with reading(table.name):
+            self._storage.renew_keys(self._con)
             return self._con.execute(sql, {"files": files}).to_arrow_table()
 
     def all(self, table: str) -> list[dict[str, Any]]:
@@ -131,6 +132,7 @@ class Snapshot:
             files = self._files(table, self._storage.open(table))
             if not files:
                 return []
+            self._storage.renew_keys(self._con)
             rows: list[dict[str, Any]] = (
                 self._con.read_parquet(files).to_arrow_table().to_pylist()
             )
@@ -180,6 +182,7 @@ class Snapshot:
         Sorted here: DuckDB's own sort of a million ids takes three times as long.
         """
         with reading(table.name):
+            self._storage.renew_keys(self._con)
             rows = self._con.execute(
                 "SELECT kafka_partition, kafka_offset, event_id, "
                 "epoch_ms(kafka_ts) AS ms FROM read_parquet(?, union_by_name = true) "
@@ -197,6 +200,7 @@ class Snapshot:
         source = "read_parquet(?, union_by_name = true)"
         sql = f"WITH rows AS (FROM {source}) {query}"
         with reading(table):
+            self._storage.renew_keys(self._con)
             return self._con.execute(sql, [list(files), *values]).fetchall()
 
 

@@ -39,6 +39,7 @@ class FollowedTable:
         self._open = storage.opener()
         self._handle: DeltaTable | None = None
         self._opened_s = 0.0
+        self._key_id = ""
 
     def newest(self) -> DeltaTable:
         """The table as it is now.
@@ -52,12 +53,15 @@ class FollowedTable:
         # After an error it is opened anew.
         handle, self._handle = self._handle, None
         recent = time.monotonic() - self._opened_s <= REOPEN_S
-        if handle is not None and recent and self._follows(handle):
+        key_id = self._storage.key_id
+        same_key = key_id == self._key_id
+        if handle is not None and recent and same_key and self._follows(handle):
             self.opened = False
         else:
             layout.check(self._storage)
             handle = self._storage.open(self.name)
             self.opened, self._opened_s = True, time.monotonic()
+            self._key_id = key_id
         self._handle = handle
         return handle
 

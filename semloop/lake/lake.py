@@ -218,7 +218,8 @@ class Lake:
         self.close()
 
     def _refresh(self) -> None:
-        """Make the view of each table that has appeared or may have got columns."""
+        """Renew the keys, and make the view of each table that is new or incomplete."""
+        self._storage.renew_keys(self.connection)
         for table in sorted(self._incomplete):
             statement, complete = self._raw_view(table)
             self.connection.execute(statement)

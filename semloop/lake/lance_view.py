@@ -12,7 +12,7 @@ from semloop import tables
 from semloop.extras import extension
 from semloop.lake import generations
 from semloop.sql_text import quoted
-from semloop.storage import object_store
+from semloop.storage.object_store import lance_options, without_keys
 
 if TYPE_CHECKING:
     from semloop.storage.location import Storage
@@ -45,28 +45,24 @@ def stored(name: str, storage: "Storage", generation: int) -> str:
 
 
 def loading(storage: "Storage", *, reveal: bool) -> list[str]:
-    """The statements that let a DuckDB read this lake's Lance tables."""
+    """The statements that let a DuckDB read this lake's Lance tables.
+
+    Args:
+        storage: the lake.
+        reveal: with its static keys; without keys Lance reads the AWS chain.
+    """
     statements = [f"LOAD {quoted(extension('lance'))}"]
     if storage.on_s3:
-        statements.append(_secret(storage.root, storage.options, reveal=reveal))
+        options = storage.options if reveal else without_keys(storage.options)
+        statements.append(_secret(storage.root, options))
     return statements
 
 
-def _secret(root: str, options: Mapping[str, str], *, reveal: bool) -> str:
+def _secret(root: str, options: Mapping[str, str]) -> str:
     """The extension has secrets of its own kind, in Lance's words."""
-    found = object_store.lance_options(options)
-    pairs = ", ".join(
-        f"{quoted(name)}: {_value(name, value, reveal=reveal)}"
-        for name, value in found.items()
-    )
+    found = lance_options(options)
+    pairs = ", ".join(f"{quoted(name)}: {quoted(v)}" for name, v in found.items())
     return (
         f"CREATE OR REPLACE SECRET semloop_lance (TYPE lance, PROVIDER config, "
         f"SCOPE {quoted(root + '/')}, STORAGE_OPTIONS MAP {{{pairs}}})"
     )
-
-
-def _value(name: str, value: str, *, reveal: bool) -> str:
-    secret = name in {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
-    if secret and not reveal:
-        return f"getenv('{name.upper()}')"
-    return quoted(value)

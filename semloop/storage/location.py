@@ -7,6 +7,7 @@ that knows which of the two it is stands here.
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from semloop.local_stack import LOCAL_FOLDER
 from semloop.settings import Secret, Settings
 from semloop.sql_text import quoted
 from semloop.storage import object_store
+from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import trouble
 from semloop.storage.local_files import make_once, write_new
 
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
-    from s3fs import S3FileSystem
     from typing_extensions import Buffer
+
+    from semloop.storage.objects import Objects
 
 KEY_CHARS_MIN = 16
 # Files of an object store that are read at a time.
@@ -35,12 +38,13 @@ READERS = 8
 class Storage:
     """Where the tables of one lake are and how they are opened.
 
-    `options` are object-store options as deltalake takes them; they hold secrets and
-    are never printed.
+    `options` are object-store options as deltalake takes them; they may have static
+    keys and are never printed. `credentials` is the source of keys that are not static.
     """
 
     root: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    credentials: ChainCredentials | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
@@ -53,8 +57,13 @@ class Storage:
             return cls(settings.lake)
         root = object_store.root_of(settings.lake)
         options = object_store.options_of()
+        credentials = chain_credentials()
+        if credentials is not None:
+            options = object_store.without_keys(options)
+            options.setdefault("aws_region", credentials.region or "")
+        options["aws_region"] = options.get("aws_region") or object_store.DEFAULT_REGION
         object_store.trust(options)
-        return cls(root, options)
+        return cls(root, options, credentials)
 
     @property
     def on_s3(self) -> bool:
@@ -65,6 +74,33 @@ class Storage:
     def endpoint(self) -> str:
         """Address of the object store; empty for Amazon's own and for folders."""
         return self.options.get("aws_endpoint_url", "")
+
+    @property
+    def current_options(self) -> dict[str, str]:
+        """The options with keys that are valid now, for a handle that is opened now.
+
+        A handle keeps its keys: it must be opened again when `key_id` has changed.
+
+        Raises:
+            LakeError: there are no keys. StorageUnavailable: not now.
+        """
+        return {**self.options, **(self.credentials.keys() if self.credentials else {})}
+
+    @property
+    def key_id(self) -> str:
+        """Id of the temporary key that is valid now; empty for keys that never end.
+
+        It changes 10 minutes before the key before it ends. Raises as
+        `current_options`.
+        """
+        return self.credentials.keys()[KEY_ID] if self.credentials else ""
+
+    @cached_property
+    def objects(self) -> "Objects":
+        """Plain calls on the objects of a lake on S3."""
+        from semloop.storage.objects import Objects
+
+        return Objects(self.root, self.options, self.credentials)
 
     def uri(self, table: str) -> str:
         """Path or URL of a table."""
@@ -78,17 +114,18 @@ class Storage:
             return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
         from deltalake import DeltaTable
 
-        return bool(DeltaTable.is_deltatable(self.uri(table), dict(self.options)))
+        return bool(DeltaTable.is_deltatable(self.uri(table), self.current_options))
 
-    def open(self, table: str) -> "DeltaTable":
-        """The newest version of a table, as a handle.
+    def open(self, table: str, version: int | None = None) -> "DeltaTable":
+        """A version of a table as a handle; the newest one without `version`.
 
         Raises:
             TableNotFoundError: it does not exist (deltalake's own error).
         """
         from deltalake import DeltaTable
 
-        return DeltaTable(self.uri(table), storage_options=dict(self.options) or None)
+        options = self.current_options or None
+        return DeltaTable(self.uri(table), version, storage_options=options)
 
     def put(self, name: str, data: "Buffer") -> None:
         """Write a new file of the lake as a whole, lasting before this returns.
@@ -97,8 +134,7 @@ class Storage:
             OSError: the storage refuses.
         """
         if self.on_s3:
-            content = memoryview(data).tobytes()
-            object_store.put(self.files(), self.uri(name), content)
+            self.objects.put(name, data)
         else:
             write_new(Path(self.root, name), data)
 
@@ -113,7 +149,7 @@ class Storage:
         """
         try:
             if self.on_s3:
-                object_store.put(self.files(), self.uri(name), data, only_new=True)
+                self.objects.put(name, data, only_new=True)
                 return True
             return make_once(Path(self.root, name), data, 0o644)
         except FileExistsError:
@@ -128,50 +164,25 @@ class Storage:
             LakeError: the storage refuses. StorageUnavailable: it does not answer.
         """
         try:
-            if not self.on_s3:
-                return Path(self.root, name).read_bytes()
-            # Not s3fs: it takes half a second to import, and readers need it nowhere.
-            from deltalake.fs import DeltaStorageHandler
-
-            handler = DeltaStorageHandler(self.root, dict(self.options))
-            content: bytes = handler.open_input_file(name).read()
-            return content
+            if self.on_s3:
+                return self.objects.read(name)
+            return Path(self.root, name).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._said(error) from error
+            raise self.trouble(error) from error
 
     def opener(self) -> "Callable[[str], pa.NativeFile]":
-        """Opens files of the lake for reading in parts; they raise OSError.
-
-        To be kept: on S3 each opener has connections of its own.
-        """
+        """Opens files of the lake for reading in parts; they raise OSError."""
         import pyarrow as pa
 
-        if not self.on_s3:
-            return lambda name: pa.OSFile(f"{self.root}/{name}")
-        from deltalake.fs import DeltaStorageHandler
-
-        handler = DeltaStorageHandler(self.root, dict(self.options))
-        return handler.open_input_file
+        if self.on_s3:
+            return self.objects.open
+        return lambda name: pa.OSFile(f"{self.root}/{name}")
 
     def trouble(self, error: Exception) -> SemLoopError:
-        """What an error of deltalake, DuckDB or s3fs about this lake means."""
+        """What an error of deltalake, DuckDB or obstore about this lake means."""
         return trouble(self.root, self.endpoint, error)
-
-    def _said(self, error: Exception) -> SemLoopError:
-        """As `trouble`, for a request whose answer has no words: HEAD has no body."""
-        if self.on_s3 and "status code" in str(error):
-            try:
-                self.has("_")
-            except OSError as listing:
-                return self.trouble(listing)
-        return self.trouble(error)
-
-    def files(self) -> "S3FileSystem":
-        """Plain calls on the object store."""
-        need("s3fs")
-        return object_store.file_system(self.options)
 
     def local_folder(self) -> Path:
         """Folder for pid files, logs and the key of a local lake; made if absent."""
@@ -195,39 +206,56 @@ class Storage:
             MissingExtra: DuckDB or an extension is not installed.
         """
         con: DuckDBPyConnection = need("duckdb").connect()
-        con.execute("SET autoinstall_known_extensions = false")
-        for sql in self.duckdb_init(reveal=True):
-            con.execute(sql)
+        con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
+        self._load_httpfs(con)
+        con.execute(f"LOAD {quoted(extension('delta'))}")
         return con
 
     def parquet_reader(self) -> "DuckDBPyConnection":
         """An in-memory DuckDB for plain Parquet files of this lake."""
         con: DuckDBPyConnection = need("duckdb").connect()
         con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
+        self._load_httpfs(con)
         if self.on_s3:
-            con.execute(f"LOAD {quoted(extension('httpfs'))}")
-            for sql in self._s3_statements(reveal=True):
-                con.execute(sql)
             # Small files, one after the other in each thread: most of it is waiting.
             con.execute(f"SET threads = {READERS}")
         return con
 
-    def duckdb_init(self, *, reveal: bool = False) -> list[str]:
-        """The statements that let any DuckDB 1.5.5 read this lake.
+    def renew_keys(self, con: "DuckDBPyConnection") -> None:
+        """Replace temporary keys of a DuckDB connection by those that are valid now.
 
-        Args:
-            reveal: with the keys of the object store themselves; without, they are
-                taken from the environment by `getenv`, which DuckDB's own shell has.
+        To be called before a query; a query that runs keeps those that it opened with.
+
+        Raises:
+            LakeError: there are no keys. StorageUnavailable: not now.
         """
-        statements = ["SET TimeZone = 'UTC'", f"LOAD {quoted(extension('delta'))}"]
+        if self.credentials is not None:
+            secret = object_store.duckdb_secret(self.root, self.current_options)
+            # Secrets are of the whole database; a transaction of the caller's is not
+            # touched.
+            with con.cursor() as cursor:
+                cursor.execute(secret)
+
+    def duckdb_init(self) -> list[str]:
+        """The statements that let any DuckDB 1.5.5 read this lake; they have no keys.
+
+        DuckDB takes them from the AWS chain, as it reads that.
+        """
+        statements = ["SET TimeZone = 'UTC'"]
+        names = ["httpfs", "aws", "delta"] if self.on_s3 else ["delta"]
+        statements += [f"LOAD {quoted(extension(name))}" for name in names]
         if self.on_s3:
-            statements.insert(1, f"LOAD {quoted(extension('httpfs'))}")
-            statements += self._s3_statements(reveal=reveal)
+            options = object_store.without_keys(self.options)
+            statements += object_store.duckdb_settings(options)
+            statements.append(object_store.duckdb_secret(self.root, options))
         return statements
 
-    def _s3_statements(self, *, reveal: bool) -> list[str]:
-        secret = object_store.duckdb_secret(self.root, self.options, reveal=reveal)
-        return [*object_store.duckdb_settings(self.options), secret]
+    def _load_httpfs(self, con: "DuckDBPyConnection") -> None:
+        if self.on_s3:
+            con.execute(f"LOAD {quoted(extension('httpfs'))}")
+            for sql in object_store.duckdb_settings(self.options):
+                con.execute(sql)
+            con.execute(object_store.duckdb_secret(self.root, self.current_options))
 
 
 def redaction_key(settings: Settings, storage: Storage) -> Secret:

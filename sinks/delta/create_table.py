@@ -43,7 +43,7 @@ def create(
                 "delta.logRetentionDuration": LOG_KEPT,
                 "delta.dataSkippingStatsColumns": known,
             },
-            storage_options=dict(storage.options) or None,
+            storage_options=storage.current_options or None,
         )
     except (DeltaError, OSError) as error:
         with reading(name):

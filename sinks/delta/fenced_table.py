@@ -88,6 +88,7 @@ class FencedTable(Generic[Key]):
             StorageUnavailable: the log cannot be read.
         """
         app_id = self._log.app_id(self.name, partition) + kind
+        self._renew()
         with reading(self.name):
             number: int | None = self.handle.transaction_version(app_id)
         return number
@@ -106,6 +107,7 @@ class FencedTable(Generic[Key]):
         Raises:
             StorageUnavailable: it cannot be read.
         """
+        self._key_id = self._storage.key_id
         with reading(self.name):
             self.handle = self._storage.open(self.name)
         self.commits_since_open = 0
@@ -195,6 +197,14 @@ class FencedTable(Generic[Key]):
         """
         self._follow(own=0)
 
+    def _renew(self) -> None:
+        """Open the same version again when the key of the handle is about to end."""
+        key_id = self._storage.key_id
+        if key_id != self._key_id:
+            with reading(self.name):
+                self.handle = self._storage.open(self.name, self.handle.version())
+            self._key_id = key_id
+
     def _follow(self, own: int = 1) -> None:
         """Bring the handle to the newest version: it does not follow its own commits.
 
@@ -202,6 +212,7 @@ class FencedTable(Generic[Key]):
         entries that are new are read for that: on an object store the library fetches
         the whole log since its checkpoint to tell one number.
         """
+        self._renew()
         seen, self._unsure = self.handle.version(), True
         with reading(self.name):
             self.handle.update_incremental()
@@ -285,6 +296,7 @@ class FencedTable(Generic[Key]):
         self, rows: pa.Table | None, numbers: Mapping[tuple[Key, str], int]
     ) -> None:
         """One try to commit; raises what the libraries raise."""
+        self._renew()
         if self._written is None and rows is not None and rows.num_rows:
             # Nothing below compares types: another one would be stored without a word.
             assert rows.schema.equals(self._arrow), rows.schema

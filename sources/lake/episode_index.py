@@ -102,6 +102,7 @@ class KnownEpisodes:
             root = self._storage.uri(EPISODES)
             self._new_files = [f"{root}/{path}" for path in files - self._files]
             if self._new_files:
+                self._storage.renew_keys(self._con)
                 self._con.execute(NEWS, {"files": self._new_files})
                 self._con.execute(LEARN)
             self._files = files
@@ -149,6 +150,7 @@ class KnownEpisodes:
             return
         ids = pa.table({"episode_id": pa.array(sorted(done), pa.string())})
         with self._with(reached=_table(reached), done=ids), self._reading():
+            self._storage.renew_keys(self._con)
             found = self._con.execute(CLOSED, {"files": self._new_files})
             for batch in found.to_arrow_reader(ROWS):
                 if batch.num_rows:

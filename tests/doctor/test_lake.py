@@ -31,8 +31,7 @@ def folder(tmp_path: Path) -> Settings:
 
 def left(settings: Settings) -> list[str]:
     """What is in a lake on S3."""
-    found: list[str] = Storage.of(settings).files().find(settings.lake)
-    return found
+    return Storage.of(settings).objects.names()
 
 
 def test_of_16_writers_in_a_folder_one_wins_and_nothing_is_left(

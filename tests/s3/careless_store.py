@@ -4,6 +4,7 @@ What the store refuses because the object is there is answered as if it were wri
 Run as a process of its own, since deltalake holds Python's lock while it waits.
 """
 
+import hashlib
 import http.client
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,14 +20,16 @@ class Careless(BaseHTTPRequestHandler):
     def forward(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         connection = http.client.HTTPConnection(self.store)
-        connection.request(
-            self.command, self.path, self.rfile.read(size), dict(self.headers)
-        )
+        content = self.rfile.read(size)
+        connection.request(self.command, self.path, content, dict(self.headers))
         answer = connection.getresponse()
         status, body = answer.status, answer.read()
-        if status == 412 and "If-None-Match" in self.headers:
+        written = status == 412 and "If-None-Match" in self.headers
+        if written:
             status, body = 200, b""
         self.send_response(status)
+        if written:
+            self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
         for name, value in answer.getheaders():
             if name.lower() not in HOP:
                 self.send_header(name, value)

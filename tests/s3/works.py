@@ -1,7 +1,6 @@
 """What users do with a lake, once through: the same on a folder and on any S3 server."""
 
 import os
-import re
 import subprocess
 import sys
 
@@ -19,6 +18,7 @@ from tests.builders import an_event, raw
 PLAIN_DUCKDB = """
 import sys, duckdb
 with duckdb.connect() as plain:
+    plain.execute("SET enable_progress_bar = false")  # It would be printed, too.
     plain.execute(sys.stdin.read())
     print(plain.sql("SELECT count(*) FROM events").fetchone()[0])
 """
@@ -49,10 +49,6 @@ def _plain_duckdb(settings: Settings) -> int:
     """What a fresh DuckDB counts with the statements that `--print-init` prints."""
     script = processes.check(settings, "sql", "--print-init")
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in script
-    # Only DuckDB's own shell has getenv().
-    script = re.sub(
-        r"getenv\('(\w+)'\)", lambda found: f"'{os.environ[found[1]]}'", script
-    )
     environment = dict(os.environ)
     if bundle := environment.get("AWS_CA_BUNDLE"):
         environment["SSL_CERT_FILE"] = bundle
@@ -68,7 +64,5 @@ def _leaves_only_tables(settings: Settings) -> None:
     storage = Storage.of(settings)
     if not storage.on_s3:
         return
-    root = storage.root.removeprefix("s3://")
-    found = {path.removeprefix(root + "/") for path in storage.files().find(root)}
-    tops = {path.partition("/")[0] for path in found}
+    tops = {name.partition("/")[0] for name in storage.objects.names()}
     assert tops == {"_layout.json", "events", "dead_letters", "streams"}

@@ -41,7 +41,7 @@ def test_the_first_writer_binds_an_empty_lake(lake: Settings) -> None:
     assert content is not None
     assert json.loads(content) == {"layout": tables.LAYOUT_VERSION}
     if storage.on_s3:
-        left = [path.rpartition("/")[2] for path in storage.files().find(storage.root)]
+        left = storage.objects.names()
     else:
         left = [path.name for path in Path(storage.root).iterdir()]
     assert left == [LAYOUT_FILE]

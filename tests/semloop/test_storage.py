@@ -16,7 +16,7 @@ from semloop.local_stack import LOCAL_FOLDER, STACK_FILE
 from semloop.settings import Secret, load
 from semloop.sql_text import quoted
 from semloop.storage.location import Storage, redaction_key
-from semloop.storage.object_store import options_of
+from semloop.storage.object_store import duckdb_secret, options_of
 from tests.processes import ROOT
 from tests.sinks.sink_contract import full_disk
 
@@ -163,7 +163,7 @@ def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
     storage = Storage("s3://bucket", options)
     assert HIDDEN not in repr(storage)
     assert HIDDEN not in "".join(storage.duckdb_init())
-    assert HIDDEN in "".join(storage.duckdb_init(reveal=True))
+    assert HIDDEN in duckdb_secret(storage.root, options)
 
 
 def test_a_quote_cannot_end_a_literal() -> None:

@@ -150,6 +150,7 @@ class NewEvents:
         """The last rows of files that are sorted by their newest row."""
         taken = FILES_FIRST
         while True:
+            self._storage.renew_keys(self._con)
             rows = self._con.execute(
                 f"WITH stored AS ({STORED}), newest AS ("  # noqa: S608 - ours
                 f"FROM stored WHERE {self._where} ORDER BY ingested_at DESC, "
@@ -166,6 +167,7 @@ class NewEvents:
 
     def _new_rows(self, paths: Sequence[str]) -> Iterator[Row]:
         """Rows of these files beyond the offsets that were met; meets them."""
+        self._storage.renew_keys(self._con)
         cursor = self._con.cursor()
         cursor.execute(
             f"WITH stored AS ({STORED}) SELECT {self._columns} FROM ("  # noqa: S608

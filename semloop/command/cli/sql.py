@@ -88,8 +88,8 @@ def _format_of(output: Path | None) -> SqlFormat:
 
 def _print_init(lake: Lake) -> None:
     statements = lake.init_sql()
-    if any("getenv(" in statement for statement in statements):
-        print("-- getenv() exists in the duckdb command; elsewhere put the keys in.")
+    if any("credential_chain" in statement for statement in statements):
+        print("-- DuckDB reads AWS_* and the profiles by itself, as they are then.")
     if any("ca_cert_file" in statement for statement in statements):
         print("-- The delta extension knows that CA by the variable SSL_CERT_FILE.")
     print("-- recall() and embed() exist in `semloop sql` and in Lake only.")

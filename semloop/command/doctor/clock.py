@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip, warn
 from semloop.command.doctor.context import Known
-from semloop.command.doctor.store import direct_calls
+from semloop.command.doctor.store import server_date
 from semloop.command.terminal.figures import span
 from semloop.errors import SemLoopError
 from semloop.storage.location import Storage
@@ -37,7 +37,7 @@ def check(known: Known) -> Iterator[Finding]:
 
 def _of_store(storage: Storage) -> Finding:
     asked_s = time.time()
-    date = _date(storage)
+    date = server_date(storage)
     here_s = (asked_s + time.time()) / 2
     if date is None:
         todo = "Compare it by hand: it must not differ by more than a few seconds."
@@ -52,24 +52,6 @@ def _of_store(storage: Storage) -> Finding:
     found = f"this clock is at least {span(apart_s)} {side} the object store's"
     todo = SET.format(other="store")
     return (fail if apart_s > FAR_S else warn)(CHECK, found, todo)
-
-
-def _date(storage: Storage) -> str | None:
-    """What the store says in its answer, a refusal for a wrong clock included."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket = storage.root.removeprefix("s3://").partition("/")[0]
-    try:
-        answer = direct_calls(storage).call_s3("head_bucket", Bucket=bucket)
-    except BotoCoreError as error:
-        raise storage.trouble(error) from error
-    except (OSError, ClientError) as error:
-        cause = error if isinstance(error, ClientError) else error.__cause__
-        if not isinstance(cause, ClientError):
-            raise storage.trouble(error) from error
-        answer = cause.response
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return None if date is None else str(date)
 
 
 def _held(known: Known, partitions: range) -> dict[int, tuple[int, int]]:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.doctor.store import CONNECTIONS, as_os_error, direct_calls
+from semloop.command.doctor.store import direct_calls
 from semloop.command.terminal.figures import many, span
 from semloop.settings import Settings
 from semloop.storage import object_store
@@ -25,7 +25,7 @@ from semloop.storage.local_files import make_once, write_new
 from semloop.storage.location import Storage
 
 CHECK = "commits"
-RACERS = CONNECTIONS
+RACERS = 16
 ROUNDS = 3
 PREFIX = "_doctor-"
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK}
@@ -81,35 +81,27 @@ class Bucket:
     condition = "`If-None-Match: *`"
 
     def __init__(self, storage: Storage) -> None:
-        self._files = direct_calls(storage)
-        self._root = storage.root
+        self._objects = direct_calls(storage)
 
     def make(self, name: str, data: bytes) -> bool:
         """By a conditional PUT."""
         try:
-            object_store.put(self._files, self._url(name), data, only_new=True)
+            self._objects.put(name, data, only_new=True)
         except FileExistsError:
             return False
         return True
 
     def write(self, name: str, data: bytes) -> None:
         """A plain PUT."""
-        object_store.put(self._files, self._url(name), data)
+        self._objects.put(name, data)
 
     def read(self, name: str) -> bytes:
         """A GET."""
-        with as_os_error():
-            content: bytes = self._files.cat_file(self._url(name))
-        return content
+        return self._objects.read(name)
 
     def remove(self, name: str) -> None:
         """A DELETE, which S3 grants for absent objects too."""
-        bucket, _, key = self._url(name).removeprefix("s3://").partition("/")
-        with as_os_error():
-            self._files.call_s3("delete_object", Bucket=bucket, Key=key)
-
-    def _url(self, name: str) -> str:
-        return f"{self._root}/{name}"
+        self._objects.remove(name)
 
 
 def check(known: Known) -> Iterator[Finding]:

@@ -27,6 +27,8 @@ def check(known: Known) -> Iterator[Finding]:
         own = replace(settings, topic=topic)
     known.settings = own
     yield ok(CHECK, f"lake {_lake(own)} ({origin('lake')})")
+    if own.on_s3:
+        yield ok(CHECK, f"credentials: {_credentials(Storage.of(own))}")
     yield ok(CHECK, f"broker {address(own)} ({_origin('kafka', stack)}){_login(own)}")
     yield ok(CHECK, f"topic {own.topic!r} ({_origin('topic', stack)})")
     if stack is not None:
@@ -42,6 +44,12 @@ def check(known: Known) -> Iterator[Finding]:
 def _lake(settings: Settings) -> str:
     endpoint = Storage.of(settings).endpoint
     return f"{settings.lake} at {endpoint}" if endpoint else settings.lake
+
+
+def _credentials(storage: Storage) -> str:
+    if storage.credentials is None:
+        return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return f"{storage.credentials.source}, by the AWS chain"
 
 
 def _login(settings: Settings) -> str:

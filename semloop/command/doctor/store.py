@@ -1,38 +1,47 @@
 """Calls on an object store whose first answer counts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import ssl
+import urllib.request
+from urllib.error import HTTPError
 
+from semloop.storage import object_store
 from semloop.storage.location import Storage
-
-if TYPE_CHECKING:
-    from s3fs import S3FileSystem
-
-# Calls at a time: as many as writers that race for one file.
-CONNECTIONS = 16
+from semloop.storage.objects import Objects
 
 
-def direct_calls(storage: Storage) -> "S3FileSystem":
-    """Plain calls on the object store, none of which is tried again.
+def direct_calls(storage: Storage) -> Objects:
+    """Plain calls on the object store, none of which is sent again.
 
-    A PUT that is tried again after its answer was lost loses against itself.
+    A PUT that is sent again after its answer was lost loses against itself.
     """
-    files = storage.files()
-    options = dict(files.storage_options)
-    connections = {"max_pool_connections": CONNECTIONS}
-    options["config_kwargs"] = {**options["config_kwargs"], **connections}
-    own: S3FileSystem = type(files)(**options)
-    own.retries = 1
-    return own
+    return Objects(storage.root, storage.options, storage.credentials, retries=0)
 
 
-@contextmanager
-def as_os_error() -> Iterator[None]:
-    """s3fs turns answers into OSErrors, but not what goes wrong with connections."""
-    from botocore.exceptions import BotoCoreError
+def server_date(storage: Storage) -> str | None:
+    """The header `Date` of the store's answer to a request without keys.
 
+    A refusal has it, too: one for a wrong clock as well as one for missing keys.
+
+    Raises:
+        StorageUnavailable: the store does not answer. LakeError: its certificate is
+            not valid.
+    """
+    bucket = storage.root.removeprefix(object_store.SCHEME).partition("/")[0]
+    region = storage.options["aws_region"]
+    address = storage.endpoint or f"https://s3.{region}.amazonaws.com"
+    # The scheme is http or https: `options_of` checks it.
+    request = urllib.request.Request(  # noqa: S310
+        f"{address}/{bucket}", method="HEAD"
+    )
+    context = ssl.create_default_context(cafile=storage.options.get("aws_ca_bundle"))
     try:
-        yield
-    except BotoCoreError as error:
-        raise OSError(str(error)) from error
+        with urllib.request.urlopen(  # noqa: S310
+            request, timeout=object_store.ANSWER_S, context=context
+        ) as answer:
+            date: str | None = answer.headers["Date"]
+    except HTTPError as refusal:
+        with refusal:
+            date = refusal.headers["Date"]
+    except OSError as error:
+        raise storage.trouble(error) from error
+    return date

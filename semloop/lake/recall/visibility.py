@@ -54,6 +54,7 @@ class Seen:
         self._episodes: DeltaTable | None = None
         self._streams: DeltaTable | None = None
         self._opened_s = self._looked_s = float("-inf")
+        self._key_id = ""
         self._forget()
 
     def _forget(self) -> None:
@@ -77,13 +78,16 @@ class Seen:
         now_s = time.monotonic()
         if self._episodes is not None and now_s - self._looked_s < self._stale_s:
             return True
-        if now_s - self._opened_s > REOPEN_S or self._episodes is None:
+        key_id = self._storage.key_id
+        old = now_s - self._opened_s > REOPEN_S or key_id != self._key_id
+        if old or self._episodes is None:
             self._episodes = self._streams = None
             if not self._storage.has(generations.EPISODES):
                 self._forget()
                 return False
             self._episodes = self._storage.open(generations.EPISODES)
             self._opened_s, self._version = now_s, -1
+            self._key_id = key_id
         else:
             self._episodes.update_incremental()
         if self._episodes.version() != self._version:
@@ -147,6 +151,7 @@ class Seen:
     ) -> "pa.Table":
         root = self._storage.uri(table)
         urls = [f"{root}/{unquote(path)}" for path in paths]
+        self._storage.renew_keys(self._con)
         return self._con.execute(query, [urls, *values]).to_arrow_table()
 
 

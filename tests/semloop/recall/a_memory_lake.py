@@ -118,7 +118,7 @@ class MemoryLake:
             pa.Table.from_pylist(list(rows), schema),
             mode="append",
             partition_by=["date"] if "date" in schema.names else None,
-            storage_options=dict(self.storage.options) or None,
+            storage_options=self.storage.current_options or None,
             commit_properties=CommitProperties(app_transactions=transactions),
         )
 

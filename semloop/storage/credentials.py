@@ -1,0 +1,124 @@
+"""Credentials of the object store: static keys, or those of the usual AWS chain.
+
+The chain is botocore's: profiles of the shared files, web identity, SSO, processes,
+containers, instance metadata. It renews keys before they expire, and every client gets
+its keys from here, except LanceDB, which reads the chain itself (docs/adr/0007).
+"""
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from semloop.errors import ConfigError, LakeError, StorageUnavailable
+from semloop.extras import need
+from semloop.settings import aws_variables
+
+if TYPE_CHECKING:
+    from botocore.session import Session
+
+KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+KEY_ID = "aws_access_key_id"
+KEY_OPTIONS = (KEY_ID, "aws_secret_access_key", "aws_session_token")
+# The same bounds as for the object store: flows retry by themselves.
+CONNECT_S = 3
+ANSWER_S = 10
+ATTEMPTS = 2
+REASON_CHARS_MAX = 200
+TODO_ROLE = "Check AWS_PROFILE, AWS_ROLE_ARN and the trust policy of the role."
+TODO_NETWORK = "Check the network, and AWS_ENDPOINT_URL_STS if it is set."
+
+
+class ChainCredentials:
+    """Keys that the AWS chain found, renewed before they expire.
+
+    Thread-safe. `source` is botocore's name of the provider, such as
+    `assume-role-with-web-identity`.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        """Find the provider; temporary keys are requested when they are first needed.
+
+        Raises:
+            ConfigError: no provider has keys, or a shared file is wrong.
+        """
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            self._found: Any = session.get_credentials()
+            self.region: str | None = session.get_config_variable("region")
+        except BotoCoreError as error:
+            msg = f"The AWS configuration cannot be used: {_reason(error)}."
+            raise ConfigError(msg, "Correct AWS_PROFILE or the shared file.") from error
+        if self._found is None:
+            msg = "A lake on S3 needs credentials: the AWS chain finds none."
+            todo = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+            raise ConfigError(msg, todo)
+        self.source: str = self._found.method
+
+    def keys(self) -> dict[str, str]:
+        """Keys that are valid now, as `KEY_OPTIONS`; a dict of the caller's own.
+
+        Those of STS and of instances are valid for 10 more minutes, unless they were
+        issued for less.
+
+        Raises:
+            LakeError: AWS refuses to issue them.
+            StorageUnavailable: whoever issues them does not answer.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+        try:
+            keys = self._found.get_frozen_credentials()
+        except ClientError as error:
+            code = error.response["Error"].get("Code", "refused")
+            msg = f"AWS issues no credentials: {code}."
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                raise StorageUnavailable(msg, TODO_NETWORK) from error
+            raise LakeError(msg, TODO_ROLE) from error
+        except HTTPClientError as error:
+            msg = f"The issuer of AWS credentials does not answer: {_reason(error)}."
+            raise StorageUnavailable(msg, TODO_NETWORK) from error
+        except (BotoCoreError, OSError) as error:
+            msg = f"AWS credentials cannot be fetched: {_reason(error)}."
+            raise LakeError(msg, TODO_ROLE) from error
+        values = (keys.access_key, keys.secret_key, keys.token)
+        return {name: v for name, v in zip(KEY_OPTIONS, values, strict=True) if v}
+
+
+def chain_credentials(
+    environ: Mapping[str, str] | None = None,
+) -> ChainCredentials | None:
+    """What the AWS chain finds; None where static keys are set, which need no chain.
+
+    All callers of a process share one chain, so that keys are requested once.
+
+    Raises:
+        ConfigError: only one of the static keys is set, or nothing has keys.
+    """
+    variables = {k: v for k, v in aws_variables(environ).items() if v}
+    missing = [name for name in KEY_VARIABLES if name not in variables]
+    if not missing:
+        return None
+    if len(missing) == 1:
+        msg = f"A lake on S3 needs credentials: {missing[0]} is not set."
+        raise ConfigError(msg, "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+    # Shared files are looked for in the home folder.
+    return _chain((*sorted(variables.items()), ("HOME", os.environ.get("HOME", ""))))
+
+
+@functools.lru_cache(maxsize=4)
+def _chain(environment: tuple[tuple[str, str], ...]) -> ChainCredentials:
+    """The chain of one environment, which botocore reads from `os.environ`."""
+    session = need("botocore.session").Session()
+    config = need("botocore.config").Config(
+        connect_timeout=CONNECT_S,
+        read_timeout=ANSWER_S,
+        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+    )
+    session.set_default_client_config(config)
+    return ChainCredentials(session)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")[:REASON_CHARS_MAX]

@@ -1,0 +1,218 @@
+"""The objects below one URL of an object store, read and written by obstore."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from semloop.extras import need
+from semloop.storage import object_store
+from semloop.storage.credentials import KEY_OPTIONS, ChainCredentials
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from obstore.store import S3Credential, S3Store
+    from typing_extensions import Buffer
+
+# The slowest line that a flow can live with.
+UPLOAD_BYTES_PER_S = 2**18
+STORE_OPTIONS = ("aws_endpoint_url", "aws_region", *KEY_OPTIONS)
+# obstore's message ends before the cause, which stands only in the dump behind it.
+DUMP = "\n\nDebug source:"
+_CAUSE = re.compile(
+    r'message: "(?P<words>[^"\\]+)"|InvalidCertificate\(\s*(?P<certificate>\w+)'
+    r"|kind: (?P<timeout>Timeout)\b"
+)
+
+
+class Objects:
+    """The objects below one URL; thread-safe.
+
+    Every method raises `OSError` if the store refuses or does not answer, and
+    `LakeError` or `StorageUnavailable` if there are no keys for it.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        options: Mapping[str, str],
+        credentials: ChainCredentials | None,
+        retries: int = object_store.RETRIES,
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            root: `s3://bucket/prefix`.
+            options: as `options_of` returns them.
+            credentials: the source of the keys, if the options have none.
+            retries: how often a request is sent again.
+        """
+        self._root = root
+        self._options = options
+        self._credentials = credentials
+        self._retries = retries
+        self._store = self._connected(object_store.ANSWER_S)
+
+    def read(self, name: str) -> bytes:
+        """An object as a whole.
+
+        Raises:
+            FileNotFoundError: it is absent.
+        """
+        import obstore
+
+        with self._os_errors():
+            return obstore.get(self._store, name).bytes().to_bytes()
+
+    def put(self, name: str, data: "Buffer", *, only_new: bool = False) -> None:
+        """Write an object as a whole, by one request.
+
+        Raises:
+            FileExistsError: it is there, and only a new one was to be written.
+        """
+        import obstore
+
+        # Buffers of Arrow have signed bytes, which obstore does not take.
+        content, store = memoryview(data).cast("B"), self._store
+        if content.nbytes > UPLOAD_BYTES_PER_S:
+            seconds = object_store.ANSWER_S + content.nbytes // UPLOAD_BYTES_PER_S
+            store = self._connected(seconds)
+        with self._os_errors():
+            obstore.put(
+                store,
+                name,
+                content,
+                mode="create" if only_new else "overwrite",
+                use_multipart=False,  # Parts could not be conditional.
+            )
+
+    def remove(self, name: str) -> None:
+        """Remove an object; no error if it is absent."""
+        import obstore
+
+        with self._os_errors():
+            obstore.delete(self._store, name)
+
+    def names(self) -> list[str]:
+        """The names of all objects, sorted as the store sorts them."""
+        import obstore
+
+        with self._os_errors():
+            return [entry["path"] for entry in obstore.list(self._store).collect()]
+
+    def open(self, name: str) -> "pa.NativeFile":
+        """An object for reading in parts; each read is one request.
+
+        Raises:
+            FileNotFoundError: it is absent.
+        """
+        import obstore
+        import pyarrow as pa
+
+        with self._os_errors():
+            size = obstore.head(self._store, name)["size"]
+        return pa.PythonFile(_Object(self, name, size), mode="r")
+
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end`."""
+        import obstore
+
+        with self._os_errors():
+            return obstore.get_range(self._store, name, start=start, end=end).to_bytes()
+
+    def _connected(self, timeout_s: float) -> "S3Store":
+        """A client whose requests end after `timeout_s`, their content included."""
+        options = self._options
+        store: S3Store = need("obstore.store").S3Store.from_url(
+            self._root,
+            config={k: options[k] for k in STORE_OPTIONS if k in options},
+            client_options={
+                "allow_http": options.get("aws_allow_http") == "true",
+                "connect_timeout": timedelta(seconds=object_store.CONNECT_S),
+                "timeout": timedelta(seconds=timeout_s),
+            },
+            retry_config={
+                "max_retries": self._retries,
+                "retry_timeout": timedelta(seconds=object_store.RETRY_S),
+            },
+            credential_provider=self._current_keys if self._credentials else None,
+        )
+        return store
+
+    def _current_keys(self) -> "S3Credential":
+        assert self._credentials is not None
+        key, secret, token = map(self._credentials.keys().get, KEY_OPTIONS)
+        assert key is not None
+        assert secret is not None
+        # Not to be kept: the next request gets what is valid then.
+        now = datetime.now(UTC)
+        return {
+            "access_key_id": key,
+            "secret_access_key": secret,
+            "token": token,
+            "expires_at": now,
+        }
+
+    @contextmanager
+    def _os_errors(self) -> Iterator[None]:
+        """Raise obstore's errors as OSErrors, with the cause in a line of its own."""
+        from obstore.exceptions import AlreadyExistsError, BaseError
+
+        if self._credentials is not None:
+            # Without keys this raises our own error; obstore would wrap it.
+            self._credentials.keys()
+        try:
+            yield
+        except AlreadyExistsError as error:
+            raise FileExistsError(_message(error)) from None
+        except FileNotFoundError as error:
+            raise FileNotFoundError(_message(error)) from None
+        except BaseError as error:
+            raise OSError(_message(error)) from None
+
+
+class _Object(io.RawIOBase):
+    """One object as a file of Python."""
+
+    def __init__(self, objects: Objects, name: str, size: int) -> None:
+        self._objects, self._name, self._size = objects, name, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}
+        self._at = start[whence] + offset
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = self._size
+        if size is not None and size >= 0:
+            end = min(end, self._at + size)
+        if end <= self._at:
+            return b""
+        content = self._objects.read_range(self._name, self._at, end)
+        self._at += len(content)
+        return content
+
+
+def _message(error: Exception) -> str:
+    message, _, dump = str(error).partition(DUMP)
+    causes = list(_CAUSE.finditer(dump))
+    if not causes:
+        return message
+    cause = causes[-1]
+    if cause["timeout"]:
+        return f"{message}\noperation timed out"
+    if cause["certificate"]:
+        return f"{message}\ninvalid peer certificate: {cause['certificate']}"
+    return f"{message}\n{cause['words']}"
