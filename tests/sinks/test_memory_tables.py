@@ -191,7 +191,7 @@ class Moody:
                 return vectors[:, :-1]
             else:
                 msg = "It took too long."
-                raise UnusableAnswer(msg, self._reason)
+                raise UnusableAnswer(msg, reason=self._reason)
         return vectors
 
 
