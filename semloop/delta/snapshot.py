@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from semloop.delta.streams import Partition
 from semloop.storage.location import Storage
 from semloop.storage.retry import reading
 
@@ -36,8 +37,8 @@ class OwnedTable(OpenTable, Protocol):
     """A table of which a writer owns some partitions."""
 
     @property
-    def owned(self) -> Sequence[int]:
-        """Their numbers."""
+    def owned(self) -> Sequence[Partition]:
+        """These partitions, all of one topic."""
 
 
 class Snapshot:
@@ -80,7 +81,7 @@ class Snapshot:
         Returns:
             partition -> event ids, and their Kafka timestamps in milliseconds.
         """
-        owned = table.owned
+        owned = [partition.number for partition in table.owned]
         files = self._recent_files(table, age_ms) if owned and ids_max else []
         if not files:
             return {p: ([], []) for p in owned}

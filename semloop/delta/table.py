@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from semloop import layout
 from semloop.delta.log_entry import entry_name, transactions
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition
 from semloop.storage.location import Storage
 
 # A handle slows down with each commit it follows, and does not notice that the lake was
@@ -134,7 +134,7 @@ class FileBounds:
     partitions: tuple[int, int] | None
     last_offset: int | None
 
-    def may_hold(self, origin: Origin, beyond: int) -> bool:
+    def may_hold(self, origin: Partition, beyond: int) -> bool:
         """Whether the file can have rows of an origin beyond an offset."""
         topic_id, partition = origin
         return (

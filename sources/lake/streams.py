@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from semloop.delta.streams import Origin, StreamId
+from semloop.delta.streams import Partition, StreamId
 from semloop.delta.table import FollowedTable, files_of, reading
 from semloop.storage.location import Storage
 
@@ -68,21 +68,22 @@ class TopicStreams:
                 found[key] = min(seen, found.get(key, seen))
         return cls(topic, found)
 
-    def owned(self, worker_index: int, worker_count: int) -> list[Origin]:
+    def owned(self, worker_index: int, worker_count: int) -> list[Partition]:
         """What a worker reads; nothing is fine."""
         return sorted(
             origin for origin in self.names if origin[1] % worker_count == worker_index
         )
 
     @cached_property
-    def names(self) -> Mapping[Origin, Sequence[str]]:
-        """Origin -> app ids under which its last offset in `events` is kept.
+    def names(self) -> Mapping[Partition, Sequence[str]]:
+        """Partition -> app ids under which its last offset in `events` is kept.
 
         More than one where a cluster or a flow got another name (`--new-log`).
         """
-        found: dict[Origin, list[str]] = defaultdict(list)
+        found: dict[Partition, list[str]] = defaultdict(list)
         for log, partition in self.first_seen:
-            found[log.topic_id, partition].append(log.app_id(EVENTS, partition))
+            key = Partition(log.topic_id, partition)
+            found[key].append(log.app_id(EVENTS, partition))
         return dict(found)
 
     @cached_property

@@ -5,22 +5,17 @@ partition are, and within a partition they come in the order of their offsets. A
 that retention took is simply not there; its offset is passed with the others.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
+import pyarrow as pa
 from deltalake import DeltaTable
-from typing_extensions import override
 
 from schemas.arrow import EVENTS as SCHEMA
-from schemas.batches import PolledEvents, Standing, by_origin
-from semloop.delta.streams import CAUGHT_UP, Origin
+from schemas.batches import PolledEvents, Progress, by_partition
+from semloop.delta.streams import CAUGHT_UP, NEVER_READ, Partition
 from semloop.delta.table import READ_ERRORS, FollowedTable, Numbers, files_of, reading
-from semloop.errors import StorageUnavailable, TopicChanged
-from semloop.settings import Settings
+from semloop.errors import TopicChanged
 from semloop.storage.location import READERS, Storage
 from sources.lake.ordered_rows import OrderedRows
 from sources.lake.read_plan import Part, Wanted, part_of, runs_of
@@ -28,16 +23,8 @@ from sources.lake.streams import EVENTS, STREAMS, TopicStreams
 
 # Rows of a poll: enough that the cost of a step does not count, a few megabytes.
 ROWS_MAX = 10_000
-# Between looks when nothing new is there: a millisecond of work in a folder, a request
-# that is paid for in an object store.
-LOOK_S = 0.2
-LOOK_S3_S = 1.0
-
 # Of a tick: made anew, it would be a third of what an idle flow costs.
 NOTHING = SCHEMA.empty_table()
-
-Poll = Callable[[], PolledEvents]
-Guard = Callable[[Poll], Poll]
 
 
 class LakeReader:
@@ -47,7 +34,7 @@ class LakeReader:
         self,
         storage: Storage,
         streams: TopicStreams,
-        positions: Mapping[Origin, int],
+        positions: Mapping[Partition, int],
         rows_max: int = ROWS_MAX,
     ) -> None:
         """Start reading behind `positions`: origin -> last one consumed, -1 for none.
@@ -72,18 +59,20 @@ class LakeReader:
         # The snapshot that is being read, or was read to its end: `_rows` is None.
         self._table_id = ""
         self._version = -1
-        self._standings: dict[Origin, Standing] = {}
+        self._ends: dict[Partition, int] = {}
+        self._caught_up_ms: dict[Partition, int] = {}
         self._files: set[str] = set()
         self._rows: OrderedRows | None = None
         # Files whose rows are all consumed, and how far the first snapshot was.
         self._read: set[str] = set()
-        self._start: dict[Origin, int] | None = None
+        self._first_ends: dict[Partition, int] | None = None
 
     @property
     def caught_up(self) -> bool:
         """Whether all that the first snapshot had has been handed on."""
-        return self._start is not None and all(
-            self._positions[origin] >= last for origin, last in self._start.items()
+        return self._first_ends is not None and all(
+            self._positions[partition] >= end - 1
+            for partition, end in self._first_ends.items()
         )
 
     def poll(self) -> PolledEvents:
@@ -121,29 +110,33 @@ class LakeReader:
         if self._rows.done:
             return self._completed()
         rows = self._rows.next()
-        moved = {o: own["kafka_offset"][-1].as_py() for o, own in by_origin(rows)}
+        moved = {
+            partition: own["kafka_offset"][-1].as_py()
+            for partition, own in by_partition(rows)
+        }
         self._positions |= moved
-        polled = self._completed() if self._rows.done else self._polled(moved)
-        return replace(polled, events=rows)
+        return self._completed(rows) if self._rows.done else self._polled(moved, rows)
 
-    def _polled(self, positions: Mapping[Origin, int]) -> PolledEvents:
+    def _polled(
+        self, positions: Mapping[Partition, int], rows: pa.Table = NOTHING
+    ) -> PolledEvents:
         complete = self._rows is None
-        return PolledEvents(
-            NOTHING, positions, dict(self._standings), complete=complete
+        progress = Progress(
+            positions, dict(self._ends), dict(self._caught_up_ms), complete=complete
         )
+        return PolledEvents(rows, progress)
 
-    def _completed(self) -> PolledEvents:
+    def _completed(self, rows: pa.Table = NOTHING) -> PolledEvents:
         """Whatever the snapshot says up to its last offsets is consumed."""
-        for origin, standing in self._standings.items():
-            passed = max(self._positions[origin], standing.last_offset)
-            self._positions[origin] = passed
+        for partition, end in self._ends.items():
+            self._positions[partition] = max(self._positions[partition], end - 1)
         self._read, self._rows = self._files, None
-        return self._polled(dict(self._positions))
+        return self._polled(dict(self._positions), rows)
 
     def _take_snapshot(self) -> bool:
         """List what is new; False if nothing was committed since the last snapshot."""
         if not self._positions and not self._storage.has(EVENTS):
-            self._start = {}
+            self._first_ends = {}
             return False
         handle = self._events.newest()
         if self._events.opened:
@@ -151,7 +144,7 @@ class LakeReader:
         version = handle.version()
         if version == self._version:
             return False
-        standings = self._standings_at(handle)
+        ends, caught_up_ms = self._archived_at(handle)
         # After the events: whoever is not named yet has no rows there.
         self._raise_if_changed()
         files = files_of(handle)
@@ -165,9 +158,9 @@ class LakeReader:
         runs = runs_of(self._parts(paths, wanted))
         self._rows = OrderedRows(runs, wanted, self._open, self._rows_max)
         self._version, self._files = version, set(files)
-        self._standings = standings
-        if self._start is None:
-            self._start = {o: s.last_offset for o, s in standings.items()}
+        self._ends, self._caught_up_ms = ends, caught_up_ms
+        if self._first_ends is None:
+            self._first_ends = ends
         return True
 
     def _recognise(self, handle: DeltaTable) -> None:
@@ -178,16 +171,20 @@ class LakeReader:
             self._version = -1
             self._numbers.forget()
 
-    def _standings_at(self, handle: DeltaTable) -> dict[Origin, Standing]:
+    def _archived_at(
+        self, handle: DeltaTable
+    ) -> tuple[dict[Partition, int], dict[Partition, int]]:
+        """How far `archive` is in a version of `events`: ends, and `caught_up_ms`."""
         found = self._numbers.at(handle)
-        standings = {}
-        for origin in self._positions:
-            names = self._streams.names[origin]
-            last = max(found.get(name, -1) for name in names)
-            times = [found.get(f"{name}{CAUGHT_UP}") for name in names]
-            caught_up_ms = max((ms for ms in times if ms is not None), default=None)
-            standings[origin] = Standing(last, caught_up_ms)
-        return standings
+        ends: dict[Partition, int] = {}
+        caught_up_ms: dict[Partition, int] = {}
+        for partition in self._positions:
+            names = self._streams.names[partition]
+            ends[partition] = 1 + max(found.get(name, NEVER_READ) for name in names)
+            kept = [f"{name}{CAUGHT_UP}" for name in names]
+            if times := [found[name] for name in kept if name in found]:
+                caught_up_ms[partition] = max(times)
+        return ends, caught_up_ms
 
     def _raise_if_changed(self) -> None:
         version = self._streams_table.newest().version()
@@ -218,97 +215,3 @@ class LakeReader:
         self._rows = None
         self._version = -1
         self._events.forget()
-
-
-class LakeSource(DynamicSource[PolledEvents]):
-    """Bytewax source: one `PolledEvents` per poll, a tick when nothing came.
-
-    Unit of parallelism: a worker, which reads what `TopicStreams.owned` deals to it.
-    Guarantee after a crash: none of its own; reading starts where `open_reader` says,
-    which asks the tables.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        open_reader: Callable[[int, int], LakeReader],
-        *,
-        until_caught_up: bool = False,
-        guard: Guard = lambda poll: poll,
-    ) -> None:
-        """Nothing is opened before the flow runs.
-
-        Args:
-            settings: where the lake is, and how long it may be away.
-            open_reader: (worker index, worker count) -> its reader, after taking over.
-            until_caught_up: end once all that was there at the start is handed on.
-            guard: wraps what may fail, to decide how the process ends.
-        """
-        self._settings = settings
-        self._open_reader = open_reader
-        self._until_caught_up = until_caught_up
-        self._guard = guard
-
-    @override
-    def build(
-        self, step_id: str, worker_index: int, worker_count: int
-    ) -> "StatelessSourcePartition[PolledEvents]":
-        reader = self._open_reader(worker_index, worker_count)
-        return _Partition(
-            reader, self._settings, self._guard, until_caught_up=self._until_caught_up
-        )
-
-
-class _Partition(StatelessSourcePartition[PolledEvents]):
-    def __init__(
-        self,
-        reader: LakeReader,
-        settings: Settings,
-        guard: Guard,
-        *,
-        until_caught_up: bool,
-    ) -> None:
-        self._reader = reader
-        self._poll = guard(self._patient_poll)
-        self._retry_s = settings.storage_retry_s
-        self._pause = timedelta(seconds=LOOK_S3_S if settings.on_s3 else LOOK_S)
-        self._until_caught_up = until_caught_up
-        self._away_since_s: float | None = None
-        self._awake = datetime.now(UTC)
-        self._done = False
-
-    @override
-    def next_batch(self) -> Sequence[PolledEvents]:
-        if self._done:
-            raise StopIteration
-        polled = self._poll()
-        if not polled.events.num_rows:
-            self._awake = datetime.now(UTC) + self._pause
-        if self._until_caught_up and self._reader.caught_up:
-            self._done = True
-            self._awake = datetime.now(UTC)
-            return [replace(polled, last=True)]
-        return [polled]
-
-    @override
-    def next_awake(self) -> datetime | None:
-        return self._awake
-
-    @override
-    def close(self) -> None:
-        # Bytewax calls this on a crash too: nothing is committed here.
-        self._reader.close()
-
-    def _patient_poll(self) -> PolledEvents:
-        """A tick, while the lake is away for less than `storage_retry_s`."""
-        try:
-            polled = self._reader.poll()
-        except StorageUnavailable:
-            now = time.monotonic()
-            if self._away_since_s is None:
-                self._away_since_s = now
-            if now - self._away_since_s > self._retry_s:
-                raise
-            return PolledEvents(NOTHING)
-        self._away_since_s = None
-        return polled
