@@ -26,6 +26,7 @@ from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.vectors.table import VectorTable
 
@@ -76,7 +77,7 @@ def made_lake(settings: Settings, rows: int) -> None:
 def _commit_episodes(storage: Storage, rows: int) -> None:
     create(storage, TABLE, EPISODES, ["date"])
     register(storage, Snapshot(storage), LOG, (TABLE,), (0,), BEGAN)
-    main = FencedTable(storage, TABLE, LOG, (0,))
+    main = FencedTable(TableLog(storage, TABLE), LOG, (0,))
     Takeover(main).run()
     made = [
         {

@@ -37,8 +37,10 @@ from semloop.lake.generations import EPISODES, FLOW, GENERATION, generation_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from semloop.storage.retry import patiently, reading
-from sinks.delta.fenced_table import NEVER_READ, FencedTable
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.ownership import NEVER_READ
 from sinks.delta.reindex_positions import ReindexPositions
+from sinks.delta.table_log import TableLog
 from sinks.memory_tables import OriginNames
 from sinks.vectors.maintenance import maintain
 from sinks.vectors.table import VectorTable
@@ -141,8 +143,8 @@ class _Reindex:
 
     def _open_main(self) -> FencedTable[Origin]:
         return FencedTable(
-            self._storage, EPISODES, OriginNames(self._own), tuple(self._replays),
-            self._retry_s,
+            TableLog(self._storage, EPISODES), OriginNames(self._own),
+            tuple(self._replays), self._retry_s,
         )  # fmt: skip
 
     def _begin(self) -> tuple[ReindexPositions, VectorTable]:

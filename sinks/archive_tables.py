@@ -28,9 +28,11 @@ from semloop.storage.location import Storage
 from semloop.storage.retry import patiently
 from sinks.buffer import Buffer
 from sinks.delta.create_table import create
+from sinks.delta.delta_log import OpenLog
 from sinks.delta.fenced_table import FencedTable, RowsRefused
 from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.delta.unstorable import bare, halves, unstorable
 from sinks.interval import is_over
@@ -62,6 +64,7 @@ class ArchiveTables:
         same_topic: Callable[[], None] = lambda: None,
         committed: Callable[[Mapping[int, int]], None] = lambda offsets: None,
         clock: Callable[[], float] = time.time,
+        open_log: OpenLog = TableLog,
     ) -> None:
         """Nothing is opened yet; `take_over` does.
 
@@ -74,6 +77,7 @@ class ArchiveTables:
             same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
             committed: told the offsets after each commit, for lag monitors.
             clock: wall clock, seconds.
+            open_log: opens the log of a table.
         """
         self._settings = settings
         self._storage = storage
@@ -83,6 +87,7 @@ class ArchiveTables:
         self._same_topic = same_topic
         self._committed = committed
         self._clock = clock
+        self._open_log = open_log
         self._buffer = Buffer()
         self._caught_up: dict[int, int] = {}
         self._settled: set[tuple[int, int]] = set()
@@ -349,9 +354,8 @@ class ArchiveTables:
             )
 
         retry_s = self._settings.storage_retry_s
-        return FencedTable(
-            self._storage, name, self._stream, self._owned, retry_s, retried
-        )
+        log_of_table = self._open_log(self._storage, name)
+        return FencedTable(log_of_table, self._stream, self._owned, retry_s, retried)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

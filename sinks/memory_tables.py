@@ -35,9 +35,11 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from semloop.storage.retry import patiently, reading
 from sinks.delta.create_table import create
-from sinks.delta.fenced_table import NEVER_READ, FencedTable
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.ownership import NEVER_READ
 from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.interval import is_over
 from sinks.memory_buffer import MemoryBuffer
@@ -157,7 +159,7 @@ class MemoryTables:
                 new_log=True,
             )  # fmt: skip
         main = FencedTable(
-            self._storage, MAIN, OriginNames(self._streams), self._owned,
+            TableLog(self._storage, MAIN), OriginNames(self._streams), self._owned,
             self._settings.storage_retry_s, self._retried,
         )  # fmt: skip
         self._generation = generation_of(main.handle)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from semloop.delta.fence import FENCE, Fence
 from semloop.flow_registry import ARCHIVE, flow_of
 from semloop.storage.location import Storage
 
@@ -102,7 +103,7 @@ def positions(
         found[partition] = Position(
             NEVER_READ if last is None else last,
             version(f"{name}{CAUGHT_UP}"),
-            (version(f"{name}/fence") or 0) >> 32,
+            Fence.unpack(version(f"{name}{FENCE}")).epoch,
         )
     return found
 

@@ -10,7 +10,7 @@ from semloop.lake.generations import EPISODES
 from semloop.storage.location import Storage
 from semloop.storage.retry import patiently, reading, unavailable
 from sinks.delta.commit_error import FAILURES
-from sinks.delta.fenced_table import NEVER_READ
+from sinks.delta.ownership import NEVER_READ
 
 
 class ReindexPositions:

@@ -12,7 +12,8 @@ from typing import Generic
 import stamina
 
 from semloop.errors import StorageUnavailable, TakenOver
-from sinks.delta.fenced_table import FencedTable, Key
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.ownership import Key
 
 # Every lost round means that a rival committed; twenty in a row mean a crowd.
 ROUNDS_MAX = 20

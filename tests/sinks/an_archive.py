@@ -1,13 +1,14 @@
 """One writer of `ArchiveTables` under the control of a test."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from deltalake.transaction import AddAction
 
 from schemas.batches import Decoded
 from schemas.metrics import Metrics
@@ -15,8 +16,10 @@ from semloop.delta.streams import StreamId
 from semloop.settings import load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.delta.fenced_table import FencedTable
+from sinks.delta.delta_log import DeltaLog
+from sinks.delta.table_log import TableLog
 from tests.builders import LOG, NOW, decoded_rows
+from tests.sinks.wrapped_log import WrappedLog
 
 IDS = [str(uuid.UUID(int=number)) for number in range(100)]
 
@@ -32,41 +35,41 @@ class Life:
     left: int | None = None
 
 
-class Fragile(FencedTable):
+class Fragile(WrappedLog):
     """A table whose process dies after so many commits, and that refuses some rows."""
 
-    life: Life
-    refused: frozenset[tuple[int, int]] = frozenset()
-    # Of dead letters: once nothing is left of them but their origin, they are taken.
-    refuses_content_only = False
+    def __init__(self, log: DeltaLog, life: Life) -> None:
+        super().__init__(log)
+        self.commits_since_open = 0
+        self.refused: frozenset[tuple[int, int]] = frozenset()
+        # Of dead letters: once nothing is left of them but their origin, they are taken.
+        self.refuses_content_only = False
+        self._life = life
 
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        if self.life.left == 0:
-            raise Crash
-        bare = self.refuses_content_only and rows and rows["raw"].null_count
-        if rows and not bare and not self.refused.isdisjoint(origins(rows)):
+    def reopen(self) -> None:
+        super().reopen()
+        self.commits_since_open = 0
+
+    def write(self, rows: pa.Table) -> AddAction:
+        self._live()
+        bare = self.refuses_content_only and rows["raw"].null_count
+        if not bare and not self.refused.isdisjoint(origins(rows)):
             msg = "a value that nobody may see"
             raise pa.ArrowInvalid(msg)
-        super()._put(rows, numbers)
-        if self.life.left is not None:
-            self.life.left -= 1
+        return super().write(rows)
 
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        self._live()
+        super().commit(files, transactions)
+        self.commits_since_open += len(files)
+        if self._life.left is not None:
+            self._life.left -= 1
 
-class FragileTables(ArchiveTables):
-    """The tables in the hands of the test."""
-
-    life: Life
-    events: Fragile
-    letters: Fragile
-
-    def _table(self, name: str) -> FencedTable:
-        table = Fragile(self._storage, name, self._stream, self._owned)
-        table.life = self.life
-        if name == "events":
-            self.events = table
-        else:
-            self.letters = table
-        return table
+    def _live(self) -> None:
+        if self._life.left == 0:
+            raise Crash
 
 
 class Archive:
@@ -79,11 +82,26 @@ class Archive:
         self.metrics = Metrics()
         self.told: list[Mapping[int, int]] = []
         self.answers: list[Exception] = []
-        self.tables = FragileTables(
+        self.life = Life()
+        self.tables = ArchiveTables(
             self.settings, self.storage, log, [0, 1], self.metrics,
-            self._same_topic, self.told.append, lambda: self.now,
+            self._same_topic, self.told.append, lambda: self.now, self._open_log,
         )  # fmt: skip
-        self.life = self.tables.life = Life()
+        self._logs: dict[str, Fragile] = {}
+
+    @property
+    def events(self) -> Fragile:
+        """The log of `events`, once it is open."""
+        return self._logs["events"]
+
+    @property
+    def letters(self) -> Fragile:
+        """The log of `dead_letters`, once it is open."""
+        return self._logs["dead_letters"]
+
+    def _open_log(self, storage: Storage, name: str) -> Fragile:
+        self._logs[name] = Fragile(TableLog(storage, name), self.life)
+        return self._logs[name]
 
     def _same_topic(self) -> None:
         if self.answers:

@@ -26,6 +26,7 @@ from semloop.errors import (
 from semloop.lake.generations import GENERATION
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
 from tests.operators.a_stream import a_stream, said
@@ -337,7 +338,7 @@ def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None
     life = Life(settings)
     assert life.read(stream, 1, None)
     storage = Storage.of(settings)
-    main = FencedTable(storage, "episodes", LOG, (ORIGIN[1],))
+    main = FencedTable(TableLog(storage, "episodes"), LOG, (ORIGIN[1],))
     assert main.take({0: main.epoch(0) + 1}, {GENERATION: 2})
     with pytest.raises(MemoriesSwitched):
         life.read(stream, 1, None)

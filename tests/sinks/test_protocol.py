@@ -11,7 +11,7 @@ proves nothing.
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,22 @@ import duckdb
 import pyarrow as pa
 import pytest
 import stamina
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
+from deltalake.transaction import AddAction
 
 from schemas.metrics import Metrics
+from semloop.delta.fence import FENCE, Fence
+from semloop.delta.streams import CAUGHT_UP
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
-from sinks.archive_tables import ArchiveTables
+from sinks.archive_tables import MAIN, ArchiveTables
+from sinks.delta.delta_log import DeltaLog
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG, decoded_rows
+from tests.sinks.wrapped_log import WrappedLog
 
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
@@ -39,50 +45,42 @@ class Crash(BaseException):
     """The process is gone: no handler of ours may see it."""
 
 
-class StormyTable(FencedTable):
-    """A table whose store is slow, forgetful and shared."""
+class StormyLog(WrappedLog):
+    """A log whose store is slow, forgetful and shared."""
 
-    storm: "Storm"
+    def __init__(self, log: DeltaLog, storm: "Storm") -> None:
+        super().__init__(log)
+        self._storm = storm
 
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        befalls = self.storm.befalls
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        befalls = self._storm.befalls
         if befalls(0.15):
-            self.storm.another_steps()
+            self._storm.another_steps()
         if befalls(0.03):
             raise Crash
         if befalls(0.06):
             # The store commits and its reply is lost; the library tries again and
             # meets its own entry.
-            before = DeltaTable(self._storage.uri(self.name), self.handle.version())
-            handle, self.handle = self.handle, before
             try:
-                super()._put(rows, numbers)
-                self.storm.seen["lost replies"] += 1
+                super().commit(files, transactions)
+                self._storm.seen["lost replies"] += 1
             except Exception:
-                self.storm.seen["lost nothing"] += 1
-            self.handle = handle
-        super()._put(rows, numbers)
+                self._storm.seen["lost nothing"] += 1
+        super().commit(files, transactions)
         if befalls(0.15):
-            self.storm.another_steps()
+            self._storm.another_steps()
         if befalls(0.03):
             raise Crash
 
-    def _raise_if_fenced(self, version: int) -> None:
-        if self.storm.befalls(0.1):
-            self.storm.seen["unread entries"] += 1
-            msg = "It does not answer."
-            raise StorageUnavailable(msg)
-        super()._raise_if_fenced(version)
-
-
-class StormyTables(ArchiveTables):
-    storm: "Storm"
-
-    def _table(self, name: str) -> FencedTable:
-        self.storm.table_class.storm = self.storm
-        return self.storm.table_class(
-            self._storage, name, self._stream, self._owned, retry_s=5.0
-        )
+    def entries(self, since: int) -> Iterator[Mapping[str, int] | None]:
+        for entry in super().entries(since):
+            if self._storm.befalls(0.1):
+                self._storm.seen["unread entries"] += 1
+                msg = "It does not answer."
+                raise StorageUnavailable(msg)
+            yield entry
 
 
 class Writer:
@@ -90,16 +88,18 @@ class Writer:
 
     def __init__(self, storm: "Storm", owned: list[int]) -> None:
         self.storm = storm
-        self.tables = StormyTables(
-            storm.settings, storm.storage, LOG, owned, Metrics(), clock=storm.clock
-        )
-        self.tables.storm = storm
+        self.tables = ArchiveTables(
+            storm.settings, storm.storage, LOG, owned, Metrics(), clock=storm.clock,
+            open_log=storm.open_log,
+        )  # fmt: skip
+        self._main: FencedTable | None = None
         self.owned = owned
         self.busy = False
         self.steps = self._life()
 
     def _life(self) -> Iterator[None]:
-        takeover = self.storm.takeover_class(*self.tables.open())
+        self._main, sides = self.tables.open()
+        takeover = self.storm.takeover_class(self._main, sides)
         for fence in (
             takeover.fence_main,
             *(lambda side=side: takeover.fence_side(side) for side in takeover.sides),
@@ -128,21 +128,20 @@ class Writer:
 
     @property
     def done(self) -> bool:
-        main = getattr(self.tables, "_main", None)
-        offsets = main.offsets if main else {}
+        offsets = self._main.offsets if self._main else {}
         return bool(offsets) and all(o == RECORDS - 1 for o in offsets.values())
 
 
 class Storm:
     """A schedule: which writer does its next step, and what befalls it."""
 
-    table_class: type[StormyTable] = StormyTable
+    breaks: Callable[[DeltaLog], DeltaLog] = staticmethod(lambda log: log)
     takeover_class: type[Takeover] = Takeover
     after_resume: Callable[[ArchiveTables], None] = staticmethod(lambda tables: None)
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.settings: Settings = load({}, lake=str(folder))
+        self.settings: Settings = load({}, lake=str(folder), storage_retry_s=5)
         self.storage = Storage.of(self.settings)
         self.writers: list[Writer] = []
         self.seen: Counter[str] = Counter()
@@ -153,6 +152,9 @@ class Storm:
     def clock(self) -> float:
         self.now += 0.01
         return self.now
+
+    def open_log(self, storage: Storage, name: str) -> DeltaLog:
+        return self.breaks(StormyLog(TableLog(storage, name), self))
 
     def befalls(self, chance: float) -> bool:
         return not self.calm and self.rng.random() < chance
@@ -296,16 +298,6 @@ class WithoutEpochs(Takeover):
         return side.take(self.epochs)
 
 
-class SideUnfenced(Takeover):
-    """Rule 2: side tables are fenced too."""
-
-    def fence_side(self, side: FencedTable) -> bool:
-        side.refresh()
-        side._epochs, side._count = {}, 0
-        side.offsets = {}
-        return True
-
-
 class SideFirst(Takeover):
     """Rule 2: the main table is fenced before the side tables."""
 
@@ -320,43 +312,93 @@ class SideFirst(Takeover):
         return self.main.take({p: 1 + self.main.epoch(p) for p in self.main.owned})
 
 
-class OnlyMoved(StormyTable):
+class SideUnfenced(WrappedLog):
+    """Rule 2: side tables are fenced too.
+
+    Here the log of one keeps numbers from everybody but the writer that sends them.
+    """
+
+    def __init__(self, log: DeltaLog) -> None:
+        super().__init__(log)
+        self._own: Mapping[str, int] = {}
+
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        super().commit(files, transactions if self.name == MAIN else {})
+        self._own = transactions
+
+    def stored(self, app_id: str) -> int | None:
+        return super().stored(app_id) if self.name == MAIN else self._own.get(app_id)
+
+
+class OnlyMoved(WrappedLog):
     """Rule 1: a commit carries every owned partition, moved or not."""
 
-    def commit(self, rows: Any, offsets: Any, numbers: Any = None) -> None:
-        owned, all_offsets = self.owned, self.offsets
-        moved = [p for p, o in offsets.items() if o != all_offsets.get(p)]
-        self._moved = set(moved) or set(owned)
-        super().commit(rows, offsets, numbers)
+    def __init__(self, log: DeltaLog) -> None:
+        super().__init__(log)
+        self._asked: Mapping[str, int] = {}
+        self._moved: Mapping[str, int] = {}
 
-    def _transactions(self, numbers: Any) -> Any:
-        moved = getattr(self, "_moved", set(self.owned))
-        kept = {self._log.app_id(self.name, p) for p in moved}
-        return [
-            t for t in super()._transactions(numbers)
-            if t.app_id.removesuffix("/fence").removesuffix("/caught_up_ms") in kept
-        ]  # fmt: skip
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        if transactions != self._asked:  # Otherwise it is another attempt.
+            self._moved = self._only_moved(transactions)
+            self._asked = transactions
+        super().commit(files, self._moved)
+
+    def _only_moved(self, transactions: Mapping[str, int]) -> Mapping[str, int]:
+        fences = {n: f for n, f in transactions.items() if n.endswith(FENCE)}
+        if not any(Fence.unpack(fence).commits for fence in fences.values()):
+            return transactions  # A take-over.
+        own = {name.removesuffix(FENCE) for name in fences}
+        moved = {n for n in own if transactions[n] != self._asked.get(n)} or own
+        return {
+            name: number
+            for name, number in transactions.items()
+            if name.removesuffix(FENCE).removesuffix(CAUGHT_UP) in moved
+        }
 
 
-class FollowsBlindly(StormyTable):
-    """Rule 2: a handle that went on to the newest version is looked at."""
+class FollowsBlindly(WrappedLog):
+    """Rule 2: a log that moved to the newest version is read."""
 
-    def _follow(self, own: int = 1) -> None:
-        self.handle.update_incremental()
+    def entries(self, since: int) -> Sequence[Mapping[str, int]]:
+        return ()
 
 
-class RetriesBlindly(StormyTable):
-    """Rule 2: after a failed commit the stored fence tells whether it is there."""
+class RetriesBlindly(WrappedLog):
+    """Rule 2: after a failed commit the stored fence tells whether it is there.
 
-    def _try(self, rows: Any, numbers: Any) -> None:
-        try:
-            self._put(rows, numbers)
-            self._follow()
-        except Exception as error:
-            self._standing()
-            # A file that is named twice counts once: only writing it anew shows.
-            self._written = None
-            raise self._refusing(error) from error
+    Here the log denies that it has the commit under way.
+    """
+
+    def __init__(self, log: DeltaLog) -> None:
+        super().__init__(log)
+        self._asked: Mapping[str, int] = {}
+        self._before: Mapping[str, int] = {}
+        self._rows: pa.Table | None = None
+
+    def write(self, rows: pa.Table) -> AddAction:
+        self._rows = rows
+        return super().write(rows)
+
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        if transactions != self._asked:
+            self._before, self._asked = self._asked, transactions
+        elif files:
+            # A file that is named twice counts once: only another one shows.
+            files = [super().write(self._rows)]
+        super().commit(files, transactions)
+
+    def stored(self, app_id: str) -> int | None:
+        number = super().stored(app_id)
+        if app_id.endswith(FENCE) and number == self._asked.get(app_id):
+            return self._before.get(app_id, number)
+        return number
 
 
 def forget_settled(tables: ArchiveTables) -> None:
@@ -366,10 +408,10 @@ def forget_settled(tables: ArchiveTables) -> None:
 
 BROKEN: dict[str, dict[str, Any]] = {
     "epochs are not counted": {"takeover_class": WithoutEpochs},
-    "side table is not fenced": {"takeover_class": SideUnfenced},
-    "only moved partitions ride": {"table_class": OnlyMoved},
-    "handles follow blindly": {"table_class": FollowsBlindly},
-    "failed commits are retried blindly": {"table_class": RetriesBlindly},
+    "side table is not fenced": {"breaks": SideUnfenced},
+    "only moved partitions ride": {"breaks": OnlyMoved},
+    "handles follow blindly": {"breaks": FollowsBlindly},
+    "failed commits are retried blindly": {"breaks": RetriesBlindly},
     "settled records are forgotten": {"after_resume": staticmethod(forget_settled)},
 }
 

@@ -14,20 +14,20 @@ from deltalake import DeltaTable, write_deltalake
 
 from semloop.errors import StorageUnavailable, TakenOver
 from semloop.storage.location import Storage
-from sinks.delta.fenced_table import NEVER_READ, FencedTable, RowsRefused
+from sinks.delta.fenced_table import FencedTable, RowsRefused
+from sinks.delta.ownership import NEVER_READ
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG
 from tests.sinks.sink_contract import (
     NOON,
     SINKS,
-    Interrupted,
-    LosesReplies,
     Overtaken,
     Sink,
     clean_log,
     foreign_commit,
 )
+from tests.sinks.wrapped_log import Interrupted, LosesReplies
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -116,9 +116,10 @@ def test_an_older_writer_is_refused_and_writes_nothing(
 def test_a_take_over_right_after_a_commit_is_noticed_too(
     sink: Sink, storage: Storage
 ) -> None:
-    older = sink.taken(storage, (0, 1), Interrupted)
+    log = sink.open_log(storage, Interrupted)
+    older = sink.taken(storage, log=log)
     newer: list[FencedTable] = []
-    older.then = lambda: newer.append(sink.taken(storage))
+    log.then = lambda: newer.append(sink.taken(storage))
     with pytest.raises(TakenOver):
         older.commit(sink.rows(0, 2), {0: 1})
     # What was committed before it is there, and the newer one knows.
@@ -174,9 +175,10 @@ def test_a_lost_reply_is_recognised_as_its_own_commit(
 ) -> None:
     tried: list[tuple[str, str]] = []
     retried = lambda table, cause: tried.append((table, cause))  # noqa: E731
-    writer = sink.taken(storage, (0, 1), LosesReplies, on_retry=retried)
+    log = sink.open_log(storage, LosesReplies)
+    writer = sink.taken(storage, log=log, on_retry=retried)
     for first in (0, 2):
-        writer.lose = 1
+        log.lose = 1
         writer.commit(sink.rows(first, first + 2) if rows else None, {0: first + 1})
     assert tried == [(sink.name, "moved")] * 2
     assert sink.offsets(storage) == ([(0, o) for o in range(4)] if rows else [])
@@ -186,8 +188,9 @@ def test_a_lost_reply_is_recognised_as_its_own_commit(
 def test_a_take_over_whose_reply_is_lost_is_tried_again(
     sink: Sink, storage: Storage
 ) -> None:
-    writer = sink.open(storage, (0, 1), LosesReplies)
-    writer.lose = 1
+    log = sink.open_log(storage, LosesReplies)
+    writer = sink.open(storage, log=log)
+    log.lose = 1
     Takeover(writer, []).run()
     writer.commit(sink.rows(0, 1), {0: 0})
     assert writer.epoch(0) == 2
@@ -196,8 +199,9 @@ def test_a_take_over_whose_reply_is_lost_is_tried_again(
 def test_others_in_the_way_only_cost_another_try(sink: Sink, storage: Storage) -> None:
     causes: list[str] = []
     retried = lambda _, cause: causes.append(cause)  # noqa: E731
-    writer = sink.taken(storage, (0, 1), Overtaken, on_retry=retried)
-    writer.rivals = 2
+    log = sink.open_log(storage, Overtaken)
+    writer = sink.taken(storage, log=log, on_retry=retried)
+    log.rivals = 2
     writer.commit(sink.rows(0, 2), {0: 1})
     assert causes == ["contention"] * 2
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
@@ -303,7 +307,7 @@ def test_storage_that_keeps_refusing_ends_in_one_clear_line(
 ) -> None:
     causes: list[str] = []
     retried = lambda _, cause: causes.append(cause)  # noqa: E731
-    writer = sink.taken(storage, (0, 1), FencedTable, retry_s=7.0, on_retry=retried)
+    writer = sink.taken(storage, retry_s=7.0, on_retry=retried)
     path = block(sink, storage, what)
     with pytest.raises(StorageUnavailable) as error:
         writer.commit(sink.rows(0, 2), {0: 1})
@@ -323,9 +327,7 @@ def test_storage_that_comes_back_in_time_costs_nothing(
     sink: Sink, storage: Storage
 ) -> None:
     blocked: list[Path] = []
-    writer = sink.taken(
-        storage, (0, 1), FencedTable, on_retry=lambda *_: blocked.pop().unlink()
-    )
+    writer = sink.taken(storage, on_retry=lambda *_: blocked.pop().unlink())
     blocked.append(block(sink, storage, "rows"))
     writer.commit(sink.rows(0, 2), {0: 1})
     assert sink.offsets(storage) == [(0, 0), (0, 1)]

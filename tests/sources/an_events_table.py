@@ -15,6 +15,7 @@ from semloop.storage.location import Storage
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.streams_table import register
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sources.lake.source import LakeReader
 from sources.lake.streams import TopicStreams
@@ -40,7 +41,7 @@ class EventsTable:
         register(
             storage, snapshot, log, ("events",), partitions, self.now, new_log=True
         )
-        self.table = FencedTable(storage, "events", log, partitions)
+        self.table = FencedTable(TableLog(storage, "events"), log, partitions)
         Takeover(self.table, []).run()
 
     def commit(
