@@ -354,8 +354,8 @@ class ArchiveTables:
             )
 
         retry_s = self._settings.storage_retry_s
-        log_of_table = self._open_log(self._storage, name)
-        return FencedTable(log_of_table, self._stream, self._owned, retry_s, retried)
+        table_log = self._open_log(self._storage, name)
+        return FencedTable(table_log, self._stream, self._owned, retry_s, retried)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

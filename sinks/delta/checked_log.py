@@ -82,8 +82,7 @@ class CheckedLog(Generic[Key]):
 
     def _reopened_fences(self, own: Ownership[Key]) -> dict[Key, Fence]:
         self._log.reopen()
-        self._compare_stored(own)
-        stored = {p: self.fence(p) for p in own.epochs}
+        stored = self._compare_stored(own)
         self._version = self._log.version
         return stored
 
@@ -108,13 +107,15 @@ class CheckedLog(Generic[Key]):
                 if Fence.unpack(number).epoch != own.epochs[partition]:
                     raise _taken_over(partition)
 
-    def _compare_stored(self, own: Ownership[Key]) -> None:
-        for partition, epoch in own.epochs.items():
-            found = self.fence(partition).epoch
-            if found > epoch:
+    def _compare_stored(self, own: Ownership[Key]) -> dict[Key, Fence]:
+        """The fences of the open version, if their epochs are this writer's."""
+        stored = {p: self.fence(p) for p in own.epochs}
+        for partition, fence in stored.items():
+            if fence.epoch > own.epochs[partition]:
                 raise _taken_over(partition)
-            if found < epoch:
+            if fence.epoch < own.epochs[partition]:
                 raise _rolled_back(self._log.name)
+        return stored
 
     def _app_id(self, partition: Key) -> str:
         return self._names.app_id(self._log.name, partition)
