@@ -6,7 +6,7 @@ promises as all others.
 
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.transaction import AddAction
 
 from schemas.arrow import DEAD_LETTERS, EVENTS
 from semloop.lake.lake import Lake
@@ -27,7 +26,6 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG
-from tests.sinks.wrapped_log import WrappedLog
 
 Log = TypeVar("Log", bound=DeltaLog)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
@@ -119,22 +117,6 @@ class Sink:
 
 
 SINKS = [Sink("events", EVENTS), Sink("dead_letters", DEAD_LETTERS)]
-
-
-class Overtaken(WrappedLog):
-    """Others commit before it, `rivals` times so often that the library gives up."""
-
-    rivals = 0
-
-    def commit(
-        self, files: Sequence[AddAction], transactions: Mapping[str, int]
-    ) -> None:
-        if self.rivals:
-            self.rivals -= 1
-            late = self.handle
-            foreign_commit(DeltaTable(late.table_uri), f"other/{self.rivals}")
-            foreign_commit(late, "late", retries=0)
-        super().commit(files, transactions)
 
 
 def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:

@@ -19,15 +19,8 @@ from sinks.delta.ownership import NEVER_READ
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG
-from tests.sinks.sink_contract import (
-    NOON,
-    SINKS,
-    Overtaken,
-    Sink,
-    clean_log,
-    foreign_commit,
-)
-from tests.sinks.wrapped_log import Interrupted, LosesReplies
+from tests.sinks.sink_contract import NOON, SINKS, Sink, clean_log, foreign_commit
+from tests.sinks.wrapped_log import Interrupted, LosesReplies, Overtaken
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

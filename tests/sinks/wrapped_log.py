@@ -12,6 +12,7 @@ from deltalake.transaction import AddAction
 
 from semloop.errors import StorageUnavailable
 from sinks.delta.delta_log import DeltaLog
+from tests.sinks.sink_contract import foreign_commit
 
 
 class WrappedLog:
@@ -82,6 +83,22 @@ class Interrupted(WrappedLog):
         then, self.then = self.then, None
         if then:
             then()
+
+
+class Overtaken(WrappedLog):
+    """Others commit before it, `rivals` times so often that the library gives up."""
+
+    rivals = 0
+
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        if self.rivals:
+            self.rivals -= 1
+            late = self.handle
+            foreign_commit(DeltaTable(late.table_uri), f"other/{self.rivals}")
+            foreign_commit(late, "late", retries=0)
+        super().commit(files, transactions)
 
 
 class Unread(WrappedLog):
