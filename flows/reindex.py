@@ -23,7 +23,7 @@ from operators.memories.embed import VectorCache
 from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Windowed, by_partition
-from semloop.delta.streams import Partition, Streams
+from semloop.delta.streams import NEVER_READ, Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import (
     EmbedderUnavailable,
@@ -37,8 +37,9 @@ from semloop.lake.generations import EPISODES, FLOW, GENERATION, generation_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from semloop.storage.retry import patiently, reading
-from sinks.delta.fenced_table import NEVER_READ, FencedTable
+from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
+from sinks.delta.table_log import TableLog
 from sinks.vectors.maintenance import maintain
 from sinks.vectors.table import VectorTable
 from sources.lake.episode_index import KnownEpisodes
@@ -138,10 +139,10 @@ class _Reindex:
         todo = "Run it again once `semloop status` shows memory caught up: it goes on."
         raise Terminal(msg, todo)
 
-    def _open_main(self) -> FencedTable[Partition]:
+    def _open_main(self) -> FencedTable:
         return FencedTable(
-            self._storage, EPISODES, Streams(self._own), tuple(self._replays),
-            self._retry_s,
+            TableLog(self._storage, EPISODES), Streams(self._own),
+            tuple(self._replays), self._retry_s,
         )  # fmt: skip
 
     def _begin(self) -> tuple[ReindexPositions, VectorTable]:

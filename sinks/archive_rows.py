@@ -44,7 +44,7 @@ def first_of_redelivered(
 
 
 def commit_letters(
-    table: FencedTable[Partition], rows: pa.Table, offsets: Mapping[Partition, int]
+    table: FencedTable, rows: pa.Table, offsets: Mapping[Partition, int]
 ) -> None:
     """Commit dead letters; of one that is refused, only its origin is kept."""
     try:
@@ -59,7 +59,7 @@ def commit_letters(
 
 
 def commit_events(
-    tables: tuple[FencedTable[Partition], FencedTable[Partition]],
+    tables: tuple[FencedTable, FencedTable],
     rows: pa.Table,
     offsets: Mapping[Partition, int],
     numbers: Numbers,

@@ -97,9 +97,7 @@ class ArchiveTables(FlowTables[Decoded]):
 
         return patiently(attempt, self.settings.storage_retry_s)
 
-    def open(
-        self, *, new_log: bool = False
-    ) -> tuple[FencedTable[Partition], list[FencedTable[Partition]]]:
+    def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
         """Make the tables if absent and open them: the main one and the side tables."""
         create(self._storage, MAIN, EVENTS, ["date"])
         create(self._storage, SIDE, DEAD_LETTERS, ["date"])
@@ -139,7 +137,7 @@ class ArchiveTables(FlowTables[Decoded]):
 
     @property
     @override
-    def fenced(self) -> Sequence[FencedTable[Partition]]:
+    def fenced(self) -> Sequence[FencedTable]:
         return (self._main, self._side)
 
     @property
@@ -196,7 +194,7 @@ class ArchiveTables(FlowTables[Decoded]):
     def _new_rows(
         self,
         rows: pa.Table,
-        table: FencedTable[Partition],
+        table: FencedTable,
         id_column: str,
         buffer: ArchiveBuffer,
     ) -> pa.Table:
@@ -245,8 +243,7 @@ class ArchiveTables(FlowTables[Decoded]):
             offsets={p.number: offset for p, offset in self._main.offsets.items()},
         )
 
-    def _table(self, name: str) -> FencedTable[Partition]:
-        streams, retry_s = Streams.of(self._stream), self.settings.storage_retry_s
-        return FencedTable(
-            self._storage, name, streams, self._owned, retry_s, self._count_retry
+    def _table(self, name: str) -> FencedTable:
+        return self._context.fenced_table(
+            name, Streams.of(self._stream), self._owned, self._count_retry
         )

@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
 from sinks.delta.fenced_table import FencedTable
@@ -141,7 +140,7 @@ class CommitLoop(Generic[Item]):
             self._ask_tables(FencedTable.look)
             self.tables.may_commit()
 
-    def _ask_tables(self, question: Callable[[FencedTable[Partition]], None]) -> bool:
+    def _ask_tables(self, question: Callable[[FencedTable], None]) -> bool:
         """Ask each table; one that does not answer may do so by the next commit."""
         try:
             for table in self.tables.fenced:

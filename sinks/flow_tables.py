@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.metrics import Metrics
-from semloop.delta.streams import Partition
+from semloop.delta.streams import Partition, Streams
 from semloop.errors import SemLoopError
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from sinks.delta.delta_log import OpenLog
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
 
 Item = TypeVar("Item")
 R = TypeVar("R")
@@ -44,12 +46,25 @@ class FlowContext:
         storage: the lake.
         metrics: where counts go.
         clock: wall clock, seconds.
+        open_log: opens the log of a table.
     """
 
     settings: Settings
     storage: Storage
     metrics: Metrics
     clock: Callable[[], float] = time.time
+    open_log: OpenLog = TableLog
+
+    def fenced_table(
+        self,
+        name: str,
+        streams: Streams,
+        owned: Sequence[Partition],
+        on_retry: Callable[[str, str], None],
+    ) -> FencedTable:
+        """A table of the lake, for a writer of these partitions."""
+        log, retry_s = self.open_log(self.storage, name), self.settings.storage_retry_s
+        return FencedTable(log, streams, owned, retry_s, on_retry)
 
     def now(self) -> datetime:
         """The time by the clock, in UTC."""
@@ -77,7 +92,7 @@ class FlowTables(ABC, Generic[Item]):
 
     @property
     @abstractmethod
-    def fenced(self) -> Sequence[FencedTable[Partition]]:
+    def fenced(self) -> Sequence[FencedTable]:
         """The tables whose fences are checked and which are opened anew in time."""
 
     @property

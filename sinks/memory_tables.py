@@ -103,7 +103,7 @@ class MemoryTables(FlowTables[Vectored]):
 
     @property
     @override
-    def fenced(self) -> Sequence[FencedTable[Partition]]:
+    def fenced(self) -> Sequence[FencedTable]:
         return (self._main,)
 
     @property
@@ -159,10 +159,9 @@ class MemoryTables(FlowTables[Vectored]):
                 self._storage, self._snapshot, stream, (MAIN,), numbers,
                 self._context.now(), new_log=True,
             )  # fmt: skip
-        main = FencedTable(
-            self._storage, MAIN, self._streams, self._owned,
-            self.settings.storage_retry_s, self._count_retry,
-        )  # fmt: skip
+        main = self._context.fenced_table(
+            MAIN, self._streams, self._owned, self._count_retry
+        )
         self._generation = generation_of(main.handle)
         self._vectors = self._open_vectors(main)
         least_epoch = 1 + self._vectors.largest_writer()
@@ -173,7 +172,7 @@ class MemoryTables(FlowTables[Vectored]):
         self._main = main
         return dict(main.offsets)
 
-    def _open_vectors(self, main: FencedTable[Partition]) -> VectorTable:
+    def _open_vectors(self, main: FencedTable) -> VectorTable:
         vectors = VectorTable(
             self._storage, self._generation, self._dimension, self._model,
             self.settings.storage_retry_s, self._count_retry,

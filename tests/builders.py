@@ -78,6 +78,9 @@ def a_poll(
     return Polled(batch, Progress(keyed(positions)))
 
 
+P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
+
+
 def keyed(values: Mapping[int, int], topic_id: str = "topic-1") -> dict[Partition, int]:
     """The same by partition of a topic instead of by its number."""
     return {Partition(topic_id, number): value for number, value in values.items()}

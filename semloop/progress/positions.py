@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from semloop.delta.fence import FENCE, Fence
+from semloop.delta.streams import NEVER_READ
 from semloop.flow_registry import ARCHIVE, flow_of
 from semloop.storage.location import Storage
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
 
 STREAMS = "streams"
-NEVER_READ = -1
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def positions(
         found[partition] = Position(
             NEVER_READ if last is None else last,
             version(f"{name}{CAUGHT_UP}"),
-            (version(f"{name}/fence") or 0) >> 32,
+            Fence.unpack(version(f"{name}{FENCE}")).epoch,
         )
     return found
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from deltalake import CommitProperties, Transaction
 
-from semloop.delta.streams import Partition, StreamId
+from semloop.delta.streams import NEVER_READ, Partition, StreamId
 from semloop.lake.generations import EPISODES
 from semloop.storage.location import Storage
 from semloop.storage.retry import patiently, reading, unavailable
 from sinks.delta.commit_error import FAILURES
-from sinks.delta.fenced_table import NEVER_READ
 
 
 class ReindexPositions:

@@ -107,12 +107,9 @@ def test_an_idle_flow_says_now_and_then_that_it_is_caught_up(tmp_path: Path) -> 
     archive.tick(299.0)
     archive.tick(1.0)
     assert archive.version() == before + 2
-    archive.tables.events.refresh()
-    assert (
-        archive.tables.events.stored(Partition(LOG.topic_id, 0), CAUGHT_UP)
-        == 1_700_000_000_123
-    )
-    assert archive.tables.events.stored(Partition(LOG.topic_id, 1), CAUGHT_UP) is None
+    stored = archive.storage.open("events").transaction_version
+    assert stored(LOG.app_id("events", 0) + CAUGHT_UP) == 1_700_000_000_123
+    assert stored(LOG.app_id("events", 1) + CAUGHT_UP) is None
 
 
 def test_nothing_is_committed_while_the_broker_does_not_answer(tmp_path: Path) -> None:
@@ -217,8 +214,8 @@ def test_a_mark_changes_nothing_for_the_rows_beside_it(tmp_path: Path) -> None:
 
 def test_of_a_dead_letter_that_is_refused_the_origin_is_kept(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
-    archive.tables.letters.refused = frozenset({(0, 1)})
-    archive.tables.letters.refuses_content_only = True
+    archive.letters.refused = frozenset({(0, 1)})
+    archive.letters.refuses_content_only = True
     at = [(0, 0), (0, 1), (0, 2), (1, 0)]
     archive.loop.add(decoded_rows([], at, {0: 2, 1: 0}, last=True))
     assert archive.stored("dead_letters") == [(0, 0), (0, 1), (0, 2), (1, 0)]
@@ -255,7 +252,7 @@ def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
             archive = Archive(Path(folder))
             taken = archive.tables.take_over()
             read = {p.number: offset for p, offset in taken.items()}
-            archive.tables.events.refused = frozenset(bad)
+            archive.events.refused = frozenset(bad)
             archive.life.left = life
             left = [(p, o) for p, o in good + bad if o > read[p]]
             positions = {p: end - 1 for p, end in ends.items()}
@@ -270,7 +267,7 @@ def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
     tmp_path: Path, said: list[Any]
 ) -> None:
     archive = Archive(tmp_path).started()
-    archive.tables.events.refused = frozenset({(0, 1)})
+    archive.events.refused = frozenset({(0, 1)})
     rows = named(decoded_rows([(0, 0), (0, 1)], [], {0: 1}, last=True), *IDS[:2])
     archive.loop.add(rows)
     uris = archive.storage.open("dead_letters").file_uris()
@@ -372,7 +369,7 @@ def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
     ages = []
     for offset in range(7):
         archive.poll(offset, last=True)
-        ages.append(archive.tables.events.commits_since_open)
+        ages.append(archive.events.commits_since_open)
     assert ages == [1, 2, 0, 1, 2, 0, 1]
     assert archive.stored() == [(0, offset) for offset in range(7)]
 
@@ -383,5 +380,5 @@ def test_tables_are_opened_anew_after_so_long(tmp_path: Path) -> None:
     for offset in range(5):
         archive.now += 25.0
         archive.poll(offset, last=True)
-        ages.append(archive.tables.events.commits_since_open)
+        ages.append(archive.events.commits_since_open)
     assert ages == [1, 2, 0, 1, 2]

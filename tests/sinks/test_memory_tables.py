@@ -25,6 +25,7 @@ from semloop.errors import (
 from semloop.lake.generations import GENERATION
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
@@ -335,7 +336,7 @@ def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None
     life = Life(settings)
     assert life.read(stream, 1, None)
     storage = Storage.of(settings)
-    main = FencedTable(storage, "episodes", LOG, (ORIGIN[1],))
-    assert main.take({0: main.epoch(0) + 1}, {GENERATION: 2})
+    main = FencedTable(TableLog(storage, "episodes"), Streams.of(LOG), (ORIGIN,))
+    assert main.take({ORIGIN: main.epoch(ORIGIN) + 1}, {GENERATION: 2})
     with pytest.raises(MemoriesSwitched):
         life.read(stream, 1, None)

@@ -4,6 +4,7 @@ All of it on a folder and on the run's S3 server.
 """
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from sinks.delta.fenced_table import FencedTable
 from tests.builders import LOG, keyed
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
-from tests.sinks.sink_contract import SINKS, Interrupted
+from tests.sinks.sink_contract import SINKS
+from tests.sinks.wrapped_log import Interrupted, Unread
 
 WRITERS = 6
 COMMITS = 3
@@ -151,37 +154,54 @@ def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
     )
 
 
-class Unread(Storage):
-    """A lake of whose log entries the next one cannot be read."""
-
-    failures: list[int]
-
-    def read(self, name: str) -> bytes | None:
-        if self.failures:
-            self.failures.pop()
-            msg = "It does not answer."
-            raise StorageUnavailable(msg)
-        return super().read(name)
-
-
 @pytest.mark.parametrize("rival", [True, False], ids=["a rival", "somebody else"])
 def test_commits_in_between_that_could_not_be_read_are_looked_at_later(
     tmp_path: Path, *, rival: bool
 ) -> None:
-    storage, sink = Unread(str(tmp_path / "lake")), SINKS[0]
-    object.__setattr__(storage, "failures", [])
-    older = sink.taken(storage, (0, 1), Interrupted)
+    storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
+    unread = sink.open_log(storage, Unread)
+    log = Interrupted(unread)
+    older = sink.taken(storage, log=log)
 
     def meanwhile() -> None:
-        sink.taken(Storage(storage.root), (0,) if rival else (2,))
-        storage.failures.append(1)
+        sink.taken(storage, (0,) if rival else (2,))
+        unread.failures = 1
 
-    older.then = meanwhile
+    log.then = meanwhile
     if rival:
         with pytest.raises(TakenOver):
-            older.commit(sink.rows(0, 2), {0: 1})
+            older.commit(sink.rows(0, 2), keyed({0: 1}))
     else:
-        older.commit(sink.rows(0, 2), {0: 1})
+        older.commit(sink.rows(0, 2), keyed({0: 1}))
     # Table made, two fences, one commit: it was not made again to be sure.
-    assert (storage.failures, storage.open(sink.name).version()) == ([], 3)
+    assert (unread.failures, storage.open(sink.name).version()) == (0, 3)
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [FencedTable.look, FencedTable.reopen],
+    ids=["entries", "fences"],
+)
+@pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "once"])
+def test_a_check_that_failed_half_way_does_not_hide_a_take_over(
+    tmp_path: Path,
+    check: Callable[[FencedTable], None],
+    *,
+    repeated: bool,
+) -> None:
+    storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
+    log = sink.open_log(storage, Unread)
+    older = sink.taken(storage, log=log)
+    sink.taken(storage)
+    log.failures = 1
+    with pytest.raises(StorageUnavailable):
+        check(older)
+    # The log is open at the version of the take-over by now.
+    assert log.version == storage.open(sink.name).version()
+    if repeated:
+        with pytest.raises(TakenOver):
+            check(older)
+    with pytest.raises(TakenOver):
+        older.commit(sink.rows(0, 1), keyed({0: 0}))
+    assert sink.offsets(storage) == []

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.terminal.figures import listed, many, span
+from semloop.delta.streams import NEVER_READ
 from semloop.kafka.topic import Topic
-from semloop.progress.positions import NEVER_READ, Position
+from semloop.progress.positions import Position
 
 CHECK = "resume point"
 # What is left of the retention time when it is high time.
