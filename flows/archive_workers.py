@@ -7,10 +7,11 @@ from operators.dedupe import Window, refill
 from schemas.metrics import Metrics
 from semloop import layout
 from semloop.delta.streams import StreamId
+from semloop.errors import StorageUnavailable
 from semloop.kafka.topic import TopicAdmin
+from semloop.retry import retry
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently
 from sinks.archive_tables import FLOW, ArchiveTables
 from sources.kafka.broker_watch import BrokerWatch
 from sources.kafka.source import KafkaReader, owned_partitions
@@ -55,7 +56,11 @@ class Workers:
         settings = self._settings
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
-        patiently(lambda: layout.bind(self._storage), settings.storage_retry_s)
+        retry(
+            lambda: layout.bind(self._storage),
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
+        )
         readers: list[KafkaReader] = []
 
         def committed(offsets: Mapping[int, int]) -> None:

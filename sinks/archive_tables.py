@@ -19,13 +19,13 @@ from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.dead_letter import Reason
 from schemas.metrics import Metrics
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, StreamId
 from semloop.errors import BrokerUnavailable, StorageUnavailable
 from semloop.flow_registry import ARCHIVE
+from semloop.retry import retry
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently
 from sinks.buffer import Buffer
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable, RowsRefused
@@ -106,16 +106,18 @@ class ArchiveTables:
             Takeover(*self.open(new_log=new_log)).run()
             return self.resume()
 
-        return patiently(once, self._settings.storage_retry_s)
+        return retry(
+            once, on=StorageUnavailable, seconds=self._settings.storage_retry_s
+        )
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
         """Make the tables if absent and open them: the main one and those beside it."""
         create(self._storage, MAIN, EVENTS, ["date"])
         create(self._storage, SIDE, DEAD_LETTERS, ["date"])
-        self._snapshot = Snapshot(self._storage)
+        self._queries = WriterQueries(self._storage)
         register(
-            self._storage, self._snapshot, self._stream, (SIDE, MAIN), self._owned,
-            self._now(), new_log=new_log,
+            self._storage, self._stream, (SIDE, MAIN), self._owned, self._now(),
+            new_log=new_log,
         )  # fmt: skip
         self._main, self._side = self._table(MAIN), self._table(SIDE)
         return self._main, [self._side]
@@ -125,7 +127,7 @@ class ArchiveTables:
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._snapshot.settled(self._side, self._stream.topic_id, lowest)
+            found = self._queries.settled(self._side, self._stream.topic_id, lowest)
             self._settled = {(p, o) for p, o in found if o > offsets.get(p, o)}
         self._opened_s = self._looked_s = self._committed_s = self._clock()
         return offsets
@@ -134,11 +136,12 @@ class ArchiveTables:
         """Event ids and Kafka ms by partition, that the dedupe windows start with."""
         settings = self._settings
         age_ms = int(settings.dedupe_hours * 3_600_000)
-        return patiently(
-            lambda: self._snapshot.newest_ids(
+        return retry(
+            lambda: self._queries.newest_ids(
                 self._main, self._stream.topic_id, settings.dedupe_ids, age_ms
             ),
-            settings.storage_retry_s,
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
         )
 
     @property
@@ -293,9 +296,10 @@ class ArchiveTables:
             rows = rows.filter(pa.array(keep, pa.bool_()))
         marked = redelivered.intersection(rows[id_column].to_pylist())
         if marked:
-            known = patiently(
-                lambda: self._snapshot.known(held, id_column, marked),
-                self._settings.storage_retry_s,
+            known = retry(
+                lambda: self._queries.known(held, id_column, marked),
+                on=StorageUnavailable,
+                seconds=self._settings.storage_retry_s,
             )
             rows = _marked_once(rows, id_column, marked, known)
         return rows

@@ -20,7 +20,7 @@ from schemas.arrow import EPISODE_REVISIONS, EPISODES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Vectored
 from schemas.metrics import Metrics
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Origin, StreamId
 from semloop.errors import (
     LakeError,
@@ -31,9 +31,10 @@ from semloop.errors import (
 from semloop.flow_registry import MEMORY
 from semloop.lake.generations import EPISODES as MAIN
 from semloop.lake.generations import FLOW, generation_of
+from semloop.retry import retry
 from semloop.settings import Settings
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently, reading
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import NEVER_READ, FencedTable
 from sinks.delta.stamp import stamp
@@ -118,11 +119,19 @@ class MemoryTables:
                 model, or the lake may not be written. StorageUnavailable: not within
                 `storage_retry_s`.
         """
-        return patiently(self._take_over_once, self._settings.storage_retry_s)
+        return retry(
+            self._take_over_once,
+            on=StorageUnavailable,
+            seconds=self._settings.storage_retry_s,
+        )
 
     def open_episodes(self) -> pa.Table:
         """The newest revisions of the owned episodes that are open."""
-        return patiently(self._open_episodes, self._settings.storage_retry_s)
+        return retry(
+            self._open_episodes,
+            on=StorageUnavailable,
+            seconds=self._settings.storage_retry_s,
+        )
 
     def add(self, vectored: Vectored) -> None:
         """Keep a poll until the next commit, and commit when it is time."""
@@ -148,12 +157,12 @@ class MemoryTables:
 
     def _take_over_once(self) -> dict[Origin, int]:
         create(self._storage, MAIN, EPISODES, ["date"])
-        self._snapshot = Snapshot(self._storage)
+        self._queries = WriterQueries(self._storage)
         for topic_id, name in self._streams.items():
             partitions = [p for topic, p in self._owned if topic == topic_id]
             # Whether another cluster's topic belongs here was archive's question.
             register(
-                self._storage, self._snapshot, name, (MAIN,), partitions, self._now(),
+                self._storage, name, (MAIN,), partitions, self._now(),
                 new_log=True,
             )  # fmt: skip
         main = FencedTable(
@@ -185,7 +194,7 @@ class MemoryTables:
         return vectors
 
     def _open_episodes(self) -> pa.Table:
-        found = self._snapshot.rows_of(self._main, OPEN_EPISODES)
+        found = self._queries.rows_of(self._main, OPEN_EPISODES)
         if not found.num_rows:
             return EPISODE_REVISIONS.empty_table()
         return found.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)
@@ -243,7 +252,7 @@ class MemoryTables:
             yield
         # Of the old memories even the table may be gone by now.
         except (TakenOver, LakeError):
-            with reading(MAIN):
+            with storage_errors(self._storage, f"read table {MAIN}"):
                 found = generation_of(self._storage.open(MAIN))
             if found != self._generation:
                 msg = "The memories were made anew by `semloop maintain reindex`."

@@ -17,8 +17,9 @@ from typing_extensions import TypeVar
 
 from semloop.delta.log_entry import entry_name, transactions
 from semloop.errors import LakeError, StorageUnavailable, TakenOver, Terminal
+from semloop.retry import retry
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently, reading, unavailable
 from sinks.delta.commit_error import FAILURES, CommitFailure, commit_failure
 from sinks.delta.parquet_file import write_file
 
@@ -88,7 +89,7 @@ class FencedTable(Generic[Key]):
             StorageUnavailable: the log cannot be read.
         """
         app_id = self._log.app_id(self.name, partition) + kind
-        with reading(self.name):
+        with storage_errors(self._storage, f"read table {self.name}"):
             number: int | None = self.handle.transaction_version(app_id)
         return number
 
@@ -106,7 +107,7 @@ class FencedTable(Generic[Key]):
         Raises:
             StorageUnavailable: it cannot be read.
         """
-        with reading(self.name):
+        with storage_errors(self._storage, f"read table {self.name}"):
             self.handle = self._storage.open(self.name)
         self.commits_since_open = 0
 
@@ -169,7 +170,11 @@ class FencedTable(Generic[Key]):
         self._count += 1
         self._written = None
         try:
-            patiently(lambda: self._try(rows, numbers or {}), self._retry_s)
+            retry(
+                lambda: self._try(rows, numbers or {}),
+                on=StorageUnavailable,
+                seconds=self._retry_s,
+            )
         except RowsRefused:
             self.offsets, self._count = before, self._count - 1
             raise
@@ -203,7 +208,7 @@ class FencedTable(Generic[Key]):
         the whole log since its checkpoint to tell one number.
         """
         seen, self._unsure = self.handle.version(), True
-        with reading(self.name):
+        with storage_errors(self._storage, f"read table {self.name}"):
             self.handle.update_incremental()
         newest = self.handle.version()
         if newest != seen + own:
@@ -315,7 +320,7 @@ class FencedTable(Generic[Key]):
         return {p: (epoch << 32) + count for p, epoch in self._epochs.items()}
 
     def _refusing(self, error: Exception) -> StorageUnavailable | LakeError:
-        return unavailable(f"Table {self.name} takes no commit", error)
+        return translate(self._storage, f"commit to table {self.name}", error)
 
 
 def _taken(key: object) -> TakenOver:

@@ -26,7 +26,7 @@ from semloop.kafka.clients import address, client_config
 from semloop.kafka.refusals import Heard
 from semloop.kafka.topic import ANSWER_S, Topic
 from semloop.settings import Settings
-from sources.kafka.broker_watch import patiently
+from sources.kafka.broker_watch import wait_for_broker
 from sources.kafka.records import records
 
 # A poll returns when it is full or after this: the cost of waking up, and the most that
@@ -227,7 +227,7 @@ class KafkaReader:
     def _gap(self, partition: int) -> OffsetsGone | None:
         """What became of a position that the broker refuses; None: it is read on."""
         # A topic that was made again has other offsets: that is the reason then.
-        patiently(self._same_topic, self._settings.start_timeout_s)
+        wait_for_broker(self._same_topic, self._settings.start_timeout_s)
         wanted = self._next.get(partition, self._offsets[partition] + 1)
         low, high = self._held(partition)
         where = f"Partition {partition} of {self._topic.name!r}"
@@ -270,7 +270,7 @@ class KafkaReader:
                 raise BrokerUnavailable(msg, todo) from None
             return int(low), int(high)
 
-        return patiently(ask, self._settings.start_timeout_s)
+        return wait_for_broker(ask, self._settings.start_timeout_s)
 
 
 class KafkaSource(DynamicSource[Polled]):

@@ -6,25 +6,27 @@ that retention took is simply not there; its offset is passed with the others.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from deltalake import DeltaTable
 from typing_extensions import override
 
 from schemas.arrow import EVENTS as SCHEMA
 from schemas.batches import PolledEvents, Standing, by_origin
+from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import CAUGHT_UP, Origin
-from semloop.delta.table import READ_ERRORS, FollowedTable, Numbers, files_of, reading
+from semloop.delta.streams_table import StreamRow, StreamsTable
+from semloop.delta.table import TableFollower
 from semloop.errors import StorageUnavailable, TopicChanged
 from semloop.settings import Settings
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import READERS, Storage
 from sources.lake.ordered_rows import OrderedRows
 from sources.lake.read_plan import Part, Wanted, part_of, runs_of
-from sources.lake.streams import EVENTS, STREAMS, TopicStreams
+from sources.lake.streams import EVENTS, TopicStreams
 
 # Rows of a poll: enough that the cost of a step does not count, a few megabytes.
 ROWS_MAX = 10_000
@@ -63,20 +65,17 @@ class LakeReader:
         self._positions = dict(positions)
         self._rows_max = rows_max
         self._open = storage.opener()
-        self._events = FollowedTable(storage, EVENTS)
-        self._streams_table = FollowedTable(storage, STREAMS)
-        self._streams_version = -1
         names = [name for origin in positions for name in streams.names[origin]]
-        kinds = [f"{name}{kind}" for name in names for kind in ("", CAUGHT_UP)]
-        self._numbers = Numbers(storage, EVENTS, kinds)
+        app_ids = [f"{name}{kind}" for name in names for kind in ("", CAUGHT_UP)]
+        self._events = TableFollower(storage, EVENTS, app_ids)
+        self._streams_table = StreamsTable(storage)
+        self._stream_rows: tuple[StreamRow, ...] | None = None
         # The snapshot that is being read, or was read to its end: `_rows` is None.
-        self._table_id = ""
-        self._version = -1
+        self._snapshot: Snapshot | None = None
         self._standings: dict[Origin, Standing] = {}
-        self._files: set[str] = set()
         self._rows: OrderedRows | None = None
         # Files whose rows are all consumed, and how far the first snapshot was.
-        self._read: set[str] = set()
+        self._read: Set[str] = frozenset()
         self._start: dict[Origin, int] | None = None
 
     @property
@@ -96,12 +95,11 @@ class LakeReader:
             TopicChanged: the topic was made again, or got partitions.
             LakeError: the lake cannot be read. StorageUnavailable: not now.
         """
-        with reading(self._storage):
-            try:
-                return self._poll_or_begin_again()
-            except READ_ERRORS:
-                # A maintainer may have removed files since they were listed.
-                return self._poll_or_begin_again()
+        try:
+            return self._poll_or_begin_again()
+        except StorageUnavailable:
+            # A maintainer may have removed files since they were listed.
+            return self._poll_or_begin_again()
 
     def close(self) -> None:
         """Give back the space of rows that were not handed on."""
@@ -109,7 +107,8 @@ class LakeReader:
 
     def _poll_or_begin_again(self) -> PolledEvents:
         try:
-            return self._poll()
+            with storage_errors(self._storage, f"read table {EVENTS}"):
+                return self._poll()
         except Exception:
             self._begin_again()
             raise
@@ -137,49 +136,41 @@ class LakeReader:
         for origin, standing in self._standings.items():
             passed = max(self._positions[origin], standing.last_offset)
             self._positions[origin] = passed
-        self._read, self._rows = self._files, None
+        assert self._snapshot is not None
+        self._read, self._rows = self._snapshot.files.keys(), None
         return self._polled(dict(self._positions))
 
     def _take_snapshot(self) -> bool:
         """List what is new; False if nothing was committed since the last snapshot."""
-        if not self._positions and not self._storage.has(EVENTS):
+        snapshot = self._events.refresh()
+        if snapshot is None:
+            if self._positions:
+                msg = f"There is no table {EVENTS} in {self._storage.root}."
+                todo = "Check SEMLOOP_LAKE: a flow has read this table there before."
+                raise StorageUnavailable(msg, todo)
             self._start = {}
             return False
-        handle = self._events.newest()
-        if self._events.opened:
-            self._recognise(handle)
-        version = handle.version()
-        if version == self._version:
+        if snapshot is self._snapshot:
             return False
-        standings = self._standings_at(handle)
-        # After the events: whoever is not named yet has no rows there.
+        standings = self._standings_at(snapshot)
+        # `streams` is read after the events: a partition without a row has no events.
         self._raise_if_changed()
-        files = files_of(handle)
         wanted = Wanted(self._positions)
         paths = [
             path
-            for path, bounds in files.items()
+            for path, file in snapshot.files.items()
             if path not in self._read
-            and any(bounds.may_hold(o, p) for o, p in self._positions.items())
+            and any(file.may_hold(o, p) for o, p in self._positions.items())
         ]
         runs = runs_of(self._parts(paths, wanted))
         self._rows = OrderedRows(runs, wanted, self._open, self._rows_max)
-        self._version, self._files = version, set(files)
-        self._standings = standings
+        self._snapshot, self._standings = snapshot, standings
         if self._start is None:
             self._start = {o: s.last_offset for o, s in standings.items()}
         return True
 
-    def _recognise(self, handle: DeltaTable) -> None:
-        """A table that was made again counts its versions anew."""
-        table_id = str(handle.metadata().id)
-        if table_id != self._table_id:
-            self._table_id = table_id
-            self._version = -1
-            self._numbers.forget()
-
-    def _standings_at(self, handle: DeltaTable) -> dict[Origin, Standing]:
-        found = self._numbers.at(handle)
+    def _standings_at(self, snapshot: Snapshot) -> dict[Origin, Standing]:
+        found = snapshot.transactions
         standings = {}
         for origin in self._positions:
             names = self._streams.names[origin]
@@ -190,14 +181,14 @@ class LakeReader:
         return standings
 
     def _raise_if_changed(self) -> None:
-        version = self._streams_table.newest().version()
-        if version == self._streams_version:
+        rows = self._streams_table.rows()
+        if rows is self._stream_rows:
             return
         topic = self._streams.topic
-        if TopicStreams.of(self._storage, self._streams_table, topic) != self._streams:
+        if TopicStreams.of(rows, topic) != self._streams:
             msg = f"Topic {topic!r} was made again or got partitions."
             raise TopicChanged(msg, "Start the flow again to read them, too.")
-        self._streams_version = version
+        self._stream_rows = rows
 
     def _parts(self, paths: Sequence[str], wanted: Wanted) -> list[Part]:
         def read(path: str) -> Part | None:
@@ -215,9 +206,8 @@ class LakeReader:
         """Read what is left from the newest snapshot, behind what was handed on."""
         if self._rows is not None:
             self._rows.close()
-        self._rows = None
-        self._version = -1
-        self._events.forget()
+        self._rows = self._snapshot = None
+        self._events.reopen()
 
 
 class LakeSource(DynamicSource[PolledEvents]):

@@ -10,11 +10,11 @@ import pytest
 from schemas.arrow import EVENTS
 from schemas.batches import Standing
 from semloop.delta import table as delta_table
+from semloop.delta.snapshot import Snapshot
 from semloop.errors import LakeError, StorageUnavailable, TopicChanged
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta import parquet_file
-from sources.lake import source
 from sources.lake.source import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
@@ -164,7 +164,7 @@ def test_nothing_is_listed_while_nothing_is_committed(
     table.commit((0, 0))
     reader = reader_of(table.storage)
     to_the_end(reader)
-    monkeypatch.setattr(source, "files_of", None)
+    monkeypatch.setattr(Snapshot, "of", None)
     assert origins(reader.poll()) == []
 
 
