@@ -46,7 +46,8 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _KNOWN_CODE = re.compile("|".join(rf"\b{code}\b" for code in REFUSALS))
 # Object stores refuse by a line such as `503 Service Unavailable`, then XML.
 _STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z -]*[a-z]\b")
-# Rust writes the error number of the system this way.
+# Rust writes the error number of the system in two ways.
+_RUST_ERROR = re.compile(r'Os \{ code: (\d+), kind: \w+, message: "([^"]*)" \}')
 _ERRNO = re.compile(r" ?\(os error (\d+)\)")
 # deltalake draws chains of causes in colour.
 _DRAWN = re.compile(r"\x1b\[[0-9;]*m|↳")
@@ -215,7 +216,8 @@ def _code(error: Exception, text: str) -> str:
 
 
 def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    return _RUST_ERROR.sub(r"\2 (os error \1)", text)
 
 
 def _words(error: Exception, *, lance: bool) -> str:
