@@ -23,8 +23,8 @@ from operators.memories.chunk import chunk
 from operators.memories.embed import VectorCache
 from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
 from schemas.arrow import memories as memories_schema
-from schemas.batches import Windowed, by_origin
-from semloop.delta.streams import Origin
+from schemas.batches import Windowed, by_partition
+from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import (
     EmbedderUnavailable,
@@ -40,11 +40,10 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import NEVER_READ, FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
-from sinks.memory_tables import OriginNames
 from sinks.vectors.maintenance import maintain
 from sinks.vectors.table import VectorTable
 from sources.lake.episode_index import KnownEpisodes
-from sources.lake.source import LakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 
 # A round without much to do takes a part of the time between two commits of `memory`.
@@ -142,9 +141,9 @@ class _Reindex:
     def _retry(self, step: Callable[[], R]) -> R:
         return retry(step, on=StorageUnavailable, seconds=self._retry_s)
 
-    def _open_main(self) -> FencedTable[Origin]:
+    def _open_main(self) -> FencedTable[Partition]:
         return FencedTable(
-            self._storage, EPISODES, OriginNames(self._own), tuple(self._replays),
+            self._storage, EPISODES, Streams(self._own), tuple(self._replays),
             self._retry_s,
         )  # fmt: skip
 
@@ -192,7 +191,7 @@ class _Reindex:
             raise TopicChanged(msg, "Run it once more: it goes on, with them.")
         self._known.follow(self._main.handle)
 
-    def _round(self, begin: Mapping[Origin, int]) -> None:
+    def _round(self, begin: Mapping[Partition, int]) -> None:
         """Remember what is beyond, up to where `memory` is."""
         stored = {origin: self._main.stored(origin) for origin in self._replays}
         until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
@@ -217,8 +216,8 @@ class _Reindex:
     def _events(
         self,
         streams: TopicStreams,
-        begin: Mapping[Origin, int],
-        until: Mapping[Origin, int],
+        begin: Mapping[Partition, int],
+        until: Mapping[Partition, int],
     ) -> None:
         """Remember the events of a topic that are not yet."""
         at = {origin: begin[origin] for origin in streams.owned(0, 1)}
@@ -233,9 +232,10 @@ class _Reindex:
             complete = False
             while left and not complete:
                 polled = self._retry(reader.poll)
-                complete = polled.complete
+                complete = polled.progress.complete
                 self._remember_events(polled.events, until)
-                at |= {o: min(last, until[o]) for o, last in polled.positions.items()}
+                read = polled.progress.positions
+                at |= {o: min(last, until[o]) for o, last in read.items()}
                 left = sum(max(0, until[o] - at[o]) for o in at)
                 self._show("events", total - left, total)
                 if time.monotonic() - noted_s >= NOTED_EVERY_S:
@@ -246,9 +246,11 @@ class _Reindex:
         finally:
             reader.close()
 
-    def _remember_events(self, events: pa.Table, until: Mapping[Origin, int]) -> None:
+    def _remember_events(
+        self, events: pa.Table, until: Mapping[Partition, int]
+    ) -> None:
         told, places = [EVENTS.empty_table()], [PLACES.empty_table()]
-        for origin, rows in by_origin(events):
+        for origin, rows in by_partition(events):
             own, own_places = self._placed(origin, rows, until[origin])
             new = pc.greater(own["kafka_offset"], self._remembered[origin])
             told.append(own.filter(new))
@@ -257,7 +259,7 @@ class _Reindex:
         self._remember(pa.concat_tables(told), pa.concat_tables(places), none)
 
     def _placed(
-        self, origin: Origin, rows: pa.Table, until: int
+        self, origin: Partition, rows: pa.Table, until: int
     ) -> tuple[pa.Table, pa.Table]:
         """The events up to an offset that are in an episode, and their places there."""
         told = rows.filter(
@@ -270,7 +272,7 @@ class _Reindex:
         told = told.take(placed["place"])
         return told, self._replays[origin].places(told, placed)
 
-    def _episodes(self, until: Mapping[Origin, int]) -> None:
+    def _episodes(self, until: Mapping[Partition, int]) -> None:
         """Remember the closed episodes that are not yet."""
         for rows in self._known.closed(until, self._done):
             self._remember(EVENTS.empty_table(), PLACES.empty_table(), rows)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import Partition
 from semloop.storage.errors import storage_errors
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class OwnedTable(OpenTable, Protocol):
     """A table of which a writer owns some partitions."""
 
     @property
-    def owned(self) -> Sequence[int]:
-        """Their numbers."""
+    def owned(self) -> Sequence[Partition]:
+        """These partitions, all of one topic."""
 
 
 class FileQueries:
@@ -123,7 +124,7 @@ class WriterQueries:
         Returns:
             partition -> event ids, and their Kafka timestamps in milliseconds.
         """
-        owned = table.owned
+        owned = [partition.number for partition in table.owned]
         snapshot = self._snapshot(table) if owned and ids_max else None
         files = _recent_files(snapshot, age_ms) if snapshot else []
         if snapshot is None or not files:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from semloop.delta.streams import Partition
 from semloop.storage.errors import storage_errors
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from semloop.delta.streams import Origin
     from semloop.storage.location import Storage
 
 
@@ -33,13 +33,12 @@ class FileStats:
     last_offset: int | None
     ingested_at: "datetime | None"
 
-    def may_hold(self, origin: "Origin", beyond: int) -> bool:
-        """Whether the file can have rows of an origin beyond an offset."""
-        topic_id, partition = origin
+    def may_hold(self, partition: Partition, beyond: int) -> bool:
+        """Whether the file can have rows of a partition beyond an offset."""
         return (
             (self.last_offset is None or self.last_offset > beyond)
-            and (self.partitions is None or _within(partition, self.partitions))
-            and (self.topic_ids is None or _within(topic_id, self.topic_ids))
+            and (self.partitions is None or _within(partition.number, self.partitions))
+            and (self.topic_ids is None or _within(partition.topic_id, self.topic_ids))
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semloop.delta.snapshot import Snapshot
-from semloop.delta.streams import Origin, StreamId
+from semloop.delta.streams import Partition, StreamId
 from semloop.delta.table import TableFollower
 from semloop.storage.errors import storage_errors
 from semloop.tables import STREAMS as COLUMNS
@@ -28,18 +28,13 @@ class StreamRow:
 
     stream: StreamId
     table: str
-    partition: int
+    partition: Partition
     first_seen: "datetime"
 
     @property
     def app_id(self) -> str:
         """Name of the transaction that keeps the last offset."""
-        return self.stream.app_id(self.table, self.partition)
-
-    @property
-    def origin(self) -> Origin:
-        """Topic id and partition."""
-        return self.stream.topic_id, self.partition
+        return self.stream.app_id(self.table, self.partition.number)
 
 
 class StreamsTable:
@@ -77,9 +72,8 @@ class StreamsTable:
                 stream = StreamId(
                     row["flow"], row["cluster_id"], row["topic"], row["topic_id"]
                 )
-                yield StreamRow(
-                    stream, row["table_name"], row["kafka_partition"], row["first_seen"]
-                )
+                partition = Partition(row["topic_id"], row["kafka_partition"])
+                yield StreamRow(stream, row["table_name"], partition, row["first_seen"])
 
 
 def read_streams(storage: "Storage") -> tuple[StreamRow, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semloop.delta.snapshot import read_snapshot
-from semloop.delta.streams import CAUGHT_UP, StreamId
+from semloop.delta.streams import CAUGHT_UP, NEVER_READ, StreamId
 from semloop.delta.streams_table import read_streams
 from semloop.flow_registry import ARCHIVE, flow_of
 from semloop.storage.location import Storage
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 FENCE = "/fence"
 # What a commit keeps for a partition, behind its name: the last offset, and these.
 KINDS = ("", CAUGHT_UP, FENCE)
-NEVER_READ = -1
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def newest_stream(storage: Storage, topic: str) -> tuple[StreamId, int] | None:
         return None
     stream = max(rows, key=lambda row: row.first_seen).stream
     topic_id = stream.topic_id
-    partitions = [row.partition for row in rows if row.stream.topic_id == topic_id]
+    partitions = [r.partition.number for r in rows if r.stream.topic_id == topic_id]
     return stream, max(partitions) + 1
 
 

@@ -44,7 +44,7 @@ def register(
         _refuse_strangers(known, log, tables)
     ids = (log.flow, log.cluster_id, log.topic_id)
     filed = {
-        (row.table, row.partition)
+        (row.table, row.partition.number)
         for row in known
         if (row.stream.flow, row.stream.cluster_id, row.stream.topic_id) == ids
     }

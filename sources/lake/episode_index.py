@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from schemas.arrow import EPISODE_REVISIONS
 from semloop.delta.snapshot import Snapshot
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition
 from semloop.lake.generations import EPISODES
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
@@ -122,7 +122,7 @@ class KnownEpisodes:
         with self._with(told=told.select(keys).append_column("place", places)):
             return self._con.execute(PLACED, bounds).to_arrow_table()
 
-    def beginnings(self, reached: Mapping[Origin, int]) -> dict[Origin, int]:
+    def beginnings(self, reached: Mapping[Partition, int]) -> dict[Partition, int]:
         """From where on to read so that episodes that go on are seen whole.
 
         Returns:
@@ -131,11 +131,11 @@ class KnownEpisodes:
         found = dict(reached)
         with self._with(reached=_table(reached)):
             for *origin, first in self._con.execute(UNDER_WAY).fetchall():
-                found[origin[0], origin[1]] = first - 1
+                found[Partition(*origin)] = first - 1
         return found
 
     def closed(
-        self, reached: Mapping[Origin, int], done: Set[str]
+        self, reached: Mapping[Partition, int], done: Set[str]
     ) -> Iterator[pa.Table]:
         """The episodes that closed since the version followed before, but for some.
 
@@ -169,7 +169,7 @@ class KnownEpisodes:
                 self._con.unregister(name)
 
 
-def _table(reached: Mapping[Origin, int]) -> pa.Table:
+def _table(reached: Mapping[Partition, int]) -> pa.Table:
     rows = [(*origin, offset) for origin, offset in reached.items()]
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     arrays = [pa.array(c, f.type) for c, f in zip(columns, REACHED, strict=True)]

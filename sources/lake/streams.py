@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from semloop.delta.streams import Origin, StreamId
+from semloop.delta.streams import Partition, StreamId
 from semloop.delta.streams_table import StreamRow, read_streams
 from semloop.storage.location import Storage
 
@@ -45,26 +45,27 @@ class TopicStreams:
         found: dict[tuple[StreamId, int], datetime] = {}
         for row in rows:
             if (row.table, row.stream.topic) == (EVENTS, topic):
-                key = (row.stream, row.partition)
+                key = (row.stream, row.partition.number)
                 # Two copies that started at once may both have filed it.
                 found[key] = min(row.first_seen, found.get(key, row.first_seen))
         return cls(topic, found)
 
-    def owned(self, worker_index: int, worker_count: int) -> list[Origin]:
+    def owned(self, worker_index: int, worker_count: int) -> list[Partition]:
         """What a worker reads; nothing is fine."""
         return sorted(
             origin for origin in self.names if origin[1] % worker_count == worker_index
         )
 
     @cached_property
-    def names(self) -> Mapping[Origin, Sequence[str]]:
-        """Origin -> app ids under which its last offset in `events` is kept.
+    def names(self) -> Mapping[Partition, Sequence[str]]:
+        """Partition -> app ids under which its last offset in `events` is kept.
 
         More than one where a cluster or a flow got another name (`--new-log`).
         """
-        found: dict[Origin, list[str]] = defaultdict(list)
+        found: dict[Partition, list[str]] = defaultdict(list)
         for log, partition in self.first_seen:
-            found[log.topic_id, partition].append(log.app_id(EVENTS, partition))
+            key = Partition(log.topic_id, partition)
+            found[key].append(log.app_id(EVENTS, partition))
         return dict(found)
 
     @cached_property

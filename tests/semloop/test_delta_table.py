@@ -10,7 +10,7 @@ import pytest
 
 from semloop.delta import table as delta_table
 from semloop.delta.snapshot import FileStats, read_snapshot
-from semloop.delta.streams import CAUGHT_UP
+from semloop.delta.streams import CAUGHT_UP, Partition
 from semloop.delta.streams_table import StreamsTable, read_streams
 from semloop.delta.table import TableFollower
 from semloop.errors import LakeError, StorageUnavailable
@@ -100,15 +100,15 @@ def test_a_file_may_hold_what_its_statistics_do_not_exclude(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stats = FileStats(2, 9, ("b", "d"), (1, 3), 7, NOW)
-    assert stats.may_hold(("c", 2), 6)
-    for origin, beyond in ((("a", 2), 6), (("c", 4), 6), (("c", 2), 7)):
-        assert not stats.may_hold(origin, beyond)
+    assert stats.may_hold(Partition("c", 2), 6)
+    for topic_id, number, beyond in (("a", 2, 6), ("c", 4, 6), ("c", 2, 7)):
+        assert not stats.may_hold(Partition(topic_id, number), beyond)
     monkeypatch.setattr(parquet_file, "STATISTICS", ())
     table.commit((0, 0))
     snapshot = read_snapshot(table.storage, "events")
     assert snapshot is not None
     (unknown,) = snapshot.files.values()
-    assert unknown.may_hold(("anything", 99), 10**9)
+    assert unknown.may_hold(Partition("anything", 99), 10**9)
 
 
 def test_a_table_that_does_not_exist_is_none_until_it_is_created(
@@ -228,7 +228,7 @@ def test_rows_of_streams_are_the_same_object_until_one_is_added(
     table = EventsTable(storage)
     rows = streams.rows()
     assert [row.app_id for row in rows] == [LOG.app_id("events", p) for p in (0, 1)]
-    assert [row.origin for row in rows] == [("topic-1", 0), ("topic-1", 1)]
+    assert [row.partition for row in rows] == [("topic-1", 0), ("topic-1", 1)]
     assert {(row.stream, row.table, row.first_seen) for row in rows} == {
         (LOG, "events", NOW)
     }
@@ -236,7 +236,7 @@ def test_rows_of_streams_are_the_same_object_until_one_is_added(
     assert streams.rows() is rows
     again = replace(LOG, topic_id="topic-2")
     register(storage, again, ["events"], [7], NOW, new_log=True)
-    assert {row.origin for row in streams.rows()} - {row.origin for row in rows} == {
-        ("topic-2", 7)
-    }
+    assert {row.partition for row in streams.rows()} - {
+        row.partition for row in rows
+    } == {("topic-2", 7)}
     assert set(read_streams(storage)) == set(streams.rows())

@@ -10,12 +10,15 @@ import duckdb
 import pyarrow as pa
 
 from schemas.batches import Decoded
+from schemas.committed import CommittedOffsets
 from schemas.metrics import Metrics
-from semloop.delta.streams import StreamId
+from semloop.delta.streams import Partition, StreamId, Streams
 from semloop.settings import load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
+from sinks.commit_loop import CommitLoop
 from sinks.delta.fenced_table import FencedTable
+from sinks.flow_tables import FlowContext
 from tests.builders import LOG, NOW, decoded_rows
 
 IDS = [str(uuid.UUID(int=number)) for number in range(100)]
@@ -32,7 +35,7 @@ class Life:
     left: int | None = None
 
 
-class Fragile(FencedTable):
+class Fragile(FencedTable[Partition]):
     """A table whose process dies after so many commits, and that refuses some rows."""
 
     life: Life
@@ -59,14 +62,26 @@ class FragileTables(ArchiveTables):
     events: Fragile
     letters: Fragile
 
-    def _table(self, name: str) -> FencedTable:
-        table = Fragile(self._storage, name, self._stream, self._owned)
+    def _table(self, name: str) -> Fragile:
+        table = Fragile(self._storage, name, Streams.of(self._stream), self._owned)
         table.life = self.life
         if name == "events":
             self.events = table
         else:
             self.letters = table
         return table
+
+
+class Recorded(CommittedOffsets):
+    """Offsets of every commit, by number of the partition."""
+
+    def __init__(self, told: list[Mapping[int, int]]) -> None:
+        super().__init__("semloop-test")
+        self._told = told
+
+    def put(self, offsets: Mapping[Partition, int]) -> None:
+        super().put(offsets)
+        self._told.append({p.number: offset for p, offset in offsets.items()})
 
 
 class Archive:
@@ -78,11 +93,13 @@ class Archive:
         self.now = NOW.timestamp()
         self.metrics = Metrics()
         self.told: list[Mapping[int, int]] = []
+        self.waits: list[float] = []
         self.answers: list[Exception] = []
-        self.tables = FragileTables(
-            self.settings, self.storage, log, [0, 1], self.metrics,
-            self._same_topic, self.told.append, lambda: self.now,
-        )  # fmt: skip
+        clock = lambda: self.now  # noqa: E731
+        context = FlowContext(self.settings, self.storage, self.metrics, clock)
+        committed = Recorded(self.told)
+        self.tables = FragileTables(context, log, [0, 1], self._same_topic, committed)
+        self.loop = CommitLoop(self.settings, self.tables, clock, self.waits.append)
         self.life = self.tables.life = Life()
 
     def _same_topic(self) -> None:
@@ -97,7 +114,7 @@ class Archive:
         """Events of these offsets; without any, a tick."""
         positions = {partition: max(offsets)} if offsets else {}
         good = [(partition, offset) for offset in offsets]
-        self.tables.add(decoded_rows(good, [], positions, **options))
+        self.loop.add(decoded_rows(good, [], positions, **options))
 
     def tick(self, seconds: float = 0) -> None:
         self.now += seconds

@@ -22,12 +22,15 @@ import stamina
 from deltalake import DeltaTable, write_deltalake
 
 from schemas.metrics import Metrics
+from semloop.delta.streams import Partition, Streams
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
+from sinks.commit_loop import CommitLoop
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.takeover import Takeover
+from sinks.flow_tables import FlowContext
 from tests.builders import LOG, decoded_rows
 
 PARTITIONS, RECORDS = 3, 40
@@ -39,7 +42,7 @@ class Crash(BaseException):
     """The process is gone: no handler of ours may see it."""
 
 
-class StormyTable(FencedTable):
+class StormyTable(FencedTable[Partition]):
     """A table whose store is slow, forgetful and shared."""
 
     storm: "Storm"
@@ -78,10 +81,10 @@ class StormyTable(FencedTable):
 class StormyTables(ArchiveTables):
     storm: "Storm"
 
-    def _table(self, name: str) -> FencedTable:
+    def _table(self, name: str) -> FencedTable[Partition]:
         self.storm.table_class.storm = self.storm
         return self.storm.table_class(
-            self._storage, name, self._stream, self._owned, retry_s=5.0
+            self._storage, name, Streams.of(self._stream), self._owned, retry_s=5.0
         )
 
 
@@ -90,9 +93,10 @@ class Writer:
 
     def __init__(self, storm: "Storm", owned: list[int]) -> None:
         self.storm = storm
-        self.tables = StormyTables(
-            storm.settings, storm.storage, LOG, owned, Metrics(), clock=storm.clock
-        )
+        clock, storage = storm.clock, storm.storage
+        context = FlowContext(storm.settings, storage, Metrics(), clock)
+        self.tables = StormyTables(context, LOG, owned)
+        self.loop = CommitLoop(storm.settings, self.tables, clock)
         self.tables.storm = storm
         self.owned = owned
         self.busy = False
@@ -108,7 +112,8 @@ class Writer:
             while not fence():
                 yield
         yield
-        offsets = self.tables.resume()
+        resumed = self.tables.resume()
+        offsets = {p.number: offset for p, offset in resumed.items()}
         self.storm.after_resume(self.tables)
         while True:
             yield
@@ -124,7 +129,7 @@ class Writer:
                 for o in range(offsets[p] + 1, stop):
                     (dead if rng.random() < 0.2 else good).append((p, o))
                 offsets[p] = stop - 1
-        self.tables.add(decoded_rows(good, dead, offsets, last=True))
+        self.loop.add(decoded_rows(good, dead, offsets, last=True))
 
     @property
     def done(self) -> bool:
@@ -137,7 +142,7 @@ class Storm:
     """A schedule: which writer does its next step, and what befalls it."""
 
     table_class: type[StormyTable] = StormyTable
-    takeover_class: type[Takeover] = Takeover
+    takeover_class: type[Takeover[Partition]] = Takeover
     after_resume: Callable[[ArchiveTables], None] = staticmethod(lambda tables: None)
 
     def __init__(self, folder: Path, seed: int) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.builders import LOG
+from tests.builders import LOG, keyed
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import SINKS, Interrupted
@@ -34,7 +35,7 @@ def test_offsets_are_filed_under_the_names_that_lakes_hold_already() -> None:
 def test_many_that_start_and_write_at_once_all_get_through(lake: Settings) -> None:
     def life(partition: int) -> None:
         tables = writer(lake, [partition])
-        assert tables.take_over() == {partition: -1}
+        assert tables.take_over() == keyed({partition: -1})
         for number in range(COMMITS):
             write(tables, 2 * number, partition)
 
@@ -50,7 +51,7 @@ def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
         try:
             tables = writer(lake)
             offsets = tables.take_over()
-            for offset in range(offsets[0] + 1, 4, 2):
+            for offset in range(offsets[Partition(LOG.topic_id, 0)] + 1, 4, 2):
                 write(tables, offset)
         except TakenOver:
             return False
@@ -61,7 +62,7 @@ def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
     assert any(went_on)
     assert stored(lake) == [(0, 0), (0, 2)]
     assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
-    assert writer(lake).take_over() == {0: 3, 1: -1}
+    assert writer(lake).take_over() == keyed({0: 3, 1: -1})
 
 
 def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
@@ -82,7 +83,7 @@ def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
     assert stored(lake, "dead_letters") == [
         (0, at + 1) for at in range(0, offset + 2, 2)
     ]
-    assert writer(lake).take_over() == {0: offset + 1, 1: -1}
+    assert writer(lake).take_over() == keyed({0: offset + 1, 1: -1})
 
 
 def test_who_only_looks_follows_others_and_notices_a_rival(lake: Settings) -> None:
@@ -120,7 +121,7 @@ def test_a_table_that_lost_commits_is_told_and_not_taken_for_a_rival(
     )
     assert "Started again" in error.value.todo
     again = writer(settings)
-    assert again.take_over() == {0: 1, 1: -1}
+    assert again.take_over() == keyed({0: 1, 1: -1})
     write(again, 2)
     assert stored(settings) == [(0, 0), (0, 2)]
 
@@ -142,8 +143,12 @@ def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
         writer(settings).take_over()
     shutil.rmtree(Storage.of(settings).uri("events"))
     newer = writer(settings)
-    assert newer.take_over() == {0: -1, 1: -1}
-    assert newer._main.epoch(0) == newer._side.epoch(0) == 4
+    assert newer.take_over() == keyed({0: -1, 1: -1})
+    assert (
+        newer._main.epoch(Partition(LOG.topic_id, 0))
+        == newer._side.epoch(Partition(LOG.topic_id, 0))
+        == 4
+    )
 
 
 class Unread(Storage):

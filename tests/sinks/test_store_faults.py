@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.arrow import DEAD_LETTERS
+from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import object_store
@@ -18,11 +19,11 @@ from semloop.storage.errors import CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.delta.stamp import stamp
-from tests.builders import LOG, NOW, decoded_rows
+from tests.builders import LOG, NOW, decoded_rows, keyed
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker
-from tests.sinks.a_writer import stored, write, writer
+from tests.sinks.a_writer import add, stored, write, writer
 from tests.stores import Store
 
 TABLES = ("events", "dead_letters")
@@ -78,7 +79,7 @@ def test_a_commit_is_there_once_whatever_befalls_it(
     evens = [(0, at) for at in range(0, offset, 2)]
     assert stored(lake, "events") == evens
     assert stored(lake, "dead_letters") == [(0, at + 1) for _, at in evens]
-    assert writer(lake).take_over() == {0: offset - 1, 1: -1}
+    assert writer(lake).take_over() == keyed({0: offset - 1, 1: -1})
 
 
 STEPS = {
@@ -100,7 +101,7 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
     first.take_over()
     write(first, 0)
     # A crash between the two commits: the dead letter lies beyond the main offset.
-    first._side.commit(letter(first, 3), {0: 3})
+    first._side.commit(letter(first, 3), keyed({0: 3}))
     other = replace(LOG, topic_id="topic-2")  # so that names must be filed, too
     for log in (LOG, other):
         armed = {
@@ -113,11 +114,11 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
         proxy.disarm()
         happened = {step for step, rule in armed.items() if rule.happened}
         if log is LOG:
-            assert (offsets, tables.settled) == ({0: 1, 1: -1}, {(0, 3)})
+            assert (offsets, tables.settled) == (keyed({0: 1, 1: -1}), {(0, 3)})
             assert len(ids[0][0]) == 1
             assert STEPS.keys() - happened == {"writing `streams`", "rows of `streams`"}
         else:
-            assert offsets == {0: -1, 1: -1}
+            assert offsets == keyed({0: -1, 1: -1})
             assert {"writing `streams`", "rows of `streams`"} <= happened
     again = writer(lake)
     again.take_over()
@@ -134,7 +135,7 @@ def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -
         for skip, fault in enumerate(faults)
     ]
     tables = writer(lake)
-    assert tables.take_over() == {0: -1, 1: -1}
+    assert tables.take_over() == keyed({0: -1, 1: -1})
     write(tables, 0)
     proxy.disarm()
     assert all(rule.happened for rule in armed[:8])
@@ -167,7 +168,7 @@ def test_a_start_without_the_store_ends_in_one_clear_line(
     assert armed.happened
     assert_clear(error.value, said)
     # Whoever comes next finds all of it.
-    assert writer(lake).take_over() == {0: 1, 1: -1}
+    assert writer(lake).take_over() == keyed({0: 1, 1: -1})
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_a_commit_without_the_store_ends_in_one_clear_line(
     assert_clear(error.value, "Cannot commit to table events in s3://")
     # Its reply may have been lost: only who opens the table anew knows.
     again = writer(lake)
-    offset = again.take_over()[0]
+    offset = again.take_over()[Partition(LOG.topic_id, 0)]
     assert offset == (1 if stored(lake, "events") else -1)
     if offset == -1:
         write(again, 0)
@@ -209,7 +210,7 @@ def test_records_sent_again_wait_for_a_store_that_cannot_be_read(
     armed = proxy.arm(Fault.CUT_OFF, "GET", "/events/date=", times=OFTEN)
     rows = decoded_rows([(0, 2)], [], {0: 2}, last=True)
     once = frozenset(rows.events["event_id"].to_pylist())
-    tables.add(replace(rows, redelivered_ids=once))
+    add(tables, replace(rows, redelivered_ids=once))
     assert armed.happened == OFTEN
     assert stored(lake, "events") == [(0, 0), (0, 2)]
 
@@ -220,10 +221,10 @@ def test_a_commit_costs_few_requests_however_long_the_log_is(
     tables = writer(lake, owned=range(4))
     tables.take_over()
     for offset in range(30):
-        tables.add(decoded_rows([(0, offset)], [], {0: offset}, last=True))
+        add(tables, decoded_rows([(0, offset)], [], {0: offset}, last=True))
     reads = proxy.arm(Fault.ONLY_COUNTED, "GET HEAD", times=ALWAYS)
     writes = proxy.arm(Fault.ONLY_COUNTED, "PUT POST", times=ALWAYS)
-    tables.add(decoded_rows([(0, 30)], [], {0: 30}, last=True))
+    add(tables, decoded_rows([(0, 30)], [], {0: 30}, last=True))
     assert (writes.happened, reads.happened < 15) == (2, True), reads.happened
     seen = reads.happened
     tables._main.look()
@@ -266,7 +267,7 @@ def test_what_a_slow_store_does_late_changes_nothing(
         tables.take_over()
     proxy.disarm()
     newer = writer(lake)
-    assert newer.take_over() == {0: 1, 1: -1}
+    assert newer.take_over() == keyed({0: 1, 1: -1})
     # What was held arrives only now, when its place is taken.
     proxy.open_gate()
     write(newer, 2)

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from schemas.arrow import EVENTS
 from schemas.batches import PolledEvents
-from semloop.delta.streams import CAUGHT_UP, Origin, StreamId
+from semloop.delta.streams import CAUGHT_UP, Partition, StreamId
 from semloop.storage.location import Storage
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
-from sources.lake.source import LakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG, NOW
 
@@ -83,7 +83,7 @@ class EventsTable:
 
 def reader_of(
     storage: Storage,
-    positions: Mapping[Origin, int] | None = None,
+    positions: Mapping[Partition, int] | None = None,
     rows_max: int = 10_000,
     topic: str = LOG.topic,
 ) -> LakeReader:
@@ -106,5 +106,5 @@ def to_the_end(reader: LakeReader) -> list[tuple[int, int]]:
     while True:
         polled = reader.poll()
         found += origins(polled)
-        if polled.complete:
+        if polled.progress.complete:
             return found

@@ -20,14 +20,17 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.bytewax_io import ReaderSource
 from schemas.arrow import RECORDS
 from schemas.batches import Polled
+from schemas.committed import CommittedOffsets
 from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged, TopicMissing
 from semloop.event import IDEMPOTENCY_HEADER, SCHEMA_HEADER
 from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from sources.kafka.source import KafkaReader, KafkaSource, owned_partitions
+from sources.kafka.reader import KafkaReader, owned_partitions
+from tests.builders import keyed
 from tests.services import free_port, wait_for
 
 GROUP = "semloop-test"
@@ -43,11 +46,26 @@ def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> Non
     assert producer.flush(30) == 0
 
 
+def reader_of(
+    settings: Settings,
+    topic: Topic,
+    offsets: dict[int, int],
+    committed: CommittedOffsets | None = None,
+    **options: Any,
+) -> KafkaReader:
+    behind = keyed(offsets, topic.topic_id)
+    committed = committed or CommittedOffsets(GROUP)
+    return KafkaReader(settings, topic, behind, committed, **options)
+
+
 @contextmanager
 def reading(
-    settings: Settings, topic: Topic, offsets: dict[int, int]
+    settings: Settings,
+    topic: Topic,
+    offsets: dict[int, int],
+    committed: CommittedOffsets | None = None,
 ) -> Iterator[KafkaReader]:
-    reader = KafkaReader(settings, topic, offsets, GROUP)
+    reader = reader_of(settings, topic, offsets, committed)
     try:
         yield reader
     finally:
@@ -77,7 +95,7 @@ def positions(polls: Sequence[Polled]) -> dict[int, int]:
     """The last position of each partition, which never goes back."""
     last: dict[int, int] = {}
     for poll in polls:
-        for partition, offset in poll.progress.positions.items():
+        for (_, partition), offset in poll.progress.positions.items():
             assert offset >= last.get(partition, -1)
             last[partition] = offset
     return last
@@ -162,11 +180,11 @@ def test_the_end_of_a_partition_gives_its_position_and_the_time(
         polls = to_the_end(reader)
         times: dict[int, int] = {}
         for poll in polls:
-            times |= poll.progress.caught_up_ms
+            times |= {p.number: ms for p, ms in poll.progress.caught_up_ms.items()}
         assert positions(polls) == {0: -1, 1: 2, 2: -1, 3: -1}
         assert times.keys() == BEGINNING.keys()
         assert all(before <= ms <= time.time_ns() // 1_000_000 for ms in times.values())
-        ends = {p: e for poll in polls for p, e in poll.progress.end_offsets.items()}
+        ends = {p.number: e for poll in polls for p, e in poll.progress.ends.items()}
         assert ends[1] == 3
         # Once reached, an end stays reached; new records are read all the same.
         send(settings, 4, partition=3)
@@ -212,9 +230,11 @@ def test_offsets_of_the_group_are_seen_by_lag_monitors(
     settings: Settings, topic: Topic
 ) -> None:
     send(settings, 3)
-    with reading(settings, topic, BEGINNING) as reader:
+    committed = CommittedOffsets(GROUP)
+    with reading(settings, topic, BEGINNING, committed) as reader:
         to_the_end(reader)
-        reader.commit_group({0: 2, 1: -1})
+        committed.put(keyed({0: 2, 1: -1}, topic.topic_id))
+        reader.poll()
         monitor = Consumer(
             {"bootstrap.servers": settings.kafka, "group.id": GROUP, "log_level": 2}
         )
@@ -244,8 +264,8 @@ class Batches:
 
 def test_the_flow_ends_once_it_has_caught_up(settings: Settings, topic: Topic) -> None:
     send(settings, 3)
-    source = KafkaSource(
-        lambda index, count: KafkaReader(settings, topic, BEGINNING, GROUP),
+    source = ReaderSource(
+        lambda index, count: reader_of(settings, topic, BEGINNING),
         until_caught_up=True,
     )
     partition = source.build("kafka", 0, 1)

@@ -110,7 +110,7 @@ class NewEvents:
         for row in rows:
             last_offset = snapshot.transactions.get(row.app_id)
             if last_offset is not None:
-                self._reached("SELECT ?, ?, ?", *row.origin, last_offset)
+                self._reached("SELECT ?, ?, ?", *row.partition, last_offset)
         return snapshot
 
     def _reached(self, query: str, *values: object) -> None:

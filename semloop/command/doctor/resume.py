@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.terminal.figures import listed, many, span
+from semloop.delta.streams import NEVER_READ
 from semloop.kafka.topic import Topic
-from semloop.progress.positions import NEVER_READ, Position
+from semloop.progress.positions import Position
 
 CHECK = "resume point"
 # What is left of the retention time when it is high time.
@@ -75,7 +76,7 @@ def _other_log(known: Known, topic: Topic) -> Iterator[Finding]:
         return
     newest = max(rows, key=lambda row: row.first_seen).stream
     here = [row for row in rows if row.stream.cluster_id == topic.cluster_id]
-    same = {row.partition for row in here if row.stream.topic_id == topic.topic_id}
+    same = {row.partition for row in here if row.partition.topic_id == topic.topic_id}
     if not here:
         found = f"the lake holds {topic.name!r} of cluster {newest.cluster_id!r}, "
         found += f"this is cluster {topic.cluster_id!r}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import Partition
 from semloop.delta.streams_table import StreamsTable
 from semloop.delta.table import TableFollower
 from semloop.lake import generations
@@ -52,8 +53,8 @@ class Seen:
     def _forget(self) -> None:
         self._snapshot: Snapshot | None = None
         self._closed = Closed()
-        # (topic id, partition) -> offset up to which memories of events count.
-        self.offsets: dict[tuple[str, int], int] = {}
+        # Partition -> offset up to which memories of events count.
+        self.offsets: dict[Partition, int] = {}
         self.generation = generations.FIRST_GENERATION
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class Seen:
 
     def counts(self, topic_id: str, partition: int, offset: int) -> bool:
         """Whether the memories of an event count."""
-        return offset <= self.offsets.get((topic_id, partition), -1)
+        return offset <= self.offsets.get(Partition(topic_id, partition), -1)
 
     def ends_of(self, episode_ids: Sequence[str]) -> "Ends":
         """How these episodes ended, in their order."""
@@ -116,7 +117,8 @@ class Seen:
         for row in rows:
             offset = snapshot.transactions.get(row.app_id, -1)
             # Another cluster of the same topic would be another topic id.
-            self.offsets[row.origin] = max(offset, self.offsets.get(row.origin, -1))
+            found = self.offsets.get(row.partition, -1)
+            self.offsets[row.partition] = max(offset, found)
         return snapshot
 
 
