@@ -15,7 +15,6 @@ from operators.memories.embed import VectorCache, embed
 from schemas.arrow import EPISODE_REVISIONS, EPISODES
 from schemas.arrow import memories as memories_schema
 from semloop import layout
-from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition, StreamId, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.lake.generations import EPISODES as TABLE
@@ -76,7 +75,7 @@ def made_lake(settings: Settings, rows: int) -> None:
 
 def _commit_episodes(storage: Storage, rows: int) -> None:
     create(storage, TABLE, EPISODES, ["date"])
-    register(storage, Snapshot(storage), LOG, (TABLE,), (0,), BEGAN)
+    register(storage, LOG, (TABLE,), (0,), BEGAN)
     partition = Partition(LOG.topic_id, 0)
     main = FencedTable(TableLog(storage, TABLE), Streams.of(LOG), (partition,))
     Takeover(main).run()

@@ -8,8 +8,9 @@ from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
 from semloop import layout
 from semloop.delta.streams import StreamId
+from semloop.errors import StorageUnavailable
 from semloop.kafka.topic import TopicAdmin
-from semloop.storage.retry import patiently
+from semloop.retry import retry
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
@@ -49,7 +50,11 @@ class ArchiveWorkers:
         settings, storage = self._context.settings, self._context.storage
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
-        patiently(lambda: layout.bind(storage), settings.storage_retry_s)
+        retry(
+            lambda: layout.bind(storage),
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
+        )
         committed = CommittedOffsets(group=f"semloop-{FLOW}")
         tables = ArchiveTables(
             self._context,

@@ -14,7 +14,8 @@ from semloop import layout
 from semloop.delta.streams import Partition, Streams
 from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
-from semloop.storage.retry import patiently
+from semloop.errors import StorageUnavailable
+from semloop.retry import retry
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import FLOW, MemoryTables
@@ -68,7 +69,11 @@ class MemoryWorkers:
     def open_reader(self, worker_index: int, worker_count: int) -> PatientLakeReader:
         """Take the tables over, then read behind the offsets that they hold."""
         settings, storage = self._settings, self._storage
-        patiently(lambda: layout.bind(storage), settings.storage_retry_s)
+        retry(
+            lambda: layout.bind(storage),
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
+        )
         streams = self._streams()
         owned = streams.owned(worker_index, worker_count)
         own = Streams.of(*(replace(s, flow=FLOW) for s in streams.by_topic.values()))
@@ -85,9 +90,10 @@ class MemoryWorkers:
         """What `archive` has met; a first start of both waits for it."""
         settings = self._settings
         while True:
-            streams = patiently(
+            streams = retry(
                 lambda: TopicStreams.read(self._storage, settings.topic),
-                settings.storage_retry_s,
+                on=StorageUnavailable,
+                seconds=settings.storage_retry_s,
             )
             if streams.first_seen or self._until_caught_up:
                 return streams

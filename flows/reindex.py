@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,9 +35,9 @@ from semloop.errors import (
     TopicChanged,
 )
 from semloop.lake.generations import EPISODES, FLOW, GENERATION, generation_of
+from semloop.retry import retry
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently, reading
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
 from sinks.delta.table_log import TableLog
@@ -54,6 +55,7 @@ NOTED_EVERY_S = 30.0
 WRITER = 0
 TOLD_TYPES = pa.array(sorted(TOLD))
 
+R = TypeVar("R")
 Show = Callable[[str, int, int], None]
 
 
@@ -83,9 +85,7 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
         StorageUnavailable: not within `storage_retry_s`.
     """
     storage = Storage.of(settings)
-    with reading(EPISODES):
-        begun = storage.has(EPISODES)
-    streams = TopicStreams.every(storage) if begun else []
+    streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
     if not streams:
         msg = f"The lake {settings.lake} has no episodes yet."
         raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
@@ -115,7 +115,7 @@ class _Reindex:
         }
         origins = [origin for of_topic in streams for origin in of_topic.owned(0, 1)]
         self._replays = {origin: Replay() for origin in origins}
-        self._main = patiently(self._open_main, self._retry_s)
+        self._main = self._retry(self._open_main)
         self._known = KnownEpisodes(storage)
 
     def run(self) -> Report:
@@ -123,7 +123,7 @@ class _Reindex:
         self._report = Report(self._positions.generation, self._embedder.model_id)
         self._remembered = self._positions.read() or {}
         self._done = self._vectors.episode_ids()
-        patiently(self._follow, self._retry_s)
+        self._retry(self._follow)
         # Episodes that go on are read from their beginning, for the places of the rest.
         begin = self._known.beginnings(self._remembered)
         self._round(begin)
@@ -131,13 +131,16 @@ class _Reindex:
         # The switch must find a table that is quick to search.
         maintain(self._storage, self._report.generation, self._show, self._retry_s)
         for _ in range(ROUNDS_MAX):
-            patiently(self._follow, self._retry_s)
+            self._retry(self._follow)
             self._round(self._remembered)
             if self._switched():
                 return self._report
         msg = "The flow `memory` commits as fast as this follows."
         todo = "Run it again once `semloop status` shows memory caught up: it goes on."
         raise Terminal(msg, todo)
+
+    def _retry(self, step: Callable[[], R]) -> R:
+        return retry(step, on=StorageUnavailable, seconds=self._retry_s)
 
     def _open_main(self) -> FencedTable:
         return FencedTable(
@@ -208,7 +211,7 @@ class _Reindex:
             return self._main.take(epochs, {GENERATION: self._report.generation})
         except (StorageUnavailable, TakenOver):
             # The commit may be there, or `memory` may have gone on right after it.
-            patiently(self._main.refresh, self._retry_s)
+            self._retry(self._main.refresh)
             return generation_of(self._main.handle) == self._report.generation
 
     def _events(
@@ -229,7 +232,7 @@ class _Reindex:
         try:
             complete = False
             while left and not complete:
-                polled = patiently(reader.poll, self._retry_s)
+                polled = self._retry(reader.poll)
                 complete = polled.progress.complete
                 self._remember_events(polled.events, until)
                 read = polled.progress.positions

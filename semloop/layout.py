@@ -27,7 +27,7 @@ def check(storage: "Storage") -> None:
         StorageUnavailable: the store does not answer.
     """
     found = _read(storage)
-    if found is None and _is_first(storage):
+    if found is None and storage.has(FIRST_LAYOUT_TABLE):
         found = FIRST_LAYOUT
     if found is not None:
         _refuse_other(storage, found)
@@ -45,7 +45,7 @@ def bind(storage: "Storage") -> None:
     """
     found = _read(storage)
     if found is None:
-        if _is_first(storage):
+        if storage.has(FIRST_LAYOUT_TABLE):
             _refuse_other(storage, FIRST_LAYOUT)
         storage.create(LAYOUT_FILE, _content(tables.LAYOUT_VERSION))
         found = _read(storage)
@@ -78,15 +78,6 @@ def _read(storage: "Storage") -> int | None:
         todo = f"Write {content} there, if it was made by SemLoop."
         raise LakeError(msg, todo)
     return layout
-
-
-def _is_first(storage: "Storage") -> bool:
-    from deltalake.exceptions import DeltaError
-
-    try:
-        return storage.has(FIRST_LAYOUT_TABLE)
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
 
 
 def _refuse_other(storage: "Storage", found: int) -> None:

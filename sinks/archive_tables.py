@@ -16,11 +16,11 @@ from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
 from schemas.dead_letter import Reason
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
-from semloop.errors import BrokerUnavailable
+from semloop.errors import BrokerUnavailable, StorageUnavailable
 from semloop.flow_registry import ARCHIVE
-from semloop.storage.retry import patiently
+from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.archive_rows import (
     commit_events,
@@ -95,17 +95,19 @@ class ArchiveTables(FlowTables[Decoded]):
             Takeover(*self.open(new_log=new_log)).run()
             return self.resume()
 
-        return patiently(attempt, self.settings.storage_retry_s)
+        return retry(
+            attempt, on=StorageUnavailable, seconds=self.settings.storage_retry_s
+        )
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
         """Make the tables if absent and open them: the main one and the side tables."""
         create(self._storage, MAIN, EVENTS, ["date"])
         create(self._storage, SIDE, DEAD_LETTERS, ["date"])
-        self._snapshot = Snapshot(self._storage)
+        self._queries = WriterQueries(self._storage)
         numbers = [partition.number for partition in self._owned]
         register(
-            self._storage, self._snapshot, self._stream, (SIDE, MAIN), numbers,
-            self._context.now(), new_log=new_log,
+            self._storage, self._stream, (SIDE, MAIN), numbers, self._context.now(),
+            new_log=new_log,
         )  # fmt: skip
         self._main, self._side = self._table(MAIN), self._table(SIDE)
         return self._main, [self._side]
@@ -115,7 +117,7 @@ class ArchiveTables(FlowTables[Decoded]):
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._snapshot.settled(self._side, self._stream.topic_id, lowest)
+            found = self._queries.settled(self._side, self._stream.topic_id, lowest)
             self._settle(found)
         return offsets
 
@@ -123,11 +125,12 @@ class ArchiveTables(FlowTables[Decoded]):
         """Event ids and Kafka ms by partition, that the dedupe windows start with."""
         settings = self.settings
         age_ms = int(settings.dedupe_hours * 3_600_000)
-        return patiently(
-            lambda: self._snapshot.newest_ids(
+        return retry(
+            lambda: self._queries.newest_ids(
                 self._main, self._stream.topic_id, settings.dedupe_ids, age_ms
             ),
-            settings.storage_retry_s,
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
         )
 
     @property
@@ -205,9 +208,10 @@ class ArchiveTables(FlowTables[Decoded]):
         again = buffer.redelivered_ids.intersection(rows[id_column].to_pylist())
         if not again:
             return rows
-        stored = patiently(
-            lambda: self._snapshot.known(table, id_column, again),
-            self.settings.storage_retry_s,
+        stored = retry(
+            lambda: self._queries.known(table, id_column, again),
+            on=StorageUnavailable,
+            seconds=self.settings.storage_retry_s,
         )
         return first_of_redelivered(rows, id_column, again, stored)
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 from schemas.arrow import EPISODE_REVISIONS, EPISODES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Vectored
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, Streams
 from semloop.errors import (
     LakeError,
@@ -26,7 +26,8 @@ from semloop.errors import (
 )
 from semloop.flow_registry import MEMORY
 from semloop.lake.generations import generation_of
-from semloop.storage.retry import patiently, reading
+from semloop.retry import retry
+from semloop.storage.errors import storage_errors
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.stamp import stamp
@@ -95,11 +96,19 @@ class MemoryTables(FlowTables[Vectored]):
                 model, or the lake may not be written. StorageUnavailable: not within
                 `storage_retry_s`.
         """
-        return patiently(self._take_over_once, self.settings.storage_retry_s)
+        return retry(
+            self._take_over_once,
+            on=StorageUnavailable,
+            seconds=self.settings.storage_retry_s,
+        )
 
     def open_episodes(self) -> pa.Table:
         """The newest revisions of the owned episodes that are open."""
-        return patiently(self._open_episodes, self.settings.storage_retry_s)
+        return retry(
+            self._open_episodes,
+            on=StorageUnavailable,
+            seconds=self.settings.storage_retry_s,
+        )
 
     @property
     @override
@@ -121,7 +130,7 @@ class MemoryTables(FlowTables[Vectored]):
     def explain(self, error: SemLoopError) -> SemLoopError:
         """A flow that `reindex` took over starts again, on the new memories."""
         # Of the old memories even the table may be gone by now.
-        with reading(MAIN):
+        with storage_errors(self._storage, f"read table {MAIN}"):
             found = generation_of(self._storage.open(MAIN))
         if found == self._generation:
             return error
@@ -151,13 +160,13 @@ class MemoryTables(FlowTables[Vectored]):
 
     def _take_over_once(self) -> dict[Partition, int]:
         create(self._storage, MAIN, EPISODES, ["date"])
-        self._snapshot = Snapshot(self._storage)
+        self._queries = WriterQueries(self._storage)
         for topic_id, stream in self._streams.by_topic_id.items():
             numbers = [p.number for p in self._owned if p.topic_id == topic_id]
             # Whether another cluster's topic belongs here was archive's question.
             register(
-                self._storage, self._snapshot, stream, (MAIN,), numbers,
-                self._context.now(), new_log=True,
+                self._storage, stream, (MAIN,), numbers, self._context.now(),
+                new_log=True,
             )  # fmt: skip
         main = self._context.fenced_table(
             MAIN, self._streams, self._owned, self._count_retry
@@ -186,7 +195,7 @@ class MemoryTables(FlowTables[Vectored]):
         return vectors
 
     def _open_episodes(self) -> pa.Table:
-        found = self._snapshot.rows_of(self._main, OPEN_EPISODES)
+        found = self._queries.rows_of(self._main, OPEN_EPISODES)
         if not found.num_rows:
             return EPISODE_REVISIONS.empty_table()
         return found.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)

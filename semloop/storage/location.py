@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semloop.errors import ConfigError, LakeError, SemLoopError
+from semloop.errors import ConfigError, LakeError
 from semloop.extras import extension, need
 from semloop.local_stack import LOCAL_FOLDER
 from semloop.settings import Secret, Settings
 from semloop.sql_text import quoted
 from semloop.storage import object_store
-from semloop.storage.errors import trouble
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.local_files import make_once, write_new
 
 if TYPE_CHECKING:
@@ -71,24 +71,32 @@ class Storage:
         return f"{self.root}/{table}"
 
     def has(self, table: str) -> bool:
-        """Whether the table exists."""
-        if not self.on_s3:
-            # A folder without an entry is a table that is just being created.
-            log = Path(self.uri(table)) / "_delta_log"
-            return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
-        from deltalake import DeltaTable
+        """Whether the table exists.
 
-        return bool(DeltaTable.is_deltatable(self.uri(table), dict(self.options)))
+        Raises:
+            LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        """
+        with storage_errors(self, f"read table {table}"):
+            if not self.on_s3:
+                # A folder without an entry is a table that is just being created.
+                log = Path(self.uri(table)) / "_delta_log"
+                return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
+            from deltalake import DeltaTable
+
+            return bool(DeltaTable.is_deltatable(self.uri(table), dict(self.options)))
 
     def open(self, table: str) -> "DeltaTable":
         """The newest version of a table, as a handle.
 
         Raises:
-            TableNotFoundError: it does not exist (deltalake's own error).
+            LakeError: the storage refuses.
+            StorageUnavailable: it does not answer, or there is no such table.
         """
         from deltalake import DeltaTable
 
-        return DeltaTable(self.uri(table), storage_options=dict(self.options) or None)
+        with storage_errors(self, f"read table {table}"):
+            options = dict(self.options) or None
+            return DeltaTable(self.uri(table), storage_options=options)
 
     def put(self, name: str, data: "Buffer") -> None:
         """Write a new file of the lake as a whole, lasting before this returns.
@@ -119,7 +127,7 @@ class Storage:
         except FileExistsError:
             return False
         except OSError as error:
-            raise self.trouble(error) from error
+            raise translate(self, f"create {name}", error) from error
 
     def read(self, name: str) -> bytes | None:
         """A small file of the lake; None if it is absent.
@@ -139,7 +147,7 @@ class Storage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._said(error) from error
+            raise translate(self, f"read {name}", self._explained(error)) from error
 
     def opener(self) -> "Callable[[str], pa.NativeFile]":
         """Opens files of the lake for reading in parts; they raise OSError.
@@ -155,18 +163,16 @@ class Storage:
         handler = DeltaStorageHandler(self.root, dict(self.options))
         return handler.open_input_file
 
-    def trouble(self, error: Exception) -> SemLoopError:
-        """What an error of deltalake, DuckDB or s3fs about this lake means."""
-        return trouble(self.root, self.endpoint, error)
-
-    def _said(self, error: Exception) -> SemLoopError:
-        """As `trouble`, for a request whose answer has no words: HEAD has no body."""
+    def _explained(self, error: OSError) -> Exception:
+        """The error of a request that has a reason: a HEAD request gets none."""
         if self.on_s3 and "status code" in str(error):
+            from deltalake import DeltaTable
+
             try:
-                self.has("_")
+                DeltaTable.is_deltatable(self.uri("_"), dict(self.options))
             except OSError as listing:
-                return self.trouble(listing)
-        return self.trouble(error)
+                return listing
+        return error
 
     def files(self) -> "S3FileSystem":
         """Plain calls on the object store."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
+from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
 
 
@@ -66,6 +67,9 @@ class DeltaLog(Protocol):
             transactions: app id -> number. A commit after the open version that carries
                 one of these app ids makes this commit fail.
         """
+
+    def explain(self, error: Exception) -> LakeError | StorageUnavailable:
+        """The error of `write` or `commit` as one of ours."""
 
 
 OpenLog = Callable[[Storage, str], DeltaLog]

@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 
 from semloop.delta.fence import Fence
 from semloop.delta.streams import NEVER_READ, Partition, Streams
-from semloop.errors import LakeError, StorageUnavailable, Terminal
-from semloop.storage.retry import patiently, unavailable
+from semloop.errors import StorageUnavailable, Terminal
+from semloop.retry import retry
 from sinks.delta.checked_log import CheckedLog
 from sinks.delta.commit_error import FAILURES, CommitFailure, commit_failure
 from sinks.delta.delta_log import DeltaLog
@@ -134,7 +134,7 @@ class FencedTable:
             self._log.commit((), numbers | dict(also or {}))
         except FAILURES as error:
             if commit_failure(error) is CommitFailure.STORAGE:
-                raise self._takes_no_commit(error) from error
+                raise self._log.explain(error) from error
             return False
         self._checked.follow_commit(self._own)
         return True
@@ -164,7 +164,11 @@ class FencedTable:
         pending = PendingCommit(self._log, rows, transactions, before, after)
         self._own = after
         try:
-            patiently(lambda: self._attempt(pending), self._retry_s)
+            retry(
+                lambda: self._attempt(pending),
+                on=StorageUnavailable,
+                seconds=self._retry_s,
+            )
         except RowsRefused:
             self._own = before
             raise
@@ -213,12 +217,9 @@ class FencedTable:
                     return
             except StorageUnavailable:
                 pass  # The error of the commit explains more.
-        raise self._takes_no_commit(cause) from cause
+        raise self._log.explain(cause) from cause
 
     def _is_stored(self, pending: PendingCommit) -> bool:
         stored = self._checked.is_stored(pending)
         self._commits_since_open = 0
         return stored
-
-    def _takes_no_commit(self, error: Exception) -> StorageUnavailable | LakeError:
-        return unavailable(f"Table {self.name} takes no commit", error)

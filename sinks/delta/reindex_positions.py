@@ -6,9 +6,11 @@ from dataclasses import replace
 from deltalake import CommitProperties, Transaction
 
 from semloop.delta.streams import NEVER_READ, Partition, StreamId
+from semloop.errors import StorageUnavailable
 from semloop.lake.generations import EPISODES
+from semloop.retry import retry
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently, reading, unavailable
 from sinks.delta.commit_error import FAILURES
 
 
@@ -51,7 +53,7 @@ class ReindexPositions:
         Raises:
             StorageUnavailable: the log cannot be read within `retry_s`.
         """
-        return patiently(self._read_once, self._retry_s)
+        return retry(self._read_once, on=StorageUnavailable, seconds=self._retry_s)
 
     def write(self, reached: Mapping[Partition, int]) -> None:
         """Note how far it is; the flow `memory` is not disturbed by that.
@@ -59,10 +61,14 @@ class ReindexPositions:
         Raises:
             StorageUnavailable: the log takes no commit within `retry_s`.
         """
-        patiently(lambda: self._write_once(reached), self._retry_s)
+        retry(
+            lambda: self._write_once(reached),
+            on=StorageUnavailable,
+            seconds=self._retry_s,
+        )
 
     def _read_once(self) -> dict[Partition, int] | None:
-        with reading(EPISODES):
+        with storage_errors(self._storage, f"read table {EPISODES}"):
             handle = self._storage.open(EPISODES)
             found = {o: handle.transaction_version(n) for o, n in self._names.items()}
         if all(at is None for at in found.values()):
@@ -72,12 +78,11 @@ class ReindexPositions:
     def _write_once(self, reached: Mapping[Partition, int]) -> None:
         numbers = [Transaction(self._names[o], at) for o, at in reached.items()]
         try:
-            with reading(EPISODES):
-                handle = self._storage.open(EPISODES)
+            handle = self._storage.open(EPISODES)
             handle.create_write_transaction(
                 [], "append", handle.schema(), handle.metadata().partition_columns,
                 commit_properties=CommitProperties(app_transactions=numbers),
             )  # fmt: skip
         except FAILURES as error:
-            what = f"Table {EPISODES} takes no commit"
-            raise unavailable(what, error) from error
+            doing = f"commit to table {EPISODES}"
+            raise translate(self._storage, doing, error) from error

@@ -7,8 +7,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
 from semloop.delta.log_entry import entry_name, transactions
+from semloop.errors import LakeError, StorageUnavailable
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
-from semloop.storage.retry import reading
 from sinks.delta.parquet_file import write_file
 
 
@@ -46,7 +47,7 @@ class TableLog:
 
     def stored(self, app_id: str) -> int | None:
         """The number that the open version keeps under an app id."""
-        with reading(self._name):
+        with storage_errors(self._storage, f"read table {self._name}"):
             number: int | None = self._handle.transaction_version(app_id)
         return number
 
@@ -61,12 +62,12 @@ class TableLog:
 
     def follow(self) -> None:
         """Move to the newest version."""
-        with reading(self._name):
+        with storage_errors(self._storage, f"read table {self._name}"):
             self._handle.update_incremental()
 
     def reopen(self) -> None:
         """Open the newest version from scratch."""
-        with reading(self._name):
+        with storage_errors(self._storage, f"read table {self._name}"):
             self._handle = self._storage.open(self._name)
 
     def write(self, rows: pa.Table) -> AddAction:
@@ -88,3 +89,7 @@ class TableLog:
             self._partition_by,
             commit_properties=CommitProperties(app_transactions=numbers),
         )
+
+    def explain(self, error: Exception) -> LakeError | StorageUnavailable:
+        """The error of `write` or `commit` as one of ours."""
+        return translate(self._storage, f"commit to table {self._name}", error)

@@ -26,7 +26,7 @@ from semloop.kafka.clients import address
 from semloop.kafka.refusals import Heard
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from sources.kafka.broker_watch import patiently
+from sources.kafka.broker_watch import wait_for_broker
 from sources.kafka.consumer import consumer_config, held_offsets, raise_if_lasting
 from sources.kafka.records import records
 
@@ -223,7 +223,7 @@ class KafkaReader:
     def _gap(self, partition: int) -> OffsetsGone | None:
         """What became of a position that the broker refuses; None: it is read on."""
         # A topic that was made again has other offsets: that is the reason then.
-        patiently(self._same_topic, self._settings.start_timeout_s)
+        wait_for_broker(self._same_topic, self._settings.start_timeout_s)
         wanted = self._next.get(partition, self._offsets[partition] + 1)
         low, high = self._held(partition)
         where = f"Partition {partition} of {self._topic.name!r}"
@@ -254,7 +254,7 @@ class KafkaReader:
             BrokerUnavailable: it says nothing within `start_timeout_s`.
         """
         place = TopicPartition(self._topic.name, partition)
-        return patiently(
+        return wait_for_broker(
             lambda: held_offsets(self._consumer, place, self._settings),
             self._settings.start_timeout_s,
         )

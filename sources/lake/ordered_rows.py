@@ -7,7 +7,7 @@ of offsets, and come back a window at a time.
 
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from schemas.arrow import EVENTS as SCHEMA
 from schemas.batches import by_partition
 from semloop.delta.streams import Partition
-from semloop.delta.table import OpenFile
 from semloop.errors import StorageUnavailable
 from sources.lake.read_plan import Part, Run, Span, Wanted
 from sources.lake.streams import EVENTS
@@ -32,6 +31,7 @@ WINDOWS_MAX = 200
 DECODED_ROWS = 4_096
 # A smaller file is fetched as a whole: of an object store by one request.
 SMALL_BYTES = 2**20
+OpenFile = Callable[[str], pa.NativeFile]
 IN_ORDER = [(n, "ascending") for n in ("topic_id", "kafka_partition", "kafka_offset")]
 
 

@@ -5,21 +5,23 @@ partition are, and within a partition they come in the order of their offsets. A
 that retention took is simply not there; its offset is passed with the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from schemas.arrow import EVENTS as SCHEMA
 from schemas.batches import PolledEvents, Progress, by_partition
+from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import CAUGHT_UP, NEVER_READ, Partition
-from semloop.delta.table import READ_ERRORS, FollowedTable, Numbers, files_of, reading
-from semloop.errors import TopicChanged
+from semloop.delta.streams_table import StreamRow, StreamsTable
+from semloop.delta.table import TableFollower
+from semloop.errors import StorageUnavailable, TopicChanged
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import READERS, Storage
 from sources.lake.ordered_rows import OrderedRows
 from sources.lake.read_plan import Part, Wanted, part_of, runs_of
-from sources.lake.streams import EVENTS, STREAMS, TopicStreams
+from sources.lake.streams import EVENTS, TopicStreams
 
 # Rows of a poll: enough that the cost of a step does not count, a few megabytes.
 ROWS_MAX = 10_000
@@ -50,21 +52,18 @@ class LakeReader:
         self._positions = dict(positions)
         self._rows_max = rows_max
         self._open = storage.opener()
-        self._events = FollowedTable(storage, EVENTS)
-        self._streams_table = FollowedTable(storage, STREAMS)
-        self._streams_version = -1
         names = [name for origin in positions for name in streams.names[origin]]
-        kinds = [f"{name}{kind}" for name in names for kind in ("", CAUGHT_UP)]
-        self._numbers = Numbers(storage, EVENTS, kinds)
+        app_ids = [f"{name}{kind}" for name in names for kind in ("", CAUGHT_UP)]
+        self._events = TableFollower(storage, EVENTS, app_ids)
+        self._streams_table = StreamsTable(storage)
+        self._stream_rows: tuple[StreamRow, ...] | None = None
         # The snapshot that is being read, or was read to its end: `_rows` is None.
-        self._table_id = ""
-        self._version = -1
+        self._snapshot: Snapshot | None = None
         self._ends: dict[Partition, int] = {}
         self._caught_up_ms: dict[Partition, int] = {}
-        self._files: set[str] = set()
         self._rows: OrderedRows | None = None
         # Files whose rows are all consumed, and how far the first snapshot was.
-        self._read: set[str] = set()
+        self._read: Set[str] = frozenset()
         self._first_ends: dict[Partition, int] | None = None
 
     @property
@@ -85,12 +84,11 @@ class LakeReader:
             TopicChanged: the topic was made again, or got partitions.
             LakeError: the lake cannot be read. StorageUnavailable: not now.
         """
-        with reading(self._storage):
-            try:
-                return self._poll_or_begin_again()
-            except READ_ERRORS:
-                # A maintainer may have removed files since they were listed.
-                return self._poll_or_begin_again()
+        try:
+            return self._poll_or_begin_again()
+        except StorageUnavailable:
+            # A maintainer may have removed files since they were listed.
+            return self._poll_or_begin_again()
 
     def close(self) -> None:
         """Give back the space of rows that were not handed on."""
@@ -98,7 +96,8 @@ class LakeReader:
 
     def _poll_or_begin_again(self) -> PolledEvents:
         try:
-            return self._poll()
+            with storage_errors(self._storage, f"read table {EVENTS}"):
+                return self._poll()
         except Exception:
             self._begin_again()
             raise
@@ -130,52 +129,45 @@ class LakeReader:
         """Whatever the snapshot says up to its last offsets is consumed."""
         for partition, end in self._ends.items():
             self._positions[partition] = max(self._positions[partition], end - 1)
-        self._read, self._rows = self._files, None
+        assert self._snapshot is not None
+        self._read, self._rows = self._snapshot.files.keys(), None
         return self._polled(dict(self._positions), rows)
 
     def _take_snapshot(self) -> bool:
         """List what is new; False if nothing was committed since the last snapshot."""
-        if not self._positions and not self._storage.has(EVENTS):
+        snapshot = self._events.refresh()
+        if snapshot is None:
+            if self._positions:
+                msg = f"There is no table {EVENTS} in {self._storage.root}."
+                todo = "Check SEMLOOP_LAKE: a flow has read this table there before."
+                raise StorageUnavailable(msg, todo)
             self._first_ends = {}
             return False
-        handle = self._events.newest()
-        if self._events.opened:
-            self._recognise(handle)
-        version = handle.version()
-        if version == self._version:
+        if snapshot is self._snapshot:
             return False
-        ends, caught_up_ms = self._archived_at(handle)
-        # After the events: whoever is not named yet has no rows there.
+        ends, caught_up_ms = self._archived_at(snapshot)
+        # `streams` is read after the events: a partition without a row has no events.
         self._raise_if_changed()
-        files = files_of(handle)
         wanted = Wanted(self._positions)
         paths = [
             path
-            for path, bounds in files.items()
+            for path, file in snapshot.files.items()
             if path not in self._read
-            and any(bounds.may_hold(o, p) for o, p in self._positions.items())
+            and any(file.may_hold(p, last) for p, last in self._positions.items())
         ]
         runs = runs_of(self._parts(paths, wanted))
         self._rows = OrderedRows(runs, wanted, self._open, self._rows_max)
-        self._version, self._files = version, set(files)
+        self._snapshot = snapshot
         self._ends, self._caught_up_ms = ends, caught_up_ms
         if self._first_ends is None:
             self._first_ends = ends
         return True
 
-    def _recognise(self, handle: DeltaTable) -> None:
-        """A table that was made again counts its versions anew."""
-        table_id = str(handle.metadata().id)
-        if table_id != self._table_id:
-            self._table_id = table_id
-            self._version = -1
-            self._numbers.forget()
-
     def _archived_at(
-        self, handle: DeltaTable
+        self, snapshot: Snapshot
     ) -> tuple[dict[Partition, int], dict[Partition, int]]:
         """How far `archive` is in a version of `events`: ends, and `caught_up_ms`."""
-        found = self._numbers.at(handle)
+        found = snapshot.transactions
         ends: dict[Partition, int] = {}
         caught_up_ms: dict[Partition, int] = {}
         for partition in self._positions:
@@ -187,14 +179,14 @@ class LakeReader:
         return ends, caught_up_ms
 
     def _raise_if_changed(self) -> None:
-        version = self._streams_table.newest().version()
-        if version == self._streams_version:
+        rows = self._streams_table.rows()
+        if rows is self._stream_rows:
             return
         topic = self._streams.topic
-        if TopicStreams.of(self._storage, self._streams_table, topic) != self._streams:
+        if TopicStreams.of(rows, topic) != self._streams:
             msg = f"Topic {topic!r} was made again or got partitions."
             raise TopicChanged(msg, "Start the flow again to read them, too.")
-        self._streams_version = version
+        self._stream_rows = rows
 
     def _parts(self, paths: Sequence[str], wanted: Wanted) -> list[Part]:
         def read(path: str) -> Part | None:
@@ -212,6 +204,5 @@ class LakeReader:
         """Read what is left from the newest snapshot, behind what was handed on."""
         if self._rows is not None:
             self._rows.close()
-        self._rows = None
-        self._version = -1
-        self._events.forget()
+        self._rows = self._snapshot = None
+        self._events.reopen()

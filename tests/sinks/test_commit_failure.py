@@ -15,7 +15,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchEr
 from schemas.arrow import EVENTS
 from semloop.delta.fence import FENCE, Fence
 from semloop.delta.streams import Streams
-from semloop.errors import StorageUnavailable
+from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.delta.commit_error import CommitFailure, commit_failure
 from sinks.delta.create_table import create
@@ -179,13 +179,11 @@ def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
 ) -> None:
     (tmp_path / "file").write_text("")
     storage = Storage(str(tmp_path / "file" / "lake"))
-    with pytest.raises(StorageUnavailable) as error:
+    with pytest.raises(LakeError) as error:
         create(storage, TABLE, EVENTS, ["date"])
-    assert error.value.what.startswith(
-        f"Table events cannot be made in {storage.root}:"
-    )
+    assert error.value.what.startswith(f"Cannot create table events in {storage.root}:")
     assert "\n" not in error.value.what
-    assert error.value.todo == "Check disk space and the object store."
+    assert error.value.todo == "Set SEMLOOP_LAKE to a folder."
     cause = error.value.__cause__
     assert isinstance(cause, Exception)
     assert commit_failure(cause) is CommitFailure.STORAGE

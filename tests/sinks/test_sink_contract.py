@@ -14,6 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from semloop.delta.streams import NEVER_READ
 from semloop.errors import StorageUnavailable, TakenOver
+from semloop.storage.errors import CHECK_FOLDER
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable, RowsRefused
 from sinks.delta.parquet_file import write_file
@@ -306,10 +307,11 @@ def test_storage_that_keeps_refusing_ends_in_one_clear_line(
     path = block(sink, storage, what)
     with pytest.raises(StorageUnavailable) as error:
         writer.commit(sink.rows(0, 2), keyed({0: 1}))
-    assert error.value.what.startswith(f"Table {sink.name} takes no commit: ")
+    start = f"Cannot commit to table {sink.name} in {storage.root}: "
+    assert error.value.what.startswith(start)
     assert error.value.what.endswith(" (tried for 7 s)")
     assert "\n" not in error.value.what
-    assert error.value.todo == "Check disk space and the object store."
+    assert error.value.todo == CHECK_FOLDER
     assert len(causes) == 3
     path.unlink()
     if what == "log":

@@ -10,7 +10,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from semloop.errors import StorageUnavailable
+from semloop.errors import LakeError, StorageUnavailable
 from sinks.delta.delta_log import DeltaLog
 from tests.sinks.sink_contract import foreign_commit
 
@@ -52,6 +52,9 @@ class WrappedLog:
         self, files: Sequence[AddAction], transactions: Mapping[str, int]
     ) -> None:
         self._log.commit(files, transactions)
+
+    def explain(self, error: Exception) -> LakeError | StorageUnavailable:
+        return self._log.explain(error)
 
 
 class LosesReplies(WrappedLog):

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from schemas.arrow import EVENTS
 from schemas.batches import PolledEvents
-from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
 from semloop.storage.location import Storage
 from sinks.delta.create_table import create
@@ -37,10 +36,7 @@ class EventsTable:
         self.now = NOW
         self._step = step
         create(storage, "events", EVENTS, ["date"])
-        snapshot = Snapshot(storage)
-        register(
-            storage, snapshot, log, ("events",), partitions, self.now, new_log=True
-        )
+        register(storage, log, ("events",), partitions, self.now, new_log=True)
         owned = [Partition(log.topic_id, number) for number in partitions]
         events = TableLog(storage, "events")
         self.table = FencedTable(events, Streams.of(log), owned)

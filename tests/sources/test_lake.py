@@ -10,12 +10,12 @@ import pytest
 from schemas.arrow import EVENTS
 from schemas.batches import PolledEvents
 from semloop.delta import table as delta_table
+from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TopicChanged
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta import parquet_file
-from sources.lake import reader as lake_reader
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
@@ -175,7 +175,7 @@ def test_nothing_is_listed_while_nothing_is_committed(
     table.commit((0, 0))
     reader = reader_of(table.storage)
     to_the_end(reader)
-    monkeypatch.setattr(lake_reader, "files_of", None)
+    monkeypatch.setattr(Snapshot, "of", None)
     assert origins(reader.poll()) == []
 
 

@@ -8,7 +8,6 @@ import duckdb
 import pytest
 from deltalake import write_deltalake
 
-from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition, StreamId
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
@@ -27,7 +26,7 @@ def storage(tmp_path: Path) -> Storage:
 def met(storage: Storage, log: StreamId, partitions: int, minutes: int = 0) -> None:
     now = NOW + timedelta(minutes=minutes)
     register(
-        storage, Snapshot(storage), log, ["dead_letters", "events"],
+        storage, log, ["dead_letters", "events"],
         range(partitions), now, new_log=True,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from semloop.command.doctor.context import Known
 from semloop.command.doctor.store import direct_calls
 from semloop.command.terminal.figures import span
 from semloop.errors import SemLoopError
+from semloop.storage.errors import translate
 from semloop.storage.location import Storage
 
 CHECK = "clock"
@@ -19,6 +20,8 @@ NEAR_S = 2.0
 FAR_S = 300.0
 # A date in HTTP has whole seconds.
 HALF_S = 0.5
+# What is asked of the object store, for errors.
+CALL = "read the bucket"
 SET = "Set the clock of this machine by NTP, or that of the {other}."
 
 
@@ -62,11 +65,11 @@ def _date(storage: Storage) -> str | None:
     try:
         answer = direct_calls(storage).call_s3("head_bucket", Bucket=bucket)
     except BotoCoreError as error:
-        raise storage.trouble(error) from error
+        raise translate(storage, CALL, error) from error
     except (OSError, ClientError) as error:
         cause = error if isinstance(error, ClientError) else error.__cause__
         if not isinstance(cause, ClientError):
-            raise storage.trouble(error) from error
+            raise translate(storage, CALL, error) from error
         answer = cause.response
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     return None if date is None else str(date)
