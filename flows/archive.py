@@ -12,14 +12,14 @@ from bytewax.dataflow import Dataflow
 
 from flows.archive_workers import ArchiveWorkers
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.guard import ends_process
+from flows.guard import ends_process, started
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
 from operators.redaction.redactor import Redactor
 from schemas.batches import Decoded, Polled
 from schemas.metrics import Metrics
-from semloop.settings import Settings, load
+from semloop.settings import Settings
 from semloop.storage.location import Storage, redaction_key
 from sinks.archive_tables import FLOW
 from sinks.flow_tables import FlowContext
@@ -27,7 +27,7 @@ from sinks.flow_tables import FlowContext
 
 def flow() -> Dataflow:
     """The flow as the environment configures it; what Bytewax's own runner calls."""
-    return build(load(), Metrics())
+    return started(build)
 
 
 def build(

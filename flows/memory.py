@@ -9,7 +9,7 @@ import stamina
 from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.guard import ends_process
+from flows.guard import ends_process, started
 from flows.memory_workers import MemoryWorkers
 from operators.episodes.assign import window
 from operators.memories.attach_vectors import with_vectors
@@ -17,7 +17,7 @@ from operators.memories.chunk import chunk
 from schemas.batches import Chunked, PolledEvents, Vectored, Windowed
 from schemas.metrics import Metrics
 from semloop.errors import EmbedderUnavailable
-from semloop.settings import Settings, load
+from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import FLOW
@@ -25,7 +25,7 @@ from sinks.memory_tables import FLOW
 
 def flow() -> Dataflow:
     """The flow as the environment configures it; what Bytewax's own runner calls."""
-    return build(load(), Metrics())
+    return started(build)
 
 
 def build(
