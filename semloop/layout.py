@@ -27,7 +27,7 @@ def check(storage: "Storage") -> None:
         StorageUnavailable: the store does not answer.
     """
     found = _read(storage)
-    if found is None and storage.has(FIRST_LAYOUT_TABLE):
+    if found is None and _has_first_layout(storage):
         found = FIRST_LAYOUT
     if found is not None:
         _refuse_other(storage, found)
@@ -45,7 +45,7 @@ def bind(storage: "Storage") -> None:
     """
     found = _read(storage)
     if found is None:
-        if storage.has(FIRST_LAYOUT_TABLE):
+        if _has_first_layout(storage):
             _refuse_other(storage, FIRST_LAYOUT)
         storage.create(LAYOUT_FILE, _content(tables.LAYOUT_VERSION))
         found = _read(storage)
@@ -78,6 +78,10 @@ def _read(storage: "Storage") -> int | None:
         todo = f"Write {content} there, if it was made by SemLoop."
         raise LakeError(msg, todo)
     return layout
+
+
+def _has_first_layout(storage: "Storage") -> bool:
+    return storage.has(FIRST_LAYOUT_TABLE, f"read {LAYOUT_FILE}")
 
 
 def _refuse_other(storage: "Storage", found: int) -> None:

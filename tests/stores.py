@@ -7,6 +7,7 @@ folder with `s3/start PORT DIR [minio|versitygw]`, it is a real server.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -107,6 +108,7 @@ def start_store(folder: Path) -> Moto | RealStore:
 def make_bucket() -> None:
     """Make the bucket of the tests; the `AWS_*` variables say where."""
     files = Storage.of(load(lake=f"s3://{BUCKET}")).files()
-    if not files.exists(BUCKET):
+    # Another worker of the test run may make it at the same time.
+    with suppress(FileExistsError):
         # Not `mkdir`: it names the region, which for us-east-1 Amazon and moto refuse.
         files.call_s3("create_bucket", Bucket=BUCKET)

@@ -18,6 +18,7 @@ REASON_CHARS_MAX = 200
 CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and the rights there."
 CHECK_RIGHTS = "Check SEMLOOP_LAKE, and that this user or key may read and write there."
 CHECK_STORE = "Check the object store, SEMLOOP_LAKE, its rights and AWS_*."
+CHECK_NETWORK = "Check AWS_ENDPOINT_URL and the network."
 REINDEX = "Run `semloop maintain reindex`: it fills a new table from the lake."
 # Codes of S3 and what to do; a retry changes nothing.
 REFUSALS = {
@@ -178,8 +179,8 @@ def _of_store(lake: Location, error: Exception, words: str) -> _Diagnosis:
         todo = "Check the name in AWS_ENDPOINT_URL and the certificate's dates."
         return LakeError, f"{of} not valid: {words}", todo
     if _UNREACHABLE.search(text):
-        todo = "Check AWS_ENDPOINT_URL and the network."
-        return StorageUnavailable, f"{store} does not answer: {words}", todo
+        reason = f"{store} does not answer: {words}"
+        return StorageUnavailable, reason, CHECK_NETWORK
     return StorageUnavailable, words, CHECK_STORE
 
 

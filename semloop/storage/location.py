@@ -70,13 +70,17 @@ class Storage:
         """Path or URL of a table."""
         return f"{self.root}/{table}"
 
-    def has(self, table: str) -> bool:
+    def has(self, table: str, doing: str = "") -> bool:
         """Whether the table exists.
+
+        Args:
+            table: its name.
+            doing: what fails if the storage fails; "read table ..." by default.
 
         Raises:
             LakeError: the storage refuses. StorageUnavailable: it does not answer.
         """
-        with storage_errors(self, f"read table {table}"):
+        with storage_errors(self, doing or f"read table {table}"):
             if not self.on_s3:
                 # A folder without an entry is a table that is just being created.
                 log = Path(self.uri(table)) / "_delta_log"

@@ -171,7 +171,8 @@ class KafkaReader:
             self._consumer.commit(offsets=positions, asynchronous=True)
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Leave the broker, after it was told of the last commit."""
+        self._commit_group()
         self._consumer.close()
 
     def _assign(self) -> None:

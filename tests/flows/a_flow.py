@@ -34,7 +34,7 @@ ORIGINS = " UNION ALL ".join(
 class Flow:
     """`semloop run FLOW`; what it says goes to a file, which is never full.
 
-    With `bytewax`, Bytewax's own runner starts the flow instead.
+    With the runner `bytewax`, `python -m bytewax.run` starts it instead.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Flow:
         settings: Settings,
         *arguments: str,
         flow: str = "archive",
-        bytewax: bool = False,
+        runner: str = "semloop",
         **more: str,
     ) -> None:
         command = ["-P", "-m", "semloop", "run", flow]
-        if bytewax:
+        if runner == "bytewax":
             command = ["-m", "bytewax.run", f"flows.{flow}:flow"]
         self.file = Path(f"flow-{uuid.uuid4().hex[:8]}.log").absolute()
         with self.file.open("wb") as file:
@@ -112,7 +112,7 @@ class Flow:
 
 
 @contextmanager
-def a_flow(settings: Settings, *arguments: str, **more: Any) -> Iterator[Flow]:
+def a_flow(settings: Settings, *arguments: str, **more: str) -> Iterator[Flow]:
     """A flow that lives no longer than the test."""
     flow = Flow(settings, *arguments, **more)
     try:

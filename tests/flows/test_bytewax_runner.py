@@ -32,7 +32,7 @@ def test_it_logs_serves_metrics_and_ends_like_ours(
         archived(settings)
     port = free_port()
     options = {"SEMLOOP_METRICS_PORT": str(port), "SEMLOOP_LOG_FORMAT": "json"}
-    with a_flow(settings, flow=flow, bytewax=True, **options) as running:
+    with a_flow(settings, flow=flow, runner="bytewax", **options) as running:
         running.wait_until_logged("committed")
         assert [line["flow"] for line in running.logged("started")] == [flow]
         metrics = metrics_of(port)
@@ -50,9 +50,9 @@ def test_a_second_copy_by_it_ends_the_older_one_with_exit_3(
     settings: Settings, topic: Topic
 ) -> None:
     produce(settings, 10)
-    with a_flow(settings, bytewax=True) as older:
+    with a_flow(settings, runner="bytewax") as older:
         older.wait_until_stored(10)
-        with a_flow(settings, bytewax=True) as newer:
+        with a_flow(settings, runner="bytewax") as newer:
             code, said = older.ends()
             produce(settings, 10)
             newer.wait_until_stored(10)
@@ -70,7 +70,7 @@ def test_what_is_set_wrongly_is_two_lines_and_exit_1(
     settings: Settings, topic: Topic, variable: str, value: str, what: str
 ) -> None:
     wrong: Flow
-    with a_flow(settings, bytewax=True, **{variable: value}) as wrong:
+    with a_flow(settings, runner="bytewax", **{variable: value}) as wrong:
         code, said = wrong.ends()
     assert (code, len(said)) == (1, 2), said
     assert what in said[0]
