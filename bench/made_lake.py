@@ -15,8 +15,7 @@ from operators.memories.embed import VectorCache, embed
 from schemas.arrow import EPISODE_REVISIONS, EPISODES
 from schemas.arrow import memories as memories_schema
 from semloop import layout
-from semloop.delta.snapshot import Snapshot
-from semloop.delta.streams import StreamId
+from semloop.delta.streams import Partition, StreamId, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.lake.generations import EPISODES as TABLE
 from semloop.lake.generations import FIRST_GENERATION, FLOW
@@ -26,6 +25,7 @@ from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.vectors.table import VectorTable
 
@@ -75,8 +75,9 @@ def made_lake(settings: Settings, rows: int) -> None:
 
 def _commit_episodes(storage: Storage, rows: int) -> None:
     create(storage, TABLE, EPISODES, ["date"])
-    register(storage, Snapshot(storage), LOG, (TABLE,), (0,), BEGAN)
-    main = FencedTable(storage, TABLE, LOG, (0,))
+    register(storage, LOG, (TABLE,), (0,), BEGAN)
+    partition = Partition(LOG.topic_id, 0)
+    main = FencedTable(TableLog(storage, TABLE), Streams.of(LOG), (partition,))
     Takeover(main).run()
     made = [
         {
@@ -90,7 +91,7 @@ def _commit_episodes(storage: Storage, rows: int) -> None:
         for number in range(rows // EPISODE_MEMORIES)
     ]  # fmt: skip
     revisions = pa.Table.from_pylist(made, EPISODE_REVISIONS)
-    main.commit(stamp(revisions, EPISODES, BEGAN), {0: rows - 1})
+    main.commit(stamp(revisions, EPISODES, BEGAN), {partition: rows - 1})
 
 
 def _memory(number: int, text: str, model: str) -> dict[str, object]:

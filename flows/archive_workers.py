@@ -1,73 +1,65 @@
-"""What the source and the sink of one worker of `archive` share."""
+"""What the source, the steps and the sink of one worker of `archive` share."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Set
 
 from flows.guard import ends_process
 from operators.dedupe import Window, refill
-from schemas.metrics import Metrics
+from schemas.batches import Decoded
+from schemas.committed import CommittedOffsets
 from semloop import layout
 from semloop.delta.streams import StreamId
+from semloop.errors import StorageUnavailable
 from semloop.kafka.topic import TopicAdmin
-from semloop.settings import Settings
-from semloop.storage.location import Storage
-from semloop.storage.retry import patiently
+from semloop.retry import retry
 from sinks.archive_tables import FLOW, ArchiveTables
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext
 from sources.kafka.broker_watch import BrokerWatch
-from sources.kafka.source import KafkaReader, owned_partitions
+from sources.kafka.reader import KafkaReader, owned_partitions
 
 
-class Workers:
-    """What the source and the sink of one worker share: tables, reader, windows.
+class ArchiveWorkers:
+    """The tables of each worker, and the dedupe windows of the partitions they own.
 
-    The source opens it, since positions are only known after the tables were taken
+    The source opens them, since positions are only known after the tables were taken
     over; partitions belong to one worker, so their windows need no lock.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        storage: Storage,
-        metrics: Metrics,
-        *,
-        new_log: bool,
-        accept_gap: bool,
+        self, context: FlowContext, *, new_log: bool, accept_gap: bool
     ) -> None:
         self.windows: dict[int, Window] = {}
-        self._settings = settings
-        self._storage = storage
-        self._metrics = metrics
+        self._context = context
         self._new_log = new_log
         self._accept_gap = accept_gap
-        self._tables: dict[int, ArchiveTables] = {}
+        self._tables: list[ArchiveTables] = []
+        self._loops: dict[int, CommitLoop[Decoded]] = {}
 
-    def tables_of(self, worker_index: int) -> ArchiveTables:
-        """The tables that a worker took over; its source has opened them by then."""
-        return self._tables[worker_index]
+    def writer_of(self, worker_index: int) -> CommitLoop[Decoded]:
+        """The writer of a worker, which its source has opened by then."""
+        return self._loops[worker_index]
 
     @property
     def settled(self) -> Set[tuple[int, int]]:
         """Records whose dead letter a crash left beyond the resume point."""
-        return {origin for t in self._tables.values() for origin in t.settled}
+        return frozenset().union(*(tables.settled for tables in self._tables))
 
     @ends_process
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
         """Take the tables over, then read behind the offsets that they hold."""
-        settings = self._settings
+        settings, storage = self._context.settings, self._context.storage
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
-        patiently(lambda: layout.bind(self._storage), settings.storage_retry_s)
-        readers: list[KafkaReader] = []
-
-        def committed(offsets: Mapping[int, int]) -> None:
-            readers[0].commit_group(offsets)
-            self._report_windows(offsets)
-
+        retry(
+            lambda: layout.bind(storage),
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
+        )
+        committed = CommittedOffsets(group=f"semloop-{FLOW}")
         tables = ArchiveTables(
-            settings,
-            self._storage,
+            self._context,
             StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id),
             owned_partitions(topic.partitions, worker_index, worker_count),
-            self._metrics,
             same_topic=lambda: broker.still(topic),
             committed=committed,
         )
@@ -76,23 +68,23 @@ class Workers:
             window = Window(settings.dedupe_ids, int(settings.dedupe_hours * 3_600_000))
             refill(window, ids, ms)
             self.windows[partition] = window
-        self._tables[worker_index] = tables
-        reader = KafkaReader(
+        self._tables.append(tables)
+        self._loops[worker_index] = CommitLoop(settings, tables)
+        return KafkaReader(
             settings,
             topic,
             offsets,
-            f"semloop-{FLOW}",
+            committed,
             accept_gap=self._accept_gap,
             same_topic=lambda: broker.still(topic),
         )
-        readers.append(reader)
-        return reader
 
-    def _report_windows(self, partitions: Iterable[int]) -> None:
-        for partition in partitions:
-            window = self.windows[partition]
+    def report_windows(self) -> None:
+        """Set the metrics of how far the windows reach back."""
+        metrics = self._context.metrics
+        for partition, window in self.windows.items():
             labels: dict[str, str | int] = {"flow": FLOW, "partition": partition}
-            self._metrics.set("semloop_dedupe_window_ids", len(window.seen), **labels)
-            self._metrics.set(
+            metrics.set("semloop_dedupe_window_ids", len(window.seen), **labels)
+            metrics.set(
                 "semloop_dedupe_window_seconds", window.span_ms() / 1000, **labels
             )

@@ -25,7 +25,7 @@ from bytewax.run import cli_main
 from flows.logging_setup import configure
 from schemas.metrics import Metrics
 from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
-from semloop.settings import Settings
+from semloop.settings import Settings, load
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +48,8 @@ def run(
 ) -> None:
     """Run a flow in this process until its input ends, which a topic's never does.
 
+    This is what `semloop run` calls.
+
     Args:
         dataflow: the flow.
         settings: how it logs, where it serves its metrics.
@@ -55,9 +57,40 @@ def run(
         addresses: `host:port` for each process of the flow; none if it is the only one.
         index: which of them this process is.
     """
+    _prepare(settings, metrics, _logs_apart() if addresses else sys.stderr)
+    log.info("started", flow=dataflow.flow_id, lake=settings.lake, process=index)
+    if addresses:
+        _run_with_peers(dataflow, addresses, index)
+    else:
+        cli_main(dataflow)  # type: ignore[no-untyped-call]
+    log.info("ended", flow=dataflow.flow_id, process=index)
+
+
+def started(build: Callable[[Settings, Metrics], Dataflow]) -> Dataflow:
+    """The flow as the environment configures it, in a process that is ready for it.
+
+    Every `flow()` returns this, so that Bytewax's own runner, and waxctl, which uses
+    it, log, serve metrics and end as `semloop run` does. Several workers in one process
+    are fine; processes that share a host need a `SEMLOOP_METRICS_PORT` each.
+
+    Args:
+        build: makes the flow; an error of it ends the process by two lines.
+    """
+    try:
+        settings, metrics = load(), Metrics()
+        _prepare(settings, metrics, sys.stderr)
+        dataflow = build(settings, metrics)
+    except Exception as error:
+        end(error)
+    log.info("started", flow=dataflow.flow_id, lake=settings.lake)
+    return dataflow
+
+
+def _prepare(settings: Settings, metrics: Metrics, logs: TextIO) -> None:
+    """Set up logs, retry hooks, signals, metrics and memory, once a process."""
     global _debug  # noqa: PLW0603 - one flow a process; its steps cannot be told more
     _debug = settings.debug
-    configure(settings, _logs_apart() if addresses else sys.stderr)
+    configure(settings, logs)
     # SIGTERM keeps its default: the process ends at once, and what was not committed is
     # read again. A handler that raises would hang a cluster.
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
@@ -71,12 +104,6 @@ def run(
     gc.enable()
     # Arrow's own pool gives pages back that the next poll needs again.
     pa.set_memory_pool(pa.system_memory_pool())
-    log.info("started", flow=dataflow.flow_id, lake=settings.lake, process=index)
-    if addresses:
-        _run_with_peers(dataflow, addresses, index)
-    else:
-        cli_main(dataflow)  # type: ignore[no-untyped-call]
-    log.info("ended", flow=dataflow.flow_id, process=index)
 
 
 def ends_process(function: Callable[P, R]) -> Callable[P, R]:

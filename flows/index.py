@@ -5,8 +5,8 @@ from collections.abc import Callable
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
-from semloop.storage.retry import reading
 from sinks.vectors.maintenance import Report, drop_older, maintain
 
 Show = Callable[[str, int, int], None]
@@ -24,7 +24,7 @@ def index(settings: Settings, show: Show = lambda step, done, total: None) -> Re
         StorageUnavailable: not within `storage_retry_s`, or another one was quicker.
     """
     storage = Storage.of(settings)
-    with reading(EPISODES):
+    with storage_errors(storage, f"read table {EPISODES}"):
         if not storage.has(EPISODES):
             return Report()
         episodes = storage.open(EPISODES)

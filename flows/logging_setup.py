@@ -6,7 +6,7 @@ from typing import TextIO
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from semloop.errors import SemLoopError
+from semloop.errors import BrokerUnavailable, SemLoopError
 from semloop.settings import Settings
 
 # Of what is tried again the first tries are over within some two seconds and say
@@ -47,6 +47,8 @@ def _tell_retry(details: RetryDetails) -> None:
     tries = details.retry_num
     if tries >= QUIET_TRIES and (tries - QUIET_TRIES) % TOLD_EVERY == 0:
         error = details.caused_by
+        if isinstance(error, BrokerUnavailable):
+            return  # BrokerWatch logs the beginning and the end of an outage.
         reason = type(error).__name__
         if isinstance(error, SemLoopError):
             reason = error.what

@@ -1,5 +1,6 @@
 """What the source, the steps and the sink of one worker of `memory` share."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -7,17 +8,19 @@ import pyarrow as pa
 
 from flows.guard import ends_process
 from operators.episodes.sessions import Sessions
-from schemas.metrics import Metrics
+from operators.memories.embed import VectorCache
+from schemas.batches import Vectored
 from semloop import layout
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition, Streams
 from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
-from semloop.lake.generations import FLOW
-from semloop.settings import Settings
-from semloop.storage.location import Storage
-from semloop.storage.retry import patiently
-from sinks.memory_tables import MemoryTables
-from sources.lake.source import LakeReader
+from semloop.errors import StorageUnavailable
+from semloop.retry import retry
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext
+from sinks.memory_tables import FLOW, MemoryTables
+from sources.lake.patient_reader import PatientLakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 
 # Between looks for the first partition.
@@ -31,22 +34,16 @@ class MemoryWorkers:
     over; an origin belongs to one worker, so its sessions need no lock.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        storage: Storage,
-        metrics: Metrics,
-        *,
-        until_caught_up: bool,
-    ) -> None:
-        self.sessions: dict[Origin, Sessions] = {}
+    def __init__(self, context: FlowContext, *, until_caught_up: bool) -> None:
+        self.sessions: dict[Partition, Sessions] = {}
         self.replaced: frozenset[str] = frozenset()
-        self._settings = settings
-        self._storage = storage
-        self._metrics = metrics
+        self._context = context
+        self._settings = context.settings
+        self._storage = context.storage
         self._until_caught_up = until_caught_up
-        self._tables: dict[int, MemoryTables] = {}
+        self._loops: dict[int, CommitLoop[Vectored]] = {}
         self._embedder: Embedder | None = None
+        self._of_thread = threading.local()
 
     @property
     def embedder(self) -> Embedder:
@@ -55,51 +52,60 @@ class MemoryWorkers:
             self._embedder = embedder_of(self._settings)
         return self._embedder
 
-    def tables_of(self, worker_index: int) -> MemoryTables:
-        """The tables that a worker took over; its source has opened them by then."""
-        return self._tables[worker_index]
+    @property
+    def cache(self) -> VectorCache:
+        """Vectors of texts seen before; one cache a worker, which is a thread."""
+        cache: VectorCache | None = getattr(self._of_thread, "cache", None)
+        if cache is None:
+            cache = VectorCache(self._settings.embed_cache_texts)
+            self._of_thread.cache = cache
+        return cache
+
+    def writer_of(self, worker_index: int) -> CommitLoop[Vectored]:
+        """The writer of a worker, which its source has opened by then."""
+        return self._loops[worker_index]
 
     @ends_process
-    def open_reader(self, worker_index: int, worker_count: int) -> LakeReader:
+    def open_reader(self, worker_index: int, worker_count: int) -> PatientLakeReader:
         """Take the tables over, then read behind the offsets that they hold."""
         settings, storage = self._settings, self._storage
-        patiently(lambda: layout.bind(storage), settings.storage_retry_s)
+        retry(
+            lambda: layout.bind(storage),
+            on=StorageUnavailable,
+            seconds=settings.storage_retry_s,
+        )
         streams = self._streams()
         owned = streams.owned(worker_index, worker_count)
-        own_logs = {
-            topic_id: replace(log, flow=FLOW)
-            for topic_id, log in streams.by_topic.items()
-        }
-        embedder = self.embedder
-        tables = MemoryTables(
-            settings, storage, own_logs, owned,
-            (embedder.model_id, embedder.dimension), self._metrics,
-        )  # fmt: skip
+        own = Streams.of(*(replace(s, flow=FLOW) for s in streams.by_topic.values()))
+        model = (self.embedder.model_id, self.embedder.dimension)
+        tables = MemoryTables(self._context, own, owned, model)
         positions = tables.take_over()
         self.replaced = streams.replaced
         self._resume(owned, tables)
-        self._tables[worker_index] = tables
-        return LakeReader(storage, streams, positions, settings.memory_poll_events)
+        self._loops[worker_index] = CommitLoop(settings, tables)
+        reader = LakeReader(storage, streams, positions, settings.memory_poll_events)
+        return PatientLakeReader(reader, settings)
 
     def _streams(self) -> TopicStreams:
         """What `archive` has met; a first start of both waits for it."""
         settings = self._settings
         while True:
-            streams = patiently(
+            streams = retry(
                 lambda: TopicStreams.read(self._storage, settings.topic),
-                settings.storage_retry_s,
+                on=StorageUnavailable,
+                seconds=settings.storage_retry_s,
             )
             if streams.first_seen or self._until_caught_up:
                 return streams
             time.sleep(LOOK_S)
 
-    def _resume(self, owned: list[Origin], tables: MemoryTables) -> None:
+    def _resume(self, owned: list[Partition], tables: MemoryTables) -> None:
         """Go on with the episodes that are open."""
         rows = tables.open_episodes()
-        found: dict[Origin, list[int]] = {origin: [] for origin in owned}
+        found: dict[Partition, list[int]] = {origin: [] for origin in owned}
         topics = rows["topic_id"].to_pylist()
         partitions = rows["kafka_partition"].to_pylist()
-        for place, origin in enumerate(zip(topics, partitions, strict=True)):
+        for place, origin in enumerate(map(Partition, topics, partitions)):
             if origin in found:
                 found[origin].append(place)
         for origin, places in found.items():

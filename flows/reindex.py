@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,8 +23,8 @@ from operators.memories.chunk import chunk
 from operators.memories.embed import VectorCache
 from schemas.arrow import EPISODE_REVISIONS, EVENTS, PLACES
 from schemas.arrow import memories as memories_schema
-from schemas.batches import Windowed, by_origin
-from semloop.delta.streams import Origin
+from schemas.batches import Windowed, by_partition
+from semloop.delta.streams import NEVER_READ, Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import (
     EmbedderUnavailable,
@@ -34,16 +35,16 @@ from semloop.errors import (
     TopicChanged,
 )
 from semloop.lake.generations import EPISODES, FLOW, GENERATION, generation_of
+from semloop.retry import retry
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently, reading
-from sinks.delta.fenced_table import NEVER_READ, FencedTable
+from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
-from sinks.memory_tables import OriginNames
+from sinks.delta.table_log import TableLog
 from sinks.vectors.maintenance import maintain
 from sinks.vectors.table import VectorTable
 from sources.lake.episode_index import KnownEpisodes
-from sources.lake.source import LakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 
 # A round without much to do takes a part of the time between two commits of `memory`.
@@ -54,6 +55,7 @@ NOTED_EVERY_S = 30.0
 WRITER = 0
 TOLD_TYPES = pa.array(sorted(TOLD))
 
+R = TypeVar("R")
 Show = Callable[[str, int, int], None]
 
 
@@ -83,9 +85,7 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
         StorageUnavailable: not within `storage_retry_s`.
     """
     storage = Storage.of(settings)
-    with reading(EPISODES):
-        begun = storage.has(EPISODES)
-    streams = TopicStreams.every(storage) if begun else []
+    streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
     if not streams:
         msg = f"The lake {settings.lake} has no episodes yet."
         raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
@@ -115,7 +115,7 @@ class _Reindex:
         }
         origins = [origin for of_topic in streams for origin in of_topic.owned(0, 1)]
         self._replays = {origin: Replay() for origin in origins}
-        self._main = patiently(self._open_main, self._retry_s)
+        self._main = self._retry(self._open_main)
         self._known = KnownEpisodes(storage)
 
     def run(self) -> Report:
@@ -123,7 +123,7 @@ class _Reindex:
         self._report = Report(self._positions.generation, self._embedder.model_id)
         self._remembered = self._positions.read() or {}
         self._done = self._vectors.episode_ids()
-        patiently(self._follow, self._retry_s)
+        self._retry(self._follow)
         # Episodes that go on are read from their beginning, for the places of the rest.
         begin = self._known.beginnings(self._remembered)
         self._round(begin)
@@ -131,7 +131,7 @@ class _Reindex:
         # The switch must find a table that is quick to search.
         maintain(self._storage, self._report.generation, self._show, self._retry_s)
         for _ in range(ROUNDS_MAX):
-            patiently(self._follow, self._retry_s)
+            self._retry(self._follow)
             self._round(self._remembered)
             if self._switched():
                 return self._report
@@ -139,10 +139,13 @@ class _Reindex:
         todo = "Run it again once `semloop status` shows memory caught up: it goes on."
         raise Terminal(msg, todo)
 
-    def _open_main(self) -> FencedTable[Origin]:
+    def _retry(self, step: Callable[[], R]) -> R:
+        return retry(step, on=StorageUnavailable, seconds=self._retry_s)
+
+    def _open_main(self) -> FencedTable:
         return FencedTable(
-            self._storage, EPISODES, OriginNames(self._own), tuple(self._replays),
-            self._retry_s,
+            TableLog(self._storage, EPISODES), Streams(self._own),
+            tuple(self._replays), self._retry_s,
         )  # fmt: skip
 
     def _begin(self) -> tuple[ReindexPositions, VectorTable]:
@@ -189,7 +192,7 @@ class _Reindex:
             raise TopicChanged(msg, "Run it once more: it goes on, with them.")
         self._known.follow(self._main.handle)
 
-    def _round(self, begin: Mapping[Origin, int]) -> None:
+    def _round(self, begin: Mapping[Partition, int]) -> None:
         """Remember what is beyond, up to where `memory` is."""
         stored = {origin: self._main.stored(origin) for origin in self._replays}
         until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
@@ -208,14 +211,14 @@ class _Reindex:
             return self._main.take(epochs, {GENERATION: self._report.generation})
         except (StorageUnavailable, TakenOver):
             # The commit may be there, or `memory` may have gone on right after it.
-            patiently(self._main.refresh, self._retry_s)
+            self._retry(self._main.refresh)
             return generation_of(self._main.handle) == self._report.generation
 
     def _events(
         self,
         streams: TopicStreams,
-        begin: Mapping[Origin, int],
-        until: Mapping[Origin, int],
+        begin: Mapping[Partition, int],
+        until: Mapping[Partition, int],
     ) -> None:
         """Remember the events of a topic that are not yet."""
         at = {origin: begin[origin] for origin in streams.owned(0, 1)}
@@ -229,10 +232,11 @@ class _Reindex:
         try:
             complete = False
             while left and not complete:
-                polled = patiently(reader.poll, self._retry_s)
-                complete = polled.complete
+                polled = self._retry(reader.poll)
+                complete = polled.progress.complete
                 self._remember_events(polled.events, until)
-                at |= {o: min(last, until[o]) for o, last in polled.positions.items()}
+                read = polled.progress.positions
+                at |= {o: min(last, until[o]) for o, last in read.items()}
                 left = sum(max(0, until[o] - at[o]) for o in at)
                 self._show("events", total - left, total)
                 if time.monotonic() - noted_s >= NOTED_EVERY_S:
@@ -243,9 +247,11 @@ class _Reindex:
         finally:
             reader.close()
 
-    def _remember_events(self, events: pa.Table, until: Mapping[Origin, int]) -> None:
+    def _remember_events(
+        self, events: pa.Table, until: Mapping[Partition, int]
+    ) -> None:
         told, places = [EVENTS.empty_table()], [PLACES.empty_table()]
-        for origin, rows in by_origin(events):
+        for origin, rows in by_partition(events):
             own, own_places = self._placed(origin, rows, until[origin])
             new = pc.greater(own["kafka_offset"], self._remembered[origin])
             told.append(own.filter(new))
@@ -254,7 +260,7 @@ class _Reindex:
         self._remember(pa.concat_tables(told), pa.concat_tables(places), none)
 
     def _placed(
-        self, origin: Origin, rows: pa.Table, until: int
+        self, origin: Partition, rows: pa.Table, until: int
     ) -> tuple[pa.Table, pa.Table]:
         """The events up to an offset that are in an episode, and their places there."""
         told = rows.filter(
@@ -267,7 +273,7 @@ class _Reindex:
         told = told.take(placed["place"])
         return told, self._replays[origin].places(told, placed)
 
-    def _episodes(self, until: Mapping[Origin, int]) -> None:
+    def _episodes(self, until: Mapping[Partition, int]) -> None:
         """Remember the closed episodes that are not yet."""
         for rows in self._known.closed(until, self._done):
             self._remember(EVENTS.empty_table(), PLACES.empty_table(), rows)

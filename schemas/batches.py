@@ -7,29 +7,35 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a source has read, whatever became of the records.
+    """How far a source has read, whatever became of the rows.
 
-    `positions`: partition -> last offset read past, bad and control records included.
-    `caught_up_ms`: partition -> wall clock, in milliseconds, when its end was reached.
-    `end_offsets`: partition -> last known end, one beyond its last record.
-    `last`: nothing follows: all that was there at the start has been read, or what
-    comes next is gone.
+    Attributes:
+        positions: partition -> last offset read past, bad and control records included.
+        ends: partition -> the source's last known end, one beyond its last record. For
+            a flow that reads a table, the source is what the writer of that table has
+            committed.
+        caught_up_ms: partition -> wall clock, in milliseconds, when the source's end
+            was last reached.
+        complete: of a snapshot of a table: all of its rows have been returned.
+        last: nothing follows: all that was there at the start has been read, or what
+            comes next is gone.
     """
 
-    positions: Mapping[int, int] = field(default_factory=dict)
-    caught_up_ms: Mapping[int, int] = field(default_factory=dict)
-    end_offsets: Mapping[int, int] = field(default_factory=dict)
+    positions: Mapping[Partition, int] = field(default_factory=dict)
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    caught_up_ms: Mapping[Partition, int] = field(default_factory=dict)
+    complete: bool = False
     last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """One poll: `records` as `schemas.arrow.RECORDS`; no rows in a tick."""
+    """One poll of Kafka: `records` as `schemas.arrow.RECORDS`; no rows in a tick."""
 
     records: pa.RecordBatch
     progress: Progress
@@ -54,38 +60,19 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far `archive` is with a partition, as one snapshot of `events` says.
-
-    `last_offset`: all records up to it are archived; -1 if none was read.
-    `caught_up_ms`: wall clock, in milliseconds, when it last reached the end.
-    """
-
-    last_offset: int
-    caught_up_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class PolledEvents:
     """One poll of the lake.
 
-    `events` as `schemas.arrow.EVENTS`, of each origin in the order of its offsets; no
-    rows in a tick.
-    `positions`: origin -> last offset that nothing is left to read up to.
-    `standings`: of every origin, as the snapshot has it whose rows these are.
-    `complete`: all rows of that snapshot have been handed on by now.
-    `last`: nothing follows: all that was there at the start has been read.
+    `events` as `schemas.arrow.EVENTS`, of each partition in the order of its offsets;
+    no rows in a tick.
     """
 
     events: pa.Table
-    positions: Mapping[Origin, int] = field(default_factory=dict)
-    standings: Mapping[Origin, Standing] = field(default_factory=dict)
-    complete: bool = False
-    last: bool = False
+    progress: Progress = field(default_factory=Progress)
 
 
-def by_origin(rows: pa.Table) -> Iterator[tuple[Origin, pa.Table]]:
-    """Rows that are in order, cut where another origin begins."""
+def by_partition(rows: pa.Table) -> Iterator[tuple[Partition, pa.Table]]:
+    """Rows that are in order, cut where another partition begins."""
     if not rows.num_rows:
         return
     names = rows["topic_id"].combine_chunks().dictionary_encode()
@@ -95,7 +82,8 @@ def by_origin(rows: pa.Table) -> Iterator[tuple[Origin, pa.Table]]:
     starts = [0, *(np.flatnonzero(changed) + 1), rows.num_rows]
     for start, end in itertools.pairwise(starts):
         topic_id = names.dictionary[int(topics[start])].as_py()
-        yield (topic_id, int(partitions[start])), rows.slice(start, end - start)
+        partition = Partition(topic_id, int(partitions[start]))
+        yield partition, rows.slice(start, end - start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +97,20 @@ class Windowed:
     told: pa.Table
     places: pa.Table
     episodes: pa.Table
-    positions: Mapping[Origin, int] = field(default_factory=dict)
-    standings: Mapping[Origin, Standing] = field(default_factory=dict)
-    last: bool = False
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunked:
     """One poll as texts to be remembered: `memories` as `MEMORY_TEXTS`.
 
-    `skipped`: why how many were not made memories, or got no vector.
+    `episodes`: new revisions, `EPISODE_REVISIONS`. `skipped`: reason -> how many were
+    not made memories, or got no vector.
     """
 
     memories: pa.Table
-    windowed: Windowed
+    episodes: pa.Table
+    progress: Progress
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -130,9 +118,10 @@ class Chunked:
 class Vectored:
     """One poll whose texts have vectors: `memories` as `schemas.arrow.memories(..)`.
 
-    Without `writer`, which the sink knows.
+    Without `writer`, which the sink knows. The rest is as in `Chunked`.
     """
 
     memories: pa.Table
-    windowed: Windowed
+    episodes: pa.Table
+    progress: Progress
     skipped: Mapping[str, int] = field(default_factory=dict)

@@ -79,10 +79,15 @@ class TopicMissing(BrokerError):
 
 
 class UnusableAnswer(Terminal):
-    """The model gave no usable vectors for these texts; `reason` says why."""
+    """The model gave no usable vectors for these texts; `reason` says why.
 
-    def __init__(self, what: str, reason: SkipReason) -> None:
-        super().__init__(what, "The text is skipped and counted by its reason.")
+    Flows skip such a text and count it by its reason.
+    """
+
+    def __init__(
+        self, what: str, todo: str = "", *, reason: SkipReason = "refused"
+    ) -> None:
+        super().__init__(what, todo)
         self.reason: SkipReason = reason
 
 

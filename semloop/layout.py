@@ -27,7 +27,7 @@ def check(storage: "Storage") -> None:
         StorageUnavailable: the store does not answer.
     """
     found = _read(storage)
-    if found is None and _is_first(storage):
+    if found is None and _has_first_layout(storage):
         found = FIRST_LAYOUT
     if found is not None:
         _refuse_other(storage, found)
@@ -45,7 +45,7 @@ def bind(storage: "Storage") -> None:
     """
     found = _read(storage)
     if found is None:
-        if _is_first(storage):
+        if _has_first_layout(storage):
             _refuse_other(storage, FIRST_LAYOUT)
         storage.create(LAYOUT_FILE, _content(tables.LAYOUT_VERSION))
         found = _read(storage)
@@ -80,13 +80,8 @@ def _read(storage: "Storage") -> int | None:
     return layout
 
 
-def _is_first(storage: "Storage") -> bool:
-    from deltalake.exceptions import DeltaError
-
-    try:
-        return storage.has(FIRST_LAYOUT_TABLE)
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
+def _has_first_layout(storage: "Storage") -> bool:
+    return storage.has(FIRST_LAYOUT_TABLE, f"read {LAYOUT_FILE}")
 
 
 def _refuse_other(storage: "Storage", found: int) -> None:

@@ -5,7 +5,7 @@
 | `ArchiveTables` | one writer per worker, each for its own partitions | exactly once |
 | `MemoryTables` | the same | each seen exactly once |
 
-`fenced_table.py` holds one Delta table for one writer, `takeover.py` orders rivals,
-`vector_table.py` holds LanceDB's, `vector_index.py` keeps it quick to search,
-`snapshot.py` reads what a handle sees, `storage_errors.py` says what storage said.
+In `delta/`, `fenced_table.py` is one table with one writer, `delta_log.py` is what it
+needs of storage, and `takeover.py` orders rivals. In `vectors/`, `table.py` is the
+table of LanceDB, and `maintenance.py` keeps it quick to search.
 """

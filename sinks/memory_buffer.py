@@ -1,24 +1,25 @@
 """What the flow `memory` polled since its last commit."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.arrow import EPISODE_REVISIONS
-from schemas.batches import Standing, Vectored
-from semloop.delta.streams import Origin
+from schemas.batches import Vectored
+from semloop.delta.streams import NEVER_READ, Partition
 
 
 class MemoryBuffer:
     """Memories, revisions and positions of the polls that wait for one commit."""
 
     def __init__(self) -> None:
-        self.since_s = 0.0
         self.rows = 0
         self.bytes = 0
-        self.positions: dict[Origin, int] = {}
-        self.standings: dict[Origin, Standing] = {}
+        self.positions: dict[Partition, int] = {}
+        self.ends: dict[Partition, int] = {}
+        self.caught_up_ms: dict[Partition, int] = {}
         self.skipped: Counter[str] = Counter()
         self._memories: list[pa.Table] = []
         self._episodes: list[pa.Table] = []
@@ -28,30 +29,32 @@ class MemoryBuffer:
         """Whether there is anything to commit."""
         return bool(self.positions or self.rows)
 
-    def add(
-        self, vectored: Vectored, positions: dict[Origin, int], now_s: float
-    ) -> None:
+    def add(self, vectored: Vectored, committed: Mapping[Partition, int]) -> None:
         """Keep a poll.
 
         Args:
             vectored: the poll.
-            positions: those of its positions that are news.
-            now_s: the time; `since_s` is that of the first poll with anything to say.
+            committed: partition -> offset that the table holds. A snapshot of `events`
+                repeats all of its positions: those that are not beyond it are not new.
         """
-        windowed = vectored.windowed
-        rows = vectored.memories.num_rows + windowed.episodes.num_rows
-        if not self.moved and (positions or rows):
-            self.since_s = now_s
-        self.positions |= positions
-        self.standings |= windowed.standings
+        progress = vectored.progress
+        self.positions |= {
+            partition: offset
+            for partition, offset in progress.positions.items()
+            if offset
+            > max(committed[partition], self.positions.get(partition, NEVER_READ))
+        }
+        self.ends |= progress.ends
+        self.caught_up_ms |= progress.caught_up_ms
         self.skipped.update(vectored.skipped)
         if vectored.memories.num_rows:
             self._memories.append(vectored.memories)
-        if windowed.episodes.num_rows:
-            self._episodes.append(windowed.episodes)
+        if vectored.episodes.num_rows:
+            self._episodes.append(vectored.episodes)
+        rows = vectored.memories.num_rows + vectored.episodes.num_rows
         if rows:  # To add up the columns of empty tables takes longer than all of it.
             self.rows += rows
-            self.bytes += vectored.memories.nbytes + windowed.episodes.nbytes
+            self.bytes += vectored.memories.nbytes + vectored.episodes.nbytes
 
     def memories(self) -> pa.Table | None:
         """All memories, without their writer; None if there are none."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS, RECORDS
 from schemas.batches import Decoded, Polled, Progress
 from semloop import tables
-from semloop.delta.streams import StreamId
+from semloop.delta.streams import Partition, StreamId
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LOG = StreamId("archive", "cluster-1", "agent-events", "topic-1")
@@ -74,9 +74,16 @@ def a_poll(
     }
     arrays = [pa.array(columns[f.name], f.type) for f in RECORDS]
     positions = {partition: first + count - 1} if count else {}
-    return Polled(
-        pa.RecordBatch.from_arrays(arrays, schema=RECORDS), Progress(positions)
-    )
+    batch = pa.RecordBatch.from_arrays(arrays, schema=RECORDS)
+    return Polled(batch, Progress(keyed(positions)))
+
+
+P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
+
+
+def keyed(values: Mapping[int, int], topic_id: str = "topic-1") -> dict[Partition, int]:
+    """The same by partition of a topic instead of by its number."""
+    return {Partition(topic_id, number): value for number, value in values.items()}
 
 
 def decoded_rows(
@@ -99,7 +106,7 @@ def decoded_rows(
     return Decoded(
         pa.RecordBatch.from_pylist(events, DECODED_EVENTS),
         pa.RecordBatch.from_pylist(letters, DECODED_DEAD_LETTERS),
-        Progress(dict(positions), last=last),
+        Progress(keyed(positions), last=last),
     )
 
 

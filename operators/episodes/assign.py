@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from operators.episodes.events import TOLD
 from operators.episodes.sessions import NO_EPISODES, NO_PLACES, Sessions
 from schemas.arrow import EVENTS
-from schemas.batches import PolledEvents, Windowed, by_origin
-from semloop.delta.streams import Origin
+from schemas.batches import PolledEvents, Windowed, by_partition
+from semloop.delta.streams import Partition
 
 TOLD_TYPES = pa.array(sorted(TOLD))
 # Of a tick. Made anew, tables without rows would be half of what an idle flow costs.
@@ -22,7 +22,7 @@ NO_EVENTS = EVENTS.empty_table()
 
 
 def window(
-    polled: PolledEvents, sessions: Mapping[Origin, Sessions], replaced: Set[str]
+    polled: PolledEvents, sessions: Mapping[Partition, Sessions], replaced: Set[str]
 ) -> Windowed:
     """The episodes that a poll opened, changed or closed, and where its events are.
 
@@ -34,15 +34,16 @@ def window(
     told: list[pa.Table] = []
     places: list[pa.Table] = []
     revisions: list[pa.Table] = []
-    for origin, own in by_origin(polled.events):
+    for origin, own in by_partition(polled.events):
         fed = sessions[origin].feed(own)
         told.append(own.filter(pc.is_in(own["type"], TOLD_TYPES)))
         places.append(fed.places)
         revisions.append(fed.revisions)
-    if polled.complete:
-        for origin, standing in polled.standings.items():
+    if polled.progress.complete:
+        for origin in polled.progress.ends:
             # Of a replaced topic nothing more comes, whenever it was last read.
-            ended = math.inf if origin[0] in replaced else standing.caught_up_ms
+            is_over = origin.topic_id in replaced
+            ended = math.inf if is_over else polled.progress.caught_up_ms.get(origin)
             if ended is not None:
                 closed = sessions[origin].close_inactive(ended)
                 revisions += [closed] * bool(closed.num_rows)
@@ -50,7 +51,5 @@ def window(
         told=pa.concat_tables(told) if told else NO_EVENTS,
         places=pa.concat_tables(places) if places else NO_PLACES,
         episodes=pa.concat_tables(revisions) if revisions else NO_EPISODES,
-        positions=polled.positions,
-        standings=polled.standings,
-        last=polled.last,
+        progress=polled.progress,
     )

@@ -43,8 +43,8 @@ def with_vectors(
     skipped = Counter(chunked.skipped) + Counter(embedded.skipped.values())
     if len(kept) < rows.num_rows:
         rows = rows.take(pa.array(kept, pa.int64()))
-    made = [vector for vector in embedded.vectors if vector is not None]
-    flat = np.concatenate(made) if made else np.empty(0, np.float32)
+    vectors = [vector for vector in embedded.vectors if vector is not None]
+    flat = np.concatenate(vectors) if vectors else np.empty(0, np.float32)
     schema = memories(embedder.dimension, embedder.model_id)
     columns = {name: rows[name] for name in rows.column_names}
     columns["vector"] = pa.FixedSizeListArray.from_arrays(
@@ -54,4 +54,5 @@ def with_vectors(
     columns["model"] = pa.repeat(model, rows.num_rows)
     schema = schema.remove(schema.get_field_index("writer"))
     table = pa.table([columns[name] for name in schema.names], schema=schema)
-    return Vectored(table, chunked.windowed, skipped), embedded
+    vectored = Vectored(table, chunked.episodes, chunked.progress, skipped)
+    return vectored, embedded

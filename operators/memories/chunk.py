@@ -54,7 +54,7 @@ def chunk(windowed: Windowed, settings: Settings) -> Chunked:
     """
     told, places = windowed.told, windowed.places
     if not told.num_rows and not windowed.episodes.num_rows:
-        return Chunked(NOTHING, windowed)
+        return Chunked(NOTHING, windowed.episodes, windowed.progress)
     assert told["kafka_offset"].equals(places["kafka_offset"])
     for name in ("episode_id", "seq", "context"):
         told = told.append_column(name, places[name])
@@ -68,7 +68,7 @@ def chunk(windowed: Windowed, settings: Settings) -> Chunked:
         skipped["kind"] += closed.num_rows
         closed = closed.slice(0, 0)
     memories = pa.concat_tables([_events(told), _episodes(closed)])
-    return Chunked(memories, windowed, +skipped)
+    return Chunked(memories, windowed.episodes, windowed.progress, +skipped)
 
 
 def _of_kinds(told: pa.Table, settings: Settings) -> pa.Array:

@@ -132,7 +132,7 @@ def _results(
         vectors = embedder.embed([texts[key] for key in batch])
         if vectors.shape != (len(batch), embedder.dimension):
             msg = f"The model gave {vectors.shape}, not vectors of its length."
-            raise UnusableAnswer(msg, "dimension")
+            raise UnusableAnswer(msg, reason="dimension")
     except UnusableAnswer as error:
         if len(batch) == 1:
             yield batch[0], error.reason

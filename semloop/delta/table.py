@@ -1,190 +1,152 @@
-"""Follows a Delta table: its newest version, and what that says of its files."""
+"""Follows a Delta table from version to version."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
-
-import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from semloop import layout
 from semloop.delta.log_entry import entry_name, transactions
-from semloop.delta.streams import Origin
-from semloop.storage.location import Storage
+from semloop.delta.snapshot import Snapshot, stored_transactions
+from semloop.storage.errors import storage_errors
 
-# A handle slows down with each commit it follows, and does not notice that the lake was
-# deleted and made again.
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from semloop.storage.location import Storage
+
+# A handle slows down with each commit that it follows, and does not notice that the
+# lake was deleted and created again.
 REOPEN_S = 30.0
-# Log entries that are read one by one to follow the numbers; beyond so many the library
-# reads all of them at once.
+# Log entries that are read one by one to follow transactions; beyond so many the
+# library reads all of them at once.
 ENTRIES_MAX = 50
-# pyarrow says `ArrowInvalid` of a Parquet file that ends too early.
-READ_ERRORS = (DeltaError, OSError, pa.ArrowInvalid)
-
-OpenFile = Callable[[str], pa.NativeFile]
 
 
-class FollowedTable:
-    """The newest version of one table, by a handle that moves on with it."""
+class TableFollower:
+    """The newest version of one table, by a handle that moves on with it.
 
-    def __init__(self, storage: Storage, name: str) -> None:
-        self.name = name
-        # Whether the last `newest` opened it: it may be another table of that name.
-        self.opened = False
+    Args:
+        storage: the lake.
+        table: folder of the table in the lake.
+        app_ids: the transactions that snapshots shall have.
+    """
+
+    def __init__(
+        self, storage: "Storage", table: str, app_ids: Iterable[str] = ()
+    ) -> None:
         self._storage = storage
-        self._open = storage.opener()
+        self._table = table
+        self._app_ids = frozenset(app_ids)
+        self._open_file = storage.opener()
         self._handle: DeltaTable | None = None
         self._opened_s = 0.0
         self._key_id = ""
+        self._snapshot: Snapshot | None = None
 
-    def newest(self) -> DeltaTable:
-        """The table as it is now.
+    def refresh(self) -> Snapshot | None:
+        """The table as it is now; None if it does not exist.
 
-        While nothing is committed two files are looked for: the library would list the
-        log, which holds every commit of the last hours.
+        While nothing is committed this returns the same object, and looks for two
+        files: the library would list the log, which holds every commit of the last
+        hours. A table that was deleted and created again has another `table_id`.
 
         Raises:
-            READ_ERRORS, LakeError: it cannot be read, or has another layout.
+            LakeError: it cannot be read, or the lake has another layout.
+            StorageUnavailable: it cannot be read now; the next call opens it again.
         """
-        # After an error it is opened anew.
-        handle, self._handle = self._handle, None
-        recent = time.monotonic() - self._opened_s <= REOPEN_S
-        key_id = self._storage.key_id
-        same_key = key_id == self._key_id
-        if handle is not None and recent and same_key and self._follows(handle):
-            self.opened = False
-        else:
-            layout.check(self._storage)
-            handle = self._storage.open(self.name)
-            self.opened, self._opened_s = True, time.monotonic()
-            self._key_id = key_id
-        self._handle = handle
-        return handle
+        with storage_errors(self._storage, f"read table {self._table}"):
+            handle, self._handle = self._handle, None
+            if handle is None or self._is_old() or not self._moves_on(handle):
+                handle = self._opened()
+            if handle is None:
+                self._snapshot = None
+            elif not self._is_current(handle):
+                self._snapshot = Snapshot.of(
+                    self._table, handle, self._transactions(handle)
+                )
+            self._handle = handle
+        return self._snapshot
 
-    def forget(self) -> None:
-        """Open it anew next time."""
+    def watch(self, app_ids: Iterable[str]) -> Snapshot | None:
+        """Add transactions to the snapshots from the present one on, which it returns.
+
+        Raises:
+            LakeError: they cannot be read. StorageUnavailable: not now.
+        """
+        added = frozenset(app_ids) - self._app_ids
+        if added and self._snapshot is not None:
+            with storage_errors(self._storage, f"read table {self._table}"):
+                assert self._handle is not None, "refresh() first"
+                found = stored_transactions(self._handle, added)
+            numbers = {**self._snapshot.transactions, **found}
+            self._snapshot = replace(self._snapshot, transactions=numbers)
+        self._app_ids |= added
+        return self._snapshot
+
+    def reopen(self) -> None:
+        """Open the table again at the next refresh."""
         self._handle = None
 
-    def _follows(self, handle: DeltaTable) -> bool:
+    def _opened(self) -> "DeltaTable | None":
+        layout.check(self._storage)
+        if not self._storage.has(self._table):
+            return None
+        self._opened_s, self._key_id = time.monotonic(), self._storage.key_id
+        return self._storage.open(self._table)
+
+    def _is_old(self) -> bool:
+        """Whether the handle has followed for long, or has a key that ends soon."""
+        old = time.monotonic() - self._opened_s > REOPEN_S
+        return old or self._storage.key_id != self._key_id
+
+    def _moves_on(self, handle: "DeltaTable") -> bool:
         """Bring the handle to the newest version; False where its own one is gone."""
         version = handle.version()
         if self._has_entry(version + 1):
             handle.update_incremental()
             return True
-        # The log was cleaned meanwhile, or the table is another one by now.
+        # The log was cleaned meanwhile, or the table was created again.
         return self._has_entry(version)
 
     def _has_entry(self, version: int) -> bool:
         try:
-            self._open(entry_name(self.name, version)).close()
+            self._open_file(entry_name(self._table, version)).close()
         except FileNotFoundError:
             return False
         return True
 
+    def _is_current(self, handle: "DeltaTable") -> bool:
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.version != handle.version():
+            return False
+        # A table that was created again counts its versions from 0.
+        return snapshot.table_id == str(handle.metadata().id)
 
-class Numbers:
-    """The int64s that commits to a table carry under their app ids, version by version.
+    def _transactions(self, handle: "DeltaTable") -> dict[str, int]:
+        """The transactions of the handle's version.
 
-    Only log entries that are new are read: on an object store the library fetches the
-    whole log since its checkpoint to tell one number.
-    """
+        Only entries that are new are read: on an object store the library fetches the
+        whole log since its checkpoint for one transaction.
+        """
+        before = self._snapshot
+        if before is not None and before.table_id == str(handle.metadata().id):
+            new = range(before.version + 1, handle.version() + 1)
+            if before.version <= handle.version() and len(new) <= ENTRIES_MAX:
+                found = self._carried(new)
+                if found is not None:
+                    return {**before.transactions, **found}
+        return stored_transactions(handle, self._app_ids)
 
-    def __init__(self, storage: Storage, table: str, app_ids: Sequence[str]) -> None:
-        self._open = storage.opener()
-        self._table = table
-        self._app_ids = frozenset(app_ids)
-        self._version = -1
-        self._found: dict[str, int] = {}
-
-    def at(self, handle: DeltaTable) -> dict[str, int]:
-        """All of them as the handle's version has them."""
-        version = handle.version()
-        versions = range(self._version + 1, version + 1)
-        found = None
-        if 0 <= self._version <= version and len(versions) <= ENTRIES_MAX:
-            found = self._follow(versions)
-        if found is None:
-            known = {name: handle.transaction_version(name) for name in self._app_ids}
-            found = {name: n for name, n in known.items() if n is not None}
-        self._version, self._found = version, found
-        return found
-
-    def forget(self) -> None:
-        """Ask for all of them next time: it may be another table."""
-        self._version = -1
-
-    def _follow(self, versions: range) -> dict[str, int] | None:
-        found = dict(self._found)
-        for version in versions:
+    def _carried(self, versions: range) -> dict[str, int] | None:
+        """The transactions in the entries of some versions; None if one is gone."""
+        found: dict[str, int] = {}
+        for version in versions if self._app_ids else ():
             try:
-                with self._open(entry_name(self._table, version)) as file:
+                with self._open_file(entry_name(self._table, version)) as file:
                     entry = file.read()
             except FileNotFoundError:  # It is in a checkpoint by now.
                 return None
             carried = transactions(entry)
             found |= {name: n for name, n in carried if name in self._app_ids}
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class FileBounds:
-    """What the log says of a file; None where it says nothing."""
-
-    topic_ids: tuple[str, str] | None
-    partitions: tuple[int, int] | None
-    last_offset: int | None
-
-    def may_hold(self, origin: Origin, beyond: int) -> bool:
-        """Whether the file can have rows of an origin beyond an offset."""
-        topic_id, partition = origin
-        return (
-            (self.last_offset is None or self.last_offset > beyond)
-            and (self.partitions is None or _within(partition, self.partitions))
-            and (self.topic_ids is None or _within(topic_id, self.topic_ids))
-        )
-
-
-def files_of(handle: DeltaTable) -> dict[str, FileBounds]:
-    """The files of a table, by their paths inside it, with their bounds."""
-    actions: Any = pa.table(handle.get_add_actions(flatten=True))
-
-    def column(name: str) -> list[Any]:
-        if name in actions.column_names:
-            found: list[Any] = actions[name].to_pylist()
-            return found
-        return [None] * actions.num_rows
-
-    def bounds(name: str) -> Iterator[Any]:
-        for ends in zip(column(f"min.{name}"), column(f"max.{name}"), strict=True):
-            yield None if None in ends else ends
-
-    rows = zip(
-        column("path"),
-        bounds("topic_id"),
-        bounds("kafka_partition"),
-        column("max.kafka_offset"),
-        strict=True,
-    )
-    return {unquote(path): FileBounds(*known) for path, *known in rows}
-
-
-@contextmanager
-def reading(storage: Storage) -> Iterator[None]:
-    """Inside, a lake is read.
-
-    Raises:
-        LakeError: it cannot be. StorageUnavailable: not now.
-    """
-    try:
-        yield
-    except READ_ERRORS as error:
-        raise storage.trouble(error) from error
-
-
-def _within(value: Any, bounds: tuple[Any, Any]) -> bool:
-    low, high = bounds
-    return bool(low <= value <= high)

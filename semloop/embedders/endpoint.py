@@ -132,7 +132,7 @@ class Endpoint:
             timeouts_left -= timed_out
             if not timeouts_left:
                 msg = f"The embedding endpoint gave {said}."
-                raise UnusableAnswer(msg, "timeout")
+                raise UnusableAnswer(msg, reason="timeout")
             # Of many that wait not all come back at once.
             pause_s *= random.uniform(0.75, 1.25)  # noqa: S311, PLW2901
             self._pause(min(max(pause_s, asked_s or 0.0), PAUSE_MAX_S))
@@ -153,7 +153,7 @@ class Endpoint:
                     raise TimeoutError
                 if size > ANSWER_BYTES_MAX:
                     msg = f"The endpoint's answer is over {ANSWER_BYTES_MAX} bytes."
-                    raise UnusableAnswer(msg, "refused")
+                    raise UnusableAnswer(msg, reason="refused")
                 parts.append(chunk)
         return b"".join(parts)
 
@@ -163,7 +163,7 @@ class Endpoint:
         msg = f"The embedding endpoint answered with status {status}."
         if status in OF_TEXTS:
             self._failures = 0
-            raise UnusableAnswer(msg, "refused")
+            raise UnusableAnswer(msg, reason="refused")
         todo = "Check SEMLOOP_EMBEDDER_URL, SEMLOOP_EMBEDDER_MODEL and its key."
         raise ConfigError(msg, todo)
 
@@ -191,16 +191,16 @@ def _vectors(content: bytes, count: int, dimension: int) -> "Vectors":
         rows = json.loads(content)["data"]
         if len(rows) != count:
             msg = f"The endpoint gave {len(rows)} vectors for {count} texts."
-            raise UnusableAnswer(msg, "refused")
+            raise UnusableAnswer(msg, reason="refused")
         rows = sorted(rows, key=lambda row: row.get("index", 0))
         vectors = np.array([row["embedding"] for row in rows], np.float64)
     except (ValueError, TypeError, KeyError, AttributeError):
         # Not JSON, not of that form, or vectors of several lengths.
         msg = "The endpoint's answer is not of OpenAI's form."
-        raise UnusableAnswer(msg, "dimension") from None
+        raise UnusableAnswer(msg, reason="dimension") from None
     if vectors.ndim != 2 or vectors.shape[1] != (dimension or vectors.shape[1]):
         msg = f"The endpoint gave vectors of another length than {dimension}."
-        raise UnusableAnswer(msg, "dimension")
+        raise UnusableAnswer(msg, reason="dimension")
     # What is not finite or zero stays so: whoever asked sees which texts they are.
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -262,12 +262,7 @@ class Lake:
         return statement, stored.issuperset(columns)
 
     def _has(self, table: str) -> bool:
-        from deltalake.exceptions import DeltaError
-
-        try:
-            found = self._storage.has(table)
-        except (DeltaError, OSError) as error:
-            raise self._storage.trouble(error) from error
+        found = self._storage.has(table)
         self._asked_s = time.monotonic()
         return found
 

@@ -1,18 +1,20 @@
 """How far the flows are: the offsets that their last commits put into the lake."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from semloop.delta.fence import FENCE, Fence
+from semloop.delta.snapshot import read_snapshot
+from semloop.delta.streams import CAUGHT_UP, NEVER_READ, StreamId
+from semloop.delta.streams_table import read_streams
 from semloop.flow_registry import ARCHIVE, flow_of
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
-    from semloop.delta.streams import StreamId
     from semloop.kafka.topic import Topic
 
-STREAMS = "streams"
-NEVER_READ = -1
+# What a commit keeps for a partition, behind its name: the last offset, and these.
+KINDS = ("", CAUGHT_UP, FENCE)
 
 
 @dataclass(frozen=True)
@@ -24,97 +26,73 @@ class Position:
     epoch: int = 0
 
 
-def stream_of(topic: "Topic") -> "StreamId":
+def stream_of(topic: "Topic") -> StreamId:
     """The name under which `archive` files the offsets of a topic."""
-    from semloop.delta.streams import StreamId
-
     return StreamId(ARCHIVE.name, topic.cluster_id, topic.name, topic.topic_id)
 
 
-def newest_stream(storage: Storage, topic: str) -> "tuple[StreamId, int] | None":
-    """The log that `archive` met last under a topic's name, and its partitions.
+def newest_stream(storage: Storage, topic: str) -> tuple[StreamId, int] | None:
+    """The stream that `archive` met last under a topic's name, and its partitions.
 
     For when no broker can say which one is there now.
-    """
-    from semloop.delta.streams import StreamId
 
+    Raises:
+        LakeError: the table cannot be read. StorageUnavailable: not now.
+    """
     rows = [
         row
-        for row in _streams(storage)
-        if (row["flow"], row["table_name"], row["topic"])
-        == (ARCHIVE.name, ARCHIVE.main, topic)
+        for row in read_streams(storage)
+        if (row.stream.flow, row.table) == (ARCHIVE.name, ARCHIVE.main)
+        and row.stream.topic == topic
     ]
     if not rows:
         return None
-    last = max(rows, key=lambda row: row["first_seen"])
-    log = StreamId(ARCHIVE.name, last["cluster_id"], topic, last["topic_id"])
-    partitions = [r["kafka_partition"] for r in rows if r["topic_id"] == log.topic_id]
-    return log, max(partitions) + 1
+    stream = max(rows, key=lambda row: row.first_seen).stream
+    topic_id = stream.topic_id
+    partitions = [r.partition.number for r in rows if r.stream.topic_id == topic_id]
+    return stream, max(partitions) + 1
 
 
 def positions_of(
-    storage: Storage, flow: str, archived: "StreamId", partitions: int
+    storage: Storage, flow: str, archived: StreamId, partitions: int
 ) -> dict[int, Position]:
-    """Where a flow is in each partition of a log that `archive` reads.
+    """Where a flow is in each partition of a stream that `archive` reads.
 
     Raises:
         LakeError: the tables cannot be read. StorageUnavailable: not now.
     """
-    from semloop.delta.streams import StreamId
-
     if flow == archived.flow:
         return positions(storage, archived, partitions)
     # Other flows file a topic by the name under which it was met first.
     clusters = [
-        row["cluster_id"]
-        for row in _streams(storage)
-        if (row["flow"], row["topic_id"]) == (flow, archived.topic_id)
+        row.stream.cluster_id
+        for row in read_streams(storage)
+        if (row.stream.flow, row.stream.topic_id) == (flow, archived.topic_id)
     ]
     if not clusters:
         return {p: Position() for p in range(partitions)}
-    log = StreamId(flow, clusters[0], archived.topic, archived.topic_id)
-    return positions(storage, log, partitions)
+    stream = StreamId(flow, clusters[0], archived.topic, archived.topic_id)
+    return positions(storage, stream, partitions)
 
 
 def positions(
-    storage: Storage, log: "StreamId", partitions: int
+    storage: Storage, stream: StreamId, partitions: int
 ) -> dict[int, Position]:
     """Where a flow is in each partition, as its last commit says.
 
     Raises:
         LakeError: the table cannot be read. StorageUnavailable: not now.
     """
-    from deltalake.exceptions import DeltaError
-
-    from semloop.delta.streams import CAUGHT_UP
-
-    table = flow_of(log.flow).main
-    try:
-        if not storage.has(table):
-            return {p: Position() for p in range(partitions)}
-        version = storage.open(table).transaction_version
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
-    found = {}
-    for partition in range(partitions):
-        name = log.app_id(table, partition)
-        last = version(name)
-        found[partition] = Position(
-            NEVER_READ if last is None else last,
-            version(f"{name}{CAUGHT_UP}"),
-            (version(f"{name}/fence") or 0) >> 32,
+    table = flow_of(stream.flow).main
+    names = {p: stream.app_id(table, p) for p in range(partitions)}
+    app_ids = [name + kind for name in names.values() for kind in KINDS]
+    snapshot = read_snapshot(storage, table, app_ids)
+    numbers = snapshot.transactions if snapshot else {}
+    return {
+        partition: Position(
+            numbers.get(name, NEVER_READ),
+            numbers.get(f"{name}{CAUGHT_UP}"),
+            Fence.unpack(numbers.get(f"{name}{FENCE}")).epoch,
         )
-    return found
-
-
-def _streams(storage: Storage) -> Sequence[dict[str, Any]]:
-    from deltalake.exceptions import DeltaError
-
-    from semloop.delta.snapshot import Snapshot
-
-    try:
-        if not storage.has(STREAMS):
-            return []
-        return Snapshot(storage).all(STREAMS)
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
+        for partition, name in names.items()
+    }

@@ -11,14 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semloop.errors import ConfigError, LakeError, SemLoopError
+from semloop.errors import ConfigError, LakeError
 from semloop.extras import extension, need
 from semloop.local_stack import LOCAL_FOLDER
 from semloop.settings import Secret, Settings
 from semloop.sql_text import quoted
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
-from semloop.storage.errors import trouble
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.local_files import make_once, write_new
 
 if TYPE_CHECKING:
@@ -106,26 +106,37 @@ class Storage:
         """Path or URL of a table."""
         return f"{self.root}/{table}"
 
-    def has(self, table: str) -> bool:
-        """Whether the table exists."""
-        if not self.on_s3:
-            # A folder without an entry is a table that is just being created.
-            log = Path(self.uri(table)) / "_delta_log"
-            return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
-        from deltalake import DeltaTable
+    def has(self, table: str, doing: str = "") -> bool:
+        """Whether the table exists.
 
-        return bool(DeltaTable.is_deltatable(self.uri(table), self.current_options))
+        Args:
+            table: its name.
+            doing: what fails if the storage fails; "read table ..." by default.
+
+        Raises:
+            LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        """
+        with storage_errors(self, doing or f"read table {table}"):
+            if not self.on_s3:
+                # A folder without an entry is a table that is just being created.
+                log = Path(self.uri(table)) / "_delta_log"
+                return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
+            from deltalake import DeltaTable
+
+            return bool(DeltaTable.is_deltatable(self.uri(table), self.current_options))
 
     def open(self, table: str, version: int | None = None) -> "DeltaTable":
         """A version of a table as a handle; the newest one without `version`.
 
         Raises:
-            TableNotFoundError: it does not exist (deltalake's own error).
+            LakeError: the storage refuses.
+            StorageUnavailable: it does not answer, or there is no such table.
         """
         from deltalake import DeltaTable
 
-        options = self.current_options or None
-        return DeltaTable(self.uri(table), version, storage_options=options)
+        with storage_errors(self, f"read table {table}"):
+            options = self.current_options or None
+            return DeltaTable(self.uri(table), version, storage_options=options)
 
     def put(self, name: str, data: "Buffer") -> None:
         """Write a new file of the lake as a whole, lasting before this returns.
@@ -155,7 +166,7 @@ class Storage:
         except FileExistsError:
             return False
         except OSError as error:
-            raise self.trouble(error) from error
+            raise translate(self, f"create {name}", error) from error
 
     def read(self, name: str) -> bytes | None:
         """A small file of the lake; None if it is absent.
@@ -170,7 +181,7 @@ class Storage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self.trouble(error) from error
+            raise translate(self, f"read {name}", error) from error
 
     def opener(self) -> "Callable[[str], pa.NativeFile]":
         """Opens files of the lake for reading in parts; they raise OSError."""
@@ -179,10 +190,6 @@ class Storage:
         if self.on_s3:
             return self.objects.open
         return lambda name: pa.OSFile(f"{self.root}/{name}")
-
-    def trouble(self, error: Exception) -> SemLoopError:
-        """What an error of deltalake, DuckDB or obstore about this lake means."""
-        return trouble(self.root, self.endpoint, error)
 
     def local_folder(self) -> Path:
         """Folder for pid files, logs and the key of a local lake; made if absent."""

@@ -7,8 +7,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from semloop.errors import LakeError
+from semloop.storage.errors import translate
 from semloop.storage.location import Storage
-from semloop.storage.retry import reading, unavailable
 from sinks.delta.parquet_file import STATISTICS
 
 # Old log entries make every handle slower; readers hold one for seconds at most.
@@ -29,9 +29,8 @@ def create(
     if odd := sorted(set(storage.root) & set(PATTERN_LETTERS)):
         msg = f"The lake cannot be in {storage.root!r}: {' '.join(odd)} in its path."
         raise LakeError(msg, "Table readers take these for patterns: rename it.")
-    with reading(name):
-        if storage.has(name):
-            return
+    if storage.has(name):
+        return
     known = ",".join(name for name in STATISTICS if name in schema.names)
     try:
         DeltaTable.create(
@@ -46,8 +45,6 @@ def create(
             storage_options=storage.current_options or None,
         )
     except (DeltaError, OSError) as error:
-        with reading(name):
-            if storage.has(name):
-                return
-        what = f"Table {name} cannot be made in {storage.root}"
-        raise unavailable(what, error) from error
+        if storage.has(name):
+            return
+        raise translate(storage, f"create table {name}", error) from error

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from deltalake import CommitProperties, Transaction
 
-from semloop.delta.streams import Origin, StreamId
+from semloop.delta.streams import NEVER_READ, Partition, StreamId
+from semloop.errors import StorageUnavailable
 from semloop.lake.generations import EPISODES
+from semloop.retry import retry
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
-from semloop.storage.retry import patiently, reading, unavailable
 from sinks.delta.commit_error import FAILURES
-from sinks.delta.fenced_table import NEVER_READ
 
 
 class ReindexPositions:
@@ -20,7 +21,7 @@ class ReindexPositions:
         self,
         storage: Storage,
         streams: Mapping[str, StreamId],
-        owned: Sequence[Origin],
+        owned: Sequence[Partition],
         generation: int,
         kind: str,
         retry_s: float = 60.0,
@@ -40,45 +41,48 @@ class ReindexPositions:
         self._storage = storage
         self._retry_s = retry_s
         self._names = {
-            (topic_id, partition): replace(
-                streams[topic_id], flow=f"reindex/{generation}/{kind}"
-            ).app_id(EPISODES, partition)
-            for topic_id, partition in owned
+            partition: replace(
+                streams[partition.topic_id], flow=f"reindex/{generation}/{kind}"
+            ).app_id(EPISODES, partition.number)
+            for partition in owned
         }
 
-    def read(self) -> dict[Origin, int] | None:
-        """Origin -> last offset, -1 for none; None if it was never begun.
+    def read(self) -> dict[Partition, int] | None:
+        """Partition -> last offset, -1 for none; None if it was never begun.
 
         Raises:
             StorageUnavailable: the log cannot be read within `retry_s`.
         """
-        return patiently(self._read_once, self._retry_s)
+        return retry(self._read_once, on=StorageUnavailable, seconds=self._retry_s)
 
-    def write(self, reached: Mapping[Origin, int]) -> None:
+    def write(self, reached: Mapping[Partition, int]) -> None:
         """Note how far it is; the flow `memory` is not disturbed by that.
 
         Raises:
             StorageUnavailable: the log takes no commit within `retry_s`.
         """
-        patiently(lambda: self._write_once(reached), self._retry_s)
+        retry(
+            lambda: self._write_once(reached),
+            on=StorageUnavailable,
+            seconds=self._retry_s,
+        )
 
-    def _read_once(self) -> dict[Origin, int] | None:
-        with reading(EPISODES):
+    def _read_once(self) -> dict[Partition, int] | None:
+        with storage_errors(self._storage, f"read table {EPISODES}"):
             handle = self._storage.open(EPISODES)
             found = {o: handle.transaction_version(n) for o, n in self._names.items()}
         if all(at is None for at in found.values()):
             return None
         return {o: NEVER_READ if at is None else at for o, at in found.items()}
 
-    def _write_once(self, reached: Mapping[Origin, int]) -> None:
+    def _write_once(self, reached: Mapping[Partition, int]) -> None:
         numbers = [Transaction(self._names[o], at) for o, at in reached.items()]
         try:
-            with reading(EPISODES):
-                handle = self._storage.open(EPISODES)
+            handle = self._storage.open(EPISODES)
             handle.create_write_transaction(
                 [], "append", handle.schema(), handle.metadata().partition_columns,
                 commit_properties=CommitProperties(app_transactions=numbers),
             )  # fmt: skip
         except FAILURES as error:
-            what = f"Table {EPISODES} takes no commit"
-            raise unavailable(what, error) from error
+            doing = f"commit to table {EPISODES}"
+            raise translate(self._storage, doing, error) from error

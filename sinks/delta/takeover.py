@@ -7,12 +7,12 @@ for all tables of the flow.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Generic
 
 import stamina
 
+from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable, TakenOver
-from sinks.delta.fenced_table import FencedTable, Key
+from sinks.delta.fenced_table import FencedTable
 
 # Every lost round means that a rival committed; twenty in a row mean a crowd.
 ROUNDS_MAX = 20
@@ -28,7 +28,7 @@ class _RoundLost(StorageUnavailable):
         )
 
 
-class Takeover(Generic[Key]):
+class Takeover:
     """The steps of one take-over; `run` does them all.
 
     They are apart so that tests can interleave the steps of rivals in every order.
@@ -36,8 +36,8 @@ class Takeover(Generic[Key]):
 
     def __init__(
         self,
-        main: FencedTable[Key],
-        sides: Sequence[FencedTable[Key]] = (),
+        main: FencedTable,
+        sides: Sequence[FencedTable] = (),
         least_epoch: int = 1,
     ) -> None:
         """`least_epoch`: beyond all that count in tables without fences."""
@@ -45,9 +45,9 @@ class Takeover(Generic[Key]):
         self.sides = sides
         self._tables = (main, *sides)
         self._least_epoch = least_epoch
-        self.epochs: dict[Key, int] = {}
+        self.epochs: dict[Partition, int] = {}
 
-    def run(self) -> dict[Key, int]:
+    def run(self) -> dict[Partition, int]:
         """Fence main table, then side tables; returns the epoch of each partition.
 
         Raises:
@@ -69,7 +69,7 @@ class Takeover(Generic[Key]):
         }
         return self.main.take(self.epochs)
 
-    def fence_side(self, side: FencedTable[Key]) -> bool:
+    def fence_side(self, side: FencedTable) -> bool:
         """One try to fence a side table with the epochs won in the main table.
 
         Raises:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from schemas.arrow import DEAD_LETTERS
 from schemas.dead_letter import Reason
 from semloop import tables
+from semloop.delta.streams import Partition
 
 META = (
     "session_id", "namespace", "credits_used", "context_hash", "user_id", "task",
@@ -17,7 +18,7 @@ META = (
 )  # fmt: skip
 
 
-def halves(rows: pa.Table) -> tuple[pa.Table, pa.Table, dict[int, int]]:
+def halves(rows: pa.Table) -> tuple[pa.Table, pa.Table, dict[Partition, int]]:
     """Cut two rows or more by offset.
 
     Returns:
@@ -33,7 +34,9 @@ def halves(rows: pa.Table) -> tuple[pa.Table, pa.Table, dict[int, int]]:
     first = (partitions == partition) & (offsets <= cut)
     mask = pa.array(first)
     rest = rows.filter(pa.array(~first))
-    return rows.filter(mask), rest, {int(partition): int(cut)}
+    # All rows of a commit are of one topic.
+    key = Partition(rows["topic_id"][0].as_py(), int(partition))
+    return rows.filter(mask), rest, {key: int(cut)}
 
 
 def unstorable(row: pa.Table, now: datetime) -> pa.Table:

@@ -7,14 +7,17 @@ each step is a commit of its own that takes nothing away, and one that is not du
 writes nothing.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from semloop.errors import StorageUnavailable
 from semloop.lake import generations
+from semloop.retry import retry
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
-from semloop.storage.retry import answering, patiently
 from sinks.vectors.table import NAME, SEARCH_TEXT
 
 if TYPE_CHECKING:
@@ -90,14 +93,14 @@ def maintain(
         StorageUnavailable: not within `retry_s`, or another upkeep was quicker.
         MissingExtra: LanceDB is not installed.
     """
-    with answering(f"Table {NAME} cannot be opened"):
+    with storage_errors(storage, f"open table {NAME}", lance=True):
         table = generations.open_table(generations.connect(storage), generation)
     if table is None:
         return None
     made: list[str] = []
     steps: list[tuple[str, Callable[[], None]]] = [
         ("vectors", lambda: made.extend(_index_vectors(table))),
-        ("files", lambda: _optimize(table)),
+        ("files", lambda: _optimize(storage, table)),
         *(
             (column, lambda column=column: made.extend(_index(table, column)))
             for column in SCALARS
@@ -105,9 +108,13 @@ def maintain(
     ]
     for done, (name, step) in enumerate(steps):
         progress(name, done, len(steps))
-        _patiently(table, name, step, retry_s)
+        retry(
+            functools.partial(_attempt, storage, table, name, step),
+            on=StorageUnavailable,
+            seconds=retry_s,
+        )
     progress("done", len(steps), len(steps))
-    return _report(table, tuple(made))
+    return _report(storage, table, tuple(made))
 
 
 def drop_older(storage: Storage, generation: int) -> None:
@@ -116,28 +123,25 @@ def drop_older(storage: Storage, generation: int) -> None:
     Raises:
         StorageUnavailable: they cannot be removed now.
     """
-    with answering(f"An old table of {NAME} cannot be removed"):
+    with storage_errors(storage, f"remove an old table of {NAME}", lance=True):
         connection = generations.connect(storage)
         for older in range(generations.FIRST_GENERATION, generation):
             if generations.open_table(connection, older) is not None:
                 connection.drop_table(generations.table_name(older))
 
 
-def _patiently(
-    table: "Table", name: str, step: Callable[[], None], retry_s: float
+def _attempt(
+    storage: Storage, table: "Table", name: str, step: Callable[[], None]
 ) -> None:
-    def once() -> None:
-        with answering(f"Upkeep of {NAME} ({name}) failed"):
-            # After a conflict the step must begin from what the others wrote.
-            table.checkout_latest()  # type: ignore[no-untyped-call]
-            step()
-
-    patiently(once, retry_s)
+    with storage_errors(storage, f"maintain table {NAME} ({name})", lance=True):
+        # After a conflict the step must begin from what the others wrote.
+        table.checkout_latest()  # type: ignore[no-untyped-call]
+        step()
 
 
-def _optimize(table: "Table") -> None:
+def _optimize(storage: Storage, table: "Table") -> None:
     """Put files together, tell the indexes of new rows, drop old versions."""
-    found = _report(table)
+    found = _report(storage, table)
     # Of one file with nothing new nothing is written: only old versions are dropped.
     settled = found.fragments <= 1 and not found.unindexed
     much = max(UNINDEXED_MAX, UNINDEXED_SHARE_MAX * found.rows)
@@ -176,8 +180,8 @@ def _found(table: "Table", column: str) -> "IndexConfig | None":
     return next(configs, None)
 
 
-def _report(table: "Table", made: tuple[str, ...] = ()) -> Report:
-    with answering(f"Table {NAME} cannot be read"):
+def _report(storage: Storage, table: "Table", made: tuple[str, ...] = ()) -> Report:
+    with storage_errors(storage, f"read table {NAME}", lance=True):
         table.checkout_latest()  # type: ignore[no-untyped-call]
         texts, vectors = _found(table, SEARCH_TEXT), _found(table, VECTOR)
         rows = table.count_rows()

@@ -6,22 +6,30 @@ again, and what a writer that was taken over still merges overwrites nothing.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.arrow import memories as schema_of
-from semloop.errors import LakeError
+from semloop.errors import LakeError, StorageUnavailable
 from semloop.lake import generations
+from semloop.retry import retry
+from semloop.storage.errors import (
+    LANCE_ERRORS,
+    REINDEX,
+    is_contention,
+    storage_errors,
+)
 from semloop.storage.location import Storage
-from semloop.storage.retry import REINDEX, answering, patiently, reading
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
     from lancedb.table import Table
 
+R = TypeVar("R")
 NAME = "memories"
 SEARCH_TEXT = "search_text"
 MODEL = b"semloop.model"
@@ -74,7 +82,7 @@ class VectorTable:
             StorageUnavailable: not within `retry_s`.
             MissingExtra: LanceDB is not installed.
         """
-        patiently(self._open, self._retry_s)
+        self._retry(self._open)
 
     def exists(self) -> bool:
         """Whether the table is there, by whomever it was made.
@@ -84,11 +92,11 @@ class VectorTable:
         """
 
         def once() -> bool:
-            with answering(f"Table {NAME} cannot be opened"):
+            with self._lance(f"open table {NAME}"):
                 connection = generations.connect(self._storage)
                 return generations.open_table(connection, self._generation) is not None
 
-        return patiently(once, self._retry_s)
+        return self._retry(once)
 
     def episode_ids(self) -> set[str]:
         """The episodes that are remembered.
@@ -98,12 +106,12 @@ class VectorTable:
         """
 
         def once() -> set[str]:
-            with answering(f"Table {NAME} cannot be read"):
+            with self._lance(f"read table {NAME}"):
                 wanted = self._table.search().where("kind = 'episode'")
                 found = wanted.select(["episode_id"]).to_arrow()
             return set(found["episode_id"].to_pylist())
 
-        return patiently(once, self._retry_s)
+        return self._retry(once)
 
     def largest_writer(self) -> int:
         """The largest writer of any row at this moment, 0 without rows.
@@ -113,12 +121,12 @@ class VectorTable:
         """
 
         def once() -> int:
-            with answering(f"Table {NAME} cannot be read"):
+            with self._lance(f"read table {NAME}"):
                 # Only this column is read: 8 bytes a row.
                 found = self._table.search().select(["writer"]).to_arrow()
             return pc.max(found["writer"]).as_py() or 0
 
-        return patiently(once, self._retry_s)
+        return self._retry(once)
 
     def merge(self, rows: pa.Table) -> None:
         """Insert rows, or replace those of the same id and no later writer.
@@ -141,26 +149,34 @@ class VectorTable:
         rows.validate(full=True)
         assert _all_of_length_1(rows["vector"]), "a vector is not of length 1"
         rows = _last_of_each(rows).cast(_stored(self._schema))
-        patiently(lambda: self._try(rows), self._retry_s)
+        self._retry(lambda: self._try(rows))
+
+    def _retry(self, step: Callable[[], R]) -> R:
+        return retry(step, on=StorageUnavailable, seconds=self._retry_s)
+
+    def _lance(self, doing: str) -> AbstractContextManager[None]:
+        return storage_errors(self._storage, doing, lance=True)
 
     def _try(self, rows: pa.Table) -> None:
-        with answering(
-            f"Table {NAME} takes no rows", lambda cause: self._on_retry(NAME, cause)
-        ):
-            (
-                self._table.merge_insert("id")
-                .when_matched_update_all(where="source.writer >= target.writer")
-                .when_not_matched_insert_all()
-                # With an index it has missed rows, and kept two of one id.
-                .use_index(False)
-                .execute(rows)
-            )
+        merge = (
+            self._table.merge_insert("id")
+            .when_matched_update_all(where="source.writer >= target.writer")
+            .when_not_matched_insert_all()
+            # With an index it has missed rows, and kept two of one id.
+            .use_index(False)
+        )
+        with self._lance(f"write table {NAME}"):
+            try:
+                merge.execute(rows)
+            except (*LANCE_ERRORS, OSError) as error:
+                cause = "contention" if is_contention(error) else "storage"
+                self._on_retry(NAME, cause)
+                raise
 
     def _open(self) -> None:
-        with reading(NAME):
-            # LanceDB asks a store that says nothing for minutes; this one, for seconds.
-            self._storage.has(NAME)
-        with answering(f"Table {NAME} cannot be opened"):
+        # LanceDB waits minutes for a store that does not answer; this waits seconds.
+        self._storage.has(NAME)
+        with self._lance(f"open table {NAME}"):
             connection = generations.connect(self._storage)
             self._table = self._made(connection)
             self._check(self._table.schema)

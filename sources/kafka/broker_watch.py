@@ -8,6 +8,7 @@ import structlog
 
 from semloop.errors import BrokerUnavailable
 from semloop.kafka.topic import Topic, TopicAdmin
+from semloop.retry import retry
 from semloop.settings import Settings
 
 # Between questions to a broker that does not answer.
@@ -32,7 +33,7 @@ class BrokerWatch:
             BrokerError: the topic does not exist, or may not be seen.
             BrokerUnavailable: no answer within `start_timeout_s`.
         """
-        return patiently(lambda: self._ask(self._admin.describe), self._wait_s)
+        return wait_for_broker(lambda: self._ask(self._admin.describe), self._wait_s)
 
     def still(self, topic: Topic) -> None:
         """Make sure, without waiting, that it is still the same topic.
@@ -58,17 +59,12 @@ class BrokerWatch:
         return answer
 
 
-def patiently(ask: Callable[[], R], seconds: float) -> R:
-    """Ask until the broker answers, for so many seconds and at least once.
+def wait_for_broker(question: Callable[[], R], seconds: float) -> R:
+    """Ask until the broker answers, for so many seconds and once at least.
 
     Raises:
         BrokerUnavailable: it never did.
     """
-    deadline_s = time.monotonic() + seconds
-    while True:
-        try:
-            return ask()
-        except BrokerUnavailable:
-            if time.monotonic() >= deadline_s:
-                raise
-        time.sleep(ASK_AGAIN_S)
+    return retry(
+        question, on=BrokerUnavailable, seconds=seconds, wait_max_s=ASK_AGAIN_S
+    )

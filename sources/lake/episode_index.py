@@ -7,15 +7,15 @@ or the time of an import decided would come out otherwise.
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.arrow import EPISODE_REVISIONS
-from semloop.delta.streams import Origin
-from semloop.delta.table import READ_ERRORS, files_of
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import Partition
 from semloop.lake.generations import EPISODES
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 
 # The newest revision of each episode, in narrow columns: the wide ones are read later.
@@ -67,6 +67,7 @@ SEMI JOIN (
 ANTI JOIN done ON rows.episode_id = done.episode_id
 """
 ROWS = 1_000
+READING = f"read table {EPISODES}"
 REACHED = pa.schema(
     [
         ("topic_id", pa.string()),
@@ -93,14 +94,14 @@ class KnownEpisodes:
 
     def follow(self, handle: DeltaTable) -> None:
         """Learn what a later version has; only files that are new are read."""
-        with self._reading():
-            files = set(files_of(handle))
+        with storage_errors(self._storage, READING):
+            snapshot = Snapshot.of(EPISODES, handle)
+            files = set(snapshot.files)
             if not self._files <= files:
                 # Rewritten by a maintainer: which rows are new cannot be told.
                 self._con.execute(KNOWN)
                 self._files = set()
-            root = self._storage.uri(EPISODES)
-            self._new_files = [f"{root}/{path}" for path in files - self._files]
+            self._new_files = snapshot.uris(self._storage, files - self._files)
             if self._new_files:
                 self._storage.renew_keys(self._con)
                 self._con.execute(NEWS, {"files": self._new_files})
@@ -122,7 +123,7 @@ class KnownEpisodes:
         with self._with(told=told.select(keys).append_column("place", places)):
             return self._con.execute(PLACED, bounds).to_arrow_table()
 
-    def beginnings(self, reached: Mapping[Origin, int]) -> dict[Origin, int]:
+    def beginnings(self, reached: Mapping[Partition, int]) -> dict[Partition, int]:
         """From where on to read so that episodes that go on are seen whole.
 
         Returns:
@@ -131,11 +132,11 @@ class KnownEpisodes:
         found = dict(reached)
         with self._with(reached=_table(reached)):
             for *origin, first in self._con.execute(UNDER_WAY).fetchall():
-                found[origin[0], origin[1]] = first - 1
+                found[Partition(*origin)] = first - 1
         return found
 
     def closed(
-        self, reached: Mapping[Origin, int], done: Set[str]
+        self, reached: Mapping[Partition, int], done: Set[str]
     ) -> Iterator[pa.Table]:
         """The episodes that closed since the version followed before, but for some.
 
@@ -149,24 +150,14 @@ class KnownEpisodes:
         if not self._new_files:
             return
         ids = pa.table({"episode_id": pa.array(sorted(done), pa.string())})
-        with self._with(reached=_table(reached), done=ids), self._reading():
+        reading = storage_errors(self._storage, READING)
+        with self._with(reached=_table(reached), done=ids), reading:
             self._storage.renew_keys(self._con)
             found = self._con.execute(CLOSED, {"files": self._new_files})
             for batch in found.to_arrow_reader(ROWS):
                 if batch.num_rows:
                     rows = pa.Table.from_batches([batch])
                     yield rows.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except (
-            *READ_ERRORS,
-            duckdb.IOException,
-            duckdb.InvalidInputException,
-        ) as error:
-            raise self._storage.trouble(error) from error
 
     @contextmanager
     def _with(self, **tables: pa.Table) -> Iterator[None]:
@@ -180,7 +171,7 @@ class KnownEpisodes:
                 self._con.unregister(name)
 
 
-def _table(reached: Mapping[Origin, int]) -> pa.Table:
+def _table(reached: Mapping[Partition, int]) -> pa.Table:
     rows = [(*origin, offset) for origin, offset in reached.items()]
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     arrays = [pa.array(c, f.type) for c, f in zip(columns, REACHED, strict=True)]

@@ -7,7 +7,7 @@ of offsets, and come back a window at a time.
 
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.arrow import EVENTS as SCHEMA
-from schemas.batches import by_origin
-from semloop.delta.streams import Origin
-from semloop.delta.table import OpenFile
+from schemas.batches import by_partition
+from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable
 from sources.lake.read_plan import Part, Run, Span, Wanted
 from sources.lake.streams import EVENTS
@@ -32,6 +31,7 @@ WINDOWS_MAX = 200
 DECODED_ROWS = 4_096
 # A smaller file is fetched as a whole: of an object store by one request.
 SMALL_BYTES = 2**20
+OpenFile = Callable[[str], pa.NativeFile]
 IN_ORDER = [(n, "ascending") for n in ("topic_id", "kafka_partition", "kafka_offset")]
 
 
@@ -91,7 +91,7 @@ class OrderedRows:
         while self._runs and rows + self._runs[0].rows <= self._rows_max:
             taken.append(self._runs.popleft())
             rows += taken[-1].rows
-        spans: dict[Origin, Span] = {}
+        spans: dict[Partition, Span] = {}
         for origin, span in (item for run in taken for item in run.spans.items()):
             spans[origin] = span.joined(spans.get(origin))
         batches, size = [], 0
@@ -140,7 +140,7 @@ class OrderedRows:
 class _Spilled:
     """Rows on disk, by windows of the offsets of each origin."""
 
-    def __init__(self, spans: Mapping[Origin, Span], windows: int) -> None:
+    def __init__(self, spans: Mapping[Partition, Span], windows: int) -> None:
         rows = sum(span.rows for span in spans.values())
         self._first = {origin: span.first for origin, span in spans.items()}
         self._width = {
@@ -149,13 +149,13 @@ class _Spilled:
             )
             for origin, span in spans.items()
         }
-        self._files: dict[tuple[Origin, int], IO[bytes]] = {}
-        self._writers: dict[tuple[Origin, int], pa.ipc.RecordBatchStreamWriter] = {}
+        self._files: dict[tuple[Partition, int], IO[bytes]] = {}
+        self._writers: dict[tuple[Partition, int], pa.ipc.RecordBatchStreamWriter] = {}
 
     def add(self, rows: pa.Table) -> None:
         """Put away some rows, which are in order."""
         with _spilling():
-            for origin, own in by_origin(rows):
+            for origin, own in by_partition(rows):
                 offsets = own["kafka_offset"].to_numpy()
                 codes = (offsets - self._first[origin]) // self._width[origin]
                 starts = np.flatnonzero(np.diff(codes, prepend=-1))
@@ -170,7 +170,9 @@ class _Spilled:
                 writer.close()
         return deque(self._files[window] for window in sorted(self._files))
 
-    def _writer(self, window: tuple[Origin, int]) -> "pa.ipc.RecordBatchStreamWriter":
+    def _writer(
+        self, window: tuple[Partition, int]
+    ) -> "pa.ipc.RecordBatchStreamWriter":
         if window not in self._writers:
             # It has no name, so that nothing is left when the process is killed.
             file = self._files[window] = tempfile.TemporaryFile()  # noqa: SIM115 - kept

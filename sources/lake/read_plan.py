@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition
 
 COLUMNS = ["topic_id", "kafka_partition", "kafka_offset", "ingested_at"]
 # Rows of these columns that are decoded at a time.
@@ -25,7 +25,7 @@ NOTHING = np.iinfo(np.int64).max
 class Wanted:
     """Which rows are still wanted: those beyond the position of their origin."""
 
-    def __init__(self, positions: Mapping[Origin, int]) -> None:
+    def __init__(self, positions: Mapping[Partition, int]) -> None:
         size = max((partition for _, partition in positions), default=-1) + 2
         # topic id -> position by partition; of partitions that are others' no row.
         self._beyond: dict[str, npt.NDArray[np.int64]] = {}
@@ -69,7 +69,7 @@ class Part:
     path: str
     groups: tuple[int, ...]
     ingested_at: datetime
-    spans: Mapping[Origin, Span]
+    spans: Mapping[Partition, Span]
 
 
 @dataclass(slots=True)
@@ -80,8 +80,8 @@ class Run:
     """
 
     parts: list[Part]
-    spans: dict[Origin, Span]
-    reached: dict[Origin, int]
+    spans: dict[Partition, Span]
+    reached: dict[Partition, int]
 
     @property
     def rows(self) -> int:
@@ -93,7 +93,7 @@ def part_of(path: str, file: pa.NativeFile, wanted: Wanted) -> Part | None:
     """What is wanted of a file; None if nothing is."""
     parquet = pq.ParquetFile(file)
     groups: list[int] = []
-    spans: dict[Origin, Span] = {}
+    spans: dict[Partition, Span] = {}
     times: list[datetime] = []
     for group in range(parquet.num_row_groups):
         for batch in parquet.iter_batches(
@@ -140,7 +140,7 @@ def _plain(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.set_column(at, "topic_id", rows["topic_id"].cast(pa.string()))
 
 
-def _spans(rows: pa.RecordBatch) -> Iterable[tuple[Origin, Span]]:
+def _spans(rows: pa.RecordBatch) -> Iterable[tuple[Partition, Span]]:
     groups = (
         pa.Table.from_batches([rows])
         .group_by(["topic_id", "kafka_partition"])
@@ -153,5 +153,5 @@ def _spans(rows: pa.RecordBatch) -> Iterable[tuple[Origin, Span]]:
         )
     )
     for row in groups.to_pylist():
-        origin = (row["topic_id"], row["kafka_partition"])
+        origin = Partition(row["topic_id"], row["kafka_partition"])
         yield origin, Span(*(row[f"kafka_offset_{n}"] for n in ("min", "max", "count")))

@@ -1,25 +1,16 @@
 """Which partitions `archive` has met under a topic's name, as table `streams` says."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from semloop.delta.streams import Origin, StreamId
-from semloop.delta.table import FollowedTable, files_of, reading
+from semloop.delta.streams import Partition, StreamId
+from semloop.delta.streams_table import StreamRow, read_streams
 from semloop.storage.location import Storage
 
 EVENTS = "events"
-STREAMS = "streams"
-COLUMNS = (
-    "flow", "table_name", "cluster_id", "topic", "topic_id", "kafka_partition",
-    "first_seen",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,50 +30,42 @@ class TopicStreams:
         Raises:
             LakeError: they cannot be read. StorageUnavailable: not now.
         """
-        with reading(storage):
-            if not storage.has(STREAMS):
-                return cls(topic, {})
-            return cls.of(storage, FollowedTable(storage, STREAMS), topic)
+        return cls.of(read_streams(storage), topic)
 
     @classmethod
     def every(cls, storage: Storage) -> "list[TopicStreams]":
         """The same of all topics whose events are in the lake."""
-        with reading(storage):
-            if not storage.has(STREAMS):
-                return []
-            table = FollowedTable(storage, STREAMS)
-            topics = {row["topic"] for row in _rows(storage, table)}
-            found = [cls.of(storage, table, topic) for topic in sorted(topics)]
-        return [streams for streams in found if streams.first_seen]
+        rows = read_streams(storage)
+        topics = {row.stream.topic for row in rows if row.table == EVENTS}
+        return [cls.of(rows, topic) for topic in sorted(topics)]
 
     @classmethod
-    def of(cls, storage: Storage, table: FollowedTable, topic: str) -> "TopicStreams":
-        """The streams as the newest version of the table has them."""
+    def of(cls, rows: Iterable[StreamRow], topic: str) -> "TopicStreams":
+        """Those of a topic among the rows of `streams`."""
         found: dict[tuple[StreamId, int], datetime] = {}
-        for row in _rows(storage, table):
-            if (row["table_name"], row["topic"]) == (EVENTS, topic):
-                names = (row["flow"], row["cluster_id"], topic, row["topic_id"])
-                key = (StreamId(*names), row["kafka_partition"])
-                seen = row["first_seen"]
+        for row in rows:
+            if (row.table, row.stream.topic) == (EVENTS, topic):
+                key = (row.stream, row.partition.number)
                 # Two copies that started at once may both have filed it.
-                found[key] = min(seen, found.get(key, seen))
+                found[key] = min(row.first_seen, found.get(key, row.first_seen))
         return cls(topic, found)
 
-    def owned(self, worker_index: int, worker_count: int) -> list[Origin]:
+    def owned(self, worker_index: int, worker_count: int) -> list[Partition]:
         """What a worker reads; nothing is fine."""
         return sorted(
             origin for origin in self.names if origin[1] % worker_count == worker_index
         )
 
     @cached_property
-    def names(self) -> Mapping[Origin, Sequence[str]]:
-        """Origin -> app ids under which its last offset in `events` is kept.
+    def names(self) -> Mapping[Partition, Sequence[str]]:
+        """Partition -> app ids under which its last offset in `events` is kept.
 
         More than one where a cluster or a flow got another name (`--new-log`).
         """
-        found: dict[Origin, list[str]] = defaultdict(list)
+        found: dict[Partition, list[str]] = defaultdict(list)
         for log, partition in self.first_seen:
-            found[log.topic_id, partition].append(log.app_id(EVENTS, partition))
+            key = Partition(log.topic_id, partition)
+            found[key].append(log.app_id(EVENTS, partition))
         return dict(found)
 
     @cached_property
@@ -108,11 +91,3 @@ class TopicStreams:
         newest = {max(ids, key=ids.__getitem__) for ids in first_seen.values()}
         every = {log.topic_id for log, _ in self.first_seen}
         return frozenset(every - newest)
-
-
-def _rows(storage: Storage, table: FollowedTable) -> Iterator[dict[str, Any]]:
-    open_file = storage.opener()
-    for path in files_of(table.newest()):
-        with open_file(f"{STREAMS}/{path}") as file:
-            rows: pa.Table = pq.ParquetFile(file).read(columns=list(COLUMNS))
-        yield from rows.to_pylist()

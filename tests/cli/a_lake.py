@@ -13,6 +13,8 @@ from semloop.command.cli import main
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext
 from tests.builders import LOG, NOW, a_poll
 
 
@@ -26,11 +28,10 @@ class Writer:
         self.storage = Storage.of(self.settings)
         self.now = datetime.now(UTC)
         self._next = dict.fromkeys(partitions, 0)
-        self.tables = ArchiveTables(
-            self.settings, self.storage, LOG, list(partitions), Metrics(),
-            clock=self._time,
-        )  # fmt: skip
-        self._next |= {p: o + 1 for p, o in self.tables.take_over().items()}
+        context = FlowContext(self.settings, self.storage, Metrics(), self._time)
+        tables = ArchiveTables(context, LOG, list(partitions))
+        self.loop = CommitLoop(self.settings, tables, self._time)
+        self._next |= {p.number: o + 1 for p, o in tables.take_over().items()}
 
     def _time(self) -> float:
         return self.now.timestamp()
@@ -44,7 +45,7 @@ class Writer:
         now = options["kafka_ts"]
         decoded = decode(polled, now, self.settings.event_bytes_max)
         last = replace(decoded.progress, last=True)
-        self.tables.add(replace(decoded, progress=last))
+        self.loop.add(replace(decoded, progress=last))
 
 
 class Semloop:

@@ -10,8 +10,10 @@ import pytest
 from semloop.command.cli import new_events
 from semloop.command.cli.new_events import NewEvents
 from semloop.delta import table
+from semloop.delta.snapshot import Snapshot
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
+from sinks.delta import parquet_file
 from tests.builders import NOW, an_event
 from tests.cli.a_lake import Writer
 from tests.sinks.maintenance import MAINTENANCE
@@ -81,7 +83,7 @@ def test_an_old_row_in_a_new_file_is_not_the_last(
 def test_files_without_statistics_hold_the_last_too(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(new_events, "NEWEST", "max.nothing")
+    monkeypatch.setattr(parquet_file, "STATISTICS", ())
     monkeypatch.setattr(new_events, "FILES_FIRST", 1)
     for n in range(3):
         writer.write(*named(n))
@@ -203,7 +205,7 @@ def test_nothing_is_listed_while_nothing_is_committed(
     writer.write(*named("a"))
     events = tail_of(writer.settings)
     events.last(1)
-    monkeypatch.setattr(new_events, "_newest_times", None)
+    monkeypatch.setattr(Snapshot, "of", None)
     assert seen(events) == []
 
 

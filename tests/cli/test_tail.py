@@ -270,5 +270,6 @@ def test_it_waits_for_a_store_that_does_not_answer(
             assert tailed.end() == 130
     first, second = tailed.told
     assert first == "No events yet.\n"
-    assert second.startswith(f"The object store {proxy.endpoint} does not answer")
+    assert second.startswith(f"Cannot read table events in {settings.lake}: ")
+    assert f"the object store {proxy.endpoint} does not answer: " in second
     assert second.endswith(" Waiting for it; Ctrl-C ends.\n")

@@ -1,17 +1,21 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import pytest
 from confluent_kafka import Producer
 
+from schemas.batches import Progress
 from schemas.metrics import Metrics
-from semloop.delta.streams import StreamId
+from semloop.delta.streams import Partition, StreamId
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
 from semloop.progress.positions import stream_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext
 from tests.builders import decoded_rows
 from tests.kafka.conftest import secure
 from tests.s3.conftest import careless_endpoint
@@ -33,12 +37,13 @@ def read(settings: Settings, topic: Topic) -> Read:
         topic_id = other.get("topic_id", own.topic_id)
         log = StreamId(own.flow, cluster_id, own.topic, topic_id)
         at_once = msgspec.structs.replace(settings, commit_rows=1)
-        tables = ArchiveTables(
-            at_once, Storage.of(settings), log, range(partitions), Metrics()
-        )
+        context = FlowContext(at_once, Storage.of(settings), Metrics())
+        tables = ArchiveTables(context, log, range(partitions))
         tables.take_over(new_log=True)
         if last >= 0:
-            tables.add(decoded_rows([(0, last)], [], {0: last}))
+            rows = decoded_rows([(0, last)], [], {})
+            read = Progress({Partition(topic_id, 0): last})
+            CommitLoop(at_once, tables).add(replace(rows, progress=read))
 
     return run
 

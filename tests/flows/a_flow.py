@@ -32,19 +32,26 @@ ORIGINS = " UNION ALL ".join(
 
 
 class Flow:
-    """`semloop run FLOW`; what it says goes to a file, which is never full."""
+    """`semloop run FLOW`; what it says goes to a file, which is never full.
+
+    With the runner `bytewax`, `python -m bytewax.run` starts it instead.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *arguments: str,
         flow: str = "archive",
+        runner: str = "semloop",
         **more: str,
     ) -> None:
+        command = ["-P", "-m", "semloop", "run", flow]
+        if runner == "bytewax":
+            command = ["-m", "bytewax.run", f"flows.{flow}:flow"]
         self.file = Path(f"flow-{uuid.uuid4().hex[:8]}.log").absolute()
         with self.file.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "semloop", "run", flow, *arguments],
+                [sys.executable, *command, *arguments],
                 env=processes.environment(settings, **more),
                 stdout=file,
                 stderr=file,

@@ -14,7 +14,7 @@ from semloop.embedders.hashing import Hashing
 from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.builders import LOG
+from tests.builders import LOG, P0
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import Life, a_lake
 from tests.sources.an_events_table import EventsTable
@@ -52,7 +52,7 @@ class Events:
         """All events up to now."""
         self.all = pa.concat_tables([self.all, stream])
         last = stream["kafka_offset"][-1].as_py()
-        self._table.table.commit(stream, {0: last}, {(0, CAUGHT_UP): LATER_MS})
+        self._table.table.commit(stream, {P0: last}, {(P0, CAUGHT_UP): LATER_MS})
         return self.all
 
     def retain(self, beyond: int) -> None:

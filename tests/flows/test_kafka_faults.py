@@ -15,6 +15,7 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
+from sinks.flow_tables import FlowContext
 from tests.conftest import a_topic
 from tests.flows.a_flow import Flow, a_flow, once, produce, stored
 from tests.kill_and_audit import Load
@@ -48,8 +49,8 @@ def take_over(settings: Settings, topic: Topic) -> None:
     """What a newer copy of the flow does first; needs no broker."""
     name = StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id)
     partitions = range(topic.partitions)
-    storage = Storage.of(settings)
-    ArchiveTables(settings, storage, name, partitions, Metrics()).take_over()
+    context = FlowContext(settings, Storage.of(settings), Metrics())
+    ArchiveTables(context, name, partitions).take_over()
 
 
 @pytest.mark.real_broker

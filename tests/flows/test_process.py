@@ -17,7 +17,7 @@ from tests.services import free_port
 
 PRELUDE = """
 import os, sys
-from flows import process
+from flows import guard
 from flows.guard import ends_process
 from semloop import errors
 
@@ -77,7 +77,7 @@ def test_an_unexpected_error_says_kind_and_place_and_not_its_text() -> None:
 
 
 def test_debug_shows_the_traceback_before_the_lines() -> None:
-    done = run(f"process._debug = True; step(ValueError('{HIDDEN}'))")
+    done = run(f"guard._debug = True; step(ValueError('{HIDDEN}'))")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert f"ValueError: {HIDDEN}" in done.stderr
@@ -85,7 +85,7 @@ def test_debug_shows_the_traceback_before_the_lines() -> None:
 
 
 def test_debug_keeps_the_lines_and_the_code_of_an_error_of_ours() -> None:
-    done = run("process._debug = True; step(errors.TakenOver('Gone.', 'Look.'))")
+    done = run("guard._debug = True; step(errors.TakenOver('Gone.', 'Look.'))")
     assert done.returncode == 3
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.endswith("\nGone.\nLook.\n")
@@ -168,7 +168,7 @@ flow = Dataflow("f")
 items = op.input("in", flow, TestingSource([None]))
 op.output("out", op.map("step", items, step), TestingSink([]))
 def run(addresses):
-    process.run(flow, load({}), Metrics(), addresses)
+    guard.run(flow, load({}), Metrics(), addresses)
 """
 
 

@@ -17,6 +17,7 @@ import pytest
 from semloop.errors import LakeError
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
+from semloop.storage.errors import CHECK_FOLDER, CHECK_STORE
 from semloop.storage.location import Storage, redaction_key
 from tests import processes
 from tests.conftest import settings_on
@@ -79,10 +80,12 @@ def test_a_store_that_stays_away_is_said_in_two_lines_and_costs_nothing(
         sent |= produce(settings, 20)
         code, said = flow.ends()
     assert (code, len(said)) == (1, 2), said
-    assert said[0].startswith("Table events takes no commit: ")
-    assert said[1] == "Check disk space and the object store."
+    failed = f"Cannot commit to table events in {settings.lake}: "
+    assert said[0].startswith(failed)
+    assert said[1] == CHECK_STORE
     said = refused(settings, **HASTY)
-    assert said[0].startswith("Table events takes no commit: 503 Service Unavailable")
+    failed += f"the object store {proxy.endpoint} fails: 503 Service Unavailable"
+    assert said[0].startswith(failed)
     proxy.disarm()
     archived(settings)
     assert stored(settings) == once({topic.topic_id: sent})
@@ -140,8 +143,9 @@ def test_a_full_disk_stops_a_flow_in_two_lines_and_only_until_there_is_room(
         sent |= produce(settings, 200)
         code, said = flow.ends()
     assert (code, len(said)) == (1, 2), said
-    assert said[0].startswith("Table events takes no commit: [Errno 27] File too large")
-    assert said[1] == "Check disk space and the object store."
+    failed = f"Cannot commit to table events in {settings.lake}: File too large"
+    assert said[0].startswith(failed)
+    assert said[1] == CHECK_FOLDER
     files = {file.name for file in Path(settings.lake).rglob("events/*/*.parquet")}
     named = Storage.of(settings).open("events").file_uris()
     assert files == {Path(uri).name for uri in named}
@@ -191,7 +195,8 @@ def test_a_lake_that_may_only_be_read_is_said_and_can_be_read(
         done = run("run", "archive", "--until-caught-up")
         said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
         assert (done.returncode, len(said)) == (1, 2), said
-        assert said[0].startswith("Table events takes no commit: Permission denied")
+        failed = f"Cannot commit to table events in {settings.lake}: Permission denied"
+        assert said[0].startswith(failed)
         assert said[1].startswith("Check SEMLOOP_LAKE, and that this user or key may")
         done = run("sql", "SELECT count(*) AS n FROM events", "--format", "json")
         assert json.loads(done.stdout) == [{"n": len(sent)}], done.stderr

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from schemas.committed import CommittedOffsets
 from schemas.lines import Record
 from semloop.errors import BrokerError, ConfigError
 from semloop.kafka.clients import producer_config
@@ -13,7 +14,8 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.progress.backlog import missing
 from semloop.progress.positions import Position
 from sinks.topic import produce
-from sources.kafka.source import KafkaReader
+from sources.kafka.reader import KafkaReader
+from tests.builders import keyed
 from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,
@@ -192,7 +194,12 @@ def test_a_producer_a_reader_and_a_count_are_given_up_at_once(secure: Secure) ->
     assert refused in error.value.what
     with pytest.raises(BrokerError, match=refused):
         missing(settings, {0: Position()}, None, None)
-    reader = KafkaReader(settings, Topic("c", settings.topic, "t", 1), {0: -1}, "g")
+    reader = KafkaReader(
+        settings,
+        Topic("c", settings.topic, "t", 1),
+        keyed({0: -1}, "t"),
+        CommittedOffsets("g"),
+    )
     with pytest.raises(BrokerError, match=refused):
         wait_for("the refusal", lambda: reader.poll() is None)
     reader.close()
@@ -220,7 +227,12 @@ def test_each_missing_right_is_told_and_granting_it_helps(
 
     def read() -> None:
         found = TopicAdmin(settings).describe()
-        reader = KafkaReader(settings, found, dict.fromkeys(range(4), -1), "readers")
+        reader = KafkaReader(
+            settings,
+            found,
+            keyed(dict.fromkeys(range(4), -1), found.topic_id),
+            CommittedOffsets("readers"),
+        )
         try:
             wait_for("the end", lambda: reader.poll() and reader.caught_up)
         finally:

@@ -168,7 +168,7 @@ def test_one_bad_text_costs_a_few_halvings_and_no_other_text(
     def refuse(texts: list[str], vectors: Vectors) -> Vectors:
         if "bad" in texts:
             message = "no"
-            raise UnusableAnswer(message, reason)
+            raise UnusableAnswer(message, reason=reason)
         return vectors
 
     texts = [str(n) for n in range(64)]

@@ -11,7 +11,7 @@ from operators.memories.attach_vectors import with_vectors
 from operators.memories.chunk import chunk
 from operators.memories.embed import VectorCache
 from schemas.batches import Chunked, PolledEvents
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition
 from semloop.embedders.hashing import Hashing
 from semloop.settings import Settings
 from tests.operators.a_stream import Row, a_stream, said
@@ -19,7 +19,7 @@ from tests.operators.a_stream import Row, a_stream, said
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
-ORIGIN: Origin = ("topic-1", 0)
+ORIGIN: Partition = Partition("topic-1", 0)
 CALL = said("tool_call", text="a call")
 
 
@@ -67,7 +67,8 @@ def test_the_others_keep_their_own_vectors() -> None:
     wanted = Hashing().embed(["booker: one", "booker: hello"])
     assert np.array_equal(made.memories["vector"].to_pylist(), wanted)
     assert made.skipped == {"kind": 1, "nan": 2}
-    assert made.windowed is texts.windowed
+    assert made.episodes is texts.episodes
+    assert made.progress is texts.progress
 
 
 def test_of_nothing_come_no_memories() -> None:

@@ -8,37 +8,40 @@ import pytest
 from operators.episodes.assign import window
 from operators.episodes.sessions import Sessions
 from schemas.arrow import EVENTS
-from schemas.batches import PolledEvents, Standing
-from semloop.delta.streams import Origin
+from schemas.batches import PolledEvents, Progress
+from semloop.delta.streams import Partition
 from semloop.settings import Settings
 from tests.operators.a_stream import Row, a_stream, said
 
-OLD, NEW, OTHER = ("topic-1", 0), ("topic-2", 0), ("topic-2", 1)
-ORIGINS: tuple[Origin, ...] = (OLD, NEW, OTHER)
+OLD, NEW = Partition("topic-1", 0), Partition("topic-2", 0)
+OTHER = Partition("topic-2", 1)
+ORIGINS: tuple[Partition, ...] = (OLD, NEW, OTHER)
 # Long after all events.
 LATER_MS = 10**13
 
 
-def at(origin: Origin, *events: Row) -> pa.Table:
+def at(origin: Partition, *events: Row) -> pa.Table:
     topic_id, partition = origin
     where = {"topic_id": topic_id, "kafka_partition": partition}
     return a_stream(*(event | where for event in events))
 
 
 @pytest.fixture
-def sessions() -> dict[Origin, Sessions]:
+def sessions() -> dict[Partition, Sessions]:
     return {origin: Sessions(Settings()) for origin in ORIGINS}
 
 
 def polled(
     *tables: pa.Table,
     complete: bool = False,
-    caught_up: Mapping[Origin, int | None] | None = None,
+    caught_up: Mapping[Partition, int | None] | None = None,
 ) -> PolledEvents:
     rows = pa.concat_tables([EVENTS.empty_table(), *tables])
     told = dict.fromkeys(ORIGINS) if caught_up is None else caught_up
-    standings = {origin: Standing(9, ms) for origin, ms in told.items()}
-    return PolledEvents(rows, {OLD: 9}, standings, complete=complete, last=True)
+    times = {origin: ms for origin, ms in told.items() if ms is not None}
+    ends = dict.fromkeys(told, 10)
+    progress = Progress({OLD: 9}, ends, times, complete=complete, last=True)
+    return PolledEvents(rows, progress)
 
 
 def closed(episodes: pa.Table) -> list[tuple[str, int, str]]:
@@ -51,7 +54,7 @@ def closed(episodes: pa.Table) -> list[tuple[str, int, str]]:
 
 
 def test_each_partition_has_sessions_of_its_own(
-    sessions: dict[Origin, Sessions],
+    sessions: dict[Partition, Sessions],
 ) -> None:
     """One session name in three logs, as after a topic was made again."""
     found = window(
@@ -70,13 +73,15 @@ def test_each_partition_has_sessions_of_its_own(
     assert len(set(found.places["episode_id"].to_pylist())) == 3
     assert closed(found.episodes) == [(*OTHER, "completion")]
     assert [len(own) for own in sessions.values()] == [1, 1, 0]
-    assert (found.positions, found.last) == ({OLD: 9}, True)
-    assert found.standings[OTHER] == Standing(9, None)
+    progress = found.progress
+    assert (progress.positions, progress.last) == ({OLD: 9}, True)
+    assert progress.ends[OTHER] == 10
+    assert OTHER not in progress.caught_up_ms
 
 
 @pytest.mark.parametrize("complete", [False, True])
 def test_only_a_complete_snapshot_closes_what_is_silent(
-    sessions: dict[Origin, Sessions], *, complete: bool
+    sessions: dict[Partition, Sessions], *, complete: bool
 ) -> None:
     rows = [at(origin, said()) for origin in ORIGINS]
     caught_up = {OLD: LATER_MS, NEW: None, OTHER: LATER_MS}
@@ -88,7 +93,7 @@ def test_only_a_complete_snapshot_closes_what_is_silent(
 
 
 def test_a_replaced_topic_closes_whenever_it_was_read(
-    sessions: dict[Origin, Sessions],
+    sessions: dict[Partition, Sessions],
 ) -> None:
     rows = [at(OLD, said()), at(NEW, said())]
     replaced = frozenset({"topic-1"})
@@ -99,7 +104,7 @@ def test_a_replaced_topic_closes_whenever_it_was_read(
     assert len(sessions[OLD]) == 0
 
 
-def test_a_tick_changes_nothing(sessions: dict[Origin, Sessions]) -> None:
+def test_a_tick_changes_nothing(sessions: dict[Partition, Sessions]) -> None:
     window(polled(at(OLD, said())), sessions, frozenset())
     for tick in (polled(complete=True), polled(), PolledEvents(EVENTS.empty_table())):
         found = window(tick, sessions, frozenset())
@@ -109,7 +114,7 @@ def test_a_tick_changes_nothing(sessions: dict[Origin, Sessions]) -> None:
 
 
 def test_silence_is_measured_once_all_rows_of_the_snapshot_are_in(
-    sessions: dict[Origin, Sessions],
+    sessions: dict[Partition, Sessions],
 ) -> None:
     """The rows of a poll are fed before its partition's end closes anything."""
     last = at(OLD, said(), said(at_s=1, text="last"))

@@ -91,7 +91,8 @@ def test_a_private_ca_serves_every_reader_and_writer(
     monkeypatch.delenv("AWS_CA_BUNDLE")
     monkeypatch.delenv("SSL_CERT_FILE")
     told = [
-        f"The certificate of {store.endpoint} is signed by an unknown CA.",
+        f"Cannot read _layout.json in {settings.lake}: "
+        f"the certificate of {store.endpoint} is signed by an unknown CA.",
         "Set AWS_CA_BUNDLE to a PEM file with that CA.",
     ]
     for command in (["sql", "FROM events"], ["run", "archive", "--until-caught-up"]):

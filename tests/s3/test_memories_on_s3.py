@@ -10,6 +10,7 @@ import pytest
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage import object_store
+from semloop.storage.errors import CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
 from sinks.vectors.maintenance import maintain
@@ -79,10 +80,9 @@ def test_a_store_that_takes_nothing_is_told_without_the_rows(
     with pytest.raises(StorageUnavailable) as told:
         table.merge(some_rows(0))
     proxy.disarm()
-    what = "Table memories takes no rows: 503 Service Unavailable (SlowDown)"
-    assert str(told.value) == (
-        f"{what} (tried for 0.1 s)\nCheck disk space and the object store."
-    )
+    what = f"Cannot write table memories in {storage.root}: the object store "
+    what += f"{storage.endpoint} fails: 503 Service Unavailable (SlowDown)"
+    assert str(told.value) == f"{what} (tried for 0.1 s)\n{CHECK_STORE}"
     assert PRIVATE not in repr(told.value.__cause__)
     table.merge(some_rows(0))
     assert len(stored(storage)) == 10
@@ -118,7 +118,7 @@ def test_a_store_where_nobody_listens_is_told(s3_settings: Settings) -> None:
     storage = elsewhere(s3_settings, f"http://127.0.0.1:{free_port()}")
     with pytest.raises(StorageUnavailable) as told:
         a_table(storage, 0.1)
-    assert told.value.what.startswith("Table memories cannot be read: ")
+    assert told.value.what.startswith("Cannot read table memories in s3://")
 
 
 def test_a_store_that_says_nothing_is_given_up(
@@ -129,7 +129,7 @@ def test_a_store_that_says_nothing_is_given_up(
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(StorageUnavailable) as told:
             a_table(elsewhere(s3_settings, address), 0.1)
-    assert told.value.what.startswith("Table memories cannot be read: ")
+    assert told.value.what.startswith("Cannot read table memories in s3://")
 
 
 def elsewhere(settings: Settings, endpoint: str) -> Storage:

@@ -71,7 +71,8 @@ def test_wrong_keys_are_told_in_two_lines(
     monkeypatch.setenv(variable, value)
     error = told_to_all(s3_settings, monkeypatch)
     endpoint = Storage.of(s3_settings).endpoint
-    what = f"The object store {endpoint} refuses {s3_settings.lake}: {code}."
+    what = f"Cannot read _layout.json in {s3_settings.lake}: "
+    what += f"the object store {endpoint} refuses: {code}."
     assert error.what == what
     assert error.todo.startswith(todo)
 
@@ -81,7 +82,8 @@ def test_a_missing_bucket_is_told_in_two_lines(
 ) -> None:
     settings = msgspec.structs.replace(s3_settings, lake="s3://nobody/made/it")
     error = told_to_all(settings, monkeypatch)
-    assert error.what.endswith(" refuses s3://nobody/made/it: NoSuchBucket.")
+    assert error.what.startswith("Cannot read _layout.json in s3://nobody/made/it: ")
+    assert error.what.endswith(" refuses: NoSuchBucket.")
     assert error.todo == "Make the bucket, or set SEMLOOP_LAKE to one that is there."
 
 
@@ -95,7 +97,8 @@ def test_an_endpoint_where_nobody_listens_is_told_in_two_lines(
     error = told_to_all(s3_settings, monkeypatch)
     assert isinstance(error, StorageUnavailable)
     assert str(error) == (
-        f"The object store {endpoint} does not answer: Connection refused.\n"
+        f"Cannot read _layout.json in {s3_settings.lake}: "
+        f"the object store {endpoint} does not answer: Connection refused.\n"
         "Check AWS_ENDPOINT_URL and the network."
     )
     with pytest.raises(SystemExit) as left:
@@ -141,8 +144,8 @@ def test_a_flow_that_finds_no_store_tries_again_and_then_ends_in_two_lines(
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.splitlines()[-2:] == [
-        f"The object store {endpoint} does not answer: Connection refused. "
-        "(tried for 0.5 s)",
+        f"Cannot read _layout.json in {s3_settings.lake}: the object store {endpoint} "
+        "does not answer: Connection refused (tried for 0.5 s)",
         "Check AWS_ENDPOINT_URL and the network.",
     ]
     assert "Traceback" not in result.stderr

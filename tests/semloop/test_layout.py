@@ -134,7 +134,7 @@ def test_a_place_that_cannot_be_written_is_told_in_two_lines(tmp_path: Path) -> 
     for refuse in (layout.bind, layout.check):
         with pytest.raises(LakeError) as error:
             refuse(Storage(str(tmp_path / "file")))
-        what = f"The lake {tmp_path / 'file'} cannot be used: Not a directory."
+        what = f"Cannot read _layout.json in {tmp_path / 'file'}: Not a directory."
         assert error.value.what == what
     with full_disk(4), pytest.raises(StorageUnavailable, match="File too large"):
         layout.bind(Storage(str(tmp_path / "lake")))

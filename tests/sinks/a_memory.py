@@ -1,5 +1,6 @@
 """The flow `memory` in one process, step by step, so that it can die between any two."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,21 @@ from operators.memories.attach_vectors import with_vectors
 from operators.memories.chunk import chunk
 from operators.memories.embed import VectorCache
 from schemas.arrow import EVENTS
-from schemas.batches import PolledEvents, Standing
+from schemas.batches import PolledEvents, Progress
 from schemas.metrics import Metrics
-from semloop.delta.streams import Origin, StreamId
+from semloop.delta.streams import Partition, StreamId, Streams
 from semloop.embedders.contract import Embedder
 from semloop.embedders.hashing import Hashing
 from semloop.lake.generations import FLOW
 from semloop.lake.lake import Lake
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 
 LOG = StreamId(FLOW, "cluster-1", "agent-events", "topic-1")
-ORIGIN: Origin = ("topic-1", 0)
+ORIGIN = Partition("topic-1", 0)
 HASHING = Hashing()
 
 
@@ -52,11 +55,11 @@ class Life:
         self.settings = settings
         self.metrics = Metrics()
         self._embedder = embedder
-        more: dict[str, Any] = {} if clock is None else {"clock": clock}
-        self.tables = MemoryTables(
-            settings, Storage.of(settings), {ORIGIN[0]: LOG}, [ORIGIN],
-            (embedder.model_id, embedder.dimension), self.metrics, **more,
-        )  # fmt: skip
+        clock = clock or time.time
+        context = FlowContext(settings, Storage.of(settings), self.metrics, clock)
+        model = (embedder.model_id, embedder.dimension)
+        self.tables = MemoryTables(context, Streams.of(LOG), [ORIGIN], model)
+        self.loop = CommitLoop(settings, self.tables, clock)
         self.position = self.tables.take_over()[ORIGIN]
         rows = self.tables.open_episodes()
         self.sessions = {ORIGIN: Sessions.of(rows, settings)}
@@ -81,25 +84,27 @@ class Life:
         rows = stream.slice(start, count)
         complete = start + count >= len(offsets)
         self.position = rows["kafka_offset"][-1].as_py()
-        standing = Standing(offsets[-1], caught_up_ms)
-        polled = PolledEvents(
-            rows, {ORIGIN: self.position}, {ORIGIN: standing},
-            complete=complete, last=last,
-        )  # fmt: skip
-        self._goes_through(polled)
+        progress = Progress(
+            {ORIGIN: self.position},
+            {ORIGIN: offsets[-1] + 1},
+            {} if caught_up_ms is None else {ORIGIN: caught_up_ms},
+            complete=complete,
+            last=last,
+        )
+        self._goes_through(PolledEvents(rows, progress))
         return True
 
     def falls_silent(self, caught_up_ms: int) -> None:
         """A tick: archive has read all there is, at that time, and nothing is new."""
-        standings = {ORIGIN: Standing(self.position, caught_up_ms)}
-        none = EVENTS.empty_table()
-        self._goes_through(PolledEvents(none, {}, standings, complete=True))
+        ends, times = {ORIGIN: self.position + 1}, {ORIGIN: caught_up_ms}
+        progress = Progress({}, ends, times, complete=True)
+        self._goes_through(PolledEvents(EVENTS.empty_table(), progress))
 
     def _goes_through(self, polled: PolledEvents) -> None:
         windowed = window(polled, self.sessions, frozenset())
         chunked = chunk(windowed, self.settings)
         vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
-        self.tables.add(vectored)
+        self.loop.add(vectored)
 
     def dies(self, where: str) -> None:
         """Let its next commit end it: before or after vectors, or after all of it."""

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from schemas.batches import Decoded
 from schemas.metrics import Metrics
 from semloop.delta.streams import StreamId
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext
 from tests.builders import LOG, decoded_rows
 
 
@@ -18,13 +21,18 @@ def writer(
     """Owns nothing yet; `options` as deltalake's client takes them."""
     storage = Storage.of(lake)
     storage = replace(storage, options={**storage.options, **options})
-    return ArchiveTables(lake, storage, log, owned, Metrics())
+    return ArchiveTables(FlowContext(lake, storage, Metrics()), log, owned)
 
 
 def write(tables: ArchiveTables, offset: int, partition: int = 0) -> None:
     """Commit an event and behind it a dead letter, to both tables."""
     at = (partition, offset), (partition, offset + 1)
-    tables.add(decoded_rows(at[:1], at[1:], {partition: offset + 1}, last=True))
+    add(tables, decoded_rows(at[:1], at[1:], {partition: offset + 1}, last=True))
+
+
+def add(tables: ArchiveTables, decoded: Decoded) -> None:
+    """What the commit loop does with an item, as if it were the first."""
+    CommitLoop(tables.settings, tables).add(decoded)
 
 
 def stored(lake: Settings, table: str = "events") -> list[tuple[int, int]]:

@@ -1,22 +1,28 @@
 """One writer of `ArchiveTables` under the control of a test."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from deltalake.transaction import AddAction
 
 from schemas.batches import Decoded
+from schemas.committed import CommittedOffsets
 from schemas.metrics import Metrics
-from semloop.delta.streams import StreamId
+from semloop.delta.streams import Partition, StreamId
 from semloop.settings import load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.delta.fenced_table import FencedTable
+from sinks.commit_loop import CommitLoop
+from sinks.delta.delta_log import DeltaLog
+from sinks.delta.table_log import TableLog
+from sinks.flow_tables import FlowContext
 from tests.builders import LOG, NOW, decoded_rows
+from tests.sinks.wrapped_log import WrappedLog
 
 IDS = [str(uuid.UUID(int=number)) for number in range(100)]
 
@@ -32,41 +38,53 @@ class Life:
     left: int | None = None
 
 
-class Fragile(FencedTable):
+class Fragile(WrappedLog):
     """A table whose process dies after so many commits, and that refuses some rows."""
 
-    life: Life
-    refused: frozenset[tuple[int, int]] = frozenset()
-    # Of dead letters: once nothing is left of them but their origin, they are taken.
-    refuses_content_only = False
+    def __init__(self, log: DeltaLog, life: Life) -> None:
+        super().__init__(log)
+        self.commits_since_open = 0
+        self.refused: frozenset[tuple[int, int]] = frozenset()
+        # Of dead letters: once nothing is left of them but their origin, they are taken.
+        self.refuses_content_only = False
+        self._life = life
 
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        if self.life.left == 0:
-            raise Crash
-        bare = self.refuses_content_only and rows and rows["raw"].null_count
-        if rows and not bare and not self.refused.isdisjoint(origins(rows)):
+    def reopen(self) -> None:
+        super().reopen()
+        self.commits_since_open = 0
+
+    def write(self, rows: pa.Table) -> AddAction:
+        self._live()
+        bare = self.refuses_content_only and rows["raw"].null_count
+        if not bare and not self.refused.isdisjoint(origins(rows)):
             msg = "a value that nobody may see"
             raise pa.ArrowInvalid(msg)
-        super()._put(rows, numbers)
-        if self.life.left is not None:
-            self.life.left -= 1
+        return super().write(rows)
+
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        self._live()
+        super().commit(files, transactions)
+        self.commits_since_open += len(files)
+        if self._life.left is not None:
+            self._life.left -= 1
+
+    def _live(self) -> None:
+        if self._life.left == 0:
+            raise Crash
 
 
-class FragileTables(ArchiveTables):
-    """The tables in the hands of the test."""
+class Recorded(CommittedOffsets):
+    """Offsets of every commit, by number of the partition."""
 
-    life: Life
-    events: Fragile
-    letters: Fragile
+    def __init__(self, told: list[Mapping[int, int]]) -> None:
+        super().__init__("semloop-test")
+        self._told = told
 
-    def _table(self, name: str) -> FencedTable:
-        table = Fragile(self._storage, name, self._stream, self._owned)
-        table.life = self.life
-        if name == "events":
-            self.events = table
-        else:
-            self.letters = table
-        return table
+    def put(self, offsets: Mapping[Partition, int]) -> None:
+        super().put(offsets)
+        self._told.append({p.number: offset for p, offset in offsets.items()})
 
 
 class Archive:
@@ -78,12 +96,31 @@ class Archive:
         self.now = NOW.timestamp()
         self.metrics = Metrics()
         self.told: list[Mapping[int, int]] = []
+        self.waits: list[float] = []
         self.answers: list[Exception] = []
-        self.tables = FragileTables(
-            self.settings, self.storage, log, [0, 1], self.metrics,
-            self._same_topic, self.told.append, lambda: self.now,
-        )  # fmt: skip
-        self.life = self.tables.life = Life()
+        clock = lambda: self.now  # noqa: E731
+        context = FlowContext(
+            self.settings, self.storage, self.metrics, clock, self._open_log
+        )
+        committed = Recorded(self.told)
+        self.life = Life()
+        self.tables = ArchiveTables(context, log, [0, 1], self._same_topic, committed)
+        self.loop = CommitLoop(self.settings, self.tables, clock, self.waits.append)
+        self._logs: dict[str, Fragile] = {}
+
+    @property
+    def events(self) -> Fragile:
+        """The log of `events`, once it is open."""
+        return self._logs["events"]
+
+    @property
+    def letters(self) -> Fragile:
+        """The log of `dead_letters`, once it is open."""
+        return self._logs["dead_letters"]
+
+    def _open_log(self, storage: Storage, name: str) -> Fragile:
+        self._logs[name] = Fragile(TableLog(storage, name), self.life)
+        return self._logs[name]
 
     def _same_topic(self) -> None:
         if self.answers:
@@ -97,7 +134,7 @@ class Archive:
         """Events of these offsets; without any, a tick."""
         positions = {partition: max(offsets)} if offsets else {}
         good = [(partition, offset) for offset in offsets]
-        self.tables.add(decoded_rows(good, [], positions, **options))
+        self.loop.add(decoded_rows(good, [], positions, **options))
 
     def tick(self, seconds: float = 0) -> None:
         self.now += seconds

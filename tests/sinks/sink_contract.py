@@ -11,22 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from typing_extensions import TypeVar
 
 from schemas.arrow import DEAD_LETTERS, EVENTS
+from semloop.delta.streams import Partition, Streams
 from semloop.lake.lake import Lake
 from semloop.storage.location import Storage
 from sinks.delta.create_table import create
+from sinks.delta.delta_log import DeltaLog
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG
 
-Table = TypeVar("Table", bound=FencedTable, default=FencedTable)
+Log = TypeVar("Log", bound=DeltaLog)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 # A value of each type that is easily lost: NUL, emoji, an empty tag, bytes that are no
 # UTF-8, odd microseconds, numbers that no double holds.
@@ -52,27 +54,33 @@ class Sink:
     def create(self, storage: Storage) -> None:
         create(storage, self.name, self.schema, ["date"])
 
+    def open_log(self, storage: Storage, kind: Callable[[DeltaLog], Log]) -> Log:
+        """The table's log, wrapped; made if absent."""
+        self.create(storage)
+        return kind(TableLog(storage, self.name))
+
     def open(
         self,
         storage: Storage,
         owned: tuple[int, ...] = (0, 1),
-        kind: type[Table] | None = None,
+        log: DeltaLog | None = None,
         **more: Any,
-    ) -> Table:
+    ) -> FencedTable:
         """A writer that owns nothing yet."""
         self.create(storage)
-        made: Any = (kind or FencedTable)(storage, self.name, LOG, owned, **more)
-        return made  # type: ignore[no-any-return]
+        partitions = [Partition(LOG.topic_id, number) for number in owned]
+        log = log or TableLog(storage, self.name)
+        return FencedTable(log, Streams.of(LOG), partitions, **more)
 
     def taken(
         self,
         storage: Storage,
         owned: tuple[int, ...] = (0, 1),
-        kind: type[Table] | None = None,
+        log: DeltaLog | None = None,
         **more: Any,
-    ) -> Table:
+    ) -> FencedTable:
         """A writer that took over."""
-        table: Table = self.open(storage, owned, kind, **more)
+        table = self.open(storage, owned, log, **more)
         Takeover(table, []).run()
         return table
 
@@ -112,49 +120,6 @@ class Sink:
 
 
 SINKS = [Sink("events", EVENTS), Sink("dead_letters", DEAD_LETTERS)]
-
-
-class LosesReplies(FencedTable):
-    """A table whose store, when told to, commits and loses the reply.
-
-    The library then tries again and meets its own entry.
-    """
-
-    lose = 0
-
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        if self.lose:
-            self.lose -= 1
-            held, uri = self.handle, self._storage.uri(self.name)
-            self.handle = DeltaTable(uri, version=held.version())
-            super()._put(rows, numbers)
-            self.handle = held
-        super()._put(rows, numbers)
-
-
-class Interrupted(FencedTable):
-    """A table after whose next commit something else happens at once."""
-
-    then: Callable[[], object] | None = None
-
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        super()._put(rows, numbers)
-        then, self.then = self.then, None
-        if then:
-            then()
-
-
-class Overtaken(FencedTable):
-    """A table in whose way others come so often that the library gives up."""
-
-    rivals = 0
-
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        if self.rivals:
-            self.rivals -= 1
-            foreign_commit(self._storage.open(self.name), f"other/{self.rivals}")
-            foreign_commit(self.handle, "late", retries=0)
-        super()._put(rows, numbers)
 
 
 def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from schemas.batches import Progress
 from schemas.dead_letter import Reason
-from semloop.delta.streams import CAUGHT_UP, StreamId
+from semloop.delta.streams import CAUGHT_UP, Partition, StreamId
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
 from semloop.lake.lake import Lake
-from sinks import archive_tables
-from tests.builders import LOG, decoded_rows
+from tests.builders import LOG, decoded_rows, keyed
 from tests.sinks.an_archive import IDS, Archive, Crash, named
 
 NO_ANSWER = BrokerUnavailable("no broker", "start one")
@@ -68,8 +67,8 @@ def test_what_waited_at_the_start_is_committed_once_all_of_it_was_read(
     archive = Archive(tmp_path).started()
 
     def end(partition: int) -> None:
-        at_end = Progress(caught_up_ms={partition: 1})
-        archive.tables.add(replace(decoded_rows([], [], {}), progress=at_end))
+        at_end = Progress(caught_up_ms=keyed({partition: 1}))
+        archive.loop.add(replace(decoded_rows([], [], {}), progress=at_end))
 
     archive.poll(0, 1)
     end(0)
@@ -83,7 +82,7 @@ def test_what_waited_at_the_start_is_committed_once_all_of_it_was_read(
 
 def test_positions_without_rows_are_committed_too(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
-    archive.tables.add(decoded_rows([], [], {1: 41}))
+    archive.loop.add(decoded_rows([], [], {1: 41}))
     archive.tick(1.0)
     assert archive.told == [{0: -1, 1: 41}]
     assert archive.stored() == []
@@ -99,8 +98,8 @@ def test_everything_is_committed_with_the_last_item(tmp_path: Path) -> None:
 def test_an_idle_flow_says_now_and_then_that_it_is_caught_up(tmp_path: Path) -> None:
     archive = Archive(tmp_path, idle_commit_s=300.0).started()
     before = archive.version()
-    idle = Progress(caught_up_ms={0: 1_700_000_000_123})
-    archive.tables.add(replace(decoded_rows([], [], {}), progress=idle))
+    idle = Progress(caught_up_ms=keyed({0: 1_700_000_000_123}))
+    archive.loop.add(replace(decoded_rows([], [], {}), progress=idle))
     archive.tick(299.0)
     assert archive.version() == before
     archive.tick(1.0)
@@ -108,9 +107,9 @@ def test_an_idle_flow_says_now_and_then_that_it_is_caught_up(tmp_path: Path) -> 
     archive.tick(299.0)
     archive.tick(1.0)
     assert archive.version() == before + 2
-    archive.tables.events.refresh()
-    assert archive.tables.events.stored(0, CAUGHT_UP) == 1_700_000_000_123
-    assert archive.tables.events.stored(1, CAUGHT_UP) is None
+    stored = archive.storage.open("events").transaction_version
+    assert stored(LOG.app_id("events", 0) + CAUGHT_UP) == 1_700_000_000_123
+    assert stored(LOG.app_id("events", 1) + CAUGHT_UP) is None
 
 
 def test_nothing_is_committed_while_the_broker_does_not_answer(tmp_path: Path) -> None:
@@ -125,13 +124,13 @@ def test_nothing_is_committed_while_the_broker_does_not_answer(tmp_path: Path) -
 
 
 def test_a_full_buffer_waits_for_the_brokers_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(archive_tables, "ASK_AGAIN_S", 0.0)
     archive = Archive(tmp_path, commit_rows=1).started()
     archive.answers = [NO_ANSWER] * 3
     archive.poll(0)
     assert (archive.answers, archive.stored()) == ([], [(0, 0)])
+    assert archive.waits == [1.0] * 3
 
 
 def poll_and_wait(archive: Archive) -> None:
@@ -173,19 +172,19 @@ def test_what_has_a_dead_letter_stays_one_whatever_the_verdict_is_later(
     archive = Archive(tmp_path).started()
     archive.life.left = 1
     with pytest.raises(Crash):
-        archive.tables.add(
+        archive.loop.add(
             decoded_rows([(0, 0)], [(0, 1), (1, 0)], {0: 1, 1: 0}, last=True)
         )
     assert (archive.stored(), archive.stored("dead_letters")) == ([], [(0, 1), (1, 0)])
     again = Archive(tmp_path)
-    assert again.tables.take_over() == {0: -1, 1: -1}
+    assert again.tables.take_over() == keyed({0: -1, 1: -1})
     # Now one is an event, and one more record is dead.
-    again.tables.add(
+    again.loop.add(
         decoded_rows([(0, 0), (0, 1)], [(1, 0), (0, 2)], {0: 2, 1: 0}, last=True)
     )
     assert again.stored() == [(0, 0)]
     assert again.stored("dead_letters") == [(0, 1), (0, 2), (1, 0)]
-    assert Archive(tmp_path).tables.take_over() == {0: 2, 1: 0}
+    assert Archive(tmp_path).tables.take_over() == keyed({0: 2, 1: 0})
 
 
 @pytest.mark.parametrize("apart", [True, False], ids=["in two commits", "in one"])
@@ -198,7 +197,7 @@ def test_records_sent_again_on_purpose_are_stored_once(
         at = [(0, start), (0, start + 1)]
         good, dead = (at, []) if table == "events" else ([], at)
         again = named(decoded_rows(good, dead, {0: start + 1}, last=apart), *IDS[:2])
-        archive.tables.add(again)
+        archive.loop.add(again)
     archive.poll(last=True)
     assert archive.stored(table) == [(0, 0), (0, 1)]
     assert archive.told[-1][0] == 3
@@ -208,17 +207,17 @@ def test_a_mark_changes_nothing_for_the_rows_beside_it(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     at = [(0, 0), (1, 0), (0, 1)]
     rows = named(decoded_rows(at, [], {0: 1, 1: 0}), IDS[0], IDS[0], IDS[1])
-    archive.tables.add(replace(rows, redelivered_ids=frozenset({IDS[1]})))
+    archive.loop.add(replace(rows, redelivered_ids=frozenset({IDS[1]})))
     archive.poll(last=True)
     assert archive.stored() == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_of_a_dead_letter_that_is_refused_the_origin_is_kept(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
-    archive.tables.letters.refused = frozenset({(0, 1)})
-    archive.tables.letters.refuses_content_only = True
+    archive.letters.refused = frozenset({(0, 1)})
+    archive.letters.refuses_content_only = True
     at = [(0, 0), (0, 1), (0, 2), (1, 0)]
-    archive.tables.add(decoded_rows([], at, {0: 2, 1: 0}, last=True))
+    archive.loop.add(decoded_rows([], at, {0: 2, 1: 0}, last=True))
     assert archive.stored("dead_letters") == [(0, 0), (0, 1), (0, 2), (1, 0)]
     with Lake(tmp_path) as lake:
         left = lake.sql("FROM dead_letters WHERE reason = 'unstorable'").fetchall()
@@ -229,7 +228,7 @@ def test_only_ids_that_are_marked_are_looked_up(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     for offset in range(2):
         rows = decoded_rows([(0, offset)], [], {0: offset}, last=True)
-        archive.tables.add(named(rows, IDS[0], once=False))
+        archive.loop.add(named(rows, IDS[0], once=False))
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
@@ -251,13 +250,14 @@ def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
         # The first one dies in the middle, or lives; another one goes on.
         for life in (lives, None):
             archive = Archive(Path(folder))
-            read = archive.tables.take_over()
-            archive.tables.events.refused = frozenset(bad)
+            taken = archive.tables.take_over()
+            read = {p.number: offset for p, offset in taken.items()}
+            archive.events.refused = frozenset(bad)
             archive.life.left = life
             left = [(p, o) for p, o in good + bad if o > read[p]]
             positions = {p: end - 1 for p, end in ends.items()}
             with suppress(Crash):
-                archive.tables.add(decoded_rows(left, [], positions, last=True))
+                archive.loop.add(decoded_rows(left, [], positions, last=True))
         assert archive.stored() == sorted(good)
         assert archive.stored("dead_letters") == sorted(bad)
         assert archive.told == [positions]
@@ -267,9 +267,9 @@ def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
     tmp_path: Path, said: list[Any]
 ) -> None:
     archive = Archive(tmp_path).started()
-    archive.tables.events.refused = frozenset({(0, 1)})
+    archive.events.refused = frozenset({(0, 1)})
     rows = named(decoded_rows([(0, 0), (0, 1)], [], {0: 1}, last=True), *IDS[:2])
-    archive.tables.add(rows)
+    archive.loop.add(rows)
     uris = archive.storage.open("dead_letters").file_uris()
     [letter] = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
     assert (letter["id"], letter["reason"]) == (IDS[1], Reason.UNSTORABLE)
@@ -283,13 +283,13 @@ def test_what_was_committed_is_counted(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     decoded = replace(
         decoded_rows([(0, 0), (0, 1), (1, 5)], [(0, 2), (1, 6)], {}),
-        progress=Progress({0: 2, 1: 6}, {}, {0: 10, 1: 7}, last=True),
+        progress=Progress(keyed({0: 2, 1: 6}), keyed({0: 10, 1: 7}), last=True),
         skipped=3,
         misrouted=2,
         duplicates=4,
     )
     archive.now += 30
-    archive.tables.add(decoded)
+    archive.loop.add(decoded)
     assert archive.counted("events_total") == 3
     assert archive.counted("dead_letters_total", reason="not_json") == 2
     assert archive.counted("duplicates_total") == 4
@@ -309,7 +309,7 @@ def test_what_was_sent_again_is_counted_as_duplicates(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     for offset in range(3):
         rows = decoded_rows([(0, offset)], [], {0: offset}, last=True)
-        archive.tables.add(named(rows, IDS[0]))
+        archive.loop.add(named(rows, IDS[0]))
     assert (archive.counted("events_total"), archive.counted("duplicates_total")) == (
         1,
         2,
@@ -326,7 +326,10 @@ def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
     assert {(r["flow"], r["cluster_id"], r["topic"], r["topic_id"]) for r in rows} == {
         (LOG.flow, LOG.cluster_id, LOG.topic, LOG.topic_id)
     }
-    assert (main.stored(0, "/fence"), side.stored(0, "/fence")) == (None, None)
+    assert (
+        main.stored(Partition(LOG.topic_id, 0), "/fence"),
+        side.stored(Partition(LOG.topic_id, 0), "/fence"),
+    ) == (None, None)
     version = archive.version("streams")
     Archive(tmp_path).started()
     assert archive.version("streams") == version
@@ -347,18 +350,18 @@ def test_the_topic_of_a_stranger_is_refused_until_it_is_accepted(
         Archive(tmp_path, stranger).started()
     assert "--new-log" in error.value.todo
     accepted = Archive(tmp_path, stranger)
-    assert accepted.tables.take_over(new_log=True) == {0: -1, 1: -1}
+    assert accepted.tables.take_over(new_log=True) == keyed({0: -1, 1: -1})
     accepted.poll(0, last=True)
     again = Archive(tmp_path, stranger)
-    assert again.tables.take_over() == {0: 0, 1: -1}
+    assert again.tables.take_over() == keyed({0: 0, 1: -1})
     assert again.stored() == [(0, 0), (0, 0)]
 
 
 def test_a_topic_made_again_is_read_from_its_beginning(tmp_path: Path) -> None:
     Archive(tmp_path).started().poll(0, 1, last=True)
     again = Archive(tmp_path, replace(LOG, topic_id="topic-2"))
-    assert again.tables.take_over() == {0: -1, 1: -1}
-    assert Archive(tmp_path).tables.take_over() == {0: 1, 1: -1}
+    assert again.tables.take_over() == keyed({0: -1, 1: -1}, "topic-2")
+    assert Archive(tmp_path).tables.take_over() == keyed({0: 1, 1: -1})
 
 
 def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
@@ -366,7 +369,7 @@ def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
     ages = []
     for offset in range(7):
         archive.poll(offset, last=True)
-        ages.append(archive.tables.events.commits_since_open)
+        ages.append(archive.events.commits_since_open)
     assert ages == [1, 2, 0, 1, 2, 0, 1]
     assert archive.stored() == [(0, offset) for offset in range(7)]
 
@@ -377,5 +380,5 @@ def test_tables_are_opened_anew_after_so_long(tmp_path: Path) -> None:
     for offset in range(5):
         archive.now += 25.0
         archive.poll(offset, last=True)
-        ages.append(archive.tables.events.commits_since_open)
+        ages.append(archive.events.commits_since_open)
     assert ages == [1, 2, 0, 1, 2]

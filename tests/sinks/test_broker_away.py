@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from semloop.errors import BrokerUnavailable, TakenOver
-from sinks import archive_tables
 from tests.sinks.an_archive import Archive
 
 NO_ANSWER = BrokerUnavailable("No broker answers.")
@@ -28,9 +27,8 @@ class Overtaken(Archive):
 
 @pytest.mark.parametrize("last", [True, False], ids=["end of input", "full buffer"])
 def test_a_writer_that_must_commit_first_notices_a_newer_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, last: bool
+    tmp_path: Path, *, last: bool
 ) -> None:
-    monkeypatch.setattr(archive_tables, "ASK_AGAIN_S", 0.001)
     older = Overtaken(tmp_path, commit_rows=2, fence_check_s=1.0)
     older.lake = tmp_path
     older.tables.take_over()

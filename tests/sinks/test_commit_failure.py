@@ -13,15 +13,21 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 
 from schemas.arrow import EVENTS
-from semloop.errors import StorageUnavailable
+from semloop.delta.fence import FENCE, Fence
+from semloop.delta.streams import Streams
+from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.delta.commit_error import CommitFailure, commit_failure
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
-from tests.builders import LOG, NOW
+from sinks.delta.table_log import TableLog
+from tests.builders import LOG, NOW, P0
 from tests.sinks.sink_contract import clean_log, foreign_commit, full_disk
 
 TABLE = "events"
+# What any commit of the partition carries: which numbers they are does not matter here.
+NAME = LOG.app_id(TABLE, 0)
+NUMBERS = {NAME: 1, NAME + FENCE: Fence(1, 1).pack()}
 
 
 def some_rows(first: int = 0, count: int = 2, **values: object) -> pa.Table:
@@ -31,26 +37,27 @@ def some_rows(first: int = 0, count: int = 2, **values: object) -> pa.Table:
     )
 
 
-def a_writer(storage: Storage, epoch: int = 1) -> FencedTable:
-    create(storage, TABLE, EVENTS, ["date"])
-    table = FencedTable(storage, TABLE, LOG, [0])
-    assert table.take({0: epoch})
-    return table
+class Writer:
+    """A writer of one partition, and the log that it commits to."""
 
+    def __init__(self, storage: Storage, epoch: int = 1) -> None:
+        create(storage, TABLE, EVENTS, ["date"])
+        self.log = TableLog(storage, TABLE)
+        self.table = FencedTable(self.log, Streams.of(LOG), [P0])
+        assert self.table.take({P0: epoch})
 
-def put(table: FencedTable, rows: pa.Table | None = None) -> None:
-    """One try to commit, as the sink does it."""
-    table._written = None
-    table._put(rows, {})
+    def put(self, rows: pa.Table | None = None) -> None:
+        """One attempt to commit, under the partition's names."""
+        files = [] if rows is None else [self.log.write(rows)]
+        self.log.commit(files, NUMBERS)
 
-
-def failure_of(table: FencedTable, rows: pa.Table | None = None) -> Exception:
-    """What a try raises; it raises the same when it is made again."""
-    with pytest.raises(Exception) as first:  # noqa: PT011 - the class is what is asked
-        put(table, rows)
-    with pytest.raises(type(first.value)):
-        put(table, rows)
-    return first.value
+    def failure_of(self, rows: pa.Table | None = None) -> Exception:
+        """What an attempt raises; it raises the same when it is made again."""
+        with pytest.raises(Exception) as first:  # noqa: PT011 - the class is asked for
+            self.put(rows)
+        with pytest.raises(type(first.value)):
+            self.put(rows)
+        return first.value
 
 
 @pytest.fixture
@@ -62,9 +69,9 @@ def storage(tmp_path: Path) -> Storage:
 def test_a_rival_of_the_same_partition_moves_the_table(
     storage: Storage, rows: pa.Table | None
 ) -> None:
-    writer = a_writer(storage)
-    a_writer(storage, epoch=2)
-    error = failure_of(writer, rows)
+    writer = Writer(storage)
+    Writer(storage, epoch=2)
+    error = writer.failure_of(rows)
     assert type(error) is CommitFailedError
     assert "Concurrent transaction failed" in str(error)
     assert commit_failure(error) is CommitFailure.MOVED
@@ -88,23 +95,23 @@ def overwrite(handle: DeltaTable) -> None:
 def test_a_rewrite_under_a_held_handle_moves_the_table(
     storage: Storage, rewrite: Any, rows: pa.Table | None
 ) -> None:
-    writer = a_writer(storage)
-    writer.commit(some_rows(), {0: 1})
+    writer = Writer(storage)
+    writer.table.commit(some_rows(), {P0: 1})
     rewrite(storage.open(TABLE))
-    error = failure_of(writer, rows)
+    error = writer.failure_of(rows)
     assert type(error) is CommitFailedError
     assert "deleted data this operation read" in str(error)
     assert commit_failure(error) is CommitFailure.MOVED
-    writer.reopen()
-    put(writer, rows)
+    writer.table.reopen()
+    writer.put(rows)
 
 
 def test_a_compaction_under_a_held_handle_is_no_failure(storage: Storage) -> None:
-    writer = a_writer(storage)
+    writer = Writer(storage)
     for first in (0, 2):
-        writer.commit(some_rows(first), {0: first + 1})
+        writer.table.commit(some_rows(first), {P0: first + 1})
     assert storage.open(TABLE).optimize.compact()["numFilesRemoved"] == 2
-    put(writer, some_rows(4))
+    writer.put(some_rows(4))
 
 
 def test_a_log_cleaned_under_an_idle_handle_moves_the_table(storage: Storage) -> None:
@@ -112,19 +119,19 @@ def test_a_log_cleaned_under_an_idle_handle_moves_the_table(storage: Storage) ->
         storage.uri(TABLE), EVENTS, partition_by=["date"],
         configuration={"delta.logRetentionDuration": "interval 0 seconds"},
     )  # fmt: skip
-    writer = a_writer(storage)
+    writer = Writer(storage)
     clean_log(storage, TABLE)
-    error = failure_of(writer, some_rows())
+    error = writer.failure_of(some_rows())
     assert "Invalid table version" in str(error)
     assert commit_failure(error) is CommitFailure.MOVED
-    writer.reopen()
-    put(writer, some_rows())
+    writer.table.reopen()
+    writer.put(some_rows())
 
 
 def test_commits_that_others_overtake_too_often_are_contention(
     storage: Storage,
 ) -> None:
-    a_writer(storage)
+    Writer(storage)
     late = storage.open(TABLE)
     foreign_commit(storage.open(TABLE), "other")
     with pytest.raises(CommitFailedError) as error:
@@ -144,10 +151,10 @@ def test_the_number_of_tries_does_not_matter_and_other_numbers_do() -> None:
 
 
 def test_a_folder_that_takes_no_file_is_storage(storage: Storage) -> None:
-    writer = a_writer(storage)
+    writer = Writer(storage)
     # Rights would not stop root; a file where the folder should be stops everybody.
     Path(storage.uri(TABLE), f"date={NOW.date().isoformat()}").write_text("")
-    error = failure_of(writer, some_rows())
+    error = writer.failure_of(some_rows())
     assert isinstance(error, OSError)
     assert commit_failure(error) is CommitFailure.STORAGE
 
@@ -158,13 +165,13 @@ def test_a_folder_that_takes_no_file_is_storage(storage: Storage) -> None:
 def test_a_disk_that_is_full_is_storage(
     storage: Storage, rows: pa.Table | None
 ) -> None:
-    writer = a_writer(storage)
+    writer = Writer(storage)
     with full_disk(64):
-        error = failure_of(writer, rows)
+        error = writer.failure_of(rows)
     assert isinstance(error, OSError)
     assert "File too large" in str(error)
     assert commit_failure(error) is CommitFailure.STORAGE
-    put(writer, rows)
+    writer.put(rows)
 
 
 def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
@@ -172,13 +179,11 @@ def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
 ) -> None:
     (tmp_path / "file").write_text("")
     storage = Storage(str(tmp_path / "file" / "lake"))
-    with pytest.raises(StorageUnavailable) as error:
+    with pytest.raises(LakeError) as error:
         create(storage, TABLE, EVENTS, ["date"])
-    assert error.value.what.startswith(
-        f"Table events cannot be made in {storage.root}:"
-    )
+    assert error.value.what.startswith(f"Cannot create table events in {storage.root}:")
     assert "\n" not in error.value.what
-    assert error.value.todo == "Check disk space and the object store."
+    assert error.value.todo == "Set SEMLOOP_LAKE to a folder."
     cause = error.value.__cause__
     assert isinstance(cause, Exception)
     assert commit_failure(cause) is CommitFailure.STORAGE
@@ -188,12 +193,12 @@ def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
 def test_a_table_that_is_gone_is_storage_once_it_is_opened_anew(
     storage: Storage, gone: str
 ) -> None:
-    writer = a_writer(storage)
+    writer = Writer(storage)
     shutil.rmtree(Path(storage.uri(TABLE), gone))
     # The held handle cannot tell it from a cleaned log; opening the table can.
-    assert commit_failure(failure_of(writer)) is CommitFailure.MOVED
+    assert commit_failure(writer.failure_of()) is CommitFailure.MOVED
     with pytest.raises(StorageUnavailable) as error:
-        writer.reopen()
+        writer.table.reopen()
     cause = error.value.__cause__
     assert isinstance(cause, Exception)
     assert commit_failure(cause) is CommitFailure.STORAGE
@@ -201,19 +206,19 @@ def test_a_table_that_is_gone_is_storage_once_it_is_opened_anew(
 
 
 def test_text_that_is_not_utf_8_is_refused(storage: Storage) -> None:
-    writer = a_writer(storage)
+    writer = Writer(storage)
     rows = some_rows(count=1)
     smuggled = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.array(["ab"]).buffers()[1], pa.py_buffer(b"\xff\xfe")]
     )
     at = rows.column_names.index("text")
-    error = failure_of(writer, rows.set_column(at, "text", smuggled))
+    error = writer.failure_of(rows.set_column(at, "text", smuggled))
     assert isinstance(error, pa.ArrowInvalid)
     assert commit_failure(error) is CommitFailure.REFUSED
 
 
 def test_rows_of_another_schema_are_refused(storage: Storage) -> None:
-    handle = a_writer(storage).handle
+    handle = Writer(storage).log.handle
     with pytest.raises(SchemaMismatchError) as error:
         write_deltalake(handle, pa.table({"x": [1]}), mode="append")
     assert commit_failure(error.value) is CommitFailure.REFUSED
@@ -241,10 +246,10 @@ def test_errors_without_a_known_text_are_judged_by_their_class(
 
 
 def test_rows_of_another_schema_are_a_mistake_of_ours(storage: Storage) -> None:
-    writer = a_writer(storage)
+    writer = Writer(storage)
     rows = some_rows()
     number = pa.array([1, 2], pa.int64())
     other = rows.set_column(rows.column_names.index("text"), "text", number)
     with pytest.raises(AssertionError):
-        writer.commit(other, {0: 1})
+        writer.table.commit(other, {P0: 1})
     assert storage.open(TABLE).file_uris() == []

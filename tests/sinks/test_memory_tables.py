@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from operators.episodes.assign import window
-from schemas.arrow import EVENTS, MEMORY_TEXTS
-from schemas.batches import PolledEvents, Vectored
+from schemas.arrow import EPISODE_REVISIONS, MEMORY_TEXTS
+from schemas.batches import Progress, Vectored
 from schemas.metrics import Metrics
-from semloop.delta.streams import CAUGHT_UP
+from semloop.delta.streams import CAUGHT_UP, Partition, Streams
 from semloop.errors import (
     LakeError,
     MemoriesSwitched,
@@ -26,6 +25,8 @@ from semloop.errors import (
 from semloop.lake.generations import GENERATION
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
+from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
 from tests.operators.a_stream import a_stream, said
@@ -48,8 +49,7 @@ PLACES = ("before the vectors", "after the vectors", "after the commit")
 LATER_MS = 10**13
 NOW_S = NOW.timestamp()
 A_TICK = Vectored(
-    MEMORY_TEXTS.empty_table(),
-    window(PolledEvents(EVENTS.empty_table()), {}, frozenset()),
+    MEMORY_TEXTS.empty_table(), EPISODE_REVISIONS.empty_table(), Progress()
 )
 
 
@@ -191,7 +191,7 @@ class Moody:
                 return vectors[:, :-1]
             else:
                 msg = "It took too long."
-                raise UnusableAnswer(msg, self._reason)
+                raise UnusableAnswer(msg, reason=self._reason)
         return vectors
 
 
@@ -280,10 +280,9 @@ def test_a_worker_that_read_nothing_yet_does_not_hide_that_memories_are_gone(
     settings = a_lake(tmp_path / "lake")
     assert Life(settings).read(a_stream(said()), 1, None)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
-    other = MemoryTables(
-        settings, Storage.of(settings), {ORIGIN[0]: LOG}, [(ORIGIN[0], 1)],
-        (HASHING.model_id, HASHING.dimension), Metrics(),
-    )  # fmt: skip
+    context = FlowContext(settings, Storage.of(settings), Metrics())
+    unread, model = Partition(ORIGIN.topic_id, 1), (HASHING.model_id, HASHING.dimension)
+    other = MemoryTables(context, Streams.of(LOG), [unread], model)
     with pytest.raises(LakeError, match=r"gone\.\n.*maintain reindex"):
         other.take_over()
 
@@ -310,7 +309,7 @@ def test_a_copy_notices_that_it_was_taken_over_after_its_clock_is_put_back(
     Life(settings)
     now_s[0] -= 3_600
     with pytest.raises(TakenOver):
-        older.tables.add(A_TICK)
+        older.loop.add(A_TICK)
 
 
 def test_freshness_is_of_events_not_of_episodes_that_fell_silent(
@@ -337,7 +336,7 @@ def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None
     life = Life(settings)
     assert life.read(stream, 1, None)
     storage = Storage.of(settings)
-    main = FencedTable(storage, "episodes", LOG, (ORIGIN[1],))
-    assert main.take({0: main.epoch(0) + 1}, {GENERATION: 2})
+    main = FencedTable(TableLog(storage, "episodes"), Streams.of(LOG), (ORIGIN,))
+    assert main.take({ORIGIN: main.epoch(ORIGIN) + 1}, {GENERATION: 2})
     with pytest.raises(MemoriesSwitched):
         life.read(stream, 1, None)

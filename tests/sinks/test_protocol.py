@@ -11,7 +11,7 @@ proves nothing.
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,31 @@ import duckdb
 import pyarrow as pa
 import pytest
 import stamina
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
+from deltalake.transaction import AddAction
 
 from schemas.metrics import Metrics
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
+from sinks.commit_loop import CommitLoop
+from sinks.delta.delta_log import DeltaLog
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
+from sinks.flow_tables import FlowContext
 from tests.builders import LOG, decoded_rows
+from tests.sinks.broken_rules import (
+    FollowsBlindly,
+    OnlyMoved,
+    RetriesBlindly,
+    SideFirst,
+    SideUnfenced,
+    WithoutEpochs,
+    forget_settled,
+)
+from tests.sinks.wrapped_log import WrappedLog
 
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
@@ -39,50 +54,42 @@ class Crash(BaseException):
     """The process is gone: no handler of ours may see it."""
 
 
-class StormyTable(FencedTable):
-    """A table whose store is slow, forgetful and shared."""
+class StormyLog(WrappedLog):
+    """A log whose store is slow, forgetful and shared."""
 
-    storm: "Storm"
+    def __init__(self, log: DeltaLog, storm: "Storm") -> None:
+        super().__init__(log)
+        self._storm = storm
 
-    def _put(self, rows: pa.Table | None, numbers: Any) -> None:
-        befalls = self.storm.befalls
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        befalls = self._storm.befalls
         if befalls(0.15):
-            self.storm.another_steps()
+            self._storm.another_steps()
         if befalls(0.03):
             raise Crash
         if befalls(0.06):
             # The store commits and its reply is lost; the library tries again and
             # meets its own entry.
-            before = DeltaTable(self._storage.uri(self.name), self.handle.version())
-            handle, self.handle = self.handle, before
             try:
-                super()._put(rows, numbers)
-                self.storm.seen["lost replies"] += 1
+                super().commit(files, transactions)
+                self._storm.seen["lost replies"] += 1
             except Exception:
-                self.storm.seen["lost nothing"] += 1
-            self.handle = handle
-        super()._put(rows, numbers)
+                self._storm.seen["lost nothing"] += 1
+        super().commit(files, transactions)
         if befalls(0.15):
-            self.storm.another_steps()
+            self._storm.another_steps()
         if befalls(0.03):
             raise Crash
 
-    def _raise_if_fenced(self, version: int) -> None:
-        if self.storm.befalls(0.1):
-            self.storm.seen["unread entries"] += 1
-            msg = "It does not answer."
-            raise StorageUnavailable(msg)
-        super()._raise_if_fenced(version)
-
-
-class StormyTables(ArchiveTables):
-    storm: "Storm"
-
-    def _table(self, name: str) -> FencedTable:
-        self.storm.table_class.storm = self.storm
-        return self.storm.table_class(
-            self._storage, name, self._stream, self._owned, retry_s=5.0
-        )
+    def entries(self, since: int) -> Iterator[Mapping[str, int] | None]:
+        for entry in super().entries(since):
+            if self._storm.befalls(0.1):
+                self._storm.seen["unread entries"] += 1
+                msg = "It does not answer."
+                raise StorageUnavailable(msg)
+            yield entry
 
 
 class Writer:
@@ -90,16 +97,18 @@ class Writer:
 
     def __init__(self, storm: "Storm", owned: list[int]) -> None:
         self.storm = storm
-        self.tables = StormyTables(
-            storm.settings, storm.storage, LOG, owned, Metrics(), clock=storm.clock
-        )
-        self.tables.storm = storm
+        clock, open_log = storm.clock, storm.open_log
+        context = FlowContext(storm.settings, storm.storage, Metrics(), clock, open_log)
+        self.tables = ArchiveTables(context, LOG, owned)
+        self.loop = CommitLoop(storm.settings, self.tables, clock)
+        self._main: FencedTable | None = None
         self.owned = owned
         self.busy = False
         self.steps = self._life()
 
     def _life(self) -> Iterator[None]:
-        takeover = self.storm.takeover_class(*self.tables.open())
+        self._main, sides = self.tables.open()
+        takeover = self.storm.takeover_class(self._main, sides)
         for fence in (
             takeover.fence_main,
             *(lambda side=side: takeover.fence_side(side) for side in takeover.sides),
@@ -108,7 +117,8 @@ class Writer:
             while not fence():
                 yield
         yield
-        offsets = self.tables.resume()
+        resumed = self.tables.resume()
+        offsets = {p.number: offset for p, offset in resumed.items()}
         self.storm.after_resume(self.tables)
         while True:
             yield
@@ -124,25 +134,24 @@ class Writer:
                 for o in range(offsets[p] + 1, stop):
                     (dead if rng.random() < 0.2 else good).append((p, o))
                 offsets[p] = stop - 1
-        self.tables.add(decoded_rows(good, dead, offsets, last=True))
+        self.loop.add(decoded_rows(good, dead, offsets, last=True))
 
     @property
     def done(self) -> bool:
-        main = getattr(self.tables, "_main", None)
-        offsets = main.offsets if main else {}
+        offsets = self._main.offsets if self._main else {}
         return bool(offsets) and all(o == RECORDS - 1 for o in offsets.values())
 
 
 class Storm:
     """A schedule: which writer does its next step, and what befalls it."""
 
-    table_class: type[StormyTable] = StormyTable
+    breaks: Callable[[DeltaLog], DeltaLog] = staticmethod(lambda log: log)
     takeover_class: type[Takeover] = Takeover
     after_resume: Callable[[ArchiveTables], None] = staticmethod(lambda tables: None)
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.settings: Settings = load({}, lake=str(folder))
+        self.settings: Settings = load({}, lake=str(folder), storage_retry_s=5)
         self.storage = Storage.of(self.settings)
         self.writers: list[Writer] = []
         self.seen: Counter[str] = Counter()
@@ -153,6 +162,9 @@ class Storm:
     def clock(self) -> float:
         self.now += 0.01
         return self.now
+
+    def open_log(self, storage: Storage, name: str) -> DeltaLog:
+        return self.breaks(StormyLog(TableLog(storage, name), self))
 
     def befalls(self, chance: float) -> bool:
         return not self.calm and self.rng.random() < chance
@@ -282,94 +294,12 @@ def test_rivals_both_stop_if_the_side_table_is_fenced_first(tmp_path: Path) -> N
     pytest.fail("the main table need not be fenced first")
 
 
-class WithoutEpochs(Takeover):
-    """Rule 2: a take-over counts the epochs of everybody before it."""
-
-    def fence_main(self) -> bool:
-        for table in (self.main, *self.sides):
-            table.refresh()
-        self.epochs = dict.fromkeys(self.main.owned, 1)
-        return self.main.take(self.epochs)
-
-    def fence_side(self, side: FencedTable) -> bool:
-        side.refresh()
-        return side.take(self.epochs)
-
-
-class SideUnfenced(Takeover):
-    """Rule 2: side tables are fenced too."""
-
-    def fence_side(self, side: FencedTable) -> bool:
-        side.refresh()
-        side._epochs, side._count = {}, 0
-        side.offsets = {}
-        return True
-
-
-class SideFirst(Takeover):
-    """Rule 2: the main table is fenced before the side tables."""
-
-    def fence_main(self) -> bool:
-        side = self.sides[0]
-        side.refresh()
-        self.epochs = {p: 1 + side.epoch(p) for p in side.owned}
-        return side.take(self.epochs)
-
-    def fence_side(self, side: FencedTable) -> bool:
-        self.main.refresh()
-        return self.main.take({p: 1 + self.main.epoch(p) for p in self.main.owned})
-
-
-class OnlyMoved(StormyTable):
-    """Rule 1: a commit carries every owned partition, moved or not."""
-
-    def commit(self, rows: Any, offsets: Any, numbers: Any = None) -> None:
-        owned, all_offsets = self.owned, self.offsets
-        moved = [p for p, o in offsets.items() if o != all_offsets.get(p)]
-        self._moved = set(moved) or set(owned)
-        super().commit(rows, offsets, numbers)
-
-    def _transactions(self, numbers: Any) -> Any:
-        moved = getattr(self, "_moved", set(self.owned))
-        kept = {self._log.app_id(self.name, p) for p in moved}
-        return [
-            t for t in super()._transactions(numbers)
-            if t.app_id.removesuffix("/fence").removesuffix("/caught_up_ms") in kept
-        ]  # fmt: skip
-
-
-class FollowsBlindly(StormyTable):
-    """Rule 2: a handle that went on to the newest version is looked at."""
-
-    def _follow(self, own: int = 1) -> None:
-        self.handle.update_incremental()
-
-
-class RetriesBlindly(StormyTable):
-    """Rule 2: after a failed commit the stored fence tells whether it is there."""
-
-    def _try(self, rows: Any, numbers: Any) -> None:
-        try:
-            self._put(rows, numbers)
-            self._follow()
-        except Exception as error:
-            self._standing()
-            # A file that is named twice counts once: only writing it anew shows.
-            self._written = None
-            raise self._refusing(error) from error
-
-
-def forget_settled(tables: ArchiveTables) -> None:
-    """Rule 3: what has a dead letter is settled, whatever the verdict is now."""
-    tables._settled = set()
-
-
 BROKEN: dict[str, dict[str, Any]] = {
     "epochs are not counted": {"takeover_class": WithoutEpochs},
-    "side table is not fenced": {"takeover_class": SideUnfenced},
-    "only moved partitions ride": {"table_class": OnlyMoved},
-    "handles follow blindly": {"table_class": FollowsBlindly},
-    "failed commits are retried blindly": {"table_class": RetriesBlindly},
+    "side table is not fenced": {"breaks": SideUnfenced},
+    "only moved partitions ride": {"breaks": OnlyMoved},
+    "handles follow blindly": {"breaks": FollowsBlindly},
+    "failed commits are retried blindly": {"breaks": RetriesBlindly},
     "settled records are forgotten": {"after_resume": staticmethod(forget_settled)},
 }
 

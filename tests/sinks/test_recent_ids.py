@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from schemas.batches import Progress
-from tests.builders import NOW, decoded_rows
+from tests.builders import NOW, decoded_rows, keyed
 from tests.sinks.an_archive import IDS, Archive, named
 
 
@@ -17,7 +17,7 @@ def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:
         rows = decoded_rows(
             [(0, offset), (1, offset)], [], {0: offset, 1: offset}, last=True
         )
-        archive.tables.add(named(rows, IDS[offset], IDS[50 + offset], once=False))
+        archive.loop.add(named(rows, IDS[offset], IDS[50 + offset], once=False))
     again = Archive(tmp_path, dedupe_ids=3).started()
     ms = int(NOW.timestamp() * 1000)
     assert again.tables.recent_ids() == {
@@ -35,7 +35,9 @@ def test_recent_ids_are_not_older_than_their_window(tmp_path: Path) -> None:
         at = rows.events.schema.get_field_index("kafka_ts")
         ts = pa.array([NOW + timedelta(hours=hours)], pa.timestamp("us", "UTC"))
         rows = replace(rows, events=rows.events.set_column(at, "kafka_ts", ts))
-        archive.tables.add(replace(rows, progress=Progress({0: offset}, last=True)))
+        archive.loop.add(
+            replace(rows, progress=Progress(keyed({0: offset}), last=True))
+        )
     again = Archive(tmp_path, dedupe_hours=1.5).started()
     found = again.tables.recent_ids()
     assert found[0][0] == IDS[2:4]
@@ -50,7 +52,7 @@ def test_more_files_are_read_until_every_window_is_full(tmp_path: Path) -> None:
         origins = [(0, offset)] if offset > 1 else [(0, offset), (1, offset)]
         rows = decoded_rows(origins, [], {p: o for p, o in origins}, last=True)
         names = [IDS[10 * partition + offset] for partition, _ in origins]
-        archive.tables.add(named(rows, *names, once=False))
+        archive.loop.add(named(rows, *names, once=False))
     again = Archive(tmp_path, dedupe_ids=2).started()
     found = {p: ids for p, (ids, _) in again.tables.recent_ids().items()}
     assert found == {0: IDS[2:4], 1: IDS[10:12]}
@@ -61,6 +63,6 @@ def test_what_was_ingested_long_ago_is_not_read(tmp_path: Path) -> None:
     for partition, hours in ((0, 0), (1, 25)):
         archive.now += 3600 * hours
         rows = decoded_rows([(partition, 0)], [], {partition: 0}, last=True)
-        archive.tables.add(named(rows, IDS[partition], once=False))
+        archive.loop.add(named(rows, IDS[partition], once=False))
     found = Archive(tmp_path).started().tables.recent_ids()
     assert (found[0][0], found[1][0]) == ([], [IDS[1]])

@@ -4,18 +4,22 @@ All of it on a folder and on the run's S3 server.
 """
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.builders import LOG
+from sinks.delta.fenced_table import FencedTable
+from tests.builders import LOG, keyed
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
-from tests.sinks.sink_contract import SINKS, Interrupted
+from tests.sinks.sink_contract import SINKS
+from tests.sinks.wrapped_log import Interrupted, Unread
 
 WRITERS = 6
 COMMITS = 3
@@ -34,7 +38,7 @@ def test_offsets_are_filed_under_the_names_that_lakes_hold_already() -> None:
 def test_many_that_start_and_write_at_once_all_get_through(lake: Settings) -> None:
     def life(partition: int) -> None:
         tables = writer(lake, [partition])
-        assert tables.take_over() == {partition: -1}
+        assert tables.take_over() == keyed({partition: -1})
         for number in range(COMMITS):
             write(tables, 2 * number, partition)
 
@@ -50,7 +54,7 @@ def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
         try:
             tables = writer(lake)
             offsets = tables.take_over()
-            for offset in range(offsets[0] + 1, 4, 2):
+            for offset in range(offsets[Partition(LOG.topic_id, 0)] + 1, 4, 2):
                 write(tables, offset)
         except TakenOver:
             return False
@@ -61,7 +65,7 @@ def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
     assert any(went_on)
     assert stored(lake) == [(0, 0), (0, 2)]
     assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
-    assert writer(lake).take_over() == {0: 3, 1: -1}
+    assert writer(lake).take_over() == keyed({0: 3, 1: -1})
 
 
 def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
@@ -82,7 +86,7 @@ def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
     assert stored(lake, "dead_letters") == [
         (0, at + 1) for at in range(0, offset + 2, 2)
     ]
-    assert writer(lake).take_over() == {0: offset + 1, 1: -1}
+    assert writer(lake).take_over() == keyed({0: offset + 1, 1: -1})
 
 
 def test_who_only_looks_follows_others_and_notices_a_rival(lake: Settings) -> None:
@@ -120,7 +124,7 @@ def test_a_table_that_lost_commits_is_told_and_not_taken_for_a_rival(
     )
     assert "Started again" in error.value.todo
     again = writer(settings)
-    assert again.take_over() == {0: 1, 1: -1}
+    assert again.take_over() == keyed({0: 1, 1: -1})
     write(again, 2)
     assert stored(settings) == [(0, 0), (0, 2)]
 
@@ -142,41 +146,62 @@ def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
         writer(settings).take_over()
     shutil.rmtree(Storage.of(settings).uri("events"))
     newer = writer(settings)
-    assert newer.take_over() == {0: -1, 1: -1}
-    assert newer._main.epoch(0) == newer._side.epoch(0) == 4
-
-
-class Unread(Storage):
-    """A lake of whose log entries the next one cannot be read."""
-
-    failures: list[int]
-
-    def read(self, name: str) -> bytes | None:
-        if self.failures:
-            self.failures.pop()
-            msg = "It does not answer."
-            raise StorageUnavailable(msg)
-        return super().read(name)
+    assert newer.take_over() == keyed({0: -1, 1: -1})
+    assert (
+        newer._main.epoch(Partition(LOG.topic_id, 0))
+        == newer._side.epoch(Partition(LOG.topic_id, 0))
+        == 4
+    )
 
 
 @pytest.mark.parametrize("rival", [True, False], ids=["a rival", "somebody else"])
 def test_commits_in_between_that_could_not_be_read_are_looked_at_later(
     tmp_path: Path, *, rival: bool
 ) -> None:
-    storage, sink = Unread(str(tmp_path / "lake")), SINKS[0]
-    object.__setattr__(storage, "failures", [])
-    older = sink.taken(storage, (0, 1), Interrupted)
+    storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
+    unread = sink.open_log(storage, Unread)
+    log = Interrupted(unread)
+    older = sink.taken(storage, log=log)
 
     def meanwhile() -> None:
-        sink.taken(Storage(storage.root), (0,) if rival else (2,))
-        storage.failures.append(1)
+        sink.taken(storage, (0,) if rival else (2,))
+        unread.failures = 1
 
-    older.then = meanwhile
+    log.then = meanwhile
     if rival:
         with pytest.raises(TakenOver):
-            older.commit(sink.rows(0, 2), {0: 1})
+            older.commit(sink.rows(0, 2), keyed({0: 1}))
     else:
-        older.commit(sink.rows(0, 2), {0: 1})
+        older.commit(sink.rows(0, 2), keyed({0: 1}))
     # Table made, two fences, one commit: it was not made again to be sure.
-    assert (storage.failures, storage.open(sink.name).version()) == ([], 3)
+    assert (unread.failures, storage.open(sink.name).version()) == (0, 3)
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [FencedTable.look, FencedTable.reopen],
+    ids=["entries", "fences"],
+)
+@pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "once"])
+def test_a_check_that_failed_half_way_does_not_hide_a_take_over(
+    tmp_path: Path,
+    check: Callable[[FencedTable], None],
+    *,
+    repeated: bool,
+) -> None:
+    storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
+    log = sink.open_log(storage, Unread)
+    older = sink.taken(storage, log=log)
+    sink.taken(storage)
+    log.failures = 1
+    with pytest.raises(StorageUnavailable):
+        check(older)
+    # The log is open at the version of the take-over by now.
+    assert log.version == storage.open(sink.name).version()
+    if repeated:
+        with pytest.raises(TakenOver):
+            check(older)
+    with pytest.raises(TakenOver):
+        older.commit(sink.rows(0, 1), keyed({0: 0}))
+    assert sink.offsets(storage) == []

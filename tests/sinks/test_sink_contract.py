@@ -12,22 +12,16 @@ import pytest
 import stamina
 from deltalake import DeltaTable, write_deltalake
 
+from semloop.delta.streams import NEVER_READ
 from semloop.errors import StorageUnavailable, TakenOver
+from semloop.storage.errors import CHECK_FOLDER
 from semloop.storage.location import Storage
-from sinks.delta.fenced_table import NEVER_READ, FencedTable, RowsRefused
+from sinks.delta.fenced_table import FencedTable, RowsRefused
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
-from tests.builders import LOG
-from tests.sinks.sink_contract import (
-    NOON,
-    SINKS,
-    Interrupted,
-    LosesReplies,
-    Overtaken,
-    Sink,
-    clean_log,
-    foreign_commit,
-)
+from tests.builders import LOG, P0, P1, keyed
+from tests.sinks.sink_contract import NOON, SINKS, Sink, clean_log, foreign_commit
+from tests.sinks.wrapped_log import Interrupted, LosesReplies, Overtaken
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -65,7 +59,7 @@ def transactions(sink: Sink, storage: Storage, version: int) -> dict[str, int]:
 def test_rows_and_offsets_arrive_in_one_commit(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     before = storage.open(sink.name).version()
-    writer.commit(sink.rows(0, 3), {0: 2})
+    writer.commit(sink.rows(0, 3), keyed({0: 2}))
     after = storage.open(sink.name)
     assert after.version() == before + 1
     assert sink.offsets(storage) == [(0, 0), (0, 1), (0, 2)]
@@ -79,8 +73,8 @@ def test_every_commit_carries_the_offsets_of_all_owned_partitions(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage, (0, 1, 2))
-    writer.commit(sink.rows(0, 3), {0: 2})
-    writer.commit(None, {2: 7})
+    writer.commit(sink.rows(0, 3), keyed({0: 2}))
+    writer.commit(None, keyed({2: 7}))
     version = writer.handle.version()
     for back, offsets in ((0, (2, -1, 7)), (1, (2, -1, -1)), (2, (-1, -1, -1))):
         found = transactions(sink, storage, version - back)
@@ -91,8 +85,8 @@ def test_every_commit_carries_the_offsets_of_all_owned_partitions(
 def test_a_commit_without_rows_moves_offsets(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     for rows in (None, sink.rows(0, 0)):
-        writer.commit(rows, {0: writer.offsets[0] + 10})
-    assert writer.stored(0) == 19
+        writer.commit(rows, keyed({0: writer.offsets[P0] + 10}))
+    assert writer.stored(P0) == 19
     assert storage.open(sink.name).file_uris() == []
 
 
@@ -104,11 +98,11 @@ def test_an_older_writer_is_refused_and_writes_nothing(
     sink: Sink, storage: Storage, owned: tuple[int, ...], moved: bool
 ) -> None:
     older = sink.taken(storage)
-    older.commit(sink.rows(0, 3), {0: 2})
+    older.commit(sink.rows(0, 3), keyed({0: 2}))
     sink.taken(storage, owned)
     version = storage.open(sink.name).version()
     with pytest.raises(TakenOver, match=r"A newer copy .* partition [01]"):
-        older.commit(sink.rows(3, 5) if moved else None, {0: 4})
+        older.commit(sink.rows(3, 5) if moved else None, keyed({0: 4}))
     assert storage.open(sink.name).version() == version
     assert len(sink.offsets(storage)) == 3
 
@@ -116,22 +110,23 @@ def test_an_older_writer_is_refused_and_writes_nothing(
 def test_a_take_over_right_after_a_commit_is_noticed_too(
     sink: Sink, storage: Storage
 ) -> None:
-    older = sink.taken(storage, (0, 1), Interrupted)
+    log = sink.open_log(storage, Interrupted)
+    older = sink.taken(storage, log=log)
     newer: list[FencedTable] = []
-    older.then = lambda: newer.append(sink.taken(storage))
+    log.then = lambda: newer.append(sink.taken(storage))
     with pytest.raises(TakenOver):
-        older.commit(sink.rows(0, 2), {0: 1})
+        older.commit(sink.rows(0, 2), keyed({0: 1}))
     # What was committed before it is there, and the newer one knows.
-    assert newer[0].offsets[0] == 1
-    newer[0].commit(sink.rows(2, 3), {0: 2})
+    assert newer[0].offsets[P0] == 1
+    newer[0].commit(sink.rows(2, 3), keyed({0: 2}))
     assert sink.offsets(storage) == [(0, 0), (0, 1), (0, 2)]
 
 
 def test_writers_of_other_partitions_do_not_meet(sink: Sink, storage: Storage) -> None:
     first, second = sink.taken(storage, (0,)), sink.taken(storage, (1,))
     for offset in range(3):
-        first.commit(sink.rows(offset, offset + 1), {0: offset})
-        second.commit(sink.rows(offset, offset + 1, partition=1), {1: offset})
+        first.commit(sink.rows(offset, offset + 1), keyed({0: offset}))
+        second.commit(sink.rows(offset, offset + 1, partition=1), keyed({1: offset}))
     assert sink.offsets(storage) == [(p, o) for p in (0, 1) for o in range(3)]
 
 
@@ -139,25 +134,25 @@ def test_the_newest_wins_and_goes_on_where_its_predecessor_stopped(
     sink: Sink, storage: Storage
 ) -> None:
     older = sink.taken(storage)
-    older.commit(sink.rows(0, 3), {0: 2})
-    epochs = [older.epoch(0)]
+    older.commit(sink.rows(0, 3), keyed({0: 2}))
+    epochs = [older.epoch(P0)]
     for _ in range(2):
         newer = sink.taken(storage)
-        epochs.append(newer.epoch(0))
-        assert newer.offsets == {0: 2, 1: NEVER_READ}
+        epochs.append(newer.epoch(P0))
+        assert newer.offsets == keyed({0: 2, 1: NEVER_READ})
     assert epochs == [1, 2, 3]
-    newer.commit(sink.rows(3, 4), {0: 3})
+    newer.commit(sink.rows(3, 4), keyed({0: 3}))
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 2, 3]
 
 
 def test_what_was_never_read_is_minus_one_and_stays_so(
     sink: Sink, storage: Storage
 ) -> None:
-    assert sink.open(storage).stored(0) is None
+    assert sink.open(storage).stored(P0) is None
     for _ in range(2):
         writer = sink.taken(storage)
-        assert writer.offsets == {0: -1, 1: -1}
-        assert (writer.stored(0), writer.stored(1)) == (-1, -1)
+        assert writer.offsets == keyed({0: -1, 1: -1})
+        assert (writer.stored(P0), writer.stored(P1)) == (-1, -1)
 
 
 def test_a_worker_without_partitions_takes_nothing_over(
@@ -165,7 +160,7 @@ def test_a_worker_without_partitions_takes_nothing_over(
 ) -> None:
     older = sink.taken(storage)
     assert sink.taken(storage, ()).offsets == {}
-    older.commit(sink.rows(0, 1), {0: 0})
+    older.commit(sink.rows(0, 1), keyed({0: 0}))
 
 
 @pytest.mark.parametrize("rows", [True, False], ids=["rows", "offsets alone"])
@@ -174,31 +169,36 @@ def test_a_lost_reply_is_recognised_as_its_own_commit(
 ) -> None:
     tried: list[tuple[str, str]] = []
     retried = lambda table, cause: tried.append((table, cause))  # noqa: E731
-    writer = sink.taken(storage, (0, 1), LosesReplies, on_retry=retried)
+    log = sink.open_log(storage, LosesReplies)
+    writer = sink.taken(storage, log=log, on_retry=retried)
     for first in (0, 2):
-        writer.lose = 1
-        writer.commit(sink.rows(first, first + 2) if rows else None, {0: first + 1})
+        log.lose = 1
+        writer.commit(
+            sink.rows(first, first + 2) if rows else None, keyed({0: first + 1})
+        )
     assert tried == [(sink.name, "moved")] * 2
     assert sink.offsets(storage) == ([(0, o) for o in range(4)] if rows else [])
-    assert (writer.stored(0), storage.open(sink.name).version()) == (3, 3)
+    assert (writer.stored(P0), storage.open(sink.name).version()) == (3, 3)
 
 
 def test_a_take_over_whose_reply_is_lost_is_tried_again(
     sink: Sink, storage: Storage
 ) -> None:
-    writer = sink.open(storage, (0, 1), LosesReplies)
-    writer.lose = 1
+    log = sink.open_log(storage, LosesReplies)
+    writer = sink.open(storage, log=log)
+    log.lose = 1
     Takeover(writer, []).run()
-    writer.commit(sink.rows(0, 1), {0: 0})
-    assert writer.epoch(0) == 2
+    writer.commit(sink.rows(0, 1), keyed({0: 0}))
+    assert writer.epoch(P0) == 2
 
 
 def test_others_in_the_way_only_cost_another_try(sink: Sink, storage: Storage) -> None:
     causes: list[str] = []
     retried = lambda _, cause: causes.append(cause)  # noqa: E731
-    writer = sink.taken(storage, (0, 1), Overtaken, on_retry=retried)
-    writer.rivals = 2
-    writer.commit(sink.rows(0, 2), {0: 1})
+    log = sink.open_log(storage, Overtaken)
+    writer = sink.taken(storage, log=log, on_retry=retried)
+    log.rivals = 2
+    writer.commit(sink.rows(0, 2), keyed({0: 1}))
     assert causes == ["contention"] * 2
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
 
@@ -207,14 +207,14 @@ def test_a_rewrite_under_a_writer_does_not_stop_it(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(0, 3), {0: 2})
+    writer.commit(sink.rows(0, 3), keyed({0: 2}))
     predicate = f"date = '{NOON.date().isoformat()}'"
     handle = storage.open(sink.name)
     write_deltalake(handle, sink.rows(0, 3), mode="overwrite", predicate=predicate)
-    writer.commit(sink.rows(3, 4), {0: 3})
+    writer.commit(sink.rows(3, 4), keyed({0: 3}))
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 2, 3]
     storage.open(sink.name).delete("kafka_offset = 0")
-    writer.commit(None, {0: 4})
+    writer.commit(None, keyed({0: 4}))
     assert [offset for _, offset in sink.offsets(storage)] == [1, 2, 3]
     assert storage.open(sink.name).transaction_version(LOG.app_id(sink.name, 0)) == 4
 
@@ -223,16 +223,16 @@ def test_an_idle_handle_whose_log_was_cleaned_recovers(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(0, 3), {0: 2})
+    writer.commit(sink.rows(0, 3), keyed({0: 2}))
     clean_log(storage, sink.name)
-    writer.commit(sink.rows(3, 4), {0: 3})
+    writer.commit(sink.rows(3, 4), keyed({0: 3}))
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 2, 3]
 
 
 def test_reopening_keeps_what_is_owned(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     for offset in range(4):
-        writer.commit(sink.rows(offset, offset + 1), {0: offset})
+        writer.commit(sink.rows(offset, offset + 1), keyed({0: offset}))
         assert writer.commits_since_open == 1
         writer.reopen()
         assert writer.commits_since_open == 0
@@ -244,10 +244,10 @@ def test_reopening_keeps_what_is_owned(sink: Sink, storage: Storage) -> None:
 
 def test_an_offset_never_goes_back(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
-    writer.commit(None, {0: 7})
-    writer.commit(sink.rows(8, 9), {0: 3, 1: 0})
-    assert (writer.stored(0), writer.stored(1)) == (7, 0)
-    assert sink.taken(storage).offsets == {0: 7, 1: 0}
+    writer.commit(None, keyed({0: 7}))
+    writer.commit(sink.rows(8, 9), keyed({0: 3, 1: 0}))
+    assert (writer.stored(P0), writer.stored(P1)) == (7, 0)
+    assert sink.taken(storage).offsets == keyed({0: 7, 1: 0})
 
 
 @pytest.mark.parametrize("number", [INT64_MIN, -1, 0, 2**53 + 1, INT64_MAX])
@@ -255,25 +255,25 @@ def test_any_int64_survives_checkpoint_and_reopening(
     sink: Sink, storage: Storage, number: int
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(None, {0: number}, {(0, "/kind"): number, (1, "/kind"): 7})
+    writer.commit(None, keyed({0: number}), {(P0, "/kind"): number, (P1, "/kind"): 7})
     storage.open(sink.name).create_checkpoint()
     newer = sink.open(storage)
-    assert (newer.stored(0), newer.stored(0, "/kind")) == (max(-1, number), number)
-    assert (newer.stored(1, "/kind"), newer.stored(1, "/other")) == (7, None)
+    assert (newer.stored(P0), newer.stored(P0, "/kind")) == (max(-1, number), number)
+    assert (newer.stored(P1, "/kind"), newer.stored(P1, "/other")) == (7, None)
 
 
 def test_a_file_that_no_log_entry_names_is_not_seen(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(0, 2), {0: 1})
+    writer.commit(sink.rows(0, 2), keyed({0: 1}))
     # A crash between the file and its entry, then the same records again.
     lost = write_file(storage, sink.name, sink.rows(2, 4))
     assert Path(storage.uri(sink.name), lost.path).exists()
     assert sink.read(storage)["kafka_offset"].to_pylist() == [0, 1]
     newer = sink.taken(storage)
-    assert newer.offsets[0] == 1
-    newer.commit(sink.rows(2, 4), {0: 3})
+    assert newer.offsets[P0] == 1
+    newer.commit(sink.rows(2, 4), keyed({0: 3}))
     assert sink.offsets(storage) == [(0, o) for o in range(4)]
 
 
@@ -281,9 +281,9 @@ def test_an_entry_cut_off_before_it_was_named_is_not_seen(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(0, 2), {0: 1})
+    writer.commit(sink.rows(0, 2), keyed({0: 1}))
     (sink.log(storage) / f"{9:020}.json#1").write_text('{"add":{"path":"x')
-    assert sink.taken(storage).offsets[0] == 1
+    assert sink.taken(storage).offsets[P0] == 1
     assert sink.read(storage)["kafka_offset"].to_pylist() == [0, 1]
 
 
@@ -303,19 +303,20 @@ def test_storage_that_keeps_refusing_ends_in_one_clear_line(
 ) -> None:
     causes: list[str] = []
     retried = lambda _, cause: causes.append(cause)  # noqa: E731
-    writer = sink.taken(storage, (0, 1), FencedTable, retry_s=7.0, on_retry=retried)
+    writer = sink.taken(storage, retry_s=7.0, on_retry=retried)
     path = block(sink, storage, what)
     with pytest.raises(StorageUnavailable) as error:
-        writer.commit(sink.rows(0, 2), {0: 1})
-    assert error.value.what.startswith(f"Table {sink.name} takes no commit: ")
+        writer.commit(sink.rows(0, 2), keyed({0: 1}))
+    start = f"Cannot commit to table {sink.name} in {storage.root}: "
+    assert error.value.what.startswith(start)
     assert error.value.what.endswith(" (tried for 7 s)")
     assert "\n" not in error.value.what
-    assert error.value.todo == "Check disk space and the object store."
+    assert error.value.todo == CHECK_FOLDER
     assert len(causes) == 3
     path.unlink()
     if what == "log":
         shutil.move(path.with_name("moved"), path)
-    assert sink.taken(storage).offsets[0] == NEVER_READ
+    assert sink.taken(storage).offsets[P0] == NEVER_READ
     assert sink.offsets(storage) == []
 
 
@@ -323,11 +324,9 @@ def test_storage_that_comes_back_in_time_costs_nothing(
     sink: Sink, storage: Storage
 ) -> None:
     blocked: list[Path] = []
-    writer = sink.taken(
-        storage, (0, 1), FencedTable, on_retry=lambda *_: blocked.pop().unlink()
-    )
+    writer = sink.taken(storage, on_retry=lambda *_: blocked.pop().unlink())
     blocked.append(block(sink, storage, "rows"))
-    writer.commit(sink.rows(0, 2), {0: 1})
+    writer.commit(sink.rows(0, 2), keyed({0: 1}))
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
 
 
@@ -342,15 +341,15 @@ def test_refused_rows_leave_offsets_unchanged_and_the_writer_usable(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(0, 2), {0: 1})
+    writer.commit(sink.rows(0, 2), keyed({0: 1}))
     version = writer.handle.version()
     for _ in range(2):
         with pytest.raises(RowsRefused) as error:
-            writer.commit(not_utf8(sink.rows(2, 4)), {0: 3})
+            writer.commit(not_utf8(sink.rows(2, 4)), keyed({0: 3}))
         assert str(error.value) == f"Table {sink.name} refuses rows: ArrowInvalid."
-        assert writer.offsets == {0: 1, 1: NEVER_READ}
+        assert writer.offsets == keyed({0: 1, 1: NEVER_READ})
     assert storage.open(sink.name).version() == version
-    writer.commit(sink.rows(4, 5), {0: 4})
+    writer.commit(sink.rows(4, 5), keyed({0: 4}))
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 4]
 
 
@@ -362,7 +361,7 @@ def test_every_column_of_every_type_comes_back_as_it_was(
     rows = pa.concat_tables(
         [sink.rows(0, 2), pa.Table.from_pylist([empty | known], sink.schema)]
     )
-    sink.taken(storage).commit(rows, {0: 1, 1: INT64_MAX})
+    sink.taken(storage).commit(rows, keyed({0: 1, 1: INT64_MAX}))
     assert sink.read(storage).to_pylist() == rows.to_pylist()
     uris = storage.open(sink.name).file_uris()
     plain = duckdb.read_parquet(uris, hive_partitioning=True).to_arrow_table()
@@ -376,8 +375,8 @@ def test_statistics_of_a_file_are_those_of_its_rows(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(5, 8), {0: 7})
-    writer.commit(sink.rows(0, 2, 1, session_id=None), {1: 1})
+    writer.commit(sink.rows(5, 8), keyed({0: 7}))
+    writer.commit(sink.rows(0, 2, 1, session_id=None), keyed({1: 1}))
     actions = pa.table(storage.open(sink.name).get_add_actions(flatten=True))
     files = actions.sort_by("max.kafka_offset").to_pylist()
     wanted = ("num_records", "min.kafka_offset", "max.kafka_offset", "max.kafka_ts")
@@ -393,7 +392,7 @@ def test_values_too_long_for_the_log_have_no_bounds(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
-    writer.commit(sink.rows(0, 1, session_id="s" * 65), {0: 0})
+    writer.commit(sink.rows(0, 1, session_id="s" * 65), keyed({0: 0}))
     foreign_commit(storage.open(sink.name), "other")
     entries = "".join(e.read_text() for e in sink.log(storage).glob("*.json"))
     assert "s" * 65 not in entries

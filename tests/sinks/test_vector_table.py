@@ -197,7 +197,8 @@ def test_a_full_disk_is_told_and_the_rows_go_in_later(folder: Storage) -> None:
     with full_disk(2_000), pytest.raises(StorageUnavailable) as told:
         table.merge(rows)
     assert told.value.what == (
-        "Table memories takes no rows: File too large (os error 27) (tried for 0.2 s)"
+        f"Cannot write table memories in {folder.root}: File too large"
+        " (tried for 0.2 s)"
     )
     assert set(causes) == {("memories", "storage")}
     table.merge(rows)

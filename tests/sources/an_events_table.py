@@ -9,16 +9,16 @@ import pyarrow as pa
 
 from schemas.arrow import EVENTS
 from schemas.batches import PolledEvents
-from semloop.delta.snapshot import Snapshot
-from semloop.delta.streams import CAUGHT_UP, Origin, StreamId
+from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
 from semloop.storage.location import Storage
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.streams_table import register
+from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
-from sources.lake.source import LakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
-from tests.builders import LOG, NOW
+from tests.builders import LOG, NOW, keyed
 
 
 class EventsTable:
@@ -36,11 +36,10 @@ class EventsTable:
         self.now = NOW
         self._step = step
         create(storage, "events", EVENTS, ["date"])
-        snapshot = Snapshot(storage)
-        register(
-            storage, snapshot, log, ("events",), partitions, self.now, new_log=True
-        )
-        self.table = FencedTable(storage, "events", log, partitions)
+        register(storage, log, ("events",), partitions, self.now, new_log=True)
+        owned = [Partition(log.topic_id, number) for number in partitions]
+        events = TableLog(storage, "events")
+        self.table = FencedTable(events, Streams.of(log), owned)
         Takeover(self.table, []).run()
 
     def commit(
@@ -54,9 +53,11 @@ class EventsTable:
         for partition, offset in rows:
             offsets[partition] = max(offset, offsets.get(partition, -1))
         offsets |= reached or {}
-        numbers = {(p, CAUGHT_UP): ms for p, ms in (caught_up or {}).items()}
+        times = keyed(caught_up or {}, self.log.topic_id)
+        numbers = {(p, CAUGHT_UP): ms for p, ms in times.items()}
         made = [self.row(*row) for row in rows]
-        self.table.commit(pa.Table.from_pylist(made, EVENTS), offsets, numbers)
+        read = keyed(offsets, self.log.topic_id)
+        self.table.commit(pa.Table.from_pylist(made, EVENTS), read, numbers)
         self.now += self._step
 
     def row(self, partition: int, offset: int) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class EventsTable:
 
 def reader_of(
     storage: Storage,
-    positions: Mapping[Origin, int] | None = None,
+    positions: Mapping[Partition, int] | None = None,
     rows_max: int = 10_000,
     topic: str = LOG.topic,
 ) -> LakeReader:
@@ -110,5 +111,5 @@ def to_the_end(reader: LakeReader) -> list[tuple[int, int]]:
     while True:
         polled = reader.poll()
         found += origins(polled)
-        if polled.complete:
+        if polled.progress.complete:
             return found

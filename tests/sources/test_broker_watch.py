@@ -1,16 +1,17 @@
 """Asking a broker that is away; the answers are in the test's hands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
 from semloop.errors import BrokerUnavailable, TopicChanged, TopicMissing
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings, load
 from sources.kafka import broker_watch
-from sources.kafka.broker_watch import BrokerWatch, patiently
+from sources.kafka.broker_watch import BrokerWatch, wait_for_broker
 
 TOPIC = Topic("cluster-1", "agent-events", "topic-1", 4)
 NO_ANSWER = BrokerUnavailable("No broker answers.")
@@ -34,8 +35,12 @@ class Answers:
 
 
 @pytest.fixture(autouse=True)
-def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(broker_watch, "ASK_AGAIN_S", 0.0)
+    # As a flow sets them: none logs a broker that is away.
+    set_on_retry_hooks([])
+    yield
+    set_on_retry_hooks(None)
 
 
 @pytest.fixture
@@ -98,4 +103,4 @@ def test_a_changed_topic_is_passed_on(patient: Settings) -> None:
 
 def test_patience_asks_until_there_is_an_answer() -> None:
     answers = Answers(NO_ANSWER, NO_ANSWER, 7)
-    assert (patiently(answers, 1000.0), answers.asked) == (7, 3)
+    assert (wait_for_broker(answers, 1000.0), answers.asked) == (7, 3)

@@ -6,15 +6,18 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.batches import Polled
+from schemas.committed import CommittedOffsets
 from semloop.errors import BrokerUnavailable, OffsetsGone, TopicChanged
 from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from sources.kafka.source import KafkaReader
+from sources.kafka.reader import KafkaReader
+from tests.builders import keyed
 from tests.services import RealBroker, free_port, wait_for
 from tests.sources.test_kafka import (
     GROUP,
     positions,
+    reader_of,
     reading,
     send,
     table_of,
@@ -57,7 +60,8 @@ def test_what_was_read_before_a_gap_is_committed_before_it_is_told(
     # More than the queue holds: what comes next stays at the broker until it is trimmed.
     little = msgspec.structs.replace(settings, fetch_memory_mb=1, poll_records=50)
     send_large(settings)
-    with reading(little, topic, {0: -1, 1: -1}) as reader:
+    committed = CommittedOffsets(GROUP)
+    with reading(little, topic, {0: -1, 1: -1}, committed) as reader:
         first = reader.poll()
         while not first.records.num_rows:
             first = reader.poll()
@@ -68,9 +72,9 @@ def test_what_was_read_before_a_gap_is_committed_before_it_is_told(
         for _ in range(3):
             tick = reader.poll()
             assert (tick.records.num_rows, tick.progress.last) == (0, False)
-        reader.commit_group({0: last - 1, 1: -1})
+        committed.put(keyed({0: last - 1, 1: -1}, topic.topic_id))
         assert reader.poll().records.num_rows == 0
-        reader.commit_group({0: last, 1: -1})
+        committed.put(keyed({0: last, 1: -1}, topic.topic_id))
         with pytest.raises(OffsetsGone) as error:
             reader.poll()
     gone = f"{2_000 - last - 1} offsets from {last + 1} on are gone (retention)"
@@ -86,7 +90,7 @@ def test_a_gap_of_a_topic_made_again_is_told_as_that(
         raise TopicChanged(msg)
 
     # Read up to an offset that the topic of today does not have.
-    reader = KafkaReader(settings, topic, {0: 99}, GROUP, same_topic=changed)
+    reader = reader_of(settings, topic, {0: 99}, same_topic=changed)
     try:
         with pytest.raises(TopicChanged):
             to_the_gap(reader)
@@ -125,7 +129,7 @@ def test_a_gap_is_measured_once_the_broker_answers(
         if comes_back:
             own_broker.start()
 
-    reader = KafkaReader(settings, topic, {0: 1}, GROUP, same_topic=dies)
+    reader = reader_of(settings, topic, {0: 1}, same_topic=dies)
     try:
         if comes_back:
             # It does not know any more that it removed something.
@@ -144,4 +148,4 @@ def test_a_gap_cannot_be_accepted_without_an_answer(settings: Settings) -> None:
     )
     topic = Topic("c", settings.topic, "t", 1)
     with pytest.raises(BrokerUnavailable, match="does not say which offsets"):
-        KafkaReader(nowhere, topic, {0: 3}, GROUP, accept_gap=True)
+        reader_of(nowhere, topic, {0: 3}, accept_gap=True)

@@ -11,23 +11,21 @@ import msgspec
 import pyarrow as pa
 import pytest
 from bytewax.inputs import StatelessSourcePartition
-from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    ConfigResource,
-    NewPartitions,
-)
+from confluent_kafka import Consumer, Producer, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.bytewax_io import ReaderSource
 from schemas.arrow import RECORDS
 from schemas.batches import Polled
-from semloop.errors import BrokerError, BrokerUnavailable, TopicChanged, TopicMissing
+from schemas.committed import CommittedOffsets
+from semloop.errors import BrokerError
 from semloop.event import IDEMPOTENCY_HEADER, SCHEMA_HEADER
 from semloop.kafka.clients import address, producer_config
-from semloop.kafka.topic import Topic, TopicAdmin
+from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from sources.kafka.source import KafkaReader, KafkaSource, owned_partitions
+from sources.kafka.reader import KafkaReader, owned_partitions
+from tests.builders import keyed
 from tests.services import free_port, wait_for
 
 GROUP = "semloop-test"
@@ -43,11 +41,26 @@ def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> Non
     assert producer.flush(30) == 0
 
 
+def reader_of(
+    settings: Settings,
+    topic: Topic,
+    offsets: dict[int, int],
+    committed: CommittedOffsets | None = None,
+    **options: Any,
+) -> KafkaReader:
+    behind = keyed(offsets, topic.topic_id)
+    committed = committed or CommittedOffsets(GROUP)
+    return KafkaReader(settings, topic, behind, committed, **options)
+
+
 @contextmanager
 def reading(
-    settings: Settings, topic: Topic, offsets: dict[int, int]
+    settings: Settings,
+    topic: Topic,
+    offsets: dict[int, int],
+    committed: CommittedOffsets | None = None,
 ) -> Iterator[KafkaReader]:
-    reader = KafkaReader(settings, topic, offsets, GROUP)
+    reader = reader_of(settings, topic, offsets, committed)
     try:
         yield reader
     finally:
@@ -77,7 +90,7 @@ def positions(polls: Sequence[Polled]) -> dict[int, int]:
     """The last position of each partition, which never goes back."""
     last: dict[int, int] = {}
     for poll in polls:
-        for partition, offset in poll.progress.positions.items():
+        for (_, partition), offset in poll.progress.positions.items():
             assert offset >= last.get(partition, -1)
             last[partition] = offset
     return last
@@ -162,11 +175,11 @@ def test_the_end_of_a_partition_gives_its_position_and_the_time(
         polls = to_the_end(reader)
         times: dict[int, int] = {}
         for poll in polls:
-            times |= poll.progress.caught_up_ms
+            times |= {p.number: ms for p, ms in poll.progress.caught_up_ms.items()}
         assert positions(polls) == {0: -1, 1: 2, 2: -1, 3: -1}
         assert times.keys() == BEGINNING.keys()
         assert all(before <= ms <= time.time_ns() // 1_000_000 for ms in times.values())
-        ends = {p: e for poll in polls for p, e in poll.progress.end_offsets.items()}
+        ends = {p.number: e for poll in polls for p, e in poll.progress.ends.items()}
         assert ends[1] == 3
         # Once reached, an end stays reached; new records are read all the same.
         send(settings, 4, partition=3)
@@ -212,9 +225,11 @@ def test_offsets_of_the_group_are_seen_by_lag_monitors(
     settings: Settings, topic: Topic
 ) -> None:
     send(settings, 3)
-    with reading(settings, topic, BEGINNING) as reader:
+    committed = CommittedOffsets(GROUP)
+    with reading(settings, topic, BEGINNING, committed) as reader:
         to_the_end(reader)
-        reader.commit_group({0: 2, 1: -1})
+        committed.put(keyed({0: 2, 1: -1}, topic.topic_id))
+        reader.poll()
         monitor = Consumer(
             {"bootstrap.servers": settings.kafka, "group.id": GROUP, "log_level": 2}
         )
@@ -244,8 +259,8 @@ class Batches:
 
 def test_the_flow_ends_once_it_has_caught_up(settings: Settings, topic: Topic) -> None:
     send(settings, 3)
-    source = KafkaSource(
-        lambda index, count: KafkaReader(settings, topic, BEGINNING, GROUP),
+    source = ReaderSource(
+        lambda index, count: reader_of(settings, topic, BEGINNING),
         until_caught_up=True,
     )
     partition = source.build("kafka", 0, 1)
@@ -285,89 +300,6 @@ def test_a_broker_that_never_answers_is_an_error_of_one_clear_line(
     assert error.value.todo == (
         "Check that the broker runs and SEMLOOP_KAFKA is right."
     )
-
-
-def test_a_topic_is_made_once_with_its_partitions(settings: Settings) -> None:
-    made = TopicAdmin(settings).ensure()
-    assert (made.name, made.partitions) == (settings.topic, 4)
-    assert made.cluster_id
-    assert made.topic_id
-    more = msgspec.structs.replace(settings, partitions=8)
-    assert TopicAdmin(more).ensure() == made
-    TopicAdmin(settings).still(made)
-
-
-@pytest.mark.real_broker
-def test_a_topic_takes_records_of_four_mebibytes(
-    settings: Settings, topic: Topic
-) -> None:
-    admin = AdminClient({"bootstrap.servers": address(settings)})
-    resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic)
-    config = admin.describe_configs([resource])[resource].result()
-    assert config["max.message.bytes"].value == str(4 * 2**20)
-
-
-def test_a_missing_topic_is_said_with_what_to_do(settings: Settings) -> None:
-    with pytest.raises(TopicMissing) as error:
-        TopicAdmin(settings).describe()
-    wanted = f"There is no topic {settings.topic!r} on {settings.kafka}."
-    assert error.value.what == wanted
-    assert "`semloop up`" in error.value.todo
-
-
-def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 0.5)
-    nowhere = msgspec.structs.replace(settings, kafka=f"127.0.0.1:{free_port()}")
-    admin = TopicAdmin(nowhere)
-    for ask in (
-        admin.describe,
-        admin.ensure,
-        lambda: admin.still(Topic("", "", "", 0)),
-    ):
-        with pytest.raises(BrokerUnavailable) as error:
-            ask()
-        assert error.value.what.startswith(
-            f"No Kafka broker answers at {nowhere.kafka}"
-        )
-
-
-@pytest.mark.real_broker
-def test_a_topic_made_again_is_noticed(settings: Settings, topic: Topic) -> None:
-    admin = TopicAdmin(settings)
-    admin.still(topic)
-    raw = AdminClient({"bootstrap.servers": address(settings)})
-    raw.delete_topics([settings.topic])[settings.topic].result()
-    wait_for("the topic to go", lambda: missing(admin))
-    again = admin.ensure()
-    assert again.topic_id != topic.topic_id
-    with pytest.raises(TopicChanged, match="was deleted and made again"):
-        admin.still(topic)
-    admin.still(again)
-
-
-def missing(admin: TopicAdmin) -> bool:
-    try:
-        admin.describe()
-    except TopicMissing:
-        return True
-    return False
-
-
-@pytest.mark.real_broker
-def test_added_partitions_are_noticed(settings: Settings, topic: Topic) -> None:
-    admin = TopicAdmin(settings)
-    raw = AdminClient({"bootstrap.servers": address(settings)})
-    raw.create_partitions([NewPartitions(settings.topic, 6)])[settings.topic].result()
-
-    def seen() -> int:
-        found = raw.describe_topics(TopicCollection([settings.topic]))
-        return len(found[settings.topic].result().partitions)
-
-    wait_for("the new partitions", lambda: seen() == 6)
-    with pytest.raises(TopicChanged, match="went from 4 to 6 partitions"):
-        admin.still(topic)
 
 
 @pytest.mark.real_broker

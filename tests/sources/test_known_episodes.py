@@ -114,5 +114,5 @@ def test_a_file_that_is_gone_is_told(settings: Settings) -> None:
     live(settings, events)
     for file in Path(settings.lake, "episodes").rglob("*.parquet"):
         file.unlink()
-    with pytest.raises(SemLoopError, match="cannot be used"):
+    with pytest.raises(SemLoopError, match="Cannot read table episodes"):
         follow(KnownEpisodes(Storage.of(settings)), settings)

@@ -8,20 +8,27 @@ import duckdb
 import pytest
 
 from schemas.arrow import EVENTS
-from schemas.batches import Standing
+from schemas.batches import PolledEvents
 from semloop.delta import table as delta_table
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TopicChanged
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta import parquet_file
-from sources.lake import source
-from sources.lake.source import LakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sources.an_events_table import EventsTable, origins, reader_of, to_the_end
 
-P0, P1 = ("topic-1", 0), ("topic-1", 1)
+P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
+
+
+def archived(polled: PolledEvents, partition: Partition) -> tuple[int, int | None]:
+    """Last offset that `archive` has committed, and when it was last caught up."""
+    progress = polled.progress
+    return progress.ends[partition] - 1, progress.caught_up_ms.get(partition)
 
 
 @pytest.fixture
@@ -39,9 +46,9 @@ def test_a_backlog_comes_in_the_order_of_offsets(table: EventsTable) -> None:
     table.commit((1, 1), (0, 5), (1, 3), caught_up={0: 700})
     polled = reader_of(table.storage).poll()
     assert origins(polled) == [(0, 0), (0, 1), (0, 5), (1, 0), (1, 1), (1, 3)]
-    assert polled.complete
-    assert polled.positions == {P0: 5, P1: 3}
-    assert polled.standings == {P0: Standing(5, 700), P1: Standing(3, None)}
+    assert polled.progress.complete
+    assert polled.progress.positions == {P0: 5, P1: 3}
+    assert (archived(polled, P0), archived(polled, P1)) == ((5, 700), (3, None))
 
 
 def test_rows_are_whole(table: EventsTable) -> None:
@@ -66,8 +73,8 @@ def test_no_poll_is_larger_than_asked_for(table: EventsTable) -> None:
         [(1, 3), (1, 4)],
         [(0, 5), (1, 5)],
     ]
-    assert [polled.complete for polled in polls] == [False, False, False, True]
-    assert [dict(polled.positions) for polled in polls] == [
+    assert [polled.progress.complete for polled in polls] == [False, False, False, True]
+    assert [dict(polled.progress.positions) for polled in polls] == [
         {P0: 3}, {P0: 4, P1: 2}, {P1: 4}, {P0: 5, P1: 5},
     ]  # fmt: skip
 
@@ -81,12 +88,12 @@ def test_reading_goes_on_behind_the_positions(table: EventsTable) -> None:
 def test_offsets_without_rows_are_passed(table: EventsTable) -> None:
     table.commit((0, 2), reached={0: 9, 1: 4})
     reader = reader_of(table.storage)
-    assert reader.poll().positions == {P0: 9, P1: 4}
+    assert reader.poll().progress.positions == {P0: 9, P1: 4}
     table.commit(reached={0: 12}, caught_up={0: 5})
     polled = reader.poll()
-    assert (origins(polled), polled.complete) == ([], True)
-    assert polled.positions == {P0: 12, P1: 4}
-    assert polled.standings[P0] == Standing(12, 5)
+    assert (origins(polled), polled.progress.complete) == ([], True)
+    assert polled.progress.positions == {P0: 12, P1: 4}
+    assert archived(polled, P0) == (12, 5)
 
 
 def test_what_is_committed_while_a_snapshot_is_read_comes_with_the_next(
@@ -97,12 +104,12 @@ def test_what_is_committed_while_a_snapshot_is_read_comes_with_the_next(
     assert origins(reader.poll()) == [(0, 0)]
     table.commit((0, 2), caught_up={0: 2})
     polled = reader.poll()
-    assert (origins(polled), polled.complete) == ([(0, 1)], True)
-    assert polled.standings[P0] == Standing(1, 1)
+    assert (origins(polled), polled.progress.complete) == ([(0, 1)], True)
+    assert archived(polled, P0) == (1, 1)
     assert reader.caught_up
     polled = reader.poll()
-    assert (origins(polled), polled.complete) == ([(0, 2)], True)
-    assert polled.standings[P0] == Standing(2, 2)
+    assert (origins(polled), polled.progress.complete) == ([(0, 2)], True)
+    assert archived(polled, P0) == (2, 2)
 
 
 def test_a_tick_says_again_how_far_the_snapshot_is(table: EventsTable) -> None:
@@ -111,14 +118,18 @@ def test_a_tick_says_again_how_far_the_snapshot_is(table: EventsTable) -> None:
     reader.poll()
     tick = reader.poll()
     assert tick.events.schema == EVENTS
-    assert (origins(tick), dict(tick.positions), tick.complete) == ([], {}, True)
-    assert tick.standings[P0] == Standing(0, 1)
+    assert (origins(tick), dict(tick.progress.positions), tick.progress.complete) == (
+        [],
+        {},
+        True,
+    )
+    assert archived(tick, P0) == (0, 1)
 
 
 def test_a_position_beyond_the_table_never_goes_back(table: EventsTable) -> None:
     table.commit((0, 3))
     reader = reader_of(table.storage, {P0: 7})
-    assert reader.poll().positions == {P0: 7, P1: -1}
+    assert reader.poll().progress.positions == {P0: 7, P1: -1}
     table.commit((0, 7), (0, 8))
     assert origins(reader.poll()) == [(0, 8)]
 
@@ -141,8 +152,8 @@ def test_files_of_other_workers_and_topics_are_not_opened(table: EventsTable) ->
     for file in table.files():
         file.write_bytes(b"no longer Parquet")
     polled = LakeReader(table.storage, streams, {P1: -1}).poll()
-    assert (origins(polled), polled.complete) == ([], True)
-    for origin in (P0, ("topic-2", 1)):
+    assert (origins(polled), polled.progress.complete) == ([], True)
+    for origin in (P0, Partition("topic-2", 1)):
         with pytest.raises(StorageUnavailable):
             LakeReader(table.storage, streams, {origin: -1}).poll()
 
@@ -164,7 +175,7 @@ def test_nothing_is_listed_while_nothing_is_committed(
     table.commit((0, 0))
     reader = reader_of(table.storage)
     to_the_end(reader)
-    monkeypatch.setattr(source, "files_of", None)
+    monkeypatch.setattr(Snapshot, "of", None)
     assert origins(reader.poll()) == []
 
 
@@ -205,7 +216,7 @@ def test_maintenance_repeats_and_hides_nothing(table: EventsTable, name: str) ->
     table.commit((1, 4), caught_up={1: 9})
     MAINTENANCE[name](table.storage.open("events"))
     assert to_the_end(reader) == [(1, 4)]
-    assert reader.poll().standings[P1] == Standing(4, 9)
+    assert archived(reader.poll(), P1) == (4, 9)
     assert to_the_end(reader) == []
 
 
@@ -233,7 +244,7 @@ def test_rows_that_retention_took_are_passed(table: EventsTable) -> None:
     assert to_the_end(reader) == [(0, 2)]
     table.storage.open("events").delete("kafka_offset < 9")
     table.commit(reached={0: 5})
-    assert reader.poll().positions[P0] == 5
+    assert reader.poll().progress.positions[P0] == 5
 
 
 def test_a_lake_that_is_away_for_a_moment_loses_nothing(table: EventsTable) -> None:
@@ -249,7 +260,7 @@ def test_a_lake_that_is_away_for_a_moment_loses_nothing(table: EventsTable) -> N
         assert error.value.todo
     Path("away").rename(root)
     assert to_the_end(reader) == [(0, 1), (0, 2)]
-    assert reader.poll().standings[P0] == Standing(2, 2)
+    assert archived(reader.poll(), P0) == (2, 2)
 
 
 def test_a_file_that_cannot_be_read_now_is_read_later(table: EventsTable) -> None:
@@ -282,7 +293,7 @@ def test_a_lake_that_is_made_again_is_followed(
     again.commit((0, 0), (0, 1))
     assert again.table.handle.version() == table.table.handle.version()
     assert to_the_end(reader) == [(0, 1)]
-    assert reader.poll().standings[P0] == Standing(1, None)
+    assert archived(reader.poll(), P0) == (1, None)
 
 
 def test_a_lake_of_another_layout_is_refused(table: EventsTable) -> None:
@@ -296,7 +307,11 @@ def test_a_worker_without_partitions_has_only_ticks(table: EventsTable) -> None:
     streams = TopicStreams.read(table.storage, LOG.topic)
     reader = LakeReader(table.storage, streams, {})
     polled = reader.poll()
-    assert (origins(polled), polled.complete, reader.caught_up) == ([], True, True)
+    assert (origins(polled), polled.progress.complete, reader.caught_up) == (
+        [],
+        True,
+        True,
+    )
 
 
 def test_before_the_first_flow_there_is_nothing_and_then_the_topic_is_new(
@@ -304,7 +319,11 @@ def test_before_the_first_flow_there_is_nothing_and_then_the_topic_is_new(
 ) -> None:
     reader = reader_of(storage)
     polled = reader.poll()
-    assert (origins(polled), polled.complete, reader.caught_up) == ([], True, True)
+    assert (origins(polled), polled.progress.complete, reader.caught_up) == (
+        [],
+        True,
+        True,
+    )
     EventsTable(storage)
     with pytest.raises(TopicChanged):
         reader.poll()
@@ -341,5 +360,5 @@ def test_reading_on_s3_is_the_same(s3_settings: Settings) -> None:
     table = EventsTable(storage)
     table.commit((1, 1))
     polled = reader.poll()
-    assert (origins(polled), polled.complete) == ([(1, 1)], True)
-    assert polled.standings[P0] == Standing(1, 3)
+    assert (origins(polled), polled.progress.complete) == ([(1, 1)], True)
+    assert archived(polled, P0) == (1, 3)

@@ -8,8 +8,7 @@ import duckdb
 import pytest
 from deltalake import write_deltalake
 
-from semloop.delta.snapshot import Snapshot
-from semloop.delta.streams import StreamId
+from semloop.delta.streams import Partition, StreamId
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
 from sources.lake.streams import TopicStreams
@@ -27,7 +26,7 @@ def storage(tmp_path: Path) -> Storage:
 def met(storage: Storage, log: StreamId, partitions: int, minutes: int = 0) -> None:
     now = NOW + timedelta(minutes=minutes)
     register(
-        storage, Snapshot(storage), log, ["dead_letters", "events"],
+        storage, log, ["dead_letters", "events"],
         range(partitions), now, new_log=True,
     )  # fmt: skip
 
@@ -41,7 +40,7 @@ def test_a_worker_reads_its_partitions_of_every_topic_id(storage: Storage) -> No
     assert streams.owned(0, 2) == [(new, 0), (new, 2), (new, 4), (old, 0), (old, 2)]
     assert streams.owned(1, 2) == [(new, 1), (new, 3), (old, 1)]
     assert streams.owned(5, 6) == []
-    assert streams.names[new, 4] == [NEWER.app_id("events", 4)]
+    assert streams.names[Partition(new, 4)] == [NEWER.app_id("events", 4)]
 
 
 def test_a_topic_that_was_made_again_replaces_the_older_one(storage: Storage) -> None:
@@ -65,7 +64,7 @@ def test_a_cluster_that_got_another_name_has_the_same_origins(storage: Storage) 
     met(storage, renamed, 1, minutes=1)
     streams = TopicStreams.read(storage, LOG.topic)
     assert streams.owned(0, 1) == [(LOG.topic_id, 0)]
-    assert sorted(streams.names[LOG.topic_id, 0]) == sorted(
+    assert sorted(streams.names[Partition(LOG.topic_id, 0)]) == sorted(
         log.app_id("events", 0) for log in (LOG, renamed)
     )
     assert streams.replaced == set()

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semloop.delta import table
-from semloop.delta.streams import Origin
+from semloop.delta.streams import Partition
 from semloop.errors import TopicChanged
 from semloop.storage.location import Storage
 from sources.lake import ordered_rows
 from sources.lake.read_plan import Part, Span, runs_of
-from sources.lake.source import LakeReader
+from sources.lake.reader import LakeReader
 from tests.builders import LOG, NOW
 from tests.sources.an_events_table import EventsTable, reader_of
 
-Offsets = dict[Origin, list[int]]
+Offsets = dict[Partition, list[int]]
 NEWER = replace(LOG, topic_id="topic-0")
 HOURS = timedelta(hours=9)
 # Which writer commits, and for each partition the gaps before its rows, none for no row;
@@ -48,11 +48,11 @@ class World:
         self.storage = Storage(folder)
         self.rows_max = rows_max
         self.writers = [EventsTable(self.storage, step=HOURS)]
-        self.made: Offsets = {(LOG.topic_id, p): [] for p in (0, 1)}
+        self.made: Offsets = {Partition(LOG.topic_id, p): [] for p in (0, 1)}
         self.reached = dict.fromkeys(self.made, -1)
-        self.taken: set[tuple[Origin, int]] = set()
+        self.taken: set[tuple[Partition, int]] = set()
         self.seen: Offsets = {}
-        self.positions: dict[Origin, int] = {}
+        self.positions: dict[Partition, int] = {}
         self.reader: LakeReader = reader_of(self.storage, rows_max=rows_max)
 
     def commit(
@@ -60,21 +60,22 @@ class World:
     ) -> None:
         if newer and len(self.writers) == 1:
             self.writers.append(EventsTable(self.storage, NEWER, step=HOURS))
-            self.made |= {(NEWER.topic_id, p): [] for p in (0, 1)}
-            self.reached |= {(NEWER.topic_id, p): -1 for p in (0, 1)}
+            self.made |= {Partition(NEWER.topic_id, p): [] for p in (0, 1)}
+            self.reached |= {Partition(NEWER.topic_id, p): -1 for p in (0, 1)}
         writer = self.writers[-1]
         rows = []
         for partition, gaps in enumerate((first, second)):
-            origin = (writer.log.topic_id, partition)
+            origin = Partition(writer.log.topic_id, partition)
             for skipped in gaps:
                 self.reached[origin] += 1 + skipped
                 self.made[origin].append(self.reached[origin])
                 rows.append((partition, self.reached[origin]))
-        self.reached[writer.log.topic_id, 0] += gap
+        first_one = Partition(writer.log.topic_id, 0)
+        self.reached[first_one] += gap
         writer.commit(
             *rows,
-            reached={0: self.reached[writer.log.topic_id, 0]} if gap else None,
-            caught_up={0: len(self.made[writer.log.topic_id, 0])},
+            reached={0: self.reached[first_one]} if gap else None,
+            caught_up={0: len(self.made[first_one])},
         )
 
     def poll(self) -> bool:
@@ -86,11 +87,11 @@ class World:
             return False
         rows = polled.events.select(["topic_id", "kafka_partition", "kafka_offset"])
         for row in rows.to_pylist():
-            origin = (row["topic_id"], row["kafka_partition"])
+            origin = Partition(row["topic_id"], row["kafka_partition"])
             self.seen.setdefault(origin, []).append(row["kafka_offset"])
-            assert row["kafka_offset"] <= polled.standings[origin].last_offset
-        self.positions |= polled.positions
-        return polled.complete
+            assert row["kafka_offset"] <= polled.progress.ends[origin] - 1
+        self.positions |= polled.progress.positions
+        return polled.progress.complete
 
     def look(self) -> None:
         while not self.poll():
@@ -178,7 +179,7 @@ parts = st.builds(
 
 @given(st.lists(parts, max_size=8))
 def test_runs_follow_one_another_in_every_partition(
-    made: list[tuple[int, dict[Origin, Span]]],
+    made: list[tuple[int, dict[Partition, Span]]],
 ) -> None:
     files = [
         Part(f"{n}", (0,), NOW + timedelta(minutes=minute), spans)
@@ -187,7 +188,7 @@ def test_runs_follow_one_another_in_every_partition(
     runs = runs_of(files)
     taken = [part.path for run in runs for part in run.parts]
     assert sorted(taken) == sorted(file.path for file in files)
-    reached: dict[Origin, int] = {}
+    reached: dict[Partition, int] = {}
     for run in runs:
         assert run.rows == sum(
             s.rows for part in run.parts for s in part.spans.values()

@@ -10,12 +10,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import TestingSink, cluster_main, run_main
 
+from flows.bytewax_io import ReaderSource
 from schemas.batches import PolledEvents
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
-from sources.lake import source as lake_source
-from sources.lake.source import LakeReader, LakeSource
+from sources.lake.patient_reader import PatientLakeReader
+from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
 from tests.sources.an_events_table import EventsTable, origins
@@ -31,18 +32,24 @@ def table(settings: Settings) -> EventsTable:
     return EventsTable(Storage.of(settings), partitions=range(4))
 
 
-def source(settings: Settings, rows_max: int = 2, **options: Any) -> LakeSource:
-    def open_reader(worker_index: int, worker_count: int) -> LakeReader:
+Source = ReaderSource[PolledEvents]
+Poll = Callable[[], PolledEvents]
+
+
+def source(settings: Settings, rows_max: int = 2, **options: Any) -> Source:
+    def open_reader(worker_index: int, worker_count: int) -> PatientLakeReader:
         storage = Storage.of(settings)
         streams = TopicStreams.read(storage, LOG.topic)
         owned = streams.owned(worker_index, worker_count)
-        return LakeReader(storage, streams, dict.fromkeys(owned, -1), rows_max)
+        start = dict.fromkeys(owned, -1)
+        reader = LakeReader(storage, streams, start, rows_max)
+        return PatientLakeReader(reader, settings)
 
-    return LakeSource(settings, open_reader, **options)
+    return ReaderSource(open_reader, **options)
 
 
 def flow_of(
-    made: LakeSource, step: Callable[[PolledEvents], None] = lambda polled: None
+    made: Source, step: Callable[[PolledEvents], None] = lambda polled: None
 ) -> tuple[Dataflow, list[PolledEvents]]:
     polls: list[PolledEvents] = []
     flow = Dataflow("reading")
@@ -62,10 +69,10 @@ def test_all_that_was_there_at_the_start_is_read_once(
     flow, polls = flow_of(source(settings, until_caught_up=True))
     cluster_main(flow, [], 0, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]
     assert sorted(row for polled in polls for row in origins(polled)) == sorted(rows)
-    assert [polled.last for polled in polls].count(True) == workers
+    assert [polled.progress.last for polled in polls].count(True) == workers
     positions: dict[int, int] = {}
     for polled in polls:
-        positions |= {p: offset for (_, p), offset in polled.positions.items()}
+        positions |= {p: offset for (_, p), offset in polled.progress.positions.items()}
     assert positions == {0: 2, 1: 2, 2: 2, 3: 9}
 
 
@@ -103,7 +110,7 @@ def test_a_lake_that_stays_away_ends_the_flow_by_its_own_error(
     class Ended(Exception):
         pass
 
-    def guard(poll: lake_source.Poll) -> lake_source.Poll:
+    def guard(poll: Poll) -> Poll:
         def guarded() -> PolledEvents:
             try:
                 return poll()
@@ -118,7 +125,7 @@ def test_a_lake_that_stays_away_ends_the_flow_by_its_own_error(
             Path(settings.lake).rename("away")
             lake_table_is_opened_anew()
         else:
-            ticks.append(polled.complete)
+            ticks.append(polled.progress.complete)
 
     def lake_table_is_opened_anew() -> None:
         patch.setattr("semloop.delta.table.REOPEN_S", 0.0)

@@ -9,6 +9,7 @@ from semloop.command.terminal.output import Row, visible
 from semloop.errors import ConfigError
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
+from semloop.storage.errors import translate
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def opened(settings: Settings) -> Iterator[Lake]:
         try:
             yield lake
         except duckdb.IOException as error:
-            raise Storage.of(settings).trouble(error) from error
+            storage = Storage.of(settings)
+            raise translate(storage, "read the lake", error) from error
         except RuntimeError:
             # DuckDB's threads go on all the same, and closing it waits for them.
             lake.connection.interrupt()

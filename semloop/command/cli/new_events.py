@@ -7,29 +7,32 @@ written them anew. That is exact, since `archive` commits every partition in the
 of its offsets, whatever the clocks of several workers say.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from semloop import tables
 from semloop.command.cli.lookup import FETCH_ROWS, IN_ORDER
 from semloop.command.terminal.output import Row
+from semloop.delta.query import ROWS
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams_table import read_streams
+from semloop.delta.table import TableFollower
 from semloop.settings import Settings
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 EVENTS = "events"
-STREAMS = "streams"
 # Files that may hold the last events: at first so many, then four times as many.
 FILES_FIRST = 4
-# What the log says of each file.
-NEWEST = "max.ingested_at"
 COLUMNS = [name for name in tables.EVENTS if name != "date"]
+STORED = f"FROM none UNION ALL BY NAME {ROWS}"
+# Of a file without statistics, which may hold any row.
+UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 
 class NewEvents:
@@ -49,14 +52,11 @@ class NewEvents:
         where: str,
         values: Sequence[object],
     ) -> None:
-        from semloop.delta.table import FollowedTable
-
         self._storage = Storage.of(settings)
         self._columns = ", ".join(columns)
         self._where, self._values = where, list(values)
-        self._table = FollowedTable(self._storage, EVENTS)
-        self._version = -1
-        self._files: set[str] = set()
+        self._table = TableFollower(self._storage, EVENTS)
+        self._snapshot: Snapshot | None = None
         self._con: DuckDBPyConnection = self._storage.parquet_reader()
         # Empty, with every column: one that old files lack is then NULL.
         columns_sql = ", ".join(f"{n} {t}" for n, t in tables.EVENTS.items())
@@ -72,19 +72,12 @@ class NewEvents:
         Raises:
             LakeError: the lake cannot be read. StorageUnavailable: not now.
         """
-        with self._told():
-            handle = self._newest()
-            if handle is None:
-                return []
-            self._meet(handle)
-            newest = _newest_times(handle)
-            paths = self._paths(newest)
-            rows = (
-                self._last(paths, list(newest.values()), count)
-                if count and paths
-                else []
-            )
-            self._files, self._version = set(newest), handle.version()
+        with self._reading():
+            snapshot = self._table.refresh()
+            if snapshot is not None:
+                snapshot = self._meet(snapshot)
+            rows = self._last(snapshot, count) if snapshot and count else []
+            self._snapshot = snapshot
             return rows
 
     def look(self) -> Iterator[Row] | None:
@@ -96,46 +89,29 @@ class NewEvents:
         Raises:
             LakeError: the lake cannot be read. StorageUnavailable: not now.
         """
-        with self._told():
-            handle = self._newest()
-            if handle is None:
+        with self._reading():
+            snapshot = self._table.refresh()
+            if snapshot is None:
                 return None
-            if handle.version() == self._version:
+            if snapshot is self._snapshot:
                 return iter(())
-            files = _newest_times(handle)
-            added = [path for path in files if path not in self._files]
-            rows = self._new_rows(self._paths(added)) if added else iter(())
-            self._files, self._version = set(files), handle.version()
+            known = self._snapshot.files if self._snapshot else {}
+            added = [path for path in snapshot.files if path not in known]
+            uris = snapshot.uris(self._storage, added)
+            rows = self._new_rows(uris) if uris else iter(())
+            self._snapshot = snapshot
             return rows
 
-    def _newest(self) -> "DeltaTable | None":
-        """The table as it is now; None if it is absent."""
-        if not self._storage.has(EVENTS):
-            self._table.forget()
-            return None
-        handle = self._table.newest()
-        if self._table.opened:
-            # Of a table made again even the same version holds other files.
-            self._version = -1
-        return handle
-
-    def _meet(self, handle: "DeltaTable") -> None:
-        """Take the offset that each partition has reached from the commits."""
-        from semloop.delta.snapshot import Snapshot
-        from semloop.delta.streams import StreamId
-
-        # Read after the events: whoever is not named yet has no rows there.
-        streams = (
-            Snapshot(self._storage).all(STREAMS) if self._storage.has(STREAMS) else []
-        )
-        for row in streams:
-            if row["table_name"] == EVENTS:
-                names = (row["flow"], row["cluster_id"], row["topic"], row["topic_id"])
-                app_id = StreamId(*names).app_id(EVENTS, row["kafka_partition"])
-                last_offset = handle.transaction_version(app_id)
-                if last_offset is not None:
-                    origin = (row["topic_id"], row["kafka_partition"])
-                    self._reached("SELECT ?, ?, ?", *origin, last_offset)
+    def _meet(self, snapshot: Snapshot) -> Snapshot:
+        """Note the offset that each partition has reached by the commits."""
+        # `streams` is read after the events: a partition without a row has no events.
+        rows = [row for row in read_streams(self._storage) if row.table == EVENTS]
+        snapshot = self._table.watch(row.app_id for row in rows) or snapshot
+        for row in rows:
+            last_offset = snapshot.transactions.get(row.app_id)
+            if last_offset is not None:
+                self._reached("SELECT ?, ?, ?", *row.partition, last_offset)
+        return snapshot
 
     def _reached(self, query: str, *values: object) -> None:
         self._con.execute(
@@ -144,10 +120,14 @@ class NewEvents:
             list(values),
         )
 
-    def _last(
-        self, paths: Sequence[str], newest: Sequence[datetime], count: int
-    ) -> list[Row]:
-        """The last rows of files that are sorted by their newest row."""
+    def _last(self, snapshot: Snapshot, count: int) -> list[Row]:
+        """The last rows, from the files with the newest ones."""
+        times = {p: file.ingested_at or UNKNOWN for p, file in snapshot.files.items()}
+        paths = sorted(times, key=times.__getitem__, reverse=True)
+        uris = snapshot.uris(self._storage, paths)
+        newest = [times[path] for path in paths]
+        if not uris:
+            return []
         taken = FILES_FIRST
         while True:
             self._storage.renew_keys(self._con)
@@ -156,16 +136,16 @@ class NewEvents:
                 f"FROM stored WHERE {self._where} ORDER BY ingested_at DESC, "
                 "kafka_ts DESC, kafka_partition DESC, kafka_offset DESC LIMIT ?) "
                 f"SELECT ingested_at, {self._columns} FROM newest ORDER BY {IN_ORDER}",
-                [paths[:taken], *self._values, count],
+                [uris[:taken], *self._values, count],
             ).fetchall()
             full = len(rows) == count  # And older files hold older rows only?
-            if taken >= len(paths) or (
+            if taken >= len(uris) or (
                 full and newest[taken] < min(row[0] for row in rows)
             ):
                 return [row[1:] for row in rows]
             taken *= 4
 
-    def _new_rows(self, paths: Sequence[str]) -> Iterator[Row]:
+    def _new_rows(self, uris: list[str]) -> Iterator[Row]:
         """Rows of these files beyond the offsets that were met; meets them."""
         self._storage.renew_keys(self._con)
         cursor = self._con.cursor()
@@ -175,56 +155,24 @@ class NewEvents:
             "USING (topic_id, kafka_partition) "
             "WHERE kafka_offset > coalesce(last_offset, -1)) "
             f"WHERE {self._where} ORDER BY {IN_ORDER}",
-            [list(paths), *self._values],
+            [uris, *self._values],
         )
         first = cursor.fetchmany(FETCH_ROWS)
         self._reached(
             "SELECT topic_id, kafka_partition, max(kafka_offset) "  # noqa: S608 - ours
             f"FROM ({STORED}) GROUP BY ALL",
-            list(paths),
+            uris,
         )
         return _fetched(first, cursor)
 
-    def _paths(self, files: Sequence[str] | Mapping[str, object]) -> list[str]:
-        root = self._storage.uri(EVENTS)
-        return [f"{root}/{unquote(path)}" for path in files]
-
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        import duckdb
-        from deltalake.exceptions import DeltaError
-
-        # DuckDB calls a Parquet file that ends too early an invalid input.
-        errors = (DeltaError, OSError, duckdb.IOException, duckdb.InvalidInputException)
+    def _reading(self) -> Iterator[None]:
         try:
-            yield
-        except errors as error:
-            raise self._storage.trouble(error) from error
+            with storage_errors(self._storage, f"read table {EVENTS}"):
+                yield
         except RuntimeError:
             self._con.interrupt()
             raise
-
-
-STORED = (
-    "FROM none UNION ALL BY NAME "
-    "FROM read_parquet(?, union_by_name = true, hive_partitioning = false)"
-)
-
-
-def _newest_times(handle: "DeltaTable") -> dict[str, datetime]:
-    """The files of a table and when their last row was ingested, the newest first."""
-    import pyarrow as pa
-
-    actions: Any = pa.table(handle.get_add_actions(flatten=True))
-    if not actions.num_rows:
-        return {}
-    # A file without statistics may hold anything.
-    unknown = datetime.max.replace(tzinfo=UTC)
-    times = [unknown] * actions.num_rows
-    if NEWEST in actions.column_names:
-        times = [at or unknown for at in actions[NEWEST].to_pylist()]
-    found = zip(actions["path"].to_pylist(), times, strict=True)
-    return dict(sorted(found, key=lambda file: file[1], reverse=True))
 
 
 def _fetched(first: list[Any], cursor: "DuckDBPyConnection") -> Iterator[Row]:

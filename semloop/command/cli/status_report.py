@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from semloop import layout
 from semloop.command.stack.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
 from semloop.command.stack.supervisor import FLOWS
+from semloop.delta.snapshot import read_snapshot
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.kafka.clients import address, listens
 from semloop.local_stack import LOCAL_FOLDER
@@ -111,35 +112,21 @@ def _ask(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
 
 def _tables(settings: Settings) -> tuple[dict[str, Any], SemLoopError | None]:
     """The tables as far as they can be read, and why no further."""
-    from deltalake.exceptions import DeltaError
-
     found: dict[str, Any] = {}
     try:
         storage = Storage.of(settings)
         layout.check(storage)
+        for name in TABLES:
+            if snapshot := read_snapshot(storage, name):
+                found[name] = {
+                    "rows": snapshot.row_count,
+                    "version": snapshot.version,
+                    "files": len(snapshot.files),
+                    "bytes": sum(file.size_bytes for file in snapshot.files.values()),
+                }
     except SemLoopError as error:
         return found, error
-    try:
-        for name in TABLES:
-            if storage.has(name):
-                found[name] = _table(storage, name)
-    except (DeltaError, OSError) as error:
-        return found, storage.trouble(error)
     return found, None
-
-
-def _table(storage: Storage, name: str) -> dict[str, Any]:
-    import pyarrow as pa
-
-    handle = storage.open(name)
-    actions = pa.table(handle.get_add_actions(flatten=True))
-    counts = actions["num_records"].to_pylist()
-    return {
-        "rows": None if None in counts else sum(counts),
-        "version": handle.version(),
-        "files": actions.num_rows,
-        "bytes": sum(actions["size_bytes"].to_pylist()),
-    }
 
 
 def _flow_state(name: str, stack: Stack | None, *, runs: bool) -> dict[str, Any]:

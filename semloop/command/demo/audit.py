@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from semloop.command.demo.stack import DemoStack
 from semloop.command.terminal.progress import LOOK_S, Show
+from semloop.delta.snapshot import read_snapshot
 from semloop.errors import Terminal
 from semloop.lake.generations import FLOW as MEMORY
 from semloop.lake.lake import Lake
@@ -115,14 +116,8 @@ def check(lake: Lake, expected: Expected) -> str:
 
 def rows_of(storage: Storage) -> int:
     """Events and dead letters in the lake, by the tables' logs: no file is opened."""
-    return sum(_rows(storage, table) for table in ("events", "dead_letters"))
-
-
-def _rows(storage: Storage, table: str) -> int:
-    if not storage.has(table):
-        return 0
-    files = storage.open(table).get_add_actions(flatten=True)
-    return sum(files["num_records"].to_pylist())
+    found = [read_snapshot(storage, table) for table in ("events", "dead_letters")]
+    return sum(snapshot.row_count or 0 for snapshot in found if snapshot)
 
 
 def _all_read(stack: DemoStack) -> bool:

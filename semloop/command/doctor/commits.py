@@ -21,6 +21,7 @@ from semloop.command.doctor.store import direct_calls
 from semloop.command.terminal.figures import many, span
 from semloop.settings import Settings
 from semloop.storage import object_store
+from semloop.storage.errors import translate
 from semloop.storage.local_files import make_once, write_new
 from semloop.storage.location import Storage
 
@@ -115,7 +116,7 @@ def check(known: Known) -> Iterator[Finding]:
             todo = "Set SEMLOOP_LAKE to a folder on another disk, or to s3://..."
             yield fail(CHECK, "the file system of the lake has no hard links", todo)
         else:
-            raise storage.trouble(error) from error
+            raise translate(storage, "create a file", error) from error
 
 
 def tried(settings: Settings, place: Place) -> Iterator[Finding]:

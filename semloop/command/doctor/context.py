@@ -1,12 +1,14 @@
 """What earlier checks found out, for those that come after them."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from semloop.command.doctor import Skipped
+from semloop.flow_registry import ARCHIVE
 
 if TYPE_CHECKING:
     from semloop.command.doctor.cluster import Cluster
+    from semloop.delta.streams_table import StreamRow
     from semloop.kafka.topic import Topic
     from semloop.progress.backlog import Missing
     from semloop.progress.positions import Position
@@ -46,24 +48,19 @@ class Known:
         self.need_settings()
         return _found(self.storage, "There is no lake to look at.", "the lake")
 
-    def streams(self) -> list[dict[str, Any]]:
-        """The lake's table `streams`: which topics `archive` has met.
+    def streams(self) -> "list[StreamRow]":
+        """The partitions that `archive` has met, of all topics.
 
         Raises:
-            LakeError: it cannot be read. StorageUnavailable: not now.
+            LakeError: they cannot be read. StorageUnavailable: not now.
         """
-        from deltalake.exceptions import DeltaError
+        from semloop.delta.streams_table import read_streams
 
-        from semloop.delta.snapshot import Snapshot
-        from semloop.progress.positions import STREAMS
-        from sinks.archive_tables import FLOW, MAIN
-
-        storage = self.need_storage()
-        try:
-            rows = Snapshot(storage).all(STREAMS) if storage.has(STREAMS) else []
-        except (DeltaError, OSError) as error:
-            raise storage.trouble(error) from error
-        return [r for r in rows if (r["flow"], r["table_name"]) == (FLOW, MAIN)]
+        return [
+            row
+            for row in read_streams(self.need_storage())
+            if (row.stream.flow, row.table) == (ARCHIVE.name, ARCHIVE.main)
+        ]
 
     def positions(self) -> "dict[int, Position]":
         """Where `archive` is in each partition of the topic as it is now."""

@@ -7,6 +7,7 @@ from semloop import layout
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.terminal.figures import many
+from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.storage.location import Storage
 from semloop.tables import TABLES
 
@@ -32,31 +33,17 @@ def check(known: Known) -> Iterator[Finding]:
         reason = f"There is no lake at {storage.root} yet."
         raise Skipped(reason, "`semloop up` makes it; or set SEMLOOP_LAKE to yours.")
     layout.check(storage)
-    tables = [_told(storage, table) for table in TABLES if _has(storage, table)]
+    found = {table: read_snapshot(storage, table) for table in TABLES}
+    tables = [_told(snapshot) for snapshot in found.values() if snapshot]
     known.storage = storage
     yield ok(CHECK, f"tables: {', '.join(tables)}" if tables else "no tables yet")
     if not storage.on_s3:
         yield from _file_system(Path(storage.root), MOUNTS)
 
 
-def _has(storage: Storage, table: str) -> bool:
-    from deltalake.exceptions import DeltaError
-
-    try:
-        return storage.has(table)
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
-
-
-def _told(storage: Storage, table: str) -> str:
-    from deltalake.exceptions import DeltaError
-
-    try:
-        handle = storage.open(table)
-        files = many(len(handle.file_uris()), "file")
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
-    return f"{table} (version {handle.version():,}, {files})"
+def _told(snapshot: Snapshot) -> str:
+    files = many(len(snapshot.files), "file")
+    return f"{snapshot.table} (version {snapshot.version:,}, {files})"
 
 
 def _file_system(folder: Path, mounts: Path) -> Iterator[Finding]:

@@ -17,18 +17,15 @@ START = "Start `memory` (`semloop up`, `semloop run memory`), or look at its log
 
 def check(known: Known) -> Iterator[Finding]:
     """Compare it with `archive`, and the table with the settings."""
-    from deltalake.exceptions import DeltaError
-
-    from semloop.lake import generations
+    from semloop.delta.snapshot import read_snapshot
+    from semloop.lake.generations import EPISODES, FIRST_GENERATION, GENERATION
 
     settings, storage = known.need_settings(), known.need_storage()
-    try:
-        if not storage.has(generations.EPISODES):
-            reason = "The flow memory never ran for this lake."
-            raise Skipped(reason, "`semloop up` and `semloop run memory` start it.")
-        generation = generations.generation_of(storage.open(generations.EPISODES))
-    except (DeltaError, OSError) as error:
-        raise storage.trouble(error) from error
+    episodes = read_snapshot(storage, EPISODES, [GENERATION])
+    if episodes is None:
+        reason = "The flow memory never ran for this lake."
+        raise Skipped(reason, "`semloop up` and `semloop run memory` start it.")
+    generation = episodes.transactions.get(GENERATION, FIRST_GENERATION)
     yield _lag(storage, settings.topic)
     yield _model(known, storage, generation)
 
@@ -65,7 +62,7 @@ def _model(known: Known, storage: Storage, generation: int) -> Finding:
     from semloop.embedders.factory import embedder_of
     from semloop.embedders.model_store import NOTE
     from semloop.lake import generations
-    from semloop.storage.errors import LANCE_ERRORS
+    from semloop.storage.errors import storage_errors
 
     settings = known.need_settings()
     todo = "Make them anew: `semloop maintain reindex`."
@@ -73,13 +70,11 @@ def _model(known: Known, storage: Storage, generation: int) -> Finding:
     if not storage.on_s3 and not Path(storage.uri(generations.FOLDER)).is_dir():
         # LanceDB would make it.
         return gone
-    try:
+    with storage_errors(storage, "read table memories", lance=True):
         table = generations.open_table(generations.connect(storage), generation)
         if table is None:
             return gone
         schema, rows = table.schema, table.count_rows()
-    except LANCE_ERRORS as error:
-        raise storage.trouble(error) from error
     held = (schema.metadata or {}).get(b"semloop.model", b"").decode()
     length = schema.field("vector").type.list_size
     found = f"they are of the model {held} ({length} numbers), the settings name "

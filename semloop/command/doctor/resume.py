@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.terminal.figures import listed, many, span
+from semloop.delta.streams import NEVER_READ
 from semloop.kafka.topic import Topic
-from semloop.progress.positions import NEVER_READ, Position
+from semloop.progress.positions import Position
 
 CHECK = "resume point"
 # What is left of the retention time when it is high time.
@@ -70,20 +71,20 @@ def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
 
 def _other_log(known: Known, topic: Topic) -> Iterator[Finding]:
     """The lake may know the name by another cluster, another id or fewer partitions."""
-    rows = [row for row in known.streams() if row["topic"] == topic.name]
+    rows = [row for row in known.streams() if row.stream.topic == topic.name]
     if not rows:
         return
-    newest = max(rows, key=lambda row: row["first_seen"])
-    here = [row for row in rows if row["cluster_id"] == topic.cluster_id]
-    same = {r["kafka_partition"] for r in here if r["topic_id"] == topic.topic_id}
+    newest = max(rows, key=lambda row: row.first_seen).stream
+    here = [row for row in rows if row.stream.cluster_id == topic.cluster_id]
+    same = {row.partition for row in here if row.partition.topic_id == topic.topic_id}
     if not here:
-        found = f"the lake holds {topic.name!r} of cluster {newest['cluster_id']!r}, "
+        found = f"the lake holds {topic.name!r} of cluster {newest.cluster_id!r}, "
         found += f"this is cluster {topic.cluster_id!r}"
         todo = "If both belong in one lake: semloop run archive --new-log"
         yield fail(CHECK, found, todo)
     elif not same:
         found = f"topic {topic.name!r} was made again (its id is {topic.topic_id}, "
-        found += f"the lake read {newest['topic_id']})"
+        found += f"the lake read {newest.topic_id})"
         todo = "Start `archive`: it reads the new topic from its beginning. "
         todo += "What it had not read of the old one is gone."
         yield warn(CHECK, found, todo)

@@ -5,8 +5,12 @@ import urllib.request
 from urllib.error import HTTPError
 
 from semloop.storage import object_store
+from semloop.storage.errors import translate
 from semloop.storage.location import Storage
 from semloop.storage.objects import Objects
+
+# What the store is asked for, in errors.
+CALL = "read the bucket"
 
 
 def direct_calls(storage: Storage) -> Objects:
@@ -43,5 +47,5 @@ def server_date(storage: Storage) -> str | None:
         with refusal:
             date = refusal.headers["Date"]
     except OSError as error:
-        raise storage.trouble(error) from error
+        raise translate(storage, CALL, error) from error
     return date

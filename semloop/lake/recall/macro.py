@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from semloop.errors import SemLoopError
 from semloop.lake.recall import features
 from semloop.lake.recall.candidates import Candidates
 from semloop.lake.recall.filters import Asked
@@ -195,17 +196,16 @@ class Recall:
 
     def _told(self, error: BaseException) -> BaseException:
         """An error of a library as one of ours."""
-        import duckdb
-        from deltalake.exceptions import DeltaError
-
-        from semloop.storage.errors import LANCE_ERRORS
+        from semloop.storage.errors import LANCE_ERRORS, table_errors, translate
 
         # LanceDB has no errors of its own: it says so in their text.
-        if isinstance(error, (DeltaError, OSError, duckdb.IOException)) or (
-            isinstance(error, LANCE_ERRORS) and "lance" in str(error)
-        ):
-            return Storage.of(self._settings).trouble(error)
-        return error
+        lance = isinstance(error, (*LANCE_ERRORS, OSError)) and "lance" in str(error)
+        if not isinstance(error, Exception) or isinstance(error, SemLoopError):
+            return error
+        if not lance and not isinstance(error, table_errors()):
+            return error
+        storage = Storage.of(self._settings)
+        return translate(storage, "recall memories", error, lance=lance)
 
 
 class Told(msgspec.Struct, frozen=True):

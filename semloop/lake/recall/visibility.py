@@ -8,35 +8,27 @@ one of an episode if a closed revision of it exists.
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from semloop.delta.streams import StreamId
+from semloop.delta.query import FileQueries
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams import Partition
+from semloop.delta.streams_table import StreamsTable
+from semloop.delta.table import TableFollower
 from semloop.lake import generations
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from deltalake import DeltaTable
     from numpy.typing import NDArray
 
     from semloop.storage.location import Storage
 
-STREAMS = "streams"
-# A handle slows down with each commit that it follows, and does not notice that the
-# lake was deleted and made again.
-REOPEN_S = 30.0
 # An outcome is kept as its place here.
 OUTCOMES = (None, "success", "partial", "failure", "unknown")
 
 CLOSED = (
-    "SELECT episode_id, revision, outcome, reward "
-    "FROM read_parquet(?, union_by_name = true, hive_partitioning = false) "
+    "SELECT episode_id, revision, outcome, reward FROM rows "
     "WHERE state = 'closed' ORDER BY episode_id, revision"
-)
-NAMES = (
-    "SELECT DISTINCT flow, cluster_id, topic, topic_id, kafka_partition "
-    "FROM read_parquet(?, union_by_name = true, hive_partitioning = false) "
-    "WHERE flow = ? AND table_name = ?"
 )
 
 
@@ -50,54 +42,46 @@ class Seen:
 
     def __init__(self, storage: "Storage", stale_s: float) -> None:
         self._storage, self._stale_s = storage, stale_s
-        self._con = storage.parquet_reader()
-        self._episodes: DeltaTable | None = None
-        self._streams: DeltaTable | None = None
-        self._opened_s = self._looked_s = float("-inf")
-        self._key_id = ""
+        self._queries = FileQueries(storage)
+        self._episodes = TableFollower(
+            storage, generations.EPISODES, [generations.GENERATION]
+        )
+        self._streams = StreamsTable(storage)
+        self._looked_s = float("-inf")
         self._forget()
 
     def _forget(self) -> None:
-        self._version = -1
-        self._files: set[str] = set()
+        self._snapshot: Snapshot | None = None
         self._closed = Closed()
-        # (topic id, partition) -> offset up to which memories of events count.
-        self.offsets: dict[tuple[str, int], int] = {}
+        # Partition -> offset up to which memories of events count.
+        self.offsets: dict[Partition, int] = {}
         self.generation = generations.FIRST_GENERATION
 
     def close(self) -> None:
         """Let go of what is open."""
-        self._con.close()
+        self._queries.close()
 
     def look(self) -> bool:
         """Bring the state up to date; False if there are no episodes yet.
 
         Raises:
-            DeltaError, OSError, duckdb.Error: the lake cannot be read.
+            LakeError: the lake cannot be read. StorageUnavailable: not now.
         """
         now_s = time.monotonic()
-        if self._episodes is not None and now_s - self._looked_s < self._stale_s:
+        if self._snapshot is not None and now_s - self._looked_s < self._stale_s:
             return True
-        key_id = self._storage.key_id
-        old = now_s - self._opened_s > REOPEN_S or key_id != self._key_id
-        if old or self._episodes is None:
-            self._episodes = self._streams = None
-            if not self._storage.has(generations.EPISODES):
-                self._forget()
-                return False
-            self._episodes = self._storage.open(generations.EPISODES)
-            self._opened_s, self._version = now_s, -1
-            self._key_id = key_id
-        else:
-            self._episodes.update_incremental()
-        if self._episodes.version() != self._version:
-            self._read(self._episodes)
+        snapshot = self._episodes.refresh()
+        if snapshot is None:
+            self._forget()
+            return False
+        if snapshot is not self._snapshot:
+            self._read(snapshot)
         self._looked_s = now_s
         return True
 
     def counts(self, topic_id: str, partition: int, offset: int) -> bool:
         """Whether the memories of an event count."""
-        return offset <= self.offsets.get((topic_id, partition), -1)
+        return offset <= self.offsets.get(Partition(topic_id, partition), -1)
 
     def ends_of(self, episode_ids: Sequence[str]) -> "Ends":
         """How these episodes ended, in their order."""
@@ -107,52 +91,35 @@ class Seen:
         """Ids of the episodes of at least such a reward; None if there are too many."""
         return self._closed.rewarded(least, count_max)
 
-    def _read(self, episodes: "DeltaTable") -> None:
-        files = set(_paths(episodes))
-        if not self._files <= files:
+    def _read(self, snapshot: Snapshot) -> None:
+        before = self._snapshot.files.keys() if self._snapshot else set()
+        if not before <= snapshot.files.keys():
             # Rewritten or made again: what is known may be gone.
             self._forget()
-        if added := sorted(files - self._files):
-            self._closed.add(self._parquet(CLOSED, generations.EPISODES, added))
-        self._files = files
-        self.generation = generations.generation_of(episodes)
-        self.offsets = self._committed(episodes)
-        self._version = episodes.version()
+            before = set()
+        if added := sorted(snapshot.files.keys() - before):
+            uris = snapshot.uris(self._storage, added)
+            self._closed.add(self._queries.arrow(snapshot.table, uris, CLOSED))
+        self._snapshot = self._with_offsets(snapshot)
 
-    def _committed(self, episodes: "DeltaTable") -> dict[tuple[str, int], int]:
-        found: dict[tuple[str, int], int] = {}
-        for flow, cluster_id, topic, topic_id, partition in self._names():
-            log = StreamId(flow, cluster_id, topic, topic_id)
-            app_id = log.app_id(generations.EPISODES, partition)
-            offset = episodes.transaction_version(app_id)
-            if offset is not None:
-                origin = (topic_id, partition)
-                # Another cluster of the same topic would be another topic id.
-                found[origin] = max(offset, found.get(origin, -1))
-        return found
-
-    def _names(self) -> list[Any]:
-        if self._streams is None:
-            if not self._storage.has(STREAMS):
-                return []
-            self._streams = self._storage.open(STREAMS)
-        else:
-            self._streams.update_incremental()
-        paths = _paths(self._streams)
-        if not paths:
-            return []
-        rows = self._parquet(
-            NAMES, STREAMS, paths, generations.FLOW, generations.EPISODES
+    def _with_offsets(self, snapshot: Snapshot) -> Snapshot:
+        """Read generation and offsets; the snapshot that has the offsets too."""
+        rows = [
+            row
+            for row in self._streams.rows()
+            if (row.stream.flow, row.table) == (generations.FLOW, snapshot.table)
+        ]
+        snapshot = self._episodes.watch(row.app_id for row in rows) or snapshot
+        self.generation = snapshot.transactions.get(
+            generations.GENERATION, generations.FIRST_GENERATION
         )
-        return [tuple(row.values()) for row in rows.to_pylist()]
-
-    def _parquet(
-        self, query: str, table: str, paths: Sequence[str], *values: object
-    ) -> "pa.Table":
-        root = self._storage.uri(table)
-        urls = [f"{root}/{unquote(path)}" for path in paths]
-        self._storage.renew_keys(self._con)
-        return self._con.execute(query, [urls, *values]).to_arrow_table()
+        self.offsets = {}
+        for row in rows:
+            offset = snapshot.transactions.get(row.app_id, -1)
+            # Another cluster of the same topic would be another topic id.
+            found = self.offsets.get(row.partition, -1)
+            self.offsets[row.partition] = max(offset, found)
+        return snapshot
 
 
 class Ends:
@@ -233,11 +200,3 @@ def _packed(episode_ids: Sequence[str]) -> "NDArray[np.bytes_]":
     import numpy as np
 
     return np.frombuffer(bytes.fromhex("".join(episode_ids)), "S16")
-
-
-def _paths(handle: "DeltaTable") -> list[str]:
-    import pyarrow as pa
-
-    actions: Any = pa.table(handle.get_add_actions(flatten=True))
-    found: list[str] = actions["path"].to_pylist()
-    return found

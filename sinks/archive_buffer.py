@@ -1,4 +1,4 @@
-"""What was polled since the last commit."""
+"""What the flow `archive` polled since its last commit."""
 
 from collections import Counter
 
@@ -6,35 +6,31 @@ import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded
+from semloop.delta.streams import NEVER_READ, Partition
 
 
-class Buffer:
+class ArchiveBuffer:
     """Rows and positions of the polls that wait for one commit."""
 
     def __init__(self) -> None:
-        self.since_s = 0.0
         self.rows = 0
         self.bytes = 0
-        self.moved = False
-        self.positions: dict[int, int] = {}
-        self.end_offsets: dict[int, int] = {}
+        self.positions: dict[Partition, int] = {}
+        self.ends: dict[Partition, int] = {}
         self.redelivered_ids: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
         self._events: list[pa.RecordBatch] = []
         self._dead_letters: list[pa.RecordBatch] = []
 
-    def add(self, decoded: Decoded, now_s: float) -> None:
-        """Keep a poll. `since_s` is when the first one with anything to say came."""
+    def add(self, decoded: Decoded) -> None:
+        """Keep a poll."""
         progress = decoded.progress
-        moved = {
+        self.positions |= {
             p: offset
             for p, offset in progress.positions.items()
-            if offset > self.positions.get(p, -1)
+            if offset > self.positions.get(p, NEVER_READ)
         }
-        if moved and not self.moved:
-            self.moved, self.since_s = True, now_s
-        self.positions |= moved
-        self.end_offsets |= progress.end_offsets
+        self.ends |= progress.ends
         self.redelivered_ids |= decoded.redelivered_ids
         self.counts.update(
             skipped=decoded.skipped,

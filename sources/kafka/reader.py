@@ -6,11 +6,10 @@ PARTITION_EOF says, never arithmetic: transactions, compaction and retention lea
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -18,15 +17,17 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from typing_extensions import override
 
 from schemas.batches import Polled, Progress
-from semloop.errors import BrokerError, BrokerUnavailable, OffsetsGone
-from semloop.kafka.clients import address, client_config
+from schemas.committed import CommittedOffsets
+from semloop.delta.streams import Partition
+from semloop.errors import BrokerError, OffsetsGone
+from semloop.kafka.clients import address
 from semloop.kafka.refusals import Heard
-from semloop.kafka.topic import ANSWER_S, Topic
+from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from sources.kafka.broker_watch import patiently
+from sources.kafka.broker_watch import wait_for_broker
+from sources.kafka.consumer import consumer_config, held_offsets, raise_if_lasting
 from sources.kafka.records import records
 
 # A poll returns when it is full or after this: the cost of waking up, and the most that
@@ -34,38 +35,25 @@ from sources.kafka.records import records
 POLL_S = 0.05
 # Asking for an end again breaks off the broker's long poll, which takes half a second.
 END_ASKED_S = 2.0
-# Errors that librdkafka overcomes by itself once the broker is back.
-PASSING = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._RESOLVE,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.UNKNOWN_TOPIC_ID,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    }
-)
-
-
-Poll = Callable[[], Polled]
-Guard = Callable[[Poll], Poll]
 
 
 class KafkaReader:
-    """Reads the partitions of one worker; a plain consumer, without Bytewax."""
+    """Reads the partitions of one worker; a plain consumer, without Bytewax.
+
+    Unit of parallelism: a worker, which reads the partitions p % workers = its index.
+    Guarantee after a crash: none of its own; reading starts behind the offsets that
+    the tables hold.
+    """
+
+    # A poll blocks until something comes, so nothing waits between two of them.
+    pause_s = 0.0
 
     def __init__(
         self,
         settings: Settings,
         topic: Topic,
-        offsets: Mapping[int, int],
-        group: str,
+        offsets: Mapping[Partition, int],
+        committed: CommittedOffsets,
         *,
         accept_gap: bool = False,
         same_topic: Callable[[], None] = lambda: None,
@@ -76,7 +64,7 @@ class KafkaReader:
             settings: broker, topic and bounds.
             topic: what is read.
             offsets: of the partitions of this reader.
-            group: under which offsets are told to lag monitors.
+            committed: what the tables have committed; passed on to lag monitors.
             accept_gap: go on at the oldest record where retention removed the next.
             same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
 
@@ -87,7 +75,7 @@ class KafkaReader:
         self._topic = topic
         self._same_topic = same_topic
         self._gone: OffsetsGone | None = None
-        self._committed: dict[int, int] = {}
+        self._committed = committed
         self._heard = False
         self._deadline_s = time.monotonic() + settings.start_timeout_s
         self._at_end: set[int] = set()
@@ -95,12 +83,15 @@ class KafkaReader:
         self._next: dict[int, int] = {}
         self._ended_s: dict[int, float] = {}
         self._emptied_ms = time.time_ns() // 1_000_000
-        config = _consumer_config(settings, group)
+        config = consumer_config(settings, committed.group)
         self._errors = Heard(config)
         self._consumer = Consumer(config | {"error_cb": self._errors})
+        self._offsets = {p.number: offset for p, offset in offsets.items()}
         if accept_gap:
-            offsets = {p: max(o, self._held(p)[0] - 1) for p, o in offsets.items()}
-        self._offsets = dict(offsets)
+            self._offsets = {
+                p: max(offset, self._held(p)[0] - 1)
+                for p, offset in self._offsets.items()
+            }
         self._assign()
 
     @property
@@ -117,6 +108,7 @@ class KafkaReader:
             TopicChanged: the topic was made again.
             BrokerError: nothing heard since the start, or an error that stays.
         """
+        self._commit_group()
         if self._gone:
             return self._nothing_more(self._gone)
         self._ask_for_ends()
@@ -156,23 +148,31 @@ class KafkaReader:
         self._next |= {p: position + 1 for p, position in positions.items()}
         if gone is not None:
             self._gone = self._gap(gone)
-        end_offsets = self._ends(positions)
-        last = self._gone is not None
-        return Polled(batch, Progress(positions, caught_up_ms, end_offsets, last=last))
+        progress = Progress(
+            self._keyed(positions),
+            self._keyed(self._ends(positions)),
+            self._keyed(caught_up_ms),
+            last=self._gone is not None,
+        )
+        return Polled(batch, progress)
 
-    def commit_group(self, offsets: Mapping[int, int]) -> None:
+    def _keyed(self, values: Mapping[int, int]) -> dict[Partition, int]:
+        topic_id = self._topic.topic_id
+        return {Partition(topic_id, p): value for p, value in values.items()}
+
+    def _commit_group(self) -> None:
         """Tell the broker how far the tables are, for lag monitors only."""
-        self._committed = dict(offsets)
         positions = [
-            TopicPartition(self._topic.name, p, o + 1)
-            for p, o in offsets.items()
-            if o >= 0
+            TopicPartition(self._topic.name, partition.number, offset + 1)
+            for partition, offset in self._committed.take_new().items()
+            if offset >= 0
         ]
         if positions:
             self._consumer.commit(offsets=positions, asynchronous=True)
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Leave the broker, after it was told of the last commit."""
+        self._commit_group()
         self._consumer.close()
 
     def _assign(self) -> None:
@@ -219,15 +219,12 @@ class KafkaReader:
     def _raise_if_lasting(self, error: Any) -> None:
         self._errors(error)
         self._errors.raise_refusal()
-        if error.code() not in PASSING or error.fatal():
-            msg = f"Kafka refuses to go on: {error.name()}."
-            todo = "Check the broker's log and the rights of this user."
-            raise BrokerError(msg, todo)
+        raise_if_lasting(error)
 
     def _gap(self, partition: int) -> OffsetsGone | None:
         """What became of a position that the broker refuses; None: it is read on."""
         # A topic that was made again has other offsets: that is the reason then.
-        patiently(self._same_topic, self._settings.start_timeout_s)
+        wait_for_broker(self._same_topic, self._settings.start_timeout_s)
         wanted = self._next.get(partition, self._offsets[partition] + 1)
         low, high = self._held(partition)
         where = f"Partition {partition} of {self._topic.name!r}"
@@ -246,7 +243,8 @@ class KafkaReader:
 
     def _nothing_more(self, gone: OffsetsGone) -> Polled:
         """Ticks until the tables hold all that was read: retention may take it too."""
-        if all(self._committed.get(p, -1) >= n - 1 for p, n in self._next.items()):
+        read = {p: following - 1 for p, following in self._next.items()}
+        if self._committed.include(self._keyed(read)):
             raise gone
         return Polled(records((), self._topic)[0], Progress())
 
@@ -257,87 +255,10 @@ class KafkaReader:
             BrokerUnavailable: it says nothing within `start_timeout_s`.
         """
         place = TopicPartition(self._topic.name, partition)
-
-        def ask() -> tuple[int, int]:
-            try:
-                low, high = self._consumer.get_watermark_offsets(place, ANSWER_S)
-            except KafkaException as error:
-                msg = (
-                    f"{address(self._settings)} does not say which offsets there are"
-                    f" in {self._topic.name!r} ({error.args[0].name()})."
-                )
-                todo = "Check that the broker runs, and start the flow again."
-                raise BrokerUnavailable(msg, todo) from None
-            return int(low), int(high)
-
-        return patiently(ask, self._settings.start_timeout_s)
-
-
-class KafkaSource(DynamicSource[Polled]):
-    """Bytewax source: one `Polled` per poll, a tick when nothing came.
-
-    Unit of parallelism: a worker, which reads the partitions p % workers = its index.
-    Guarantee after a crash: none of its own; reading starts where `open_reader` says,
-    which asks the tables.
-    """
-
-    def __init__(
-        self,
-        open_reader: Callable[[int, int], KafkaReader],
-        *,
-        until_caught_up: bool = False,
-        guard: Guard = lambda poll: poll,
-    ) -> None:
-        """Nothing is opened before the flow runs.
-
-        Args:
-            open_reader: (worker index, worker count) -> its reader, after taking over.
-            until_caught_up: end once every partition has been read to an end.
-            guard: wraps what may fail, to decide how the process ends.
-        """
-        self._open_reader = open_reader
-        self._until_caught_up = until_caught_up
-        self._guard = guard
-
-    @override
-    def build(
-        self, step_id: str, worker_index: int, worker_count: int
-    ) -> "StatelessSourcePartition[Polled]":
-        reader = self._open_reader(worker_index, worker_count)
-        poll = self._guard(reader.poll)
-        return _Partition(reader, poll, until_caught_up=self._until_caught_up)
-
-
-class _Partition(StatelessSourcePartition[Polled]):
-    def __init__(
-        self, reader: KafkaReader, poll: Poll, *, until_caught_up: bool
-    ) -> None:
-        self._reader = reader
-        self._poll = poll
-        self._until_caught_up = until_caught_up
-        self._done = False
-
-    @override
-    def next_batch(self) -> Sequence[Polled]:
-        if self._done:
-            raise StopIteration
-        polled = self._poll()
-        if self._until_caught_up and self._reader.caught_up:
-            self._done = True
-            progress = polled.progress
-            last = Progress(
-                progress.positions,
-                progress.caught_up_ms,
-                progress.end_offsets,
-                last=True,
-            )
-            return [Polled(polled.records, last)]
-        return [polled]
-
-    @override
-    def close(self) -> None:
-        # Bytewax calls this on a crash too: nothing is committed here.
-        self._reader.close()
+        return wait_for_broker(
+            lambda: held_offsets(self._consumer, place, self._settings),
+            self._settings.start_timeout_s,
+        )
 
 
 def owned_partitions(
@@ -345,19 +266,3 @@ def owned_partitions(
 ) -> list[int]:
     """The partitions that a worker reads; none is fine."""
     return [p for p in range(partitions) if p % worker_count == worker_index]
-
-
-def _consumer_config(settings: Settings, group: str) -> dict[str, Any]:
-    return client_config(settings) | {
-        "group.id": group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        # The default would silently jump to the end when retention was faster.
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "isolation.level": "read_committed",
-        # The default of a second makes a fast reader wait most of the time.
-        "fetch.queue.backoff.ms": 5,
-        "queued.max.messages.kbytes": settings.fetch_memory_mb * 1024,
-        "fetch.message.max.bytes": 4 * 2**20,
-    }

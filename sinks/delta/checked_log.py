@@ -1,0 +1,138 @@
+"""A Delta log whose writer notices every commit that takes a partition from it."""
+
+from collections.abc import Mapping
+
+from semloop.delta.fence import FENCE, Fence
+from semloop.delta.streams import Partition, Streams
+from semloop.errors import LakeError, TakenOver
+from sinks.delta.delta_log import DeltaLog
+from sinks.delta.ownership import Ownership, PendingCommit
+
+
+class CheckedLog:
+    """A table's log, and the version up to which its fences were compared.
+
+    The log moves to a new version before that one's fences can be read, and the read
+    may fail. A commit on top of a take-over does not conflict with it, so the fences of
+    every version must be compared before the next commit.
+    """
+
+    def __init__(self, log: DeltaLog, names: Streams) -> None:
+        self._log = log
+        self._names = names
+        self._version = log.version
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the fences up to the open version were compared."""
+        return self._log.version == self._version
+
+    def stored(self, partition: Partition, kind: str = "") -> int | None:
+        """A number that the open version keeps for a partition."""
+        return self._log.stored(self._app_id(partition) + kind)
+
+    def fence(self, partition: Partition) -> Fence:
+        """The fence that the open version keeps for a partition."""
+        return Fence.unpack(self.stored(partition, FENCE))
+
+    def transactions(
+        self, numbers: Mapping[tuple[Partition, str], int]
+    ) -> dict[str, int]:
+        """Numbers by (partition, kind) as a commit carries them: by app id."""
+        return {self._app_id(p) + kind: number for (p, kind), number in numbers.items()}
+
+    def begin(self) -> None:
+        """Start at the open version: a writer is about to take the table over there."""
+        self._version = self._log.version
+
+    def follow_commit(self, own: Ownership) -> None:
+        """Move to the newest version, after a commit by this writer.
+
+        Raises:
+            TakenOver: another writer owns a partition. LakeError: earlier commits are
+                gone. StorageUnavailable: the log cannot be read.
+        """
+        self._follow(own, self._version + 1)
+
+    def follow_others(self, own: Ownership) -> None:
+        """Move to the newest version, without a commit by this writer.
+
+        Raises as `follow_commit`.
+        """
+        self._follow(own, self._version)
+
+    def reopen(self, own: Ownership) -> None:
+        """Open the newest version from scratch; it must have the writer's last commit.
+
+        Raises as `follow_commit`.
+        """
+        if self._reopened_fences(own) != own.fences():
+            raise _rolled_back(self._log.name)
+
+    def is_stored(self, pending: PendingCommit) -> bool:
+        """Whether the newest version has a commit: perhaps only its reply was lost.
+
+        Raises as `follow_commit`; LakeError also if the commit before is gone, too.
+        """
+        stored = self._reopened_fences(pending.after)
+        if stored == pending.after.fences():
+            return True
+        if stored != pending.before.fences():
+            # No other writer stores these epochs: an acknowledged commit is gone.
+            raise _rolled_back(self._log.name)
+        return False
+
+    def _reopened_fences(self, own: Ownership) -> dict[Partition, Fence]:
+        self._log.reopen()
+        stored = self._compare_stored(own)
+        self._version = self._log.version
+        return stored
+
+    def _follow(self, own: Ownership, expected_version: int) -> None:
+        """Skip the comparison at the version that the writer alone can have made."""
+        self._log.follow()
+        newest = self._log.version
+        if newest != expected_version:
+            self._compare_entries(own)
+        self._version = newest
+
+    def _compare_entries(self, own: Ownership) -> None:
+        fences = {self._app_id(p) + FENCE: p for p in own.epochs}
+        for entry in self._log.entries(self._version):
+            if entry is None:
+                self._compare_stored(own)
+                return
+            for app_id, number in entry.items():
+                partition = fences.get(app_id)
+                if partition is None:
+                    continue
+                if Fence.unpack(number).epoch != own.epochs[partition]:
+                    raise _taken_over(partition)
+
+    def _compare_stored(self, own: Ownership) -> dict[Partition, Fence]:
+        """The fences of the open version, if their epochs are this writer's."""
+        stored = {p: self.fence(p) for p in own.epochs}
+        for partition, fence in stored.items():
+            if fence.epoch > own.epochs[partition]:
+                raise _taken_over(partition)
+            if fence.epoch < own.epochs[partition]:
+                raise _rolled_back(self._log.name)
+        return stored
+
+    def _app_id(self, partition: Partition) -> str:
+        return self._names.app_id(self._log.name, partition)
+
+
+def _rolled_back(table: str) -> LakeError:
+    msg = f"Table {table} no longer has what this flow committed to it."
+    todo = (
+        "Find out who restored or removed files there. Started again, the flow "
+        "goes on from what the table holds."
+    )
+    return LakeError(msg, todo)
+
+
+def _taken_over(key: object) -> TakenOver:
+    partition = key[-1] if isinstance(key, tuple) else key
+    msg = f"A newer copy of this flow took over partition {partition}."
+    return TakenOver(msg, "It goes on; this one stops. Nothing is lost.")

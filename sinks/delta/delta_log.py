@@ -1,0 +1,75 @@
+"""What a writer needs of a Delta table: the port between the protocol and storage.
+
+`table_log.py` implements it. Tests wrap that one, to crash, to lose replies or to leave
+out a rule of the protocol.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
+
+from semloop.errors import LakeError, StorageUnavailable
+from semloop.storage.location import Storage
+
+
+class DeltaLog(Protocol):
+    """A Delta table, open at one version.
+
+    `stored`, `entries`, `follow` and `reopen` raise StorageUnavailable when storage
+    cannot be read now, and LakeError when a retry would not help. `write` and `commit`
+    raise the errors of the libraries: `commit_error.FAILURES`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The table's folder in the lake."""
+
+    @property
+    def handle(self) -> DeltaTable:
+        """The open version, for readers of its files."""
+
+    @property
+    def version(self) -> int:
+        """Number of the open version."""
+
+    def stored(self, app_id: str) -> int | None:
+        """The number that the open version keeps under an app id."""
+
+    def entries(self, since: int) -> Iterable[Mapping[str, int] | None]:
+        """What each commit after a version carries, up to the open version.
+
+        Returns:
+            app id -> number, per commit; None for a commit whose entry was cleaned up
+            because a checkpoint contains it.
+        """
+
+    def follow(self) -> None:
+        """Move from the open version to the newest one; reads new entries only."""
+
+    def reopen(self) -> None:
+        """Open the newest version from scratch."""
+
+    def write(self, rows: pa.Table) -> AddAction:
+        """Write rows of the table's schema to a file that no version contains yet."""
+
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        """Append files and numbers in one commit, on top of the open version.
+
+        The open version stays; `follow` moves to the new one.
+
+        Args:
+            files: that `write` returned.
+            transactions: app id -> number. A commit after the open version that carries
+                one of these app ids makes this commit fail.
+        """
+
+    def explain(self, error: Exception) -> LakeError | StorageUnavailable:
+        """The error of `write` or `commit` as one of ours."""
+
+
+OpenLog = Callable[[Storage, str], DeltaLog]

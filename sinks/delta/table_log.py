@@ -1,0 +1,108 @@
+"""A Delta table of a lake through deltalake: what `delta_log.DeltaLog` describes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.transaction import AddAction
+
+from semloop.delta.log_entry import entry_name, transactions
+from semloop.errors import LakeError, StorageUnavailable
+from semloop.storage.errors import storage_errors, translate
+from semloop.storage.location import Storage
+from sinks.delta.parquet_file import write_file
+
+
+class TableLog:
+    """The table `name` of a lake, open at its newest version."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        """Open the table.
+
+        Raises:
+            StorageUnavailable: the table cannot be read.
+        """
+        self._storage = storage
+        self._name = name
+        self._handle: DeltaTable
+        self._key_id = ""
+        self.reopen()
+        self._schema = self._handle.schema()
+        self._arrow = pa.schema(self._schema.to_arrow())
+        self._partition_by = self._handle.metadata().partition_columns
+
+    @property
+    def name(self) -> str:
+        """The table's folder in the lake."""
+        return self._name
+
+    @property
+    def handle(self) -> DeltaTable:
+        """The open version."""
+        return self._handle
+
+    @property
+    def version(self) -> int:
+        """Number of the open version."""
+        return self._handle.version()
+
+    def stored(self, app_id: str) -> int | None:
+        """The number that the open version keeps under an app id."""
+        self._renew()
+        with storage_errors(self._storage, f"read table {self._name}"):
+            number: int | None = self._handle.transaction_version(app_id)
+        return number
+
+    def entries(self, since: int) -> Iterator[Mapping[str, int] | None]:
+        """What each commit carries, one file per commit.
+
+        On an object store, `stored` fetches the whole log since its checkpoint.
+        """
+        for version in range(since + 1, self.version + 1):
+            entry = self._storage.read(entry_name(self._name, version))
+            yield None if entry is None else dict(transactions(entry))
+
+    def follow(self) -> None:
+        """Move to the newest version."""
+        self._renew()
+        with storage_errors(self._storage, f"read table {self._name}"):
+            self._handle.update_incremental()
+
+    def reopen(self) -> None:
+        """Open the newest version from scratch."""
+        with storage_errors(self._storage, f"read table {self._name}"):
+            self._key_id = self._storage.key_id
+            self._handle = self._storage.open(self._name)
+
+    def write(self, rows: pa.Table) -> AddAction:
+        """Write rows to a new file."""
+        # Nothing below compares types: the log would accept a file of any schema.
+        assert rows.schema.equals(self._arrow), rows.schema
+        rows.validate(full=True)
+        return write_file(self._storage, self._name, rows)
+
+    def commit(
+        self, files: Sequence[AddAction], transactions: Mapping[str, int]
+    ) -> None:
+        """Append files and numbers in one commit."""
+        self._renew()
+        numbers = [Transaction(app_id, n) for app_id, n in transactions.items()]
+        self._handle.create_write_transaction(
+            list(files),
+            "append",
+            self._schema,
+            self._partition_by,
+            commit_properties=CommitProperties(app_transactions=numbers),
+        )
+
+    def _renew(self) -> None:
+        """Open the same version again if the key of the handle ends soon."""
+        key_id = self._storage.key_id
+        if key_id != self._key_id:
+            with storage_errors(self._storage, f"read table {self._name}"):
+                self._handle = self._storage.open(self._name, self.version)
+            self._key_id = key_id
+
+    def explain(self, error: Exception) -> LakeError | StorageUnavailable:
+        """The error of `write` or `commit` as one of ours."""
+        return translate(self._storage, f"commit to table {self._name}", error)

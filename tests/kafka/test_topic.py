@@ -1,0 +1,99 @@
+"""A topic as the broker describes it; what only a real one can do is marked."""
+
+import msgspec
+import pytest
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewPartitions,
+)
+
+from semloop.errors import BrokerUnavailable, TopicChanged, TopicMissing
+from semloop.kafka.clients import address
+from semloop.kafka.topic import Topic, TopicAdmin
+from semloop.settings import Settings
+from tests.services import free_port, wait_for
+
+
+def test_a_topic_is_made_once_with_its_partitions(settings: Settings) -> None:
+    made = TopicAdmin(settings).ensure()
+    assert (made.name, made.partitions) == (settings.topic, 4)
+    assert made.cluster_id
+    assert made.topic_id
+    more = msgspec.structs.replace(settings, partitions=8)
+    assert TopicAdmin(more).ensure() == made
+    TopicAdmin(settings).still(made)
+
+
+@pytest.mark.real_broker
+def test_a_topic_takes_records_of_four_mebibytes(
+    settings: Settings, topic: Topic
+) -> None:
+    admin = AdminClient({"bootstrap.servers": address(settings)})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic)
+    config = admin.describe_configs([resource])[resource].result()
+    assert config["max.message.bytes"].value == str(4 * 2**20)
+
+
+def test_a_missing_topic_is_said_with_what_to_do(settings: Settings) -> None:
+    with pytest.raises(TopicMissing) as error:
+        TopicAdmin(settings).describe()
+    wanted = f"There is no topic {settings.topic!r} on {settings.kafka}."
+    assert error.value.what == wanted
+    assert "`semloop up`" in error.value.todo
+
+
+def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 0.5)
+    nowhere = msgspec.structs.replace(settings, kafka=f"127.0.0.1:{free_port()}")
+    admin = TopicAdmin(nowhere)
+    for ask in (
+        admin.describe,
+        admin.ensure,
+        lambda: admin.still(Topic("", "", "", 0)),
+    ):
+        with pytest.raises(BrokerUnavailable) as error:
+            ask()
+        assert error.value.what.startswith(
+            f"No Kafka broker answers at {nowhere.kafka}"
+        )
+
+
+@pytest.mark.real_broker
+def test_a_topic_made_again_is_noticed(settings: Settings, topic: Topic) -> None:
+    admin = TopicAdmin(settings)
+    admin.still(topic)
+    raw = AdminClient({"bootstrap.servers": address(settings)})
+    raw.delete_topics([settings.topic])[settings.topic].result()
+    wait_for("the topic to go", lambda: missing(admin))
+    again = admin.ensure()
+    assert again.topic_id != topic.topic_id
+    with pytest.raises(TopicChanged, match="was deleted and made again"):
+        admin.still(topic)
+    admin.still(again)
+
+
+def missing(admin: TopicAdmin) -> bool:
+    try:
+        admin.describe()
+    except TopicMissing:
+        return True
+    return False
+
+
+@pytest.mark.real_broker
+def test_added_partitions_are_noticed(settings: Settings, topic: Topic) -> None:
+    admin = TopicAdmin(settings)
+    raw = AdminClient({"bootstrap.servers": address(settings)})
+    raw.create_partitions([NewPartitions(settings.topic, 6)])[settings.topic].result()
+
+    def seen() -> int:
+        found = raw.describe_topics(TopicCollection([settings.topic]))
+        return len(found[settings.topic].result().partitions)
+
+    wait_for("the new partitions", lambda: seen() == 6)
+    with pytest.raises(TopicChanged, match="went from 4 to 6 partitions"):
+        admin.still(topic)

@@ -1,0 +1,67 @@
+"""Repeating a step whose failure may pass."""
+
+from collections.abc import Iterator
+
+import pytest
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+from semloop.errors import (
+    BrokerUnavailable,
+    LakeError,
+    SemLoopError,
+    StorageUnavailable,
+    Transient,
+)
+from semloop.retry import retry
+
+
+class Step:
+    """Raises one error after the other, then returns 7."""
+
+    def __init__(self, *errors: SemLoopError) -> None:
+        self._errors = list(errors)
+        self.calls = 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return 7
+
+
+@pytest.fixture(autouse=True)
+def _three_tries_without_pauses() -> Iterator[None]:
+    set_on_retry_hooks([])
+    with stamina.set_testing(True, attempts=3):
+        yield
+    set_on_retry_hooks(None)
+
+
+def test_a_step_is_repeated_until_it_succeeds() -> None:
+    step = Step(StorageUnavailable("a"), StorageUnavailable("b"))
+    assert (retry(step, on=StorageUnavailable, seconds=60), step.calls) == (7, 3)
+
+
+@pytest.mark.parametrize("on", [StorageUnavailable, BrokerUnavailable])
+def test_the_last_error_says_how_long_was_tried(on: type[Transient]) -> None:
+    step = Step(*(on(f"It failed {n}.", "Wait.") for n in range(3)))
+    with pytest.raises(on) as error:
+        retry(step, on=on, seconds=0.5)
+    assert str(error.value) == "It failed 2 (tried for 0.5 s)\nWait."
+
+
+@pytest.mark.parametrize("error", [LakeError("x"), BrokerUnavailable("y")])
+def test_another_error_ends_it_at_once(error: SemLoopError) -> None:
+    step = Step(error)
+    with pytest.raises(type(error)) as raised:
+        retry(step, on=StorageUnavailable, seconds=60)
+    assert (raised.value, step.calls) == (error, 1)
+
+
+def test_a_step_is_run_once_even_without_time() -> None:
+    with stamina.set_testing(False):
+        step = Step(StorageUnavailable("a"))
+        with pytest.raises(StorageUnavailable):
+            retry(step, on=StorageUnavailable, seconds=1e-9)
+        assert step.calls == 1
