@@ -25,8 +25,8 @@ CONNECT_S = 3
 ANSWER_S = 10
 ATTEMPTS = 2
 REASON_CHARS_MAX = 200
-TODO_ROLE = "Check AWS_PROFILE, AWS_ROLE_ARN and the trust policy of the role."
-TODO_NETWORK = "Check the network, and AWS_ENDPOINT_URL_STS if it is set."
+CHECK_ROLE = "Check AWS_PROFILE, AWS_ROLE_ARN and the trust policy of the role."
+CHECK_NETWORK = "Check the network, and AWS_ENDPOINT_URL_STS if it is set."
 
 
 class ChainCredentials:
@@ -74,14 +74,14 @@ class ChainCredentials:
             code = error.response["Error"].get("Code", "refused")
             msg = f"AWS issues no credentials: {code}."
             if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                raise StorageUnavailable(msg, TODO_NETWORK) from error
-            raise LakeError(msg, TODO_ROLE) from error
+                raise StorageUnavailable(msg, CHECK_NETWORK) from error
+            raise LakeError(msg, CHECK_ROLE) from error
         except HTTPClientError as error:
             msg = f"The issuer of AWS credentials does not answer: {_reason(error)}."
-            raise StorageUnavailable(msg, TODO_NETWORK) from error
+            raise StorageUnavailable(msg, CHECK_NETWORK) from error
         except (BotoCoreError, OSError) as error:
             msg = f"AWS credentials cannot be fetched: {_reason(error)}."
-            raise LakeError(msg, TODO_ROLE) from error
+            raise LakeError(msg, CHECK_ROLE) from error
         values = (keys.access_key, keys.secret_key, keys.token)
         return {name: v for name, v in zip(KEY_OPTIONS, values, strict=True) if v}
 

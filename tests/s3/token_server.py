@@ -126,10 +126,16 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: readers close connections in the middle of a file."""
+
+
 def main(store: str) -> None:
     Handler.store = urlsplit(store).netloc
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps(f"http://127.0.0.1:{server.server_address[1]}"), flush=True)
     for line in sys.stdin:

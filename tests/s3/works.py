@@ -14,6 +14,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests import processes
 from tests.builders import an_event, raw
+from tests.stores import SECRET
 
 PLAIN_DUCKDB = """
 import sys, duckdb
@@ -48,7 +49,7 @@ def works(settings: Settings, events: int = 25) -> None:
 def _plain_duckdb(settings: Settings) -> int:
     """What a fresh DuckDB counts with the statements that `--print-init` prints."""
     script = processes.check(settings, "sql", "--print-init")
-    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in script
+    assert SECRET not in script
     environment = dict(os.environ)
     if bundle := environment.get("AWS_CA_BUNDLE"):
         environment["SSL_CERT_FILE"] = bundle
