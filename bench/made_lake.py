@@ -74,7 +74,7 @@ def made_lake(settings: Settings, rows: int) -> None:
 
 
 def _commit_episodes(storage: Storage, rows: int) -> None:
-    create(storage, TABLE, EPISODES, ["date"])
+    create(storage, TABLE)
     register(storage, LOG, (TABLE,), (0,), BEGAN)
     partition = Partition(LOG.topic_id, 0)
     main = FencedTable(TableLog(storage, TABLE), Streams.of(LOG), (partition,))

@@ -1,4 +1,4 @@
-"""The columns of every table, with their DuckDB types.
+"""The tables of a lake: columns with their DuckDB types, and how files are written.
 
 The one list from which the Arrow schemas of the sinks, the empty typed views of
 `Lake` and the documentation are made. Columns are only ever added at the end of a
@@ -6,6 +6,8 @@ group: old files then read as NULL.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 LAYOUT_VERSION = 2
 
@@ -164,9 +166,54 @@ STREAMS = {
     "first_seen": "TIMESTAMPTZ",
 }
 
-TABLES: Mapping[str, Mapping[str, str]] = {
-    "events": EVENTS,
-    "dead_letters": DEAD_LETTERS,
-    "episodes": EPISODES,
-    "streams": STREAMS,
+# Columns with few values; on others a dictionary is built only to be thrown away.
+_FEW_VALUES = frozenset(
+    {
+        "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
+        "outcome", "reason", "role", "session_id", "status", "table_name", "task",
+        "task_type", "tool", "topic", "topic_id", "type", "user_id",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake.
+
+    Attributes:
+        name: its folder in the lake.
+        columns: column -> type of DuckDB.
+        partition_by: columns whose values are folders.
+        statistics: columns whose bounds the log has for each file. Only those by which
+            files are chosen: the bounds are copied into every log entry.
+        sort_by: columns by which the rows of a file are sorted.
+        bloom_filters: columns of which each file has a Bloom filter.
+        format: `delta`, or `lance` for the folder of a LanceDB database.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    partition_by: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
+    sort_by: tuple[str, ...] = ()
+    bloom_filters: tuple[str, ...] = ()
+    format: Literal["delta", "lance"] = "delta"
+
+    @property
+    def dictionaries(self) -> tuple[str, ...]:
+        """The columns that have few values."""
+        return tuple(name for name in self.columns if name in _FEW_VALUES)
+
+
+_PLACE = ("topic_id", "kafka_partition", "kafka_offset", "kafka_ts", "ingested_at")
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table("events", EVENTS, ("date",), ("ts", "session_id", *_PLACE)),
+        Table("dead_letters", DEAD_LETTERS, ("date",), ("session_id", *_PLACE)),
+        Table("episodes", EPISODES, ("date",), ("session_id", *_PLACE)),
+        Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
+        Table("memories", MEMORIES, format="lance"),
+    )
 }
+DELTA_TABLES = tuple(name for name, t in TABLES.items() if t.format == "delta")

@@ -101,8 +101,8 @@ class ArchiveTables(FlowTables[Decoded]):
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
         """Make the tables if absent and open them: the main one and the side tables."""
-        create(self._storage, MAIN, EVENTS, ["date"])
-        create(self._storage, SIDE, DEAD_LETTERS, ["date"])
+        create(self._storage, MAIN)
+        create(self._storage, SIDE)
         self._queries = WriterQueries(self._storage)
         numbers = [partition.number for partition in self._owned]
         register(

@@ -159,7 +159,7 @@ class MemoryTables(FlowTables[Vectored]):
         self._report(buffer, memories, episodes)
 
     def _take_over_once(self) -> dict[Partition, int]:
-        create(self._storage, MAIN, EPISODES, ["date"])
+        create(self._storage, MAIN)
         self._queries = WriterQueries(self._storage)
         for topic_id, stream in self._streams.by_topic_id.items():
             numbers = [p.number for p in self._owned if p.topic_id == topic_id]

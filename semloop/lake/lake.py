@@ -73,7 +73,7 @@ class Lake:
         self.connection.execute("SET python_enable_replacements = false")
         self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         # Tables whose view is not final: absent, or older than this program.
-        self._incomplete = set(tables.TABLES)
+        self._incomplete = set(tables.DELTA_TABLES)
         self._refresh()
         # The generation of memories that the view shows; None before it is asked for.
         self._generation: int | None = None
@@ -101,7 +101,7 @@ class Lake:
         if lance_view.names_memories(query):
             self._show_memories()
         if self._storage.on_s3 and time.monotonic() - self._asked_s > ASK_AGAIN_S:
-            self._has(next(iter(tables.TABLES)))
+            self._has(tables.DELTA_TABLES[0])
         # None, whatever the stubs say, after a statement without an answer: SET x = 1.
         relation = cast(
             "DuckDBPyRelation | None", self.connection.sql(query, params=params)
@@ -189,7 +189,7 @@ class Lake:
         """Statements that let another DuckDB 1.5.5 open this lake; hold no secrets."""
         statements = self._storage.duckdb_init()
         statements.append(f"CREATE SCHEMA IF NOT EXISTS {RAW_SCHEMA}")
-        statements += [self._raw_view(table)[0] for table in tables.TABLES]
+        statements += [self._raw_view(table)[0] for table in tables.DELTA_TABLES]
         statements += lance_view.loading(self._storage, reveal=False)
         generation = self._recall.generation()
         statements.append(
@@ -246,7 +246,7 @@ class Lake:
         Columns are named, since a view over `*` breaks when the table gets one. Those
         that an older table lacks are NULL.
         """
-        columns = tables.TABLES[table]
+        columns = tables.TABLES[table].columns
         stored: set[str] = set()
         source = ""
         if self._has(table):

@@ -1,15 +1,13 @@
 """Making a Delta table of the lake, with what its readers and writers rely on."""
 
-from collections.abc import Sequence
-
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from schemas.arrow import arrow_schema
+from semloop import tables
 from semloop.errors import LakeError
 from semloop.storage.errors import translate
 from semloop.storage.location import Storage
-from sinks.delta.parquet_file import STATISTICS
 
 # Old log entries make every handle slower; readers hold one for seconds at most.
 LOG_KEPT = "interval 6 hours"
@@ -17,10 +15,12 @@ LOG_KEPT = "interval 6 hours"
 PATTERN_LETTERS = "*?[]%"
 
 
-def create(
-    storage: Storage, name: str, schema: pa.Schema, partition_by: Sequence[str]
-) -> None:
+def create(storage: Storage, name: str) -> None:
     """Make a table if it is absent; of several that try at once one does.
+
+    Args:
+        storage: the lake.
+        name: name of one of `tables.TABLES`.
 
     Raises:
         LakeError: no table can be at such a path, or none may be made.
@@ -31,16 +31,16 @@ def create(
         raise LakeError(msg, "Table readers take these for patterns: rename it.")
     if storage.has(name):
         return
-    known = ",".join(name for name in STATISTICS if name in schema.names)
+    spec = tables.TABLES[name]
     try:
         DeltaTable.create(
             storage.uri(name),
-            schema,
+            arrow_schema(spec.columns),
             mode="ignore",
-            partition_by=list(partition_by),
+            partition_by=list(spec.partition_by),
             configuration={
                 "delta.logRetentionDuration": LOG_KEPT,
-                "delta.dataSkippingStatsColumns": known,
+                "delta.dataSkippingStatsColumns": ",".join(spec.statistics),
             },
             storage_options=storage.current_options or None,
         )

@@ -8,7 +8,7 @@ on every column. docs/adr/0004 has the figures.
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -17,48 +17,43 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from semloop import tables
 from semloop.storage.location import Storage
 
-# Statistics only of what files are chosen by: they are copied into every log entry.
 # Without truncation: a text that is cut off would need rounding up to stay a bound.
-STATISTICS = (
-    "ts", "session_id", "topic_id", "kafka_partition", "kafka_offset", "kafka_ts",
-    "ingested_at",
-)  # fmt: skip
 # Longer texts would bloat the log; a column without bounds is simply never skipped.
 STATISTICS_CHARS_MAX = 64
-# Columns with few values; on others a dictionary is built only to be thrown away.
-DICTIONARY = frozenset(
-    {
-        "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
-        "outcome", "reason", "role", "session_id", "status", "table_name", "task",
-        "task_type", "tool", "topic", "topic_id", "type", "user_id",
-    }
-)  # fmt: skip
 
 
 def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
     """Write rows of one date; the file counts only once the log names it.
 
-    Rows without a date are those of a table that is not partitioned.
+    Args:
+        storage: the lake.
+        table: name of one of `tables.TABLES`, which says how its files are written.
+        rows: of the columns of the table; of one date if it is partitioned by it.
 
     Raises:
         OSError: the storage refuses.
         pa.ArrowException: the rows cannot be stored.
     """
+    spec = tables.TABLES[table]
     partition: dict[str, str | None] = {}
     path, columns = f"part-{uuid.uuid4()}.zstd.parquet", rows
-    if "date" in rows.column_names:
+    if spec.partition_by:
         partition["date"] = day = rows["date"][0].as_py().isoformat()
         path, columns = f"date={day}/{path}", rows.drop_columns("date")
+    if spec.sort_by:
+        columns = columns.sort_by([(name, "ascending") for name in spec.sort_by])
     buffer = pa.BufferOutputStream()
     pq.write_table(
         columns,
         buffer,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[name for name in columns.column_names if name in DICTIONARY],
-        write_statistics=[name for name in columns.column_names if name in STATISTICS],
+        use_dictionary=list(spec.dictionaries),
+        write_statistics=list(spec.statistics),
+        bloom_filter_options=dict.fromkeys(spec.bloom_filters, True) or None,
         store_schema=False,
     )
     data = buffer.getvalue()
@@ -69,16 +64,14 @@ def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
         partition_values=partition,
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
-        stats=json.dumps(_statistics(columns)),
+        stats=json.dumps(_statistics(columns, spec.statistics)),
     )
 
 
-def _statistics(rows: pa.Table) -> Mapping[str, Any]:
+def _statistics(rows: pa.Table, names: Sequence[str]) -> Mapping[str, Any]:
     """Number of rows, and bounds of some columns, in the form of the Delta protocol."""
     lowest, highest, nulls = {}, {}, {}
-    for name in STATISTICS:
-        if name not in rows.column_names:
-            continue
+    for name in names:
         bounds = pc.min_max(rows[name]).as_py()
         nulls[name] = rows[name].null_count
         if bounds["min"] is not None and _short(bounds):

@@ -38,7 +38,7 @@ def register(
         LakeError: the tables hold this topic of another cluster, or by another flow.
         StorageUnavailable: the storage refuses; all of it may be done again.
     """
-    create(storage, "streams", STREAMS, [])
+    create(storage, "streams")
     known = read_streams(storage)
     if not new_log:
         _refuse_strangers(known, log, tables)

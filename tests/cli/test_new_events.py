@@ -1,19 +1,20 @@
 """Each event once, whatever writers and maintainers do between two looks."""
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from semloop import tables
 from semloop.command.cli import new_events
 from semloop.command.cli.new_events import NewEvents
 from semloop.delta import table
 from semloop.delta.snapshot import Snapshot
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
-from sinks.delta import parquet_file
 from tests.builders import NOW, an_event
 from tests.cli.a_lake import Writer
 from tests.sinks.maintenance import MAINTENANCE
@@ -83,7 +84,9 @@ def test_an_old_row_in_a_new_file_is_not_the_last(
 def test_files_without_statistics_hold_the_last_too(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_file, "STATISTICS", ())
+    monkeypatch.setitem(
+        tables.TABLES, "events", replace(tables.TABLES["events"], statistics=())
+    )
     monkeypatch.setattr(new_events, "FILES_FIRST", 1)
     for n in range(3):
         writer.write(*named(n))

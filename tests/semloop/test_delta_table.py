@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from semloop import tables
 from semloop.delta import table as delta_table
 from semloop.delta.snapshot import FileStats, read_snapshot
 from semloop.delta.streams import CAUGHT_UP, Partition
@@ -15,7 +16,6 @@ from semloop.delta.streams_table import StreamsTable, read_streams
 from semloop.delta.table import TableFollower
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
-from sinks.delta import parquet_file
 from sinks.delta.streams_table import register
 from tests.builders import LOG, NOW
 from tests.sources.an_events_table import EventsTable
@@ -103,7 +103,9 @@ def test_a_file_may_hold_what_its_statistics_do_not_exclude(
     assert stats.may_hold(Partition("c", 2), 6)
     for topic_id, number, beyond in (("a", 2, 6), ("c", 4, 6), ("c", 2, 7)):
         assert not stats.may_hold(Partition(topic_id, number), beyond)
-    monkeypatch.setattr(parquet_file, "STATISTICS", ())
+    monkeypatch.setitem(
+        tables.TABLES, "events", replace(tables.TABLES["events"], statistics=())
+    )
     table.commit((0, 0))
     snapshot = read_snapshot(table.storage, "events")
     assert snapshot is not None

@@ -22,7 +22,7 @@ OF_EVENT = ("session", "at_s", "kafka_s")
 
 
 def append(lake: Path, table: str, rows: pa.Table) -> None:
-    schema = arrow.arrow_schema(tables.TABLES[table])
+    schema = arrow.arrow_schema(tables.TABLES[table].columns)
     stamped = [{"ingested_at": NOW, "date": NOW.date()} | r for r in rows.to_pylist()]
     write_deltalake(
         str(lake / table), pa.Table.from_pylist(stamped, schema), mode="append"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from schemas import arrow
 from semloop import Lake, layout, tables
@@ -70,8 +71,10 @@ def test_a_lake_of_layout_1_is_refused_with_one_line_that_says_what_to_do(
     lake: Settings, *, with_file: bool
 ) -> None:
     storage = Storage.of(lake)
-    create(storage, "events", arrow.EVENTS, ["date"])
-    create(storage, "logs", arrow.STREAMS, [])
+    create(storage, "events")
+    DeltaTable.create(
+        storage.uri("logs"), arrow.STREAMS, storage_options=storage.current_options
+    )
     if with_file:
         storage.create(LAYOUT_FILE, b'{"layout": 1}')
     for refuse in (layout.check, layout.bind):

@@ -52,7 +52,7 @@ class Sink:
     schema: pa.Schema
 
     def create(self, storage: Storage) -> None:
-        create(storage, self.name, self.schema, ["date"])
+        create(storage, self.name)
 
     def open_log(self, storage: Storage, kind: Callable[[DeltaLog], Log]) -> Log:
         """The table's log, wrapped; made if absent."""

@@ -41,7 +41,7 @@ class Writer:
     """A writer of one partition, and the log that it commits to."""
 
     def __init__(self, storage: Storage, epoch: int = 1) -> None:
-        create(storage, TABLE, EVENTS, ["date"])
+        create(storage, TABLE)
         self.log = TableLog(storage, TABLE)
         self.table = FencedTable(self.log, Streams.of(LOG), [P0])
         assert self.table.take({P0: epoch})
@@ -180,7 +180,7 @@ def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
     (tmp_path / "file").write_text("")
     storage = Storage(str(tmp_path / "file" / "lake"))
     with pytest.raises(LakeError) as error:
-        create(storage, TABLE, EVENTS, ["date"])
+        create(storage, TABLE)
     assert error.value.what.startswith(f"Cannot create table events in {storage.root}:")
     assert "\n" not in error.value.what
     assert error.value.todo == "Set SEMLOOP_LAKE to a folder."

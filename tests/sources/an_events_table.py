@@ -35,7 +35,7 @@ class EventsTable:
         self.log = log
         self.now = NOW
         self._step = step
-        create(storage, "events", EVENTS, ["date"])
+        create(storage, "events")
         register(storage, log, ("events",), partitions, self.now, new_log=True)
         owned = [Partition(log.topic_id, number) for number in partitions]
         events = TableLog(storage, "events")

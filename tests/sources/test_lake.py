@@ -9,13 +9,13 @@ import pytest
 
 from schemas.arrow import EVENTS
 from schemas.batches import PolledEvents
+from semloop import tables
 from semloop.delta import table as delta_table
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable, TopicChanged
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from sinks.delta import parquet_file
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
@@ -182,7 +182,9 @@ def test_nothing_is_listed_while_nothing_is_committed(
 def test_files_without_statistics_are_read(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_file, "STATISTICS", ())
+    monkeypatch.setitem(
+        tables.TABLES, "events", replace(tables.TABLES["events"], statistics=())
+    )
     table.commit((0, 0), (1, 0))
     table.commit((0, 1))
     assert to_the_end(reader_of(table.storage, {P1: 0})) == [(0, 0), (0, 1)]

@@ -9,7 +9,7 @@ from semloop.command.doctor.context import Known
 from semloop.command.terminal.figures import many
 from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.storage.location import Storage
-from semloop.tables import TABLES
+from semloop.tables import DELTA_TABLES
 
 CHECK = "lake"
 MOUNTS = Path("/proc/mounts")
@@ -33,7 +33,7 @@ def check(known: Known) -> Iterator[Finding]:
         reason = f"There is no lake at {storage.root} yet."
         raise Skipped(reason, "`semloop up` makes it; or set SEMLOOP_LAKE to yours.")
     layout.check(storage)
-    found = {table: read_snapshot(storage, table) for table in TABLES}
+    found = {table: read_snapshot(storage, table) for table in DELTA_TABLES}
     tables = [_told(snapshot) for snapshot in found.values() if snapshot]
     known.storage = storage
     yield ok(CHECK, f"tables: {', '.join(tables)}" if tables else "no tables yet")
