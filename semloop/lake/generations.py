@@ -6,10 +6,12 @@ of `episodes`, so that it changes together with who may write.
 
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop.flow_registry import MEMORY
 from semloop.storage import object_store
+from semloop.storage.errors import storage_errors
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -63,6 +65,20 @@ def open_table(connection: "DBConnection", generation: int) -> "Table | None":
         if "was not found" in str(error):
             return None
         raise
+
+
+def open_existing(storage: "Storage", generation: int) -> "Table | None":
+    """A generation's table for a look: nothing is made where nobody has made it.
+
+    Raises:
+        LakeError: it cannot be read. StorageUnavailable: not now.
+        MissingExtra: LanceDB is not installed.
+    """
+    if not storage.on_s3 and not Path(storage.uri(FOLDER)).is_dir():
+        # LanceDB would make the folder.
+        return None
+    with storage_errors(storage, f"read table {FOLDER}", lance=True):
+        return open_table(connect(storage), generation)
 
 
 def table_name(generation: int) -> str:

@@ -7,7 +7,7 @@ from semloop.delta.fence import FENCE, Fence
 from semloop.delta.snapshot import read_snapshot
 from semloop.delta.streams import CAUGHT_UP, NEVER_READ, StreamId
 from semloop.delta.streams_table import read_streams
-from semloop.flow_registry import ARCHIVE, flow_of
+from semloop.flow_registry import ARCHIVE, FLOWS
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -75,6 +75,21 @@ def positions_of(
     return positions(storage, stream, partitions)
 
 
+def behind(
+    storage: Storage, flow: str, archived: StreamId, partitions: int
+) -> dict[int, int]:
+    """Partition -> offsets that `archive` has committed and a flow has not read yet.
+
+    Raises:
+        LakeError: the tables cannot be read. StorageUnavailable: not now.
+    """
+    found = positions_of(storage, flow, archived, partitions)
+    return {
+        p: max(0, at.last_offset - found[p].last_offset)
+        for p, at in positions(storage, archived, partitions).items()
+    }
+
+
 def positions(
     storage: Storage, stream: StreamId, partitions: int
 ) -> dict[int, Position]:
@@ -83,7 +98,7 @@ def positions(
     Raises:
         LakeError: the table cannot be read. StorageUnavailable: not now.
     """
-    table = flow_of(stream.flow).main
+    table = FLOWS[stream.flow].main
     names = {p: stream.app_id(table, p) for p in range(partitions)}
     app_ids = [name + kind for name in names.values() for kind in KINDS]
     snapshot = read_snapshot(storage, table, app_ids)

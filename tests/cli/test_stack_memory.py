@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semloop.command.cli import down
-from semloop.command.cli.down import _wait_for_memory
+from semloop.command.cli.down import _wait_for_lake_readers
 from semloop.command.stack.state import RUNNING, FlowState, Stack
 from semloop.lake import generations
 from semloop.settings import Settings
@@ -32,7 +32,10 @@ def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
     flow = status["flows"]["memory"]
     assert (flow["state"], flow["lag"], flow["at_least"]) == ("running", 0, False)
     assert [at["lag"] for at in flow["partitions"]] == [0, 0, 0, 0]
-    assert status["lake"]["tables"]["episodes"]["rows"] > 0
+    tables = status["lake"]["tables"]
+    assert set(tables) == {"events", "dead_letters", "episodes", "streams", "memories"}
+    assert tables["episodes"]["rows"] > 0
+    assert (tables["memories"]["rows"], tables["memories"]["bytes"] > 0) == (40, True)
     told = shell.run("status")
     assert f"Flow   memory: running, pid {flow['pid']}, all is in the lake" in told
     assert "ok    flow memory runs" in shell.run("health")
@@ -43,7 +46,7 @@ def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
             said = answer.read().decode()
         flows = {n for n in ("archive", "memory") if f'flow="{n}"' in said}
         assert flows == {name}
-    log, supervisor = shell.local.log("maintain"), shell.local.log("supervisor")
+    log, supervisor = shell.local.log("index"), shell.local.log("supervisor")
     eventually(lambda: log.exists() and "Memories: 40, " in log.read_text())
     assert "maintain" not in supervisor.read_text()
     # What was removed under it is told, one line each time.
@@ -98,9 +101,10 @@ def test_down_says_how_far_memory_is_behind(
 ) -> None:
     monkeypatch.setattr(down, "running", lambda _: known)
     deadline = time.monotonic() + seconds
-    assert _wait_for_memory(settings, a_stack(flow()), deadline) == left
+    found = _wait_for_lake_readers(settings, a_stack(flow()), deadline)
+    assert found == {"memory": left}
     # A stack without flows has nobody to wait for.
-    assert _wait_for_memory(settings, a_stack(None), deadline) == 0
+    assert _wait_for_lake_readers(settings, a_stack(None), deadline) == {}
 
 
 def test_down_waits_until_memory_has_caught_up(
@@ -118,7 +122,7 @@ def test_down_waits_until_memory_has_caught_up(
 
     monkeypatch.setattr(down, "running", a_look)
     monkeypatch.setattr(down, "LOOK_S", 0.0)
-    assert _wait_for_memory(settings, a_stack(flow()), FOR_EVER) == 0
+    assert _wait_for_lake_readers(settings, a_stack(flow()), FOR_EVER) == {}
     assert looks == [9, 29, 39]
 
 
@@ -126,4 +130,4 @@ def test_a_lake_that_archive_never_wrote_has_nothing_to_wait_for(
     tmp_path: Path,
 ) -> None:
     empty = a_lake(tmp_path / "empty")
-    assert _wait_for_memory(empty, a_stack(flow()), FOR_EVER) == 0
+    assert _wait_for_lake_readers(empty, a_stack(flow()), FOR_EVER) == {}

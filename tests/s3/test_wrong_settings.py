@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from semloop import Lake, layout
-from semloop.command.cli import main, status_report
+from semloop.command.cli import health_report, main, status_report
 from semloop.errors import ConfigError, LakeError, SemLoopError, StorageUnavailable
 from semloop.lake import lake as lake_module
 from semloop.settings import Settings, load
@@ -34,7 +34,7 @@ def told_to_all(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> SemLoopE
             layout.bind(Storage.of(settings))
         assert str(writers.value) == str(error)
     assert status_report.status(settings)["lake"]["problem"] == str(error)
-    check, *more = status_report.health(settings)["lake"]["checks"]
+    check, *more = health_report.health(settings)["lake"]["checks"]
     assert (check["todo"], more) == (f"{error.what} {error.todo}", [])
     monkeypatch.setenv("SEMLOOP_LAKE", settings.lake)
     assert error.todo

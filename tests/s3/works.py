@@ -6,7 +6,7 @@ import sys
 
 from confluent_kafka import Producer
 
-from semloop.command.cli import status_report
+from semloop.command.cli import health_report, status_report
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
@@ -41,7 +41,7 @@ def works(settings: Settings, events: int = 25) -> None:
     assert status["lake"]["readable"]
     assert status["lake"]["tables"]["events"]["rows"] == events
     assert status["flows"]["archive"]["lag"] == 0
-    assert status_report.health(settings)["ok"]
+    assert health_report.health(settings)["ok"]
     assert _plain_duckdb(settings) == events
     _leaves_only_tables(settings)
 

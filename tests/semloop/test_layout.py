@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from schemas import arrow
 from semloop import Lake, layout, tables
-from semloop.command.cli import status_report
+from semloop.command.cli import health_report, status_report
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings
@@ -62,7 +62,7 @@ def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
     assert status_report.status(lake)["lake"] == {
         "path": lake.lake, "readable": False, "problem": f"{what}\n{todo}", "tables": {},
     }  # fmt: skip
-    assert status_report.health(lake)["lake"]["checks"][0]["todo"] == f"{what} {todo}"
+    assert health_report.health(lake)["lake"]["checks"][0]["todo"] == f"{what} {todo}"
     assert storage.read(LAYOUT_FILE) == b'{"layout": 7}'
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -24,7 +25,7 @@ def letters() -> pa.Table:
     return stamp(pa.Table.from_batches([decoded.dead_letters]), DEAD_LETTERS, NOW)
 
 
-def written(folder: Path, **spec: tuple[str, ...]) -> tuple[AddAction, Path]:
+def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:
     """A file of dead letters whose table is declared otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         table = replace(tables.TABLES["dead_letters"], **spec)

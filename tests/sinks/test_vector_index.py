@@ -137,7 +137,7 @@ def test_two_at_once_leave_a_whole_table(folder: Storage) -> None:
     with ThreadPoolExecutor(2) as pool:
         failed = [error for error in pool.map(kept, range(2)) if error]
     assert len(failed) < 2, failed
-    assert all(error.startswith("Upkeep of memories (") for error in failed)
+    assert all(error.startswith("Cannot maintain table memories (") for error in failed)
     assert stored(folder) == [(n, 1) for n in range(400)]
     report = keep(folder)
     assert (report.fragments, report.unindexed) == (1, 0)

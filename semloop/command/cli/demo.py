@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop.command.terminal.progress import LOOK_S, steps, waiting
+from semloop.flow_registry import STREAMING
 
 if TYPE_CHECKING:
     from semloop.command.demo.audit import Expected
@@ -41,7 +42,8 @@ def demo(
         started_s = time.monotonic()
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
-            print(f"Kafka at {kafka} and two flows run as long as this demo.")
+            flows = " and ".join(STREAMING)
+            print(f"Kafka at {kafka} and the flows {flows} run as long as this demo.")
             print(f"The lake {settings.lake} stays.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)
@@ -62,7 +64,7 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
         Expected,
         rows_of,
         wait_for_lake,
-        wait_for_memory,
+        wait_for_lake_readers,
     )
     from semloop.command.demo.bars import bars
     from semloop.command.demo.crowd import Crowd
@@ -81,7 +83,7 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
         )
         wait_for_lake(stack, expected, lambda found: show(total, found, total))
     with steps() as show_step:
-        wait_for_memory(stack, show_step)
+        wait_for_lake_readers(stack, show_step)
     print(
         f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"
         f" {crowd.produced:,}; from a careless producer: {sent.records} records"

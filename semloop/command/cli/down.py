@@ -12,6 +12,7 @@ from semloop.command.stack.state import LocalFolder, Process, Stack, running
 from semloop.command.stack.supervisor import STOP_FLOW_S
 from semloop.command.terminal.progress import LOOK_S, until, waiting
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
+from semloop.flow_registry import ARCHIVE, LAKE_READERS
 from semloop.local_stack import LOCAL_FOLDER
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
@@ -96,10 +97,9 @@ def _drain(
     left = _wait(settings, stack, timeout_s if stack.flows else 0.0)
     if left is not None and left.nothing:
         end = f"Stopped. Everything is in the lake {settings.lake}."
-        behind = _wait_for_memory(settings, stack, deadline)
-        if behind:
+        for flow, offsets in _wait_for_lake_readers(settings, stack, deadline).items():
             # Nothing is lost by that: it reads the lake.
-            end += f" memory is {behind:,} offsets behind; the next start goes on."
+            end += f" {flow} is {offsets:,} offsets behind; the next start goes on."
         return end
     if left is None:
         what, end = "The broker does not answer: what it holds", "what it held is lost"
@@ -113,7 +113,7 @@ def _drain(
     if not stack.flows:
         todo = "Bring them in by `semloop run archive --until-caught-up`, or --force."
     else:
-        todo = f"Wait longer by --timeout, or --force. See {folder.log('archive')}."
+        todo = f"Wait longer by --timeout, or --force. See {folder.log(ARCHIVE.name)}."
     raise Terminal(msg, todo)
 
 
@@ -145,33 +145,38 @@ def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None
             time.sleep(LOOK_S)
 
 
-def _wait_for_memory(settings: Settings, stack: Stack, deadline: float) -> int:
-    """Wait until the events that are in the lake are remembered, too.
+def _wait_for_lake_readers(
+    settings: Settings, stack: Stack, deadline: float
+) -> dict[str, int]:
+    """Wait until other flows have read the events that are in the lake.
 
     Returns:
-        offsets that are left.
+        flow -> offsets that are left; none of a flow that has read all.
     """
-    from semloop.lake.generations import FLOW
-    from semloop.progress.positions import newest_stream, positions_of
-
     settings = stack.settings(settings)
+    left = {
+        name: _wait_for_reader(settings, name, deadline)
+        for name in LAKE_READERS
+        if name in stack.flows
+    }
+    return {name: offsets for name, offsets in left.items() if offsets}
+
+
+def _wait_for_reader(settings: Settings, flow: str, deadline: float) -> int:
+    from semloop.progress.positions import behind, newest_stream
+
     storage = Storage.of(settings)
     named = newest_stream(storage, settings.topic)
-    if named is None or FLOW not in stack.flows:
+    if named is None:
         return 0
-    with waiting("Waiting for memory ...") as tell:
+    with waiting(f"Waiting for {flow} ...") as tell:
         while True:
-            archived = positions_of(storage, named[0].flow, *named)
-            remembered = positions_of(storage, FLOW, *named)
-            left = sum(
-                max(0, at.last_offset - remembered[p].last_offset)
-                for p, at in archived.items()
-            )
+            left = sum(behind(storage, flow, *named).values())
             known = running(settings)
-            lives = known is not None and not known.flows[FLOW].is_hopeless
+            lives = known is not None and not known.flows[flow].is_hopeless
             if not left or not lives or time.monotonic() >= deadline:
                 return left
-            tell(f"Waiting for memory: {left:,} offsets left ...")
+            tell(f"Waiting for {flow}: {left:,} offsets left ...")
             time.sleep(LOOK_S)
 
 

@@ -1,6 +1,7 @@
 """`semloop run`: a flow in this process or several; a wait for the one of `up`."""
 
 import gc
+import importlib
 import os
 import sys
 import threading
@@ -17,21 +18,19 @@ from semloop.command.stack.state import (
     LocalFolder,
     running,
 )
-from semloop.command.stack.supervisor import FLOWS, semloop_command
+from semloop.command.stack.supervisor import semloop_command
 from semloop.command.terminal.progress import LOOK_S, waiting
 from semloop.errors import ConfigError, Terminal
+from semloop.flow_registry import KAFKA, STREAMING
 from semloop.settings import PREFIX, Settings, load
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     from semloop.progress.positions import Position
 
-# The one flow that reads the topic.
-ARCHIVE = "archive"
-
 
 def run(
-    flow: Annotated[str, typer.Argument(help=f"One of: {', '.join(FLOWS)}.")],
+    flow: Annotated[str, typer.Argument(help=f"One of: {', '.join(STREAMING)}.")],
     until_caught_up: Annotated[
         bool,
         typer.Option(
@@ -62,30 +61,34 @@ def run(
     addresses: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Run a flow in the foreground."""
-    if flow not in FLOWS:
-        msg = f"There is no flow {flow!r}."
-        raise ConfigError(msg, f"The flows are: {', '.join(FLOWS)}.")
-    if flow != ARCHIVE and (new_log or accept_gap):
-        flag = "--new-log" if new_log else "--accept-gap"
-        msg = f"{flag} is about the topic, which only {ARCHIVE} reads."
-        raise ConfigError(msg, f"Run {flow} without it.")
+    flags = {"new_log": new_log, "accept_gap": accept_gap}
+    _check_flags(flow, flags)
     settings = load()
     state = None if supervised or addresses else _state(settings, flow)
-    options = {
-        "until_caught_up": until_caught_up,
-        "new_log": new_log,
-        "accept_gap": accept_gap,
-    }
+    options = {"until_caught_up": until_caught_up}
+    options |= {flag: flags[flag] for flag in STREAMING[flow].flags}
     if state is None and processes > 1:
         raise typer.Exit(_run_cluster(settings, flow, processes, options))
     if state is None:
         _run_here(settings, flow, addresses, member, options)
-    elif until_caught_up and not (new_log or accept_gap):
+    elif until_caught_up and not any(flags.values()):
         _wait_for(settings, flow)
     else:
         msg = f"`semloop up` of this lake runs {flow} already (pid {state.pid})."
         todo = f"Stop it: `semloop down`. Wait: `semloop run {flow} --until-caught-up`."
         raise ConfigError(msg, todo)
+
+
+def _check_flags(flow: str, flags: Mapping[str, bool]) -> None:
+    if flow not in STREAMING:
+        msg = f"There is no flow {flow!r}."
+        raise ConfigError(msg, f"The flows are: {', '.join(STREAMING)}.")
+    for name, wanted in flags.items():
+        if wanted and name not in STREAMING[flow].flags:
+            takers = [other.name for other in STREAMING.values() if name in other.flags]
+            flag = f"--{name.replace('_', '-')}"
+            msg = f"{flag} is about the topic, which only {', '.join(takers)} reads."
+            raise ConfigError(msg, f"Run {flow} without it.")
 
 
 def _run_here(
@@ -104,15 +107,8 @@ def _run_here(
     from schemas.metrics import Metrics
 
     metrics = Metrics()
-    if flow == ARCHIVE:
-        from flows import archive
-
-        dataflow = archive.build(settings, metrics, **options)
-    else:
-        from flows import memory
-
-        caught_up = options["until_caught_up"]
-        dataflow = memory.build(settings, metrics, until_caught_up=caught_up)
+    module = importlib.import_module(STREAMING[flow].module)
+    dataflow = module.build(settings, metrics, **options)
     guard.run(
         dataflow, settings, metrics, addresses.split(",") if addresses else (), member
     )
@@ -133,7 +129,7 @@ def _run_cluster(
 
     def commands(first: bool) -> list[Command]:
         # What a flag accepts, it accepts once.
-        once = () if first else ("new_log", "accept_gap")
+        once = () if first else STREAMING[flow].flags
         flags = [
             f"--{name.replace('_', '-')}"
             for name, wanted in options.items()
@@ -172,7 +168,8 @@ def _state(settings: Settings, flow: str) -> FlowState | None:
 def _wait_for(settings: Settings, flow: str) -> None:
     """Wait until the running flow has committed what is there for it now.
 
-    For `archive` that is the topic, for others what `archive` has committed.
+    For a flow that reads the topic that is its end, for others what `archive` has
+    committed.
 
     Raises:
         Terminal: it was stopped before. TopicChanged: the topic was made again.
@@ -190,7 +187,7 @@ def _wait_for(settings: Settings, flow: str) -> None:
         return positions_of(storage, flow, stream_of(topic), topic.partitions)
 
     with waiting(f"Waiting for {flow} ...") as tell:
-        if flow == ARCHIVE:
+        if STREAMING[flow].reads == KAFKA:
             wanted = missing(settings, now(), None, None)
             ends = {b.partition: b.end or 0 for b in wanted.backlogs}
         else:

@@ -13,7 +13,6 @@ import typer
 from semloop.command.stack.start import failed, ready, refuse_second, size_of
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.command.stack.supervisor import (
-    FLOWS,
     STOP_FLOW_S,
     Supervisor,
     check_startable,
@@ -21,6 +20,7 @@ from semloop.command.stack.supervisor import (
 )
 from semloop.command.terminal.progress import LOOK_S, waiting
 from semloop.errors import ConfigError
+from semloop.flow_registry import ARCHIVE, STREAMING
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import PREFIX, Settings, load
 from semloop.storage.location import Storage
@@ -81,13 +81,13 @@ def _start(
     if settings.kafka is not None:
         # Asked here, so that an error comes at once and in its own words.
         before = _positions(settings, _topic(settings, make=True))
-    logs = {name: size_of(folder.log(name)) for name in ("supervisor", *FLOWS)}
+    logs = {name: size_of(folder.log(name)) for name in ("supervisor", *STREAMING)}
     supervisor = _spawn(settings, folder, broker_only=broker_only)
     try:
         stack = ready(supervisor, folder, logs["supervisor"])
         if broker_only:
             return stack, True
-        return stack, _reads(settings, stack, folder, before, logs["archive"])
+        return stack, _reads(settings, stack, folder, before, logs[ARCHIVE.name])
     except BaseException:
         supervisor.terminate()
         supervisor.wait(STOP_FLOW_S * 2)
@@ -122,10 +122,10 @@ def _reads(
     deadline = time.monotonic() + FLOW_STARTS_S
     while time.monotonic() < deadline:
         now = folder.read()
-        flow = now.flows.get("archive") if now else None
+        flow = now.flows.get(ARCHIVE.name) if now else None
         if flow is None or flow.exit_code is not None:
             raise failed(
-                folder.log("archive"), since, "The flow archive ended at its start"
+                folder.log(ARCHIVE.name), since, "The flow archive ended at its start"
             )
         found = _positions(settings, _topic(settings))
         if any(at.epoch > _epoch(before, p) for p, at in found.items()):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from semloop.command.cli import status_report
+from semloop.command.cli import health_report, status_report
 from semloop.command.terminal.output import Format, Row, print_rows
 from semloop.command.terminal.progress import waiting
 from semloop.settings import load
@@ -36,7 +36,7 @@ def status(form: Form = StatusFormat.TABLE) -> None:
 def health(form: Form = StatusFormat.TABLE) -> None:
     """Check broker, lake and flows; exit 0 if all is well."""
     with waiting("Checking ..."):
-        found = status_report.health(load())
+        found = health_report.health(load())
     if form is StatusFormat.JSON:
         print(json.dumps(found, indent=2))
     else:

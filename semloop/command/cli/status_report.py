@@ -1,28 +1,23 @@
-"""What `status` and `health` print: one object with `kafka`, `lake` and `flows`.
+"""What `status` prints: one object with `kafka`, `lake` and `flows`.
 
-Neither starts, makes or changes anything, and both work when nothing runs. Addresses
-and paths are shown, options and keys never.
+It starts, makes and changes nothing, and works when nothing runs. Addresses and paths
+are shown, options and keys never.
 """
 
-import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semloop import layout
-from semloop.command.stack.state import RUNNING, TAKEN_OVER, LocalFolder, Stack
-from semloop.command.stack.supervisor import FLOWS
-from semloop.delta.snapshot import read_snapshot
-from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.command.cli.table_figures import tables_of
+from semloop.command.stack.state import LocalFolder, Stack
+from semloop.errors import BrokerError, BrokerUnavailable
+from semloop.flow_registry import STREAMING
 from semloop.kafka.clients import address, listens
-from semloop.local_stack import LOCAL_FOLDER
 from semloop.progress.backlog import Backlog, Missing
 from semloop.progress.positions import Position
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from semloop.tables import TABLES
 
 if TYPE_CHECKING:
     from semloop.delta.streams import StreamId
@@ -34,12 +29,12 @@ UNSUPERVISED = "left over by a crash"
 
 def status(settings: Settings) -> dict[str, Any]:
     """How everything stands."""
-    stack = _stack(settings)
-    runs = _runs(settings)
+    stack = stack_of(settings)
+    runs = runs_here(settings)
     if stack is not None:
         settings = stack.settings(settings)
     reachable, topic, refusal = _ask(settings)
-    tables, problem = _tables(settings)
+    tables, problem = tables_of(settings)
     progress = _progress(settings, topic, readable=problem is None)
     return {
         "kafka": {
@@ -57,34 +52,18 @@ def status(settings: Settings) -> dict[str, Any]:
             "tables": tables,
         },
         "flows": {
-            name: _flow_state(name, stack, runs=runs) | progress[name] for name in FLOWS
+            name: _flow_state(name, stack, runs=runs) | progress[name]
+            for name in STREAMING
         },
     }
 
 
-def health(settings: Settings) -> dict[str, Any]:
-    """Whether everything is well, and what to do where it is not."""
-    stack = _stack(settings)
-    runs = _runs(settings)
-    if stack is not None:
-        settings = stack.settings(settings)
-    parts = {
-        "kafka": _check_kafka(settings),
-        "lake": _check_lake(settings),
-        "flows": [_check_flow(settings, name, stack, runs=runs) for name in FLOWS],
-    }
-    found: dict[str, Any] = {
-        part: {"ok": all(check["ok"] for check in checks), "checks": checks}
-        for part, checks in parts.items()
-    }
-    return {"ok": all(found[part]["ok"] for part in parts), **found}
-
-
-def _runs(settings: Settings) -> bool:
+def runs_here(settings: Settings) -> bool:
+    """Whether a stack of `semloop up` runs for the lake."""
     return not settings.on_s3 and LocalFolder.of(settings).is_locked()
 
 
-def _stack(settings: Settings) -> Stack | None:
+def stack_of(settings: Settings) -> Stack | None:
     """The running stack, or the remains of one; never one that is long gone."""
     if settings.on_s3:
         return None
@@ -108,25 +87,6 @@ def _ask(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
         return True, None, None
     except BrokerError as error:
         return True, None, f"{error.what} {error.todo}"
-
-
-def _tables(settings: Settings) -> tuple[dict[str, Any], SemLoopError | None]:
-    """The tables as far as they can be read, and why no further."""
-    found: dict[str, Any] = {}
-    try:
-        storage = Storage.of(settings)
-        layout.check(storage)
-        for name in TABLES:
-            if snapshot := read_snapshot(storage, name):
-                found[name] = {
-                    "rows": snapshot.row_count,
-                    "version": snapshot.version,
-                    "files": len(snapshot.files),
-                    "bytes": sum(file.size_bytes for file in snapshot.files.values()),
-                }
-    except SemLoopError as error:
-        return found, error
-    return found, None
 
 
 def _flow_state(name: str, stack: Stack | None, *, runs: bool) -> dict[str, Any]:
@@ -159,8 +119,8 @@ def _progress(
             else (stream_of(topic), topic.partitions)
         )
     if storage is None or named is None:
-        return {name: _flow_progress({}, None) for name in FLOWS}
-    found = {name: positions_of(storage, name, *named) for name in FLOWS}
+        return {name: _flow_progress({}, None) for name in STREAMING}
+    found = {name: positions_of(storage, name, *named) for name in STREAMING}
     archived = found[named[0].flow]
     if topic is not None:
         # Who may see a topic may not always read it.
@@ -216,65 +176,3 @@ def _freshness_s(left: Missing) -> float | None:
 
 def _time(ms: int | None) -> str | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat()
-
-
-def _check(check: str, todo: str = "") -> dict[str, Any]:
-    return {"check": check, "ok": not todo, "todo": todo}
-
-
-def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
-    from semloop.errors import TopicMissing
-    from semloop.kafka.topic import TopicAdmin
-
-    where = address(settings)
-    start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
-    if not listens(where):
-        return [_check(f"broker {where} answers", start)]
-    try:
-        topic = TopicAdmin(settings).describe()
-    except BrokerUnavailable:
-        return [_check(f"broker {where} answers", start)]
-    except TopicMissing as error:
-        return [
-            _check(f"broker {where} answers"),
-            _check(f"topic {settings.topic!r} exists", error.todo),
-        ]
-    except BrokerError as error:
-        todo = f"{error.what} {error.todo}"
-        return [_check(f"broker {where} answers"), _check("it accepts us", todo)]
-    what = f"topic {topic.name!r} exists, with {topic.partitions} partitions"
-    return [_check(f"broker {where} answers"), _check(what)]
-
-
-def _check_lake(settings: Settings) -> list[dict[str, Any]]:
-    lake = settings.lake
-    if not settings.on_s3 and not Path(lake).is_dir():
-        todo = "Make one with `semloop up`, or set SEMLOOP_LAKE."
-        return [_check(f"lake {lake} exists", todo)]
-    _, problem = _tables(settings)
-    todo = f"{problem.what} {problem.todo}" if problem else ""
-    checks = [_check(f"lake {lake} can be read", todo)]
-    if not settings.on_s3:
-        writable = os.access(lake, os.W_OK | os.X_OK)
-        todo = "" if writable else f"Give this user the right to write {lake}."
-        checks.append(_check(f"lake {lake} can be written", todo))
-    return checks
-
-
-def _check_flow(
-    settings: Settings, name: str, stack: Stack | None, *, runs: bool
-) -> dict[str, Any]:
-    flow = stack.flows.get(name) if stack else None
-    if flow is None:
-        return _check(f"flow {name}: {NOT_OURS}")
-    if not runs:
-        todo = "Its supervisor is gone. Run `semloop up`, or `semloop down`."
-        return _check(f"flow {name} runs", todo)
-    if flow.state == RUNNING and not flow.is_shaky(time.time()):
-        return _check(f"flow {name} runs")
-    if flow.state == TAKEN_OVER:
-        todo = "A newer copy took its tables over; `down`, then `up`, takes them back."
-        return _check(f"flow {name} runs", todo)
-    log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
-    todo = f"It died again and again, the last time with {flow.exit_code}; see {log}."
-    return _check(f"flow {name} runs", todo)

@@ -3,14 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from semloop.command.demo.stack import DemoStack
 from semloop.command.terminal.progress import LOOK_S, Show
 from semloop.delta.snapshot import read_snapshot
 from semloop.errors import Terminal
-from semloop.lake.generations import FLOW as MEMORY
+from semloop.flow_registry import ARCHIVE, LAKE_READERS
 from semloop.lake.lake import Lake
 from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    from semloop.kafka.topic import Topic
 
 # While less comes than was sent, the broker is asked so often whether more is there.
 ASK_S = 5.0
@@ -50,35 +54,40 @@ def wait_for_lake(
             if _all_read(stack):
                 return
         if now_s - moved_s > STANDS_STILL_S:
-            raise _stands_still(stack, "archive")
+            raise _stands_still(stack, ARCHIVE.name)
         time.sleep(LOOK_S)
 
 
-def wait_for_memory(stack: DemoStack, show: Show) -> None:
-    """Wait until the events that are in the lake can be recalled.
+def wait_for_lake_readers(stack: DemoStack, show: Show) -> None:
+    """Wait until the other flows have read the events that are in the lake.
 
     Raises:
-        Terminal: the flow or the broker died, or nothing moves any more.
+        Terminal: a flow or the broker died, or nothing moves any more.
     """
     from semloop.kafka.topic import TopicAdmin
-    from semloop.progress.positions import positions, positions_of, stream_of
 
     topic = TopicAdmin(stack.settings).describe()
-    log, partitions = stream_of(topic), topic.partitions
-    archived = positions(stack.storage, log, partitions)
-    total = sum(at.last_offset + 1 for at in archived.values())
+    for flow in LAKE_READERS:
+        _wait_for_reader(stack, flow, topic, show)
+
+
+def _wait_for_reader(stack: DemoStack, flow: str, topic: "Topic", show: Show) -> None:
+    from semloop.progress.positions import behind, positions, stream_of
+
+    archived, partitions = stream_of(topic), topic.partitions
+    ends = positions(stack.storage, archived, partitions).values()
+    total = sum(at.last_offset + 1 for at in ends)
     seen, moved_s = -1, time.monotonic()
     while True:
         stack.check()
-        found = positions_of(stack.storage, MEMORY, log, partitions)
-        done = sum(at.last_offset + 1 for at in found.values())
-        show("remembered", done, total)
+        done = total - sum(behind(stack.storage, flow, archived, partitions).values())
+        show(flow, done, total)
         if done >= total:
             return
         if done != seen:
             seen, moved_s = done, time.monotonic()
         if time.monotonic() - moved_s > STANDS_STILL_S:
-            raise _stands_still(stack, MEMORY)
+            raise _stands_still(stack, flow)
         time.sleep(LOOK_S)
 
 
@@ -116,7 +125,7 @@ def check(lake: Lake, expected: Expected) -> str:
 
 def rows_of(storage: Storage) -> int:
     """Events and dead letters in the lake, by the tables' logs: no file is opened."""
-    found = [read_snapshot(storage, table) for table in ("events", "dead_letters")]
+    found = [read_snapshot(storage, t) for t in (*ARCHIVE.sides, ARCHIVE.main)]
     return sum(snapshot.row_count or 0 for snapshot in found if snapshot)
 
 

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.terminal.figures import many, span
+from semloop.flow_registry import LAKE_READERS
 from semloop.storage.location import Storage
 
 CHECK = "memories"
 # `memory` commits every second; so long it may need for texts that came all at once.
 LATE_S = 300
-START = "Start `memory` (`semloop up`, `semloop run memory`), or look at its log."
+START = "Start `{0}` (`semloop up`, `semloop run {0}`), or look at its log."
 
 
 def check(known: Known) -> Iterator[Finding]:
@@ -26,36 +26,31 @@ def check(known: Known) -> Iterator[Finding]:
         reason = "The flow memory never ran for this lake."
         raise Skipped(reason, "`semloop up` and `semloop run memory` start it.")
     generation = episodes.transactions.get(GENERATION, FIRST_GENERATION)
-    yield _lag(storage, settings.topic)
+    for flow in LAKE_READERS:
+        yield _lag(storage, settings.topic, flow)
     yield _model(known, storage, generation)
 
 
-def _lag(storage: Storage, topic: str) -> Finding:
-    from semloop.lake.generations import FLOW
-    from semloop.progress.positions import newest_stream, positions_of
+def _lag(storage: Storage, topic: str, flow: str) -> Finding:
+    from semloop.progress.positions import behind, newest_stream, positions_of
 
     named = newest_stream(storage, topic)
     if named is None:
         return ok(CHECK, f"archive never read a topic {topic!r} into this lake")
-    archived = positions_of(storage, named[0].flow, *named)
-    remembered = positions_of(storage, FLOW, *named)
-    behind = {
-        p: at.last_offset - remembered[p].last_offset for p, at in archived.items()
-    }
-    left = sum(max(0, count) for count in behind.values())
+    offsets = behind(storage, flow, *named)
+    left = sum(offsets.values())
     if not left:
         return ok(CHECK, "all that is in the lake is remembered")
-    found = f"memory is {many(left, 'offset')} behind archive"
+    found = f"{flow} is {many(left, 'offset')} behind archive"
     # Of partitions in which something is left: when memory last had all there was.
-    level = [
-        remembered[p].caught_up_ms or 0 for p, count in behind.items() if count > 0
-    ]
+    found_at = positions_of(storage, flow, *named)
+    level = [found_at[p].caught_up_ms or 0 for p, count in offsets.items() if count]
     age_s = time.time() - min(level) / 1000
     if age_s <= LATE_S:
         return ok(CHECK, found)
     if min(level):
         found += f", for {span(age_s)}"
-    return warn(CHECK, found, START)
+    return warn(CHECK, found, START.format(flow))
 
 
 def _model(known: Known, storage: Storage, generation: int) -> Finding:
@@ -66,14 +61,10 @@ def _model(known: Known, storage: Storage, generation: int) -> Finding:
 
     settings = known.need_settings()
     todo = "Make them anew: `semloop maintain reindex`."
-    gone = fail(CHECK, f"the table of generation {generation} is gone", todo)
-    if not storage.on_s3 and not Path(storage.uri(generations.FOLDER)).is_dir():
-        # LanceDB would make it.
-        return gone
+    table = generations.open_existing(storage, generation)
+    if table is None:
+        return fail(CHECK, f"the table of generation {generation} is gone", todo)
     with storage_errors(storage, "read table memories", lance=True):
-        table = generations.open_table(generations.connect(storage), generation)
-        if table is None:
-            return gone
         schema, rows = table.schema, table.count_rows()
     held = (schema.metadata or {}).get(b"semloop.model", b"").decode()
     length = schema.field("vector").type.list_size

@@ -8,7 +8,7 @@ from pathlib import Path
 from semloop.command.stack.child import bound
 
 
-class Upkeep:
+class ScheduledCommand:
     """Runs a command so long after its last end, and waits for none of them."""
 
     def __init__(

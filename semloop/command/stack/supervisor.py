@@ -8,17 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from semloop import flow_registry
 from semloop.command.stack import broker
 from semloop.command.stack.child import Child, bound
-from semloop.command.stack.scheduled_command import Upkeep
+from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import LocalFolder, Process, Stack
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.flow_registry import FLOWS, SCHEDULED, STREAMING
 from semloop.kafka.clients import address, client_config, listens
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
-FLOWS = tuple(flow.name for flow in flow_registry.FLOWS)
 # A flow between two commits ends within one; what hangs longer is killed.
 STOP_FLOW_S = 10.0
 BROKER_ANSWERS_S = 30.0
@@ -50,13 +49,13 @@ class Supervisor:
         """
         self._settings = settings
         self._private = private
-        self._names = () if broker_only else FLOWS
+        self._names = () if broker_only else tuple(STREAMING)
         self._folder = LocalFolder(Storage.of(settings).local_folder())
         self._me = Process.of(os.getpid())
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._broker: Child | None = None
         self._flows: list[Child] = []
-        self._upkeep: Upkeep | None = None
+        self._scheduled: list[ScheduledCommand] = []
         self._kafka = ""
         self._ready = False
         self._stopping = False
@@ -98,12 +97,15 @@ class Supervisor:
             flow.start()
             self._flows.append(flow)
         if self._names:
-            self._upkeep = Upkeep(
-                semloop_command("maintain", "index"),
-                self._log("maintain"),
-                self._environ(0),
-                self._settings.index_every_s,
-            )
+            self._scheduled = [
+                ScheduledCommand(
+                    semloop_command(*flow.command),
+                    self._log(name),
+                    self._environ(0),
+                    getattr(self._settings, flow.every),
+                )
+                for name, flow in SCHEDULED.items()
+            ]
         self._ready = True
         self._write()
         _say(f"started: Kafka at {self._kafka}, flows {', '.join(self._names) or '-'}")
@@ -159,8 +161,9 @@ class Supervisor:
         while not self._stopping:
             time.sleep(LOOK_S)
             changed = [flow for flow in self._flows if flow.look()]
-            if self._upkeep is not None and (problem := self._upkeep.look()):
-                _say(problem)
+            for command in self._scheduled:
+                if problem := command.look():
+                    _say(problem)
             if self._broker is not None and self._broker.look():
                 changed.append(self._broker)
                 if self._broker.known:
@@ -184,15 +187,15 @@ class Supervisor:
             _say(error.what)
 
     def _bound_logs(self) -> None:
-        for name in ("supervisor", "broker", "maintain", *self._names):
+        for name in ("supervisor", "broker", *self._names, *SCHEDULED):
             try:
                 bound(self._log(name))
             except OSError as error:
                 _say(f"{self._log(name)}: {error.strerror}")
 
     def _stop(self) -> None:
-        if self._upkeep is not None:
-            self._upkeep.stop()
+        for command in self._scheduled:
+            command.stop()
         for flow in self._flows:
             flow.terminate()
         deadline = time.monotonic() + STOP_FLOW_S
@@ -262,7 +265,7 @@ def check_startable(settings: Settings) -> None:
 
 
 def _flow_command(name: str) -> list[str]:
-    return semloop_command("run", name, "--supervised")
+    return semloop_command(*FLOWS[name].command, "--supervised")
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,65 @@
+"""Rows, versions, files and bytes of the tables of a lake, as their logs say."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from semloop import layout
+from semloop.delta.snapshot import read_snapshot
+from semloop.errors import SemLoopError
+from semloop.settings import Settings
+from semloop.storage.errors import storage_errors
+from semloop.storage.location import Storage
+from semloop.tables import TABLES
+
+
+def tables_of(
+    settings: Settings, names: Iterable[str] = TABLES
+) -> tuple[dict[str, Any], SemLoopError | None]:
+    """The tables as far as they can be read, and why no further."""
+    found: dict[str, Any] = {}
+    try:
+        storage = Storage.of(settings)
+        layout.check(storage)
+        for name in names:
+            figures = _of_delta if TABLES[name].format == "delta" else _of_memories
+            if at := figures(storage, name):
+                found[name] = at
+    except SemLoopError as error:
+        return found, error
+    return found, None
+
+
+def _of_delta(storage: Storage, table: str) -> dict[str, Any] | None:
+    snapshot = read_snapshot(storage, table)
+    if snapshot is None:
+        return None
+    return {
+        "rows": snapshot.row_count,
+        "version": snapshot.version,
+        "files": len(snapshot.files),
+        "bytes": sum(file.size_bytes for file in snapshot.files.values()),
+    }
+
+
+def _of_memories(storage: Storage, name: str) -> dict[str, Any] | None:
+    """Of the generation that holds; `files` are its fragments."""
+    from semloop.lake import generations
+
+    episodes = read_snapshot(storage, generations.EPISODES, [generations.GENERATION])
+    if episodes is None:
+        return None
+    generation = episodes.transactions.get(
+        generations.GENERATION, generations.FIRST_GENERATION
+    )
+    table = generations.open_existing(storage, generation)
+    if table is None:
+        return None
+    with storage_errors(storage, f"read table {name}", lance=True):
+        # Its declared type is not what it gives.
+        statistics: Any = table.stats()
+        return {
+            "rows": statistics["num_rows"],
+            "version": table.version,
+            "files": statistics["fragment_stats"]["num_fragments"],
+            "bytes": statistics["total_bytes"],
+        }
