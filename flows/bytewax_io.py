@@ -13,10 +13,12 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.guard import ends_process
-from schemas.batches import Polled, PolledEvents
+from schemas.batches import Anew, Polled, PolledEvents, Upkeep
 
-Item = TypeVar("Item", bound=Polled | PolledEvents)
-Item_co = TypeVar("Item_co", bound=Polled | PolledEvents, covariant=True)
+Item = TypeVar("Item", bound=Polled | PolledEvents | Anew | Upkeep)
+Item_co = TypeVar(
+    "Item_co", bound=Polled | PolledEvents | Anew | Upkeep, covariant=True
+)
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)
 Guard = Callable[[Callable[[], Item]], Callable[[], Item]]
@@ -34,7 +36,11 @@ class Reader(Protocol[Item_co]):
         """Seconds to wait before the next poll."""
 
     def poll(self) -> Item_co:
-        """The next item; one without rows (a tick) where nothing is new."""
+        """The next item; one without rows (a tick) where nothing is new.
+
+        Raises:
+            StopIteration: the input has ended.
+        """
 
     def close(self) -> None:
         """Release what is open; commits nothing, since it runs after a crash too."""
@@ -124,28 +130,45 @@ class WriterSink(DynamicSink[Written], Generic[Written]):
     Unit of parallelism: a worker. Guarantee: that of the writer.
     """
 
-    def __init__(self, writer_of: Callable[[int], Writer[Written]]) -> None:
-        """`writer_of(worker_index)` is the writer that the worker's source opened."""
+    def __init__(
+        self,
+        writer_of: Callable[[int], Writer[Written]],
+        guard: Callable[[Callable[[Written], None]], Callable[[Written], None]] = (
+            ends_process
+        ),
+    ) -> None:
+        """Nothing is written before the flow runs.
+
+        Args:
+            writer_of: worker index -> the writer that the worker's source opened.
+            guard: wraps what may fail, to decide how the process ends.
+        """
         self._writer_of = writer_of
+        self._guard = guard
 
     @override
     def build(
         self, step_id: str, worker_index: int, worker_count: int
     ) -> "StatelessSinkPartition[Written]":
-        return _Writes(self._writer_of, worker_index)
+        return _Writes(self._writer_of, worker_index, self._guard)
 
 
 class _Writes(StatelessSinkPartition[Written]):
     def __init__(
-        self, writer_of: Callable[[int], Writer[Written]], worker_index: int
+        self,
+        writer_of: Callable[[int], Writer[Written]],
+        worker_index: int,
+        guard: Callable[[Callable[[Written], None]], Callable[[Written], None]],
     ) -> None:
         self._writer_of = writer_of
         self._worker_index = worker_index
+        self._write = guard(self._add)
 
     @override
-    @ends_process
     def write_batch(self, items: Sequence[Written]) -> None:
-        # Asked for here: Bytewax may build a worker's sink before its source.
-        writer = self._writer_of(self._worker_index)
         for item in items:
-            writer.add(item)
+            self._write(item)
+
+    def _add(self, item: Written) -> None:
+        # Asked for here: Bytewax may build a worker's sink before its source.
+        self._writer_of(self._worker_index).add(item)

@@ -1,15 +1,42 @@
 """The scheduled flow `index`: files and indexes of the memories, old generations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from semloop.errors import LakeError
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from flows.bytewax_io import ReaderSource, WriterSink
+from flows.guard import started
+from flows.scheduled import EndsProcess, Guard, logged, run_to_end
+from schemas.batches import Upkeep
+from schemas.metrics import Metrics
+from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
-from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
-from sinks.vectors.maintenance import Report, drop_older, maintain
+from sinks.flow_tables import FlowContext
+from sinks.vectors.maintenance import Report
+from sinks.vectors.upkeep import MemoryUpkeep
+from sources.work_items import WorkItems
 
 Show = Callable[[str, int, int], None]
+
+
+def flow() -> Dataflow:
+    """The flow as the environment configures it; what Bytewax's own runner calls."""
+    return started(build)
+
+
+def build(settings: Settings, metrics: Metrics) -> Dataflow:
+    """The flow in a process of its own; nothing is opened before it runs.
+
+    Args:
+        settings: the lake.
+        metrics: where counts go.
+    """
+    context = FlowContext(settings, Storage.of(settings), metrics)
+    writer = MemoryUpkeep(context, logged(INDEX.name))
+    return _dataflow(context, writer, EndsProcess())
 
 
 def index(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
@@ -23,18 +50,25 @@ def index(settings: Settings, show: Show = lambda step, done, total: None) -> Re
         LakeError: the memories are gone, or may not be written.
         StorageUnavailable: not within `storage_retry_s`, or another one was quicker.
     """
-    storage = Storage.of(settings)
-    with storage_errors(storage, f"read table {EPISODES}"):
-        if not storage.has(EPISODES):
-            return Report()
-        episodes = storage.open(EPISODES)
-        generation = generation_of(episodes)
-        begun = bool(episodes.file_uris())
-    drop_older(storage, generation)
-    report = maintain(storage, generation, show, settings.storage_retry_s)
-    if report is None:
-        if not begun:
-            return Report()
-        msg = f"The memories of {settings.lake} are gone."
-        raise LakeError(msg, "Make them anew: `semloop maintain reindex`.")
-    return report
+    context = FlowContext(settings, Storage.of(settings), Metrics())
+    writer = MemoryUpkeep(context, show)
+    run_to_end(lambda guard: _dataflow(context, writer, guard))
+    return writer.report
+
+
+def _dataflow(context: FlowContext, writer: MemoryUpkeep, guard: Guard) -> Dataflow:
+    def open_reader(worker_index: int, worker_count: int) -> WorkItems[Upkeep]:
+        return WorkItems(iter(()) if worker_index else _work(context.storage))
+
+    dataflow = Dataflow(INDEX.name)
+    source = ReaderSource(open_reader, guard=guard.poll)
+    work = op.input("generations", dataflow, source)
+    # Upkeep(generation=2)
+    op.output("memories", work, WriterSink(lambda worker: writer, guard.step))
+    return dataflow
+
+
+def _work(storage: Storage) -> Iterator[Upkeep]:
+    """The generation that holds; nothing where the flow `memory` never ran."""
+    if storage.has(EPISODES):
+        yield Upkeep(generation_of(storage.open(EPISODES)))

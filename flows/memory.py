@@ -5,18 +5,16 @@ Steps are partition-local: what a worker reads it also writes.
 """
 
 import bytewax.operators as op
-import stamina
 from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
+from flows.embed_step import embed_step
 from flows.guard import ends_process, started
 from flows.memory_workers import MemoryWorkers
 from operators.episodes.assign import window
-from operators.memories.attach_vectors import with_vectors
 from operators.memories.chunk import chunk
-from schemas.batches import Chunked, PolledEvents, Vectored, Windowed
+from schemas.batches import Chunked, PolledEvents, Windowed
 from schemas.metrics import Metrics
-from semloop.errors import EmbedderUnavailable
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.flow_tables import FlowContext
@@ -49,27 +47,9 @@ def build(
     def chunk_poll(windowed: Windowed) -> Chunked:
         return chunk(windowed, settings)
 
-    @ends_process
-    def embed_poll(chunked: Chunked) -> Vectored:
-        # Nothing else can be done meanwhile: whoever restarts this flow tries on.
-        for attempt in stamina.retry_context(
-            on=EmbedderUnavailable, attempts=None, timeout=settings.embedder_retry_s
-        ):
-            with attempt:
-                vectored, embedded = with_vectors(
-                    chunked,
-                    workers.embedder,
-                    workers.cache,
-                    settings.embed_batch_tokens,
-                )
-        for name, count in (
-            ("semloop_embedded_texts_total", embedded.embedded),
-            ("semloop_embed_cache_hits_total", embedded.hits),
-            ("semloop_embed_cache_evictions_total", embedded.evictions),
-        ):
-            metrics.add(name, count, flow=FLOW)
-        return vectored
-
+    embed_poll = embed_step(
+        settings, metrics, FLOW, lambda: workers.embedder, lambda: workers.cache
+    )
     dataflow = Dataflow(FLOW)
     source = ReaderSource(workers.open_reader, until_caught_up=until_caught_up)
     polls = op.input("events", dataflow, source)
@@ -78,7 +58,7 @@ def build(
     # Windowed(told=870 of them, places=870 rows, episodes=60 new revisions)
     chunked = op.map("chunk", windowed, chunk_poll)
     # Chunked(memories=890 texts of bounded length, skipped={"importance": 12})
-    vectored = op.map("embed", chunked, embed_poll)
+    vectored = op.map("embed", chunked, ends_process(embed_poll))
     # Vectored, the same with a vector each
     op.output("tables", vectored, WriterSink(workers.writer_of))
     return dataflow

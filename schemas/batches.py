@@ -125,3 +125,31 @@ class Vectored:
     episodes: pa.Table
     progress: Progress
     skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """A part of what a new generation of memories is made of.
+
+    `events`: rows of `events`, of each partition in the order of its offsets; those up
+    to `after` are in the generation already, and only say where the others are in their
+    episodes. `episodes`: closed ones, `EPISODE_REVISIONS`. `until`: events beyond it
+    are for another round.
+
+    `progress.positions`: what is in the generation once this is. `progress.complete`:
+    this is the end of a round.
+    """
+
+    events: pa.Table
+    episodes: pa.Table
+    after: Mapping[Partition, int] = field(default_factory=dict)
+    until: Mapping[Partition, int] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The generation of memories whose table is to be kept quick to search."""
+
+    generation: int
+    progress: Progress = field(default_factory=Progress)

@@ -3,6 +3,7 @@
 import signal
 import urllib.request
 
+import msgspec
 import pytest
 
 from semloop.kafka.topic import Topic
@@ -10,6 +11,8 @@ from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.builders import an_event
 from tests.flows.a_flow import Flow, a_flow, archived, produce
+from tests.flows.a_reindex import generation, held
+from tests.flows.remembered import remembered
 from tests.services import free_port
 
 SECRET = "the word that only the events hold"
@@ -74,3 +77,29 @@ def test_what_is_set_wrongly_is_two_lines_and_exit_1(
         code, said = wrong.ends()
     assert (code, len(said)) == (1, 2), said
     assert what in said[0]
+
+
+def test_scheduled_flows_end_when_their_work_is_done(
+    settings: Settings, topic: Topic
+) -> None:
+    settings = msgspec.structs.replace(settings, embedder="hashing")
+    produce(settings, 20)
+    archived(settings)
+    remembered(settings)
+    before = held(settings)
+    for flow, steps in (("reindex", {"events", "vectors"}), ("index", {"vectors"})):
+        with a_flow(
+            settings, flow=flow, runner="bytewax", SEMLOOP_LOG_FORMAT="json"
+        ) as running:
+            assert running.ends() == (0, [])
+        assert steps <= {line["step"] for line in running.logged("step")}
+    assert (generation(settings), held(settings)) == (2, before)
+
+
+def test_a_scheduled_flow_without_anything_to_do_is_two_lines(
+    settings: Settings,
+) -> None:
+    with a_flow(settings, flow="reindex", runner="bytewax") as running:
+        code, said = running.ends()
+    assert (code, len(said)) == (1, 2)
+    assert said[0] == f"The lake {settings.lake} has no episodes yet."

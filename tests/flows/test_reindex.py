@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows import reindex as module
+from flows import reindex_worker as module
 from flows.index import index
-from flows.reindex import Report, reindex
+from flows.reindex import reindex
 from semloop.errors import LakeError, MemoriesSwitched
 from semloop.lake import generations
 from semloop.settings import Settings, load
 from sinks.delta.fenced_table import FencedTable
+from sinks.vectors.new_generation import Report
+from sources.lake import rounds
 from tests.conftest import a_topic
 from tests.flows.a_flow import a_flow, archived
 from tests.flows.a_reindex import (
@@ -49,7 +51,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
 @pytest.fixture
 def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each poll is noted."""
-    monkeypatch.setattr(module, "NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
 
 
 def _crash() -> bool:

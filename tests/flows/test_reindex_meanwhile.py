@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from deltalake import DeltaTable
 
-from flows import reindex as module
+from flows import reindex_worker as module
 from flows.reindex import reindex
 from semloop.errors import (
     EmbedderUnavailable,
@@ -23,7 +23,9 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
+from sinks.vectors.new_generation import NewGeneration
 from sinks.vectors.table import VectorTable
+from sources.lake import rounds
 from sources.lake.episode_index import KnownEpisodes
 from tests.builders import LOG
 from tests.flows.a_reindex import (
@@ -61,7 +63,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
 @pytest.fixture
 def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each poll is noted."""
-    monkeypatch.setattr(module, "NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
 
 
 def test_what_comes_and_closes_between_two_rounds_is_there(settings: Settings) -> None:
@@ -88,7 +90,7 @@ def test_a_commit_just_before_the_switch_refuses_it(
     events = Events(settings)
     events.add(a_day(60))
     life = live(settings, events)
-    plain, tries = module._Reindex._switched, itertools.count()
+    plain, tries = NewGeneration._switch, itertools.count()
 
     def late(self: Any) -> bool:
         number = next(tries)
@@ -99,7 +101,7 @@ def test_a_commit_just_before_the_switch_refuses_it(
             return False
         return plain(self)
 
-    monkeypatch.setattr(module._Reindex, "_switched", late)
+    monkeypatch.setattr(NewGeneration, "_switch", late)
     reindex(settings)
     assert next(tries) == 4
     assert held(settings) == held(settings, of=1)
@@ -111,7 +113,7 @@ def test_a_flow_that_never_pauses_is_told(
     events = Events(settings)
     events.add(a_day(20))
     live(settings, events)
-    monkeypatch.setattr(module, "ROUNDS_MAX", 2)
+    monkeypatch.setattr(rounds, "ROUNDS_MAX", 2)
     monkeypatch.setattr(FencedTable, "take", lambda *_: False)
     with pytest.raises(Terminal, match="commits as fast"):
         reindex(settings)

@@ -43,7 +43,7 @@ def demo(
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
             flows = " and ".join(STREAMING)
-            print(f"Kafka at {kafka} and the flows {flows} run as long as this demo.")
+            print(f"Kafka at {kafka}, {flows} run as long as this demo.")
             print(f"The lake {settings.lake} stays.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)

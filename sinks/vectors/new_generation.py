@@ -1,0 +1,175 @@
+"""A new generation of memories: a table of its own, filled beside the flow `memory`.
+
+Its last commit fences `memory` and switches everybody to the new table. Interrupted, it
+goes on where it stopped.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import pyarrow as pa
+
+from schemas.arrow import memories
+from schemas.batches import Vectored
+from schemas.filling import Filling
+from semloop.delta.streams import NEVER_READ, Partition, Streams
+from semloop.errors import LakeError, StorageUnavailable, TakenOver
+from semloop.lake.generations import EPISODES, GENERATION, generation_of
+from semloop.retry import retry
+from semloop.settings import Settings
+from sinks.delta.fenced_table import FencedTable
+from sinks.delta.reindex_positions import ReindexPositions
+from sinks.flow_tables import FlowContext
+from sinks.vectors.maintenance import maintain
+from sinks.vectors.table import VectorTable
+
+# Written by no writer of the flow, so that any of them may write the row again.
+WRITER = 0
+
+Show = Callable[[str, int, int], None]
+
+
+@dataclass
+class Report:
+    """What came of it: `memories` made, and texts `skipped` by the settings."""
+
+    generation: int
+    model: str
+    memories: int = 0
+    skipped: int = 0
+
+
+class NewGeneration:
+    """Writes the memories of a new generation, and switches to it.
+
+    Unit of parallelism: none; one writer for all partitions. Guarantee: each memory
+    once, by its id; readers and the flow `memory` use the old generation until one
+    commit switches them, which is refused if `memory` has committed since the round
+    began.
+    """
+
+    def __init__(
+        self,
+        context: FlowContext,
+        streams: Streams,
+        owned: Sequence[Partition],
+        model: tuple[str, int],
+        show: Show,
+    ) -> None:
+        """Open table `episodes`; the generation is not there before `begin`.
+
+        Args:
+            context: settings and lake.
+            streams: all topics of the lake, as their offsets in `episodes` are filed.
+            owned: all partitions.
+            model: id of the embedder's model, and the length of its vectors.
+            show: told (step, done, total) of the upkeep of the new table.
+
+        Raises:
+            StorageUnavailable: not within `storage_retry_s`.
+        """
+        self._context = context
+        self._streams = streams
+        self._owned = tuple(owned)
+        self._show = show
+        self._model, self._dimension = model
+        self._schema = memories(self._dimension, self._model)
+        self._retry_s = context.settings.storage_retry_s
+        self.episodes = retry(
+            self._open_episodes, on=StorageUnavailable, seconds=self._retry_s
+        )
+
+    def begin(self) -> Filling:
+        """Begin a generation, or go on with one that was begun alike.
+
+        Raises:
+            LakeError: the table cannot be made.
+            StorageUnavailable: not within `storage_retry_s`.
+        """
+        generation = generation_of(self.episodes.handle)
+        while True:
+            generation += 1
+            self._open(generation)
+            reached = self._positions.read()
+            # Positions whose table was removed meanwhile are no use, and neither is a
+            # table that was filled otherwise.
+            if (reached is not None) == self._vectors.exists():
+                break
+        self._vectors.open()
+        if reached is None:
+            reached = dict.fromkeys(self._owned, NEVER_READ)
+            self._positions.write(reached)
+        self.report = Report(generation, self._model)
+        self._filling = Filling(generation, reached, self._vectors.episode_ids())
+        return self._filling
+
+    def add(self, item: Vectored) -> None:
+        """Write the memories of an item; at the end of a round try to switch.
+
+        The first round ends with the upkeep of the table instead: the switch must find
+        one that is quick to search.
+
+        Raises:
+            LakeError: the table is gone.
+            StorageUnavailable: not within `storage_retry_s`.
+        """
+        self.report.skipped += sum(item.skipped.values())
+        if item.memories.num_rows:
+            self._write(item.memories)
+        first = not self._filling.rounds
+        if item.progress.positions and (first or not item.progress.complete):
+            self._positions.write(item.progress.positions)
+        if not item.progress.complete:
+            return
+        if first:
+            storage, generation = self._context.storage, self._filling.generation
+            maintain(storage, generation, self._show, self._retry_s)
+        else:
+            self._filling.switched = self._switch()
+        self._filling.rounds += 1
+
+    def _write(self, rows: pa.Table) -> None:
+        writers = pa.repeat(pa.scalar(WRITER, pa.int64()), rows.num_rows)
+        signed = rows.append_column("writer", writers)
+        self._vectors.merge(signed.select(self._schema.names).cast(self._schema))
+        self.report.memories += rows.num_rows
+
+    def _switch(self) -> bool:
+        """Try to put the new memories in place; False if somebody has committed."""
+        if not self._vectors.exists():
+            msg = "The new memories were removed while they were made."
+            raise LakeError(msg, "Run it once more.")
+        epochs = {p: 1 + self.episodes.epoch(p) for p in self._owned}
+        try:
+            return self.episodes.take(epochs, {GENERATION: self._filling.generation})
+        except (StorageUnavailable, TakenOver):
+            # The commit may be there, or `memory` may have gone on right after it.
+            retry(self.episodes.refresh, on=StorageUnavailable, seconds=self._retry_s)
+            return generation_of(self.episodes.handle) == self._filling.generation
+
+    def _open_episodes(self) -> FencedTable:
+        return self._context.fenced_table(
+            EPISODES, self._streams, self._owned, lambda table, cause: None
+        )
+
+    def _open(self, generation: int) -> None:
+        storage = self._context.storage
+        self._positions = ReindexPositions(
+            storage, self._streams.by_topic_id, self._owned, generation,
+            _kind(self._schema, self._context.settings), self._retry_s,
+        )  # fmt: skip
+        self._vectors = VectorTable(
+            storage, generation, self._dimension, self._model, self._retry_s
+        )
+
+
+def _kind(schema: pa.Schema, settings: Settings) -> str:
+    """What the memories depend on but for the events: equal rows, equal kinds."""
+    policy = (
+        settings.memory_kinds,
+        settings.memory_importance_min,
+        sorted(settings.memory_sample.items()),
+    )
+    told = repr((schema.names, schema.metadata, policy))
+    return blake2b(told.encode(), digest_size=8).hexdigest()
