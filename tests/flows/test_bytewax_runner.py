@@ -12,7 +12,7 @@ from semloop.settings import Settings
 from tests.builders import an_event
 from tests.flows.a_flow import Flow, a_flow, archived, produce
 from tests.flows.a_reindex import generation, held
-from tests.flows.remembered import remembered
+from tests.flows.test_memory import remembered
 from tests.services import free_port
 
 SECRET = "the word that only the events hold"
