@@ -49,11 +49,13 @@ def build(
     """
     storage = Storage.of(settings)
     redactor = Redactor(
-        redaction_key(settings, storage), settings.redact_keys, settings.redact_patterns
+        redaction_key(settings, storage),
+        settings.redaction.keys,
+        settings.redaction.patterns,
     )
     context = FlowContext(settings, storage, metrics)
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
-    bytes_max = settings.event_bytes_max
+    bytes_max = settings.archive.event_bytes_max
 
     @ends_process
     def redact_poll(polled: Polled) -> Polled:

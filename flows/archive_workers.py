@@ -53,7 +53,7 @@ class ArchiveWorkers:
         retry(
             lambda: layout.bind(storage),
             on=StorageUnavailable,
-            seconds=settings.storage_retry_s,
+            seconds=settings.commits.storage_retry_s,
         )
         committed = CommittedOffsets(group=f"semloop-{FLOW}")
         tables = ArchiveTables(
@@ -65,7 +65,10 @@ class ArchiveWorkers:
         )
         offsets = tables.take_over(new_log=self._new_log)
         for partition, (ids, ms) in tables.recent_ids().items():
-            window = Window(settings.dedupe_ids, int(settings.dedupe_hours * 3_600_000))
+            window = Window(
+                settings.archive.dedupe_ids,
+                int(settings.archive.dedupe_hours * 3_600_000),
+            )
             refill(window, ids, ms)
             self.windows[partition] = window
         self._tables.append(tables)

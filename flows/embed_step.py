@@ -33,11 +33,11 @@ def embed_step(
     def embed_poll(chunked: Chunked) -> Vectored:
         # Nothing else can be done meanwhile: whoever restarts this flow tries on.
         for attempt in stamina.retry_context(
-            on=EmbedderUnavailable, attempts=None, timeout=settings.embedder_retry_s
+            on=EmbedderUnavailable, attempts=None, timeout=settings.embedding.retry_s
         ):
             with attempt:
                 vectored, embedded = with_vectors(
-                    chunked, embedder(), cache(), settings.embed_batch_tokens
+                    chunked, embedder(), cache(), settings.embedding.batch_tokens
                 )
         for name, count in (
             ("semloop_embedded_texts_total", embedded.embedded),

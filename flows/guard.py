@@ -94,7 +94,7 @@ def _prepare(settings: Settings, metrics: Metrics, logs: TextIO) -> None:
     # SIGTERM keeps its default: the process ends at once, and what was not committed is
     # read again. A handler that raises would hang a cluster.
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    if settings.metrics_port:
+    if settings.metrics.port:
         _serve(settings, metrics)
     # Events hold no cycles; walking millions of them costs 5 % and frees nothing. What
     # other code leaves behind is collected every so often by generation 2 alone.
@@ -175,8 +175,8 @@ def _logs_apart() -> TextIO:
 def _serve(settings: Settings, metrics: Metrics) -> None:
     try:
         prometheus_client.start_http_server(
-            settings.metrics_port, settings.metrics_host, metrics.registry
+            settings.metrics.port, settings.metrics.host, metrics.registry
         )
     except OSError as error:
-        msg = f"Metrics port {settings.metrics_port} is not free: {error.strerror}."
+        msg = f"Metrics port {settings.metrics.port} is not free: {error.strerror}."
         raise ConfigError(msg, "Set SEMLOOP_METRICS_PORT to another one.") from None

@@ -19,8 +19,8 @@ log = structlog.get_logger("retry")
 def configure(settings: Settings, stream: TextIO) -> None:
     """Set up structlog once, at the start of the process; `stream`: where to."""
     on_terminal = stream.isatty()
-    console = settings.log_format == "console" or (
-        settings.log_format == "auto" and on_terminal
+    console = settings.logs.format == "console" or (
+        settings.logs.format == "auto" and on_terminal
     )
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=on_terminal)
@@ -35,7 +35,7 @@ def configure(settings: Settings, stream: TextIO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings.log_level.upper()]
+            logging.getLevelNamesMapping()[settings.logs.level.upper()]
         ),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )

@@ -45,7 +45,7 @@ def build(
 
     @ends_process
     def chunk_poll(windowed: Windowed) -> Chunked:
-        return chunk(windowed, settings)
+        return chunk(windowed, settings.memory)
 
     embed_poll = embed_step(
         settings, metrics, FLOW, lambda: workers.embedder, lambda: workers.cache

@@ -57,7 +57,7 @@ class MemoryWorkers:
         """Vectors of texts seen before; one cache a worker, which is a thread."""
         cache: VectorCache | None = getattr(self._of_thread, "cache", None)
         if cache is None:
-            cache = VectorCache(self._settings.embed_cache_texts)
+            cache = VectorCache(self._settings.embedding.cache_texts)
             self._of_thread.cache = cache
         return cache
 
@@ -72,7 +72,7 @@ class MemoryWorkers:
         retry(
             lambda: layout.bind(storage),
             on=StorageUnavailable,
-            seconds=settings.storage_retry_s,
+            seconds=settings.commits.storage_retry_s,
         )
         streams = self._streams()
         owned = streams.owned(worker_index, worker_count)
@@ -83,7 +83,7 @@ class MemoryWorkers:
         self.replaced = streams.replaced
         self._resume(owned, tables)
         self._loops[worker_index] = CommitLoop(settings, tables)
-        reader = LakeReader(storage, streams, positions, settings.memory_poll_events)
+        reader = LakeReader(storage, streams, positions, settings.memory.poll_events)
         return PatientLakeReader(reader, settings)
 
     def _streams(self) -> TopicStreams:
@@ -93,7 +93,7 @@ class MemoryWorkers:
             streams = retry(
                 lambda: TopicStreams.read(self._storage, settings.topic),
                 on=StorageUnavailable,
-                seconds=settings.storage_retry_s,
+                seconds=settings.commits.storage_retry_s,
             )
             if streams.first_seen or self._until_caught_up:
                 return streams
@@ -110,5 +110,7 @@ class MemoryWorkers:
                 found[origin].append(place)
         for origin, places in found.items():
             self.sessions[origin] = Sessions.of(
-                rows.take(pa.array(places, pa.int64())), self._settings
+                rows.take(pa.array(places, pa.int64())),
+                self._settings.episodes,
+                self._settings.rewards,
             )

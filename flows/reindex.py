@@ -74,7 +74,7 @@ def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Data
         return replay(anew, worker.known, worker.replays)
 
     def chunk_part(windowed: Windowed) -> Chunked:
-        return chunk(windowed, settings)
+        return chunk(windowed, settings.memory)
 
     embed_part = embed_step(
         settings,

@@ -32,7 +32,7 @@ class ReindexWorker:
         """
         self._context = context
         self._show = show
-        self.cache = VectorCache(context.settings.embed_cache_texts)
+        self.cache = VectorCache(context.settings.embedding.cache_texts)
         self.known = KnownEpisodes(context.storage)
         self.replays: dict[Partition, Replay] = {}
 

@@ -69,7 +69,7 @@ class ArchiveTables(FlowTables[Decoded]):
             committed: where the offsets of each commit are put, for the reader.
         """
         super().__init__(context)
-        self.idle_commit_s = context.settings.idle_commit_s
+        self.idle_commit_s = context.settings.commits.idle_commit_s
         self._stream = stream
         self._owned = tuple(Partition(stream.topic_id, number) for number in owned)
         self._same_topic = same_topic
@@ -96,7 +96,9 @@ class ArchiveTables(FlowTables[Decoded]):
             return self.resume()
 
         return retry(
-            attempt, on=StorageUnavailable, seconds=self.settings.storage_retry_s
+            attempt,
+            on=StorageUnavailable,
+            seconds=self.settings.commits.storage_retry_s,
         )
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
@@ -124,13 +126,13 @@ class ArchiveTables(FlowTables[Decoded]):
     def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
         """Event ids and Kafka ms by partition, that the dedupe windows start with."""
         settings = self.settings
-        age_ms = int(settings.dedupe_hours * 3_600_000)
+        age_ms = int(settings.archive.dedupe_hours * 3_600_000)
         return retry(
             lambda: self._queries.newest_ids(
-                self._main, self._stream.topic_id, settings.dedupe_ids, age_ms
+                self._main, self._stream.topic_id, settings.archive.dedupe_ids, age_ms
             ),
             on=StorageUnavailable,
-            seconds=settings.storage_retry_s,
+            seconds=settings.commits.storage_retry_s,
         )
 
     @property
@@ -211,7 +213,7 @@ class ArchiveTables(FlowTables[Decoded]):
         stored = retry(
             lambda: self._queries.known(table, id_column, again),
             on=StorageUnavailable,
-            seconds=self.settings.storage_retry_s,
+            seconds=self.settings.commits.storage_retry_s,
         )
         return first_of_redelivered(rows, id_column, again, stored)
 

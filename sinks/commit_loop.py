@@ -77,11 +77,11 @@ class CommitLoop(Generic[Item]):
         now_s, waiting, settings = self._clock(), self.tables.waiting, self._settings
         idle_s = self.tables.idle_commit_s
         full = (
-            waiting.rows >= settings.commit_rows
-            or waiting.bytes >= settings.commit_bytes
+            waiting.rows >= settings.commits.rows
+            or waiting.bytes >= settings.commits.bytes
         )
         waited = self._since_s is not None and _is_over(
-            now_s, self._since_s, settings.commit_interval_s
+            now_s, self._since_s, settings.commits.interval_s
         )
         idle = idle_s is not None and _is_over(now_s, self._committed_s, idle_s)
         ends = last and (waiting.moved or idle_s is not None)
@@ -118,10 +118,10 @@ class CommitLoop(Generic[Item]):
         self._committed_s = self._checked_s = self._clock()
         # A handle slows down with every commit that it has followed.
         due = any(
-            table.commits_since_open >= self._settings.reopen_commits
+            table.commits_since_open >= self._settings.commits.reopen_commits
             for table in self.tables.fenced
         )
-        if due or _is_over(started_s, self._opened_s, self._settings.reopen_s):
+        if due or _is_over(started_s, self._opened_s, self._settings.commits.reopen_s):
             self._reopen()
 
     def _reopen(self) -> None:
@@ -135,7 +135,7 @@ class CommitLoop(Generic[Item]):
         That is needed when idle, and while rows wait for a permission to commit.
         """
         now_s = self._clock()
-        if _is_over(now_s, self._checked_s, self._settings.fence_check_s):
+        if _is_over(now_s, self._checked_s, self._settings.commits.fence_check_s):
             self._checked_s = now_s
             self._ask_tables(FencedTable.look)
             self.tables.may_commit()

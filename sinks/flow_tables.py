@@ -63,7 +63,10 @@ class FlowContext:
         on_retry: Callable[[str, str], None],
     ) -> FencedTable:
         """A table of the lake, for a writer of these partitions."""
-        log, retry_s = self.open_log(self.storage, name), self.settings.storage_retry_s
+        log, retry_s = (
+            self.open_log(self.storage, name),
+            self.settings.commits.storage_retry_s,
+        )
         return FencedTable(log, streams, owned, retry_s, on_retry)
 
     def now(self) -> datetime:

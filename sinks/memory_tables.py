@@ -99,7 +99,7 @@ class MemoryTables(FlowTables[Vectored]):
         return retry(
             self._take_over_once,
             on=StorageUnavailable,
-            seconds=self.settings.storage_retry_s,
+            seconds=self.settings.commits.storage_retry_s,
         )
 
     def open_episodes(self) -> pa.Table:
@@ -107,7 +107,7 @@ class MemoryTables(FlowTables[Vectored]):
         return retry(
             self._open_episodes,
             on=StorageUnavailable,
-            seconds=self.settings.storage_retry_s,
+            seconds=self.settings.commits.storage_retry_s,
         )
 
     @property
@@ -184,7 +184,7 @@ class MemoryTables(FlowTables[Vectored]):
     def _open_vectors(self, main: FencedTable) -> VectorTable:
         vectors = VectorTable(
             self._storage, self._generation, self._dimension, self._model,
-            self.settings.storage_retry_s, self._count_retry,
+            self.settings.commits.storage_retry_s, self._count_retry,
         )  # fmt: skip
         # Whoever wrote them: a worker that has read nothing yet may be the first here.
         begun = main.handle.get_add_actions().num_rows > 0

@@ -19,10 +19,10 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     }
     if settings.kafka:
         named["SEMLOOP_KAFKA"] = settings.kafka
-    if settings.embedder != "minilm":
-        named["SEMLOOP_EMBEDDER"] = settings.embedder
-    if settings.redaction_key:
-        named["SEMLOOP_REDACTION_KEY"] = settings.redaction_key.reveal()
+    if settings.embedding.kind != "minilm":
+        named["SEMLOOP_EMBEDDER"] = settings.embedding.kind
+    if settings.redaction.key:
+        named["SEMLOOP_REDACTION_KEY"] = settings.redaction.key.reveal()
     return {**os.environ, **named, **more}
 
 

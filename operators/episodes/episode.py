@@ -15,7 +15,7 @@ from operators.episodes.events import TOLD, Event, detail
 from operators.episodes.reward import factors
 from operators.episodes.steps import Step, StepLog, cut
 from semloop.event import TEXT_CHARS_MAX
-from semloop.settings import Settings
+from semloop.settings.memory_sections import RewardSettings
 
 TOOLS_MAX = 100
 TAGS_MAX = 100
@@ -124,7 +124,9 @@ class Episode:
         if event.type in TOLD:
             self.last_text = event.text
 
-    def row(self, settings: Settings, closed_by: str | None = None) -> dict[str, Any]:
+    def row(
+        self, rewards: RewardSettings, closed_by: str | None = None
+    ) -> dict[str, Any]:
         """The next revision, without its origin's topic and partition."""
         self.revision += 1
         duration_ms = (self.ended_at - self.started_at) / 1_000
@@ -136,7 +138,7 @@ class Episode:
             "step_log": self.step_log.json(),
         }
         if closed_by:
-            row |= self._rewarded(settings, duration_ms)
+            row |= self._rewarded(rewards, duration_ms)
         return row
 
     def _describe(self, event: Event) -> None:
@@ -175,9 +177,9 @@ class Episode:
             step = Step(state=cut(detail(event).to_state))
         self.step_log.add(step)
 
-    def _rewarded(self, settings: Settings, duration_ms: float) -> dict[str, Any]:
+    def _rewarded(self, rewards: RewardSettings, duration_ms: float) -> dict[str, Any]:
         found = factors(
-            settings,
+            rewards,
             outcome=self.outcome,
             duration_ms=duration_ms,
             steps=self.steps,

@@ -10,7 +10,7 @@ weigh them otherwise. What an agent said itself always wins over it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from semloop.settings import Settings
+from semloop.settings.memory_sections import RewardSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Factors:
 
 
 def factors(
-    settings: Settings,
+    settings: RewardSettings,
     *,
     outcome: str | None,
     duration_ms: float,
@@ -66,8 +66,8 @@ def factors(
     )
 
 
-def _base(settings: Settings, outcome: str | None) -> float:
-    worth = settings.reward_base
+def _base(settings: RewardSettings, outcome: str | None) -> float:
+    worth = settings.base
     if outcome == "success":
         return worth.success
     if outcome == "partial":
@@ -77,17 +77,17 @@ def _base(settings: Settings, outcome: str | None) -> float:
     return worth.unknown
 
 
-def _efficiency(settings: Settings, duration_ms: float, steps: int) -> float:
+def _efficiency(settings: RewardSettings, duration_ms: float, steps: int) -> float:
     """A hyperbola, so that twice the effort never earns nothing at all."""
-    duration = duration_ms / 1_000 / settings.reward_duration_s
-    return 1 / (1 + (duration + steps / settings.reward_steps) / 2)
+    duration = duration_ms / 1_000 / settings.duration_s
+    return 1 / (1 + (duration + steps / settings.steps) / 2)
 
 
 def _complexity_bonus(
-    settings: Settings, task_type: str | None, tags: Sequence[str]
+    settings: RewardSettings, task_type: str | None, tags: Sequence[str]
 ) -> float:
-    bonus = _looked_up(settings.reward_task_types, [task_type] if task_type else [])
-    return min(1.0, bonus + _looked_up(settings.reward_tags, tags))
+    bonus = _looked_up(settings.task_types, [task_type] if task_type else [])
+    return min(1.0, bonus + _looked_up(settings.tags, tags))
 
 
 def _looked_up(bonuses: Mapping[str, float], names: Sequence[str]) -> float:
@@ -95,7 +95,7 @@ def _looked_up(bonuses: Mapping[str, float], names: Sequence[str]) -> float:
     return sum(bonuses.get(name, 0.0) for name in sorted(set(names)))
 
 
-def _quality(settings: Settings, steps: int, failed_steps: int) -> float:
+def _quality(settings: RewardSettings, steps: int, failed_steps: int) -> float:
     """An episode without steps did nothing wrong."""
     rate = 1 - failed_steps / steps if steps else 1.0
-    return settings.reward_quality_min + (1 - settings.reward_quality_min) * rate
+    return settings.quality_min + (1 - settings.quality_min) * rate

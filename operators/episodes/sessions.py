@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from operators.episodes.episode import Episode
 from operators.episodes.events import TOLD, Event, read
 from schemas.arrow import EPISODE_REVISIONS, PLACES
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings, RewardSettings
 
 US = 1_000_000
 # What all rows of a partition have in common.
@@ -54,22 +54,31 @@ class Sessions:
     """The open episodes of one partition.
 
     Args:
-        settings: for the gap, the bounds and the weights of the reward.
+        settings: the gap and the bounds.
+        rewards: the weights of the reward.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: EpisodeSettings, rewards: RewardSettings | None = None
+    ) -> None:
         self._settings = settings
+        self._rewards = rewards or RewardSettings()
         self._gap_us = settings.session_gap_s * US
-        self._age_us = settings.episode_age_s * US
+        self._age_us = settings.age_s * US
         # By session, the one longest untouched first.
         self._open: OrderedDict[str, Episode] = OrderedDict()
         self._partition: Row = {}
         self._last_offset = -1
 
     @classmethod
-    def of(cls, rows: pa.Table, settings: Settings) -> Self:
+    def of(
+        cls,
+        rows: pa.Table,
+        settings: EpisodeSettings,
+        rewards: RewardSettings | None = None,
+    ) -> Self:
         """Go on from a partition's open episodes, the newest revision of each."""
-        sessions = cls(settings)
+        sessions = cls(settings, rewards)
         if not rows.num_rows:
             return sessions
         assert pc.all(pc.equal(rows["state"], "open")).as_py()
@@ -103,7 +112,7 @@ class Sessions:
             touched[session] = None
             self._take(event, rows, places)
         rows += [
-            self._open[session].row(self._settings)
+            self._open[session].row(self._rewards)
             for session in touched
             if session in self._open
         ]
@@ -166,14 +175,14 @@ class Sessions:
             return "gap"
         if ended_at - min(episode.started_at, event.ts) > self._age_us:
             return "age"
-        if episode.events >= self._settings.episode_events:
+        if episode.events >= self._settings.events:
             return "events"
-        if episode.bytes + event.bytes > self._settings.episode_bytes:
+        if episode.bytes + event.bytes > self._settings.bytes:
             return "bytes"
         return None
 
     def _closed(self, episode: Episode, closed_by: str) -> Row:
-        return episode.row(self._settings, closed_by)
+        return episode.row(self._rewards, closed_by)
 
     def _table(self, rows: list[Row]) -> pa.Table:
         if not rows:

@@ -23,7 +23,7 @@ from operators.memories.summary import episode_text
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Chunked, Windowed
 from semloop.sampling import is_kept
-from semloop.settings import Settings
+from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
 
 # Of a tick.
@@ -43,7 +43,7 @@ OF_EPISODE = (
 )  # fmt: skip
 
 
-def chunk(windowed: Windowed, settings: Settings) -> Chunked:
+def chunk(windowed: Windowed, settings: MemorySettings) -> Chunked:
     """The texts of a poll that are to be remembered.
 
     `skipped` counts events and closed episodes that are not, by reason: `kind`,
@@ -64,25 +64,25 @@ def chunk(windowed: Windowed, settings: Settings) -> Chunked:
         skipped[reason] += told.num_rows - wanted.num_rows
         told = wanted
     closed = windowed.episodes.filter(pc.equal(windowed.episodes["state"], "closed"))
-    if "episode" not in settings.memory_kinds:
+    if "episode" not in settings.kinds:
         skipped["kind"] += closed.num_rows
         closed = closed.slice(0, 0)
     memories = pa.concat_tables([_events(told), _episodes(closed)])
     return Chunked(memories, windowed.episodes, windowed.progress, +skipped)
 
 
-def _of_kinds(told: pa.Table, settings: Settings) -> pa.Array:
-    return pc.is_in(told["type"], pa.array(settings.memory_kinds, pa.string()))
+def _of_kinds(told: pa.Table, settings: MemorySettings) -> pa.Array:
+    return pc.is_in(told["type"], pa.array(settings.kinds, pa.string()))
 
 
-def _important(told: pa.Table, settings: Settings) -> pa.Array:
-    enough = pc.greater_equal(told["importance"], settings.memory_importance_min)
+def _important(told: pa.Table, settings: MemorySettings) -> pa.Array:
+    enough = pc.greater_equal(told["importance"], settings.importance_min)
     return pc.fill_null(enough, True)
 
 
-def _sampled(told: pa.Table, settings: Settings) -> pa.Array:
+def _sampled(told: pa.Table, settings: MemorySettings) -> pa.Array:
     """As an agent samples what it sends: by session, and always what failed."""
-    shares = settings.memory_sample
+    shares = settings.sample
     if not shares:
         return pa.repeat(True, told.num_rows)
     columns = [told[n].to_pylist() for n in ("type", "agent", "session_id", "status")]
@@ -99,7 +99,7 @@ def _has_text(texts: pa.Array) -> pa.Array:
 
 
 # By the reason to leave out what is not wanted.
-POLICY: Mapping[str, Callable[[pa.Table, Settings], pa.Array]] = {
+POLICY: Mapping[str, Callable[[pa.Table, MemorySettings], pa.Array]] = {
     "kind": _of_kinds,
     "importance": _important,
     "sample": _sampled,

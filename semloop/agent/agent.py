@@ -105,13 +105,13 @@ class Agent:
         event_id = str(uuid.uuid4())
         failed = payload.get("status") == "error"
         session_id = str(meta["session_id"])
-        sample = self._settings.sample
+        sample = self._settings.agent.sample
         if not is_kept(kind, self.name, session_id, sample, failed=failed):
             return event_id
         try:
             event = encode(
                 kind, event_id, self.name, datetime.now(UTC), payload, meta,
-                self._settings.event_bytes_max,
+                self._settings.archive.event_bytes_max,
             )  # fmt: skip
         except EventRefused as error:
             if self._strict:

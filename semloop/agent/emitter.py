@@ -12,6 +12,7 @@ from collections import deque
 
 from semloop.agent.sender import POLL_S, Sender
 from semloop.settings import Settings
+from semloop.settings.model import places
 
 log = logging.getLogger("semloop")
 # Handed over at once: so few that a caller never waits long for the interpreter.
@@ -28,7 +29,7 @@ class Emitter:
     def __init__(self, settings: Settings) -> None:
         """The thread starts with the first event."""
         self._settings = settings
-        self._bytes_max = settings.agent_queue_mb * 2**20
+        self._bytes_max = settings.agent.queue_mb * 2**20
         self.dropped = 0
         self._thread: threading.Thread | None = None
         self._sender: Sender | None = None
@@ -139,7 +140,7 @@ class Emitter:
 
     def _at_exit(self) -> None:
         if self._thread is not None:
-            self.close(self._settings.agent_flush_s)
+            self.close(self._settings.agent.flush_s)
 
 
 # Whoever forks holds it, so that in no new process somebody else does.
@@ -153,8 +154,8 @@ os.register_at_fork(
 def emitter_of(settings: Settings) -> Emitter:
     """The one emitter of this process for a broker, a way in, a topic and a spool."""
     concerned = ("kafka", "lake", "topic", "spool", "agent_")
-    names = [n for n in settings.__struct_fields__ if n.startswith(concerned)]
-    key = tuple(getattr(settings, name) for name in names)
+    names = [n for n in places() if n.startswith(concerned)]
+    key = tuple(settings.value(name) for name in names)
     with _lock:
         if key not in _emitters:
             _emitters[key] = Emitter(settings)

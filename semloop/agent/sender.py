@@ -89,8 +89,8 @@ class Sender:
         """Nothing is opened yet, but files that dead processes left are adopted."""
         self._settings = settings
         self._settled = settled
-        self._folder = Path(os.path.expanduser(settings.spool))  # never raises
-        self._bytes_max = settings.spool_mb * 2**20
+        self._folder = Path(os.path.expanduser(settings.agent.spool))  # never raises
+        self._bytes_max = settings.agent.spool_mb * 2**20
         self._name = spool_name(settings)
         self._producer: Producer | None = None
         self._sent: dict[int, tuple[bytes, float]] = {}
@@ -298,7 +298,7 @@ class _Search:
     def __init__(self, settings: Settings) -> None:
         """Begin at once."""
         # One address for all of it: the local stack may start meanwhile.
-        self._settings = msgspec.structs.replace(settings, kafka=address(settings))
+        self._settings = settings.replace(kafka=address(settings))
         self._began_s = time.monotonic()
         self._error: str | None = None
         self.found: Producer | None = None

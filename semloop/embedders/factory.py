@@ -14,7 +14,7 @@ def embedder_of(settings: Settings) -> Embedder:
         LakeError: the model that the lake keeps is damaged or cannot be kept.
         EmbedderUnavailable: the endpoint does not answer.
     """
-    match settings.embedder:
+    match settings.embedding.kind:
         case "minilm":
             from semloop.embedders.minilm import Minilm
             from semloop.embedders.model_store import kept_model
@@ -28,20 +28,20 @@ def embedder_of(settings: Settings) -> Embedder:
         case "endpoint":
             from semloop.embedders.endpoint import Endpoint
 
-            url = _wanted("embedder_url", settings.embedder_url, settings)
-            model = _wanted("embedder_model", settings.embedder_model, settings)
-            timeout_s = settings.embedder_timeout_s
-            return Endpoint(url, model, settings.embedder_key, timeout_s)
+            url = _wanted("embedder_url", settings.embedding.url, settings)
+            model = _wanted("embedder_model", settings.embedding.model, settings)
+            timeout_s = settings.embedding.timeout_s
+            return Endpoint(url, model, settings.embedding.key, timeout_s)
         case "sentence-transformers":
             from semloop.embedders.torch_model import TorchModel
 
             return TorchModel(
-                _wanted("embedder_model", settings.embedder_model, settings)
+                _wanted("embedder_model", settings.embedding.model, settings)
             )
 
 
 def _wanted(name: str, value: str | None, settings: Settings) -> str:
     if value:
         return value
-    msg = f"The embedder {settings.embedder!r} needs the setting {name!r}."
+    msg = f"The embedder {settings.embedding.kind!r} needs the setting {name!r}."
     raise ConfigError(msg, f"Set SEMLOOP_{name.upper()}.")

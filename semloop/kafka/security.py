@@ -8,7 +8,8 @@ less protected than its owner thought.
 from collections.abc import Iterator, Sequence
 
 from semloop.errors import ConfigError
-from semloop.settings import PREFIX, Secret, SecurityProtocol, Settings
+from semloop.settings import PREFIX, Secret, Settings
+from semloop.settings.sections import SecurityProtocol
 
 DEFAULT_MECHANISM = "SCRAM-SHA-512"
 TLS_FILES = ("kafka_ca", "kafka_certificate", "kafka_key")
@@ -43,20 +44,20 @@ def security_config(settings: Settings) -> dict[str, str]:
         # A certificate counts only for the host that it was issued for.
         config["ssl.endpoint.identification.algorithm"] = "https"
         config["enable.ssl.certificate.verification"] = "true"
-        if settings.kafka_key_password is not None:
-            config["ssl.key.password"] = settings.kafka_key_password.reveal()
-    if settings.kafka_user is not None and settings.kafka_password is not None:
+        if settings.security.key_password is not None:
+            config["ssl.key.password"] = settings.security.key_password.reveal()
+    if settings.security.user is not None and settings.security.password is not None:
         config |= {
-            "sasl.mechanism": settings.kafka_sasl_mechanism or DEFAULT_MECHANISM,
-            "sasl.username": settings.kafka_user,
-            "sasl.password": settings.kafka_password.reveal(),
+            "sasl.mechanism": settings.security.sasl_mechanism or DEFAULT_MECHANISM,
+            "sasl.username": settings.security.user,
+            "sasl.password": settings.security.password.reveal(),
         }
     return config
 
 
 def _given(settings: Settings) -> Iterator[str]:
     for name in ("kafka_security", *TLS_FILES, "kafka_key_password", *LOGIN):
-        value = getattr(settings, name)
+        value = settings.value(name)
         text = value.reveal() if isinstance(value, Secret) else value
         if text == "":
             msg = f"Setting {name!r} is empty."
@@ -80,7 +81,7 @@ def _protocol(settings: Settings, given: Sequence[str]) -> SecurityProtocol:
             raise ConfigError(msg, f"Set {_variable(other)} too.")
     files = [name for name in TLS_FILES if name in given]
     login = "kafka_user" in given
-    protocol = settings.kafka_security
+    protocol = settings.security.protocol
     if protocol is None:
         return "sasl_ssl" if login else "ssl" if files else "plaintext"
     if files and not protocol.endswith("ssl"):
@@ -97,7 +98,7 @@ def _protocol(settings: Settings, given: Sequence[str]) -> SecurityProtocol:
 
 def _file(name: str, settings: Settings) -> str:
     """The path of a file that can be read: librdkafka would not say why it cannot."""
-    path: str = getattr(settings, name)
+    path: str = settings.value(name)
     try:
         with open(path, "rb"):
             return path

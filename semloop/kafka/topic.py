@@ -117,7 +117,7 @@ class TopicAdmin:
             pass
         topic = NewTopic(
             self._settings.topic,
-            num_partitions=self._settings.partitions,
+            num_partitions=self._settings.archive.partitions,
             config={"max.message.bytes": str(TOPIC_BYTES_MAX)},
         )
         try:

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-import msgspec
-
 from semloop import layout, tables
 from semloop.errors import LakeError
 from semloop.lake import lance_view
@@ -277,7 +275,7 @@ def _settings(
         lake = str(Path(lake).expanduser().absolute())
     if settings is None:
         return load(lake=lake)
-    return msgspec.structs.replace(settings, lake=lake)
+    return settings.replace(lake=lake)
 
 
 def _view_queries() -> dict[str, str]:

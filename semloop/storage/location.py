@@ -271,7 +271,7 @@ def redaction_key(settings: Settings, storage: Storage) -> Secret:
     Raises:
         ConfigError: the lake is on S3 and no key is set, or the key is too short.
     """
-    key = settings.redaction_key
+    key = settings.redaction.key
     if key is None and storage.on_s3:
         msg = "A lake on S3 needs SEMLOOP_REDACTION_KEY, the same for all writers."
         raise ConfigError(msg, "Make one with `openssl rand -hex 32` and keep it safe.")

@@ -75,7 +75,7 @@ class NewGeneration:
         self._show = show
         self._model, self._dimension = model
         self._schema = memories(self._dimension, self._model)
-        self._retry_s = context.settings.storage_retry_s
+        self._retry_s = context.settings.commits.storage_retry_s
         self.episodes = retry(
             self._open_episodes, on=StorageUnavailable, seconds=self._retry_s
         )
@@ -167,9 +167,9 @@ class NewGeneration:
 def _kind(schema: pa.Schema, settings: Settings) -> str:
     """What the memories depend on but for the events: equal rows, equal kinds."""
     policy = (
-        settings.memory_kinds,
-        settings.memory_importance_min,
-        sorted(settings.memory_sample.items()),
+        settings.memory.kinds,
+        settings.memory.importance_min,
+        sorted(settings.memory.sample.items()),
     )
     told = repr((schema.names, schema.metadata, policy))
     return blake2b(told.encode(), digest_size=8).hexdigest()

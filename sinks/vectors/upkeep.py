@@ -38,7 +38,7 @@ class MemoryUpkeep:
         """
         storage, settings = self._context.storage, self._context.settings
         drop_older(storage, item.generation)
-        seconds = settings.storage_retry_s
+        seconds = settings.commits.storage_retry_s
         report = maintain(storage, item.generation, self._show, seconds)
         if report is not None:
             self.report = report

@@ -23,7 +23,7 @@ class BrokerWatch:
 
     def __init__(self, admin: TopicAdmin, settings: Settings) -> None:
         self._admin = admin
-        self._wait_s = settings.start_timeout_s
+        self._wait_s = settings.archive.start_timeout_s
         self._away_since_s: float | None = None
 
     def describe(self) -> Topic:

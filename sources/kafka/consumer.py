@@ -40,7 +40,7 @@ def consumer_config(settings: Settings, group: str) -> dict[str, Any]:
         "isolation.level": "read_committed",
         # The default of a second makes a fast reader wait most of the time.
         "fetch.queue.backoff.ms": 5,
-        "queued.max.messages.kbytes": settings.fetch_memory_mb * 1024,
+        "queued.max.messages.kbytes": settings.archive.fetch_memory_mb * 1024,
         "fetch.message.max.bytes": 4 * 2**20,
     }
 

@@ -77,7 +77,7 @@ class KafkaReader:
         self._gone: OffsetsGone | None = None
         self._committed = committed
         self._heard = False
-        self._deadline_s = time.monotonic() + settings.start_timeout_s
+        self._deadline_s = time.monotonic() + settings.archive.start_timeout_s
         self._at_end: set[int] = set()
         # Per partition: offset of the record to come; when an end was last reported.
         self._next: dict[int, int] = {}
@@ -112,7 +112,7 @@ class KafkaReader:
         if self._gone:
             return self._nothing_more(self._gone)
         self._ask_for_ends()
-        messages = self._consumer.consume(self._settings.poll_records, POLL_S)
+        messages = self._consumer.consume(self._settings.archive.poll_records, POLL_S)
         self._errors.raise_refusal()
         caught_up_ms: dict[int, int] = {}
         ends: dict[int, int] = {}
@@ -136,7 +136,7 @@ class KafkaReader:
                 gone = message.partition()
             else:
                 self._raise_if_lasting(error)
-        if len(messages) < self._settings.poll_records:
+        if len(messages) < self._settings.archive.poll_records:
             self._emptied_ms = time.time_ns() // 1_000_000
         if data or ends or gone is not None:
             self._heard = True
@@ -187,7 +187,7 @@ class KafkaReader:
 
         An idle flow could not say otherwise that it is *still* caught up.
         """
-        pause_s = max(END_ASKED_S, self._settings.idle_commit_s / 2)
+        pause_s = max(END_ASKED_S, self._settings.commits.idle_commit_s / 2)
         due_s = time.monotonic() - pause_s
         for partition, ended_s in self._ended_s.items():
             if ended_s < due_s:
@@ -212,7 +212,7 @@ class KafkaReader:
     def _complain_if_silent(self) -> None:
         if time.monotonic() < self._deadline_s:
             return
-        waited = self._settings.start_timeout_s
+        waited = self._settings.archive.start_timeout_s
         msg = f"Nothing heard from {address(self._settings)} within {waited:g} s."
         raise BrokerError(msg, "Check that the broker runs and SEMLOOP_KAFKA is right.")
 
@@ -224,7 +224,7 @@ class KafkaReader:
     def _gap(self, partition: int) -> OffsetsGone | None:
         """What became of a position that the broker refuses; None: it is read on."""
         # A topic that was made again has other offsets: that is the reason then.
-        wait_for_broker(self._same_topic, self._settings.start_timeout_s)
+        wait_for_broker(self._same_topic, self._settings.archive.start_timeout_s)
         wanted = self._next.get(partition, self._offsets[partition] + 1)
         low, high = self._held(partition)
         where = f"Partition {partition} of {self._topic.name!r}"
@@ -257,7 +257,7 @@ class KafkaReader:
         place = TopicPartition(self._topic.name, partition)
         return wait_for_broker(
             lambda: held_offsets(self._consumer, place, self._settings),
-            self._settings.start_timeout_s,
+            self._settings.archive.start_timeout_s,
         )
 
 

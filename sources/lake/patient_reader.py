@@ -24,7 +24,7 @@ class PatientLakeReader:
     def __init__(self, reader: LakeReader, settings: Settings) -> None:
         """Storage may be away for `storage_retry_s`."""
         self._reader = reader
-        self._retry_s = settings.storage_retry_s
+        self._retry_s = settings.commits.storage_retry_s
         self._pause_s = PAUSE_S3_S if settings.on_s3 else PAUSE_S
         self._away_since_s: float | None = None
         self._is_idle = False

@@ -105,7 +105,7 @@ class Rounds:
         raise Terminal(msg, todo)
 
     def _retry(self, step: Callable[[], R]) -> R:
-        seconds = self._settings.storage_retry_s
+        seconds = self._settings.commits.storage_retry_s
         return retry(step, on=StorageUnavailable, seconds=seconds)
 
     def _follow(self) -> None:
@@ -146,7 +146,7 @@ class Rounds:
             return
         noted_s = time.monotonic()
         reader = LakeReader(
-            self._storage, streams, at, self._settings.memory_poll_events
+            self._storage, streams, at, self._settings.memory.poll_events
         )
         try:
             complete = False

@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import msgspec
 import pytest
 from confluent_kafka import Producer
 
@@ -36,7 +35,7 @@ def read(settings: Settings, topic: Topic) -> Read:
         cluster_id = other.get("cluster_id", own.cluster_id)
         topic_id = other.get("topic_id", own.topic_id)
         log = StreamId(own.flow, cluster_id, own.topic, topic_id)
-        at_once = msgspec.structs.replace(settings, commit_rows=1)
+        at_once = settings.replace(commit_rows=1)
         context = FlowContext(at_once, Storage.of(settings), Metrics())
         tables = ArchiveTables(context, log, range(partitions))
         tables.take_over(new_log=True)

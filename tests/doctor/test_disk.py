@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from semloop.agent.spool import Spool
@@ -55,7 +54,7 @@ def test_folders_that_are_not_there_are_not_made(
 
 
 def test_a_lake_on_s3_needs_no_disk(here: Settings) -> None:
-    settings = msgspec.structs.replace(here, lake="s3://bucket/x")
+    settings = here.replace(lake="s3://bucket/x")
     found = examined(settings, "disk")
     assert not any(f.found.startswith("lake") for f in found)
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from semloop.command.cli import main
@@ -87,11 +86,11 @@ def test_where_all_is_well_it_changes_nothing(
     TopicAdmin(settings).ensure()
     produce(settings, 5)
     archived(settings)
-    settings = msgspec.structs.replace(settings, embedder="hashing")
+    settings = settings.replace(embedder="hashing")
     with a_flow(settings, "--until-caught-up", flow="memory") as flow:
         assert flow.ends() == (0, [])
     for name in ("lake", "kafka", "topic", "embedder"):
-        monkeypatch.setenv(f"SEMLOOP_{name.upper()}", str(getattr(settings, name)))
+        monkeypatch.setenv(f"SEMLOOP_{name.upper()}", str(settings.value(name)))
     storage = Storage.of(settings)
     before = sorted(Path(settings.lake).rglob("*"))
     versions = [storage.open(table).version() for table in ("events", "streams")]
@@ -194,7 +193,7 @@ def test_the_broker_and_topic_of_a_running_stack_are_used(
 
 
 def test_a_closed_pipe_ends_it_without_a_word(settings: Settings) -> None:
-    nowhere = msgspec.structs.replace(settings, kafka=NOBODY)
+    nowhere = settings.replace(kafka=NOBODY)
     command = [sys.executable, "-P", "-m", "semloop", "doctor"]
     read, write = os.pipe()
     os.close(read)

@@ -4,7 +4,6 @@ import struct
 import time
 from contextlib import closing
 
-import msgspec
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
@@ -49,7 +48,7 @@ def test_a_broker_is_told_with_its_cluster_and_version(settings: Settings) -> No
 def test_a_port_where_nobody_listens_fails_and_the_rest_is_skipped(
     settings: Settings,
 ) -> None:
-    nowhere = msgspec.structs.replace(settings, kafka=f"127.0.0.1:{free_port()}")
+    nowhere = settings.replace(kafka=f"127.0.0.1:{free_port()}")
     finding = only(examined(nowhere, "broker"))
     assert finding.state is State.FAIL
     assert "(nothing listens)" in finding.found

@@ -7,7 +7,6 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from semloop.command.doctor import State, commits, lake
@@ -142,7 +141,7 @@ def test_a_probe_that_cannot_be_removed_is_named(folder: Settings) -> None:
 
 
 def test_a_slow_store_is_told(folder: Settings) -> None:
-    hurried = msgspec.structs.replace(folder, commit_interval_s=1e-9)
+    hurried = folder.replace(commit_interval_s=1e-9)
     finding = only(examined(hurried, "lake", "commits"))
     assert (finding.state, "SEMLOOP_COMMIT_INTERVAL_S" in finding.todo) == (State.WARN, True)  # fmt: skip
 
@@ -181,7 +180,7 @@ def test_a_shared_file_system_is_told(tmp_path: Path, kind: str, state: State) -
 def test_a_store_on_s3_refuses_the_second_and_nothing_is_left(
     s3_settings: Settings,
 ) -> None:
-    patient = msgspec.structs.replace(s3_settings, commit_interval_s=60)
+    patient = s3_settings.replace(commit_interval_s=60)
     found = examined(patient, "lake", "commits")
     assert found[0].found == "a second writer of a file is refused (`If-None-Match: *`)"
     assert found[0].state is found[1].state is State.OK
@@ -190,7 +189,7 @@ def test_a_store_on_s3_refuses_the_second_and_nothing_is_left(
 
 @pytest.mark.real_store
 def test_of_16_writers_on_s3_one_wins(s3_settings: Settings) -> None:
-    patient = msgspec.structs.replace(s3_settings, commit_interval_s=60)
+    patient = s3_settings.replace(commit_interval_s=60)
     assert bad(examined(patient, "lake", "commits")) == []
     assert left(s3_settings) == []
 
@@ -207,7 +206,7 @@ def test_a_store_that_ignores_the_condition_is_found_out(
 
 
 def test_a_missing_bucket_is_told(s3_settings: Settings) -> None:
-    nowhere = msgspec.structs.replace(s3_settings, lake="s3://nobody/made/it")
+    nowhere = s3_settings.replace(lake="s3://nobody/made/it")
     finding = only(examined(nowhere, "lake"))
     assert finding.found.endswith("NoSuchBucket.")
     assert finding.todo.startswith("Make the bucket")

@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from semloop.command.doctor import State, memories
@@ -64,7 +63,7 @@ def test_another_model_is_told_and_none_is_made(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_day(10))
     live(settings, events)
-    other = msgspec.structs.replace(settings, embedder="minilm")
+    other = settings.replace(embedder="minilm")
     failed = only(examined(other, "lake", "memories"))
     assert failed.state is State.FAIL
     assert failed.found == (
@@ -90,7 +89,7 @@ def test_a_topic_that_archive_never_read_has_nothing_to_follow(
     settings: Settings,
 ) -> None:
     live(settings, Events(settings))
-    other = msgspec.structs.replace(settings, topic="another")
+    other = settings.replace(topic="another")
     lag, _ = examined(other, "lake", "memories")
     assert (lag.state, lag.check) == (State.OK, memories.CHECK)
     assert lag.found == "archive never read a topic 'another' into this lake"

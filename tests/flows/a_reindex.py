@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -91,9 +90,7 @@ def held(settings: Settings, of: int | None = None) -> dict[bytes, Mapping[str, 
 
 def small_polls(folder: Path) -> Settings:
     """Settings with which a day is several polls."""
-    return msgspec.structs.replace(
-        a_lake(folder), memory_poll_events=20, storage_retry_s=2.0
-    )
+    return a_lake(folder).replace(memory_poll_events=20, storage_retry_s=2.0)
 
 
 class Counting(Hashing):

@@ -3,7 +3,6 @@
 import signal
 import urllib.request
 
-import msgspec
 import pytest
 
 from semloop.kafka.topic import Topic
@@ -82,7 +81,7 @@ def test_what_is_set_wrongly_is_two_lines_and_exit_1(
 def test_scheduled_flows_end_when_their_work_is_done(
     settings: Settings, topic: Topic
 ) -> None:
-    settings = msgspec.structs.replace(settings, embedder="hashing")
+    settings = settings.replace(embedder="hashing")
     produce(settings, 20)
     archived(settings)
     remembered(settings)

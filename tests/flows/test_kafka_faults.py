@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from schemas.metrics import Metrics
@@ -86,8 +85,8 @@ class Outage:
 
     def add(self, name: str) -> Settings:
         """A topic with ten records, and the lake of the flow that will read it."""
-        lake = msgspec.structs.replace(
-            self._settings, lake=f"{self._settings.lake}-{name}", topic=a_topic()
+        lake = self._settings.replace(
+            lake=f"{self._settings.lake}-{name}", topic=a_topic()
         )
         self.lakes[name] = lake
         self.topics[name] = TopicAdmin(lake).ensure()

@@ -5,7 +5,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import msgspec
 import pytest
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
@@ -21,7 +20,7 @@ from tests.processes import check
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Without a model: what counts here are rows."""
-    return msgspec.structs.replace(settings, embedder="hashing")
+    return settings.replace(embedder="hashing")
 
 
 def produced(settings: Settings, events: int, first: int = 0) -> None:

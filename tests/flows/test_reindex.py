@@ -126,14 +126,14 @@ def test_the_policy_of_the_settings_holds_and_is_not_mixed(
         patched.setattr(FencedTable, "take", lambda *_: _crash())
         with pytest.raises(Crash):
             reindex(settings)
-    choosy = msgspec.structs.replace(settings, memory_kinds=("message",))
+    choosy = settings.replace(memory_kinds=("message",))
     report = reindex(choosy)
     kept = {key: row for key, row in before.items() if row["type"] == "message"}
     assert held(settings) == kept
     assert (report.generation, report.memories) == (3, len(kept))
     assert report.skipped > 0
     # The places do not depend on what is kept.
-    important = msgspec.structs.replace(settings, memory_importance_min=0.5)
+    important = settings.replace(memory_importance_min=0.5)
     reindex(important)
     found = held(settings)
     assert 0 < len(found) < len(before)
@@ -194,7 +194,7 @@ def test_every_topic_of_the_lake_is_remembered(
     events.add(a_day(30))
     life = live(settings, events)
     wanted = held(settings)
-    other = msgspec.structs.replace(settings, topic="another")
+    other = settings.replace(topic="another")
     assert reindex(other).memories == len(wanted)
     assert held(settings) == wanted
     more = events.add(a_day(5, first=30))
@@ -203,8 +203,8 @@ def test_every_topic_of_the_lake_is_remembered(
 
 
 def test_a_lake_on_s3_is_made_anew(s3_settings: Settings) -> None:
-    settings = msgspec.structs.replace(
-        s3_settings, embedder="hashing", commit_rows=1, fence_check_s=1_000
+    settings = s3_settings.replace(
+        embedder="hashing", commit_rows=1, fence_check_s=1_000
     )
     events = Events(settings)
     events.add(a_day(40))

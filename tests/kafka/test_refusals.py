@@ -4,7 +4,6 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
@@ -137,7 +136,7 @@ def test_who_hangs_up_may_come_back(
 ) -> None:
     monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 1.0)
     monkeypatch.setattr("semloop.kafka.topic.MUTE_S", 0.1)
-    there = msgspec.structs.replace(settings, kafka=hangs_up, kafka_security=security)
+    there = settings.replace(kafka=hangs_up, kafka_security=security)
     with pytest.raises(BrokerUnavailable, match="No Kafka broker answers at"):
         TopicAdmin(there).describe()
 

@@ -1,6 +1,5 @@
 """A topic as the broker describes it; what only a real one can do is marked."""
 
-import msgspec
 import pytest
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -21,7 +20,7 @@ def test_a_topic_is_made_once_with_its_partitions(settings: Settings) -> None:
     assert (made.name, made.partitions) == (settings.topic, 4)
     assert made.cluster_id
     assert made.topic_id
-    more = msgspec.structs.replace(settings, partitions=8)
+    more = settings.replace(partitions=8)
     assert TopicAdmin(more).ensure() == made
     TopicAdmin(settings).still(made)
 
@@ -48,7 +47,7 @@ def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 0.5)
-    nowhere = msgspec.structs.replace(settings, kafka=f"127.0.0.1:{free_port()}")
+    nowhere = settings.replace(kafka=f"127.0.0.1:{free_port()}")
     admin = TopicAdmin(nowhere)
     for ask in (
         admin.describe,

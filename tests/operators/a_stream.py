@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.arrow import EVENTS
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.builders import NOW, PAYLOADS
 
 Row = dict[str, Any]
@@ -63,4 +63,4 @@ def newest_open(rows: Iterable[Row]) -> list[Row]:
     return [row for row in newest.values() if row["state"] == "open"]
 
 
-SMALL = Settings(session_gap_s=10, episode_age_s=25, episode_events=4, open_episodes=2)
+SMALL = EpisodeSettings(session_gap_s=10, age_s=25, events=4, open_episodes=2)

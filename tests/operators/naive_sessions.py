@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import reduce
 from operator import add
 
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.operators.a_stream import Row
 
 Run = list[Row]
@@ -18,7 +18,7 @@ def size(event: Row) -> int:
 
 
 def naive_runs(
-    events: Iterable[Row], settings: Settings
+    events: Iterable[Row], settings: EpisodeSettings
 ) -> tuple[list[tuple[str, Run]], list[Run]]:
     """The closed runs with what closed them, in that order, and the open ones."""
     closed: list[tuple[str, Run]] = []
@@ -43,16 +43,16 @@ def naive_runs(
     return closed, runs
 
 
-def why_not(run: Run, event: Row, settings: Settings) -> str | None:
+def why_not(run: Run, event: Row, settings: EpisodeSettings) -> str | None:
     times = [e["ts"] for e in run]
     if event["ts"] - max(times) > timedelta(seconds=settings.session_gap_s):
         return "gap"
     times.append(event["ts"])
-    if max(times) - min(times) > timedelta(seconds=settings.episode_age_s):
+    if max(times) - min(times) > timedelta(seconds=settings.age_s):
         return "age"
-    if len(run) + 1 > settings.episode_events:
+    if len(run) + 1 > settings.events:
         return "events"
-    if sum(map(size, [*run, event])) > settings.episode_bytes:
+    if sum(map(size, [*run, event])) > settings.bytes:
         return "bytes"
     return None
 

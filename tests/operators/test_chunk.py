@@ -16,6 +16,7 @@ from operators.memories.splitter import token_count
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Chunked, Windowed
 from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
 from tests.builders import NOW
 from tests.operators.a_stream import SMALL, Row, a_stream, batches, said
 
@@ -31,8 +32,9 @@ def windowed(events: pa.Table, sessions: Sessions) -> Windowed:
 
 
 def chunked(*events: Row, **settings: Any) -> Chunked:
-    given = Settings(**settings)
-    return chunk(windowed(a_stream(*events), Sessions(given)), given)
+    given = Settings().replace(**settings)
+    sessions = Sessions(given.episodes, given.rewards)
+    return chunk(windowed(a_stream(*events), sessions), given.memory)
 
 
 def memories(*events: Row, **settings: Any) -> list[Row]:
@@ -194,7 +196,7 @@ def test_nothing_in_gives_nothing_out() -> None:
 def test_places_of_other_events_are_our_own_mistake() -> None:
     one, two = (windowed(a_stream(said(), first=n), Sessions(SMALL)) for n in (0, 1))
     with pytest.raises(AssertionError):
-        chunk(Windowed(one.told, two.places, one.episodes), SMALL)
+        chunk(Windowed(one.told, two.places, one.episodes), MemorySettings())
 
 
 STREAMS = st.lists(
@@ -211,15 +213,17 @@ STREAMS = st.lists(
 )
 
 
-def of_batches(cuts: set[int], events: list[Row], settings: Settings) -> list[Row]:
-    sessions = Sessions(settings)
+def of_batches(
+    cuts: set[int], events: list[Row], settings: EpisodeSettings
+) -> list[Row]:
+    sessions, policy = Sessions(settings), MemorySettings()
     rows: list[Row] = []
     for batch in batches(a_stream(*events), cuts):
-        rows += chunk(windowed(batch, sessions), settings).memories.to_pylist()
+        rows += chunk(windowed(batch, sessions), policy).memories.to_pylist()
     closed = sessions.close_inactive(math.inf)
     none = a_stream()
     left = Windowed(none, sessions.feed(none).places, closed)
-    rows += chunk(left, settings).memories.to_pylist()
+    rows += chunk(left, policy).memories.to_pylist()
     return sorted(rows, key=lambda row: row["id"])
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from operators.episodes.sessions import Sessions
 from operators.memories.splitter import token_count
 from operators.memories.summary import episode_text
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.operators.a_stream import Row, a_stream, said
 
 
@@ -15,7 +15,7 @@ def text_of(*events: Row, task: str | None = None, **ending: object) -> str:
     """The text of an episode of these events that completes."""
     payload = {"outcome": "success", "reward": 1.0} | ending
     end = said("completion", payload=payload, task=task)
-    fed = Sessions(Settings(episode_events=20_000)).feed(a_stream(*events, end))
+    fed = Sessions(EpisodeSettings(events=20_000)).feed(a_stream(*events, end))
     [row] = fed.revisions.to_pylist()
     return episode_text(row)
 
@@ -68,7 +68,7 @@ def test_without_a_task_it_is_what_was_asked() -> None:
 
 
 def test_an_episode_of_which_nothing_is_known_still_has_a_text() -> None:
-    sessions = Sessions(Settings())
+    sessions = Sessions(EpisodeSettings())
     sessions.feed(a_stream(state("idle")))
     [row] = sessions.close_inactive(float("inf")).to_pylist()
     assert episode_text(row) == "Outcome unknown, reward 0.24. Ended in state idle."

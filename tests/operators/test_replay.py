@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from operators.episodes.events import TOLD
 from operators.episodes.positions import Replay
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.operators.a_stream import Row, a_stream, batches, said
 from tests.operators.test_session_properties import (
     CUTS,
@@ -17,9 +17,9 @@ from tests.operators.test_session_properties import (
 # Most episodes have several events, and most of them end.
 STREAMS = st.lists(an_event(), min_size=10, max_size=30).map(lambda e: a_stream(*e))
 BOUNDS = st.builds(
-    Settings,
+    EpisodeSettings,
     session_gap_s=st.sampled_from([10.0, 1_000.0]),
-    episode_events=st.sampled_from([3, 5, 1_000]),
+    events=st.sampled_from([3, 5, 1_000]),
     open_episodes=st.sampled_from([2, 1_000]),
 )
 
@@ -48,7 +48,7 @@ def told_of(stream: pa.Table) -> pa.Table:
 @given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, again=CUTS, inactive=CUTS)
 def test_places_are_those_of_sessions(
     stream: pa.Table,
-    settings: Settings,
+    settings: EpisodeSettings,
     cuts: set[int],
     again: set[int],
     inactive: set[int],
@@ -65,7 +65,7 @@ def test_places_are_those_of_sessions(
 
 @given(stream=STREAMS, settings=BOUNDS, halfway=st.integers(0, 30))
 def test_what_was_open_at_first_goes_on(
-    stream: pa.Table, settings: Settings, halfway: int
+    stream: pa.Table, settings: EpisodeSettings, halfway: int
 ) -> None:
     """The first events are placed by what was known then, the others by the rest."""
     replay = Replay()
@@ -86,7 +86,7 @@ def test_what_is_over_is_forgotten() -> None:
         for kind in ("message", "completion")
     ]
     stream = a_stream(*events, said(session="open", at_s=60))
-    rows, places = run_with_places(stream, Settings())
+    rows, places = run_with_places(stream, EpisodeSettings())
     told, replay = told_of(stream), Replay()
     replay.places(told, placed(told, rows, places))
     assert len(replay) == 1

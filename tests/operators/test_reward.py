@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.episodes.reward import Factors, factors
-from semloop.settings import RewardBase, Settings
+from semloop.settings.memory_sections import RewardBase, RewardSettings
 
 OUTCOMES = st.sampled_from(["success", "partial", "failure", None, "odd"])
 # An age beyond all bounds, and more steps than an episode may have.
@@ -17,26 +17,26 @@ STEPS = st.integers(0, 10**9)
 SHARES = st.floats(0, 1)
 NAMES = st.sampled_from(["booking", "research", "x"])
 WEIGHTS = st.builds(
-    Settings,
-    reward_base=st.builds(
+    RewardSettings,
+    base=st.builds(
         RewardBase, success=SHARES, partial=SHARES, unknown=SHARES, failure=SHARES
     ),
-    reward_duration_s=st.integers(1, 10**6),
-    reward_steps=st.integers(1, 10**6),
-    reward_quality_min=SHARES,
-    reward_task_types=st.dictionaries(NAMES, SHARES),
-    reward_tags=st.dictionaries(NAMES, SHARES),
+    duration_s=st.integers(1, 10**6),
+    steps=st.integers(1, 10**6),
+    quality_min=SHARES,
+    task_types=st.dictionaries(NAMES, SHARES),
+    tags=st.dictionaries(NAMES, SHARES),
 )
 
 
-def earned(settings: Settings | None = None, **known: Any) -> Factors:
+def earned(settings: RewardSettings | None = None, **known: Any) -> Factors:
     values: dict[str, Any] = {
         "outcome": "success",
         "duration_ms": 0,
         "steps": 0,
         "failed_steps": 0,
     }
-    return factors(settings or Settings(), **(values | known))
+    return factors(settings or RewardSettings(), **(values | known))
 
 
 @given(
@@ -49,7 +49,7 @@ def earned(settings: Settings | None = None, **known: Any) -> Factors:
     tags=st.lists(NAMES),
 )
 def test_every_factor_is_in_its_bounds(
-    settings: Settings,
+    settings: RewardSettings,
     outcome: str | None,
     duration_ms: float,
     steps: int,
@@ -69,7 +69,7 @@ def test_every_factor_is_in_its_bounds(
     assert 0 <= found.base <= 1
     assert 0 < found.efficiency <= 1
     assert 0 <= found.complexity_bonus <= 1
-    assert settings.reward_quality_min <= found.quality <= 1 + 1e-12
+    assert settings.quality_min <= found.quality <= 1 + 1e-12
     assert found.learning_bonus is None
     assert 0 <= found.reward <= 2 + 1e-12
 
@@ -81,7 +81,7 @@ def test_every_factor_is_in_its_bounds(
     steps=st.tuples(STEPS, STEPS),
 )
 def test_more_effort_never_earns_more(
-    settings: Settings,
+    settings: RewardSettings,
     outcome: str | None,
     durations: tuple[float, float],
     steps: tuple[int, int],
@@ -94,7 +94,7 @@ def test_more_effort_never_earns_more(
 
 @given(settings=WEIGHTS, steps=STEPS, shares=st.tuples(SHARES, SHARES))
 def test_more_failures_never_earn_more(
-    settings: Settings, steps: int, shares: tuple[float, float]
+    settings: RewardSettings, steps: int, shares: tuple[float, float]
 ) -> None:
     few, many = sorted(int(steps * share) for share in shares)
     less = earned(settings, steps=steps, failed_steps=few)
@@ -121,8 +121,8 @@ def test_failed_steps_cost_up_to_the_least_quality() -> None:
 
 
 def test_complexity_is_looked_up_by_task_type_and_tag() -> None:
-    settings = Settings(
-        reward_task_types={"booking": 0.25}, reward_tags={"group": 0.5, "visa": 0.75}
+    settings = RewardSettings(
+        task_types={"booking": 0.25}, tags={"group": 0.5, "visa": 0.75}
     )
 
     def bonus(task_type: str | None, *tags: str) -> float:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operators.episodes.episode import episode_id
 from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.builders import PAYLOADS
 from tests.operators.a_stream import Row, a_stream, batches, newest_open, said
 from tests.operators.naive_sessions import naive_runs, places, summed
@@ -51,11 +51,11 @@ def an_event(draw: st.DrawFn) -> Row:
 
 STREAMS = st.lists(an_event(), max_size=30).map(lambda events: a_stream(*events))
 BOUNDS = st.builds(
-    Settings,
+    EpisodeSettings,
     session_gap_s=st.sampled_from([3.0, 10.0]),
-    episode_age_s=st.sampled_from([8.0, 25.0, 1_000.0]),
-    episode_events=st.sampled_from([1, 3, 1_000]),
-    episode_bytes=st.sampled_from([1, 150, 2**20]),
+    age_s=st.sampled_from([8.0, 25.0, 1_000.0]),
+    events=st.sampled_from([1, 3, 1_000]),
+    bytes=st.sampled_from([1, 150, 2**20]),
     open_episodes=st.sampled_from([1, 2, 1_000]),
 )
 CUTS = st.sets(st.integers(0, 30))
@@ -63,7 +63,7 @@ CUTS = st.sets(st.integers(0, 30))
 
 def run(
     stream: pa.Table,
-    settings: Settings,
+    settings: EpisodeSettings,
     cuts: Collection[int] = (),
     restarts: Collection[int] = (),
     inactive: Collection[int] = (),
@@ -74,7 +74,7 @@ def run(
 
 def run_with_places(
     stream: pa.Table,
-    settings: Settings,
+    settings: EpisodeSettings,
     cuts: Collection[int] = (),
     restarts: Collection[int] = (),
     inactive: Collection[int] = (),
@@ -105,7 +105,9 @@ def ends(rows: list[Row]) -> tuple[list[Row], list[Row]]:
 
 
 @given(stream=STREAMS, settings=BOUNDS)
-def test_episodes_are_those_of_the_oracle(stream: pa.Table, settings: Settings) -> None:
+def test_episodes_are_those_of_the_oracle(
+    stream: pa.Table, settings: EpisodeSettings
+) -> None:
     closed, still_open = ends(run(stream, settings))
     runs, open_runs = naive_runs(stream.to_pylist(), settings)
     assert [row["closed_by"] for row in closed] == [why for why, _ in runs]
@@ -121,7 +123,7 @@ def test_episodes_are_those_of_the_oracle(stream: pa.Table, settings: Settings) 
 
 @given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
 def test_neither_cuts_nor_restarts_change_an_episode(
-    stream: pa.Table, settings: Settings, cuts: set[int], restarts: set[int]
+    stream: pa.Table, settings: EpisodeSettings, cuts: set[int], restarts: set[int]
 ) -> None:
     assert ends(run(stream, settings, cuts, restarts)) == ends(run(stream, settings))
 
@@ -129,7 +131,7 @@ def test_neither_cuts_nor_restarts_change_an_episode(
 @given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS, inactive=CUTS)
 def test_a_restart_changes_no_row_at_all(
     stream: pa.Table,
-    settings: Settings,
+    settings: EpisodeSettings,
     cuts: set[int],
     restarts: set[int],
     inactive: set[int],
@@ -146,7 +148,7 @@ def test_a_restart_changes_no_row_at_all(
 
 @given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
 def test_places_are_those_of_the_oracle(
-    stream: pa.Table, settings: Settings, cuts: set[int], restarts: set[int]
+    stream: pa.Table, settings: EpisodeSettings, cuts: set[int], restarts: set[int]
 ) -> None:
     _, found = run_with_places(stream, settings, cuts, restarts)
     closed, still_open = naive_runs(stream.to_pylist(), settings)
@@ -158,7 +160,7 @@ def test_places_are_those_of_the_oracle(
 
 @given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, inactive=CUTS)
 def test_every_record_but_feedback_is_in_one_episode_and_those_are_contiguous(
-    stream: pa.Table, settings: Settings, cuts: set[int], inactive: set[int]
+    stream: pa.Table, settings: EpisodeSettings, cuts: set[int], inactive: set[int]
 ) -> None:
     closed, still_open = ends(run(stream, settings, cuts, (), inactive))
     episodes = [*closed, *still_open]

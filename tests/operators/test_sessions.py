@@ -12,14 +12,14 @@ import pytest
 from operators.episodes.episode import episode_id
 from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS, PLACES
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.builders import NOW
 from tests.operators.a_stream import SMALL, Row, a_stream, newest_open, said
 
 INT64_MAX = 2**63 - 1
 
 
-def fed(*events: Row, settings: Settings = SMALL) -> list[Row]:
+def fed(*events: Row, settings: EpisodeSettings = SMALL) -> list[Row]:
     """The rows that come of one batch."""
     rows: list[Row] = Sessions(settings).feed(a_stream(*events)).revisions.to_pylist()
     return rows
@@ -88,16 +88,16 @@ def test_a_record_that_breaks_a_bound_opens_the_next_episode(
 def test_bytes_are_those_of_payload_and_text() -> None:
     event = said(text="é", payload={"content": "é"})
     size = len(event["payload"].encode()) + 2
-    settings = msgspec.structs.replace(SMALL, episode_bytes=2 * size)
+    settings = msgspec.structs.replace(SMALL, bytes=2 * size)
     rows = fed(event, event, event, settings=settings)
     assert shown(rows, "closed_by", "bytes") == [("bytes", 2 * size), (None, size)]
-    tight = msgspec.structs.replace(SMALL, episode_bytes=1)
+    tight = msgspec.structs.replace(SMALL, bytes=1)
     assert [row["events"] for row in fed(event, event, settings=tight)] == [1, 1]
 
 
 def test_a_conversation_imported_backwards_is_one_episode() -> None:
     events = [said(at_s=-60 * n) for n in range(1_000)]
-    [row] = fed(*events, settings=Settings())
+    [row] = fed(*events, settings=EpisodeSettings())
     assert (row["events"], row["ended_at"]) == (1_000, NOW)
     assert row["started_at"] == NOW - timedelta(minutes=999)
     assert row["duration_ms"] == 999 * 60_000
@@ -208,7 +208,7 @@ def test_what_was_said_last_holds() -> None:
 
 
 def test_a_trail_keeps_its_first_and_last_forty_steps() -> None:
-    settings = Settings()
+    settings = EpisodeSettings()
     events = [said("tool_call", payload={"tool": f"t{n}", "status": "success"}) for n in range(200)]  # fmt: skip
     [row] = fed(*events, settings=settings)
     trail = json.loads(row["step_log"])
@@ -295,7 +295,7 @@ def test_the_place_of_an_event_counts_what_was_told_before_it() -> None:
         said(text=None),
         said(text="so?"),
     )
-    found = Sessions(Settings()).feed(stream).places
+    found = Sessions(EpisodeSettings()).feed(stream).places
     assert found.schema == PLACES
     assert shown(found.to_pylist(), "kafka_offset", "seq", "context") == [
         (1, 0, None),
@@ -322,7 +322,7 @@ def test_what_was_asked_is_what_a_user_says_first(roles: list[str], asked: int) 
     messages = [
         said(payload={"role": r}, text=f"text {n}") for n, r in enumerate(roles)
     ]
-    [row] = fed(said("error", text="E: x"), *messages, settings=Settings())
+    [row] = fed(said("error", text="E: x"), *messages, settings=EpisodeSettings())
     assert (row["request"], row["request_role"]) == (f"text {asked}", roles[asked])
     assert row["last_text"] == f"text {len(roles) - 1}"
 
@@ -375,7 +375,7 @@ def test_a_restart_takes_neither_closed_nor_older_revisions() -> None:
 
 def test_a_restart_under_tighter_bounds_closes_what_is_too_much() -> None:
     events = [said(session=name) for name in "abcd"]
-    kept = Sessions(Settings()).feed(a_stream(*events)).revisions
+    kept = Sessions(EpisodeSettings()).feed(a_stream(*events)).revisions
     rows = Sessions.of(kept, SMALL).feed(a_stream(said(session="e"), first=4))
     assert shown(rows.revisions.to_pylist(), "session_id", "closed_by") == [
         ("a", "evicted"), ("b", "evicted"), ("c", "evicted"), ("e", None),
@@ -389,7 +389,7 @@ def test_a_hundred_thousand_events_of_many_sessions_go_through() -> None:
         "kafka_offset",
         pa.array(range(100_000)),
     )
-    rows = Sessions(Settings(open_episodes=40)).feed(many).revisions
+    rows = Sessions(EpisodeSettings(open_episodes=40)).feed(many).revisions
     # In turn, so each comes back when it was just crowded out.
     assert sum(rows["events"].to_pylist()) == 100_000
     assert set(rows["closed_by"].to_pylist()) == {"evicted", None}

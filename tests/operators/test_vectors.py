@@ -13,7 +13,7 @@ from operators.memories.embed import VectorCache
 from schemas.batches import Chunked, PolledEvents
 from semloop.delta.streams import Partition
 from semloop.embedders.hashing import Hashing
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
 from tests.operators.a_stream import Row, a_stream, said
 
 if TYPE_CHECKING:
@@ -37,11 +37,10 @@ class Listening(Hashing):
         return vectors
 
 
-def chunked(*events: Row, settings: Settings | None = None) -> Chunked:
-    settings = settings or Settings()
+def chunked(*events: Row, settings: MemorySettings | None = None) -> Chunked:
     polled = PolledEvents(a_stream(*events))
-    windowed = window(polled, {ORIGIN: Sessions(settings)}, frozenset())
-    return chunk(windowed, settings)
+    windowed = window(polled, {ORIGIN: Sessions(EpisodeSettings())}, frozenset())
+    return chunk(windowed, settings or MemorySettings())
 
 
 def test_what_came_before_is_searched_but_not_embedded() -> None:
@@ -59,7 +58,7 @@ def test_what_came_before_is_searched_but_not_embedded() -> None:
 
 
 def test_the_others_keep_their_own_vectors() -> None:
-    settings = Settings(memory_kinds=("message",))
+    settings = MemorySettings(kinds=("message",))
     events = (said(text="bad"), said(text="one"), CALL, said(text="bad 2"), said())
     texts = chunked(*events, settings=settings)
     made, _ = with_vectors(texts, Listening(), VectorCache(9), 8_192)

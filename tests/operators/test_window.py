@@ -10,7 +10,7 @@ from operators.episodes.sessions import Sessions
 from schemas.arrow import EVENTS
 from schemas.batches import PolledEvents, Progress
 from semloop.delta.streams import Partition
-from semloop.settings import Settings
+from semloop.settings.memory_sections import EpisodeSettings
 from tests.operators.a_stream import Row, a_stream, said
 
 OLD, NEW = Partition("topic-1", 0), Partition("topic-2", 0)
@@ -28,7 +28,7 @@ def at(origin: Partition, *events: Row) -> pa.Table:
 
 @pytest.fixture
 def sessions() -> dict[Partition, Sessions]:
-    return {origin: Sessions(Settings()) for origin in ORIGINS}
+    return {origin: Sessions(EpisodeSettings()) for origin in ORIGINS}
 
 
 def polled(

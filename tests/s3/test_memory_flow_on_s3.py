@@ -1,6 +1,5 @@
 """Events to memories on an object store: nothing of the flow is about folders."""
 
-import msgspec
 import pytest
 
 from semloop.lake.lake import Lake
@@ -13,7 +12,7 @@ from tests.processes import check
 
 @pytest.fixture
 def settings(s3_settings: Settings) -> Settings:
-    return msgspec.structs.replace(s3_settings, embedder="hashing")
+    return s3_settings.replace(embedder="hashing")
 
 
 def test_memories_are_made_kept_up_made_anew_and_recalled(settings: Settings) -> None:

@@ -1,5 +1,3 @@
-import msgspec
-
 from semloop.settings import Settings
 from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
 
@@ -7,7 +5,7 @@ from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
 def test_memories_in_a_bucket_are_recalled_and_asked_in_sql(
     s3_settings: Settings,
 ) -> None:
-    settings = msgspec.structs.replace(s3_settings, embedder="hashing")
+    settings = s3_settings.replace(embedder="hashing")
     lake = MemoryLake(settings)
     with lake.open() as opened:
         assert opened.recall("trip").num_rows == 0

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from semloop import Lake
@@ -72,7 +71,7 @@ def lake(
     variables = {"AWS_ENDPOINT_URL": tokens.endpoint, **request.param(tmp_path)}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return msgspec.structs.replace(settings, embedder="hashing")
+    return settings.replace(embedder="hashing")
 
 
 def test_a_flow_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:

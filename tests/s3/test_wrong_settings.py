@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 
 from semloop import Lake, layout
@@ -80,7 +79,7 @@ def test_wrong_keys_are_told_in_two_lines(
 def test_a_missing_bucket_is_told_in_two_lines(
     s3_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = msgspec.structs.replace(s3_settings, lake="s3://nobody/made/it")
+    settings = s3_settings.replace(lake="s3://nobody/made/it")
     error = told_to_all(settings, monkeypatch)
     assert error.what.startswith("Cannot read _layout.json in s3://nobody/made/it: ")
     assert error.what.endswith(" refuses: NoSuchBucket.")

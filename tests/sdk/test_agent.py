@@ -5,7 +5,6 @@ import json
 import threading
 from typing import Any
 
-import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
@@ -21,7 +20,7 @@ from semloop.settings import Settings
 @pytest.fixture
 def own(settings: Settings, tmp_path: Any) -> Settings:
     """Settings with a spool of the test's own."""
-    return msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+    return settings.replace(spool=str(tmp_path / "spool"))
 
 
 def sent(settings: Settings) -> list[dict[str, Any]]:

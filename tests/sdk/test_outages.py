@@ -9,7 +9,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from semloop import Lake
@@ -48,7 +47,7 @@ def steps(events: list[dict[str, Any]]) -> dict[str, list[int]]:
 @pytest.fixture
 def away(tmp_path: Path) -> Settings:
     """A broker that is not there yet."""
-    return Settings(
+    return Settings().replace(
         lake=str(tmp_path / "lake"),
         kafka=f"127.0.0.1:{free_port()}",
         topic=a_topic(),
@@ -57,7 +56,7 @@ def away(tmp_path: Path) -> Settings:
 
 
 def lines(settings: Settings) -> int:
-    files = Path(settings.spool).glob("*.jsonl")
+    files = Path(settings.agent.spool).glob("*.jsonl")
     return sum(file.read_bytes().count(b"\n") for file in files)
 
 
@@ -67,7 +66,7 @@ def work(
     return subprocess.run(
         [sys.executable, "-c", before + WORK + more],
         env=environment(
-            settings, SEMLOOP_SPOOL=settings.spool, SEMLOOP_AGENT_FLUSH_S="0.2"
+            settings, SEMLOOP_SPOOL=settings.agent.spool, SEMLOOP_AGENT_FLUSH_S="0.2"
         ),
         cwd=ROOT,
         capture_output=True,
@@ -84,15 +83,15 @@ def test_what_a_process_could_not_send_the_next_one_sends(
     assert "Traceback" not in done.stderr
     assert lines(away) == 200
     # The spool belongs to a broker and a topic: here is one at last.
-    there = msgspec.structs.replace(settings, spool=away.spool)
+    there = settings.replace(spool=away.agent.spool)
     old, new = (file_name(spool_name(each)) for each in (away, there))
-    for file in Path(away.spool).iterdir():
+    for file in Path(away.agent.spool).iterdir():
         file.rename(file.with_name(file.name.replace(old, new)))
     agent = Agent("tester", settings=there)
     with agent.session("s-2") as s:
         s.state_change("0")
     assert agent.flush(30)
-    wait_for("the spool", lambda: not list(Path(away.spool).iterdir()))
+    wait_for("the spool", lambda: not list(Path(away.agent.spool).iterdir()))
     found = steps(sent(there))
     assert found == {"s-1": list(range(200)), "s-2": [0]}
 
@@ -100,7 +99,7 @@ def test_what_a_process_could_not_send_the_next_one_sends(
 def test_a_broker_that_listens_and_never_answers_loses_nothing(away: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         mute = f"127.0.0.1:{server.getsockname()[1]}"
-        done = work(msgspec.structs.replace(away, kafka=mute))
+        done = work(away.replace(kafka=mute))
     assert done.returncode == 0, done.stderr
     assert lines(away) == 200
 
@@ -127,9 +126,7 @@ assert process.exitcode == 0
 def test_an_event_that_no_topic_takes_is_dropped_and_holds_nothing_up(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = msgspec.structs.replace(
-        settings, spool=str(tmp_path / "spool"), event_bytes_max=8 * 2**20
-    )
+    own = settings.replace(spool=str(tmp_path / "spool"), event_bytes_max=8 * 2**20)
     agent = Agent("tester", settings=own)
     with agent.session("s-1") as s:
         for number in range(3):
@@ -145,7 +142,7 @@ def test_what_nobody_sends_any_more_can_be_imported(
     away: Settings, settings: Settings
 ) -> None:
     assert work(away).returncode == 0
-    [file] = Path(away.spool).iterdir()
+    [file] = Path(away.agent.spool).iterdir()
     done = run(settings, "import", str(file), "--format", "events")
     assert "records produced: 200." in done.stdout
     assert steps(sent(settings)) == {"s-1": list(range(200))}
@@ -153,7 +150,7 @@ def test_what_nobody_sends_any_more_can_be_imported(
 
 def test_a_killed_process_leaves_what_it_had_spooled(away: Settings) -> None:
     kill = "\nimport time, signal\nfrom pathlib import Path\n"
-    kill += f"while not list(Path({away.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"
+    kill += f"while not list(Path({away.agent.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"
     kill += "os.kill(os.getpid(), signal.SIGKILL)\n"
     assert work(away, kill).returncode == -signal.SIGKILL
     assert 0 < lines(away) <= 200
@@ -162,7 +159,7 @@ def test_a_killed_process_leaves_what_it_had_spooled(away: Settings) -> None:
 def test_a_killed_process_loses_only_what_the_broker_had_not_acknowledged(
     settings: Settings, tmp_path: Path
 ) -> None:
-    own = msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+    own = settings.replace(spool=str(tmp_path / "spool"))
     kill = """
 import signal
 assert agent.flush(30)
@@ -179,7 +176,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_full_spool_and_a_full_queue_drop_and_say_so_once(
     away: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    small = msgspec.structs.replace(away, spool_mb=1, agent_queue_mb=1)
+    small = away.replace(spool_mb=1, agent_queue_mb=1)
     agent = Agent("tester", settings=small)
     with agent.session() as s:
         for _ in range(3_000):
@@ -213,7 +210,7 @@ def in_the_lake(settings: Settings, sessions: int, events: int) -> None:
 def test_a_broker_killed_twice_loses_nothing_and_keeps_the_order(
     own_broker: RealBroker, away: Settings
 ) -> None:
-    settings = msgspec.structs.replace(away, kafka=own_broker.address)
+    settings = away.replace(kafka=own_broker.address)
     agent = Agent("tester", settings=settings, strict=True)
     sessions = [agent.session(str(n)) for n in range(20)]
     assert agent.flush()
@@ -235,7 +232,7 @@ def test_a_minute_without_a_broker_loses_nothing_and_keeps_the_order(
     own_broker: RealBroker, away: Settings
 ) -> None:
     """1,000 events/s for 80 s; the broker is away from second 10 to second 70."""
-    settings = msgspec.structs.replace(away, kafka=own_broker.address)
+    settings = away.replace(kafka=own_broker.address)
     agent = Agent("tester", settings=settings, strict=True)
     sessions = [agent.session(str(n)) for n in range(20)]
     begin_s = time.monotonic()
@@ -281,7 +278,7 @@ sys.meta_path.insert(0, SlowDisk())
 def test_a_forked_process_sends_its_own_events_and_none_of_its_parents(
     settings: Settings, tmp_path: Path, slow: str, when: str
 ) -> None:
-    own = msgspec.structs.replace(settings, spool=str(tmp_path / "spool"))
+    own = settings.replace(spool=str(tmp_path / "spool"))
     done = work(own, f"{when}\n{FORK}", slow)
     assert done.returncode == 0, done.stderr
     found = steps(sent(own))

@@ -1,19 +1,30 @@
 """Where a setting comes from, and what is said about a wrong one."""
 
 import ast
-import inspect
 import itertools
 import json
 import logging
+from inspect import getsource
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from semloop import settings as module
 from semloop.errors import ConfigError
-from semloop.settings import CONFIG_FILE, PREFIX, Secret, Settings, load
+from semloop.settings import (
+    CONFIG_FILE,
+    PREFIX,
+    Secret,
+    Settings,
+    load,
+    memory_sections,
+    model,
+    sections,
+)
+from semloop.settings.memory_sections import RewardBase
+from semloop.settings.model import places
 
+MODULES = (sections, memory_sections, model)
 HIDDEN = "tr0ub4dor&3-horse"
 
 
@@ -31,10 +42,14 @@ def refused(environ: dict[str, str] | None = None, **overrides: object) -> Confi
 
 def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     found = load({})
-    assert found == msgspec.structs.replace(Settings(), lake=str(tmp_path / ".semloop"))
-    assert (found.kafka, found.topic, found.partitions) == (None, "agent-events", 4)
-    assert (found.commit_rows, found.commit_interval_s) == (100_000, 1.0)
-    assert (found.metrics_port, found.debug, found.redaction_key) == (0, False, None)
+    assert found == Settings().replace(lake=str(tmp_path / ".semloop"))
+    assert (found.kafka, found.topic, found.archive.partitions) == (
+        None,
+        "agent-events",
+        4,
+    )
+    assert (found.commits.rows, found.commits.interval_s) == (100_000, 1.0)
+    assert (found.metrics.port, found.debug, found.redaction.key) == (0, False, None)
 
 
 def test_overrides_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -42,10 +57,10 @@ def test_overrides_win_over_environment_over_file_over_default(tmp_path: Path) -
     environ = {"SEMLOOP_TOPIC": "environ", "SEMLOOP_METRICS_PORT": "2"}
     found = load(environ, topic="override", kafka=None)
     assert found.topic == "override"
-    assert found.metrics_port == 2
-    assert found.partitions == 7
+    assert found.metrics.port == 2
+    assert found.archive.partitions == 7
     assert found.kafka == "f:1"
-    assert found.poll_records == Settings().poll_records
+    assert found.archive.poll_records == Settings().archive.poll_records
 
 
 def test_the_file_is_that_of_the_folder_asked_for(tmp_path: Path) -> None:
@@ -86,25 +101,25 @@ def test_lists_and_patterns_are_read_from_text_and_file(tmp_path: Path) -> None:
         "SEMLOOP_REDACT_PATTERNS": json.dumps(patterns),
     }
     found = load(environ)
-    assert found.redact_keys == ("passport_number", "badge")
-    assert found.redact_patterns == patterns
+    assert found.redaction.keys == ("passport_number", "badge")
+    assert found.redaction.patterns == patterns
     write(
         tmp_path,
         'redact_keys = ["a", "b"]\n[redact_patterns]\nbadge = "B-\\\\d{4}"\n',
     )
     found = load({})
-    assert (found.redact_keys, found.redact_patterns) == (
+    assert (found.redaction.keys, found.redaction.patterns) == (
         ("a", "b"),
         {"badge": r"B-\d{4}"},
     )
 
 
 def test_what_is_not_said_of_an_object_keeps_its_default(tmp_path: Path) -> None:
-    found = load({"SEMLOOP_REWARD_BASE": '{"failure": 0.1}'}).reward_base
+    found = load({"SEMLOOP_REWARD_BASE": '{"failure": 0.1}'}).rewards.base
     assert (found.failure, found.success) == (0.1, 1.0)
     write(tmp_path, "[reward_base]\nunknown = 0\n[reward_tags]\nvisa = 0.5\n")
-    assert load({}).reward_base.unknown == 0
-    assert load({}).reward_tags == {"visa": 0.5}
+    assert load({}).rewards.base.unknown == 0
+    assert load({}).rewards.tags == {"visa": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -219,7 +234,7 @@ def test_a_secret_put_under_a_wrong_name_is_not_shown() -> None:
     free |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
     free |= {"embedder_model", "embedder_url"}
     secret = {"redaction_key", "kafka_password", "kafka_key_password", "embedder_key"}
-    for name in Settings.__struct_fields__:
+    for name in places():
         if name not in free | secret:  # in these any text is right
             error = refused({PREFIX + name.upper(): HIDDEN})
             assert HIDDEN not in str(error), name
@@ -227,7 +242,7 @@ def test_a_secret_put_under_a_wrong_name_is_not_shown() -> None:
 
 def test_a_secret_never_shows_itself(caplog: pytest.LogCaptureFixture) -> None:
     found = load({"SEMLOOP_REDACTION_KEY": HIDDEN})
-    secret = found.redaction_key
+    secret = found.redaction.key
     assert secret is not None
     with caplog.at_level(logging.INFO):
         logging.getLogger("test").info("%s %r %s", secret, secret, found)
@@ -255,21 +270,38 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 
 
 def test_every_setting_has_a_sentence() -> None:
-    tree = ast.parse(inspect.getsource(module))
-    [body] = [
-        node.body
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.name == "Settings"
-    ]
-    said = {}
-    for field, after in itertools.pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            value = after.value if isinstance(after, ast.Expr) else None
-            said[field.target.id] = (
-                value.value if isinstance(value, ast.Constant) else ""
-            )
-    assert tuple(said) == Settings.__struct_fields__
-    for name, sentence in said.items():
+    said: dict[tuple[str, str], object] = {}
+    for node in (n for m in MODULES for n in ast.parse(getsource(m)).body):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for field, after in itertools.pairwise(node.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                value = after.value if isinstance(after, ast.Expr) else None
+                text = value.value if isinstance(value, ast.Constant) else ""
+                said[node.name, field.target.id] = text
+    for name, place in places().items():
+        owner = getattr(Settings(), place.section) if place.section else Settings()
+        sentence = said[type(owner).__name__, place.field]
         assert isinstance(sentence, str), name
         assert sentence[:1].isupper(), name
         assert sentence.endswith("."), name
+
+
+def test_a_setting_is_found_and_replaced_by_its_name() -> None:
+    found = Settings().replace(topic="other", commit_rows=5, metrics_port=7)
+    assert (found.topic, found.commits.rows, found.metrics.port) == ("other", 5, 7)
+    assert [found.value(n) for n in ("topic", "commit_rows")] == ["other", 5]
+    with pytest.raises(KeyError):
+        found.replace(colour="red")
+
+
+OBJECTS = [n for n in places() if isinstance(Settings().value(n), (dict, RewardBase))]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_variable_that_is_no_object_is_told_with_an_example(name: str) -> None:
+    error = refused({PREFIX + name.upper(): "{"})
+    assert error.what == f"{PREFIX}{name.upper()} is not a JSON object."
+    example = error.todo.removeprefix("Write ").removesuffix(".")
+    # But for the dots it is JSON.
+    assert isinstance(json.loads(example.replace(", ...", "")), dict)

@@ -62,7 +62,7 @@ class Life:
         self.loop = CommitLoop(settings, self.tables, clock)
         self.position = self.tables.take_over()[ORIGIN]
         rows = self.tables.open_episodes()
-        self.sessions = {ORIGIN: Sessions.of(rows, settings)}
+        self.sessions = {ORIGIN: Sessions.of(rows, settings.episodes, settings.rewards)}
         self._cache = VectorCache(1_000)
 
     def read(
@@ -102,7 +102,7 @@ class Life:
 
     def _goes_through(self, polled: PolledEvents) -> None:
         windowed = window(polled, self.sessions, frozenset())
-        chunked = chunk(windowed, self.settings)
+        chunked = chunk(windowed, self.settings.memory)
         vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
         self.loop.add(vectored)
 

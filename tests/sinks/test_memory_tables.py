@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -154,9 +153,7 @@ def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
 
 
 def test_one_commit_holds_the_newest_revision_of_an_episode(tmp_path: Path) -> None:
-    settings = msgspec.structs.replace(
-        a_lake(tmp_path), commit_rows=100, commit_interval_s=1_000
-    )
+    settings = a_lake(tmp_path).replace(commit_rows=100, commit_interval_s=1_000)
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(6)))
     life = Life(settings)
     for _ in range(3):
@@ -224,8 +221,8 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_commit_is_made_when_it_holds_many_bytes(tmp_path: Path) -> None:
-    settings = msgspec.structs.replace(
-        a_lake(tmp_path), commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
+    settings = a_lake(tmp_path).replace(
+        commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
     )
     # The row of its episode keeps 500 characters of it.
     long = a_stream(said(text="hello " * 500))
@@ -288,8 +285,8 @@ def test_a_worker_that_read_nothing_yet_does_not_hide_that_memories_are_gone(
 
 
 def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
-    settings = msgspec.structs.replace(
-        a_lake(tmp_path), commit_rows=100, commit_interval_s=1, fence_check_s=10
+    settings = a_lake(tmp_path).replace(
+        commit_rows=100, commit_interval_s=1, fence_check_s=10
     )
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(3)))
     now_s = [NOW_S]
@@ -303,7 +300,7 @@ def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
 def test_a_copy_notices_that_it_was_taken_over_after_its_clock_is_put_back(
     tmp_path: Path,
 ) -> None:
-    settings = msgspec.structs.replace(a_lake(tmp_path), fence_check_s=10)
+    settings = a_lake(tmp_path).replace(fence_check_s=10)
     now_s = [NOW_S]
     older = Life(settings, clock=lambda: now_s[0])
     Life(settings)

@@ -6,7 +6,6 @@ The store is the run's; tests/fault_proxy.py in front of it brings the faults.
 from collections.abc import Iterator
 from dataclasses import replace
 
-import msgspec
 import pyarrow as pa
 import pytest
 
@@ -283,7 +282,7 @@ def start(tables: ArchiveTables) -> None:
 
 def hasty(lake: Settings) -> Settings:
     """Gives up soon."""
-    return msgspec.structs.replace(lake, storage_retry_s=0.2)
+    return lake.replace(storage_retry_s=0.2)
 
 
 def letter(tables: ArchiveTables, offset: int) -> pa.Table:

@@ -1,6 +1,5 @@
 """What retention took before it was read, and a broker that is away when asked."""
 
-import msgspec
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -58,7 +57,7 @@ def test_what_was_read_before_a_gap_is_committed_before_it_is_told(
     settings: Settings, topic: Topic
 ) -> None:
     # More than the queue holds: what comes next stays at the broker until it is trimmed.
-    little = msgspec.structs.replace(settings, fetch_memory_mb=1, poll_records=50)
+    little = settings.replace(fetch_memory_mb=1, poll_records=50)
     send_large(settings)
     committed = CommittedOffsets(GROUP)
     with reading(little, topic, {0: -1, 1: -1}, committed) as reader:
@@ -117,8 +116,8 @@ FORGETFUL = "log.flush.start.offset.checkpoint.interval.ms=86400000"
 def test_a_gap_is_measured_once_the_broker_answers(
     settings: Settings, own_broker: RealBroker, *, comes_back: bool
 ) -> None:
-    settings = msgspec.structs.replace(
-        settings, kafka=own_broker.address, start_timeout_s=60 if comes_back else 3
+    settings = settings.replace(
+        kafka=own_broker.address, start_timeout_s=60 if comes_back else 3
     )
     topic = TopicAdmin(settings).ensure()
     send(settings, 9)
@@ -143,9 +142,7 @@ def test_a_gap_is_measured_once_the_broker_answers(
 
 
 def test_a_gap_cannot_be_accepted_without_an_answer(settings: Settings) -> None:
-    nowhere = msgspec.structs.replace(
-        settings, kafka=f"127.0.0.1:{free_port()}", start_timeout_s=0.1
-    )
+    nowhere = settings.replace(kafka=f"127.0.0.1:{free_port()}", start_timeout_s=0.1)
     topic = Topic("c", settings.topic, "t", 1)
     with pytest.raises(BrokerUnavailable, match="does not say which offsets"):
         reader_of(nowhere, topic, {0: 3}, accept_gap=True)

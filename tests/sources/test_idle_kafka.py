@@ -1,7 +1,5 @@
 """A reader with nothing to read, on the run's broker."""
 
-import msgspec
-
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests.services import wait_for
@@ -11,7 +9,7 @@ from tests.sources.test_kafka import BEGINNING, reading, send, table_of, to_the_
 def test_an_idle_partition_is_caught_up_anew_and_loses_nothing(
     settings: Settings, topic: Topic
 ) -> None:
-    often = msgspec.structs.replace(settings, idle_commit_s=0.5)
+    often = settings.replace(idle_commit_s=0.5)
     send(settings, 3, partition=1)
     times: list[int] = []
     with reading(often, topic, BEGINNING) as reader:

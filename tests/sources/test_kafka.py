@@ -203,7 +203,7 @@ def test_a_position_at_the_very_end_is_caught_up(
 def test_a_worker_without_partitions_is_caught_up_and_never_complains(
     settings: Settings, topic: Topic
 ) -> None:
-    soon = msgspec.structs.replace(settings, start_timeout_s=0.01)
+    soon = settings.replace(start_timeout_s=0.01)
     with reading(soon, topic, {}) as reader:
         for _ in range(3):
             assert reader.poll().records.num_rows == 0
@@ -214,7 +214,7 @@ def test_a_poll_is_no_larger_than_the_settings_say(
     settings: Settings, topic: Topic
 ) -> None:
     send(settings, 50)
-    few = msgspec.structs.replace(settings, poll_records=7)
+    few = settings.replace(poll_records=7)
     with reading(few, topic, {0: -1}) as reader:
         polls = to_the_end(reader)
     assert max(poll.records.num_rows for poll in polls) <= 7
@@ -283,9 +283,7 @@ def test_every_partition_belongs_to_exactly_one_worker(
 def test_a_broker_that_never_answers_is_an_error_of_one_clear_line(
     settings: Settings,
 ) -> None:
-    nowhere = msgspec.structs.replace(
-        settings, kafka=f"127.0.0.1:{free_port()}", start_timeout_s=1.0
-    )
+    nowhere = settings.replace(kafka=f"127.0.0.1:{free_port()}", start_timeout_s=1.0)
     topic = Topic("c", settings.topic, "t", 1)
 
     def listen(reader: KafkaReader) -> None:

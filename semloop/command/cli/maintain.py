@@ -47,8 +47,8 @@ def reindex(
     from flows.reindex import reindex as run
 
     settings = load(embedder_model=model)
-    if model is not None and settings.embedder not in WITH_MODELS:
-        msg = f"The embedder {settings.embedder!r} has one model only."
+    if model is not None and settings.embedding.kind not in WITH_MODELS:
+        msg = f"The embedder {settings.embedding.kind!r} has one model only."
         kinds = " or ".join(WITH_MODELS)
         raise ConfigError(msg, f"Set SEMLOOP_EMBEDDER to {kinds} for --model.")
     configure(settings, sys.stderr)

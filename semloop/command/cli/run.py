@@ -152,9 +152,9 @@ def _run_cluster(
 
 def _environ(settings: Settings, member: int) -> dict[str, str]:
     """The settings of this process, but that each serves metrics on its own port."""
-    if not settings.metrics_port:
+    if not settings.metrics.port:
         return dict(os.environ)
-    port = str(settings.metrics_port + member)
+    port = str(settings.metrics.port + member)
     return {**os.environ, f"{PREFIX}METRICS_PORT": port}
 
 

@@ -12,6 +12,7 @@ from semloop.command.terminal.progress import until
 from semloop.errors import LakeError
 from semloop.local_stack import LOCAL_FOLDER
 from semloop.settings import PREFIX, Settings, load
+from semloop.settings.model import places
 
 NAME = "semloop-demo"
 # Only a folder with this file is ever emptied; it is also what two demos fight for.
@@ -54,12 +55,12 @@ def private_settings(folder: Path) -> Settings:
     """
     ignored = {
         f"{PREFIX}{name.upper()}"
-        for name in Settings.__struct_fields__
+        for name in places()
         if name in NOT_YOURS or name.startswith("kafka")
     }
     environ = {k: v for k, v in os.environ.items() if k not in ignored}
     yours = load(environ, lake=str(folder))
-    return Settings(
+    return Settings().replace(
         lake=str(folder),
         spool=str(folder / LOCAL_FOLDER / "spool"),
         # Who interrupts the demo does not wait for its events.

@@ -185,7 +185,7 @@ def _figures(settings: Settings, place: Place, name: str) -> Finding:
     write_s = _median_s(lambda: place.write(name, b"doctor"))
     read_s = _median_s(lambda: place.read(name))
     found = f"a small file is written in {span(write_s)}, read in {span(read_s)}"
-    if write_s <= settings.commit_interval_s:
+    if write_s <= settings.commits.interval_s:
         return ok(CHECK, found)
     todo = "Run the flows nearer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."
     return warn(CHECK, f"{found}; a commit writes several", todo)

@@ -32,7 +32,7 @@ def check(known: Known) -> Iterator[Finding]:
     """Look at the file systems; one that holds several folders is told once."""
     settings = known.need_settings()
     places = {} if settings.on_s3 else {"lake": Path(settings.lake)}
-    places["spool"] = Path(os.path.expanduser(settings.spool))
+    places["spool"] = Path(os.path.expanduser(settings.agent.spool))
     places["temporary files"] = Path(tempfile.gettempdir())
     of_device: dict[int, list[str]] = {}
     folders: dict[int, Path] = {}

@@ -69,7 +69,7 @@ def _model(known: Known, storage: Storage, generation: int) -> Finding:
     held = (schema.metadata or {}).get(b"semloop.model", b"").decode()
     length = schema.field("vector").type.list_size
     found = f"they are of the model {held} ({length} numbers), the settings name "
-    if settings.embedder == "minilm" and storage.read(NOTE) is None:
+    if settings.embedding.kind == "minilm" and storage.read(NOTE) is None:
         # To load it would make it, here and now; the lake never used it.
         found += "minilm"
     else:

@@ -34,7 +34,7 @@ def check(known: Known) -> Iterator[Finding]:
     if stack is not None:
         yield from _rivals(own, stack)
     # A local lake makes its key itself, but only once it is needed.
-    if settings.on_s3 or settings.redaction_key is not None:
+    if settings.on_s3 or settings.redaction.key is not None:
         try:
             redaction_key(settings, Storage.of(settings))
         except SemLoopError as error:

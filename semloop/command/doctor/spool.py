@@ -30,7 +30,7 @@ class Waiting:
 
 def check(known: Known) -> Iterator[Finding]:
     """Count; nothing is adopted, moved or sent."""
-    folder = Path(os.path.expanduser(known.need_settings().spool))
+    folder = Path(os.path.expanduser(known.need_settings().agent.spool))
     dead, live, closed = Waiting(), Waiting(), 0
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:

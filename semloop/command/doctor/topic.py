@@ -26,7 +26,7 @@ def check(known: Known) -> Iterator[Finding]:
     known.topic = cluster.describe()
     partitions = cluster.partitions()
     where = address(settings)
-    yield _count(where, settings.topic, len(partitions), settings.partitions)
+    yield _count(where, settings.topic, len(partitions), settings.archive.partitions)
     try:
         known.topic_config = cluster.topic_config()
     except BrokerError as error:

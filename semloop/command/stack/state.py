@@ -118,7 +118,7 @@ class Stack(msgspec.Struct, frozen=True):
 
     def settings(self, settings: Settings) -> Settings:
         """The settings as the stack was started with, wherever one looks from."""
-        return msgspec.structs.replace(settings, kafka=self.kafka, topic=self.topic)
+        return settings.replace(kafka=self.kafka, topic=self.topic)
 
     def children(self) -> list[Process]:
         """Flows, then the broker: the order in which they are stopped."""

@@ -102,7 +102,7 @@ class Supervisor:
                     semloop_command(*flow.command),
                     self._log(name),
                     self._environ(0),
-                    getattr(self._settings, flow.every),
+                    self._settings.value(flow.every),
                 )
                 for name, flow in SCHEDULED.items()
             ]
@@ -233,7 +233,7 @@ class Supervisor:
 
         Each serves its metrics on a port of its own, one after the other.
         """
-        port = self._settings.metrics_port
+        port = self._settings.metrics.port
         return {
             **os.environ,
             f"{PREFIX}METRICS_PORT": str(port + place if port else 0),
