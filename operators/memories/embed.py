@@ -7,12 +7,13 @@ of n texts at most 2n times.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from semloop.embedders.contract import Embedder
 from semloop.errors import SkipReason, UnusableAnswer
@@ -25,27 +26,19 @@ BATCH_TEXTS_MAX = 512
 NORM_TOLERANCE = 1e-3
 
 
-@dataclass
-class VectorCache:
-    """The vectors of the texts used last, by hash of model and text; of one thread."""
+class VectorCache(LRUCache[bytes, Vector]):
+    """The vectors of the texts used last, by hash of model and text; of one thread.
 
-    texts_max: int
-    vectors: OrderedDict[bytes, Vector] = field(default_factory=OrderedDict)
+    Attributes:
+        evictions: how many were forgotten for newer ones.
+    """
 
-    def get(self, key: bytes) -> Vector | None:
-        """The vector, which counts as used now; None if it is not there."""
-        if (vector := self.vectors.get(key)) is not None:
-            self.vectors.move_to_end(key)
-        return vector
+    evictions = 0
 
-    def put(self, key: bytes, vector: Vector) -> int:
-        """Remember one; how many others were forgotten for it."""
-        self.vectors[key] = vector
-        evicted = 0
-        while len(self.vectors) > self.texts_max:
-            self.vectors.popitem(last=False)
-            evicted += 1
-        return evicted
+    @override
+    def popitem(self) -> tuple[bytes, Vector]:
+        self.evictions += 1
+        return super().popitem()
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ def embed(
         else:
             missing[key] = text
     reasons: dict[bytes, SkipReason] = {}
-    made = evictions = 0
+    made, evicted = 0, cache.evictions
     for batch in _batches(missing, embedder, batch_tokens):
         for key, result in _results(batch, missing, embedder):
             if isinstance(result, str):
@@ -96,10 +89,12 @@ def embed(
                 continue
             found[key] = result
             made += 1
-            evictions += cache.put(key, result)
+            if cache.maxsize:
+                cache[key] = result
     skipped = {row: reasons[key] for row, key in enumerate(keys) if key in reasons}
     hits = len(texts) - made - len(skipped)
-    return Embedded([found.get(key) for key in keys], skipped, made, hits, evictions)
+    vectors = [found.get(key) for key in keys]
+    return Embedded(vectors, skipped, made, hits, cache.evictions - evicted)
 
 
 def _key(model_id: str, text: str) -> bytes:

@@ -4,6 +4,7 @@ The extension takes a second to load, so that is done by the first query that na
 memories. `recall` needs no extension.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from semloop.sql_text import quoted
 from semloop.storage.object_store import lance_options, without_keys
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from semloop.storage.location import Storage
 
 NAMED = re.compile(r"\bmemories\b", re.IGNORECASE)
@@ -23,8 +26,25 @@ UNLOADED = "Memories are loaded by a query of Lake.sql that names them."
 
 
 def names_memories(query: str) -> bool:
-    """Whether a query may read memories."""
-    return NAMED.search(query) is not None
+    """Whether a query may read memories: literals and comments do not."""
+    if not NAMED.search(query):
+        return False
+    import duckdb
+
+    try:
+        names = _parser().get_table_names(query)
+    except duckdb.Error:
+        # Of several statements, or of functions of ours, DuckDB does not say.
+        return True
+    return any(name.lower() == "memories" for name in names)
+
+
+@functools.cache
+def _parser() -> "DuckDBPyConnection":
+    """A database without views: in ours, DuckDB would name what is below a view."""
+    import duckdb
+
+    return duckdb.connect()
 
 
 def empty(name: str, *, loaded: bool) -> str:

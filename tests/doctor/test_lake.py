@@ -251,7 +251,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[BaseHTTPRequestHandl
         (0.0, State.OK, "within 2 s of the object store's"),
         (10.0, State.WARN, " s behind the object store's"),
         (-10.0, State.WARN, " s ahead of the object store's"),
-        (400.0, State.FAIL, " min behind the object store's"),
+        (400.0, State.FAIL, " s behind the object store's"),
         (None, State.SKIP, "the object store does not tell its time"),
     ],
 )

@@ -41,7 +41,7 @@ def test_what_follows_and_is_of_the_model_of_the_settings_is_well(
     ("caught_up_s", "state", "told"),
     [
         (0.0, State.OK, "memory is 15 offsets behind archive"),
-        (3_600.0, State.WARN, "memory is 15 offsets behind archive, for 60 min"),
+        (3_600.0, State.WARN, "memory is 15 offsets behind archive, for 1 h"),
         (None, State.WARN, "memory is 15 offsets behind archive"),
     ],
 )

@@ -64,7 +64,7 @@ def test_cache_batches_and_repetition_never_change_a_vector(
         asked = [text for batch in embedder.batches for text in batch]
         assert len(asked) == len(set(asked)) == found.embedded
         assert found.hits == len(some) - len(asked)
-        assert len(cache.vectors) <= texts_max
+        assert len(cache) <= texts_max
 
 
 def test_nothing_asks_for_nothing() -> None:
@@ -107,7 +107,7 @@ def test_another_model_does_not_get_the_vectors_of_the_first() -> None:
 def test_a_cached_vector_does_not_hold_its_whole_batch_in_memory() -> None:
     cache = VectorCache(10)
     embed(["a", "b", "c"], Hashing(), cache, TOKENS)
-    assert all(vector.base is None for vector in cache.vectors.values())
+    assert all(vector.base is None for vector in cache.values())
 
 
 def spoiled(value: float) -> Callable[[list[str], Vectors], Vectors]:
@@ -139,7 +139,7 @@ def test_a_text_without_a_usable_vector_is_skipped_with_its_reason(
         True,
         False,
     ]
-    assert (found.embedded, found.hits, len(cache.vectors)) == (3, 0, 3)
+    assert (found.embedded, found.hits, len(cache)) == (3, 0, 3)
     assert ["bad"] in embedder.batches  # it had its chance alone
 
 

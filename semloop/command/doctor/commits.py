@@ -18,7 +18,8 @@ from typing import Protocol
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.doctor.store import direct_calls
-from semloop.command.terminal.figures import many, span
+from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.figures import many
 from semloop.settings import Settings
 from semloop.storage import object_store
 from semloop.storage.errors import translate
@@ -184,7 +185,7 @@ def _winners(place: Place, name: str) -> list[bytes]:
 def _figures(settings: Settings, place: Place, name: str) -> Finding:
     write_s = _median_s(lambda: place.write(name, b"doctor"))
     read_s = _median_s(lambda: place.read(name))
-    found = f"a small file is written in {span(write_s)}, read in {span(read_s)}"
+    found = f"a small file is written in {spoken(write_s)}, read in {spoken(read_s)}"
     if write_s <= settings.commits.interval_s:
         return ok(CHECK, found)
     todo = "Run the flows nearer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, ok, skip, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.figures import many, span
+from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.figures import many
 from semloop.errors import BrokerError
 from semloop.progress.backlog import Missing
 
@@ -53,7 +54,7 @@ def _of_lake(missing: Missing) -> Finding:
     found = f"{missing} not in the lake yet (partition {missing.by_partition()})"
     oldest = [b.oldest_ms for b in missing.backlogs if b.oldest_ms is not None]
     age_s = time.time() - min(oldest) / 1000 if oldest else 0
-    found += f", the oldest {span(age_s)} old" if oldest else ""
+    found += f", the oldest {spoken(age_s)} old" if oldest else ""
     if missing.at_least and not oldest:
         return skip(CHECK, found, "The end was not reached in time: ask once more.")
     if age_s <= LATE_S:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.figures import many, span
+from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.figures import many
 from semloop.flow_registry import LAKE_READERS
 from semloop.storage.location import Storage
 
@@ -49,7 +50,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
     if age_s <= LATE_S:
         return ok(CHECK, found)
     if min(level):
-        found += f", for {span(age_s)}"
+        found += f", for {spoken(age_s)}"
     return warn(CHECK, found, START.format(flow))
 
 

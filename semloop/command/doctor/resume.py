@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.figures import listed, many, span
+from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.figures import listed, many
 from semloop.delta.streams import NEVER_READ
 from semloop.kafka.topic import Topic
 from semloop.progress.positions import Position
@@ -59,10 +60,12 @@ def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
         return ok(CHECK, found)
     ms, partition = min(oldest)
     age_s = time.time() - ms / 1000
-    found += f"; the oldest unread record is {span(age_s)} old (partition {partition})"
+    found += (
+        f"; the oldest unread record is {spoken(age_s)} old (partition {partition})"
+    )
     if kept_s < 0:
         return ok(CHECK, found)
-    found += f", retention is {span(kept_s)}"
+    found += f", retention is {spoken(kept_s)}"
     if age_s <= (1 - MARGIN) * kept_s:
         return ok(CHECK, found)
     todo = "Start `semloop run archive` now, or raise the topic's retention.ms."

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from semloop.command.doctor import Finding, fail, ok, skip, warn
 from semloop.command.doctor.cluster import Partition
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.figures import listed, many, size, span
+from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.figures import listed, many, size
 from semloop.errors import BrokerError
 from semloop.kafka.clients import address
 from semloop.kafka.topic import TOPIC_BYTES_MAX
@@ -107,7 +108,7 @@ def _retention(alter: str, config: Mapping[str, str]) -> Finding:
     ms = int(config["retention.ms"])
     bytes_ = int(config.get("retention.bytes", "-1"))
     seconds = ms / 1000
-    kept = f"events are kept for {span(seconds)}" if ms >= 0 else "events are kept"
+    kept = f"events are kept for {spoken(seconds)}" if ms >= 0 else "events are kept"
     bound = f", up to {size(bytes_)} a partition" if bytes_ >= 0 else ", of any size"
     if 0 <= seconds < RETENTION_S_MIN:
         todo = f"Run: {alter}retention.ms={7 * RETENTION_S_MIN * 1000}"

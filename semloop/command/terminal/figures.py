@@ -1,15 +1,6 @@
 """Figures as people read them."""
 
-UNITS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 LISTED_MAX = 5
-
-
-def span(seconds: float) -> str:
-    """A span of time in the largest unit of which it has two."""
-    for unit, length in UNITS:
-        if abs(seconds) >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds * 1000:.3g} ms"
 
 
 def size(count: float) -> str:

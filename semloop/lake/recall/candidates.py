@@ -1,6 +1,6 @@
 """The memories among which a recall ranks, with all that the ranking needs of each."""
 
-from collections import OrderedDict
+import functools
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,7 +74,7 @@ class Candidates:
         self.seen = Seen(storage, stale_s)
         self._searches = Searches(storage, stale_s)
         self._embedder: Embedder | None = None
-        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+        self.vector = functools.lru_cache(QUERIES_MAX)(self._embedded)
         # Places that the last query was told are empty.
         self._absent: Set[Place] = set()
 
@@ -107,14 +107,9 @@ class Candidates:
         found = zip(*columns, strict=True)
         return {(episode, n): text for episode, n, part, text in found if part == 0}
 
-    def vector(self, text: str) -> "Vectors":
-        """The vector of a query; the last ones are remembered."""
-        vector = self._vectors.pop(text, None)
-        if vector is None:
-            vector = self.embedder.embed([text])[0]
-        self._vectors[text] = vector
-        if len(self._vectors) > QUERIES_MAX:
-            self._vectors.popitem(last=False)
+    def _embedded(self, text: str) -> "Vectors":
+        """The vector of a query."""
+        vector: Vectors = self.embedder.embed([text])[0]
         return vector
 
     @property
