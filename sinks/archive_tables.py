@@ -5,23 +5,21 @@ are committed before it; on a replay, a record whose dead letter lies beyond the
 offset is settled and enters neither table again, whatever today's verdict is.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence, Set
 
 import pyarrow as pa
-import structlog
 from typing_extensions import override
 
 from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
-from schemas.dead_letter import Reason
 from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
 from semloop.errors import BrokerUnavailable, StorageUnavailable
 from semloop.flow_registry import ARCHIVE
 from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
+from sinks.archive_report import report
 from sinks.archive_rows import (
     commit_events,
     commit_letters,
@@ -38,8 +36,6 @@ from sinks.flow_tables import FlowContext, FlowTables, Waiting
 FLOW = ARCHIVE.name
 MAIN = ARCHIVE.main
 (SIDE,) = ARCHIVE.sides
-
-log = structlog.get_logger(FLOW)
 
 
 class ArchiveTables(FlowTables[Decoded]):
@@ -188,7 +184,8 @@ class ArchiveTables(FlowTables[Decoded]):
             MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
         )
         self._settle(self._settled)
-        self._report(buffer, events, dead, refused)
+        self._report_freshness(events)
+        report(self._metrics, buffer, (events, dead), refused, self._main)
         self._committed.put(self._main.offsets)
 
     def _settle(self, found: Set[tuple[int, int]]) -> None:
@@ -216,38 +213,6 @@ class ArchiveTables(FlowTables[Decoded]):
             seconds=self.settings.commits.storage_retry_s,
         )
         return first_of_redelivered(rows, id_column, again, stored)
-
-    def _report(
-        self, buffer: ArchiveBuffer, events: pa.Table, dead: pa.Table, refused: int
-    ) -> None:
-        """Count what was committed: once per commit, never per record."""
-        metrics = self._metrics
-        # Events that were sent again on purpose, or are settled, were not stored anew.
-        again = buffer.events().num_rows - events.num_rows
-        metrics.add("semloop_events_total", events.num_rows - refused, flow=FLOW)
-        duplicates = buffer.counts["duplicates"] + again
-        metrics.add("semloop_duplicates_total", duplicates, flow=FLOW)
-        metrics.add("semloop_misrouted_total", buffer.counts["misrouted"], flow=FLOW)
-        metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
-        reasons = Counter(dead["reason"].to_pylist())
-        if refused:
-            reasons[Reason.UNSTORABLE] += refused
-        for reason, count in reasons.items():
-            metrics.add("semloop_dead_letters_total", count, flow=FLOW, reason=reason)
-        for partition, offset in self._main.offsets.items():
-            labels: dict[str, str | int] = {"flow": FLOW, "partition": partition.number}
-            metrics.set("semloop_last_offset", offset, **labels)
-            if partition in buffer.ends:
-                lag = max(0, buffer.ends[partition] - 1 - offset)
-                metrics.set("semloop_lag_records", lag, **labels)
-        self._report_freshness(events)
-        log.info(
-            "committed",
-            events=events.num_rows - refused,
-            dead_letters=dead.num_rows + refused,
-            duplicates=duplicates,
-            offsets={p.number: offset for p, offset in self._main.offsets.items()},
-        )
 
     def _table(self, name: str) -> FencedTable:
         return self._context.fenced_table(

@@ -79,15 +79,6 @@ class Pattern(NamedTuple):
         return find
 
 
-def own_finder(name: str, regex: Any) -> Finder:
-    """Finds what a pattern of the settings matches; nothing where that is empty."""
-    return lambda text: (
-        Span(match.start(), match.end(), name, match[0])
-        for match in regex.finditer(text)
-        if match[0]
-    )
-
-
 def any_text(found: bytes) -> Found:
     """Accepts whatever matched."""
     return Found(found, len(found))

@@ -6,7 +6,6 @@ Inside, all text is bytes; a lone surrogate is the three bytes of "surrogatepass
 """
 
 import hmac
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -16,6 +15,7 @@ import msgspec
 import re2
 
 from operators.redaction import pii_patterns as pii
+from operators.redaction.json_strings import quoted, unescape
 from operators.redaction.key_names import KeyNames
 from operators.redaction.key_values import NOT_VALUES, key_finder, normal
 from semloop.errors import ConfigError
@@ -45,10 +45,7 @@ TOKEN = re.compile(
     rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+(?::|(?=")))?|[{}\[\],]|[^\s"{}\[\],:]++',
     re.DOTALL,
 )
-ESCAPED = re.compile(rb'["\\\x00-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]')
-LOOSE_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
-JSON = json.JSONDecoder(strict=False)
 
 
 class Redactor:
@@ -75,7 +72,7 @@ class Redactor:
         self.gates = [self._hit, *_own_gates(patterns.values())]
         self._remembered = lru_cache(REMEMBERED)(self._searched)
         # Each with what it needs: looking for that takes a tenth of a search.
-        finders = [(ANYTHING, pii.own_finder(*own)) for own in self._own]
+        finders = [(ANYTHING, _own_finder(*own)) for own in self._own]
         finders += [(KEY_SIGN, key_finder(self._keys))]
         finders += [(pattern.needs, pattern.finder()) for pattern in pii.PATTERNS]
         self._finders = finders
@@ -187,7 +184,7 @@ class Redactor:
                 if cleaned is token:
                     continue
             else:
-                content = _unescape(match[1])
+                content = unescape(match[1])
                 above = pending or scope
                 if match[3] is not None and (not above or match[3].endswith(b":")):
                     pending = self._keys.of(content)
@@ -196,7 +193,7 @@ class Redactor:
                     cleaned = self._value(content, above)
                 if cleaned == content:
                     continue
-                cleaned = _quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
+                cleaned = quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
             out += [raw[done : match.start()], cleaned]
             done = match.end()
         return b"".join([*out, raw[done:]]) if out else raw
@@ -215,12 +212,12 @@ class Redactor:
         """A number or constant; in broken records also other things without quotes."""
         if name:
             pseudonym = self._pseudonym(name, normal(name, token))
-            return token if token in NOT_VALUES else _quoted(pseudonym)
+            return token if token in NOT_VALUES else quoted(pseudonym)
         if len(token) in (15, 16) and pii.card(token):
-            return _quoted(self._pseudonym("card", token))
+            return quoted(self._pseudonym("card", token))
         for own_name, regex in self._own if NUMBER.fullmatch(token) else ():
             if regex.search(token):
-                return _quoted(self._pseudonym(own_name, token))
+                return quoted(self._pseudonym(own_name, token))
         return token
 
 
@@ -236,6 +233,15 @@ def _own_pattern(name: str, find: str) -> Any:
         msg = f"The redaction pattern {name!r} is not a regular expression of RE2."
         todo = "Correct it; RE2 has no look-around and no back-references."
         raise ConfigError(msg, todo) from None
+
+
+def _own_finder(name: str, regex: Any) -> pii.Finder:
+    """Finds what a pattern of the settings matches; nothing where that is empty."""
+    return lambda text: (
+        pii.Span(match.start(), match.end(), name, match[0])
+        for match in regex.finditer(text)
+        if match[0]
+    )
 
 
 def _own_gates(patterns: Iterable[str]) -> list[Any]:
@@ -262,42 +268,6 @@ def _is_json(raw: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-def _unescape(content: bytes) -> bytes:
-    """What a JSON string says; escapes that JSON does not know stand for themselves."""
-    if b"\\" not in content:
-        return content
-    text = content.decode("utf-8", "surrogateescape")
-    try:
-        decoded: str = JSON.decode(f'"{text}"')
-    except ValueError:
-        # A pair of surrogates becomes one character by way of UTF-16.
-        utf16 = LOOSE_ESCAPE.sub(_loose_character, text).encode(
-            "utf-16", "surrogatepass"
-        )
-        decoded = utf16.decode("utf-16", "surrogatepass")
-    return decoded.encode("utf-8", "surrogatepass")
-
-
-def _loose_character(escape: re.Match[str]) -> str:
-    try:
-        return str(JSON.decode(f'"{escape[0]}"'))
-    except ValueError:
-        return escape[1]
-
-
-def _quoted(content: bytes, closed: bool = True) -> bytes:
-    return (
-        b'"'
-        + ESCAPED.sub(lambda match: _escape(match[0]), content)
-        + (b'"' if closed else b"")
-    )
-
-
-@lru_cache(2**12)  # there are no more of them
-def _escape(character: bytes) -> bytes:
-    return json.dumps(character.decode("utf-8", "surrogatepass"))[1:-1].encode()
 
 
 def _is_utf8(raw: bytes) -> bool:

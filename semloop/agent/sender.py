@@ -10,52 +10,30 @@ a header makes the archive look its id up in the whole table.
 """
 
 import hashlib
-import importlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from semloop.agent.broker_search import (
+    SPOOL_AFTER_S,
+    TRY_AGAIN_S,
+    BrokerSearch,
+    error_name,
+)
+from semloop.agent.resend import TOO_LARGE, names_of, resend
 from semloop.agent.spool import Spool
-from semloop.errors import SemLoopError
-from semloop.event import IDEMPOTENCY_HEADER
-from semloop.kafka.clients import address, listens, producer_config
+from semloop.kafka.clients import address
 from semloop.settings import Settings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
 log = logging.getLogger("semloop")
-SPOOL_AFTER_S = 2.0
-TRY_AGAIN_S = 0.5
-# For the acknowledgements of one part of the spool; then the broker counts as gone.
-RESEND_S = 2.0
 POLL_S = 0.005
-TOO_LARGE = "MSG_SIZE_TOO_LARGE"
-CONFIG: dict[str, Any] = {
-    # A crash loses what the broker did not acknowledge: waiting for company is short.
-    "linger.ms": 5,
-    # When an event is given up is decided here.
-    "message.timeout.ms": 0,
-    "error_cb": lambda error: None,
-}
-
-# Held while libraries are loaded and clients made, which takes locks of their own: in a
-# process forked meanwhile these would stay locked for ever, so forking waits.
-_loading = threading.Lock()
-os.register_at_fork(
-    before=_loading.acquire,
-    after_in_parent=_loading.release,
-    # Not `release`: programs in C may fork without what stands under `before`.
-    after_in_child=_loading._at_fork_reinit,  # type: ignore[attr-defined]
-)
-
 Settled = Callable[[int, str | None], None]
 """Told of events that are done: how many, and why they were dropped if they were."""
 
@@ -67,19 +45,6 @@ def spool_name(settings: Settings) -> str:
         # The local stack's port may be another one tomorrow.
         where = hashlib.blake2b(settings.lake.encode(), digest_size=6).hexdigest()
     return f"{where}-{settings.topic}"
-
-
-class _Names(msgspec.Struct):
-    """What of an event says where it goes."""
-
-    class Meta(msgspec.Struct):
-        session_id: str
-
-    id: str
-    meta: Meta
-
-
-_names = msgspec.json.Decoder(_Names).decode
 
 
 class Sender:
@@ -99,7 +64,7 @@ class Sender:
         self._own: Spool | None = None
         self._away = False
         self._next_try_s = 0.0
-        self._search: _Search | None = None
+        self._search: BrokerSearch | None = None
 
     @property
     def pause_s(self) -> float | None:
@@ -151,7 +116,7 @@ class Sender:
         search = self._search
         if search is None:
             if time.monotonic() >= self._next_try_s:
-                self._search = _Search(self._settings)
+                self._search = BrokerSearch(self._settings)
             return None
         if search.ended:
             self._search = None
@@ -167,7 +132,7 @@ class Sender:
         if producer is None:
             return False
         deadline_s = time.monotonic() + SPOOL_AFTER_S
-        key, number = _names(event).meta.session_id, self._number
+        key, number = names_of(event).meta.session_id, self._number
         answer = partial(self._delivered, self._sent, number)
         while True:
             try:
@@ -176,10 +141,10 @@ class Sender:
             except BufferError:
                 producer.poll(POLL_S)
             except Exception as error:
-                if _name_of(error) == TOO_LARGE:
+                if error_name(error) == TOO_LARGE:
                     self._settled(1, _too_large(event))
                     return True
-                self._give_up(_name_of(error))  # The topic may be gone.
+                self._give_up(error_name(error))  # The topic may be gone.
                 return False
             if time.monotonic() > deadline_s:
                 self._give_up("its queue is full")
@@ -251,32 +216,10 @@ class Sender:
 
     def _resend(self, producer: "Producer", events: Sequence[bytes]) -> bool:
         """Send events that may be there already; whether the broker has all of them."""
-        failed: list[str] = []
-
-        def delivered(error: "KafkaError | None", _: "Message") -> None:
-            if error is not None and error.name() != TOO_LARGE:
-                failed.append(error.name())
-
-        for event in events:
-            try:
-                names = _names(event)
-            except msgspec.MsgspecError:
-                continue  # Half a line of a disk that was full: no event.
-            headers: dict[str, str | bytes | None] = {IDEMPOTENCY_HEADER: names.id}
-            try:
-                producer.produce(
-                    self._settings.topic, event, names.meta.session_id,
-                    headers=headers, on_delivery=delivered,
-                )  # fmt: skip
-            except Exception as error:
-                if _name_of(error) == TOO_LARGE:
-                    continue
-                self._give_up(_name_of(error))
-                return False
-        if producer.flush(RESEND_S) or failed:
-            self._give_up("it does not acknowledge")
-            return False
-        return True
+        why = resend(producer, self._settings.topic, events)
+        if why:
+            self._give_up(why)
+        return not why
 
     def _say_away(self, why: str) -> None:
         if not self._away:
@@ -292,64 +235,5 @@ class Sender:
             log.warning("Kafka at %s takes events again.", address(self._settings))
 
 
-class _Search:
-    """Finds the broker and makes topic and producer, in a thread: it may wait long."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Begin at once."""
-        # One address for all of it: the local stack may start meanwhile.
-        self._settings = settings.replace(kafka=address(settings))
-        self._began_s = time.monotonic()
-        self._error: str | None = None
-        self.found: Producer | None = None
-        """The producer, once it ended well."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it found a broker, or gave up."""
-        return not self._thread.is_alive()
-
-    @property
-    def why(self) -> str | None:
-        """Why the broker counts as away by now; None: it does not."""
-        late = time.monotonic() - self._began_s > SPOOL_AFTER_S
-        return self._error or (
-            "it does not answer" if late and not self.ended else None
-        )
-
-    def _run(self) -> None:
-        try:
-            self.found = self._producer()
-        except SemLoopError as error:
-            self._error = error.what
-        except Exception as error:
-            self._error = _name_of(error)
-
-    def _producer(self) -> "Producer | None":
-        with _loading:
-            # Looking a host up loads it.
-            importlib.import_module("encodings.idna")
-            from confluent_kafka import Producer
-
-            from semloop.kafka.topic import TopicAdmin
-
-        if not listens(str(self._settings.kafka), TRY_AGAIN_S):
-            self._error = "nothing listens there"
-            return None
-        with _loading:
-            admin = TopicAdmin(self._settings)
-        admin.ensure()
-        with _loading:
-            return Producer(producer_config(self._settings) | CONFIG)
-
-
 def _too_large(event: bytes) -> str:
     return f"the topic takes no message of {len(event):,} bytes"
-
-
-def _name_of(error: Exception) -> str:
-    """Kafka's name of an error, or its kind: texts may quote events."""
-    name = getattr(error.args[0], "name", None) if error.args else None
-    return str(name()) if callable(name) else type(error).__name__

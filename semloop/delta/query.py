@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition
+from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class FileQueries:
 
     def __init__(self, storage: "Storage") -> None:
         self._storage = storage
-        self.connection = storage.parquet_reader()
+        self.connection = parquet_reader(storage)
 
     def arrow(
         self,
@@ -71,7 +72,7 @@ class FileQueries:
             LakeError: the files cannot be read. StorageUnavailable: not now.
         """
         with storage_errors(self._storage, f"read table {table}"):
-            self._storage.renew_keys(self.connection)
+            renew_keys(self._storage, self.connection)
             sql = f"WITH rows AS ({ROWS}) {query}"
             found = self.connection.execute(sql, [list(uris), *values])
             return found.to_arrow_table()

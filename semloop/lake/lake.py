@@ -1,7 +1,6 @@
 """The lake as a DuckDB: every table is a view that shows each commit at once."""
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Self, cast
 from semloop import layout, tables
 from semloop.errors import LakeError
 from semloop.lake import lance_view
+from semloop.lake.raw_views import RawViews
 from semloop.lake.recall.macro import Recall
 from semloop.settings import Settings, load
-from semloop.sql_text import quoted
+from semloop.storage.duckdb_access import delta_reader, init_statements
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ VIEWS_FOLDER = Path(__file__).with_name("views")
 # The tables as they are stored; the views for people stand in the main schema.
 RAW_SCHEMA = "tables"
 RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
-# DuckDB waits three minutes for an object store that is gone. Whether it is there is
-# asked before a query, by a client with shorter time-outs, but not more often.
-ASK_AGAIN_S = 5.0
 
 
 class Lake:
@@ -65,14 +62,12 @@ class Lake:
             todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
             raise LakeError(msg, todo)
         layout.check(self._storage)
-        self._asked_s = time.monotonic()
-        self.connection: DuckDBPyConnection = self._storage.duckdb()
+        self.connection: DuckDBPyConnection = delta_reader(self._storage)
         # A name that is no table is an error, never a Python variable of ours.
         self.connection.execute("SET python_enable_replacements = false")
         self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
-        # Tables whose view is not final: absent, or older than this program.
-        self._incomplete = set(tables.DELTA_TABLES)
-        self._refresh()
+        self._raw_views = RawViews(self.connection, self._storage, RAW_SCHEMA)
+        self._raw_views.refresh()
         # The generation of memories that the view shows; None before it is asked for.
         self._generation: int | None = None
         self.connection.execute(lance_view.empty(RAW_MEMORIES, loaded=False))
@@ -95,11 +90,10 @@ class Lake:
             duckdb.Error: DuckDB's own words about the query.
             StorageUnavailable: the object store does not answer.
         """
-        self._refresh()
+        self._raw_views.refresh()
         if lance_view.names_memories(query):
             self._show_memories()
-        if self._storage.on_s3 and time.monotonic() - self._asked_s > ASK_AGAIN_S:
-            self._has(tables.DELTA_TABLES[0])
+        self._raw_views.ask_store()
         # None, whatever the stubs say, after a statement without an answer: SET x = 1.
         relation = cast(
             "DuckDBPyRelation | None", self.connection.sql(query, params=params)
@@ -185,9 +179,11 @@ class Lake:
 
     def init_sql(self) -> list[str]:
         """Statements that let another DuckDB 1.5.5 open this lake; hold no secrets."""
-        statements = self._storage.duckdb_init()
+        statements = init_statements(self._storage)
         statements.append(f"CREATE SCHEMA IF NOT EXISTS {RAW_SCHEMA}")
-        statements += [self._raw_view(table)[0] for table in tables.DELTA_TABLES]
+        statements += [
+            self._raw_views.statement(table)[0] for table in tables.DELTA_TABLES
+        ]
         statements += lance_view.loading(self._storage, reveal=False)
         generation = self._recall.generation()
         statements.append(
@@ -215,15 +211,6 @@ class Lake:
     ) -> None:
         self.close()
 
-    def _refresh(self) -> None:
-        """Renew the keys, and make the view of each table that is new or incomplete."""
-        self._storage.renew_keys(self.connection)
-        for table in sorted(self._incomplete):
-            statement, complete = self._raw_view(table)
-            self.connection.execute(statement)
-            if complete:
-                self._incomplete.discard(table)
-
     def _show_memories(self) -> None:
         """Make the view over the memories of the generation that holds."""
         if self._generation is None:
@@ -237,32 +224,6 @@ class Lake:
             view = lance_view.stored(RAW_MEMORIES, self._storage, generation)
             self.connection.execute(view)
         self._generation = generation or 0
-
-    def _raw_view(self, table: str) -> tuple[str, bool]:
-        """The statement that makes a table's raw view; whether it is final.
-
-        Columns are named, since a view over `*` breaks when the table gets one. Those
-        that an older table lacks are NULL.
-        """
-        columns = tables.TABLES[table].columns
-        stored: set[str] = set()
-        source = ""
-        if self._has(table):
-            source = f" FROM delta_scan({quoted(self._storage.uri(table))})"
-            described = self.connection.sql(f"DESCRIBE SELECT *{source}").fetchall()
-            stored = {str(row[0]) for row in described}
-        parts = [
-            name if name in stored else f"NULL::{kind} AS {name}"
-            for name, kind in columns.items()
-        ]
-        selected = f"SELECT {', '.join(parts)}{source or ' LIMIT 0'}"
-        statement = f"CREATE OR REPLACE VIEW {RAW_SCHEMA}.{table} AS {selected}"
-        return statement, stored.issuperset(columns)
-
-    def _has(self, table: str) -> bool:
-        found = self._storage.has(table)
-        self._asked_s = time.monotonic()
-        return found
 
 
 def _settings(

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop.errors import ConfigError, LakeError
-from semloop.extras import extension, need
 from semloop.local_stack import LOCAL_FOLDER
 from semloop.settings import Secret, Settings
-from semloop.sql_text import quoted
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
@@ -24,14 +22,11 @@ from semloop.storage.local_files import make_once, write_new
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
-    from duckdb import DuckDBPyConnection
     from typing_extensions import Buffer
 
     from semloop.storage.objects import Objects
 
 KEY_CHARS_MIN = 16
-# Files of an object store that are read at a time.
-READERS = 8
 
 
 @dataclass(frozen=True)
@@ -203,66 +198,6 @@ class Storage:
             msg = f"The lake {self.root} cannot be written: {exc.strerror}."
             raise LakeError(msg, "Set SEMLOOP_LAKE to a folder of yours.") from None
         return folder
-
-    def duckdb(self) -> "DuckDBPyConnection":
-        """An in-memory DuckDB that can read this lake's Delta tables.
-
-        Extensions are loaded from their PyPI wheels: nothing is downloaded.
-
-        Raises:
-            MissingExtra: DuckDB or an extension is not installed.
-        """
-        con: DuckDBPyConnection = need("duckdb").connect()
-        con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
-        self._load_httpfs(con)
-        con.execute(f"LOAD {quoted(extension('delta'))}")
-        return con
-
-    def parquet_reader(self) -> "DuckDBPyConnection":
-        """An in-memory DuckDB for plain Parquet files of this lake."""
-        con: DuckDBPyConnection = need("duckdb").connect()
-        con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
-        self._load_httpfs(con)
-        if self.on_s3:
-            # Small files, one after the other in each thread: most of it is waiting.
-            con.execute(f"SET threads = {READERS}")
-        return con
-
-    def renew_keys(self, con: "DuckDBPyConnection") -> None:
-        """Replace temporary keys of a DuckDB connection by those that are valid now.
-
-        To be called before a query; a query that runs keeps those that it opened with.
-
-        Raises:
-            LakeError: there are no keys. StorageUnavailable: not now.
-        """
-        if self.credentials is not None:
-            secret = object_store.duckdb_secret(self.root, self.current_options)
-            # Secrets are of the whole database; a transaction of the caller's is not
-            # touched.
-            with con.cursor() as cursor:
-                cursor.execute(secret)
-
-    def duckdb_init(self) -> list[str]:
-        """The statements that let any DuckDB 1.5.5 read this lake; they have no keys.
-
-        DuckDB takes them from the AWS chain, as it reads that.
-        """
-        statements = ["SET TimeZone = 'UTC'"]
-        names = ["httpfs", "aws", "delta"] if self.on_s3 else ["delta"]
-        statements += [f"LOAD {quoted(extension(name))}" for name in names]
-        if self.on_s3:
-            options = object_store.without_keys(self.options)
-            statements += object_store.duckdb_settings(options)
-            statements.append(object_store.duckdb_secret(self.root, options))
-        return statements
-
-    def _load_httpfs(self, con: "DuckDBPyConnection") -> None:
-        if self.on_s3:
-            con.execute(f"LOAD {quoted(extension('httpfs'))}")
-            for sql in object_store.duckdb_settings(self.options):
-                con.execute(sql)
-            con.execute(object_store.duckdb_secret(self.root, self.current_options))
 
 
 def redaction_key(settings: Settings, storage: Storage) -> Secret:

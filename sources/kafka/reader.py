@@ -7,14 +7,12 @@ PARTITION_EOF says, never arithmetic: transactions, compaction and retention lea
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     KafkaError,
-    KafkaException,
     TopicPartition,
 )
 
@@ -28,13 +26,12 @@ from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from sources.kafka.broker_watch import wait_for_broker
 from sources.kafka.consumer import consumer_config, held_offsets, raise_if_lasting
+from sources.kafka.idle_ends import IdleEnds
 from sources.kafka.records import records
 
 # A poll returns when it is full or after this: the cost of waking up, and the most that
 # a lone record waits before it is decoded.
 POLL_S = 0.05
-# Asking for an end again breaks off the broker's long poll, which takes half a second.
-END_ASKED_S = 2.0
 
 
 class KafkaReader:
@@ -79,13 +76,13 @@ class KafkaReader:
         self._heard = False
         self._deadline_s = time.monotonic() + settings.archive.start_timeout_s
         self._at_end: set[int] = set()
-        # Per partition: offset of the record to come; when an end was last reported.
+        # Per partition: offset of the record to come.
         self._next: dict[int, int] = {}
-        self._ended_s: dict[int, float] = {}
         self._emptied_ms = time.time_ns() // 1_000_000
         config = consumer_config(settings, committed.group)
         self._errors = Heard(config)
         self._consumer = Consumer(config | {"error_cb": self._errors})
+        self._ends_asked = IdleEnds(self._consumer, settings)
         self._offsets = {p.number: offset for p, offset in offsets.items()}
         if accept_gap:
             self._offsets = {
@@ -111,7 +108,7 @@ class KafkaReader:
         self._commit_group()
         if self._gone:
             return self._nothing_more(self._gone)
-        self._ask_for_ends()
+        self._ends_asked.ask_again(self._topic.name, self._next)
         messages = self._consumer.consume(self._settings.archive.poll_records, POLL_S)
         self._errors.raise_refusal()
         caught_up_ms: dict[int, int] = {}
@@ -131,7 +128,7 @@ class KafkaReader:
                 # Reported after the queue was last empty, perhaps long before now: the
                 # process may have been stopped in between.
                 caught_up_ms[partition] = self._emptied_ms
-                self._ended_s[partition] = time.monotonic()
+                self._ends_asked.reported(partition)
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 gone = message.partition()
             else:
@@ -148,17 +145,10 @@ class KafkaReader:
         self._next |= {p: position + 1 for p, position in positions.items()}
         if gone is not None:
             self._gone = self._gap(gone)
-        progress = Progress(
-            self._keyed(positions),
-            self._keyed(self._ends(positions)),
-            self._keyed(caught_up_ms),
-            last=self._gone is not None,
-        )
-        return Polled(batch, progress)
-
-    def _keyed(self, values: Mapping[int, int]) -> dict[Partition, int]:
-        topic_id = self._topic.topic_id
-        return {Partition(topic_id, p): value for p, value in values.items()}
+        moved = (positions, self._ends(positions), caught_up_ms)
+        ours, ends, times = (_keyed(self._topic, values) for values in moved)
+        last = self._gone is not None
+        return Polled(batch, Progress(ours, ends, times, last=last))
 
     def _commit_group(self) -> None:
         """Tell the broker how far the tables are, for lag monitors only."""
@@ -181,23 +171,6 @@ class KafkaReader:
         starts = {p: begin if o < 0 else o + 1 for p, o in self._offsets.items()}
         places = (starts | self._next).items()
         self._consumer.assign([TopicPartition(name, p, o) for p, o in places])
-
-    def _ask_for_ends(self) -> None:
-        """Have the end of idle partitions reported again: librdkafka does so once.
-
-        An idle flow could not say otherwise that it is *still* caught up.
-        """
-        pause_s = max(END_ASKED_S, self._settings.commits.idle_commit_s / 2)
-        due_s = time.monotonic() - pause_s
-        for partition, ended_s in self._ended_s.items():
-            if ended_s < due_s:
-                self._ended_s[partition] = time.monotonic()
-                place = TopicPartition(
-                    self._topic.name, partition, self._next[partition]
-                )
-                # Refused while the partition's leader is not known: next time then.
-                with suppress(KafkaException):
-                    self._consumer.seek(place)
 
     def _ends(self, moved: Mapping[int, int]) -> dict[int, int]:
         """Last known ends, from what the latest fetches brought along."""
@@ -244,7 +217,7 @@ class KafkaReader:
     def _nothing_more(self, gone: OffsetsGone) -> Polled:
         """Ticks until the tables hold all that was read: retention may take it too."""
         read = {p: following - 1 for p, following in self._next.items()}
-        if self._committed.include(self._keyed(read)):
+        if self._committed.include(_keyed(self._topic, read)):
             raise gone
         return Polled(records((), self._topic)[0], Progress())
 
@@ -259,6 +232,10 @@ class KafkaReader:
             lambda: held_offsets(self._consumer, place, self._settings),
             self._settings.archive.start_timeout_s,
         )
+
+
+def _keyed(topic: Topic, values: Mapping[int, int]) -> dict[Partition, int]:
+    return {Partition(topic.topic_id, p): value for p, value in values.items()}
 
 
 def owned_partitions(

@@ -15,6 +15,7 @@ from schemas.arrow import EPISODE_REVISIONS
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition
 from semloop.lake.generations import EPISODES
+from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 
@@ -86,7 +87,7 @@ class KnownEpisodes:
     def __init__(self, storage: Storage) -> None:
         """Nothing is known yet; `follow` reads."""
         self._storage = storage
-        self._con = storage.parquet_reader()
+        self._con = parquet_reader(storage)
         self._con.execute(KNOWN)
         self._files: set[str] = set()
         # Those that came with the last step: what closed since is in them.
@@ -103,7 +104,7 @@ class KnownEpisodes:
                 self._files = set()
             self._new_files = snapshot.uris(self._storage, files - self._files)
             if self._new_files:
-                self._storage.renew_keys(self._con)
+                renew_keys(self._storage, self._con)
                 self._con.execute(NEWS, {"files": self._new_files})
                 self._con.execute(LEARN)
             self._files = files
@@ -152,7 +153,7 @@ class KnownEpisodes:
         ids = pa.table({"episode_id": pa.array(sorted(done), pa.string())})
         reading = storage_errors(self._storage, READING)
         with self._with(reached=_table(reached), done=ids), reading:
-            self._storage.renew_keys(self._con)
+            renew_keys(self._storage, self._con)
             found = self._con.execute(CLOSED, {"files": self._new_files})
             for batch in found.to_arrow_reader(ROWS):
                 if batch.num_rows:

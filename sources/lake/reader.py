@@ -17,8 +17,9 @@ from semloop.delta.streams import CAUGHT_UP, NEVER_READ, Partition
 from semloop.delta.streams_table import StreamRow, StreamsTable
 from semloop.delta.table import TableFollower
 from semloop.errors import StorageUnavailable, TopicChanged
+from semloop.storage.duckdb_access import READERS
 from semloop.storage.errors import storage_errors
-from semloop.storage.location import READERS, Storage
+from semloop.storage.location import Storage
 from sources.lake.ordered_rows import OrderedRows
 from sources.lake.read_plan import Part, Wanted, part_of, runs_of
 from sources.lake.streams import EVENTS, TopicStreams

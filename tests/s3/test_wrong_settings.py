@@ -8,7 +8,7 @@ import pytest
 from semloop import Lake, layout
 from semloop.command.cli import health_report, main, status_report
 from semloop.errors import ConfigError, LakeError, SemLoopError, StorageUnavailable
-from semloop.lake import lake as lake_module
+from semloop.lake import raw_views
 from semloop.settings import Settings, load
 from semloop.storage import object_store
 from semloop.storage.location import Storage
@@ -126,7 +126,7 @@ def test_a_store_that_went_away_is_told_before_a_query_waits_for_it(
     with Lake(settings=settings) as lake:
         assert lake.sql("FROM events").fetchall() == []
         own_store.kill()
-        monkeypatch.setattr(lake_module, "ASK_AGAIN_S", 0.0)
+        monkeypatch.setattr(raw_views, "ASK_AGAIN_S", 0.0)
         with pytest.raises(StorageUnavailable, match="does not answer"):
             lake.sql("FROM events")
         own_store.start()

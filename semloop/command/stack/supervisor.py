@@ -9,10 +9,11 @@ from pathlib import Path
 from types import FrameType
 
 from semloop.command.stack import broker
+from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, bound
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import LocalFolder, Process, Stack
-from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import FLOWS, SCHEDULED, STREAMING
 from semloop.kafka.clients import address, client_config, listens
 from semloop.settings import PREFIX, Settings
@@ -141,20 +142,8 @@ class Supervisor:
         return False
 
     def _make_topic(self) -> None:
-        from msgspec.structs import replace
-
-        from semloop.kafka.topic import TopicAdmin
-
-        settings = replace(self._settings, kafka=self._kafka)
-        deadline = time.monotonic() + BROKER_ANSWERS_S
-        while True:
-            try:
-                TopicAdmin(settings).ensure()
-            except BrokerUnavailable:
-                if self._stopping or time.monotonic() >= deadline:
-                    raise
-            else:
-                return
+        settings = self._settings.replace(kafka=self._kafka)
+        make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
 
     def _watch(self) -> None:
         bounded_s = time.monotonic()

@@ -1,0 +1,59 @@
+"""Metrics and the log line of a commit of `archive`: never anything per row."""
+
+from collections import Counter
+
+import pyarrow as pa
+import structlog
+
+from schemas.dead_letter import Reason
+from schemas.metrics import Metrics
+from semloop.flow_registry import ARCHIVE
+from sinks.archive_buffer import ArchiveBuffer
+from sinks.delta.fenced_table import FencedTable
+
+FLOW = ARCHIVE.name
+log = structlog.get_logger(FLOW)
+
+
+def report(
+    metrics: Metrics,
+    buffer: ArchiveBuffer,
+    stored: tuple[pa.Table, pa.Table],
+    refused: int,
+    main: FencedTable,
+) -> None:
+    """Count what was committed.
+
+    Args:
+        metrics: where counts go.
+        buffer: what waited for the commit.
+        stored: events and dead letters that were handed to the tables.
+        refused: how many of these events became dead letters instead.
+        main: table `events`, after the commit.
+    """
+    events, dead = stored
+    # Events that were sent again on purpose, or are settled, were not stored anew.
+    again = buffer.events().num_rows - events.num_rows
+    metrics.add("semloop_events_total", events.num_rows - refused, flow=FLOW)
+    duplicates = buffer.counts["duplicates"] + again
+    metrics.add("semloop_duplicates_total", duplicates, flow=FLOW)
+    metrics.add("semloop_misrouted_total", buffer.counts["misrouted"], flow=FLOW)
+    metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
+    reasons = Counter(dead["reason"].to_pylist())
+    if refused:
+        reasons[Reason.UNSTORABLE] += refused
+    for reason, count in reasons.items():
+        metrics.add("semloop_dead_letters_total", count, flow=FLOW, reason=reason)
+    for partition, offset in main.offsets.items():
+        labels: dict[str, str | int] = {"flow": FLOW, "partition": partition.number}
+        metrics.set("semloop_last_offset", offset, **labels)
+        if partition in buffer.ends:
+            lag = max(0, buffer.ends[partition] - 1 - offset)
+            metrics.set("semloop_lag_records", lag, **labels)
+    log.info(
+        "committed",
+        events=events.num_rows - refused,
+        dead_letters=dead.num_rows + refused,
+        duplicates=duplicates,
+        offsets={p.number: offset for p, offset in main.offsets.items()},
+    )
