@@ -1,5 +1,7 @@
 """Wiring: sources, operators and sinks put together; no logic of their own.
 
+`semloop/flow_registry.py` has them as data.
+
 | flow | command | reads | writes | guarantee |
 |---|---|---|---|---|
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |

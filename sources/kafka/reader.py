@@ -146,9 +146,9 @@ class KafkaReader:
         if gone is not None:
             self._gone = self._gap(gone)
         moved = (positions, self._ends(positions), caught_up_ms)
-        ours, ends, times = (_keyed(self._topic, values) for values in moved)
+        read, last_ends, times = (_keyed(self._topic, values) for values in moved)
         last = self._gone is not None
-        return Polled(batch, Progress(ours, ends, times, last=last))
+        return Polled(batch, Progress(read, last_ends, times, last=last))
 
     def _commit_group(self) -> None:
         """Tell the broker how far the tables are, for lag monitors only."""
