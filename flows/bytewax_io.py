@@ -21,7 +21,7 @@ Item_co = TypeVar(
 )
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)
-Guard = Callable[[Callable[[], Item]], Callable[[], Item]]
+PollGuard = Callable[[Callable[[], Item]], Callable[[], Item]]
 
 
 class Reader(Protocol[Item_co]):
@@ -65,7 +65,7 @@ class ReaderSource(DynamicSource[Item]):
         open_reader: Callable[[int, int], Reader[Item]],
         *,
         until_caught_up: bool = False,
-        guard: Guard[Item] = ends_process,
+        guard: PollGuard[Item] = ends_process,
     ) -> None:
         """Nothing is opened before the flow runs.
 
