@@ -9,7 +9,6 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from msgspec.structs import replace
 
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake.lake import Lake
@@ -99,7 +98,7 @@ def test_a_second_copy_takes_over_and_the_older_one_ends_in_two_lines(
 def test_more_processes_than_partitions_come_to_the_end_too(
     settings: Settings,
 ) -> None:
-    TopicAdmin(replace(settings, partitions=1)).ensure()
+    TopicAdmin(settings.replace(partitions=1)).ensure()
     count = load(settings, 300)
     done = processes.run(settings, *TWO, "--until-caught-up", "--accept-gap")
     assert (done.returncode, errors(done.stderr)) == (0, [])

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from flows import reindex_worker as module
@@ -218,10 +217,9 @@ def test_a_lake_on_s3_is_made_anew(s3_settings: Settings) -> None:
 def test_the_running_flow_ends_and_goes_on_with_the_new_ones(
     settings: Settings, broker: Broker
 ) -> None:
-    settings = msgspec.structs.replace(
-        load({}, lake=settings.lake, kafka=broker.address, topic=a_topic()),
-        embedder="hashing",
-    )
+    settings = load(
+        {}, lake=settings.lake, kafka=broker.address, topic=a_topic()
+    ).replace(embedder="hashing")
     produced(settings, 200)
     archived(settings)
     with a_flow(settings, flow="memory", SEMLOOP_FENCE_CHECK_S="0.3") as flow:

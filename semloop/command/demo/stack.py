@@ -6,8 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msgspec.structs import replace
-
 from semloop.command.demo.signals import Signals
 from semloop.command.stack.start import failed, ready
 from semloop.command.stack.state import LocalFolder
@@ -67,7 +65,7 @@ class DemoStack:
             self._supervisor = self._spawn()
         stack = ready(self._supervisor, self._folder, 0)
         self._broker_pid = stack.broker_pid
-        self.settings = replace(self._lake, kafka=stack.kafka)
+        self.settings = self._lake.replace(kafka=stack.kafka)
 
     def check(self) -> None:
         """Make sure that everything runs.

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from msgspec.structs import replace
-
 from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.stack.state import Stack, running
@@ -24,7 +22,7 @@ def check(known: Known) -> Iterator[Finding]:
     if stack is not None:
         # What is not set is as the stack was started.
         topic = stack.topic if origin("topic") == "default" else settings.topic
-        own = replace(settings, topic=topic)
+        own = settings.replace(topic=topic)
     known.settings = own
     yield ok(CHECK, f"lake {_lake(own)} ({origin('lake')})")
     if own.on_s3:
