@@ -1,6 +1,6 @@
 """The scheduled flow `index`: files and indexes of the memories, old generations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -10,6 +10,7 @@ from flows.guard import started
 from flows.scheduled import EndsProcess, Guard, logged, run_to_end
 from schemas.batches import Upkeep
 from schemas.metrics import Metrics
+from schemas.steps import Show
 from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
@@ -18,8 +19,6 @@ from sinks.flow_tables import FlowContext
 from sinks.vectors.maintenance import Report
 from sinks.vectors.upkeep import MemoryUpkeep
 from sources.work_items import WorkItems
-
-Show = Callable[[str, int, int], None]
 
 
 def flow() -> Dataflow:

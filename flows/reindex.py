@@ -6,8 +6,6 @@ in which nobody else commits ends with the commit that fences `memory` and switc
 the new table. Interrupted, it goes on where it stopped.
 """
 
-from collections.abc import Callable
-
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
@@ -20,13 +18,12 @@ from operators.episodes.replay import replay
 from operators.memories.chunk import chunk
 from schemas.batches import Anew, Chunked, Windowed
 from schemas.metrics import Metrics
+from schemas.steps import Show
 from semloop.flow_registry import REINDEX
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.flow_tables import FlowContext
 from sinks.vectors.new_generation import Report
-
-Show = Callable[[str, int, int], None]
 
 
 def flow() -> Dataflow:

@@ -1,11 +1,12 @@
 """What source, steps and sink of `reindex` share: one worker does all of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from operators.episodes.positions import Replay
 from operators.memories.embed import VectorCache
 from schemas.batches import Anew
+from schemas.steps import Show
 from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError
@@ -16,8 +17,6 @@ from sources.lake.episode_index import KnownEpisodes
 from sources.lake.rounds import Rounds
 from sources.lake.streams import TopicStreams
 from sources.work_items import WorkItems
-
-Show = Callable[[str, int, int], None]
 
 
 class ReindexWorker:

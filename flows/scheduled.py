@@ -9,10 +9,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows.guard import ends_process
+from schemas.steps import Show
 
 T = TypeVar("T")
 R = TypeVar("R")
-Show = Callable[[str, int, int], None]
 
 log = structlog.get_logger("flow")
 

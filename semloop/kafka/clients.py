@@ -4,8 +4,8 @@ import socket
 from typing import Any
 
 from semloop.errors import ConfigError
+from semloop.kafka.local_broker import broker_address
 from semloop.kafka.security import security_config
-from semloop.local_stack import broker_address
 from semloop.settings import Settings
 
 DEFAULT_ADDRESS = "127.0.0.1:19092"

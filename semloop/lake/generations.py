@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semloop.delta.snapshot import read_snapshot
 from semloop.flow_registry import MEMORY
 from semloop.storage import object_store
 from semloop.storage.errors import storage_errors
@@ -90,3 +91,15 @@ def generation_of(episodes: "DeltaTable") -> int:
     """The generation that holds, as a version of `episodes` says it."""
     found = episodes.transaction_version(GENERATION)
     return FIRST_GENERATION if found is None else int(found)
+
+
+def current(storage: "Storage") -> int | None:
+    """The generation that holds; None where the flow `memory` never ran.
+
+    Raises:
+        LakeError: `episodes` cannot be read. StorageUnavailable: not now.
+    """
+    episodes = read_snapshot(storage, EPISODES, [GENERATION])
+    if episodes is None:
+        return None
+    return episodes.transactions.get(GENERATION, FIRST_GENERATION)

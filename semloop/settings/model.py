@@ -23,6 +23,9 @@ from semloop.settings.sections import (
     RedactionSettings,
 )
 
+# In a local lake, not a table: pid files, logs and the redaction key.
+LOCAL_FOLDER = "_local"
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings; a part of the program takes the sections that it uses."""

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop.errors import ConfigError, LakeError
-from semloop.local_stack import LOCAL_FOLDER
-from semloop.settings import Secret, Settings
+from semloop.settings import LOCAL_FOLDER, Secret, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from schemas.steps import Show
 from semloop.errors import StorageUnavailable
 from semloop.lake import generations
 from semloop.retry import retry
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from lancedb._lancedb import IndexConfig
     from lancedb.table import Table
 
-Progress = Callable[[str, int, int], None]
 Scalar = Literal["BITMAP", "BTREE"]
 
 VECTOR = "vector"
@@ -74,7 +74,7 @@ class Report:
 def maintain(
     storage: Storage,
     generation: int,
-    progress: Progress = lambda step, done, total: None,
+    progress: Show = lambda step, done, total: None,
     retry_s: float = RETRY_S,
 ) -> Report | None:
     """Put small files together, index what is new, drop what is old.

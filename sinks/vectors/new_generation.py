@@ -4,7 +4,7 @@ Its last commit fences `memory` and switches everybody to the new table. Interru
 goes on where it stopped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from schemas.arrow import memories
 from schemas.batches import Vectored
 from schemas.filling import Filling
+from schemas.steps import Show
 from semloop.delta.streams import NEVER_READ, Partition, Streams
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.lake.generations import EPISODES, GENERATION, generation_of
@@ -26,8 +27,6 @@ from sinks.vectors.table import VectorTable
 
 # Written by no writer of the flow, so that any of them may write the row again.
 WRITER = 0
-
-Show = Callable[[str, int, int], None]
 
 
 @dataclass

@@ -1,14 +1,11 @@
 """The sink of the flow `index`: keeps the memories of a generation quick to search."""
 
-from collections.abc import Callable
-
 from schemas.batches import Upkeep
+from schemas.steps import Show
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES
 from sinks.flow_tables import FlowContext
 from sinks.vectors.maintenance import Report, drop_older, maintain
-
-Show = Callable[[str, int, int], None]
 
 
 class MemoryUpkeep:

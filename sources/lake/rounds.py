@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from schemas.arrow import EPISODE_REVISIONS, EVENTS
 from schemas.batches import Anew, Progress
 from schemas.filling import Filling
+from schemas.steps import Show
 from semloop.delta.streams import NEVER_READ, Partition
 from semloop.errors import StorageUnavailable, Terminal, TopicChanged
 from semloop.lake.generations import generation_of
@@ -29,7 +30,6 @@ ROUNDS_MAX = 100
 NOTED_EVERY_S = 30.0
 
 R = TypeVar("R")
-Show = Callable[[str, int, int], None]
 
 
 class EpisodesTable(Protocol):

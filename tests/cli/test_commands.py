@@ -73,6 +73,7 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
             "There is no flow 'nothing'.",
             "The flows are: archive, memory.",
         ),
+        ("run index", "The flow index ends by itself", "`semloop maintain index`"),
         ("import x", "Missing option '--format'.", "semloop import --help"),
         ("import x --format csv", "'csv' is not one of", "semloop import --help"),
         ("import x --format chat", "'x' does not exist.", "Give a file of JSON"),

@@ -24,7 +24,7 @@ from schemas import arrow
 from semloop import Lake
 from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, sql, words_of
 from semloop.errors import ConfigError, LakeError
-from semloop.local_stack import LOCAL_FOLDER
+from semloop.settings import LOCAL_FOLDER
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

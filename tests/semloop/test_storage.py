@@ -12,8 +12,8 @@ import pytest
 from semloop.errors import ConfigError, LakeError
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config
 from semloop.kafka.clients import producer_config as producer_config_of
-from semloop.local_stack import LOCAL_FOLDER, STACK_FILE
-from semloop.settings import Secret, load
+from semloop.kafka.local_broker import STACK_FILE
+from semloop.settings import LOCAL_FOLDER, Secret, load
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import init_statements
 from semloop.storage.location import Storage, redaction_key

@@ -13,8 +13,7 @@ from semloop.command.stack.supervisor import STOP_FLOW_S
 from semloop.command.terminal.progress import LOOK_S, until, waiting
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
-from semloop.local_stack import LOCAL_FOLDER
-from semloop.settings import Settings, load
+from semloop.settings import LOCAL_FOLDER, Settings, load
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:

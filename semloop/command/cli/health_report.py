@@ -14,8 +14,7 @@ from semloop.command.stack.state import RUNNING, TAKEN_OVER, Stack
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.flow_registry import STREAMING
 from semloop.kafka.clients import address, listens
-from semloop.local_stack import LOCAL_FOLDER
-from semloop.settings import Settings
+from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.tables import DELTA_TABLES
 
 

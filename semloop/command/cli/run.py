@@ -21,7 +21,7 @@ from semloop.command.stack.state import (
 from semloop.command.stack.supervisor import semloop_command
 from semloop.command.terminal.progress import LOOK_S, waiting
 from semloop.errors import ConfigError, Terminal
-from semloop.flow_registry import KAFKA, STREAMING
+from semloop.flow_registry import FLOWS, KAFKA, STREAMING
 from semloop.settings import PREFIX, Settings, load
 from semloop.storage.location import Storage
 
@@ -80,6 +80,9 @@ def run(
 
 
 def _check_flags(flow: str, flags: Mapping[str, bool]) -> None:
+    if flow in FLOWS and flow not in STREAMING:
+        msg = f"The flow {flow} ends by itself; `semloop run` is for those that go on."
+        raise ConfigError(msg, f"Run `semloop {' '.join(FLOWS[flow].command)}`.")
     if flow not in STREAMING:
         msg = f"There is no flow {flow!r}."
         raise ConfigError(msg, f"The flows are: {', '.join(STREAMING)}.")

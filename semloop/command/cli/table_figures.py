@@ -45,12 +45,9 @@ def _of_memories(storage: Storage, name: str) -> dict[str, Any] | None:
     """Of the generation that holds; `files` are its fragments."""
     from semloop.lake import generations
 
-    episodes = read_snapshot(storage, generations.EPISODES, [generations.GENERATION])
-    if episodes is None:
+    generation = generations.current(storage)
+    if generation is None:
         return None
-    generation = episodes.transactions.get(
-        generations.GENERATION, generations.FIRST_GENERATION
-    )
     table = generations.open_existing(storage, generation)
     if table is None:
         return None

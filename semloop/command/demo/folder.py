@@ -10,8 +10,7 @@ from semloop.command.stack.purge import delete_tables
 from semloop.command.stack.state import LocalFolder
 from semloop.command.terminal.progress import until
 from semloop.errors import LakeError
-from semloop.local_stack import LOCAL_FOLDER
-from semloop.settings import PREFIX, Settings, load
+from semloop.settings import LOCAL_FOLDER, PREFIX, Settings, load
 from semloop.settings.model import places
 
 NAME = "semloop-demo"

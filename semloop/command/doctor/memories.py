@@ -18,15 +18,13 @@ START = "Start `{0}` (`semloop up`, `semloop run {0}`), or look at its log."
 
 def check(known: Known) -> Iterator[Finding]:
     """Compare it with `archive`, and the table with the settings."""
-    from semloop.delta.snapshot import read_snapshot
-    from semloop.lake.generations import EPISODES, FIRST_GENERATION, GENERATION
+    from semloop.lake import generations
 
     settings, storage = known.need_settings(), known.need_storage()
-    episodes = read_snapshot(storage, EPISODES, [GENERATION])
-    if episodes is None:
+    generation = generations.current(storage)
+    if generation is None:
         reason = "The flow memory never ran for this lake."
         raise Skipped(reason, "`semloop up` and `semloop run memory` start it.")
-    generation = episodes.transactions.get(GENERATION, FIRST_GENERATION)
     for flow in LAKE_READERS:
         yield _lag(storage, settings.topic, flow)
     yield _model(known, storage, generation)

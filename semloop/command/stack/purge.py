@@ -6,7 +6,7 @@ from pathlib import Path
 from semloop.errors import LakeError
 from semloop.lake.generations import FOLDER
 from semloop.layout import LAYOUT_FILE
-from semloop.local_stack import LOCAL_FOLDER
+from semloop.settings import LOCAL_FOLDER
 
 # What a lake holds besides its tables.
 FOLDERS_OF_OURS = (LOCAL_FOLDER, "_models", FOLDER)

@@ -17,8 +17,8 @@ import msgspec
 
 from semloop.command.stack.back_off import HEALTHY_S
 from semloop.errors import LakeError, MissingExtra
-from semloop.local_stack import LOCAL_FOLDER, STACK_FILE
-from semloop.settings import Settings
+from semloop.kafka.local_broker import STACK_FILE
+from semloop.settings import LOCAL_FOLDER, Settings
 
 if TYPE_CHECKING:
     import psutil

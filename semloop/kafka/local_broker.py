@@ -1,14 +1,9 @@
-"""The file by which the local stack of a lake says where its broker listens.
-
-`semloop up` writes it; agents and commands of the same folder read it.
-"""
+"""Where the broker of `semloop up` listens, by the file that it puts into the lake."""
 
 import json
 
-from semloop.settings import Settings
+from semloop.settings import LOCAL_FOLDER, Settings
 
-# Not a table: pid files, logs and the redaction key of a local lake.
-LOCAL_FOLDER = "_local"
 STACK_FILE = "stack.json"
 
 
