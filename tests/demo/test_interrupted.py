@@ -3,12 +3,18 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from semloop.command.demo.signals import Signals
+from semloop.command.demo.stack import DemoStack
+from semloop.settings import load
 from tests.demo.shell import Shell
 from tests.services import wait_for
 
@@ -60,6 +66,18 @@ def test_a_signal_at_any_moment_leaves_nothing_running(
     assert shell.left() == []
     assert (process.returncode, err) == (128 + sent, "")
     assert "rows" not in out
+
+
+def test_an_exit_within_a_look_at_the_supervisor_does_not_keep_it(
+    tmp_path: Path,
+) -> None:
+    """A signal may leave the lock of `Popen` taken, which its `wait` needs."""
+    with DemoStack(load({}, lake=str(tmp_path / "lake")), Signals()) as stack:
+        child = subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE)
+        stack._supervisor = child
+        child._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    child._waitpid_lock.release()  # type: ignore[attr-defined]
+    assert child.wait(30) == 0
 
 
 def test_ctrl_c_of_a_terminal_reaches_the_demo_alone(shell: Shell) -> None:

@@ -1,6 +1,7 @@
 """Broker and flow of the demo: as `semloop up` runs them, while the demo does."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from semloop.command.demo.signals import Signals
 from semloop.command.stack.start import failed, ready
 from semloop.command.stack.state import LocalFolder
 from semloop.command.stack.supervisor import STOP_FLOW_S, semloop_command
+from semloop.command.terminal.progress import until
 from semloop.errors import BrokerError
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
@@ -122,11 +124,22 @@ class DemoStack:
             return
         assert self._supervisor.stdin is not None
         self._supervisor.stdin.close()
-        try:
-            self._supervisor.wait(STOP_FLOW_S * 2)
-        except subprocess.TimeoutExpired:
-            self._supervisor.kill()
-            self._supervisor.wait()
+        # Not `Popen.wait`: an exit that a signal raised within `poll` leaves the lock
+        # taken that both need, and then it would wait for ever.
+        pid = self._supervisor.pid
+        if not until(lambda: _has_ended(pid), STOP_FLOW_S * 2):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: _has_ended(pid), STOP_S)
+        self._supervisor.poll()
         # A supervisor that was killed left them running.
         for process in self._folder.leftovers():
             process.stop(STOP_S)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child has ended; it is not reaped, so that nobody else has its pid."""
+    try:
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, pid, options) is not None
+    except ChildProcessError:
+        return True
