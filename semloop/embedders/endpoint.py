@@ -1,18 +1,19 @@
 """An HTTP endpoint of OpenAI's form: OpenAI, Ollama, vLLM, llama.cpp and others.
 
-An answer that does not come is asked for again after growing pauses. After many
-failures in a row nothing is asked for a while, so that callers hear at once that there
-is no use; then one request tries. Nothing of a text or an answer stands in an error.
+A request that fails is repeated after growing pauses. After many failures in a row a
+circuit breaker refuses all requests for a while, so that callers learn at once that the
+endpoint is down; then one request tries again. No error contains a text or an answer.
 """
 
-import http.client
 import json
-import random
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import httpx2
+import tenacity
+from circuitbreaker import CircuitBreaker
 
 from semloop.errors import ConfigError, EmbedderUnavailable, UnusableAnswer
 from semloop.settings import Secret
@@ -20,20 +21,24 @@ from semloop.settings import Secret
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
-# Pauses before a second, third and fourth try: a restart of a server takes that long.
-PAUSES_S = (0.5, 2.0, 6.0)
+ATTEMPTS = 4
 # The longest pause that a busy server may ask for.
 PAUSE_MAX_S = 30.0
-# More than one text that always times out causes while its batch of 512 is halved.
+# About 0.5, 2 and 8 s: as long as a server restarts. The jitter keeps clients that
+# failed together from returning together.
+GROWING_PAUSE = tenacity.wait_exponential_jitter(
+    multiplier=0.5, exp_base=4, max=PAUSE_MAX_S, jitter=0.25
+)
+# More failures than one text that always times out causes while its batch of 512 is
+# bisected.
 FAILURES_MAX = 12
 OPEN_S = 30.0
 # 2,048 texts of 4,096 numbers with all their digits.
 ANSWER_BYTES_MAX = 256 * 2**20
-CHUNK_BYTES = 2**16
-# Busy or broken for now; another try may do.
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+# Busy or broken for now; another attempt may succeed.
+RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 # The fault of these texts, such as their length.
-OF_TEXTS = frozenset({400, 413, 422})
+BAD_INPUT_STATUS = frozenset({400, 413, 422})
 # Characters of a token of common models, rather too few than too many.
 TOKEN_CHARS = 3
 
@@ -42,15 +47,15 @@ class Endpoint:
     """Vectors from `POST {url}/embeddings`.
 
     Args:
-        url: up to and without `/embeddings`.
-        model: as the endpoint calls it.
+        url: the base URL, without `/embeddings`.
+        model: the model's name at the endpoint.
         key: sent as a bearer token, if given.
-        timeout_s: an answer is waited for so long.
-        pause: sleeps for some seconds.
+        timeout_s: the longest time to wait for a whole answer.
+        sleep: waits for a number of seconds between two attempts.
 
     Raises:
-        ConfigError: the URL is none, or the endpoint refuses key or model.
-        EmbedderUnavailable: it does not answer.
+        ConfigError: the URL is invalid, or the endpoint refuses the key or the model.
+        EmbedderUnavailable: the endpoint does not answer.
     """
 
     semantic = True
@@ -61,18 +66,20 @@ class Endpoint:
         model: str,
         key: Secret | None = None,
         timeout_s: float = 30.0,
-        pause: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            msg = "Setting 'embedder_url' is neither http:// nor https://."
+        if not _is_web_address(url):
+            msg = "Setting 'embedder_url' is not a valid http:// or https:// URL."
             raise ConfigError(msg, "Set it to such as http://localhost:11434/v1.")
         self._url = f"{url.rstrip('/')}/embeddings"
-        self._model, self._key, self._timeout_s = model, key, timeout_s
-        self._pause = pause
-        self._failures = 0
-        self._closed_at_s = 0.0
+        self._model, self._timeout_s, self._sleep = model, timeout_s, sleep
+        headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
         # A redirect would carry texts and key to a server that nobody named.
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._client = httpx2.Client(
+            headers=headers, timeout=timeout_s, follow_redirects=False
+        )
+        # What the endpoint refuses is an answer: it counts as a success.
+        self._breaker = CircuitBreaker(FAILURES_MAX, OPEN_S, httpx2.HTTPError)
         self.model_id = f"endpoint/{model}"
         self.dimension = 0
         self.dimension = self._probe()
@@ -87,101 +94,107 @@ class Endpoint:
 
         if not texts:
             return np.empty((0, self.dimension), np.float32)
-        if time.monotonic() < self._closed_at_s:
-            said = f"it failed {FAILURES_MAX} times in a row"
-            raise self._unavailable(said)
-        body = json.dumps({"model": self._model, "input": list(texts)}).encode()
-        return _vectors(self._answer(body, len(texts)), len(texts), self.dimension)
+        return _vectors(self._answer(texts), len(texts), self.dimension)
 
     def _probe(self) -> int:
         try:
             return int(self.embed(["dimension"]).shape[1])
         except UnusableAnswer as error:
             if error.reason == "timeout":
-                said = "it does not answer"
-                raise self._unavailable(said) from error
+                reason = "it does not answer"
+                raise _unavailable(reason) from error
             msg = f"The endpoint gives no vectors of the model {self._model!r}: "
             msg += f"{error.reason}."
             todo = "Check SEMLOOP_EMBEDDER_URL and SEMLOOP_EMBEDDER_MODEL."
             raise ConfigError(msg, todo) from error
 
-    def _answer(self, body: bytes, count: int) -> bytes:
-        """What the endpoint answers, in at most `len(PAUSES_S) + 1` tries."""
-        # Fewer texts at a time are a better second try, and of one there is one more.
-        timeouts_left = 2 if count == 1 else 1
-        for pause_s in (*PAUSES_S, None):
-            asked_s: float | None = None
-            timed_out = False
-            try:
-                answer = self._post(body)
-                self._failures = 0
-                return answer
-            except urllib.error.HTTPError as error:
-                with error:
-                    self._refuse(error.code)
-                    said, asked_s = f"status {error.code}", _asked_s(error)
-            except TimeoutError:
-                said, timed_out = f"no answer in {self._timeout_s:g} s", True
-            except (OSError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", error)
-                timed_out = isinstance(reason, TimeoutError)
-                said = type(reason).__name__
-            self._count_failure()
-            if pause_s is None or time.monotonic() < self._closed_at_s:
-                break
-            timeouts_left -= timed_out
-            if not timeouts_left:
-                msg = f"The embedding endpoint gave {said}."
-                raise UnusableAnswer(msg, reason="timeout")
-            # Of many that wait not all come back at once.
-            pause_s *= random.uniform(0.75, 1.25)  # noqa: S311, PLW2901
-            self._pause(min(max(pause_s, asked_s or 0.0), PAUSE_MAX_S))
-        raise self._unavailable(said)
+    def _answer(self, texts: Sequence[str]) -> bytes:
+        """The endpoint's answer, in at most `ATTEMPTS` attempts."""
+        body = {"model": self._model, "input": list(texts)}
+        # Several texts that time out are better sent again in smaller batches; a
+        # single one is sent twice.
+        timeouts_left = 2 if len(texts) == 1 else 1
 
-    def _post(self, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        request = urllib.request.Request(self._url, body, headers)  # noqa: S310
+        def may_pass(error: BaseException) -> bool:
+            nonlocal timeouts_left
+            timeouts_left -= isinstance(error, httpx2.TimeoutException)
+            passing = isinstance(error, httpx2.HTTPError)
+            return passing and timeouts_left > 0 and not self._breaker.opened
+
+        if self._breaker.opened:
+            reason = f"it failed {FAILURES_MAX} times in a row"
+            raise _unavailable(reason)
+        # Not stamina: outside our flows its default hook would log the texts.
+        attempt = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(may_pass),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=_pause_s,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return attempt(self._post, body)
+        except httpx2.HTTPStatusError as error:
+            reason = f"status {error.response.status_code}"
+        except httpx2.TimeoutException:
+            reason = f"no answer in {self._timeout_s:g} s"
+            if not timeouts_left and not self._breaker.opened:
+                msg = f"The embedding endpoint gave {reason}."
+                raise UnusableAnswer(msg, reason="timeout") from None
+        except httpx2.HTTPError as error:
+            reason = type(error).__name__
+        raise _unavailable(reason)
+
+    def _post(self, body: object) -> bytes:
         ends_s = time.monotonic() + self._timeout_s
-        with self._opener.open(request, timeout=self._timeout_s) as response:
-            parts, size = [], 0
-            # A server that sends a byte now and then must not hold us for ever.
-            while chunk := response.read1(CHUNK_BYTES):
-                size += len(chunk)
+        content = bytearray()
+        with self._breaker, self._client.stream("POST", self._url, json=body) as answer:
+            _check_status(answer)
+            for part in answer.iter_bytes():
+                content += part
+                # The client's own time limit restarts with every byte received.
                 if time.monotonic() > ends_s:
-                    raise TimeoutError
-                if size > ANSWER_BYTES_MAX:
+                    msg = "the whole answer"
+                    raise httpx2.ReadTimeout(msg)
+                if len(content) > ANSWER_BYTES_MAX:
                     msg = f"The endpoint's answer is over {ANSWER_BYTES_MAX} bytes."
                     raise UnusableAnswer(msg, reason="refused")
-                parts.append(chunk)
-        return b"".join(parts)
-
-    def _refuse(self, status: int) -> None:
-        if status in PASSING:
-            return
-        msg = f"The embedding endpoint answered with status {status}."
-        if status in OF_TEXTS:
-            self._failures = 0
-            raise UnusableAnswer(msg, reason="refused")
-        todo = "Check SEMLOOP_EMBEDDER_URL, SEMLOOP_EMBEDDER_MODEL and its key."
-        raise ConfigError(msg, todo)
-
-    def _count_failure(self) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES_MAX:
-            # One more failure after the pause closes it again.
-            self._failures = FAILURES_MAX - 1
-            self._closed_at_s = time.monotonic() + OPEN_S
-
-    def _unavailable(self, said: str) -> EmbedderUnavailable:
-        msg = f"The embedding endpoint is not available: {said}."
-        return EmbedderUnavailable(msg, "Start it, or check SEMLOOP_EMBEDDER_URL.")
+        return bytes(content)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.host)
+
+
+def _check_status(response: httpx2.Response) -> None:
+    status = response.status_code
+    if response.is_success:
+        return
+    if status in RETRYABLE_STATUS:
+        response.raise_for_status()
+    msg = f"The embedding endpoint answered with status {status}."
+    if status in BAD_INPUT_STATUS:
+        raise UnusableAnswer(msg, reason="refused")
+    todo = "Check SEMLOOP_EMBEDDER_URL, SEMLOOP_EMBEDDER_MODEL and its key."
+    raise ConfigError(msg, todo)
+
+
+def _pause_s(state: tenacity.RetryCallState) -> float:
+    error = state.outcome and state.outcome.exception()
+    if isinstance(error, httpx2.HTTPStatusError):
+        with suppress(ValueError):  # It is missing, or a date: our own pause will do.
+            asked_s = float(error.response.headers.get("Retry-After", ""))
+            return min(asked_s, PAUSE_MAX_S)
+    return GROWING_PAUSE(state)
+
+
+def _unavailable(reason: str) -> EmbedderUnavailable:
+    msg = f"The embedding endpoint is not available: {reason}."
+    return EmbedderUnavailable(msg, "Start it, or check SEMLOOP_EMBEDDER_URL.")
 
 
 def _vectors(content: bytes, count: int, dimension: int) -> "Vectors":
@@ -205,10 +218,3 @@ def _vectors(content: bytes, count: int, dimension: int) -> "Vectors":
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
-
-
-def _asked_s(error: urllib.error.HTTPError) -> float | None:
-    try:
-        return float(error.headers.get("Retry-After", ""))
-    except ValueError:
-        return None  # None, or a date: our own pause will do.

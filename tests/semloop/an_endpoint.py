@@ -2,13 +2,15 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# (texts, number of the request) -> status, headers, body; None hangs up.
-Answer = Callable[[list[str], int], tuple[int, dict[str, str], bytes] | None]
+# (texts, number of the request) -> status, headers, body; None hangs up. A body in
+# several parts is sent part by part.
+Body = bytes | Iterable[bytes]
+Answer = Callable[[list[str], int], tuple[int, dict[str, str], Body] | None]
 
 
 class AnEndpoint:
@@ -33,9 +35,12 @@ class AnEndpoint:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
+                if isinstance(content, bytes):
+                    self.send_header("Content-Length", str(len(content)))
+                    content = [content]
                 self.end_headers()
-                self.wfile.write(content)
+                for part in content:
+                    self.wfile.write(part)
 
             def log_message(self, *_: object) -> None:
                 pass

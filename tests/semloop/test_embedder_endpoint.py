@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,12 @@ def test_a_setting_that_is_missing_is_named(lacking: str) -> None:
         embedder_of(load({}, embedder="endpoint", **given))
 
 
-def test_a_url_that_is_none_is_refused_without_showing_it() -> None:
-    with pytest.raises(ConfigError) as error:
-        Endpoint("file:///etc/passwd", "m", Secret("k"))
+@pytest.mark.parametrize(
+    "url", ["file:///passwd", "http://host:passwd", "http:///passwd"]
+)
+def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="not a valid http") as error:
+        Endpoint(url, "m", Secret("k"))
     assert "passwd" not in str(error.value)
 
 
@@ -93,6 +97,8 @@ def test_a_server_may_ask_for_a_pause_up_to_a_bound(asked: str, waited: float) -
 def test_a_server_that_stays_broken_is_unavailable_and_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("circuitbreaker.monotonic", lambda: now_s)
     with an_endpoint(after_the_probe(lambda _t, _n: (503, {}, b"no"))) as server:
         endpoint, _ = endpoint_at(server.url)
         for _ in range(3):
@@ -105,11 +111,11 @@ def test_a_server_that_stays_broken_is_unavailable_and_left_alone_for_a_while(
         assert len(server.requests) == asked
         assert SECRET_TEXT not in str(error.value)
         # Later one request tries; if that fails too, it is left alone again.
-        monkeypatch.setattr(endpoint, "_closed_at_s", 0.0)
+        now_s += module.OPEN_S
         with pytest.raises(EmbedderUnavailable):
             endpoint.embed(["a"])
         assert len(server.requests) == asked + 1
-        monkeypatch.setattr(endpoint, "_closed_at_s", 0.0)
+        now_s += module.OPEN_S
         server.answer = good
         assert endpoint.embed(["a"]).shape == (1, 5)
 
@@ -117,10 +123,10 @@ def test_a_server_that_stays_broken_is_unavailable_and_left_alone_for_a_while(
 def test_a_connection_that_is_cut_or_refused_is_tried_again_then_unavailable() -> None:
     with an_endpoint(after_the_probe(lambda _t, _n: None)) as server:
         endpoint, pauses = endpoint_at(server.url)
-        with pytest.raises(EmbedderUnavailable, match="RemoteDisconnected"):
+        with pytest.raises(EmbedderUnavailable, match="RemoteProtocolError"):
             endpoint.embed(["a"])
-        assert len(pauses) == len(module.PAUSES_S)
-    with pytest.raises(EmbedderUnavailable, match="ConnectionRefusedError"):
+        assert len(pauses) == module.ATTEMPTS - 1
+    with pytest.raises(EmbedderUnavailable, match="ConnectError"):
         endpoint.embed(["a"])
     with pytest.raises(EmbedderUnavailable, match="not available"):
         endpoint_at(server.url)
@@ -147,6 +153,23 @@ def test_a_time_out_is_that_of_the_texts_which_are_worth_halving() -> None:
         finally:
             go_on.set()
     assert (many.value.reason, one.value.reason) == ("timeout", "timeout")
+
+
+def test_an_answer_that_comes_byte_by_byte_times_out_as_a_whole() -> None:
+    stop = threading.Event()
+
+    def bytes_for_ever() -> Iterator[bytes]:
+        while not stop.wait(0.05):
+            yield b" "
+
+    with an_endpoint(after_the_probe(lambda _t, _n: (200, {}, bytes_for_ever()))) as s:
+        endpoint, _ = endpoint_at(s.url, timeout_s=0.3)
+        try:
+            with pytest.raises(UnusableAnswer) as error:
+                endpoint.embed(["a"])
+        finally:
+            stop.set()
+    assert error.value.reason == "timeout"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
