@@ -6,7 +6,7 @@ _default:
 [group('start')]
 setup:
     python3 -m venv .venv
-    .venv/bin/pip install -q -c constraints.txt -e '.[all,test]'
+    .venv/bin/pip install -q -c constraints.txt -e '.[all,test]' -e ./packaging/flows
 
 # Start the local stack: broker and flows, in the background.
 [group('start')]
