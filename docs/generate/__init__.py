@@ -1,0 +1,1 @@
+"""Generates `docs/reference`: one module per page, each with a function `page`."""
