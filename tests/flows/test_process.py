@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests import processes
@@ -18,10 +18,10 @@ from tests.services import free_port
 PRELUDE = """
 import os, sys
 from flows import guard
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from semloop import errors
 
-@ends_process
+@exit_on_error
 def step(error):
     if error is not None:
         raise error
@@ -146,7 +146,7 @@ def test_the_end_of_input_is_no_error() -> None:
 
 
 def test_a_step_that_goes_well_is_left_as_it_is() -> None:
-    @ends_process
+    @exit_on_error
     def double(number: int) -> int:
         """Twice as much."""
         return 2 * number
