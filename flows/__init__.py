@@ -6,6 +6,6 @@
 |---|---|---|---|---|
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |
 | `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
-| `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | exactly once |
-| `index` | `semloop maintain index` | `memories` | `memories`, its indexes | rows unchanged |
+| `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
+| `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 """

@@ -27,7 +27,7 @@ from sinks.flow_tables import FlowContext
 
 
 def flow() -> Dataflow:
-    """Return the flow configured by the environment; Bytewax's own runner calls this."""
+    """Return the flow that the environment configures, for Bytewax's own runner."""
     return prepare_flow(build)
 
 

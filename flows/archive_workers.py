@@ -21,8 +21,8 @@ from sources.kafka.reader import KafkaReader, owned_partitions
 class ArchiveWorkers:
     """The tables of each worker, and the dedupe windows of the partitions they own.
 
-    The source opens them, because positions are known only after taking over the tables.
-    Each partition belongs to one worker, so its window needs no lock.
+    The source opens them, because positions are known only after the take-over. Each
+    partition belongs to one worker, so its window needs no lock.
     """
 
     def __init__(

@@ -156,7 +156,7 @@ def _run_with_peers(dataflow: Dataflow, addresses: Sequence[str], index: int) ->
 def _wait_for_listeners(addresses: Sequence[str]) -> None:
     """Wait until the peers that Bytewax connects to listen: it retries once a second.
 
-    Read Linux's socket table, because a peer would take a test connection for a peer.
+    Read Linux's socket table, because a peer would treat a test connection as a peer.
     """
     expected = {int(address.rpartition(":")[2]) for address in addresses}
     deadline = time.monotonic() + PEERS_LISTEN_S
@@ -169,7 +169,7 @@ def _wait_for_listeners(addresses: Sequence[str]) -> None:
 
 
 def _separate_logs() -> TextIO:
-    """Return a stream for logs on standard output; redirect standard output to errors.
+    """Return a stream for logs on standard output; send other output to standard error.
 
     The parent process can then tell logs from what Bytewax prints about peers.
     """

@@ -22,7 +22,7 @@ from sources.work_items import WorkItems
 
 
 def flow() -> Dataflow:
-    """Return the flow configured by the environment; Bytewax's own runner calls this."""
+    """Return the flow that the environment configures, for Bytewax's own runner."""
     return prepare_flow(build)
 
 

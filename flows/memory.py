@@ -23,7 +23,7 @@ from sinks.memory_tables import FLOW
 
 
 def flow() -> Dataflow:
-    """Return the flow configured by the environment; Bytewax's own runner calls this."""
+    """Return the flow that the environment configures, for Bytewax's own runner."""
     return prepare_flow(build)
 
 

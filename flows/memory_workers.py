@@ -28,10 +28,10 @@ POLL_S = 0.5
 
 
 class MemoryWorkers:
-    """Tables and reader of each worker, and the sessions of the partitions they own_streams.
+    """Tables and reader of each worker, and the sessions of the partitions they own.
 
-    The source opens them, because positions are known only after taking over the tables.
-    Each partition belongs to one worker, so its sessions need no lock.
+    The source opens them, because positions are known only after the take-over. Each
+    partition belongs to one worker, so its sessions need no lock.
     """
 
     def __init__(self, context: FlowContext, *, until_caught_up: bool) -> None:
@@ -54,7 +54,7 @@ class MemoryWorkers:
 
     @property
     def cache(self) -> VectorCache:
-        """The calling worker's cache of vectors; each worker is a thread with its own_streams."""
+        """The calling worker's vector cache; each worker is a thread with its own cache."""
         cache: VectorCache | None = getattr(self._thread_local, "cache", None)
         if cache is None:
             cache = VectorCache(self._settings.embedding.cache_texts)
@@ -76,7 +76,9 @@ class MemoryWorkers:
         )
         streams = self._streams()
         owned = streams.owned(worker_index, worker_count)
-        own_streams = Streams.of(*(replace(s, flow=FLOW) for s in streams.by_topic.values()))
+        own_streams = Streams.of(
+            *(replace(s, flow=FLOW) for s in streams.by_topic.values())
+        )
         model = (self.embedder.model_id, self.embedder.dimension)
         tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()

@@ -1,7 +1,7 @@
 """The scheduled flow `reindex`: events, episodes -> a new generation of memories.
 
-It serves to change the embedding model or to restore deleted memories. It fills a new
-table while the flow `memory` runs. Each round reads up to the offsets that `memory` had
+It changes the embedding model or restores deleted memories. It fills a new table while
+the flow `memory` runs. Each round reads up to the offsets that `memory` had
 committed when the round began. A round during which `memory` commits nothing ends with
 the commit that fences `memory` and switches to the new table. After an interruption the
 next run resumes at the last stored position.
@@ -28,7 +28,7 @@ from sinks.vectors.new_generation import Report
 
 
 def flow() -> Dataflow:
-    """Return the flow configured by the environment; Bytewax's own runner calls this."""
+    """Return the flow that the environment configures, for Bytewax's own runner."""
     return prepare_flow(build)
 
 
@@ -52,7 +52,7 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
         show: called with (step, done, total) as work progresses.
 
     Raises:
-        LakeError: the lake has no episodes, or the memories are missing.
+        LakeError: the lake has no episodes, or the memories were deleted meanwhile.
         Terminal: `memory` commits faster than this flow can follow, or another
             `reindex` took over.
         TopicChanged: partitions were added after the start.

@@ -56,7 +56,9 @@ class ReindexWorker:
             )
         )
         model = (self.embedder.model_id, self.embedder.dimension)
-        self.writer = NewGeneration(self._context, own_streams, owned, model, self._show)
+        self.writer = NewGeneration(
+            self._context, own_streams, owned, model, self._show
+        )
         filling = self.writer.begin()
         rounds = Rounds(
             settings, storage, streams, self.writer.episodes, self.known, filling

@@ -39,7 +39,7 @@ class ExitOnError:
         return exit_on_error(function)
 
 
-class FirstError:
+class FirstErrorGuard:
     """Stores the first error, which Bytewax would turn into a panic.
 
     After an error the input ends and all steps do nothing.
@@ -88,10 +88,10 @@ def run_to_end(build: Callable[[Guard], Dataflow]) -> None:
     Raises:
         The first error that a function of the dataflow raised.
     """
-    first_error = FirstError()
-    cli_main(build(first_error))  # type: ignore[no-untyped-call]
-    if first_error.error is not None:
-        raise first_error.error
+    guard = FirstErrorGuard()
+    cli_main(build(guard))  # type: ignore[no-untyped-call]
+    if guard.error is not None:
+        raise guard.error
 
 
 def log_steps(flow: str) -> Show:
