@@ -16,7 +16,7 @@ from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests import processes
-from tests.flows.a_reindex import Events, a_day, generation, held, live
+from tests.flows.reindex_lake import Events, a_day, generation, held, live
 from tests.semloop.an_endpoint import AnEndpoint, an_endpoint, good
 from tests.services import wait_for
 from tests.sinks.a_memory import a_lake

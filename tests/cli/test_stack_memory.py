@@ -12,7 +12,7 @@ from semloop.command.stack.state import RUNNING, FlowState, Stack
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests.cli.test_stack import Shell, eventually, shell
-from tests.flows.a_reindex import Events, a_day, live
+from tests.flows.reindex_lake import Events, a_day, live
 from tests.services import free_port
 from tests.sinks.a_memory import Life, a_lake
 

@@ -22,7 +22,7 @@ from semloop.settings import Settings, load, origin
 from semloop.storage.location import Storage
 from tests import processes
 from tests.doctor.examined import bad
-from tests.flows.a_flow import a_flow, admin_of, archived, produce
+from tests.flows.flow_runner import a_flow, admin_of, archived, produce
 
 # Nothing listens there: ports below 1024 are for services that nobody runs here.
 NOBODY = "127.0.0.1:1"

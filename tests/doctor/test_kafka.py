@@ -17,7 +17,7 @@ from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests.doctor.conftest import Read, Send
 from tests.doctor.examined import BASIS, bad, each, examined, only
-from tests.flows.a_flow import admin_of
+from tests.flows.flow_runner import admin_of
 from tests.kafka.secure_broker import Secure, settings_for, user
 from tests.services import SERVICES, free_port
 

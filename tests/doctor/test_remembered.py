@@ -9,7 +9,7 @@ from semloop.command.doctor import State, memories
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests.doctor.examined import bad, examined, only
-from tests.flows.a_reindex import Events, a_day, live
+from tests.flows.reindex_lake import Events, a_day, live
 from tests.sinks.a_memory import a_lake
 
 

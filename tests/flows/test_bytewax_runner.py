@@ -9,8 +9,8 @@ from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.builders import an_event
-from tests.flows.a_flow import Flow, a_flow, archived, produce
-from tests.flows.a_reindex import generation, held
+from tests.flows.flow_runner import Flow, a_flow, archived, produce
+from tests.flows.reindex_lake import generation, held
 from tests.flows.test_memory import remembered
 from tests.services import free_port
 

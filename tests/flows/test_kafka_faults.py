@@ -16,7 +16,7 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.flow_tables import FlowContext
 from tests.conftest import a_topic
-from tests.flows.a_flow import Flow, a_flow, once, produce, stored
+from tests.flows.flow_runner import Flow, a_flow, once, produce, stored
 from tests.kill_and_audit import Load
 from tests.services import SERVICES, RealBroker, wait_for
 

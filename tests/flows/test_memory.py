@@ -11,8 +11,8 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.a_flow import Flow, a_flow, admin_of, archived
-from tests.flows.remembered import SESSION_EVENTS, a_step, wrong
+from tests.flows.flow_runner import Flow, a_flow, admin_of, archived
+from tests.flows.memory_audit import SESSION_EVENTS, a_step, wrong
 from tests.kill_and_audit import Load
 from tests.processes import check
 

@@ -16,8 +16,8 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.vectors.new_generation import Report
 from sources.lake import rounds
 from tests.conftest import a_topic
-from tests.flows.a_flow import a_flow, archived
-from tests.flows.a_reindex import (
+from tests.flows.flow_runner import a_flow, archived
+from tests.flows.reindex_lake import (
     LATER_MS,
     Counting,
     Events,
@@ -27,7 +27,7 @@ from tests.flows.a_reindex import (
     live,
     small_polls,
 )
-from tests.flows.remembered import wrong
+from tests.flows.memory_audit import wrong
 from tests.flows.test_memory import produced, remembered
 from tests.operators.a_stream import a_stream, said
 from tests.services import Broker

@@ -28,7 +28,7 @@ from sinks.vectors.table import VectorTable
 from sources.lake import rounds
 from sources.lake.episode_index import KnownEpisodes
 from tests.builders import LOG
-from tests.flows.a_reindex import (
+from tests.flows.reindex_lake import (
     LATER_MS,
     Counting,
     Events,

@@ -17,7 +17,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests import processes
 from tests.builders import an_event
-from tests.flows.a_flow import a_flow, archived, once, produce, refused, stored
+from tests.flows.flow_runner import a_flow, archived, once, produce, refused, stored
 from tests.flows.test_topic_changes import made_again, trim
 
 POISON = {**an_event(), "timestamp": "yesterday"}

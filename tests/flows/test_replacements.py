@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests.flows.a_flow import a_flow, once, produce, stored
+from tests.flows.flow_runner import a_flow, once, produce, stored
 from tests.services import wait_for
 
 

@@ -22,7 +22,7 @@ from semloop.storage.location import Storage, redaction_key
 from tests import processes
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
-from tests.flows.a_flow import a_flow, archived, once, produce, refused, stored
+from tests.flows.flow_runner import a_flow, archived, once, produce, refused, stored
 from tests.services import Broker
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk

@@ -12,7 +12,7 @@ from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from tests.builders import an_event, raw
-from tests.flows.a_flow import (
+from tests.flows.flow_runner import (
     a_flow,
     admin_of,
     archived,

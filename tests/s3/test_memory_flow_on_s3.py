@@ -4,8 +4,8 @@ import pytest
 
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.a_flow import a_flow, archived
-from tests.flows.remembered import wrong
+from tests.flows.flow_runner import a_flow, archived
+from tests.flows.memory_audit import wrong
 from tests.flows.test_memory import produced, remembered
 from tests.processes import check
 

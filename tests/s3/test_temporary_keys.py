@@ -10,7 +10,7 @@ from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.conftest import settings_on
-from tests.flows.a_flow import a_flow, produce
+from tests.flows.flow_runner import a_flow, produce
 from tests.s3.token_store import TokenStore
 from tests.s3.works import works
 from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said

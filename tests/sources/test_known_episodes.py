@@ -9,7 +9,7 @@ from semloop.errors import SemLoopError
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sources.lake.episode_index import KnownEpisodes
-from tests.flows.a_reindex import LATER_MS, Events, a_day, live
+from tests.flows.reindex_lake import LATER_MS, Events, a_day, live
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import ORIGIN, Life, a_lake
 
