@@ -54,7 +54,7 @@ class MemoryWorkers:
 
     @property
     def cache(self) -> VectorCache:
-        """The calling worker's vector cache; each worker is a thread with its own cache."""
+        """The vector cache of the calling worker; each worker is a thread."""
         cache: VectorCache | None = getattr(self._thread_local, "cache", None)
         if cache is None:
             cache = VectorCache(self._settings.embedding.cache_texts)

@@ -16,7 +16,13 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.flow_tables import FlowContext
 from tests.conftest import a_topic
-from tests.flows.flow_runner import Flow, a_flow, once, produce, stored
+from tests.flows.flow_runner import (
+    FlowProcess,
+    each_once,
+    produce,
+    running_flow,
+    stored_origins,
+)
 from tests.kill_and_audit import Load
 from tests.services import SERVICES, RealBroker, wait_for
 
@@ -58,7 +64,7 @@ def test_a_broker_killed_under_producer_and_flow_loses_and_doubles_nothing(
     settings: Settings, topic: Topic, mortal: RealBroker
 ) -> None:
     load = Load(settings, events=10_000, seconds=4)
-    with a_flow(settings, SEMLOOP_FENCE_CHECK_S="0.2") as flow:
+    with running_flow(settings, SEMLOOP_FENCE_CHECK_S="0.2") as flow:
         load.start()
         flow.wait_until_stored(500)
         mortal.kill()
@@ -66,10 +72,10 @@ def test_a_broker_killed_under_producer_and_flow_loses_and_doubles_nothing(
         mortal.start()
         load.join()
         flow.wait_until_stored(10_000)
-        assert flow.alive()
+        assert flow.is_alive()
         assert (len(flow.logged(AWAY)), len(flow.logged(BACK))) == (1, 1)
-        assert flow.said() == []
-    assert stored(settings) == once({topic.topic_id: load.origins})
+        assert flow.messages() == []
+    assert stored_origins(settings) == each_once({topic.topic_id: load.origins})
 
 
 class Outage:
@@ -78,7 +84,7 @@ class Outage:
     def __init__(self, settings: Settings, broker: RealBroker) -> None:
         self._settings = settings
         self._broker = broker
-        self.flows: dict[str, Flow] = {}
+        self.flows: dict[str, FlowProcess] = {}
         self.lakes: dict[str, Settings] = {}
         self.sent: dict[str, set[tuple[int, int]]] = {}
         self.topics: dict[str, Topic] = {}
@@ -93,8 +99,8 @@ class Outage:
         self.sent[name] = produce(lake, 10, partition=0)
         return lake
 
-    def start(self, name: str, **more: str) -> Flow:
-        self.flows[name] = Flow(self.lakes[name], **more)
+    def start(self, name: str, **more: str) -> FlowProcess:
+        self.flows[name] = FlowProcess(self.lakes[name], **more)
         return self.flows[name]
 
     def begin(self, full: Sequence[str]) -> None:
@@ -117,11 +123,11 @@ class Outage:
             flow = self.flows[name]
             flow.wait_until_stored(len(self.sent[name]))
             flow.wait_until_logged(BACK)
-            assert flow.alive()
+            assert flow.is_alive()
             assert (len(flow.logged(AWAY)), len(flow.logged(BACK))) == (1, 1)
-            assert flow.said() == []
-            wanted = once({self.topics[name].topic_id: self.sent[name]})
-            assert stored(self.lakes[name]) == wanted
+            assert flow.messages() == []
+            wanted = each_once({self.topics[name].topic_id: self.sent[name]})
+            assert stored_origins(self.lakes[name]) == wanted
 
     def stop(self) -> None:
         for flow in self.flows.values():
@@ -148,10 +154,10 @@ def test_flows_without_a_broker_wait_can_be_stopped_and_notice_a_newer_copy(
         outage.start(name, **FEW_ROWS)
     outage.begin(full=["full", "interrupted"])
     take_over(outage.lakes["taken"], outage.topics["taken"])
-    code, said = flows["taken"].ends()
-    assert (code, len(said), "took over" in said[0]) == (3, 2, True)
+    code, messages = flows["taken"].wait_for_exit()
+    assert (code, len(messages), "took over" in messages[0]) == (3, 2, True)
     flows["interrupted"].signal(signal.SIGINT)
-    assert flows["interrupted"].ends() == (130, [])
+    assert flows["interrupted"].wait_for_exit() == (130, [])
     mortal.start()
     outage.check("full", "idle")
 
@@ -165,10 +171,10 @@ def test_a_flow_started_without_a_broker_waits_for_it_or_says_so(
     outage.add("early")
     outage.begin(full=[])
     late = outage.start("late")
-    with a_flow(outage.lakes["early"], SEMLOOP_START_TIMEOUT_S="0.5") as early:
-        code, said = early.ends()
-        assert (code, len(said)) == (1, 2), said
-        assert said[0].startswith(f"No Kafka broker answers at {mortal.address}")
+    with running_flow(outage.lakes["early"], SEMLOOP_START_TIMEOUT_S="0.5") as early:
+        code, messages = early.wait_for_exit()
+        assert (code, len(messages)) == (1, 2), messages
+        assert messages[0].startswith(f"No Kafka broker answers at {mortal.address}")
         assert len(early.logged(AWAY)) == 1
     late.wait_until_logged(AWAY)
     mortal.start()

@@ -11,8 +11,8 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.flow_runner import Flow, a_flow, admin_of, archived
-from tests.flows.memory_audit import SESSION_EVENTS, a_step, wrong
+from tests.flows.flow_runner import FlowProcess, kafka_admin, run_archive, running_flow
+from tests.flows.memory_audit import SESSION_EVENTS, memory_differences, session_event
 from tests.kill_and_audit import Load
 from tests.processes import check
 
@@ -23,30 +23,32 @@ def settings(settings: Settings) -> Settings:
     return settings.replace(embedder="hashing")
 
 
-def produced(settings: Settings, events: int, first: int = 0) -> None:
+def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
     """Whole sessions of `a_step`, acknowledged by the broker."""
     TopicAdmin(settings).ensure()
-    load = Load(settings, events, 0.1, lambda n, s: a_step(n + first, f"{first}-{s}"))
+    load = Load(
+        settings, events, 0.1, lambda n, s: session_event(n + first, f"{first}-{s}")
+    )
     load.start()
     load.join()
     assert len(load.origins) == events
 
 
-def remembered(settings: Settings) -> None:
+def run_memory_process(settings: Settings) -> None:
     """Run `memory` until it has caught up, which must succeed."""
-    with a_flow(settings, "--until-caught-up", flow="memory") as flow:
-        assert flow.ends() == (0, [])
+    with running_flow(settings, "--until-caught-up", flow="memory") as flow:
+        assert flow.wait_for_exit() == (0, [])
 
 
 def test_every_event_and_every_closed_episode_is_one_memory(settings: Settings) -> None:
-    produced(settings, 400)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
-    produced(settings, 200, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+    produce_sessions(settings, 400)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
+    produce_sessions(settings, 200, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
 def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
@@ -55,12 +57,14 @@ def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
         # Sessions of 20 events in three runs of the flow.
         steps = range(SESSION_EVENTS * part // 3, SESSION_EVENTS * (part + 1) // 3)
         for step in steps:
-            load = Load(settings, 1, 0.0, lambda _, s, step=step: a_step(step, "s"))  # type: ignore[misc]
+            load = Load(
+                settings, 1, 0.0, lambda _, s, step=step: session_event(step, "s")
+            )  # type: ignore[misc]
             load.start()
             load.join()
-        archived(settings)
-        remembered(settings)
-    assert wrong(settings) == {}
+        run_archive(settings)
+        run_memory_process(settings)
+    assert memory_differences(settings) == {}
     with Lake(settings=settings) as lake:
         states = "SELECT state, events, closed_by, revision > 1 FROM episodes"
         assert lake.sql(states).fetchall() == [
@@ -69,67 +73,67 @@ def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
 
 
 def test_the_newer_of_two_copies_goes_on(settings: Settings) -> None:
-    produced(settings, 100)
-    archived(settings)
-    with a_flow(settings, flow="memory") as older:
+    produce_sessions(settings, 100)
+    run_archive(settings)
+    with running_flow(settings, flow="memory") as older:
         older.wait_until_logged("committed")
-        with a_flow(settings, flow="memory") as newer:
-            assert older.ends()[0] == 3
-            produced(settings, 100, first=10_000)
-            archived(settings)
+        with running_flow(settings, flow="memory") as newer:
+            assert older.wait_for_exit()[0] == 3
+            produce_sessions(settings, 100, first=10_000)
+            run_archive(settings)
             newer.wait_until_logged("committed")
-            assert newer.alive()
-    remembered(settings)
-    assert wrong(settings) == {}
+            assert newer.is_alive()
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
 @pytest.mark.real_broker
 def test_new_partitions_restart_it(settings: Settings) -> None:
-    produced(settings, 100)
-    archived(settings)
-    with a_flow(settings, flow="memory") as flow:
+    produce_sessions(settings, 100)
+    run_archive(settings)
+    with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("committed")
         partitions = NewPartitions(settings.topic, 6)
-        admin = admin_of(settings)
+        admin = kafka_admin(settings)
         admin.create_partitions([partitions])[settings.topic].result(30)
-        archived(settings)
-        code, said = flow.ends()
-        assert (code, len(said)) == (4, 2)
-    produced(settings, 100, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+        run_archive(settings)
+        code, messages = flow.wait_for_exit()
+        assert (code, len(messages)) == (4, 2)
+    produce_sessions(settings, 100, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
 def test_it_waits_where_archive_never_ran(settings: Settings) -> None:
-    with a_flow(settings, flow="memory") as flow:
+    with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("started")
-        produced(settings, 100)
-        archived(settings)
+        produce_sessions(settings, 100)
+        run_archive(settings)
         flow.wait_until_logged("committed")
 
 
 def test_memories_that_are_gone_are_told_and_made_anew(
     settings: Settings, tmp_path: Path
 ) -> None:
-    produced(settings, 200)
-    archived(settings)
-    remembered(settings)
+    produce_sessions(settings, 200)
+    run_archive(settings)
+    run_memory_process(settings)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
-    with a_flow(settings, "--until-caught-up", flow="memory") as flow:
-        code, said = flow.ends()
+    with running_flow(settings, "--until-caught-up", flow="memory") as flow:
+        code, messages = flow.wait_for_exit()
     assert code == 1
-    assert said[1] == "Make them anew: `semloop maintain reindex`."
+    assert messages[1] == "Make them anew: `semloop maintain reindex`."
     check(settings, "maintain", "reindex")
-    remembered(settings)
-    assert wrong(settings) == {}
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
 def test_flags_about_the_topic_are_refused(settings: Settings) -> None:
-    with a_flow(settings, "--accept-gap", flow="memory") as flow:
-        code, said = flow.ends()
+    with running_flow(settings, "--accept-gap", flow="memory") as flow:
+        code, messages = flow.wait_for_exit()
     assert code == 1
-    assert said[0] == "--accept-gap is about the topic, which only archive reads."
+    assert messages[0] == "--accept-gap is about the topic, which only archive reads."
 
 
 @pytest.mark.parametrize("number_of_processes", [1, 2])
@@ -152,21 +156,21 @@ def storm(
     """Kill `memory` at random moments while `archive` goes on; then compare."""
     TopicAdmin(settings).ensure()
     rng = random.Random(seed)
-    load = Load(settings, events, seconds=kills * 2.5, value=a_step)
+    load = Load(settings, events, seconds=kills * 2.5, value=session_event)
     arguments = [f"--processes={number_of_processes}"] * (number_of_processes > 1)
-    with a_flow(settings) as archive:
+    with running_flow(settings) as archive:
         load.start()
         for _ in range(kills):
-            with a_flow(settings, *arguments, flow="memory") as memory:
+            with running_flow(settings, *arguments, flow="memory") as memory:
                 _live(memory, rng.uniform(0.5, 6.0))
         load.join()
         archive.stop()
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
-def _live(flow: Flow, seconds: float) -> None:
+def _live(flow: FlowProcess, seconds: float) -> None:
     """Let it run so long, but for its end, which only a kill brings."""
     try:
         code = flow.process.wait(seconds)
@@ -174,4 +178,4 @@ def _live(flow: Flow, seconds: float) -> None:
         flow.signal(signal.SIGKILL)
     else:
         # Partitions are met one after the other at the start of archive.
-        assert code == 4, flow.said()
+        assert code == 4, flow.messages()

@@ -16,19 +16,19 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.vectors.new_generation import Report
 from sources.lake import rounds
 from tests.conftest import a_topic
-from tests.flows.flow_runner import a_flow, archived
+from tests.flows.flow_runner import run_archive, running_flow
+from tests.flows.memory_audit import memory_differences
 from tests.flows.reindex_lake import (
     LATER_MS,
-    Counting,
+    CountingEmbedder,
     Events,
-    a_day,
-    generation,
-    held,
-    live,
-    small_polls,
+    current_generation,
+    memories_by_id,
+    overlapping_sessions,
+    run_memory,
+    small_poll_settings,
 )
-from tests.flows.memory_audit import wrong
-from tests.flows.test_memory import produced, remembered
+from tests.flows.test_memory import produce_sessions, run_memory_process
 from tests.operators.a_stream import a_stream, said
 from tests.services import Broker
 from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
@@ -36,13 +36,13 @@ from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return small_polls(tmp_path / "la ke ü")
+    return small_poll_settings(tmp_path / "la ke ü")
 
 
 @pytest.fixture
-def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
+def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
     """What `reindex` uses in this test."""
-    counting = Counting()
+    counting = CountingEmbedder()
     monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
     return counting
 
@@ -59,15 +59,15 @@ def _crash() -> bool:
 
 def test_ids_texts_and_places_are_those_of_live(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(120))
-    live(settings, events)
-    before, seen = held(settings), shown(settings)
+    events.add(overlapping_sessions(120))
+    run_memory(settings, events)
+    before, seen = memories_by_id(settings), shown(settings)
     assert {row["kind"] for row in before.values()} == {"event", "episode"}
     assert max(row["part"] for row in before.values()) > 0
     report = reindex(settings)
     assert report == Report(2, HASHING.model_id, len(before), 0)
-    assert generation(settings) == 2
-    assert held(settings) == before
+    assert current_generation(settings) == 2
+    assert memories_by_id(settings) == before
     assert shown(settings) == seen
 
 
@@ -77,34 +77,34 @@ def test_open_episodes_go_on_as_if_nothing_had_happened(
 ) -> None:
     calm = a_lake(tmp_path / "calm")
     whole = Events(calm)
-    whole.add(a_day(90))
-    live(calm, whole, later_ms=LATER_MS)
+    whole.add(overlapping_sessions(90))
+    run_memory(calm, whole, later_ms=LATER_MS)
     events = Events(settings)
     for part in range(3):
-        events.add(a_day(90).slice(part * 30, 30))
-        live(settings, events, later_ms=LATER_MS if part == 2 else None)
+        events.add(overlapping_sessions(90).slice(part * 30, 30))
+        run_memory(settings, events, later_ms=LATER_MS if part == 2 else None)
         if part < 2 or again:
             reindex(settings)
-    assert held(settings) == held(calm)
+    assert memories_by_id(settings) == memories_by_id(calm)
     assert shown(settings) == shown(calm)
 
 
 def test_only_feedback_is_nothing_to_remember(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_stream(said("feedback"), said("feedback")))
-    live(settings, events)
+    run_memory(settings, events)
     assert reindex(settings).memories == 0
-    assert generation(settings) == 2
+    assert current_generation(settings) == 2
 
 
 def test_what_retention_took_is_not_remembered_again(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(90))
-    live(settings, events)
-    before = held(settings)
-    events.retain(39)
+    events.add(overlapping_sessions(90))
+    run_memory(settings, events)
+    before = memories_by_id(settings)
+    events.expire(39)
     reindex(settings)
-    after = held(settings)
+    after = memories_by_id(settings)
     gone = {
         key
         for key, row in before.items()
@@ -118,9 +118,9 @@ def test_the_policy_of_the_settings_holds_and_is_not_mixed(
     settings: Settings, all_noted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(80))
-    live(settings, events)
-    before = held(settings)
+    events.add(overlapping_sessions(80))
+    run_memory(settings, events)
+    before = memories_by_id(settings)
     with monkeypatch.context() as patched:
         patched.setattr(FencedTable, "take", lambda *_: _crash())
         with pytest.raises(Crash):
@@ -128,32 +128,32 @@ def test_the_policy_of_the_settings_holds_and_is_not_mixed(
     choosy = settings.replace(memory_kinds=("message",))
     report = reindex(choosy)
     kept = {key: row for key, row in before.items() if row["type"] == "message"}
-    assert held(settings) == kept
+    assert memories_by_id(settings) == kept
     assert (report.generation, report.memories) == (3, len(kept))
     assert report.skipped > 0
     # The places do not depend on what is kept.
     important = settings.replace(memory_importance_min=0.5)
     reindex(important)
-    found = held(settings)
+    found = memories_by_id(settings)
     assert 0 < len(found) < len(before)
     assert found == {key: before[key] for key in found}
 
 
 def test_another_model_gets_a_table_of_its_own(
-    settings: Settings, embedder: Counting
+    settings: Settings, embedder: CountingEmbedder
 ) -> None:
     events = Events(settings)
-    events.add(a_day(40))
-    life = live(settings, events)
-    before = held(settings)
+    events.add(overlapping_sessions(40))
+    life = run_memory(settings, events)
+    before = memories_by_id(settings)
     embedder.model_id, embedder.dimension = "other/100", 100
     assert reindex(settings).model == "other/100"
     with pytest.raises(LakeError, match="maintain reindex"):
         Life(settings)
-    more = events.add(a_day(5, first=40))
+    more = events.add(overlapping_sessions(5, first=40))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
-    after = held(settings)
+    after = memories_by_id(settings)
     assert {len(row["vector"]) for row in after.values()} == {100}
 
     def texts(rows: Mapping[bytes, Mapping[str, Any]]) -> dict[bytes, tuple[Any, ...]]:
@@ -165,24 +165,24 @@ def test_another_model_gets_a_table_of_its_own(
 
 def test_the_old_table_is_removed_by_upkeep(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(40))
-    live(settings, events)
+    events.add(overlapping_sessions(40))
+    run_memory(settings, events)
     for _ in range(2):
         reindex(settings)
-    assert index(settings).rows == len(held(settings))
+    assert index(settings).rows == len(memories_by_id(settings))
     folder = Path(settings.lake, generations.FOLDER)
     assert [path.name for path in folder.iterdir()] == ["generation-3.lance"]
 
 
 def test_memories_that_were_deleted_come_back(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(60))
+    run_memory(settings, events)
+    wanted = memories_by_id(settings)
     folder = Path(settings.lake, generations.FOLDER)
     folder.rename(folder.with_name("gone"))
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == wanted
 
 
 def test_every_topic_of_the_lake_is_remembered(
@@ -190,13 +190,13 @@ def test_every_topic_of_the_lake_is_remembered(
 ) -> None:
     """One generation is for all: who asks for it may have another topic's settings."""
     events = Events(settings)
-    events.add(a_day(30))
-    life = live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(30))
+    life = run_memory(settings, events)
+    wanted = memories_by_id(settings)
     other = settings.replace(topic="another")
     assert reindex(other).memories == len(wanted)
-    assert held(settings) == wanted
-    more = events.add(a_day(5, first=30))
+    assert memories_by_id(settings) == wanted
+    more = events.add(overlapping_sessions(5, first=30))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
 
@@ -206,11 +206,11 @@ def test_a_lake_on_s3_is_made_anew(s3_settings: Settings) -> None:
         embedder="hashing", commit_rows=1, fence_check_s=1_000
     )
     events = Events(settings)
-    events.add(a_day(40))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(40))
+    run_memory(settings, events)
+    wanted = memories_by_id(settings)
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == wanted
     assert index(settings).rows == len(wanted)
 
 
@@ -220,19 +220,19 @@ def test_the_running_flow_ends_and_goes_on_with_the_new_ones(
     settings = load(
         {}, lake=settings.lake, kafka=broker.address, topic=a_topic()
     ).replace(embedder="hashing")
-    produced(settings, 200)
-    archived(settings)
-    with a_flow(settings, flow="memory", SEMLOOP_FENCE_CHECK_S="0.3") as flow:
+    produce_sessions(settings, 200)
+    run_archive(settings)
+    with running_flow(settings, flow="memory", SEMLOOP_FENCE_CHECK_S="0.3") as flow:
         flow.wait_until_logged("committed")
         assert reindex(settings).generation == 2
-        code, said_ = flow.ends()
-    assert (code, len(said_)) == (4, 2)
-    assert said_[0] == "The memories were made anew by `semloop maintain reindex`."
-    produced(settings, 100, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
-    assert generation(settings) == 2
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (4, 2)
+    assert messages[0] == "The memories were made anew by `semloop maintain reindex`."
+    produce_sessions(settings, 100, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
+    assert current_generation(settings) == 2
 
 
 def test_a_lake_without_episodes_says_so(settings: Settings) -> None:

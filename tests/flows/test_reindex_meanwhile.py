@@ -30,14 +30,14 @@ from sources.lake.episode_index import KnownEpisodes
 from tests.builders import LOG
 from tests.flows.reindex_lake import (
     LATER_MS,
-    Counting,
+    CountingEmbedder,
     Events,
-    a_day,
-    between,
-    generation,
-    held,
-    live,
-    small_polls,
+    after_first_round,
+    current_generation,
+    memories_by_id,
+    overlapping_sessions,
+    run_memory,
+    small_poll_settings,
 )
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import Crash, Life
@@ -49,13 +49,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return small_polls(tmp_path / "la ke ü")
+    return small_poll_settings(tmp_path / "la ke ü")
 
 
 @pytest.fixture
-def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
+def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
     """What `reindex` uses in this test."""
-    counting = Counting()
+    counting = CountingEmbedder()
     monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
     return counting
 
@@ -68,18 +68,18 @@ def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_comes_and_closes_between_two_rounds_is_there(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    life = live(settings, events)
+    events.add(overlapping_sessions(60))
+    life = run_memory(settings, events)
 
     def goes_on() -> None:
-        events.add(a_day(60, seed=2, first=60))
+        events.add(overlapping_sessions(60, seed=2, first=60))
         while life.read(events.all, 9, LATER_MS):
             pass
 
-    reindex(settings, between(goes_on))
-    assert generation(settings) == 2
-    assert held(settings) == held(settings, of=1)
-    more = events.add(a_day(5, first=120))
+    reindex(settings, after_first_round(goes_on))
+    assert current_generation(settings) == 2
+    assert memories_by_id(settings) == memories_by_id(settings, of=1)
+    more = events.add(overlapping_sessions(5, first=120))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 9, None)
 
@@ -88,14 +88,14 @@ def test_a_commit_just_before_the_switch_refuses_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    life = live(settings, events)
+    events.add(overlapping_sessions(60))
+    life = run_memory(settings, events)
     plain, tries = NewGeneration._switch, itertools.count()
 
     def late(self: Any) -> bool:
         number = next(tries)
         if number < 3:
-            events.add(a_day(7, first=60 + 7 * number))
+            events.add(overlapping_sessions(7, first=60 + 7 * number))
             assert life.read(events.all, 7, LATER_MS if number == 2 else None)
             assert plain(self) is False
             return False
@@ -104,28 +104,28 @@ def test_a_commit_just_before_the_switch_refuses_it(
     monkeypatch.setattr(NewGeneration, "_switch", late)
     reindex(settings)
     assert next(tries) == 4
-    assert held(settings) == held(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, of=1)
 
 
 def test_a_flow_that_never_pauses_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     monkeypatch.setattr(rounds, "ROUNDS_MAX", 2)
     monkeypatch.setattr(FencedTable, "take", lambda *_: False)
     with pytest.raises(Terminal, match="commits as fast"):
         reindex(settings)
-    assert generation(settings) == 1
+    assert current_generation(settings) == 1
 
 
 def test_a_switch_whose_reply_was_lost_is_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     plain = FencedTable.take
     lives: list[Life] = []
 
@@ -140,7 +140,7 @@ def test_a_switch_whose_reply_was_lost_is_one(
     monkeypatch.setattr(FencedTable, "take", take)
     assert reindex(settings).generation == 2
     assert len(lives) == 1
-    events.add(a_day(5, first=20))
+    events.add(overlapping_sessions(5, first=20))
     assert lives[0].read(events.all, 5, None)
 
 
@@ -155,7 +155,7 @@ STEPS = {
 @pytest.mark.parametrize("step", STEPS)
 def test_it_goes_on_where_it_died(
     settings: Settings,
-    embedder: Counting,
+    embedder: CountingEmbedder,
     all_noted: None,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
@@ -165,9 +165,9 @@ def test_it_goes_on_where_it_died(
     events = Events(settings)
     # In a poll of its own some episode is silent, which is open.
     events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
-    events.add(a_day(100, first=3))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(100, first=3))
+    run_memory(settings, events)
+    wanted = memories_by_id(settings)
     class_, name = STEPS[step]
     plain = getattr(class_, name)
     deaths = 0
@@ -192,14 +192,14 @@ def test_it_goes_on_where_it_died(
             else:
                 break
     if step == "switch" and first:
-        assert generation(settings) > 2
+        assert current_generation(settings) > 2
         return
     assert deaths > 0
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == wanted
     if step == "position":
         # Each death costs a poll at most.
-        assert embedder.texts <= len(wanted) + deaths * 25
+        assert embedder.embedded_texts <= len(wanted) + deaths * 25
 
 
 def _crash() -> bool:
@@ -211,7 +211,7 @@ def test_an_episode_that_is_silent_while_it_died_goes_on(
 ) -> None:
     events = Events(settings)
     events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
-    life = live(settings, events)
+    life = run_memory(settings, events)
     with monkeypatch.context() as patched:
         patched.setattr(FencedTable, "take", lambda *_: _crash())
         with pytest.raises(Crash):
@@ -221,35 +221,37 @@ def test_an_episode_that_is_silent_while_it_died_goes_on(
         events.add(a_stream(said(session="quiet", at_s=9, text="more"), first=3))
         assert life.read(events.all, 1, None)
 
-    reindex(settings, between(goes_on))
-    assert held(settings) == held(settings, of=1)
+    reindex(settings, after_first_round(goes_on))
+    assert memories_by_id(settings) == memories_by_id(settings, of=1)
 
 
 @pytest.mark.parametrize("model", ["", "other"])
 def test_of_two_at_once_one_ends_with_a_line(
     settings: Settings,
-    embedder: Counting,
+    embedder: CountingEmbedder,
     monkeypatch: pytest.MonkeyPatch,
     model: str,
 ) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(60))
+    run_memory(settings, events)
+    wanted = memories_by_id(settings)
 
     def another() -> None:
-        monkeypatch.setattr(module, "embedder_of", lambda settings: Counting(model))
+        monkeypatch.setattr(
+            module, "embedder_of", lambda settings: CountingEmbedder(model)
+        )
         assert reindex(settings).generation == (3 if model else 2)
 
     with pytest.raises(Terminal, match="Another `reindex`"):
-        reindex(settings, between(another))
-    assert len(held(settings)) == len(wanted)
-    assert generation(settings) == (3 if model else 2)
+        reindex(settings, after_first_round(another))
+    assert len(memories_by_id(settings)) == len(wanted)
+    assert current_generation(settings) == (3 if model else 2)
     if not model:
-        assert held(settings) == wanted
+        assert memories_by_id(settings) == wanted
         # Who was fenced once is not fenced again.
-        events.add(a_day(5, first=60))
-        assert live(settings, events).position == 64
+        events.add(overlapping_sessions(5, first=60))
+        assert run_memory(settings, events).position == 64
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -257,32 +259,32 @@ def test_memories_that_are_deleted_meanwhile_are_told(
     settings: Settings, *, half: bool
 ) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    life = live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(60))
+    life = run_memory(settings, events)
+    wanted = memories_by_id(settings)
     folder = Path(settings.lake, generations.FOLDER)
 
     def delete() -> None:
         if half:
-            events.add(a_day(5, first=60))
+            events.add(overlapping_sessions(5, first=60))
             life.read(events.all, 5, None)
-            wanted.update(held(settings))
+            wanted.update(memories_by_id(settings))
         folder.rename(folder.with_name("gone"))
 
     with pytest.raises(LakeError) as told:
-        reindex(settings, between(delete))
+        reindex(settings, after_first_round(delete))
     assert str(told.value).count("\n") == 1
-    assert generation(settings) == 1
+    assert current_generation(settings) == 1
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == wanted
 
 
 def test_new_memories_that_are_deleted_are_not_switched_to(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     plain, steps = KnownEpisodes.follow, itertools.count()
 
     def follow(self: KnownEpisodes, handle: DeltaTable) -> None:
@@ -293,31 +295,31 @@ def test_new_memories_that_are_deleted_are_not_switched_to(
     monkeypatch.setattr(KnownEpisodes, "follow", follow)
     with pytest.raises(LakeError, match="were removed while they were made"):
         reindex(settings)
-    assert generation(settings) == 1
+    assert current_generation(settings) == 1
     assert reindex(settings).generation == 3
 
 
 def test_partitions_that_came_meanwhile_are_told(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(30))
-    live(settings, events)
+    events.add(overlapping_sessions(30))
+    run_memory(settings, events)
 
     def grow() -> None:
         EventsTable(Storage.of(settings), LOG, (1,))
 
     with pytest.raises(TopicChanged, match="Run it once more"):
-        reindex(settings, between(grow))
-    assert generation(settings) == 1
+        reindex(settings, after_first_round(grow))
+    assert current_generation(settings) == 1
     assert reindex(settings).memories == 0
-    assert held(settings) == held(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, of=1)
 
 
 def test_a_model_that_pauses_is_waited_for(
-    settings: Settings, embedder: Counting, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     plain, calls = embedder.embed, itertools.count()
 
     def embed(texts: Sequence[str]) -> "Vectors":
@@ -327,4 +329,4 @@ def test_a_model_that_pauses_is_waited_for(
         return plain(texts)
 
     monkeypatch.setattr(embedder, "embed", embed)
-    assert reindex(settings).memories == len(held(settings, of=1))
+    assert reindex(settings).memories == len(memories_by_id(settings, of=1))

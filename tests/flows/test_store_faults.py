@@ -22,7 +22,14 @@ from semloop.storage.location import Storage, redaction_key
 from tests import processes
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
-from tests.flows.flow_runner import a_flow, archived, once, produce, refused, stored
+from tests.flows.flow_runner import (
+    each_once,
+    produce,
+    run_archive,
+    run_failing_archive,
+    running_flow,
+    stored_origins,
+)
 from tests.services import Broker
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk
@@ -51,7 +58,7 @@ def test_a_flow_goes_on_through_whatever_its_store_does(
         proxy.arm(Fault.LOST_REPLY, "PUT", "/events/_delta_log/", skip=1),
         proxy.arm(Fault.SLOW_DOWN, "PUT", "/dead_letters/_delta_log/", times=4),
     ]
-    with a_flow(settings) as flow:
+    with running_flow(settings) as flow:
         flow.wait_until_stored(len(sent))
         armed += [
             proxy.arm(Fault.LOST_REPLY, "PUT", "/events/_delta_log/"),
@@ -62,10 +69,10 @@ def test_a_flow_goes_on_through_whatever_its_store_does(
         sent |= produce(settings, [b"not an event"] * 10)
         sent |= produce(settings, 20)
         flow.wait_until_stored(len(sent))
-        assert flow.alive()
-        assert flow.said() == []
+        assert flow.is_alive()
+        assert flow.messages() == []
     assert all(rule.happened for rule in armed)
-    assert stored(settings) == once({topic.topic_id: sent})
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
 def test_a_store_that_stays_away_is_said_in_two_lines_and_costs_nothing(
@@ -74,21 +81,21 @@ def test_a_store_that_stays_away_is_said_in_two_lines_and_costs_nothing(
     settings = settings_on(proxy.endpoint, broker, monkeypatch)
     topic = TopicAdmin(settings).ensure()
     sent = produce(settings, 20)
-    with a_flow(settings, **HASTY) as flow:
+    with running_flow(settings, **HASTY) as flow:
         flow.wait_until_stored(len(sent))
         proxy.arm(Fault.SLOW_DOWN, "PUT", "/events/", times=ALWAYS)
         sent |= produce(settings, 20)
-        code, said = flow.ends()
-    assert (code, len(said)) == (1, 2), said
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (1, 2), messages
     failed = f"Cannot commit to table events in {settings.lake}: "
-    assert said[0].startswith(failed)
-    assert said[1] == CHECK_STORE
-    said = refused(settings, **HASTY)
+    assert messages[0].startswith(failed)
+    assert messages[1] == CHECK_STORE
+    messages = run_failing_archive(settings, **HASTY)
     failed += f"the object store {proxy.endpoint} fails: 503 Service Unavailable"
-    assert said[0].startswith(failed)
+    assert messages[0].startswith(failed)
     proxy.disarm()
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
 @pytest.mark.real_store
@@ -99,7 +106,7 @@ def test_a_store_killed_before_and_under_a_flow_only_delays_it(
     topic = TopicAdmin(settings).ensure()
     sent = produce(settings, 20)
     own_store.kill()
-    with a_flow(settings) as flow:
+    with running_flow(settings) as flow:
         flow.wait_until_logged(RETRIED)
         own_store.start()
         flow.wait_until_stored(len(sent))
@@ -109,30 +116,30 @@ def test_a_store_killed_before_and_under_a_flow_only_delays_it(
         flow.wait_until_logged(RETRIED, tries + 1)
         own_store.start()
         flow.wait_until_stored(len(sent))
-        assert flow.said() == []
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent})
+        assert flow.messages() == []
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
 def test_maintenance_under_a_flow_neither_stops_it_nor_loses_anything(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    with a_flow(settings, **OFTEN) as flow:
+    with running_flow(settings, **OFTEN) as flow:
         flow.wait_until_stored(len(sent))
         for work in MAINTENANCE.values():
             work(Storage.of(settings).open("events"))
             sent |= produce(settings, 5)
             flow.wait_until_stored(len(sent))
-        assert flow.alive()
-    assert stored(settings) == once({topic.topic_id: sent})
+        assert flow.is_alive()
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
 def test_a_full_disk_stops_a_flow_in_two_lines_and_only_until_there_is_room(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    with a_flow(settings, SEMLOOP_STORAGE_RETRY_S="5") as flow:
+    with running_flow(settings, SEMLOOP_STORAGE_RETRY_S="5") as flow:
         flow.wait_until_stored(len(sent))
         leave_room(flow.process.pid, 8192)
         sent |= produce(settings, 200)
@@ -141,16 +148,16 @@ def test_a_full_disk_stops_a_flow_in_two_lines_and_only_until_there_is_room(
         flow.wait_until_stored(len(sent))
         leave_room(flow.process.pid, 8192)
         sent |= produce(settings, 200)
-        code, said = flow.ends()
-    assert (code, len(said)) == (1, 2), said
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (1, 2), messages
     failed = f"Cannot commit to table events in {settings.lake}: File too large"
-    assert said[0].startswith(failed)
-    assert said[1] == CHECK_FOLDER
+    assert messages[0].startswith(failed)
+    assert messages[1] == CHECK_FOLDER
     files = {file.name for file in Path(settings.lake).rglob("events/*/*.parquet")}
     named = Storage.of(settings).open("events").file_uris()
     assert files == {Path(uri).name for uri in named}
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
 def test_a_key_that_a_full_disk_keeps_from_being_made_is_said(
@@ -179,7 +186,7 @@ def test_a_lake_that_may_only_be_read_is_said_and_can_be_read(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    archived(settings)
+    run_archive(settings)
     sent_later = produce(settings, 5)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -193,17 +200,21 @@ def test_a_lake_that_may_only_be_read_is_said_and_can_be_read(
 
     with read_only(Path(settings.lake)):
         done = run("run", "archive", "--until-caught-up")
-        said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-        assert (done.returncode, len(said)) == (1, 2), said
+        messages = [
+            line for line in done.stderr.splitlines() if not line.startswith("{")
+        ]
+        assert (done.returncode, len(messages)) == (1, 2), messages
         failed = f"Cannot commit to table events in {settings.lake}: Permission denied"
-        assert said[0].startswith(failed)
-        assert said[1].startswith("Check SEMLOOP_LAKE, and that this user or key may")
+        assert messages[0].startswith(failed)
+        assert messages[1].startswith(
+            "Check SEMLOOP_LAKE, and that this user or key may"
+        )
         done = run("sql", "SELECT count(*) AS n FROM events", "--format", "json")
         assert json.loads(done.stdout) == [{"n": len(sent)}], done.stderr
         done = run("status")
         assert done.returncode == 0, done.stderr
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent | sent_later})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent | sent_later})
 
 
 @contextmanager
