@@ -52,7 +52,7 @@ def session_event(number: int, session: str) -> bytes:
 
 
 def memory_differences(settings: Settings) -> dict[str, object]:
-    """Differences once `memory` has caught up, by name; empty if there are none."""
+    """Return the differences, by name; empty if `memory` has caught up and is correct."""
     with Lake(settings=settings) as lake:
 
         def counted(query: str) -> "Counter[tuple[object, ...]]":

@@ -43,7 +43,7 @@ def overlapping_sessions(
 
 
 class Events:
-    """Stands in for `archive`: appends events of one partition to the lake."""
+    """Replaces `archive` in tests: appends events of one partition to the lake."""
 
     def __init__(self, settings: Settings) -> None:
         self.all = a_stream()

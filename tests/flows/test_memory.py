@@ -1,4 +1,4 @@
-"""Events to memories, end to end: processes as their users start them."""
+"""Events to memories, end to end, with processes started as users start them."""
 
 import random
 import signal
@@ -19,7 +19,7 @@ from tests.processes import check
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Without a model: what counts here are rows."""
+    """Settings without a model: these tests compare rows, not vectors."""
     return settings.replace(embedder="hashing")
 
 
@@ -35,12 +35,14 @@ def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
 
 
 def run_memory_process(settings: Settings) -> None:
-    """Run `memory` until it has caught up, which must succeed."""
+    """Run `memory` until it has caught up; it must exit with 0."""
     with running_flow(settings, "--until-caught-up", flow="memory") as flow:
         assert flow.wait_for_exit() == (0, [])
 
 
-def test_every_event_and_every_closed_episode_is_one_memory(settings: Settings) -> None:
+def test_memory_makes_one_memory_per_event_and_per_closed_episode(
+    settings: Settings,
+) -> None:
     produce_sessions(settings, 400)
     run_archive(settings)
     run_memory_process(settings)
@@ -51,7 +53,7 @@ def test_every_event_and_every_closed_episode_is_one_memory(settings: Settings) 
     assert memory_differences(settings) == {}
 
 
-def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
+def test_memory_continues_open_episodes_after_a_restart(settings: Settings) -> None:
     TopicAdmin(settings).ensure()
     for part in range(3):
         # Sessions of 20 events in three runs of the flow.
@@ -72,7 +74,7 @@ def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
         ]
 
 
-def test_the_newer_of_two_copies_goes_on(settings: Settings) -> None:
+def test_newer_copy_of_memory_takes_over_from_the_older(settings: Settings) -> None:
     produce_sessions(settings, 100)
     run_archive(settings)
     with running_flow(settings, flow="memory") as older:
@@ -88,7 +90,9 @@ def test_the_newer_of_two_copies_goes_on(settings: Settings) -> None:
 
 
 @pytest.mark.real_broker
-def test_new_partitions_restart_it(settings: Settings) -> None:
+def test_memory_exits_for_a_restart_when_partitions_are_added(
+    settings: Settings,
+) -> None:
     produce_sessions(settings, 100)
     run_archive(settings)
     with running_flow(settings, flow="memory") as flow:
@@ -105,7 +109,7 @@ def test_new_partitions_restart_it(settings: Settings) -> None:
     assert memory_differences(settings) == {}
 
 
-def test_it_waits_where_archive_never_ran(settings: Settings) -> None:
+def test_memory_waits_for_the_first_run_of_archive(settings: Settings) -> None:
     with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("started")
         produce_sessions(settings, 100)
@@ -113,7 +117,7 @@ def test_it_waits_where_archive_never_ran(settings: Settings) -> None:
         flow.wait_until_logged("committed")
 
 
-def test_memories_that_are_gone_are_told_and_made_anew(
+def test_memory_reports_deleted_memories_and_reindex_restores_them(
     settings: Settings, tmp_path: Path
 ) -> None:
     produce_sessions(settings, 200)
@@ -129,7 +133,7 @@ def test_memories_that_are_gone_are_told_and_made_anew(
     assert memory_differences(settings) == {}
 
 
-def test_flags_about_the_topic_are_refused(settings: Settings) -> None:
+def test_memory_rejects_flags_that_only_archive_supports(settings: Settings) -> None:
     with running_flow(settings, "--accept-gap", flow="memory") as flow:
         code, messages = flow.wait_for_exit()
     assert code == 1
@@ -137,7 +141,7 @@ def test_flags_about_the_topic_are_refused(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("number_of_processes", [1, 2])
-def test_kills_lose_and_double_nothing(
+def test_memory_killed_at_random_moments_loses_and_duplicates_no_memories(
     settings: Settings, number_of_processes: int
 ) -> None:
     storm(settings, 4_000, kills=6, seed=7, number_of_processes=number_of_processes)
@@ -146,14 +150,16 @@ def test_kills_lose_and_double_nothing(
 @pytest.mark.storm
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("number_of_processes", [1, 3])
-def test_storm_of_kills(settings: Settings, number_of_processes: int) -> None:
+def test_memory_killed_many_times_loses_and_duplicates_no_memories(
+    settings: Settings, number_of_processes: int
+) -> None:
     storm(settings, 60_000, kills=40, seed=11, number_of_processes=number_of_processes)
 
 
 def storm(
     settings: Settings, events: int, kills: int, seed: int, number_of_processes: int
 ) -> None:
-    """Kill `memory` at random moments while `archive` goes on; then compare."""
+    """Kill `memory` at random moments while `archive` runs; then compare."""
     TopicAdmin(settings).ensure()
     rng = random.Random(seed)
     load = Load(settings, events, seconds=kills * 2.5, value=session_event)
@@ -162,7 +168,7 @@ def storm(
         load.start()
         for _ in range(kills):
             with running_flow(settings, *arguments, flow="memory") as memory:
-                _live(memory, rng.uniform(0.5, 6.0))
+                _kill_after(memory, rng.uniform(0.5, 6.0))
         load.join()
         archive.stop()
     run_archive(settings)
@@ -170,12 +176,12 @@ def storm(
     assert memory_differences(settings) == {}
 
 
-def _live(flow: FlowProcess, seconds: float) -> None:
-    """Let it run so long, but for its end, which only a kill brings."""
+def _kill_after(flow: FlowProcess, seconds: float) -> None:
+    """Kill a flow after this time, unless it has exited to be restarted."""
     try:
         code = flow.process.wait(seconds)
     except subprocess.TimeoutExpired:
         flow.signal(signal.SIGKILL)
     else:
-        # Partitions are met one after the other at the start of archive.
+        # At its start `archive` registers one partition after the other.
         assert code == 4, flow.messages()
