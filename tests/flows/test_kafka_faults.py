@@ -87,7 +87,7 @@ class Outage:
         self._settings = settings
         self._broker = broker
         self.flows: dict[str, FlowProcess] = {}
-        self.settings: dict[str, Settings] = {}
+        self.flow_settings: dict[str, Settings] = {}
         self.sent: dict[str, set[tuple[int, int]]] = {}
         self.topics: dict[str, Topic] = {}
 
@@ -96,13 +96,13 @@ class Outage:
         settings = self._settings.replace(
             lake=f"{self._settings.lake}-{name}", topic=a_topic()
         )
-        self.settings[name] = settings
+        self.flow_settings[name] = settings
         self.topics[name] = TopicAdmin(settings).ensure()
         self.sent[name] = produce(settings, 10, partition=0)
         return settings
 
     def start(self, name: str, **environment: str) -> FlowProcess:
-        self.flows[name] = FlowProcess(self.settings[name], **environment)
+        self.flows[name] = FlowProcess(self.flow_settings[name], **environment)
         return self.flows[name]
 
     def begin(self, full: Sequence[str]) -> None:
@@ -112,7 +112,7 @@ class Outage:
         for name in full:
             # A stopped flow reads the records from its socket after the broker is dead.
             self.flows[name].signal(signal.SIGSTOP)
-            self.sent[name] |= produce(self.settings[name], 30, partition=0)
+            self.sent[name] |= produce(self.flow_settings[name], 30, partition=0)
         self._broker.kill()
         for name in full:
             self.flows[name].signal(signal.SIGCONT)
@@ -129,7 +129,7 @@ class Outage:
             assert (len(flow.logged(DOWN)), len(flow.logged(UP))) == (1, 1)
             assert flow.messages() == []
             expected = each_once({self.topics[name].topic_id: self.sent[name]})
-            assert stored_origins(self.settings[name]) == expected
+            assert stored_origins(self.flow_settings[name]) == expected
 
     def stop(self) -> None:
         for flow in self.flows.values():
@@ -155,7 +155,7 @@ def test_archive_without_a_broker_waits_and_can_be_interrupted_or_taken_over(
         outage.add(name)
         outage.start(name, **FEW_ROWS)
     outage.begin(full=["full", "interrupted"])
-    take_over(outage.settings["taken"], outage.topics["taken"])
+    take_over(outage.flow_settings["taken"], outage.topics["taken"])
     code, messages = flows["taken"].wait_for_exit()
     assert (code, len(messages), "took over" in messages[0]) == (3, 2, True)
     flows["interrupted"].signal(signal.SIGINT)
@@ -173,7 +173,9 @@ def test_archive_started_without_a_broker_waits_and_exits_after_the_start_timeou
     outage.add("early")
     outage.begin(full=[])
     late = outage.start("late")
-    with running_flow(outage.settings["early"], SEMLOOP_START_TIMEOUT_S="0.5") as early:
+    with running_flow(
+        outage.flow_settings["early"], SEMLOOP_START_TIMEOUT_S="0.5"
+    ) as early:
         code, messages = early.wait_for_exit()
         assert (code, len(messages)) == (1, 2), messages
         assert messages[0].startswith(

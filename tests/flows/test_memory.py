@@ -24,7 +24,7 @@ def settings(settings: Settings) -> Settings:
 
 
 def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
-    """Whole sessions of `a_step`, acknowledged by the broker."""
+    """Produce complete sessions of `session_event`; the broker must acknowledge all."""
     TopicAdmin(settings).ensure()
     load = Load(
         settings, events, 0.1, lambda n, s: session_event(n + first, f"{first}-{s}")

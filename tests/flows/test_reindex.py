@@ -1,4 +1,4 @@
-"""Memories made anew are those of live."""
+"""`reindex` builds the same memories as the flow `memory`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,55 +41,57 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
-    """What `reindex` uses in this test."""
+    """The embedder that `reindex` uses in this test."""
     counting = CountingEmbedder()
     monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
     return counting
 
 
 @pytest.fixture
-def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each poll is noted."""
+def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store the position after each poll."""
     monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
 
 
-def _crash() -> bool:
+def _raise_crash() -> bool:
     raise Crash
 
 
-def test_ids_texts_and_places_are_those_of_live(settings: Settings) -> None:
+def test_reindex_makes_the_same_ids_texts_and_positions_as_memory(
+    settings: Settings,
+) -> None:
     events = Events(settings)
     events.add(overlapping_sessions(120))
     run_memory(settings, events)
-    before, seen = memories_by_id(settings), shown(settings)
+    before, visible = memories_by_id(settings), shown(settings)
     assert {row["kind"] for row in before.values()} == {"event", "episode"}
     assert max(row["part"] for row in before.values()) > 0
     report = reindex(settings)
     assert report == Report(2, HASHING.model_id, len(before), 0)
     assert current_generation(settings) == 2
     assert memories_by_id(settings) == before
-    assert shown(settings) == seen
+    assert shown(settings) == visible
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_open_episodes_go_on_as_if_nothing_had_happened(
-    settings: Settings, tmp_path: Path, *, again: bool
+@pytest.mark.parametrize("reindex_last", [False, True])
+def test_open_episodes_continue_unchanged_after_a_reindex(
+    settings: Settings, tmp_path: Path, *, reindex_last: bool
 ) -> None:
-    calm = a_lake(tmp_path / "calm")
-    whole = Events(calm)
-    whole.add(overlapping_sessions(90))
-    run_memory(calm, whole, later_ms=LATER_MS)
+    unaffected = a_lake(tmp_path / "unaffected")
+    all_events = Events(unaffected)
+    all_events.add(overlapping_sessions(90))
+    run_memory(unaffected, all_events, later_ms=LATER_MS)
     events = Events(settings)
     for part in range(3):
         events.add(overlapping_sessions(90).slice(part * 30, 30))
         run_memory(settings, events, later_ms=LATER_MS if part == 2 else None)
-        if part < 2 or again:
+        if part < 2 or reindex_last:
             reindex(settings)
-    assert memories_by_id(settings) == memories_by_id(calm)
-    assert shown(settings) == shown(calm)
+    assert memories_by_id(settings) == memories_by_id(unaffected)
+    assert shown(settings) == shown(unaffected)
 
 
-def test_only_feedback_is_nothing_to_remember(settings: Settings) -> None:
+def test_reindex_of_feedback_alone_makes_no_memories(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_stream(said("feedback"), said("feedback")))
     run_memory(settings, events)
@@ -97,7 +99,7 @@ def test_only_feedback_is_nothing_to_remember(settings: Settings) -> None:
     assert current_generation(settings) == 2
 
 
-def test_what_retention_took_is_not_remembered_again(settings: Settings) -> None:
+def test_reindex_makes_no_memories_of_expired_events(settings: Settings) -> None:
     events = Events(settings)
     events.add(overlapping_sessions(90))
     run_memory(settings, events)
@@ -105,41 +107,41 @@ def test_what_retention_took_is_not_remembered_again(settings: Settings) -> None
     events.expire(39)
     reindex(settings)
     after = memories_by_id(settings)
-    gone = {
+    expired = {
         key
         for key, row in before.items()
         if row["kind"] == "event" and row["kafka_offset"] <= 39
     }
-    assert set(after) == set(before) - gone
+    assert set(after) == set(before) - expired
     assert all(after[key]["text"] == before[key]["text"] for key in after)
 
 
-def test_the_policy_of_the_settings_holds_and_is_not_mixed(
-    settings: Settings, all_noted: None, monkeypatch: pytest.MonkeyPatch
+def test_reindex_applies_a_changed_memory_policy_to_all_memories(
+    settings: Settings, every_position_stored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
     events.add(overlapping_sessions(80))
     run_memory(settings, events)
     before = memories_by_id(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(FencedTable, "take", lambda *_: _crash())
+        patched.setattr(FencedTable, "take", lambda *_: _raise_crash())
         with pytest.raises(Crash):
             reindex(settings)
-    choosy = settings.replace(memory_kinds=("message",))
-    report = reindex(choosy)
-    kept = {key: row for key, row in before.items() if row["type"] == "message"}
-    assert memories_by_id(settings) == kept
-    assert (report.generation, report.memories) == (3, len(kept))
+    messages_only = settings.replace(memory_kinds=("message",))
+    report = reindex(messages_only)
+    expected = {key: row for key, row in before.items() if row["type"] == "message"}
+    assert memories_by_id(settings) == expected
+    assert (report.generation, report.memories) == (3, len(expected))
     assert report.skipped > 0
-    # The places do not depend on what is kept.
+    # Positions in episodes do not depend on the policy.
     important = settings.replace(memory_importance_min=0.5)
     reindex(important)
-    found = memories_by_id(settings)
-    assert 0 < len(found) < len(before)
-    assert found == {key: before[key] for key in found}
+    selected = memories_by_id(settings)
+    assert 0 < len(selected) < len(before)
+    assert selected == {key: before[key] for key in selected}
 
 
-def test_another_model_gets_a_table_of_its_own(
+def test_reindex_with_another_model_fills_a_table_with_its_dimension(
     settings: Settings, embedder: CountingEmbedder
 ) -> None:
     events = Events(settings)
@@ -163,7 +165,7 @@ def test_another_model_gets_a_table_of_its_own(
     assert texts(after) == texts(before)
 
 
-def test_the_old_table_is_removed_by_upkeep(settings: Settings) -> None:
+def test_index_removes_the_tables_that_reindex_replaced(settings: Settings) -> None:
     events = Events(settings)
     events.add(overlapping_sessions(40))
     run_memory(settings, events)
@@ -174,47 +176,47 @@ def test_the_old_table_is_removed_by_upkeep(settings: Settings) -> None:
     assert [path.name for path in folder.iterdir()] == ["generation-3.lance"]
 
 
-def test_memories_that_were_deleted_come_back(settings: Settings) -> None:
+def test_reindex_restores_deleted_memories(settings: Settings) -> None:
     events = Events(settings)
     events.add(overlapping_sessions(60))
     run_memory(settings, events)
-    wanted = memories_by_id(settings)
+    expected = memories_by_id(settings)
     folder = Path(settings.lake, generations.FOLDER)
     folder.rename(folder.with_name("gone"))
     reindex(settings)
-    assert memories_by_id(settings) == wanted
+    assert memories_by_id(settings) == expected
 
 
-def test_every_topic_of_the_lake_is_remembered(
+def test_reindex_includes_the_topics_that_are_not_in_its_settings(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One generation is for all: who asks for it may have another topic's settings."""
+    """All topics share one generation, so the settings may name another topic."""
     events = Events(settings)
     events.add(overlapping_sessions(30))
     life = run_memory(settings, events)
-    wanted = memories_by_id(settings)
+    expected = memories_by_id(settings)
     other = settings.replace(topic="another")
-    assert reindex(other).memories == len(wanted)
-    assert memories_by_id(settings) == wanted
+    assert reindex(other).memories == len(expected)
+    assert memories_by_id(settings) == expected
     more = events.add(overlapping_sessions(5, first=30))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
 
 
-def test_a_lake_on_s3_is_made_anew(s3_settings: Settings) -> None:
+def test_reindex_and_index_work_on_s3(s3_settings: Settings) -> None:
     settings = s3_settings.replace(
         embedder="hashing", commit_rows=1, fence_check_s=1_000
     )
     events = Events(settings)
     events.add(overlapping_sessions(40))
     run_memory(settings, events)
-    wanted = memories_by_id(settings)
+    expected = memories_by_id(settings)
     reindex(settings)
-    assert memories_by_id(settings) == wanted
-    assert index(settings).rows == len(wanted)
+    assert memories_by_id(settings) == expected
+    assert index(settings).rows == len(expected)
 
 
-def test_the_running_flow_ends_and_goes_on_with_the_new_ones(
+def test_running_memory_exits_after_a_reindex_and_then_uses_the_new_generation(
     settings: Settings, broker: Broker
 ) -> None:
     settings = load(
@@ -235,7 +237,7 @@ def test_the_running_flow_ends_and_goes_on_with_the_new_ones(
     assert current_generation(settings) == 2
 
 
-def test_a_lake_without_episodes_says_so(settings: Settings) -> None:
+def test_reindex_reports_a_lake_without_episodes(settings: Settings) -> None:
     with pytest.raises(LakeError, match="has no episodes yet"):
         reindex(settings)
     Events(settings)
