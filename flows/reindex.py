@@ -68,8 +68,8 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
 def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Dataflow:
     settings = context.settings
 
-    def replay_part(anew: Anew) -> Windowed:
-        return replay(anew, worker.known, worker.replays)
+    def replay_part(part: Anew) -> Windowed:
+        return replay(part, worker.known, worker.replays)
 
     def chunk_part(windowed: Windowed) -> Chunked:
         return chunk(windowed, settings.memory)

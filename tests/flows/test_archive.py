@@ -68,9 +68,9 @@ COUNTS = """
 """
 
 
-def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+def sql(settings: Settings, query: str) -> list[tuple[Any, ...]]:
     with Lake(settings.lake) as lake:
-        return lake.sql(sql).fetchall()
+        return lake.sql(query).fetchall()
 
 
 def produce(settings: Settings, values: list[object], key: str = "s-1") -> None:
@@ -103,8 +103,8 @@ def test_chat_imported_twice_is_stored_once(settings: Settings, tmp_path: Path) 
     for _ in range(2):
         processes.check(settings, "import", str(file), "--format", "chat")
         archive(settings)
-        assert query(settings, COUNTS) == [(1, 2, 1, 1, 5)]
-        assert query(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
+        assert sql(settings, COUNTS) == [(1, 2, 1, 1, 5)]
+        assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
 
 
 def test_private_values_are_in_no_file_and_equal_values_get_the_same_pseudonym(
@@ -124,12 +124,10 @@ def test_private_values_are_in_no_file_and_equal_values_get_the_same_pseudonym(
     ):
         assert private not in stored
     assert "NO6JO3" in stored
-    payloads = query(
+    payloads = sql(
         settings, "SELECT payload FROM events WHERE payload LIKE '%<email:%'"
     )
-    pseudonyms = {
-        name for (text,) in payloads for name in re.findall(r"<email:\w+>", text)
-    }
+    pseudonyms = {p for (text,) in payloads for p in re.findall(r"<email:\w+>", text)}
     assert (len(payloads), len(pseudonyms)) == (2, 1)
 
 
@@ -152,9 +150,9 @@ def test_file_of_broken_records_is_stored_as_dead_letters_with_exact_counts(
     for _ in range(2):
         processes.check(settings, "import", str(file), "--format", "events")
         archive(settings)
-        assert query(settings, "SELECT count(*) FROM events") == [(len(good),)]
+        assert sql(settings, "SELECT count(*) FROM events") == [(len(good),)]
         found = dict(
-            query(settings, "SELECT reason, count(*) FROM dead_letters GROUP BY reason")
+            sql(settings, "SELECT reason, count(*) FROM dead_letters GROUP BY reason")
         )
         assert found == Counter(reason for _, reason in expected.values())
 
@@ -165,25 +163,23 @@ def test_tombstones_misrouted_and_repeated_records_are_not_dead_letters(
     event = an_event()
     produce(settings, [event, None, b"", event, an_event()], key="other")
     archive(settings)
-    assert query(settings, "SELECT count(*) FROM events") == [(2,)]
-    assert query(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
+    assert sql(settings, "SELECT count(*) FROM events") == [(2,)]
+    assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_event_id_repeated_after_a_restart_is_dropped(
+def test_id_repeated_after_a_restart_is_dropped(
     settings: Settings, topic: Topic
 ) -> None:
     event = an_event()
     for _ in range(2):
         produce(settings, [event])
         archive(settings)
-    assert query(settings, "SELECT count(*) FROM events") == [(1,)]
+    assert sql(settings, "SELECT count(*) FROM events") == [(1,)]
 
 
-def test_archive_until_caught_up_exits_on_an_empty_topic(
-    settings: Settings, topic: Topic
-) -> None:
+def test_archive_catches_up_on_an_empty_topic(settings: Settings, topic: Topic) -> None:
     archive(settings)
-    assert query(settings, "SELECT count(*) FROM events") == [(0,)]
+    assert sql(settings, "SELECT count(*) FROM events") == [(0,)]
 
 
 def test_second_copy_of_archive_takes_over_and_the_older_stops(
@@ -202,7 +198,7 @@ def test_second_copy_of_archive_takes_over_and_the_older_stops(
         assert len(lines) == 2
         assert "took over" in lines[0]
         produce(settings, [an_event() for _ in range(50)])
-        wait_for("the newer copy", lambda: query(settings, COUNTS)[0][-1] == 100)
+        wait_for("the newer copy", lambda: sql(settings, COUNTS)[0][-1] == 100)
         assert newer.poll() is None
     finally:
         for process in (older, newer):
@@ -251,7 +247,7 @@ def test_archive_reports_a_retention_gap_and_accept_gap_skips_it(
     archive(settings)
     produce(settings, [an_event() for _ in range(10)])
     admin = AdminClient({"bootstrap.servers": address(settings)})
-    last_offsets = query(
+    last_offsets = sql(
         settings, "SELECT kafka_partition, max(kafka_offset) FROM events GROUP BY 1"
     )
     partition, last = last_offsets[0]
@@ -263,7 +259,7 @@ def test_archive_reports_a_retention_gap_and_accept_gap_skips_it(
     assert "3 offsets" in result.stderr
     assert "--accept-gap" in result.stderr
     processes.check(settings, "run", "archive", "--until-caught-up", "--accept-gap")
-    assert query(settings, COUNTS)[0][-1] == 17
+    assert sql(settings, COUNTS)[0][-1] == 17
 
 
 def test_archive_killed_at_random_moments_loses_and_duplicates_no_records(
