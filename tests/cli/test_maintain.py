@@ -135,7 +135,7 @@ def test_a_lake_without_episodes_is_told(settings: Settings, maintain: Semloop) 
     assert (code, out) == (1, "")
     assert err == (
         f"The lake {settings.lake} has no episodes yet.\n"
-        "Start the flow that makes them: `semloop up`.\n"
+        "Start the flow that writes them with `semloop up`.\n"
     )
     assert not Path(settings.lake).exists()
 

@@ -78,10 +78,10 @@ def current_generation(settings: Settings) -> int:
 
 
 def memories_by_id(
-    settings: Settings, of: int | None = None
+    settings: Settings, generation: int | None = None
 ) -> dict[bytes, Mapping[str, Any]]:
     """Id -> row without `writer`, of a generation or else of the current one."""
-    number = current_generation(settings) if of is None else of
+    number = current_generation(settings) if generation is None else generation
     table = generations.open_table(generations.connect(Storage.of(settings)), number)
     assert table is not None
     rows = table.search().limit(None).to_arrow().to_pylist()

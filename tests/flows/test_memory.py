@@ -56,12 +56,10 @@ def test_memory_makes_one_memory_per_event_and_per_closed_episode(
 def test_memory_continues_open_episodes_after_a_restart(settings: Settings) -> None:
     TopicAdmin(settings).ensure()
     for part in range(3):
-        # Sessions of 20 events in three runs of the flow.
+        # One session of 20 events in three runs of the flow.
         steps = range(SESSION_EVENTS * part // 3, SESSION_EVENTS * (part + 1) // 3)
-        for step in steps:
-            load = Load(
-                settings, 1, 0.0, lambda _, s, step=step: session_event(step, "s")
-            )  # type: ignore[misc]
+        for n in steps:
+            load = Load(settings, 1, 0.0, lambda _, s, n=n: session_event(n, "s"))  # type: ignore[misc]
             load.start()
             load.join()
         run_archive(settings)

@@ -80,7 +80,7 @@ def test_reindex_includes_an_episode_that_closes_between_two_rounds(
 
     reindex(settings, after_first_round(continue_memory))
     assert current_generation(settings) == 2
-    assert memories_by_id(settings) == memories_by_id(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
     more = events.add(overlapping_sessions(5, first=120))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 9, None)
@@ -106,7 +106,7 @@ def test_reindex_retries_the_switch_after_a_commit_just_before_it(
     monkeypatch.setattr(NewGeneration, "_switch", commit_then_switch)
     reindex(settings)
     assert next(attempts) == 4
-    assert memories_by_id(settings) == memories_by_id(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
 
 
 def test_reindex_reports_a_memory_flow_that_commits_too_fast_to_switch(
@@ -224,7 +224,7 @@ def test_reindex_resumed_after_a_crash_continues_an_open_episode(
         assert life.read(events.all, 1, None)
 
     reindex(settings, after_first_round(continue_memory))
-    assert memories_by_id(settings) == memories_by_id(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
 
 
 @pytest.mark.parametrize("model", ["", "other"])
@@ -313,7 +313,7 @@ def test_reindex_reports_partitions_added_during_its_run(settings: Settings) -> 
         reindex(settings, after_first_round(add_partition))
     assert current_generation(settings) == 1
     assert reindex(settings).memories == 0
-    assert memories_by_id(settings) == memories_by_id(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
 
 
 def test_reindex_waits_for_an_embedder_that_is_temporarily_unavailable(
@@ -331,4 +331,4 @@ def test_reindex_waits_for_an_embedder_that_is_temporarily_unavailable(
         return original(texts)
 
     monkeypatch.setattr(embedder, "embed", embed)
-    assert reindex(settings).memories == len(memories_by_id(settings, of=1))
+    assert reindex(settings).memories == len(memories_by_id(settings, generation=1))
