@@ -1,7 +1,8 @@
 """The flow `archive`: Kafka -> redact -> decode -> dedupe -> dead_letters, events.
 
-START READING HERE. Each step is a plain function on one poll of records; what flows is
-in `schemas/batches.py`. Steps are partition-local: what a worker reads it also writes.
+START READING HERE. Each step is a plain function on one poll of records;
+`schemas/batches.py` defines the items passed between steps. Steps are partition-local:
+each worker writes only the partitions that it reads.
 """
 
 from dataclasses import replace
@@ -12,7 +13,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.archive_workers import ArchiveWorkers
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.guard import ends_process, started
+from flows.guard import exit_on_error, prepare_flow
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
@@ -26,8 +27,8 @@ from sinks.flow_tables import FlowContext
 
 
 def flow() -> Dataflow:
-    """The flow as the environment configures it; what Bytewax's own runner calls."""
-    return started(build)
+    """Return the flow that the environment configures, for Bytewax's own runner."""
+    return prepare_flow(build)
 
 
 def build(
@@ -38,14 +39,14 @@ def build(
     new_log: bool = False,
     accept_gap: bool = False,
 ) -> Dataflow:
-    """The flow; nothing is opened before it runs.
+    """Build the flow; it opens nothing before it runs.
 
     Args:
-        settings: where from, where to, bounds.
-        metrics: where counts go.
-        until_caught_up: stop once all that was there at the start is committed.
-        new_log: accept a topic that the lake holds from another cluster or flow.
-        accept_gap: go on where retention removed records that were not read.
+        settings: source, target and limits.
+        metrics: receives the counts.
+        until_caught_up: stop once all records that existed at the start are committed.
+        new_log: accept a topic that the lake already has from another cluster or flow.
+        accept_gap: continue where retention removed records that were not read.
     """
     storage = Storage.of(settings)
     redactor = Redactor(
@@ -57,15 +58,15 @@ def build(
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
     bytes_max = settings.archive.event_bytes_max
 
-    @ends_process
+    @exit_on_error
     def redact_poll(polled: Polled) -> Polled:
         return replace(polled, records=redact(polled.records, redactor, bytes_max))
 
-    @ends_process
+    @exit_on_error
     def decode_poll(polled: Polled) -> Decoded:
         return decode(polled, datetime.now(UTC), bytes_max)
 
-    @ends_process
+    @exit_on_error
     def dedupe_poll(decoded: Decoded) -> Decoded:
         fresh = dedupe(decoded, workers.windows, workers.settled)
         if decoded.events.num_rows:
@@ -77,10 +78,10 @@ def build(
     polls = op.input("kafka", dataflow, source)
     # Polled(records=2,000 raw Kafka records, progress={0: 1999})
     redacted = op.map("redact", polls, redact_poll)
-    # Polled, with pseudonyms such as <email:3f9a0c51d2e7> in values, keys and headers
+    # Polled, with pseudonyms (<email:3f9a0c51d2e7>) in values, keys and headers
     decoded = op.map("decode", redacted, decode_poll)
     # Decoded(events=1,998 rows, dead_letters=2 rows, progress={0: 1999})
     fresh = op.map("dedupe", decoded, dedupe_poll)
-    # Decoded, without the events whose id is in the window
+    # Decoded, without events whose id is in the dedupe window
     op.output("tables", fresh, WriterSink(workers.writer_of))
     return dataflow

@@ -1,8 +1,8 @@
-"""What the source, the steps and the sink of one worker of `archive` share."""
+"""State shared by the source, the steps and the sink of each worker of `archive`."""
 
 from collections.abc import Set
 
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from operators.dedupe import Window, refill
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
@@ -21,8 +21,8 @@ from sources.kafka.reader import KafkaReader, owned_partitions
 class ArchiveWorkers:
     """The tables of each worker, and the dedupe windows of the partitions they own.
 
-    The source opens them, since positions are only known after the tables were taken
-    over; partitions belong to one worker, so their windows need no lock.
+    The source opens them, because positions are known only after the take-over. Each
+    partition belongs to one worker, so its window needs no lock.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class ArchiveWorkers:
         self._loops: dict[int, CommitLoop[Decoded]] = {}
 
     def writer_of(self, worker_index: int) -> CommitLoop[Decoded]:
-        """The writer of a worker, which its source has opened by then."""
+        """Return the writer of a worker; its source must have opened it."""
         return self._loops[worker_index]
 
     @property
     def settled(self) -> Set[tuple[int, int]]:
-        """Records whose dead letter a crash left beyond the resume point."""
+        """Records past the resume point whose dead letters an earlier run committed."""
         return frozenset().union(*(tables.settled for tables in self._tables))
 
-    @ends_process
+    @exit_on_error
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
-        """Take the tables over, then read behind the offsets that they hold."""
+        """Take over the tables; return a reader that starts after their offsets."""
         settings, storage = self._context.settings, self._context.storage
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
@@ -83,7 +83,7 @@ class ArchiveWorkers:
         )
 
     def report_windows(self) -> None:
-        """Set the metrics of how far the windows reach back."""
+        """Set the metrics for the size and time span of each dedupe window."""
         metrics = self._context.metrics
         for partition, window in self.windows.items():
             labels: dict[str, str | int] = {"flow": FLOW, "partition": partition}

@@ -1,6 +1,6 @@
-"""Readers and writers of ours as Bytewax's sources and sinks: one shell for each.
+"""Adapters from readers and writers to Bytewax sources and sinks.
 
-Both are partition-local: what a worker reads, the same worker writes.
+Both are partition-local: each worker writes only the partitions that it reads.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from schemas.batches import Anew, Polled, PolledEvents, Upkeep
 
 Item = TypeVar("Item", bound=Polled | PolledEvents | Anew | Upkeep)
@@ -25,39 +25,39 @@ PollGuard = Callable[[Callable[[], Item]], Callable[[], Item]]
 
 
 class Reader(Protocol[Item_co]):
-    """What reads a source for one worker."""
+    """Reads a source for one worker."""
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that was there at the start has been returned."""
+        """True once everything that existed at the start has been returned."""
 
     @property
     def pause_s(self) -> float:
         """Seconds to wait before the next poll."""
 
     def poll(self) -> Item_co:
-        """The next item; one without rows (a tick) where nothing is new.
+        """Return the next item; without new rows, an empty item (a tick).
 
         Raises:
             StopIteration: the input has ended.
         """
 
     def close(self) -> None:
-        """Release what is open; commits nothing, since it runs after a crash too."""
+        """Release resources; commit nothing, because this also runs after a crash."""
 
 
 class Writer(Protocol[Written_contra]):
-    """What writes the items of one worker."""
+    """Writes the items of one worker."""
 
     def add(self, item: Written_contra, /) -> None:
-        """Take an item."""
+        """Write an item, or buffer it for the next commit."""
 
 
 class ReaderSource(DynamicSource[Item]):
-    """Bytewax source: one item per poll, a tick when nothing came.
+    """Bytewax source: one item per poll, a tick if the poll found nothing.
 
-    Unit of parallelism: a worker. Guarantee after a crash: none of its own; reading
-    starts where `open_reader` says, which asks the tables.
+    Unit of parallelism: a worker. It stores no position itself: after a crash reading
+    starts at the position that `open_reader` reads from the tables.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class ReaderSource(DynamicSource[Item]):
         open_reader: Callable[[int, int], Reader[Item]],
         *,
         until_caught_up: bool = False,
-        guard: PollGuard[Item] = ends_process,
+        guard: PollGuard[Item] = exit_on_error,
     ) -> None:
-        """Nothing is opened before the flow runs.
+        """Store the arguments; the reader is opened when the flow runs.
 
         Args:
-            open_reader: (worker index, worker count) -> its reader, after taking over.
-            until_caught_up: end once all that was there at the start is returned.
-            guard: wraps what may fail, to decide how the process ends.
+            open_reader: (worker index, worker count) -> reader; takes over the tables.
+            until_caught_up: end once everything that existed at the start is returned.
+            guard: wraps `poll` and decides what an error does.
         """
         self._open_reader = open_reader
         self._until_caught_up = until_caught_up
@@ -84,10 +84,10 @@ class ReaderSource(DynamicSource[Item]):
     ) -> "StatelessSourcePartition[Item]":
         reader = self._open_reader(worker_index, worker_count)
         poll = self._guard(reader.poll)
-        return _Polls(reader, poll, until_caught_up=self._until_caught_up)
+        return _ReaderPartition(reader, poll, until_caught_up=self._until_caught_up)
 
 
-class _Polls(StatelessSourcePartition[Item]):
+class _ReaderPartition(StatelessSourcePartition[Item]):
     def __init__(
         self,
         reader: Reader[Item],
@@ -98,7 +98,7 @@ class _Polls(StatelessSourcePartition[Item]):
         self._reader = reader
         self._poll = poll
         self._until_caught_up = until_caught_up
-        self._awake: datetime | None = None
+        self._next_awake: datetime | None = None
         self._done = False
 
     @override
@@ -107,17 +107,17 @@ class _Polls(StatelessSourcePartition[Item]):
             raise StopIteration
         item = self._poll()
         if self._until_caught_up and self._reader.caught_up:
-            self._done, self._awake = True, None
+            self._done, self._next_awake = True, None
             return [replace(item, progress=replace(item.progress, last=True))]
         pause_s = self._reader.pause_s
-        self._awake = (
+        self._next_awake = (
             datetime.now(UTC) + timedelta(seconds=pause_s) if pause_s else None
         )
         return [item]
 
     @override
     def next_awake(self) -> datetime | None:
-        return self._awake
+        return self._next_awake
 
     @override
     def close(self) -> None:
@@ -127,21 +127,21 @@ class _Polls(StatelessSourcePartition[Item]):
 class WriterSink(DynamicSink[Written], Generic[Written]):
     """Bytewax sink around the writer of each worker.
 
-    Unit of parallelism: a worker. Guarantee: that of the writer.
+    Unit of parallelism: a worker. Delivery guarantee: that of the writer.
     """
 
     def __init__(
         self,
         writer_of: Callable[[int], Writer[Written]],
         guard: Callable[[Callable[[Written], None]], Callable[[Written], None]] = (
-            ends_process
+            exit_on_error
         ),
     ) -> None:
-        """Nothing is written before the flow runs.
+        """Store the arguments; the writer is looked up when the flow runs.
 
         Args:
             writer_of: worker index -> the writer that the worker's source opened.
-            guard: wraps what may fail, to decide how the process ends.
+            guard: wraps `add` and decides what an error does.
         """
         self._writer_of = writer_of
         self._guard = guard
@@ -150,10 +150,10 @@ class WriterSink(DynamicSink[Written], Generic[Written]):
     def build(
         self, step_id: str, worker_index: int, worker_count: int
     ) -> "StatelessSinkPartition[Written]":
-        return _Writes(self._writer_of, worker_index, self._guard)
+        return _WriterPartition(self._writer_of, worker_index, self._guard)
 
 
-class _Writes(StatelessSinkPartition[Written]):
+class _WriterPartition(StatelessSinkPartition[Written]):
     def __init__(
         self,
         writer_of: Callable[[int], Writer[Written]],
@@ -170,5 +170,5 @@ class _Writes(StatelessSinkPartition[Written]):
             self._write(item)
 
     def _add(self, item: Written) -> None:
-        # Asked for here: Bytewax may build a worker's sink before its source.
+        # Looked up on each item: Bytewax may build a worker's sink before its source.
         self._writer_of(self._worker_index).add(item)

@@ -1,4 +1,4 @@
-"""The step that gives texts their vectors, which waits for a model that is away."""
+"""The step that embeds texts; it waits while the embedder is unavailable."""
 
 from collections.abc import Callable
 
@@ -20,29 +20,30 @@ def embed_step(
     embedder: Callable[[], Embedder],
     cache: Callable[[], VectorCache],
 ) -> Callable[[Chunked], Vectored]:
-    """The step of a flow; it raises EmbedderUnavailable after `embedder_retry_s`.
+    """Return the embed step; it raises EmbedderUnavailable after `embedder_retry_s`.
 
     Args:
-        settings: sizes of batches, how long to try again.
-        metrics: where counts go.
-        flow: whose counts they are.
-        embedder: gives what makes the vectors.
-        cache: gives the vectors of texts seen before, of the calling worker.
+        settings: batch size and retry time.
+        metrics: receives the counts.
+        flow: the `flow` label of the counts.
+        embedder: returns the embedder.
+        cache: returns the calling worker's cache of vectors of earlier texts.
     """
 
     def embed_poll(chunked: Chunked) -> Vectored:
-        # Nothing else can be done meanwhile: whoever restarts this flow tries on.
+        # No later step can run without vectors. After the timeout the process ends, and
+        # its supervisor starts the flow again.
         for attempt in stamina.retry_context(
             on=EmbedderUnavailable, attempts=None, timeout=settings.embedding.retry_s
         ):
             with attempt:
-                vectored, embedded = with_vectors(
+                vectored, counts = with_vectors(
                     chunked, embedder(), cache(), settings.embedding.batch_tokens
                 )
         for name, count in (
-            ("semloop_embedded_texts_total", embedded.embedded),
-            ("semloop_embed_cache_hits_total", embedded.hits),
-            ("semloop_embed_cache_evictions_total", embedded.evictions),
+            ("semloop_embedded_texts_total", counts.embedded),
+            ("semloop_embed_cache_hits_total", counts.hits),
+            ("semloop_embed_cache_evictions_total", counts.evictions),
         ):
             metrics.add(name, count, flow=flow)
         return vectored

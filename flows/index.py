@@ -1,4 +1,4 @@
-"""The scheduled flow `index`: files and indexes of the memories, old generations."""
+"""The scheduled flow `index`: compacts, indexes and cleans up the memories."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.guard import started
-from flows.scheduled import EndsProcess, Guard, logged, run_to_end
+from flows.guard import prepare_flow
+from flows.scheduled import ExitOnError, Guard, log_steps, run_to_end
 from schemas.batches import Upkeep
 from schemas.metrics import Metrics
 from schemas.steps import Show
@@ -22,32 +22,33 @@ from sources.work_items import WorkItems
 
 
 def flow() -> Dataflow:
-    """The flow as the environment configures it; what Bytewax's own runner calls."""
-    return started(build)
+    """Return the flow that the environment configures, for Bytewax's own runner."""
+    return prepare_flow(build)
 
 
 def build(settings: Settings, metrics: Metrics) -> Dataflow:
-    """The flow in a process of its own; nothing is opened before it runs.
+    """Build the flow for a process of its own; it opens nothing before it runs.
 
     Args:
         settings: the lake.
-        metrics: where counts go.
+        metrics: receives the counts.
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
-    writer = MemoryUpkeep(context, logged(INDEX.name))
-    return _dataflow(context, writer, EndsProcess())
+    writer = MemoryUpkeep(context, log_steps(INDEX.name))
+    return _dataflow(context, writer, ExitOnError())
 
 
 def index(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
-    """Keep the memories quick to search, and remove those that `reindex` replaced.
+    """Compact and index the memories; remove generations that `reindex` replaced.
 
     Args:
         settings: the lake.
-        show: told (step, done, total) of the work.
+        show: called with (step, done, total) as work progresses.
 
     Raises:
-        LakeError: the memories are gone, or may not be written.
-        StorageUnavailable: not within `storage_retry_s`, or another one was quicker.
+        LakeError: the memories are missing or not writable.
+        StorageUnavailable: storage failed for `storage_retry_s`, or another `index`
+            committed first.
     """
     context = FlowContext(settings, Storage.of(settings), Metrics())
     writer = MemoryUpkeep(context, show)
@@ -68,6 +69,6 @@ def _dataflow(context: FlowContext, writer: MemoryUpkeep, guard: Guard) -> Dataf
 
 
 def _work(storage: Storage) -> Iterator[Upkeep]:
-    """The generation that holds; nothing where the flow `memory` never ran."""
+    """Yield the current generation; none if the flow `memory` never ran."""
     if storage.has(EPISODES):
         yield Upkeep(generation_of(storage.open(EPISODES)))

@@ -1,4 +1,4 @@
-"""Logs of a flow: structured, never with content of events."""
+"""Structured logs of a flow; they never contain event content."""
 
 import logging
 from typing import TextIO
@@ -9,15 +9,15 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 from semloop.errors import BrokerUnavailable, SemLoopError
 from semloop.settings import Settings
 
-# Of what is tried again the first tries are over within some two seconds and say
-# nothing new; then pauses are two seconds long, and every fifth is told.
-QUIET_TRIES, TOLD_EVERY = 7, 5
+# The first retries finish within two seconds and are not logged; later ones are two
+# seconds apart and every fifth is logged.
+FIRST_LOGGED_RETRY, LOGGED_EVERY = 7, 5
 
 log = structlog.get_logger("retry")
 
 
 def configure(settings: Settings, stream: TextIO) -> None:
-    """Set up structlog once, at the start of the process; `stream`: where to."""
+    """Configure structlog to write to `stream`; call once, when the process starts."""
     on_terminal = stream.isatty()
     console = settings.logs.format == "console" or (
         settings.logs.format == "auto" and on_terminal
@@ -39,18 +39,19 @@ def configure(settings: Settings, stream: TextIO) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    # The library's own hooks would log the text of whatever error there is.
-    set_on_retry_hooks([_tell_retry])
+    # stamina's default hooks log the error text, which may contain event content.
+    set_on_retry_hooks([_log_retry])
 
 
-def _tell_retry(details: RetryDetails) -> None:
+def _log_retry(details: RetryDetails) -> None:
     tries = details.retry_num
-    if tries >= QUIET_TRIES and (tries - QUIET_TRIES) % TOLD_EVERY == 0:
+    past_first = tries - FIRST_LOGGED_RETRY
+    if past_first >= 0 and past_first % LOGGED_EVERY == 0:
         error = details.caused_by
         if isinstance(error, BrokerUnavailable):
-            return  # BrokerWatch logs the beginning and the end of an outage.
+            return  # BrokerWatch logs the start and the end of an outage.
         reason = type(error).__name__
         if isinstance(error, SemLoopError):
             reason = error.what
         waited_s = round(details.waited_so_far, 1)
-        log.warning("tried again", reason=reason, tries=tries, waited_s=waited_s)
+        log.warning("retrying", reason=reason, tries=tries, waited_s=waited_s)

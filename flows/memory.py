@@ -1,7 +1,8 @@
 """The flow `memory`: events -> episodes, texts, vectors -> memories, episodes.
 
-It reads `events` as `archive` commits them; what flows is in `schemas/batches.py`.
-Steps are partition-local: what a worker reads it also writes.
+It reads `events` as `archive` commits them; `schemas/batches.py` defines the items
+passed between steps. Steps are partition-local: each worker writes only the partitions
+that it reads.
 """
 
 import bytewax.operators as op
@@ -9,7 +10,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.embed_step import embed_step
-from flows.guard import ends_process, started
+from flows.guard import exit_on_error, prepare_flow
 from flows.memory_workers import MemoryWorkers
 from operators.episodes.assign import window
 from operators.memories.chunk import chunk
@@ -22,28 +23,28 @@ from sinks.memory_tables import FLOW
 
 
 def flow() -> Dataflow:
-    """The flow as the environment configures it; what Bytewax's own runner calls."""
-    return started(build)
+    """Return the flow that the environment configures, for Bytewax's own runner."""
+    return prepare_flow(build)
 
 
 def build(
     settings: Settings, metrics: Metrics, *, until_caught_up: bool = False
 ) -> Dataflow:
-    """The flow; nothing is opened before it runs.
+    """Build the flow; it opens nothing before it runs.
 
     Args:
-        settings: the lake, how episodes end, what is remembered and by which model.
-        metrics: where counts go.
-        until_caught_up: stop once all that was there at the start is committed.
+        settings: the lake, the episode limits, the memory policy and the embedder.
+        metrics: receives the counts.
+        until_caught_up: stop once all events that existed at the start are committed.
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
     workers = MemoryWorkers(context, until_caught_up=until_caught_up)
 
-    @ends_process
-    def window_poll(polled: PolledEvents) -> Windowed:
+    @exit_on_error
+    def assign_poll(polled: PolledEvents) -> Windowed:
         return window(polled, workers.sessions, workers.replaced)
 
-    @ends_process
+    @exit_on_error
     def chunk_poll(windowed: Windowed) -> Chunked:
         return chunk(windowed, settings.memory)
 
@@ -54,11 +55,11 @@ def build(
     source = ReaderSource(workers.open_reader, until_caught_up=until_caught_up)
     polls = op.input("events", dataflow, source)
     # PolledEvents(events=1,000 rows of `events`, progress={("<topic id>", 0): 1041})
-    windowed = op.map("window", polls, window_poll)
+    windowed = op.map("window", polls, assign_poll)
     # Windowed(told=870 of them, places=870 rows, episodes=60 new revisions)
     chunked = op.map("chunk", windowed, chunk_poll)
     # Chunked(memories=890 texts of bounded length, skipped={"importance": 12})
-    vectored = op.map("embed", chunked, ends_process(embed_poll))
-    # Vectored, the same with a vector each
+    vectored = op.map("embed", chunked, exit_on_error(embed_poll))
+    # Vectored(memories=890 texts with their vectors)
     op.output("tables", vectored, WriterSink(workers.writer_of))
     return dataflow

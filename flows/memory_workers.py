@@ -1,4 +1,4 @@
-"""What the source, the steps and the sink of one worker of `memory` share."""
+"""State shared by the source, the steps and the sink of each worker of `memory`."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from operators.episodes.sessions import Sessions
 from operators.memories.embed import VectorCache
 from schemas.batches import Vectored
@@ -23,15 +23,15 @@ from sources.lake.patient_reader import PatientLakeReader
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 
-# Between looks for the first partition.
-LOOK_S = 0.5
+# Seconds between polls for the first partition.
+POLL_S = 0.5
 
 
 class MemoryWorkers:
-    """Tables and reader of each worker, and the sessions of every origin they own.
+    """Tables and reader of each worker, and the sessions of the partitions they own.
 
-    The source opens them, since positions are only known after the tables were taken
-    over; an origin belongs to one worker, so its sessions need no lock.
+    The source opens them, because positions are known only after the take-over. Each
+    partition belongs to one worker, so its sessions need no lock.
     """
 
     def __init__(self, context: FlowContext, *, until_caught_up: bool) -> None:
@@ -43,31 +43,31 @@ class MemoryWorkers:
         self._until_caught_up = until_caught_up
         self._loops: dict[int, CommitLoop[Vectored]] = {}
         self._embedder: Embedder | None = None
-        self._of_thread = threading.local()
+        self._thread_local = threading.local()
 
     @property
     def embedder(self) -> Embedder:
-        """What makes the vectors; it is loaded when it is needed first."""
+        """The embedder of all workers, loaded on first use."""
         if self._embedder is None:
             self._embedder = embedder_of(self._settings)
         return self._embedder
 
     @property
     def cache(self) -> VectorCache:
-        """Vectors of texts seen before; one cache a worker, which is a thread."""
-        cache: VectorCache | None = getattr(self._of_thread, "cache", None)
+        """The vector cache of the calling worker; each worker is a thread."""
+        cache: VectorCache | None = getattr(self._thread_local, "cache", None)
         if cache is None:
             cache = VectorCache(self._settings.embedding.cache_texts)
-            self._of_thread.cache = cache
+            self._thread_local.cache = cache
         return cache
 
     def writer_of(self, worker_index: int) -> CommitLoop[Vectored]:
-        """The writer of a worker, which its source has opened by then."""
+        """Return the writer of a worker; its source must have opened it."""
         return self._loops[worker_index]
 
-    @ends_process
+    @exit_on_error
     def open_reader(self, worker_index: int, worker_count: int) -> PatientLakeReader:
-        """Take the tables over, then read behind the offsets that they hold."""
+        """Take over the tables; return a reader that starts after their offsets."""
         settings, storage = self._settings, self._storage
         retry(
             lambda: layout.bind(storage),
@@ -76,9 +76,11 @@ class MemoryWorkers:
         )
         streams = self._streams()
         owned = streams.owned(worker_index, worker_count)
-        own = Streams.of(*(replace(s, flow=FLOW) for s in streams.by_topic.values()))
+        own_streams = Streams.of(
+            *(replace(s, flow=FLOW) for s in streams.by_topic.values())
+        )
         model = (self.embedder.model_id, self.embedder.dimension)
-        tables = MemoryTables(self._context, own, owned, model)
+        tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()
         self.replaced = streams.replaced
         self._resume(owned, tables)
@@ -87,7 +89,7 @@ class MemoryWorkers:
         return PatientLakeReader(reader, settings)
 
     def _streams(self) -> TopicStreams:
-        """What `archive` has met; a first start of both waits for it."""
+        """Return the streams in the lake; wait until `archive` has registered one."""
         settings = self._settings
         while True:
             streams = retry(
@@ -97,20 +99,20 @@ class MemoryWorkers:
             )
             if streams.first_seen or self._until_caught_up:
                 return streams
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
     def _resume(self, owned: list[Partition], tables: MemoryTables) -> None:
-        """Go on with the episodes that are open."""
+        """Load the open episodes of the owned partitions."""
         rows = tables.open_episodes()
-        found: dict[Partition, list[int]] = {origin: [] for origin in owned}
-        topics = rows["topic_id"].to_pylist()
-        partitions = rows["kafka_partition"].to_pylist()
-        for place, origin in enumerate(map(Partition, topics, partitions)):
-            if origin in found:
-                found[origin].append(place)
-        for origin, places in found.items():
-            self.sessions[origin] = Sessions.of(
-                rows.take(pa.array(places, pa.int64())),
+        indices: dict[Partition, list[int]] = {partition: [] for partition in owned}
+        topic_ids = rows["topic_id"].to_pylist()
+        numbers = rows["kafka_partition"].to_pylist()
+        for index, partition in enumerate(map(Partition, topic_ids, numbers)):
+            if partition in indices:
+                indices[partition].append(index)
+        for partition, selected in indices.items():
+            self.sessions[partition] = Sessions.of(
+                rows.take(pa.array(selected, pa.int64())),
                 self._settings.episodes,
                 self._settings.rewards,
             )

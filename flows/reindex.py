@@ -1,9 +1,10 @@
 """The scheduled flow `reindex`: events, episodes -> a new generation of memories.
 
-For another model, or when the memories are gone. It fills a table of its own beside the
-flow `memory`, in rounds, each up to where `memory` was when the round began; the round
-in which nobody else commits ends with the commit that fences `memory` and switches to
-the new table. Interrupted, it goes on where it stopped.
+It changes the embedding model or restores deleted memories. It fills a new table while
+the flow `memory` runs. Each round reads up to the offsets that `memory` had
+committed when the round began. A round during which `memory` commits nothing ends with
+the commit that fences `memory` and switches to the new table. After an interruption the
+next run resumes at the last stored position.
 """
 
 import bytewax.operators as op
@@ -11,9 +12,9 @@ from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.embed_step import embed_step
-from flows.guard import started
+from flows.guard import prepare_flow
 from flows.reindex_worker import ReindexWorker
-from flows.scheduled import EndsProcess, Guard, logged, run_to_end
+from flows.scheduled import ExitOnError, Guard, log_steps, run_to_end
 from operators.episodes.replay import replay
 from operators.memories.chunk import chunk
 from schemas.batches import Anew, Chunked, Windowed
@@ -27,36 +28,36 @@ from sinks.vectors.new_generation import Report
 
 
 def flow() -> Dataflow:
-    """The flow as the environment configures it; what Bytewax's own runner calls."""
-    return started(build)
+    """Return the flow that the environment configures, for Bytewax's own runner."""
+    return prepare_flow(build)
 
 
 def build(settings: Settings, metrics: Metrics) -> Dataflow:
-    """The flow in a process of its own; nothing is opened before it runs.
+    """Build the flow for a process of its own; it opens nothing before it runs.
 
     Args:
-        settings: the lake, what is remembered, and the embedder of the new memories.
-        metrics: where counts go.
+        settings: the lake, the memory policy, and the embedder of the new memories.
+        metrics: receives the counts.
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
-    worker = ReindexWorker(context, logged(REINDEX.name))
-    return _dataflow(context, worker, EndsProcess())
+    worker = ReindexWorker(context, log_steps(REINDEX.name))
+    return _dataflow(context, worker, ExitOnError())
 
 
 def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
-    """Make all memories anew, those of every topic, and switch to them.
+    """Rebuild the memories of every topic and switch to them.
 
     Args:
-        settings: the lake, what is remembered, and the embedder of the new memories.
-        show: told (step, done, total) of the work, now and then.
+        settings: the lake, the memory policy, and the embedder of the new memories.
+        show: called with (step, done, total) as work progresses.
 
     Raises:
-        LakeError: there is nothing to make memories of.
-        Terminal: `memory` commits faster than this follows, or another `reindex` was
-            quicker.
-        TopicChanged: there are partitions that were not there at the start.
-        EmbedderUnavailable: the model does not answer within `embedder_retry_s`.
-        StorageUnavailable: not within `storage_retry_s`.
+        LakeError: the lake has no episodes, or the memories were deleted meanwhile.
+        Terminal: `memory` commits faster than this flow can follow, or another
+            `reindex` took over.
+        TopicChanged: partitions were added after the start.
+        EmbedderUnavailable: the model did not answer within `embedder_retry_s`.
+        StorageUnavailable: storage did not answer within `storage_retry_s`.
     """
     context = FlowContext(settings, Storage.of(settings), Metrics())
     worker = ReindexWorker(context, show)
@@ -67,8 +68,8 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
 def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Dataflow:
     settings = context.settings
 
-    def replay_part(anew: Anew) -> Windowed:
-        return replay(anew, worker.known, worker.replays)
+    def replay_part(part: Anew) -> Windowed:
+        return replay(part, worker.known, worker.replays)
 
     def chunk_part(windowed: Windowed) -> Chunked:
         return chunk(windowed, settings.memory)
@@ -89,7 +90,7 @@ def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Data
     chunked = op.map("chunk", placed, guard.step(chunk_part))
     # Chunked(memories=890 texts of bounded length)
     vectored = op.map("embed", chunked, guard.step(embed_part))
-    # Vectored, the same with a vector each
+    # Vectored(memories=890 texts with their vectors)
     sink = WriterSink(lambda worker_index: worker.writer, guard.step)
     op.output("generation", vectored, sink)
     return dataflow

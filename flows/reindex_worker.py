@@ -1,4 +1,4 @@
-"""What source, steps and sink of `reindex` share: one worker does all of it."""
+"""State shared by source, steps and sink of `reindex`; one worker does all the work."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,14 +20,14 @@ from sources.work_items import WorkItems
 
 
 class ReindexWorker:
-    """Opens everything at the first poll, so that errors arise in a guarded step."""
+    """Opens everything in the first poll, so that errors occur in a guarded step."""
 
     def __init__(self, context: FlowContext, show: Show) -> None:
-        """Nothing is opened yet.
+        """Store the arguments; open nothing yet.
 
         Args:
             context: settings, lake and metrics.
-            show: told (step, done, total) of the work, now and then.
+            show: called with (step, done, total) as work progresses.
         """
         self._context = context
         self._show = show
@@ -36,7 +36,7 @@ class ReindexWorker:
         self.replays: dict[Partition, Replay] = {}
 
     def open_reader(self, worker_index: int, worker_count: int) -> WorkItems[Anew]:
-        """The reader of a worker; the first one has everything."""
+        """Return the reader of a worker; only the first worker gets work."""
         return WorkItems(iter(()) if worker_index else self._items())
 
     def _items(self) -> Iterator[Anew]:
@@ -44,11 +44,11 @@ class ReindexWorker:
         streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
         if not streams:
             msg = f"The lake {settings.lake} has no episodes yet."
-            raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
+            raise LakeError(msg, "Start the flow that writes them with `semloop up`.")
         self.embedder = embedder_of(settings)
         owned = [partition for topic in streams for partition in topic.owned(0, 1)]
         self.replays.update((partition, Replay()) for partition in owned)
-        own = Streams.of(
+        own_streams = Streams.of(
             *(
                 replace(stream, flow=FLOW)
                 for topic in streams
@@ -56,7 +56,9 @@ class ReindexWorker:
             )
         )
         model = (self.embedder.model_id, self.embedder.dimension)
-        self.writer = NewGeneration(self._context, own, owned, model, self._show)
+        self.writer = NewGeneration(
+            self._context, own_streams, owned, model, self._show
+        )
         filling = self.writer.begin()
         rounds = Rounds(
             settings, storage, streams, self.writer.episodes, self.known, filling

@@ -1,4 +1,4 @@
-"""Scheduled flows: dataflows that end, run by a command or by Bytewax's own runner."""
+"""Scheduled flows: dataflows that end. A command or Bytewax's own runner runs them."""
 
 import functools
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from schemas.steps import Show
 
 T = TypeVar("T")
@@ -18,45 +18,45 @@ log = structlog.get_logger("flow")
 
 
 class Guard(Protocol):
-    """Wraps the parts of a dataflow, and decides what an error of them does."""
+    """Wraps the functions of a dataflow and decides what an error in them does."""
 
     def poll(self, function: Callable[[], R]) -> Callable[[], R]:
-        """Wrap what reads."""
+        """Wrap the function that polls."""
 
     def step(self, function: Callable[[T], R]) -> Callable[[T], R]:
-        """Wrap what takes an item."""
+        """Wrap a function of an item."""
 
 
-class EndsProcess:
-    """An error ends the process: for a process that does nothing else."""
+class ExitOnError:
+    """An error ends the process; for a process that runs only this flow."""
 
     def poll(self, function: Callable[[], R]) -> Callable[[], R]:
-        """As `ends_process`."""
-        return ends_process(function)
+        """Wrap with `exit_on_error`."""
+        return exit_on_error(function)
 
     def step(self, function: Callable[[T], R]) -> Callable[[T], R]:
-        """As `ends_process`."""
-        return ends_process(function)
+        """Wrap with `exit_on_error`."""
+        return exit_on_error(function)
 
 
-class Carrier:
-    """Carries the first error around Bytewax, where it would become a panic.
+class FirstErrorGuard:
+    """Stores the first error, which Bytewax would turn into a panic.
 
-    After it the input ends, and nothing more is done.
+    After an error the input ends and all steps do nothing.
     """
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
 
     def poll(self, function: Callable[[], R]) -> Callable[[], R]:
-        """Wrap what reads."""
+        """Wrap the function that polls."""
 
         @functools.wraps(function)
         def poll() -> R:
             if self.error is None:
                 try:
                     return function()
-                except StopIteration:  # Bytewax's own word for the end of input
+                except StopIteration:  # how Bytewax signals the end of input
                     raise
                 except BaseException as error:
                     self.error = error
@@ -65,7 +65,7 @@ class Carrier:
         return poll
 
     def step(self, function: Callable[[T], R]) -> Callable[[T], R]:
-        """Wrap what takes an item; after an error it gives None to the next step."""
+        """Wrap a function of an item; after an error it returns None."""
 
         @functools.wraps(function)
         def step(item: T) -> R:
@@ -83,24 +83,24 @@ def run_to_end(build: Callable[[Guard], Dataflow]) -> None:
     """Run a dataflow in this thread until its input ends.
 
     Args:
-        build: makes the dataflow, with all of its parts wrapped.
+        build: builds the dataflow and wraps all of its functions with the guard.
 
     Raises:
-        what a part of the dataflow raised.
+        The first error that a function of the dataflow raised.
     """
-    carrier = Carrier()
-    cli_main(build(carrier))  # type: ignore[no-untyped-call]
-    if carrier.error is not None:
-        raise carrier.error
+    guard = FirstErrorGuard()
+    cli_main(build(guard))  # type: ignore[no-untyped-call]
+    if guard.error is not None:
+        raise guard.error
 
 
-def logged(flow: str) -> Show:
-    """Progress as log lines, one when a step begins."""
+def log_steps(flow: str) -> Show:
+    """Return a progress callback that logs one line when a step begins."""
     seen: set[str] = set()
 
     def show(step: str, done: int, total: int) -> None:
         if step not in seen:
             seen.add(step)
-            log.info("step", flow=flow, step=step, total=total)
+            log.info("step started", flow=flow, step=step, total=total)
 
     return show

@@ -16,7 +16,13 @@ from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests import processes
-from tests.flows.a_reindex import Events, a_day, generation, held, live
+from tests.flows.reindex_lake import (
+    Events,
+    current_generation,
+    memories_by_id,
+    overlapping_sessions,
+    run_memory,
+)
 from tests.semloop.an_endpoint import AnEndpoint, an_endpoint, good
 from tests.services import wait_for
 from tests.sinks.a_memory import a_lake
@@ -42,8 +48,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def remembered(settings: Settings) -> Settings:
     """The same with memories of 30 events."""
     events = Events(settings)
-    events.add(a_day(30))
-    live(settings, events)
+    events.add(overlapping_sessions(30))
+    run_memory(settings, events)
     return settings
 
 
@@ -75,7 +81,7 @@ def test_without_a_command_all_are_named(maintain: Semloop) -> None:
 def test_index_says_what_it_found_and_did(
     remembered: Settings, maintain: Semloop
 ) -> None:
-    count = len(held(remembered))
+    count = len(memories_by_id(remembered))
     code, out, err = maintain("index")
     assert code == 0
     assert out.startswith(f"Memories: {count}, fragments: 1; index of the vectors: no,")
@@ -91,14 +97,14 @@ def test_index_without_memories_says_so(
     settings: Settings, maintain: Semloop, *, made: bool
 ) -> None:
     if made:
-        live(settings, Events(settings))
+        run_memory(settings, Events(settings))
     code, out, _ = maintain("index")
     assert (code, out) == (0, f"The lake {settings.lake} has no memories yet.\n")
     assert Path(settings.lake).exists() is made
 
 
 def test_reindex_says_what_it_made(remembered: Settings, maintain: Semloop) -> None:
-    count = len(held(remembered))
+    count = len(memories_by_id(remembered))
     code, out, err = maintain("reindex")
     assert code == 0
     assert out == (
@@ -106,7 +112,7 @@ def test_reindex_says_what_it_made(remembered: Settings, maintain: Semloop) -> N
         "generation 2 holds now.\n"
     )
     assert "events (30)" in err
-    assert len(held(remembered)) == count
+    assert len(memories_by_id(remembered)) == count
 
 
 def test_a_terminal_gets_bars(
@@ -129,7 +135,7 @@ def test_a_lake_without_episodes_is_told(settings: Settings, maintain: Semloop) 
     assert (code, out) == (1, "")
     assert err == (
         f"The lake {settings.lake} has no episodes yet.\n"
-        "Start the flow that makes them: `semloop up`.\n"
+        "Start the flow that writes them with `semloop up`.\n"
     )
     assert not Path(settings.lake).exists()
 
@@ -152,7 +158,7 @@ def test_an_embedder_of_one_model_takes_no_other(
         "The embedder 'hashing' has one model only.\n"
         "Set SEMLOOP_EMBEDDER to endpoint or sentence-transformers for --model.\n"
     )
-    assert generation(remembered) == 1
+    assert current_generation(remembered) == 1
 
 
 @pytest.fixture
@@ -177,7 +183,9 @@ def test_another_model_is_used_and_told(
     assert "by endpoint/big," in out
     last = "Set SEMLOOP_EMBEDDER_MODEL=big for all flows and readers, too."
     assert out.splitlines()[-1] == last
-    assert {row["model"] for row in held(remembered).values()} == {"endpoint/big"}
+    assert {row["model"] for row in memories_by_id(remembered).values()} == {
+        "endpoint/big"
+    }
 
 
 def test_an_endpoint_that_is_away_is_told(
@@ -199,7 +207,7 @@ def test_an_endpoint_that_is_away_is_told(
     assert (code, out) == (1, "")
     assert "Traceback" not in err
     assert err.splitlines()[-2].startswith("The embedding endpoint is not available")
-    assert generation(remembered) == 1
+    assert current_generation(remembered) == 1
 
 
 def test_ctrl_c_ends_it_at_once_and_the_next_run_finishes(
@@ -224,7 +232,7 @@ def test_ctrl_c_ends_it_at_once_and_the_next_run_finishes(
         process.kill()
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
-    assert generation(remembered) == 1
+    assert current_generation(remembered) == 1
     endpoint.answer = good
     code, out, _ = maintain("reindex", "--model", "big")
     assert code == 0

@@ -12,7 +12,7 @@ from semloop.command.stack.state import RUNNING, FlowState, Stack
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests.cli.test_stack import Shell, eventually, shell
-from tests.flows.a_reindex import Events, a_day, live
+from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
 from tests.services import free_port
 from tests.sinks.a_memory import Life, a_lake
 
@@ -66,9 +66,9 @@ def settings(tmp_path: Path) -> Settings:
     """A lake in which archive is 30 events ahead of memory, which has consumed 10."""
     found = a_lake(tmp_path / "lake")
     events = Events(found)
-    events.add(a_day(10))
-    live(found, events)
-    events.add(a_day(30, first=10))
+    events.add(overlapping_sessions(10))
+    run_memory(found, events)
+    events.add(overlapping_sessions(30, first=10))
     return found
 
 
@@ -111,7 +111,7 @@ def test_down_waits_until_memory_has_caught_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     life = Life(settings)
-    events = [a_day(10), a_day(30, first=10)]
+    events = [overlapping_sessions(10), overlapping_sessions(30, first=10)]
     looks: list[int] = []
 
     def a_look(_: Settings) -> Stack:

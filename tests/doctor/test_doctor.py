@@ -22,7 +22,7 @@ from semloop.settings import Settings, load, origin
 from semloop.storage.location import Storage
 from tests import processes
 from tests.doctor.examined import bad
-from tests.flows.a_flow import a_flow, admin_of, archived, produce
+from tests.flows.flow_runner import kafka_admin, produce, run_archive, running_flow
 
 # Nothing listens there: ports below 1024 are for services that nobody runs here.
 NOBODY = "127.0.0.1:1"
@@ -85,10 +85,10 @@ def test_where_all_is_well_it_changes_nothing(
 ) -> None:
     TopicAdmin(settings).ensure()
     produce(settings, 5)
-    archived(settings)
+    run_archive(settings)
     settings = settings.replace(embedder="hashing")
-    with a_flow(settings, "--until-caught-up", flow="memory") as flow:
-        assert flow.ends() == (0, [])
+    with running_flow(settings, "--until-caught-up", flow="memory") as flow:
+        assert flow.wait_for_exit() == (0, [])
     for name in ("lake", "kafka", "topic", "embedder"):
         monkeypatch.setenv(f"SEMLOOP_{name.upper()}", str(settings.value(name)))
     storage = Storage.of(settings)
@@ -105,7 +105,7 @@ def test_where_all_is_well_it_changes_nothing(
     assert {c["state"] for c in rest} == {"ok"}
     assert sorted(Path(settings.lake).rglob("*")) == before
     assert [storage.open(t).version() for t in ("events", "streams")] == versions
-    admin = admin_of(settings)
+    admin = kafka_admin(settings)
     groups = admin.list_consumer_groups().result(5)
     assert "semloop-doctor" not in {group.group_id for group in groups.valid}
 

@@ -17,7 +17,7 @@ from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests.doctor.conftest import Read, Send
 from tests.doctor.examined import BASIS, bad, each, examined, only
-from tests.flows.a_flow import admin_of
+from tests.flows.flow_runner import kafka_admin
 from tests.kafka.secure_broker import Secure, settings_for, user
 from tests.services import SERVICES, free_port
 
@@ -27,7 +27,7 @@ RETENTION = {"retention.ms": str(7 * DAY_MS)}
 
 def make(settings: Settings, config: dict[str, str], partitions: int = 4) -> None:
     new = NewTopic(settings.topic, num_partitions=partitions, config=config)
-    admin = admin_of(settings)
+    admin = kafka_admin(settings)
     admin.create_topics([new])[settings.topic].result()
 
 
@@ -120,7 +120,7 @@ def test_what_is_no_such_answer_is_not_understood() -> None:
 def test_a_missing_topic_fails_and_is_not_made(settings: Settings) -> None:
     finding = only(examined(settings, "broker", "topic"))
     assert (finding.state, "There is no topic" in finding.found) == (State.FAIL, True)
-    admin = admin_of(settings)
+    admin = kafka_admin(settings)
     assert settings.topic not in admin.list_topics(timeout=5).topics
 
 
@@ -222,7 +222,7 @@ def test_offsets_that_retention_took_are_counted(
     send(9)
     read(1)
     place = TopicPartition(settings.topic, 0, 6)
-    admin = admin_of(settings)
+    admin = kafka_admin(settings)
     for done in admin.delete_records([place]).values():
         done.result()
     finding = only(examined(settings, *BASIS, "resume point"))

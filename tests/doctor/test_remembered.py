@@ -9,7 +9,7 @@ from semloop.command.doctor import State, memories
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests.doctor.examined import bad, examined, only
-from tests.flows.a_reindex import Events, a_day, live
+from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
 from tests.sinks.a_memory import a_lake
 
 
@@ -28,8 +28,8 @@ def test_what_follows_and_is_of_the_model_of_the_settings_is_well(
     settings: Settings,
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     found = examined(settings, "lake", "memories")
     assert bad(found) == []
     lag, model = (finding.found for finding in found)
@@ -49,11 +49,11 @@ def test_a_flow_that_does_not_follow_is_told(
     settings: Settings, caught_up_s: float | None, state: State, told: str
 ) -> None:
     events = Events(settings)
-    events.add(a_day(10))
+    events.add(overlapping_sessions(10))
     now = time.time()
     ms = None if caught_up_s is None else int((now - caught_up_s) * 1_000)
-    live(settings, events, later_ms=ms)
-    events.add(a_day(15, first=10))
+    run_memory(settings, events, later_ms=ms)
+    events.add(overlapping_sessions(15, first=10))
     lag, _ = examined(settings, "lake", "memories")
     assert (lag.state, lag.found) == (state, told)
     assert bool(lag.todo) is (state is State.WARN)
@@ -61,8 +61,8 @@ def test_a_flow_that_does_not_follow_is_told(
 
 def test_another_model_is_told_and_none_is_made(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(10))
-    live(settings, events)
+    events.add(overlapping_sessions(10))
+    run_memory(settings, events)
     other = settings.replace(embedder="minilm")
     failed = only(examined(other, "lake", "memories"))
     assert failed.state is State.FAIL
@@ -76,8 +76,8 @@ def test_another_model_is_told_and_none_is_made(settings: Settings) -> None:
 
 def test_memories_that_are_gone_are_told(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(10))
-    live(settings, events)
+    events.add(overlapping_sessions(10))
+    run_memory(settings, events)
     Path(settings.lake, generations.FOLDER).rename(Path(settings.lake, "gone"))
     failed = only(examined(settings, "lake", "memories"))
     assert failed.found == "the table of generation 1 is gone"
@@ -88,7 +88,7 @@ def test_memories_that_are_gone_are_told(settings: Settings) -> None:
 def test_a_topic_that_archive_never_read_has_nothing_to_follow(
     settings: Settings,
 ) -> None:
-    live(settings, Events(settings))
+    run_memory(settings, Events(settings))
     other = settings.replace(topic="another")
     lag, _ = examined(other, "lake", "memories")
     assert (lag.state, lag.check) == (State.OK, memories.CHECK)

@@ -1,4 +1,4 @@
-"""Kafka to SQL, end to end: processes as their users start them, on the run's broker."""
+"""Kafka to SQL, end to end, with processes started as users start them."""
 
 import json
 import re
@@ -68,7 +68,7 @@ COUNTS = """
 """
 
 
-def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+def sql(settings: Settings, query: str) -> list[tuple[Any, ...]]:
     with Lake(settings.lake) as lake:
         return lake.sql(query).fetchall()
 
@@ -86,8 +86,8 @@ def archive(settings: Settings) -> None:
     processes.check(settings, "run", "archive", "--until-caught-up")
 
 
-def everything_stored(lake: Path) -> str:
-    """All content of all files under a lake, Parquet unpacked."""
+def all_stored_text(lake: Path) -> str:
+    """Return the content of all files of a lake; Parquet files are decoded."""
     texts = []
     for file in lake.rglob("*"):
         if file.suffix == ".parquet":
@@ -97,19 +97,17 @@ def everything_stored(lake: Path) -> str:
     return "\n".join(texts)
 
 
-def test_a_chat_becomes_rows_once_however_often_it_is_imported(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_chat_imported_twice_is_stored_once(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "chats.jsonl"
     file.write_text(json.dumps(CHAT) + "\n")
     for _ in range(2):
         processes.check(settings, "import", str(file), "--format", "chat")
         archive(settings)
-        assert ask(settings, COUNTS) == [(1, 2, 1, 1, 5)]
-        assert ask(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
+        assert sql(settings, COUNTS) == [(1, 2, 1, 1, 5)]
+        assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_private_content_reaches_no_file_and_joins_still_work(
+def test_private_values_are_in_no_file_and_equal_values_get_the_same_pseudonym(
     settings: Settings, tmp_path: Path
 ) -> None:
     file = tmp_path / "chats.jsonl"
@@ -117,7 +115,7 @@ def test_private_content_reaches_no_file_and_joins_still_work(
     file.write_text(json.dumps(CHAT) + "\n" + broken + "\n")
     processes.check(settings, "import", str(file), "--format", "chat")
     archive(settings)
-    stored = everything_stored(Path(settings.lake))
+    stored = all_stored_text(Path(settings.lake))
     for private in (
         "ann.lee77@example.com",
         "bob@example.com",
@@ -126,61 +124,65 @@ def test_private_content_reaches_no_file_and_joins_still_work(
     ):
         assert private not in stored
     assert "NO6JO3" in stored
-    said = ask(settings, "SELECT payload FROM events WHERE payload LIKE '%<email:%'")
-    pseudonyms = {name for (text,) in said for name in re.findall(r"<email:\w+>", text)}
-    assert (len(said), len(pseudonyms)) == (2, 1)
+    payloads = sql(
+        settings, "SELECT payload FROM events WHERE payload LIKE '%<email:%'"
+    )
+    pseudonyms = {p for (text,) in payloads for p in re.findall(r"<email:\w+>", text)}
+    assert (len(payloads), len(pseudonyms)) == (2, 1)
 
 
-def test_a_file_of_broken_records_is_never_fatal_and_the_sums_are_exact(
+def test_file_of_broken_records_is_stored_as_dead_letters_with_exact_counts(
     settings: Settings, tmp_path: Path
 ) -> None:
-    # Judged by today's clock here, so without the forms that name a moment of the tests.
-    wanted = {
+    # Decoded with today's clock, so without the cases tied to the tests' fixed clock.
+    expected = {
         name: (raw(value), reason)
         for name, (value, reason) in BROKEN.items()
         if name not in ("six minutes ahead", "only a blank")
     }
-    wanted["the next century"] = (
+    expected["the next century"] = (
         raw(an_event(timestamp="2126-01-01T00:00:00Z")), "timestamp_out_of_range",
     )  # fmt: skip
     good = [an_event() for _ in range(25)]
-    lines = [value for value, _ in wanted.values()] + [raw(event) for event in good]
+    lines = [value for value, _ in expected.values()] + [raw(event) for event in good]
     file = tmp_path / "mixed.jsonl"
     file.write_bytes(b"\n".join(lines) + b"\n")
     for _ in range(2):
         processes.check(settings, "import", str(file), "--format", "events")
         archive(settings)
-        assert ask(settings, "SELECT count(*) FROM events") == [(len(good),)]
+        assert sql(settings, "SELECT count(*) FROM events") == [(len(good),)]
         found = dict(
-            ask(settings, "SELECT reason, count(*) FROM dead_letters GROUP BY reason")
+            sql(settings, "SELECT reason, count(*) FROM dead_letters GROUP BY reason")
         )
-        assert found == Counter(reason for _, reason in wanted.values())
+        assert found == Counter(reason for _, reason in expected.values())
 
 
-def test_tombstones_misrouted_and_repeated_records_are_no_dead_letters(
+def test_tombstones_misrouted_and_repeated_records_are_not_dead_letters(
     settings: Settings, topic: Topic
 ) -> None:
     event = an_event()
     produce(settings, [event, None, b"", event, an_event()], key="other")
     archive(settings)
-    assert ask(settings, "SELECT count(*) FROM events") == [(2,)]
-    assert ask(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
+    assert sql(settings, "SELECT count(*) FROM events") == [(2,)]
+    assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_an_id_is_dropped_after_a_restart_too(settings: Settings, topic: Topic) -> None:
+def test_id_repeated_after_a_restart_is_dropped(
+    settings: Settings, topic: Topic
+) -> None:
     event = an_event()
     for _ in range(2):
         produce(settings, [event])
         archive(settings)
-    assert ask(settings, "SELECT count(*) FROM events") == [(1,)]
+    assert sql(settings, "SELECT count(*) FROM events") == [(1,)]
 
 
-def test_an_empty_topic_is_caught_up_at_once(settings: Settings, topic: Topic) -> None:
+def test_archive_catches_up_on_an_empty_topic(settings: Settings, topic: Topic) -> None:
     archive(settings)
-    assert ask(settings, "SELECT count(*) FROM events") == [(0,)]
+    assert sql(settings, "SELECT count(*) FROM events") == [(0,)]
 
 
-def test_a_second_copy_takes_over_and_the_older_one_stops(
+def test_second_copy_of_archive_takes_over_and_the_older_stops(
     settings: Settings, topic: Topic
 ) -> None:
     produce(settings, [an_event() for _ in range(50)])
@@ -190,13 +192,13 @@ def test_a_second_copy_takes_over_and_the_older_one_stops(
         lake = Path(settings.lake)
         wait_for("first commit", lambda: list(lake.glob("events/date=*/*")))
         newer = processes.start(settings, "run", "archive")
-        _, said = older.communicate(timeout=60)
+        _, stderr = older.communicate(timeout=60)
         assert older.returncode == 3
-        lines = [line for line in said.splitlines() if not line.startswith("{")]
+        lines = [line for line in stderr.splitlines() if not line.startswith("{")]
         assert len(lines) == 2
         assert "took over" in lines[0]
         produce(settings, [an_event() for _ in range(50)])
-        wait_for("the newer copy", lambda: ask(settings, COUNTS)[0][-1] == 100)
+        wait_for("the newer copy", lambda: sql(settings, COUNTS)[0][-1] == 100)
         assert newer.poll() is None
     finally:
         for process in (older, newer):
@@ -205,8 +207,8 @@ def test_a_second_copy_takes_over_and_the_older_one_stops(
                 process.communicate()
 
 
-def test_a_missing_topic_is_said_in_two_lines(settings: Settings) -> None:
-    # As a broker that is away is waited for, this would hang if a topic was too.
+def test_archive_reports_a_missing_topic_in_two_lines(settings: Settings) -> None:
+    # With this timeout the test would hang if the flow waited for a missing topic.
     result = processes.run(settings, "run", "archive", SEMLOOP_START_TIMEOUT_S="1000")
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
@@ -214,14 +216,14 @@ def test_a_missing_topic_is_said_in_two_lines(settings: Settings) -> None:
     assert len(lines) == 2
 
 
-def test_a_topic_of_another_cluster_is_refused_without_a_flag(
+def test_archive_rejects_a_lake_filled_from_another_cluster_without_new_log(
     settings: Settings, topic: Topic
 ) -> None:
     produce(settings, [an_event()])
     archive(settings)
     with Lake(settings.lake) as lake:
         rows = lake.sql("FROM tables.streams").to_arrow_table()
-    # As if another cluster had filled this lake: its rows name another cluster.
+    # Make the lake look as if another cluster had filled it.
     import pyarrow as pa
     from deltalake import write_deltalake
 
@@ -234,33 +236,35 @@ def test_a_topic_of_another_cluster_is_refused_without_a_flag(
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert (result.returncode, "--new-log" in result.stderr) == (1, True)
     processes.check(settings, "run", "archive", "--until-caught-up", "--new-log")
-    archive(settings)  # accepted once is enough
+    archive(settings)  # --new-log is needed only once
 
 
 @pytest.mark.real_broker
-def test_records_gone_by_retention_are_said_and_can_be_accepted(
+def test_archive_reports_a_retention_gap_and_accept_gap_skips_it(
     settings: Settings, topic: Topic
 ) -> None:
     produce(settings, [an_event() for _ in range(10)])
     archive(settings)
     produce(settings, [an_event() for _ in range(10)])
     admin = AdminClient({"bootstrap.servers": address(settings)})
-    ends = ask(
+    last_offsets = sql(
         settings, "SELECT kafka_partition, max(kafka_offset) FROM events GROUP BY 1"
     )
-    partition, last = ends[0]
-    gone = TopicPartition(settings.topic, partition, last + 4)
-    for done in admin.delete_records([gone]).values():
-        done.result()
+    partition, last = last_offsets[0]
+    delete_before = TopicPartition(settings.topic, partition, last + 4)
+    for future in admin.delete_records([delete_before]).values():
+        future.result()
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert result.returncode == 1
     assert "3 offsets" in result.stderr
     assert "--accept-gap" in result.stderr
     processes.check(settings, "run", "archive", "--until-caught-up", "--accept-gap")
-    assert ask(settings, COUNTS)[0][-1] == 17
+    assert sql(settings, COUNTS)[0][-1] == 17
 
 
-def test_kills_at_random_moments_lose_and_double_nothing(settings: Settings) -> None:
+def test_archive_killed_at_random_moments_loses_and_duplicates_no_records(
+    settings: Settings,
+) -> None:
     TopicAdmin(settings).ensure()
     audit = kill_and_audit(settings, events=20_000, kills=5, seed=1, longest_s=2.2)
     assert audit.clean, audit
@@ -269,7 +273,9 @@ def test_kills_at_random_moments_lose_and_double_nothing(settings: Settings) -> 
 
 @pytest.mark.storm
 @pytest.mark.timeout(1800)
-def test_a_storm_of_kills_loses_and_doubles_nothing(settings: Settings) -> None:
+def test_archive_killed_many_times_loses_and_duplicates_no_records(
+    settings: Settings,
+) -> None:
     TopicAdmin(settings).ensure()
     audit = kill_and_audit(settings, events=200_000, kills=25, seed=2)
     print(audit)
@@ -277,28 +283,32 @@ def test_a_storm_of_kills_loses_and_doubles_nothing(settings: Settings) -> None:
     assert audit.kills >= 20
 
 
-def test_interrupting_a_flow_is_quiet(settings: Settings, topic: Topic) -> None:
+def test_interrupted_archive_exits_with_130_without_a_traceback(
+    settings: Settings, topic: Topic
+) -> None:
     process = processes.start(settings, "run", "archive")
     wait_for("start", lambda: Path(settings.lake, "events").exists())
     process.send_signal(signal.SIGINT)
     try:
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
     assert process.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in stderr
 
 
-def test_lag_monitors_see_how_far_the_flow_is(settings: Settings, topic: Topic) -> None:
+def test_archive_commits_its_offsets_to_kafka_for_lag_monitors(
+    settings: Settings, topic: Topic
+) -> None:
     produce(settings, [an_event() for _ in range(5)])
     archive(settings)
     monitor = Consumer(
         {"bootstrap.servers": settings.kafka, "group.id": "semloop-archive"}
     )
-    places = [TopicPartition(settings.topic, p) for p in range(topic.partitions)]
+    partitions = [TopicPartition(settings.topic, p) for p in range(topic.partitions)]
     try:
-        found = [place.offset for place in monitor.committed(places, timeout=30)]
+        offsets = [p.offset for p in monitor.committed(partitions, timeout=30)]
     finally:
         monitor.close()
-    assert sum(offset for offset in found if offset > 0) == 5
+    assert sum(offset for offset in offsets if offset > 0) == 5

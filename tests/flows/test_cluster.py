@@ -1,4 +1,4 @@
-"""`semloop run archive --processes N`: several processes, all or none."""
+"""`semloop run archive --processes N`: several processes that live and end together."""
 
 import signal
 import subprocess
@@ -17,28 +17,31 @@ from tests import processes
 from tests.kill_and_audit import Load, kill_and_audit, members
 from tests.services import free_port, wait_for
 
-TWO = ("run", "archive", "--processes", "2")
+TWO_PROCESSES = ("run", "archive", "--processes", "2")
 
 
 @contextmanager
-def started(settings: Settings, **more: str) -> "Iterator[subprocess.Popen[str]]":
-    """Two processes of the flow, and the one above them."""
-    above = processes.start(settings, *TWO, **more)
+def two_processes(
+    settings: Settings, **environment: str
+) -> "Iterator[subprocess.Popen[str]]":
+    """Start two processes of the flow; yield their parent process."""
+    parent = processes.start(settings, *TWO_PROCESSES, **environment)
     try:
-        yield above
+        yield parent
     finally:
-        above.kill()
-        above.communicate()
+        parent.kill()
+        parent.communicate()
 
 
-def load(settings: Settings, events: int) -> int:
-    """Produce; returns how many records there are."""
-    thread = Load(settings, events, seconds=0)
-    thread.run()
-    return len(thread.origins)
+def produce(settings: Settings, events: int) -> int:
+    """Produce events; return the number of acknowledged records."""
+    load = Load(settings, events, seconds=0)
+    load.run()
+    return len(load.origins)
 
 
-def archived(settings: Settings) -> int:
+def stored_rows(settings: Settings) -> int:
+    """Number of rows in `events` and `dead_letters`."""
     if not Path(settings.lake).exists():
         return 0
     with Lake(settings.lake) as lake:
@@ -48,12 +51,12 @@ def archived(settings: Settings) -> int:
         return sum(n for (n,) in lake.sql(counts).fetchall())
 
 
-def errors(said: str) -> list[str]:
-    """What was said beside the logs."""
-    return [line for line in said.splitlines() if not line.startswith("{")]
+def messages(output: str) -> list[str]:
+    """Return the lines of an output that are not logs."""
+    return [line for line in output.splitlines() if not line.startswith("{")]
 
 
-def test_either_process_is_killed_and_every_record_is_there_once(
+def test_archive_stores_every_record_once_when_either_of_two_processes_is_killed(
     settings: Settings, topic: Topic
 ) -> None:
     audit = kill_and_audit(
@@ -65,44 +68,44 @@ def test_either_process_is_killed_and_every_record_is_there_once(
 
 @pytest.mark.storm
 @pytest.mark.timeout(1800)
-def test_a_storm_of_kills_of_three_processes_loses_and_doubles_nothing(
+def test_archive_stores_every_record_once_when_three_processes_are_killed_often(
     settings: Settings, topic: Topic
 ) -> None:
-    # Not more of them: whoever dies quickly again and again waits for half a minute.
+    # No more kills: processes that die repeatedly wait half a minute for a restart.
     audit = kill_and_audit(settings, events=200_000, kills=8, seed=4, processes=3)
     print(audit)
     assert audit.clean, audit
 
 
-def test_a_second_copy_takes_over_and_the_older_one_ends_in_two_lines(
+def test_second_copy_takes_over_from_two_processes_that_end_with_two_lines(
     settings: Settings, topic: Topic
 ) -> None:
-    count = load(settings, 200)
+    count = produce(settings, 200)
     port = free_port(2)
-    more = {"SEMLOOP_METRICS_PORT": str(port), "SEMLOOP_FENCE_CHECK_S": "0.3"}
-    with started(settings, **more) as older:
-        wait_for("the first rows", lambda: archived(settings) == count)
+    environment = {"SEMLOOP_METRICS_PORT": str(port), "SEMLOOP_FENCE_CHECK_S": "0.3"}
+    with two_processes(settings, **environment) as older:
+        wait_for("the first rows", lambda: stored_rows(settings) == count)
         for each in (port, port + 1):
             with urlopen(f"http://127.0.0.1:{each}/metrics") as page:
                 assert b"semloop_last_offset" in page.read()
-        with started(settings) as newer:
-            _, said = older.communicate(timeout=60)
+        with two_processes(settings) as newer:
+            _, stderr = older.communicate(timeout=60)
             assert older.returncode == 3
-            first, _ = errors(said)
+            first, _ = messages(stderr)
             assert "took over" in first
-            count += load(settings, 200)
-            wait_for("the newer copy", lambda: archived(settings) == count)
+            count += produce(settings, 200)
+            wait_for("the newer copy", lambda: stored_rows(settings) == count)
             assert newer.poll() is None
 
 
-def test_more_processes_than_partitions_come_to_the_end_too(
+def test_archive_with_more_processes_than_partitions_catches_up_and_exits(
     settings: Settings,
 ) -> None:
     TopicAdmin(settings.replace(partitions=1)).ensure()
-    count = load(settings, 300)
-    done = processes.run(settings, *TWO, "--until-caught-up", "--accept-gap")
-    assert (done.returncode, errors(done.stderr)) == (0, [])
-    assert archived(settings) == count
+    count = produce(settings, 300)
+    done = processes.run(settings, *TWO_PROCESSES, "--until-caught-up", "--accept-gap")
+    assert (done.returncode, messages(done.stderr)) == (0, [])
+    assert stored_rows(settings) == count
 
 
 @pytest.mark.parametrize(
@@ -112,24 +115,24 @@ def test_more_processes_than_partitions_come_to_the_end_too(
         ("SEMLOOP_COMMIT_ROWS", "many", "Setting 'commit_rows'"),
     ],
 )
-def test_a_mistake_is_said_once_in_two_lines(
+def test_several_processes_report_a_wrong_setting_once_in_two_lines(
     settings: Settings, variable: str, value: str, first: str
 ) -> None:
-    done = processes.run(settings, *TWO, **{variable: value})
+    done = processes.run(settings, *TWO_PROCESSES, **{variable: value})
     assert done.returncode == 1
-    said, _ = errors(done.stderr)
-    assert said.startswith(first)
+    message, _ = messages(done.stderr)
+    assert message.startswith(first)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_however_the_process_above_ends_no_other_is_left(
+def test_all_processes_end_when_their_parent_ends_by_a_signal(
     settings: Settings, topic: Topic, number: signal.Signals
 ) -> None:
-    with started(settings) as above:
+    with two_processes(settings) as parent:
         wait_for("the tables", lambda: Path(settings.lake, "events").exists())
-        left = members(above)
-        assert len(left) == 2
-        above.send_signal(number)
-        _, said = above.communicate(timeout=30)
-        assert errors(said) == []
-        assert psutil.wait_procs(left, timeout=30)[1] == []
+        children = members(parent)
+        assert len(children) == 2
+        parent.send_signal(number)
+        _, stderr = parent.communicate(timeout=30)
+        assert messages(stderr) == []
+        assert psutil.wait_procs(children, timeout=30)[1] == []

@@ -1,4 +1,4 @@
-"""A broker that dies, is away and comes back, under flows that read it."""
+"""Flows whose broker dies, is down for a while and is restarted."""
 
 import signal
 import time
@@ -16,27 +16,35 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.flow_tables import FlowContext
 from tests.conftest import a_topic
-from tests.flows.a_flow import Flow, a_flow, once, produce, stored
+from tests.flows.flow_runner import (
+    FlowProcess,
+    each_once,
+    produce,
+    running_flow,
+    stored_origins,
+)
 from tests.kill_and_audit import Load
 from tests.services import SERVICES, RealBroker, wait_for
 
-AWAY, BACK = "broker does not answer", "broker answers again"
-# A commit is made for its rows at once, and what changed is noticed soon.
+DOWN, UP = "broker does not answer", "broker answers again"
+# A commit follows every ten rows, and fence checks are frequent.
 FEW_ROWS = {"SEMLOOP_COMMIT_ROWS": "10", "SEMLOOP_FENCE_CHECK_S": "0.2"}
 
 
 @pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBroker]:
-    """A real broker of this module's own, which tests kill and start again."""
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBroker]:
+    """A real broker that the tests of this module kill and restart."""
     assert SERVICES
-    broker = RealBroker(tmp_path_factory.mktemp("mortal"), SERVICES)
+    broker = RealBroker(tmp_path_factory.mktemp("own_broker"), SERVICES)
     yield broker
     broker.kill()
 
 
 @pytest.fixture
-def settings(mortal: RealBroker, tmp_path: Path) -> Settings:
-    return Settings(lake=str(tmp_path / "lake"), kafka=mortal.address, topic=a_topic())
+def settings(own_broker: RealBroker, tmp_path: Path) -> Settings:
+    return Settings(
+        lake=str(tmp_path / "lake"), kafka=own_broker.address, topic=a_topic()
+    )
 
 
 @pytest.fixture
@@ -45,83 +53,83 @@ def topic(settings: Settings) -> Topic:
 
 
 def take_over(settings: Settings, topic: Topic) -> None:
-    """What a newer copy of the flow does first; needs no broker."""
-    name = StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id)
+    """Take over the tables as a newer copy of the flow does; needs no broker."""
+    stream = StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id)
     partitions = range(topic.partitions)
     context = FlowContext(settings, Storage.of(settings), Metrics())
-    ArchiveTables(context, name, partitions).take_over()
+    ArchiveTables(context, stream, partitions).take_over()
 
 
 @pytest.mark.real_broker
 @pytest.mark.timeout(120)
-def test_a_broker_killed_under_producer_and_flow_loses_and_doubles_nothing(
-    settings: Settings, topic: Topic, mortal: RealBroker
+def test_archive_stores_every_record_once_when_the_broker_is_killed_and_restarted(
+    settings: Settings, topic: Topic, own_broker: RealBroker
 ) -> None:
     load = Load(settings, events=10_000, seconds=4)
-    with a_flow(settings, SEMLOOP_FENCE_CHECK_S="0.2") as flow:
+    with running_flow(settings, SEMLOOP_FENCE_CHECK_S="0.2") as flow:
         load.start()
         flow.wait_until_stored(500)
-        mortal.kill()
-        flow.wait_until_logged(AWAY)
-        mortal.start()
+        own_broker.kill()
+        flow.wait_until_logged(DOWN)
+        own_broker.start()
         load.join()
         flow.wait_until_stored(10_000)
-        assert flow.alive()
-        assert (len(flow.logged(AWAY)), len(flow.logged(BACK))) == (1, 1)
-        assert flow.said() == []
-    assert stored(settings) == once({topic.topic_id: load.origins})
+        assert flow.is_alive()
+        assert (len(flow.logged(DOWN)), len(flow.logged(UP))) == (1, 1)
+        assert flow.messages() == []
+    assert stored_origins(settings) == each_once({topic.topic_id: load.origins})
 
 
 class Outage:
-    """Flows that were running, each with a topic and a lake, when the broker died."""
+    """Flows during a broker outage, each with its own topic and lake."""
 
     def __init__(self, settings: Settings, broker: RealBroker) -> None:
         self._settings = settings
         self._broker = broker
-        self.flows: dict[str, Flow] = {}
-        self.lakes: dict[str, Settings] = {}
+        self.flows: dict[str, FlowProcess] = {}
+        self.flow_settings: dict[str, Settings] = {}
         self.sent: dict[str, set[tuple[int, int]]] = {}
         self.topics: dict[str, Topic] = {}
 
     def add(self, name: str) -> Settings:
-        """A topic with ten records, and the lake of the flow that will read it."""
-        lake = self._settings.replace(
+        """Create a topic with ten records; return settings with its own lake."""
+        settings = self._settings.replace(
             lake=f"{self._settings.lake}-{name}", topic=a_topic()
         )
-        self.lakes[name] = lake
-        self.topics[name] = TopicAdmin(lake).ensure()
-        self.sent[name] = produce(lake, 10, partition=0)
-        return lake
+        self.flow_settings[name] = settings
+        self.topics[name] = TopicAdmin(settings).ensure()
+        self.sent[name] = produce(settings, 10, partition=0)
+        return settings
 
-    def start(self, name: str, **more: str) -> Flow:
-        self.flows[name] = Flow(self.lakes[name], **more)
+    def start(self, name: str, **environment: str) -> FlowProcess:
+        self.flows[name] = FlowProcess(self.flow_settings[name], **environment)
         return self.flows[name]
 
     def begin(self, full: Sequence[str]) -> None:
-        """Kill the broker; some flows have more than a commit's rows to read then."""
+        """Kill the broker; flows in `full` then have more rows to read than one commit."""
         for flow in self.flows.values():
             flow.wait_until_stored(10)
         for name in full:
-            # Stopped, it finds the records in its socket once the broker is dead.
+            # A stopped flow reads the records from its socket after the broker is dead.
             self.flows[name].signal(signal.SIGSTOP)
-            self.sent[name] |= produce(self.lakes[name], 30, partition=0)
+            self.sent[name] |= produce(self.flow_settings[name], 30, partition=0)
         self._broker.kill()
         for name in full:
             self.flows[name].signal(signal.SIGCONT)
         for flow in self.flows.values():
-            flow.wait_until_logged(AWAY)
+            flow.wait_until_logged(DOWN)
 
     def check(self, *names: str) -> None:
-        """After the broker's return: the same processes have read all, once."""
+        """Check, after the broker restarted, that the processes stored all records once."""
         for name in names:
             flow = self.flows[name]
             flow.wait_until_stored(len(self.sent[name]))
-            flow.wait_until_logged(BACK)
-            assert flow.alive()
-            assert (len(flow.logged(AWAY)), len(flow.logged(BACK))) == (1, 1)
-            assert flow.said() == []
-            wanted = once({self.topics[name].topic_id: self.sent[name]})
-            assert stored(self.lakes[name]) == wanted
+            flow.wait_until_logged(UP)
+            assert flow.is_alive()
+            assert (len(flow.logged(DOWN)), len(flow.logged(UP))) == (1, 1)
+            assert flow.messages() == []
+            expected = each_once({self.topics[name].topic_id: self.sent[name]})
+            assert stored_origins(self.flow_settings[name]) == expected
 
     def stop(self) -> None:
         for flow in self.flows.values():
@@ -129,63 +137,67 @@ class Outage:
 
 
 @pytest.fixture
-def outage(settings: Settings, mortal: RealBroker) -> Iterator[Outage]:
-    outage = Outage(settings, mortal)
+def outage(settings: Settings, own_broker: RealBroker) -> Iterator[Outage]:
+    outage = Outage(settings, own_broker)
     yield outage
     outage.stop()
-    if not listens(mortal.address):
-        mortal.start()
+    if not listens(own_broker.address):
+        own_broker.start()
 
 
 @pytest.mark.real_broker
 @pytest.mark.timeout(120)
-def test_flows_without_a_broker_wait_can_be_stopped_and_notice_a_newer_copy(
-    outage: Outage, mortal: RealBroker
+def test_archive_without_a_broker_waits_and_can_be_interrupted_or_taken_over(
+    outage: Outage, own_broker: RealBroker
 ) -> None:
     flows = outage.flows
     for name in ("full", "interrupted", "idle", "taken"):
         outage.add(name)
         outage.start(name, **FEW_ROWS)
     outage.begin(full=["full", "interrupted"])
-    take_over(outage.lakes["taken"], outage.topics["taken"])
-    code, said = flows["taken"].ends()
-    assert (code, len(said), "took over" in said[0]) == (3, 2, True)
+    take_over(outage.flow_settings["taken"], outage.topics["taken"])
+    code, messages = flows["taken"].wait_for_exit()
+    assert (code, len(messages), "took over" in messages[0]) == (3, 2, True)
     flows["interrupted"].signal(signal.SIGINT)
-    assert flows["interrupted"].ends() == (130, [])
-    mortal.start()
+    assert flows["interrupted"].wait_for_exit() == (130, [])
+    own_broker.start()
     outage.check("full", "idle")
 
 
 @pytest.mark.real_broker
 @pytest.mark.timeout(120)
-def test_a_flow_started_without_a_broker_waits_for_it_or_says_so(
-    outage: Outage, mortal: RealBroker
+def test_archive_started_without_a_broker_waits_and_exits_after_the_start_timeout(
+    outage: Outage, own_broker: RealBroker
 ) -> None:
     outage.add("late")
     outage.add("early")
     outage.begin(full=[])
     late = outage.start("late")
-    with a_flow(outage.lakes["early"], SEMLOOP_START_TIMEOUT_S="0.5") as early:
-        code, said = early.ends()
-        assert (code, len(said)) == (1, 2), said
-        assert said[0].startswith(f"No Kafka broker answers at {mortal.address}")
-        assert len(early.logged(AWAY)) == 1
-    late.wait_until_logged(AWAY)
-    mortal.start()
+    with running_flow(
+        outage.flow_settings["early"], SEMLOOP_START_TIMEOUT_S="0.5"
+    ) as early:
+        code, messages = early.wait_for_exit()
+        assert (code, len(messages)) == (1, 2), messages
+        assert messages[0].startswith(
+            f"No Kafka broker answers at {own_broker.address}"
+        )
+        assert len(early.logged(DOWN)) == 1
+    late.wait_until_logged(DOWN)
+    own_broker.start()
     outage.check("late")
 
 
 @pytest.mark.storm
 @pytest.mark.real_broker
 @pytest.mark.timeout(300)
-def test_a_broker_away_for_a_minute_is_said_once(
-    outage: Outage, mortal: RealBroker
+def test_archive_logs_a_broker_outage_of_a_minute_once(
+    outage: Outage, own_broker: RealBroker
 ) -> None:
     for name in ("full", "idle"):
         outage.add(name)
         outage.start(name, **FEW_ROWS)
     outage.begin(full=["full"])
-    over_s = time.monotonic() + 60
-    wait_for("a minute", lambda: time.monotonic() > over_s, seconds=90)
-    mortal.start()
+    deadline_s = time.monotonic() + 60
+    wait_for("a minute", lambda: time.monotonic() > deadline_s, seconds=90)
+    own_broker.start()
     outage.check("full", "idle")

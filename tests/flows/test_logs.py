@@ -1,4 +1,4 @@
-"""What a flow logs of what it tries again."""
+"""What a flow logs about its retries."""
 
 import io
 import json
@@ -17,7 +17,7 @@ HIDDEN = "ann.lee@example.com"
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _restore_log_setup() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     set_on_retry_hooks(None)
@@ -29,9 +29,9 @@ def _as_before() -> Iterator[None]:
         (StorageUnavailable("No room.", "Make some."), "No room."),
         (ValueError(HIDDEN), "ValueError"),
     ],
-    ids=["of ours", "of others"],
+    ids=["semloop error", "foreign error"],
 )
-def test_what_lasts_is_told_now_and_then_and_without_content(
+def test_retries_log_every_fifth_attempt_without_event_content(
     error: Exception, reason: str
 ) -> None:
     logged = io.StringIO()

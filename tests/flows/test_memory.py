@@ -1,4 +1,4 @@
-"""Events to memories, end to end: processes as their users start them."""
+"""Events to memories, end to end, with processes started as users start them."""
 
 import random
 import signal
@@ -11,56 +11,60 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.a_flow import Flow, a_flow, admin_of, archived
-from tests.flows.remembered import SESSION_EVENTS, a_step, wrong
+from tests.flows.flow_runner import FlowProcess, kafka_admin, run_archive, running_flow
+from tests.flows.memory_audit import SESSION_EVENTS, memory_differences, session_event
 from tests.kill_and_audit import Load
 from tests.processes import check
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Without a model: what counts here are rows."""
+    """Settings without a model: these tests compare rows, not vectors."""
     return settings.replace(embedder="hashing")
 
 
-def produced(settings: Settings, events: int, first: int = 0) -> None:
-    """Whole sessions of `a_step`, acknowledged by the broker."""
+def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
+    """Produce complete sessions of `session_event`; the broker must acknowledge all."""
     TopicAdmin(settings).ensure()
-    load = Load(settings, events, 0.1, lambda n, s: a_step(n + first, f"{first}-{s}"))
+    load = Load(
+        settings, events, 0.1, lambda n, s: session_event(n + first, f"{first}-{s}")
+    )
     load.start()
     load.join()
     assert len(load.origins) == events
 
 
-def remembered(settings: Settings) -> None:
-    """Run `memory` until it has caught up, which must succeed."""
-    with a_flow(settings, "--until-caught-up", flow="memory") as flow:
-        assert flow.ends() == (0, [])
+def run_memory_process(settings: Settings) -> None:
+    """Run `memory` until it has caught up; it must exit with 0."""
+    with running_flow(settings, "--until-caught-up", flow="memory") as flow:
+        assert flow.wait_for_exit() == (0, [])
 
 
-def test_every_event_and_every_closed_episode_is_one_memory(settings: Settings) -> None:
-    produced(settings, 400)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
-    produced(settings, 200, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+def test_memory_makes_one_memory_per_event_and_per_closed_episode(
+    settings: Settings,
+) -> None:
+    produce_sessions(settings, 400)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
+    produce_sessions(settings, 200, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
-def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
+def test_memory_continues_open_episodes_after_a_restart(settings: Settings) -> None:
     TopicAdmin(settings).ensure()
     for part in range(3):
-        # Sessions of 20 events in three runs of the flow.
+        # One session of 20 events in three runs of the flow.
         steps = range(SESSION_EVENTS * part // 3, SESSION_EVENTS * (part + 1) // 3)
-        for step in steps:
-            load = Load(settings, 1, 0.0, lambda _, s, step=step: a_step(step, "s"))  # type: ignore[misc]
+        for n in steps:
+            load = Load(settings, 1, 0.0, lambda _, s, n=n: session_event(n, "s"))  # type: ignore[misc]
             load.start()
             load.join()
-        archived(settings)
-        remembered(settings)
-    assert wrong(settings) == {}
+        run_archive(settings)
+        run_memory_process(settings)
+    assert memory_differences(settings) == {}
     with Lake(settings=settings) as lake:
         states = "SELECT state, events, closed_by, revision > 1 FROM episodes"
         assert lake.sql(states).fetchall() == [
@@ -68,72 +72,74 @@ def test_open_episodes_go_on_after_a_restart(settings: Settings) -> None:
         ]
 
 
-def test_the_newer_of_two_copies_goes_on(settings: Settings) -> None:
-    produced(settings, 100)
-    archived(settings)
-    with a_flow(settings, flow="memory") as older:
+def test_newer_copy_of_memory_takes_over_from_the_older(settings: Settings) -> None:
+    produce_sessions(settings, 100)
+    run_archive(settings)
+    with running_flow(settings, flow="memory") as older:
         older.wait_until_logged("committed")
-        with a_flow(settings, flow="memory") as newer:
-            assert older.ends()[0] == 3
-            produced(settings, 100, first=10_000)
-            archived(settings)
+        with running_flow(settings, flow="memory") as newer:
+            assert older.wait_for_exit()[0] == 3
+            produce_sessions(settings, 100, first=10_000)
+            run_archive(settings)
             newer.wait_until_logged("committed")
-            assert newer.alive()
-    remembered(settings)
-    assert wrong(settings) == {}
+            assert newer.is_alive()
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
 @pytest.mark.real_broker
-def test_new_partitions_restart_it(settings: Settings) -> None:
-    produced(settings, 100)
-    archived(settings)
-    with a_flow(settings, flow="memory") as flow:
+def test_memory_exits_for_a_restart_when_partitions_are_added(
+    settings: Settings,
+) -> None:
+    produce_sessions(settings, 100)
+    run_archive(settings)
+    with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("committed")
         partitions = NewPartitions(settings.topic, 6)
-        admin = admin_of(settings)
+        admin = kafka_admin(settings)
         admin.create_partitions([partitions])[settings.topic].result(30)
-        archived(settings)
-        code, said = flow.ends()
-        assert (code, len(said)) == (4, 2)
-    produced(settings, 100, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+        run_archive(settings)
+        code, messages = flow.wait_for_exit()
+        assert (code, len(messages)) == (4, 2)
+    produce_sessions(settings, 100, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
-def test_it_waits_where_archive_never_ran(settings: Settings) -> None:
-    with a_flow(settings, flow="memory") as flow:
+def test_memory_waits_for_the_first_run_of_archive(settings: Settings) -> None:
+    with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("started")
-        produced(settings, 100)
-        archived(settings)
+        produce_sessions(settings, 100)
+        run_archive(settings)
         flow.wait_until_logged("committed")
 
 
-def test_memories_that_are_gone_are_told_and_made_anew(
+def test_memory_reports_deleted_memories_and_reindex_restores_them(
     settings: Settings, tmp_path: Path
 ) -> None:
-    produced(settings, 200)
-    archived(settings)
-    remembered(settings)
+    produce_sessions(settings, 200)
+    run_archive(settings)
+    run_memory_process(settings)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
-    with a_flow(settings, "--until-caught-up", flow="memory") as flow:
-        code, said = flow.ends()
+    with running_flow(settings, "--until-caught-up", flow="memory") as flow:
+        code, messages = flow.wait_for_exit()
     assert code == 1
-    assert said[1] == "Make them anew: `semloop maintain reindex`."
+    assert messages[1] == "Make them anew: `semloop maintain reindex`."
     check(settings, "maintain", "reindex")
-    remembered(settings)
-    assert wrong(settings) == {}
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
-def test_flags_about_the_topic_are_refused(settings: Settings) -> None:
-    with a_flow(settings, "--accept-gap", flow="memory") as flow:
-        code, said = flow.ends()
+def test_memory_rejects_flags_that_only_archive_supports(settings: Settings) -> None:
+    with running_flow(settings, "--accept-gap", flow="memory") as flow:
+        code, messages = flow.wait_for_exit()
     assert code == 1
-    assert said[0] == "--accept-gap is about the topic, which only archive reads."
+    assert messages[0] == "--accept-gap is about the topic, which only archive reads."
 
 
 @pytest.mark.parametrize("number_of_processes", [1, 2])
-def test_kills_lose_and_double_nothing(
+def test_memory_killed_at_random_moments_loses_and_duplicates_no_memories(
     settings: Settings, number_of_processes: int
 ) -> None:
     storm(settings, 4_000, kills=6, seed=7, number_of_processes=number_of_processes)
@@ -142,36 +148,38 @@ def test_kills_lose_and_double_nothing(
 @pytest.mark.storm
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("number_of_processes", [1, 3])
-def test_storm_of_kills(settings: Settings, number_of_processes: int) -> None:
+def test_memory_killed_many_times_loses_and_duplicates_no_memories(
+    settings: Settings, number_of_processes: int
+) -> None:
     storm(settings, 60_000, kills=40, seed=11, number_of_processes=number_of_processes)
 
 
 def storm(
     settings: Settings, events: int, kills: int, seed: int, number_of_processes: int
 ) -> None:
-    """Kill `memory` at random moments while `archive` goes on; then compare."""
+    """Kill `memory` at random moments while `archive` runs; then compare."""
     TopicAdmin(settings).ensure()
     rng = random.Random(seed)
-    load = Load(settings, events, seconds=kills * 2.5, value=a_step)
+    load = Load(settings, events, seconds=kills * 2.5, value=session_event)
     arguments = [f"--processes={number_of_processes}"] * (number_of_processes > 1)
-    with a_flow(settings) as archive:
+    with running_flow(settings) as archive:
         load.start()
         for _ in range(kills):
-            with a_flow(settings, *arguments, flow="memory") as memory:
-                _live(memory, rng.uniform(0.5, 6.0))
+            with running_flow(settings, *arguments, flow="memory") as memory:
+                _kill_after(memory, rng.uniform(0.5, 6.0))
         load.join()
         archive.stop()
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
 
 
-def _live(flow: Flow, seconds: float) -> None:
-    """Let it run so long, but for its end, which only a kill brings."""
+def _kill_after(flow: FlowProcess, seconds: float) -> None:
+    """Kill a flow after this time, unless it has exited to be restarted."""
     try:
         code = flow.process.wait(seconds)
     except subprocess.TimeoutExpired:
         flow.signal(signal.SIGKILL)
     else:
-        # Partitions are met one after the other at the start of archive.
-        assert code == 4, flow.said()
+        # At its start `archive` registers one partition after the other.
+        assert code == 4, flow.messages()

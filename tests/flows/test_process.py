@@ -1,4 +1,4 @@
-"""How the process of a flow ends: its words and its exit code."""
+"""How the process of a flow ends: its messages and exit codes."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests import processes
@@ -18,10 +18,10 @@ from tests.services import free_port
 PRELUDE = """
 import os, sys
 from flows import guard
-from flows.guard import ends_process
+from flows.guard import exit_on_error
 from semloop import errors
 
-@ends_process
+@exit_on_error
 def step(error):
     if error is not None:
         raise error
@@ -31,7 +31,7 @@ HIDDEN = "ann.lee@example.com"
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own, since it is the process that ends."""
+    """Run code after PRELUDE in a subprocess, because the step ends its process."""
     return subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
         cwd=ROOT,
@@ -50,15 +50,15 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         ("TopicChanged", 4),
     ],
 )
-def test_an_error_of_ours_says_its_two_lines_and_has_its_own_exit_code(
+def test_semloop_error_prints_two_lines_and_exits_with_its_own_code(
     name: str, code: int
 ) -> None:
-    done = run(f"step(errors.{name}('It broke.', 'Mend it.')); print('went on')")
+    done = run(f"step(errors.{name}('It broke.', 'Fix it.')); print('continued')")
     assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr == "It broke.\nMend it.\n"
+    assert done.stderr == "It broke.\nFix it.\n"
 
 
-def test_an_unexpected_error_says_kind_and_place_and_not_its_text() -> None:
+def test_unexpected_error_prints_its_type_and_location_but_not_its_text() -> None:
     done = run(
         f"""
         import json
@@ -71,12 +71,12 @@ def test_an_unexpected_error_says_kind_and_place_and_not_its_text() -> None:
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert first.startswith("Unexpected JSONDecodeError at decoder.py:")
-    assert first.endswith("; nothing is lost.")
+    assert first.endswith("; no events were lost.")
     assert "SEMLOOP_DEBUG=1" in second
     assert HIDDEN not in done.stderr
 
 
-def test_debug_shows_the_traceback_before_the_lines() -> None:
+def test_debug_mode_prints_the_traceback_before_the_two_lines() -> None:
     done = run(f"guard._debug = True; step(ValueError('{HIDDEN}'))")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):")
@@ -84,20 +84,20 @@ def test_debug_shows_the_traceback_before_the_lines() -> None:
     assert done.stderr.splitlines()[-2].startswith("Unexpected ValueError at ")
 
 
-def test_debug_keeps_the_lines_and_the_code_of_an_error_of_ours() -> None:
+def test_debug_mode_keeps_the_two_lines_and_the_exit_code_of_a_semloop_error() -> None:
     done = run("guard._debug = True; step(errors.TakenOver('Gone.', 'Look.'))")
     assert done.returncode == 3
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.endswith("\nGone.\nLook.\n")
 
 
-def test_nothing_else_runs_once_the_process_ends() -> None:
+def test_failed_step_exits_without_atexit_handlers_or_finally_blocks() -> None:
     done = run(
         """
         import atexit
         atexit.register(print, "at exit")
         try:
-            step(errors.LakeError("It broke.", "Mend it."))
+            step(errors.LakeError("It broke.", "Fix it."))
         finally:
             print("finally")
         """
@@ -105,20 +105,20 @@ def test_nothing_else_runs_once_the_process_ends() -> None:
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_an_error_in_a_thread_ends_the_whole_process() -> None:
+def test_failed_step_in_a_thread_ends_the_process() -> None:
     done = run(
         """
         import threading
         thread = threading.Thread(target=step, args=(errors.TakenOver("Gone.", "Look."),))
         thread.start()
         thread.join()
-        print("went on")
+        print("continued")
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "Gone.\nLook.\n")
 
 
-def test_an_error_inside_a_running_flow_keeps_its_code() -> None:
+def test_failed_step_in_a_bytewax_flow_keeps_its_exit_code() -> None:
     done = run(
         """
         import bytewax.operators as op
@@ -133,28 +133,28 @@ def test_an_error_inside_a_running_flow_keeps_its_code() -> None:
     assert (done.returncode, done.stderr) == (4, "New.\nGo.\n")
 
 
-def test_the_end_of_input_is_no_error() -> None:
+def test_stop_iteration_passes_through_a_step() -> None:
     done = run(
         """
         try:
             step(StopIteration())
         except StopIteration:
-            print("went on")
+            print("continued")
         """
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "continued\n", "")
 
 
-def test_a_step_that_goes_well_is_left_as_it_is() -> None:
-    @ends_process
+def test_exit_on_error_keeps_the_result_name_and_docstring_of_a_step() -> None:
+    @exit_on_error
     def double(number: int) -> int:
-        """Twice as much."""
+        """Twice the number."""
         return 2 * number
 
     assert (double(21), double.__name__, double.__doc__) == (
         42,
         "double",
-        "Twice as much.",
+        "Twice the number.",
     )
 
 
@@ -172,7 +172,7 @@ def run(addresses):
 """
 
 
-def test_a_process_of_several_keeps_its_logs_apart_from_all_else() -> None:
+def test_process_of_a_cluster_writes_only_logs_to_standard_output() -> None:
     address = f"127.0.0.1:{free_port()}"
     done = run(f"{CLUSTER}\nrun(['{address}'])\nprint('as Bytewax does')")
     assert (done.returncode, done.stderr) == (0, "as Bytewax does\n")
@@ -180,22 +180,26 @@ def test_a_process_of_several_keeps_its_logs_apart_from_all_else() -> None:
     assert [line["event"] for line in logs] == ["started", "ended"]
 
 
-def test_what_bytewax_raises_among_several_processes_is_the_loss_of_a_peer() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+def test_bytewax_panic_in_a_cluster_is_reported_as_a_lost_peer() -> None:
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        address = f"127.0.0.1:{occupied.getsockname()[1]}"
         done = run(f"{CLUSTER}\nrun(['{address}', '127.0.0.1:1'])")
     assert done.returncode == 6
-    assert done.stderr.endswith("Another process ended.\nStart all of them again.\n")
+    assert done.stderr.endswith(
+        "Another process of this flow ended.\nStart all processes of the flow again.\n"
+    )
 
 
-def test_a_taken_metrics_port_is_told(settings: Settings, topic: Topic) -> None:
+def test_occupied_metrics_port_is_reported_in_two_lines(
+    settings: Settings, topic: Topic
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         done = processes.run(settings, "run", "archive", SEMLOOP_METRICS_PORT=port)
     assert done.returncode == 1
     assert done.stderr == (
-        f"Metrics port {port} is not free: Address already in use.\n"
-        "Set SEMLOOP_METRICS_PORT to another one.\n"
+        f"Metrics port {port} is unavailable: Address already in use.\n"
+        "Set SEMLOOP_METRICS_PORT to a free port.\n"
     )

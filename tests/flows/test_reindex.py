@@ -1,4 +1,4 @@
-"""Memories made anew are those of live."""
+"""`reindex` builds the same memories as the flow `memory`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,19 +16,19 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.vectors.new_generation import Report
 from sources.lake import rounds
 from tests.conftest import a_topic
-from tests.flows.a_flow import a_flow, archived
-from tests.flows.a_reindex import (
+from tests.flows.flow_runner import run_archive, running_flow
+from tests.flows.memory_audit import memory_differences
+from tests.flows.reindex_lake import (
     LATER_MS,
-    Counting,
+    CountingEmbedder,
     Events,
-    a_day,
-    generation,
-    held,
-    live,
-    small_polls,
+    current_generation,
+    memories_by_id,
+    overlapping_sessions,
+    run_memory,
+    small_poll_settings,
 )
-from tests.flows.remembered import wrong
-from tests.flows.test_memory import produced, remembered
+from tests.flows.test_memory import produce_sessions, run_memory_process
 from tests.operators.a_stream import a_stream, said
 from tests.services import Broker
 from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
@@ -36,124 +36,126 @@ from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return small_polls(tmp_path / "la ke ü")
+    return small_poll_settings(tmp_path / "la ke ü")
 
 
 @pytest.fixture
-def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
-    """What `reindex` uses in this test."""
-    counting = Counting()
+def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
+    """The embedder that `reindex` uses in this test."""
+    counting = CountingEmbedder()
     monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
     return counting
 
 
 @pytest.fixture
-def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each poll is noted."""
+def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store the position after each poll."""
     monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
 
 
-def _crash() -> bool:
+def _raise_crash() -> bool:
     raise Crash
 
 
-def test_ids_texts_and_places_are_those_of_live(settings: Settings) -> None:
+def test_reindex_makes_the_same_ids_texts_and_positions_as_memory(
+    settings: Settings,
+) -> None:
     events = Events(settings)
-    events.add(a_day(120))
-    live(settings, events)
-    before, seen = held(settings), shown(settings)
+    events.add(overlapping_sessions(120))
+    run_memory(settings, events)
+    before, visible = memories_by_id(settings), shown(settings)
     assert {row["kind"] for row in before.values()} == {"event", "episode"}
     assert max(row["part"] for row in before.values()) > 0
     report = reindex(settings)
     assert report == Report(2, HASHING.model_id, len(before), 0)
-    assert generation(settings) == 2
-    assert held(settings) == before
-    assert shown(settings) == seen
+    assert current_generation(settings) == 2
+    assert memories_by_id(settings) == before
+    assert shown(settings) == visible
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_open_episodes_go_on_as_if_nothing_had_happened(
-    settings: Settings, tmp_path: Path, *, again: bool
+@pytest.mark.parametrize("reindex_last", [False, True])
+def test_open_episodes_continue_unchanged_after_a_reindex(
+    settings: Settings, tmp_path: Path, *, reindex_last: bool
 ) -> None:
-    calm = a_lake(tmp_path / "calm")
-    whole = Events(calm)
-    whole.add(a_day(90))
-    live(calm, whole, later_ms=LATER_MS)
+    unaffected = a_lake(tmp_path / "unaffected")
+    all_events = Events(unaffected)
+    all_events.add(overlapping_sessions(90))
+    run_memory(unaffected, all_events, later_ms=LATER_MS)
     events = Events(settings)
     for part in range(3):
-        events.add(a_day(90).slice(part * 30, 30))
-        live(settings, events, later_ms=LATER_MS if part == 2 else None)
-        if part < 2 or again:
+        events.add(overlapping_sessions(90).slice(part * 30, 30))
+        run_memory(settings, events, later_ms=LATER_MS if part == 2 else None)
+        if part < 2 or reindex_last:
             reindex(settings)
-    assert held(settings) == held(calm)
-    assert shown(settings) == shown(calm)
+    assert memories_by_id(settings) == memories_by_id(unaffected)
+    assert shown(settings) == shown(unaffected)
 
 
-def test_only_feedback_is_nothing_to_remember(settings: Settings) -> None:
+def test_reindex_of_feedback_alone_makes_no_memories(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_stream(said("feedback"), said("feedback")))
-    live(settings, events)
+    run_memory(settings, events)
     assert reindex(settings).memories == 0
-    assert generation(settings) == 2
+    assert current_generation(settings) == 2
 
 
-def test_what_retention_took_is_not_remembered_again(settings: Settings) -> None:
+def test_reindex_makes_no_memories_of_expired_events(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(90))
-    live(settings, events)
-    before = held(settings)
-    events.retain(39)
+    events.add(overlapping_sessions(90))
+    run_memory(settings, events)
+    before = memories_by_id(settings)
+    events.expire(39)
     reindex(settings)
-    after = held(settings)
-    gone = {
+    after = memories_by_id(settings)
+    expired = {
         key
         for key, row in before.items()
         if row["kind"] == "event" and row["kafka_offset"] <= 39
     }
-    assert set(after) == set(before) - gone
+    assert set(after) == set(before) - expired
     assert all(after[key]["text"] == before[key]["text"] for key in after)
 
 
-def test_the_policy_of_the_settings_holds_and_is_not_mixed(
-    settings: Settings, all_noted: None, monkeypatch: pytest.MonkeyPatch
+def test_reindex_applies_a_changed_memory_policy_to_all_memories(
+    settings: Settings, every_position_stored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(80))
-    live(settings, events)
-    before = held(settings)
+    events.add(overlapping_sessions(80))
+    run_memory(settings, events)
+    before = memories_by_id(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(FencedTable, "take", lambda *_: _crash())
+        patched.setattr(FencedTable, "take", lambda *_: _raise_crash())
         with pytest.raises(Crash):
             reindex(settings)
-    choosy = settings.replace(memory_kinds=("message",))
-    report = reindex(choosy)
-    kept = {key: row for key, row in before.items() if row["type"] == "message"}
-    assert held(settings) == kept
-    assert (report.generation, report.memories) == (3, len(kept))
+    messages_only = settings.replace(memory_kinds=("message",))
+    report = reindex(messages_only)
+    expected = {key: row for key, row in before.items() if row["type"] == "message"}
+    assert memories_by_id(settings) == expected
+    assert (report.generation, report.memories) == (3, len(expected))
     assert report.skipped > 0
-    # The places do not depend on what is kept.
+    # Positions in episodes do not depend on the policy.
     important = settings.replace(memory_importance_min=0.5)
     reindex(important)
-    found = held(settings)
-    assert 0 < len(found) < len(before)
-    assert found == {key: before[key] for key in found}
+    selected = memories_by_id(settings)
+    assert 0 < len(selected) < len(before)
+    assert selected == {key: before[key] for key in selected}
 
 
-def test_another_model_gets_a_table_of_its_own(
-    settings: Settings, embedder: Counting
+def test_reindex_with_another_model_fills_a_table_with_its_dimension(
+    settings: Settings, embedder: CountingEmbedder
 ) -> None:
     events = Events(settings)
-    events.add(a_day(40))
-    life = live(settings, events)
-    before = held(settings)
+    events.add(overlapping_sessions(40))
+    life = run_memory(settings, events)
+    before = memories_by_id(settings)
     embedder.model_id, embedder.dimension = "other/100", 100
     assert reindex(settings).model == "other/100"
     with pytest.raises(LakeError, match="maintain reindex"):
         Life(settings)
-    more = events.add(a_day(5, first=40))
+    more = events.add(overlapping_sessions(5, first=40))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
-    after = held(settings)
+    after = memories_by_id(settings)
     assert {len(row["vector"]) for row in after.values()} == {100}
 
     def texts(rows: Mapping[bytes, Mapping[str, Any]]) -> dict[bytes, tuple[Any, ...]]:
@@ -163,79 +165,79 @@ def test_another_model_gets_a_table_of_its_own(
     assert texts(after) == texts(before)
 
 
-def test_the_old_table_is_removed_by_upkeep(settings: Settings) -> None:
+def test_index_removes_the_tables_that_reindex_replaced(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(40))
-    live(settings, events)
+    events.add(overlapping_sessions(40))
+    run_memory(settings, events)
     for _ in range(2):
         reindex(settings)
-    assert index(settings).rows == len(held(settings))
+    assert index(settings).rows == len(memories_by_id(settings))
     folder = Path(settings.lake, generations.FOLDER)
     assert [path.name for path in folder.iterdir()] == ["generation-3.lance"]
 
 
-def test_memories_that_were_deleted_come_back(settings: Settings) -> None:
+def test_reindex_restores_deleted_memories(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(60))
+    run_memory(settings, events)
+    expected = memories_by_id(settings)
     folder = Path(settings.lake, generations.FOLDER)
     folder.rename(folder.with_name("gone"))
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == expected
 
 
-def test_every_topic_of_the_lake_is_remembered(
+def test_reindex_includes_the_topics_that_are_not_in_its_settings(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One generation is for all: who asks for it may have another topic's settings."""
+    """All topics share one generation, so the settings may name another topic."""
     events = Events(settings)
-    events.add(a_day(30))
-    life = live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(30))
+    life = run_memory(settings, events)
+    expected = memories_by_id(settings)
     other = settings.replace(topic="another")
-    assert reindex(other).memories == len(wanted)
-    assert held(settings) == wanted
-    more = events.add(a_day(5, first=30))
+    assert reindex(other).memories == len(expected)
+    assert memories_by_id(settings) == expected
+    more = events.add(overlapping_sessions(5, first=30))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
 
 
-def test_a_lake_on_s3_is_made_anew(s3_settings: Settings) -> None:
+def test_reindex_and_index_work_on_s3(s3_settings: Settings) -> None:
     settings = s3_settings.replace(
         embedder="hashing", commit_rows=1, fence_check_s=1_000
     )
     events = Events(settings)
-    events.add(a_day(40))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(40))
+    run_memory(settings, events)
+    expected = memories_by_id(settings)
     reindex(settings)
-    assert held(settings) == wanted
-    assert index(settings).rows == len(wanted)
+    assert memories_by_id(settings) == expected
+    assert index(settings).rows == len(expected)
 
 
-def test_the_running_flow_ends_and_goes_on_with_the_new_ones(
+def test_running_memory_exits_after_a_reindex_and_then_uses_the_new_generation(
     settings: Settings, broker: Broker
 ) -> None:
     settings = load(
         {}, lake=settings.lake, kafka=broker.address, topic=a_topic()
     ).replace(embedder="hashing")
-    produced(settings, 200)
-    archived(settings)
-    with a_flow(settings, flow="memory", SEMLOOP_FENCE_CHECK_S="0.3") as flow:
+    produce_sessions(settings, 200)
+    run_archive(settings)
+    with running_flow(settings, flow="memory", SEMLOOP_FENCE_CHECK_S="0.3") as flow:
         flow.wait_until_logged("committed")
         assert reindex(settings).generation == 2
-        code, said_ = flow.ends()
-    assert (code, len(said_)) == (4, 2)
-    assert said_[0] == "The memories were made anew by `semloop maintain reindex`."
-    produced(settings, 100, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
-    assert generation(settings) == 2
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (4, 2)
+    assert messages[0] == "The memories were made anew by `semloop maintain reindex`."
+    produce_sessions(settings, 100, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
+    assert current_generation(settings) == 2
 
 
-def test_a_lake_without_episodes_says_so(settings: Settings) -> None:
+def test_reindex_reports_a_lake_without_episodes(settings: Settings) -> None:
     with pytest.raises(LakeError, match="has no episodes yet"):
         reindex(settings)
     Events(settings)

@@ -1,4 +1,4 @@
-"""Whatever happens while memories are made anew, they are those of live."""
+"""`reindex` builds the memories of `memory` despite concurrent changes and crashes."""
 
 import itertools
 import shutil
@@ -28,16 +28,16 @@ from sinks.vectors.table import VectorTable
 from sources.lake import rounds
 from sources.lake.episode_index import KnownEpisodes
 from tests.builders import LOG
-from tests.flows.a_reindex import (
+from tests.flows.reindex_lake import (
     LATER_MS,
-    Counting,
+    CountingEmbedder,
     Events,
-    a_day,
-    between,
-    generation,
-    held,
-    live,
-    small_polls,
+    after_first_round,
+    current_generation,
+    memories_by_id,
+    overlapping_sessions,
+    run_memory,
+    small_poll_settings,
 )
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import Crash, Life
@@ -49,99 +49,101 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return small_polls(tmp_path / "la ke ü")
+    return small_poll_settings(tmp_path / "la ke ü")
 
 
 @pytest.fixture
-def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
-    """What `reindex` uses in this test."""
-    counting = Counting()
+def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
+    """The embedder that `reindex` uses in this test."""
+    counting = CountingEmbedder()
     monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
     return counting
 
 
 @pytest.fixture
-def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each poll is noted."""
+def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store the position after each poll."""
     monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
 
 
-def test_what_comes_and_closes_between_two_rounds_is_there(settings: Settings) -> None:
+def test_reindex_includes_an_episode_that_closes_between_two_rounds(
+    settings: Settings,
+) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    life = live(settings, events)
+    events.add(overlapping_sessions(60))
+    life = run_memory(settings, events)
 
-    def goes_on() -> None:
-        events.add(a_day(60, seed=2, first=60))
+    def continue_memory() -> None:
+        events.add(overlapping_sessions(60, seed=2, first=60))
         while life.read(events.all, 9, LATER_MS):
             pass
 
-    reindex(settings, between(goes_on))
-    assert generation(settings) == 2
-    assert held(settings) == held(settings, of=1)
-    more = events.add(a_day(5, first=120))
+    reindex(settings, after_first_round(continue_memory))
+    assert current_generation(settings) == 2
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
+    more = events.add(overlapping_sessions(5, first=120))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 9, None)
 
 
-def test_a_commit_just_before_the_switch_refuses_it(
+def test_reindex_retries_the_switch_after_a_commit_just_before_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    life = live(settings, events)
-    plain, tries = NewGeneration._switch, itertools.count()
+    events.add(overlapping_sessions(60))
+    life = run_memory(settings, events)
+    switch, attempts = NewGeneration._switch, itertools.count()
 
-    def late(self: Any) -> bool:
-        number = next(tries)
+    def commit_then_switch(self: Any) -> bool:
+        number = next(attempts)
         if number < 3:
-            events.add(a_day(7, first=60 + 7 * number))
+            events.add(overlapping_sessions(7, first=60 + 7 * number))
             assert life.read(events.all, 7, LATER_MS if number == 2 else None)
-            assert plain(self) is False
+            assert switch(self) is False
             return False
-        return plain(self)
+        return switch(self)
 
-    monkeypatch.setattr(NewGeneration, "_switch", late)
+    monkeypatch.setattr(NewGeneration, "_switch", commit_then_switch)
     reindex(settings)
-    assert next(tries) == 4
-    assert held(settings) == held(settings, of=1)
+    assert next(attempts) == 4
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
 
 
-def test_a_flow_that_never_pauses_is_told(
+def test_reindex_reports_a_memory_flow_that_commits_too_fast_to_switch(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     monkeypatch.setattr(rounds, "ROUNDS_MAX", 2)
     monkeypatch.setattr(FencedTable, "take", lambda *_: False)
     with pytest.raises(Terminal, match="commits as fast"):
         reindex(settings)
-    assert generation(settings) == 1
+    assert current_generation(settings) == 1
 
 
-def test_a_switch_whose_reply_was_lost_is_one(
+def test_reindex_accepts_a_switch_whose_reply_was_lost(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
-    plain = FencedTable.take
-    lives: list[Life] = []
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
+    original_take = FencedTable.take
+    restarted: list[Life] = []
 
     def take(self: FencedTable, *args: Any) -> bool:
-        assert plain(self, *args)
-        # `memory` starts right after it: this take-over is overtaken.
-        monkeypatch.setattr(FencedTable, "take", plain)
-        lives.append(Life(settings))
+        assert original_take(self, *args)
+        # `memory` restarts immediately, so its fence follows that of this switch.
+        monkeypatch.setattr(FencedTable, "take", original_take)
+        restarted.append(Life(settings))
         self.reopen()
         return True
 
     monkeypatch.setattr(FencedTable, "take", take)
     assert reindex(settings).generation == 2
-    assert len(lives) == 1
-    events.add(a_day(5, first=20))
-    assert lives[0].read(events.all, 5, None)
+    assert len(restarted) == 1
+    events.add(overlapping_sessions(5, first=20))
+    assert restarted[0].read(events.all, 5, None)
 
 
 STEPS = {
@@ -151,180 +153,182 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("first", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("completed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_it_goes_on_where_it_died(
+def test_reindex_resumes_where_it_crashed(
     settings: Settings,
-    embedder: Counting,
-    all_noted: None,
+    embedder: CountingEmbedder,
+    every_position_stored: None,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
     *,
-    first: bool,
+    completed: bool,
 ) -> None:
     events = Events(settings)
-    # In a poll of its own some episode is silent, which is open.
+    # The open episode of session "quiet" gets no events in later polls.
     events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
-    events.add(a_day(100, first=3))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(100, first=3))
+    run_memory(settings, events)
+    expected = memories_by_id(settings)
     class_, name = STEPS[step]
-    plain = getattr(class_, name)
-    deaths = 0
+    original = getattr(class_, name)
+    crashes = 0
     for number in (0, 1, 3, 4):
         calls = itertools.count()
 
-        def dies(*args: Any, calls: Any = calls, number: int = number) -> Any:
-            here = next(calls) == number
-            if here and not first:
+        def crash(*args: Any, calls: Any = calls, number: int = number) -> Any:
+            is_crash = next(calls) == number
+            if is_crash and not completed:
                 raise Crash
-            found = plain(*args)
-            if here:
+            result = original(*args)
+            if is_crash:
                 raise Crash
-            return found
+            return result
 
         with monkeypatch.context() as patched:
-            patched.setattr(class_, name, dies)
+            patched.setattr(class_, name, crash)
             try:
                 reindex(settings)
             except Crash:
-                deaths += 1
+                crashes += 1
             else:
                 break
-    if step == "switch" and first:
-        assert generation(settings) > 2
+    if step == "switch" and completed:
+        assert current_generation(settings) > 2
         return
-    assert deaths > 0
+    assert crashes > 0
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == expected
     if step == "position":
-        # Each death costs a poll at most.
-        assert embedder.texts <= len(wanted) + deaths * 25
+        # Each crash repeats at most one poll.
+        assert embedder.embedded_texts <= len(expected) + crashes * 25
 
 
-def _crash() -> bool:
+def _raise_crash() -> bool:
     raise Crash
 
 
-def test_an_episode_that_is_silent_while_it_died_goes_on(
-    settings: Settings, all_noted: None, monkeypatch: pytest.MonkeyPatch
+def test_reindex_resumed_after_a_crash_continues_an_open_episode(
+    settings: Settings, every_position_stored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
     events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
-    life = live(settings, events)
+    life = run_memory(settings, events)
     with monkeypatch.context() as patched:
-        patched.setattr(FencedTable, "take", lambda *_: _crash())
+        patched.setattr(FencedTable, "take", lambda *_: _raise_crash())
         with pytest.raises(Crash):
             reindex(settings)
 
-    def goes_on() -> None:
+    def continue_memory() -> None:
         events.add(a_stream(said(session="quiet", at_s=9, text="more"), first=3))
         assert life.read(events.all, 1, None)
 
-    reindex(settings, between(goes_on))
-    assert held(settings) == held(settings, of=1)
+    reindex(settings, after_first_round(continue_memory))
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
 
 
 @pytest.mark.parametrize("model", ["", "other"])
-def test_of_two_at_once_one_ends_with_a_line(
+def test_reindex_ends_with_an_error_when_another_reindex_switches_first(
     settings: Settings,
-    embedder: Counting,
+    embedder: CountingEmbedder,
     monkeypatch: pytest.MonkeyPatch,
     model: str,
 ) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(60))
+    run_memory(settings, events)
+    expected = memories_by_id(settings)
 
-    def another() -> None:
-        monkeypatch.setattr(module, "embedder_of", lambda settings: Counting(model))
+    def reindex_again() -> None:
+        monkeypatch.setattr(
+            module, "embedder_of", lambda settings: CountingEmbedder(model)
+        )
         assert reindex(settings).generation == (3 if model else 2)
 
     with pytest.raises(Terminal, match="Another `reindex`"):
-        reindex(settings, between(another))
-    assert len(held(settings)) == len(wanted)
-    assert generation(settings) == (3 if model else 2)
+        reindex(settings, after_first_round(reindex_again))
+    assert len(memories_by_id(settings)) == len(expected)
+    assert current_generation(settings) == (3 if model else 2)
     if not model:
-        assert held(settings) == wanted
-        # Who was fenced once is not fenced again.
-        events.add(a_day(5, first=60))
-        assert live(settings, events).position == 64
+        assert memories_by_id(settings) == expected
+        # The losing `reindex` must not have fenced `memory` again.
+        events.add(overlapping_sessions(5, first=60))
+        assert run_memory(settings, events).position == 64
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_memories_that_are_deleted_meanwhile_are_told(
-    settings: Settings, *, half: bool
+@pytest.mark.parametrize("commit_first", [False, True])
+def test_reindex_reports_memories_deleted_during_its_run(
+    settings: Settings, *, commit_first: bool
 ) -> None:
     events = Events(settings)
-    events.add(a_day(60))
-    life = live(settings, events)
-    wanted = held(settings)
+    events.add(overlapping_sessions(60))
+    life = run_memory(settings, events)
+    expected = memories_by_id(settings)
     folder = Path(settings.lake, generations.FOLDER)
 
     def delete() -> None:
-        if half:
-            events.add(a_day(5, first=60))
+        if commit_first:
+            events.add(overlapping_sessions(5, first=60))
             life.read(events.all, 5, None)
-            wanted.update(held(settings))
+            expected.update(memories_by_id(settings))
         folder.rename(folder.with_name("gone"))
 
-    with pytest.raises(LakeError) as told:
-        reindex(settings, between(delete))
-    assert str(told.value).count("\n") == 1
-    assert generation(settings) == 1
+    with pytest.raises(LakeError) as error:
+        reindex(settings, after_first_round(delete))
+    assert str(error.value).count("\n") == 1
+    assert current_generation(settings) == 1
     reindex(settings)
-    assert held(settings) == wanted
+    assert memories_by_id(settings) == expected
 
 
-def test_new_memories_that_are_deleted_are_not_switched_to(
+def test_reindex_does_not_switch_to_a_deleted_generation(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
-    plain, steps = KnownEpisodes.follow, itertools.count()
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
+    original, calls = KnownEpisodes.follow, itertools.count()
 
     def follow(self: KnownEpisodes, handle: DeltaTable) -> None:
-        if next(steps) == 1:  # Nothing is left to do but the switch.
+        if next(calls) == 1:  # Only the switch remains.
             shutil.rmtree(Path(settings.lake, generations.FOLDER, "generation-2.lance"))
-        plain(self, handle)
+        original(self, handle)
 
     monkeypatch.setattr(KnownEpisodes, "follow", follow)
     with pytest.raises(LakeError, match="were removed while they were made"):
         reindex(settings)
-    assert generation(settings) == 1
+    assert current_generation(settings) == 1
     assert reindex(settings).generation == 3
 
 
-def test_partitions_that_came_meanwhile_are_told(settings: Settings) -> None:
+def test_reindex_reports_partitions_added_during_its_run(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(30))
-    live(settings, events)
+    events.add(overlapping_sessions(30))
+    run_memory(settings, events)
 
-    def grow() -> None:
+    def add_partition() -> None:
         EventsTable(Storage.of(settings), LOG, (1,))
 
     with pytest.raises(TopicChanged, match="Run it once more"):
-        reindex(settings, between(grow))
-    assert generation(settings) == 1
+        reindex(settings, after_first_round(add_partition))
+    assert current_generation(settings) == 1
     assert reindex(settings).memories == 0
-    assert held(settings) == held(settings, of=1)
+    assert memories_by_id(settings) == memories_by_id(settings, generation=1)
 
 
-def test_a_model_that_pauses_is_waited_for(
-    settings: Settings, embedder: Counting, monkeypatch: pytest.MonkeyPatch
+def test_reindex_waits_for_an_embedder_that_is_temporarily_unavailable(
+    settings: Settings, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
-    plain, calls = embedder.embed, itertools.count()
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
+    original, calls = embedder.embed, itertools.count()
 
     def embed(texts: Sequence[str]) -> "Vectors":
         if next(calls) == 0:
-            msg = "It sleeps."
-            raise EmbedderUnavailable(msg, "Wake it.")
-        return plain(texts)
+            msg = "The model is loading."
+            raise EmbedderUnavailable(msg, "Wait for it.")
+        return original(texts)
 
     monkeypatch.setattr(embedder, "embed", embed)
-    assert reindex(settings).memories == len(held(settings, of=1))
+    assert reindex(settings).memories == len(memories_by_id(settings, generation=1))

@@ -1,18 +1,18 @@
-"""Copies of a flow that meet: frozen and woken, started together, never told why."""
+"""Several copies of a flow: exactly one continues, and no record is lost or repeated."""
 
 import signal
 from contextlib import ExitStack
 
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests.flows.a_flow import a_flow, once, produce, stored
+from tests.flows.flow_runner import each_once, produce, running_flow, stored_origins
 from tests.services import wait_for
 
 
-def test_a_frozen_flow_that_wakes_after_its_replacement_stops_and_doubles_nothing(
+def test_archive_resumed_after_a_replacement_took_over_stops_without_duplicates(
     settings: Settings, topic: Topic
 ) -> None:
-    # Commits for 20 rows and never for their age: the last ones stay in the buffer.
+    # Commits are due at 20 rows and never by age: the last rows stay in the buffer.
     buffering = {
         "SEMLOOP_COMMIT_ROWS": "20",
         "SEMLOOP_POLL_RECORDS": "5",
@@ -20,43 +20,46 @@ def test_a_frozen_flow_that_wakes_after_its_replacement_stops_and_doubles_nothin
         "SEMLOOP_FENCE_CHECK_S": "3600",
     }
     sent = produce(settings, 30, partition=0)
-    with a_flow(settings, **buffering) as frozen:
+    with running_flow(settings, **buffering) as frozen:
         frozen.wait_until_stored(20)
         frozen.signal(signal.SIGSTOP)
-        with a_flow(settings) as newer:
-            held = 30 - frozen.rows()
-            assert 0 < held <= 10
-            newer.wait_until_stored(held)
+        with running_flow(settings) as newer:
+            uncommitted = 30 - frozen.committed_rows()
+            assert 0 < uncommitted <= 10
+            newer.wait_until_stored(uncommitted)
             sent |= produce(settings, 30, partition=0)
-            newer.wait_until_stored(held + 30)
-            # Woken, it has rows to commit that are there already.
+            newer.wait_until_stored(uncommitted + 30)
+            # When it resumes, its uncommitted rows are already stored.
             frozen.signal(signal.SIGCONT)
             sent |= produce(settings, 30, partition=0)
-            code, said = frozen.ends()
-            newer.wait_until_stored(held + 60)
-            assert newer.alive()
-    assert (code, len(said)) == (3, 2), said
-    assert "took over" in said[0]
-    assert stored(settings) == once({topic.topic_id: sent})
+            code, messages = frozen.wait_for_exit()
+            newer.wait_until_stored(uncommitted + 60)
+            assert newer.is_alive()
+    assert (code, len(messages)) == (3, 2), messages
+    assert "took over" in messages[0]
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
-def test_of_three_replacements_that_race_exactly_one_goes_on(
+def test_exactly_one_of_three_racing_replacements_continues(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 100)
-    soon = {"SEMLOOP_FENCE_CHECK_S": "0.2"}
+    frequent_checks = {"SEMLOOP_FENCE_CHECK_S": "0.2"}
     with ExitStack() as stack:
-        older = stack.enter_context(a_flow(settings, **soon))
+        older = stack.enter_context(running_flow(settings, **frequent_checks))
         older.wait_until_stored(100)
-        rivals = [stack.enter_context(a_flow(settings, **soon)) for _ in range(3)]
+        rivals = [
+            stack.enter_context(running_flow(settings, **frequent_checks))
+            for _ in range(3)
+        ]
         sent |= produce(settings, 100)
-        wait_for("one to be left", lambda: sum(f.alive() for f in rivals) == 1)
-        winner = next(flow for flow in rivals if flow.alive())
+        wait_for("a single survivor", lambda: sum(f.is_alive() for f in rivals) == 1)
+        winner = next(flow for flow in rivals if flow.is_alive())
         for flow in (older, *rivals):
             if flow is not winner:
-                code, said = flow.ends()
-                assert (code, len(said)) == (3, 2), said
+                code, messages = flow.wait_for_exit()
+                assert (code, len(messages)) == (3, 2), messages
         sent |= produce(settings, 100)
-        wait_for("the last records", lambda: stored(settings).total() >= 300)
-        assert winner.alive()
-    assert stored(settings) == once({topic.topic_id: sent})
+        wait_for("the last records", lambda: stored_origins(settings).total() >= 300)
+        assert winner.is_alive()
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})

@@ -1,7 +1,7 @@
-"""The flow `archive` as a process while its storage fails: S3, disks, rights.
+"""The flow `archive` while its storage fails: object stores, disks, permissions.
 
-It goes on with the same process, or ends in two lines; the lake then has every record
-once.
+The process continues, or ends with two lines; afterwards the lake has every record
+exactly once.
 """
 
 import json
@@ -22,15 +22,22 @@ from semloop.storage.location import Storage, redaction_key
 from tests import processes
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
-from tests.flows.a_flow import a_flow, archived, once, produce, refused, stored
+from tests.flows.flow_runner import (
+    each_once,
+    produce,
+    run_archive,
+    run_failing_archive,
+    running_flow,
+    stored_origins,
+)
 from tests.services import Broker
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk
 from tests.stores import RealStore, Store
 
-RETRIED = "tried again"
-HASTY = {"SEMLOOP_STORAGE_RETRY_S": "0.5"}
-OFTEN = {"SEMLOOP_COMMIT_INTERVAL_S": "0.1"}
+RETRYING = "retrying"
+SHORT_RETRY = {"SEMLOOP_STORAGE_RETRY_S": "0.5"}
+FREQUENT_COMMITS = {"SEMLOOP_COMMIT_INTERVAL_S": "0.1"}
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def proxy(store: Store) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def test_a_flow_goes_on_through_whatever_its_store_does(
+def test_archive_survives_every_kind_of_temporary_store_fault(
     proxy: FaultProxy, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_on(proxy.endpoint, broker, monkeypatch)
@@ -51,7 +58,7 @@ def test_a_flow_goes_on_through_whatever_its_store_does(
         proxy.arm(Fault.LOST_REPLY, "PUT", "/events/_delta_log/", skip=1),
         proxy.arm(Fault.SLOW_DOWN, "PUT", "/dead_letters/_delta_log/", times=4),
     ]
-    with a_flow(settings) as flow:
+    with running_flow(settings) as flow:
         flow.wait_until_stored(len(sent))
         armed += [
             proxy.arm(Fault.LOST_REPLY, "PUT", "/events/_delta_log/"),
@@ -62,98 +69,98 @@ def test_a_flow_goes_on_through_whatever_its_store_does(
         sent |= produce(settings, [b"not an event"] * 10)
         sent |= produce(settings, 20)
         flow.wait_until_stored(len(sent))
-        assert flow.alive()
-        assert flow.said() == []
+        assert flow.is_alive()
+        assert flow.messages() == []
     assert all(rule.happened for rule in armed)
-    assert stored(settings) == once({topic.topic_id: sent})
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
-def test_a_store_that_stays_away_is_said_in_two_lines_and_costs_nothing(
+def test_archive_reports_a_lasting_store_outage_in_two_lines_and_loses_no_records(
     proxy: FaultProxy, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_on(proxy.endpoint, broker, monkeypatch)
     topic = TopicAdmin(settings).ensure()
     sent = produce(settings, 20)
-    with a_flow(settings, **HASTY) as flow:
+    with running_flow(settings, **SHORT_RETRY) as flow:
         flow.wait_until_stored(len(sent))
         proxy.arm(Fault.SLOW_DOWN, "PUT", "/events/", times=ALWAYS)
         sent |= produce(settings, 20)
-        code, said = flow.ends()
-    assert (code, len(said)) == (1, 2), said
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (1, 2), messages
     failed = f"Cannot commit to table events in {settings.lake}: "
-    assert said[0].startswith(failed)
-    assert said[1] == CHECK_STORE
-    said = refused(settings, **HASTY)
+    assert messages[0].startswith(failed)
+    assert messages[1] == CHECK_STORE
+    messages = run_failing_archive(settings, **SHORT_RETRY)
     failed += f"the object store {proxy.endpoint} fails: 503 Service Unavailable"
-    assert said[0].startswith(failed)
+    assert messages[0].startswith(failed)
     proxy.disarm()
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
 @pytest.mark.real_store
-def test_a_store_killed_before_and_under_a_flow_only_delays_it(
+def test_archive_waits_for_a_store_that_is_killed_before_or_during_its_run(
     own_store: RealStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_on(own_store.endpoint, broker, monkeypatch)
     topic = TopicAdmin(settings).ensure()
     sent = produce(settings, 20)
     own_store.kill()
-    with a_flow(settings) as flow:
-        flow.wait_until_logged(RETRIED)
+    with running_flow(settings) as flow:
+        flow.wait_until_logged(RETRYING)
         own_store.start()
         flow.wait_until_stored(len(sent))
         own_store.kill()
-        tries = len(flow.logged(RETRIED))
+        tries = len(flow.logged(RETRYING))
         sent |= produce(settings, 20)
-        flow.wait_until_logged(RETRIED, tries + 1)
+        flow.wait_until_logged(RETRYING, tries + 1)
         own_store.start()
         flow.wait_until_stored(len(sent))
-        assert flow.said() == []
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent})
+        assert flow.messages() == []
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
-def test_maintenance_under_a_flow_neither_stops_it_nor_loses_anything(
+def test_archive_loses_no_records_while_its_tables_are_maintained(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    with a_flow(settings, **OFTEN) as flow:
+    with running_flow(settings, **FREQUENT_COMMITS) as flow:
         flow.wait_until_stored(len(sent))
-        for work in MAINTENANCE.values():
-            work(Storage.of(settings).open("events"))
+        for maintain in MAINTENANCE.values():
+            maintain(Storage.of(settings).open("events"))
             sent |= produce(settings, 5)
             flow.wait_until_stored(len(sent))
-        assert flow.alive()
-    assert stored(settings) == once({topic.topic_id: sent})
+        assert flow.is_alive()
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
-def test_a_full_disk_stops_a_flow_in_two_lines_and_only_until_there_is_room(
+def test_archive_reports_a_full_disk_in_two_lines_and_resumes_once_there_is_space(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    with a_flow(settings, SEMLOOP_STORAGE_RETRY_S="5") as flow:
+    with running_flow(settings, SEMLOOP_STORAGE_RETRY_S="5") as flow:
         flow.wait_until_stored(len(sent))
-        leave_room(flow.process.pid, 8192)
+        limit_file_size(flow.process.pid, 8192)
         sent |= produce(settings, 200)
-        flow.wait_until_logged(RETRIED)
-        leave_room(flow.process.pid, resource.RLIM_INFINITY)
+        flow.wait_until_logged(RETRYING)
+        limit_file_size(flow.process.pid, resource.RLIM_INFINITY)
         flow.wait_until_stored(len(sent))
-        leave_room(flow.process.pid, 8192)
+        limit_file_size(flow.process.pid, 8192)
         sent |= produce(settings, 200)
-        code, said = flow.ends()
-    assert (code, len(said)) == (1, 2), said
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (1, 2), messages
     failed = f"Cannot commit to table events in {settings.lake}: File too large"
-    assert said[0].startswith(failed)
-    assert said[1] == CHECK_FOLDER
+    assert messages[0].startswith(failed)
+    assert messages[1] == CHECK_FOLDER
     files = {file.name for file in Path(settings.lake).rglob("events/*/*.parquet")}
-    named = Storage.of(settings).open("events").file_uris()
-    assert files == {Path(uri).name for uri in named}
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent})
+    in_log = Storage.of(settings).open("events").file_uris()
+    assert files == {Path(uri).name for uri in in_log}
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 
-def test_a_key_that_a_full_disk_keeps_from_being_made_is_said(
+def test_redaction_key_reports_that_a_full_disk_prevents_its_creation(
     settings: Settings,
 ) -> None:
     storage = Storage.of(settings)
@@ -165,8 +172,8 @@ def test_a_key_that_a_full_disk_keeps_from_being_made_is_said(
     assert redaction_key(settings, storage)
 
 
-# Rights do not stop root unless it gives up CAP_DAC_OVERRIDE (1) at its next program.
-OBEDIENT = """
+# Permissions do not apply to root unless it drops CAP_DAC_OVERRIDE (1) before exec.
+WITHOUT_ROOT_OVERRIDE = """
 import ctypes, os, sys
 if os.getuid() == 0:
     PR_CAPBSET_DROP = 24
@@ -175,16 +182,16 @@ os.execv(sys.executable, [sys.executable, "-P", "-m", "semloop", *sys.argv[1:]])
 """
 
 
-def test_a_lake_that_may_only_be_read_is_said_and_can_be_read(
+def test_read_only_lake_stops_archive_with_two_lines_but_can_be_queried(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 5)
-    archived(settings)
+    run_archive(settings)
     sent_later = produce(settings, 5)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", OBEDIENT, *arguments],
+            [sys.executable, "-c", WITHOUT_ROOT_OVERRIDE, *arguments],
             env=processes.environment(settings),
             capture_output=True,
             text=True,
@@ -193,33 +200,37 @@ def test_a_lake_that_may_only_be_read_is_said_and_can_be_read(
 
     with read_only(Path(settings.lake)):
         done = run("run", "archive", "--until-caught-up")
-        said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-        assert (done.returncode, len(said)) == (1, 2), said
+        messages = [
+            line for line in done.stderr.splitlines() if not line.startswith("{")
+        ]
+        assert (done.returncode, len(messages)) == (1, 2), messages
         failed = f"Cannot commit to table events in {settings.lake}: Permission denied"
-        assert said[0].startswith(failed)
-        assert said[1].startswith("Check SEMLOOP_LAKE, and that this user or key may")
+        assert messages[0].startswith(failed)
+        assert messages[1].startswith(
+            "Check SEMLOOP_LAKE, and that this user or key may"
+        )
         done = run("sql", "SELECT count(*) AS n FROM events", "--format", "json")
         assert json.loads(done.stdout) == [{"n": len(sent)}], done.stderr
         done = run("status")
         assert done.returncode == 0, done.stderr
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: sent | sent_later})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: sent | sent_later})
 
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Nothing in it may be written, not even by its owner."""
-    found = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")]}
-    for path, mode in found.items():
+    """Remove write permission for all users from a folder and its content."""
+    modes = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")]}
+    for path, mode in modes.items():
         path.chmod(mode & ~0o222)
     try:
         yield
     finally:
-        for path, mode in found.items():
+        for path, mode in modes.items():
             path.chmod(mode)
 
 
-def leave_room(pid: int, room: int) -> None:
-    """No file of a process can grow beyond so many bytes: nearest to a full disk."""
+def limit_file_size(pid: int, size: int) -> None:
+    """Limit the bytes per file of a process, which comes closest to a full disk."""
     hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, hard))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))

@@ -1,4 +1,4 @@
-"""A topic that changes under the flow: trimmed, grown, made again; on a real broker."""
+"""Flows whose topic is trimmed, repartitioned or recreated; on a real broker."""
 
 import re
 import signal
@@ -12,14 +12,14 @@ from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from tests.builders import an_event, raw
-from tests.flows.a_flow import (
-    a_flow,
-    admin_of,
-    archived,
-    once,
+from tests.flows.flow_runner import (
+    each_once,
+    kafka_admin,
     produce,
-    refused,
-    stored,
+    run_archive,
+    run_failing_archive,
+    running_flow,
+    stored_origins,
 )
 from tests.services import wait_for
 
@@ -27,15 +27,15 @@ pytestmark = pytest.mark.real_broker
 
 
 def trim(settings: Settings, before: int, partition: int = 0) -> None:
-    """Remove the records before an offset, as retention does; -1 for all."""
-    place = TopicPartition(settings.topic, partition, before)
-    admin = admin_of(settings)
-    for done in admin.delete_records([place]).values():
-        done.result()
+    """Delete the records before an offset, as retention does; -1 deletes all."""
+    target = TopicPartition(settings.topic, partition, before)
+    admin = kafka_admin(settings)
+    for future in admin.delete_records([target]).values():
+        future.result()
 
 
-def end(settings: Settings, commits: bool, *values: object) -> None:
-    """A transaction with these records in partition 0, committed or aborted."""
+def abort_transaction(settings: Settings, *values: object) -> None:
+    """Produce records to partition 0 in a transaction and abort it."""
     producer = Producer(
         producer_config(settings) | {"transactional.id": settings.topic}
     )
@@ -44,49 +44,49 @@ def end(settings: Settings, commits: bool, *values: object) -> None:
     for value in values:
         producer.produce(settings.topic, raw(value), partition=0)
     producer.flush(30)
-    (producer.commit_transaction if commits else producer.abort_transaction)(30)
+    producer.abort_transaction(30)
 
 
-def made_again(settings: Settings) -> Topic:
-    """Delete the topic and make it anew."""
+def recreate_topic(settings: Settings) -> Topic:
+    """Delete the topic and create it again."""
     topics = TopicAdmin(settings)
     old = topics.describe()
-    admin = admin_of(settings)
+    admin = kafka_admin(settings)
     admin.delete_topics([settings.topic])[settings.topic].result()
 
-    def gone() -> bool:
+    def is_deleted() -> bool:
         try:
             topics.describe()
         except TopicMissing:
             return True
         return False
 
-    wait_for("the topic to go", gone)
+    wait_for("the deletion of the topic", is_deleted)
     new = topics.ensure()
     assert new.topic_id != old.topic_id
     return new
 
 
 def last_offset(settings: Settings, partition: int = 0) -> int:
-    return max(o for _, p, o in stored(settings) if p == partition)
+    return max(o for _, p, o in stored_origins(settings) if p == partition)
 
 
-def test_control_records_at_the_very_end_are_passed_and_never_missed(
+def test_archive_passes_control_records_at_the_end_without_reporting_a_gap(
     settings: Settings, topic: Topic
 ) -> None:
     kept = produce(settings, 3, partition=0)
-    end(settings, False, an_event(), an_event())  # offsets 3, 4 and the marker 5
-    with a_flow(settings, "--until-caught-up") as flow:
-        assert flow.ends() == (0, [])
+    abort_transaction(settings, an_event(), an_event())  # offsets 3, 4, marker 5
+    with running_flow(settings, "--until-caught-up") as flow:
+        assert flow.wait_for_exit() == (0, [])
         assert flow.logged("committed")[-1]["offsets"]["0"] == 5
     trim(settings, -1)
-    archived(settings)
+    run_archive(settings)
     kept |= produce(settings, 2, partition=0)
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: kept})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: kept})
 
 
-def test_a_topic_whose_beginning_is_gone_is_read_without_a_complaint(
+def test_archive_starts_on_a_topic_with_expired_first_records(
     settings: Settings, topic: Topic
 ) -> None:
     kept = produce(settings, 10, partition=0)
@@ -94,93 +94,95 @@ def test_a_topic_whose_beginning_is_gone_is_read_without_a_complaint(
     produce(settings, 5, partition=1)
     trim(settings, -1, partition=1)
     for _ in range(2):
-        archived(settings)
+        run_archive(settings)
         left = {(p, o) for p, o in kept if p == 0 and o >= 4}
-        assert stored(settings) == once({topic.topic_id: left})
+        assert stored_origins(settings) == each_once({topic.topic_id: left})
     left |= produce(settings, 2, partition=1)
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: left})
+    run_archive(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: left})
 
 
-def test_a_gap_while_it_runs_is_said_after_what_was_read_is_stored(
+def test_running_archive_stores_read_records_before_it_reports_a_retention_gap(
     settings: Settings, topic: Topic
 ) -> None:
     produce(settings, 10, partition=0)
-    # Nothing is committed for its age: only the gap makes it commit what it holds.
-    patient = {"SEMLOOP_COMMIT_INTERVAL_S": "3600", "SEMLOOP_COMMIT_ROWS": "10"}
-    with a_flow(settings, **patient) as flow:
+    # No commit is due by age: only the gap makes the flow commit its buffer.
+    no_age_commits = {"SEMLOOP_COMMIT_INTERVAL_S": "3600", "SEMLOOP_COMMIT_ROWS": "10"}
+    with running_flow(settings, **no_age_commits) as flow:
         flow.wait_until_stored(10)
         produce(settings, 5, partition=0)
         flow.signal(signal.SIGSTOP)
-        # What waits in its socket is read all the same; what comes later is gone.
+        # The flow still reads what its socket has buffered; later records are deleted.
         produce(settings, 2_000, partition=0)
         produce(settings, 2_000, partition=0)
         trim(settings, 4_000)
         flow.signal(signal.SIGCONT)
-        code, said = flow.ends()
-    assert (code, len(said)) == (1, 2), said
-    found = re.search(r": (\d+) offsets from (\d+) on are gone", said[0])
-    assert found, said
-    gone, first = map(int, found.groups())
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (1, 2), messages
+    match = re.search(r": (\d+) offsets from (\d+) on are gone", messages[0])
+    assert match, messages
+    gone, first = map(int, match.groups())
     assert first == last_offset(settings) + 1
     assert first + gone == 4_000
-    assert "--accept-gap" in said[1]
-    assert refused(settings) == said
-    archived(settings, "--accept-gap")
+    assert "--accept-gap" in messages[1]
+    assert run_failing_archive(settings) == messages
+    run_archive(settings, "--accept-gap")
     kept = {(0, o) for o in range(4_015) if not first <= o < 4_000}
-    assert stored(settings) == once({topic.topic_id: kept})
-    archived(settings)
+    assert stored_origins(settings) == each_once({topic.topic_id: kept})
+    run_archive(settings)
 
 
-def test_a_topic_made_again_while_it_runs_is_read_from_its_beginning(
+def test_archive_ends_when_its_topic_is_recreated_and_then_reads_the_new_topic(
     settings: Settings, topic: Topic
 ) -> None:
     before = produce(settings, 10, partition=0)
-    with a_flow(settings, SEMLOOP_FENCE_CHECK_S="0.2") as flow:
+    with running_flow(settings, SEMLOOP_FENCE_CHECK_S="0.2") as flow:
         flow.wait_until_stored(10)
-        new = made_again(settings)
+        new = recreate_topic(settings)
         after = produce(settings, 4, partition=0)
-        code, said = flow.ends()
-    assert len(said) == 2
-    missing = said[0].startswith(f"There is no topic {settings.topic!r}")
-    again = "was deleted and made again" in said[0]
-    assert (code, missing, again) in ((4, False, True), (1, True, False)), said
-    archived(settings)
-    assert stored(settings) == once({topic.topic_id: before, new.topic_id: after})
+        code, messages = flow.wait_for_exit()
+    assert len(messages) == 2
+    missing = messages[0].startswith(f"There is no topic {settings.topic!r}")
+    recreated = "was deleted and made again" in messages[0]
+    assert (code, missing, recreated) in ((4, False, True), (1, True, False)), messages
+    run_archive(settings)
+    assert stored_origins(settings) == each_once(
+        {topic.topic_id: before, new.topic_id: after}
+    )
 
 
-def test_a_topic_made_again_while_it_is_down_is_read_from_its_beginning(
+def test_archive_reads_a_topic_recreated_while_it_was_down_from_the_beginning(
     settings: Settings, topic: Topic
 ) -> None:
     topics = {topic.topic_id: produce(settings, 10, partition=0)}
-    archived(settings)
-    for records in (3, 30):  # fewer than the old offset, and more
-        new = made_again(settings)
+    run_archive(settings)
+    for records in (3, 30):  # fewer than the old offset, then more
+        new = recreate_topic(settings)
         topics[new.topic_id] = produce(settings, records, partition=0)
-        archived(settings)
-        assert stored(settings) == once(topics)
+        run_archive(settings)
+        assert stored_origins(settings) == each_once(topics)
 
 
-def test_added_partitions_end_it_and_are_read_from_their_beginning(
+def test_added_partitions_end_archive_and_the_next_run_reads_them_from_the_start(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 10)
-    with a_flow(settings) as flow:
+    with running_flow(settings) as flow:
         flow.wait_until_stored(10)
-        admin = admin_of(settings)
-        grown = admin.create_partitions([NewPartitions(settings.topic, 6)])
-        grown[settings.topic].result()
+        admin = kafka_admin(settings)
+        futures = admin.create_partitions([NewPartitions(settings.topic, 6)])
+        futures[settings.topic].result()
 
-        # A producer learns of new partitions by and by.
-        def known() -> bool:
+        # Brokers publish new partitions with a delay.
+        def partitions_are_visible() -> bool:
             return TopicAdmin(settings).describe().partitions == 6
 
-        wait_for("the new partitions", known)
+        wait_for("the new partitions", partitions_are_visible)
         for partition in (0, 4, 5):
             sent |= produce(settings, 3, partition=partition)
-        code, said = flow.ends()
-    assert (code, len(said)) == (4, 2), said
-    assert "went from 4 to 6 partitions" in said[0]
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (4, 2), messages
+    assert "went from 4 to 6 partitions" in messages[0]
     for _ in range(2):
-        archived(settings)
-        assert stored(settings) == once({topic.topic_id: sent})
+        run_archive(settings)
+        assert stored_origins(settings) == each_once({topic.topic_id: sent})

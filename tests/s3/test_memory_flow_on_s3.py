@@ -4,9 +4,9 @@ import pytest
 
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.a_flow import a_flow, archived
-from tests.flows.remembered import wrong
-from tests.flows.test_memory import produced, remembered
+from tests.flows.flow_runner import run_archive, running_flow
+from tests.flows.memory_audit import memory_differences
+from tests.flows.test_memory import produce_sessions, run_memory_process
 from tests.processes import check
 
 
@@ -16,20 +16,20 @@ def settings(s3_settings: Settings) -> Settings:
 
 
 def test_memories_are_made_kept_up_made_anew_and_recalled(settings: Settings) -> None:
-    produced(settings, 200)
-    archived(settings)
-    with a_flow(settings, flow="memory") as flow:
+    produce_sessions(settings, 200)
+    run_archive(settings)
+    with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("committed")
         flow.stop()  # by SIGKILL
-    remembered(settings)
-    assert wrong(settings) == {}
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
     check(settings, "maintain", "index")
     check(settings, "maintain", "reindex")
-    assert wrong(settings) == {}
-    produced(settings, 100, first=10_000)
-    archived(settings)
-    remembered(settings)
-    assert wrong(settings) == {}
+    assert memory_differences(settings) == {}
+    produce_sessions(settings, 100, first=10_000)
+    run_archive(settings)
+    run_memory_process(settings)
+    assert memory_differences(settings) == {}
     with Lake(settings=settings, stale_s=0) as lake:
         (hit,) = lake.recall("case 10003", 1, kind="event").to_pylist()
     assert "case 10003" in hit["text"]

@@ -10,7 +10,7 @@ from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.conftest import settings_on
-from tests.flows.a_flow import a_flow, produce
+from tests.flows.flow_runner import produce, running_flow
 from tests.s3.token_store import TokenStore
 from tests.s3.works import works
 from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
@@ -77,7 +77,7 @@ def lake(
 def test_a_flow_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:
     TopicAdmin(lake).ensure()
     # Between two commits it sends no request that could be under way.
-    with a_flow(lake, SEMLOOP_FENCE_CHECK_S="3600") as flow:
+    with running_flow(lake, SEMLOOP_FENCE_CHECK_S="3600") as flow:
         for rows in (10, 20, 30):
             produce(lake, 10)
             flow.wait_until_stored(rows)

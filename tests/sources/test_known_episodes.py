@@ -9,7 +9,7 @@ from semloop.errors import SemLoopError
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sources.lake.episode_index import KnownEpisodes
-from tests.flows.a_reindex import LATER_MS, Events, a_day, live
+from tests.flows.reindex_lake import LATER_MS, Events, overlapping_sessions, run_memory
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import ORIGIN, Life, a_lake
 
@@ -36,7 +36,7 @@ def closed(known: KnownEpisodes, *done: str) -> list[str]:
 def test_an_event_that_is_in_no_episode_has_no_place(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_stream(said(), said("completion", at_s=1)))
-    live(settings, events)
+    run_memory(settings, events)
     known = KnownEpisodes(Storage.of(settings))
     none = a_stream()
     assert known.placed(none).num_rows == 0
@@ -51,7 +51,7 @@ def test_an_event_that_is_in_no_episode_has_no_place(settings: Settings) -> None
 def test_only_what_closed_since_the_step_before_is_given(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_stream(said("completion", "a"), said(session="b")))
-    life = live(settings, events)
+    life = run_memory(settings, events)
     known = KnownEpisodes(Storage.of(settings))
     follow(known, settings)
     assert closed(known) == ["a"]
@@ -72,7 +72,7 @@ def test_files_that_a_maintainer_wrote_anew_are_read_anew(settings: Settings) ->
     for number in range(3):
         if number == 2:
             days.append(days[0] + 86_400)
-        events.add(a_day(20, seed=number, first=20 * number))
+        events.add(overlapping_sessions(20, seed=number, first=20 * number))
         assert life.read(events.all, 20, LATER_MS if number == 2 else None)
     follow(known, settings)
     first_day = datetime.fromtimestamp(days[0], UTC).date().isoformat()
@@ -100,7 +100,7 @@ def test_reading_begins_where_the_oldest_episode_that_goes_on_began(
             said("completion", "long", at_s=1),
         )
     )
-    live(settings, events)
+    run_memory(settings, events)
     known = KnownEpisodes(Storage.of(settings))
     follow(known, settings)
     reached = [known.beginnings({ORIGIN: offset})[ORIGIN] for offset in range(-1, 6)]
@@ -110,8 +110,8 @@ def test_reading_begins_where_the_oldest_episode_that_goes_on_began(
 
 def test_a_file_that_is_gone_is_told(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(10))
-    live(settings, events)
+    events.add(overlapping_sessions(10))
+    run_memory(settings, events)
     for file in Path(settings.lake, "episodes").rglob("*.parquet"):
         file.unlink()
     with pytest.raises(SemLoopError, match="Cannot read table episodes"):

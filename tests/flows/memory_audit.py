@@ -1,7 +1,7 @@
-"""What `memory` must make of events, and what the lake shows of it.
+"""Compares the memories that `memory` wrote with those expected from the events.
 
-The oracle knows neither the flow nor its tables: every message, tool call and error is
-one memory (texts are short), every session that ended by a completion is one, too.
+The expectation does not depend on the flow or its tables: every message, tool call and
+error is one memory (texts are short), and so is every session ended by a completion.
 """
 
 import json
@@ -14,27 +14,27 @@ from semloop.lake.lake import Lake
 from semloop.settings import Settings
 
 SESSION_EVENTS = 20
-BEGAN = datetime(2026, 11, 20, 9, tzinfo=UTC)
-TOLD = """
+STARTED_AT = datetime(2026, 11, 20, 9, tzinfo=UTC)
+EVENT_MEMORIES = """
 SELECT kafka_partition, kafka_offset, text FROM events
 WHERE type IN ('message', 'tool_call', 'error')
 """
-ENDED = "SELECT session_id, outcome FROM events WHERE type = 'completion'"
+ENDED_SESSIONS = "SELECT session_id, outcome FROM events WHERE type = 'completion'"
 
 
-def a_step(number: int, session: str) -> bytes:
-    """Event `number` of sessions of 20: talk, calls, an error, feedback, completion."""
-    place = number % SESSION_EVENTS
+def session_event(number: int, session: str) -> bytes:
+    """Event `number` of sessions of 20 events; each session ends with a completion."""
+    index = number % SESSION_EVENTS
     text = f"case {number} of {session}"
-    if place == SESSION_EVENTS - 1:
+    if index == SESSION_EVENTS - 1:
         kind, payload = "completion", {"outcome": "success", "task": text}
-    elif place == 7:
+    elif index == 7:
         kind, payload = "error", {"error_type": "Timeout", "message": text}
-    elif place == 11:
+    elif index == 11:
         kind, payload = "feedback", {"name": "helpful", "source": "human"}
-    elif place == 13:
+    elif index == 13:
         kind, payload = "state_change", {"to_state": text}
-    elif place % 3:
+    elif index % 3:
         kind = "tool_call"
         payload = {"tool": "search", "status": "success", "result": text}
     else:
@@ -43,7 +43,7 @@ def a_step(number: int, session: str) -> bytes:
         {
             "id": str(uuid.UUID(int=random.getrandbits(128), version=4)),
             "type": kind,
-            "timestamp": (BEGAN + timedelta(milliseconds=number)).isoformat(),
+            "timestamp": (STARTED_AT + timedelta(milliseconds=number)).isoformat(),
             "agent": f"agent-{number % 7}",
             "payload": payload,
             "meta": {"session_id": session},
@@ -51,19 +51,20 @@ def a_step(number: int, session: str) -> bytes:
     ).encode()
 
 
-def wrong(settings: Settings) -> dict[str, object]:
-    """What is not as it must be once `memory` has caught up; nothing is right."""
+def memory_differences(settings: Settings) -> dict[str, object]:
+    """Return the differences, by name; empty if `memory` has caught up and is correct."""
     with Lake(settings=settings) as lake:
 
         def counted(query: str) -> "Counter[tuple[object, ...]]":
             return Counter(lake.sql(query).fetchall())
 
-        told, ended = counted(TOLD), counted(ENDED)
-        of_events = counted(
+        expected = counted(EVENT_MEMORIES)
+        ended = counted(ENDED_SESSIONS)
+        event_memories = counted(
             "SELECT kafka_partition, kafka_offset, text FROM memories"
             " WHERE kind = 'event'"
         )
-        of_episodes = counted(
+        episode_memories = counted(
             "SELECT session_id, outcome FROM memories WHERE kind = 'episode'"
         )
         closed = counted(
@@ -72,12 +73,12 @@ def wrong(settings: Settings) -> dict[str, object]:
         events = lake.sql("SELECT count(*) FROM events WHERE type <> 'feedback'")
         in_episodes = lake.sql("SELECT sum(events)::BIGINT FROM episodes")
         sums = (events.fetchall(), in_episodes.fetchall())
-    found = {
-        "events lost": told - of_events,
-        "events doubled or unknown": of_events - told,
-        "episodes lost": ended - of_episodes,
-        "episodes doubled or unknown": of_episodes - ended,
+    differences = {
+        "events lost": expected - event_memories,
+        "events duplicated or unknown": event_memories - expected,
+        "episodes lost": ended - episode_memories,
+        "episodes duplicated or unknown": episode_memories - ended,
         "closed episodes": (closed - ended) + (ended - closed),
         "events in episodes": [] if sums[0] == sums[1] else sums,
     }
-    return {what: rows for what, rows in found.items() if rows}
+    return {name: rows for name, rows in differences.items() if rows}

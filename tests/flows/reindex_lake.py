@@ -1,4 +1,4 @@
-"""A lake of one partition, its flow `memory` step by step, and what memories hold."""
+"""A lake of one partition, stepwise runs of `memory`, and the memories it wrote."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -21,14 +21,16 @@ from tests.sources.an_events_table import EventsTable
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
-# Long after all events: what is not closed by then closes by inactivity.
+# Long after all events: episodes still open by then close by inactivity.
 LATER_MS = 10**13
 KINDS = ("message", "tool_call", "error", "state_change", "feedback", "completion")
 Row = dict[str, Any]
 
 
-def a_day(events: int, seed: int = 1, sessions: int = 5, first: int = 0) -> pa.Table:
-    """Sessions that overlap, talk, fail, get feedback, end or go on."""
+def overlapping_sessions(
+    events: int, seed: int = 1, sessions: int = 5, first: int = 0
+) -> pa.Table:
+    """Events of overlapping sessions, of all kinds; some sessions end, others stay open."""
     rng = random.Random(seed)
     rows = []
     for number in range(first, first + events):
@@ -41,69 +43,71 @@ def a_day(events: int, seed: int = 1, sessions: int = 5, first: int = 0) -> pa.T
 
 
 class Events:
-    """`archive`: puts events of the partition into the lake."""
+    """Replaces `archive` in tests: appends events of one partition to the lake."""
 
     def __init__(self, settings: Settings) -> None:
         self.all = a_stream()
         self._table = EventsTable(Storage.of(settings), LOG, (0,))
 
     def add(self, stream: pa.Table) -> pa.Table:
-        """All events up to now."""
+        """Append events; return all events so far."""
         self.all = pa.concat_tables([self.all, stream])
         last = stream["kafka_offset"][-1].as_py()
         self._table.table.commit(stream, {P0: last}, {(P0, CAUGHT_UP): LATER_MS})
         return self.all
 
-    def retain(self, beyond: int) -> None:
+    def expire(self, last_offset: int) -> None:
         """Remove the events up to an offset, as retention does."""
         storage = self._table.storage
-        storage.open("events").delete(f"kafka_offset <= {beyond}")
+        storage.open("events").delete(f"kafka_offset <= {last_offset}")
 
 
-def live(
+def run_memory(
     settings: Settings, events: Events, count: int = 45, later_ms: int | None = None
 ) -> Life:
-    """A process of the flow that reads to the end; it can go on."""
+    """Run `memory` until it has read all events; the returned process can continue."""
     life = Life(settings)
     while life.read(events.all, count, later_ms):
         pass
     return life
 
 
-def generation(settings: Settings) -> int:
-    """Which one holds."""
+def current_generation(settings: Settings) -> int:
+    """Return the generation that readers use."""
     return generations.generation_of(Storage.of(settings).open(generations.EPISODES))
 
 
-def held(settings: Settings, of: int | None = None) -> dict[bytes, Mapping[str, Any]]:
-    """Id -> every row of a generation, the one that holds, but for who wrote it."""
-    number = generation(settings) if of is None else of
+def memories_by_id(
+    settings: Settings, generation: int | None = None
+) -> dict[bytes, Mapping[str, Any]]:
+    """Id -> row without `writer`, of a generation or else of the current one."""
+    number = current_generation(settings) if generation is None else generation
     table = generations.open_table(generations.connect(Storage.of(settings)), number)
     assert table is not None
     rows = table.search().limit(None).to_arrow().to_pylist()
     found: dict[bytes, Mapping[str, Any]] = {}
     for row in rows:
-        assert row["id"] not in found, "an id is there twice"
+        assert row["id"] not in found, "an id is stored twice"
         found[row["id"]] = {name: row[name] for name in row if name != "writer"}
     return found
 
 
-def small_polls(folder: Path) -> Settings:
-    """Settings with which a day is several polls."""
+def small_poll_settings(folder: Path) -> Settings:
+    """Settings under which `overlapping_sessions` takes several polls."""
     return a_lake(folder).replace(memory_poll_events=20, storage_retry_s=2.0)
 
 
-class Counting(Hashing):
-    """Knows how many texts it was asked for; it may be another model, too."""
+class CountingEmbedder(Hashing):
+    """Counts the texts that it embeds; can have another model id and dimension."""
 
     def __init__(self, model_id: str = "", dimension: int = 0) -> None:
         super().__init__()
-        self.texts = 0
+        self.embedded_texts = 0
         self.model_id = model_id or self.model_id
         self.dimension = dimension or self.dimension
 
     def embed(self, texts: Sequence[str]) -> "Vectors":
-        self.texts += len(texts)
+        self.embedded_texts += len(texts)
         vectors = super().embed(texts)
         if self.dimension < vectors.shape[1]:
             vectors = vectors[:, : self.dimension] + np.float32(1e-3)
@@ -111,8 +115,8 @@ class Counting(Hashing):
         return vectors
 
 
-def between(action: Callable[[], None]) -> Callable[[str, int, int], None]:
-    """Told of the work; acts once between the first round and the next."""
+def after_first_round(action: Callable[[], None]) -> Callable[[str, int, int], None]:
+    """Return a progress callback that runs `action` once, after the first round."""
     actions = iter([action])
 
     def show(step: str, done: int, total: int) -> None:

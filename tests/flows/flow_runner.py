@@ -1,4 +1,4 @@
-"""The flow `archive` as a process under the control of a test, and what it stored."""
+"""Runs flows as processes that a test controls, and reads what they stored."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from tests import processes
 from tests.builders import an_event, raw
 from tests.services import wait_for
 
-# librdkafka's word for none in particular.
-PARTITION_OF_THE_KEY = -1
+# librdkafka's value for: choose the partition by the key.
+PARTITION_BY_KEY = -1
 Origins = Counter[tuple[str, int, int]]
 ORIGINS = " UNION ALL ".join(
     f"SELECT topic_id, kafka_partition, kafka_offset FROM {table}"
@@ -31,8 +31,8 @@ ORIGINS = " UNION ALL ".join(
 )
 
 
-class Flow:
-    """`semloop run FLOW`; what it says goes to a file, which is never full.
+class FlowProcess:
+    """A process of `semloop run FLOW`; its output goes to a file, so it never blocks.
 
     With the runner `bytewax`, `python -m bytewax.run` starts it instead.
     """
@@ -43,7 +43,7 @@ class Flow:
         *arguments: str,
         flow: str = "archive",
         runner: str = "semloop",
-        **more: str,
+        **environment: str,
     ) -> None:
         command = ["-P", "-m", "semloop", "run", flow]
         if runner == "bytewax":
@@ -52,58 +52,58 @@ class Flow:
         with self.file.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *command, *arguments],
-                env=processes.environment(settings, **more),
+                env=processes.environment(settings, **environment),
                 stdout=file,
                 stderr=file,
             )
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Log lines of this event, in order."""
-        found = [json.loads(line) for line in self._lines() if line.startswith("{")]
-        return [line for line in found if line["event"] == event]
+        """Return the log lines of an event, in order."""
+        entries = [json.loads(line) for line in self._lines() if line.startswith("{")]
+        return [entry for entry in entries if entry["event"] == event]
 
-    def said(self) -> list[str]:
-        """Lines for the user: all but the logs."""
+    def messages(self) -> list[str]:
+        """Return the lines for the user: all except the logs."""
         return [line for line in self._lines() if not line.startswith("{")]
 
     def wait_for(self, what: str, condition: Callable[[], object]) -> None:
-        """Until it is so; the flow must be alive until then."""
+        """Wait until a condition is true; the process must be alive until then."""
 
-        def seen() -> bool:
+        def is_met() -> bool:
             if condition():
                 return True
             assert self.process.poll() is None, self._lines()
             return False
 
-        wait_for(what, seen)
+        wait_for(what, is_met)
 
     def wait_until_logged(self, event: str, times: int = 1) -> None:
         self.wait_for(f"log line {event!r}", lambda: len(self.logged(event)) >= times)
 
     def wait_until_stored(self, rows: int) -> None:
-        """Until it has committed so many rows, dead letters included."""
-        self.wait_for(f"{rows} rows", lambda: self.rows() >= rows)
+        """Wait until it has committed this many rows, dead letters included."""
+        self.wait_for(f"{rows} rows", lambda: self.committed_rows() >= rows)
 
-    def rows(self) -> int:
+    def committed_rows(self) -> int:
         lines = self.logged("committed")
         return sum(line["events"] + line["dead_letters"] for line in lines)
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def ends(self, seconds: float = 60) -> tuple[int, list[str]]:
-        """Its exit code and its lines for the user; it ends by itself, and soon."""
+    def wait_for_exit(self, seconds: float = 60) -> tuple[int, list[str]]:
+        """Wait until it exits by itself; return its exit code and its messages."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(["did not end", *self._lines()]) from None
-        return code, self.said()
+            raise AssertionError(["did not exit", *self._lines()]) from None
+        return code, self.messages()
 
     def stop(self) -> None:
-        if self.alive():
+        if self.is_alive():
             self.process.kill()
             self.process.wait()
 
@@ -112,35 +112,39 @@ class Flow:
 
 
 @contextmanager
-def a_flow(settings: Settings, *arguments: str, **more: str) -> Iterator[Flow]:
-    """A flow that lives no longer than the test."""
-    flow = Flow(settings, *arguments, **more)
+def running_flow(
+    settings: Settings, *arguments: str, **environment: str
+) -> Iterator[FlowProcess]:
+    """Run a flow; kill it when the block ends."""
+    flow = FlowProcess(settings, *arguments, **environment)
     try:
         yield flow
     finally:
         flow.stop()
 
 
-def archived(settings: Settings, *arguments: str, **more: str) -> None:
-    """Run the flow until it has caught up, which must succeed."""
-    with a_flow(settings, "--until-caught-up", *arguments, **more) as flow:
-        assert flow.ends() == (0, [])
+def run_archive(settings: Settings, *arguments: str, **environment: str) -> None:
+    """Run `archive` until it has caught up; it must exit with 0."""
+    with running_flow(settings, "--until-caught-up", *arguments, **environment) as flow:
+        assert flow.wait_for_exit() == (0, [])
 
 
-def refused(settings: Settings, *arguments: str, **more: str) -> list[str]:
-    """Run the flow, which must end with exit 1; its two lines."""
-    with a_flow(settings, "--until-caught-up", *arguments, **more) as flow:
-        code, said = flow.ends()
-    assert (code, len(said)) == (1, 2), said
-    return said
+def run_failing_archive(
+    settings: Settings, *arguments: str, **environment: str
+) -> list[str]:
+    """Run `archive`, which must exit with 1; return its two lines."""
+    with running_flow(settings, "--until-caught-up", *arguments, **environment) as flow:
+        code, messages = flow.wait_for_exit()
+    assert (code, len(messages)) == (1, 2), messages
+    return messages
 
 
 def produce(
     settings: Settings, values: int | Sequence[object], partition: int | None = None
 ) -> set[tuple[int, int]]:
-    """(partition, offset) of each record that the broker acknowledged.
+    """Produce records; return (partition, offset) of each that the broker acknowledged.
 
-    `values`: what to send, or how many events; None is a tombstone.
+    `values`: the values, or the number of events; None is a tombstone.
     """
     if isinstance(values, int):
         values = [an_event() for _ in range(values)]
@@ -157,25 +161,25 @@ def produce(
             None if value is None else raw(value),
             key="s-1",
             on_delivery=delivered,
-            partition=PARTITION_OF_THE_KEY if partition is None else partition,
+            partition=PARTITION_BY_KEY if partition is None else partition,
         )
     assert producer.flush(60) == 0
     return origins
 
 
-def stored(settings: Settings) -> Origins:
-    """How often each (topic id, partition, offset) is in the lake, dead letters too."""
+def stored_origins(settings: Settings) -> Origins:
+    """Count each (topic id, partition, offset) in `events` and `dead_letters`."""
     with Lake(settings.lake) as lake:
         return Counter(lake.sql(ORIGINS).fetchall())
 
 
-def once(topics: Mapping[str, set[tuple[int, int]]]) -> Origins:
-    """What `stored` finds when all these records are there once."""
+def each_once(topics: Mapping[str, set[tuple[int, int]]]) -> Origins:
+    """Return what `stored_origins` finds if each of these records is stored once."""
     return Counter(
-        (topic, *origin) for topic, found in topics.items() for origin in found
+        (topic, *origin) for topic, origins in topics.items() for origin in origins
     )
 
 
-def admin_of(settings: Settings) -> AdminClient:
-    """To be kept in a variable: when it is gone, its answers never come."""
+def kafka_admin(settings: Settings) -> AdminClient:
+    """Return an admin client; keep it in a variable, or its futures never complete."""
     return AdminClient({"bootstrap.servers": address(settings)})
