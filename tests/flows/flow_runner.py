@@ -12,15 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from semloop.errors import SemLoopError
 from semloop.kafka.clients import address, producer_config
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests import processes
 from tests.builders import an_event, raw
 from tests.services import wait_for
+from tests.support.in_process import run_flow
 
 # librdkafka's value for: choose the partition by the key.
 PARTITION_BY_KEY = -1
@@ -123,20 +126,18 @@ def running_flow(
         flow.stop()
 
 
-def run_archive(settings: Settings, *arguments: str, **environment: str) -> None:
-    """Run `archive` until it has caught up; it must exit with 0."""
-    with running_flow(settings, "--until-caught-up", *arguments, **environment) as flow:
-        assert flow.wait_for_exit() == (0, [])
+def run_archive(settings: Settings, **options: bool) -> None:
+    """Run `archive` in this process until it has caught up; see `run_flow`."""
+    run_flow(settings, "archive", **options)
 
 
-def run_failing_archive(
-    settings: Settings, *arguments: str, **environment: str
-) -> list[str]:
-    """Run `archive`, which must exit with 1; return its two lines."""
-    with running_flow(settings, "--until-caught-up", *arguments, **environment) as flow:
-        code, messages = flow.wait_for_exit()
-    assert (code, len(messages)) == (1, 2), messages
-    return messages
+def run_failing_archive(settings: Settings, **options: bool) -> list[str]:
+    """Run `archive`, which must fail with exit code 1; return its two lines."""
+    with pytest.raises(SemLoopError) as failure:
+        run_flow(settings, "archive", **options)
+    lines = str(failure.value).splitlines()
+    assert (failure.value.exit_code, len(lines)) == (1, 2), lines
+    return lines
 
 
 def produce(

@@ -90,7 +90,7 @@ def test_archive_reports_a_lasting_store_outage_in_two_lines_and_loses_no_record
     failed = f"Cannot commit to table events in {settings.lake}: "
     assert messages[0].startswith(failed)
     assert messages[1] == CHECK_STORE
-    messages = run_failing_archive(settings, **SHORT_RETRY)
+    messages = run_failing_archive(settings.replace(storage_retry_s=0.5))
     failed += f"the object store {proxy.endpoint} fails: 503 Service Unavailable"
     assert messages[0].startswith(failed)
     proxy.disarm()

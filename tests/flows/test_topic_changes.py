@@ -126,7 +126,7 @@ def test_running_archive_stores_read_records_before_it_reports_a_retention_gap(
     assert first + gone == 4_000
     assert "--accept-gap" in messages[1]
     assert run_failing_archive(settings) == messages
-    run_archive(settings, "--accept-gap")
+    run_archive(settings, accept_gap=True)
     kept = {(0, o) for o in range(4_015) if not first <= o < 4_000}
     assert stored_origins(settings) == each_once({topic.topic_id: kept})
     run_archive(settings)

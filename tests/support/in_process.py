@@ -32,17 +32,17 @@ def run_flow(settings: Settings, flow: str = "archive", **options: bool) -> Metr
     """
     errors: list[Exception] = []
 
-    def end(error: Exception) -> NoReturn:
+    def raise_error(error: Exception) -> NoReturn:
         errors.append(error)
         raise error
 
     metrics = Metrics()
     module: Any = importlib.import_module(STREAMING[flow].module)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "end", end)
+        patch.setattr(guard, "exit_with", raise_error)
         dataflow = module.build(settings, metrics, until_caught_up=True, **options)
         try:
-            run_main(dataflow)
+            run_main(dataflow)  # type: ignore[no-untyped-call]
         except BaseException:
             if not errors:
                 raise
