@@ -16,8 +16,8 @@ from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.flow_tables import FlowContext
+from sinks.vectors.index_maintenance import IndexMaintenance
 from sinks.vectors.maintenance import Report
-from sinks.vectors.upkeep import MemoryUpkeep
 from sources.work_items import WorkItems
 
 
@@ -34,7 +34,7 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
         metrics: where counts go.
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
-    writer = MemoryUpkeep(context, logged(INDEX.name))
+    writer = IndexMaintenance(context, logged(INDEX.name))
     return _dataflow(context, writer, EndsProcess())
 
 
@@ -50,12 +50,12 @@ def index(settings: Settings, show: Show = lambda step, done, total: None) -> Re
         StorageUnavailable: not within `storage_retry_s`, or another one was quicker.
     """
     context = FlowContext(settings, Storage.of(settings), Metrics())
-    writer = MemoryUpkeep(context, show)
+    writer = IndexMaintenance(context, show)
     run_to_end(lambda guard: _dataflow(context, writer, guard))
     return writer.report
 
 
-def _dataflow(context: FlowContext, writer: MemoryUpkeep, guard: Guard) -> Dataflow:
+def _dataflow(context: FlowContext, writer: IndexMaintenance, guard: Guard) -> Dataflow:
     def open_reader(worker_index: int, worker_count: int) -> WorkItems[Upkeep]:
         return WorkItems(iter(()) if worker_index else _work(context.storage))
 

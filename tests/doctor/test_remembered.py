@@ -10,12 +10,12 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from tests.doctor.examined import bad, examined, only
 from tests.flows.a_reindex import Events, a_day, live
-from tests.sinks.a_memory import a_lake
+from tests.sinks.memory_process import lake_settings
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return a_lake(tmp_path / "la ke ü")
+    return lake_settings(tmp_path / "la ke ü")
 
 
 def test_a_lake_without_memories_is_skipped(settings: Settings) -> None:

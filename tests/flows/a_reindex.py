@@ -15,7 +15,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.builders import LOG, P0
 from tests.operators.a_stream import a_stream, said
-from tests.sinks.a_memory import Life, a_lake
+from tests.sinks.memory_process import MemoryProcess, lake_settings
 from tests.sources.an_events_table import EventsTable
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Events:
 
 def live(
     settings: Settings, events: Events, count: int = 45, later_ms: int | None = None
-) -> Life:
+) -> MemoryProcess:
     """A process of the flow that reads to the end; it can go on."""
-    life = Life(settings)
+    life = MemoryProcess(settings)
     while life.read(events.all, count, later_ms):
         pass
     return life
@@ -90,7 +90,7 @@ def held(settings: Settings, of: int | None = None) -> dict[bytes, Mapping[str, 
 
 def small_polls(folder: Path) -> Settings:
     """Settings with which a day is several polls."""
-    return a_lake(folder).replace(memory_poll_events=20, storage_retry_s=2.0)
+    return lake_settings(folder).replace(memory_poll_events=20, storage_retry_s=2.0)
 
 
 class Counting(Hashing):

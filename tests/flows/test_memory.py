@@ -119,7 +119,7 @@ def test_memories_that_are_gone_are_told_and_made_anew(
     with a_flow(settings, "--until-caught-up", flow="memory") as flow:
         code, said = flow.ends()
     assert code == 1
-    assert said[1] == "Make them anew: `semloop maintain reindex`."
+    assert said[1] == "Rebuild them: `semloop maintain reindex`."
     check(settings, "maintain", "reindex")
     remembered(settings)
     assert wrong(settings) == {}

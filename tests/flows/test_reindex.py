@@ -31,7 +31,13 @@ from tests.flows.remembered import wrong
 from tests.flows.test_memory import produced, remembered
 from tests.operators.a_stream import a_stream, said
 from tests.services import Broker
-from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
+from tests.sinks.memory_process import (
+    HASHING,
+    Crash,
+    MemoryProcess,
+    lake_settings,
+    visible_memories,
+)
 
 
 @pytest.fixture
@@ -61,21 +67,21 @@ def test_ids_texts_and_places_are_those_of_live(settings: Settings) -> None:
     events = Events(settings)
     events.add(a_day(120))
     live(settings, events)
-    before, seen = held(settings), shown(settings)
+    before, seen = held(settings), visible_memories(settings)
     assert {row["kind"] for row in before.values()} == {"event", "episode"}
     assert max(row["part"] for row in before.values()) > 0
     report = reindex(settings)
     assert report == Report(2, HASHING.model_id, len(before), 0)
     assert generation(settings) == 2
     assert held(settings) == before
-    assert shown(settings) == seen
+    assert visible_memories(settings) == seen
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_open_episodes_go_on_as_if_nothing_had_happened(
     settings: Settings, tmp_path: Path, *, again: bool
 ) -> None:
-    calm = a_lake(tmp_path / "calm")
+    calm = lake_settings(tmp_path / "calm")
     whole = Events(calm)
     whole.add(a_day(90))
     live(calm, whole, later_ms=LATER_MS)
@@ -86,7 +92,7 @@ def test_open_episodes_go_on_as_if_nothing_had_happened(
         if part < 2 or again:
             reindex(settings)
     assert held(settings) == held(calm)
-    assert shown(settings) == shown(calm)
+    assert visible_memories(settings) == visible_memories(calm)
 
 
 def test_only_feedback_is_nothing_to_remember(settings: Settings) -> None:
@@ -149,7 +155,7 @@ def test_another_model_gets_a_table_of_its_own(
     embedder.model_id, embedder.dimension = "other/100", 100
     assert reindex(settings).model == "other/100"
     with pytest.raises(LakeError, match="maintain reindex"):
-        Life(settings)
+        MemoryProcess(settings)
     more = events.add(a_day(5, first=40))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
@@ -227,7 +233,7 @@ def test_the_running_flow_ends_and_goes_on_with_the_new_ones(
         assert reindex(settings).generation == 2
         code, said_ = flow.ends()
     assert (code, len(said_)) == (4, 2)
-    assert said_[0] == "The memories were made anew by `semloop maintain reindex`."
+    assert said_[0] == "`semloop maintain reindex` has rebuilt the memories."
     produced(settings, 100, first=10_000)
     archived(settings)
     remembered(settings)

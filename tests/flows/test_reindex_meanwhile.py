@@ -40,7 +40,7 @@ from tests.flows.a_reindex import (
     small_polls,
 )
 from tests.operators.a_stream import a_stream, said
-from tests.sinks.a_memory import Crash, Life
+from tests.sinks.memory_process import Crash, MemoryProcess
 from tests.sources.an_events_table import EventsTable
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ def test_a_switch_whose_reply_was_lost_is_one(
     events.add(a_day(20))
     live(settings, events)
     plain = FencedTable.take
-    lives: list[Life] = []
+    lives: list[MemoryProcess] = []
 
     def take(self: FencedTable, *args: Any) -> bool:
         assert plain(self, *args)
         # `memory` starts right after it: this take-over is overtaken.
         monkeypatch.setattr(FencedTable, "take", plain)
-        lives.append(Life(settings))
+        lives.append(MemoryProcess(settings))
         self.reopen()
         return True
 
@@ -291,7 +291,7 @@ def test_new_memories_that_are_deleted_are_not_switched_to(
         plain(self, handle)
 
     monkeypatch.setattr(KnownEpisodes, "follow", follow)
-    with pytest.raises(LakeError, match="were removed while they were made"):
+    with pytest.raises(LakeError, match="were removed while they were written"):
         reindex(settings)
     assert generation(settings) == 1
     assert reindex(settings).generation == 3

@@ -135,6 +135,6 @@ class RetriesBlindly(WrappedLog):
         return number
 
 
-def forget_settled(tables: ArchiveTables) -> None:
+def forget_dead_letters(tables: ArchiveTables) -> None:
     """Rule 3: what has a dead letter is settled, whatever the verdict is now."""
-    tables._settled = set()
+    tables._dead_lettered = set()

@@ -21,7 +21,7 @@ from semloop.delta.streams import CAUGHT_UP, Partition, StreamId
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
 from semloop.lake.lake import Lake
 from tests.builders import LOG, decoded_rows, keyed
-from tests.sinks.an_archive import IDS, Archive, Crash, named
+from tests.sinks.archive_builder import IDS, Archive, Crash, named
 
 NO_ANSWER = BrokerUnavailable("no broker", "start one")
 
@@ -170,7 +170,7 @@ def test_what_has_a_dead_letter_stays_one_whatever_the_verdict_is_later(
     tmp_path: Path,
 ) -> None:
     archive = Archive(tmp_path).started()
-    archive.life.left = 1
+    archive.budget.left = 1
     with pytest.raises(Crash):
         archive.loop.add(
             decoded_rows([(0, 0)], [(0, 1), (1, 0)], {0: 1, 1: 0}, last=True)
@@ -253,7 +253,7 @@ def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
             taken = archive.tables.take_over()
             read = {p.number: offset for p, offset in taken.items()}
             archive.events.refused = frozenset(bad)
-            archive.life.left = life
+            archive.budget.left = life
             left = [(p, o) for p, o in good + bad if o > read[p]]
             positions = {p: end - 1 for p, end in ends.items()}
             with suppress(Crash):
@@ -345,7 +345,7 @@ def test_the_topic_of_a_stranger_is_refused_until_it_is_accepted(
 ) -> None:
     Archive(tmp_path).started().poll(0, last=True)
     with pytest.raises(
-        LakeError, match="The lake holds topic 'agent-events' of"
+        LakeError, match="The lake contains topic 'agent-events' of"
     ) as error:
         Archive(tmp_path, stranger).started()
     assert "--new-log" in error.value.todo

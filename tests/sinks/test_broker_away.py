@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from semloop.errors import BrokerUnavailable, TakenOver
-from tests.sinks.an_archive import Archive
+from tests.sinks.archive_builder import Archive
 
 NO_ANSWER = BrokerUnavailable("No broker answers.")
 

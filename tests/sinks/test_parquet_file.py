@@ -13,8 +13,8 @@ from deltalake.transaction import AddAction
 from schemas.arrow import DEAD_LETTERS
 from semloop import tables
 from semloop.storage.location import Storage
+from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.parquet_file import write_file
-from sinks.delta.stamp import stamp
 from tests.builders import NOW, decoded_rows
 
 OFFSETS = [5, 1, 9]
@@ -22,7 +22,9 @@ OFFSETS = [5, 1, 9]
 
 def letters() -> pa.Table:
     decoded = decoded_rows([], [(0, offset) for offset in OFFSETS], {})
-    return stamp(pa.Table.from_batches([decoded.dead_letters]), DEAD_LETTERS, NOW)
+    return with_commit_columns(
+        pa.Table.from_batches([decoded.dead_letters]), DEAD_LETTERS, NOW
+    )
 
 
 def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:

@@ -16,10 +16,10 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
 from tests.builders import LOG, keyed
-from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import SINKS
 from tests.sinks.wrapped_log import Interrupted, Unread
+from tests.sinks.writer_builder import stored, write, writer
 
 WRITERS = 6
 COMMITS = 3
@@ -96,14 +96,14 @@ def test_who_only_looks_follows_others_and_notices_a_rival(lake: Settings) -> No
     for number, work in enumerate(MAINTENANCE.values()):
         write(other, 2 * number, partition=2)
         work(Storage.of(lake).open("events"))
-        older._main.look()
+        older._main.check_fences()
         newest = Storage.of(lake).open("events").version()
         assert older._main.handle.version() == newest
     write(older, 0)
     writer(lake, [1]).take_over()
     for table in (older._main, older._side):
         with pytest.raises(TakenOver, match="partition 1"):
-            table.look()
+            table.check_fences()
     assert (0, 0) in stored(lake)
 
 
@@ -120,9 +120,9 @@ def test_a_table_that_lost_commits_is_told_and_not_taken_for_a_rival(
     with pytest.raises(LakeError) as error:
         tables._main.reopen()
     assert error.value.what == (
-        "Table events no longer has what this flow committed to it."
+        "Table events no longer contains the commits of this flow."
     )
-    assert "Started again" in error.value.todo
+    assert "start the flow again" in error.value.todo
     again = writer(settings)
     assert again.take_over() == keyed({0: 1, 1: -1})
     write(again, 2)
@@ -135,7 +135,7 @@ def test_a_table_made_anew_under_a_writer_is_told(settings: Settings) -> None:
     write(tables, 0)
     shutil.rmtree(settings.lake)
     writer(settings).open()
-    with pytest.raises(LakeError, match="Table events no longer has"):
+    with pytest.raises(LakeError, match="Table events no longer contains"):
         tables._main.reopen()
 
 
@@ -180,7 +180,7 @@ def test_commits_in_between_that_could_not_be_read_are_looked_at_later(
 
 @pytest.mark.parametrize(
     "check",
-    [FencedTable.look, FencedTable.reopen],
+    [FencedTable.check_fences, FencedTable.reopen],
     ids=["entries", "fences"],
 )
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "once"])

@@ -16,7 +16,7 @@ from semloop.delta.streams import NEVER_READ
 from semloop.errors import StorageUnavailable, TakenOver
 from semloop.storage.errors import CHECK_FOLDER
 from semloop.storage.location import Storage
-from sinks.delta.fenced_table import FencedTable, RowsRefused
+from sinks.delta.fenced_table import FencedTable, RowsRejected
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG, P0, P1, keyed
@@ -344,9 +344,9 @@ def test_refused_rows_leave_offsets_unchanged_and_the_writer_usable(
     writer.commit(sink.rows(0, 2), keyed({0: 1}))
     version = writer.handle.version()
     for _ in range(2):
-        with pytest.raises(RowsRefused) as error:
+        with pytest.raises(RowsRejected) as error:
             writer.commit(not_utf8(sink.rows(2, 4)), keyed({0: 3}))
-        assert str(error.value) == f"Table {sink.name} refuses rows: ArrowInvalid."
+        assert str(error.value) == f"Table {sink.name} rejects rows: ArrowInvalid."
         assert writer.offsets == keyed({0: 1, 1: NEVER_READ})
     assert storage.open(sink.name).version() == version
     writer.commit(sink.rows(4, 5), keyed({0: 4}))

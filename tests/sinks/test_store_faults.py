@@ -17,12 +17,12 @@ from semloop.storage import object_store
 from semloop.storage.errors import CHECK_NETWORK, CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.delta.stamp import stamp
+from sinks.delta.commit_columns import with_commit_columns
 from tests.builders import LOG, NOW, decoded_rows, keyed
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker
-from tests.sinks.a_writer import add, stored, write, writer
+from tests.sinks.writer_builder import add, stored, write, writer
 from tests.stores import Store
 
 TABLES = ("events", "dead_letters")
@@ -226,7 +226,7 @@ def test_a_commit_costs_few_requests_however_long_the_log_is(
     add(tables, decoded_rows([(0, 30)], [], {0: 30}, last=True))
     assert (writes.happened, reads.happened < 15) == (2, True), reads.happened
     seen = reads.happened
-    tables._main.look()
+    tables._main.check_fences()
     assert reads.happened - seen < 5
 
 
@@ -289,7 +289,7 @@ def letter(tables: ArchiveTables, offset: int) -> pa.Table:
     """One dead letter as its table holds it."""
     decoded = decoded_rows([], [(0, offset)], {})
     letters = pa.Table.from_batches([decoded.dead_letters])
-    return stamp(letters, DEAD_LETTERS, NOW)
+    return with_commit_columns(letters, DEAD_LETTERS, NOW)
 
 
 def assert_clear(

@@ -17,10 +17,10 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
-from sinks.vectors.maintenance import SCALARS, Report, drop_older, maintain
+from sinks.vectors.maintenance import SCALARS, Report, drop_older_generations, maintain
 from tests.processes import ROOT, environment
+from tests.sinks.memory_builder import memory_rows, search_texts, stored, vector_table
 from tests.sinks.sink_contract import full_disk
-from tests.sinks.some_memories import a_table, found_by, some_memories, stored
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -55,9 +55,9 @@ def test_a_table_that_is_not_there_is_not_made(folder: Storage) -> None:
 
 
 def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
-    table = a_table(storage)
+    table = vector_table(storage)
     for start in range(0, 60, 10):
-        table.merge(some_memories(range(start, start + 10)))
+        table.merge(memory_rows(range(start, start + 10)))
     before = stored(storage)
     steps: list[tuple[str, int, int]] = []
     report = maintain(storage, 1, lambda *step: steps.append(step))
@@ -65,18 +65,18 @@ def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
     assert stored(storage) == before
     assert steps[0] == ("vectors", 0, len(steps) - 1)
     assert steps[-1] == ("done", len(steps) - 1, len(steps) - 1)
-    table.merge(some_memories([99], search_text="anna: flights"))
-    assert found_by(storage, "flight") == ["number 99"]  # before upkeep knows it
+    table.merge(memory_rows([99], search_text="anna: flights"))
+    assert search_texts(storage, "flight") == ["number 99"]  # before upkeep knows it
     report = keep(storage)
     assert (report.rows, report.unindexed, report.made) == (61, 0, ())
-    assert found_by(storage, "flight") == ["number 99"]
+    assert search_texts(storage, "flight") == ["number 99"]
 
 
 def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
-    table = a_table(folder)
+    table = vector_table(folder)
 
     def kept(start: int, end: int) -> tuple[bool, bool]:
-        table.merge(some_memories(range(start, end)))
+        table.merge(memory_rows(range(start, end)))
         report = keep(folder)
         return "vector" in report.made, report.indexed
 
@@ -98,14 +98,14 @@ def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
 
 
 def test_a_writer_goes_on_while_the_table_is_maintained(storage: Storage) -> None:
-    table, ended = a_table(storage), threading.Event()
+    table, ended = vector_table(storage), threading.Event()
     starts: list[int] = []
 
     def write() -> None:
         while not ended.is_set() or len(starts) < 40:
             # Every fifth of them is a replay.
             start = 10 * len(starts) - (10 if len(starts) % 5 == 4 else 0)
-            table.merge(some_memories(range(start, start + 10), writer=2))
+            table.merge(memory_rows(range(start, start + 10), writer=2))
             starts.append(start)
 
     with ThreadPoolExecutor(1) as pool:
@@ -123,9 +123,9 @@ def test_a_writer_goes_on_while_the_table_is_maintained(storage: Storage) -> Non
 
 
 def test_two_at_once_leave_a_whole_table(folder: Storage) -> None:
-    table = a_table(folder)
+    table = vector_table(folder)
     for start in range(0, 400, 20):
-        table.merge(some_memories(range(start, start + 20)))
+        table.merge(memory_rows(range(start, start + 20)))
 
     def kept(_: int) -> str | None:
         try:
@@ -141,7 +141,7 @@ def test_two_at_once_leave_a_whole_table(folder: Storage) -> None:
     assert stored(folder) == [(n, 1) for n in range(400)]
     report = keep(folder)
     assert (report.fragments, report.unindexed) == (1, 0)
-    assert found_by(folder, "399") == ["number 399"]
+    assert search_texts(folder, "399") == ["number 399"]
 
 
 def files(storage: Storage) -> set[str]:
@@ -151,9 +151,9 @@ def files(storage: Storage) -> set[str]:
 
 
 def test_upkeep_right_after_upkeep_writes_nothing(folder: Storage) -> None:
-    table = a_table(folder)
+    table = vector_table(folder)
     for start in range(0, 400, 100):
-        table.merge(some_memories(range(start, start + 100)))
+        table.merge(memory_rows(range(start, start + 100)))
     first = keep(folder)
     before = files(folder)
     assert keep(folder) == dataclasses.replace(first, made=())
@@ -176,33 +176,33 @@ def test_a_few_new_rows_do_not_rewrite_the_table(
     *,
     due: bool,
 ) -> None:
-    table = a_table(folder)
-    table.merge(some_memories(range(80)))
+    table = vector_table(folder)
+    table.merge(memory_rows(range(80)))
     keep(folder)
     monkeypatch.setattr(maintenance, "UNINDEXED_MAX", rows_max)
     monkeypatch.setattr(maintenance, "UNINDEXED_SHARE_MAX", share_max)
     monkeypatch.setattr(maintenance, "FRAGMENTS_MAX", fragments_max)
     for start in (80, 90):
-        table.merge(some_memories(range(start, start + 10)))
+        table.merge(memory_rows(range(start, start + 10)))
     before = files(folder)
     report = keep(folder)
     # Rows that were not indexed are not put to those that were.
     assert (report.fragments, report.unindexed) == ((2, 0) if due else (3, 20))
     assert (files(folder) == before) is not due
     # A search knows them all the same.
-    assert found_by(folder, "99") == ["number 99"]
+    assert search_texts(folder, "99") == ["number 99"]
 
 
 def test_older_tables_are_dropped_and_no_others(storage: Storage) -> None:
     for generation in (1, 3, 4, 5):
-        a_table(storage, generation=generation)
-    drop_older(storage, 4)
+        vector_table(storage, generation=generation)
+    drop_older_generations(storage, 4)
     connection = generations.connect(storage)
     found = [
         n for n in range(1, 7) if generations.open_table(connection, n) is not None
     ]
     assert found == [4, 5]
-    drop_older(storage, 4)
+    drop_older_generations(storage, 4)
 
 
 KEEPER = """
@@ -224,9 +224,9 @@ def test_upkeep_that_is_killed_loses_nothing_and_is_done_by_the_next(
     settings: Settings, step: str
 ) -> None:
     storage = Storage.of(settings)
-    table = a_table(storage)
+    table = vector_table(storage)
     for start in range(0, 400, 20):
-        table.merge(some_memories(range(start, start + 20)))
+        table.merge(memory_rows(range(start, start + 20)))
     process = subprocess.Popen(
         [sys.executable, "-c", KEEPER, step],
         env=environment(settings), cwd=ROOT, stdout=subprocess.PIPE, text=True,
@@ -237,16 +237,16 @@ def test_upkeep_that_is_killed_loses_nothing_and_is_done_by_the_next(
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert stored(storage) == [(n, 1) for n in range(400)]
-    table.merge(some_memories(range(400, 420)))
+    table.merge(memory_rows(range(400, 420)))
     report = keep(storage)
     # Rows that no index knew are not put to those that one knew.
     assert (report.rows, report.fragments <= 2, report.unindexed) == (420, True, 0)
     assert report.indexed
-    assert found_by(storage, "419") == ["number 419"]
+    assert search_texts(storage, "419") == ["number 419"]
 
 
 def test_a_full_disk_is_told_by_the_step(folder: Storage) -> None:
-    a_table(folder).merge(some_memories(range(200)))
+    vector_table(folder).merge(memory_rows(range(200)))
     with full_disk(2_000), pytest.raises(SemLoopError) as told:
         keep(folder, 0.1)
     what = f"Cannot maintain table memories (files) in {folder.root}: File too large"
@@ -257,13 +257,13 @@ def test_a_full_disk_is_told_by_the_step(folder: Storage) -> None:
 def test_old_versions_are_dropped_and_young_ones_kept(
     folder: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = a_table(folder)
+    table = vector_table(folder)
     for number in range(5):
-        table.merge(some_memories([number]))
+        table.merge(memory_rows([number]))
     versions = Path(folder.uri("memories"), "generation-1.lance", "_versions")
     keep(folder)
     assert len(list(versions.glob("*.manifest"))) > 5
-    monkeypatch.setattr(maintenance, "KEPT", timedelta(milliseconds=1))
+    monkeypatch.setattr(maintenance, "VERSION_RETENTION", timedelta(milliseconds=1))
     keep(folder)
     assert len(list(versions.glob("*.manifest"))) < 3
     assert stored(folder) == [(n, 1) for n in range(5)]

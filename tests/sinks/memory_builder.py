@@ -16,9 +16,7 @@ MODEL = "hashing/8"
 SCHEMA = schema_of(DIMENSION, MODEL)
 
 
-def some_memories(
-    numbers: Iterable[int], writer: int = 1, **values: object
-) -> pa.Table:
+def memory_rows(numbers: Iterable[int], writer: int = 1, **values: object) -> pa.Table:
     """One memory a number, from which its id is made; `values`: of every row."""
     chosen = list(numbers)
     vectors = np.random.default_rng(chosen).normal(size=(len(chosen), DIMENSION))
@@ -39,7 +37,7 @@ def some_memories(
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def a_table(
+def vector_table(
     storage: Storage, retry_s: float = 30.0, generation: int = 1, **told: Any
 ) -> VectorTable:
     """Opened, or made."""
@@ -57,7 +55,7 @@ def stored(storage: Storage) -> list[tuple[int, int]]:
     return sorted((int.from_bytes(key, "big"), writer) for key, writer in rows)
 
 
-def found_by(storage: Storage, words: str) -> list[str]:
+def search_texts(storage: Storage, words: str) -> list[str]:
     """Texts that hold words, the best first."""
     table = generations.open_table(generations.connect(storage), 1)
     assert table is not None

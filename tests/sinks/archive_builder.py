@@ -32,22 +32,22 @@ class Crash(BaseException):
 
 
 @dataclass
-class Life:
+class CommitBudget:
     """How many commits, to either table, a process has left; None: any number."""
 
     left: int | None = None
 
 
-class Fragile(WrappedLog):
+class FailingLog(WrappedLog):
     """A table whose process dies after so many commits, and that refuses some rows."""
 
-    def __init__(self, log: DeltaLog, life: Life) -> None:
+    def __init__(self, log: DeltaLog, budget: CommitBudget) -> None:
         super().__init__(log)
         self.commits_since_open = 0
         self.refused: frozenset[tuple[int, int]] = frozenset()
         # Of dead letters: once nothing is left of them but their origin, they are taken.
         self.refuses_content_only = False
-        self._life = life
+        self._budget = budget
 
     def reopen(self) -> None:
         super().reopen()
@@ -67,11 +67,11 @@ class Fragile(WrappedLog):
         self._live()
         super().commit(files, transactions)
         self.commits_since_open += len(files)
-        if self._life.left is not None:
-            self._life.left -= 1
+        if self._budget.left is not None:
+            self._budget.left -= 1
 
     def _live(self) -> None:
-        if self._life.left == 0:
+        if self._budget.left == 0:
             raise Crash
 
 
@@ -103,23 +103,23 @@ class Archive:
             self.settings, self.storage, self.metrics, clock, self._open_log
         )
         committed = Recorded(self.told)
-        self.life = Life()
+        self.budget = CommitBudget()
         self.tables = ArchiveTables(context, log, [0, 1], self._same_topic, committed)
         self.loop = CommitLoop(self.settings, self.tables, clock, self.waits.append)
-        self._logs: dict[str, Fragile] = {}
+        self._logs: dict[str, FailingLog] = {}
 
     @property
-    def events(self) -> Fragile:
+    def events(self) -> FailingLog:
         """The log of `events`, once it is open."""
         return self._logs["events"]
 
     @property
-    def letters(self) -> Fragile:
+    def letters(self) -> FailingLog:
         """The log of `dead_letters`, once it is open."""
         return self._logs["dead_letters"]
 
-    def _open_log(self, storage: Storage, name: str) -> Fragile:
-        self._logs[name] = Fragile(TableLog(storage, name), self.life)
+    def _open_log(self, storage: Storage, name: str) -> FailingLog:
+        self._logs[name] = FailingLog(TableLog(storage, name), self.budget)
         return self._logs[name]
 
     def _same_topic(self) -> None:

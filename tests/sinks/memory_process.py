@@ -35,7 +35,7 @@ class Crash(Exception):
     """The process died here."""
 
 
-def a_lake(folder: Path) -> Settings:
+def lake_settings(folder: Path) -> Settings:
     """Settings with which every poll is a commit, and nobody looks in between."""
     return load(
         {}, lake=str(folder), embedder="hashing", commit_rows=1,
@@ -43,7 +43,7 @@ def a_lake(folder: Path) -> Settings:
     )  # fmt: skip
 
 
-class Life:
+class MemoryProcess:
     """One process of the flow, from its start to its death."""
 
     def __init__(
@@ -91,22 +91,22 @@ class Life:
             complete=complete,
             last=last,
         )
-        self._goes_through(PolledEvents(rows, progress))
+        self._process(PolledEvents(rows, progress))
         return True
 
-    def falls_silent(self, caught_up_ms: int) -> None:
+    def read_idle_tick(self, caught_up_ms: int) -> None:
         """A tick: archive has read all there is, at that time, and nothing is new."""
         ends, times = {ORIGIN: self.position + 1}, {ORIGIN: caught_up_ms}
         progress = Progress({}, ends, times, complete=True)
-        self._goes_through(PolledEvents(EVENTS.empty_table(), progress))
+        self._process(PolledEvents(EVENTS.empty_table(), progress))
 
-    def _goes_through(self, polled: PolledEvents) -> None:
+    def _process(self, polled: PolledEvents) -> None:
         windowed = window(polled, self.sessions, frozenset())
         chunked = chunk(windowed, self.settings.memory)
         vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
         self.loop.add(vectored)
 
-    def dies(self, where: str) -> None:
+    def crash_at(self, where: str) -> None:
         """Let its next commit end it: before or after vectors, or after all of it."""
         vectors, main = self.tables._vectors, self.tables._main
 
@@ -126,14 +126,14 @@ class Life:
             main.commit = broken(main.commit, first=True)  # type: ignore[method-assign]
 
 
-def shown(settings: Settings) -> list[tuple[Any, ...]]:
+def visible_memories(settings: Settings) -> list[tuple[Any, ...]]:
     """(kind, offset, text) of what the lake shows, in order."""
     with Lake(settings=settings, stale_s=0) as lake:
         query = "SELECT kind, kafka_offset, text FROM memories ORDER BY ALL"
         return lake.sql(query).fetchall()
 
 
-def rows_of(settings: Settings, query: str) -> list[Mapping[str, Any]]:
+def query_rows(settings: Settings, query: str) -> list[Mapping[str, Any]]:
     """The answer to a query."""
     with Lake(settings=settings, stale_s=0) as lake:
         found: list[Mapping[str, Any]] = lake.sql(query).to_arrow_table().to_pylist()
