@@ -22,7 +22,7 @@ from sinks.delta.parquet_file import write_file
 
 def register(
     storage: Storage,
-    log: StreamId,
+    stream: StreamId,
     tables: Sequence[str],
     partitions: Sequence[int],
     now: datetime,
@@ -41,8 +41,8 @@ def register(
     create(storage, "streams")
     known = read_streams(storage)
     if not new_log:
-        _reject_other_streams(known, log, tables)
-    ids = (log.flow, log.cluster_id, log.topic_id)
+        _reject_other_streams(known, stream, tables)
+    ids = (stream.flow, stream.cluster_id, stream.topic_id)
     registered = {
         (row.table, row.partition.number)
         for row in known
@@ -57,10 +57,10 @@ def register(
     if not missing:
         return
     row = {
-        "flow": log.flow,
-        "cluster_id": log.cluster_id,
-        "topic": log.topic,
-        "topic_id": log.topic_id,
+        "flow": stream.flow,
+        "cluster_id": stream.cluster_id,
+        "topic": stream.topic,
+        "topic_id": stream.topic_id,
         "first_seen": now,
     }
     rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
@@ -73,22 +73,22 @@ def register(
 
 
 def _reject_other_streams(
-    known: Sequence[StreamRow], log: StreamId, tables: Sequence[str]
+    known: Sequence[StreamRow], stream: StreamId, tables: Sequence[str]
 ) -> None:
     """Raise if the tables contain the topic of another cluster or flow.
 
     Its records would be appended again from the beginning. A topic that was recreated
     on the same cluster is accepted, and so is a cluster that was accepted before.
     """
-    if any(replace(row.stream, topic_id=log.topic_id) == log for row in known):
+    if any(replace(row.stream, topic_id=stream.topic_id) == stream for row in known):
         return
     for row in known:
-        if row.stream.topic == log.topic and row.table in tables:
+        if row.stream.topic == stream.topic and row.table in tables:
             stored = row.stream
             msg = (
-                f"The lake contains topic {log.topic!r} of cluster "
+                f"The lake contains topic {stream.topic!r} of cluster "
                 f"{stored.cluster_id!r} by flow {stored.flow!r}; "
-                f"this is cluster {log.cluster_id!r}."
+                f"this is cluster {stream.cluster_id!r}."
             )
             todo = "If both belong in one lake, start once with --new-log."
             raise LakeError(msg, todo)

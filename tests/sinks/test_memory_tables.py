@@ -1,4 +1,4 @@
-"""`memories`, then `episodes`: whatever dies in between, each is seen exactly once."""
+"""`memories`, then `episodes`: each row is visible exactly once, despite crashes."""
 
 import random
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ from tests.builders import NOW
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.memory_process import (
     HASHING,
-    LOG,
     ORIGIN,
+    STREAM,
     Crash,
     MemoryProcess,
     lake_settings,
@@ -43,17 +43,15 @@ from tests.sinks.memory_process import (
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
-PLACES = ("before the vectors", "after the vectors", "after the commit")
-# Long after all events: what is not closed by then closes by inactivity.
+CRASH_POINTS = ("before the vectors", "after the vectors", "after the commit")
+# Long after all events: open episodes are closed by inactivity then.
 LATER_MS = 10**13
 NOW_S = NOW.timestamp()
-A_TICK = Vectored(
-    MEMORY_TEXTS.empty_table(), EPISODE_REVISIONS.empty_table(), Progress()
-)
+TICK = Vectored(MEMORY_TEXTS.empty_table(), EPISODE_REVISIONS.empty_table(), Progress())
 
 
-def a_day(events: int, seed: int) -> pa.Table:
-    """Sessions that overlap, talk, fail, get feedback, end or fall silent."""
+def session_events(events: int, seed: int) -> pa.Table:
+    """Return events of overlapping sessions with errors, feedback and completions."""
     rng = random.Random(seed)
     kinds = ("message", "tool_call", "error", "state_change", "feedback", "completion")
     rows = []
@@ -64,8 +62,8 @@ def a_day(events: int, seed: int) -> pa.Table:
     return a_stream(*rows)
 
 
-def undisturbed(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
-    """What is visible_memories when nothing dies."""
+def visible_without_crashes(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
+    """Return the visible memories of a run without crashes."""
     settings = lake_settings(folder)
     process = MemoryProcess(settings)
     while process.read(stream, 7, LATER_MS):
@@ -74,55 +72,55 @@ def undisturbed(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_dies_each_memory_is_seen_once(tmp_path: Path, seed: int) -> None:
-    stream, rng = a_day(120, seed), random.Random(seed)
-    wanted = undisturbed(tmp_path / "calm", stream)
-    told = stream.filter(
+def test_each_memory_is_visible_once_despite_crashes(tmp_path: Path, seed: int) -> None:
+    stream, rng = session_events(120, seed), random.Random(seed)
+    wanted = visible_without_crashes(tmp_path / "calm", stream)
+    to_remember = stream.filter(
         [
             kind in {"message", "tool_call", "error"}
             for kind in stream["type"].to_pylist()
         ]
     )
-    assert [o for kind, o, _ in wanted if kind == "event"] == told[
+    assert [o for kind, o, _ in wanted if kind == "event"] == to_remember[
         "kafka_offset"
     ].to_pylist()
     settings = lake_settings(tmp_path / "storm")
     last = stream["kafka_offset"][-1].as_py()
-    deaths, older = 0, None
+    crashes, older = 0, None
     process = MemoryProcess(settings)
     while process.position < last:
         if older is not None:
-            _goes_on_blindly(older, stream, rng)
+            _write_until_taken_over(older, stream, rng)
         older = None
         for _ in range(rng.randrange(1, 5)):
             process.read(stream, rng.randrange(1, 9), LATER_MS)
         if process.position < last:
             if rng.random() < 0.7:
-                process.crash_at(rng.choice(PLACES))
+                process.crash_at(rng.choice(CRASH_POINTS))
                 with pytest.raises(Crash):
                     process.read(stream, rng.randrange(1, 9), LATER_MS)
-                deaths += 1
+                crashes += 1
             else:
                 older = process
             process = MemoryProcess(settings)
-    assert deaths > 1
-    # What died in its last commit may have committed it: nothing is left to read.
+    assert crashes > 1
+    # A crash after the last commit leaves no events to read.
     assert visible_memories(settings) == wanted
 
 
-def _goes_on_blindly(
+def _write_until_taken_over(
     older: MemoryProcess, stream: pa.Table, rng: random.Random
 ) -> None:
-    """A copy that does not know yet that it was taken over writes once more."""
+    """Let a copy write that has not detected yet that it was taken over."""
     with suppress(TakenOver):
         while older.read(stream, rng.randrange(1, 9), None):
             pass
 
 
-def test_an_episode_that_a_crash_left_closed_is_not_seen_before_it_is(
+def test_an_episode_closed_before_a_crash_is_not_visible_while_it_is_open(
     tmp_path: Path,
 ) -> None:
-    """Vectors say that it closed by inactivity, but it went on after the crash."""
+    """Its vectors were written when inactivity closed it; the re-read keeps it open."""
     settings = lake_settings(tmp_path)
     stream = a_stream(said(text="one"), said(text="two", at_s=60))
     process = MemoryProcess(settings)
@@ -143,7 +141,7 @@ def test_an_episode_that_a_crash_left_closed_is_not_seen_before_it_is(
     assert episode[1] == 3
 
 
-def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
+def test_events_beyond_the_last_commit_are_not_visible(tmp_path: Path) -> None:
     settings = lake_settings(tmp_path)
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(4)))
     process = MemoryProcess(settings)
@@ -154,7 +152,9 @@ def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
     assert [text for _, _, text in visible_memories(settings)] == ["0", "1"]
 
 
-def test_one_commit_holds_the_newest_revision_of_an_episode(tmp_path: Path) -> None:
+def test_a_commit_contains_only_the_newest_revision_of_an_episode(
+    tmp_path: Path,
+) -> None:
     settings = lake_settings(tmp_path).replace(commit_rows=100, commit_interval_s=1_000)
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(6)))
     process = MemoryProcess(settings)
@@ -168,8 +168,8 @@ def test_one_commit_holds_the_newest_revision_of_an_episode(tmp_path: Path) -> N
     assert revisions == [{"revision": 4, "events": 7}]
 
 
-class Moody:
-    """Gives no usable vector of some texts."""
+class FaultyEmbedder:
+    """Returns no usable vector for texts that contain "bad"."""
 
     model_id = HASHING.model_id
     dimension = HASHING.dimension
@@ -195,12 +195,12 @@ class Moody:
 
 
 @pytest.mark.parametrize("reason", ["nan", "dimension", "timeout"])
-def test_a_text_without_a_vector_is_left_out_and_counted(
+def test_a_text_without_a_vector_is_skipped_and_counted(
     tmp_path: Path, reason: SkipReason
 ) -> None:
     settings = lake_settings(tmp_path)
     stream = a_stream(said(text="good"), said(text="bad"), said(text="fine"))
-    process = MemoryProcess(settings, Moody(reason))
+    process = MemoryProcess(settings, FaultyEmbedder(reason))
     assert process.read(stream, 3, None)
     assert [text for _, _, text in visible_memories(settings)] == ["good", "fine"]
     counted = _skipped(process.metrics, reason)
@@ -211,44 +211,46 @@ def _skipped(metrics: Metrics, reason: str) -> float:
     return metrics.value("semloop_not_remembered_total", flow="memory", reason=reason)
 
 
-def test_another_model_is_refused(tmp_path: Path) -> None:
+def test_another_model_is_rejected(tmp_path: Path) -> None:
     settings = lake_settings(tmp_path)
     MemoryProcess(settings)
 
-    class Other(Moody):
+    class Other(FaultyEmbedder):
         model_id = "other"
 
     with pytest.raises(LakeError, match=r"other.*\n.*maintain reindex"):
         MemoryProcess(settings, Other("nan"))
 
 
-def test_a_commit_is_made_when_it_holds_many_bytes(tmp_path: Path) -> None:
+def test_it_commits_when_commit_bytes_are_buffered(tmp_path: Path) -> None:
     settings = lake_settings(tmp_path).replace(
         commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
     )
-    # The row of its episode keeps 500 characters of it.
+    # The row of its episode contains 500 characters of it.
     long = a_stream(said(text="hello " * 500))
     assert MemoryProcess(settings).read(long, 1, None)
     assert len(visible_memories(settings)) > 1
 
 
-def test_how_far_archive_was_is_told_once_all_of_it_is_consumed(tmp_path: Path) -> None:
+def test_caught_up_ms_is_stored_when_all_archived_events_are_consumed(
+    tmp_path: Path,
+) -> None:
     settings = lake_settings(tmp_path)
     stream = a_stream(*(said(at_s=n) for n in range(3)))
     process = MemoryProcess(settings)
 
-    def told() -> tuple[int | None, float]:
+    def reported() -> tuple[int | None, float]:
         stored = process.tables._main.stored(ORIGIN, CAUGHT_UP)
         lag = process.metrics.value("semloop_lag_records", flow="memory", partition="0")
         return stored, lag
 
     assert process.read(stream, 2, 7_000)
-    assert told() == (None, 1)
+    assert reported() == (None, 1)
     assert process.read(stream, 1, 7_000)
-    assert told() == (7_000, 0)
+    assert reported() == (7_000, 0)
 
 
-def test_what_a_copy_that_was_taken_over_still_merges_replaces_nothing(
+def test_a_copy_that_was_taken_over_replaces_no_memories(
     tmp_path: Path,
 ) -> None:
     settings = lake_settings(tmp_path)
@@ -259,10 +261,10 @@ def test_what_a_copy_that_was_taken_over_still_merges_replaces_nothing(
     assert visible_memories(settings) == [("event", 0, "by the newer one")]
 
 
-def test_whoever_lost_the_episodes_still_writes_over_older_memories(
+def test_a_writer_replaces_older_memories_after_the_episodes_were_lost(
     tmp_path: Path,
 ) -> None:
-    """Fences went with them, but memories keep the epochs of their writers."""
+    """The fences are lost too, but memories store the epochs of their writers."""
     settings = lake_settings(tmp_path / "lake")
     for _ in range(3):
         process = MemoryProcess(settings)
@@ -272,21 +274,21 @@ def test_whoever_lost_the_episodes_still_writes_over_older_memories(
     assert visible_memories(settings) == [("event", 0, "after")]
 
 
-def test_a_worker_that_read_nothing_yet_does_not_hide_that_memories_are_gone(
+def test_a_worker_without_commits_reports_missing_memories(
     tmp_path: Path,
 ) -> None:
-    """In a cluster it may be the first to look."""
+    """In a cluster it may be the first to take over."""
     settings = lake_settings(tmp_path / "lake")
     assert MemoryProcess(settings).read(a_stream(said()), 1, None)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
     context = FlowContext(settings, Storage.of(settings), Metrics())
     unread, model = Partition(ORIGIN.topic_id, 1), (HASHING.model_id, HASHING.dimension)
-    other = MemoryTables(context, Streams.of(LOG), [unread], model)
+    other = MemoryTables(context, Streams.of(STREAM), [unread], model)
     with pytest.raises(LakeError, match=r"gone\.\n.*maintain reindex"):
         other.take_over()
 
 
-def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_does_not_delay_commits(tmp_path: Path) -> None:
     settings = lake_settings(tmp_path).replace(
         commit_rows=100, commit_interval_s=1, fence_check_s=10
     )
@@ -299,7 +301,7 @@ def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
     assert [text for _, _, text in visible_memories(settings)] == ["0", "1"]
 
 
-def test_a_copy_notices_that_it_was_taken_over_after_its_clock_is_put_back(
+def test_a_copy_detects_that_it_was_taken_over_after_its_clock_was_set_back(
     tmp_path: Path,
 ) -> None:
     settings = lake_settings(tmp_path).replace(fence_check_s=10)
@@ -308,10 +310,10 @@ def test_a_copy_notices_that_it_was_taken_over_after_its_clock_is_put_back(
     MemoryProcess(settings)
     now_s[0] -= 3_600
     with pytest.raises(TakenOver):
-        older.loop.add(A_TICK)
+        older.loop.add(TICK)
 
 
-def test_freshness_is_of_events_not_of_episodes_that_fell_silent(
+def test_freshness_measures_events_not_inactive_episodes(
     tmp_path: Path,
 ) -> None:
     settings = lake_settings(tmp_path)
@@ -329,13 +331,15 @@ def _freshness(metrics: Metrics) -> float:
     return metrics.value("semloop_freshness_seconds", flow="memory")
 
 
-def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None:
+def test_a_flow_that_a_reindex_replaced_reports_memories_switched(
+    tmp_path: Path,
+) -> None:
     settings = lake_settings(tmp_path)
     stream = a_stream(said(text="one"), said(text="two", at_s=1))
     process = MemoryProcess(settings)
     assert process.read(stream, 1, None)
     storage = Storage.of(settings)
-    main = FencedTable(TableLog(storage, "episodes"), Streams.of(LOG), (ORIGIN,))
+    main = FencedTable(TableLog(storage, "episodes"), Streams.of(STREAM), (ORIGIN,))
     assert main.take({ORIGIN: main.epoch(ORIGIN) + 1}, {GENERATION: 2})
     with pytest.raises(MemoriesSwitched):
         process.read(stream, 1, None)

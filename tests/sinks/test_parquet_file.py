@@ -1,4 +1,4 @@
-"""Files are written as `semloop.tables` declares."""
+"""Parquet files follow the declarations in `semloop.tables`."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ def letters() -> pa.Table:
 
 
 def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:
-    """A file of dead letters whose table is declared otherwise."""
+    """Write a file of dead letters with some declarations of the table replaced."""
     with pytest.MonkeyPatch.context() as patch:
         table = replace(tables.TABLES["dead_letters"], **spec)
         patch.setitem(tables.TABLES, "dead_letters", table)
@@ -36,7 +36,7 @@ def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:
     return action, folder / "dead_letters" / action.path
 
 
-def test_the_log_has_the_bounds_of_the_declared_columns_only(tmp_path: Path) -> None:
+def test_only_declared_columns_have_bounds_in_the_log(tmp_path: Path) -> None:
     action, _ = written(tmp_path, statistics=("kafka_offset", "kafka_ts"))
     assert action.stats is not None
     found = json.loads(action.stats)
