@@ -126,7 +126,7 @@ class CommitLoop(Generic[Item]):
 
     def _reopen(self) -> None:
         """Verify with new handles that this writer still owns the tables."""
-        if self._query_tables(FencedTable.reopen):
+        if self._check_tables(FencedTable.reopen):
             self._opened_s = self._clock()
 
     def _check_if_due(self) -> None:
@@ -137,10 +137,10 @@ class CommitLoop(Generic[Item]):
         now_s = self._clock()
         if _is_over(now_s, self._checked_s, self._settings.commits.fence_check_s):
             self._checked_s = now_s
-            self._query_tables(FencedTable.check_fences)
+            self._check_tables(FencedTable.check_fences)
             self.tables.may_commit()
 
-    def _query_tables(self, check: Callable[[FencedTable], None]) -> bool:
+    def _check_tables(self, check: Callable[[FencedTable], None]) -> bool:
         """Run a check of each table; False if storage is unavailable.
 
         That is not an error yet: storage may recover before the next commit.

@@ -168,7 +168,7 @@ def test_a_worker_without_partitions_takes_nothing_over(
 
 
 @pytest.mark.parametrize("rows", [True, False], ids=["rows", "offsets alone"])
-def test_a_lost_reply_is_recognised_as_its_own_commit(
+def test_a_commit_whose_reply_was_lost_is_recognised(
     sink: Sink, storage: Storage, rows: bool
 ) -> None:
     retries: list[tuple[str, str]] = []
