@@ -21,9 +21,9 @@ from semloop.lake.generations import EPISODES as TABLE
 from semloop.lake.generations import FIRST_GENERATION, FLOW
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
-from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
 from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
@@ -91,7 +91,7 @@ def _commit_episodes(storage: Storage, rows: int) -> None:
         for number in range(rows // EPISODE_MEMORIES)
     ]  # fmt: skip
     revisions = pa.Table.from_pylist(made, EPISODE_REVISIONS)
-    main.commit(stamp(revisions, EPISODES, BEGAN), {partition: rows - 1})
+    main.commit(with_commit_columns(revisions, EPISODES, BEGAN), {partition: rows - 1})
 
 
 def _memory(number: int, text: str, model: str) -> dict[str, object]:

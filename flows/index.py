@@ -16,8 +16,8 @@ from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.flow_tables import FlowContext
+from sinks.vectors.index_maintenance import IndexMaintenance
 from sinks.vectors.maintenance import Report
-from sinks.vectors.upkeep import MemoryUpkeep
 from sources.work_items import WorkItems
 
 
@@ -51,12 +51,12 @@ def index(settings: Settings, show: Show = lambda step, done, total: None) -> Re
             committed first.
     """
     context = FlowContext(settings, Storage.of(settings), Metrics())
-    writer = MemoryUpkeep(context, show)
+    writer = IndexMaintenance(context, show)
     run_to_end(lambda guard: _dataflow(context, writer, guard))
     return writer.report
 
 
-def _dataflow(context: FlowContext, writer: MemoryUpkeep, guard: Guard) -> Dataflow:
+def _dataflow(context: FlowContext, writer: IndexMaintenance, guard: Guard) -> Dataflow:
     def open_reader(worker_index: int, worker_count: int) -> WorkItems[Upkeep]:
         return WorkItems(iter(()) if worker_index else _work(context.storage))
 

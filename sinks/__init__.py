@@ -1,15 +1,15 @@
-"""Where a flow's rows go: one destination per file, named for what is written.
+"""The destinations of a flow's rows: one file each, named for what it writes.
 
 | sink | parallelism | guarantee |
 |---|---|---|
 | `ArchiveTables` | one writer per worker, each for its own partitions | exactly once |
-| `MemoryTables` | the same | each seen exactly once |
-| `NewGeneration` | one writer for all | each once, seen after the switch |
-| `MemoryUpkeep` | one | same rows |
+| `MemoryTables` | the same | each row visible exactly once |
+| `NewGeneration` | one writer for all partitions | each row once, after the switch |
+| `IndexMaintenance` | one process | the rows do not change |
 
-`commit_loop.py` decides when the tables of a flow commit; `flow_tables.py` says what
-differs from flow to flow. In `delta/`, `fenced_table.py` is one table with one writer,
-`delta_log.py` is what it needs of storage, and `takeover.py` orders rivals. In
-`vectors/`, `table.py` is the table of LanceDB, and `maintenance.py` keeps it quick to
-search.
+`commit_loop.py` decides when the tables of a flow commit; `flow_tables.py` declares
+what differs between flows. In `delta/`, `fenced_table.py` is a table with one writer,
+`delta_log.py` is the storage interface that it needs, and `takeover.py` decides between
+rival writers. In `vectors/`, `table.py` is the LanceDB table, and `maintenance.py`
+keeps its searches fast.
 """

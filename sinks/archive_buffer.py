@@ -1,4 +1,4 @@
-"""What the flow `archive` polled since its last commit."""
+"""Rows that the flow `archive` polled since its last commit."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ class ArchiveBuffer:
         self._dead_letters: list[pa.RecordBatch] = []
 
     def add(self, decoded: Decoded) -> None:
-        """Keep a poll."""
+        """Add a poll to the buffer."""
         progress = decoded.progress
         self.positions |= {
             p: offset

@@ -1,4 +1,4 @@
-"""Metrics and the log line of a commit of `archive`: never anything per row."""
+"""Metrics and the log line of a commit of `archive`; nothing is emitted per row."""
 
 from collections import Counter
 
@@ -19,29 +19,29 @@ def report(
     metrics: Metrics,
     buffer: ArchiveBuffer,
     stored: tuple[pa.Table, pa.Table],
-    refused: int,
+    rejected: int,
     main: FencedTable,
 ) -> None:
-    """Count what was committed.
+    """Update the metrics after a commit, and log it.
 
     Args:
-        metrics: where counts go.
-        buffer: what waited for the commit.
-        stored: events and dead letters that were handed to the tables.
-        refused: how many of these events became dead letters instead.
+        metrics: registry to update.
+        buffer: the polls that were committed.
+        stored: events and dead letters that were passed to the tables.
+        rejected: number of these events that became dead letters instead.
         main: table `events`, after the commit.
     """
     events, dead = stored
-    # Events that were sent again on purpose, or are settled, were not stored anew.
-    again = buffer.events().num_rows - events.num_rows
-    metrics.add("semloop_events_total", events.num_rows - refused, flow=FLOW)
-    duplicates = buffer.counts["duplicates"] + again
+    # Redelivered events, and events that already have a dead letter, were left out.
+    left_out = buffer.events().num_rows - events.num_rows
+    metrics.add("semloop_events_total", events.num_rows - rejected, flow=FLOW)
+    duplicates = buffer.counts["duplicates"] + left_out
     metrics.add("semloop_duplicates_total", duplicates, flow=FLOW)
     metrics.add("semloop_misrouted_total", buffer.counts["misrouted"], flow=FLOW)
     metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
     reasons = Counter(dead["reason"].to_pylist())
-    if refused:
-        reasons[Reason.UNSTORABLE] += refused
+    if rejected:
+        reasons[Reason.UNSTORABLE] += rejected
     for reason, count in reasons.items():
         metrics.add("semloop_dead_letters_total", count, flow=FLOW, reason=reason)
     for partition, offset in main.offsets.items():
@@ -52,8 +52,8 @@ def report(
             metrics.set("semloop_lag_records", lag, **labels)
     log.info(
         "committed",
-        events=events.num_rows - refused,
-        dead_letters=dead.num_rows + refused,
+        events=events.num_rows - rejected,
+        dead_letters=dead.num_rows + rejected,
         duplicates=duplicates,
         offsets={p.number: offset for p, offset in main.offsets.items()},
     )

@@ -1,4 +1,4 @@
-"""Which rows of a commit of `archive` are new, and what becomes of refused ones."""
+"""Selects the new rows of a commit of `archive`, and handles rejected rows."""
 
 from collections.abc import Mapping, Set
 from datetime import datetime
@@ -6,56 +6,63 @@ from datetime import datetime
 import pyarrow as pa
 
 from semloop.delta.streams import Partition
-from sinks.delta.fenced_table import FencedTable, RowsRefused
-from sinks.delta.unstorable import bare, halves, unstorable
+from sinks.delta.fenced_table import FencedTable, RowsRejected
+from sinks.delta.rejected_rows import (
+    dead_letter_of,
+    split_by_offset,
+    without_content,
+)
 
-# (number of a partition, kind) -> an int64 that rides in a commit.
+# (partition, kind) -> an int64 stored by the same commit.
 Numbers = Mapping[tuple[Partition, str], int]
 
 
-def without_settled(rows: pa.Table, settled: Set[tuple[int, int]]) -> pa.Table:
-    """The rows whose (partition, offset) has no dead letter yet."""
-    if not settled or not rows.num_rows:
+def without_dead_lettered(
+    rows: pa.Table, dead_lettered: Set[tuple[int, int]]
+) -> pa.Table:
+    """Return the rows whose (partition, offset) has no dead letter yet."""
+    if not dead_lettered or not rows.num_rows:
         return rows
     partitions = rows["kafka_partition"].to_pylist()
     offsets = rows["kafka_offset"].to_pylist()
-    keep = [key not in settled for key in zip(partitions, offsets, strict=True)]
-    return rows.filter(pa.array(keep, pa.bool_()))
+    origins = zip(partitions, offsets, strict=True)
+    is_new = [origin not in dead_lettered for origin in origins]
+    return rows.filter(pa.array(is_new, pa.bool_()))
 
 
 def first_of_redelivered(
     rows: pa.Table, id_column: str, redelivered: Set[str], stored: Set[str]
 ) -> pa.Table:
-    """The rows without redelivered ones that are stored, and each other one once.
+    """Return the rows without redelivered ones that are stored or repeated.
 
     Args:
         rows: rows of one table.
-        id_column: their ids.
+        id_column: column with their ids.
         redelivered: ids of records that were sent again on purpose.
-        stored: those of them that the table has.
+        stored: the ids that the table already contains.
     """
     seen = set(stored)
-    keep = []
+    is_new = []
     for row_id in rows[id_column].to_pylist():
-        keep.append(row_id not in seen)
+        is_new.append(row_id not in seen)
         if row_id in redelivered:
             seen.add(row_id)
-    return rows.filter(pa.array(keep, pa.bool_()))
+    return rows.filter(pa.array(is_new, pa.bool_()))
 
 
-def commit_letters(
+def commit_dead_letters(
     table: FencedTable, rows: pa.Table, offsets: Mapping[Partition, int]
 ) -> None:
-    """Commit dead letters; of one that is refused, only its origin is kept."""
+    """Commit dead letters; store only the origin of one that the table rejects."""
     try:
         table.commit(rows, offsets)
-    except RowsRefused:
+    except RowsRejected:
         if rows.num_rows > 1:
-            first, rest, cut = halves(rows)
-            commit_letters(table, first, cut)
-            commit_letters(table, rest, offsets)
+            first, rest, first_offsets = split_by_offset(rows)
+            commit_dead_letters(table, first, first_offsets)
+            commit_dead_letters(table, rest, offsets)
             return
-        table.commit(bare(rows), offsets)
+        table.commit(without_content(rows), offsets)
 
 
 def commit_events(
@@ -65,28 +72,28 @@ def commit_events(
     numbers: Numbers,
     now: datetime,
 ) -> int:
-    """Commit events; those that are refused become dead letters.
+    """Commit events; events that the table rejects become dead letters.
 
     Args:
-        tables: of the events, and of the dead letters.
-        rows: in the schema of the table.
-        offsets: what the commit brings the table to.
+        tables: table of the events, table of the dead letters.
+        rows: in the schema of the events table.
+        offsets: partition -> last offset read past after the commit.
         numbers: further int64s of the commit.
-        now: when dead letters are ingested.
+        now: `ingested_at` of the dead letters.
 
     Returns:
-        how many were refused.
+        number of rejected events.
     """
     events, letters = tables
     try:
         events.commit(rows, offsets, numbers)
         return 0
-    except RowsRefused:
+    except RowsRejected:
         if rows.num_rows > 1:
-            first, rest, cut = halves(rows)
-            refused = commit_events(tables, first, cut, {}, now)
-            return refused + commit_events(tables, rest, offsets, numbers, now)
-        letter = unstorable(rows, now)
+            first, rest, first_offsets = split_by_offset(rows)
+            rejected = commit_events(tables, first, first_offsets, {}, now)
+            return rejected + commit_events(tables, rest, offsets, numbers, now)
+        letter = dead_letter_of(rows, now)
         origin = letter.select(["topic_id", "kafka_partition", "kafka_offset"])
         topic_id, number, offset = origin.to_pylist()[0].values()
         letters.commit(letter, {Partition(topic_id, number): offset})

@@ -1,8 +1,8 @@
 """The tables of the flow `archive`: `dead_letters`, then `events`, exactly once.
 
-`events` is the main table: its offsets alone say where reading resumes. Dead letters
-are committed before it; on a replay, a record whose dead letter lies beyond the main
-offset is settled and enters neither table again, whatever today's verdict is.
+`events` is the main table: only its offsets determine where reading resumes. Dead
+letters are committed first. When records are re-read, one whose dead letter is beyond
+the main offset is not written to either table again, even if it is now judged valid.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -21,14 +21,14 @@ from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.archive_report import report
 from sinks.archive_rows import (
+    commit_dead_letters,
     commit_events,
-    commit_letters,
     first_of_redelivered,
-    without_settled,
+    without_dead_lettered,
 )
+from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
-from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
@@ -55,14 +55,14 @@ class ArchiveTables(FlowTables[Decoded]):
         same_topic: Callable[[], None] = lambda: None,
         committed: CommittedOffsets | None = None,
     ) -> None:
-        """Nothing is opened yet; `take_over` does.
+        """Open no table yet; `take_over` does.
 
         Args:
             context: settings, lake, metrics and clock.
-            stream: what is read, as its offsets are filed.
-            owned: partitions of this worker, by number.
-            same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
-            committed: where the offsets of each commit are put, for the reader.
+            stream: the stream that the flow reads; names its stored offsets.
+            owned: numbers of this worker's partitions.
+            same_topic: raises TopicChanged, or BrokerUnavailable if no broker answers.
+            committed: receives the offsets of each commit, for the reader.
         """
         super().__init__(context)
         self.idle_commit_s = context.settings.commits.idle_commit_s
@@ -72,19 +72,20 @@ class ArchiveTables(FlowTables[Decoded]):
         self._committed = committed or CommittedOffsets(FLOW)
         self._buffer = ArchiveBuffer()
         self._caught_up: dict[Partition, int] = {}
-        self._settled: set[tuple[int, int]] = set()
+        self._dead_lettered: set[tuple[int, int]] = set()
 
     def take_over(self, *, new_log: bool = False) -> dict[Partition, int]:
-        """Fence off other writers; only then read where this one resumes.
+        """Fence off other writers, then read the positions to resume from.
 
-        Where storage fails in the middle of it, all of it begins again.
+        If storage fails in between, all steps are retried from the first.
 
         Returns:
             partition -> last offset read past, -1 if it was never read.
 
         Raises:
-            TakenOver: a rival was later. LakeError: the lake holds another stream, or
-                may not be written. StorageUnavailable: not within `storage_retry_s`.
+            TakenOver: a rival took over later. LakeError: the lake contains another
+                stream, or is not writable. StorageUnavailable: storage did not recover
+                within `storage_retry_s`.
         """
 
         def attempt() -> dict[Partition, int]:
@@ -98,7 +99,7 @@ class ArchiveTables(FlowTables[Decoded]):
         )
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
-        """Make the tables if absent and open them: the main one and the side tables."""
+        """Create absent tables; return the main table and the side tables, opened."""
         create(self._storage, MAIN)
         create(self._storage, SIDE)
         self._queries = WriterQueries(self._storage)
@@ -111,16 +112,16 @@ class ArchiveTables(FlowTables[Decoded]):
         return self._main, [self._side]
 
     def resume(self) -> dict[Partition, int]:
-        """After the take-over: offsets and settled records, as the fences saw them."""
+        """Return the offsets of the fenced version, and load its dead letters."""
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
             found = self._queries.settled(self._side, self._stream.topic_id, lowest)
-            self._settle(found)
+            self._set_dead_lettered(found)
         return offsets
 
     def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
-        """Event ids and Kafka ms by partition, that the dedupe windows start with."""
+        """Partition -> event ids and their Kafka ms, to fill the dedupe windows."""
         settings = self.settings
         age_ms = int(settings.archive.dedupe_hours * 3_600_000)
         return retry(
@@ -133,8 +134,8 @@ class ArchiveTables(FlowTables[Decoded]):
 
     @property
     def settled(self) -> Set[tuple[int, int]]:
-        """(partition, offset) of records beyond the main offset with a dead letter."""
-        return self._settled
+        """(partition, offset) of records with a dead letter beyond the main offset."""
+        return self._dead_lettered
 
     @property
     @override
@@ -148,14 +149,14 @@ class ArchiveTables(FlowTables[Decoded]):
         return Waiting(buffer.rows, buffer.bytes, bool(buffer.positions))
 
     @override
-    def keep(self, item: Decoded) -> bool:
+    def add_to_buffer(self, item: Decoded) -> bool:
         self._buffer.add(item)
         self._caught_up |= item.progress.caught_up_ms
         return item.progress.last
 
     @override
     def may_commit(self) -> bool:
-        """Whether the broker says that it is still the same topic."""
+        """True if the broker confirms that the topic is still the same."""
         try:
             self._same_topic()
         except BrokerUnavailable:
@@ -163,7 +164,7 @@ class ArchiveTables(FlowTables[Decoded]):
         return True
 
     @override
-    def is_level(self) -> bool:
+    def is_caught_up(self) -> bool:
         return self._caught_up.keys() >= set(self._owned)
 
     @override
@@ -172,26 +173,26 @@ class ArchiveTables(FlowTables[Decoded]):
         now = self._context.now()
         dead = self._new_rows(buffer.dead_letters(), self._side, "id", buffer)
         if dead.num_rows:
-            letters = stamp(dead, DEAD_LETTERS, now)
+            letters = with_commit_columns(dead, DEAD_LETTERS, now)
             self._timed(
-                SIDE, lambda: commit_letters(self._side, letters, buffer.positions)
+                SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
         events = self._new_rows(buffer.events(), self._main, "event_id", buffer)
-        rows = stamp(events, EVENTS, now)
+        rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         tables = (self._main, self._side)
-        refused = self._timed(
+        rejected = self._timed(
             MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
         )
-        self._settle(self._settled)
+        self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
-        report(self._metrics, buffer, (events, dead), refused, self._main)
+        report(self._metrics, buffer, (events, dead), rejected, self._main)
         self._committed.put(self._main.offsets)
 
-    def _settle(self, found: Set[tuple[int, int]]) -> None:
-        """Keep of some records with a dead letter those beyond the main offset."""
+    def _set_dead_lettered(self, found: Set[tuple[int, int]]) -> None:
+        """Remember the records with a dead letter that are beyond the main offset."""
         main = {p.number: offset for p, offset in self._main.offsets.items()}
-        self._settled = {(p, o) for p, o in found if o > main.get(p, o)}
+        self._dead_lettered = {(p, o) for p, o in found if o > main.get(p, o)}
 
     def _new_rows(
         self,
@@ -200,19 +201,19 @@ class ArchiveTables(FlowTables[Decoded]):
         id_column: str,
         buffer: ArchiveBuffer,
     ) -> pa.Table:
-        """Rows without the settled ones and without those sent again on purpose."""
-        rows = without_settled(rows, self._settled)
+        """Return the rows without dead-lettered and without redelivered records."""
+        rows = without_dead_lettered(rows, self._dead_lettered)
         if not buffer.redelivered_ids:
             return rows
-        again = buffer.redelivered_ids.intersection(rows[id_column].to_pylist())
-        if not again:
+        redelivered = buffer.redelivered_ids.intersection(rows[id_column].to_pylist())
+        if not redelivered:
             return rows
         stored = retry(
-            lambda: self._queries.known(table, id_column, again),
+            lambda: self._queries.known(table, id_column, redelivered),
             on=StorageUnavailable,
             seconds=self.settings.commits.storage_retry_s,
         )
-        return first_of_redelivered(rows, id_column, again, stored)
+        return first_of_redelivered(rows, id_column, redelivered, stored)
 
     def _table(self, name: str) -> FencedTable:
         return self._context.fenced_table(

@@ -1,8 +1,8 @@
-"""When a flow commits: the one loop around the tables of every flow.
+"""The commit loop that all flows share: it decides when a flow commits.
 
-Items wait until there are enough rows, until they have waited long enough, or until the
-input ends. An item without rows (a tick) makes that true when nothing comes. What
-differs from flow to flow is in `FlowTables`.
+Items are buffered until there are enough rows, until they have waited long enough, or
+until the input ends. Items without rows (ticks) keep the loop running while the input
+is idle. `FlowTables` contains what differs between flows.
 """
 
 import time
@@ -16,18 +16,18 @@ from semloop.settings import Settings
 from sinks.delta.fenced_table import FencedTable
 from sinks.flow_tables import FlowTables
 
-# Between questions whether a commit that must be made now may be made.
-ASK_AGAIN_S = 1.0
+# Pause between checks of `may_commit` before a commit that cannot be postponed.
+PERMISSION_POLL_S = 1.0
 Item = TypeVar("Item")
 
 log = structlog.get_logger("commit")
 
 
 class CommitLoop(Generic[Item]):
-    """Hands items to the tables of one worker, and commits them when it is time.
+    """Passes items to the tables of one worker, and commits them when it is time.
 
-    Unit of parallelism: a worker. Guarantee: that of the tables. Nothing is committed
-    when the process ends; what was not committed is read again.
+    Unit of parallelism: a worker. Guarantee: that of the tables. A process that is
+    stopped does not commit; the next one reads uncommitted records again.
     """
 
     def __init__(
@@ -37,33 +37,33 @@ class CommitLoop(Generic[Item]):
         clock: Callable[[], float] = time.time,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """The times count from the first item.
+        """Start the commit intervals.
 
         Args:
             settings: bounds and intervals.
-            tables: taken over before the first item.
+            tables: tables that this worker has taken over.
             clock: wall clock, seconds; it may be set back.
-            wait: blocks for so many seconds.
+            wait: blocks for a number of seconds.
         """
         self.tables = tables
         self._settings = settings
         self._clock = clock
         self._wait = wait
-        self._was_level = False
+        self._was_caught_up = False
         self._since_s: float | None = None
         self._opened_s = self._checked_s = self._committed_s = clock()
 
     def add(self, item: Item) -> None:
-        """Keep an item until the next commit, and commit when it is time.
+        """Buffer an item until the next commit, and commit when it is time.
 
         Raises:
             TakenOver: a newer writer owns a partition.
-            LakeError: a table lost what was committed, or may not be written.
-            StorageUnavailable: not within `storage_retry_s`.
-            TopicChanged: what is read is another topic by now.
+            LakeError: a table lost commits, or is not writable.
+            StorageUnavailable: storage did not recover within `storage_retry_s`.
+            TopicChanged: the topic was deleted or replaced by another one.
         """
-        last = self.tables.keep(item)
-        if self._since_s is None and self.tables.waiting.moved:
+        last = self.tables.add_to_buffer(item)
+        if self._since_s is None and self.tables.waiting.has_changes:
             self._since_s = self._clock()
         try:
             self._act(last=last)
@@ -84,31 +84,31 @@ class CommitLoop(Generic[Item]):
             now_s, self._since_s, settings.commits.interval_s
         )
         idle = idle_s is not None and _is_over(now_s, self._committed_s, idle_s)
-        ends = last and (waiting.moved or idle_s is not None)
+        ends = last and (waiting.has_changes or idle_s is not None)
         if full or ends:
-            self._commit_before_anything_else()
-        # Where it may not, the rows stay, and the next item asks again.
+            self._wait_and_commit()
+        # If it may not commit, the rows stay buffered, and the next item checks again.
         elif (
-            idle or (waiting.moved and (waited or self._reaches_level()))
+            idle or (waiting.has_changes and (waited or self._has_just_caught_up()))
         ) and self.tables.may_commit():
             self._commit()
         self._check_if_due()
 
-    def _reaches_level(self) -> bool:
-        """Whether all that waited at the start has been read by now; true once.
+    def _has_just_caught_up(self) -> bool:
+        """True at the first call after the backlog of the start was read.
 
         The first commit after catching up does not wait for the interval: readers have
-        waited through the restart already.
+        already waited through the restart.
         """
-        if self._was_level or not self.tables.is_level():
+        if self._was_caught_up or not self.tables.is_caught_up():
             return False
-        self._was_level = True
+        self._was_caught_up = True
         return True
 
-    def _commit_before_anything_else(self) -> None:
-        """Commit before more is read: the buffer is full, or the input has ended."""
+    def _wait_and_commit(self) -> None:
+        """Commit before reading more: the buffer is full, or the input has ended."""
         while not self.tables.may_commit():
-            self._wait(ASK_AGAIN_S)
+            self._wait(PERMISSION_POLL_S)
             self._check_if_due()
         self._commit()
 
@@ -116,7 +116,7 @@ class CommitLoop(Generic[Item]):
         started_s, self._since_s = self._clock(), None
         self.tables.commit()
         self._committed_s = self._checked_s = self._clock()
-        # A handle slows down with every commit that it has followed.
+        # A handle gets slower with every commit that it follows.
         due = any(
             table.commits_since_open >= self._settings.commits.reopen_commits
             for table in self.tables.fenced
@@ -125,26 +125,29 @@ class CommitLoop(Generic[Item]):
             self._reopen()
 
     def _reopen(self) -> None:
-        """Make sure through fresh handles that the tables are still this writer's."""
-        if self._ask_tables(FencedTable.reopen):
+        """Verify with new handles that this writer still owns the tables."""
+        if self._check_tables(FencedTable.reopen):
             self._opened_s = self._clock()
 
     def _check_if_due(self) -> None:
-        """Find out without a commit that a newer writer, or another topic, is there.
+        """Detect a newer writer or a changed topic without a commit.
 
-        That is needed when idle, and while rows wait for a permission to commit.
+        An idle flow needs this, and a flow whose rows wait for `may_commit`.
         """
         now_s = self._clock()
         if _is_over(now_s, self._checked_s, self._settings.commits.fence_check_s):
             self._checked_s = now_s
-            self._ask_tables(FencedTable.look)
+            self._check_tables(FencedTable.check_fences)
             self.tables.may_commit()
 
-    def _ask_tables(self, question: Callable[[FencedTable], None]) -> bool:
-        """Ask each table; one that does not answer may do so by the next commit."""
+    def _check_tables(self, check: Callable[[FencedTable], None]) -> bool:
+        """Run a check of each table; False if storage is unavailable.
+
+        That is not an error yet: storage may recover before the next commit.
+        """
         try:
             for table in self.tables.fenced:
-                question(table)
+                check(table)
         except StorageUnavailable as error:
             log.warning("storage does not answer", reason=error.what)
             return False
@@ -152,9 +155,9 @@ class CommitLoop(Generic[Item]):
 
 
 def _is_over(now_s: float, since_s: float, interval_s: float) -> bool:
-    """Whether the interval has passed, or nobody can tell: the clock was set back.
+    """True if the interval has passed, or if the clock was set back.
 
-    Without the second case, a clock that is set back by an hour would delay commits by
+    Without the second case, setting the clock back by an hour would delay commits by
     an hour.
     """
     return not 0 <= now_s - since_s < interval_s

@@ -1,4 +1,4 @@
-"""The tables of a flow, as the commit loop knows them."""
+"""The interface between the tables of a flow and the commit loop."""
 
 import time
 from abc import ABC, abstractmethod
@@ -24,27 +24,27 @@ R = TypeVar("R")
 
 
 class Waiting(NamedTuple):
-    """What waits for the next commit.
+    """Size of the buffer that waits for the next commit.
 
     Attributes:
         rows: rows of all tables.
         bytes: their size in memory.
-        moved: whether there is anything to commit, an offset without rows included.
+        has_changes: True if there are rows or offsets to commit.
     """
 
     rows: int
     bytes: int
-    moved: bool
+    has_changes: bool
 
 
 @dataclass(frozen=True)
 class FlowContext:
-    """What every part of a running flow needs.
+    """Objects that every part of a running flow needs.
 
     Attributes:
         settings: bounds and intervals.
         storage: the lake.
-        metrics: where counts go.
+        metrics: registry of the flow's metrics.
         clock: wall clock, seconds.
         open_log: opens the log of a table.
     """
@@ -62,7 +62,7 @@ class FlowContext:
         owned: Sequence[Partition],
         on_retry: Callable[[str, str], None],
     ) -> FencedTable:
-        """A table of the lake, for a writer of these partitions."""
+        """Open a table of the lake for a writer of these partitions."""
         log, retry_s = (
             self.open_log(self.storage, name),
             self.settings.commits.storage_retry_s,
@@ -70,21 +70,21 @@ class FlowContext:
         return FencedTable(log, streams, owned, retry_s, on_retry)
 
     def now(self) -> datetime:
-        """The time by the clock, in UTC."""
+        """Return the time of the clock, in UTC."""
         return datetime.fromtimestamp(self.clock(), UTC)
 
 
 class FlowTables(ABC, Generic[Item]):
     """The writer of the tables of one flow, for the partitions of one worker.
 
-    Subclasses say what an item brings, how it is committed, and, by the hooks, what is
-    particular to the flow.
+    Subclasses define how an item is buffered and committed; they override the other
+    methods where their flow needs it.
     """
 
     # Name of the flow, in metrics and app ids.
     flow: str
-    # Commit this often without anything new, for the numbers that ride in a commit;
-    # None: never.
+    # Interval of commits while the flow is idle, to update the numbers that a commit
+    # carries; None: an idle flow does not commit.
     idle_commit_s: float | None = None
 
     def __init__(self, context: FlowContext) -> None:
@@ -96,35 +96,35 @@ class FlowTables(ABC, Generic[Item]):
     @property
     @abstractmethod
     def fenced(self) -> Sequence[FencedTable]:
-        """The tables whose fences are checked and which are opened anew in time."""
+        """The tables whose fences are checked and which are reopened periodically."""
 
     @property
     @abstractmethod
     def waiting(self) -> Waiting:
-        """What waits for the next commit."""
+        """Size of the buffer that waits for the next commit."""
 
     @abstractmethod
-    def keep(self, item: Item) -> bool:
-        """Keep an item until the next commit; returns whether it is the last one."""
+    def add_to_buffer(self, item: Item) -> bool:
+        """Buffer an item until the next commit; returns True for the last item."""
 
     @abstractmethod
     def commit(self) -> None:
-        """Commit everything that waits, main table last."""
+        """Commit the buffer, main table last."""
 
     def may_commit(self) -> bool:
-        """Whether a commit may be made now; False: ask again later.
+        """True if the flow may commit now; if False, check again later.
 
         Raises:
-            TopicChanged: never again.
+            TopicChanged: the flow may never commit again.
         """
         return True
 
-    def is_level(self) -> bool:
-        """Whether the flow has read all that its source had, for an early commit."""
+    def is_caught_up(self) -> bool:
+        """True once the flow has read the backlog of its source."""
         return False
 
     def explain(self, error: SemLoopError) -> SemLoopError:
-        """The error to raise where a commit or a check ended with this one."""
+        """Return the error to raise in place of one from a commit or a check."""
         return error
 
     def _timed(self, table: str, commit: Callable[[], R]) -> R:
@@ -142,7 +142,7 @@ class FlowTables(ABC, Generic[Item]):
         )
 
     def _report_freshness(self, events: pa.Table) -> None:
-        """How long the oldest of the committed events waited, by Kafka's timestamp."""
+        """Set the age of the oldest committed event, by its Kafka timestamp."""
         oldest = pc.min(events["kafka_ts"]).cast(pa.int64()).as_py()
         if oldest is not None:
             seconds = max(0.0, self._context.clock() - oldest / 1e6)

@@ -1,4 +1,4 @@
-"""What the flow `memory` polled since its last commit."""
+"""Rows that the flow `memory` polled since its last commit."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -25,17 +25,17 @@ class MemoryBuffer:
         self._episodes: list[pa.Table] = []
 
     @property
-    def moved(self) -> bool:
-        """Whether there is anything to commit."""
+    def has_changes(self) -> bool:
+        """True if there are rows or offsets to commit."""
         return bool(self.positions or self.rows)
 
     def add(self, vectored: Vectored, committed: Mapping[Partition, int]) -> None:
-        """Keep a poll.
+        """Add a poll to the buffer.
 
         Args:
             vectored: the poll.
-            committed: partition -> offset that the table holds. A snapshot of `events`
-                repeats all of its positions: those that are not beyond it are not new.
+            committed: partition -> committed offset. A snapshot of `events` repeats all
+                of its positions: only positions beyond this offset are new.
         """
         progress = vectored.progress
         self.positions |= {
@@ -52,18 +52,18 @@ class MemoryBuffer:
         if vectored.episodes.num_rows:
             self._episodes.append(vectored.episodes)
         rows = vectored.memories.num_rows + vectored.episodes.num_rows
-        if rows:  # To add up the columns of empty tables takes longer than all of it.
+        if rows:  # `nbytes` of empty tables would take longer than the rest.
             self.rows += rows
             self.bytes += vectored.memories.nbytes + vectored.episodes.nbytes
 
     def memories(self) -> pa.Table | None:
-        """All memories, without their writer; None if there are none."""
+        """Return all memories, without `writer`; None if the buffer has no memories."""
         return pa.concat_tables(self._memories) if self._memories else None
 
     def episodes(self) -> pa.Table:
-        """The newest revision of each episode, as `EPISODE_REVISIONS`."""
+        """Return the newest revision of each episode, as `EPISODE_REVISIONS`."""
         rows = pa.concat_tables([EPISODE_REVISIONS.empty_table(), *self._episodes])
-        # Later revisions come later: the last row of each id is the newest.
+        # Revisions are in order: the last row of each id is the newest.
         ids = rows["episode_id"].to_pylist()
-        last = {episode_id: place for place, episode_id in enumerate(ids)}
+        last = {episode_id: row for row, episode_id in enumerate(ids)}
         return rows.take(pa.array(np.fromiter(last.values(), np.int64, len(last))))

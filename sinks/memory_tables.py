@@ -1,8 +1,8 @@
 """The tables of the flow `memory`: LanceDB's `memories`, then `episodes`, exactly once.
 
-`episodes` is the main table: its offsets alone say where reading resumes. Memories are
-merged by ids that derive from their origin, before it; so a replay writes the same ones
-again, and readers ignore those whose origin the main table has not reached.
+`episodes` is the main table: only its offsets determine where reading resumes. Memories
+are merged first, by ids that derive from their origin: events that are re-read produce
+the same ids, and readers ignore memories beyond the offsets of the main table.
 """
 
 from collections import Counter
@@ -28,9 +28,9 @@ from semloop.flow_registry import MEMORY
 from semloop.lake.generations import generation_of
 from semloop.retry import retry
 from semloop.storage.errors import storage_errors
+from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
-from sinks.delta.stamp import stamp
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
@@ -40,7 +40,7 @@ from sinks.vectors.table import VectorTable
 FLOW = MEMORY.name
 MAIN = MEMORY.main
 (SIDE,) = MEMORY.sides
-# The states and numbers alone first: closed episodes are many.
+# Selects by state and revision first: most episodes are closed.
 OPEN_EPISODES = """
 , newest AS (
     SELECT episode_id, max(revision) AS revision FROM rows
@@ -58,7 +58,7 @@ class MemoryTables(FlowTables[Vectored]):
     Unit of parallelism: a worker. Guarantee: every episode and every memory is visible
     exactly once, across crashes, second copies and lost replies.
 
-    An idle flow commits nothing: its `caught_up_ms` rides along with offsets only.
+    An idle flow does not commit: `caught_up_ms` is only stored together with offsets.
     """
 
     flow = FLOW
@@ -70,12 +70,12 @@ class MemoryTables(FlowTables[Vectored]):
         owned: Sequence[Partition],
         model: tuple[str, int],
     ) -> None:
-        """Nothing is opened yet; `take_over` does.
+        """Open no table yet; `take_over` does.
 
         Args:
             context: settings, lake, metrics and clock.
-            streams: what is read, the newest first, as its offsets in `episodes` are
-                filed.
+            streams: the streams that the flow reads, newest first; they name its
+                offsets in `episodes`.
             owned: partitions of this worker.
             model: id of the embedder's model, and the length of its vectors.
         """
@@ -86,15 +86,15 @@ class MemoryTables(FlowTables[Vectored]):
         self._buffer = MemoryBuffer()
 
     def take_over(self) -> dict[Partition, int]:
-        """Fence off other writers; only then read where this one resumes.
+        """Fence off other writers, then read the positions to resume from.
 
         Returns:
             partition -> last offset read past, -1 if it was never read.
 
         Raises:
-            TakenOver: a rival was later. LakeError: the memories are gone or of another
-                model, or the lake may not be written. StorageUnavailable: not within
-                `storage_retry_s`.
+            TakenOver: a rival took over later. LakeError: the memories are missing or
+                of another model, or the lake is not writable. StorageUnavailable:
+                storage did not recover within `storage_retry_s`.
         """
         return retry(
             self._take_over_once,
@@ -103,7 +103,7 @@ class MemoryTables(FlowTables[Vectored]):
         )
 
     def open_episodes(self) -> pa.Table:
-        """The newest revisions of the owned episodes that are open."""
+        """Return the newest revision of each open episode."""
         return retry(
             self._open_episodes,
             on=StorageUnavailable,
@@ -119,23 +119,23 @@ class MemoryTables(FlowTables[Vectored]):
     @override
     def waiting(self) -> Waiting:
         buffer = self._buffer
-        return Waiting(buffer.rows, buffer.bytes, buffer.moved)
+        return Waiting(buffer.rows, buffer.bytes, buffer.has_changes)
 
     @override
-    def keep(self, item: Vectored) -> bool:
+    def add_to_buffer(self, item: Vectored) -> bool:
         self._buffer.add(item, self._main.offsets)
         return item.progress.last
 
     @override
     def explain(self, error: SemLoopError) -> SemLoopError:
-        """A flow that `reindex` took over starts again, on the new memories."""
-        # Of the old memories even the table may be gone by now.
+        """Return MemoriesSwitched if `reindex` caused the error."""
+        # The old memory table may already be dropped.
         with storage_errors(self._storage, f"read table {MAIN}"):
             found = generation_of(self._storage.open(MAIN))
         if found == self._generation:
             return error
-        msg = "The memories were made anew by `semloop maintain reindex`."
-        todo = "Start the flow again: it goes on with the new ones."
+        msg = "`semloop maintain reindex` has rebuilt the memories."
+        todo = "Start the flow again: it continues with the new ones."
         return MemoriesSwitched(msg, todo)
 
     @override
@@ -143,11 +143,11 @@ class MemoryTables(FlowTables[Vectored]):
         buffer, self._buffer = self._buffer, MemoryBuffer()
         memories = buffer.memories()
         if memories is not None:
-            rows = self._signed(memories)
+            rows = self._with_writer(memories)
             self._timed(SIDE, lambda: self._vectors.merge(rows))
-        episodes = stamp(buffer.episodes(), EPISODES, self._context.now())
+        episodes = with_commit_columns(buffer.episodes(), EPISODES, self._context.now())
         positions = {**self._main.offsets, **buffer.positions}
-        # `archive` was at the end then, and this flow has read all up to there.
+        # At that time `archive` had caught up; this flow has read everything up to it.
         numbers = {
             (partition, CAUGHT_UP): ms
             for partition, ms in buffer.caught_up_ms.items()
@@ -163,7 +163,7 @@ class MemoryTables(FlowTables[Vectored]):
         self._queries = WriterQueries(self._storage)
         for topic_id, stream in self._streams.by_topic_id.items():
             numbers = [p.number for p in self._owned if p.topic_id == topic_id]
-            # Whether another cluster's topic belongs here was archive's question.
+            # `archive` already decided whether this cluster's topic may be stored here.
             register(
                 self._storage, stream, (MAIN,), numbers, self._context.now(),
                 new_log=True,
@@ -176,7 +176,9 @@ class MemoryTables(FlowTables[Vectored]):
         least_epoch = 1 + self._vectors.largest_writer()
         self._epochs = Takeover(main, least_epoch=least_epoch).run()
         if generation_of(main.handle) != self._generation:
-            msg = "`reindex` switched the memories while this flow took over."
+            msg = (
+                "`semloop maintain reindex` switched the memories during the take-over."
+            )
             raise StorageUnavailable(msg, "Start the flow again.")
         self._main = main
         return dict(main.offsets)
@@ -186,11 +188,11 @@ class MemoryTables(FlowTables[Vectored]):
             self._storage, self._generation, self._dimension, self._model,
             self.settings.commits.storage_retry_s, self._count_retry,
         )  # fmt: skip
-        # Whoever wrote them: a worker that has read nothing yet may be the first here.
-        begun = main.handle.get_add_actions().num_rows > 0
-        if begun and not vectors.exists():
+        # Checks the rows of all workers: this one may have written none yet.
+        has_episodes = main.handle.get_add_actions().num_rows > 0
+        if has_episodes and not vectors.exists():
             msg = f"The memories of {self._storage.root} are gone."
-            raise LakeError(msg, "Make them anew: `semloop maintain reindex`.")
+            raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
         vectors.open()
         return vectors
 
@@ -200,8 +202,8 @@ class MemoryTables(FlowTables[Vectored]):
             return EPISODE_REVISIONS.empty_table()
         return found.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)
 
-    def _signed(self, memories: pa.Table) -> pa.Table:
-        """The memories with the epoch of who writes them: older ones change nothing."""
+    def _with_writer(self, memories: pa.Table) -> pa.Table:
+        """Add this writer's epochs, so that older writers cannot overwrite the rows."""
         topics = memories["topic_id"].to_pylist()
         partitions = memories["kafka_partition"].to_pylist()
         origins = map(Partition, topics, partitions)
@@ -214,7 +216,7 @@ class MemoryTables(FlowTables[Vectored]):
     def _report(
         self, buffer: MemoryBuffer, memories: pa.Table | None, episodes: pa.Table
     ) -> None:
-        """Count what was committed: once per commit, never per record."""
+        """Update the metrics and log the commit; nothing is emitted per record."""
         metrics = self._metrics
         remembered = 0 if memories is None else memories.num_rows
         metrics.add("semloop_memories_total", remembered, flow=FLOW)
@@ -232,7 +234,7 @@ class MemoryTables(FlowTables[Vectored]):
         for number, lag in lags.items():
             metrics.set("semloop_lag_records", lag, flow=FLOW, partition=number)
         if memories is not None:
-            # Of events only: an episode may be silent for long before it closes.
+            # Events only: an episode may be inactive for a long time before it closes.
             self._report_freshness(memories.filter(pc.equal(memories["kind"], "event")))
         log.info(
             "committed",

@@ -1,7 +1,7 @@
-"""Records of an import into the topic: each once and in order, whatever is retried.
+"""Produces the records of an import: in order, and each is archived once.
 
-The broker drops what a retry sends twice; what a second import sends twice the archive
-drops, since every record carries the header that marks it.
+The broker drops duplicates of a producer's retries. `archive` drops records of a
+repeated import, which it recognizes by their idempotency header.
 """
 
 import time
@@ -16,10 +16,10 @@ from semloop.errors import BrokerError, SemLoopError
 from semloop.event import IDEMPOTENCY_HEADER
 from semloop.kafka.refusals import Heard, unusable
 
-# A broker that took a record back then is given up.
+# A record that the broker has not acknowledged after this time has failed.
 DELIVERY_TIMEOUT_S = 60.0
 PROGRESS_RECORDS = 1_000
-# Beside what every producer of ours has.
+# Added to the configuration that all our producers share.
 PRODUCER_CONFIG: Mapping[str, str | int | float | bool] = {
     "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
     "queue.buffering.max.kbytes": 64 * 1024,  # Enough for 15 of the largest records.
@@ -28,7 +28,7 @@ PRODUCER_CONFIG: Mapping[str, str | int | float | bool] = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What an import delivered, and the lines that fit into no message."""
+    """Totals of an import, and the lines that are too long for a message."""
 
     records: int
     size: int
@@ -41,21 +41,21 @@ def produce(
     topic: str,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Sent:
-    """Send all records, and wait until the broker has them.
+    """Send all records, and wait until the broker has acknowledged them.
 
     Args:
         records: from `sources.transcripts.lines.read_records`.
-        producer_config: as `semloop.kafka.clients.producer_config` gives it.
+        producer_config: from `semloop.kafka.clients.producer_config`.
         topic: must exist.
-        on_progress: called now and then with the records delivered so far.
+        on_progress: called periodically with the number of records delivered so far.
 
     Raises:
-        BrokerError: some were not delivered; a broker that refuses us is given up at
-            once. An error of `records` is raised after what came before it was
-            delivered.
+        BrokerError: records were not delivered. If the broker refuses the connection,
+            it is raised immediately. An error of `records` is raised after the records
+            before it were delivered.
     """
-    run = _Run(Heard(producer_config))
-    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": run.heard}
+    delivery = Delivery(Heard(producer_config))
+    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": delivery.errors}
     try:
         producer = Producer(config)
     except KafkaException as error:
@@ -63,51 +63,51 @@ def produce(
     interrupted: SemLoopError | None = None
     try:
         for taken, record in enumerate(records, start=1):
-            run.send(producer, topic, record)
+            delivery.send(producer, topic, record)
             if taken % PROGRESS_RECORDS == 0:
-                on_progress(run.records)
-            if run.failed or run.heard.refused:
+                on_progress(delivery.records)
+            if delivery.failed or delivery.errors.refused:
                 break
-        waiting = _flushed(run, producer, on_progress)
+        waiting = _flush(delivery, producer, on_progress)
     except SemLoopError as exc:
         interrupted = exc
-        waiting = _flushed(run, producer, on_progress)
+        waiting = _flush(delivery, producer, on_progress)
     except (KafkaException, SystemError) as exc:
-        run.given_up(exc)
+        delivery.abort(exc)
         waiting = len(producer)
-    run.check(topic, waiting)
+    delivery.check(topic, waiting)
     if interrupted:
         raise interrupted
-    on_progress(run.records)
-    too_long = tuple(TooLong(*line) for line in sorted(run.too_long.items()))
-    return Sent(run.records, run.size, too_long)
+    on_progress(delivery.records)
+    too_long = tuple(TooLong(*line) for line in sorted(delivery.too_long.items()))
+    return Sent(delivery.records, delivery.size, too_long)
 
 
-def _flushed(
-    run: "_Run", producer: Producer, on_progress: Callable[[int], None]
+def _flush(
+    delivery: "Delivery", producer: Producer, on_progress: Callable[[int], None]
 ) -> int:
-    """Wait for what was sent; gives the records of which nothing is known."""
+    """Wait for sent records; returns how many were not acknowledged in time."""
     deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 10
     while (waiting := producer.flush(0.5)) and time.monotonic() < deadline:
-        if run.heard.refused:
+        if delivery.errors.refused:
             break
-        on_progress(run.records)
+        on_progress(delivery.records)
     return waiting
 
 
 @dataclass(slots=True)
-class _Run:
-    """What became of the records so far, as librdkafka reports it."""
+class Delivery:
+    """Results that librdkafka has reported for the records so far."""
 
-    heard: Heard
+    errors: Heard
     records: int = 0
     size: int = 0
     failed: int = 0
-    why: str = ""
+    reason: str = ""
     too_long: dict[int, int] = field(default_factory=dict)
 
     def send(self, producer: Producer, topic: str, record: Record | TooLong) -> None:
-        """Hand a record to the producer, waiting for room in its queue."""
+        """Pass a record to the producer; blocks while its queue is full."""
         if isinstance(record, TooLong):
             self.too_long[record.line] = record.size
             return
@@ -119,63 +119,64 @@ class _Run:
                     key=record.key,
                     value=record.value,
                     headers=[(IDEMPOTENCY_HEADER, record.idempotency_key.encode())],
-                    on_delivery=partial(self.delivered, record.line, size),
+                    on_delivery=partial(self.on_delivery, record.line, size),
                 )
             except BufferError:
                 producer.poll(0.1)
-                if self.heard.refused:
+                if self.errors.refused:
                     self.failed += 1
                     break
             except KafkaException as exc:
-                self.refused(record.line, size, exc.args[0])
+                self.count_failure(record.line, size, exc.args[0])
                 break
             else:
                 producer.poll(0)
                 break
 
-    def delivered(
+    def on_delivery(
         self, line: int, size: int, error: KafkaError | None, _: Message
     ) -> None:
-        """The broker has a record, or never will."""
+        """Count a record that was delivered, or that failed finally."""
         if error is None:
             self.records += 1
             self.size += size
         else:
-            self.refused(line, size, error)
+            self.count_failure(line, size, error)
 
-    def refused(self, line: int, size: int, error: KafkaError) -> None:
-        """A record was not taken: for its size, or because something is wrong."""
+    def count_failure(self, line: int, size: int, error: KafkaError) -> None:
+        """Count a record that failed: as too long, or with the error's text."""
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             self.too_long[line] = max(size, self.too_long.get(line, 0))
             return
         self.failed += 1
-        self.why = self.why or error.str()
+        self.reason = self.reason or error.str()
 
-    def given_up(self, error: KafkaException | SystemError) -> None:
-        """Note an error after which librdkafka sends nothing more.
+    def abort(self, error: KafkaException | SystemError) -> None:
+        """Count an error after which librdkafka does not send any more records.
 
-        The client raises it while it goes on reporting deliveries, which Python then
-        calls a SystemError.
+        The client sets it but still calls back with deliveries; Python turns that into
+        a SystemError.
         """
         cause = error.__cause__ if isinstance(error, SystemError) else error
         if not isinstance(cause, KafkaException):
             raise error
-        self.heard(cause.args[0])
-        self.failed, self.why = self.failed + 1, self.why or cause.args[0].str()
+        self.errors(cause.args[0])
+        self.failed, self.reason = self.failed + 1, self.reason or cause.args[0].str()
 
     def check(self, topic: str, waiting: int) -> None:
         """Raise if records were not delivered."""
         failed = self.failed + waiting
         if not failed:
             return
-        again = "Run the import again; nothing is doubled."
-        if refused := self.heard.refusal():
-            msg = f"Kafka took {self.records} records for {topic!r}. {refused.what}"
-            raise BrokerError(msg, f"{refused.todo} {again}")
-        # What the connection says tells more than a time-out does.
-        why = "; ".join(dict.fromkeys(w for w in (self.why, self.heard.said) if w))
+        todo = "Run the import again; it creates no duplicates."
+        if refused := self.errors.refusal():
+            msg = f"Kafka accepted {self.records} records for {topic!r}. {refused.what}"
+            raise BrokerError(msg, f"{refused.todo} {todo}")
+        # The connection's error explains more than a time-out.
+        texts = (self.reason, self.errors.said)
+        reason = "; ".join(dict.fromkeys(text for text in texts if text))
         msg = (
-            f"Kafka did not take {failed} of {failed + self.records} records"
-            f" for the topic {topic!r}: {why or 'no answer in time'}."
+            f"Kafka did not accept {failed} of {failed + self.records} records"
+            f" for the topic {topic!r}: {reason or 'no answer in time'}."
         )
-        raise BrokerError(msg, again)
+        raise BrokerError(msg, todo)

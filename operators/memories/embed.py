@@ -22,8 +22,8 @@ Vector = NDArray[np.float32]
 
 # Also a bound for endpoints, which take no more inputs at a time.
 BATCH_TEXTS_MAX = 512
-# Of the length 1 that vectors must have.
-NORM_TOLERANCE = 1e-3
+# Allowed deviation of an embedder's vector from length 1; beyond it, a text is skipped.
+EMBEDDER_NORM_TOLERANCE = 1e-3
 
 
 class VectorCache(LRUCache[bytes, Vector]):
@@ -150,4 +150,4 @@ def _fault(vector: Vector) -> SkipReason | None:
     norm = float(np.linalg.norm(vector.astype(np.float64)))
     if not np.isfinite(norm):
         return "nan"
-    return None if abs(norm - 1) <= NORM_TOLERANCE else "zero"
+    return None if abs(norm - 1) <= EMBEDDER_NORM_TOLERANCE else "zero"

@@ -1,1 +1,1 @@
-"""Delta tables as one fenced writer holds them."""
+"""Delta tables that one fenced writer owns."""

@@ -1,4 +1,4 @@
-"""A Delta log whose writer notices every commit that takes a partition from it."""
+"""A Delta log whose writer detects every commit that takes over a partition."""
 
 from collections.abc import Mapping
 
@@ -12,9 +12,9 @@ from sinks.delta.ownership import Ownership, PendingCommit
 class CheckedLog:
     """A table's log, and the version up to which its fences were compared.
 
-    The log moves to a new version before that one's fences can be read, and the read
-    may fail. A commit on top of a take-over does not conflict with it, so the fences of
-    every version must be compared before the next commit.
+    The log moves to a new version before the fences of that version can be read, and
+    the read may fail. A commit on top of a take-over does not conflict with it, so the
+    fences of every version must be compared before the next commit.
     """
 
     def __init__(self, log: DeltaLog, names: Streams) -> None:
@@ -24,33 +24,33 @@ class CheckedLog:
 
     @property
     def is_current(self) -> bool:
-        """Whether the fences up to the open version were compared."""
+        """True if the fences up to the open version were compared."""
         return self._log.version == self._version
 
     def stored(self, partition: Partition, kind: str = "") -> int | None:
-        """A number that the open version keeps for a partition."""
+        """Return a number that the open version stores for a partition."""
         return self._log.stored(self._app_id(partition) + kind)
 
     def fence(self, partition: Partition) -> Fence:
-        """The fence that the open version keeps for a partition."""
+        """Return the fence that the open version stores for a partition."""
         return Fence.unpack(self.stored(partition, FENCE))
 
     def transactions(
         self, numbers: Mapping[tuple[Partition, str], int]
     ) -> dict[str, int]:
-        """Numbers by (partition, kind) as a commit carries them: by app id."""
+        """Convert numbers by (partition, kind) to numbers by app id, for a commit."""
         return {self._app_id(p) + kind: number for (p, kind), number in numbers.items()}
 
     def begin(self) -> None:
-        """Start at the open version: a writer is about to take the table over there."""
+        """Start from the open version, which a writer is about to take over."""
         self._version = self._log.version
 
     def follow_commit(self, own: Ownership) -> None:
         """Move to the newest version, after a commit by this writer.
 
         Raises:
-            TakenOver: another writer owns a partition. LakeError: earlier commits are
-                gone. StorageUnavailable: the log cannot be read.
+            TakenOver: another writer owns a partition. LakeError: the log lost earlier
+                commits. StorageUnavailable: the log cannot be read.
         """
         self._follow(own, self._version + 1)
 
@@ -62,7 +62,7 @@ class CheckedLog:
         self._follow(own, self._version)
 
     def reopen(self, own: Ownership) -> None:
-        """Open the newest version from scratch; it must have the writer's last commit.
+        """Open the newest version from scratch, and check the writer's last commit.
 
         Raises as `follow_commit`.
         """
@@ -70,15 +70,15 @@ class CheckedLog:
             raise _rolled_back(self._log.name)
 
     def is_stored(self, pending: PendingCommit) -> bool:
-        """Whether the newest version has a commit: perhaps only its reply was lost.
+        """True if the newest version contains a commit, whose reply may have been lost.
 
-        Raises as `follow_commit`; LakeError also if the commit before is gone, too.
+        Raises as `follow_commit`; also LakeError if the previous commit is missing too.
         """
         stored = self._reopened_fences(pending.after)
         if stored == pending.after.fences():
             return True
         if stored != pending.before.fences():
-            # No other writer stores these epochs: an acknowledged commit is gone.
+            # No other writer stores these epochs: an acknowledged commit was lost.
             raise _rolled_back(self._log.name)
         return False
 
@@ -89,7 +89,10 @@ class CheckedLog:
         return stored
 
     def _follow(self, own: Ownership, expected_version: int) -> None:
-        """Skip the comparison at the version that the writer alone can have made."""
+        """Move to the newest version; compare fences if it is not the expected one.
+
+        A version at the expected number can only be this writer's own commit.
+        """
         self._log.follow()
         newest = self._log.version
         if newest != expected_version:
@@ -110,7 +113,7 @@ class CheckedLog:
                     raise _taken_over(partition)
 
     def _compare_stored(self, own: Ownership) -> dict[Partition, Fence]:
-        """The fences of the open version, if their epochs are this writer's."""
+        """Return the fences of the open version, if their epochs are this writer's."""
         stored = {p: self.fence(p) for p in own.epochs}
         for partition, fence in stored.items():
             if fence.epoch > own.epochs[partition]:
@@ -124,15 +127,14 @@ class CheckedLog:
 
 
 def _rolled_back(table: str) -> LakeError:
-    msg = f"Table {table} no longer has what this flow committed to it."
+    msg = f"Table {table} no longer contains the commits of this flow."
     todo = (
-        "Find out who restored or removed files there. Started again, the flow "
-        "goes on from what the table holds."
+        "Find out who restored or removed files there, then start the flow again: it "
+        "resumes from the state of the table."
     )
     return LakeError(msg, todo)
 
 
-def _taken_over(key: object) -> TakenOver:
-    partition = key[-1] if isinstance(key, tuple) else key
-    msg = f"A newer copy of this flow took over partition {partition}."
-    return TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
+def _taken_over(partition: Partition) -> TakenOver:
+    msg = f"A newer copy of this flow took over partition {partition.number}."
+    return TakenOver(msg, "It continues; this one stops. Nothing is lost.")

@@ -1,8 +1,8 @@
-"""What a failed commit means, told from its text.
+"""Classifies failed commits by the text of their error.
 
 deltalake 1.6 raises `CommitFailedError` for several causes and plain `DeltaError` or
-`OSError` for others; only the texts differ. tests/sinks/test_commit_failure.py brings
-each of them about with the real library and fails when a text changes.
+`OSError` for others; only the texts differ. tests/sinks/test_commit_failure.py causes
+each of them in the real library and fails when a text changes.
 """
 
 import re
@@ -16,13 +16,13 @@ class CommitFailure(Enum):
     """What to do after a failed commit."""
 
     CONTENTION = "contention"
-    """Others committed in between, too often: try again on the same handle."""
+    """Other writers committed too often in between: retry on the same handle."""
     MOVED = "moved"
-    """The table moved on in a way that concerns this writer: reopen, look at fences."""
+    """A newer version conflicts with this writer's commit: reopen, compare fences."""
     REFUSED = "refused"
-    """The rows themselves cannot be stored: trying again changes nothing."""
+    """The rows themselves cannot be stored: a retry does not help."""
     STORAGE = "storage"
-    """Disk, network or server: reopen, look at fences, try again after a pause."""
+    """Disk, network or server: reopen, compare fences, retry after a pause."""
 
 
 _CONTENTION = re.compile(r"Failed to commit transaction: \d+\s*$")
@@ -33,18 +33,19 @@ _MOVED = (
 )
 _REFUSED = (pa.ArrowException, SchemaMismatchError, OverflowError)
 
-# What the libraries raise when a commit fails; anything else is a mistake of ours.
+# Errors that the libraries raise when a commit fails; any other is a bug in SemLoop.
 FAILURES = (DeltaError, OSError, pa.ArrowException, OverflowError)
 
 
 def commit_failure(error: Exception) -> CommitFailure:
-    """The meaning of an error that `write_deltalake` raised."""
+    """Classify an error from a commit."""
     text = str(error)
     if _CONTENTION.search(text):
         return CommitFailure.CONTENTION
     if any(words in text for words in _MOVED):
         return CommitFailure.MOVED
-    if isinstance(error, OSError):  # pyarrow's ArrowIOError is one: not the data
+    # Before the Arrow classes: pyarrow's I/O errors are OSErrors too.
+    if isinstance(error, OSError):
         return CommitFailure.STORAGE
     if isinstance(error, _REFUSED):
         return CommitFailure.REFUSED

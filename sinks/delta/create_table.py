@@ -1,4 +1,4 @@
-"""Making a Delta table of the lake, with what its readers and writers rely on."""
+"""Creates the Delta tables of a lake, with the properties that flows rely on."""
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -9,26 +9,26 @@ from semloop.errors import LakeError
 from semloop.storage.errors import translate
 from semloop.storage.location import Storage
 
-# Old log entries make every handle slower; readers hold one for seconds at most.
-LOG_KEPT = "interval 6 hours"
-# In paths they mean something to DuckDB, or to deltalake.
-PATTERN_LETTERS = "*?[]%"
+# Old log entries slow down every handle; readers use a handle for seconds at most.
+LOG_RETENTION = "interval 6 hours"
+# DuckDB or deltalake interpret these characters in paths.
+PATTERN_CHARACTERS = "*?[]%"
 
 
 def create(storage: Storage, name: str) -> None:
-    """Make a table if it is absent; of several that try at once one does.
+    """Create a table if it is absent; concurrent calls create it once.
 
     Args:
         storage: the lake.
         name: name of one of `tables.TABLES`.
 
     Raises:
-        LakeError: no table can be at such a path, or none may be made.
-        StorageUnavailable: the storage does not answer, or not well.
+        LakeError: the path is not supported, or a table cannot be created there.
+        StorageUnavailable: the storage does not answer, or returns an error.
     """
-    if odd := sorted(set(storage.root) & set(PATTERN_LETTERS)):
-        msg = f"The lake cannot be in {storage.root!r}: {' '.join(odd)} in its path."
-        raise LakeError(msg, "Table readers take these for patterns: rename it.")
+    if found := sorted(set(storage.root) & set(PATTERN_CHARACTERS)):
+        msg = f"The lake cannot be in {storage.root!r}: {' '.join(found)} in its path."
+        raise LakeError(msg, "Table readers interpret these as patterns: rename it.")
     if storage.has(name):
         return
     spec = tables.TABLES[name]
@@ -39,7 +39,7 @@ def create(storage: Storage, name: str) -> None:
             mode="ignore",
             partition_by=list(spec.partition_by),
             configuration={
-                "delta.logRetentionDuration": LOG_KEPT,
+                "delta.logRetentionDuration": LOG_RETENTION,
                 "delta.dataSkippingStatsColumns": ",".join(spec.statistics),
             },
             storage_options=storage.current_options or None,

@@ -1,7 +1,7 @@
-"""What a writer needs of a Delta table: the port between the protocol and storage.
+"""The interface between the fencing protocol and a Delta table in storage.
 
-`table_log.py` implements it. Tests wrap that one, to crash, to lose replies or to leave
-out a rule of the protocol.
+`table_log.py` implements it. Tests wrap that implementation, to crash, to lose replies
+or to break a rule of the protocol.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,10 +36,10 @@ class DeltaLog(Protocol):
         """Number of the open version."""
 
     def stored(self, app_id: str) -> int | None:
-        """The number that the open version keeps under an app id."""
+        """Return the number that the open version stores under an app id."""
 
     def entries(self, since: int) -> Iterable[Mapping[str, int] | None]:
-        """What each commit after a version carries, up to the open version.
+        """Return the numbers of each commit after a version, up to the open version.
 
         Returns:
             app id -> number, per commit; None for a commit whose entry was cleaned up
@@ -47,7 +47,7 @@ class DeltaLog(Protocol):
         """
 
     def follow(self) -> None:
-        """Move from the open version to the newest one; reads new entries only."""
+        """Move from the open version to the newest one; reads only new entries."""
 
     def reopen(self) -> None:
         """Open the newest version from scratch."""
@@ -63,13 +63,13 @@ class DeltaLog(Protocol):
         The open version stays; `follow` moves to the new one.
 
         Args:
-            files: that `write` returned.
+            files: results of `write`.
             transactions: app id -> number. A commit after the open version that carries
                 one of these app ids makes this commit fail.
         """
 
     def explain(self, error: Exception) -> LakeError | StorageUnavailable:
-        """The error of `write` or `commit` as one of ours."""
+        """Translate an error of `write` or `commit` into a SemLoop error."""
 
 
 OpenLog = Callable[[Storage, str], DeltaLog]

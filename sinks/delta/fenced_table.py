@@ -1,9 +1,9 @@
-"""One Delta table as one writer uses it: rows, offsets and fences in one commit.
+"""A Delta table with one writer: rows, offsets and fences in one commit.
 
-Every commit carries, for every partition that the writer owns, its offset and its
-fence, moved or not. So any two writers of a partition conflict, an older one fails at
-its next commit, and after a lost reply the writer can tell its own commit from
-another's. docs/adr/0003 has the crash schedules behind each rule.
+Every commit carries the offset and the fence of every partition that the writer owns,
+changed or not. Therefore any two writers of a partition conflict, an older one fails at
+its next commit, and after a lost reply the writer can distinguish its own commit from
+another writer's. docs/adr/0003 describes the rules.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from sinks.delta.delta_log import DeltaLog
 from sinks.delta.ownership import Ownership, PendingCommit
 
 
-class RowsRefused(Terminal):
+class RowsRejected(Terminal):
     """The table cannot store these rows because of their values."""
 
 
@@ -78,13 +78,13 @@ class FencedTable:
 
     @property
     def commits_since_open(self) -> int:
-        """How many commits the handle has followed: it slows down with each."""
+        """Number of commits that the handle has followed; each makes it slower."""
         return self._commits_since_open
 
     def stored(self, partition: Partition, kind: str = "") -> int | None:
-        """A number that the open version keeps for a partition.
+        """Return a number that the open version stores for a partition.
 
-        `kind`: nothing for the last offset, `/fence`, or the name of another number.
+        `kind`: empty for the last offset, `/fence`, or the name of another number.
 
         Raises:
             StorageUnavailable: the log cannot be read.
@@ -92,18 +92,18 @@ class FencedTable:
         return self._checked.stored(partition, kind)
 
     def epoch(self, partition: Partition) -> int:
-        """Epoch of the partition's present owner, 0 if it never had one."""
+        """Return the epoch of the partition's owner, 0 if it never had one."""
         return self._checked.fence(partition).epoch
 
-    def holds(self, epochs: Mapping[Partition, int]) -> bool:
-        """Whether a `take` stored these epochs and no commit followed it."""
+    def has_fences(self, epochs: Mapping[Partition, int]) -> bool:
+        """True if a `take` stored these epochs and no commit followed it."""
         return all(self._checked.fence(p) == Fence(e) for p, e in epochs.items())
 
     def refresh(self) -> None:
         """Open the newest version, whichever writer owns it.
 
         Raises:
-            StorageUnavailable: it cannot be read.
+            StorageUnavailable: the log cannot be read.
         """
         self._log.reopen()
         self._commits_since_open = 0
@@ -114,16 +114,16 @@ class FencedTable:
         """Try once to fence off all other writers, on top of the open version.
 
         Args:
-            epochs: of every owned partition.
+            epochs: epoch of every owned partition.
             also: further int64s by app id, for the same commit.
 
         Returns:
-            False when another writer committed meanwhile: refresh, compute the epochs
+            False if another writer committed meanwhile: refresh, compute the epochs
             again, retry.
 
         Raises:
-            TakenOver: a rival did the same right after it.
-            StorageUnavailable: it is not known whether the log has the fence.
+            TakenOver: a rival took over right after this commit.
+            StorageUnavailable: the log may or may not contain the fence.
         """
         stored = {p: self.stored(p) for p in self._owned}
         offsets = {p: NEVER_READ if o is None else o for p, o in stored.items()}
@@ -145,19 +145,19 @@ class FencedTable:
         offsets: Mapping[Partition, int],
         numbers: Mapping[tuple[Partition, str], int] | None = None,
     ) -> None:
-        """Append rows together with the offsets that they bring the table to.
+        """Append rows together with the offsets that the table then contains.
 
         Args:
             rows: in the table's own schema; None for offsets alone.
-            offsets: partition -> last offset read past; others keep theirs.
-            numbers: further int64s by (partition, kind), such as `/caught_up_ms`.
+            offsets: partition -> last offset read past; other partitions keep theirs.
+            numbers: further int64s by (partition, kind), for example `/caught_up_ms`.
 
         Raises:
             TakenOver: a newer writer owns a partition; nothing was written.
-            RowsRefused: the rows cannot be stored; nothing was written.
-            StorageUnavailable: not within `retry_s`. Whether the rows were written is
-                known only after another `take`.
-            LakeError: the table lost earlier commits, or this user may not write to it.
+            RowsRejected: the rows cannot be stored; nothing was written.
+            StorageUnavailable: storage did not recover within `retry_s`; only another
+                `take` shows whether the rows were written.
+            LakeError: the table lost earlier commits, or is not writable.
         """
         before, after = self._own, self._own.next(offsets)
         transactions = self._checked.transactions(after.numbers() | dict(numbers or {}))
@@ -169,33 +169,33 @@ class FencedTable:
                 on=StorageUnavailable,
                 seconds=self._retry_s,
             )
-        except RowsRefused:
+        except RowsRejected:
             self._own = before
             raise
         self._commits_since_open += 1
 
     def reopen(self) -> None:
-        """Open the newest version and make sure that it is still this writer's.
+        """Open the newest version and verify that this writer still owns the table.
 
         Raises:
-            TakenOver: it is not.
-            StorageUnavailable: it cannot be read.
-            LakeError: it lost earlier commits.
+            TakenOver: a newer writer owns a partition.
+            StorageUnavailable: the log cannot be read.
+            LakeError: the table lost earlier commits.
         """
         self._checked.reopen(self._own)
         self._commits_since_open = 0
 
-    def look(self) -> None:
-        """Follow the table without a commit: cheaper than to reopen it.
+    def check_fences(self) -> None:
+        """Move to the newest version and compare fences; cheaper than `reopen`.
 
         Raises:
-            TakenOver: it is no longer this writer's.
-            StorageUnavailable: it cannot be read.
+            TakenOver: a newer writer owns a partition.
+            StorageUnavailable: the log cannot be read.
         """
         self._checked.follow_others(self._own)
 
     def _attempt(self, pending: PendingCommit) -> None:
-        """One attempt to commit; StorageUnavailable asks for another one."""
+        """Try to commit once; raises StorageUnavailable if a retry may succeed."""
         if not self._checked.is_current and self._is_stored(pending):
             return
         try:
@@ -207,16 +207,16 @@ class FencedTable:
             return
         self._on_retry(self.name, failure.value)
         if failure is CommitFailure.REFUSED:
-            # The library's text may quote a value: the error must not carry it, not
-            # even as the context that it would have inside the handler.
-            msg = f"Table {self.name} refuses rows: {type(cause).__name__}."
-            raise RowsRefused(msg) from None
+            # The library's text may quote a value, so the error must not carry it, not
+            # even as its context: therefore it is raised outside the handler.
+            msg = f"Table {self.name} rejects rows: {type(cause).__name__}."
+            raise RowsRejected(msg) from None
         if failure is not CommitFailure.CONTENTION:
             try:
                 if self._is_stored(pending):
                     return
             except StorageUnavailable:
-                pass  # The error of the commit explains more.
+                pass  # The error of the commit is more specific.
         raise self._log.explain(cause) from cause
 
     def _is_stored(self, pending: PendingCommit) -> bool:

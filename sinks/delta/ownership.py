@@ -1,4 +1,4 @@
-"""What a writer owns of a table, and one commit on its way there."""
+"""A writer's ownership of partitions, and a commit that is in progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from sinks.delta.delta_log import DeltaLog
 
 @dataclass(frozen=True)
 class Ownership:
-    """The offsets and fences of a writer's partitions, as one of its commits stores.
+    """The offsets and fences of a writer's partitions after one of its commits.
 
-    `commits` is how many it made since it took the partitions over.
+    `commits` counts the writer's commits since it took over the partitions.
     """
 
     epochs: Mapping[Partition, int]
@@ -24,7 +24,7 @@ class Ownership:
     commits: int = 0
 
     def next(self, offsets: Mapping[Partition, int]) -> "Ownership":
-        """The ownership that the next commit stores.
+        """Return the ownership that the next commit stores.
 
         An offset never decreases, even if the broker reports an earlier end of its log.
         """
@@ -35,18 +35,18 @@ class Ownership:
         return Ownership(self.epochs, {**self.offsets, **moved}, self.commits + 1)
 
     def fences(self) -> dict[Partition, Fence]:
-        """The fence of each partition."""
+        """Return the fence of each partition."""
         return {p: Fence(epoch, self.commits) for p, epoch in self.epochs.items()}
 
     def numbers(self) -> dict[tuple[Partition, str], int]:
-        """All that is stored of it, by (partition, kind); kind "" is the offset."""
+        """Return the numbers to store by (partition, kind); kind "" is the offset."""
         offsets = {(p, ""): offset for p, offset in self.offsets.items()}
         return offsets | {(p, FENCE): f.pack() for p, f in self.fences().items()}
 
 
 @dataclass(frozen=True)
 class PendingCommit:
-    """A commit from its first attempt until the log is known to have it, or not."""
+    """A commit whose result is not known yet."""
 
     log: DeltaLog
     rows: pa.Table | None
@@ -62,5 +62,8 @@ class PendingCommit:
         return (self.log.write(self.rows),)
 
     def attempt(self) -> None:
-        """Write the file if need be, and commit; raises `commit_error.FAILURES`."""
+        """Write the file at the first attempt, and commit.
+
+        Raises the errors in `commit_error.FAILURES`.
+        """
         self.log.commit(self.files, self.transactions)

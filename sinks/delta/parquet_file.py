@@ -1,8 +1,8 @@
-"""Rows -> one Parquet file in a table's folder, and its entry for the Delta log.
+"""Writes rows to a Parquet file of a table, and returns its entry for the Delta log.
 
-Written with pyarrow rather than by `write_deltalake`, which needs twice the processor
-time: it splits rows by partition although a commit has one date, and tries a dictionary
-on every column. docs/adr/0004 has the figures.
+Uses pyarrow instead of `write_deltalake`, which needs twice the CPU time: it splits
+rows by partition although a commit has one date, and tries a dictionary for every
+column. docs/adr/0004 has the measurements.
 """
 
 import json
@@ -20,18 +20,18 @@ from deltalake.transaction import AddAction
 from semloop import tables
 from semloop.storage.location import Storage
 
-# Without truncation: a text that is cut off would need rounding up to stay a bound.
-# Longer texts would bloat the log; a column without bounds is simply never skipped.
+# Values of more characters get no bounds, since they would bloat the log. They are not
+# truncated: a truncated maximum would have to be rounded up to remain a bound.
 STATISTICS_CHARS_MAX = 64
 
 
 def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
-    """Write rows of one date; the file counts only once the log names it.
+    """Write a file of rows; it is not part of the table until a commit adds it.
 
     Args:
         storage: the lake.
-        table: name of one of `tables.TABLES`, which says how its files are written.
-        rows: of the columns of the table; of one date if it is partitioned by it.
+        table: name of one of `tables.TABLES`, which declares the format of its files.
+        rows: rows with the columns of the table; all of one date if it is partitioned.
 
     Raises:
         OSError: the storage refuses.
@@ -69,7 +69,7 @@ def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
 
 
 def _statistics(rows: pa.Table, names: Sequence[str]) -> Mapping[str, Any]:
-    """Number of rows, and bounds of some columns, in the form of the Delta protocol."""
+    """Return row count and column bounds, in the format of the Delta protocol."""
     lowest, highest, nulls = {}, {}, {}
     for name in names:
         bounds = pc.min_max(rows[name]).as_py()

@@ -1,4 +1,4 @@
-"""How far `reindex` is with a generation: numbers in the log of `episodes`."""
+"""Progress of `reindex` in a generation, stored in the log of `episodes`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from sinks.delta.commit_error import FAILURES
 
 
 class ReindexPositions:
-    """The last offset of each origin whose events are in a new generation."""
+    """Partition -> last offset whose events are in a new generation."""
 
     def __init__(
         self,
@@ -23,32 +23,32 @@ class ReindexPositions:
         streams: Mapping[str, StreamId],
         owned: Sequence[Partition],
         generation: int,
-        kind: str,
+        fingerprint: str,
         retry_s: float = 60.0,
     ) -> None:
-        """Nothing is read yet.
+        """Open no table yet.
 
         Args:
             storage: the lake.
-            streams: topic id -> its log.
-            owned: all origins.
-            generation: that is being filled.
-            kind: of the memories that it is filled with; those of another kind, begun
-                under the same number, have positions of their own.
-            retry_s: how long to try again while storage is not available.
+            streams: topic id -> stream.
+            owned: all partitions.
+            generation: the generation that is being filled.
+            fingerprint: hash of the settings of its memories; a generation started with
+                the same number and other settings has separate positions.
+            retry_s: how long to retry while storage is unavailable, seconds.
         """
         self.generation = generation
         self._storage = storage
         self._retry_s = retry_s
         self._names = {
             partition: replace(
-                streams[partition.topic_id], flow=f"reindex/{generation}/{kind}"
+                streams[partition.topic_id], flow=f"reindex/{generation}/{fingerprint}"
             ).app_id(EPISODES, partition.number)
             for partition in owned
         }
 
     def read(self) -> dict[Partition, int] | None:
-        """Partition -> last offset, -1 for none; None if it was never begun.
+        """Return partition -> last offset, -1 for none; None if nothing is stored.
 
         Raises:
             StorageUnavailable: the log cannot be read within `retry_s`.
@@ -56,10 +56,10 @@ class ReindexPositions:
         return retry(self._read_once, on=StorageUnavailable, seconds=self._retry_s)
 
     def write(self, reached: Mapping[Partition, int]) -> None:
-        """Note how far it is; the flow `memory` is not disturbed by that.
+        """Store the positions; the commit does not conflict with those of `memory`.
 
         Raises:
-            StorageUnavailable: the log takes no commit within `retry_s`.
+            StorageUnavailable: the commit did not succeed within `retry_s`.
         """
         retry(
             lambda: self._write_once(reached),
@@ -70,13 +70,16 @@ class ReindexPositions:
     def _read_once(self) -> dict[Partition, int] | None:
         with storage_errors(self._storage, f"read table {EPISODES}"):
             handle = self._storage.open(EPISODES)
-            found = {o: handle.transaction_version(n) for o, n in self._names.items()}
-        if all(at is None for at in found.values()):
+            offsets = {
+                partition: handle.transaction_version(name)
+                for partition, name in self._names.items()
+            }
+        if all(offset is None for offset in offsets.values()):
             return None
-        return {o: NEVER_READ if at is None else at for o, at in found.items()}
+        return {p: NEVER_READ if o is None else o for p, o in offsets.items()}
 
     def _write_once(self, reached: Mapping[Partition, int]) -> None:
-        numbers = [Transaction(self._names[o], at) for o, at in reached.items()]
+        numbers = [Transaction(self._names[p], offset) for p, offset in reached.items()]
         try:
             handle = self._storage.open(EPISODES)
             handle.create_write_transaction(

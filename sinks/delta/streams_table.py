@@ -1,6 +1,6 @@
-"""Writes table `streams`: under which names offsets and fences are filed.
+"""Writes table `streams`: the ids under which offsets and fences are stored.
 
-A row is there before the first fence of its partition.
+A row is written before the first fence of its partition.
 """
 
 from collections.abc import Sequence
@@ -22,28 +22,28 @@ from sinks.delta.parquet_file import write_file
 
 def register(
     storage: Storage,
-    log: StreamId,
+    stream: StreamId,
     tables: Sequence[str],
     partitions: Sequence[int],
     now: datetime,
     *,
     new_log: bool = False,
 ) -> None:
-    """File the names of a log before its first fence.
+    """Write the rows of a stream before its first fence.
 
-    Two copies that start at once may both file them, and so may one whose store lost
-    its reply: rows may be there twice.
+    Rows may be duplicated: two copies that start at the same time may both write them,
+    and so does a retry after a lost reply.
 
     Raises:
-        LakeError: the tables hold this topic of another cluster, or by another flow.
-        StorageUnavailable: the storage refuses; all of it may be done again.
+        LakeError: the tables contain this topic of another cluster or by another flow.
+        StorageUnavailable: the storage refuses; the call may be repeated.
     """
     create(storage, "streams")
     known = read_streams(storage)
     if not new_log:
-        _refuse_strangers(known, log, tables)
-    ids = (log.flow, log.cluster_id, log.topic_id)
-    filed = {
+        _reject_other_streams(known, stream, tables)
+    ids = (stream.flow, stream.cluster_id, stream.topic_id)
+    registered = {
         (row.table, row.partition.number)
         for row in known
         if (row.stream.flow, row.stream.cluster_id, row.stream.topic_id) == ids
@@ -52,15 +52,15 @@ def register(
         (table, partition)
         for table in tables
         for partition in partitions
-        if (table, partition) not in filed
+        if (table, partition) not in registered
     ]
     if not missing:
         return
     row = {
-        "flow": log.flow,
-        "cluster_id": log.cluster_id,
-        "topic": log.topic,
-        "topic_id": log.topic_id,
+        "flow": stream.flow,
+        "cluster_id": stream.cluster_id,
+        "topic": stream.topic,
+        "topic_id": stream.topic_id,
         "first_seen": now,
     }
     rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
@@ -72,22 +72,23 @@ def register(
         raise translate(storage, "commit to table streams", error) from error
 
 
-def _refuse_strangers(
-    known: Sequence[StreamRow], log: StreamId, tables: Sequence[str]
+def _reject_other_streams(
+    known: Sequence[StreamRow], stream: StreamId, tables: Sequence[str]
 ) -> None:
-    """The same topic under another name would be appended from its beginning again.
+    """Raise if the tables contain the topic of another cluster or flow.
 
-    A topic that was made again on the same cluster is a new log and welcome; so is a
-    cluster that was accepted once.
+    Its records would be appended again from the beginning. A topic that was recreated
+    on the same cluster is accepted, and so is a cluster that was accepted before.
     """
-    if any(replace(row.stream, topic_id=log.topic_id) == log for row in known):
+    if any(replace(row.stream, topic_id=stream.topic_id) == stream for row in known):
         return
     for row in known:
-        if row.stream.topic == log.topic and row.table in tables:
-            held = row.stream
+        if row.stream.topic == stream.topic and row.table in tables:
+            stored = row.stream
             msg = (
-                f"The lake holds topic {log.topic!r} of cluster {held.cluster_id!r} "
-                f"by flow {held.flow!r}; this is cluster {log.cluster_id!r}."
+                f"The lake contains topic {stream.topic!r} of cluster "
+                f"{stored.cluster_id!r} by flow {stored.flow!r}; "
+                f"this is cluster {stream.cluster_id!r}."
             )
             todo = "If both belong in one lake, start once with --new-log."
             raise LakeError(msg, todo)

@@ -1,4 +1,4 @@
-"""A Delta table of a lake through deltalake: what `delta_log.DeltaLog` describes."""
+"""Implements `delta_log.DeltaLog` with deltalake."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -47,16 +47,17 @@ class TableLog:
         return self._handle.version()
 
     def stored(self, app_id: str) -> int | None:
-        """The number that the open version keeps under an app id."""
+        """Return the number that the open version stores under an app id."""
         self._renew()
         with storage_errors(self._storage, f"read table {self._name}"):
             number: int | None = self._handle.transaction_version(app_id)
         return number
 
     def entries(self, since: int) -> Iterator[Mapping[str, int] | None]:
-        """What each commit carries, one file per commit.
+        """Read the numbers of each commit, one file per commit.
 
-        On an object store, `stored` fetches the whole log since its checkpoint.
+        Cheaper on an object store than `stored`, which fetches the whole log since the
+        last checkpoint.
         """
         for version in range(since + 1, self.version + 1):
             entry = self._storage.read(entry_name(self._name, version))
@@ -76,7 +77,7 @@ class TableLog:
 
     def write(self, rows: pa.Table) -> AddAction:
         """Write rows to a new file."""
-        # Nothing below compares types: the log would accept a file of any schema.
+        # The code below does not compare types; the log accepts a file of any schema.
         assert rows.schema.equals(self._arrow), rows.schema
         rows.validate(full=True)
         return write_file(self._storage, self._name, rows)
@@ -96,7 +97,7 @@ class TableLog:
         )
 
     def _renew(self) -> None:
-        """Open the same version again if the key of the handle ends soon."""
+        """Open the same version again if the handle's credentials expire soon."""
         key_id = self._storage.key_id
         if key_id != self._key_id:
             with storage_errors(self._storage, f"read table {self._name}"):
@@ -104,5 +105,5 @@ class TableLog:
             self._key_id = key_id
 
     def explain(self, error: Exception) -> LakeError | StorageUnavailable:
-        """The error of `write` or `commit` as one of ours."""
+        """Translate an error of `write` or `commit` into a SemLoop error."""
         return translate(self._storage, f"commit to table {self._name}", error)

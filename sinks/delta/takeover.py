@@ -1,8 +1,8 @@
-"""Taking a flow's tables over from whoever wrote them before.
+"""Takes over a flow's tables from their previous writer.
 
-The main table is fenced first: its log orders rivals, so of two newcomers exactly one
-wins both tables (side table first lets each win one). One epoch per partition holds
-for all tables of the flow.
+The main table is fenced first: its log orders rivals, so that exactly one of two new
+writers gets both tables. (With the side table first, each could get one.) A partition
+has the same epoch in all tables of the flow.
 """
 
 import functools
@@ -14,24 +14,25 @@ from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable, TakenOver
 from sinks.delta.fenced_table import FencedTable
 
-# Every lost round means that a rival committed; twenty in a row mean a crowd.
+# Every lost round means that another writer committed; twenty in a row mean that too
+# many writers are running.
 ROUNDS_MAX = 20
 
 
 class _RoundLost(StorageUnavailable):
-    """Somebody committed meanwhile: count again."""
+    """Another writer committed meanwhile: compute the epochs again."""
 
     def __init__(self) -> None:
         super().__init__(
             f"Other writers committed {ROUNDS_MAX} times while this one took over.",
-            "See which processes run this flow.",
+            "Check which processes are running this flow.",
         )
 
 
 class Takeover:
-    """The steps of one take-over; `run` does them all.
+    """The steps of a take-over; `run` executes all of them.
 
-    They are apart so that tests can interleave the steps of rivals in every order.
+    They are separate methods so that tests can interleave the steps of rivals.
     """
 
     def __init__(
@@ -40,7 +41,13 @@ class Takeover:
         sides: Sequence[FencedTable] = (),
         least_epoch: int = 1,
     ) -> None:
-        """`least_epoch`: beyond all that count in tables without fences."""
+        """Prepare a take-over.
+
+        Args:
+            main: main table of the flow.
+            sides: its side tables.
+            least_epoch: lower bound of the new epochs, for tables without fences.
+        """
         self.main = main
         self.sides = sides
         self._tables = (main, *sides)
@@ -51,16 +58,16 @@ class Takeover:
         """Fence main table, then side tables; returns the epoch of each partition.
 
         Raises:
-            TakenOver: a rival was later and goes on.
-            StorageUnavailable: storage fails, or a crowd is there.
+            TakenOver: a rival took over later and continues.
+            StorageUnavailable: storage fails, or too many writers commit.
         """
-        self._until(self.fence_main)
+        self._retry_rounds(self.fence_main)
         for side in self.sides:
-            self._until(functools.partial(self.fence_side, side))
+            self._retry_rounds(functools.partial(self.fence_side, side))
         return self.epochs
 
     def fence_main(self) -> bool:
-        """One try to fence the main table; False: somebody committed meanwhile."""
+        """Try once to fence the main table; False if another writer committed."""
         for table in self._tables:
             table.refresh()
         self.epochs = {
@@ -70,21 +77,21 @@ class Takeover:
         return self.main.take(self.epochs)
 
     def fence_side(self, side: FencedTable) -> bool:
-        """One try to fence a side table with the epochs won in the main table.
+        """Try once to fence a side table with the epochs of the main table.
 
         Raises:
-            TakenOver: it holds an epoch that is not older and not our own.
+            TakenOver: it has an epoch that is not older and not our own.
         """
         side.refresh()
         rival = any(side.epoch(p) >= epoch for p, epoch in self.epochs.items())
-        if rival and not side.holds(self.epochs):
+        if rival and not side.has_fences(self.epochs):
             msg = f"A newer copy of this flow took over table {side.name}."
-            raise TakenOver(msg, "It goes on; this one stops. Nothing is lost.")
-        # Our own fence with its reply lost is simply put there again.
+            raise TakenOver(msg, "It continues; this one stops. Nothing is lost.")
+        # If our own fence is there because its reply was lost, it is written again.
         return side.take(self.epochs)
 
-    def _until(self, step: Callable[[], bool]) -> None:
-        # Rivals that lost a round together would lose the next one together, too.
+    def _retry_rounds(self, step: Callable[[], bool]) -> None:
+        # Jitter: rivals that lost a round together would lose the next one together.
         for attempt in stamina.retry_context(
             on=_RoundLost, attempts=ROUNDS_MAX, timeout=None, wait_initial=0.02,
             wait_max=1.0, wait_jitter=0.2,

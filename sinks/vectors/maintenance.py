@@ -1,10 +1,9 @@
-"""Upkeep of the table of memories, beside whoever writes and reads it.
+"""Maintenance of the memory table, while flows write it and readers search it.
 
-Each commit leaves a small file, and merges slow down with their number; what was
-written since the last time is searched without an index. So upkeep puts files together,
-indexes what is new and drops old versions. It may be ended at any moment and run again:
-each step is a commit of its own that takes nothing away, and one that is not due yet
-writes nothing.
+Each commit adds a small file, and merges get slower with the number of files; new rows
+are searched without an index. Maintenance compacts files, indexes new rows and drops
+old versions. It may be stopped at any time and run again: each step is a commit of its
+own that removes no rows, and a step that is not due yet writes nothing.
 """
 
 import functools
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 Scalar = Literal["BITMAP", "BTREE"]
 
 VECTOR = "vector"
-# How memories are filtered, and how the neighbours of a hit are found.
+# Columns that filter memories, or that find the neighbours of a hit.
 SCALARS: Mapping[str, Scalar] = {
     "namespace": "BITMAP",
     "agent": "BITMAP",
@@ -38,30 +37,34 @@ SCALARS: Mapping[str, Scalar] = {
     "episode_id": "BTREE",
     "ts": "BTREE",
 }
-# By bench/vectors.py: below, comparing with every vector is fast enough. Beyond, an
-# index of shortened vectors is hardly faster and can miss half of the nearest.
+# Measured by bench/vectors.py: exact search is fast enough for smaller tables. For
+# larger ones, an index of compressed vectors is hardly faster than the one used here
+# and can miss half of the nearest vectors.
 ROWS_WITHOUT_INDEX = 20_000
-# Of the rows. An index to which so much is new has the wrong centres: it is made anew.
+# Share of all rows. An index to which more rows were added has outdated centroids, and
+# is rebuilt.
 NEW_SHARE_MAX = 0.5
-# Putting files together writes nearly the whole table anew, so a few new rows must not
-# cause it: until then they are searched without an index, which is quick for so few.
+# Compaction rewrites nearly the whole table, so a few new rows must not trigger it;
+# until then they are searched without an index, which is fast for this many.
 FRAGMENTS_MAX = 100
 UNINDEXED_MAX = 2_000
 UNINDEXED_SHARE_MAX = 0.05
-# Readers and writers hold a version for seconds, a long query for minutes.
-KEPT = timedelta(minutes=10)
-# Each step is tried again while a writer commits under it.
+# Readers and writers use a version for seconds, a long query for minutes.
+VERSION_RETENTION = timedelta(minutes=10)
+# Each step is retried for this time when a writer's commit conflicts with it.
 RETRY_S = 60.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """What upkeep found and did.
+    """State of the table after maintenance, and the indexes that it built.
 
-    `rows`, `fragments`: of the table afterwards; a fragment is one or several files.
-    `unindexed`: rows that the full-text index does not know, written meanwhile.
-    `made`: the columns whose index was made or made anew.
-    `indexed`: whether the vectors have an index; without one all of them are compared.
+    Attributes:
+        rows: rows of the table.
+        fragments: fragments of the table; a fragment is one or several files.
+        unindexed: rows written meanwhile that are not in the full-text index yet.
+        made: columns whose index was built or rebuilt.
+        indexed: True if the vectors have an index; otherwise search is exact.
     """
 
     rows: int = 0
@@ -77,20 +80,22 @@ def maintain(
     progress: Show = lambda step, done, total: None,
     retry_s: float = RETRY_S,
 ) -> Report | None:
-    """Put small files together, index what is new, drop what is old.
+    """Compact small files, index new rows, drop old versions.
 
     Args:
         storage: the lake.
-        generation: whose table it is.
-        progress: told each step's name, how many are done and how many there are.
-        retry_s: how long each step is tried again.
+        generation: generation of the table.
+        progress: called with the name of each step, the number of finished steps and
+            their total.
+        retry_s: how long each step is retried, seconds.
 
     Returns:
-        None if there is no such table.
+        None if the table does not exist.
 
     Raises:
-        LakeError: the table is gone, or may not be written.
-        StorageUnavailable: not within `retry_s`, or another upkeep was quicker.
+        LakeError: the table was removed, or is not writable.
+        StorageUnavailable: a step did not succeed within `retry_s`, or another
+            maintenance run committed first.
         MissingExtra: LanceDB is not installed.
     """
     with storage_errors(storage, f"open table {NAME}", lance=True):
@@ -117,11 +122,11 @@ def maintain(
     return _report(storage, table, tuple(made))
 
 
-def drop_older(storage: Storage, generation: int) -> None:
-    """Remove the tables of earlier generations: `reindex` has replaced them.
+def drop_older_generations(storage: Storage, generation: int) -> None:
+    """Drop the tables of earlier generations: `reindex` has replaced them.
 
     Raises:
-        StorageUnavailable: they cannot be removed now.
+        StorageUnavailable: storage does not remove them now.
     """
     with storage_errors(storage, f"remove an old table of {NAME}", lance=True):
         connection = generations.connect(storage)
@@ -134,39 +139,40 @@ def _attempt(
     storage: Storage, table: "Table", name: str, step: Callable[[], None]
 ) -> None:
     with storage_errors(storage, f"maintain table {NAME} ({name})", lance=True):
-        # After a conflict the step must begin from what the others wrote.
+        # After a conflict the step must start from the newest version.
         table.checkout_latest()  # type: ignore[no-untyped-call]
         step()
 
 
 def _optimize(storage: Storage, table: "Table") -> None:
-    """Put files together, tell the indexes of new rows, drop old versions."""
+    """Compact files, add new rows to the indexes, drop old versions."""
     found = _report(storage, table)
-    # Of one file with nothing new nothing is written: only old versions are dropped.
-    settled = found.fragments <= 1 and not found.unindexed
-    much = max(UNINDEXED_MAX, UNINDEXED_SHARE_MAX * found.rows)
-    if settled or found.fragments >= FRAGMENTS_MAX or found.unindexed >= much:
-        table.optimize(cleanup_older_than=KEPT)
+    # A single file without new rows is not rewritten; only old versions are dropped.
+    nothing_to_compact = found.fragments <= 1 and not found.unindexed
+    unindexed_max = max(UNINDEXED_MAX, UNINDEXED_SHARE_MAX * found.rows)
+    many = found.fragments >= FRAGMENTS_MAX or found.unindexed >= unindexed_max
+    if nothing_to_compact or many:
+        table.optimize(cleanup_older_than=VERSION_RETENTION)
 
 
 def _index_vectors(table: "Table") -> list[str]:
     rows = table.count_rows()
     if rows < ROWS_WITHOUT_INDEX:
         return []
-    found = _found(table, VECTOR)
+    found = _index_config(table, VECTOR)
     if found is not None and (found.num_unindexed_rows or 0) <= NEW_SHARE_MAX * rows:
-        # With the other files, what is new is added to it.
+        # `_optimize` adds the new rows to it.
         return []
-    # Only `memories.connect` knows how to load LanceDB.
+    # Imported late: only `generations.connect` handles a missing LanceDB.
     from lancedb.index import IvfFlat  # noqa: PLC0415
 
-    # All vectors have length 1: their product is the cosine.
+    # All vectors have length 1: their dot product is the cosine.
     table.create_index(VECTOR, config=IvfFlat(distance_type="dot"), replace=True)
     return [VECTOR]
 
 
 def _index(table: "Table", column: str) -> list[str]:
-    if _found(table, column) is not None:
+    if _index_config(table, column) is not None:
         return []
     from lancedb.index import Bitmap, BTree  # noqa: PLC0415
 
@@ -175,7 +181,7 @@ def _index(table: "Table", column: str) -> list[str]:
     return [column]
 
 
-def _found(table: "Table", column: str) -> "IndexConfig | None":
+def _index_config(table: "Table", column: str) -> "IndexConfig | None":
     configs = (found for found in table.list_indices() if found.columns == [column])
     return next(configs, None)
 
@@ -183,9 +189,10 @@ def _found(table: "Table", column: str) -> "IndexConfig | None":
 def _report(storage: Storage, table: "Table", made: tuple[str, ...] = ()) -> Report:
     with storage_errors(storage, f"read table {NAME}", lance=True):
         table.checkout_latest()  # type: ignore[no-untyped-call]
-        texts, vectors = _found(table, SEARCH_TEXT), _found(table, VECTOR)
+        texts = _index_config(table, SEARCH_TEXT)
+        vectors = _index_config(table, VECTOR)
         rows = table.count_rows()
-        # Its declared type is not what it gives.
+        # LanceDB declares another type than it returns.
         statistics: Any = table.stats()
         return Report(
             rows=rows,

@@ -1,7 +1,7 @@
-"""A new generation of memories: a table of its own, filled beside the flow `memory`.
+"""A new generation of memories: a separate table, filled while `memory` is running.
 
-Its last commit fences `memory` and switches everybody to the new table. Interrupted, it
-goes on where it stopped.
+The last commit fences off `memory` and switches all readers and writers to the new
+table. An interrupted run resumes where it stopped.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ from sinks.flow_tables import FlowContext
 from sinks.vectors.maintenance import maintain
 from sinks.vectors.table import VectorTable
 
-# Written by no writer of the flow, so that any of them may write the row again.
-WRITER = 0
+# Lower than the epochs of the flow's writers, so that each of them may replace the row.
+REINDEX_WRITER = 0
 
 
 @dataclass
 class Report:
-    """What came of it: `memories` made, and texts `skipped` by the settings."""
+    """Result of a run: `memories` written, and texts `skipped` by the settings."""
 
     generation: int
     model: str
@@ -42,10 +42,10 @@ class Report:
 class NewGeneration:
     """Writes the memories of a new generation, and switches to it.
 
-    Unit of parallelism: none; one writer for all partitions. Guarantee: each memory
-    once, by its id; readers and the flow `memory` use the old generation until one
-    commit switches them, which is refused if `memory` has committed since the round
-    began.
+    Unit of parallelism: none; one writer for all partitions. Guarantee: each memory is
+    stored once, by its id. Readers and the flow `memory` use the old generation until
+    one commit switches them; that commit fails if `memory` has committed since the
+    round began.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class NewGeneration:
         model: tuple[str, int],
         show: Show,
     ) -> None:
-        """Open table `episodes`; the generation is not there before `begin`.
+        """Open table `episodes`; `begin` creates the generation.
 
         Args:
             context: settings and lake.
-            streams: all topics of the lake, as their offsets in `episodes` are filed.
+            streams: all streams of the lake; they name the offsets in `episodes`.
             owned: all partitions.
             model: id of the embedder's model, and the length of its vectors.
-            show: told (step, done, total) of the upkeep of the new table.
+            show: called with (step, done, total) during maintenance of the new table.
 
         Raises:
-            StorageUnavailable: not within `storage_retry_s`.
+            StorageUnavailable: storage did not recover within `storage_retry_s`.
         """
         self._context = context
         self._streams = streams
@@ -80,19 +80,19 @@ class NewGeneration:
         )
 
     def begin(self) -> Filling:
-        """Begin a generation, or go on with one that was begun alike.
+        """Create a generation, or resume one that was started with the same settings.
 
         Raises:
-            LakeError: the table cannot be made.
-            StorageUnavailable: not within `storage_retry_s`.
+            LakeError: the table cannot be created.
+            StorageUnavailable: storage did not recover within `storage_retry_s`.
         """
         generation = generation_of(self.episodes.handle)
         while True:
             generation += 1
             self._open(generation)
             reached = self._positions.read()
-            # Positions whose table was removed meanwhile are no use, and neither is a
-            # table that was filled otherwise.
+            # Skip a number whose table was removed meanwhile, or whose table was filled
+            # with other settings.
             if (reached is not None) == self._vectors.exists():
                 break
         self._vectors.open()
@@ -104,14 +104,14 @@ class NewGeneration:
         return self._filling
 
     def add(self, item: Vectored) -> None:
-        """Write the memories of an item; at the end of a round try to switch.
+        """Write the memories of an item; at the end of a round, try to switch.
 
-        The first round ends with the upkeep of the table instead: the switch must find
-        one that is quick to search.
+        The first round ends with maintenance of the table instead, so that searches are
+        fast right after the switch.
 
         Raises:
-            LakeError: the table is gone.
-            StorageUnavailable: not within `storage_retry_s`.
+            LakeError: the table was removed.
+            StorageUnavailable: storage did not recover within `storage_retry_s`.
         """
         self.report.skipped += sum(item.skipped.values())
         if item.memories.num_rows:
@@ -129,21 +129,21 @@ class NewGeneration:
         self._filling.rounds += 1
 
     def _write(self, rows: pa.Table) -> None:
-        writers = pa.repeat(pa.scalar(WRITER, pa.int64()), rows.num_rows)
-        signed = rows.append_column("writer", writers)
-        self._vectors.merge(signed.select(self._schema.names).cast(self._schema))
+        writers = pa.repeat(pa.scalar(REINDEX_WRITER, pa.int64()), rows.num_rows)
+        memories = rows.append_column("writer", writers)
+        self._vectors.merge(memories.select(self._schema.names).cast(self._schema))
         self.report.memories += rows.num_rows
 
     def _switch(self) -> bool:
-        """Try to put the new memories in place; False if somebody has committed."""
+        """Try to switch to the new memories; False if another writer has committed."""
         if not self._vectors.exists():
-            msg = "The new memories were removed while they were made."
-            raise LakeError(msg, "Run it once more.")
+            msg = "The new memories were removed while they were written."
+            raise LakeError(msg, "Run `semloop maintain reindex` again.")
         epochs = {p: 1 + self.episodes.epoch(p) for p in self._owned}
         try:
             return self.episodes.take(epochs, {GENERATION: self._filling.generation})
         except (StorageUnavailable, TakenOver):
-            # The commit may be there, or `memory` may have gone on right after it.
+            # The commit may have succeeded, and `memory` may have committed after it.
             retry(self.episodes.refresh, on=StorageUnavailable, seconds=self._retry_s)
             return generation_of(self.episodes.handle) == self._filling.generation
 
@@ -156,19 +156,19 @@ class NewGeneration:
         storage = self._context.storage
         self._positions = ReindexPositions(
             storage, self._streams.by_topic_id, self._owned, generation,
-            _kind(self._schema, self._context.settings), self._retry_s,
+            _fingerprint(self._schema, self._context.settings), self._retry_s,
         )  # fmt: skip
         self._vectors = VectorTable(
             storage, generation, self._dimension, self._model, self._retry_s
         )
 
 
-def _kind(schema: pa.Schema, settings: Settings) -> str:
-    """What the memories depend on but for the events: equal rows, equal kinds."""
+def _fingerprint(schema: pa.Schema, settings: Settings) -> str:
+    """Hash everything except the events that the content of memories depends on."""
     policy = (
         settings.memory.kinds,
         settings.memory.importance_min,
         sorted(settings.memory.sample.items()),
     )
-    told = repr((schema.names, schema.metadata, policy))
-    return blake2b(told.encode(), digest_size=8).hexdigest()
+    text = repr((schema.names, schema.metadata, policy))
+    return blake2b(text.encode(), digest_size=8).hexdigest()

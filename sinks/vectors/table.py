@@ -1,8 +1,8 @@
-"""The memories: rows with vectors, merged by id, so that a replay changes nothing.
+"""The memories: rows with vectors, merged by id, so that merging again is harmless.
 
-A LanceDB table has no offsets and no fences. Ids are made of where a row comes from,
-and a row gives way only to one of the same or a later writer; so rows may be merged
-again, and what a writer that was taken over still merges overwrites nothing.
+A LanceDB table has no offsets and no fences. Ids derive from a row's origin, and a row
+is only replaced by one of the same or a later writer: rows may be merged again, and a
+writer that was taken over cannot overwrite newer rows.
 """
 
 from collections.abc import Callable
@@ -33,19 +33,20 @@ R = TypeVar("R")
 NAME = "memories"
 SEARCH_TEXT = "search_text"
 MODEL = b"semloop.model"
-# With it Lance tells writers of one new id from each other, if the ids are of variable
-# length: of `binary(16)` both are kept, seen with LanceDB 0.40.
+# Makes Lance detect two writers that insert the same new id. Works only for ids of
+# variable length: with `binary(16)`, LanceDB 0.40 stores both rows.
 KEY = {"lance-schema:unenforced-primary-key:position": "1"}
-# Of the length 1 that vectors must have.
-NORM_TOLERANCE = 1e-2
+# Assertion on rows to store: allowed deviation of a vector's length from 1. Looser than
+# EMBEDDER_NORM_TOLERANCE, so that no accepted vector fails it.
+STORED_NORM_TOLERANCE = 1e-2
 
 
 class VectorTable:
-    """The table of one generation, as its writers see it; not thread-safe.
+    """The table of one generation, for a writer; not thread-safe.
 
-    Unit of parallelism: a writer for its own partitions, beside maintenance. Guarantee:
-    each id is there once, as its latest writer merged it, across crashes, second copies
-    and lost replies.
+    Unit of parallelism: a writer for its own partitions, alongside maintenance.
+    Guarantee: each id is stored once, as its latest writer merged it, across crashes,
+    second copies and lost replies.
     """
 
     def __init__(
@@ -57,15 +58,15 @@ class VectorTable:
         retry_s: float = 60.0,
         on_retry: Callable[[str, str], None] = lambda table, cause: None,
     ) -> None:
-        """Nothing is opened yet; `open` does.
+        """Open no table yet; `open` does.
 
         Args:
             storage: the lake.
-            generation: whose table it is.
+            generation: generation of the table.
             dimension: length of the vectors.
-            model: id of the model that makes them.
-            retry_s: how long to try again while storage is not available.
-            on_retry: told table and cause of each failed try.
+            model: id of the model that computes the vectors.
+            retry_s: how long to retry while storage is unavailable, seconds.
+            on_retry: called with the table's name and the cause of a failed attempt.
         """
         self._storage = storage
         self._generation = generation
@@ -75,20 +76,20 @@ class VectorTable:
         self._table: Table
 
     def open(self) -> None:
-        """Open the table, or make it; whoever died in the middle of that is healed.
+        """Open the table, or create it; completes a creation that was interrupted.
 
         Raises:
-            LakeError: its vectors are of another model, or it may not be made.
-            StorageUnavailable: not within `retry_s`.
+            LakeError: its vectors are of another model, or it cannot be created.
+            StorageUnavailable: storage did not recover within `retry_s`.
             MissingExtra: LanceDB is not installed.
         """
         self._retry(self._open)
 
     def exists(self) -> bool:
-        """Whether the table is there, by whomever it was made.
+        """True if the table exists, whichever process created it.
 
         Raises:
-            StorageUnavailable: nobody can tell.
+            StorageUnavailable: storage did not recover within `retry_s`.
         """
 
         def once() -> bool:
@@ -99,25 +100,25 @@ class VectorTable:
         return self._retry(once)
 
     def episode_ids(self) -> set[str]:
-        """The episodes that are remembered.
+        """Return the ids of the episodes that have memories.
 
         Raises:
-            LakeError: the table is gone. StorageUnavailable: it cannot be read.
+            LakeError: the table was removed. StorageUnavailable: it cannot be read.
         """
 
         def once() -> set[str]:
             with self._lance(f"read table {NAME}"):
-                wanted = self._table.search().where("kind = 'episode'")
-                found = wanted.select(["episode_id"]).to_arrow()
+                query = self._table.search().where("kind = 'episode'")
+                found = query.select(["episode_id"]).to_arrow()
             return set(found["episode_id"].to_pylist())
 
         return self._retry(once)
 
     def largest_writer(self) -> int:
-        """The largest writer of any row at this moment, 0 without rows.
+        """Return the largest `writer` of the newest version, 0 without rows.
 
         Raises:
-            LakeError: the table is gone. StorageUnavailable: it cannot be read.
+            LakeError: the table was removed. StorageUnavailable: it cannot be read.
         """
 
         def once() -> int:
@@ -129,27 +130,27 @@ class VectorTable:
         return self._retry(once)
 
     def merge(self, rows: pa.Table) -> None:
-        """Insert rows, or replace those of the same id and no later writer.
+        """Insert rows, or replace stored rows of the same id unless a later writer's.
 
-        Of rows with one id in `rows` the last counts. To merge again what may have
-        arrived changes nothing.
+        If `rows` repeats an id, the last of its rows is stored. Merging rows again that
+        may already be stored is harmless.
 
         Args:
             rows: `schemas.arrow.memories(dimension, model)`; vectors of length 1.
 
         Raises:
-            LakeError: the table is gone, or may not be written.
-            StorageUnavailable: not within `retry_s`. Whether it was written is not
-                known.
+            LakeError: the table was removed, or is not writable.
+            StorageUnavailable: storage did not recover within `retry_s`; the rows may
+                or may not be stored.
         """
-        # Nothing below compares types, and Lance takes vectors of NaN without a word.
+        # The code below does not compare types, and Lance accepts vectors of NaN.
         assert rows.schema.equals(self._schema), rows.schema
         if not rows.num_rows:
             return
         rows.validate(full=True)
         assert _all_of_length_1(rows["vector"]), "a vector is not of length 1"
-        rows = _last_of_each(rows).cast(_stored(self._schema))
-        self._retry(lambda: self._try(rows))
+        rows = _last_of_each_id(rows).cast(_stored_schema(self._schema))
+        self._retry(lambda: self._merge_once(rows))
 
     def _retry(self, step: Callable[[], R]) -> R:
         return retry(step, on=StorageUnavailable, seconds=self._retry_s)
@@ -157,12 +158,12 @@ class VectorTable:
     def _lance(self, doing: str) -> AbstractContextManager[None]:
         return storage_errors(self._storage, doing, lance=True)
 
-    def _try(self, rows: pa.Table) -> None:
+    def _merge_once(self, rows: pa.Table) -> None:
         merge = (
             self._table.merge_insert("id")
             .when_matched_update_all(where="source.writer >= target.writer")
             .when_not_matched_insert_all()
-            # With an index it has missed rows, and kept two of one id.
+            # With an index, Lance has missed rows and stored an id twice.
             .use_index(False)
         )
         with self._lance(f"write table {NAME}"):
@@ -174,22 +175,22 @@ class VectorTable:
                 raise
 
     def _open(self) -> None:
-        # LanceDB waits minutes for a store that does not answer; this waits seconds.
+        # Detects an unavailable store within seconds; LanceDB takes minutes.
         self._storage.has(NAME)
         with self._lance(f"open table {NAME}"):
             connection = generations.connect(self._storage)
-            self._table = self._made(connection)
+            self._table = self._open_or_create(connection)
             self._check(self._table.schema)
-            self._index()
+            self._ensure_index()
 
-    def _made(self, connection: "DBConnection") -> "Table":
+    def _open_or_create(self, connection: "DBConnection") -> "Table":
         if (found := generations.open_table(connection, self._generation)) is not None:
             return found
         name = generations.table_name(self._generation)
         try:
-            return connection.create_table(name, schema=_stored(self._schema))
+            return connection.create_table(name, schema=_stored_schema(self._schema))
         except (ValueError, RuntimeError):
-            # Another process made it at the same moment.
+            # Another process may have created it at the same time.
             if (
                 found := generations.open_table(connection, self._generation)
             ) is not None:
@@ -197,53 +198,53 @@ class VectorTable:
             raise
 
     def _check(self, found: pa.Schema) -> None:
-        told = (found.metadata or {}).get(MODEL, b"").decode()
+        model = (found.metadata or {}).get(MODEL, b"").decode()
         length = found.field("vector").type.list_size
-        wanted = self._schema.metadata[MODEL].decode()
+        wanted_model = self._schema.metadata[MODEL].decode()
         wanted_length = self._schema.field("vector").type.list_size
-        if (told, length) != (wanted, wanted_length):
+        if (model, length) != (wanted_model, wanted_length):
             msg = (
-                f"The memories have vectors of {told!r} ({length} numbers), "
-                f"the settings name {wanted!r} ({wanted_length})."
+                f"The memories have vectors of {model!r} ({length} numbers), "
+                f"the settings name {wanted_model!r} ({wanted_length})."
             )
             raise LakeError(msg, REINDEX)
-        if not found.equals(_stored(self._schema)):
+        if not found.equals(_stored_schema(self._schema)):
             msg = "The memories have other columns than this version of SemLoop."
             raise LakeError(msg, REINDEX)
 
-    def _index(self) -> None:
-        """Make the full-text index; without one all texts are read, stems unknown."""
-        if self._indexed():
+    def _ensure_index(self) -> None:
+        """Build the full-text index; without it, search scans texts without stems."""
+        if self._has_index():
             return
-        # Only `memories.connect` knows how to load LanceDB.
+        # Imported late: only `generations.connect` handles a missing LanceDB.
         from lancedb.index import FTS  # noqa: PLC0415
 
-        # Positions have crashed maintenance, and phrases are not searched for.
+        # No positions: they have crashed maintenance, and only phrase queries use them.
         stems = FTS(
             language="English", stem=True, remove_stop_words=True, with_position=False
         )
         try:
             self._table.create_index(SEARCH_TEXT, config=stems, replace=False)
         except (ValueError, RuntimeError):
-            # Another process made it at the same moment.
+            # Another process may have built it at the same time.
             self._table.checkout_latest()  # type: ignore[no-untyped-call]
-            if not self._indexed():
+            if not self._has_index():
                 raise
 
-    def _indexed(self) -> bool:
+    def _has_index(self) -> bool:
         return any(
             found.columns == [SEARCH_TEXT] for found in self._table.list_indices()
         )
 
 
-def _stored(schema: pa.Schema) -> pa.Schema:
-    """The schema as the table has it: ids of variable length, declared as its key."""
+def _stored_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the table's schema: ids of variable length, declared as its key."""
     key = pa.field("id", pa.binary(), nullable=False, metadata=KEY)
     return schema.set(schema.get_field_index("id"), key)
 
 
-def _last_of_each(rows: pa.Table) -> pa.Table:
-    """Rows of distinct ids: of two new ones of an id Lance would insert both."""
+def _last_of_each_id(rows: pa.Table) -> pa.Table:
+    """Return the last row of each id: Lance would insert both rows of a new id."""
     last = {key: row for row, key in enumerate(rows["id"].to_pylist())}
     return rows if len(last) == rows.num_rows else rows.take(list(last.values()))
 
@@ -252,6 +253,6 @@ def _all_of_length_1(vectors: pa.ChunkedArray) -> bool:
     if vectors.null_count:
         return False
     numbers = vectors.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    found = np.linalg.norm(numbers.reshape(len(vectors), -1), axis=1)
+    lengths = np.linalg.norm(numbers.reshape(len(vectors), -1), axis=1)
     # A comparison with NaN is false.
-    return bool((np.abs(found - 1) < NORM_TOLERANCE).all())
+    return bool((np.abs(lengths - 1) < STORED_NORM_TOLERANCE).all())

@@ -25,7 +25,7 @@ from tests.flows.reindex_lake import (
 )
 from tests.semloop.an_endpoint import AnEndpoint, an_endpoint, good
 from tests.services import wait_for
-from tests.sinks.a_memory import a_lake
+from tests.sinks.memory_process import lake_settings
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def _logs_as_before() -> Iterator[None]:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A lake in a folder; the commands of this test use it, without a model."""
-    found = a_lake(tmp_path / "la ke ü")
+    found = lake_settings(tmp_path / "la ke ü")
     monkeypatch.setenv("SEMLOOP_LAKE", found.lake)
     monkeypatch.setenv("SEMLOOP_EMBEDDER", "hashing")
     return found
@@ -146,7 +146,7 @@ def test_memories_that_are_gone_are_told_by_index(
     Path(remembered.lake, generations.FOLDER).rename(Path(remembered.lake, "gone"))
     code, out, err = maintain("index")
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1] == "Make them anew: `semloop maintain reindex`."
+    assert err.splitlines()[-1] == "Rebuild them: `semloop maintain reindex`."
 
 
 def test_an_embedder_of_one_model_takes_no_other(

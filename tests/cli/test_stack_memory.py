@@ -14,7 +14,7 @@ from semloop.settings import Settings
 from tests.cli.test_stack import Shell, eventually, shell
 from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
 from tests.services import free_port
-from tests.sinks.a_memory import Life, a_lake
+from tests.sinks.memory_process import MemoryProcess, lake_settings
 
 __all__ = ["shell"]  # a fixture
 
@@ -54,7 +54,7 @@ def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
     folder.rename(shell.lake / "gone")
     failed = f"maintain index ended with 1; see {log}."
     eventually(lambda: failed in supervisor.read_text())
-    assert "Make them anew: `semloop maintain reindex`." in log.read_text()
+    assert "Rebuild them: `semloop maintain reindex`." in log.read_text()
     (shell.lake / "gone").rename(folder)
     told = shell.run("down")
     assert "Everything is in the lake" in told
@@ -64,7 +64,7 @@ def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A lake in which archive is 30 events ahead of memory, which has consumed 10."""
-    found = a_lake(tmp_path / "lake")
+    found = lake_settings(tmp_path / "lake")
     events = Events(found)
     events.add(overlapping_sessions(10))
     run_memory(found, events)
@@ -129,5 +129,5 @@ def test_down_waits_until_memory_has_caught_up(
 def test_a_lake_that_archive_never_wrote_has_nothing_to_wait_for(
     tmp_path: Path,
 ) -> None:
-    empty = a_lake(tmp_path / "empty")
+    empty = lake_settings(tmp_path / "empty")
     assert _wait_for_lake_readers(empty, a_stack(flow()), FOR_EVER) == {}

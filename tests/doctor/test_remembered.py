@@ -15,7 +15,7 @@ from tests.sinks.a_memory import a_lake
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return a_lake(tmp_path / "la ke ü")
+    return lake_settings(tmp_path / "la ke ü")
 
 
 def test_a_lake_without_memories_is_skipped(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.builders import LOG, P0
 from tests.operators.a_stream import a_stream, said
-from tests.sinks.a_memory import Life, a_lake
+from tests.sinks.memory_process import MemoryProcess, lake_settings
 from tests.sources.an_events_table import EventsTable
 
 if TYPE_CHECKING:

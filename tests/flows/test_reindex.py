@@ -31,7 +31,13 @@ from tests.flows.reindex_lake import (
 from tests.flows.test_memory import produce_sessions, run_memory_process
 from tests.operators.a_stream import a_stream, said
 from tests.services import Broker
-from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
+from tests.sinks.memory_process import (
+    HASHING,
+    Crash,
+    MemoryProcess,
+    lake_settings,
+    visible_memories,
+)
 
 
 @pytest.fixture

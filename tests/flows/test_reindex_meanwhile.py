@@ -40,7 +40,7 @@ from tests.flows.reindex_lake import (
     small_poll_settings,
 )
 from tests.operators.a_stream import a_stream, said
-from tests.sinks.a_memory import Crash, Life
+from tests.sinks.memory_process import Crash, MemoryProcess
 from tests.sources.an_events_table import EventsTable
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def test_reindex_does_not_switch_to_a_deleted_generation(
         original(self, handle)
 
     monkeypatch.setattr(KnownEpisodes, "follow", follow)
-    with pytest.raises(LakeError, match="were removed while they were made"):
+    with pytest.raises(LakeError, match="were removed while they were written"):
         reindex(settings)
     assert current_generation(settings) == 1
     assert reindex(settings).generation == 3

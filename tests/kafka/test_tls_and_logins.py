@@ -190,7 +190,7 @@ def test_a_producer_a_reader_and_a_count_are_given_up_at_once(secure: Secure) ->
     record = Record(1, b"key", b"{}", "an id", is_event=True)
     with pytest.raises(BrokerError) as error:
         produce([record] * 3, producer_config(settings), settings.topic)
-    assert error.value.what.startswith("Kafka took 0 records for 'none-yet'. ")
+    assert error.value.what.startswith("Kafka accepted 0 records for 'none-yet'. ")
     assert refused in error.value.what
     with pytest.raises(BrokerError, match=refused):
         missing(settings, {0: Position()}, None, None)

@@ -17,7 +17,7 @@ from sinks.vectors.maintenance import maintain
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker, free_port
-from tests.sinks.some_memories import a_table, some_memories, stored
+from tests.sinks.memory_builder import memory_rows, stored, vector_table
 from tests.stores import Store
 
 PRIVATE = "a secret of somebody"
@@ -39,7 +39,7 @@ def storage(
 
 
 def some_rows(start: int) -> pa.Table:
-    return some_memories(range(start, start + 10), text=PRIVATE, searched=PRIVATE)
+    return memory_rows(range(start, start + 10), text=PRIVATE, searched=PRIVATE)
 
 
 FAULTS = {
@@ -60,7 +60,7 @@ REQUESTS = {
 def test_rows_are_there_once_whatever_befalls_them(
     proxy: FaultProxy, storage: Storage
 ) -> None:
-    table, start = a_table(storage), 0
+    table, start = vector_table(storage), 0
     for fault, (kind, times) in FAULTS.items():
         for request, (method, part) in REQUESTS.items():
             armed = proxy.arm(kind, method, part, times=times)
@@ -75,7 +75,7 @@ def test_rows_are_there_once_whatever_befalls_them(
 def test_a_store_that_takes_nothing_is_told_without_the_rows(
     proxy: FaultProxy, storage: Storage, part: str
 ) -> None:
-    table = a_table(storage, 0.1)
+    table = vector_table(storage, 0.1)
     proxy.arm(Fault.SLOW_DOWN, "PUT", part, times=ALWAYS)
     with pytest.raises(StorageUnavailable) as told:
         table.merge(some_rows(0))
@@ -93,7 +93,7 @@ def test_a_table_is_made_whatever_befalls_it(
     proxy: FaultProxy, storage: Storage, part: str
 ) -> None:
     armed = proxy.arm(Fault.SLOW_DOWN, "PUT", part, times=3)
-    a_table(storage).merge(some_rows(0))
+    vector_table(storage).merge(some_rows(0))
     assert armed.happened == 3
     assert len(stored(storage)) == 10
 
@@ -103,7 +103,7 @@ def test_upkeep_is_done_whatever_befalls_it(
 ) -> None:
     # So few rows would not be worth it.
     monkeypatch.setattr(maintenance, "UNINDEXED_MAX", 1)
-    table = a_table(storage)
+    table = vector_table(storage)
     for start in range(0, 30, 10):
         table.merge(some_rows(start))
     # LanceDB itself does not ask again: the version may be there.
@@ -117,7 +117,7 @@ def test_upkeep_is_done_whatever_befalls_it(
 def test_a_store_where_nobody_listens_is_told(s3_settings: Settings) -> None:
     storage = elsewhere(s3_settings, f"http://127.0.0.1:{free_port()}")
     with pytest.raises(StorageUnavailable) as told:
-        a_table(storage, 0.1)
+        vector_table(storage, 0.1)
     assert told.value.what.startswith("Cannot read table memories in s3://")
 
 
@@ -128,7 +128,7 @@ def test_a_store_that_says_nothing_is_given_up(
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(StorageUnavailable) as told:
-            a_table(elsewhere(s3_settings, address), 0.1)
+            vector_table(elsewhere(s3_settings, address), 0.1)
     assert told.value.what.startswith("Cannot read table memories in s3://")
 
 
@@ -140,5 +140,5 @@ def elsewhere(settings: Settings, endpoint: str) -> Storage:
 def test_a_missing_bucket_is_told(s3_settings: Settings) -> None:
     storage = replace(Storage.of(s3_settings), root="s3://nobody/made/it")
     with pytest.raises(LakeError, match="NoSuchBucket") as told:
-        a_table(storage)
+        vector_table(storage)
     assert told.value.todo.startswith("Make the bucket")

@@ -15,9 +15,9 @@ from tests.s3.token_store import TokenStore
 from tests.s3.works import works
 from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
 from tests.services import Broker
-from tests.sinks.a_writer import stored, write, writer
-from tests.sinks.some_memories import a_table, some_memories
-from tests.sinks.some_memories import stored as stored_memories
+from tests.sinks.memory_builder import memory_rows, vector_table
+from tests.sinks.memory_builder import stored as stored_memories
+from tests.sinks.writer_builder import stored, write, writer
 from tests.stores import KEY, SECRET, Moto
 
 ROLE = "arn:aws:iam::123456789012:role/semloop"
@@ -94,7 +94,7 @@ def test_an_open_writer_outlives_its_keys(lake: Settings, tokens: TokenStore) ->
     for offset in range(0, 6, 2):
         write(tables, offset)
         tokens.replace_key()
-        tables._main.look()
+        tables._main.check_fences()
         tokens.replace_key()
     assert tokens.refused == 0
     assert stored(lake) == [(0, 0), (0, 2), (0, 4)]
@@ -104,9 +104,9 @@ def test_an_open_table_of_memories_outlives_its_keys(
     lake: Settings, tokens: TokenStore
 ) -> None:
     storage = Storage.of(lake)
-    table = a_table(storage)
+    table = vector_table(storage)
     for start in range(0, 30, 10):
-        table.merge(some_memories(range(start, start + 10)))
+        table.merge(memory_rows(range(start, start + 10)))
         tokens.replace_key()
     assert tokens.refused == 0
     assert len(stored_memories(storage)) == 30

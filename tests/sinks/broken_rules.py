@@ -1,7 +1,7 @@
-"""The rules that keep two writers apart, each left out on purpose.
+"""Implementations that break one rule each of the protocol in docs/adr/0003.
 
-A rule of the take-over is left out of `Takeover`; a rule of the commit by a log that
-loses or denies what the rule depends on.
+Rules of the take-over are broken by subclasses of `Takeover`, rules of the commit by
+logs that drop or hide the numbers that the rule depends on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from tests.sinks.wrapped_log import WrappedLog
 
 
 class WithoutEpochs(Takeover):
-    """Rule 2: a take-over counts the epochs of everybody before it."""
+    """Breaks rule 2: a take-over uses a higher epoch than all earlier writers."""
 
     def fence_main(self) -> bool:
         for table in (self.main, *self.sides):
@@ -33,7 +33,7 @@ class WithoutEpochs(Takeover):
 
 
 class SideFirst(Takeover):
-    """Rule 2: the main table is fenced before the side tables."""
+    """Breaks rule 2: the main table is fenced before the side tables."""
 
     def fence_main(self) -> bool:
         side = self.sides[0]
@@ -47,9 +47,9 @@ class SideFirst(Takeover):
 
 
 class SideUnfenced(WrappedLog):
-    """Rule 2: side tables are fenced too.
+    """Breaks rule 2: side tables are fenced too.
 
-    Here the log of one keeps numbers from everybody but the writer that sends them.
+    The log of a side table shows a writer's numbers only to that writer.
     """
 
     def __init__(self, log: DeltaLog) -> None:
@@ -67,19 +67,19 @@ class SideUnfenced(WrappedLog):
 
 
 class OnlyMoved(WrappedLog):
-    """Rule 1: a commit carries every owned partition, moved or not."""
+    """Breaks rule 1: a commit carries every owned partition, changed or not."""
 
     def __init__(self, log: DeltaLog) -> None:
         super().__init__(log)
-        self._asked: Mapping[str, int] = {}
+        self._requested: Mapping[str, int] = {}
         self._moved: Mapping[str, int] = {}
 
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]
     ) -> None:
-        if transactions != self._asked:  # Otherwise it is another attempt.
+        if transactions != self._requested:  # Otherwise it is another attempt.
             self._moved = self._only_moved(transactions)
-            self._asked = transactions
+            self._requested = transactions
         super().commit(files, self._moved)
 
     def _only_moved(self, transactions: Mapping[str, int]) -> Mapping[str, int]:
@@ -87,7 +87,7 @@ class OnlyMoved(WrappedLog):
         if not any(Fence.unpack(fence).commits for fence in fences.values()):
             return transactions  # A take-over.
         own = {name.removesuffix(FENCE) for name in fences}
-        moved = {n for n in own if transactions[n] != self._asked.get(n)} or own
+        moved = {n for n in own if transactions[n] != self._requested.get(n)} or own
         return {
             name: number
             for name, number in transactions.items()
@@ -96,21 +96,21 @@ class OnlyMoved(WrappedLog):
 
 
 class FollowsBlindly(WrappedLog):
-    """Rule 2: a log that moved to the newest version is read."""
+    """Breaks rule 3: the entries up to the newest version are read."""
 
     def entries(self, since: int) -> Sequence[Mapping[str, int]]:
         return ()
 
 
 class RetriesBlindly(WrappedLog):
-    """Rule 2: after a failed commit the stored fence tells whether it is there.
+    """Breaks rule 4: after a failed commit, the stored fence shows if it succeeded.
 
-    Here the log denies that it has the commit under way.
+    The log hides the fence of the commit that is being attempted.
     """
 
     def __init__(self, log: DeltaLog) -> None:
         super().__init__(log)
-        self._asked: Mapping[str, int] = {}
+        self._requested: Mapping[str, int] = {}
         self._before: Mapping[str, int] = {}
         self._rows: pa.Table | None = None
 
@@ -121,20 +121,21 @@ class RetriesBlindly(WrappedLog):
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]
     ) -> None:
-        if transactions != self._asked:
-            self._before, self._asked = self._asked, transactions
+        if transactions != self._requested:
+            self._before, self._requested = self._requested, transactions
         elif files:
-            # A file that is named twice counts once: only another one shows.
+            # A second file: a file that is committed twice is read only once, which
+            # would hide the duplicate.
             files = [super().write(self._rows)]
         super().commit(files, transactions)
 
     def stored(self, app_id: str) -> int | None:
         number = super().stored(app_id)
-        if app_id.endswith(FENCE) and number == self._asked.get(app_id):
+        if app_id.endswith(FENCE) and number == self._requested.get(app_id):
             return self._before.get(app_id, number)
         return number
 
 
-def forget_settled(tables: ArchiveTables) -> None:
-    """Rule 3: what has a dead letter is settled, whatever the verdict is now."""
-    tables._settled = set()
+def forget_dead_letters(tables: ArchiveTables) -> None:
+    """Break rule 5: a record with a dead letter enters no table again."""
+    tables._dead_lettered = set()

@@ -1,4 +1,4 @@
-"""What maintainers do to a table while a flow writes it."""
+"""Maintenance operations that users run on a table while a flow writes it."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.sinks.sink_contract import foreign_commit
 
 
 def rewrite(handle: DeltaTable) -> None:
-    """What a maintainer does with a closed date."""
+    """Rewrite a partition by predicate."""
     con = duckdb.connect()
     rows = con.from_arrow(handle.to_pyarrow_dataset()).to_arrow_table()
     date = rows["date"][0].as_py()
@@ -18,7 +18,7 @@ def rewrite(handle: DeltaTable) -> None:
 
 
 def clean_log(handle: DeltaTable) -> None:
-    """Others commit, and at once the log is cut off behind them."""
+    """Commit as another writer, then clean up the log right away."""
     handle.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
     foreign_commit(handle, "other")
     handle.update_incremental()

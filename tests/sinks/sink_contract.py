@@ -1,7 +1,7 @@
-"""The sinks that the contract suite runs against, and what it needs of each.
+"""The sinks that the contract suite runs against, and helpers for each of them.
 
-A new sink joins by a line in `SINKS`; `test_sink_contract.py` then holds it to the same
-promises as all others.
+To test a new sink, add a line to `SINKS`; `test_sink_contract.py` then checks the same
+guarantees as for all others.
 """
 
 import os
@@ -30,8 +30,8 @@ from tests.builders import LOG
 
 Log = TypeVar("Log", bound=DeltaLog)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
-# A value of each type that is easily lost: NUL, emoji, an empty tag, bytes that are no
-# UTF-8, odd microseconds, numbers that no double holds.
+# A value of each type that is easily corrupted: NUL, emoji, an empty tag, bytes that
+# are not UTF-8, microseconds, an integer that a double cannot represent.
 FULL: dict[pa.DataType, Any] = {
     pa.string(): "a\x00b\x1b[31m é 🙂 '\"\\\n",
     pa.list_(pa.string()): ["", "é 🙂", "a\x00b"],
@@ -46,7 +46,7 @@ FULL: dict[pa.DataType, Any] = {
 
 @dataclass(frozen=True)
 class Sink:
-    """A table that a flow writes, and how a writer of it is made."""
+    """A table that a flow writes, and builders of its writers and rows."""
 
     name: str
     schema: pa.Schema
@@ -55,7 +55,7 @@ class Sink:
         create(storage, self.name)
 
     def open_log(self, storage: Storage, kind: Callable[[DeltaLog], Log]) -> Log:
-        """The table's log, wrapped; made if absent."""
+        """Open the table's log in a wrapper; creates the table if it is absent."""
         self.create(storage)
         return kind(TableLog(storage, self.name))
 
@@ -66,7 +66,7 @@ class Sink:
         log: DeltaLog | None = None,
         **more: Any,
     ) -> FencedTable:
-        """A writer that owns nothing yet."""
+        """Return a writer that owns nothing yet."""
         self.create(storage)
         partitions = [Partition(LOG.topic_id, number) for number in owned]
         log = log or TableLog(storage, self.name)
@@ -79,7 +79,7 @@ class Sink:
         log: DeltaLog | None = None,
         **more: Any,
     ) -> FencedTable:
-        """A writer that took over."""
+        """Return a writer that took over."""
         table = self.open(storage, owned, log, **more)
         Takeover(table, []).run()
         return table
@@ -87,7 +87,7 @@ class Sink:
     def rows(
         self, first: int, stop: int, partition: int = 0, **values: object
     ) -> pa.Table:
-        """Rows of consecutive offsets with every column filled."""
+        """Return rows of consecutive offsets with every column filled."""
         full = {field.name: FULL[field.type] for field in self.schema} | values
         rows = [
             full
@@ -101,14 +101,14 @@ class Sink:
         return pa.Table.from_pylist(rows, self.schema)
 
     def read(self, storage: Storage) -> pa.Table:
-        """All rows as people see them, through `Lake`, in order of offsets."""
+        """Return all rows, read through `Lake`, in order of offsets."""
         with Lake(storage.root) as lake:
             query = f"FROM tables.{self.name} ORDER BY kafka_partition, kafka_offset"
             found = lake.sql(query).to_arrow_table()
         return found.cast(self.schema)
 
     def offsets(self, storage: Storage) -> list[tuple[int, int]]:
-        """(partition, offset) of all rows that the newest version has."""
+        """Return (partition, offset) of all rows in the newest version."""
         uris = storage.open(self.name).file_uris()
         if not uris:
             return []
@@ -123,7 +123,7 @@ SINKS = [Sink("events", EVENTS), Sink("dead_letters", DEAD_LETTERS)]
 
 
 def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:
-    """A commit by somebody who owns none of our partitions."""
+    """Commit as a writer that owns none of our partitions."""
     handle.create_write_transaction(
         [],
         "append",
@@ -136,7 +136,7 @@ def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) 
 
 
 def clean_log(storage: Storage, name: str) -> None:
-    """Others commit, then entries expire; they are aged, so nobody has to wait."""
+    """Commit as other writers, then expire log entries by setting back their mtime."""
     for number in range(3):
         foreign_commit(storage.open(name), f"other/{number}")
     handle = storage.open(name)
@@ -150,7 +150,7 @@ def clean_log(storage: Storage, name: str) -> None:
 
 @contextmanager
 def full_disk(room: int) -> Iterator[None]:
-    """No file can grow beyond `room` bytes: the nearest to a full disk without one."""
+    """Simulate a full disk: no file can grow beyond `room` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:

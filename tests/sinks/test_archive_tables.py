@@ -1,4 +1,4 @@
-"""When `ArchiveTables` commits, what it keeps out, and what it tells about it."""
+"""When `ArchiveTables` commits, which rows it leaves out, and what it reports."""
 
 import tempfile
 from collections import Counter
@@ -21,27 +21,27 @@ from semloop.delta.streams import CAUGHT_UP, Partition, StreamId
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
 from semloop.lake.lake import Lake
 from tests.builders import LOG, decoded_rows, keyed
-from tests.sinks.an_archive import IDS, Archive, Crash, named
+from tests.sinks.archive_builder import IDS, Archive, Crash, named
 
 NO_ANSWER = BrokerUnavailable("no broker", "start one")
 
 
 @pytest.fixture(autouse=True)
-def said() -> Iterator[list[Any]]:
+def log_lines() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as logs:
         yield logs
 
 
-def test_a_commit_is_made_when_enough_rows_wait(tmp_path: Path) -> None:
+def test_it_commits_when_enough_rows_are_buffered(tmp_path: Path) -> None:
     archive = Archive(tmp_path, commit_rows=3).started()
     archive.poll(0, 1)
     assert archive.stored() == []
     archive.poll(0, partition=1)
     assert archive.stored() == [(0, 0), (0, 1), (1, 0)]
-    assert archive.told == [{0: 1, 1: 0}]
+    assert archive.committed_offsets == [{0: 1, 1: 0}]
 
 
-def test_a_commit_is_made_when_enough_bytes_wait(tmp_path: Path) -> None:
+def test_it_commits_when_enough_bytes_are_buffered(tmp_path: Path) -> None:
     one = decoded_rows([(0, 0)], [], {0: 0}).events.nbytes
     archive = Archive(tmp_path, commit_bytes=2 * one).started()
     archive.poll(0)
@@ -50,7 +50,9 @@ def test_a_commit_is_made_when_enough_bytes_wait(tmp_path: Path) -> None:
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
-def test_a_commit_is_made_so_long_after_its_first_row(tmp_path: Path) -> None:
+def test_it_commits_when_the_first_row_has_waited_for_the_interval(
+    tmp_path: Path,
+) -> None:
     archive = Archive(tmp_path, commit_interval_s=2.0).started()
     archive.tick(1.0)
     archive.poll(0)
@@ -61,7 +63,7 @@ def test_a_commit_is_made_so_long_after_its_first_row(tmp_path: Path) -> None:
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
-def test_what_waited_at_the_start_is_committed_once_all_of_it_was_read(
+def test_it_commits_without_waiting_when_it_has_read_the_backlog(
     tmp_path: Path,
 ) -> None:
     archive = Archive(tmp_path).started()
@@ -80,22 +82,22 @@ def test_what_waited_at_the_start_is_committed_once_all_of_it_was_read(
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
-def test_positions_without_rows_are_committed_too(tmp_path: Path) -> None:
+def test_it_commits_positions_without_rows(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     archive.loop.add(decoded_rows([], [], {1: 41}))
     archive.tick(1.0)
-    assert archive.told == [{0: -1, 1: 41}]
+    assert archive.committed_offsets == [{0: -1, 1: 41}]
     assert archive.stored() == []
 
 
-def test_everything_is_committed_with_the_last_item(tmp_path: Path) -> None:
+def test_it_commits_the_buffer_with_the_last_item(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     archive.poll(0)
     archive.poll(last=True)
     assert archive.stored() == [(0, 0)]
 
 
-def test_an_idle_flow_says_now_and_then_that_it_is_caught_up(tmp_path: Path) -> None:
+def test_an_idle_flow_commits_caught_up_ms_at_an_interval(tmp_path: Path) -> None:
     archive = Archive(tmp_path, idle_commit_s=300.0).started()
     before = archive.version()
     idle = Progress(caught_up_ms=keyed({0: 1_700_000_000_123}))
@@ -112,9 +114,9 @@ def test_an_idle_flow_says_now_and_then_that_it_is_caught_up(tmp_path: Path) -> 
     assert stored(LOG.app_id("events", 1) + CAUGHT_UP) is None
 
 
-def test_nothing_is_committed_while_the_broker_does_not_answer(tmp_path: Path) -> None:
+def test_it_does_not_commit_while_the_broker_does_not_answer(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
-    archive.answers = [NO_ANSWER] * 2
+    archive.broker_errors = [NO_ANSWER] * 2
     archive.poll(0)
     for _ in range(2):
         archive.tick(1.0)
@@ -127,9 +129,9 @@ def test_a_full_buffer_waits_for_the_brokers_answer(
     tmp_path: Path,
 ) -> None:
     archive = Archive(tmp_path, commit_rows=1).started()
-    archive.answers = [NO_ANSWER] * 3
+    archive.broker_errors = [NO_ANSWER] * 3
     archive.poll(0)
-    assert (archive.answers, archive.stored()) == ([], [(0, 0)])
+    assert (archive.broker_errors, archive.stored()) == ([], [(0, 0)])
     assert archive.waits == [1.0] * 3
 
 
@@ -139,18 +141,18 @@ def poll_and_wait(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize("last", [True, False], ids=["at the end", "at a tick"])
-def test_a_changed_topic_is_told_before_anything_is_committed(
+def test_a_changed_topic_is_reported_before_a_commit(
     tmp_path: Path, last: bool
 ) -> None:
     archive = Archive(tmp_path).started()
     before = archive.version()
-    archive.answers = [TopicChanged("made again", "start again")]
+    archive.broker_errors = [TopicChanged("made again", "start again")]
     with pytest.raises(TopicChanged):
         archive.poll(0, last=last) if last else poll_and_wait(archive)
     assert (archive.version(), archive.stored()) == (before, [])
 
 
-def test_an_idle_writer_notices_that_it_was_taken_over(tmp_path: Path) -> None:
+def test_an_idle_writer_detects_that_it_was_taken_over(tmp_path: Path) -> None:
     older = Archive(tmp_path, fence_check_s=5.0).started()
     Archive(tmp_path).started()
     older.tick(4.0)
@@ -158,19 +160,19 @@ def test_an_idle_writer_notices_that_it_was_taken_over(tmp_path: Path) -> None:
         older.tick(1.0)
 
 
-def test_an_idle_writer_notices_that_its_topic_changed(tmp_path: Path) -> None:
+def test_an_idle_writer_detects_that_its_topic_changed(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
-    archive.answers = [NO_ANSWER, TopicChanged("made again", "start again")]
+    archive.broker_errors = [NO_ANSWER, TopicChanged("made again", "start again")]
     archive.tick(5.0)
     with pytest.raises(TopicChanged):
         archive.tick(5.0)
 
 
-def test_what_has_a_dead_letter_stays_one_whatever_the_verdict_is_later(
+def test_a_record_with_a_dead_letter_keeps_it_when_a_re_read_judges_it_valid(
     tmp_path: Path,
 ) -> None:
     archive = Archive(tmp_path).started()
-    archive.life.left = 1
+    archive.budget.left = 1
     with pytest.raises(Crash):
         archive.loop.add(
             decoded_rows([(0, 0)], [(0, 1), (1, 0)], {0: 1, 1: 0}, last=True)
@@ -178,7 +180,7 @@ def test_what_has_a_dead_letter_stays_one_whatever_the_verdict_is_later(
     assert (archive.stored(), archive.stored("dead_letters")) == ([], [(0, 1), (1, 0)])
     again = Archive(tmp_path)
     assert again.tables.take_over() == keyed({0: -1, 1: -1})
-    # Now one is an event, and one more record is dead.
+    # Now one of them is judged an event, and another record gets a dead letter.
     again.loop.add(
         decoded_rows([(0, 0), (0, 1)], [(1, 0), (0, 2)], {0: 2, 1: 0}, last=True)
     )
@@ -189,21 +191,23 @@ def test_what_has_a_dead_letter_stays_one_whatever_the_verdict_is_later(
 
 @pytest.mark.parametrize("apart", [True, False], ids=["in two commits", "in one"])
 @pytest.mark.parametrize("table", ["events", "dead_letters"])
-def test_records_sent_again_on_purpose_are_stored_once(
+def test_redelivered_records_are_stored_once(
     tmp_path: Path, table: str, apart: bool
 ) -> None:
     archive = Archive(tmp_path).started()
     for start in (0, 2):
         at = [(0, start), (0, start + 1)]
         good, dead = (at, []) if table == "events" else ([], at)
-        again = named(decoded_rows(good, dead, {0: start + 1}, last=apart), *IDS[:2])
-        archive.loop.add(again)
+        rows = named(decoded_rows(good, dead, {0: start + 1}, last=apart), *IDS[:2])
+        archive.loop.add(rows)
     archive.poll(last=True)
     assert archive.stored(table) == [(0, 0), (0, 1)]
-    assert archive.told[-1][0] == 3
+    assert archive.committed_offsets[-1][0] == 3
 
 
-def test_a_mark_changes_nothing_for_the_rows_beside_it(tmp_path: Path) -> None:
+def test_a_redelivered_record_does_not_affect_other_rows_of_its_poll(
+    tmp_path: Path,
+) -> None:
     archive = Archive(tmp_path).started()
     at = [(0, 0), (1, 0), (0, 1)]
     rows = named(decoded_rows(at, [], {0: 1, 1: 0}), IDS[0], IDS[0], IDS[1])
@@ -212,59 +216,60 @@ def test_a_mark_changes_nothing_for_the_rows_beside_it(tmp_path: Path) -> None:
     assert archive.stored() == [(0, 0), (0, 1), (1, 0)]
 
 
-def test_of_a_dead_letter_that_is_refused_the_origin_is_kept(tmp_path: Path) -> None:
+def test_the_origin_of_a_rejected_dead_letter_is_stored(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     archive.letters.refused = frozenset({(0, 1)})
-    archive.letters.refuses_content_only = True
+    archive.letters.accepts_rows_without_content = True
     at = [(0, 0), (0, 1), (0, 2), (1, 0)]
     archive.loop.add(decoded_rows([], at, {0: 2, 1: 0}, last=True))
     assert archive.stored("dead_letters") == [(0, 0), (0, 1), (0, 2), (1, 0)]
     with Lake(tmp_path) as lake:
-        left = lake.sql("FROM dead_letters WHERE reason = 'unstorable'").fetchall()
-    assert len(left) == 1
+        rejected = lake.sql("FROM dead_letters WHERE reason = 'unstorable'").fetchall()
+    assert len(rejected) == 1
 
 
-def test_only_ids_that_are_marked_are_looked_up(tmp_path: Path) -> None:
+def test_only_ids_of_redelivered_records_are_deduplicated(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     for offset in range(2):
         rows = decoded_rows([(0, offset)], [], {0: offset}, last=True)
-        archive.loop.add(named(rows, IDS[0], once=False))
+        archive.loop.add(named(rows, IDS[0], redelivered=False))
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
-PLACES = st.lists(st.tuples(st.sampled_from([0, 1]), st.booleans()), max_size=9)
+# (partition, whether the table rejects it) of consecutive records.
+RECORDS = st.lists(st.tuples(st.sampled_from([0, 1]), st.booleans()), max_size=9)
 
 
 @bounds(max_examples=20, deadline=None)
-@given(PLACES, st.none() | st.integers(0, 6))
-def test_rows_that_the_table_refuses_are_cut_out_and_all_others_land(
-    places: list[tuple[int, bool]], lives: int | None
+@given(RECORDS, st.none() | st.integers(0, 6))
+def test_rejected_rows_become_dead_letters_and_all_others_are_stored(
+    records: list[tuple[int, bool]], commits: int | None
 ) -> None:
     ends: Counter[int] = Counter({0: 0, 1: 0})
     good: list[tuple[int, int]] = []
     bad: list[tuple[int, int]] = []
-    for partition, refused in places:
-        (bad if refused else good).append((partition, ends[partition]))
+    for partition, rejected in records:
+        (bad if rejected else good).append((partition, ends[partition]))
         ends[partition] += 1
     with tempfile.TemporaryDirectory() as folder:
-        # The first one dies in the middle, or lives; another one goes on.
-        for life in (lives, None):
+        # The first process crashes after some commits, or not; the second one resumes.
+        for budget in (commits, None):
             archive = Archive(Path(folder))
             taken = archive.tables.take_over()
             read = {p.number: offset for p, offset in taken.items()}
             archive.events.refused = frozenset(bad)
-            archive.life.left = life
-            left = [(p, o) for p, o in good + bad if o > read[p]]
+            archive.budget.left = budget
+            unread = [(p, o) for p, o in good + bad if o > read[p]]
             positions = {p: end - 1 for p, end in ends.items()}
             with suppress(Crash):
-                archive.loop.add(decoded_rows(left, [], positions, last=True))
+                archive.loop.add(decoded_rows(unread, [], positions, last=True))
         assert archive.stored() == sorted(good)
         assert archive.stored("dead_letters") == sorted(bad)
-        assert archive.told == [positions]
+        assert archive.committed_offsets == [positions]
 
 
-def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
-    tmp_path: Path, said: list[Any]
+def test_the_dead_letter_of_a_rejected_row_contains_its_event(
+    tmp_path: Path, log_lines: list[Any]
 ) -> None:
     archive = Archive(tmp_path).started()
     archive.events.refused = frozenset({(0, 1)})
@@ -274,12 +279,12 @@ def test_a_row_that_the_table_refuses_says_so_and_keeps_what_it_held(
     [letter] = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
     assert (letter["id"], letter["reason"]) == (IDS[1], Reason.UNSTORABLE)
     assert IDS[1].encode() in letter["raw"]
-    assert "nobody may see" not in str(letter) + str(said)
+    assert "confidential" not in str(letter) + str(log_lines)
     assert archive.counted("events_total") == 1
     assert archive.counted("dead_letters_total", reason="unstorable") == 1
 
 
-def test_what_was_committed_is_counted(tmp_path: Path) -> None:
+def test_metrics_count_committed_rows(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     decoded = replace(
         decoded_rows([(0, 0), (0, 1), (1, 5)], [(0, 2), (1, 6)], {}),
@@ -305,7 +310,7 @@ def test_what_was_committed_is_counted(tmp_path: Path) -> None:
     assert archive.counted("commits_total", table="dead_letters") == 1
 
 
-def test_what_was_sent_again_is_counted_as_duplicates(tmp_path: Path) -> None:
+def test_redelivered_records_are_counted_as_duplicates(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     for offset in range(3):
         rows = decoded_rows([(0, offset)], [], {0: offset}, last=True)
@@ -316,13 +321,13 @@ def test_what_was_sent_again_is_counted_as_duplicates(tmp_path: Path) -> None:
     )
 
 
-def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
+def test_streams_are_registered_before_the_first_fence(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     main, [side] = archive.tables.open()
     uris = archive.storage.open("streams").file_uris()
     rows = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
-    filed = {(row["table_name"], row["kafka_partition"]) for row in rows}
-    assert filed == {(name, p) for name in ("events", "dead_letters") for p in (0, 1)}
+    registered = {(row["table_name"], row["kafka_partition"]) for row in rows}
+    assert registered == {(t, p) for t in ("events", "dead_letters") for p in (0, 1)}
     assert {(r["flow"], r["cluster_id"], r["topic"], r["topic_id"]) for r in rows} == {
         (LOG.flow, LOG.cluster_id, LOG.topic, LOG.topic_id)
     }
@@ -336,35 +341,35 @@ def test_the_names_are_filed_before_the_first_fence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger",
+    "other_stream",
     [replace(LOG, cluster_id="elsewhere"), replace(LOG, flow="other")],
     ids=["another cluster", "another flow"],
 )
-def test_the_topic_of_a_stranger_is_refused_until_it_is_accepted(
-    tmp_path: Path, stranger: StreamId
+def test_the_topic_of_another_cluster_or_flow_is_rejected_until_accepted(
+    tmp_path: Path, other_stream: StreamId
 ) -> None:
     Archive(tmp_path).started().poll(0, last=True)
     with pytest.raises(
-        LakeError, match="The lake holds topic 'agent-events' of"
+        LakeError, match="The lake contains topic 'agent-events' of"
     ) as error:
-        Archive(tmp_path, stranger).started()
+        Archive(tmp_path, other_stream).started()
     assert "--new-log" in error.value.todo
-    accepted = Archive(tmp_path, stranger)
+    accepted = Archive(tmp_path, other_stream)
     assert accepted.tables.take_over(new_log=True) == keyed({0: -1, 1: -1})
     accepted.poll(0, last=True)
-    again = Archive(tmp_path, stranger)
+    again = Archive(tmp_path, other_stream)
     assert again.tables.take_over() == keyed({0: 0, 1: -1})
     assert again.stored() == [(0, 0), (0, 0)]
 
 
-def test_a_topic_made_again_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_a_recreated_topic_is_read_from_its_beginning(tmp_path: Path) -> None:
     Archive(tmp_path).started().poll(0, 1, last=True)
     again = Archive(tmp_path, replace(LOG, topic_id="topic-2"))
     assert again.tables.take_over() == keyed({0: -1, 1: -1}, "topic-2")
     assert Archive(tmp_path).tables.take_over() == keyed({0: 1, 1: -1})
 
 
-def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
+def test_tables_are_reopened_after_reopen_commits(tmp_path: Path) -> None:
     archive = Archive(tmp_path, reopen_commits=3).started()
     ages = []
     for offset in range(7):
@@ -374,7 +379,7 @@ def test_tables_are_opened_anew_after_so_many_commits(tmp_path: Path) -> None:
     assert archive.stored() == [(0, offset) for offset in range(7)]
 
 
-def test_tables_are_opened_anew_after_so_long(tmp_path: Path) -> None:
+def test_tables_are_reopened_after_reopen_s(tmp_path: Path) -> None:
     archive = Archive(tmp_path, reopen_s=60.0).started()
     ages = []
     for offset in range(5):

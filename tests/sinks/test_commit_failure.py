@@ -1,6 +1,6 @@
-"""Each kind of failed commit, brought about with the real library.
+"""Each kind of failed commit, caused in the real library.
 
-Only texts tell the kinds apart, so this file fails when a new release changes one.
+The kinds are distinguished by error texts; a test fails when a release changes one.
 """
 
 import shutil
@@ -25,7 +25,7 @@ from tests.builders import LOG, NOW, P0
 from tests.sinks.sink_contract import clean_log, foreign_commit, full_disk
 
 TABLE = "events"
-# What any commit of the partition carries: which numbers they are does not matter here.
+# App ids of any commit to the partition; the values do not matter here.
 NAME = LOG.app_id(TABLE, 0)
 NUMBERS = {NAME: 1, NAME + FENCE: Fence(1, 1).pack()}
 
@@ -47,13 +47,13 @@ class Writer:
         assert self.table.take({P0: epoch})
 
     def put(self, rows: pa.Table | None = None) -> None:
-        """One attempt to commit, under the partition's names."""
+        """Try once to commit with the partition's app ids."""
         files = [] if rows is None else [self.log.write(rows)]
         self.log.commit(files, NUMBERS)
 
     def failure_of(self, rows: pa.Table | None = None) -> Exception:
-        """What an attempt raises; it raises the same when it is made again."""
-        with pytest.raises(Exception) as first:  # noqa: PT011 - the class is asked for
+        """Return the error of an attempt; a second attempt must raise the same class."""
+        with pytest.raises(Exception) as first:  # noqa: PT011 - returned to the test
             self.put(rows)
         with pytest.raises(type(first.value)):
             self.put(rows)
@@ -66,7 +66,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 @pytest.mark.parametrize("rows", [None, some_rows(2)], ids=["offsets alone", "rows"])
-def test_a_rival_of_the_same_partition_moves_the_table(
+def test_a_take_over_of_the_partition_is_classified_as_moved(
     storage: Storage, rows: pa.Table | None
 ) -> None:
     writer = Writer(storage)
@@ -92,7 +92,7 @@ def overwrite(handle: DeltaTable) -> None:
 
 @pytest.mark.parametrize("rewrite", [delete, update, overwrite])
 @pytest.mark.parametrize("rows", [None, some_rows(2)], ids=["offsets alone", "rows"])
-def test_a_rewrite_under_a_held_handle_moves_the_table(
+def test_a_rewrite_while_a_handle_is_open_is_classified_as_moved(
     storage: Storage, rewrite: Any, rows: pa.Table | None
 ) -> None:
     writer = Writer(storage)
@@ -106,7 +106,7 @@ def test_a_rewrite_under_a_held_handle_moves_the_table(
     writer.put(rows)
 
 
-def test_a_compaction_under_a_held_handle_is_no_failure(storage: Storage) -> None:
+def test_a_compaction_while_a_handle_is_open_is_not_a_failure(storage: Storage) -> None:
     writer = Writer(storage)
     for first in (0, 2):
         writer.table.commit(some_rows(first), {P0: first + 1})
@@ -114,7 +114,9 @@ def test_a_compaction_under_a_held_handle_is_no_failure(storage: Storage) -> Non
     writer.put(some_rows(4))
 
 
-def test_a_log_cleaned_under_an_idle_handle_moves_the_table(storage: Storage) -> None:
+def test_a_log_cleaned_while_a_handle_is_idle_is_classified_as_moved(
+    storage: Storage,
+) -> None:
     DeltaTable.create(
         storage.uri(TABLE), EVENTS, partition_by=["date"],
         configuration={"delta.logRetentionDuration": "interval 0 seconds"},
@@ -128,31 +130,35 @@ def test_a_log_cleaned_under_an_idle_handle_moves_the_table(storage: Storage) ->
     writer.put(some_rows())
 
 
-def test_commits_that_others_overtake_too_often_are_contention(
+def test_too_many_concurrent_commits_are_classified_as_contention(
     storage: Storage,
 ) -> None:
     Writer(storage)
     late = storage.open(TABLE)
     foreign_commit(storage.open(TABLE), "other")
     with pytest.raises(CommitFailedError) as error:
-        # The number in the text is that of the tries: none instead of 15 makes one
-        # commit in between as good as fifteen.
+        # The number in the text is the number of retries: with 0 instead of 15, a
+        # single concurrent commit is enough.
         foreign_commit(late, "late", retries=0)
     assert str(error.value) == "Failed to commit transaction: 0"
     assert commit_failure(error.value) is CommitFailure.CONTENTION
     foreign_commit(late, "late")
 
 
-def test_the_number_of_tries_does_not_matter_and_other_numbers_do() -> None:
+def test_contention_is_recognized_with_any_number_of_retries_and_no_other_text() -> (
+    None
+):
     usual = CommitFailedError("Failed to commit transaction: 15")
     assert commit_failure(usual) is CommitFailure.CONTENTION
     other = CommitFailedError("Failed to commit transaction: 503 Service Unavailable")
     assert commit_failure(other) is CommitFailure.STORAGE
 
 
-def test_a_folder_that_takes_no_file_is_storage(storage: Storage) -> None:
+def test_a_folder_that_is_not_writable_is_classified_as_storage(
+    storage: Storage,
+) -> None:
     writer = Writer(storage)
-    # Rights would not stop root; a file where the folder should be stops everybody.
+    # A file in place of the folder; missing permissions would not stop root.
     Path(storage.uri(TABLE), f"date={NOW.date().isoformat()}").write_text("")
     error = writer.failure_of(some_rows())
     assert isinstance(error, OSError)
@@ -162,7 +168,7 @@ def test_a_folder_that_takes_no_file_is_storage(storage: Storage) -> None:
 @pytest.mark.parametrize(
     "rows", [some_rows(), None], ids=["at the rows' file", "at the log"]
 )
-def test_a_disk_that_is_full_is_storage(
+def test_a_full_disk_is_classified_as_storage(
     storage: Storage, rows: pa.Table | None
 ) -> None:
     writer = Writer(storage)
@@ -174,7 +180,7 @@ def test_a_disk_that_is_full_is_storage(
     writer.put(rows)
 
 
-def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
+def test_creating_a_lake_below_a_file_reports_one_line_and_what_to_do(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -190,12 +196,12 @@ def test_a_lake_below_a_file_is_said_in_one_line_and_what_to_do(
 
 
 @pytest.mark.parametrize("gone", ["_delta_log", "."], ids=["log", "table"])
-def test_a_table_that_is_gone_is_storage_once_it_is_opened_anew(
+def test_a_removed_table_is_classified_as_storage_when_reopened(
     storage: Storage, gone: str
 ) -> None:
     writer = Writer(storage)
     shutil.rmtree(Path(storage.uri(TABLE), gone))
-    # The held handle cannot tell it from a cleaned log; opening the table can.
+    # An open handle cannot distinguish it from a cleaned log; opening the table can.
     assert commit_failure(writer.failure_of()) is CommitFailure.MOVED
     with pytest.raises(StorageUnavailable) as error:
         writer.table.reopen()
@@ -205,19 +211,19 @@ def test_a_table_that_is_gone_is_storage_once_it_is_opened_anew(
     assert not storage.has(TABLE)
 
 
-def test_text_that_is_not_utf_8_is_refused(storage: Storage) -> None:
+def test_text_that_is_not_utf_8_is_classified_as_refused(storage: Storage) -> None:
     writer = Writer(storage)
     rows = some_rows(count=1)
-    smuggled = pa.Array.from_buffers(
+    not_utf8 = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.array(["ab"]).buffers()[1], pa.py_buffer(b"\xff\xfe")]
     )
     at = rows.column_names.index("text")
-    error = writer.failure_of(rows.set_column(at, "text", smuggled))
+    error = writer.failure_of(rows.set_column(at, "text", not_utf8))
     assert isinstance(error, pa.ArrowInvalid)
     assert commit_failure(error) is CommitFailure.REFUSED
 
 
-def test_rows_of_another_schema_are_refused(storage: Storage) -> None:
+def test_rows_of_another_schema_are_classified_as_refused(storage: Storage) -> None:
     handle = Writer(storage).log.handle
     with pytest.raises(SchemaMismatchError) as error:
         write_deltalake(handle, pa.table({"x": [1]}), mode="append")
@@ -239,13 +245,13 @@ def test_rows_of_another_schema_are_refused(storage: Storage) -> None:
         type(value).__name__ if isinstance(value, Exception) else value.value
     ),
 )
-def test_errors_without_a_known_text_are_judged_by_their_class(
+def test_errors_without_a_known_text_are_classified_by_their_class(
     error: Exception, failure: CommitFailure
 ) -> None:
     assert commit_failure(error) is failure
 
 
-def test_rows_of_another_schema_are_a_mistake_of_ours(storage: Storage) -> None:
+def test_commit_asserts_the_schema_of_the_rows(storage: Storage) -> None:
     writer = Writer(storage)
     rows = some_rows()
     number = pa.array([1, 2], pa.int64())

@@ -1,4 +1,4 @@
-"""`memories`, then `episodes`: whatever dies in between, each is seen exactly once."""
+"""`memories`, then `episodes`: each row is visible exactly once, despite crashes."""
 
 import random
 from collections.abc import Sequence
@@ -29,31 +29,29 @@ from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
 from tests.operators.a_stream import a_stream, said
-from tests.sinks.a_memory import (
+from tests.sinks.memory_process import (
     HASHING,
-    LOG,
     ORIGIN,
+    STREAM,
     Crash,
-    Life,
-    a_lake,
-    rows_of,
-    shown,
+    MemoryProcess,
+    lake_settings,
+    query_rows,
+    visible_memories,
 )
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
-PLACES = ("before the vectors", "after the vectors", "after the commit")
-# Long after all events: what is not closed by then closes by inactivity.
+CRASH_POINTS = ("before the vectors", "after the vectors", "after the commit")
+# Long after all events: open episodes are closed by inactivity then.
 LATER_MS = 10**13
 NOW_S = NOW.timestamp()
-A_TICK = Vectored(
-    MEMORY_TEXTS.empty_table(), EPISODE_REVISIONS.empty_table(), Progress()
-)
+TICK = Vectored(MEMORY_TEXTS.empty_table(), EPISODE_REVISIONS.empty_table(), Progress())
 
 
-def a_day(events: int, seed: int) -> pa.Table:
-    """Sessions that overlap, talk, fail, get feedback, end or fall silent."""
+def session_events(events: int, seed: int) -> pa.Table:
+    """Return events of overlapping sessions with errors, feedback and completions."""
     rng = random.Random(seed)
     kinds = ("message", "tool_call", "error", "state_change", "feedback", "completion")
     rows = []
@@ -64,110 +62,114 @@ def a_day(events: int, seed: int) -> pa.Table:
     return a_stream(*rows)
 
 
-def undisturbed(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
-    """What is shown when nothing dies."""
-    settings = a_lake(folder)
-    life = Life(settings)
-    while life.read(stream, 7, LATER_MS):
+def visible_without_crashes(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
+    """Return the visible memories of a run without crashes."""
+    settings = lake_settings(folder)
+    process = MemoryProcess(settings)
+    while process.read(stream, 7, LATER_MS):
         pass
-    return shown(settings)
+    return visible_memories(settings)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_dies_each_memory_is_seen_once(tmp_path: Path, seed: int) -> None:
-    stream, rng = a_day(120, seed), random.Random(seed)
-    wanted = undisturbed(tmp_path / "calm", stream)
-    told = stream.filter(
+def test_each_memory_is_visible_once_despite_crashes(tmp_path: Path, seed: int) -> None:
+    stream, rng = session_events(120, seed), random.Random(seed)
+    wanted = visible_without_crashes(tmp_path / "calm", stream)
+    to_remember = stream.filter(
         [
             kind in {"message", "tool_call", "error"}
             for kind in stream["type"].to_pylist()
         ]
     )
-    assert [o for kind, o, _ in wanted if kind == "event"] == told[
+    assert [o for kind, o, _ in wanted if kind == "event"] == to_remember[
         "kafka_offset"
     ].to_pylist()
-    settings = a_lake(tmp_path / "storm")
+    settings = lake_settings(tmp_path / "storm")
     last = stream["kafka_offset"][-1].as_py()
-    deaths, older = 0, None
-    life = Life(settings)
-    while life.position < last:
+    crashes, older = 0, None
+    process = MemoryProcess(settings)
+    while process.position < last:
         if older is not None:
-            _goes_on_blindly(older, stream, rng)
+            _write_until_taken_over(older, stream, rng)
         older = None
         for _ in range(rng.randrange(1, 5)):
-            life.read(stream, rng.randrange(1, 9), LATER_MS)
-        if life.position < last:
+            process.read(stream, rng.randrange(1, 9), LATER_MS)
+        if process.position < last:
             if rng.random() < 0.7:
-                life.dies(rng.choice(PLACES))
+                process.crash_at(rng.choice(CRASH_POINTS))
                 with pytest.raises(Crash):
-                    life.read(stream, rng.randrange(1, 9), LATER_MS)
-                deaths += 1
+                    process.read(stream, rng.randrange(1, 9), LATER_MS)
+                crashes += 1
             else:
-                older = life
-            life = Life(settings)
-    assert deaths > 1
-    # What died in its last commit may have committed it: nothing is left to read.
-    assert shown(settings) == wanted
+                older = process
+            process = MemoryProcess(settings)
+    assert crashes > 1
+    # A crash after the last commit leaves no events to read.
+    assert visible_memories(settings) == wanted
 
 
-def _goes_on_blindly(older: Life, stream: pa.Table, rng: random.Random) -> None:
-    """A copy that does not know yet that it was taken over writes once more."""
+def _write_until_taken_over(
+    older: MemoryProcess, stream: pa.Table, rng: random.Random
+) -> None:
+    """Let a copy write that has not detected yet that it was taken over."""
     with suppress(TakenOver):
         while older.read(stream, rng.randrange(1, 9), None):
             pass
 
 
-def test_an_episode_that_a_crash_left_closed_is_not_seen_before_it_is(
+def test_an_episode_closed_before_a_crash_is_not_visible_while_it_is_open(
     tmp_path: Path,
 ) -> None:
-    """Vectors say that it closed by inactivity, but it went on after the crash."""
-    settings = a_lake(tmp_path)
+    """Its vectors were written when inactivity closed it; the re-read keeps it open."""
+    settings = lake_settings(tmp_path)
     stream = a_stream(said(text="one"), said(text="two", at_s=60))
-    life = Life(settings)
-    life.dies("after the vectors")
+    process = MemoryProcess(settings)
+    process.crash_at("after the vectors")
     with pytest.raises(Crash):
-        life.read(stream, 2, LATER_MS)
+        process.read(stream, 2, LATER_MS)
     more = pa.concat_tables([stream, a_stream(said(text="three", at_s=90), first=2)])
-    life = Life(settings)
-    assert life.read(more, 3, None)
-    assert shown(settings) == [
+    process = MemoryProcess(settings)
+    assert process.read(more, 3, None)
+    assert visible_memories(settings) == [
         ("event", 0, "one"), ("event", 1, "two"), ("event", 2, "three"),
     ]  # fmt: skip
     whole = pa.concat_tables(
         [more, a_stream(said("completion", at_s=120, text="done"), first=3)]
     )
-    assert life.read(whole, 1, None)
-    (episode,) = [row for row in shown(settings) if row[0] == "episode"]
+    assert process.read(whole, 1, None)
+    (episode,) = [row for row in visible_memories(settings) if row[0] == "episode"]
     assert episode[1] == 3
 
 
-def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path)
+def test_events_beyond_the_last_commit_are_not_visible(tmp_path: Path) -> None:
+    settings = lake_settings(tmp_path)
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(4)))
-    life = Life(settings)
-    assert life.read(stream, 2, None)
-    life.dies("after the vectors")
+    process = MemoryProcess(settings)
+    assert process.read(stream, 2, None)
+    process.crash_at("after the vectors")
     with pytest.raises(Crash):
-        life.read(stream, 2, None)
-    assert [text for _, _, text in shown(settings)] == ["0", "1"]
+        process.read(stream, 2, None)
+    assert [text for _, _, text in visible_memories(settings)] == ["0", "1"]
 
 
-def test_one_commit_holds_the_newest_revision_of_an_episode(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path).replace(commit_rows=100, commit_interval_s=1_000)
+def test_a_commit_contains_only_the_newest_revision_of_an_episode(
+    tmp_path: Path,
+) -> None:
+    settings = lake_settings(tmp_path).replace(commit_rows=100, commit_interval_s=1_000)
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(6)))
-    life = Life(settings)
+    process = MemoryProcess(settings)
     for _ in range(3):
-        assert life.read(stream, 2, None)
-    assert shown(settings) == []
-    assert life.read(
+        assert process.read(stream, 2, None)
+    assert visible_memories(settings) == []
+    assert process.read(
         pa.concat_tables([stream, a_stream(said(at_s=7), first=6)]), 1, None, last=True
     )
-    revisions = rows_of(settings, "SELECT revision, events FROM tables.episodes")
+    revisions = query_rows(settings, "SELECT revision, events FROM tables.episodes")
     assert revisions == [{"revision": 4, "events": 7}]
 
 
-class Moody:
-    """Gives no usable vector of some texts."""
+class FaultyEmbedder:
+    """Returns no usable vector for texts that contain "bad"."""
 
     model_id = HASHING.model_id
     dimension = HASHING.dimension
@@ -193,15 +195,15 @@ class Moody:
 
 
 @pytest.mark.parametrize("reason", ["nan", "dimension", "timeout"])
-def test_a_text_without_a_vector_is_left_out_and_counted(
+def test_a_text_without_a_vector_is_skipped_and_counted(
     tmp_path: Path, reason: SkipReason
 ) -> None:
-    settings = a_lake(tmp_path)
+    settings = lake_settings(tmp_path)
     stream = a_stream(said(text="good"), said(text="bad"), said(text="fine"))
-    life = Life(settings, Moody(reason))
-    assert life.read(stream, 3, None)
-    assert [text for _, _, text in shown(settings)] == ["good", "fine"]
-    counted = _skipped(life.metrics, reason)
+    process = MemoryProcess(settings, FaultyEmbedder(reason))
+    assert process.read(stream, 3, None)
+    assert [text for _, _, text in visible_memories(settings)] == ["good", "fine"]
+    counted = _skipped(process.metrics, reason)
     assert counted == 1
 
 
@@ -209,131 +211,135 @@ def _skipped(metrics: Metrics, reason: str) -> float:
     return metrics.value("semloop_not_remembered_total", flow="memory", reason=reason)
 
 
-def test_another_model_is_refused(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path)
-    Life(settings)
+def test_another_model_is_rejected(tmp_path: Path) -> None:
+    settings = lake_settings(tmp_path)
+    MemoryProcess(settings)
 
-    class Other(Moody):
+    class Other(FaultyEmbedder):
         model_id = "other"
 
     with pytest.raises(LakeError, match=r"other.*\n.*maintain reindex"):
-        Life(settings, Other("nan"))
+        MemoryProcess(settings, Other("nan"))
 
 
-def test_a_commit_is_made_when_it_holds_many_bytes(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path).replace(
+def test_it_commits_when_commit_bytes_are_buffered(tmp_path: Path) -> None:
+    settings = lake_settings(tmp_path).replace(
         commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
     )
-    # The row of its episode keeps 500 characters of it.
+    # The row of its episode contains 500 characters of it.
     long = a_stream(said(text="hello " * 500))
-    assert Life(settings).read(long, 1, None)
-    assert len(shown(settings)) > 1
+    assert MemoryProcess(settings).read(long, 1, None)
+    assert len(visible_memories(settings)) > 1
 
 
-def test_how_far_archive_was_is_told_once_all_of_it_is_consumed(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path)
-    stream = a_stream(*(said(at_s=n) for n in range(3)))
-    life = Life(settings)
-
-    def told() -> tuple[int | None, float]:
-        stored = life.tables._main.stored(ORIGIN, CAUGHT_UP)
-        lag = life.metrics.value("semloop_lag_records", flow="memory", partition="0")
-        return stored, lag
-
-    assert life.read(stream, 2, 7_000)
-    assert told() == (None, 1)
-    assert life.read(stream, 1, 7_000)
-    assert told() == (7_000, 0)
-
-
-def test_what_a_copy_that_was_taken_over_still_merges_replaces_nothing(
+def test_caught_up_ms_is_stored_when_all_archived_events_are_consumed(
     tmp_path: Path,
 ) -> None:
-    settings = a_lake(tmp_path)
-    older, newer = Life(settings), Life(settings)
+    settings = lake_settings(tmp_path)
+    stream = a_stream(*(said(at_s=n) for n in range(3)))
+    process = MemoryProcess(settings)
+
+    def reported() -> tuple[int | None, float]:
+        stored = process.tables._main.stored(ORIGIN, CAUGHT_UP)
+        lag = process.metrics.value("semloop_lag_records", flow="memory", partition="0")
+        return stored, lag
+
+    assert process.read(stream, 2, 7_000)
+    assert reported() == (None, 1)
+    assert process.read(stream, 1, 7_000)
+    assert reported() == (7_000, 0)
+
+
+def test_a_copy_that_was_taken_over_replaces_no_memories(
+    tmp_path: Path,
+) -> None:
+    settings = lake_settings(tmp_path)
+    older, newer = MemoryProcess(settings), MemoryProcess(settings)
     assert newer.read(a_stream(said(text="by the newer one")), 1, None)
     with pytest.raises(TakenOver):
         older.read(a_stream(said(text="by the older one")), 1, None)
-    assert shown(settings) == [("event", 0, "by the newer one")]
+    assert visible_memories(settings) == [("event", 0, "by the newer one")]
 
 
-def test_whoever_lost_the_episodes_still_writes_over_older_memories(
+def test_a_writer_replaces_older_memories_after_the_episodes_were_lost(
     tmp_path: Path,
 ) -> None:
-    """Fences went with them, but memories keep the epochs of their writers."""
-    settings = a_lake(tmp_path / "lake")
+    """The fences are lost too, but memories store the epochs of their writers."""
+    settings = lake_settings(tmp_path / "lake")
     for _ in range(3):
-        life = Life(settings)
-    assert life.read(a_stream(said(text="before")), 1, None)
+        process = MemoryProcess(settings)
+    assert process.read(a_stream(said(text="before")), 1, None)
     Path(settings.lake, "episodes").rename(tmp_path / "gone")
-    assert Life(settings).read(a_stream(said(text="after")), 1, None)
-    assert shown(settings) == [("event", 0, "after")]
+    assert MemoryProcess(settings).read(a_stream(said(text="after")), 1, None)
+    assert visible_memories(settings) == [("event", 0, "after")]
 
 
-def test_a_worker_that_read_nothing_yet_does_not_hide_that_memories_are_gone(
+def test_a_worker_without_commits_reports_missing_memories(
     tmp_path: Path,
 ) -> None:
-    """In a cluster it may be the first to look."""
-    settings = a_lake(tmp_path / "lake")
-    assert Life(settings).read(a_stream(said()), 1, None)
+    """In a cluster it may be the first to take over."""
+    settings = lake_settings(tmp_path / "lake")
+    assert MemoryProcess(settings).read(a_stream(said()), 1, None)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
     context = FlowContext(settings, Storage.of(settings), Metrics())
     unread, model = Partition(ORIGIN.topic_id, 1), (HASHING.model_id, HASHING.dimension)
-    other = MemoryTables(context, Streams.of(LOG), [unread], model)
+    other = MemoryTables(context, Streams.of(STREAM), [unread], model)
     with pytest.raises(LakeError, match=r"gone\.\n.*maintain reindex"):
         other.take_over()
 
 
-def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path).replace(
+def test_a_clock_that_is_set_back_does_not_delay_commits(tmp_path: Path) -> None:
+    settings = lake_settings(tmp_path).replace(
         commit_rows=100, commit_interval_s=1, fence_check_s=10
     )
     stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(3)))
     now_s = [NOW_S]
-    life = Life(settings, clock=lambda: now_s[0])
-    assert life.read(stream, 1, None)
+    process = MemoryProcess(settings, clock=lambda: now_s[0])
+    assert process.read(stream, 1, None)
     now_s[0] -= 3_600
-    assert life.read(stream, 1, None)
-    assert [text for _, _, text in shown(settings)] == ["0", "1"]
+    assert process.read(stream, 1, None)
+    assert [text for _, _, text in visible_memories(settings)] == ["0", "1"]
 
 
-def test_a_copy_notices_that_it_was_taken_over_after_its_clock_is_put_back(
+def test_a_copy_detects_that_it_was_taken_over_after_its_clock_was_set_back(
     tmp_path: Path,
 ) -> None:
-    settings = a_lake(tmp_path).replace(fence_check_s=10)
+    settings = lake_settings(tmp_path).replace(fence_check_s=10)
     now_s = [NOW_S]
-    older = Life(settings, clock=lambda: now_s[0])
-    Life(settings)
+    older = MemoryProcess(settings, clock=lambda: now_s[0])
+    MemoryProcess(settings)
     now_s[0] -= 3_600
     with pytest.raises(TakenOver):
-        older.loop.add(A_TICK)
+        older.loop.add(TICK)
 
 
-def test_freshness_is_of_events_not_of_episodes_that_fell_silent(
+def test_freshness_measures_events_not_inactive_episodes(
     tmp_path: Path,
 ) -> None:
-    settings = a_lake(tmp_path)
+    settings = lake_settings(tmp_path)
     now_s = [NOW_S]
-    life = Life(settings, clock=lambda: now_s[0])
-    assert life.read(a_stream(said()), 1, None)
-    assert _freshness(life.metrics) == 0
+    process = MemoryProcess(settings, clock=lambda: now_s[0])
+    assert process.read(a_stream(said()), 1, None)
+    assert _freshness(process.metrics) == 0
     now_s[0] += 2_000
-    life.falls_silent(int(now_s[0] * 1_000))
-    assert life.metrics.value("semloop_episodes_total", flow="memory") == 1
-    assert _freshness(life.metrics) == 0
+    process.read_idle_tick(int(now_s[0] * 1_000))
+    assert process.metrics.value("semloop_episodes_total", flow="memory") == 1
+    assert _freshness(process.metrics) == 0
 
 
 def _freshness(metrics: Metrics) -> float:
     return metrics.value("semloop_freshness_seconds", flow="memory")
 
 
-def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None:
-    settings = a_lake(tmp_path)
+def test_a_flow_that_a_reindex_replaced_reports_memories_switched(
+    tmp_path: Path,
+) -> None:
+    settings = lake_settings(tmp_path)
     stream = a_stream(said(text="one"), said(text="two", at_s=1))
-    life = Life(settings)
-    assert life.read(stream, 1, None)
+    process = MemoryProcess(settings)
+    assert process.read(stream, 1, None)
     storage = Storage.of(settings)
-    main = FencedTable(TableLog(storage, "episodes"), Streams.of(LOG), (ORIGIN,))
+    main = FencedTable(TableLog(storage, "episodes"), Streams.of(STREAM), (ORIGIN,))
     assert main.take({ORIGIN: main.epoch(ORIGIN) + 1}, {GENERATION: 2})
     with pytest.raises(MemoriesSwitched):
-        life.read(stream, 1, None)
+        process.read(stream, 1, None)

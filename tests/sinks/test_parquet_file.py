@@ -1,4 +1,4 @@
-"""Files are written as `semloop.tables` declares."""
+"""Parquet files follow the declarations in `semloop.tables`."""
 
 import json
 from dataclasses import replace
@@ -13,8 +13,8 @@ from deltalake.transaction import AddAction
 from schemas.arrow import DEAD_LETTERS
 from semloop import tables
 from semloop.storage.location import Storage
+from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.parquet_file import write_file
-from sinks.delta.stamp import stamp
 from tests.builders import NOW, decoded_rows
 
 OFFSETS = [5, 1, 9]
@@ -22,11 +22,13 @@ OFFSETS = [5, 1, 9]
 
 def letters() -> pa.Table:
     decoded = decoded_rows([], [(0, offset) for offset in OFFSETS], {})
-    return stamp(pa.Table.from_batches([decoded.dead_letters]), DEAD_LETTERS, NOW)
+    return with_commit_columns(
+        pa.Table.from_batches([decoded.dead_letters]), DEAD_LETTERS, NOW
+    )
 
 
 def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:
-    """A file of dead letters whose table is declared otherwise."""
+    """Write a file of dead letters with some declarations of the table replaced."""
     with pytest.MonkeyPatch.context() as patch:
         table = replace(tables.TABLES["dead_letters"], **spec)
         patch.setitem(tables.TABLES, "dead_letters", table)
@@ -34,7 +36,7 @@ def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:
     return action, folder / "dead_letters" / action.path
 
 
-def test_the_log_has_the_bounds_of_the_declared_columns_only(tmp_path: Path) -> None:
+def test_only_declared_columns_have_bounds_in_the_log(tmp_path: Path) -> None:
     action, _ = written(tmp_path, statistics=("kafka_offset", "kafka_ts"))
     assert action.stats is not None
     found = json.loads(action.stats)

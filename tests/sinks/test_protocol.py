@@ -3,9 +3,9 @@
 Seeded schedules: writers of overlapping partitions poll the same records, are stopped
 before or after a store operation, are overtaken in the middle of a commit, lose the
 store's reply, find their table rewritten, and judge a record differently at each
-attempt. Whatever happens, every record is in exactly one table, once. Each rule of the
-design is also taken out, and then some schedule must show it: a test that cannot fail
-proves nothing.
+attempt. In every schedule, each record must be in exactly one table, once. Another test
+breaks each rule of the protocol, and some schedule must detect it: a test that cannot
+fail proves nothing.
 """
 
 import itertools
@@ -41,7 +41,7 @@ from tests.sinks.broken_rules import (
     SideFirst,
     SideUnfenced,
     WithoutEpochs,
-    forget_settled,
+    forget_dead_letters,
 )
 from tests.sinks.wrapped_log import WrappedLog
 
@@ -51,11 +51,11 @@ EVERY = {(p, o) for p in range(PARTITIONS) for o in range(RECORDS)}
 
 
 class Crash(BaseException):
-    """The process is gone: no handler of ours may see it."""
+    """The process died; a BaseException, so that no handler catches it."""
 
 
 class StormyLog(WrappedLog):
-    """A log whose store is slow, forgetful and shared."""
+    """A log whose store loses replies and fails, and that other writers share."""
 
     def __init__(self, log: DeltaLog, storm: "Storm") -> None:
         super().__init__(log)
@@ -64,28 +64,28 @@ class StormyLog(WrappedLog):
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]
     ) -> None:
-        befalls = self._storm.befalls
-        if befalls(0.15):
-            self._storm.another_steps()
-        if befalls(0.03):
+        occurs = self._storm.occurs
+        if occurs(0.15):
+            self._storm.step_another()
+        if occurs(0.03):
             raise Crash
-        if befalls(0.06):
-            # The store commits and its reply is lost; the library tries again and
-            # meets its own entry.
+        if occurs(0.06):
+            # The store commits and its reply is lost; the library retries and
+            # conflicts with its own entry.
             try:
                 super().commit(files, transactions)
                 self._storm.seen["lost replies"] += 1
             except Exception:
                 self._storm.seen["lost nothing"] += 1
         super().commit(files, transactions)
-        if befalls(0.15):
-            self._storm.another_steps()
-        if befalls(0.03):
+        if occurs(0.15):
+            self._storm.step_another()
+        if occurs(0.03):
             raise Crash
 
     def entries(self, since: int) -> Iterator[Mapping[str, int] | None]:
         for entry in super().entries(since):
-            if self._storm.befalls(0.1):
+            if self._storm.occurs(0.1):
                 self._storm.seen["unread entries"] += 1
                 msg = "It does not answer."
                 raise StorageUnavailable(msg)
@@ -93,7 +93,7 @@ class StormyLog(WrappedLog):
 
 
 class Writer:
-    """One process: opens, takes over step by step, polls and commits."""
+    """A simulated process: opens, takes over step by step, polls and commits."""
 
     def __init__(self, storm: "Storm", owned: list[int]) -> None:
         self.storm = storm
@@ -104,9 +104,9 @@ class Writer:
         self._main: FencedTable | None = None
         self.owned = owned
         self.busy = False
-        self.steps = self._life()
+        self.steps = self._run()
 
-    def _life(self) -> Iterator[None]:
+    def _run(self) -> Iterator[None]:
         self._main, sides = self.tables.open()
         takeover = self.storm.takeover_class(self._main, sides)
         for fence in (
@@ -143,9 +143,9 @@ class Writer:
 
 
 class Storm:
-    """A schedule: which writer does its next step, and what befalls it."""
+    """A schedule: which writer runs its next step, and which faults occur."""
 
-    breaks: Callable[[DeltaLog], DeltaLog] = staticmethod(lambda log: log)
+    wrap_log: Callable[[DeltaLog], DeltaLog] = staticmethod(lambda log: log)
     takeover_class: type[Takeover] = Takeover
     after_resume: Callable[[ArchiveTables], None] = staticmethod(lambda tables: None)
 
@@ -164,13 +164,13 @@ class Storm:
         return self.now
 
     def open_log(self, storage: Storage, name: str) -> DeltaLog:
-        return self.breaks(StormyLog(TableLog(storage, name), self))
+        return self.wrap_log(StormyLog(TableLog(storage, name), self))
 
-    def befalls(self, chance: float) -> bool:
+    def occurs(self, chance: float) -> bool:
         return not self.calm and self.rng.random() < chance
 
     def run(self) -> None:
-        """Steps in a random order until some writer has committed everything."""
+        """Run steps in a random order until a writer has committed all records."""
         for _ in range(400):
             rng = self.rng
             if len(self.writers) < 2 or (len(self.writers) < 3 and rng.random() < 0.05):
@@ -181,13 +181,13 @@ class Storm:
             self._step(writer)
             if writer.done and len(writer.owned) == PARTITIONS:
                 break
-        # A last writer, alone and unharmed, brings it to the end.
+        # A last writer, without rivals or faults, commits the remaining records.
         self.calm, self.writers = True, []
         final = Writer(self, [0, 1, 2])
         while not final.done:
             next(final.steps)
 
-    def another_steps(self) -> None:
+    def step_another(self) -> None:
         idle = [w for w in self.writers if not w.busy]
         if idle:
             self._step(self.rng.choice(idle))
@@ -201,15 +201,15 @@ class Storm:
             if writer in self.writers:
                 self.writers.remove(writer)
         except (AssertionError, LakeError):
-            # The sink found a state that its rules exclude. Kept until the audit, since
-            # another writer's step may be running around this one.
+            # The sink detected a state that the protocol excludes. Recorded for the
+            # audit: this step may be nested in a step of another writer.
             self.excluded = True
             self.writers.remove(writer)
         finally:
             writer.busy = False
 
     def _rewrite(self) -> None:
-        """A maintainer rewrites a table, as a retention run does."""
+        """Rewrite a table, as a retention run does."""
         name = self.rng.choice(["events", "dead_letters"])
         if not self.storage.has(name):
             return
@@ -224,7 +224,7 @@ class Storm:
         self.seen["rewrites"] += 1
 
     def audit(self) -> tuple[int, int]:
-        """(lost, doubled) records over both tables."""
+        """Count (lost, duplicated) records in both tables."""
         found: Counter[tuple[int, int]] = Counter()
         for name in ("events", "dead_letters"):
             uris = self.storage.open(name).file_uris()
@@ -234,8 +234,8 @@ class Storm:
                     .project("kafka_partition, kafka_offset")
                     .fetchall()
                 )
-        doubled = sum(count - 1 for count in found.values())
-        return len(EVERY - found.keys()), doubled
+        duplicated = sum(count - 1 for count in found.values())
+        return len(EVERY - found.keys()), duplicated
 
 
 @pytest.fixture(autouse=True)
@@ -251,38 +251,40 @@ def check(storm: Storm) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_record_lands_once_whatever_happens(tmp_path: Path, seed: int) -> None:
+def test_every_record_is_stored_once_despite_faults(tmp_path: Path, seed: int) -> None:
     check(Storm(tmp_path, seed))
 
 
 @pytest.mark.storm
 @pytest.mark.timeout(3600)
-def test_every_record_lands_once_in_many_more_schedules(tmp_path: Path) -> None:
+def test_every_record_is_stored_once_in_many_more_schedules(tmp_path: Path) -> None:
     for seed in range(1000, 1300):
         check(Storm(tmp_path / str(seed), seed))
 
 
 def rivals(folder: Path, order: tuple[int, ...], takeover: type[Takeover]) -> int:
-    """Two writers take their steps in the given order; how many could commit."""
+    """Run the steps of two writers in an order; return how many could commit."""
     folder.mkdir()
     storm = type("Rivals", (Storm,), {"takeover_class": takeover})(folder, 0)
     storm.calm = True
     writers = [Writer(storm, [0, 1, 2]), Writer(storm, [0, 1, 2])]
     storm.writers = list(writers)
     for writer in writers:
-        next(writer.steps)  # opened
-    for turn in order + (0, 1) * 4:  # then four polls each
+        next(writer.steps)  # Open the tables.
+    for turn in order + (0, 1) * 4:  # Then four polls each.
         if writers[turn] in storm.writers:
             storm._step(writers[turn])
     assert storm.audit()[1] == 0
     return len(storm.writers)
 
 
-# Fence the main table, fence the side table, read positions: by each of the two.
+# Orders of three steps of two writers: fence main table, fence side table, resume.
 ORDERS = sorted(set(itertools.permutations((0, 0, 0, 1, 1, 1))))
 
 
-def test_of_two_rivals_one_goes_on_in_every_interleaving(tmp_path: Path) -> None:
+def test_exactly_one_of_two_rivals_continues_in_every_interleaving(
+    tmp_path: Path,
+) -> None:
     for number, order in enumerate(ORDERS):
         assert rivals(tmp_path / str(number), order, Takeover) == 1, order
 
@@ -291,25 +293,25 @@ def test_rivals_both_stop_if_the_side_table_is_fenced_first(tmp_path: Path) -> N
     for number, order in enumerate(ORDERS):
         if not rivals(tmp_path / str(number), order, SideFirst):
             return
-    pytest.fail("the main table need not be fenced first")
+    pytest.fail("no order stopped both rivals: the order of the tables does not matter")
 
 
 BROKEN: dict[str, dict[str, Any]] = {
-    "epochs are not counted": {"takeover_class": WithoutEpochs},
-    "side table is not fenced": {"breaks": SideUnfenced},
-    "only moved partitions ride": {"breaks": OnlyMoved},
-    "handles follow blindly": {"breaks": FollowsBlindly},
-    "failed commits are retried blindly": {"breaks": RetriesBlindly},
-    "settled records are forgotten": {"after_resume": staticmethod(forget_settled)},
+    "epochs are not increased": {"takeover_class": WithoutEpochs},
+    "side table is not fenced": {"wrap_log": SideUnfenced},
+    "commits carry only moved partitions": {"wrap_log": OnlyMoved},
+    "new entries are not read": {"wrap_log": FollowsBlindly},
+    "failed commits are retried without a check": {"wrap_log": RetriesBlindly},
+    "dead letters are forgotten": {"after_resume": staticmethod(forget_dead_letters)},
 }
 
 
-# Rare ones begin with a schedule that is known to show them.
-FIRST_SEED = {"handles follow blindly": 3}
+# First seed for rules whose violation is detected by few schedules.
+FIRST_SEED = {"new entries are not read": 3}
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_taking_a_rule_out_is_noticed(tmp_path: Path, rule: str) -> None:
+def test_breaking_a_rule_is_detected(tmp_path: Path, rule: str) -> None:
     broken = type("BrokenStorm", (Storm,), BROKEN[rule])
     first = FIRST_SEED.get(rule, 0)
     for seed in range(first, first + 40):
@@ -317,4 +319,4 @@ def test_taking_a_rule_out_is_noticed(tmp_path: Path, rule: str) -> None:
         storm.run()
         if storm.excluded or storm.audit() != (0, 0):
             return
-    pytest.fail(f"40 schedules went well although {rule}")
+    pytest.fail(f"40 schedules detected no fault although {rule}")

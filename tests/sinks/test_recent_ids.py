@@ -1,4 +1,4 @@
-"""The ids that dedupe windows start with, as the table has them."""
+"""`recent_ids` reads the ids that fill the dedupe windows at a start."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from schemas.batches import Progress
 from tests.builders import NOW, decoded_rows, keyed
-from tests.sinks.an_archive import IDS, Archive, named
+from tests.sinks.archive_builder import IDS, Archive, named
 
 
 def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:
         rows = decoded_rows(
             [(0, offset), (1, offset)], [], {0: offset, 1: offset}, last=True
         )
-        archive.loop.add(named(rows, IDS[offset], IDS[50 + offset], once=False))
+        archive.loop.add(named(rows, IDS[offset], IDS[50 + offset], redelivered=False))
     again = Archive(tmp_path, dedupe_ids=3).started()
     ms = int(NOW.timestamp() * 1000)
     assert again.tables.recent_ids() == {
@@ -30,7 +30,7 @@ def test_recent_ids_are_not_older_than_their_window(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     for offset, hours in enumerate((0, 1, 2, 3)):
         rows = named(
-            decoded_rows([(0, offset)], [], {0: offset}), IDS[offset], once=False
+            decoded_rows([(0, offset)], [], {0: offset}), IDS[offset], redelivered=False
         )
         at = rows.events.schema.get_field_index("kafka_ts")
         ts = pa.array([NOW + timedelta(hours=hours)], pa.timestamp("us", "UTC"))
@@ -46,23 +46,23 @@ def test_recent_ids_are_not_older_than_their_window(tmp_path: Path) -> None:
 
 def test_more_files_are_read_until_every_window_is_full(tmp_path: Path) -> None:
     archive = Archive(tmp_path, dedupe_ids=2).started()
-    archive.now += 0.000_123  # no clock stops at whole milliseconds
+    archive.now += 0.000_123  # Not a whole number of milliseconds.
     for offset in range(4):
         # Partition 1 has rows in the oldest files only.
         origins = [(0, offset)] if offset > 1 else [(0, offset), (1, offset)]
         rows = decoded_rows(origins, [], {p: o for p, o in origins}, last=True)
         names = [IDS[10 * partition + offset] for partition, _ in origins]
-        archive.loop.add(named(rows, *names, once=False))
+        archive.loop.add(named(rows, *names, redelivered=False))
     again = Archive(tmp_path, dedupe_ids=2).started()
     found = {p: ids for p, (ids, _) in again.tables.recent_ids().items()}
     assert found == {0: IDS[2:4], 1: IDS[10:12]}
 
 
-def test_what_was_ingested_long_ago_is_not_read(tmp_path: Path) -> None:
+def test_rows_ingested_before_the_window_are_not_read(tmp_path: Path) -> None:
     archive = Archive(tmp_path).started()
     for partition, hours in ((0, 0), (1, 25)):
         archive.now += 3600 * hours
         rows = decoded_rows([(partition, 0)], [], {partition: 0}, last=True)
-        archive.loop.add(named(rows, IDS[partition], once=False))
+        archive.loop.add(named(rows, IDS[partition], redelivered=False))
     found = Archive(tmp_path).started().tables.recent_ids()
     assert (found[0][0], found[1][0]) == ([], [IDS[1]])

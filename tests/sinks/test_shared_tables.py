@@ -1,6 +1,6 @@
-"""Tables that others write, too: many at once, maintainers, and who loses commits.
+"""Tables with concurrent writers and maintenance, and tables that lose commits.
 
-All of it on a folder and on the run's S3 server.
+Most tests run on a folder and on the S3 server of the test run.
 """
 
 import shutil
@@ -16,10 +16,10 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
 from tests.builders import LOG, keyed
-from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import SINKS
 from tests.sinks.wrapped_log import Interrupted, Unread
+from tests.sinks.writer_builder import stored, write, writer
 
 WRITERS = 6
 COMMITS = 3
@@ -31,26 +31,26 @@ def lake(request: pytest.FixtureRequest) -> Settings:
     return found
 
 
-def test_offsets_are_filed_under_the_names_that_lakes_hold_already() -> None:
+def test_app_ids_of_offsets_are_those_of_existing_lakes() -> None:
     assert LOG.app_id("events", 3) == "archive/events/cluster-1/topic-1/3"
 
 
-def test_many_that_start_and_write_at_once_all_get_through(lake: Settings) -> None:
-    def life(partition: int) -> None:
+def test_concurrent_writers_of_different_partitions_all_succeed(lake: Settings) -> None:
+    def run(partition: int) -> None:
         tables = writer(lake, [partition])
         assert tables.take_over() == keyed({partition: -1})
         for number in range(COMMITS):
             write(tables, 2 * number, partition)
 
     with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(life, range(WRITERS)))
+        list(pool.map(run, range(WRITERS)))
     evens = [(p, 2 * n) for p in range(WRITERS) for n in range(COMMITS)]
     assert stored(lake) == evens
     assert stored(lake, "dead_letters") == [(p, o + 1) for p, o in evens]
 
 
-def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
-    def life(_: int) -> bool:
+def test_one_of_many_concurrent_rivals_continues(lake: Settings) -> None:
+    def run(_: int) -> bool:
         try:
             tables = writer(lake)
             offsets = tables.take_over()
@@ -61,14 +61,14 @@ def test_of_many_rivals_that_start_at_once_one_goes_on(lake: Settings) -> None:
         return True
 
     with ThreadPoolExecutor(WRITERS) as pool:
-        went_on = list(pool.map(life, range(WRITERS)))
-    assert any(went_on)
+        continued = list(pool.map(run, range(WRITERS)))
+    assert any(continued)
     assert stored(lake) == [(0, 0), (0, 2)]
     assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
     assert writer(lake).take_over() == keyed({0: 3, 1: -1})
 
 
-def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
+def test_maintenance_neither_stops_a_writer_nor_loses_rows(
     lake: Settings,
 ) -> None:
     tables = writer(lake)
@@ -89,57 +89,57 @@ def test_maintenance_under_a_writer_neither_stops_it_nor_loses_anything(
     assert writer(lake).take_over() == keyed({0: offset + 1, 1: -1})
 
 
-def test_who_only_looks_follows_others_and_notices_a_rival(lake: Settings) -> None:
+def test_check_fences_follows_other_writers_and_detects_a_rival(lake: Settings) -> None:
     older, other = writer(lake, [0, 1]), writer(lake, [2])
     older.take_over()
     other.take_over()
     for number, work in enumerate(MAINTENANCE.values()):
         write(other, 2 * number, partition=2)
         work(Storage.of(lake).open("events"))
-        older._main.look()
+        older._main.check_fences()
         newest = Storage.of(lake).open("events").version()
         assert older._main.handle.version() == newest
     write(older, 0)
     writer(lake, [1]).take_over()
     for table in (older._main, older._side):
         with pytest.raises(TakenOver, match="partition 1"):
-            table.look()
+            table.check_fences()
     assert (0, 0) in stored(lake)
 
 
-def test_a_table_that_lost_commits_is_told_and_not_taken_for_a_rival(
+def test_a_table_that_lost_commits_is_reported_and_not_as_a_take_over(
     settings: Settings, tmp_path: Path
 ) -> None:
     tables = writer(settings)
     tables.take_over()
     write(tables, 0)
-    kept = shutil.copytree(settings.lake, tmp_path / "kept")
+    backup = shutil.copytree(settings.lake, tmp_path / "backup")
     write(tables, 2)
     shutil.rmtree(settings.lake)
-    shutil.copytree(kept, settings.lake)
+    shutil.copytree(backup, settings.lake)
     with pytest.raises(LakeError) as error:
         tables._main.reopen()
     assert error.value.what == (
-        "Table events no longer has what this flow committed to it."
+        "Table events no longer contains the commits of this flow."
     )
-    assert "Started again" in error.value.todo
+    assert "start the flow again" in error.value.todo
     again = writer(settings)
     assert again.take_over() == keyed({0: 1, 1: -1})
     write(again, 2)
     assert stored(settings) == [(0, 0), (0, 2)]
 
 
-def test_a_table_made_anew_under_a_writer_is_told(settings: Settings) -> None:
+def test_a_table_that_was_recreated_is_reported(settings: Settings) -> None:
     tables = writer(settings)
     tables.take_over()
     write(tables, 0)
     shutil.rmtree(settings.lake)
     writer(settings).open()
-    with pytest.raises(LakeError, match="Table events no longer has"):
+    with pytest.raises(LakeError, match="Table events no longer contains"):
         tables._main.reopen()
 
 
-def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
+def test_a_recreated_main_table_with_an_older_side_table_can_be_taken_over(
     settings: Settings,
 ) -> None:
     for _ in range(3):
@@ -154,8 +154,8 @@ def test_a_main_table_made_anew_beside_an_older_one_can_be_taken_over(
     )
 
 
-@pytest.mark.parametrize("rival", [True, False], ids=["a rival", "somebody else"])
-def test_commits_in_between_that_could_not_be_read_are_looked_at_later(
+@pytest.mark.parametrize("rival", [True, False], ids=["rival", "other partition"])
+def test_concurrent_commits_that_could_not_be_read_are_checked_later(
     tmp_path: Path, *, rival: bool
 ) -> None:
     storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
@@ -173,18 +173,18 @@ def test_commits_in_between_that_could_not_be_read_are_looked_at_later(
             older.commit(sink.rows(0, 2), keyed({0: 1}))
     else:
         older.commit(sink.rows(0, 2), keyed({0: 1}))
-    # Table made, two fences, one commit: it was not made again to be sure.
+    # Table created, two fences, one commit: the commit was not repeated.
     assert (unread.failures, storage.open(sink.name).version()) == (0, 3)
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
 
 
 @pytest.mark.parametrize(
     "check",
-    [FencedTable.look, FencedTable.reopen],
+    [FencedTable.check_fences, FencedTable.reopen],
     ids=["entries", "fences"],
 )
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "once"])
-def test_a_check_that_failed_half_way_does_not_hide_a_take_over(
+def test_a_check_that_fails_to_read_does_not_hide_a_take_over(
     tmp_path: Path,
     check: Callable[[FencedTable], None],
     *,
@@ -197,7 +197,7 @@ def test_a_check_that_failed_half_way_does_not_hide_a_take_over(
     log.failures = 1
     with pytest.raises(StorageUnavailable):
         check(older)
-    # The log is open at the version of the take-over by now.
+    # The log has already moved to the version of the take-over.
     assert log.version == storage.open(sink.name).version()
     if repeated:
         with pytest.raises(TakenOver):

@@ -1,4 +1,4 @@
-"""What every sink promises, whatever it writes: see `sink_contract.SINKS`."""
+"""Guarantees of every sink; the sinks are listed in `sink_contract.SINKS`."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from semloop.delta.streams import NEVER_READ
 from semloop.errors import StorageUnavailable, TakenOver
 from semloop.storage.errors import CHECK_FOLDER
 from semloop.storage.location import Storage
-from sinks.delta.fenced_table import FencedTable, RowsRefused
+from sinks.delta.fenced_table import FencedTable, RowsRejected
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
 from tests.builders import LOG, P0, P1, keyed
@@ -44,19 +44,21 @@ def _fast_retries() -> Iterator[None]:
 
 
 def names(sink: Sink, *partitions: int) -> set[str]:
-    """Names of the numbers that a commit of these partitions carries."""
+    """Return the app ids that a commit of these partitions carries."""
     own = {LOG.app_id(sink.name, p) for p in partitions}
     return own | {name + "/fence" for name in own}
 
 
 def transactions(sink: Sink, storage: Storage, version: int) -> dict[str, int]:
-    """The numbers in one entry of the log."""
+    """Return the numbers in an entry of the log."""
     entry = sink.log(storage) / f"{version:020}.json"
     actions = [json.loads(line) for line in entry.read_text().splitlines()]
     return {a["txn"]["appId"]: a["txn"]["version"] for a in actions if "txn" in a}
 
 
-def test_rows_and_offsets_arrive_in_one_commit(sink: Sink, storage: Storage) -> None:
+def test_rows_and_offsets_are_stored_in_one_commit(
+    sink: Sink, storage: Storage
+) -> None:
     writer = sink.taken(storage)
     before = storage.open(sink.name).version()
     writer.commit(sink.rows(0, 3), keyed({0: 2}))
@@ -82,7 +84,7 @@ def test_every_commit_carries_the_offsets_of_all_owned_partitions(
         assert tuple(found[LOG.app_id(sink.name, p)] for p in range(3)) == offsets
 
 
-def test_a_commit_without_rows_moves_offsets(sink: Sink, storage: Storage) -> None:
+def test_a_commit_without_rows_stores_offsets(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     for rows in (None, sink.rows(0, 0)):
         writer.commit(rows, keyed({0: writer.offsets[P0] + 10}))
@@ -94,7 +96,7 @@ def test_a_commit_without_rows_moves_offsets(sink: Sink, storage: Storage) -> No
     "owned", [(0, 1), (1, 2)], ids=["the same partitions", "one of them"]
 )
 @pytest.mark.parametrize("moved", [True, False], ids=["rows", "offsets alone"])
-def test_an_older_writer_is_refused_and_writes_nothing(
+def test_an_older_writer_is_rejected_and_writes_nothing(
     sink: Sink, storage: Storage, owned: tuple[int, ...], moved: bool
 ) -> None:
     older = sink.taken(storage)
@@ -107,7 +109,7 @@ def test_an_older_writer_is_refused_and_writes_nothing(
     assert len(sink.offsets(storage)) == 3
 
 
-def test_a_take_over_right_after_a_commit_is_noticed_too(
+def test_a_take_over_right_after_a_commit_is_detected(
     sink: Sink, storage: Storage
 ) -> None:
     log = sink.open_log(storage, Interrupted)
@@ -116,13 +118,15 @@ def test_a_take_over_right_after_a_commit_is_noticed_too(
     log.then = lambda: newer.append(sink.taken(storage))
     with pytest.raises(TakenOver):
         older.commit(sink.rows(0, 2), keyed({0: 1}))
-    # What was committed before it is there, and the newer one knows.
+    # The commit before the take-over is stored, and the newer writer resumes after it.
     assert newer[0].offsets[P0] == 1
     newer[0].commit(sink.rows(2, 3), keyed({0: 2}))
     assert sink.offsets(storage) == [(0, 0), (0, 1), (0, 2)]
 
 
-def test_writers_of_other_partitions_do_not_meet(sink: Sink, storage: Storage) -> None:
+def test_writers_of_different_partitions_do_not_conflict(
+    sink: Sink, storage: Storage
+) -> None:
     first, second = sink.taken(storage, (0,)), sink.taken(storage, (1,))
     for offset in range(3):
         first.commit(sink.rows(offset, offset + 1), keyed({0: offset}))
@@ -130,7 +134,7 @@ def test_writers_of_other_partitions_do_not_meet(sink: Sink, storage: Storage) -
     assert sink.offsets(storage) == [(p, o) for p in (0, 1) for o in range(3)]
 
 
-def test_the_newest_wins_and_goes_on_where_its_predecessor_stopped(
+def test_the_newest_writer_resumes_where_its_predecessor_stopped(
     sink: Sink, storage: Storage
 ) -> None:
     older = sink.taken(storage)
@@ -145,7 +149,7 @@ def test_the_newest_wins_and_goes_on_where_its_predecessor_stopped(
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 2, 3]
 
 
-def test_what_was_never_read_is_minus_one_and_stays_so(
+def test_the_offset_of_an_unread_partition_is_minus_one_and_stays_so(
     sink: Sink, storage: Storage
 ) -> None:
     assert sink.open(storage).stored(P0) is None
@@ -164,11 +168,11 @@ def test_a_worker_without_partitions_takes_nothing_over(
 
 
 @pytest.mark.parametrize("rows", [True, False], ids=["rows", "offsets alone"])
-def test_a_lost_reply_is_recognised_as_its_own_commit(
+def test_a_commit_whose_reply_was_lost_is_recognised(
     sink: Sink, storage: Storage, rows: bool
 ) -> None:
-    tried: list[tuple[str, str]] = []
-    retried = lambda table, cause: tried.append((table, cause))  # noqa: E731
+    retries: list[tuple[str, str]] = []
+    retried = lambda table, cause: retries.append((table, cause))  # noqa: E731
     log = sink.open_log(storage, LosesReplies)
     writer = sink.taken(storage, log=log, on_retry=retried)
     for first in (0, 2):
@@ -176,12 +180,12 @@ def test_a_lost_reply_is_recognised_as_its_own_commit(
         writer.commit(
             sink.rows(first, first + 2) if rows else None, keyed({0: first + 1})
         )
-    assert tried == [(sink.name, "moved")] * 2
+    assert retries == [(sink.name, "moved")] * 2
     assert sink.offsets(storage) == ([(0, o) for o in range(4)] if rows else [])
     assert (writer.stored(P0), storage.open(sink.name).version()) == (3, 3)
 
 
-def test_a_take_over_whose_reply_is_lost_is_tried_again(
+def test_a_take_over_whose_reply_was_lost_is_retried(
     sink: Sink, storage: Storage
 ) -> None:
     log = sink.open_log(storage, LosesReplies)
@@ -192,7 +196,7 @@ def test_a_take_over_whose_reply_is_lost_is_tried_again(
     assert writer.epoch(P0) == 2
 
 
-def test_others_in_the_way_only_cost_another_try(sink: Sink, storage: Storage) -> None:
+def test_a_commit_is_retried_after_contention(sink: Sink, storage: Storage) -> None:
     causes: list[str] = []
     retried = lambda _, cause: causes.append(cause)  # noqa: E731
     log = sink.open_log(storage, Overtaken)
@@ -203,7 +207,7 @@ def test_others_in_the_way_only_cost_another_try(sink: Sink, storage: Storage) -
     assert sink.offsets(storage) == [(0, 0), (0, 1)]
 
 
-def test_a_rewrite_under_a_writer_does_not_stop_it(
+def test_a_rewrite_of_the_table_does_not_stop_its_writer(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
@@ -229,7 +233,7 @@ def test_an_idle_handle_whose_log_was_cleaned_recovers(
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 2, 3]
 
 
-def test_reopening_keeps_what_is_owned(sink: Sink, storage: Storage) -> None:
+def test_reopen_checks_and_keeps_ownership(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     for offset in range(4):
         writer.commit(sink.rows(offset, offset + 1), keyed({0: offset}))
@@ -242,7 +246,7 @@ def test_reopening_keeps_what_is_owned(sink: Sink, storage: Storage) -> None:
         writer.reopen()
 
 
-def test_an_offset_never_goes_back(sink: Sink, storage: Storage) -> None:
+def test_an_offset_never_decreases(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     writer.commit(None, keyed({0: 7}))
     writer.commit(sink.rows(8, 9), keyed({0: 3, 1: 0}))
@@ -251,7 +255,7 @@ def test_an_offset_never_goes_back(sink: Sink, storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("number", [INT64_MIN, -1, 0, 2**53 + 1, INT64_MAX])
-def test_any_int64_survives_checkpoint_and_reopening(
+def test_any_int64_is_unchanged_after_a_checkpoint(
     sink: Sink, storage: Storage, number: int
 ) -> None:
     writer = sink.taken(storage)
@@ -262,12 +266,12 @@ def test_any_int64_survives_checkpoint_and_reopening(
     assert (newer.stored(P1, "/kind"), newer.stored(P1, "/other")) == (7, None)
 
 
-def test_a_file_that_no_log_entry_names_is_not_seen(
+def test_a_file_without_a_log_entry_is_not_visible(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
     writer.commit(sink.rows(0, 2), keyed({0: 1}))
-    # A crash between the file and its entry, then the same records again.
+    # A crash between the file and its entry; then the same records are read again.
     lost = write_file(storage, sink.name, sink.rows(2, 4))
     assert Path(storage.uri(sink.name), lost.path).exists()
     assert sink.read(storage)["kafka_offset"].to_pylist() == [0, 1]
@@ -277,7 +281,7 @@ def test_a_file_that_no_log_entry_names_is_not_seen(
     assert sink.offsets(storage) == [(0, o) for o in range(4)]
 
 
-def test_an_entry_cut_off_before_it_was_named_is_not_seen(
+def test_a_partial_log_entry_under_a_temporary_name_is_ignored(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
@@ -288,7 +292,7 @@ def test_an_entry_cut_off_before_it_was_named_is_not_seen(
 
 
 def block(sink: Sink, storage: Storage, what: str) -> Path:
-    """Rights would not stop root: a file where a folder is needed stops everybody."""
+    """Replace a folder by a file; missing permissions would not stop root."""
     day = f"date={NOON.date().isoformat()}"
     path = Path(storage.uri(sink.name), day if what == "rows" else "_delta_log")
     if path.exists():
@@ -298,7 +302,7 @@ def block(sink: Sink, storage: Storage, what: str) -> Path:
 
 
 @pytest.mark.parametrize("what", ["rows", "log"])
-def test_storage_that_keeps_refusing_ends_in_one_clear_line(
+def test_storage_that_keeps_refusing_is_reported_in_one_line(
     sink: Sink, storage: Storage, what: str
 ) -> None:
     causes: list[str] = []
@@ -320,7 +324,7 @@ def test_storage_that_keeps_refusing_ends_in_one_clear_line(
     assert sink.offsets(storage) == []
 
 
-def test_storage_that_comes_back_in_time_costs_nothing(
+def test_storage_that_recovers_in_time_is_not_an_error(
     sink: Sink, storage: Storage
 ) -> None:
     blocked: list[Path] = []
@@ -337,23 +341,23 @@ def not_utf8(rows: pa.Table) -> pa.Table:
     return rows.set_column(rows.column_names.index("topic"), "topic", column)
 
 
-def test_refused_rows_leave_offsets_unchanged_and_the_writer_usable(
+def test_rejected_rows_leave_offsets_unchanged_and_the_writer_usable(
     sink: Sink, storage: Storage
 ) -> None:
     writer = sink.taken(storage)
     writer.commit(sink.rows(0, 2), keyed({0: 1}))
     version = writer.handle.version()
     for _ in range(2):
-        with pytest.raises(RowsRefused) as error:
+        with pytest.raises(RowsRejected) as error:
             writer.commit(not_utf8(sink.rows(2, 4)), keyed({0: 3}))
-        assert str(error.value) == f"Table {sink.name} refuses rows: ArrowInvalid."
+        assert str(error.value) == f"Table {sink.name} rejects rows: ArrowInvalid."
         assert writer.offsets == keyed({0: 1, 1: NEVER_READ})
     assert storage.open(sink.name).version() == version
     writer.commit(sink.rows(4, 5), keyed({0: 4}))
     assert [offset for _, offset in sink.offsets(storage)] == [0, 1, 4]
 
 
-def test_every_column_of_every_type_comes_back_as_it_was(
+def test_values_of_every_type_are_read_back_unchanged(
     sink: Sink, storage: Storage
 ) -> None:
     empty: dict[str, Any] = {field.name: None for field in sink.schema}
@@ -367,13 +371,11 @@ def test_every_column_of_every_type_comes_back_as_it_was(
     plain = duckdb.read_parquet(uris, hive_partitioning=True).to_arrow_table()
     columns = plain.select(sink.schema.names).cast(sink.schema)
     assert columns.sort_by("kafka_offset").equals(rows)
-    kept = pa.schema(DeltaTable(storage.uri(sink.name)).schema().to_arrow())
-    assert kept.remove_metadata().equals(sink.schema)
+    stored = pa.schema(DeltaTable(storage.uri(sink.name)).schema().to_arrow())
+    assert stored.remove_metadata().equals(sink.schema)
 
 
-def test_statistics_of_a_file_are_those_of_its_rows(
-    sink: Sink, storage: Storage
-) -> None:
+def test_statistics_of_a_file_match_its_rows(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     writer.commit(sink.rows(5, 8), keyed({0: 7}))
     writer.commit(sink.rows(0, 2, 1, session_id=None), keyed({1: 1}))
@@ -388,9 +390,7 @@ def test_statistics_of_a_file_are_those_of_its_rows(
     assert [file["partition.date"] for file in files] == [NOON.date()] * 2
 
 
-def test_values_too_long_for_the_log_have_no_bounds(
-    sink: Sink, storage: Storage
-) -> None:
+def test_long_values_have_no_bounds_in_the_log(sink: Sink, storage: Storage) -> None:
     writer = sink.taken(storage)
     writer.commit(sink.rows(0, 1, session_id="s" * 65), keyed({0: 0}))
     foreign_commit(storage.open(sink.name), "other")

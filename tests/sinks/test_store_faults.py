@@ -1,6 +1,6 @@
-"""The tables of `archive` on an object store that misbehaves: nothing lost or doubled.
+"""The tables of `archive` on a faulty object store: no row is lost or duplicated.
 
-The store is the run's; tests/fault_proxy.py in front of it brings the faults.
+tests/fault_proxy.py, in front of the store of the test run, injects the faults.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from semloop.storage import object_store
 from semloop.storage.errors import CHECK_NETWORK, CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
-from sinks.delta.stamp import stamp
+from sinks.delta.commit_columns import with_commit_columns
 from tests.builders import LOG, NOW, decoded_rows, keyed
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker
-from tests.sinks.a_writer import add, stored, write, writer
+from tests.sinks.writer_builder import add, stored, write, writer
 from tests.stores import Store
 
 TABLES = ("events", "dead_letters")
-# More often than the libraries try by themselves, so that ours are needed.
+# More often than the libraries retry, so that our retries are needed.
 OFTEN = 4
 
 
@@ -40,7 +40,7 @@ def proxy(store: Store) -> Iterator[FaultProxy]:
 def lake(
     proxy: FaultProxy, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
-    """Settings of a lake behind the proxy, where at first everything goes well."""
+    """Settings of a lake behind the proxy, initially without faults."""
     yield settings_on(proxy.endpoint, broker, monkeypatch)
     proxy.disarm()
 
@@ -61,7 +61,7 @@ REQUESTS = {
 }
 
 
-def test_a_commit_is_there_once_whatever_befalls_it(
+def test_a_commit_is_stored_once_despite_faults_in_its_requests(
     proxy: FaultProxy, lake: Settings
 ) -> None:
     tables = writer(lake)
@@ -72,7 +72,7 @@ def test_a_commit_is_there_once_whatever_befalls_it(
             armed = proxy.arm(kind, method, part, times=times)
             write(tables, offset)
             proxy.disarm()
-            # A commit does not always read, and a library may read once only.
+            # Not every commit reads.
             assert armed.happened or method == "GET", (fault, request)
             offset += 2
     evens = [(0, at) for at in range(0, offset, 2)]
@@ -82,18 +82,18 @@ def test_a_commit_is_there_once_whatever_befalls_it(
 
 
 STEPS = {
-    "looking for the table": (Fault.REFUSED, "GET", "/events/_delta_log/"),
+    "checking for the table": (Fault.REFUSED, "GET", "/events/_delta_log/"),
     "reading `streams`": (Fault.CUT_OFF, "GET", "/streams/_delta_log/"),
     "writing `streams`": (Fault.RESET, "PUT", "/streams/_delta_log/"),
     "rows of `streams`": (Fault.REFUSED, "PUT", "/streams/part-"),
     "fencing the main table": (Fault.RESET, "PUT", "/events/_delta_log/"),
     "fencing the other table": (Fault.RESET, "PUT", "/dead_letters/_delta_log/"),
-    "reading what is settled": (Fault.CUT_OFF, "GET", "/dead_letters/date="),
+    "reading dead letters": (Fault.CUT_OFF, "GET", "/dead_letters/date="),
     "reading the newest ids": (Fault.CUT_OFF, "GET", "/events/date="),
 }
 
 
-def test_a_start_goes_on_whatever_befalls_its_steps(
+def test_a_start_succeeds_despite_faults_in_its_steps(
     proxy: FaultProxy, lake: Settings
 ) -> None:
     first = writer(lake)
@@ -101,18 +101,18 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
     write(first, 0)
     # A crash between the two commits: the dead letter lies beyond the main offset.
     first._side.commit(letter(first, 3), keyed({0: 3}))
-    other = replace(LOG, topic_id="topic-2")  # so that names must be filed, too
-    for log in (LOG, other):
+    other = replace(LOG, topic_id="topic-2")  # Must be registered in `streams`.
+    for stream in (LOG, other):
         armed = {
             step: proxy.arm(fault, method, part)
             for step, (fault, method, part) in STEPS.items()
         }
-        tables = writer(lake, log=log)
+        tables = writer(lake, stream=stream)
         offsets = tables.take_over()
         ids = tables.recent_ids()
         proxy.disarm()
         happened = {step for step, rule in armed.items() if rule.happened}
-        if log is LOG:
+        if stream is LOG:
             assert (offsets, tables.settled) == (keyed({0: 1, 1: -1}), {(0, 3)})
             assert len(ids[0][0]) == 1
             assert STEPS.keys() - happened == {"writing `streams`", "rows of `streams`"}
@@ -126,7 +126,7 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
     assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
 
 
-def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -> None:
+def test_a_lake_is_created_despite_faults(proxy: FaultProxy, lake: Settings) -> None:
     faults = (Fault.RESET, Fault.LOST_REPLY, Fault.REFUSED, Fault.SLOW_DOWN)
     armed = [
         proxy.arm(fault, "PUT", f"/{table}/_delta_log/", skip=skip)
@@ -142,7 +142,7 @@ def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -
 
 
 @pytest.mark.parametrize(
-    ("method", "part", "said"),
+    ("method", "part", "start"),
     [
         ("GET", "/events/_delta_log/", "Cannot read table events in s3://"),
         ("PUT", "/streams/part-", "Cannot commit to table streams in s3://"),
@@ -150,23 +150,23 @@ def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -
         ("GET", "/dead_letters/date=", "Cannot read table dead_letters in s3://"),
         ("GET", "/events/date=", "Cannot read table events in s3://"),
     ],
-    ids=["open", "streams", "fence", "settled", "ids"],
+    ids=["open", "streams", "fence", "dead letters", "ids"],
 )
-def test_a_start_without_the_store_ends_in_one_clear_line(
-    proxy: FaultProxy, lake: Settings, method: str, part: str, said: str
+def test_a_start_without_the_store_is_reported_in_one_line(
+    proxy: FaultProxy, lake: Settings, method: str, part: str, start: str
 ) -> None:
     first = writer(lake)
     first.take_over()
     write(first, 0)
     armed = proxy.arm(Fault.SLOW_DOWN, method, part, times=ALWAYS)
-    log = replace(LOG, topic_id="topic-2") if "streams" in part else LOG
-    tables = writer(hasty(lake), log=log)
+    stream = replace(LOG, topic_id="topic-2") if "streams" in part else LOG
+    tables = writer(hasty(lake), stream=stream)
     with pytest.raises(StorageUnavailable) as error:
-        start(tables)
+        start_writer(tables)
     proxy.disarm()
     assert armed.happened
-    assert_clear(error.value, said)
-    # Whoever comes next finds all of it.
+    assert_one_line(error.value, start)
+    # The next writer finds all rows.
     assert writer(lake).take_over() == keyed({0: 1, 1: -1})
 
 
@@ -179,7 +179,7 @@ def test_a_start_without_the_store_ends_in_one_clear_line(
     ],
     ids=["503 for rows", "resets for the log", "lost replies for the log"],
 )
-def test_a_commit_without_the_store_ends_in_one_clear_line(
+def test_a_commit_without_the_store_is_reported_in_one_line(
     proxy: FaultProxy, lake: Settings, fault: Fault, part: str, todo: str
 ) -> None:
     tables = writer(hasty(lake))
@@ -189,8 +189,8 @@ def test_a_commit_without_the_store_ends_in_one_clear_line(
     with pytest.raises(StorageUnavailable) as error:
         write(tables, 0)
     proxy.disarm()
-    assert_clear(error.value, "Cannot commit to table events in s3://", todo)
-    # Its reply may have been lost: only who opens the table anew knows.
+    assert_one_line(error.value, "Cannot commit to table events in s3://", todo)
+    # The commit may have succeeded and lost its reply; a new writer finds out.
     again = writer(lake)
     offset = again.take_over()[Partition(LOG.topic_id, 0)]
     assert offset == (1 if stored(lake, "events") else -1)
@@ -200,7 +200,7 @@ def test_a_commit_without_the_store_ends_in_one_clear_line(
     assert stored(lake, "dead_letters") == [(0, 1)]
 
 
-def test_records_sent_again_wait_for_a_store_that_cannot_be_read(
+def test_redelivered_records_wait_for_a_store_that_cannot_be_read(
     proxy: FaultProxy, lake: Settings
 ) -> None:
     tables = writer(lake)
@@ -208,13 +208,13 @@ def test_records_sent_again_wait_for_a_store_that_cannot_be_read(
     write(tables, 0)
     armed = proxy.arm(Fault.CUT_OFF, "GET", "/events/date=", times=OFTEN)
     rows = decoded_rows([(0, 2)], [], {0: 2}, last=True)
-    once = frozenset(rows.events["event_id"].to_pylist())
-    add(tables, replace(rows, redelivered_ids=once))
+    ids = frozenset(rows.events["event_id"].to_pylist())
+    add(tables, replace(rows, redelivered_ids=ids))
     assert armed.happened == OFTEN
     assert stored(lake, "events") == [(0, 0), (0, 2)]
 
 
-def test_a_commit_costs_few_requests_however_long_the_log_is(
+def test_a_commit_makes_few_requests_with_a_long_log(
     proxy: FaultProxy, lake: Settings
 ) -> None:
     tables = writer(lake, owned=range(4))
@@ -226,11 +226,11 @@ def test_a_commit_costs_few_requests_however_long_the_log_is(
     add(tables, decoded_rows([(0, 30)], [], {0: 30}, last=True))
     assert (writes.happened, reads.happened < 15) == (2, True), reads.happened
     seen = reads.happened
-    tables._main.look()
+    tables._main.check_fences()
     assert reads.happened - seen < 5
 
 
-def test_a_checkpoint_that_fails_does_not_commit_twice(
+def test_a_failed_checkpoint_does_not_repeat_its_commit(
     proxy: FaultProxy, lake: Settings
 ) -> None:
     tables = writer(lake)
@@ -246,7 +246,7 @@ def test_a_checkpoint_that_fails_does_not_commit_twice(
     assert stored(lake, "events") == [(0, 0), (0, 2), (0, 4)]
 
 
-def test_what_a_slow_store_does_late_changes_nothing(
+def test_late_requests_of_a_slow_store_change_nothing(
     proxy: FaultProxy, lake: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "ANSWER_S", 1)
@@ -258,8 +258,7 @@ def test_what_a_slow_store_does_late_changes_nothing(
         proxy.arm(Fault.STALLED_REPLY, *REQUESTS["entry of the other log"]),
     ]
     write(tables, 0)
-    # Now it does not answer at all, and another writer takes over from the one who
-    # gives up.
+    # Now the store does not answer at all; a writer gives up, and another takes over.
     proxy.arm(Fault.STALLED, *REQUESTS["entry of the log"], times=ALWAYS)
     tables = writer(hasty(lake), timeout="1s", max_retries="0")
     with pytest.raises(StorageUnavailable):
@@ -267,7 +266,7 @@ def test_what_a_slow_store_does_late_changes_nothing(
     proxy.disarm()
     newer = writer(lake)
     assert newer.take_over() == keyed({0: 1, 1: -1})
-    # What was held arrives only now, when its place is taken.
+    # The stalled requests arrive only now, after newer commits.
     proxy.open_gate()
     write(newer, 2)
     assert [rule.happened for rule in held] == [1] * len(held)
@@ -275,24 +274,24 @@ def test_what_a_slow_store_does_late_changes_nothing(
     assert stored(lake, "dead_letters") == [(0, 1), (0, 3)]
 
 
-def start(tables: ArchiveTables) -> None:
+def start_writer(tables: ArchiveTables) -> None:
     tables.take_over()
     tables.recent_ids()
 
 
 def hasty(lake: Settings) -> Settings:
-    """Gives up soon."""
+    """Settings with a short retry time."""
     return lake.replace(storage_retry_s=0.2)
 
 
 def letter(tables: ArchiveTables, offset: int) -> pa.Table:
-    """One dead letter as its table holds it."""
+    """Return one dead letter in the schema of its table."""
     decoded = decoded_rows([], [(0, offset)], {})
     letters = pa.Table.from_batches([decoded.dead_letters])
-    return stamp(letters, DEAD_LETTERS, NOW)
+    return with_commit_columns(letters, DEAD_LETTERS, NOW)
 
 
-def assert_clear(
+def assert_one_line(
     error: StorageUnavailable, start: str, todo: str = CHECK_STORE
 ) -> None:
     assert error.what.startswith(start), error.what

@@ -1,4 +1,4 @@
-"""The log of a Delta table, as the protocol of fences needs it."""
+"""`TableLog` meets the requirements of the fencing protocol."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ def carried(log: TableLog, since: int) -> list[Mapping[str, int] | None]:
     return list(log.entries(since))
 
 
-def test_it_stays_at_its_version_until_it_follows(log: TableLog) -> None:
+def test_it_stays_at_its_version_until_follow(log: TableLog) -> None:
     log.commit([log.write(SINK.rows(0, 2))], {"a": 1, "b": 2})
     assert (log.version, log.stored("a"), carried(log, 0)) == (0, None, [])
     log.follow()
@@ -36,7 +36,7 @@ def test_it_stays_at_its_version_until_it_follows(log: TableLog) -> None:
     assert log.handle.version() == 1
 
 
-def test_entries_are_what_each_commit_carries_in_order(
+def test_entries_returns_the_numbers_of_each_commit_in_order(
     storage: Storage, log: TableLog
 ) -> None:
     for number in range(3):
@@ -46,7 +46,9 @@ def test_entries_are_what_each_commit_carries_in_order(
     assert carried(log, 1) == [{"1": 1, "every": 1}, {"2": 2, "every": 2}]
 
 
-def test_an_entry_that_was_cleaned_up_is_none(storage: Storage, log: TableLog) -> None:
+def test_entries_returns_none_for_an_entry_that_was_cleaned_up(
+    storage: Storage, log: TableLog
+) -> None:
     log.commit((), {"a": 1})
     clean_log(storage, SINK.name)
     log.reopen()
@@ -54,7 +56,7 @@ def test_an_entry_that_was_cleaned_up_is_none(storage: Storage, log: TableLog) -
     assert log.stored("a") == 1
 
 
-def test_two_commits_of_one_number_on_one_version_conflict(
+def test_commits_with_the_same_app_id_on_the_same_version_conflict(
     storage: Storage, log: TableLog
 ) -> None:
     other = TableLog(storage, SINK.name)
@@ -66,7 +68,7 @@ def test_two_commits_of_one_number_on_one_version_conflict(
     assert (log.stored("a"), log.stored("b")) == (1, 2)
 
 
-def test_a_file_that_no_commit_names_is_in_no_version(
+def test_a_file_without_a_commit_is_not_in_the_table(
     storage: Storage, log: TableLog
 ) -> None:
     log.write(SINK.rows(0, 2))
@@ -74,6 +76,6 @@ def test_a_file_that_no_commit_names_is_in_no_version(
     assert SINK.offsets(storage) == []
 
 
-def test_rows_of_another_schema_are_a_mistake_of_ours(log: TableLog) -> None:
+def test_write_asserts_the_schema_of_the_rows(log: TableLog) -> None:
     with pytest.raises(AssertionError):
         log.write(SINK.rows(0, 2).drop_columns("topic"))

@@ -1,4 +1,4 @@
-"""Upkeep of the table of memories, beside its writer; folder and the run's S3 server."""
+"""Maintenance of the memory table, on a folder and on the test run's S3 server."""
 
 import dataclasses
 import os
@@ -17,10 +17,10 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
-from sinks.vectors.maintenance import SCALARS, Report, drop_older, maintain
+from sinks.vectors.maintenance import SCALARS, Report, drop_older_generations, maintain
 from tests.processes import ROOT, environment
+from tests.sinks.memory_builder import memory_rows, search_texts, stored, vector_table
 from tests.sinks.sink_contract import full_disk
-from tests.sinks.some_memories import a_table, found_by, some_memories, stored
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -37,27 +37,27 @@ def folder(tmp_path: Path) -> Storage:
 @pytest.fixture(autouse=True)
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "ROWS_WITHOUT_INDEX", 300)
-    # Whatever is new is due.
+    # A single new row makes compaction due.
     monkeypatch.setattr(maintenance, "UNINDEXED_MAX", 1)
     monkeypatch.setattr(maintenance, "UNINDEXED_SHARE_MAX", 0.0)
 
 
-def keep(storage: Storage, retry_s: float = maintenance.RETRY_S) -> Report:
-    """Maintain a table that is there."""
+def run_maintenance(storage: Storage, retry_s: float = maintenance.RETRY_S) -> Report:
+    """Maintain a table that exists."""
     report = maintain(storage, 1, retry_s=retry_s)
     assert report is not None
     return report
 
 
-def test_a_table_that_is_not_there_is_not_made(folder: Storage) -> None:
+def test_maintenance_does_not_create_a_missing_table(folder: Storage) -> None:
     assert maintain(folder, 1) is None
     assert maintain(folder, 1) is None
 
 
-def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
-    table = a_table(storage)
+def test_files_are_compacted_and_new_rows_indexed(storage: Storage) -> None:
+    table = vector_table(storage)
     for start in range(0, 60, 10):
-        table.merge(some_memories(range(start, start + 10)))
+        table.merge(memory_rows(range(start, start + 10)))
     before = stored(storage)
     steps: list[tuple[str, int, int]] = []
     report = maintain(storage, 1, lambda *step: steps.append(step))
@@ -65,26 +65,26 @@ def test_files_are_put_together_and_new_rows_indexed(storage: Storage) -> None:
     assert stored(storage) == before
     assert steps[0] == ("vectors", 0, len(steps) - 1)
     assert steps[-1] == ("done", len(steps) - 1, len(steps) - 1)
-    table.merge(some_memories([99], search_text="anna: flights"))
-    assert found_by(storage, "flight") == ["number 99"]  # before upkeep knows it
-    report = keep(storage)
+    table.merge(memory_rows([99], search_text="anna: flights"))
+    assert search_texts(storage, "flight") == ["number 99"]  # Not indexed yet.
+    report = run_maintenance(storage)
     assert (report.rows, report.unindexed, report.made) == (61, 0, ())
-    assert found_by(storage, "flight") == ["number 99"]
+    assert search_texts(storage, "flight") == ["number 99"]
 
 
-def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
-    table = a_table(folder)
+def test_the_vector_index_depends_on_the_number_of_rows(folder: Storage) -> None:
+    table = vector_table(folder)
 
     def kept(start: int, end: int) -> tuple[bool, bool]:
-        table.merge(some_memories(range(start, end)))
-        report = keep(folder)
+        table.merge(memory_rows(range(start, end)))
+        report = run_maintenance(folder)
         return "vector" in report.made, report.indexed
 
     assert kept(0, 299) == (False, False)
     assert kept(299, 300) == (True, True)
     assert kept(300, 301) == (False, True)
     assert kept(301, 500) == (False, True)
-    # More than the half is new.
+    # More than half of the rows are new.
     assert kept(500, 1_001) == (True, True)
     found = generations.open_table(generations.connect(folder), 1)
     assert found is not None
@@ -97,66 +97,66 @@ def test_vectors_are_indexed_as_their_number_asks_for(folder: Storage) -> None:
     assert nearest["vector"].to_pylist() == [vector]
 
 
-def test_a_writer_goes_on_while_the_table_is_maintained(storage: Storage) -> None:
-    table, ended = a_table(storage), threading.Event()
+def test_a_writer_continues_during_maintenance(storage: Storage) -> None:
+    table, ended = vector_table(storage), threading.Event()
     starts: list[int] = []
 
     def write() -> None:
         while not ended.is_set() or len(starts) < 40:
-            # Every fifth of them is a replay.
+            # Every fifth merge repeats the previous rows.
             start = 10 * len(starts) - (10 if len(starts) % 5 == 4 else 0)
-            table.merge(some_memories(range(start, start + 10), writer=2))
+            table.merge(memory_rows(range(start, start + 10), writer=2))
             starts.append(start)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         try:
             for _ in range(3):
-                keep(storage)
+                run_maintenance(storage)
         finally:
             ended.set()
         writing.result()
     numbers = {number for start in starts for number in range(start, start + 10)}
     assert stored(storage) == [(number, 2) for number in sorted(numbers)]
-    last = keep(storage)
+    last = run_maintenance(storage)
     assert (last.rows, last.unindexed) == (len(numbers), 0)
 
 
-def test_two_at_once_leave_a_whole_table(folder: Storage) -> None:
-    table = a_table(folder)
+def test_concurrent_maintenance_loses_no_rows(folder: Storage) -> None:
+    table = vector_table(folder)
     for start in range(0, 400, 20):
-        table.merge(some_memories(range(start, start + 20)))
+        table.merge(memory_rows(range(start, start + 20)))
 
-    def kept(_: int) -> str | None:
+    def run(_: int) -> str | None:
         try:
-            keep(folder, 5)
+            run_maintenance(folder, 5)
         except StorageUnavailable as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(2) as pool:
-        failed = [error for error in pool.map(kept, range(2)) if error]
+        failed = [error for error in pool.map(run, range(2)) if error]
     assert len(failed) < 2, failed
     assert all(error.startswith("Cannot maintain table memories (") for error in failed)
     assert stored(folder) == [(n, 1) for n in range(400)]
-    report = keep(folder)
+    report = run_maintenance(folder)
     assert (report.fragments, report.unindexed) == (1, 0)
-    assert found_by(folder, "399") == ["number 399"]
+    assert search_texts(folder, "399") == ["number 399"]
 
 
 def files(storage: Storage) -> set[str]:
-    """All files of the table, versions among them."""
+    """Return all files of the table, including its versions."""
     folder = Path(storage.uri("memories"))
     return {str(path) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_upkeep_right_after_upkeep_writes_nothing(folder: Storage) -> None:
-    table = a_table(folder)
+def test_maintenance_right_after_maintenance_writes_nothing(folder: Storage) -> None:
+    table = vector_table(folder)
     for start in range(0, 400, 100):
-        table.merge(some_memories(range(start, start + 100)))
-    first = keep(folder)
+        table.merge(memory_rows(range(start, start + 100)))
+    first = run_maintenance(folder)
     before = files(folder)
-    assert keep(folder) == dataclasses.replace(first, made=())
+    assert run_maintenance(folder) == dataclasses.replace(first, made=())
     assert files(folder) == before
 
 
@@ -176,94 +176,93 @@ def test_a_few_new_rows_do_not_rewrite_the_table(
     *,
     due: bool,
 ) -> None:
-    table = a_table(folder)
-    table.merge(some_memories(range(80)))
-    keep(folder)
+    table = vector_table(folder)
+    table.merge(memory_rows(range(80)))
+    run_maintenance(folder)
     monkeypatch.setattr(maintenance, "UNINDEXED_MAX", rows_max)
     monkeypatch.setattr(maintenance, "UNINDEXED_SHARE_MAX", share_max)
     monkeypatch.setattr(maintenance, "FRAGMENTS_MAX", fragments_max)
     for start in (80, 90):
-        table.merge(some_memories(range(start, start + 10)))
+        table.merge(memory_rows(range(start, start + 10)))
     before = files(folder)
-    report = keep(folder)
-    # Rows that were not indexed are not put to those that were.
+    report = run_maintenance(folder)
+    # Files of unindexed and of indexed rows are not merged.
     assert (report.fragments, report.unindexed) == ((2, 0) if due else (3, 20))
     assert (files(folder) == before) is not due
-    # A search knows them all the same.
-    assert found_by(folder, "99") == ["number 99"]
+    # Search finds unindexed rows too.
+    assert search_texts(folder, "99") == ["number 99"]
 
 
-def test_older_tables_are_dropped_and_no_others(storage: Storage) -> None:
+def test_drop_older_generations_drops_no_others(storage: Storage) -> None:
     for generation in (1, 3, 4, 5):
-        a_table(storage, generation=generation)
-    drop_older(storage, 4)
+        vector_table(storage, generation=generation)
+    drop_older_generations(storage, 4)
     connection = generations.connect(storage)
     found = [
         n for n in range(1, 7) if generations.open_table(connection, n) is not None
     ]
     assert found == [4, 5]
-    drop_older(storage, 4)
+    drop_older_generations(storage, 4)
 
 
-KEEPER = """
+MAINTENANCE_SCRIPT = """
 import sys
 from semloop.settings import load
 from semloop.storage.location import Storage
-from sinks import vector_index
-vector_index.ROWS_WITHOUT_INDEX = 300
-def told(step, done, total):
+from sinks.vectors import maintenance
+maintenance.ROWS_WITHOUT_INDEX = 300
+def progress(step, done, total):
     print(step, flush=True)
     if step == sys.argv[1]:
         print("here", flush=True)
-vector_index.maintain(Storage.of(load()), 1, told)
+maintenance.maintain(Storage.of(load()), 1, progress)
 """
 
 
 @pytest.mark.parametrize("step", ["vectors", "files", "namespace"])
-def test_upkeep_that_is_killed_loses_nothing_and_is_done_by_the_next(
+def test_killed_maintenance_loses_no_rows_and_the_next_run_completes_it(
     settings: Settings, step: str
 ) -> None:
     storage = Storage.of(settings)
-    table = a_table(storage)
+    table = vector_table(storage)
     for start in range(0, 400, 20):
-        table.merge(some_memories(range(start, start + 20)))
+        table.merge(memory_rows(range(start, start + 20)))
     process = subprocess.Popen(
-        [sys.executable, "-c", KEEPER, step],
+        [sys.executable, "-c", MAINTENANCE_SCRIPT, step],
         env=environment(settings), cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    while process.stdout.readline() not in {"here\n", ""}:
-        pass
+    assert "here\n" in iter(process.stdout.readline, "")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert stored(storage) == [(n, 1) for n in range(400)]
-    table.merge(some_memories(range(400, 420)))
-    report = keep(storage)
-    # Rows that no index knew are not put to those that one knew.
+    table.merge(memory_rows(range(400, 420)))
+    report = run_maintenance(storage)
+    # Files of unindexed and of indexed rows are not merged.
     assert (report.rows, report.fragments <= 2, report.unindexed) == (420, True, 0)
     assert report.indexed
-    assert found_by(storage, "419") == ["number 419"]
+    assert search_texts(storage, "419") == ["number 419"]
 
 
-def test_a_full_disk_is_told_by_the_step(folder: Storage) -> None:
-    a_table(folder).merge(some_memories(range(200)))
-    with full_disk(2_000), pytest.raises(SemLoopError) as told:
-        keep(folder, 0.1)
+def test_a_full_disk_is_reported_with_the_step(folder: Storage) -> None:
+    vector_table(folder).merge(memory_rows(range(200)))
+    with full_disk(2_000), pytest.raises(SemLoopError) as error:
+        run_maintenance(folder, 0.1)
     what = f"Cannot maintain table memories (files) in {folder.root}: File too large"
-    assert told.value.what == f"{what} (tried for 0.1 s)"
-    assert keep(folder).unindexed == 0
+    assert error.value.what == f"{what} (tried for 0.1 s)"
+    assert run_maintenance(folder).unindexed == 0
 
 
-def test_old_versions_are_dropped_and_young_ones_kept(
+def test_old_versions_are_dropped_and_recent_ones_kept(
     folder: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = a_table(folder)
+    table = vector_table(folder)
     for number in range(5):
-        table.merge(some_memories([number]))
+        table.merge(memory_rows([number]))
     versions = Path(folder.uri("memories"), "generation-1.lance", "_versions")
-    keep(folder)
+    run_maintenance(folder)
     assert len(list(versions.glob("*.manifest"))) > 5
-    monkeypatch.setattr(maintenance, "KEPT", timedelta(milliseconds=1))
-    keep(folder)
+    monkeypatch.setattr(maintenance, "VERSION_RETENTION", timedelta(milliseconds=1))
+    run_maintenance(folder)
     assert len(list(versions.glob("*.manifest"))) < 3
     assert stored(folder) == [(n, 1) for n in range(5)]

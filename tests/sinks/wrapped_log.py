@@ -1,7 +1,7 @@
-"""The log of a Delta table in the hands of a test.
+"""Wrappers of a Delta table's log that inject faults.
 
-A test replaces the port that the protocol stands on, and nothing of the protocol: it
-wraps the real log and overrides what shall fail, be late or be a lie.
+A test replaces only the storage interface of the protocol, never the protocol itself:
+it wraps the real log and overrides the methods that fail, delay or return wrong values.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from tests.sinks.sink_contract import foreign_commit
 
 
 class WrappedLog:
-    """Passes every call on to another log."""
+    """Forwards every call to another log."""
 
     def __init__(self, log: DeltaLog) -> None:
         self._log = log
@@ -58,9 +58,9 @@ class WrappedLog:
 
 
 class LosesReplies(WrappedLog):
-    """Commits and loses the reply of storage, as often as `lose` says.
+    """Commits and loses the reply of storage, `lose` times.
 
-    The library then tries again and meets its own entry.
+    The library then retries and conflicts with its own entry.
     """
 
     lose = 0
@@ -89,7 +89,7 @@ class Interrupted(WrappedLog):
 
 
 class Overtaken(WrappedLog):
-    """Others commit before it, `rivals` times so often that the library gives up."""
+    """Other writers commit first, until the library gives up; `rivals` times."""
 
     rivals = 0
 
@@ -105,7 +105,7 @@ class Overtaken(WrappedLog):
 
 
 class Unread(WrappedLog):
-    """Moves to new versions and fails to read them, as often as `failures` says."""
+    """Moves to new versions and fails to read them, `failures` times."""
 
     failures = 0
 

@@ -11,12 +11,12 @@ from semloop.storage.location import Storage
 from sources.lake.episode_index import KnownEpisodes
 from tests.flows.reindex_lake import LATER_MS, Events, overlapping_sessions, run_memory
 from tests.operators.a_stream import a_stream, said
-from tests.sinks.a_memory import ORIGIN, Life, a_lake
+from tests.sinks.memory_process import ORIGIN, MemoryProcess, lake_settings
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return a_lake(tmp_path / "la ke ü")
+    return lake_settings(tmp_path / "la ke ü")
 
 
 def follow(known: KnownEpisodes, settings: Settings) -> None:
@@ -67,7 +67,7 @@ def test_only_what_closed_since_the_step_before_is_given(settings: Settings) -> 
 def test_files_that_a_maintainer_wrote_anew_are_read_anew(settings: Settings) -> None:
     """The revisions in a file of them are older than others that are known."""
     events, days = Events(settings), [1.7e9]
-    life = Life(settings, clock=lambda: days[-1])
+    life = MemoryProcess(settings, clock=lambda: days[-1])
     known = KnownEpisodes(Storage.of(settings))
     for number in range(3):
         if number == 2:

@@ -1,44 +1,44 @@
-"""The sink of the flow `index`: keeps the memories of a generation quick to search."""
+"""The sink of the flow `index`: maintains the memories of the current generation."""
 
 from schemas.batches import Upkeep
 from schemas.steps import Show
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES
 from sinks.flow_tables import FlowContext
-from sinks.vectors.maintenance import Report, drop_older, maintain
+from sinks.vectors.maintenance import Report, drop_older_generations, maintain
 
 
-class MemoryUpkeep:
-    """Removes older generations, then maintains the table of the one that holds.
+class IndexMaintenance:
+    """Drops older generations, then maintains the table of the current one.
 
-    Unit of parallelism: none. Guarantee: it may be ended at any moment and run again.
+    Unit of parallelism: none. Guarantee: it may be stopped at any time and run again.
     """
 
     def __init__(self, context: FlowContext, show: Show) -> None:
-        """Nothing is opened yet.
+        """Open no table yet.
 
         Args:
             context: settings and lake.
-            show: told (step, done, total) of the work.
+            show: called with (step, done, total) as the work proceeds.
         """
         self._context = context
         self._show = show
         self.report = Report()
 
     def add(self, item: Upkeep) -> None:
-        """Do it for a generation.
+        """Maintain the table of a generation.
 
         Raises:
-            LakeError: the memories are gone, or may not be written.
-            StorageUnavailable: not within `storage_retry_s`, or another one was
-                quicker.
+            LakeError: the memories are missing, or not writable.
+            StorageUnavailable: storage did not recover within `storage_retry_s`, or
+                another maintenance run committed first.
         """
         storage, settings = self._context.storage, self._context.settings
-        drop_older(storage, item.generation)
+        drop_older_generations(storage, item.generation)
         seconds = settings.commits.storage_retry_s
         report = maintain(storage, item.generation, self._show, seconds)
         if report is not None:
             self.report = report
         elif storage.open(EPISODES).file_uris():
             msg = f"The memories of {settings.lake} are gone."
-            raise LakeError(msg, "Make them anew: `semloop maintain reindex`.")
+            raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")

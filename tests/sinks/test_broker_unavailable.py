@@ -1,32 +1,32 @@
-"""Rows that wait for a broker, without one: what asks it is in the test's hands."""
+"""Rows that wait for an unavailable broker, which the test simulates."""
 
 from pathlib import Path
 
 import pytest
 
 from semloop.errors import BrokerUnavailable, TakenOver
-from tests.sinks.an_archive import Archive
+from tests.sinks.archive_builder import Archive
 
 NO_ANSWER = BrokerUnavailable("No broker answers.")
 
 
 class Overtaken(Archive):
-    """A writer without a broker, taken over while it waits for the second answer."""
+    """A writer without a broker, taken over during its second request to the broker."""
 
     lake: Path
-    asked = 0
+    requests = 0
 
     def _same_topic(self) -> None:
-        self.asked += 1
-        self.now += 1.0  # which is how long it waited for the answer
-        if self.asked == 2:
+        self.requests += 1
+        self.now += 1.0  # Duration of a request.
+        if self.requests == 2:
             Archive(self.lake).started()
-        assert self.asked < 9, "it never looks whether it was taken over"
+        assert self.requests < 9, "it never checks if it was taken over"
         raise NO_ANSWER
 
 
 @pytest.mark.parametrize("last", [True, False], ids=["end of input", "full buffer"])
-def test_a_writer_that_must_commit_first_notices_a_newer_copy(
+def test_a_writer_that_must_commit_detects_a_newer_copy(
     tmp_path: Path, *, last: bool
 ) -> None:
     older = Overtaken(tmp_path, commit_rows=2, fence_check_s=1.0)
@@ -37,7 +37,7 @@ def test_a_writer_that_must_commit_first_notices_a_newer_copy(
     assert older.stored() == []
 
 
-def test_a_writer_with_a_few_rows_notices_a_newer_copy(tmp_path: Path) -> None:
+def test_a_writer_with_a_few_rows_detects_a_newer_copy(tmp_path: Path) -> None:
     older = Overtaken(tmp_path, commit_interval_s=1.0, fence_check_s=2.0)
     older.lake = tmp_path
     older.tables.take_over()

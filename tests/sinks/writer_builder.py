@@ -1,4 +1,4 @@
-"""One writer of the tables of `archive` on any lake, and what is stored there."""
+"""Builds writers of the tables of `archive` on any lake, and reads these tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,27 +16,30 @@ from tests.builders import LOG, decoded_rows
 
 
 def writer(
-    lake: Settings, owned: Sequence[int] = (0, 1), log: StreamId = LOG, **options: str
+    lake: Settings,
+    owned: Sequence[int] = (0, 1),
+    stream: StreamId = LOG,
+    **options: str,
 ) -> ArchiveTables:
-    """Owns nothing yet; `options` as deltalake's client takes them."""
+    """A writer that owns nothing yet; `options` are storage options of deltalake."""
     storage = Storage.of(lake)
     storage = replace(storage, options={**storage.options, **options})
-    return ArchiveTables(FlowContext(lake, storage, Metrics()), log, owned)
+    return ArchiveTables(FlowContext(lake, storage, Metrics()), stream, owned)
 
 
 def write(tables: ArchiveTables, offset: int, partition: int = 0) -> None:
-    """Commit an event and behind it a dead letter, to both tables."""
+    """Commit an event, and a dead letter at the next offset."""
     at = (partition, offset), (partition, offset + 1)
     add(tables, decoded_rows(at[:1], at[1:], {partition: offset + 1}, last=True))
 
 
 def add(tables: ArchiveTables, decoded: Decoded) -> None:
-    """What the commit loop does with an item, as if it were the first."""
+    """Add an item through a new commit loop, as its first item."""
     CommitLoop(tables.settings, tables).add(decoded)
 
 
 def stored(lake: Settings, table: str = "events") -> list[tuple[int, int]]:
-    """(partition, offset) of all rows as people see them."""
+    """(partition, offset) of all rows that `Lake` returns."""
     query = f"SELECT kafka_partition, kafka_offset FROM {table} ORDER BY ALL"
     with Lake(lake.lake) as opened:
         return opened.sql(query).fetchall()

@@ -1,4 +1,4 @@
-"""Rows that a table refuses: cut in halves down to the row that is to blame."""
+"""Isolates rows that a table rejects, and makes dead letters of them."""
 
 from datetime import datetime
 from typing import Any
@@ -12,42 +12,41 @@ from schemas.dead_letter import Reason
 from semloop import tables
 from semloop.delta.streams import Partition
 
-META = (
+META_FIELDS = (
     "session_id", "namespace", "credits_used", "context_hash", "user_id", "task",
     "task_type", "tags", "trace_id", "span_id", "parent_span_id", "importance",
 )  # fmt: skip
 
 
-def halves(rows: pa.Table) -> tuple[pa.Table, pa.Table, dict[Partition, int]]:
-    """Cut two rows or more by offset.
+def split_by_offset(rows: pa.Table) -> tuple[pa.Table, pa.Table, dict[Partition, int]]:
+    """Split two or more rows into two parts by offset.
 
     Returns:
-        the first part, all of one partition up to an offset; the rest; and
-        {partition: that offset}, to which the first part alone brings the table.
+        the first part: rows of one partition up to an offset; the other rows; and
+        {partition: that offset}, which the table has reached with the first part.
     """
     partitions = rows["kafka_partition"].to_numpy()
     offsets = rows["kafka_offset"].to_numpy()
     partition = partitions[0]
     own = np.sort(offsets[partitions == partition])
-    # With a single row here, that row is the first part and other partitions the rest.
-    cut = own[(len(own) - 1) // 2]
-    first = (partitions == partition) & (offsets <= cut)
-    mask = pa.array(first)
-    rest = rows.filter(pa.array(~first))
+    # If the partition has a single row, the rest are the rows of other partitions.
+    last_offset = own[(len(own) - 1) // 2]
+    is_first = (partitions == partition) & (offsets <= last_offset)
+    first, rest = rows.filter(pa.array(is_first)), rows.filter(pa.array(~is_first))
     # All rows of a commit are of one topic.
     key = Partition(rows["topic_id"][0].as_py(), int(partition))
-    return rows.filter(mask), rest, {key: int(cut)}
+    return first, rest, {key: int(last_offset)}
 
 
-def unstorable(row: pa.Table, now: datetime) -> pa.Table:
-    """The dead letter of one event that `events` refused, as a table of one row."""
+def dead_letter_of(row: pa.Table, now: datetime) -> pa.Table:
+    """Return the dead letter of one event that `events` rejected, as a row."""
     event = row.to_pylist()[0]
     letter: dict[str, Any] = {name: event[name] for name in tables.ORIGIN}
     letter |= {name: event[name] for name in ("agent", "session_id", "user_id")}
     letter |= {
         "id": event["event_id"],
         "reason": str(Reason.UNSTORABLE),
-        "detail": "the table refused the event; raw is made of its columns",
+        "detail": "the table rejected the event; raw is rebuilt from its columns",
         "raw": _envelope(event),
         "ingested_at": now,
         "date": now.date(),
@@ -55,9 +54,9 @@ def unstorable(row: pa.Table, now: datetime) -> pa.Table:
     return pa.Table.from_pylist([letter], DEAD_LETTERS)
 
 
-def bare(row: pa.Table) -> pa.Table:
-    """What is left of a dead letter that `dead_letters` refused: whence it came."""
-    nothing = {
+def without_content(row: pa.Table) -> pa.Table:
+    """Return the origin of a dead letter that `dead_letters` rejected, as a row."""
+    replaced = {
         name: pa.nulls(1, row.schema.field(name).type)
         for name in (
             "agent",
@@ -69,14 +68,14 @@ def bare(row: pa.Table) -> pa.Table:
             "kafka_ts",
         )
     }
-    nothing["reason"] = pa.array([str(Reason.UNSTORABLE)])
-    nothing["detail"] = pa.array(["the table refused the dead letter itself"])
-    columns = [nothing.get(name, row[name]) for name in row.column_names]
+    replaced["reason"] = pa.array([str(Reason.UNSTORABLE)])
+    replaced["detail"] = pa.array(["the table rejected the dead letter itself"])
+    columns = [replaced.get(name, row[name]) for name in row.column_names]
     return pa.Table.from_arrays(columns, schema=row.schema)
 
 
 def _envelope(event: dict[str, Any]) -> bytes:
-    meta = {name: event[name] for name in META if event[name] is not None}
+    meta = {name: event[name] for name in META_FIELDS if event[name] is not None}
     return msgspec.json.encode(
         {
             "id": event["event_id"],

@@ -1,4 +1,4 @@
-"""Memories as the sink takes them, and what a table of them holds."""
+"""Builds rows of memories and their table, and reads the table."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,10 +16,8 @@ MODEL = "hashing/8"
 SCHEMA = schema_of(DIMENSION, MODEL)
 
 
-def some_memories(
-    numbers: Iterable[int], writer: int = 1, **values: object
-) -> pa.Table:
-    """One memory a number, from which its id is made; `values`: of every row."""
+def memory_rows(numbers: Iterable[int], writer: int = 1, **values: object) -> pa.Table:
+    """Return a row per number; its id is the number. `values` apply to every row."""
     chosen = list(numbers)
     vectors = np.random.default_rng(chosen).normal(size=(len(chosen), DIMENSION))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -39,17 +37,17 @@ def some_memories(
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def a_table(
-    storage: Storage, retry_s: float = 30.0, generation: int = 1, **told: Any
+def vector_table(
+    storage: Storage, retry_s: float = 30.0, generation: int = 1, **options: Any
 ) -> VectorTable:
-    """Opened, or made."""
-    table = VectorTable(storage, generation, DIMENSION, MODEL, retry_s, **told)
+    """Open the table; creates it if it is absent."""
+    table = VectorTable(storage, generation, DIMENSION, MODEL, retry_s, **options)
     table.open()
     return table
 
 
 def stored(storage: Storage) -> list[tuple[int, int]]:
-    """(number, writer) of every row, in order."""
+    """Return (number, writer) of every row, in order."""
     table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
     found = table.search().select(["id", "writer"]).to_arrow()
@@ -57,8 +55,8 @@ def stored(storage: Storage) -> list[tuple[int, int]]:
     return sorted((int.from_bytes(key, "big"), writer) for key, writer in rows)
 
 
-def found_by(storage: Storage, words: str) -> list[str]:
-    """Texts that hold words, the best first."""
+def search_texts(storage: Storage, words: str) -> list[str]:
+    """Return the texts that contain the words, best match first."""
     table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
     query: Any = table.search(words, query_type="fts", fts_columns="search_text")

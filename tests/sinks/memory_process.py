@@ -1,4 +1,4 @@
-"""The flow `memory` in one process, step by step, so that it can die between any two."""
+"""The flow `memory` in the test's process, run step by step, to crash between steps."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -26,25 +26,25 @@ from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 
-LOG = StreamId(FLOW, "cluster-1", "agent-events", "topic-1")
+STREAM = StreamId(FLOW, "cluster-1", "agent-events", "topic-1")
 ORIGIN = Partition("topic-1", 0)
 HASHING = Hashing()
 
 
 class Crash(Exception):
-    """The process died here."""
+    """The simulated process died."""
 
 
-def a_lake(folder: Path) -> Settings:
-    """Settings with which every poll is a commit, and nobody looks in between."""
+def lake_settings(folder: Path) -> Settings:
+    """Settings that commit every poll, without fence checks in between."""
     return load(
         {}, lake=str(folder), embedder="hashing", commit_rows=1,
         commit_interval_s=0.001, fence_check_s=1_000, storage_retry_s=5,
     )  # fmt: skip
 
 
-class Life:
-    """One process of the flow, from its start to its death."""
+class MemoryProcess:
+    """A simulated process of the flow."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Life:
         clock = clock or time.time
         context = FlowContext(settings, Storage.of(settings), self.metrics, clock)
         model = (embedder.model_id, embedder.dimension)
-        self.tables = MemoryTables(context, Streams.of(LOG), [ORIGIN], model)
+        self.tables = MemoryTables(context, Streams.of(STREAM), [ORIGIN], model)
         self.loop = CommitLoop(settings, self.tables, clock)
         self.position = self.tables.take_over()[ORIGIN]
         rows = self.tables.open_episodes()
@@ -73,9 +73,9 @@ class Life:
         *,
         last: bool = False,
     ) -> bool:
-        """Consume the next events; False if there were none left.
+        """Process the next events; False if there were no events left.
 
-        `caught_up_ms`: what archive says; it holds once these are the last ones.
+        `caught_up_ms`: as `archive` reports it; valid once all events were read.
         """
         offsets = stream["kafka_offset"].to_pylist()
         start = next((n for n, o in enumerate(offsets) if o > self.position), None)
@@ -91,50 +91,50 @@ class Life:
             complete=complete,
             last=last,
         )
-        self._goes_through(PolledEvents(rows, progress))
+        self._process(PolledEvents(rows, progress))
         return True
 
-    def falls_silent(self, caught_up_ms: int) -> None:
-        """A tick: archive has read all there is, at that time, and nothing is new."""
+    def read_idle_tick(self, caught_up_ms: int) -> None:
+        """Process a tick: `archive` caught up at that time, and there are no events."""
         ends, times = {ORIGIN: self.position + 1}, {ORIGIN: caught_up_ms}
         progress = Progress({}, ends, times, complete=True)
-        self._goes_through(PolledEvents(EVENTS.empty_table(), progress))
+        self._process(PolledEvents(EVENTS.empty_table(), progress))
 
-    def _goes_through(self, polled: PolledEvents) -> None:
+    def _process(self, polled: PolledEvents) -> None:
         windowed = window(polled, self.sessions, frozenset())
         chunked = chunk(windowed, self.settings.memory)
         vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
         self.loop.add(vectored)
 
-    def dies(self, where: str) -> None:
-        """Let its next commit end it: before or after vectors, or after all of it."""
+    def crash_at(self, where: str) -> None:
+        """Crash in the next commit: before or after the vectors, or after both."""
         vectors, main = self.tables._vectors, self.tables._main
 
-        def broken(step: Callable[..., Any], *, first: bool) -> Callable[..., Any]:
-            def called(*args: Any) -> None:
-                if first:
+        def crashing(step: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
+            def crashing_step(*args: Any) -> None:
+                if after:
                     step(*args)
                 raise Crash
 
-            return called
+            return crashing_step
 
         if where == "before the vectors":
-            vectors.merge = broken(vectors.merge, first=False)  # type: ignore[method-assign]
+            vectors.merge = crashing(vectors.merge, after=False)  # type: ignore[method-assign]
         elif where == "after the vectors":
-            main.commit = broken(main.commit, first=False)  # type: ignore[method-assign]
+            main.commit = crashing(main.commit, after=False)  # type: ignore[method-assign]
         else:
-            main.commit = broken(main.commit, first=True)  # type: ignore[method-assign]
+            main.commit = crashing(main.commit, after=True)  # type: ignore[method-assign]
 
 
-def shown(settings: Settings) -> list[tuple[Any, ...]]:
-    """(kind, offset, text) of what the lake shows, in order."""
+def visible_memories(settings: Settings) -> list[tuple[Any, ...]]:
+    """Return (kind, offset, text) of the memories that `Lake` shows, in order."""
     with Lake(settings=settings, stale_s=0) as lake:
         query = "SELECT kind, kafka_offset, text FROM memories ORDER BY ALL"
         return lake.sql(query).fetchall()
 
 
-def rows_of(settings: Settings, query: str) -> list[Mapping[str, Any]]:
-    """The answer to a query."""
+def query_rows(settings: Settings, query: str) -> list[Mapping[str, Any]]:
+    """Return the rows of a query."""
     with Lake(settings=settings, stale_s=0) as lake:
         found: list[Mapping[str, Any]] = lake.sql(query).to_arrow_table().to_pylist()
         return found

@@ -1,4 +1,4 @@
-"""One writer of `ArchiveTables` under the control of a test."""
+"""A writer of `ArchiveTables` whose clock, broker and storage a test controls."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,110 +28,114 @@ IDS = [str(uuid.UUID(int=number)) for number in range(100)]
 
 
 class Crash(BaseException):
-    """The process is gone: no handler of ours may see it."""
+    """The process died; a BaseException, so that no handler catches it."""
 
 
 @dataclass
-class Life:
-    """How many commits, to either table, a process has left; None: any number."""
+class CommitBudget:
+    """Commits to either table before the process crashes; None: unlimited."""
 
     left: int | None = None
 
 
-class Fragile(WrappedLog):
-    """A table whose process dies after so many commits, and that refuses some rows."""
+class FailingLog(WrappedLog):
+    """A log that crashes after a number of commits, and rejects some rows."""
 
-    def __init__(self, log: DeltaLog, life: Life) -> None:
+    def __init__(self, log: DeltaLog, budget: CommitBudget) -> None:
         super().__init__(log)
         self.commits_since_open = 0
         self.refused: frozenset[tuple[int, int]] = frozenset()
-        # Of dead letters: once nothing is left of them but their origin, they are taken.
-        self.refuses_content_only = False
-        self._life = life
+        # Accept a rejected dead letter once only its origin is left.
+        self.accepts_rows_without_content = False
+        self._budget = budget
 
     def reopen(self) -> None:
         super().reopen()
         self.commits_since_open = 0
 
     def write(self, rows: pa.Table) -> AddAction:
-        self._live()
-        bare = self.refuses_content_only and rows["raw"].null_count
-        if not bare and not self.refused.isdisjoint(origins(rows)):
-            msg = "a value that nobody may see"
+        self._crash_if_spent()
+        without_content = self.accepts_rows_without_content and rows["raw"].null_count
+        if not without_content and not self.refused.isdisjoint(origins(rows)):
+            msg = "a confidential value"
             raise pa.ArrowInvalid(msg)
         return super().write(rows)
 
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]
     ) -> None:
-        self._live()
+        self._crash_if_spent()
         super().commit(files, transactions)
         self.commits_since_open += len(files)
-        if self._life.left is not None:
-            self._life.left -= 1
+        if self._budget.left is not None:
+            self._budget.left -= 1
 
-    def _live(self) -> None:
-        if self._life.left == 0:
+    def _crash_if_spent(self) -> None:
+        if self._budget.left == 0:
             raise Crash
 
 
 class Recorded(CommittedOffsets):
-    """Offsets of every commit, by number of the partition."""
+    """Records the offsets of every commit, by number of the partition."""
 
-    def __init__(self, told: list[Mapping[int, int]]) -> None:
+    def __init__(self, committed_offsets: list[Mapping[int, int]]) -> None:
         super().__init__("semloop-test")
-        self._told = told
+        self._committed_offsets = committed_offsets
 
     def put(self, offsets: Mapping[Partition, int]) -> None:
         super().put(offsets)
-        self._told.append({p.number: offset for p, offset in offsets.items()})
+        self._committed_offsets.append(
+            {p.number: offset for p, offset in offsets.items()}
+        )
 
 
 class Archive:
-    """One writer of two partitions, its clock and what it told others."""
+    """One writer of two partitions, its clock and its committed offsets."""
 
-    def __init__(self, lake: Path, log: StreamId = LOG, **settings: Any) -> None:
+    def __init__(self, lake: Path, stream: StreamId = LOG, **settings: Any) -> None:
         self.settings = load({}, lake=str(lake), **settings)
         self.storage = Storage.of(self.settings)
         self.now = NOW.timestamp()
         self.metrics = Metrics()
-        self.told: list[Mapping[int, int]] = []
+        self.committed_offsets: list[Mapping[int, int]] = []
         self.waits: list[float] = []
-        self.answers: list[Exception] = []
+        self.broker_errors: list[Exception] = []
         clock = lambda: self.now  # noqa: E731
         context = FlowContext(
             self.settings, self.storage, self.metrics, clock, self._open_log
         )
-        committed = Recorded(self.told)
-        self.life = Life()
-        self.tables = ArchiveTables(context, log, [0, 1], self._same_topic, committed)
+        committed = Recorded(self.committed_offsets)
+        self.budget = CommitBudget()
+        self.tables = ArchiveTables(
+            context, stream, [0, 1], self._same_topic, committed
+        )
         self.loop = CommitLoop(self.settings, self.tables, clock, self.waits.append)
-        self._logs: dict[str, Fragile] = {}
+        self._logs: dict[str, FailingLog] = {}
 
     @property
-    def events(self) -> Fragile:
+    def events(self) -> FailingLog:
         """The log of `events`, once it is open."""
         return self._logs["events"]
 
     @property
-    def letters(self) -> Fragile:
+    def letters(self) -> FailingLog:
         """The log of `dead_letters`, once it is open."""
         return self._logs["dead_letters"]
 
-    def _open_log(self, storage: Storage, name: str) -> Fragile:
-        self._logs[name] = Fragile(TableLog(storage, name), self.life)
+    def _open_log(self, storage: Storage, name: str) -> FailingLog:
+        self._logs[name] = FailingLog(TableLog(storage, name), self.budget)
         return self._logs[name]
 
     def _same_topic(self) -> None:
-        if self.answers:
-            raise self.answers.pop(0)
+        if self.broker_errors:
+            raise self.broker_errors.pop(0)
 
     def started(self, **options: bool) -> "Archive":
         self.tables.take_over(**options)
         return self
 
     def poll(self, *offsets: int, partition: int = 0, **options: Any) -> None:
-        """Events of these offsets; without any, a tick."""
+        """Add a poll of events with these offsets; without offsets, a tick."""
         positions = {partition: max(offsets)} if offsets else {}
         good = [(partition, offset) for offset in offsets]
         self.loop.add(decoded_rows(good, [], positions, **options))
@@ -158,14 +162,17 @@ def origins(rows: pa.Table) -> list[tuple[int, int]]:
     return list(zip(*columns, strict=True))
 
 
-def named(decoded: Decoded, *ids: str, once: bool = True) -> Decoded:
-    """The same rows under these ids: events first, then dead letters."""
-    cut = decoded.events.num_rows
+def named(decoded: Decoded, *ids: str, redelivered: bool = True) -> Decoded:
+    """Replace the ids of the rows: first of the events, then of the dead letters.
+
+    `redelivered`: the rows are marked as redelivered.
+    """
+    events = decoded.events.num_rows
     return replace(
         decoded,
-        events=_with_ids(decoded.events, "event_id", ids[:cut]),
-        dead_letters=_with_ids(decoded.dead_letters, "id", ids[cut:]),
-        redelivered_ids=frozenset(ids if once else ()),
+        events=_with_ids(decoded.events, "event_id", ids[:events]),
+        dead_letters=_with_ids(decoded.dead_letters, "id", ids[events:]),
+        redelivered_ids=frozenset(ids if redelivered else ()),
     )
 
 
