@@ -34,7 +34,7 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
         metrics: receives the counts.
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
-    writer = MemoryUpkeep(context, log_steps(INDEX.name))
+    writer = IndexMaintenance(context, log_steps(INDEX.name))
     return _dataflow(context, writer, ExitOnError())
 
 

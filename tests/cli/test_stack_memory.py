@@ -110,7 +110,7 @@ def test_down_says_how_far_memory_is_behind(
 def test_down_waits_until_memory_has_caught_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life = Life(settings)
+    life = MemoryProcess(settings)
     events = [overlapping_sessions(10), overlapping_sessions(30, first=10)]
     looks: list[int] = []
 

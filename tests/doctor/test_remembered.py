@@ -10,7 +10,7 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from tests.doctor.examined import bad, examined, only
 from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
-from tests.sinks.a_memory import a_lake
+from tests.sinks.memory_process import lake_settings
 
 
 @pytest.fixture

@@ -64,9 +64,9 @@ class Events:
 
 def run_memory(
     settings: Settings, events: Events, count: int = 45, later_ms: int | None = None
-) -> Life:
+) -> MemoryProcess:
     """Run `memory` until it has read all events; the returned process can continue."""
-    life = Life(settings)
+    life = MemoryProcess(settings)
     while life.read(events.all, count, later_ms):
         pass
     return life
@@ -94,7 +94,7 @@ def memories_by_id(
 
 def small_poll_settings(folder: Path) -> Settings:
     """Settings under which `overlapping_sessions` takes several polls."""
-    return a_lake(folder).replace(memory_poll_events=20, storage_retry_s=2.0)
+    return lake_settings(folder).replace(memory_poll_events=20, storage_retry_s=2.0)
 
 
 class CountingEmbedder(Hashing):

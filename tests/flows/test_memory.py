@@ -125,7 +125,7 @@ def test_memory_reports_deleted_memories_and_reindex_restores_them(
     with running_flow(settings, "--until-caught-up", flow="memory") as flow:
         code, messages = flow.wait_for_exit()
     assert code == 1
-    assert messages[1] == "Make them anew: `semloop maintain reindex`."
+    assert messages[1] == "Rebuild them: `semloop maintain reindex`."
     check(settings, "maintain", "reindex")
     run_memory_process(settings)
     assert memory_differences(settings) == {}

@@ -69,21 +69,21 @@ def test_reindex_makes_the_same_ids_texts_and_positions_as_memory(
     events = Events(settings)
     events.add(overlapping_sessions(120))
     run_memory(settings, events)
-    before, visible = memories_by_id(settings), shown(settings)
+    before, visible = memories_by_id(settings), visible_memories(settings)
     assert {row["kind"] for row in before.values()} == {"event", "episode"}
     assert max(row["part"] for row in before.values()) > 0
     report = reindex(settings)
     assert report == Report(2, HASHING.model_id, len(before), 0)
     assert current_generation(settings) == 2
     assert memories_by_id(settings) == before
-    assert shown(settings) == visible
+    assert visible_memories(settings) == visible
 
 
 @pytest.mark.parametrize("reindex_last", [False, True])
 def test_open_episodes_continue_unchanged_after_a_reindex(
     settings: Settings, tmp_path: Path, *, reindex_last: bool
 ) -> None:
-    unaffected = a_lake(tmp_path / "unaffected")
+    unaffected = lake_settings(tmp_path / "unaffected")
     all_events = Events(unaffected)
     all_events.add(overlapping_sessions(90))
     run_memory(unaffected, all_events, later_ms=LATER_MS)
@@ -94,7 +94,7 @@ def test_open_episodes_continue_unchanged_after_a_reindex(
         if part < 2 or reindex_last:
             reindex(settings)
     assert memories_by_id(settings) == memories_by_id(unaffected)
-    assert shown(settings) == shown(unaffected)
+    assert visible_memories(settings) == visible_memories(unaffected)
 
 
 def test_reindex_of_feedback_alone_makes_no_memories(settings: Settings) -> None:
@@ -157,7 +157,7 @@ def test_reindex_with_another_model_fills_a_table_with_its_dimension(
     embedder.model_id, embedder.dimension = "other/100", 100
     assert reindex(settings).model == "other/100"
     with pytest.raises(LakeError, match="maintain reindex"):
-        Life(settings)
+        MemoryProcess(settings)
     more = events.add(overlapping_sessions(5, first=40))
     with pytest.raises(MemoriesSwitched):
         life.read(more, 5, None)
@@ -235,7 +235,7 @@ def test_running_memory_exits_after_a_reindex_and_then_uses_the_new_generation(
         assert reindex(settings).generation == 2
         code, messages = flow.wait_for_exit()
     assert (code, len(messages)) == (4, 2)
-    assert messages[0] == "The memories were made anew by `semloop maintain reindex`."
+    assert messages[0] == "`semloop maintain reindex` has rebuilt the memories."
     produce_sessions(settings, 100, first=10_000)
     run_archive(settings)
     run_memory_process(settings)

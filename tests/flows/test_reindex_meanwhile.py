@@ -129,13 +129,13 @@ def test_reindex_accepts_a_switch_whose_reply_was_lost(
     events.add(overlapping_sessions(20))
     run_memory(settings, events)
     original_take = FencedTable.take
-    restarted: list[Life] = []
+    restarted: list[MemoryProcess] = []
 
     def take(self: FencedTable, *args: Any) -> bool:
         assert original_take(self, *args)
         # `memory` restarts immediately, so its fence follows that of this switch.
         monkeypatch.setattr(FencedTable, "take", original_take)
-        restarted.append(Life(settings))
+        restarted.append(MemoryProcess(settings))
         self.reopen()
         return True
 
