@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.lines import Record, TooLong
 from semloop.errors import BrokerError, SemLoopError
 from semloop.event import IDEMPOTENCY_HEADER
-from semloop.kafka.refusals import Heard, unusable
+from semloop.kafka.refusals import ConnectionErrors, unusable
 
 # A broker that took a record back then is given up.
 DELIVERY_TIMEOUT_S = 60.0
@@ -54,8 +54,8 @@ def produce(
             once. An error of `records` is raised after what came before it was
             delivered.
     """
-    run = _Run(Heard(producer_config))
-    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": run.heard}
+    run = _Run(ConnectionErrors(producer_config))
+    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": run.connection_errors}
     try:
         producer = Producer(config)
     except KafkaException as error:
@@ -66,7 +66,7 @@ def produce(
             run.send(producer, topic, record)
             if taken % PROGRESS_RECORDS == 0:
                 on_progress(run.records)
-            if run.failed or run.heard.refused:
+            if run.failed or run.connection_errors.refused:
                 break
         waiting = _flushed(run, producer, on_progress)
     except SemLoopError as exc:
@@ -89,7 +89,7 @@ def _flushed(
     """Wait for what was sent; gives the records of which nothing is known."""
     deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 10
     while (waiting := producer.flush(0.5)) and time.monotonic() < deadline:
-        if run.heard.refused:
+        if run.connection_errors.refused:
             break
         on_progress(run.records)
     return waiting
@@ -99,7 +99,7 @@ def _flushed(
 class _Run:
     """What became of the records so far, as librdkafka reports it."""
 
-    heard: Heard
+    connection_errors: ConnectionErrors
     records: int = 0
     size: int = 0
     failed: int = 0
@@ -123,7 +123,7 @@ class _Run:
                 )
             except BufferError:
                 producer.poll(0.1)
-                if self.heard.refused:
+                if self.connection_errors.refused:
                     self.failed += 1
                     break
             except KafkaException as exc:
@@ -160,7 +160,7 @@ class _Run:
         cause = error.__cause__ if isinstance(error, SystemError) else error
         if not isinstance(cause, KafkaException):
             raise error
-        self.heard(cause.args[0])
+        self.connection_errors(cause.args[0])
         self.failed, self.why = self.failed + 1, self.why or cause.args[0].str()
 
     def check(self, topic: str, waiting: int) -> None:
@@ -169,11 +169,15 @@ class _Run:
         if not failed:
             return
         again = "Run the import again; nothing is doubled."
-        if refused := self.heard.refusal():
+        if refused := self.connection_errors.refusal():
             msg = f"Kafka took {self.records} records for {topic!r}. {refused.what}"
             raise BrokerError(msg, f"{refused.todo} {again}")
         # What the connection says tells more than a time-out does.
-        why = "; ".join(dict.fromkeys(w for w in (self.why, self.heard.said) if w))
+        why = "; ".join(
+            dict.fromkeys(
+                w for w in (self.why, self.connection_errors.last_message) if w
+            )
+        )
         msg = (
             f"Kafka did not take {failed} of {failed + self.records} records"
             f" for the topic {topic!r}: {why or 'no answer in time'}."

@@ -47,7 +47,7 @@ def test_each_question_is_printed_with_its_sql_and_an_answer(shown: Shown) -> No
     session = re.search(r"session ([a-z]+-\d{4})\?", answers)
     assert session is not None
     for question in QUESTIONS:
-        assert question.words.format(session=session[1]) in answers
+        assert question.text.format(session=session[1]) in answers
         after = answers.split(question.sql.format(session=session[1]))[1]
         rows = re.search(r"^(\d+) rows?$", after, re.MULTILINE)
         assert rows is not None

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.kafka.probe import certificate_fault, spoken
-from semloop.kafka.refusals import Heard, public
+from semloop.kafka.refusals import ConnectionErrors, public
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 
@@ -82,7 +82,7 @@ LASTING = {
 
 @pytest.mark.parametrize(("code", "text"), PASSING.values(), ids=PASSING)
 def test_what_passes_by_itself_is_no_refusal(code: int, text: str) -> None:
-    heard = Heard(CONFIG)
+    heard = ConnectionErrors(CONFIG)
     heard(KafkaError(code, AT + text))
     assert not heard.refused
     heard.raise_refusal()
@@ -90,7 +90,7 @@ def test_what_passes_by_itself_is_no_refusal(code: int, text: str) -> None:
 
 @pytest.mark.parametrize(("code", "text", "what"), LASTING.values(), ids=LASTING)
 def test_what_lasts_is_told_in_our_words(code: int, text: str, what: str) -> None:
-    heard = Heard(CONFIG)
+    heard = ConnectionErrors(CONFIG)
     heard(KafkaError(KafkaError._TRANSPORT, AT + "Connect failed"))
     heard(KafkaError(code, AT + text))
     heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
@@ -105,7 +105,7 @@ def test_what_lasts_is_told_in_our_words(code: int, text: str, what: str) -> Non
 
 def test_passwords_are_not_kept() -> None:
     assert "tr0ub4dor&3" not in str(public(CONFIG))
-    assert "tr0ub4dor&3" not in str(vars(Heard(CONFIG)))
+    assert "tr0ub4dor&3" not in str(vars(ConnectionErrors(CONFIG)))
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_who_hangs_up_may_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 1.0)
-    monkeypatch.setattr("semloop.kafka.topic.MUTE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.topic.PROBE_AFTER_S", 0.1)
     there = settings.replace(kafka=hangs_up, kafka_security=security)
     with pytest.raises(BrokerUnavailable, match="No Kafka broker answers at"):
         TopicAdmin(there).describe()
@@ -144,7 +144,7 @@ def test_who_hangs_up_may_come_back(
 def test_nothing_is_known_of_who_says_nothing(
     hangs_up: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semloop.kafka.probe.PATIENCE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.probe.TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         silent = f"127.0.0.1:{server.getsockname()[1]}"
         assert (spoken(silent), certificate_fault(silent, None)) == (None, None)

@@ -40,8 +40,8 @@ def admin(secure: Secure) -> Callable[[str, Made], TopicAdmin]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no other broker to wait for."""
-    monkeypatch.setattr("semloop.kafka.topic.OTHERS_S", 0.1)
-    monkeypatch.setattr("semloop.kafka.topic.MUTE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.topic.REFUSAL_GRACE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.topic.PROBE_AFTER_S", 0.1)
 
 
 CA = {"kafka_ca": "ca.pem"}

@@ -52,7 +52,7 @@ def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
     for ask in (
         admin.describe,
         admin.ensure,
-        lambda: admin.still(Topic("", "", "", 0)),
+        lambda: admin.check_unchanged(Topic("", "", "", 0)),
     ):
         with pytest.raises(BrokerUnavailable) as error:
             ask()
@@ -64,15 +64,15 @@ def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
 @pytest.mark.real_broker
 def test_a_topic_made_again_is_noticed(settings: Settings, topic: Topic) -> None:
     admin = TopicAdmin(settings)
-    admin.still(topic)
+    admin.check_unchanged(topic)
     raw = AdminClient({"bootstrap.servers": address(settings)})
     raw.delete_topics([settings.topic])[settings.topic].result()
     wait_for("the topic to go", lambda: missing(admin))
     again = admin.ensure()
     assert again.topic_id != topic.topic_id
     with pytest.raises(TopicChanged, match="was deleted and made again"):
-        admin.still(topic)
-    admin.still(again)
+        admin.check_unchanged(topic)
+    admin.check_unchanged(again)
 
 
 def missing(admin: TopicAdmin) -> bool:
@@ -95,4 +95,4 @@ def test_added_partitions_are_noticed(settings: Settings, topic: Topic) -> None:
 
     wait_for("the new partitions", lambda: seen() == 6)
     with pytest.raises(TopicChanged, match="went from 4 to 6 partitions"):
-        admin.still(topic)
+        admin.check_unchanged(topic)
