@@ -28,7 +28,7 @@ ILLEGAL_SASL_STATE = 34
 
 @dataclass(frozen=True)
 class ListenerProtocol:
-    """Protocol of a listener; `login` is None if the probe could not determine it."""
+    """Protocol of a listener; `login` may be None: not determined by the probe."""
 
     tls: bool
     login: bool | None

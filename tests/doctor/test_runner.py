@@ -71,8 +71,8 @@ def test_every_check_can_be_imported(name: str) -> None:
     ("run", "state", "found", "todo"),
     [
         ("raises_our_error", State.FAIL, "What happened.", "What to do."),
-        ("raises_another_error", State.FAIL, "Unexpected ValueError at test_runner.py:", "Report it"),
-        ("panics", State.FAIL, "Unexpected Panic at test_runner.py:", "Report it"),
+        ("raises_another_error", State.FAIL, "Unexpected ValueError at test_runner.py:", "Report this line"),
+        ("panics", State.FAIL, "Unexpected Panic at test_runner.py:", "Report this line"),
         ("skipped", State.SKIP, "Not here.", "Go there."),
         ("lacks_a_package", State.FAIL, "The package 'psutil' is not installed.", "pip install 'semloop[all]'"),
     ],

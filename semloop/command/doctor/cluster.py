@@ -97,7 +97,7 @@ class Cluster(TopicAdmin):
         return found
 
     def committed(self, group: str, partitions: Iterable[int]) -> dict[int, int | None]:
-        """Return a group's committed offsets by partition, None if there is none.
+        """Return a group's committed offsets by partition; None where not committed.
 
         The consumer does not join the group.
         """
