@@ -61,14 +61,9 @@ class TopicAdmin:
         config = client_config(settings)
         self._config = public(config)
         self._connection_errors = ConnectionErrors(self._config)
+        overrides = {"socket.timeout.ms": 5000, "error_cb": self._connection_errors}
         try:
-            self._admin = AdminClient(
-                {
-                    **config,
-                    "socket.timeout.ms": 5000,
-                    "error_cb": self._connection_errors,
-                }  # type: ignore[dict-item]
-            )
+            self._admin = AdminClient(config | overrides)
         except KafkaException as error:
             raise unusable(error.args[0], config) from None
         self._cluster_id: str | None = None

@@ -143,7 +143,7 @@ def test_a_topic_made_again_while_it_runs_is_read_from_its_beginning(
         code, said = flow.ends()
     assert len(said) == 2
     missing = said[0].startswith(f"There is no topic {settings.topic!r}")
-    again = "was deleted and made again" in said[0]
+    again = "was deleted and recreated" in said[0]
     assert (code, missing, again) in ((4, False, True), (1, True, False)), said
     archived(settings)
     assert stored(settings) == once({topic.topic_id: before, new.topic_id: after})

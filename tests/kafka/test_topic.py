@@ -24,7 +24,7 @@ def test_ensure_creates_a_topic_once_with_the_configured_partitions(
     assert created.topic_id
     more = settings.replace(partitions=8)
     assert TopicAdmin(more).ensure() == created
-    TopicAdmin(settings).still(created)
+    TopicAdmin(settings).check_unchanged(created)
 
 
 @pytest.mark.real_broker
