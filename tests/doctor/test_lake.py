@@ -119,7 +119,7 @@ class KeepsFiles(Folder):
     ("kind", "state", "found"),
     [
         (Overwrites, State.FAIL, "an existing file was overwritten: a hard link is ignored"),
-        (OverwritesInARace, State.FAIL, "16 of 16 concurrent writers created one file"),
+        (OverwritesInARace, State.FAIL, "16 of 16 concurrent writers created the same file"),
         (RejectsAll, State.FAIL, "none of 16 concurrent writers could create a file"),
         (SwapsContent, State.FAIL, "a file has the content of a rejected writer"),
     ],
@@ -207,7 +207,7 @@ def test_commit_check_fails_for_a_store_that_ignores_the_condition(
     first, *_, race = problems(findings_of(s3_settings, "lake", "commits"))
     assert first.state is race.state is State.FAIL
     assert first.found == "an existing file was overwritten: `If-None-Match: *` is ignored"  # fmt: skip
-    assert race.found.startswith("16 of 16 concurrent writers created one file")
+    assert race.found.startswith("16 of 16 concurrent writers created the same file")
     assert objects_in(s3_settings) == []
 
 

@@ -104,7 +104,7 @@ def answer(lake: Lake, session_id: str, questions: Sequence[Question]) -> None:
 
 
 def story(lake: Lake) -> str:
-    """Return the id of a session with an instructive course."""
+    """Return the id of a session in which a fallback helped, if there is one."""
     (session_id,) = lake.sql(STORY).fetchall()[0]
     return str(session_id)
 

@@ -156,8 +156,8 @@ def _race(store: FileStore, names: list[str]) -> Finding:
             found = f"none of {RACERS} concurrent writers could create a file"
             return fail(CHECK, found, todo)
         if len(winners) > 1:
-            found = f"{len(winners)} of {RACERS} concurrent writers created one file"
-            return _unsafe(store, found)
+            writers = f"{len(winners)} of {RACERS} concurrent writers"
+            return _unsafe(store, f"{writers} created the same file")
         if store.read(name) != winners[0]:
             return _unsafe(store, "a file has the content of a rejected writer")
     rounds = many(len(names), "race")

@@ -84,5 +84,5 @@ class CheckContext:
 
 def _required(value: T | None, reason: str, check: str) -> T:
     if value is None:
-        raise Skipped(reason, f"Fix the check {check!r} above first.")
+        raise Skipped(reason, f"Resolve the finding of the check {check!r} first.")
     return value

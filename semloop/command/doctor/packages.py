@@ -111,11 +111,8 @@ def _extra(extra: str, requirements: Sequence["Requirement"], own: set[str]) -> 
     target = OURS if extra == BASE else f"{OURS}[{extra}]"
     todo = f"Run: pip install '{target}'"
     if extra != BASE and not wrong and missing and own.isdisjoint(matching):
-        return skip(
-            CHECK,
-            f"{target} is not installed",
-            f"To use it, run: pip install '{target}'",
-        )
+        todo = f"To use it, run: pip install '{target}'"
+        return skip(CHECK, f"{target} is not installed", todo)
     if wrong or missing:
         parts = [f"{name} (not installed)" for name in missing]
         return fail(CHECK, f"{target}: {listed(wrong + parts)}", todo)

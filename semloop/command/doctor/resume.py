@@ -43,7 +43,9 @@ def check(context: CheckContext) -> Iterator[Finding]:
         found = f"retention removed unread offsets: {listed(gone)}"
         yield fail(CHECK, found, todo)
     if lost:
-        todo = "The broker lost records: delete the topic and create it again."
+        todo = (
+            "The broker lost records: delete the topic and recreate it to start over."
+        )
         yield fail(CHECK, f"the broker is behind the lake: {listed(lost)}", todo)
     if not gone and not lost:
         yield _age(context, positions)

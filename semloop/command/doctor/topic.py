@@ -91,16 +91,15 @@ def _configuration(
     if (text := config.get("max.message.bytes")) is not None:
         found = f"max.message.bytes is {int(text):,}"
         if int(text) < TOPIC_BYTES_MAX:
-            what = f"{found}: events of up to {TOPIC_BYTES_MAX:,} bytes are rejected"
+            what = f"{found}: larger events (up to {TOPIC_BYTES_MAX:,}) are rejected"
             todo = f"Run: {alter}max.message.bytes={TOPIC_BYTES_MAX}"
             yield warn(CHECK, what, todo)
         else:
             yield ok(CHECK, found)
     if (policy := config.get("cleanup.policy")) is not None:
         if "compact" in policy:
-            what = (
-                f"cleanup.policy is {policy}: only the newest event per session is kept"
-            )
+            what = f"cleanup.policy is {policy}: "
+            what += "only the newest event per session is kept"
             todo = f"Run: {alter}cleanup.policy=delete"
             yield fail(CHECK, what, todo)
         else:
