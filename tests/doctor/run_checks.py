@@ -6,15 +6,15 @@ from semloop.command.doctor.runner import CheckRunner
 from semloop.settings import Settings
 
 # Checks on which those of topic offsets and lag depend.
-PREREQUISITES = ("broker", "topic", "lake")
+BASE_CHECKS = ("broker", "topic", "lake")
 
 
 def findings_of(settings: Settings, *names: str, **topic_config: str) -> list[Finding]:
     """Run these checks in order; return the findings of the last one."""
-    return findings_of_each(settings, *names, **topic_config)[-1]
+    return all_findings(settings, *names, **topic_config)[-1]
 
 
-def findings_of_each(
+def all_findings(
     settings: Settings, *names: str, **topic_config: str
 ) -> list[list[Finding]]:
     """Run these checks in order; `topic_config` overrides the reported values."""

@@ -17,9 +17,9 @@ from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests.doctor.conftest import Read, Send
 from tests.doctor.run_checks import (
-    PREREQUISITES,
+    BASE_CHECKS,
+    all_findings,
     findings_of,
-    findings_of_each,
     only_problem,
     problems,
 )
@@ -143,7 +143,7 @@ def test_topic_check_fails_for_a_missing_topic_without_creating_it(
 def test_topic_check_accepts_a_topic_created_by_semloop(
     settings: Settings, topic: Topic
 ) -> None:
-    found = findings_of(settings, *PREREQUISITES[:2])
+    found = findings_of(settings, *BASE_CHECKS[:2])
     assert all(f.state in (State.OK, State.SKIP) for f in found)
     shown = " ".join(f.found for f in found)
     assert "has 4 partitions" in shown
@@ -214,8 +214,8 @@ def test_resume_and_lag_checks_accept_a_lake_that_is_current(
 ) -> None:
     send(3)
     read(2)
-    *_, (resume,), (lake, group) = findings_of_each(
-        settings, *PREREQUISITES, "resume point", "lag"
+    *_, (resume,), (lake, group) = all_findings(
+        settings, *BASE_CHECKS, "resume point", "lag"
     )
     assert resume.found == "4 partitions, no unread record was removed"
     assert lake.found == "everything is in the lake"
@@ -231,8 +231,8 @@ def test_resume_and_lag_checks_accept_a_new_lake(
 ) -> None:
     send(2)
     read()
-    *_, resume, (lake, group) = findings_of_each(
-        settings, *PREREQUISITES, "resume point", "lag"
+    *_, resume, (lake, group) = all_findings(
+        settings, *BASE_CHECKS, "resume point", "lag"
     )
     assert problems(resume) == []
     assert lake.found.startswith("2 records not in the lake yet (partition 0: 2)")
@@ -249,7 +249,7 @@ def test_resume_check_counts_unread_offsets_removed_by_retention(
     admin = admin_of(settings)
     for done in admin.delete_records([target]).values():
         done.result()
-    finding = only_problem(findings_of(settings, *PREREQUISITES, "resume point"))
+    finding = only_problem(findings_of(settings, *BASE_CHECKS, "resume point"))
     assert finding.state is State.FAIL
     assert finding.found.endswith(
         "removed unread offsets: partition 0: 4 from offset 2"
@@ -263,7 +263,7 @@ def test_resume_check_fails_if_the_broker_is_behind_the_lake(
 ) -> None:
     send(5)
     read(99)
-    finding = only_problem(findings_of(settings, *PREREQUISITES, "resume point"))
+    finding = only_problem(findings_of(settings, *BASE_CHECKS, "resume point"))
     assert (
         "the broker is behind the lake: partition 0 ends at 5, the lake has read 99"
         in finding.found
@@ -279,16 +279,13 @@ def test_resume_check_warns_about_unread_records_near_the_end_of_retention(
 ) -> None:
     read()
     send(1, int(time.time() * 1000 - days * DAY_MS))
-    *_, (finding,), (lake, _) = findings_of_each(
-        settings, *PREREQUISITES, "resume point", "lag", **RETENTION
+    *_, (finding,), (lake, _) = all_findings(
+        settings, *BASE_CHECKS, "resume point", "lag", **RETENTION
     )
     assert finding.state is state
     assert f"the oldest unread record is {age} old (partition 0)" in finding.found
     assert "retention is 7 d" in finding.found
-    assert (lake.state, f"the oldest {age} old" in lake.found) == (
-        State.WARN,
-        True,
-    )
+    assert (lake.state, f"the oldest {age} old" in lake.found) == (State.WARN, True)
 
 
 def test_resume_check_accepts_unlimited_retention(
@@ -298,7 +295,7 @@ def test_resume_check_accepts_unlimited_retention(
     send(1, 1_000_000)
     endless = {"retention.ms": "-1"}
     assert (
-        problems(findings_of(settings, *PREREQUISITES, "resume point", **endless)) == []
+        problems(findings_of(settings, *BASE_CHECKS, "resume point", **endless)) == []
     )
 
 
@@ -307,7 +304,7 @@ def test_resume_check_warns_about_a_recreated_topic(
 ) -> None:
     send(1)
     read(7, topic_id="the old id")
-    first, second = findings_of(settings, *PREREQUISITES, "resume point")
+    first, second = findings_of(settings, *BASE_CHECKS, "resume point")
     assert (first.state, second.state) == (State.WARN, State.OK)
     assert "was recreated" in first.found
     assert "the lake read the old id" in first.found
@@ -317,7 +314,7 @@ def test_resume_check_fails_for_another_cluster_with_the_flag_that_accepts_it(
     settings: Settings, read: Read
 ) -> None:
     read(7, cluster_id="elsewhere")
-    finding = only_problem(findings_of(settings, *PREREQUISITES, "resume point"))
+    finding = only_problem(findings_of(settings, *BASE_CHECKS, "resume point"))
     assert finding.state is State.FAIL
     assert "of cluster 'elsewhere'" in finding.found
     assert "--new-log" in finding.todo
@@ -327,7 +324,7 @@ def test_resume_check_warns_about_added_partitions(
     settings: Settings, read: Read
 ) -> None:
     read(partitions=2)
-    finding = only_problem(findings_of(settings, *PREREQUISITES, "resume point"))
+    finding = only_problem(findings_of(settings, *BASE_CHECKS, "resume point"))
     assert finding.found == "2 of 4 partitions were added since `archive` last ran"
 
 
@@ -342,7 +339,7 @@ def test_lag_check_warns_if_the_group_differs_from_the_lake(
             consumer.commit(
                 offsets=[TopicPartition(settings.topic, 0, offset)], asynchronous=False
             )
-            _, group = findings_of(settings, *PREREQUISITES, "lag")
+            _, group = findings_of(settings, *BASE_CHECKS, "lag")
             assert group.state is state
             assert f"is {9 - offset} offset" in group.found
     assert "differs from the lake by 7: it is stale" in group.found
