@@ -153,7 +153,7 @@ def test_a_demo_does_not_touch_the_lake_and_spool_of_the_user(
         "demo", "--events", "1", SEMLOOP_KAFKA="127.0.0.1:1", SEMLOOP_LAKE="s3://mine",
         SEMLOOP_SAMPLE='{"*": 0}', SEMLOOP_KAFKA_SECURITY="sasl_ssl",
     )  # fmt: skip
-    assert "no event lost, no event duplicated" in out
+    assert "nothing lost, nothing duplicated" in out
     assert f"Kafka at {DEFAULT_ADDRESS}" not in out
     assert sorted(os.listdir(shell.folder)) == ["semloop-demo", "semloop.toml"]
 

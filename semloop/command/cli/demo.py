@@ -1,4 +1,4 @@
-"""`semloop demo`: run agents, a broker, the flows and queries, then stop them."""
+"""`semloop demo`: simulated agents, a broker, flows and queries in one command."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from semloop.settings import Settings
 
 EVENTS = 5_000
-# The embedded broker stores them in memory.
+# The broker stores them in memory.
 EVENTS_MAX = 1_000_000
 
 
@@ -26,13 +26,11 @@ def demo(
     events: Annotated[
         int,
         typer.Option(
-            min=1,
-            max=EVENTS_MAX,
-            help="Approximate number of events; sessions are complete.",
+            min=1, max=EVENTS_MAX, help="Approximate number; sessions are not cut."
         ),
     ] = EVENTS,
 ) -> None:
-    """Run simulated agents, a broker, the flows and example queries, then stop."""
+    """Run a demo with agents, broker, flows and queries, and stop it at the end."""
     from semloop.command.demo.folder import NAME, own_folder, private_settings
     from semloop.command.demo.signals import Signals
     from semloop.command.demo.stack import DemoStack
@@ -40,14 +38,14 @@ def demo(
 
     settings = private_settings(Path.cwd() / NAME)
     check_startable(settings)
-    # Warnings of the SDK are not needed: every event is checked at the end.
+    # The demo checks every event at the end, so SDK warnings are redundant.
     logging.getLogger("semloop").setLevel(logging.CRITICAL)
     with Signals() as signals, own_folder():
         started_s = time.monotonic()
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
             flows = " and ".join(STREAMING)
-            print(f"Kafka at {kafka}; {flows} run until the demo ends.")
+            print(f"Kafka at {kafka}; the flows {flows} stop when the demo ends.")
             print(f"The lake {settings.lake} is kept.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)
@@ -62,7 +60,7 @@ def _started(stack: "DemoStack") -> "Iterator[DemoStack]":
 
 
 def _stream(stack: "DemoStack", events: int) -> "Expected":
-    """Run the agents until all events are in the lake; return the expected counts."""
+    """Run the agents until all events are in the lake; return what it must contain."""
     from semloop.command.demo import broken
     from semloop.command.demo.audit import (
         Expected,
@@ -90,22 +88,20 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
         wait_for_lake_readers(stack, show_step)
     print(
         f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"
-        f" {crowd.produced:,}; records of a faulty producer: {sent.records}"
+        f" {crowd.produced:,}; from a faulty producer: {sent.records} records"
     )
     return expected
 
 
 def _report(settings: "Settings", expected: "Expected", took_s: float) -> None:
-    """Print the audit, the query results and commands to try next."""
+    """Print the audit, the query results and what to try next."""
     from semloop.command.demo import answers, audit
     from semloop.command.demo.folder import NAME
     from semloop.lake.lake import Lake
 
     with Lake(settings=settings) as lake:
         print(audit.check(lake, expected))
-        answers.say(
-            f"no event lost, no event duplicated ({took_s:.1f} s)", "bold green"
-        )
+        answers.say(f"nothing lost, nothing duplicated ({took_s:.1f} s)", "bold green")
         session_id = answers.story(lake)
         answers.answer(lake, session_id, answers.QUESTIONS)
     answers.print_next(NAME, session_id)

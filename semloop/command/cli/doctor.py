@@ -1,4 +1,4 @@
-"""`semloop doctor`: check the installation and print how to fix each problem."""
+"""`semloop doctor`: checks everything SemLoop depends on, and suggests fixes."""
 
 import json
 import signal
@@ -16,11 +16,11 @@ from semloop.command.terminal.progress import waiting
 
 
 def doctor(form: Form = StatusFormat.TABLE) -> None:
-    """Check broker, topic, lake, disks and packages; exit 0 if no check fails.
+    """Check broker, topic, lake and packages; exit with 0 if no check fails.
 
-    It changes nothing: files written to test the lake are removed.
+    Changes nothing: test files that it writes to the lake are removed again.
     """
-    # Exit normally, so that the test files in the lake are removed.
+    # As an exception, so that the test files are removed on SIGTERM as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     found: list[Finding] = []
     with CheckRunner(CheckContext()) as runner:
@@ -42,7 +42,7 @@ def doctor(form: Form = StatusFormat.TABLE) -> None:
 
 
 def _print(finding: Finding) -> None:
-    # One line each, even if a server's message or a path contains line breaks.
+    # One line each, even if a server message or a path contains line breaks.
     what, todo = (" ".join(text.split()) for text in (finding.found, finding.todo))
     print(f"{finding.state:<4}  {visible(f'{finding.check}: {what}')}", flush=True)
     if todo:
