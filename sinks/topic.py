@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.lines import Record, TooLong
 from semloop.errors import BrokerError, SemLoopError
 from semloop.event import IDEMPOTENCY_HEADER
-from semloop.kafka.refusals import Heard, unusable
+from semloop.kafka.refusals import ConnectionErrors, unusable
 
 # A record that the broker has not acknowledged after this time has failed.
 DELIVERY_TIMEOUT_S = 60.0
@@ -54,8 +54,12 @@ def produce(
             it is raised immediately. An error of `records` is raised after the records
             before it were delivered.
     """
-    delivery = Delivery(Heard(producer_config))
-    config = {**producer_config, **PRODUCER_CONFIG, "error_cb": delivery.errors}
+    delivery = Delivery(ConnectionErrors(producer_config))
+    config = {
+        **producer_config,
+        **PRODUCER_CONFIG,
+        "error_cb": delivery.connection_errors,
+    }
     try:
         producer = Producer(config)
     except KafkaException as error:
@@ -66,7 +70,7 @@ def produce(
             delivery.send(producer, topic, record)
             if taken % PROGRESS_RECORDS == 0:
                 on_progress(delivery.records)
-            if delivery.failed or delivery.errors.refused:
+            if delivery.failed or delivery.connection_errors.refused:
                 break
         waiting = _flush(delivery, producer, on_progress)
     except SemLoopError as exc:
@@ -89,7 +93,7 @@ def _flush(
     """Wait for sent records; returns how many were not acknowledged in time."""
     deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 10
     while (waiting := producer.flush(0.5)) and time.monotonic() < deadline:
-        if delivery.errors.refused:
+        if delivery.connection_errors.refused:
             break
         on_progress(delivery.records)
     return waiting
@@ -99,7 +103,7 @@ def _flush(
 class Delivery:
     """Results that librdkafka has reported for the records so far."""
 
-    errors: Heard
+    connection_errors: ConnectionErrors
     records: int = 0
     size: int = 0
     failed: int = 0
@@ -123,7 +127,7 @@ class Delivery:
                 )
             except BufferError:
                 producer.poll(0.1)
-                if self.errors.refused:
+                if self.connection_errors.refused:
                     self.failed += 1
                     break
             except KafkaException as exc:
@@ -160,7 +164,7 @@ class Delivery:
         cause = error.__cause__ if isinstance(error, SystemError) else error
         if not isinstance(cause, KafkaException):
             raise error
-        self.errors(cause.args[0])
+        self.connection_errors(cause.args[0])
         self.failed, self.reason = self.failed + 1, self.reason or cause.args[0].str()
 
     def check(self, topic: str, waiting: int) -> None:
@@ -169,11 +173,11 @@ class Delivery:
         if not failed:
             return
         todo = "Run the import again; it creates no duplicates."
-        if refused := self.errors.refusal():
+        if refused := self.connection_errors.refusal():
             msg = f"Kafka accepted {self.records} records for {topic!r}. {refused.what}"
             raise BrokerError(msg, f"{refused.todo} {todo}")
         # The connection's error explains more than a time-out.
-        texts = (self.reason, self.errors.said)
+        texts = (self.reason, self.connection_errors.last_message)
         reason = "; ".join(dict.fromkeys(text for text in texts if text))
         msg = (
             f"Kafka did not accept {failed} of {failed + self.records} records"

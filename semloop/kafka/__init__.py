@@ -1,1 +1,1 @@
-"""How all clients of ours talk to Kafka: producers, consumers, admin clients."""
+"""Configuration, errors and topic administration shared by all our Kafka clients."""

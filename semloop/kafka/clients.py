@@ -1,4 +1,4 @@
-"""Settings -> how every Kafka client of ours is configured."""
+"""Kafka client configuration derived from the settings."""
 
 import socket
 from typing import Any
@@ -14,7 +14,7 @@ MESSAGE_BYTES_MAX = 5 * 2**20
 
 
 def address(settings: Settings) -> str:
-    """Brokers: the setting, else the running local stack of the lake, else the default.
+    """Return the setting, else the address of the local stack, else the default.
 
     Raises:
         ConfigError: the setting is not `host:port[,host:port]`.
@@ -30,28 +30,28 @@ def address(settings: Settings) -> str:
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """What producers, consumers and admin clients share, for librdkafka.
+    """Return the configuration for librdkafka that all clients share.
 
-    It holds passwords in the clear: it is for librdkafka alone, never for a log.
+    It contains passwords in clear text: pass it to librdkafka only, never log it.
 
     Raises:
-        ConfigError: settings that contradict each other, or a file that cannot be read.
+        ConfigError: settings contradict each other, or a file cannot be read.
     """
     return {
         "bootstrap.servers": address(settings),
-        # A broker that dies and comes back is met again within seconds.
+        # Reconnect to a restarted broker within seconds.
         "reconnect.backoff.max.ms": 2000,
         "socket.keepalive.enable": True,
-        # Our own words say what is wrong; of librdkafka's only the critical ones pass.
+        # Only critical messages of librdkafka: our own error texts report the rest.
         "log_level": 2,
     } | security_config(settings)
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:
-    """A producer that neither loses, doubles nor reorders a session's events."""
+    """Return a configuration that never loses, duplicates or reorders events."""
     return client_config(settings) | {
         "enable.idempotence": True,
-        # Java's partitioner: librdkafka's own puts most keys elsewhere.
+        # The Java default: librdkafka's own maps most keys to other partitions.
         "partitioner": "murmur2_random",
         "linger.ms": 20,
         "compression.type": "lz4",
@@ -60,7 +60,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
 
 
 def listens(address: str, timeout_s: float = 1.0) -> bool:
-    """Whether anything accepts connections at one of the addresses."""
+    """Return True if one of the addresses accepts TCP connections."""
     for server in address.split(","):
         host, _, port = server.strip().rpartition(":")
         try:

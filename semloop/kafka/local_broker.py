@@ -1,4 +1,4 @@
-"""Where the broker of `semloop up` listens, by the file that it puts into the lake."""
+"""Address of the broker of `semloop up`, from the stack file in the lake."""
 
 import json
 
@@ -8,7 +8,7 @@ STACK_FILE = "stack.json"
 
 
 def broker_address(settings: Settings) -> str | None:
-    """Where the broker of the local stack listens; None where there is no stack."""
+    """Return the address of the local stack's broker; None without a stack."""
     if settings.on_s3:
         return None
     try:

@@ -1,8 +1,8 @@
-"""A look at a broker with which no conversation comes about: what does it speak?
+"""Probes a broker outside librdkafka to find out which protocol it uses.
 
-librdkafka cannot tell a listener of another protocol from one that just went away, nor
-say what is wrong with a certificate. Nothing secret is sent here, and nothing of what
-is heard is trusted further than for an error text.
+librdkafka cannot distinguish a listener of another protocol from a lost connection, nor
+report what is wrong with a certificate. No secret is sent here, and the response is
+used only for error texts.
 """
 
 import socket
@@ -14,81 +14,85 @@ from typing import Any
 
 from semloop.errors import BrokerError
 
-PATIENCE_S = 2.0
-# SaslHandshake v1 with an empty mechanism (correlation id 1, no client id): the one
-# request that every listener of Kafka answers before anybody has logged in.
-QUESTION = struct.pack(">ihhihh", 12, 17, 1, 1, -1, 0)
+TIMEOUT_S = 2.0
+# SaslHandshake v1 with an empty mechanism (correlation id 1, no client id): the only
+# request that every Kafka listener answers before authentication.
+REQUEST = struct.pack(">ihhihh", 12, 17, 1, 1, -1, 0)
 # Size, correlation id, error code.
-ANSWER = struct.Struct(">iih")
-# A record of TLS, type alert: how a TLS port answers what is no TLS.
+RESPONSE = struct.Struct(">iih")
+# Start of a TLS alert record: the response of a TLS port to plaintext.
 TLS_ALERT = b"\x15\x03"
-NOT_FOR_LOGIN = 34
+# Kafka's ILLEGAL_SASL_STATE: the listener does not use SASL.
+ILLEGAL_SASL_STATE = 34
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What a listener speaks; `login` is None where it did not get that far."""
+class ListenerProtocol:
+    """Protocol of a listener; `login` may be None: not determined by the probe."""
 
     tls: bool
     login: bool | None
 
     @property
-    def protocol(self) -> str:
-        """Its name as the setting `kafka_security` has it."""
+    def name(self) -> str:
+        """The corresponding value of the setting `kafka_security`."""
         return ("sasl_" if self.login else "") + ("ssl" if self.tls else "plaintext")
 
 
 def mismatch(config: Mapping[str, Any]) -> BrokerError | None:
-    """The error if a broker speaks another protocol than ours; None if not, or mute.
+    """Return an error if a broker uses another protocol than the settings, else None.
 
     Args:
-        config: of the client; the first of its brokers that says anything is asked.
+        config: of the client; the first of its brokers that responds is compared.
     """
-    protocol: str = config["security.protocol"]
+    configured: str = config["security.protocol"]
     for server in config["bootstrap.servers"].split(","):
-        found = spoken(server.strip())
+        found = listener_protocol(server.strip())
         if found is None:
             continue
-        same_tls = found.tls == protocol.endswith("ssl")
-        if same_tls and (not found.login or protocol.startswith("sasl")):
+        same_tls = found.tls == configured.endswith("ssl")
+        if same_tls and (not found.login or configured.startswith("sasl")):
             return None
         msg = (
-            f"The broker {server.strip()} speaks {found.protocol}, but the settings"
-            f" mean {protocol}."
+            f"The broker {server.strip()} uses {found.name}, but the settings"
+            f" select {configured}."
         )
         return BrokerError(msg, _todo(found, same_tls=same_tls))
     return None
 
 
-def spoken(server: str) -> Spoken | None:
-    """What a listener speaks; None if it is no Kafka or says nothing."""
+def listener_protocol(server: str) -> ListenerProtocol | None:
+    """Return a listener's protocol; None if it is not Kafka or does not respond."""
     try:
-        with _connected(server) as plain:
-            said = _ask(plain)
-        if not said.startswith(TLS_ALERT):
-            return _understood(said, tls=False)
+        with _connected(server) as connection:
+            response = _requested(connection)
+        if not response.startswith(TLS_ALERT):
+            return _parsed(response, tls=False)
     except OSError:
         return None
     try:
-        with _connected(server) as plain, _any_tls().wrap_socket(plain) as inside:
-            said = _ask(inside)
+        with (
+            _connected(server) as connection,
+            _unverified_tls().wrap_socket(connection) as tls,
+        ):
+            response = _requested(tls)
     except OSError:
-        said = b""  # It wants our certificate first.
-    return _understood(said, tls=True) or Spoken(tls=True, login=None)
+        response = b""  # The listener requires a client certificate.
+    return _parsed(response, tls=True) or ListenerProtocol(tls=True, login=None)
 
 
 def certificate_fault(server: str, ca: str | None) -> tuple[int, str] | None:
-    """OpenSSL's code and words for what is wrong with a broker's certificate.
+    """Return OpenSSL's code and message for an invalid broker certificate, else None.
 
     Args:
-        server: `host:port`, by which the certificate must name the broker.
+        server: `host:port`; the certificate must be issued for this host.
         ca: PEM file of the CAs; None: the system's.
     """
     try:
         context = ssl.create_default_context(cafile=ca)
         host = server.rpartition(":")[0].strip("[]")
-        with _connected(server) as plain:
-            context.wrap_socket(plain, server_hostname=host).close()
+        with _connected(server) as connection:
+            context.wrap_socket(connection, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         return error.verify_code, error.verify_message.rstrip(".")
     except OSError:
@@ -96,36 +100,38 @@ def certificate_fault(server: str, ca: str | None) -> tuple[int, str] | None:
     return None
 
 
-def _todo(found: Spoken, *, same_tls: bool) -> str:
+def _todo(found: ListenerProtocol, *, same_tls: bool) -> str:
     if found.login and same_tls:
         return "Set SEMLOOP_KAFKA_USER and SEMLOOP_KAFKA_PASSWORD."
     if not found.tls:
-        return "Name its port for TLS in SEMLOOP_KAFKA, or unset what asks for TLS."
+        return "Set SEMLOOP_KAFKA to the broker's TLS port, or unset the TLS settings."
     also = " with SEMLOOP_KAFKA_USER" if found.login else ""
-    ca = "and SEMLOOP_KAFKA_CA if its CA is your own"
-    return f"Set SEMLOOP_KAFKA_SECURITY to {found.protocol}{also}, {ca}."
+    ca = "and SEMLOOP_KAFKA_CA if it uses a private CA"
+    return f"Set SEMLOOP_KAFKA_SECURITY to {found.name}{also}, {ca}."
 
 
 def _connected(server: str) -> socket.socket:
     host, _, port = server.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S)
+    return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_S)
 
 
-def _any_tls() -> ssl.SSLContext:
-    """TLS with whoever is there: to find out that it is TLS, no trust is needed."""
+def _unverified_tls() -> ssl.SSLContext:
+    """Accept any certificate: detecting TLS requires no trust."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _ask(connection: socket.socket) -> bytes:
-    connection.sendall(QUESTION)
+def _requested(connection: socket.socket) -> bytes:
+    connection.sendall(REQUEST)
     return connection.recv(256)
 
 
-def _understood(said: bytes, *, tls: bool) -> Spoken | None:
-    if len(said) < ANSWER.size:
+def _parsed(response: bytes, *, tls: bool) -> ListenerProtocol | None:
+    if len(response) < RESPONSE.size:
         return None
-    _, correlation, error = ANSWER.unpack_from(said)
-    return Spoken(tls=tls, login=error != NOT_FOR_LOGIN) if correlation == 1 else None
+    _, correlation, error = RESPONSE.unpack_from(response)
+    if correlation != 1:
+        return None
+    return ListenerProtocol(tls=tls, login=error != ILLEGAL_SASL_STATE)

@@ -1,8 +1,8 @@
-"""Settings -> TLS and login for librdkafka.
+"""TLS and login configuration for librdkafka, derived from the settings.
 
-What is set says what is meant: a user name means a login over TLS, a CA or a
-certificate means TLS. What contradicts itself is refused, so that nothing is ever sent
-less protected than its owner thought.
+The protocol follows from the settings: a user name selects a login over TLS, a CA or a
+certificate selects TLS. Contradictory settings are rejected, so that no connection is
+less protected than intended.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from semloop.settings.sections import SecurityProtocol
 DEFAULT_MECHANISM = "SCRAM-SHA-512"
 TLS_FILES = ("kafka_ca", "kafka_certificate", "kafka_key")
 LOGIN = ("kafka_user", "kafka_password", "kafka_sasl_mechanism")
-# What makes no sense without the other.
-NEEDS = (
+# (setting, setting that it requires)
+REQUIRES = (
     ("kafka_certificate", "kafka_key"),
     ("kafka_key", "kafka_certificate"),
     ("kafka_key_password", "kafka_key"),
@@ -26,10 +26,10 @@ NEEDS = (
 
 
 def security_config(settings: Settings) -> dict[str, str]:
-    """Protocol, files and login as librdkafka calls them; with passwords in the clear.
+    """Return protocol, files and login for librdkafka, with passwords in clear text.
 
     Raises:
-        ConfigError: settings that contradict each other, or a file that cannot be read.
+        ConfigError: settings contradict each other, or a file cannot be read.
     """
     given = list(_given(settings))
     protocol = _protocol(settings, given)
@@ -41,7 +41,7 @@ def security_config(settings: Settings) -> dict[str, str]:
             ("ssl.key.location", "kafka_key"),
         )
         config |= {key: _file(name, settings) for key, name in files if name in given}
-        # A certificate counts only for the host that it was issued for.
+        # Verify that the certificate was issued for this host.
         config["ssl.endpoint.identification.algorithm"] = "https"
         config["enable.ssl.certificate.verification"] = "true"
         if settings.security.key_password is not None:
@@ -61,23 +61,23 @@ def _given(settings: Settings) -> Iterator[str]:
         text = value.reveal() if isinstance(value, Secret) else value
         if text == "":
             msg = f"Setting {name!r} is empty."
-            raise ConfigError(msg, f"Set {_variable(name)}, or leave it out.")
+            raise ConfigError(msg, f"Set {_variable(name)}, or unset it.")
         if text is not None:
             yield name
 
 
 def _protocol(settings: Settings, given: Sequence[str]) -> SecurityProtocol:
-    """The protocol that is meant.
+    """Return the protocol that the settings select.
 
     Raises:
-        ConfigError: the settings mean different ones.
+        ConfigError: the settings select different ones.
     """
     if given and settings.kafka is None:
-        msg = f"Setting {given[0]!r} is for a broker of yours, and none is named."
+        msg = f"Setting {given[0]!r} requires the setting 'kafka'."
         raise ConfigError(msg, f"Set SEMLOOP_KAFKA, or unset {_variable(given[0])}.")
-    for name, other in NEEDS:
+    for name, other in REQUIRES:
         if name in given and other not in given:
-            msg = f"Setting {name!r} is there without {other!r}."
+            msg = f"Setting {name!r} requires the setting {other!r}."
             raise ConfigError(msg, f"Set {_variable(other)} too.")
     files = [name for name in TLS_FILES if name in given]
     login = "kafka_user" in given
@@ -85,19 +85,23 @@ def _protocol(settings: Settings, given: Sequence[str]) -> SecurityProtocol:
     if protocol is None:
         return "sasl_ssl" if login else "ssl" if files else "plaintext"
     if files and not protocol.endswith("ssl"):
-        msg = f"Setting {files[0]!r} is for TLS, but 'kafka_security' is {protocol!r}."
-        raise ConfigError(msg, f"Leave out {_variable('kafka_security')}.")
+        msg = (
+            f"Setting {files[0]!r} requires TLS, but 'kafka_security' is {protocol!r}."
+        )
+        raise ConfigError(msg, f"Unset {_variable('kafka_security')}.")
     if login and not protocol.startswith("sasl"):
-        msg = f"Setting 'kafka_user' is there, but 'kafka_security' is {protocol!r}."
+        msg = (
+            f"Setting 'kafka_user' requires SASL, but 'kafka_security' is {protocol!r}."
+        )
         raise ConfigError(msg, f"Set {_variable('kafka_security')} to sasl_ssl.")
     if protocol.startswith("sasl") and not login:
-        msg = f"Setting 'kafka_security' is {protocol!r}, and there is no user."
+        msg = f"Setting 'kafka_security' is {protocol!r}, but no user is set."
         raise ConfigError(msg, "Set SEMLOOP_KAFKA_USER and SEMLOOP_KAFKA_PASSWORD.")
     return protocol
 
 
 def _file(name: str, settings: Settings) -> str:
-    """The path of a file that can be read: librdkafka would not say why it cannot."""
+    """Return the path of a readable file; librdkafka does not report why it is not."""
     path: str = settings.value(name)
     try:
         with open(path, "rb"):

@@ -1,7 +1,7 @@
-"""What a topic is at the moment: its cluster, its id, its partitions.
+"""Describes and creates a topic: its cluster, id and partitions.
 
-Asked through an admin client (1.7 ms): whatever is asked through a consumer waits half
-a second behind its own long poll.
+Uses an admin client (1.7 ms per request): a request through a consumer waits half a
+second behind its long poll.
 """
 
 import time
@@ -15,21 +15,27 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from semloop.errors import BrokerUnavailable, ConfigError, TopicChanged, TopicMissing
 from semloop.kafka.clients import client_config, listens
 from semloop.kafka.probe import mismatch
-from semloop.kafka.refusals import RIGHTS, Heard, public, refusal, unusable
+from semloop.kafka.refusals import (
+    PERMISSIONS,
+    ConnectionErrors,
+    public,
+    refusal,
+    unusable,
+)
 from semloop.settings import Settings
 
 ANSWER_S = 5.0
-# While an answer is waited for, what the connection says is listened to so often.
-LISTEN_S = 0.05
-# After a refusal another broker of the cluster gets so long to answer.
-OTHERS_S = 1.0
-# A broker that answers nothing at all for so long may speak another protocol.
-MUTE_S = 1.0
-# A new topic is known to all brokers after so long at the latest.
-KNOWN_S = 10.0
+# Interval at which connection errors are polled while waiting for a response.
+POLL_S = 0.05
+# Time for another broker of the cluster to answer after a refusal.
+REFUSAL_GRACE_S = 1.0
+# A broker that is silent for this long is probed for another protocol.
+PROBE_AFTER_S = 1.0
+# Maximum time until all brokers know a new topic.
+CREATE_TIMEOUT_S = 10.0
 TOPIC_BYTES_MAX = 4 * 2**20
 R = TypeVar("R")
-NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
+UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
 
 
 @dataclass(frozen=True)
@@ -43,40 +49,39 @@ class Topic:
 
 
 class TopicAdmin:
-    """Asks about one topic and makes it."""
+    """Describes one topic and creates it."""
 
     def __init__(self, settings: Settings) -> None:
-        """Nothing is asked yet.
+        """Create the client; it sends no request yet.
 
         Raises:
-            ConfigError: settings that contradict each other, or unusable files.
+            ConfigError: settings contradict each other, or a file is not valid.
         """
         self._settings = settings
         config = client_config(settings)
         self._config = public(config)
-        self._heard = Heard(self._config)
+        self._connection_errors = ConnectionErrors(self._config)
+        overrides = {"socket.timeout.ms": 5000, "error_cb": self._connection_errors}
         try:
-            self._admin = AdminClient(
-                {**config, "socket.timeout.ms": 5000, "error_cb": self._heard}  # type: ignore[dict-item]
-            )
+            self._admin = AdminClient(config | overrides)
         except KafkaException as error:
             raise unusable(error.args[0], config) from None
         self._cluster_id: str | None = None
 
     def describe(self) -> Topic:
-        """The topic as it is now.
+        """Return the current state of the topic.
 
         Raises:
-            BrokerError: it does not exist or may not be seen, or the broker refuses
-                us.
-            BrokerUnavailable: no answer.
+            BrokerError: it does not exist, permission is missing, or the broker refuses
+                the connection.
+            BrokerUnavailable: no response.
         """
         name = self._settings.topic
         try:
             if self._cluster_id is None:
-                # A closed port is known at once; librdkafka would go on trying.
+                # Detect a closed port immediately; librdkafka would keep retrying.
                 if not listens(self._config["bootstrap.servers"]):
-                    reason = "nothing listens"
+                    reason = "nothing is listening"
                     raise self._unavailable(reason)
                 cluster = self._answer(
                     self._admin.describe_cluster(request_timeout=ANSWER_S)
@@ -91,26 +96,26 @@ class TopicAdmin:
         topic_id = str(found.topic_id)
         return Topic(self._cluster_id, name, topic_id, len(found.partitions))
 
-    def still(self, topic: Topic) -> None:
-        """Make sure that it is still the same topic with the same partitions.
+    def check_unchanged(self, topic: Topic) -> None:
+        """Check that id and number of partitions are the same as before.
 
         Raises:
-            TopicChanged: it is not.
-            BrokerUnavailable: no answer; ask again later.
+            TopicChanged: they are not.
+            BrokerUnavailable: no response; retry later.
         """
         now = self.describe()
         if now.topic_id != topic.topic_id:
-            msg = f"Topic {topic.name!r} was deleted and made again while it was read."
-            raise TopicChanged(msg, "Start the flow again to read the new topic.")
+            msg = f"Topic {topic.name!r} was deleted and recreated while it was read."
+            raise TopicChanged(msg, "Restart the flow to read the new topic.")
         if now.partitions != topic.partitions:
             msg = (
                 f"Topic {topic.name!r} went from {topic.partitions} to "
                 f"{now.partitions} partitions."
             )
-            raise TopicChanged(msg, "Start the flow again to read the new ones.")
+            raise TopicChanged(msg, "Restart the flow to read the new partitions.")
 
     def ensure(self) -> Topic:
-        """Make the topic if it is missing, and describe it."""
+        """Create the topic if it does not exist, and describe it."""
         try:
             return self.describe()
         except TopicMissing:
@@ -125,68 +130,67 @@ class TopicAdmin:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise self._translated(error.args[0]) from None
-        return self._described_soon()
+        return self._describe_new()
 
     def _answer(self, future: "Future[R]") -> R:
-        """Wait for an answer, or for the reason why there will be none.
+        """Wait for a response, or for the reason why there will be none.
 
         Raises:
-            BrokerError: the broker refuses us, or speaks another protocol.
-            KafkaException: any other answer, or none in time.
+            BrokerError: the broker refuses the connection, or uses another protocol.
+            KafkaException: any other error, or a timeout.
         """
-        asked_s = time.monotonic()
+        started_s = time.monotonic()
         refused_s: float | None = None
-        looked = False
+        probed = False
         self._admin.poll(0)
-        self._heard.forget()
+        self._connection_errors.clear()
         while True:
             try:
-                return future.result(LISTEN_S)
+                return future.result(POLL_S)
             except TimeoutError:
                 self._admin.poll(0)
             except KafkaException:
-                self._heard.raise_refusal()
+                self._connection_errors.raise_refusal()
                 raise
             now_s = time.monotonic()
-            if self._heard.refused:
+            if self._connection_errors.refused:
                 refused_s = refused_s or now_s
-                if now_s - refused_s > OTHERS_S:
-                    self._heard.raise_refusal()
-            elif not looked and now_s - asked_s > MUTE_S:
-                looked = True
+                if now_s - refused_s > REFUSAL_GRACE_S:
+                    self._connection_errors.raise_refusal()
+            elif not probed and now_s - started_s > PROBE_AFTER_S:
+                probed = True
                 if error := mismatch(self._config):
                     raise error
 
-    def _described_soon(self) -> Topic:
-        """A new topic takes a moment to be known."""
-        deadline_s = time.monotonic() + KNOWN_S
+    def _describe_new(self) -> Topic:
+        """Wait until the brokers know the new topic."""
+        deadline_s = time.monotonic() + CREATE_TIMEOUT_S
         while True:
             try:
                 return self.describe()
             except TopicMissing:
                 if time.monotonic() > deadline_s:
                     raise
-            time.sleep(LISTEN_S)
+            time.sleep(POLL_S)
 
     def _translated(self, error: Any) -> Exception:
         name, servers = self._settings.topic, self._config["bootstrap.servers"]
-        if error.code() in NOT_THERE:
+        if error.code() in UNKNOWN_TOPIC:
             msg = f"There is no topic {name!r} on {servers}."
             todo = (
-                "`semloop up` and `semloop import` make it; so does your Kafka admin."
+                "Create it with `semloop up` or `semloop import`, or set SEMLOOP_TOPIC."
             )
             return TopicMissing(msg, todo)
         if error.code() == KafkaError.TOPIC_EXCEPTION:
-            msg = f"{name!r} is no name for a topic."
-            return ConfigError(
-                msg, "Set SEMLOOP_TOPIC to letters, digits, '.', '_', '-'."
-            )
-        if error.code() in RIGHTS:
+            msg = f"{name!r} is not a valid topic name."
+            todo = "Set SEMLOOP_TOPIC to a name of letters, digits, '.', '_' and '-'."
+            return ConfigError(msg, todo)
+        if error.code() in PERMISSIONS:
             return refusal(error, self._config)
-        return self._unavailable(self._heard.said or error.name())
+        return self._unavailable(self._connection_errors.last_message or error.name())
 
     def _unavailable(self, reason: str) -> BrokerUnavailable:
         servers = self._config["bootstrap.servers"]
         msg = f"No Kafka broker answers at {servers} ({reason})."
-        todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
+        todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
         return BrokerUnavailable(msg, todo)

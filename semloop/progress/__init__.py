@@ -1,1 +1,1 @@
-"""How far each flow is, and what Kafka still holds beyond that."""
+"""Positions of the flows, and their backlog in Kafka."""

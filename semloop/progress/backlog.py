@@ -1,8 +1,8 @@
-"""What Kafka still holds beyond the positions of a flow.
+"""Backlog of a flow: records in Kafka beyond its positions.
 
-The end is what a PARTITION_EOF says, read from behind the last offset: offsets have
-gaps, and a broker may report its watermarks late (the embedded one counts a batch as
-one record). Where reading up to there would take too long, the numbers are a least.
+The backlog is counted by reading from the position to PARTITION_EOF: offsets have gaps,
+and watermarks may be stale (the embedded broker counts a batch as one record). If
+reading to the end would take too long, the numbers are lower bounds.
 """
 
 import time
@@ -16,16 +16,16 @@ from semloop.settings import Settings
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
-    from semloop.kafka.refusals import Heard
+    from semloop.kafka.refusals import ConnectionErrors
 
-# What `status` reads at most, before it says "at least".
+# Limits of `status`; beyond them it reports "at least".
 COUNT_RECORDS_MAX = 20_000
 COUNT_S = 2.0
 
 
 @dataclass
 class Backlog:
-    """What of a partition is not in the lake yet."""
+    """Records of a partition that are not in the lake yet."""
 
     partition: int
     next_offset: int
@@ -43,17 +43,17 @@ class Missing:
 
     @property
     def records(self) -> int:
-        """Records that are not in the lake yet."""
+        """Number of records that are not in the lake yet."""
         return sum(backlog.records for backlog in self.backlogs)
 
     @property
     def at_least(self) -> bool:
-        """Whether there may be more."""
+        """True if there may be more."""
         return any(backlog.at_least for backlog in self.backlogs)
 
     @property
-    def nothing(self) -> bool:
-        """Whether everything is in the lake, for certain."""
+    def is_empty(self) -> bool:
+        """True if everything is known to be in the lake."""
         return not self.records and not self.at_least
 
     def __str__(self) -> str:
@@ -61,9 +61,9 @@ class Missing:
         return f"{least}{self.records:,} record{'' if self.records == 1 else 's'}"
 
     def by_partition(self) -> str:
-        """Partitions with something missing, for people."""
-        waiting = [b for b in self.backlogs if b.records or b.at_least]
-        return ", ".join(f"{b.partition}: {b.records:,}" for b in waiting)
+        """Return the partitions with a backlog, for display."""
+        behind = [b for b in self.backlogs if b.records or b.at_least]
+        return ", ".join(f"{b.partition}: {b.records:,}" for b in behind)
 
 
 def missing(
@@ -72,32 +72,32 @@ def missing(
     records_max: int | None = COUNT_RECORDS_MAX,
     seconds: float | None = COUNT_S,
 ) -> Missing:
-    """Count what lies behind the positions, up to the ends that there are now.
+    """Count the records beyond the positions, up to the current ends.
 
     Args:
         settings: broker and topic.
         found: partition -> position.
-        records_max: stop counting here; None: never.
-        seconds: likewise.
+        records_max: stop counting after this many records; None: no limit.
+        seconds: stop counting after this time; None: no limit.
 
     Raises:
-        BrokerError: the broker refuses us, now or while it was read.
+        BrokerError: the broker refuses the connection, initially or while reading.
     """
-    from semloop.kafka.refusals import Heard
+    from semloop.kafka.refusals import ConnectionErrors
 
     if not found:
         return Missing()
     config = _config(settings)
-    heard = Heard(config)
+    connection_errors = ConnectionErrors(config)
     consumer = _consumer(
         settings.topic,
-        config | {"error_cb": heard},
+        config | {"error_cb": connection_errors},
         {p: at.last_offset for p, at in found.items()},
     )
     backlogs = {p: Backlog(p, at.last_offset + 1) for p, at in found.items()}
     try:
-        waiting = _count(consumer, heard, backlogs, records_max, seconds)
-        for backlog in waiting:
+        unfinished = _count(consumer, connection_errors, backlogs, records_max, seconds)
+        for backlog in unfinished:
             _estimate(consumer, settings.topic, backlog)
     finally:
         consumer.close()
@@ -106,24 +106,24 @@ def missing(
 
 def _count(
     consumer: "Consumer",
-    heard: "Heard",
+    connection_errors: "ConnectionErrors",
     backlogs: Mapping[int, Backlog],
     records_max: int | None,
     seconds: float | None,
 ) -> list[Backlog]:
-    """Read to the ends; gives the backlogs whose end was not reached."""
+    """Read to the ends; return the backlogs whose end was not reached."""
     from confluent_kafka import KafkaError
 
     deadline = None if seconds is None else time.monotonic() + seconds
     read = 0
-    while waiting := [b for b in backlogs.values() if b.end is None]:
+    while unfinished := [b for b in backlogs.values() if b.end is None]:
         if deadline is not None and time.monotonic() >= deadline:
-            return waiting
+            return unfinished
         if records_max is not None and read >= records_max:
-            return waiting
-        # The stubs say that even an offset may be None.
+            return unfinished
+        # The type stubs declare even an offset as optional.
         messages: Any = consumer.consume(1_000, 0.1)
-        heard.raise_refusal()
+        connection_errors.raise_refusal()
         for message in messages:
             error = message.error()
             backlog = backlogs.get(message.partition())
@@ -137,20 +137,19 @@ def _count(
                     backlog.oldest_ms = message.timestamp()[1]
             elif error.code() == KafkaError._PARTITION_EOF:
                 backlog.end = message.offset()
+            # No offsets are committed, so group permission is not needed.
             elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-                heard(
-                    error
-                )  # Nothing is committed, so no right on the group is needed.
+                connection_errors(error)
     return []
 
 
 def _estimate(consumer: "Consumer", topic: str, backlog: Backlog) -> None:
-    """The least that there is, by what the broker says about the end."""
+    """Estimate a lower bound from the broker's high watermark."""
     from confluent_kafka import KafkaException, TopicPartition
 
-    place = TopicPartition(topic, backlog.partition)
+    target = TopicPartition(topic, backlog.partition)
     try:
-        _, high = consumer.get_watermark_offsets(place, timeout=COUNT_S)
+        _, high = consumer.get_watermark_offsets(target, timeout=COUNT_S)
     except KafkaException:
         high = backlog.next_offset
     backlog.at_least = True
@@ -162,12 +161,12 @@ def _config(settings: Settings) -> dict[str, Any]:
     from semloop.kafka.clients import client_config
 
     return client_config(settings) | {
-        # Needed by the library; nothing is committed under it.
+        # Required by librdkafka; no offsets are committed for it.
         "group.id": "semloop-status",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
-        # What retention took can no longer be missing.
+        # Records removed by retention are not part of the backlog.
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 50,
         "fetch.queue.backoff.ms": 5,

@@ -1,4 +1,4 @@
-"""How far the flows are: the offsets that their last commits put into the lake."""
+"""Positions of the flows: the offsets of their last commits to the lake."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,13 +13,13 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
 
-# What a commit keeps for a partition, behind its name: the last offset, and these.
+# Suffixes of a partition's app ids in a commit; the empty one has the last offset.
 KINDS = ("", CAUGHT_UP, FENCE)
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a partition is in the lake."""
+    """Position of a flow in a partition."""
 
     last_offset: int = NEVER_READ
     caught_up_ms: int | None = None
@@ -27,17 +27,17 @@ class Position:
 
 
 def stream_of(topic: "Topic") -> StreamId:
-    """The name under which `archive` files the offsets of a topic."""
+    """Return the stream under which `archive` stores the offsets of a topic."""
     return StreamId(ARCHIVE.name, topic.cluster_id, topic.name, topic.topic_id)
 
 
 def newest_stream(storage: Storage, topic: str) -> tuple[StreamId, int] | None:
-    """The stream that `archive` met last under a topic's name, and its partitions.
+    """Return the latest stream of a topic name in `archive`, and its partitions.
 
-    For when no broker can say which one is there now.
+    For use when no broker is available to identify the current one.
 
     Raises:
-        LakeError: the table cannot be read. StorageUnavailable: not now.
+        LakeError: the table cannot be read. StorageUnavailable: temporarily.
     """
     rows = [
         row
@@ -56,14 +56,14 @@ def newest_stream(storage: Storage, topic: str) -> tuple[StreamId, int] | None:
 def positions_of(
     storage: Storage, flow: str, archived: StreamId, partitions: int
 ) -> dict[int, Position]:
-    """Where a flow is in each partition of a stream that `archive` reads.
+    """Return a flow's position in each partition of a stream that `archive` reads.
 
     Raises:
-        LakeError: the tables cannot be read. StorageUnavailable: not now.
+        LakeError: the tables cannot be read. StorageUnavailable: temporarily.
     """
     if flow == archived.flow:
         return positions(storage, archived, partitions)
-    # Other flows file a topic by the name under which it was met first.
+    # Other flows store a topic under the cluster id that they recorded first.
     clusters = [
         row.stream.cluster_id
         for row in read_streams(storage)
@@ -78,10 +78,10 @@ def positions_of(
 def behind(
     storage: Storage, flow: str, archived: StreamId, partitions: int
 ) -> dict[int, int]:
-    """Partition -> offsets that `archive` has committed and a flow has not read yet.
+    """Return by partition how many offsets a flow is behind `archive`.
 
     Raises:
-        LakeError: the tables cannot be read. StorageUnavailable: not now.
+        LakeError: the tables cannot be read. StorageUnavailable: temporarily.
     """
     found = positions_of(storage, flow, archived, partitions)
     return {
@@ -93,10 +93,10 @@ def behind(
 def positions(
     storage: Storage, stream: StreamId, partitions: int
 ) -> dict[int, Position]:
-    """Where a flow is in each partition, as its last commit says.
+    """Return a flow's position in each partition, from its last commit.
 
     Raises:
-        LakeError: the table cannot be read. StorageUnavailable: not now.
+        LakeError: the table cannot be read. StorageUnavailable: temporarily.
     """
     table = FLOWS[stream.flow].main
     names = {p: stream.app_id(table, p) for p in range(partitions)}

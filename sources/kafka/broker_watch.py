@@ -42,7 +42,7 @@ class BrokerWatch:
             TopicChanged: it is not. BrokerError: it does not exist any more.
             BrokerUnavailable: no answer; ask again later.
         """
-        self._ask(lambda: self._admin.still(topic))
+        self._ask(lambda: self._admin.check_unchanged(topic))
 
     def _ask(self, question: Callable[[], R]) -> R:
         try:

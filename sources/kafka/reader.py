@@ -21,7 +21,7 @@ from schemas.committed import CommittedOffsets
 from semloop.delta.streams import Partition
 from semloop.errors import BrokerError, OffsetsGone
 from semloop.kafka.clients import address
-from semloop.kafka.refusals import Heard
+from semloop.kafka.refusals import ConnectionErrors
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from sources.kafka.broker_watch import wait_for_broker
@@ -80,7 +80,7 @@ class KafkaReader:
         self._next: dict[int, int] = {}
         self._emptied_ms = time.time_ns() // 1_000_000
         config = consumer_config(settings, committed.group)
-        self._errors = Heard(config)
+        self._errors = ConnectionErrors(config)
         self._consumer = Consumer(config | {"error_cb": self._errors})
         self._ends_asked = IdleEnds(self._consumer, settings)
         self._offsets = {p.number: offset for p, offset in offsets.items()}

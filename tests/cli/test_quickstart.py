@@ -14,7 +14,7 @@ from tests.processes import ROOT
 PAGE = ROOT / "docs" / "quickstart.md"
 # What the reader of the page is to see, by the command.
 SEEN = {
-    "semloop demo --events 1000": "nothing lost, nothing doubled",
+    "semloop demo --events 1000": "nothing lost, nothing duplicated",
     "semloop up": "semloop status, semloop down",
     "semloop health": "ok    flow archive runs",
     "semloop run archive --until-caught-up": "lines that become dead letters: 1.",

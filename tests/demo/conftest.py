@@ -1,4 +1,4 @@
-"""A folder to run the demo in; one demo that ran to its end, for all who only look."""
+"""A folder to run the demo in, and one completed demo for tests that only read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.demo.shell import Shell
 def shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
-    for process in shell.left():
+    for process in shell.running():
         process.kill()
 
 
 @pytest.fixture(scope="package")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, str, str]]:
-    """A shell, and what the demo said on stdout and stderr."""
+    """A shell, and stdout and stderr of the demo."""
     shell = Shell(tmp_path_factory.mktemp("shown"))
     yield shell, *shell.run("demo", "--events", "1000")
-    assert shell.left() == []
+    assert shell.running() == []

@@ -1,4 +1,4 @@
-"""A user who starts the demo in a folder of their own."""
+"""Runs `semloop` in a separate folder, as a user does."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ class Shell:
         self.lake = folder / NAME
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-        """Start `semloop ARGUMENTS`, as from a pipe 80 columns wide."""
+        """Start `semloop ARGUMENTS` with pipes, 80 columns wide."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "semloop", *arguments],
@@ -31,14 +31,14 @@ class Shell:
         )
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> tuple[str, str]:
-        """What a command says on stdout and stderr; it must end with this code."""
+        """Return stdout and stderr of a command, which must end with this code."""
         with self.start(*arguments, **environ) as process:
             out, err = process.communicate(timeout=90)
         assert process.returncode == code, f"{arguments}\n{out}\n{err}"
         return out, err
 
-    def left(self) -> list[psutil.Process]:
-        """What runs in the demo's folder, as its broker and its flow do."""
+    def running(self) -> list[psutil.Process]:
+        """Return the processes in the demo's folder, such as its broker and flows."""
         return [p for p in psutil.process_iter() if _folder_of(p) == self.lake]
 
 

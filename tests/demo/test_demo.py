@@ -1,4 +1,4 @@
-"""The demo as it is meant: everything in, everything out, answers, commands to go on."""
+"""A complete demo: audit, query results, and commands to try next."""
 
 import os
 import pty
@@ -18,16 +18,16 @@ from tests.demo.shell import ROOT, Shell
 Shown = tuple[Shell, str, str]
 
 
-def test_the_demo_proves_that_nothing_is_lost_or_doubled(shown: Shown) -> None:
+def test_the_demo_shows_that_no_event_is_lost_or_duplicated(shown: Shown) -> None:
     shell, out, err = shown
-    sent = re.search(r"events: ([\d,]+); from a careless producer: 15 records", out)
+    sent = re.search(r"events: ([\d,]+); from a faulty producer: 15 records", out)
     assert sent is not None
     events = int(sent[1].replace(",", "")) + 2
     assert 1_000 <= events <= 1_050
     dead = len(broken_records())
-    assert f"{events:,} events in, {events:,} rows, {dead} dead letters, 1 rep" in out
-    assert "nothing lost, nothing doubled" in out
-    # Whoever reads a pipe gets lines, and no more than a few.
+    assert f"{events:,} events sent, {events:,} rows, {dead} dead letters, 1 dup" in out
+    assert "nothing lost, nothing duplicated" in out
+    # Progress in a pipe is a few lines.
     assert f"in the lake {events + dead:,} of {events + dead:,}" in err
     assert len(err.splitlines()) <= 4
     with Lake(shell.lake) as lake:
@@ -37,26 +37,26 @@ def test_the_demo_proves_that_nothing_is_lost_or_doubled(shown: Shown) -> None:
         assert letters.fetchall() == [(dead, 8)]
 
 
-def test_nothing_is_left_running(shown: Shown) -> None:
-    assert shown[0].left() == []
+def test_the_demo_leaves_no_process_running(shown: Shown) -> None:
+    assert shown[0].running() == []
 
 
-def test_each_question_is_printed_with_its_sql_and_an_answer(shown: Shown) -> None:
+def test_each_question_is_printed_with_its_sql_and_result(shown: Shown) -> None:
     out = shown[1]
     answers = out.split("nothing lost")[1].split("Try next")[0]
     session = re.search(r"session ([a-z]+-\d{4})\?", answers)
     assert session is not None
     for question in QUESTIONS:
-        assert question.words.format(session=session[1]) in answers
+        assert question.text.format(session=session[1]) in answers
         after = answers.split(question.sql.format(session=session[1]))[1]
         rows = re.search(r"^(\d+) rows?$", after, re.MULTILINE)
         assert rows is not None
         assert int(rows[1]) >= 3
-    # The tables came as tables, not row by row because they are too wide.
+    # The results are tables, which are printed row by row if they are too wide.
     assert "-- row" not in answers
 
 
-def test_all_fits_in_80_columns(shown: Shown) -> None:
+def test_the_output_fits_in_80_columns(shown: Shown) -> None:
     _, out, err = shown
     too_long = [
         line
@@ -66,7 +66,7 @@ def test_all_fits_in_80_columns(shown: Shown) -> None:
     assert too_long == []
 
 
-def test_private_content_is_replaced_everywhere(shown: Shown) -> None:
+def test_private_content_is_redacted_in_events_and_dead_letters(shown: Shown) -> None:
     shell, out, _ = shown
     for kind in ("email", "card", "iban"):
         assert f"<{kind}:" in out
@@ -78,7 +78,9 @@ def test_private_content_is_replaced_everywhere(shown: Shown) -> None:
             assert [text for text in private if text in everything] == []
 
 
-def test_agents_fail_try_another_tool_and_are_interleaved(shown: Shown) -> None:
+def test_agents_fall_back_to_other_tools_and_their_sessions_are_interleaved(
+    shown: Shown,
+) -> None:
     with Lake(shown[0].lake) as lake:
         helped = lake.sql(QUESTIONS[0].sql).fetchall()
         assert all(row[2] > 0 and row[4] for row in helped[:4])
@@ -96,7 +98,7 @@ def test_agents_fail_try_another_tool_and_are_interleaved(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(NEXT)))
-def test_a_command_to_try_next_works_as_it_stands(shown: Shown, number: int) -> None:
+def test_each_command_to_try_next_works_unchanged(shown: Shown, number: int) -> None:
     shell, out, _ = shown
     lines = [s.strip() for s in out.splitlines() if s.startswith("  SEMLOOP_LAKE=")]
     assert len(lines) == len(NEXT)
@@ -115,11 +117,11 @@ def test_a_command_to_try_next_works_as_it_stands(shown: Shown, number: int) -> 
     assert done.stdout.strip()
 
 
-def test_a_terminal_gets_bars_and_colours(shell: Shell) -> None:
+def test_on_a_terminal_the_demo_shows_bars_and_colors(shell: Shell) -> None:
     seen = on_a_terminal(shell, "demo", "--events", "20")
     assert "in the lake \x1b[" in seen
     assert "\x1b[2mSELECT" in seen
-    assert "nothing doubled" in seen
+    assert "nothing duplicated" in seen
 
 
 def on_a_terminal(shell: Shell, *arguments: str) -> str:
@@ -129,12 +131,12 @@ def on_a_terminal(shell: Shell, *arguments: str) -> str:
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
         command = [sys.executable, "-P", "-m", "semloop", *arguments]
         os.execve(sys.executable, command, environ)
-    said = b""
+    output = b""
     try:
         while part := os.read(descriptor, 65_536):
-            said += part
-    except OSError:  # as Linux says that the other end is closed
+            output += part
+    except OSError:  # on Linux: the other end is closed
         pass
     os.close(descriptor)
     assert os.waitpid(pid, 0)[1] == 0
-    return said.decode()
+    return output.decode()

@@ -1,4 +1,4 @@
-"""The demo's folder and settings: nobody else's are used, replaced or disturbed."""
+"""The demo's folder and settings are separate from those of the user."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.demo.shell import Shell
 from tests.services import free_port
 
 
-def test_a_demo_replaces_the_tables_of_the_one_before_and_nothing_else() -> None:
+def test_a_demo_removes_only_the_tables_of_the_previous_demo() -> None:
     with own_folder() as folder:
         (folder / "events" / "_delta_log").mkdir(parents=True)
         (folder / "_local").mkdir()
@@ -28,28 +28,33 @@ def test_a_demo_replaces_the_tables_of_the_one_before_and_nothing_else() -> None
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["file", "folder", "link", "marker of others"])
-def test_what_no_demo_made_is_refused_and_left_as_it_is(kind: str) -> None:
-    place = Path(NAME)
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "foreign marker"])
+def test_a_demo_refuses_a_path_that_no_demo_created_and_does_not_change_it(
+    kind: str,
+) -> None:
+    path = Path(NAME)
     match kind:
         case "file":
-            place.write_text("mine")
+            path.write_text("mine")
         case "folder":
-            (place / "events" / "_delta_log").mkdir(parents=True)
+            (path / "events" / "_delta_log").mkdir(parents=True)
         case "link":
             with own_folder() as folder:
                 folder.rename("elsewhere")
-            place.symlink_to("elsewhere")
+            path.symlink_to("elsewhere")
         case _:
-            place.mkdir()
-            (place / MARKER).write_text("mine")
+            path.mkdir()
+            (path / MARKER).write_text("mine")
     before = sorted(Path.cwd().rglob("*"))
-    with pytest.raises(LakeError, match="was not made by `semloop demo`"), own_folder():
+    with (
+        pytest.raises(LakeError, match="was not created by `semloop demo`"),
+        own_folder(),
+    ):
         pass
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-def test_a_demo_that_was_killed_at_its_start_is_no_hindrance() -> None:
+def test_a_demo_runs_after_one_that_was_killed_at_its_start() -> None:
     Path(NAME).mkdir()
     with own_folder():
         pass
@@ -58,10 +63,10 @@ def test_a_demo_that_was_killed_at_its_start_is_no_hindrance() -> None:
         pass
 
 
-def test_two_demos_in_one_folder_are_refused() -> None:
+def test_a_second_demo_in_the_same_folder_is_refused() -> None:
     with (
         own_folder(),
-        pytest.raises(LakeError, match="Another demo runs"),
+        pytest.raises(LakeError, match="Another demo is running"),
         own_folder(),
     ):
         pass
@@ -69,43 +74,46 @@ def test_two_demos_in_one_folder_are_refused() -> None:
         pass
 
 
-def test_a_stack_that_runs_for_the_lake_of_the_demo_is_not_disturbed(
+def test_a_demo_is_refused_while_a_stack_runs_for_its_lake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("semloop.command.demo.folder.ENDS_S", 0.0)
+    monkeypatch.setattr("semloop.command.demo.folder.SHUTDOWN_S", 0.0)
     with own_folder() as folder:
         local = folder / "_local"
         local.mkdir()
     with LocalFolder(local).lock() as locked:
         assert locked
-        with pytest.raises(LakeError, match="`semloop up` runs for"), own_folder():
+        with (
+            pytest.raises(LakeError, match="`semloop up` is running for"),
+            own_folder(),
+        ):
             pass
     assert local.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(
+def test_a_folder_that_cannot_be_created_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir("/proc")
     with (
-        pytest.raises(LakeError, match="cannot be made or used") as error,
+        pytest.raises(LakeError, match="cannot be created or used") as error,
         own_folder(),
     ):
         pass
-    assert "where you may write" in error.value.todo
+    assert "in a writable folder" in error.value.todo
 
 
-def test_settings_of_the_user_are_not_used(
+def test_the_demo_does_not_use_the_settings_of_the_user(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    yours = {
+    user_settings = {
         "SEMLOOP_LAKE": "gs://nowhere", "SEMLOOP_KAFKA": "kafka.example.com:9092",
         "SEMLOOP_KAFKA_SECURITY": "nonsense", "SEMLOOP_KAFKA_CA": "/no/such/file",
-        "SEMLOOP_TOPIC": "yours", "SEMLOOP_SAMPLE": "not JSON",
-        "SEMLOOP_SPOOL": "/yours", "SEMLOOP_METRICS_PORT": "9100",
+        "SEMLOOP_TOPIC": "user-topic", "SEMLOOP_SAMPLE": "not JSON",
+        "SEMLOOP_SPOOL": "/user/spool", "SEMLOOP_METRICS_PORT": "9100",
         "SEMLOOP_DEDUPE_IDS": "0", "SEMLOOP_EVENT_BYTES_MAX": "10",
     }  # fmt: skip
-    for name, value in yours.items():
+    for name, value in user_settings.items():
         monkeypatch.setenv(name, value)
     found = private_settings(tmp_path / NAME)
     own = {"lake", "spool", "agent_flush_s"}
@@ -115,7 +123,7 @@ def test_settings_of_the_user_are_not_used(
     assert Path(found.agent.spool).is_relative_to(tmp_path / NAME)
 
 
-def test_other_settings_of_the_user_must_be_valid(
+def test_settings_that_the_demo_does_not_override_must_be_valid(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SEMLOOP_COMMIT_ROWS", "many")
@@ -123,14 +131,16 @@ def test_other_settings_of_the_user_must_be_valid(
         private_settings(tmp_path)
 
 
-def test_the_usual_port_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = f"127.0.0.1:{free_port()}"
-    monkeypatch.setattr("semloop.command.stack.broker.DEFAULT_ADDRESS", usual)
-    assert free_address() == usual
-    assert free_address(private=True) != usual
+def test_the_demo_does_not_use_the_default_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    default = f"127.0.0.1:{free_port()}"
+    monkeypatch.setattr("semloop.command.stack.broker.DEFAULT_ADDRESS", default)
+    assert free_address() == default
+    assert free_address(private=True) != default
 
 
-def test_a_demo_beside_other_settings_and_lakes_touches_none_of_them(
+def test_a_demo_does_not_touch_the_lake_and_spool_of_the_user(
     shell: Shell,
 ) -> None:
     spool = shell.folder / "spool"
@@ -143,26 +153,26 @@ def test_a_demo_beside_other_settings_and_lakes_touches_none_of_them(
         "demo", "--events", "1", SEMLOOP_KAFKA="127.0.0.1:1", SEMLOOP_LAKE="s3://mine",
         SEMLOOP_SAMPLE='{"*": 0}', SEMLOOP_KAFKA_SECURITY="sasl_ssl",
     )  # fmt: skip
-    assert "nothing lost, nothing doubled" in out
+    assert "nothing lost, nothing duplicated" in out
     assert f"Kafka at {DEFAULT_ADDRESS}" not in out
     assert sorted(os.listdir(shell.folder)) == ["semloop-demo", "semloop.toml"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--events", "0"], "greater than or equal to 1"),
         (["--events", "1000001"], "less than or equal to 1000000"),
         (["--events", "many"], "valid integer"),
         (["now"], "unexpected extra argument"),
     ],
-    ids=["none", "too many", "no number", "an argument"],
+    ids=["zero", "too large", "not a number", "an argument"],
 )
-def test_what_is_asked_wrongly_is_told_and_nothing_is_made(
-    shell: Shell, arguments: list[str], said: str
+def test_wrong_arguments_are_reported_and_nothing_is_created(
+    shell: Shell, arguments: list[str], message: str
 ) -> None:
     out, err = shell.run("demo", *arguments, code=1)
-    assert said in err
+    assert message in err
     assert "semloop demo --help" in err
     assert out == ""
     assert not shell.lake.exists()

@@ -1,4 +1,4 @@
-"""However and whenever the demo ends, its broker and its flow end with it."""
+"""However the demo ends, its broker and flows end too."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from semloop.settings import load
 from tests.demo.shell import Shell
 from tests.services import wait_for
 
-# So many that the demo is still at it, whenever it is looked at.
+# Enough events that the demo still runs at every stage.
 MANY = ("demo", "--events", "1000000")
 
 
@@ -32,13 +32,13 @@ def stack_of(shell: Shell) -> dict[str, Any]:
     return found
 
 
-# What can be seen from outside, in the order in which it comes.
+# Stages that are visible from outside, in their order.
 STAGES: dict[str, Callable[[Shell], object]] = {
-    "folder made": lambda shell: (shell.lake / "_demo").exists(),
+    "folder created": lambda shell: (shell.lake / "_demo").exists(),
     "supervisor started": lambda shell: (shell.lake / "_local/supervisor.log").exists(),
     "broker started": lambda shell: stack_of(shell).get("broker_pid"),
     "flow started": lambda shell: stack_of(shell).get("ready"),
-    "tables made": lambda shell: any(shell.lake.glob("events/_delta_log/*.json")),
+    "tables created": lambda shell: any(shell.lake.glob("events/_delta_log/*.json")),
     "rows committed": lambda shell: any(shell.lake.glob("events/date=*/*.parquet")),
 }
 
@@ -46,32 +46,32 @@ STAGES: dict[str, Callable[[Shell], object]] = {
 @pytest.mark.parametrize(
     ("stage", "sent"),
     [
-        ("folder made", signal.SIGINT),
+        ("folder created", signal.SIGINT),
         ("supervisor started", signal.SIGTERM),
         ("broker started", signal.SIGINT),
         ("flow started", signal.SIGTERM),
-        ("tables made", signal.SIGINT),
+        ("tables created", signal.SIGINT),
         ("rows committed", signal.SIGINT),
         ("rows committed", signal.SIGHUP),
     ],
     ids=str,
 )
-def test_a_signal_at_any_moment_leaves_nothing_running(
+def test_a_signal_at_any_stage_leaves_no_process_running(
     shell: Shell, stage: str, sent: signal.Signals
 ) -> None:
     with shell.start(*MANY) as process:
         wait_for(stage, lambda: STAGES[stage](shell))
         process.send_signal(sent)
         out, err = process.communicate(timeout=60)
-    assert shell.left() == []
+    assert shell.running() == []
     assert (process.returncode, err) == (128 + sent, "")
     assert "rows" not in out
 
 
-def test_an_exit_within_a_look_at_the_supervisor_does_not_keep_it(
+def test_the_supervisor_is_stopped_after_an_exit_within_popen_poll(
     tmp_path: Path,
 ) -> None:
-    """A signal may leave the lock of `Popen` taken, which its `wait` needs."""
+    """A signal may leave `Popen`'s lock acquired, which its `wait` needs."""
     with DemoStack(load({}, lake=str(tmp_path / "lake")), Signals()) as stack:
         child = subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE)
         stack._supervisor = child
@@ -80,40 +80,40 @@ def test_an_exit_within_a_look_at_the_supervisor_does_not_keep_it(
     assert child.wait(30) == 0
 
 
-def test_ctrl_c_of_a_terminal_reaches_the_demo_alone(shell: Shell) -> None:
+def test_ctrl_c_reaches_only_the_demo_process(shell: Shell) -> None:
     with shell.start(*MANY) as process:
         wait_for("the flow", lambda: stack_of(shell).get("ready"))
-        started = shell.left()
+        started = shell.running()
         groups = {os.getpgid(each.pid) for each in started}
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)  # by somebody without patience
-        _, said = process.communicate(timeout=60)
-    assert "Traceback" not in said
-    assert "SystemExit" not in said
+        process.send_signal(signal.SIGINT)  # an impatient user
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert "SystemExit" not in err
     assert len(started) == 4
     assert os.getpgid(0) not in groups
-    wait_for("their end", lambda: not shell.left())
+    wait_for("their end", lambda: not shell.running())
     assert "Traceback" not in (shell.lake / "_local/archive.log").read_text()
 
 
-@pytest.mark.parametrize("stage", ["supervisor started", "tables made"])
-def test_a_killed_demo_takes_broker_and_flow_along(shell: Shell, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["supervisor started", "tables created"])
+def test_broker_and_flows_end_with_a_killed_demo(shell: Shell, stage: str) -> None:
     with shell.start(*MANY) as process:
         wait_for(stage, lambda: STAGES[stage](shell))
         process.kill()
-    wait_for("their end", lambda: not shell.left())
+    wait_for("their end", lambda: not shell.running())
 
 
 @pytest.mark.parametrize(
-    ("who", "said"),
+    ("victim", "message"),
     [
         ("broker", "The broker died"),
-        ("flow", "The flow archive ended with -9"),
-        ("supervisor", "The process above broker and flow died"),
+        ("flow", "The flow archive ended with exit code -9"),
+        ("supervisor", "The supervisor died"),
     ],
 )
-def test_what_dies_is_told_and_nothing_goes_on_running(
-    shell: Shell, who: str, said: str
+def test_the_demo_reports_a_dead_process_and_stops_the_others(
+    shell: Shell, victim: str, message: str
 ) -> None:
     with shell.start(*MANY) as process:
         assert process.stdout is not None
@@ -123,33 +123,33 @@ def test_what_dies_is_told_and_nothing_goes_on_running(
             "broker": stack["broker_pid"],
             "flow": stack["flows"]["archive"]["pid"],
             "supervisor": stack["pid"],
-        }[who]
+        }[victim]
         psutil.Process(pid).kill()
         _, err = process.communicate(timeout=60)
-    assert shell.left() == []
+    assert shell.running() == []
     assert process.returncode == 1
-    assert said in err
+    assert message in err
     assert "_local" in err
     assert "Traceback" not in err
 
 
-def test_a_closed_pipe_ends_the_demo_with_all_that_it_started(shell: Shell) -> None:
+def test_a_closed_pipe_ends_the_demo_and_its_processes(shell: Shell) -> None:
     with shell.start("demo", "--events", "1") as process:
         assert process.stdout is not None
         assert "Kafka at 127.0.0.1:" in process.stdout.readline()
         process.stdout.close()
         process.wait(60)
-    assert shell.left() == []
+    assert shell.running() == []
     assert process.returncode == 1
 
 
-def test_the_next_demo_stops_what_a_killed_supervisor_left(shell: Shell) -> None:
+def test_the_next_demo_stops_processes_of_a_killed_supervisor(shell: Shell) -> None:
     with shell.start(*MANY) as process:
         wait_for("the flow", lambda: stack_of(shell).get("ready"))
         stack = stack_of(shell)
         process.send_signal(signal.SIGSTOP)
         psutil.Process(stack["pid"]).kill()
-        wait_for("its end", lambda: len(shell.left()) == 3)
+        wait_for("its end", lambda: len(shell.running()) == 3)
         process.kill()
     shell.run("demo", "--events", "1")
-    assert shell.left() == []
+    assert shell.running() == []

@@ -1,4 +1,4 @@
-"""The parts of the demo without a broker: agents, broken records, the audit."""
+"""Parts of the demo: agents, invalid records, audit and progress."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ from tests.builders import NOW, a_poll
 
 
 class Recorder(Agent):
-    """An agent whose events are kept instead of sent."""
+    """An agent that stores its events instead of sending them."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -37,24 +37,24 @@ class Recorder(Agent):
         return super().emit.__name__ + str(len(self.emitted))
 
 
-def test_a_session_is_the_same_in_every_demo_and_gives_each_of_its_events() -> None:
+def test_a_session_is_deterministic_and_yields_each_of_its_events() -> None:
     for name in AGENTS:
         first, second = Recorder(name), Recorder(name)
-        given = [len(list(work(agent, f"{name}-0001"))) for agent in (first, second)]
+        yielded = [len(list(work(agent, f"{name}-0001"))) for agent in (first, second)]
         assert first.emitted == second.emitted
-        assert given == [len(first.emitted)] * 2
+        assert yielded == [len(first.emitted)] * 2
         assert [kind for kind, _ in first.emitted].count("completion") == 1
 
 
-def test_each_tool_of_a_scenario_and_each_stand_in_exists() -> None:
-    named = {tool for scenario in SCENARIOS for tool in scenario.tools}
-    stand_ins = {tool.instead for tool in TOOLS.values() if tool.instead}
-    assert named | stand_ins == set(TOOLS)
-    assert all(TOOLS[name].fails == 0 or TOOLS[name].error for name in TOOLS)
+def test_each_tool_of_a_scenario_and_each_fallback_exists() -> None:
+    used = {tool for scenario in SCENARIOS for tool in scenario.tools}
+    fallbacks = {tool.fallback for tool in TOOLS.values() if tool.fallback}
+    assert used | fallbacks == set(TOOLS)
+    assert all(TOOLS[name].failure_rate == 0 or TOOLS[name].error for name in TOOLS)
 
 
 @pytest.mark.parametrize("events", [1, 3, 7, 100, 5_000])
-def test_about_as_many_events_are_produced_as_were_asked_for(
+def test_the_agents_produce_about_the_requested_number_of_events(
     events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crowd, "Agent", lambda name, settings: Recorder(name))
@@ -66,16 +66,18 @@ def test_about_as_many_events_are_produced_as_were_asked_for(
         assert 0.95 * events <= agents.produced <= 1.05 * events + 12 * agents.agents
 
 
-def test_a_broker_that_takes_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_acknowledges_nothing_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(crowd, "Agent", lambda name, settings: Recorder(name))
     monkeypatch.setattr(Recorder, "flush", lambda self, timeout_s: False)
     with crowd.Crowd(Settings(), 1) as agents:
         agents._workers[0].join()
-        with pytest.raises(BrokerUnavailable, match="did not take all events"):
+        with pytest.raises(BrokerUnavailable, match="did not acknowledge all events"):
             _ = agents.working
 
 
-def test_who_is_stopped_works_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "Agent", lambda name, settings: Recorder(name))
     stopped = threading.Event()
     stopped.set()
@@ -85,7 +87,7 @@ def test_who_is_stopped_works_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not worker.is_alive()
 
 
-def test_no_broken_record_is_an_event_and_each_has_its_reason() -> None:
+def test_each_invalid_record_becomes_a_dead_letter_with_its_reason() -> None:
     decoded = decode(a_poll(*broken_records()), NOW, 2**20)
     assert len(decoded.events) == 0
     reasons = decoded.dead_letters["reason"].to_pylist()
@@ -97,15 +99,15 @@ def test_no_broken_record_is_an_event_and_each_has_its_reason() -> None:
     ]  # fmt: skip
 
 
-def test_a_careless_producer_sends_all_of_them_and_one_event_twice(
+def test_the_faulty_producer_sends_all_invalid_records_and_one_duplicate(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings)
-    there = missing(settings, {p: Position() for p in range(topic.partitions)})
-    assert there.records == sent.records
+    backlog = missing(settings, {p: Position() for p in range(topic.partitions)})
+    assert backlog.records == sent.records
     assert sent.records == len(broken_records()) + sent.events + sent.repeated
-    # A session's records are in one partition, where the second one is dropped.
-    assert sorted(backlog.records for backlog in there.backlogs)[:3] == [0, 0, 0]
+    # The records of a session are in one partition, where the duplicate is dropped.
+    assert sorted(b.records for b in backlog.backlogs)[:3] == [0, 0, 0]
 
 
 @pytest.fixture
@@ -118,9 +120,15 @@ def empty_lake(tmp_path: Path) -> Iterator[Lake]:
 @pytest.mark.parametrize(
     ("events", "ids", "dead_letters"),
     [(9, 9, 2), (11, 10, 2), (10, 9, 2), (10, 10, 1), (10, 10, 3)],
-    ids=["lost", "doubled", "one doubled, one lost", "letter lost", "letter doubled"],
+    ids=[
+        "lost",
+        "duplicate",
+        "one duplicate, one lost",
+        "letter lost",
+        "letter duplicate",
+    ],
 )
-def test_what_is_lost_or_doubled_is_told(
+def test_the_audit_reports_lost_and_duplicated_rows(
     empty_lake: Lake, events: int, ids: int, dead_letters: int
 ) -> None:
     con = empty_lake.connection
@@ -130,11 +138,13 @@ def test_what_is_lost_or_doubled_is_told(
     )
     letters = f"CREATE OR REPLACE VIEW dead_letters AS FROM range({dead_letters})"
     con.execute(letters)
-    with pytest.raises(Terminal, match=r"10 events in, .* 2 broken records"):
+    with pytest.raises(Terminal, match=r"10 events sent, .* 2 invalid records"):
         check(empty_lake, Expected(10, 2, 1))
 
 
-def test_a_pipe_gets_a_line_a_quarter(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_in_a_pipe_is_one_line_per_quarter(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with bars() as show:
         for committed in range(1_001):
             show(1_000, committed, 1_000)
@@ -153,7 +163,7 @@ def test_a_pipe_gets_a_line_a_quarter(capsys: pytest.CaptureFixture[str]) -> Non
         ("semloop/__main__.py", "/nowhere", " semloop show s-1\n"),
     ],
 )
-def test_commands_to_try_are_called_as_this_one_was(
+def test_commands_to_try_use_the_path_of_the_running_command(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

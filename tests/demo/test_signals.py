@@ -1,4 +1,4 @@
-"""A signal ends the block, whatever a library makes of it."""
+"""A signal ends the block, even if a library catches or replaces the exit."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def _handlers_as_before() -> Iterator[None]:
+def _restore_handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in NUMBERS}
     yield
     for number, handler in before.items():
@@ -24,13 +24,13 @@ def send(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=str)
-def test_a_signal_leaves_by_the_code_of_a_shell(number: int) -> None:
+def test_a_signal_exits_with_128_plus_its_number(number: int) -> None:
     with pytest.raises(SystemExit) as exit_, Signals():
         send(number)
     assert exit_.value.code == 128 + number
 
 
-def test_an_error_that_a_library_makes_of_the_exit_is_not_told() -> None:
+def test_an_error_by_which_a_library_replaces_the_exit_is_suppressed() -> None:
     def library() -> None:
         try:
             send(signal.SIGTERM)
@@ -43,7 +43,7 @@ def test_an_error_that_a_library_makes_of_the_exit_is_not_told() -> None:
     assert exit_.value.code == 128 + signal.SIGTERM
 
 
-def test_an_exit_that_a_library_swallows_is_made_up_for() -> None:
+def test_check_exits_again_if_a_library_swallowed_the_exit() -> None:
     with Signals() as signals:
         with pytest.raises(SystemExit):
             send(signal.SIGTERM)
@@ -51,24 +51,24 @@ def test_an_exit_that_a_library_swallows_is_made_up_for() -> None:
             signals.check()
 
 
-def test_what_is_held_is_finished_first() -> None:
+def test_a_deferred_block_is_finished_before_the_exit() -> None:
     done = []
 
     def work() -> None:
         send(signal.SIGINT)
-        done.append("all of it")
+        done.append("everything")
 
-    with pytest.raises(SystemExit), Signals() as signals, signals.held():
+    with pytest.raises(SystemExit), Signals() as signals, signals.deferred():
         work()
-    assert done == ["all of it"]
+    assert done == ["everything"]
 
 
-def test_an_error_of_its_own_is_told() -> None:
+def test_an_error_of_the_block_is_raised() -> None:
     with pytest.raises(ValueError, match="invalid literal"), Signals():
-        int("no number")
+        int("not a number")
 
 
-def test_what_nohup_ignores_stays_ignored() -> None:
+def test_a_signal_ignored_by_nohup_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Signals():
         send(signal.SIGHUP)

@@ -19,7 +19,7 @@ from tests.builders import decoded_rows
 from tests.kafka.conftest import secure
 from tests.s3.conftest import careless_endpoint
 
-# Fixtures of other folders.
+# Fixtures from other folders.
 __all__ = ["careless_endpoint", "secure"]
 
 Read = Callable[..., None]
@@ -28,28 +28,28 @@ Send = Callable[..., None]
 
 @pytest.fixture
 def read(settings: Settings, topic: Topic) -> Read:
-    """Let `archive` have read up to an offset of partition 0, or of another log."""
+    """Return a function that simulates a run of `archive`, up to `last` of partition 0."""
 
     def run(last: int = -1, partitions: int = 4, **other: str) -> None:
         own = stream_of(topic)
         cluster_id = other.get("cluster_id", own.cluster_id)
         topic_id = other.get("topic_id", own.topic_id)
-        log = StreamId(own.flow, cluster_id, own.topic, topic_id)
-        at_once = settings.replace(commit_rows=1)
-        context = FlowContext(at_once, Storage.of(settings), Metrics())
-        tables = ArchiveTables(context, log, range(partitions))
+        stream = StreamId(own.flow, cluster_id, own.topic, topic_id)
+        immediate = settings.replace(commit_rows=1)
+        context = FlowContext(immediate, Storage.of(settings), Metrics())
+        tables = ArchiveTables(context, stream, range(partitions))
         tables.take_over(new_log=True)
         if last >= 0:
             rows = decoded_rows([(0, last)], [], {})
             read = Progress({Partition(topic_id, 0): last})
-            CommitLoop(at_once, tables).add(replace(rows, progress=read))
+            CommitLoop(immediate, tables).add(replace(rows, progress=read))
 
     return run
 
 
 @pytest.fixture
 def send(settings: Settings, topic: Topic) -> Send:
-    """Produce so many records to partition 0, by a timestamp in ms; 0 is now."""
+    """Return a function that produces records to partition 0; timestamp 0 is now."""
 
     def run(count: int, timestamp_ms: int = 0) -> None:
         producer = Producer(producer_config(settings))

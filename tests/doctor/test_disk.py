@@ -1,4 +1,4 @@
-"""Room on disks, and events that wait in the spool."""
+"""Disk space and unsent events in the spool."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import pytest
 
 from semloop.agent.spool import Spool
 from semloop.command.doctor import State
-from semloop.command.doctor.disk import Room, told
+from semloop.command.doctor.disk import FreeSpace, judged
 from semloop.settings import Settings, load
-from tests.doctor.examined import bad, examined, only
+from tests.doctor.run_checks import findings_of, only_problem, problems
 
 GIB = 2**30
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Settings:
-    """A lake that is not there, and a spool of the test's own."""
+    """A lake that does not exist, and a separate spool."""
     return load(
         {}, lake=str(tmp_path / "no" / "lake"), spool=str(tmp_path / "spool"),
         kafka="127.0.0.1:1",
@@ -23,70 +23,78 @@ def here(tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("room", "state"),
+    ("space", "state"),
     [
-        (Room(50 * GIB, 100 * GIB, 10**6, 10**7), State.OK),
-        (Room(50 * GIB, 100 * GIB, 0, 0), State.OK),
-        (Room(4 * GIB, 100 * GIB, 10**6, 10**7), State.WARN),
-        (Room(GIB - 1, 10 * GIB, 10**6, 10**7), State.WARN),
-        (Room(50 * GIB, 100 * GIB, 10**5, 10**7), State.WARN),
-        (Room(99 * 2**20, GIB, 10**6, 10**7), State.FAIL),
-        (Room(50 * GIB, 100 * GIB, 999, 10**4), State.FAIL),
+        (FreeSpace(50 * GIB, 100 * GIB, 10**6, 10**7), State.OK),
+        (FreeSpace(50 * GIB, 100 * GIB, 0, 0), State.OK),
+        (FreeSpace(4 * GIB, 100 * GIB, 10**6, 10**7), State.WARN),
+        (FreeSpace(GIB - 1, 10 * GIB, 10**6, 10**7), State.WARN),
+        (FreeSpace(50 * GIB, 100 * GIB, 10**5, 10**7), State.WARN),
+        (FreeSpace(99 * 2**20, GIB, 10**6, 10**7), State.FAIL),
+        (FreeSpace(50 * GIB, 100 * GIB, 999, 10**4), State.FAIL),
     ],
-    ids=["fine", "inodes not counted", "under 5 %", "under a GiB", "few inodes", "full", "no inodes"],
+    ids=["enough space", "inodes not counted", "under 5 %", "under a GiB", "few inodes", "full", "no inodes"],
 )  # fmt: skip
-def test_room_is_judged_by_bytes_and_inodes(room: Room, state: State) -> None:
-    finding = told("lake", Path("/x"), room)
+def test_disk_check_judges_free_space_by_bytes_and_inodes(
+    space: FreeSpace, state: State
+) -> None:
+    finding = judged("lake", Path("/x"), space)
     assert finding.state is state
     assert bool(finding.todo) == (state is not State.OK)
     assert "GiB" in finding.found
 
 
-def test_folders_that_are_not_there_are_not_made(
+def test_disk_check_does_not_create_missing_folders(
     here: Settings, tmp_path: Path
 ) -> None:
-    finding, *more = examined(here, "disk")
-    # The test's folder may be the system's temporary one, or not.
+    finding, *more = findings_of(here, "disk")
+    # The test's folder may be on the same file system as the temporary files, or not.
     assert all(f.found.split(":")[0] in "lake, spool, temporary files" for f in more)
     assert finding.found.startswith("lake, spool")
     assert f"free at {tmp_path}" in finding.found
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lake_on_s3_needs_no_disk(here: Settings) -> None:
+def test_disk_check_ignores_a_lake_on_s3(here: Settings) -> None:
     settings = here.replace(lake="s3://bucket/x")
-    found = examined(settings, "disk")
+    found = findings_of(settings, "disk")
     assert not any(f.found.startswith("lake") for f in found)
 
 
-def test_what_dead_processes_left_is_counted_and_left_alone(
+def test_spool_check_counts_unsent_events_without_changing_files(
     here: Settings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "spool"
-    assert bad(examined(here, "spool")) == []
+    assert problems(findings_of(here, "spool")) == []
     for name in ("a", "b"):
         dead = Spool.new(folder, name, 2**20)
         dead.append([b"{}", b"{}"])
-        dead.close()  # as its process does when it ends with the broker away
+        dead.close()  # as a process does that ends while the broker is down
     live = Spool.new(folder, "live", 2**20)
     live.append([b"{}"])
     empty = Spool.new(folder, "empty", 2**20)
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    first, second = examined(here, "spool")
+    first, second = findings_of(here, "spool")
     assert (first.state, second.state) == (State.OK, State.WARN)
-    assert "running processes keep 1 event (3 bytes, 1 file)" in first.found
-    assert "dead processes left 4 events (12 bytes, 2 files)" in second.found
+    assert "1 event (3 bytes, 1 file) of running processes" in first.found
+    assert (
+        "4 events (12 bytes, 2 files) of ended processes were not sent" in second.found
+    )
     assert f"semloop import {folder}" in second.todo
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    # Nothing is locked any more: the next agent adopts them.
+    # The check releases its locks, so the next agent can adopt the files.
     (orphan,) = Spool.orphans(folder, "a", 2**20)
     orphan.close()
     live.close()
     empty.close()
 
 
-def test_files_of_others_are_told(here: Settings, tmp_path: Path) -> None:
+def test_spool_check_warns_about_unreadable_files(
+    here: Settings, tmp_path: Path
+) -> None:
     folder = tmp_path / "spool"
     folder.mkdir()
-    (folder / "x.jsonl").symlink_to(folder / "x.jsonl")  # not even root reads this
-    assert only(examined(here, "spool")).found == "1 file cannot be read"
+    (folder / "x.jsonl").symlink_to(
+        folder / "x.jsonl"
+    )  # a symlink loop, which not even root can read
+    assert only_problem(findings_of(here, "spool")).found == "1 file cannot be read"

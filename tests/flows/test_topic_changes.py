@@ -143,7 +143,7 @@ def test_archive_ends_when_its_topic_is_recreated_and_then_reads_the_new_topic(
         code, messages = flow.wait_for_exit()
     assert len(messages) == 2
     missing = messages[0].startswith(f"There is no topic {settings.topic!r}")
-    recreated = "was deleted and made again" in messages[0]
+    recreated = "was deleted and recreated" in messages[0]
     assert (code, missing, recreated) in ((4, False, True), (1, True, False)), messages
     run_archive(settings)
     assert stored_origins(settings) == each_once(

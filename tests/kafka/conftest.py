@@ -1,4 +1,4 @@
-"""The broker with TLS and logins, one for all workers of the run."""
+"""The broker with TLS and logins, shared by all test workers."""
 
 from types import SimpleNamespace
 
@@ -11,5 +11,5 @@ from tests.shared import shared
 
 @pytest.fixture(scope="session")
 def secure(pytestconfig: pytest.Config) -> Secure:
-    """A listener for each way in which people run theirs."""
+    """A broker with a listener for each common security configuration."""
     return SimpleNamespace(**shared(_root(pytestconfig), "secure-broker", SecureBroker))

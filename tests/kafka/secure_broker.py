@@ -1,4 +1,4 @@
-"""A real broker with a listener for each way in which people run theirs."""
+"""A real broker with a listener for each common security configuration."""
 
 import datetime
 from collections.abc import Sequence
@@ -30,9 +30,10 @@ from cryptography.hazmat.primitives.serialization import (
 from semloop.settings import Settings, load
 from tests.services import SERVICES, RealBroker, free_port, wait_for
 
-# A `SecureBroker` or what another worker wrote down of it; settings by their names.
+# A `SecureBroker`, or its attributes as written by another test worker.
 Secure = Any
-Made = dict[str, str]
+# Settings by name.
+SettingValues = dict[str, str]
 HOST = "127.0.0.1"
 PASSWORD = "tr0ub4dor&3 horse"
 KEY_PASSWORD = "correct battery staple"
@@ -47,7 +48,7 @@ PROTOCOLS = {
 }
 JAAS = "org.apache.kafka.common.security"
 SCRAM = f"sasl.jaas.config={JAAS}.scram.ScramLoginModule required;"
-# Ann logs in by PLAIN and has no rights; Bob by SCRAM and may do everything.
+# Ann logs in with PLAIN and has no permissions; Bob with SCRAM and has all.
 PLAIN = (
     f'sasl.jaas.config={JAAS}.plain.PlainLoginModule required user_ann="{PASSWORD}";'
 )
@@ -92,24 +93,24 @@ class SecureBroker:
             set_password(self.plaintext, user, PASSWORD)
 
 
-def user(name: str, password: str = PASSWORD, mechanism: str = "") -> Made:
-    """The settings of a user."""
-    made = {"kafka_user": name, "kafka_password": password}
-    return made | ({"kafka_sasl_mechanism": mechanism} if mechanism else {})
+def user(name: str, password: str = PASSWORD, mechanism: str = "") -> SettingValues:
+    """Return the settings of a user."""
+    values = {"kafka_user": name, "kafka_password": password}
+    return values | ({"kafka_sasl_mechanism": mechanism} if mechanism else {})
 
 
-def settings_for(secure: Secure, listener: str, made: Made) -> Settings:
-    """Settings for a listener, with files from the broker's folder."""
+def settings_for(secure: Secure, listener: str, values: SettingValues) -> Settings:
+    """Return settings for a listener, with files from the broker's folder."""
     paths = ("kafka_ca", "kafka_certificate", "kafka_key")
     found: dict[str, Any] = {
-        k: f"{secure.folder}/{v}" if k in paths else v for k, v in made.items()
+        k: f"{secure.folder}/{v}" if k in paths else v for k, v in values.items()
     }
     found = {"topic": "none-yet", "kafka": getattr(secure, listener), **found}
     return load({}, **found)
 
 
 def set_password(address: str, user: str, password: str) -> None:
-    """Make a user for SCRAM, or give it another password."""
+    """Create a SCRAM user, or change its password."""
     admin = AdminClient({"bootstrap.servers": address})
     changes = [
         UserScramCredentialUpsertion(
@@ -117,7 +118,7 @@ def set_password(address: str, user: str, password: str) -> None:
         )
         for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
     ]
-    # A call takes one change a user.
+    # A call accepts one change per user.
     for change in changes:
         for done in admin.alter_user_scram_credentials([change]).values():
             done.result(30)
@@ -125,7 +126,7 @@ def set_password(address: str, user: str, password: str) -> None:
 
 
 def _is_known(admin: AdminClient, user: str) -> bool:
-    """Whether the broker has heard of a user from its controller."""
+    """Return True if the broker has received the user from its controller."""
     try:
         found: Any = admin.describe_user_scram_credentials([user])
         found[user].result(30)
@@ -135,8 +136,8 @@ def _is_known(admin: AdminClient, user: str) -> bool:
 
 
 def grant(address: str, user: str, kind: str, name: str, operation: str) -> None:
-    """Give a user a right on a topic or group."""
-    right = AclBinding(
+    """Grant a user a permission on a topic or group."""
+    binding = AclBinding(
         ResourceType[kind],
         name,
         ResourcePatternType.LITERAL,
@@ -146,7 +147,7 @@ def grant(address: str, user: str, kind: str, name: str, operation: str) -> None
         AclPermissionType.ALLOW,
     )
     admin = AdminClient({"bootstrap.servers": address})
-    for done in admin.create_acls([right]).values():
+    for done in admin.create_acls([binding]).values():
         done.result(30)
 
 
@@ -174,11 +175,11 @@ def _issue(folder: Path) -> None:
     ours, foreign = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(folder / "ca.pem")
     foreign.cert_pem.write_to_path(folder / "foreign-ca.pem")
-    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    expired = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     brokers = {
         "broker": ours.issue_cert(HOST),
         "elsewhere": ours.issue_cert("elsewhere.example"),
-        "expired": ours.issue_cert(HOST, not_after=long_ago),
+        "expired": ours.issue_cert(HOST, not_after=expired),
     }
     for name, issued in brokers.items():
         (folder / f"{name}.pem").write_bytes(_key(issued) + _chain(issued))
@@ -196,8 +197,10 @@ def _chain(issued: trustme.LeafCert) -> bytes:
 
 
 def _key(
-    issued: trustme.LeafCert, lock: KeySerializationEncryption | None = None
+    issued: trustme.LeafCert, encryption: KeySerializationEncryption | None = None
 ) -> bytes:
-    """The private key in PKCS#8, which is what the broker reads."""
+    """Return the private key in PKCS#8, the format that the broker reads."""
     key = load_pem_private_key(issued.private_key_pem.bytes(), None)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock or NoEncryption())
+    return key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption()
+    )

@@ -1,4 +1,4 @@
-"""Which words of librdkafka are a refusal; against real brokers they are tested too."""
+"""Which librdkafka errors are refusals; also tested with a real broker elsewhere."""
 
 import socket
 import threading
@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from semloop.errors import BrokerError, BrokerUnavailable
-from semloop.kafka.probe import certificate_fault, spoken
-from semloop.kafka.refusals import Heard, public
+from semloop.kafka.probe import certificate_fault, listener_protocol
+from semloop.kafka.refusals import ConnectionErrors, public
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 
@@ -23,17 +23,17 @@ CONFIG = {
     "ssl.key.password": "tr0ub4dor&3",
 }
 AT = "sasl_ssl://one.example:9093/1: "
-PASSING = {
-    "a broker that ended during the login": (
+TRANSIENT = {
+    "a broker that stopped during the login": (
         KafkaError._AUTHENTICATION,
         "SASL SCRAM-SHA-512 mechanism handshake failed: Local: Broker transport "
         "failure: broker's supported mechanisms: (n/a) (after 0ms in state DOWN)",
     ),
-    "a connection that broke during the login": (
+    "a connection lost during the login": (
         KafkaError._AUTHENTICATION,
         "SASL authentication error: Disconnected (after 1ms in state AUTH_REQ)",
     ),
-    "a login that took too long": (
+    "a login that timed out": (
         KafkaError._AUTHENTICATION,
         "SASL authentication error: Local: Timed out (after 1ms in state AUTH_REQ)",
     ),
@@ -41,76 +41,78 @@ PASSING = {
         KafkaError._TRANSPORT,
         "Connect to ipv4#127.0.0.1:9093 failed: Connection refused (after 0ms)",
     ),
-    "a TLS handshake that broke": (
+    "a TLS handshake that was interrupted": (
         KafkaError._SSL,
         "SSL handshake failed: SSL transport error: Connection reset by peer",
     ),
-    "all of them being away": (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"),
+    "all brokers down": (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"),
 }
-LASTING = {
+PERSISTENT = {
     "a login": (
         KafkaError._AUTHENTICATION,
         "SASL authentication error: Authentication failed (after 1ms in state AUTH_REQ)",
-        "The broker one.example:9093 refuses the user 'ann': wrong user or password.",
+        "The broker one.example:9093 rejects the user 'ann': wrong user or password.",
     ),
     "a mechanism": (
         KafkaError._AUTHENTICATION,
         "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: "
         "broker's supported mechanisms: GSSAPI,OAUTHBEARER (after 1ms in state X)",
-        "The broker one.example:9093 offers no PLAIN, only GSSAPI, OAUTHBEARER.",
+        "The broker one.example:9093 does not support PLAIN, only GSSAPI, OAUTHBEARER.",
     ),
     "a certificate": (
         KafkaError._TRANSPORT,
         "Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate "
         "required: SSL alert number 116 (after 0ms in state APIVERSION_QUERY)",
-        "The broker one.example:9093 asks for a client certificate, and none is set.",
+        "The broker one.example:9093 requires a client certificate, but none is set.",
     ),
     "a TLS version": (
         KafkaError._SSL,
         "SSL handshake failed: error:0A00042E:SSL routines::tlsv1 alert protocol "
         "version: SSL alert number 70 (after 0ms in state SSL_HANDSHAKE)",
-        "The broker one.example:9093 breaks off the TLS handshake (protocol version).",
+        "The broker one.example:9093 aborts the TLS handshake (protocol version).",
     ),
-    "a right": (
+    "a permission": (
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         "Broker: Group authorization failed",
-        "The broker one.example:9093 denies the user 'ann' the rights "
+        "The broker one.example:9093 denies the user 'ann' permission "
         "(GROUP_AUTHORIZATION_FAILED).",
     ),
 }
 
 
-@pytest.mark.parametrize(("code", "text"), PASSING.values(), ids=PASSING)
-def test_what_passes_by_itself_is_no_refusal(code: int, text: str) -> None:
-    heard = Heard(CONFIG)
-    heard(KafkaError(code, AT + text))
-    assert not heard.refused
-    heard.raise_refusal()
+@pytest.mark.parametrize(("code", "text"), TRANSIENT.values(), ids=TRANSIENT)
+def test_a_transient_error_is_not_a_refusal(code: int, text: str) -> None:
+    errors = ConnectionErrors(CONFIG)
+    errors(KafkaError(code, AT + text))
+    assert not errors.refused
+    errors.raise_refusal()
 
 
-@pytest.mark.parametrize(("code", "text", "what"), LASTING.values(), ids=LASTING)
-def test_what_lasts_is_told_in_our_words(code: int, text: str, what: str) -> None:
-    heard = Heard(CONFIG)
-    heard(KafkaError(KafkaError._TRANSPORT, AT + "Connect failed"))
-    heard(KafkaError(code, AT + text))
-    heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
-    assert heard.refused
+@pytest.mark.parametrize(("code", "text", "what"), PERSISTENT.values(), ids=PERSISTENT)
+def test_a_persistent_error_is_a_refusal_with_its_reason(
+    code: int, text: str, what: str
+) -> None:
+    errors = ConnectionErrors(CONFIG)
+    errors(KafkaError(KafkaError._TRANSPORT, AT + "Connect failed"))
+    errors(KafkaError(code, AT + text))
+    errors(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    assert errors.refused
     with pytest.raises(BrokerError) as error:
-        heard.raise_refusal()
+        errors.raise_refusal()
     assert error.value.what == what
     assert error.value.todo
-    heard.forget()
-    heard.raise_refusal()
+    errors.clear()
+    errors.raise_refusal()
 
 
-def test_passwords_are_not_kept() -> None:
+def test_passwords_are_not_stored() -> None:
     assert "tr0ub4dor&3" not in str(public(CONFIG))
-    assert "tr0ub4dor&3" not in str(vars(Heard(CONFIG)))
+    assert "tr0ub4dor&3" not in str(vars(ConnectionErrors(CONFIG)))
 
 
 @pytest.fixture
-def hangs_up() -> Iterator[str]:
-    """A port behind which nobody is: what forwards to a dead broker closes at once."""
+def closing_server() -> Iterator[str]:
+    """A port that closes connections immediately, such as a proxy to a dead broker."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -128,25 +130,31 @@ def hangs_up() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("security", [None, "ssl"], ids=["plaintext", "TLS"])
-def test_who_hangs_up_may_come_back(
+def test_a_server_that_closes_connections_is_unavailable(
     security: str | None,
     settings: Settings,
-    hangs_up: str,
+    closing_server: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 1.0)
-    monkeypatch.setattr("semloop.kafka.topic.MUTE_S", 0.1)
-    there = settings.replace(kafka=hangs_up, kafka_security=security)
+    monkeypatch.setattr("semloop.kafka.topic.PROBE_AFTER_S", 0.1)
+    changed = settings.replace(kafka=closing_server, kafka_security=security)
     with pytest.raises(BrokerUnavailable, match="No Kafka broker answers at"):
-        TopicAdmin(there).describe()
+        TopicAdmin(changed).describe()
 
 
-def test_nothing_is_known_of_who_says_nothing(
-    hangs_up: str, monkeypatch: pytest.MonkeyPatch
+def test_a_probe_of_a_silent_server_returns_none(
+    closing_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semloop.kafka.probe.PATIENCE_S", 0.1)
+    monkeypatch.setattr("semloop.kafka.probe.TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         silent = f"127.0.0.1:{server.getsockname()[1]}"
-        assert (spoken(silent), certificate_fault(silent, None)) == (None, None)
-    assert (spoken(silent), certificate_fault(silent, None)) == (None, None)
-    assert (spoken(hangs_up), certificate_fault(hangs_up, None)) == (None, None)
+        assert (listener_protocol(silent), certificate_fault(silent, None)) == (
+            None,
+            None,
+        )
+    assert (listener_protocol(silent), certificate_fault(silent, None)) == (None, None)
+    assert (
+        listener_protocol(closing_server),
+        certificate_fault(closing_server, None),
+    ) == (None, None)

@@ -1,4 +1,4 @@
-"""The commands on a broker with TLS and logins, each a process of its own."""
+"""Commands, each in its own process, on a broker with TLS and logins."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,
     PASSWORD,
-    Made,
     Secure,
+    SettingValues,
     set_password,
 )
 from tests.processes import environment, run, start
@@ -35,12 +35,12 @@ pytestmark = pytest.mark.real_broker
 
 
 @pytest.fixture
-def outside(secure: Secure, tmp_path: Path) -> Settings:
-    """A lake and a topic of the test's own; how to get in is said by variables."""
+def unsecured(secure: Secure, tmp_path: Path) -> Settings:
+    """A separate lake and topic; the tests set security by environment variables."""
     return load({}, lake=str(tmp_path / "lake"), topic=a_topic())
 
 
-def variables(secure: Secure, listener: str, **more: str) -> Made:
+def variables(secure: Secure, listener: str, **more: str) -> SettingValues:
     return {
         "SEMLOOP_KAFKA": getattr(secure, listener),
         "SEMLOOP_KAFKA_CA": f"{secure.folder}/ca.pem",
@@ -48,7 +48,7 @@ def variables(secure: Secure, listener: str, **more: str) -> Made:
 
 
 def secrets_in(folder: Path) -> list[str]:
-    """Files of a folder that hold a password."""
+    """Return the files of a folder that contain a password."""
     hidden = (PASSWORD.encode(), KEY_PASSWORD.encode())
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert files
@@ -58,7 +58,7 @@ def secrets_in(folder: Path) -> list[str]:
 def run_agent(
     settings: Settings, spool: Path, agent: str = AGENT, **variables: str
 ) -> str:
-    """An agent with the variables of the commands; what it said."""
+    """Run an agent with the variables of the commands; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", agent],
         env=environment(settings, SEMLOOP_SPOOL=str(spool), **variables),
@@ -70,8 +70,8 @@ def run_agent(
     return done.stdout + done.stderr
 
 
-def test_everything_works_by_certificate(
-    secure: Secure, outside: Settings, tmp_path: Path
+def test_all_commands_work_with_a_client_certificate(
+    secure: Secure, unsecured: Settings, tmp_path: Path
 ) -> None:
     environ = variables(
         secure,
@@ -80,30 +80,30 @@ def test_everything_works_by_certificate(
         key=f"{secure.folder}/client.locked.key",
         key_password=KEY_PASSWORD,
     )
-    said = run_agent(outside, tmp_path / "spool", **environ)
+    output = run_agent(unsecured, tmp_path / "spool", **environ)
     for line in (
         "import - --format events",
         "run archive --until-caught-up",
         "status --format json",
         "health",
     ):
-        done = run(outside, *line.split(), stdin=raw(an_event()).decode(), **environ)
+        done = run(unsecured, *line.split(), stdin=raw(an_event()).decode(), **environ)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
-        said += done.stdout + done.stderr
-    with Lake(outside.lake) as lake:
+        output += done.stdout + done.stderr
+    with Lake(unsecured.lake) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(2,)]
-    assert KEY_PASSWORD not in said
-    assert secrets_in(Path(outside.lake)) == []
+    assert KEY_PASSWORD not in output
+    assert secrets_in(Path(unsecured.lake)) == []
 
 
-def test_everything_works_by_password(
-    secure: Secure, outside: Settings, tmp_path: Path
+def test_all_commands_work_with_a_password(
+    secure: Secure, unsecured: Settings, tmp_path: Path
 ) -> None:
-    """With the settings in `semloop.toml`, which what `up` starts has to find too."""
+    """The settings are in `semloop.toml`, which the processes of `up` must find too."""
     found = variables(secure, "login", user="bob", password=PASSWORD)
     lines = [f"{k.removeprefix('SEMLOOP_').lower()} = {json.dumps(v)}" for k, v in found.items()]  # fmt: skip
     (tmp_path / "semloop.toml").write_text("\n".join(lines))
-    said, commands = "", ""
+    output, commands = "", ""
     try:
         for line in (
             "import - --format events",
@@ -114,71 +114,73 @@ def test_everything_works_by_password(
             "down",
         ):
             if line == "health":
-                commands = command_lines(outside)
-            done = run(outside, *line.split(), stdin=raw(an_event()).decode())
+                commands = command_lines(unsecured)
+            done = run(unsecured, *line.split(), stdin=raw(an_event()).decode())
             assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
-            said += done.stdout + done.stderr
+            output += done.stdout + done.stderr
     finally:
-        run(outside, "down", "--force")
-    said += run_agent(outside, tmp_path / "spool")
-    with Lake(outside.lake) as lake:
+        run(unsecured, "down", "--force")
+    output += run_agent(unsecured, tmp_path / "spool")
+    with Lake(unsecured.lake) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
     assert "archive" in commands
-    assert PASSWORD not in said + commands
-    assert secrets_in(Path(outside.lake)) == []
+    assert PASSWORD not in output + commands
+    assert secrets_in(Path(unsecured.lake)) == []
 
 
 def command_lines(settings: Settings) -> str:
-    """What `ps` shows of the running stack."""
+    """Return the command lines of the running stack, as `ps` shows them."""
     stack = Path(settings.lake, "_local", "stack.json").read_bytes()
     assert PASSWORD.encode() not in stack
-    above = psutil.Process(json.loads(stack)["pid"])
-    return str([process.cmdline() for process in (above, *above.children(True))])
+    supervisor = psutil.Process(json.loads(stack)["pid"])
+    return str(
+        [process.cmdline() for process in (supervisor, *supervisor.children(True))]
+    )
 
 
-def test_a_refusal_is_seen_by_every_command(
-    secure: Secure, outside: Settings, tmp_path: Path
+def test_every_command_reports_a_rejected_login(
+    secure: Secure, unsecured: Settings, tmp_path: Path
 ) -> None:
     environ = variables(secure, "login", user="bob", password="wrong")
-    refused = "refuses the user 'bob': wrong user or password."
+    rejected = "rejects the user 'bob': wrong user or password."
     (tmp_path / "events").touch()
     lines = ("import events --format events", "run archive", "up", "status", "health")
-    processes = {line: start(outside, *line.split(), **environ) for line in lines}
+    processes = {line: start(unsecured, *line.split(), **environ) for line in lines}
     for line, process in processes.items():
-        said, complained = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == (0 if line == "status" else 1), line
         if line in ("status", "health"):
-            assert refused in said, line
+            assert rejected in out, line
         else:
-            assert refused in complained.splitlines()[-2], line
-            assert said == "", line
-    # An agent is not disturbed: it keeps its events, and says why.
+            assert rejected in err.splitlines()[-2], line
+            assert out == "", line
+    # An agent continues: it spools its events and logs the reason.
     agent = AGENT.replace(", strict=True", "").replace("assert agent.flush(30)", "")
     spool = tmp_path / "spool"
-    said = run_agent(outside, spool, agent, SEMLOOP_AGENT_FLUSH_S="2", **environ)
-    assert refused in said
+    output = run_agent(unsecured, spool, agent, SEMLOOP_AGENT_FLUSH_S="2", **environ)
+    assert rejected in output
     assert len(list(spool.glob("*.jsonl"))) == 1
 
 
-def test_a_password_that_changes_ends_the_flow_with_its_reason(
-    secure: Secure, outside: Settings
+def test_a_flow_ends_with_the_reason_after_its_password_was_changed(
+    secure: Secure, unsecured: Settings
 ) -> None:
-    """The listener asks for the password again and again, as brokers may."""
+    """The listener requires repeated authentication, as brokers may."""
     environ = variables(secure, "login", user="eve", password=PASSWORD)
     environ["SEMLOOP_FENCE_CHECK_S"] = "0.2"
-    done = run(outside, "import", "-", "--format", "events", stdin="{}", **environ)
+    done = run(unsecured, "import", "-", "--format", "events", stdin="{}", **environ)
     assert done.returncode == 0, done.stderr
-    flow = start(outside, "run", "archive", **environ)
+    flow = start(unsecured, "run", "archive", **environ)
     try:
-        wait_for("the flow to read", lambda: dead_letters(outside) == 1)
+        wait_for("the flow to read", lambda: dead_letters(unsecured) == 1)
         set_password(secure.plaintext, "eve", "another one")
-        _, said = flow.communicate(timeout=60)
+        _, output = flow.communicate(timeout=60)
     finally:
         flow.kill()
         set_password(secure.plaintext, "eve", PASSWORD)
-    assert flow.returncode == 1, said
-    assert "refuses the user 'eve': wrong user or password.\n" in said
-    assert "Traceback" not in said
+    assert flow.returncode == 1, output
+    assert "rejects the user 'eve': wrong user or password.\n" in output
+    assert "Traceback" not in output
 
 
 def dead_letters(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""A topic as the broker describes it; what only a real one can do is marked."""
+"""Describing and creating a topic; some tests need a real broker."""
 
 import pytest
 from confluent_kafka import TopicCollection
@@ -15,18 +15,20 @@ from semloop.settings import Settings
 from tests.services import free_port, wait_for
 
 
-def test_a_topic_is_made_once_with_its_partitions(settings: Settings) -> None:
-    made = TopicAdmin(settings).ensure()
-    assert (made.name, made.partitions) == (settings.topic, 4)
-    assert made.cluster_id
-    assert made.topic_id
+def test_ensure_creates_a_topic_once_with_the_configured_partitions(
+    settings: Settings,
+) -> None:
+    created = TopicAdmin(settings).ensure()
+    assert (created.name, created.partitions) == (settings.topic, 4)
+    assert created.cluster_id
+    assert created.topic_id
     more = settings.replace(partitions=8)
-    assert TopicAdmin(more).ensure() == made
-    TopicAdmin(settings).still(made)
+    assert TopicAdmin(more).ensure() == created
+    TopicAdmin(settings).check_unchanged(created)
 
 
 @pytest.mark.real_broker
-def test_a_topic_takes_records_of_four_mebibytes(
+def test_a_created_topic_accepts_records_of_four_mebibytes(
     settings: Settings, topic: Topic
 ) -> None:
     admin = AdminClient({"bootstrap.servers": address(settings)})
@@ -35,44 +37,44 @@ def test_a_topic_takes_records_of_four_mebibytes(
     assert config["max.message.bytes"].value == str(4 * 2**20)
 
 
-def test_a_missing_topic_is_said_with_what_to_do(settings: Settings) -> None:
+def test_a_missing_topic_is_reported_with_what_to_do(settings: Settings) -> None:
     with pytest.raises(TopicMissing) as error:
         TopicAdmin(settings).describe()
-    wanted = f"There is no topic {settings.topic!r} on {settings.kafka}."
-    assert error.value.what == wanted
+    expected = f"There is no topic {settings.topic!r} on {settings.kafka}."
+    assert error.value.what == expected
     assert "`semloop up`" in error.value.todo
 
 
-def test_a_topic_of_a_broker_that_does_not_answer_is_asked_again(
+def test_every_request_reports_an_unavailable_broker(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("semloop.kafka.topic.ANSWER_S", 0.5)
     nowhere = settings.replace(kafka=f"127.0.0.1:{free_port()}")
     admin = TopicAdmin(nowhere)
-    for ask in (
+    for request in (
         admin.describe,
         admin.ensure,
-        lambda: admin.still(Topic("", "", "", 0)),
+        lambda: admin.check_unchanged(Topic("", "", "", 0)),
     ):
         with pytest.raises(BrokerUnavailable) as error:
-            ask()
+            request()
         assert error.value.what.startswith(
             f"No Kafka broker answers at {nowhere.kafka}"
         )
 
 
 @pytest.mark.real_broker
-def test_a_topic_made_again_is_noticed(settings: Settings, topic: Topic) -> None:
+def test_a_recreated_topic_is_detected(settings: Settings, topic: Topic) -> None:
     admin = TopicAdmin(settings)
-    admin.still(topic)
+    admin.check_unchanged(topic)
     raw = AdminClient({"bootstrap.servers": address(settings)})
     raw.delete_topics([settings.topic])[settings.topic].result()
-    wait_for("the topic to go", lambda: missing(admin))
-    again = admin.ensure()
-    assert again.topic_id != topic.topic_id
-    with pytest.raises(TopicChanged, match="was deleted and made again"):
-        admin.still(topic)
-    admin.still(again)
+    wait_for("the deletion", lambda: missing(admin))
+    recreated = admin.ensure()
+    assert recreated.topic_id != topic.topic_id
+    with pytest.raises(TopicChanged, match="was deleted and recreated"):
+        admin.check_unchanged(topic)
+    admin.check_unchanged(recreated)
 
 
 def missing(admin: TopicAdmin) -> bool:
@@ -84,15 +86,15 @@ def missing(admin: TopicAdmin) -> bool:
 
 
 @pytest.mark.real_broker
-def test_added_partitions_are_noticed(settings: Settings, topic: Topic) -> None:
+def test_added_partitions_are_detected(settings: Settings, topic: Topic) -> None:
     admin = TopicAdmin(settings)
     raw = AdminClient({"bootstrap.servers": address(settings)})
     raw.create_partitions([NewPartitions(settings.topic, 6)])[settings.topic].result()
 
-    def seen() -> int:
+    def partitions() -> int:
         found = raw.describe_topics(TopicCollection([settings.topic]))
         return len(found[settings.topic].result().partitions)
 
-    wait_for("the new partitions", lambda: seen() == 6)
+    wait_for("the new partitions", lambda: partitions() == 6)
     with pytest.raises(TopicChanged, match="went from 4 to 6 partitions"):
-        admin.still(topic)
+        admin.check_unchanged(topic)

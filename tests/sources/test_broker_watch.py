@@ -31,7 +31,7 @@ class Answers:
             raise answer
         return answer
 
-    describe = still = __call__
+    describe = check_unchanged = __call__
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def stop_leftovers(settings: Settings, folder: LocalFolder) -> None:
         flows = [flow.process() for flow in stack.flows.values()]
         lives = any(flow is not None and flow.found() for flow in flows)
         left = _wait(settings, stack, LEFTOVERS_S if lives else 0.0)
-        if left is not None and not left.nothing:
+        if left is not None and not left.is_empty:
             print(f"Lost by the crash: {left}, in memory only.", file=sys.stderr)
     for process in stack.children():
         process.stop(STOP_FLOW_S)
@@ -94,7 +94,7 @@ def _drain(
     """
     deadline = time.monotonic() + timeout_s
     left = _wait(settings, stack, timeout_s if stack.flows else 0.0)
-    if left is not None and left.nothing:
+    if left is not None and left.is_empty:
         end = f"Stopped. Everything is in the lake {settings.lake}."
         for flow, offsets in _wait_for_lake_readers(settings, stack, deadline).items():
             # Nothing is lost by that: it reads the lake.
@@ -139,7 +139,7 @@ def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None
                 left = missing(settings, {})
             if left is not None:
                 tell(f"Waiting for archive: {left} left ...")
-            if (left is not None and left.nothing) or time.monotonic() >= deadline:
+            if (left is not None and left.is_empty) or time.monotonic() >= deadline:
                 return left
             time.sleep(LOOK_S)
 

@@ -206,7 +206,7 @@ def _wait_for(settings: Settings, flow: str) -> None:
                 msg = f"{flow} dies again and again, with {left:,} offsets left."
                 raise Terminal(msg, f"See {LocalFolder.of(settings).log(flow)}.")
             time.sleep(LOOK_S)
-            admin.still(topic)
+            admin.check_unchanged(topic)
 
 
 def _left(found: "dict[int, Position]", ends: dict[int, int]) -> int:

@@ -168,7 +168,7 @@ def _flow_progress(found: dict[int, Position], left: Missing | None) -> dict[str
 
 def _freshness_s(left: Missing) -> float | None:
     """Age of the oldest record that is not in the lake; 0 if nothing is missing."""
-    if left.nothing:
+    if left.is_empty:
         return 0.0
     oldest = [b.oldest_ms for b in left.backlogs if b.oldest_ms is not None]
     return max(0.0, time.time() - min(oldest) / 1000) if oldest else None

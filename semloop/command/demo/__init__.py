@@ -1,6 +1,6 @@
-"""What `semloop demo` shows; begin with `agents`, written as your own would be.
+"""Implementation of `semloop demo`; start with `agents`, a model for your own agents.
 
-`agents` does the work, `crowd` lets several of them do it at once, `broken` sends what
-is no event. `folder` is where all of it ends up, `stack` the broker and the flow beside
-it, `audit` the proof that nothing was lost, `answers` what can then be asked.
+`agents` produces sessions, `crowd` runs several agents concurrently, `broken` sends
+invalid records. `folder` is the lake, `stack` the broker and the flows, `audit` checks
+that no event was lost, `answers` queries the lake.
 """

@@ -1,7 +1,7 @@
-"""The agents of the demo, written against `semloop.Agent` as yours would be.
+"""Agents of the demo, written against `semloop.Agent` as your own would be.
 
-Whatever they say and do is made up, and the same in every demo: the dice are seeded by
-the session's id. No tool is called; the time that one would have taken is recorded.
+Their messages and tool calls are simulated, and the same in every demo: the random
+numbers are seeded with the session id. Tool durations are random numbers too.
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -14,31 +14,31 @@ from semloop.agent.session import Session
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool, how often it fails, and which one can stand in for it."""
+    """A simulated tool: how often it fails, and which tool replaces it then."""
 
     query: str
     result: str
     median_ms: float
-    fails: float = 0.0
+    failure_rate: float = 0.0
     error: str = ""
-    instead: str = ""
+    fallback: str = ""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A kind of task: what the user writes, the tools it takes, what is answered."""
+    """A kind of task: the user's request, the tools it needs, the agent's reply."""
 
     agent: str
     task_type: str
     task: str
-    asks: str
+    request: str
     tools: tuple[str, ...]
-    answers: str
+    reply: str
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user who does not exist: reserved names, numbers and cards for tests."""
+    """A fictional user with reserved names, numbers and test cards."""
 
     user_id: str
     name: str
@@ -123,61 +123,61 @@ AGENTS = tuple(dict.fromkeys(scenario.agent for scenario in SCENARIOS))
 
 
 def work(agent: Agent, session_id: str) -> Iterator[str]:
-    """One session, from the question to the outcome; gives the id of each event."""
-    dice = dice_of(session_id)
-    task = dice.choice([s for s in SCENARIOS if s.agent == agent.name])
-    person = dice.choice(PEOPLE)
-    facts = vars(person) | {"number": dice.randrange(1_000, 10_000)}
+    """Run one session, from the request to the outcome; yield the id of each event."""
+    random = seeded_random(session_id)
+    task = random.choice([s for s in SCENARIOS if s.agent == agent.name])
+    person = random.choice(PEOPLE)
+    facts = vars(person) | {"number": random.randrange(1_000, 10_000)}
     with agent.session(
         session_id,
         task=task.task,
         task_type=task.task_type,
         user_id=person.user_id,
-        tags=dice.choice(TAGS),
+        tags=random.choice(TAGS),
     ) as session:
-        yield session.message("user", task.asks.format(**facts))
+        yield session.message("user", task.request.format(**facts))
         yield session.state_change("working", from_state="waiting")
         for tool in task.tools:
-            if not (yield from use(session, tool, facts, dice)):
-                yield session.error("NoToolLeft", f"nothing can replace {tool}")
+            if not (yield from use(session, tool, facts, random)):
+                yield session.error("NoToolLeft", f"no fallback for {tool}")
                 yield session.complete("failure", reward=-0.5, summary="gave up")
                 return
-        read, written = dice.randrange(600, 6_000), dice.randrange(40, 400)
+        read, written = random.randrange(600, 6_000), random.randrange(40, 400)
         yield session.message(
             "assistant",
-            task.answers.format(**facts),
-            model=dice.choice(MODELS),
+            task.reply.format(**facts),
+            model=random.choice(MODELS),
             input_tokens=read,
             output_tokens=written,
             credits_used=round((read + 4 * written) * CREDITS_PER_TOKEN, 6),
         )
-        reward = round(dice.triangular(0.4, 1.0, 0.9), 2)
+        reward = round(random.triangular(0.4, 1.0, 0.9), 2)
         yield session.complete("success", reward=reward, summary=task.task)
-        if dice.random() < 0.25:
+        if random.random() < 0.25:
             yield session.feedback("helpful", float(reward > 0.6), source="human")
 
 
 def use(
-    session: Session, name: str, facts: Mapping[str, object], dice: Random
+    session: Session, name: str, facts: Mapping[str, object], random: Random
 ) -> Generator[str, None, bool]:
-    """Call a tool; if it fails, the one that can stand in; whether one succeeded."""
+    """Call a tool, or its fallback if it fails; return True if one succeeded."""
     while name:
         tool = TOOLS[name]
-        failed = dice.random() < tool.fails
+        failed = random.random() < tool.failure_rate
         yield session.tool_call(
             name,
             {"query": tool.query.format(**facts)},
             result=None if failed else tool.result,
             status="error" if failed else "success",
             error_type=tool.error if failed else None,
-            duration_ms=round(tool.median_ms * dice.lognormvariate(0, 0.5), 1),
+            duration_ms=round(tool.median_ms * random.lognormvariate(0, 0.5), 1),
         )
         if not failed:
             return True
-        name = tool.instead
+        name = tool.fallback
     return False
 
 
-def dice_of(seed: str) -> Random:
-    """Dice that fall the same way each time."""
-    return Random(seed)  # noqa: S311 - no secret hangs on it
+def seeded_random(seed: str) -> Random:
+    """Return a generator of the same random numbers for the same seed."""
+    return Random(seed)  # noqa: S311 - not used for secrets

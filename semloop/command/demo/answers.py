@@ -1,4 +1,4 @@
-"""The questions that the demo asks its lake, in the SQL that one would type."""
+"""Example questions to the demo's lake, each with its SQL."""
 
 import shlex
 import shutil
@@ -13,15 +13,15 @@ from semloop.lake.lake import Lake
 
 @dataclass(frozen=True)
 class Question:
-    """A question in words and in SQL."""
+    """A question as text and as SQL."""
 
-    words: str
+    text: str
     sql: str
 
 
 QUESTIONS = (
     Question(
-        "Which tools fail, and how often did the next tool help?",
+        "Which tools fail, and how often did the next tool succeed?",
         """\
 SELECT tool, count(*) AS calls, count_if(status = 'error') AS failed,
   mode(error_type) AS mostly,
@@ -35,7 +35,7 @@ FROM (
 GROUP BY tool ORDER BY failed DESC, tool LIMIT 6""",
     ),
     Question(
-        "What does each agent achieve, and at what cost?",
+        "How successful is each agent, and at what cost?",
         """\
 SELECT agent, count(DISTINCT session_id) AS sessions,
   round(100 * avg((outcome = 'success')::INT))::INT AS success_pct,
@@ -52,7 +52,7 @@ SELECT tool, count(*) AS calls, median(duration_ms)::INT AS p50_ms,
 FROM events WHERE type = 'tool_call' GROUP BY tool ORDER BY p95_ms DESC LIMIT 5""",
     ),
     Question(
-        "What is stored of cards, accounts and addresses? Equal ones stay equal:",
+        "How are cards, accounts and addresses stored? Equal values stay equal:",
         """\
 SELECT agent, min(text) AS what_a_user_wrote FROM events
 WHERE role = 'user' AND text LIKE '%<%' GROUP BY agent ORDER BY agent""",
@@ -64,20 +64,20 @@ SELECT strftime(ts, '%H:%M:%S.%g') AS utc, type, duration_ms::INT AS ms, text
 FROM events WHERE session_id = '{session}' ORDER BY kafka_offset""",
     ),
     Question(
-        "What happened that was like this, and what came of it?",
+        "Which similar situations occurred before, and how did they end?",
         """\
 SELECT round(score, 2) AS score, kind, reward, outcome, "count", text
 FROM recall('a payment that did not go through', k := 5)""",
     ),
     Question(
-        "What could not become an event, and why?",
+        "Which records were rejected, and why?",
         """\
 SELECT reason, count(*) AS records, min(detail) AS detail
 FROM dead_letters GROUP BY reason ORDER BY records DESC, reason""",
     ),
 )
 
-# One in which a tool failed and another one helped is the most interesting one.
+# Prefer a successful session in which one tool failed and another one succeeded.
 STORY = """\
 SELECT session_id FROM events GROUP BY session_id HAVING count(outcome) > 0
 ORDER BY max(outcome) = 'success' AND count_if(status = 'error') = 1 DESC, session_id
@@ -94,23 +94,23 @@ NEXT = (
 
 
 def answer(lake: Lake, session_id: str, questions: Sequence[Question]) -> None:
-    """Print each question, its SQL and the answer as a table."""
+    """Print each question, its SQL and the result as a table."""
     for question in questions:
         sql = question.sql.format(session=session_id)
-        say(f"\n{question.words.format(session=session_id)}", "bold")
+        say(f"\n{question.text.format(session=session_id)}", "bold")
         say(sql, "dim")
         relation = lake.sql(sql)
         print_rows(relation.columns, relation.fetchall(), Format.TABLE)
 
 
 def story(lake: Lake) -> str:
-    """The id of a session that is worth looking at."""
+    """Return the id of a session in which a fallback helped, if there is one."""
     (session_id,) = lake.sql(STORY).fetchall()[0]
     return str(session_id)
 
 
 def print_next(folder: str, session_id: str) -> None:
-    """Print commands that work as they stand."""
+    """Print commands that can be copied and run unchanged."""
     say("\nTry next", "bold")
     semloop = _semloop()
     for command in NEXT:
@@ -120,14 +120,14 @@ def print_next(folder: str, session_id: str) -> None:
 
 
 def _semloop() -> str:
-    """How the shell finds this program: by its name, or as it was called just now."""
+    """Return the command name if it is on the PATH, else the path just used."""
     called = Path(sys.argv[0])
     by_name = called.name != "semloop" or shutil.which("semloop")
     return "semloop" if by_name else shlex.quote(str(called))
 
 
 def say(text: str, style: str) -> None:
-    """Print a text of ours, in a style where there is a terminal."""
+    """Print a text, styled if stdout is a terminal."""
     from rich.console import Console
 
     # Not wrapped, so that it can be copied.

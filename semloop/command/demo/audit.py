@@ -1,4 +1,4 @@
-"""Whether what went in came out: each event once, what is none as a dead letter."""
+"""Verifies that each event is in the lake once, each invalid record a dead letter."""
 
 import time
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
 
-# While less comes than was sent, the broker is asked so often whether more is there.
-ASK_S = 5.0
-# A flow that commits nothing for so long does not do so any more.
-STANDS_STILL_S = 60.0
+# Interval at which the backlog in Kafka is queried while rows are missing.
+BACKLOG_POLL_S = 5.0
+# A flow without a commit for this long is considered stalled.
+STALLED_S = 60.0
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What must be in the lake at the end."""
+    """Counts that must be in the lake at the end."""
 
     events: int
     dead_letters: int
@@ -34,35 +34,35 @@ class Expected:
 def wait_for_lake(
     stack: DemoStack, expected: Expected, show: Callable[[int], None]
 ) -> None:
-    """Wait until the flow has read all that there is, whatever became of it.
+    """Wait until the flow has read all records, including invalid ones.
 
     Raises:
-        Terminal: the flow or the broker died, or nothing moves any more.
+        Terminal: the flow or the broker died, or the flow is stalled.
     """
-    wanted = expected.events + expected.dead_letters
-    seen, moved_s, asked_s = -1, time.monotonic(), 0.0
+    required = expected.events + expected.dead_letters
+    seen, changed_s, polled_s = -1, time.monotonic(), 0.0
     while True:
         stack.check()
         now_s = time.monotonic()
         found = rows_of(stack.storage)
         show(found)
         if found != seen:
-            seen, moved_s = found, now_s
-        due = now_s - max(moved_s, asked_s) > ASK_S
-        if found >= wanted or due:
-            asked_s = now_s
+            seen, changed_s = found, now_s
+        due = now_s - max(changed_s, polled_s) > BACKLOG_POLL_S
+        if found >= required or due:
+            polled_s = now_s
             if _all_read(stack):
                 return
-        if now_s - moved_s > STANDS_STILL_S:
-            raise _stands_still(stack, ARCHIVE.name)
+        if now_s - changed_s > STALLED_S:
+            raise _stalled(stack, ARCHIVE.name)
         time.sleep(LOOK_S)
 
 
 def wait_for_lake_readers(stack: DemoStack, show: Show) -> None:
-    """Wait until the other flows have read the events that are in the lake.
+    """Wait until the other flows have read the events in the lake.
 
     Raises:
-        Terminal: a flow or the broker died, or nothing moves any more.
+        Terminal: a flow or the broker died, or a flow is stalled.
     """
     from semloop.kafka.topic import TopicAdmin
 
@@ -77,7 +77,7 @@ def _wait_for_reader(stack: DemoStack, flow: str, topic: "Topic", show: Show) ->
     archived, partitions = stream_of(topic), topic.partitions
     ends = positions(stack.storage, archived, partitions).values()
     total = sum(at.last_offset + 1 for at in ends)
-    seen, moved_s = -1, time.monotonic()
+    seen, changed_s = -1, time.monotonic()
     while True:
         stack.check()
         done = total - sum(behind(stack.storage, flow, archived, partitions).values())
@@ -85,22 +85,22 @@ def _wait_for_reader(stack: DemoStack, flow: str, topic: "Topic", show: Show) ->
         if done >= total:
             return
         if done != seen:
-            seen, moved_s = done, time.monotonic()
-        if time.monotonic() - moved_s > STANDS_STILL_S:
-            raise _stands_still(stack, flow)
+            seen, changed_s = done, time.monotonic()
+        if time.monotonic() - changed_s > STALLED_S:
+            raise _stalled(stack, flow)
         time.sleep(LOOK_S)
 
 
-def _stands_still(stack: DemoStack, flow: str) -> Terminal:
-    msg = f"The flow {flow} has committed nothing for {STANDS_STILL_S:g} s."
+def _stalled(stack: DemoStack, flow: str) -> Terminal:
+    msg = f"The flow {flow} has not committed for {STALLED_S:g} s."
     return Terminal(msg, f"See {stack.log(flow)}.")
 
 
 def check(lake: Lake, expected: Expected) -> str:
-    """Compare what is in the lake with what went in; gives the figures.
+    """Compare the lake with the records sent; return a summary.
 
     Raises:
-        Terminal: something is lost or doubled.
+        Terminal: an event or dead letter is lost or duplicated.
     """
     query = (
         "SELECT (SELECT count(*) FROM events),"
@@ -109,22 +109,22 @@ def check(lake: Lake, expected: Expected) -> str:
     )
     events, ids, dead_letters = lake.sql(query).fetchall()[0]
     found = (
-        f"{expected.events:,} events in, {events:,} rows ({ids:,} different);"
-        f" {expected.dead_letters:,} broken records, {dead_letters:,} dead letters"
+        f"{expected.events:,} events sent, {events:,} rows ({ids:,} distinct);"
+        f" {expected.dead_letters:,} invalid records, {dead_letters:,} dead letters"
     )
     if (events, ids, dead_letters) != (
         expected.events, expected.events, expected.dead_letters,
     ):  # fmt: skip
-        msg = f"The lake does not hold what went in: {found}."
-        raise Terminal(msg, "This is a defect of SemLoop: please report it.")
+        msg = f"The lake does not match the records sent: {found}."
+        raise Terminal(msg, "This is a bug in SemLoop: please report it.")
     return (
-        f"{events:,} events in, {events:,} rows, {dead_letters:,} dead letters,"
-        f" {expected.repeated} repeated event dropped:"
+        f"{events:,} events sent, {events:,} rows, {dead_letters:,} dead letters,"
+        f" {expected.repeated} duplicate dropped:"
     )
 
 
 def rows_of(storage: Storage) -> int:
-    """Events and dead letters in the lake, by the tables' logs: no file is opened."""
+    """Return the number of events and dead letters, from the tables' logs alone."""
     found = [read_snapshot(storage, t) for t in (*ARCHIVE.sides, ARCHIVE.main)]
     return sum(snapshot.row_count or 0 for snapshot in found if snapshot)
 
@@ -136,4 +136,4 @@ def _all_read(stack: DemoStack) -> bool:
 
     topic = TopicAdmin(stack.settings).describe()
     found = positions(stack.storage, stream_of(topic), topic.partitions)
-    return missing(stack.settings, found).nothing
+    return missing(stack.settings, found).is_empty

@@ -1,4 +1,4 @@
-"""How far the demo is: bars on a terminal, a line for each quarter elsewhere."""
+"""Progress of the demo: bars on a terminal, otherwise a line per quarter."""
 
 import sys
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from typing import Protocol
 QUARTERS = 4
 
 
-class Shown(Protocol):
-    """What shows how far the demo is."""
+class ShowProgress(Protocol):
+    """A callback that displays progress."""
 
     def __call__(self, produced: int, committed: int, total: int) -> None:
-        """Records that were sent, that are in the lake, and that there will be."""
+        """Display the records sent, the records in the lake, and the total."""
 
 
 @contextmanager
-def bars() -> Iterator[Shown]:
-    """Two bars on stderr while the block runs."""
+def bars() -> Iterator[ShowProgress]:
+    """Show two bars on stderr during the block."""
     if not sys.stderr.isatty():
         yield _Lines().show
         return
@@ -30,7 +30,7 @@ def bars() -> Iterator[Shown]:
         TextColumn("{task.completed:>9,.0f}"),
     )
     progress = Progress(*columns, console=Console(stderr=True))
-    tasks = [progress.add_task(words) for words in ("produced", "in the lake")]
+    tasks = [progress.add_task(text) for text in ("produced", "in the lake")]
     with progress:
 
         def show(produced: int, committed: int, total: int) -> None:
@@ -41,14 +41,14 @@ def bars() -> Iterator[Shown]:
 
 
 class _Lines:
-    """A line whenever another quarter is in the lake."""
+    """Prints a line for each quarter that is in the lake."""
 
     def __init__(self) -> None:
-        self._told = 0
+        self._printed = 0
 
     def show(self, produced: int, committed: int, total: int) -> None:
         quarter = QUARTERS * min(committed, total) // total
-        if quarter > self._told:
-            self._told = quarter
+        if quarter > self._printed:
+            self._printed = quarter
             line = f"produced {produced:,}, in the lake {committed:,} of {total:,}"
             print(line, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""What a careless producer sends: records that are no event, and one event twice.
+"""Records of a faulty producer: invalid records, and a duplicate event.
 
-The SDK refuses to send any of these, so they go to the topic as they are.
+They are produced directly, because the SDK rejects them.
 """
 
 import json
@@ -16,13 +16,13 @@ from semloop.settings import Settings
 AGENT = "old-crm"
 SESSION = "old-crm-0001"
 DELIVERED_S = 60.0
-# Deeper than any event may be.
+# Deeper than the limit for events.
 DEPTH = 70
 
 
 @dataclass(frozen=True)
 class Sent:
-    """How many records there are of each kind."""
+    """Number of records of each kind."""
 
     dead_letters: int
     events: int
@@ -30,16 +30,16 @@ class Sent:
 
     @property
     def records(self) -> int:
-        """All of them."""
+        """The total."""
         return self.dead_letters + self.events + self.repeated
 
 
 def broken_records() -> list[bytes]:
-    """Records of which none can become an event."""
+    """Return records none of which is a valid event."""
     text = json.dumps(_event())
     return [
         b"<event agent='old-crm' mail='ann.berg@example.com'/>",
-        text[: len(text) // 2].encode(),  # cut off in the middle
+        text[: len(text) // 2].encode(),  # truncated
         text.replace("hello", "caf\udce9").encode("utf-8", "surrogateescape"),
         json.dumps(_event(payload={"tool": "crm.find"})).encode(),  # no status
         json.dumps(_event(meta={})).encode(),  # no session
@@ -54,10 +54,10 @@ def broken_records() -> list[bytes]:
 
 
 def produce(settings: Settings) -> Sent:
-    """Send the broken records, and two events of which one is sent again.
+    """Send the invalid records, two events, and one of these again.
 
     Raises:
-        BrokerError: the broker did not take them.
+        BrokerError: the broker did not acknowledge them.
     """
     from confluent_kafka import Producer
 
@@ -71,13 +71,14 @@ def produce(settings: Settings) -> Sent:
             on_delivery=lambda error, _: failed.append(error.name()) if error else None,
         )  # fmt: skip
     if producer.flush(DELIVERED_S) or failed:
-        msg = f"The broker did not take the broken records: {failed or 'no answer'}."
+        msg = "The broker did not acknowledge the invalid records: "
+        msg += f"{failed or 'timed out'}."
         raise BrokerError(msg, "Run the demo again.")
     return Sent(len(broken), events=2, repeated=1)
 
 
 def _event(**fields: Any) -> dict[str, Any]:
-    """A valid event, but for what is given."""
+    """Return a valid event with these fields replaced."""
     return {
         "id": str(uuid.uuid4()),
         "type": "tool_call",

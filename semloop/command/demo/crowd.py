@@ -1,4 +1,4 @@
-"""All agents of the demo at once, each in a thread, with several sessions open."""
+"""Runs all agents of the demo concurrently, each in a thread with several sessions."""
 
 import threading
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from types import TracebackType
 from typing import Self
 
 from semloop.agent.agent import Agent
-from semloop.command.demo.agents import AGENTS, dice_of, work
+from semloop.command.demo.agents import AGENTS, seeded_random, work
 from semloop.errors import BrokerUnavailable
 from semloop.settings import Settings
 
 SESSIONS_OPEN = 4
-# What a session has on average: so nobody opens one for events that are underway.
+# Events of an average session, to estimate how many the open sessions will produce.
 SESSION_EVENTS = 6
-# Then an agent waits for the broker: what it is ahead of it is held in memory.
-AHEAD_EVENTS = 2_000
-BROKER_TAKES_S = 60.0
+# An agent waits for the broker after this many events, which it buffers in memory.
+FLUSH_EVENTS = 2_000
+FLUSH_TIMEOUT_S = 60.0
 
 
 class Worker(threading.Thread):
@@ -25,7 +25,7 @@ class Worker(threading.Thread):
     def __init__(
         self, name: str, events: int, settings: Settings, stopped: threading.Event
     ) -> None:
-        # A daemon: who interrupts the demo does not wait for the rest of the work.
+        # A daemon thread, so that an interrupted demo ends immediately.
         super().__init__(name=name, daemon=True)
         self._agent = Agent(name, settings=settings)
         self._events = events
@@ -35,7 +35,7 @@ class Worker(threading.Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Work until the share is produced; an error is kept for who looks."""
+        """Run sessions until the share is produced; store an error in `error`."""
         try:
             self._work()
             self._wait_for_broker()
@@ -43,9 +43,9 @@ class Worker(threading.Thread):
             self.error = error
 
     def _work(self) -> None:
-        dice = dice_of(self.name)
+        random = seeded_random(self.name)
         numbers = count(1)
-        # Sessions end in the middle of others, as they do where agents really work.
+        # Sessions overlap, as they do in production.
         opened: list[Iterator[str]] = []
         while True:
             while len(opened) < SESSIONS_OPEN and self._left(len(opened)) > 0:
@@ -53,33 +53,34 @@ class Worker(threading.Thread):
                 opened.append(work(self._agent, f"{self.name}-{next(numbers):04}"))
             if not opened or self._stopped.is_set():
                 return
-            session = dice.choice(opened)
+            session = random.choice(opened)
             if next(session, None) is None:
                 opened.remove(session)
                 continue
             self.produced += 1
-            if self.produced % AHEAD_EVENTS == 0:
+            if self.produced % FLUSH_EVENTS == 0:
                 self._wait_for_broker()
 
     def _left(self, opened: int) -> int:
         return self._events - self.produced - opened * SESSION_EVENTS
 
     def _wait_for_broker(self) -> None:
-        taken = self._stopped.is_set() or self._agent.flush(BROKER_TAKES_S)
-        if not taken or self._agent.dropped:
-            msg = f"The broker did not take all events within {BROKER_TAKES_S:g} s."
+        flushed = self._stopped.is_set() or self._agent.flush(FLUSH_TIMEOUT_S)
+        if not flushed or self._agent.dropped:
+            msg = "The broker did not acknowledge all events within "
+            msg += f"{FLUSH_TIMEOUT_S:g} s."
             raise BrokerUnavailable(msg, "Run the demo again with fewer --events.")
 
 
 class Crowd:
-    """The workers, and how far they are."""
+    """The workers and their progress."""
 
     def __init__(self, settings: Settings, events: int) -> None:
-        """Nobody works yet.
+        """Create the workers without starting them.
 
         Args:
             settings: the broker and the topic.
-            events: how many there should be about; only whole sessions are produced.
+            events: approximate total; only whole sessions are produced.
         """
         self._stopped = threading.Event()
         shares = {name: events // len(AGENTS) for name in AGENTS}
@@ -92,7 +93,7 @@ class Crowd:
         ]
 
     def __enter__(self) -> Self:
-        """Let all of them work."""
+        """Start all workers."""
         for worker in self._workers:
             worker.start()
         return self
@@ -107,10 +108,10 @@ class Crowd:
 
     @property
     def working(self) -> bool:
-        """Whether anybody still does.
+        """True while a worker runs.
 
         Raises:
-            Exception: what ended one of them.
+            Exception: the error that ended a worker.
         """
         for worker in self._workers:
             if worker.error is not None:
@@ -119,15 +120,15 @@ class Crowd:
 
     @property
     def agents(self) -> int:
-        """How many agents there are."""
+        """Number of agents."""
         return len(self._workers)
 
     @property
     def produced(self) -> int:
-        """Events so far."""
+        """Events produced."""
         return sum(worker.produced for worker in self._workers)
 
     @property
     def sessions(self) -> int:
-        """Sessions so far."""
+        """Sessions started."""
         return sum(worker.sessions for worker in self._workers)

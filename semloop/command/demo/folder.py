@@ -1,4 +1,4 @@
-"""The demo's lake: a folder of its own, made anew by each demo and left by it."""
+"""The demo's lake: its own folder, cleared at the start and left at the end."""
 
 import fcntl
 import os
@@ -14,64 +14,64 @@ from semloop.settings import LOCAL_FOLDER, PREFIX, Settings, load
 from semloop.settings.model import places
 
 NAME = "semloop-demo"
-# Only a folder with this file is ever emptied; it is also what two demos fight for.
+# Only a folder with this file is ever cleared; the file is also the lock of a demo.
 MARKER = "_demo"
-WORDS = "A lake of `semloop demo`; the next demo in this place replaces its tables.\n"
-# The demo has its own of these, so yours may be anything.
-NOT_YOURS = ("lake", "topic", "sample", "spool")
-# A killed demo takes its broker and flow along, which takes a moment.
-ENDS_S = 5.0
-# The broker holds nothing that it could save, and asked politely it waits.
+MARKER_TEXT = "A lake of `semloop demo`; the next demo here replaces its tables.\n"
+# Settings that the demo overrides; the user's values are not even validated.
+OVERRIDDEN = ("lake", "topic", "sample", "spool")
+# Time for the broker and flows of a killed demo to end.
+SHUTDOWN_S = 5.0
+# The broker has nothing to save, but waits if terminated gracefully.
 STOP_S = 1.0
 
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """The folder, emptied, and held against other demos for as long as the block runs.
+    """Clear the folder, and lock it against other demos during the block.
 
     Raises:
-        LakeError: it cannot be made, is not a demo's, or somebody uses it.
+        LakeError: it cannot be created, is not a demo's, or is in use.
     """
     folder = Path.cwd() / NAME
     try:
-        held = _hold(folder)
+        lock = _locked(folder)
     except OSError as error:
-        msg = f"The folder {folder} cannot be made or used: {error.strerror}."
-        raise LakeError(msg, "Run the demo in a folder where you may write.") from None
+        msg = f"The folder {folder} cannot be created or used: {error.strerror}."
+        raise LakeError(msg, "Run the demo in a writable folder.") from None
     try:
         _refuse_running(folder)
         delete_tables(folder)
         yield folder
     finally:
-        os.close(held)
+        os.close(lock)
 
 
 def private_settings(folder: Path) -> Settings:
-    """The demo's settings: the defaults, whatever yours are, but yours must be valid.
+    """Return the demo's settings: the defaults, independent of the user's settings.
 
     Raises:
-        ConfigError: yours are not.
+        ConfigError: the user's settings are not valid.
     """
     ignored = {
         f"{PREFIX}{name.upper()}"
         for name in places()
-        if name in NOT_YOURS or name.startswith("kafka")
+        if name in OVERRIDDEN or name.startswith("kafka")
     }
     environ = {k: v for k, v in os.environ.items() if k not in ignored}
-    yours = load(environ, lake=str(folder))
+    user = load(environ, lake=str(folder))
     return Settings().replace(
         lake=str(folder),
         spool=str(folder / LOCAL_FOLDER / "spool"),
-        # Who interrupts the demo does not wait for its events.
+        # An interrupted demo does not wait for its events.
         agent_flush_s=0.1,
-        debug=yours.debug,
+        debug=user.debug,
     )
 
 
-def _hold(folder: Path) -> int:
-    """Make the folder if it is missing, and lock it; the lock's file descriptor."""
+def _locked(folder: Path) -> int:
+    """Create the folder if needed and lock it; return the lock's file descriptor."""
     if folder.is_symlink() or not _is_ours(folder):
-        msg = f"{folder} exists and was not made by `semloop demo`."
+        msg = f"{folder} exists and was not created by `semloop demo`."
         raise LakeError(msg, "Rename it, or run the demo in another folder.")
     folder.mkdir(exist_ok=True)
     descriptor = os.open(folder / MARKER, os.O_RDWR | os.O_CREAT, 0o644)
@@ -79,14 +79,14 @@ def _hold(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        msg = f"Another demo runs in {folder}."
-        raise LakeError(msg, "Wait for its end, or use another folder.") from None
-    os.pwrite(descriptor, WORDS.encode(), 0)
+        msg = f"Another demo is running in {folder}."
+        raise LakeError(msg, "Wait until it ends, or use another folder.") from None
+    os.pwrite(descriptor, MARKER_TEXT.encode(), 0)
     return descriptor
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether the folder is absent, empty, or was made by a demo."""
+    """Return True if the folder is missing, empty, or was created by a demo."""
     try:
         names = {entry.name for entry in folder.iterdir()}
     except FileNotFoundError:
@@ -94,15 +94,15 @@ def _is_ours(folder: Path) -> bool:
     except NotADirectoryError:
         return False
     marker = folder / MARKER
-    if names <= {MARKER}:  # A demo that was killed at once had no time for words.
-        return not names or marker.stat().st_size in {0, len(WORDS)}
-    return marker.is_file() and marker.read_bytes() == WORDS.encode()
+    if names <= {MARKER}:  # A demo killed at its start leaves an empty marker.
+        return not names or marker.stat().st_size in {0, len(MARKER_TEXT)}
+    return marker.is_file() and marker.read_bytes() == MARKER_TEXT.encode()
 
 
 def _refuse_running(folder: Path) -> None:
     local = LocalFolder(folder / LOCAL_FOLDER)
-    if not until(lambda: not local.is_locked(), ENDS_S):
-        msg = f"`semloop up` runs for the demo's lake {folder}."
+    if not until(lambda: not local.is_locked(), SHUTDOWN_S):
+        msg = f"`semloop up` is running for the demo's lake {folder}."
         raise LakeError(msg, f"Stop it: SEMLOOP_LAKE={NAME} semloop down")
     for process in local.leftovers():
         process.stop(STOP_S)

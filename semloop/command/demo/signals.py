@@ -1,4 +1,4 @@
-"""Ctrl-C, `kill` and a closed terminal: they end the demo with all that it started."""
+"""Signal handling: Ctrl-C, `kill` and a closed terminal end the demo cleanly."""
 
 import signal
 import sys
@@ -11,11 +11,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """Signals leave its block as an exit, by the code that a shell gives them."""
+    """Turns signals during its block into an exit with the code 128 + signal."""
 
     def __init__(self) -> None:
-        self._asked: int | None = None
-        self._held = False
+        self._received_signal: int | None = None
+        self._deferring = False
 
     def __enter__(self) -> Self:
         for number in ENDING:
@@ -29,28 +29,28 @@ class Signals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Kafka's client and DuckDB make errors of their own of what a handler raises.
+        # The Kafka client and DuckDB replace an exception from a handler by their own.
         if isinstance(error, Exception):
             self.check()
 
     def check(self) -> None:
-        """Leave if a signal came, also if a library has swallowed the exit."""
-        if self._asked is not None and not self._held:
-            sys.exit(128 + self._asked)
+        """Exit if a signal was received, even if a library has swallowed the exit."""
+        if self._received_signal is not None and not self._deferring:
+            sys.exit(128 + self._received_signal)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """What runs in this block is finished before a signal is heeded."""
-        self._held = True
+    def deferred(self) -> Iterator[None]:
+        """Defer signals until the end of the block."""
+        self._deferring = True
         try:
             yield
         finally:
-            self._held = False
+            self._deferring = False
         self.check()
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        # The first one counts: what it ends is not to be broken off by the next.
+        # Ignore further signals: they must not interrupt the shutdown.
         for other in ENDING:
             signal.signal(other, signal.SIG_IGN)
-        self._asked = number
+        self._received_signal = number
         self.check()

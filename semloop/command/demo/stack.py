@@ -1,4 +1,4 @@
-"""Broker and flow of the demo: as `semloop up` runs them, while the demo does."""
+"""Broker and flows of the demo, run as by `semloop up` for the time of the demo."""
 
 import os
 import signal
@@ -16,28 +16,28 @@ from semloop.errors import BrokerError
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
-# For what a killed supervisor left running: there is nothing to save.
+# For processes that a killed supervisor left running: they have nothing to save.
 STOP_S = 1.0
 SUPERVISOR, BROKER = "supervisor", "broker"
 
 
 class DemoStack:
-    """A supervisor that ends with this process, and takes broker and flow along.
+    """A supervisor that ends with this process and stops the broker and the flows.
 
-    However this process dies, its end of the supervisor's standard input closes.
+    It ends when its standard input closes, which happens however this process dies.
     """
 
     def __init__(self, settings: Settings, signals: Signals) -> None:
-        """Nothing is started yet; `start` does, inside of `with`."""
-        self._lake = settings
+        """Start nothing yet; call `start` inside a `with` block."""
+        self._initial_settings = settings
         self._signals = signals
         self.storage = Storage.of(settings)
-        """Its lake."""
+        """The lake."""
         self._folder = LocalFolder(self.storage.local_folder())
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._broker_pid: int | None = None
         self.settings = settings
-        """With the broker's address, once it runs."""
+        """Settings; with the broker's address after `start`."""
 
     def __enter__(self) -> Self:
         return self
@@ -49,50 +49,50 @@ class DemoStack:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            with self._signals.held():
+            with self._signals.deferred():
                 self._stop()
         except SystemExit:
-            # A signal may come before it is held, but no second one is heeded.
+            # The signal arrived before it was deferred; further ones are ignored.
             self._stop()
             raise
 
     def start(self) -> None:
-        """Start everything.
+        """Start the supervisor, which starts the broker and the flows.
 
         Raises:
-            Terminal: something ended at its start.
+            Terminal: a process ended at its start.
         """
-        # A process that is not known yet could not be waited for.
-        with self._signals.held():
+        # A signal before the assignment would leave the process without a reference.
+        with self._signals.deferred():
             self._supervisor = self._spawn()
         stack = ready(self._supervisor, self._folder, 0)
         self._broker_pid = stack.broker_pid
-        self.settings = self._lake.replace(kafka=stack.kafka)
+        self.settings = self._initial_settings.replace(kafka=stack.kafka)
 
     def check(self) -> None:
-        """Make sure that everything runs.
+        """Check that all processes run.
 
         Raises:
-            Terminal: something died, in its own last words.
-            SystemExit: a signal came.
+            Terminal: a process died; with the last lines of its log.
+            SystemExit: a signal was received.
         """
         self._signals.check()
         stack = self._folder.read()
         assert self._supervisor is not None
         if stack is None or self._supervisor.poll() is not None:
-            what = "The process above broker and flow died"
+            what = "The supervisor died"
             raise self._died(SUPERVISOR, what)
         if stack.broker_pid != self._broker_pid:
-            # The supervisor starts another one, but what this one held is lost.
+            # The supervisor restarts the broker, but its records are lost.
             what = "The broker died"
             raise self._died(BROKER, what)
         for name, flow in stack.flows.items():
             if flow.exit_code is not None:
-                what = f"The flow {name} ended with {flow.exit_code}"
+                what = f"The flow {name} ended with exit code {flow.exit_code}"
                 raise self._died(name, what)
 
     def log(self, name: str) -> Path:
-        """Log of the broker or a flow."""
+        """Return the log file of the broker or a flow."""
         return self._folder.log(name)
 
     def _died(self, name: str, what: str) -> Exception:
@@ -107,37 +107,37 @@ class DemoStack:
                 stdout=log,
                 stderr=log,
                 env=self._environ(),
-                # Neither variables nor a semloop.toml of yours are for the demo.
-                cwd=self._lake.lake,
-                # Ctrl-C and a closed terminal are for this process, which ends all.
+                # The demo uses neither the user's variables nor their semloop.toml.
+                cwd=self._initial_settings.lake,
+                # Only this process handles Ctrl-C and a closed terminal.
                 start_new_session=True,
             )
 
     def _environ(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-        if self._lake.debug:
+        if self._initial_settings.debug:
             kept[f"{PREFIX}DEBUG"] = "true"
-        return kept | {f"{PREFIX}LAKE": self._lake.lake}
+        return kept | {f"{PREFIX}LAKE": self._initial_settings.lake}
 
     def _stop(self) -> None:
         if self._supervisor is None:
             return
         assert self._supervisor.stdin is not None
         self._supervisor.stdin.close()
-        # Not `Popen.wait`: an exit that a signal raised within `poll` leaves the lock
-        # taken that both need, and then it would wait for ever.
+        # Not `Popen.wait`: if a signal raised an exit within `poll`, the lock that both
+        # need is never released, and `wait` would block indefinitely.
         pid = self._supervisor.pid
         if not until(lambda: _has_ended(pid), STOP_FLOW_S * 2):
             os.kill(pid, signal.SIGKILL)
             until(lambda: _has_ended(pid), STOP_S)
         self._supervisor.poll()
-        # A supervisor that was killed left them running.
+        # A killed supervisor leaves its processes running.
         for process in self._folder.leftovers():
             process.stop(STOP_S)
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a child has ended; it is not reaped, so that nobody else has its pid."""
+    """Return True if a child has ended; it is not reaped, so its pid stays reserved."""
     try:
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, pid, options) is not None

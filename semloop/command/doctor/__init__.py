@@ -1,15 +1,15 @@
-"""What `semloop doctor` tries, one file a subject; it leaves nothing behind.
+"""The checks of `semloop doctor`, one file per subject; they leave nothing behind.
 
 A check is a function that yields findings. It changes nothing that a flow, a producer
-or another reader could notice: no fence, no group, no topic, no record; what it writes
-to try the lake it removes.
+or another reader could notice: no fence, group, topic or record. It removes the files
+that it writes to test the lake.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Name -> where its function is, in the order in which they run: later checks build on
-# what earlier ones found.
+# Name -> location of the function, in the order in which the checks run: later checks
+# build on the results of earlier ones.
 CHECKS = {
     "settings": "semloop.command.doctor.settings:check",
     "broker": "semloop.command.doctor.broker:check",
@@ -28,7 +28,7 @@ CHECKS = {
 
 
 class State(StrEnum):
-    """How something is."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and what to do unless it is ok."""
+    """One result of a check, with what to do about it unless it is ok."""
 
     check: str
     state: State
@@ -47,7 +47,7 @@ class Finding:
 
 
 class Skipped(Exception):
-    """A check that makes no sense here, or not before something else is put right."""
+    """The check does not apply, or depends on a check that failed."""
 
     def __init__(self, reason: str, todo: str) -> None:
         super().__init__(reason)
@@ -56,12 +56,12 @@ class Skipped(Exception):
 
 
 def ok(check: str, found: str) -> Finding:
-    """All is well."""
+    """No problem found."""
     return Finding(check, State.OK, found)
 
 
 def warn(check: str, found: str, todo: str) -> Finding:
-    """It works, and somebody should look at it."""
+    """It works, but needs attention."""
     return Finding(check, State.WARN, found, todo)
 
 
@@ -71,5 +71,5 @@ def fail(check: str, found: str, todo: str) -> Finding:
 
 
 def skip(check: str, reason: str, todo: str) -> Finding:
-    """It could not be looked at."""
+    """It could not be checked."""
     return Finding(check, State.SKIP, reason, todo)

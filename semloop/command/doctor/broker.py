@@ -1,48 +1,49 @@
-"""The broker: does it answer, does it accept us, what is it?"""
+"""Broker check: reachability, authentication, cluster and version."""
 
 import time
 from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.cluster import Cluster, Nodes
-from semloop.command.doctor.context import Known
-from semloop.command.doctor.versions import spoken
+from semloop.command.doctor.context import CheckContext
+from semloop.command.doctor.versions import broker_version
 from semloop.command.terminal.figures import listed, many
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.kafka.clients import address, client_config, listens
 from semloop.settings import Settings
 
 CHECK = "broker"
-# Of each broker before 4.0 that has no feature that says it.
-OLD_NAME = "inter.broker.protocol.version"
+# Brokers before 4.0 have this setting; some of them report no feature levels.
+PROTOCOL_VERSION = "inter.broker.protocol.version"
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Ask for the cluster: an answer means that TLS and login are accepted too."""
-    settings = known.need_settings()
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Describe the cluster; a response implies that TLS and login are accepted."""
+    settings = context.require_settings()
     where = address(settings)
     cluster = Cluster(settings)
-    # A closed port is known at once; librdkafka would go on trying.
+    # Detect a closed port immediately; librdkafka would keep retrying.
     if not listens(where):
-        msg = f"No Kafka broker answers at {where} (nothing listens)."
-        todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
+        msg = f"No Kafka broker answers at {where} (nothing is listening)."
+        todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
         raise BrokerUnavailable(msg, todo)
-    asked_s = time.perf_counter()
+    started_s = time.perf_counter()
     nodes = cluster.nodes()
-    took_ms = (time.perf_counter() - asked_s) * 1000
-    known.cluster = cluster
-    named = listed([f"{node.number} at {node.server}" for node in nodes.brokers])
-    answers = f"{where} answers in {took_ms:.0f} ms and accepts us"
-    yield ok(CHECK, f"{answers}; {many(len(nodes.brokers), 'broker')}: {named}")
-    yield from _about(settings, cluster, nodes)
+    took_ms = (time.perf_counter() - started_s) * 1000
+    context.cluster = cluster
+    brokers = listed([f"{node.number} at {node.server}" for node in nodes.brokers])
+    reachable = f"{where} answers in {took_ms:.0f} ms, connection accepted"
+    yield ok(CHECK, f"{reachable}; {many(len(nodes.brokers), 'broker')}: {brokers}")
+    yield from _cluster(settings, cluster, nodes)
 
 
-def _about(settings: Settings, cluster: Cluster, nodes: Nodes) -> Iterator[Finding]:
-    # Since KRaft a broker is named here that passes questions on to the controller.
+def _cluster(settings: Settings, cluster: Cluster, nodes: Nodes) -> Iterator[Finding]:
+    # With KRaft this is a broker that forwards requests to the controller.
     controller = "none" if nodes.controller is None else f"broker {nodes.controller}"
     found = f"cluster {nodes.cluster_id!r}, controller: {controller}"
     if nodes.controller is None:
-        todo = "Topics cannot be made or changed until its brokers have elected one."
+        todo = "Wait until the brokers have elected a controller: until then topics "
+        todo += "cannot be created or changed."
         yield warn(CHECK, found, todo)
     else:
         yield ok(CHECK, found)
@@ -51,22 +52,19 @@ def _about(settings: Settings, cluster: Cluster, nodes: Nodes) -> Iterator[Findi
 
 def _version(settings: Settings, cluster: Cluster, nodes: Nodes) -> str:
     config = client_config(settings)
-    # The others are reached under names of their own, which may be wrong: by clients
-    # that is found out anyway.
+    # Only the first bootstrap server: the advertised names of the other brokers may be
+    # wrong, which every client reports anyway.
     first = address(settings).split(",")[0].strip()
-    said = spoken(first, config)
-    if said and said.release:
-        return f"Kafka {said.release} ({_feature(said.features)})"
+    version = broker_version(first, config)
+    if version and version.release:
+        level = version.features["metadata.version"]
+        return f"Kafka {version.release} (metadata.version up to {level})"
     try:
-        old = cluster.broker_config(nodes.brokers[0].number).get(OLD_NAME)
+        broker_config = cluster.broker_config(nodes.brokers[0].number)
+        protocol = broker_config.get(PROTOCOL_VERSION)
     except (BrokerError, BrokerUnavailable, IndexError):
-        old = None
-    if old:
-        return f"Kafka {old} ({OLD_NAME})"
-    requests = f", it knows {said.requests} kinds of requests" if said else ""
-    return f"version not told{requests}"
-
-
-def _feature(features: object) -> str:
-    assert isinstance(features, dict)
-    return f"metadata.version up to {features['metadata.version']}"
+        protocol = None
+    if protocol:
+        return f"Kafka {protocol} ({PROTOCOL_VERSION})"
+    apis = f" (it supports {version.apis} APIs)" if version else ""
+    return f"Kafka version not reported by the broker{apis}"

@@ -1,4 +1,4 @@
-"""Clocks: this machine's against the store's, and against the newest record's time."""
+"""Clock check: local clock against the object store and the newest record."""
 
 import time
 from collections.abc import Iterator
@@ -6,79 +6,82 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.store import server_date
 from semloop.command.terminal.durations import spoken
 from semloop.errors import SemLoopError
 from semloop.storage.location import Storage
 
 CHECK = "clock"
-NEAR_S = 2.0
-# Events that are later than now by more become dead letters; S3 refuses signatures
-# after 15 minutes.
-FAR_S = 300.0
-# A date in HTTP has whole seconds.
+TOLERANCE_S = 2.0
+# Events dated further in the future than this become dead letters; S3 rejects
+# signatures that are off by 15 minutes.
+SKEW_S_MAX = 300.0
+# HTTP dates have a resolution of one second: the expected error is half of it.
 HALF_S = 0.5
-SET = "Set the clock of this machine by NTP, or that of the {other}."
+SYNC = "Synchronize the clock of this machine, or that of the {other}, with NTP."
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Compare; nothing is written to find out."""
-    settings = known.need_settings()
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Compare the clocks without writing anything."""
+    settings = context.require_settings()
     if settings.on_s3:
-        yield _of_store(known.storage or Storage.of(settings))
+        yield _store_clock(context.storage or Storage.of(settings))
     else:
-        yield ok(CHECK, "the lake is on this machine: one clock")
+        yield ok(CHECK, "the lake is on this machine: no clock to compare")
     try:
-        yield _of_records(known)
-    except Skipped as reason:
-        yield skip(CHECK, f"of the broker: {reason.reason}", reason.todo)
+        yield _newest_record(context)
+    except Skipped as skipped:
+        yield skip(CHECK, f"broker clock: {skipped.reason}", skipped.todo)
 
 
-def _of_store(storage: Storage) -> Finding:
-    asked_s = time.time()
+def _store_clock(storage: Storage) -> Finding:
+    started_s = time.time()
     date = server_date(storage)
-    here_s = (asked_s + time.time()) / 2
+    local_s = (started_s + time.time()) / 2
     if date is None:
-        todo = "Compare it by hand: it must not differ by more than a few seconds."
-        return skip(CHECK, "the object store does not tell its time", todo)
-    ahead_s = here_s - (parsedate_to_datetime(date).timestamp() + HALF_S)
-    # Less than what can be known from whole seconds and the time that it took.
-    unsure_s = HALF_S + (time.time() - asked_s) / 2
-    apart_s = max(0.0, abs(ahead_s) - unsure_s)
+        todo = "Compare the clocks by hand: they must agree within a few seconds."
+        return skip(CHECK, "the object store sends no date", todo)
+    ahead_s = local_s - (parsedate_to_datetime(date).timestamp() + HALF_S)
+    # Subtract the uncertainty from the one-second resolution and the round trip.
+    uncertainty_s = HALF_S + (time.time() - started_s) / 2
+    skew_s = max(0.0, abs(ahead_s) - uncertainty_s)
+    if skew_s <= TOLERANCE_S:
+        found = f"local clock is within {TOLERANCE_S:g} s of the object store's clock"
+        return ok(CHECK, found)
     side = "ahead of" if ahead_s > 0 else "behind"
-    if apart_s <= NEAR_S:
-        return ok(CHECK, f"within {NEAR_S:g} s of the object store's")
-    found = f"this clock is at least {spoken(apart_s)} {side} the object store's"
-    todo = SET.format(other="store")
-    return (fail if apart_s > FAR_S else warn)(CHECK, found, todo)
+    found = f"local clock is at least {spoken(skew_s)} {side} the object store's clock"
+    todo = SYNC.format(other="object store")
+    return (fail if skew_s > SKEW_S_MAX else warn)(CHECK, found, todo)
 
 
-def _held(known: Known, partitions: range) -> dict[int, tuple[int, int]]:
-    """Oldest offset and end; the end by reading, where there is a lake to read from."""
-    held = known.need_cluster().held(partitions)
+def _offset_ranges(
+    context: CheckContext, partitions: range
+) -> dict[int, tuple[int, int]]:
+    """Return oldest and end offset; the end is read if a lake exists."""
+    ranges = context.require_cluster().offset_ranges(partitions)
     with suppress(Skipped, SemLoopError):
-        for backlog in known.missing().backlogs:
-            low, high = held[backlog.partition]
-            held[backlog.partition] = (low, max(high, backlog.end or 0))
-    return held
+        for backlog in context.missing().backlogs:
+            low, high = ranges[backlog.partition]
+            ranges[backlog.partition] = (low, max(high, backlog.end or 0))
+    return ranges
 
 
-def _of_records(known: Known) -> Finding:
-    """A broker does not tell its time; a record may show that a clock is ahead."""
-    cluster, topic = known.need_cluster(), known.need_topic()
-    newest_ms = cluster.newest_ms(_held(known, range(topic.partitions)))
+def _newest_record(context: CheckContext) -> Finding:
+    """Check for a clock that is ahead; brokers report their time only in records."""
+    cluster, topic = context.require_cluster(), context.require_topic()
+    newest_ms = cluster.newest_ms(_offset_ranges(context, range(topic.partitions)))
     if newest_ms is None:
-        todo = "Ask again once there are events: a broker tells its time only in them."
+        todo = "Run `semloop doctor` again once the topic contains events."
         reason = "the topic is empty"
         raise Skipped(reason, todo)
-    kind = known.topic_config.get("message.timestamp.type")
-    of_broker = kind == "LogAppendTime"
-    whose = "the broker's clock" if of_broker else "its producer's clock"
+    timestamp_type = context.topic_config.get("message.timestamp.type")
+    by_broker = timestamp_type == "LogAppendTime"
+    clock = "the broker's clock" if by_broker else "its producer's clock"
     ahead_s = newest_ms / 1000 - time.time()
-    if ahead_s > NEAR_S:
-        todo = SET.format(other="broker" if of_broker else "producer")
-        found = f"the newest record is from {spoken(ahead_s)} in the future, by {whose}"
+    if ahead_s > TOLERANCE_S:
+        todo = SYNC.format(other="broker" if by_broker else "producer")
+        found = f"the newest record is dated {spoken(ahead_s)} in the future by {clock}"
         return warn(CHECK, found, todo)
     age = spoken(max(0.0, -ahead_s))
-    return ok(CHECK, f"the newest record is {age} old by {whose}, not from the future")
+    return ok(CHECK, f"the newest record is {age} old by {clock}, not in the future")

@@ -1,4 +1,4 @@
-"""Questions to a Kafka cluster beyond those that flows ask; all of them only read."""
+"""Read-only queries to a Kafka cluster beyond those that flows need."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from semloop.progress.backlog import COUNT_S
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
-# The last record of a transaction is a marker that nobody sees.
+# The last record of a transaction is a marker, which consumers do not receive.
 TAIL_RECORDS = 2
 TAIL_MEMORY_KIB = 8 * 1024
 
@@ -31,7 +31,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Nodes:
-    """The brokers of a cluster, and the one that speaks for its controller."""
+    """The brokers of a cluster, and the one that acts as its controller."""
 
     cluster_id: str
     brokers: list[Node]
@@ -40,110 +40,110 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Partition:
-    """Who keeps a partition."""
+    """Leadership and replication of a partition."""
 
     number: int
-    led: bool
+    has_leader: bool
     replicas: int
     in_sync: int
 
 
 class Cluster(TopicAdmin):
-    """Asks about brokers, partitions, settings of the topic and offsets.
+    """Queries brokers, partitions, configuration and offsets.
 
-    Every question raises BrokerError when the broker refuses us, BrokerUnavailable
-    without an answer.
+    Every method raises BrokerError if the broker rejects us, BrokerUnavailable if it
+    does not respond.
     """
 
     def nodes(self) -> Nodes:
-        """The brokers."""
-        found = self._asked(self._admin.describe_cluster(request_timeout=ANSWER_S))
+        """Describe the brokers."""
+        found = self._result(self._admin.describe_cluster(request_timeout=ANSWER_S))
         brokers = [Node(node.id, f"{node.host}:{node.port}") for node in found.nodes]
         controller = found.controller.id if found.controller else None
         return Nodes(found.cluster_id or "unknown", brokers, controller)
 
     def partitions(self) -> list[Partition]:
-        """The partitions of the topic."""
+        """Describe the partitions of the topic."""
         name = self._settings.topic
         futures = self._admin.describe_topics(
             TopicCollection([name]), request_timeout=ANSWER_S
         )
         return [
             Partition(p.id, bool(p.leader), len(p.replicas), len(p.isr))
-            for p in self._asked(futures[name]).partitions
+            for p in self._result(futures[name]).partitions
         ]
 
     def topic_config(self) -> dict[str, str]:
-        """The topic's settings, as far as the broker tells them."""
+        """Return the topic's configuration as far as the broker reports it."""
         return self._config_of(ConfigResource.Type.TOPIC, self._settings.topic)
 
     def broker_config(self, broker: int) -> dict[str, str]:
-        """A broker's settings, as far as it tells them."""
+        """Return a broker's configuration as far as it reports it."""
         return self._config_of(ConfigResource.Type.BROKER, str(broker))
 
-    def held(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Oldest offset and end of each partition, as the broker says."""
+    def offset_ranges(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Return the oldest and the end offset of each partition (its watermarks)."""
         from confluent_kafka import TopicPartition
 
         found = {}
         with closing(self._consumer("semloop-doctor")) as consumer:
             for partition in partitions:
-                place = TopicPartition(self._settings.topic, partition)
+                target = TopicPartition(self._settings.topic, partition)
                 try:
-                    low, high = consumer.get_watermark_offsets(place, ANSWER_S)
+                    low, high = consumer.get_watermark_offsets(target, ANSWER_S)
                 except KafkaException as error:
                     raise self._translated(error.args[0]) from None
                 found[partition] = (int(low), int(high))
         return found
 
     def committed(self, group: str, partitions: Iterable[int]) -> dict[int, int | None]:
-        """Where a consumer group is: partition -> next offset, None if not committed.
+        """Return a group's committed offsets by partition; None where not committed.
 
-        The group is asked, never joined.
+        The consumer does not join the group.
         """
         from confluent_kafka import TopicPartition
 
         # NOTE: not the admin client's list_consumer_group_offsets, which has crashed
-        # the process on a broker that had no group yet.
-        places = [TopicPartition(self._settings.topic, p) for p in partitions]
+        # the process on a broker without any group.
+        targets = [TopicPartition(self._settings.topic, p) for p in partitions]
         with closing(self._consumer(group)) as consumer:
             try:
-                found = consumer.committed(places, ANSWER_S)
+                found = consumer.committed(targets, ANSWER_S)
             except KafkaException as error:
                 raise self._translated(error.args[0]) from None
         return {at.partition: at.offset if at.offset >= 0 else None for at in found}
 
-    def newest_ms(self, held: Mapping[int, tuple[int, int]]) -> int | None:
-        """Kafka's latest timestamp among the last records; None if there are none.
+    def newest_ms(self, ranges: Mapping[int, tuple[int, int]]) -> int | None:
+        """Return the latest Kafka timestamp of the last records; None without records.
 
         Args:
-            held: partition -> oldest offset and end.
+            ranges: partition -> oldest offset and end.
         """
         from confluent_kafka import KafkaError, TopicPartition
 
         name = self._settings.topic
-        waiting = {p for p, (low, high) in held.items() if high > low}
-        starts = {p: max(held[p][0], held[p][1] - TAIL_RECORDS) for p in waiting}
+        pending = {p for p, (low, high) in ranges.items() if high > low}
+        starts = {p: max(ranges[p][0], ranges[p][1] - TAIL_RECORDS) for p in pending}
         newest: int | None = None
         deadline_s = time.monotonic() + COUNT_S
         with closing(self._consumer("semloop-doctor")) as consumer:
             consumer.assign([TopicPartition(name, p, o) for p, o in starts.items()])
-            while waiting and time.monotonic() < deadline_s:
+            while pending and time.monotonic() < deadline_s:
                 for message in consumer.consume(1_000, 0.1):
                     error = message.error()
                     if error is None:
                         newest = max(newest or 0, message.timestamp()[1])
                     elif error.code() == KafkaError._PARTITION_EOF:
-                        waiting.discard(message.partition())
+                        pending.discard(message.partition())
         return newest
 
     def _config_of(self, kind: Any, name: str) -> dict[str, str]:
         resource = ConfigResource(kind, name)
         futures = self._admin.describe_configs([resource], request_timeout=ANSWER_S)
-        entries = self._asked(futures[resource])
+        entries = self._result(futures[resource])
         return {k: e.value for k, e in entries.items() if e.value is not None}
 
-    def _asked(self, future: Any) -> Any:
+    def _result(self, future: Any) -> Any:
         try:
             return self._answer(future)
         except KafkaException as error:
@@ -161,6 +161,6 @@ class Cluster(TopicAdmin):
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": TAIL_MEMORY_KIB,
-                "error_cb": self._heard,
+                "error_cb": self._connection_errors,
             }
         )

@@ -1,8 +1,8 @@
-"""Commits: does the storage let exactly one of several writers make a new file?
+"""Commit check: of concurrent writers, exactly one may create a file.
 
-Every commit of Delta is a log entry that must not be there yet: on S3 a PUT with
-`If-None-Match: *`, in a folder a hard link. Where two may win, events are lost. It is
-tried with files of a name of our own, which are removed.
+Every Delta commit creates a log entry that must not exist yet: on S3 a PUT with
+`If-None-Match: *`, in a folder a hard link. If two writers can succeed, events are
+lost. The check creates files with unique names and removes them.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from semloop.command.doctor import Finding, fail, ok, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.store import direct_calls
 from semloop.command.terminal.durations import spoken
 from semloop.command.terminal.figures import many
@@ -33,47 +33,47 @@ PREFIX = "_doctor-"
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
-class Place(Protocol):
-    """Where files are made: a folder, or a prefix of a bucket."""
+class FileStore(Protocol):
+    """A folder, or a prefix of a bucket."""
 
     condition: str
 
-    def make(self, name: str, data: bytes) -> bool:
-        """Make a file if it is absent; whether this call did."""
+    def create(self, name: str, data: bytes) -> bool:
+        """Create a file if it does not exist; return True if this call did."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file in any case, lasting."""
+        """Write or replace a file durably."""
 
     def read(self, name: str) -> bytes:
-        """What it holds."""
+        """Return the content of a file."""
 
     def remove(self, name: str) -> None:
-        """Remove it if it is there."""
+        """Remove a file if it exists."""
 
 
 class Folder:
-    """A lake on a disk."""
+    """A lake in a local folder."""
 
     condition = "a hard link"
 
     def __init__(self, root: str) -> None:
         self._root = Path(root)
 
-    def make(self, name: str, data: bytes) -> bool:
-        """By a link, as deltalake does it."""
+    def create(self, name: str, data: bytes) -> bool:
+        """Create it with a hard link, as deltalake does."""
         return make_once(self._root / name, data, 0o644)
 
     def write(self, name: str, data: bytes) -> None:
-        """With fsync of file and folder."""
+        """Write it with fsync of file and folder."""
         self.remove(name)
         write_new(self._root / name, data)
 
     def read(self, name: str) -> bytes:
-        """The whole file."""
+        """Read the whole file."""
         return (self._root / name).read_bytes()
 
     def remove(self, name: str) -> None:
-        """Unlink it."""
+        """Unlink it if it exists."""
         (self._root / name).unlink(missing_ok=True)
 
 
@@ -85,8 +85,8 @@ class Bucket:
     def __init__(self, storage: Storage) -> None:
         self._objects = direct_calls(storage)
 
-    def make(self, name: str, data: bytes) -> bool:
-        """By a conditional PUT."""
+    def create(self, name: str, data: bytes) -> bool:
+        """Send a conditional PUT."""
         try:
             self._objects.put(name, data, only_new=True)
         except FileExistsError:
@@ -94,24 +94,24 @@ class Bucket:
         return True
 
     def write(self, name: str, data: bytes) -> None:
-        """A plain PUT."""
+        """Send an unconditional PUT."""
         self._objects.put(name, data)
 
     def read(self, name: str) -> bytes:
-        """A GET."""
+        """Send a GET."""
         return self._objects.read(name)
 
     def remove(self, name: str) -> None:
-        """A DELETE, which S3 grants for absent objects too."""
+        """Send a DELETE, which succeeds for missing objects too."""
         self._objects.remove(name)
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Make a file twice, then let 16 threads race for one; measure the way there."""
-    settings, storage = known.need_settings(), known.need_storage()
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Create a file twice, measure latencies, then race 16 threads for one file."""
+    settings, storage = context.require_settings(), context.require_storage()
     try:
-        place = Bucket(storage) if storage.on_s3 else Folder(storage.root)
-        yield from tried(settings, place)
+        store = Bucket(storage) if storage.on_s3 else Folder(storage.root)
+        yield from probed(settings, store)
     except OSError as error:
         if not storage.on_s3 and error.errno in NO_LINKS:
             todo = "Set SEMLOOP_LAKE to a folder on another disk, or to s3://..."
@@ -120,76 +120,79 @@ def check(known: Known) -> Iterator[Finding]:
             raise translate(storage, "create a file", error) from error
 
 
-def tried(settings: Settings, place: Place) -> Iterator[Finding]:
-    """The findings about a place; its files are removed, whatever happens."""
-    # Another run at the same time has other names.
+def probed(settings: Settings, store: FileStore) -> Iterator[Finding]:
+    """Yield the findings about a store; its files are removed in every case."""
+    # Unique, so that another run at the same time cannot collide.
     unique = f"{PREFIX}{secrets.token_hex(6)}"
     names = [f"{unique}-{n}" for n in range(ROUNDS + 1)]
     try:
-        yield _twice(place, names[0])
-        yield _figures(settings, place, names[0])
-        yield _race(place, names[1:])
+        yield _create_twice(store, names[0])
+        yield _latency(settings, store, names[0])
+        yield _race(store, names[1:])
     finally:
-        left = _removed(place, names)
+        left = _removed(store, names)
     if left:
-        todo = "Remove it, and give these credentials the right to remove objects."
-        yield warn(CHECK, f"{left[0]} could not be removed again", todo)
+        todo = "Remove it by hand, and grant permission to delete files in the lake."
+        yield warn(CHECK, f"the test file {left[0]} could not be removed", todo)
 
 
-def _twice(place: Place, name: str) -> Finding:
-    first = place.make(name, b"first")
-    second = place.make(name, b"second")
+def _create_twice(store: FileStore, name: str) -> Finding:
+    first = store.create(name, b"first")
+    second = store.create(name, b"second")
     if not first:
-        todo = "Look at what stands between here and the store: a cache, a proxy?"
-        return fail(CHECK, "a file that was never there could not be made", todo)
-    if second or place.read(name) != b"first":
-        return _careless(place, "a file that is there was made a second time")
-    return ok(CHECK, f"a second writer of a file is refused ({place.condition})")
+        todo = "Check for a cache or proxy between this machine and the store."
+        return fail(CHECK, "creating a new file failed as if it existed", todo)
+    if second or store.read(name) != b"first":
+        return _unsafe(store, "an existing file was overwritten")
+    return ok(CHECK, f"creating an existing file is rejected ({store.condition})")
 
 
-def _race(place: Place, names: list[str]) -> Finding:
-    """Several rounds: that one of 16 wins may be luck."""
+def _race(store: FileStore, names: list[str]) -> Finding:
+    """Run several rounds, since one of 16 writers can win by chance."""
     for name in names:
-        winners = _winners(place, name)
+        winners = _winners(store, name)
         if not winners:
-            todo = "Look at the store's own log; then try again."
-            return fail(CHECK, f"of {RACERS} writers at once none won", todo)
+            todo = "Check the log of the store, then run `semloop doctor` again."
+            found = f"none of {RACERS} concurrent writers could create a file"
+            return fail(CHECK, found, todo)
         if len(winners) > 1:
-            return _careless(place, f"of {RACERS} writers at once {len(winners)} won")
-        if place.read(name) != winners[0]:
-            return _careless(place, "the file is not that of the writer who won")
+            writers = f"{len(winners)} of {RACERS} concurrent writers"
+            return _unsafe(store, f"{writers} created the same file")
+        if store.read(name) != winners[0]:
+            return _unsafe(store, "a file has the content of a rejected writer")
     rounds = many(len(names), "race")
-    return ok(CHECK, f"of {RACERS} writers at once exactly one wins ({rounds})")
+    found = f"exactly one of {RACERS} concurrent writers creates a file ({rounds})"
+    return ok(CHECK, found)
 
 
-def _careless(place: Place, what: str) -> Finding:
+def _unsafe(store: FileStore, what: str) -> Finding:
     todo = "Use a store with conditional PUT (Amazon S3, MinIO, ...)"
-    if isinstance(place, Folder):
-        todo = "Set SEMLOOP_LAKE to a folder on a disk of this machine"
-    found = f"{what}: {place.condition} is ignored"
+    if isinstance(store, Folder):
+        todo = "Set SEMLOOP_LAKE to a folder on a local disk"
+    found = f"{what}: {store.condition} is ignored"
     return fail(CHECK, found, f"{todo}: here writers overwrite each other's commits.")
 
 
-def _winners(place: Place, name: str) -> list[bytes]:
+def _winners(store: FileStore, name: str) -> list[bytes]:
     start = threading.Barrier(RACERS)
 
     def run(number: int) -> bytes | None:
         data = str(number).encode()
         start.wait(object_store.ANSWER_S)
-        return data if place.make(name, data) else None
+        return data if store.create(name, data) else None
 
     with ThreadPoolExecutor(RACERS) as threads:
         return [data for data in threads.map(run, range(RACERS)) if data is not None]
 
 
-def _figures(settings: Settings, place: Place, name: str) -> Finding:
-    write_s = _median_s(lambda: place.write(name, b"doctor"))
-    read_s = _median_s(lambda: place.read(name))
-    found = f"a small file is written in {spoken(write_s)}, read in {spoken(read_s)}"
+def _latency(settings: Settings, store: FileStore, name: str) -> Finding:
+    write_s = _median_s(lambda: store.write(name, b"doctor"))
+    read_s = _median_s(lambda: store.read(name))
+    found = f"writing a small file takes {spoken(write_s)}, reading {spoken(read_s)}"
     if write_s <= settings.commits.interval_s:
         return ok(CHECK, found)
-    todo = "Run the flows nearer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."
-    return warn(CHECK, f"{found}; a commit writes several", todo)
+    todo = "Run the flows closer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."
+    return warn(CHECK, f"{found}; a commit writes several files", todo)
 
 
 def _median_s(work: Callable[[], object]) -> float:
@@ -201,12 +204,12 @@ def _median_s(work: Callable[[], object]) -> float:
     return statistics.median(took)
 
 
-def _removed(place: Place, names: list[str]) -> list[str]:
-    """Remove the files; gives those that may still be there."""
+def _removed(store: FileStore, names: list[str]) -> list[str]:
+    """Remove the files; return those that may still exist."""
     left = []
     for name in names:
         try:
-            place.remove(name)
+            store.remove(name)
         except OSError:
             left.append(name)
     return left

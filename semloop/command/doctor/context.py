@@ -1,4 +1,4 @@
-"""What earlier checks found out, for those that come after them."""
+"""Results of earlier checks that later checks need."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +19,12 @@ T = TypeVar("T")
 
 
 @dataclass
-class Known:
-    """Filled by the checks; a `need_` skips the check that asks for what is missing."""
+class CheckContext:
+    """Filled in by the checks; a `require_` method skips a check that lacks its input.
+
+    Raises:
+        Skipped: by every `require_` method whose value no earlier check has set.
+    """
 
     settings: "Settings | None" = None
     cluster: "Cluster | None" = None
@@ -29,56 +33,56 @@ class Known:
     storage: "Storage | None" = None
     _missing: "Missing | None" = None
 
-    def need_settings(self) -> "Settings":
-        """The settings."""
-        return _found(self.settings, "The settings cannot be used.", "settings")
+    def require_settings(self) -> "Settings":
+        """Return the settings."""
+        return _required(self.settings, "The settings are not valid.", "settings")
 
-    def need_cluster(self) -> "Cluster":
-        """The Kafka cluster, which answers and accepts us."""
-        self.need_settings()
-        return _found(self.cluster, "No broker can be asked.", "the broker")
+    def require_cluster(self) -> "Cluster":
+        """Return the Kafka cluster, which is reachable and accepts our login."""
+        self.require_settings()
+        return _required(self.cluster, "No broker is available.", "broker")
 
-    def need_topic(self) -> "Topic":
-        """The topic, which exists."""
-        self.need_cluster()
-        return _found(self.topic, "The topic cannot be looked at.", "the topic")
+    def require_topic(self) -> "Topic":
+        """Return the topic, which exists."""
+        self.require_cluster()
+        return _required(self.topic, "The topic is not available.", "topic")
 
-    def need_storage(self) -> "Storage":
-        """A lake that exists and can be read."""
-        self.need_settings()
-        return _found(self.storage, "There is no lake to look at.", "the lake")
+    def require_storage(self) -> "Storage":
+        """Return the storage of a lake that exists and is readable."""
+        self.require_settings()
+        return _required(self.storage, "The lake is not available.", "lake")
 
     def streams(self) -> "list[StreamRow]":
-        """The partitions that `archive` has met, of all topics.
+        """Return the partitions of all topics that `archive` has recorded.
 
         Raises:
-            LakeError: they cannot be read. StorageUnavailable: not now.
+            LakeError: they cannot be read. StorageUnavailable: temporarily.
         """
         from semloop.delta.streams_table import read_streams
 
         return [
             row
-            for row in read_streams(self.need_storage())
+            for row in read_streams(self.require_storage())
             if (row.stream.flow, row.table) == (ARCHIVE.name, ARCHIVE.main)
         ]
 
     def positions(self) -> "dict[int, Position]":
-        """Where `archive` is in each partition of the topic as it is now."""
+        """Return the position of `archive` in each partition of the current topic."""
         from semloop.progress.positions import positions, stream_of
 
-        topic, storage = self.need_topic(), self.need_storage()
+        topic, storage = self.require_topic(), self.require_storage()
         return positions(storage, stream_of(topic), topic.partitions)
 
     def missing(self) -> "Missing":
-        """What is not in the lake yet; counted once, with the bounds of `status`."""
+        """Count what is not in the lake yet, once, with the limits of `status`."""
         from semloop.progress.backlog import missing
 
         if self._missing is None:
-            self._missing = missing(self.need_settings(), self.positions())
+            self._missing = missing(self.require_settings(), self.positions())
         return self._missing
 
 
-def _found(thing: T | None, reason: str, subject: str) -> T:
-    if thing is None:
-        raise Skipped(reason, f"First do what is said about {subject} above.")
-    return thing
+def _required(value: T | None, reason: str, check: str) -> T:
+    if value is None:
+        raise Skipped(reason, f"Resolve the finding of the check {check!r} first.")
+    return value

@@ -1,4 +1,4 @@
-"""Disks: is there room for tables, for the spool and for temporary files?"""
+"""Disk check: free space for the lake, the spool and temporary files."""
 
 import os
 import shutil
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semloop.command.doctor import Finding, fail, ok, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import size
 
 CHECK = "disk"
 LOW_BYTES, LOW_SHARE = 2**30, 0.05
 FULL_BYTES = 100 * 2**20
-# A commit makes a few files; each table has a file for each date and commit.
+# A commit creates a few files, one per table and date.
 FULL_INODES = 1_000
 
 
 @dataclass(frozen=True)
-class Room:
-    """Bytes and inodes of a file system; 0 inodes where there is no fixed number."""
+class FreeSpace:
+    """Bytes and inodes of a file system; `inodes` is 0 if their number is not fixed."""
 
     free: int
     total: int
@@ -28,44 +28,44 @@ class Room:
     inodes: int
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Look at the file systems; one that holds several folders is told once."""
-    settings = known.need_settings()
-    places = {} if settings.on_s3 else {"lake": Path(settings.lake)}
-    places["spool"] = Path(os.path.expanduser(settings.agent.spool))
-    places["temporary files"] = Path(tempfile.gettempdir())
-    of_device: dict[int, list[str]] = {}
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Yield one finding per file system, even if it contains several of the folders."""
+    settings = context.require_settings()
+    paths = {} if settings.on_s3 else {"lake": Path(settings.lake)}
+    paths["spool"] = Path(os.path.expanduser(settings.agent.spool))
+    paths["temporary files"] = Path(tempfile.gettempdir())
+    names_by_device: dict[int, list[str]] = {}
     folders: dict[int, Path] = {}
-    for name, path in places.items():
+    for name, path in paths.items():
         folder = _existing(path)
         device = folder.stat().st_dev
-        of_device.setdefault(device, []).append(name)
+        names_by_device.setdefault(device, []).append(name)
         folders.setdefault(device, folder)
-    for device, names in of_device.items():
-        yield told(", ".join(names), folders[device], room_of(folders[device]))
+    for device, names in names_by_device.items():
+        yield judged(", ".join(names), folders[device], free_space(folders[device]))
 
 
 def _existing(path: Path) -> Path:
-    """The folder in which it would be made."""
+    """Return the nearest existing folder, in which the path would be created."""
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
 
 
-def room_of(folder: Path) -> Room:
-    """What is free where a folder is."""
+def free_space(folder: Path) -> FreeSpace:
+    """Return the free space of the file system that contains a folder."""
     usage, nodes = shutil.disk_usage(folder), os.statvfs(folder)
-    return Room(usage.free, usage.total, nodes.f_favail, nodes.f_files)
+    return FreeSpace(usage.free, usage.total, nodes.f_favail, nodes.f_files)
 
 
-def told(names: str, folder: Path, room: Room) -> Finding:
-    """The finding about one file system."""
-    found = f"{names}: {size(room.free)} of {size(room.total)} free at {folder}"
-    if room.inodes:
-        found += f", {room.free_inodes:,} inodes"
-    todo = f"Make room there, or move it to another disk: {names}."
-    # Some file systems have no fixed number of inodes.
-    if room.free < FULL_BYTES or (room.inodes and room.free_inodes < FULL_INODES):
+def judged(names: str, folder: Path, space: FreeSpace) -> Finding:
+    """Return the finding about one file system."""
+    found = f"{names}: {size(space.free)} of {size(space.total)} free at {folder}"
+    if space.inodes:
+        found += f", {space.free_inodes:,} inodes free"
+    todo = f"Free up space there, or move to another disk: {names}."
+    no_inodes = space.inodes and space.free_inodes < FULL_INODES
+    if no_inodes or space.free < FULL_BYTES:
         return fail(CHECK, found, todo)
-    few = room.inodes and room.free_inodes < LOW_SHARE * room.inodes
-    if few or room.free < max(LOW_BYTES, LOW_SHARE * room.total):
+    few_inodes = space.inodes and space.free_inodes < LOW_SHARE * space.inodes
+    if few_inodes or space.free < max(LOW_BYTES, LOW_SHARE * space.total):
         return warn(CHECK, found, todo)
     return ok(CHECK, found)

@@ -1,30 +1,30 @@
-"""Lag: what is not in the lake yet, and what lag monitors are told about it."""
+"""Lag check: records not in the lake yet, and the offsets that lag monitors see."""
 
 import time
 from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, ok, skip, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.durations import spoken
 from semloop.command.terminal.figures import many
 from semloop.errors import BrokerError
 from semloop.progress.backlog import Missing
 
 CHECK = "lag"
-# A flow that runs commits every second; this is what it may need to catch up.
+# A running flow commits every second; the rest is time to catch up.
 LATE_S = 300
 # The group's offsets follow each commit, so a running flow differs by a commit or two.
 NEAR_RECORDS = 10_000
 NEAR_SHARE = 0.1
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Count by the lake's positions, which alone decide, and by the group's."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Compute lag from the lake's positions, which are authoritative, and the group."""
     from sinks.archive_tables import FLOW
 
-    cluster = known.need_cluster()
-    missing = known.missing()
-    yield _of_lake(missing)
+    cluster = context.require_cluster()
+    missing = context.missing()
+    yield _lake_lag(missing)
     group = f"semloop-{FLOW}"
     ends = {b.partition: b.end or b.next_offset for b in missing.backlogs}
     try:
@@ -32,38 +32,39 @@ def check(known: Known) -> Iterator[Finding]:
     except BrokerError as error:
         yield skip(CHECK, f"group {group!r}: {error.what}", error.todo)
         return
-    positions = {p: at.last_offset + 1 for p, at in known.positions().items()}
+    positions = {p: at.last_offset + 1 for p, at in context.positions().items()}
     if all(offset is None for offset in committed.values()):
         if any(positions.values()):
             yield _stale(f"group {group!r} has no offsets")
         else:
             yield ok(CHECK, f"group {group!r} has no offsets yet")
         return
-    apart = sum(abs((committed[p] or 0) - positions[p]) for p in ends)
+    difference = sum(abs((committed[p] or 0) - positions[p]) for p in ends)
     behind = sum(max(0, end - (committed[p] or 0)) for p, end in ends.items())
     found = f"group {group!r} is {many(behind, 'offset')} behind"
-    if apart > max(NEAR_RECORDS, NEAR_SHARE * sum(positions.values())):
-        yield _stale(f"{found}, and {apart:,} away from the lake")
+    if difference > max(NEAR_RECORDS, NEAR_SHARE * sum(positions.values())):
+        yield _stale(f"{found} and differs from the lake by {difference:,}")
     else:
-        yield ok(CHECK, f"{found} (for monitors only)")
+        yield ok(CHECK, f"{found} (used by lag monitors only)")
 
 
-def _of_lake(missing: Missing) -> Finding:
-    if missing.nothing:
+def _lake_lag(missing: Missing) -> Finding:
+    if missing.is_empty:
         return ok(CHECK, "everything is in the lake")
     found = f"{missing} not in the lake yet (partition {missing.by_partition()})"
     oldest = [b.oldest_ms for b in missing.backlogs if b.oldest_ms is not None]
     age_s = time.time() - min(oldest) / 1000 if oldest else 0
     found += f", the oldest {spoken(age_s)} old" if oldest else ""
     if missing.at_least and not oldest:
-        return skip(CHECK, found, "The end was not reached in time: ask once more.")
+        todo = "Run `semloop doctor` again: the end was not reached in time."
+        return skip(CHECK, found, todo)
     if age_s <= LATE_S:
         return ok(CHECK, found)
-    todo = "Start `archive` (`semloop up`, `semloop run archive`), or look at its log."
+    todo = "Start `archive` (`semloop up`, `semloop run archive`), or check its log."
     return warn(CHECK, found, todo)
 
 
 def _stale(found: str) -> Finding:
-    todo = "Trust `semloop status`: the group is for lag monitors only, and is set "
-    todo += "right by the next commit of `archive`."
+    todo = "Use `semloop status` instead: only lag monitors read the group, and the "
+    todo += "next commit of `archive` corrects it."
     return warn(CHECK, f"{found}: it is stale", todo)

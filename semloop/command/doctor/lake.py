@@ -1,11 +1,11 @@
-"""The lake: is it there, is its layout ours, can its tables be read?"""
+"""Lake check: existence, layout version, readable tables and file system."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from semloop import layout
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import many
 from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.storage.location import Storage
@@ -13,35 +13,36 @@ from semloop.tables import DELTA_TABLES
 
 CHECK = "lake"
 MOUNTS = Path("/proc/mounts")
-# Shared by several machines, each with a cache of its own; what is not atomic there
-# depends on server, client and options.
+# Shared by several machines, each with its own cache: which operations are atomic
+# depends on server, client and mount options.
 NETWORK = {
     "9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4",
     "smb3", "smbfs", "virtiofs",
 }  # fmt: skip
 
 
-def check(known: Known) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Open every table."""
-    settings = known.need_settings()
+    settings = context.require_settings()
     storage = Storage.of(settings)
     if not storage.on_s3 and not Path(storage.root).is_dir():
         if Path(storage.root).exists():
             todo = "Set SEMLOOP_LAKE to a folder or s3://bucket/prefix."
-            yield fail(CHECK, f"{storage.root} is no folder", todo)
+            yield fail(CHECK, f"{storage.root} is not a folder", todo)
             return
         reason = f"There is no lake at {storage.root} yet."
-        raise Skipped(reason, "`semloop up` makes it; or set SEMLOOP_LAKE to yours.")
+        todo = "Create it with `semloop up`, or set SEMLOOP_LAKE to your lake."
+        raise Skipped(reason, todo)
     layout.check(storage)
     found = {table: read_snapshot(storage, table) for table in DELTA_TABLES}
-    tables = [_told(snapshot) for snapshot in found.values() if snapshot]
-    known.storage = storage
+    tables = [_summary(snapshot) for snapshot in found.values() if snapshot]
+    context.storage = storage
     yield ok(CHECK, f"tables: {', '.join(tables)}" if tables else "no tables yet")
     if not storage.on_s3:
         yield from _file_system(Path(storage.root), MOUNTS)
 
 
-def _told(snapshot: Snapshot) -> str:
+def _summary(snapshot: Snapshot) -> str:
     files = many(len(snapshot.files), "file")
     return f"{snapshot.table} (version {snapshot.version:,}, {files})"
 
@@ -49,15 +50,15 @@ def _told(snapshot: Snapshot) -> str:
 def _file_system(folder: Path, mounts: Path) -> Iterator[Finding]:
     kind = file_system(folder, mounts)
     if kind in NETWORK or kind.startswith("fuse."):
-        todo = "Use a disk of this machine, or a lake on S3 for several machines."
-        found = f"the file system {kind} is shared: whether two writers exclude each"
-        yield warn(CHECK, f"{found} other depends on its server and options", todo)
+        todo = "Use a local disk, or a lake on S3 for several machines."
+        found = f"{kind} is a network file system: it may not prevent two writers from "
+        yield warn(CHECK, f"{found}overwriting each other's commits", todo)
     elif kind:
         yield ok(CHECK, f"file system {kind}")
 
 
 def file_system(folder: Path, mounts: Path) -> str:
-    """Type of the file system that holds a folder; empty if the system has no list."""
+    """Return the type of a folder's file system; empty without a list of mounts."""
     try:
         lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -65,11 +66,11 @@ def file_system(folder: Path, mounts: Path) -> str:
     found, longest = "", -1
     resolved = folder.resolve()
     for line in lines:
-        _, place, kind, *_ = line.split(" ")
-        # Blanks and the like are written as octal numbers.
-        plain = place.encode("utf-8", "surrogateescape").decode("unicode_escape")
+        _, escaped, kind, *_ = line.split(" ")
+        # Whitespace and backslashes in paths are octal escapes.
+        plain = escaped.encode("utf-8", "surrogateescape").decode("unicode_escape")
         point = Path(plain.encode("latin-1").decode("utf-8", "surrogateescape"))
-        # Of two at one place the later one is on top.
+        # If two are mounted at the same point, the later one is visible.
         if resolved.is_relative_to(point) and len(point.parts) >= longest:
             found, longest = kind, len(point.parts)
     return found

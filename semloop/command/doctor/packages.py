@@ -1,6 +1,6 @@
-"""Packages: are the versions installed that this version of SemLoop asks for?
+"""Package check: installed versions against the requirements of this SemLoop.
 
-What it asks for stands in its own metadata; nothing of it is repeated here.
+The requirements come from the metadata of the installed distribution.
 """
 
 import platform
@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import listed, many
 
 if TYPE_CHECKING:
@@ -20,98 +20,99 @@ if TYPE_CHECKING:
 CHECK = "packages"
 OURS = "semloop"
 BASE = "base"
-# Not for those who use it; and the sum of others.
-NOT_TOLD = {"test", "all"}
-# DuckDB loads only extensions that were built for exactly its own version.
+# `test` is not for users, and `all` only combines the others.
+IGNORED_EXTRAS = {"test", "all"}
+# DuckDB loads only extensions built for exactly its own version.
 EXTENSIONS = ("duckdb", "duckdb-extension-")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the metadata of a distribution ask for."""
+class Requirements:
+    """Requirements from the metadata of a distribution; packages by extra."""
 
     python: str
     extras: Mapping[str, Sequence["Requirement"]]
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Compare what is installed with what is asked for, extra by extra."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Compare installed with required versions for each extra."""
     try:
         yield from compared(metadata.distribution(OURS))
     except metadata.PackageNotFoundError:
-        reason = "semloop runs from a folder, without metadata."
+        reason = "semloop runs from a source folder, without package metadata."
         raise Skipped(reason, "Run: pip install 'semloop[all]'") from None
 
 
 def compared(distribution: metadata.Distribution) -> Iterator[Finding]:
-    """The findings about what a distribution of ours asks for."""
-    wanted = _wanted(distribution)
-    yield _python(wanted.python)
-    own = {extra: _own(wanted.extras, extra) for extra in wanted.extras}
-    for extra, requirements in wanted.extras.items():
+    """Yield the findings about the requirements of our distribution."""
+    required = _requirements(distribution)
+    yield _python(required.python)
+    own = {extra: _own(required.extras, extra) for extra in required.extras}
+    for extra, requirements in required.extras.items():
         yield _extra(extra, requirements, own[extra])
     yield _extensions()
     yield _librdkafka()
 
 
-def _wanted(distribution: metadata.Distribution) -> Wanted:
+def _requirements(distribution: metadata.Distribution) -> Requirements:
     try:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
-        msg = "The package 'packaging', which compares versions, is not installed."
+        msg = "The package 'packaging', needed to compare versions, is not installed."
         raise Skipped(msg, "Run: pip install 'semloop[query]'") from None
     extras: dict[str, list[Requirement]] = defaultdict(list)
     names = distribution.metadata.get_all("Provides-Extra") or []
     for text in distribution.requires or []:
         requirement = Requirement(text)
         for extra in (BASE, *names):
-            if extra in NOT_TOLD:
+            if extra in IGNORED_EXTRAS:
                 continue
-            if _asks(requirement, extra):
+            if _belongs_to(requirement, extra):
                 extras[extra].append(requirement)
     python = distribution.metadata.get_all("Requires-Python") or [""]
-    return Wanted(python[0], extras)
+    return Requirements(python[0], extras)
 
 
-def _asks(requirement: "Requirement", extra: str) -> bool:
-    """Whether an extra asks for a package that the base does not ask for by itself."""
+def _belongs_to(requirement: "Requirement", extra: str) -> bool:
+    """Return True if an extra adds a requirement that the base does not have."""
     marker = requirement.marker
     if marker is None or marker.evaluate({"extra": ""}):
         return extra == BASE
     return extra != BASE and marker.evaluate({"extra": extra})
 
 
-def _python(wanted: str) -> Finding:
+def _python(specifier: str) -> Finding:
     from packaging.specifiers import SpecifierSet
 
     version = platform.python_version()
-    found = f"Python {version}, {wanted or 'any'} is asked for"
-    if SpecifierSet(wanted).contains(version, prereleases=True):
+    found = f"Python {version} ({specifier or 'any version'} required)"
+    if SpecifierSet(specifier).contains(version, prereleases=True):
         return ok(CHECK, found)
-    return fail(CHECK, found, "Make a virtual environment with another Python.")
+    return fail(CHECK, found, f"Create a virtual environment with Python {specifier}.")
 
 
 def _own(extras: Mapping[str, Sequence["Requirement"]], extra: str) -> set[str]:
-    """Packages that only this extra asks for: they tell whether it was installed."""
+    """Return the packages of only this extra, which show if it was installed."""
     others = {r.name for e, rs in extras.items() if e != extra for r in rs}
     return {r.name for r in extras[extra]} - others
 
 
 def _extra(extra: str, requirements: Sequence["Requirement"], own: set[str]) -> Finding:
-    missing, wrong, fine = [], [], []
+    missing, wrong, matching = [], [], []
     for requirement in requirements:
         name = requirement.name
         version = _version(name)
         if version is None:
             missing.append(name)
         elif not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{name} {version} ({requirement.specifier} is asked for)")
+            wrong.append(f"{name} {version} ({requirement.specifier} required)")
         else:
-            fine.append(name)
+            matching.append(name)
     target = OURS if extra == BASE else f"{OURS}[{extra}]"
     todo = f"Run: pip install '{target}'"
-    if extra != BASE and not wrong and missing and own.isdisjoint(fine):
-        return skip(CHECK, f"{target} is not installed", f"If you need it: {todo[5:]}")
+    if extra != BASE and not wrong and missing and own.isdisjoint(matching):
+        todo = f"To use it, run: pip install '{target}'"
+        return skip(CHECK, f"{target} is not installed", todo)
     if wrong or missing:
         parts = [f"{name} (not installed)" for name in missing]
         return fail(CHECK, f"{target}: {listed(wrong + parts)}", todo)
@@ -121,14 +122,16 @@ def _extra(extra: str, requirements: Sequence["Requirement"], own: set[str]) -> 
         if any(s.operator == "==" for s in r.specifier)
     ]
     exact = f", pinned: {', '.join(pins)}" if pins else ""
-    return ok(CHECK, f"{target}: {many(len(fine), 'package')} as asked for{exact}")
+    packages = many(len(matching), "package")
+    return ok(CHECK, f"{target}: {packages} with compatible versions{exact}")
 
 
 def _extensions() -> Finding:
     library, prefix = EXTENSIONS
     version = _version(library)
     if version is None:
-        return skip(CHECK, "DuckDB is not installed", "pip install 'semloop[query]'")
+        todo = "To use it, run: pip install 'semloop[query]'"
+        return skip(CHECK, "DuckDB is not installed", todo)
     others = [
         f"{name} {distribution.version}"
         for distribution in metadata.distributions()
@@ -136,7 +139,7 @@ def _extensions() -> Finding:
         and distribution.version != version
     ]
     if not others:
-        return ok(CHECK, f"DuckDB {version}, its extensions are of the same version")
+        return ok(CHECK, f"DuckDB {version}, extensions of the same version")
     found = f"DuckDB {version} cannot load {listed(others)}"
     return fail(CHECK, found, "Run: pip install 'semloop[query]'")
 
@@ -146,8 +149,8 @@ def _librdkafka() -> Finding:
 
     library, _ = confluent_kafka.libversion()
     client = confluent_kafka.version()
-    told = client if isinstance(client, str) else client[0]
-    return ok(CHECK, f"confluent-kafka {told} with librdkafka {library}")
+    version = client if isinstance(client, str) else client[0]
+    return ok(CHECK, f"confluent-kafka {version} with librdkafka {library}")
 
 
 def _version(name: str) -> str | None:

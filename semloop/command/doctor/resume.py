@@ -1,10 +1,10 @@
-"""Retention against the resume point: is what comes next still there?"""
+"""Resume check: does the broker still retain the next record of each partition?"""
 
 import time
 from collections.abc import Iterator, Mapping
 
 from semloop.command.doctor import Finding, fail, ok, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.durations import spoken
 from semloop.command.terminal.figures import listed, many
 from semloop.delta.streams import NEVER_READ
@@ -12,48 +12,53 @@ from semloop.kafka.topic import Topic
 from semloop.progress.positions import Position
 
 CHECK = "resume point"
-# What is left of the retention time when it is high time.
+# Warn when less than this share of the retention time is left.
 MARGIN = 0.2
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Compare the lake's positions with what the broker holds."""
-    cluster, topic = known.need_cluster(), known.need_topic()
-    known.need_storage()
-    yield from _other_log(known, topic)
-    positions = known.positions()
-    held = cluster.held(positions)
-    # By reading, since the embedded broker counts a batch as one record.
-    ends = {b.partition: b.end for b in known.missing().backlogs if not b.at_least}
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Compare the lake's positions with the offsets on the broker."""
+    cluster, topic = context.require_cluster(), context.require_topic()
+    context.require_storage()
+    yield from _other_log(context, topic)
+    positions = context.positions()
+    ranges = cluster.offset_ranges(positions)
+    # Ends found by reading: the embedded broker's watermark counts a batch as one
+    # record.
+    ends = {b.partition: b.end for b in context.missing().backlogs if not b.at_least}
     gone, lost = [], []
     for partition, at in positions.items():
         if at.last_offset == NEVER_READ:
             continue
-        low, _ = held[partition]
+        low, _ = ranges[partition]
         next_, end = at.last_offset + 1, ends.get(partition)
         if low > next_:
-            gone.append(f"partition {partition}: {low - next_:,} from {next_} on")
+            gone.append(f"partition {partition}: {low - next_:,} from offset {next_}")
         elif end is not None and end < next_:
-            lost.append(f"partition {partition} ends at {end}, {next_ - 1} was read")
+            lost.append(
+                f"partition {partition} ends at {end}, the lake has read {next_ - 1}"
+            )
     if gone:
-        todo = "To go on behind them start once: semloop run archive --accept-gap"
-        found = f"offsets that were not read are gone (retention): {listed(gone)}"
+        todo = "To continue after the gap, run once: semloop run archive --accept-gap"
+        found = f"retention removed unread offsets: {listed(gone)}"
         yield fail(CHECK, found, todo)
     if lost:
-        todo = "The broker lost records; make the topic anew to start over."
+        todo = (
+            "The broker lost records: delete the topic and recreate it to start over."
+        )
         yield fail(CHECK, f"the broker is behind the lake: {listed(lost)}", todo)
     if not gone and not lost:
-        yield _age(known, positions)
+        yield _age(context, positions)
 
 
-def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
-    """How near the oldest record that was not read is to its removal."""
-    text = known.topic_config.get("retention.ms", "-1")
-    kept_s = int(text) / 1000
-    found = f"{many(len(positions), 'partition')}, nothing unread was removed"
+def _age(context: CheckContext, positions: Mapping[int, Position]) -> Finding:
+    """Compare the age of the oldest unread record with the retention time."""
+    text = context.topic_config.get("retention.ms", "-1")
+    retention_s = int(text) / 1000
+    found = f"{many(len(positions), 'partition')}, no unread record was removed"
     oldest = [
         (b.oldest_ms, b.partition)
-        for b in known.missing().backlogs
+        for b in context.missing().backlogs
         if b.oldest_ms is not None
     ]
     if not oldest:
@@ -63,36 +68,36 @@ def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
     found += (
         f"; the oldest unread record is {spoken(age_s)} old (partition {partition})"
     )
-    if kept_s < 0:
+    if retention_s < 0:
         return ok(CHECK, found)
-    found += f", retention is {spoken(kept_s)}"
-    if age_s <= (1 - MARGIN) * kept_s:
+    found += f", retention is {spoken(retention_s)}"
+    if age_s <= (1 - MARGIN) * retention_s:
         return ok(CHECK, found)
     todo = "Start `semloop run archive` now, or raise the topic's retention.ms."
     return warn(CHECK, found, todo)
 
 
-def _other_log(known: Known, topic: Topic) -> Iterator[Finding]:
-    """The lake may know the name by another cluster, another id or fewer partitions."""
-    rows = [row for row in known.streams() if row.stream.topic == topic.name]
+def _other_log(context: CheckContext, topic: Topic) -> Iterator[Finding]:
+    """Check that the lake has read this cluster, this topic id and all partitions."""
+    rows = [row for row in context.streams() if row.stream.topic == topic.name]
     if not rows:
         return
     newest = max(rows, key=lambda row: row.first_seen).stream
     here = [row for row in rows if row.stream.cluster_id == topic.cluster_id]
     same = {row.partition for row in here if row.partition.topic_id == topic.topic_id}
     if not here:
-        found = f"the lake holds {topic.name!r} of cluster {newest.cluster_id!r}, "
-        found += f"this is cluster {topic.cluster_id!r}"
-        todo = "If both belong in one lake: semloop run archive --new-log"
+        found = f"the lake contains {topic.name!r} of cluster {newest.cluster_id!r}, "
+        found += f"but this is cluster {topic.cluster_id!r}"
+        todo = "If both belong in one lake, run: semloop run archive --new-log"
         yield fail(CHECK, found, todo)
     elif not same:
-        found = f"topic {topic.name!r} was made again (its id is {topic.topic_id}, "
+        found = f"topic {topic.name!r} was recreated (its id is {topic.topic_id}, "
         found += f"the lake read {newest.topic_id})"
-        todo = "Start `archive`: it reads the new topic from its beginning. "
-        todo += "What it had not read of the old one is gone."
+        todo = "Start `archive`: it reads the new topic from the beginning. "
+        todo += "Unread records of the old topic are lost."
         yield warn(CHECK, found, todo)
     elif len(same) < topic.partitions:
         found = f"{topic.partitions - len(same)} of {topic.partitions} partitions were "
-        found += "added since `archive` looked"
-        todo = "Start `archive`: it reads them from their beginning."
+        found += "added since `archive` last ran"
+        todo = "Start `archive`: it reads them from the beginning."
         yield warn(CHECK, found, todo)

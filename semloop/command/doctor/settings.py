@@ -1,9 +1,9 @@
-"""The settings: can they be read, where do they come from, do they fit together?"""
+"""Settings check: validity, origin and consistency with the running stack."""
 
 from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, ok, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.stack.state import Stack, running
 from semloop.errors import SemLoopError
 from semloop.kafka.clients import address
@@ -14,24 +14,24 @@ from semloop.storage.location import Storage, redaction_key
 CHECK = "settings"
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Read the settings, as every command does; nothing secret is shown."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Load the settings as every command does; secrets are not shown."""
     settings = load()
     stack = running(settings)
     own = settings
     if stack is not None:
-        # What is not set is as the stack was started.
+        # Unset settings have the values with which the stack was started.
         topic = stack.topic if origin("topic") == "default" else settings.topic
         own = settings.replace(topic=topic)
-    known.settings = own
+    context.settings = own
     yield ok(CHECK, f"lake {_lake(own)} ({origin('lake')})")
     if own.on_s3:
         yield ok(CHECK, f"credentials: {_credentials(Storage.of(own))}")
     yield ok(CHECK, f"broker {address(own)} ({_origin('kafka', stack)}){_login(own)}")
     yield ok(CHECK, f"topic {own.topic!r} ({_origin('topic', stack)})")
     if stack is not None:
-        yield from _rivals(own, stack)
-    # A local lake makes its key itself, but only once it is needed.
+        yield from _conflicts(own, stack)
+    # A local lake creates its key on first use.
     if settings.on_s3 or settings.redaction.key is not None:
         try:
             redaction_key(settings, Storage.of(settings))
@@ -47,7 +47,7 @@ def _lake(settings: Settings) -> str:
 def _credentials(storage: Storage) -> str:
     if storage.credentials is None:
         return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return f"{storage.credentials.source}, by the AWS chain"
+    return f"{storage.credentials.source} (AWS credential chain)"
 
 
 def _login(settings: Settings) -> str:
@@ -58,18 +58,18 @@ def _login(settings: Settings) -> str:
 
 def _origin(name: str, stack: Stack | None) -> str:
     where = origin(name)
-    return "of the running `semloop up`" if stack and where == "default" else where
+    return "from the running `semloop up`" if stack and where == "default" else where
 
 
-def _rivals(settings: Settings, stack: Stack) -> Iterator[Finding]:
-    """`up` was started with other settings than those that commands have now."""
-    todo = "Make them the same, or `semloop down` and `semloop up` with the new ones."
+def _conflicts(settings: Settings, stack: Stack) -> Iterator[Finding]:
+    """Find differences between the settings of `up` and those of this command."""
+    todo = "Use the same value, or restart the stack: `semloop down`, `semloop up`."
     here = address(settings)
     if stack.kafka != here:
-        found = (
-            f"`semloop up` runs with the broker {stack.kafka}, but here {here} is set"
-        )
+        found = f"`semloop up` uses broker {stack.kafka}, "
+        found += f"but the current setting is {here}"
         yield warn(CHECK, found, todo)
     if stack.topic != settings.topic:
-        found = f"`semloop up` runs with topic {stack.topic!r}, not {settings.topic!r}"
+        found = f"`semloop up` uses topic {stack.topic!r}, "
+        found += f"but the current setting is {settings.topic!r}"
         yield warn(CHECK, found, todo)

@@ -1,4 +1,4 @@
-"""The spool: events of dead processes that wait for somebody to send them."""
+"""Spool check: unsent events that ended processes left behind."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semloop.agent.spool import SUFFIX
 from semloop.command.doctor import Finding, ok, warn
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import many, size
 
 CHECK = "spool"
@@ -16,8 +16,8 @@ PIECE_BYTES = 2**20
 
 
 @dataclass
-class Waiting:
-    """What waits in files of one sort."""
+class Unsent:
+    """Unsent events in a group of spool files."""
 
     files: int = 0
     events: int = 0
@@ -28,44 +28,46 @@ class Waiting:
         return f"{many(self.events, 'event')} ({size(self.bytes_)}, {files})"
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Count; nothing is adopted, moved or sent."""
-    folder = Path(os.path.expanduser(known.need_settings().agent.spool))
-    dead, live, closed = Waiting(), Waiting(), 0
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Count the events; files are not adopted, moved or sent."""
+    folder = Path(os.path.expanduser(context.require_settings().agent.spool))
+    orphaned, active, unreadable = Unsent(), Unsent(), 0
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            _count(path, dead, live)
+            _count(path, orphaned, active)
         except FileNotFoundError:
-            continue  # sent meanwhile
+            continue  # sent and removed in the meantime
         except OSError:
-            closed += 1
-    if live.files:
-        found = f"running processes keep {live} until the broker takes them"
+            unreadable += 1
+    if active.files:
+        found = f"{active} of running processes, not yet acknowledged by the broker"
         yield ok(CHECK, found)
-    if dead.files:
-        todo = "The next `semloop.Agent` for their broker and topic sends them, "
-        todo += f"or: semloop import {folder}/FILE --format events"
-        yield warn(CHECK, f"dead processes left {dead}", todo)
-    if closed:
+    if orphaned.files:
+        todo = (
+            "Start a `semloop.Agent` for the same broker and topic, which sends them, "
+        )
+        todo += f"or run: semloop import {folder}/FILE --format events"
+        yield warn(CHECK, f"{orphaned} of ended processes were not sent", todo)
+    if unreadable:
         todo = "Run `semloop doctor` as the user who runs the agents."
-        yield warn(CHECK, f"{many(closed, 'file')} cannot be read", todo)
-    if not (live.files or dead.files or closed):
-        yield ok(CHECK, f"nothing waits in {folder}")
+        yield warn(CHECK, f"{many(unreadable, 'file')} cannot be read", todo)
+    if not (active.files or orphaned.files or unreadable):
+        yield ok(CHECK, f"no unsent events in {folder}")
 
 
-def _count(path: Path, dead: Waiting, live: Waiting) -> None:
-    # A file without events is not locked here: its process may be just making it.
+def _count(path: Path, orphaned: Unsent, active: Unsent) -> None:
+    # Do not lock an empty file: its process may be creating it.
     if not path.stat().st_size:
         return
     with path.open("rb") as file:
         try:
-            # Shared, and for a moment: as long as it takes to find out.
+            # A shared lock, released immediately, so that the owner is not disturbed.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             fcntl.flock(file, fcntl.LOCK_UN)
-            waiting = dead
+            unsent = orphaned
         except BlockingIOError:
-            waiting = live
-        waiting.files += 1
+            unsent = active
+        unsent.files += 1
         while piece := file.read(PIECE_BYTES):
-            waiting.events += piece.count(b"\n")
-            waiting.bytes_ += len(piece)
+            unsent.events += piece.count(b"\n")
+            unsent.bytes_ += len(piece)

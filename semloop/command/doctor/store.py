@@ -1,4 +1,4 @@
-"""Calls on an object store whose first answer counts."""
+"""Object store requests that are not retried."""
 
 import ssl
 import urllib.request
@@ -9,25 +9,26 @@ from semloop.storage.errors import translate
 from semloop.storage.location import Storage
 from semloop.storage.objects import Objects
 
-# What the store is asked for, in errors.
+# Name of the request in error texts.
 CALL = "read the bucket"
 
 
 def direct_calls(storage: Storage) -> Objects:
-    """Plain calls on the object store, none of which is sent again.
+    """Return a client for the object store that does not retry.
 
-    A PUT that is sent again after its answer was lost loses against itself.
+    A conditional PUT that is retried after its response was lost would fail because of
+    the first attempt.
     """
     return Objects(storage.root, storage.options, storage.credentials, retries=0)
 
 
 def server_date(storage: Storage) -> str | None:
-    """The header `Date` of the store's answer to a request without keys.
+    """Return the `Date` header of the store's response to an unsigned request.
 
-    A refusal has it, too: one for a wrong clock as well as one for missing keys.
+    Error responses have it too: those for a wrong clock and those for missing keys.
 
     Raises:
-        StorageUnavailable: the store does not answer. LakeError: its certificate is
+        StorageUnavailable: the store does not respond. LakeError: its certificate is
             not valid.
     """
     bucket = storage.root.removeprefix(object_store.SCHEME).partition("/")[0]
@@ -41,8 +42,8 @@ def server_date(storage: Storage) -> str | None:
     try:
         with urllib.request.urlopen(  # noqa: S310
             request, timeout=object_store.ANSWER_S, context=context
-        ) as answer:
-            date: str | None = answer.headers["Date"]
+        ) as response:
+            date: str | None = response.headers["Date"]
     except HTTPError as refusal:
         with refusal:
             date = refusal.headers["Date"]

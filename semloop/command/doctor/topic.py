@@ -1,10 +1,10 @@
-"""The topic: is it there, and does its configuration keep every event?"""
+"""Topic check: existence, replication, and configuration that retains every event."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from semloop.command.doctor import Finding, fail, ok, skip, warn
 from semloop.command.doctor.cluster import Partition
-from semloop.command.doctor.context import Known
+from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.durations import spoken
 from semloop.command.terminal.figures import listed, many, size
 from semloop.errors import BrokerError
@@ -12,94 +12,99 @@ from semloop.kafka.clients import address
 from semloop.kafka.topic import TOPIC_BYTES_MAX
 
 CHECK = "topic"
-# A flow that stands still over a night must find everything again.
+# A flow that was stopped overnight must still find all records.
 RETENTION_S_MIN = 24 * 3_600
-TOLD = (
+CHECKED_CONFIG = (
     "max.message.bytes", "cleanup.policy", "min.insync.replicas",
     "retention.ms", "retention.bytes",
 )  # fmt: skip
 
 
-def check(known: Known) -> Iterator[Finding]:
-    """Look at partitions, replicas and settings."""
-    cluster = known.need_cluster()
-    settings = known.need_settings()
-    known.topic = cluster.describe()
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Check partitions, replicas and configuration."""
+    cluster = context.require_cluster()
+    settings = context.require_settings()
+    context.topic = cluster.describe()
     partitions = cluster.partitions()
     where = address(settings)
     yield _count(where, settings.topic, len(partitions), settings.archive.partitions)
     try:
-        known.topic_config = cluster.topic_config()
+        context.topic_config = cluster.topic_config()
     except BrokerError as error:
         todo = f"Grant DescribeConfigs on the topic. {error.todo}"
-        yield skip(CHECK, f"its settings may not be read: {error.what}", todo)
-    config = known.topic_config
-    yield from _replicas(partitions, len(cluster.nodes().brokers), config)
+        yield skip(CHECK, f"the configuration is not readable: {error.what}", todo)
+    config = context.topic_config
+    yield from _replication(partitions, len(cluster.nodes().brokers), config)
     if config:
-        yield from _settings(where, settings.topic, config)
-    untold = [name for name in TOLD if name not in config]
-    if config and untold:
-        todo = "Ask who runs it; the embedded broker keeps all, as long as it runs."
-        yield skip(CHECK, f"the broker does not tell {', '.join(untold)}", todo)
+        yield from _configuration(where, settings.topic, config)
+    unreported = [name for name in CHECKED_CONFIG if name not in config]
+    if config and unreported:
+        todo = "Ask the administrator of the broker for these values; the embedded "
+        todo += "broker retains all records while it runs."
+        yield skip(CHECK, f"the broker does not report {', '.join(unreported)}", todo)
 
 
-def _count(where: str, name: str, count: int, wanted: int) -> Finding:
+def _count(where: str, name: str, count: int, configured: int) -> Finding:
     found = f"{name!r} has {many(count, 'partition')}"
-    if count >= wanted:
+    if count >= configured:
         return ok(CHECK, found)
-    todo = f"Add some: kafka-topics.sh --bootstrap-server {where} --alter "
-    todo += f"--topic {name} --partitions {wanted}; "
+    todo = f"Run: kafka-topics.sh --bootstrap-server {where} --alter "
+    todo += f"--topic {name} --partitions {configured}; "
     todo += f"or set SEMLOOP_PARTITIONS to {count}."
-    return warn(CHECK, f"{found}, the settings mean {wanted}", todo)
+    return warn(CHECK, f"{found}, but SEMLOOP_PARTITIONS is {configured}", todo)
 
 
-def _replicas(
+def _replication(
     partitions: Sequence[Partition], brokers: int, config: Mapping[str, str]
 ) -> Iterator[Finding]:
     least = min(p.replicas for p in partitions)
-    wanted = int(config.get("min.insync.replicas", "1"))
-    bare = [str(p.number) for p in partitions if not p.led]
-    short = [str(p.number) for p in partitions if p.in_sync < wanted]
+    min_in_sync = int(config.get("min.insync.replicas", "1"))
+    leaderless = [str(p.number) for p in partitions if not p.has_leader]
+    short = [str(p.number) for p in partitions if p.in_sync < min_in_sync]
     behind = [str(p.number) for p in partitions if p.in_sync < p.replicas]
-    found = f"{many(least, 'replica')} of each partition, min.insync.replicas {wanted}"
-    if bare:
-        what = f"no leader for partition {listed(bare)}"
-        yield fail(CHECK, what, "Start the brokers that hold them.")
+    found = f"{many(least, 'replica')} per partition, "
+    found += f"min.insync.replicas is {min_in_sync}"
+    if leaderless:
+        what = f"no leader for partition {listed(leaderless)}"
+        yield fail(CHECK, what, "Start the brokers with their replicas.")
     elif short:
-        what = f"{found}; fewer in sync for partition {listed(short)}"
-        todo = "Start the missing brokers: until then nothing can be produced there."
+        what = f"{found}, but fewer are in sync for partition {listed(short)}"
+        todo = "Start the missing brokers: until then these partitions reject writes."
         yield fail(CHECK, what, todo)
     elif behind:
-        what = f"{found}; not all are in sync for partition {listed(behind)}"
-        yield warn(CHECK, what, "Start the missing brokers, or wait for the slow ones.")
+        what = f"{found}; not all replicas are in sync for partition {listed(behind)}"
+        todo = "Start the missing brokers, or wait until the others have caught up."
+        yield warn(CHECK, what, todo)
     elif least == 1 < brokers:
-        todo = "Add replicas (kafka-reassign-partitions.sh): with its only broker a "
-        todo += "partition is away, or lost."
-        yield warn(CHECK, f"{found}, on {brokers} brokers", todo)
+        todo = "Add replicas (kafka-reassign-partitions.sh): without its only broker a "
+        todo += "partition is unavailable or lost."
+        yield warn(CHECK, f"{found}, with {brokers} brokers", todo)
     else:
         yield ok(CHECK, found)
 
 
-def _settings(where: str, name: str, config: Mapping[str, str]) -> Iterator[Finding]:
+def _configuration(
+    where: str, name: str, config: Mapping[str, str]
+) -> Iterator[Finding]:
     alter = f"kafka-configs.sh --bootstrap-server {where} --alter "
     alter += f"--entity-type topics --entity-name {name} --add-config "
     if (text := config.get("max.message.bytes")) is not None:
         found = f"max.message.bytes is {int(text):,}"
         if int(text) < TOPIC_BYTES_MAX:
-            what = f"{found}: events of up to {TOPIC_BYTES_MAX:,} are refused"
+            what = f"{found}: larger events (up to {TOPIC_BYTES_MAX:,}) are rejected"
             todo = f"Run: {alter}max.message.bytes={TOPIC_BYTES_MAX}"
             yield warn(CHECK, what, todo)
         else:
             yield ok(CHECK, found)
     if (policy := config.get("cleanup.policy")) is not None:
         if "compact" in policy:
-            what = f"cleanup.policy is {policy}: of each session only the newest event"
+            what = f"cleanup.policy is {policy}: "
+            what += "only the newest event per session is kept"
             todo = f"Run: {alter}cleanup.policy=delete"
-            yield fail(CHECK, f"{what} is kept", todo)
+            yield fail(CHECK, what, todo)
         else:
-            yield ok(
-                CHECK, f"cleanup.policy is {policy or 'empty: nothing is removed'}"
-            )
+            shown = policy or "empty: no record is removed"
+            yield ok(CHECK, f"cleanup.policy is {shown}")
     if "retention.ms" in config and "delete" in config.get("cleanup.policy", "delete"):
         yield _retention(alter, config)
 
@@ -108,10 +113,11 @@ def _retention(alter: str, config: Mapping[str, str]) -> Finding:
     ms = int(config["retention.ms"])
     bytes_ = int(config.get("retention.bytes", "-1"))
     seconds = ms / 1000
-    kept = f"events are kept for {spoken(seconds)}" if ms >= 0 else "events are kept"
-    bound = f", up to {size(bytes_)} a partition" if bytes_ >= 0 else ", of any size"
+    duration = f"for {spoken(seconds)}" if ms >= 0 else "without a time limit"
+    bound = f"up to {size(bytes_)} per partition" if bytes_ >= 0 else "any size"
+    found = f"events are kept {duration}, {bound}"
     if 0 <= seconds < RETENTION_S_MIN:
         todo = f"Run: {alter}retention.ms={7 * RETENTION_S_MIN * 1000}"
-        found = f"{kept}{bound}: a flow that stops for longer loses some"
+        found += ": a flow that is stopped for longer loses events"
         return warn(CHECK, found, todo)
-    return ok(CHECK, f"{kept}{bound}")
+    return ok(CHECK, found)

@@ -1,9 +1,9 @@
-"""Which Kafka a broker is, as far as its protocol tells.
+"""Kafka release of a broker, derived from its ApiVersions response.
 
-Every broker answers ApiVersions (KIP-35), before anybody has logged in. Since version 3
-the answer holds features (KIP-584), of which `metadata.version` names the release.
-librdkafka asks the same and passes nothing of it on. Nothing secret is sent here, and
-nothing of what is heard is trusted further than for a line of text.
+Every broker answers ApiVersions (KIP-35) before authentication. Since version 3 the
+response contains features (KIP-584), of which `metadata.version` identifies the
+release. librdkafka sends the same request but does not expose the response. No secret
+is sent here, and the response is used only for a line of text.
 """
 
 import bisect
@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from semloop.kafka.probe import PATIENCE_S
+from semloop.kafka.probe import TIMEOUT_S
 
-API_VERSIONS, ASKED_VERSION = 18, 3
+API_VERSIONS, REQUEST_VERSION = 18, 3
 CLIENT = b"semloop"
-ANSWER_BYTES_MAX = 2**16
+RESPONSE_BYTES_MAX = 2**16
 SUPPORTED_FEATURES = 0
-# Level of the feature `metadata.version` -> the release whose software first has it
+# Level of the feature `metadata.version` -> the first release that supports it
 # (org.apache.kafka.server.common.MetadataVersion).
 RELEASES = {
     7: "3.3", 8: "3.4", 9: "3.5", 12: "3.6", 15: "3.7", 20: "3.8", 21: "3.9",
@@ -29,45 +29,45 @@ RELEASES = {
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What a broker can do: kinds of requests, and its features' highest levels."""
+class BrokerVersion:
+    """Number of APIs that a broker supports, and its highest feature levels."""
 
-    requests: int
+    apis: int
     features: Mapping[str, int]
 
     @property
     def release(self) -> str | None:
-        """The release of Kafka, if a feature tells it."""
+        """The Kafka release; None if no feature identifies it."""
         level = self.features.get("metadata.version", 0)
-        known = sorted(RELEASES)
-        at = bisect.bisect_right(known, level)
-        if not at:
+        levels = sorted(RELEASES)
+        count = bisect.bisect_right(levels, level)
+        if not count:
             return None
-        newer = " or newer" if level > known[-1] else ""
-        return f"{RELEASES[known[at - 1]]}{newer}"
+        newer = " or newer" if level > levels[-1] else ""
+        return f"{RELEASES[levels[count - 1]]}{newer}"
 
 
-def spoken(server: str, config: Mapping[str, Any]) -> Spoken | None:
-    """What a broker says about itself; None if it says nothing that is understood.
+def broker_version(server: str, config: Mapping[str, Any]) -> BrokerVersion | None:
+    """Return what a broker reports; None without a valid response.
 
     Args:
         server: `host:port`.
-        config: of librdkafka's clients.
+        config: configuration for librdkafka.
     """
     host, _, port = server.rpartition(":")
     address = (host.strip("[]"), int(port))
     try:
-        with socket.create_connection(address, PATIENCE_S) as plain:
+        with socket.create_connection(address, TIMEOUT_S) as connection:
             if not config["security.protocol"].endswith("ssl"):
-                return _ask(plain)
-            context = _tls(config)
-            with context.wrap_socket(plain, server_hostname=address[0]) as inside:
-                return _ask(inside)
+                return _requested(connection)
+            context = _tls_context(config)
+            with context.wrap_socket(connection, server_hostname=address[0]) as tls:
+                return _requested(tls)
     except (OSError, struct.error, ValueError):
         return None
 
 
-def _tls(config: Mapping[str, Any]) -> ssl.SSLContext:
+def _tls_context(config: Mapping[str, Any]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=config.get("ssl.ca.location"))
     if certificate := config.get("ssl.certificate.location"):
         context.load_cert_chain(
@@ -76,41 +76,41 @@ def _tls(config: Mapping[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def _ask(connection: socket.socket) -> Spoken | None:
+def _requested(connection: socket.socket) -> BrokerVersion | None:
     compact = bytes([len(CLIENT) + 1]) + CLIENT
     # Header: correlation id 1, no client id, no tags; body: name and version.
-    question = struct.pack(">hhihB", API_VERSIONS, ASKED_VERSION, 1, -1, 0)
-    question += compact + b"\x020" + b"\x00"
-    connection.sendall(struct.pack(">i", len(question)) + question)
+    request = struct.pack(">hhihB", API_VERSIONS, REQUEST_VERSION, 1, -1, 0)
+    request += compact + b"\x020" + b"\x00"
+    connection.sendall(struct.pack(">i", len(request)) + request)
     (length,) = struct.unpack(">i", _read(connection, 4))
-    if not 0 <= length <= ANSWER_BYTES_MAX:
+    if not 0 <= length <= RESPONSE_BYTES_MAX:
         return None
-    return understood(_read(connection, length))
+    return parsed(_read(connection, length))
 
 
-def understood(answer: bytes) -> Spoken | None:
-    """Read an answer to ApiVersions v3, without its length.
+def parsed(response: bytes) -> BrokerVersion | None:
+    """Parse an ApiVersions v3 response without its length; None if it is an error.
 
     Raises:
-        ValueError: it ends too soon (or struct.error).
+        ValueError: it is truncated. struct.error: likewise.
     """
-    reader = _Reader(answer)
+    reader = _Reader(response)
     correlation, error = reader.numbers(">ih")
     if (correlation, error) != (1, 0):
         return None
-    requests = reader.count()
-    for _ in range(requests):
+    apis = reader.count()
+    for _ in range(apis):
         reader.numbers(">hhh")
         reader.tags()
-    reader.numbers(">i")  # for how long we are throttled
+    reader.numbers(">i")  # throttle time
     features: dict[str, int] = {}
     if tag := reader.tags().get(SUPPORTED_FEATURES):
-        inside = _Reader(tag)
-        for _ in range(inside.count()):
-            name = inside.take(inside.count()).decode("utf-8")
-            _, features[name] = inside.numbers(">hh")
-            inside.tags()
-    return Spoken(requests, features)
+        fields = _Reader(tag)
+        for _ in range(fields.count()):
+            name = fields.take(fields.count()).decode("utf-8")
+            _, features[name] = fields.numbers(">hh")
+            fields.tags()
+    return BrokerVersion(apis, features)
 
 
 def _read(connection: socket.socket, length: int) -> bytes:
@@ -118,14 +118,14 @@ def _read(connection: socket.socket, length: int) -> bytes:
     while len(data) < length:
         piece = connection.recv(length - len(data))
         if not piece:
-            msg = "the connection ended"
+            msg = "the connection was closed"
             raise ValueError(msg)
         data += piece
     return data
 
 
 class _Reader:
-    """Kafka's compact encoding (KIP-482)."""
+    """Reader of Kafka's compact encoding (KIP-482)."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -134,7 +134,7 @@ class _Reader:
     def take(self, length: int) -> bytes:
         piece = self._data[self._at : self._at + length]
         if len(piece) < length:
-            msg = "the answer is cut off"
+            msg = "the response is truncated"
             raise ValueError(msg)
         self._at += length
         return piece
@@ -152,7 +152,7 @@ class _Reader:
             shift += 7
 
     def count(self) -> int:
-        """Of an array, or the length of a text; null counts as empty."""
+        """Read the length of an array or string; null counts as empty."""
         return max(0, self.varint() - 1)
 
     def tags(self) -> dict[int, bytes]:
