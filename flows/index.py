@@ -10,7 +10,7 @@ from flows.guard import started
 from flows.scheduled import EndsProcess, Guard, logged, run_to_end
 from schemas.batches import Upkeep
 from schemas.metrics import Metrics
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
@@ -38,7 +38,9 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
     return _dataflow(context, writer, EndsProcess())
 
 
-def index(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
+def index(
+    settings: Settings, show: ProgressCallback = lambda step, done, total: None
+) -> Report:
     """Keep the memories quick to search, and remove those that `reindex` replaced.
 
     Args:

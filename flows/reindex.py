@@ -18,7 +18,7 @@ from operators.episodes.replay import replay
 from operators.memories.chunk import chunk
 from schemas.batches import Anew, Chunked, Windowed
 from schemas.metrics import Metrics
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.flow_registry import REINDEX
 from semloop.settings import Settings
 from semloop.storage.location import Storage
@@ -43,7 +43,9 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
     return _dataflow(context, worker, EndsProcess())
 
 
-def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
+def reindex(
+    settings: Settings, show: ProgressCallback = lambda step, done, total: None
+) -> Report:
     """Make all memories anew, those of every topic, and switch to them.
 
     Args:

@@ -9,7 +9,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows.guard import ends_process
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ def run_to_end(build: Callable[[Guard], Dataflow]) -> None:
         raise carrier.error
 
 
-def logged(flow: str) -> Show:
+def logged(flow: str) -> ProgressCallback:
     """Progress as log lines, one when a step begins."""
     seen: set[str] = set()
 

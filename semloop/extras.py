@@ -1,4 +1,4 @@
-"""Packages of the optional extras: where one is missing, the error names the extra."""
+"""Loads packages of the optional extras; errors name the extra to install."""
 
 import importlib
 from importlib.util import find_spec
@@ -9,10 +9,10 @@ from semloop.errors import MissingExtra
 
 
 def need(module: str) -> Any:
-    """A module of the extra `[query]`.
+    """Import a module of the extra `[query]`.
 
     Raises:
-        MissingExtra: it is not installed.
+        MissingExtra: the module is not installed.
     """
     try:
         return importlib.import_module(module)
@@ -22,10 +22,13 @@ def need(module: str) -> Any:
 
 
 def extension(name: str) -> str:
-    """Path of a DuckDB extension inside its wheel.
+    """Return the path of a DuckDB extension inside its wheel.
 
-    The wheels' own `import_extension` would copy hundreds of megabytes into the home
+    The wheel's own `import_extension` would copy hundreds of megabytes into the home
     folder.
+
+    Raises:
+        MissingExtra: the extension is not installed.
     """
     spec = find_spec(f"duckdb_extension_{name}")
     if spec is None or spec.origin is None:

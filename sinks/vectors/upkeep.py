@@ -1,7 +1,7 @@
 """The sink of the flow `index`: keeps the memories of a generation quick to search."""
 
 from schemas.batches import Upkeep
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES
 from sinks.flow_tables import FlowContext
@@ -14,7 +14,7 @@ class MemoryUpkeep:
     Unit of parallelism: none. Guarantee: it may be ended at any moment and run again.
     """
 
-    def __init__(self, context: FlowContext, show: Show) -> None:
+    def __init__(self, context: FlowContext, show: ProgressCallback) -> None:
         """Nothing is opened yet.
 
         Args:

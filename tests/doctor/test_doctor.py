@@ -18,7 +18,7 @@ from semloop.command.doctor.context import Known
 from semloop.command.doctor.examination import Examination
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.kafka.topic import TopicAdmin
-from semloop.settings import Settings, load, origin
+from semloop.settings import Settings, load, setting_source
 from semloop.storage.location import Storage
 from tests import processes
 from tests.doctor.examined import bad
@@ -161,7 +161,7 @@ def test_where_settings_come_from_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert broker.found == f"broker {NOBODY} (SEMLOOP_KAFKA), plaintext"
     assert topic.found == "topic 'orders' (semloop.toml)"
     monkeypatch.setenv("SEMLOOP_TOPIC", "other")
-    assert origin("topic") == "SEMLOOP_TOPIC"
+    assert setting_source("topic") == "SEMLOOP_TOPIC"
 
 
 def test_a_key_that_no_flow_would_take_is_told(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
