@@ -8,7 +8,7 @@ from bytewax.dataflow import Dataflow
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.guard import started
 from flows.scheduled import EndsProcess, Guard, logged, run_to_end
-from schemas.batches import Upkeep
+from schemas.batches import MaintenanceTask
 from schemas.metrics import Metrics
 from schemas.steps import ProgressCallback
 from semloop.flow_registry import INDEX
@@ -58,18 +58,18 @@ def index(
 
 
 def _dataflow(context: FlowContext, writer: MemoryUpkeep, guard: Guard) -> Dataflow:
-    def open_reader(worker_index: int, worker_count: int) -> WorkItems[Upkeep]:
+    def open_reader(worker_index: int, worker_count: int) -> WorkItems[MaintenanceTask]:
         return WorkItems(iter(()) if worker_index else _work(context.storage))
 
     dataflow = Dataflow(INDEX.name)
     source = ReaderSource(open_reader, guard=guard.poll)
     work = op.input("generations", dataflow, source)
-    # Upkeep(generation=2)
+    # MaintenanceTask(generation=2)
     op.output("memories", work, WriterSink(lambda worker: writer, guard.step))
     return dataflow
 
 
-def _work(storage: Storage) -> Iterator[Upkeep]:
+def _work(storage: Storage) -> Iterator[MaintenanceTask]:
     """The generation that holds; nothing where the flow `memory` never ran."""
     if storage.has(EPISODES):
-        yield Upkeep(generation_of(storage.open(EPISODES)))
+        yield MaintenanceTask(generation_of(storage.open(EPISODES)))

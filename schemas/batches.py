@@ -148,7 +148,7 @@ class Anew:
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
+class MaintenanceTask:
     """The generation of memories whose table to compact and index."""
 
     generation: int

@@ -1,6 +1,6 @@
 """The sink of the flow `index`: keeps the memories of a generation quick to search."""
 
-from schemas.batches import Upkeep
+from schemas.batches import MaintenanceTask
 from schemas.steps import ProgressCallback
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES
@@ -25,7 +25,7 @@ class MemoryUpkeep:
         self._show = show
         self.report = Report()
 
-    def add(self, item: Upkeep) -> None:
+    def add(self, item: MaintenanceTask) -> None:
         """Do it for a generation.
 
         Raises:
