@@ -13,11 +13,11 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.guard import exit_on_error
-from schemas.batches import Anew, Polled, PolledEvents, Upkeep
+from schemas.batches import Anew, MaintenanceTask, Polled, PolledEvents
 
-Item = TypeVar("Item", bound=Polled | PolledEvents | Anew | Upkeep)
+Item = TypeVar("Item", bound=Polled | PolledEvents | Anew | MaintenanceTask)
 Item_co = TypeVar(
-    "Item_co", bound=Polled | PolledEvents | Anew | Upkeep, covariant=True
+    "Item_co", bound=Polled | PolledEvents | Anew | MaintenanceTask, covariant=True
 )
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)

@@ -8,9 +8,9 @@ from bytewax.dataflow import Dataflow
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.guard import prepare_flow
 from flows.scheduled import ExitOnError, Guard, log_steps, run_to_end
-from schemas.batches import Upkeep
+from schemas.batches import MaintenanceTask
 from schemas.metrics import Metrics
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
@@ -38,7 +38,9 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
     return _dataflow(context, writer, ExitOnError())
 
 
-def index(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
+def index(
+    settings: Settings, show: ProgressCallback = lambda step, done, total: None
+) -> Report:
     """Compact and index the memories; remove generations that `reindex` replaced.
 
     Args:
@@ -57,18 +59,18 @@ def index(settings: Settings, show: Show = lambda step, done, total: None) -> Re
 
 
 def _dataflow(context: FlowContext, writer: IndexMaintenance, guard: Guard) -> Dataflow:
-    def open_reader(worker_index: int, worker_count: int) -> WorkItems[Upkeep]:
+    def open_reader(worker_index: int, worker_count: int) -> WorkItems[MaintenanceTask]:
         return WorkItems(iter(()) if worker_index else _work(context.storage))
 
     dataflow = Dataflow(INDEX.name)
     source = ReaderSource(open_reader, guard=guard.poll)
     work = op.input("generations", dataflow, source)
-    # Upkeep(generation=2)
+    # MaintenanceTask(generation=2)
     op.output("memories", work, WriterSink(lambda worker: writer, guard.step))
     return dataflow
 
 
-def _work(storage: Storage) -> Iterator[Upkeep]:
+def _work(storage: Storage) -> Iterator[MaintenanceTask]:
     """Yield the current generation; none if the flow `memory` never ran."""
     if storage.has(EPISODES):
-        yield Upkeep(generation_of(storage.open(EPISODES)))
+        yield MaintenanceTask(generation_of(storage.open(EPISODES)))

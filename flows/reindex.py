@@ -19,7 +19,7 @@ from operators.episodes.replay import replay
 from operators.memories.chunk import chunk
 from schemas.batches import Anew, Chunked, Windowed
 from schemas.metrics import Metrics
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.flow_registry import REINDEX
 from semloop.settings import Settings
 from semloop.storage.location import Storage
@@ -44,7 +44,9 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
     return _dataflow(context, worker, ExitOnError())
 
 
-def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> Report:
+def reindex(
+    settings: Settings, show: ProgressCallback = lambda step, done, total: None
+) -> Report:
     """Rebuild the memories of every topic and switch to them.
 
     Args:

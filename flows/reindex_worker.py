@@ -6,7 +6,7 @@ from dataclasses import replace
 from operators.episodes.positions import Replay
 from operators.memories.embed import VectorCache
 from schemas.batches import Anew
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError
@@ -22,7 +22,7 @@ from sources.work_items import WorkItems
 class ReindexWorker:
     """Opens everything in the first poll, so that errors occur in a guarded step."""
 
-    def __init__(self, context: FlowContext, show: Show) -> None:
+    def __init__(self, context: FlowContext, show: ProgressCallback) -> None:
         """Store the arguments; open nothing yet.
 
         Args:

@@ -9,7 +9,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows.guard import exit_on_error
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ def run_to_end(build: Callable[[Guard], Dataflow]) -> None:
         raise guard.error
 
 
-def log_steps(flow: str) -> Show:
+def log_steps(flow: str) -> ProgressCallback:
     """Return a progress callback that logs one line when a step begins."""
     seen: set[str] = set()
 

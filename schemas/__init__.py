@@ -1,4 +1,4 @@
 """The contracts between the steps.
 
-What may change freely, what needs a new version: see README.md beside this file.
+README.md in this folder lists what may change freely and what needs a new version.
 """

@@ -1,4 +1,4 @@
-"""Arrow schemas of every table, made from the column lists of `semloop.tables`."""
+"""Arrow schemas of every table, derived from the column lists of `semloop.tables`."""
 
 from collections.abc import Mapping
 
@@ -19,12 +19,12 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
 
 
 def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
-    """The Arrow schema of a table given as {column: DuckDB type}."""
+    """Return the Arrow schema of a table given as {column: DuckDB type}."""
     return pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
 
 
 def unstamped(columns: Mapping[str, str]) -> dict[str, str]:
-    """A table's columns without those that the sink fills in at the commit."""
+    """Return a table's columns without those that the sink sets at the commit."""
     return {name: kind for name, kind in columns.items() if name not in tables.STAMP}
 
 
@@ -33,13 +33,13 @@ DEAD_LETTERS = arrow_schema(tables.DEAD_LETTERS)
 EPISODES = arrow_schema(tables.EPISODES)
 STREAMS = arrow_schema(tables.STREAMS)
 
-# What operators hand on: the same without `ingested_at` and `date`.
+# Output of the operators: the same without `ingested_at` and `date`.
 DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
 DECODED_DEAD_LETTERS = arrow_schema(unstamped(tables.DEAD_LETTERS))
 EPISODE_REVISIONS = arrow_schema(unstamped(tables.EPISODES))
 
-# What operators hand on of a memory: its vector, the model that made it and the writer
-# come later.
+# Operators emit memories with these columns; later steps add the vector, its model and
+# the writer.
 MEMORY_TEXTS = arrow_schema(
     {
         name: kind
@@ -50,7 +50,7 @@ MEMORY_TEXTS = arrow_schema(
 
 
 def memories(dimension: int, model: str) -> pa.Schema:
-    """The schema of a table of memories whose vectors are of one model and length."""
+    """Return the schema of a table of memories, for one model and dimension."""
     fields = {field.name: field for field in MEMORY_TEXTS}
     fields["vector"] = pa.field("vector", pa.list_(pa.float32(), dimension))
     fields["model"] = pa.field("model", pa.string())
@@ -70,9 +70,9 @@ PLACES = arrow_schema(
     }
 )
 
-# What a source emits: one row per Kafka record, nothing interpreted. `headers` is a
-# JSON array of [name, value] pairs, `schema_version` and `idempotency_key` two of them
-# pulled out; `value` null is a tombstone.
+# Output of the Kafka source: one row per record, not interpreted. `headers` is a JSON
+# array of [name, value] pairs; `schema_version` and `idempotency_key` are two of them.
+# A null `value` is a tombstone.
 RECORDS = pa.schema(
     [
         *((name, ARROW_TYPES[kind]) for name, kind in tables.ORIGIN.items()),

@@ -1,4 +1,4 @@
-"""What flows between the steps of a flow: one item per poll of its source."""
+"""The items between the steps of a flow: one item per poll of its source."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from semloop.delta.streams import Partition
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a source has read, whatever became of the rows.
+    """How far a source has read, independent of what later steps did with the rows.
 
     Attributes:
         positions: partition -> last offset read past, bad and control records included.
         ends: partition -> the source's last known end, one beyond its last record. For
-            a flow that reads a table, the source is what the writer of that table has
+            a flow that reads a table, the end is what the writer of that table has
             committed.
-        caught_up_ms: partition -> wall clock, in milliseconds, when the source's end
-            was last reached.
-        complete: of a snapshot of a table: all of its rows have been returned.
-        last: nothing follows: all that was there at the start has been read, or what
-            comes next is gone.
+        caught_up_ms: partition -> wall clock, in milliseconds, when the source last
+            reached the end.
+        complete: for a snapshot of a table: True once all rows have been returned.
+        last: True if no item follows: the source has read up to the end at its start,
+            or the next records were removed.
     """
 
     positions: Mapping[Partition, int] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """One poll of Kafka: `records` as `schemas.arrow.RECORDS`; no rows in a tick."""
+    """One poll of Kafka: `records` as `schemas.arrow.RECORDS`; no rows while idle."""
 
     records: pa.RecordBatch
     progress: Progress
@@ -43,11 +43,11 @@ class Polled:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One poll after its records were judged.
+    """One poll after decoding: each record is an event, a dead letter or skipped.
 
     `events` as `DECODED_EVENTS` and `dead_letters` as `DECODED_DEAD_LETTERS`.
-    `redelivered_ids`: the ids, of either, that must be looked up in the whole table.
-    `skipped`: tombstones and empty values. `misrouted`: key other than the session's.
+    `redelivered_ids`: ids of both that must be looked up in the whole table.
+    `skipped`: tombstones and empty values. `misrouted`: the key is not the session's.
     """
 
     events: pa.RecordBatch
@@ -63,8 +63,8 @@ class Decoded:
 class PolledEvents:
     """One poll of the lake.
 
-    `events` as `schemas.arrow.EVENTS`, of each partition in the order of its offsets;
-    no rows in a tick.
+    `events` as `schemas.arrow.EVENTS`, ordered by offset within each partition; no rows
+    while idle.
     """
 
     events: pa.Table
@@ -72,7 +72,7 @@ class PolledEvents:
 
 
 def by_partition(rows: pa.Table) -> Iterator[tuple[Partition, pa.Table]]:
-    """Rows that are in order, cut where another partition begins."""
+    """Split ordered rows where the partition changes."""
     if not rows.num_rows:
         return
     names = rows["topic_id"].combine_chunks().dictionary_encode()
@@ -102,10 +102,10 @@ class Windowed:
 
 @dataclass(frozen=True, slots=True)
 class Chunked:
-    """One poll as texts to be remembered: `memories` as `MEMORY_TEXTS`.
+    """One poll as texts to embed: `memories` as `MEMORY_TEXTS`.
 
-    `episodes`: new revisions, `EPISODE_REVISIONS`. `skipped`: reason -> how many were
-    not made memories, or got no vector.
+    `episodes`: new revisions, as `EPISODE_REVISIONS`. `skipped`: reason -> number of
+    texts that became no memory or have no vector.
     """
 
     memories: pa.Table
@@ -116,9 +116,9 @@ class Chunked:
 
 @dataclass(frozen=True, slots=True)
 class Vectored:
-    """One poll whose texts have vectors: `memories` as `schemas.arrow.memories(..)`.
+    """One poll with vectors: `memories` as `schemas.arrow.memories(..)`.
 
-    Without `writer`, which the sink knows. The rest is as in `Chunked`.
+    The sink adds `writer`. The other attributes are as in `Chunked`.
     """
 
     memories: pa.Table
@@ -131,13 +131,13 @@ class Vectored:
 class Anew:
     """A part of what a new generation of memories is made of.
 
-    `events`: rows of `events`, of each partition in the order of its offsets; those up
-    to `after` are in the generation already, and only say where the others are in their
-    episodes. `episodes`: closed ones, `EPISODE_REVISIONS`. `until`: events beyond it
-    are for another round.
+    `events`: rows of `events`, ordered by offset within each partition. Those up to
+    `after` are already in the generation, and are only read to find the positions of
+    the others in their episodes. `episodes`: closed episodes, as `EPISODE_REVISIONS`.
+    `until`: events beyond it belong to another round.
 
-    `progress.positions`: what is in the generation once this is. `progress.complete`:
-    this is the end of a round.
+    `progress.positions`: the position of the generation once it contains this batch.
+    `progress.complete`: True for the end of a round.
     """
 
     events: pa.Table
@@ -148,8 +148,8 @@ class Anew:
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
-    """The generation of memories whose table is to be kept quick to search."""
+class MaintenanceTask:
+    """The generation of memories whose table to compact and index."""
 
     generation: int
     progress: Progress = field(default_factory=Progress)

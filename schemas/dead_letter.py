@@ -1,7 +1,7 @@
-"""Why a record could not become an event: one reason code per verdict.
+"""Why a record could not become an event: the reason codes of dead letters.
 
-A dead letter's `detail` names places and expectations (`$.meta.session_id`, "expected
-text"), never what stood there.
+A dead letter's `detail` has the path and the expectation (`$.meta.session_id`,
+"expected text"), never the value.
 """
 
 from enum import StrEnum
@@ -11,13 +11,13 @@ class Reason(StrEnum):
     """Reason codes of dead letters; operators alert on them, so they never change."""
 
     NOT_JSON = "not_json"
-    """Not JSON, a byte-order mark included."""
+    """Not JSON, or with a byte-order mark."""
     INVALID_UTF8 = "invalid_utf8"
     """Bytes that are not UTF-8."""
     LONE_SURROGATE = "lone_surrogate"
-    """Half of a surrogate pair in an escape: no text can hold it."""
+    """An escape with half of a surrogate pair, which is not valid Unicode text."""
     NAN_OR_INFINITY = "nan_or_infinity"
-    """NaN or Infinity, which JSON does not have, or a number beyond a double."""
+    """NaN or Infinity, which JSON does not have, or a number too large for a double."""
     NOT_AN_OBJECT = "not_an_object"
     """JSON, but not an object."""
     MISSING_FIELD = "missing_field"
@@ -25,16 +25,16 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     """A bool or text for a number, an integer beyond int64, null for text, ..."""
     INVALID_VALUE = "invalid_value"
-    """The right type with a value that is not allowed: an id that is no UUID, ..."""
+    """The right type with a value that is not allowed: an id that is not a UUID, ..."""
     UNKNOWN_TYPE = "unknown_type"
-    """The event's `type` is none of ours."""
+    """The event's `type` is not one of `EVENT_TYPES`."""
     UNKNOWN_SCHEMA = "unknown_schema"
-    """The header `semloop-schema` names a version this program does not know."""
+    """The header `semloop-schema` names a version this program does not support."""
     TOO_DEEP = "too_deep"
     """Nested deeper than 64 levels."""
     TOO_LARGE = "too_large"
-    """Larger than `event_bytes_max`: hash and origin are kept, the content is not."""
+    """Larger than `event_bytes_max`; hash and offset are stored, the content is not."""
     TIMESTAMP_OUT_OF_RANGE = "timestamp_out_of_range"
-    """Before 2000-01-01, or over 5 minutes after it reached Kafka."""
+    """Before 2000-01-01, or more than 5 minutes later than Kafka's timestamp."""
     UNSTORABLE = "unstorable"
     """The table refused the row."""

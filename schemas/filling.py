@@ -1,4 +1,4 @@
-"""How far a new generation of memories is: what its reader and its writer share."""
+"""State of a new generation of memories, shared by its reader and its writer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ class Filling:
 
     Attributes:
         generation: its number.
-        reached: partition -> last offset whose event is in it.
-        episode_ids: the closed episodes that are in it.
-        rounds: how many rounds have been written.
-        switched: whether it is the one that everybody uses by now.
+        reached: partition -> last offset whose event it contains.
+        episode_ids: the closed episodes that it contains.
+        rounds: number of rounds written.
+        switched: True once it is the current generation.
     """
 
     generation: int

@@ -1,7 +1,7 @@
 """JSON Schema of an event, generated from the structs that decode it.
 
 `python -m schemas.json_schema` writes `event_envelope.schema.json`, for producers in
-other languages; a test keeps the file equal to what is generated.
+other languages; a test checks that the file is up to date.
 """
 
 import json
@@ -17,7 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """The schema of one event: the envelope, and the payload that its type asks for."""
+    """Return the schema of an event: the envelope, and the payload for each type."""
     structs = [event.Envelope, *event.PAYLOADS.values()]
     _, components = msgspec.json.schema_components(
         [_described(struct) for struct in structs], ref_template="#/$defs/{name}"
@@ -28,7 +28,7 @@ def schema() -> dict[str, Any]:
         "$id": f"urn:semloop:event:{event.SCHEMA_VERSION}",
         **envelope,
         "title": f"SemLoop event, version {event.SCHEMA_VERSION}",
-        "description": "One Kafka message. `type` says what `payload` holds.",
+        "description": "One Kafka message. `type` determines the form of `payload`.",
         "allOf": [
             _payload_of(name, struct.__name__)
             for name, struct in event.PAYLOADS.items()
@@ -38,7 +38,7 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as it stands in the file."""
+    """Return the content of the file."""
     return json.dumps(schema(), indent=2) + "\n"
 
 
@@ -53,10 +53,10 @@ def _payload_of(event_type: str, definition: str) -> dict[str, Any]:
 
 
 def _described(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """A copy of a struct whose raw fields are "any JSON".
+    """Copy a struct, with type "any JSON" for its raw fields.
 
     msgspec cannot write a raw default into a schema ("Encoding objects of type
-    msgspec.Raw is unsupported"); an unset one it leaves out.
+    msgspec.Raw is unsupported"), but omits an unset default.
     """
     fields: list[Any] = []
     for field in msgspec.structs.fields(struct):

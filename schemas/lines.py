@@ -1,14 +1,15 @@
-"""Lines of a file on their way to Kafka."""
+"""Lines of an imported file, as records to produce."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A message to produce and the line it comes from.
+    """A record to produce and the line it was read from.
 
-    `idempotency_key` marks it as one that may be sent again, and names its dead letter.
-    `is_event` is off for a line that will become one, as far as its form says.
+    `idempotency_key` marks a record that may be sent more than once, and becomes the id
+    of its dead letter. `is_event` is False if the line will become a dead letter, as
+    far as its syntax shows.
     """
 
     line: int
@@ -20,7 +21,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class TooLong:
-    """A line, or a record made of it, that fits into no message: number and bytes."""
+    """A line that is too large for a Kafka message, itself or as record."""
 
     line: int
     size: int

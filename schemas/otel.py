@@ -1,10 +1,10 @@
-"""Our field names in the words of OpenTelemetry's GenAI conventions.
+"""Maps our field names to OpenTelemetry's GenAI semantic conventions.
 
-Names are those of the repository `open-telemetry/semantic-conventions-genai` at
-`REGISTRY_COMMIT`. Every `gen_ai.*` name is still "Development" there: it may change
-without a new major version, so it is looked up here and written nowhere else.
-Content (what was said, asked, passed or found) is sensitive: off by default there,
-redacted before it is stored here.
+Names are from the repository `open-telemetry/semantic-conventions-genai` at
+`REGISTRY_COMMIT`. Every `gen_ai.*` name still has the status "Development": it may
+change without a new major version, so no other module contains these names. Content
+(messages, arguments, results) is sensitive: OpenTelemetry does not record it by
+default; SemLoop redacts it before storing it.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ REGISTRY_COMMIT = "002c8a6e"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of our fields. `otel` None: the conventions have no name for it."""
+    """One of our fields. `otel=None`: the conventions have no name for it."""
 
     otel: str | None
     content: bool = False
@@ -90,12 +90,12 @@ PAYLOADS: Mapping[str, Mapping[str, Field]] = {
         "score": Field("gen_ai.evaluation.score.value"),
         "label": Field("gen_ai.evaluation.score.label"),
         "comment": Field("gen_ai.evaluation.explanation", content=True),
-        "event_id": Field(None, note="the span that the result stands on"),
+        "event_id": Field(None, note="the span that the result belongs to"),
     },
 }
 
-# Type of event -> value of `gen_ai.operation.name`, or the name of an event. `plan` is
-# the nearest to a change of state; a custom operation is allowed.
+# Type of event -> value of `gen_ai.operation.name`, or the name of an OpenTelemetry
+# event. `plan` is the closest to a state change; custom operations are allowed.
 OPERATIONS: Mapping[str, str] = {
     "tool_call": "execute_tool",
     "state_change": "plan",
@@ -105,8 +105,8 @@ OPERATIONS: Mapping[str, str] = {
     "feedback": "gen_ai.evaluation.result",
 }
 
-# `message.role` -> where its content goes: what is not the assistant's is input of the
-# next `chat`.
+# `message.role` -> attribute for the content: messages of other roles than assistant
+# are input of the next `chat`.
 MESSAGE_CONTENT: Mapping[str, str] = {
     "assistant": "gen_ai.output.messages",
     "user": "gen_ai.input.messages",
@@ -114,8 +114,8 @@ MESSAGE_CONTENT: Mapping[str, str] = {
     "system": "gen_ai.system_instructions",
 }
 
-# Every content attribute there is, with or without a field of ours: whoever takes in
-# spans or sends them out redacts these.
+# All content attributes of the conventions, including those without a field of ours:
+# code that imports or exports spans must redact these.
 CONTENT_ATTRIBUTES = frozenset(
     {
         "gen_ai.evaluation.explanation",

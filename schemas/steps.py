@@ -1,6 +1,6 @@
-"""How long work tells how far it is."""
+"""The progress callback of long-running work."""
 
 from collections.abc import Callable
 
-# Called with the name of a step, how much of it is done, and how much there is.
-Show = Callable[[str, int, int], None]
+# Called with the name of a step, the amount done, and the total amount.
+ProgressCallback = Callable[[str, int, int], None]

@@ -1,7 +1,7 @@
 """SemLoop: agent events in Kafka become SQL history and searchable memory.
 
 `from semloop import Agent` emits events, `from semloop import Lake` queries a lake.
-Importing this package is cheap: each name is loaded when it is first used.
+Importing this package is cheap: each name is loaded on first use.
 """
 
 from importlib import import_module
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "Lake", "__version__", "feedback"]
 __version__ = "0.1.0"
-_PLACES = {"Agent": "agent.agent", "Lake": "lake.lake", "feedback": "agent.agent"}
+_MODULES = {"Agent": "agent.agent", "Lake": "lake.lake", "feedback": "agent.agent"}
 
 
 def __getattr__(name: str) -> object:
-    if name in _PLACES:
-        return getattr(import_module(f"semloop.{_PLACES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"semloop.{_MODULES[name]}"), name)
     msg = f"module 'semloop' has no attribute {name!r}"
     raise AttributeError(msg)

@@ -1,14 +1,17 @@
-"""The command `semloop`; also as `python -P -m semloop`, off the caller's folder."""
+"""Entry point of `semloop` and of `python -P -m semloop`.
+
+`-P` keeps modules in the caller's folder from shadowing ours.
+"""
 
 import sys
 from importlib.util import find_spec
 
 
 def main() -> None:
-    """Run the command; with only the base package installed, say what is missing."""
+    """Run the command, or print which extra to install if it is missing."""
     if find_spec("typer") is None:
         print(
-            "The command `semloop` needs more than the base package.\n"
+            "The command `semloop` needs packages beyond the base installation.\n"
             "Run: pip install 'semloop[all]'",
             file=sys.stderr,
         )

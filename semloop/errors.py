@@ -1,19 +1,19 @@
-"""What can go wrong, and what the caller should do about it.
+"""The errors that SemLoop raises, and what the caller should do about each.
 
 SemLoopError
-├── Terminal                give up: trying again changes nothing
-│   ├── ConfigError         a setting or an argument is wrong
-│   │   └── EventRefused    what was passed makes no event
+├── Terminal                do not retry: the result would be the same
+│   ├── ConfigError         a setting or an argument is invalid
+│   │   └── EventRefused    the arguments do not form a valid event
 │   ├── MissingExtra        a package of an optional extra is not installed
-│   ├── LakeError           the lake is absent, foreign or cannot be used
-│   ├── BrokerError         Kafka refuses, or does not answer for too long
+│   ├── LakeError           the lake is missing, foreign or unusable
+│   ├── BrokerError         Kafka refuses the request or does not answer in time
 │   │   └── TopicMissing    the topic does not exist
-│   ├── UnusableAnswer      an embedder's vectors cannot be used
+│   ├── UnusableAnswer      the embedder returned no usable vectors
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
-│   ├── TopicChanged        topic made again or partitions added       (exit 4)
-│   └── MemoriesSwitched    `reindex` put another table in their place (exit 4)
-└── Transient               try again after a pause
+│   ├── TopicChanged        topic re-created or partitions added       (exit 4)
+│   └── MemoriesSwitched    `reindex` replaced the table of memories   (exit 4)
+└── Transient               retry after a pause
     ├── PeerLost            another process of the same flow ended     (exit 6)
     ├── BrokerUnavailable
     ├── EmbedderUnavailable
@@ -24,20 +24,20 @@ import os
 import traceback
 from typing import Literal
 
-# Why a text got no vector: not finite; not of the model's length; length zero; no
-# answer in time; the model refused it, as one may that is too long.
+# Why a text has no vector: a component is not finite; wrong dimension; the norm is
+# zero; no answer in time; the model refused the text, for example as too long.
 SkipReason = Literal["nan", "dimension", "zero", "timeout", "refused"]
 
 
 def unexpected(error: BaseException) -> str:
-    """Kind and place of an error that is not ours; its text may quote an event."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    return f"Unexpected {type(error).__name__} at {where}"
+    """Describe a foreign error by type and source line; its text may quote an event."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    source_line = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    return f"Unexpected {type(error).__name__} at {source_line}"
 
 
 class SemLoopError(Exception):
-    """An error with one line that says what happened and one that says what to do."""
+    """Base of all errors: `what` happened and what `todo`, one line each."""
 
     exit_code = 1
 
@@ -51,15 +51,15 @@ class SemLoopError(Exception):
 
 
 class Terminal(SemLoopError):
-    """Trying again changes nothing."""
+    """A retry would fail in the same way."""
 
 
 class ConfigError(Terminal):
-    """A setting, an argument or an input file is wrong."""
+    """A setting, an argument or an input file is invalid."""
 
 
 class EventRefused(ConfigError):
-    """What was passed makes no event."""
+    """The arguments do not form a valid event."""
 
 
 class MissingExtra(Terminal):
@@ -67,11 +67,11 @@ class MissingExtra(Terminal):
 
 
 class LakeError(Terminal):
-    """The lake is absent, belongs to something else, or cannot be read or written."""
+    """The lake is missing, is not SemLoop's, or cannot be read or written."""
 
 
 class BrokerError(Terminal):
-    """Kafka refuses, or does not answer for too long."""
+    """Kafka refuses the request or does not answer in time."""
 
 
 class TopicMissing(BrokerError):
@@ -79,9 +79,9 @@ class TopicMissing(BrokerError):
 
 
 class UnusableAnswer(Terminal):
-    """The model gave no usable vectors for these texts; `reason` says why.
+    """The model returned no usable vectors for these texts; `reason` says why.
 
-    Flows skip such a text and count it by its reason.
+    Flows skip such a text and count it by reason.
     """
 
     def __init__(
@@ -96,29 +96,29 @@ class OffsetsGone(Terminal):
 
 
 class TakenOver(Terminal):
-    """A newer copy of the flow has fenced this one; exactly one of them goes on."""
+    """A newer copy of the flow has fenced this one; only the newer one continues."""
 
     exit_code = 3
 
 
 class TopicChanged(Terminal):
-    """The topic was made again or got partitions: a restart reads it as it is now."""
+    """The topic was re-created or has new partitions: restart to read it as it is."""
 
     exit_code = 4
 
 
 class MemoriesSwitched(Terminal):
-    """`reindex` put another table in the place of this one: a restart goes on there."""
+    """`reindex` replaced the table of memories: restart to use the new one."""
 
     exit_code = 4
 
 
 class Transient(SemLoopError):
-    """Worth trying again after a pause."""
+    """A retry after a pause may succeed."""
 
 
 class PeerLost(Transient):
-    """Another process of the same flow ended; all of them start again together."""
+    """Another process of the same flow ended; all of them restart together."""
 
     exit_code = 6
 
@@ -128,8 +128,8 @@ class BrokerUnavailable(Transient):
 
 
 class EmbedderUnavailable(Transient):
-    """The model did not answer in time, again and again."""
+    """The model did not answer in time, retries included."""
 
 
 class StorageUnavailable(Transient):
-    """The folder or object store did not take a write or answer a read."""
+    """The folder or object store did not accept a write or answer a read."""

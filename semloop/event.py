@@ -1,9 +1,9 @@
 """The event, version 1: the envelope and one payload per type.
 
-Structs are decoded by msgspec in its strict mode: a bool or a string is never taken
-for a number. Fields that a payload holds beyond these are kept in the stored payload;
-unknown fields of the envelope and of `meta` go to the `extra` column.
-`gc=False`: events hold no cycles, and the collector need not walk them.
+msgspec decodes the structs in strict mode: it never converts a bool or a string to a
+number. Unknown fields of a payload stay in the stored payload; unknown fields of the
+envelope and of `meta` go to the `extra` column.
+`gc=False`: events contain no reference cycles, so the collector need not track them.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,9 @@ import msgspec
 
 SCHEMA_VERSION = "1"
 SCHEMA_HEADER = "semloop-schema"
-# Records that may be sent again on purpose (`import`, `dlq replay`) carry this header;
-# its value is the id that a dead letter of the record gets, so that it too is one.
+# Records that may be sent more than once on purpose (`import`, `dlq replay`) carry this
+# header. Its value becomes the id of the record's dead letter, so that a repeated
+# record makes only one.
 IDEMPOTENCY_HEADER = "semloop-idempotency-key"
 
 EVENT_TYPES = (
@@ -25,8 +26,8 @@ EventType = Literal[
     "tool_call", "state_change", "completion", "error", "message", "feedback"
 ]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-# Both are checked a batch at a time (operators/decoding/decode.py), not by msgspec,
-# whose `pattern` costs more than all other fields of an event together.
+# operators/decoding/decode.py checks both patterns per batch; msgspec's `pattern` would
+# cost more than decoding all other fields of an event.
 EVENT_ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 CONTEXT_HASH_PATTERN = "^sha256:[0-9a-f]{64}$"
 EventId = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
@@ -34,8 +35,8 @@ ContextHash = Annotated[
     str, msgspec.Meta(extra_json_schema={"pattern": CONTEXT_HASH_PATTERN})
 ]
 
-# Longest `text`, in characters: enough for search and for one line on a screen; the
-# payload has the rest.
+# Maximum length of `text` in characters: enough for search and for one line on a
+# screen. The payload contains the full text.
 TEXT_CHARS_MAX = 4000
 
 # tool, status, outcome, reward, score, label, error_type, duration_ms, model,
@@ -51,7 +52,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 def as_text(raw: msgspec.Raw) -> str:
-    """A JSON value as people read it: a string without its quotes, others as JSON."""
+    """Return a JSON value as readable text: a string unquoted, any other as JSON."""
     value = str(raw, "utf-8")
     return _decode_text(value) if value[0] == '"' else value
 
@@ -81,7 +82,7 @@ class ToolCall(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class StateChange(msgspec.Struct, gc=False, omit_defaults=True):
-    """The agent went from one state of its work to another."""
+    """A transition of the agent from one state of its work to another."""
 
     to_state: str
     from_state: str | None = None
@@ -101,7 +102,7 @@ class StateChange(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Completion(msgspec.Struct, gc=False, omit_defaults=True):
-    """The end of an episode and how it went."""
+    """The end of an episode, with its outcome."""
 
     outcome: Literal["success", "partial", "failure"]
     task: str | None = None
@@ -118,7 +119,7 @@ class Completion(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Error(msgspec.Struct, gc=False, omit_defaults=True):
-    """Something failed outside a tool call."""
+    """A failure outside a tool call."""
 
     error_type: str
     message: str
@@ -134,7 +135,7 @@ class Error(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Message(msgspec.Struct, gc=False, omit_defaults=True):
-    """What was said, by whom."""
+    """A message of the conversation, with the role of its author."""
 
     role: Literal["user", "assistant", "system", "tool"]
     content: str
@@ -151,7 +152,7 @@ class Message(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Feedback(msgspec.Struct, gc=False, omit_defaults=True):
-    """A judgement, possibly days later; it never opens an episode."""
+    """A rating of a session or event, possibly days later; never opens an episode."""
 
     name: str
     source: Literal["human", "agent", "evaluator"]
@@ -162,8 +163,8 @@ class Feedback(msgspec.Struct, gc=False, omit_defaults=True):
 
     def columns(self) -> PayloadColumns:
         """The payload's columns of `events`."""
-        said = (self.label, self.comment)
-        parts = [self.name, *(s for s in said if s)]
+        optional = (self.label, self.comment)
+        parts = [self.name, *(s for s in optional if s)]
         if self.score is not None:
             parts.insert(1, f"{self.score:g}")
         return (
@@ -176,7 +177,7 @@ Payload = ToolCall | StateChange | Completion | Error | Message | Feedback
 
 
 class Meta(msgspec.Struct, gc=False, omit_defaults=True):
-    """Whose work an event belongs to, and what it cost."""
+    """The session, user and task of an event, and its cost."""
 
     session_id: Annotated[str, msgspec.Meta(min_length=1)]
     namespace: str = "default"
@@ -204,11 +205,11 @@ class Envelope(msgspec.Struct, gc=False):
 
 
 class StrictMeta(Meta, gc=False, forbid_unknown_fields=True):
-    """`Meta` that refuses unknown fields: the fast way to know there are none."""
+    """`Meta` that rejects unknown fields: the fastest way to detect them."""
 
 
 class StrictEnvelope(Envelope, gc=False, forbid_unknown_fields=True):
-    """`Envelope` that refuses unknown fields."""
+    """`Envelope` that rejects unknown fields."""
 
     meta: StrictMeta
 

@@ -32,8 +32,11 @@ def need(module: str) -> Any:
 def extension(name: str) -> str:
     """Return the path of a DuckDB extension inside its wheel.
 
-    The wheels' own `import_extension` would copy hundreds of megabytes into the home
+    The wheel's own `import_extension` would copy hundreds of megabytes into the home
     folder.
+
+    Raises:
+        MissingExtra: the extension is not installed.
     """
     spec = find_spec(f"duckdb_extension_{name}")
     if spec is None or spec.origin is None:

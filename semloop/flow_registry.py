@@ -1,7 +1,7 @@
 """The flows, and what each one reads and writes: data only.
 
-The command loops over these lists, so a flow that is added here is run, started,
-stopped, watched and checked like the others.
+The commands iterate over these lists, so they run, start, stop, monitor and check a
+flow that is added here like the others.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,21 @@ KAFKA = "kafka"
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow by its name.
+    """The declaration of one flow.
 
     Attributes:
         name: as in `semloop run NAME`, in app ids and in metrics.
-        kind: whether it goes on until it is stopped, or ends when its work is done.
+        kind: `streaming` runs until it is stopped; `scheduled` ends when its work is
+            done.
         reads: `kafka`, or the table whose rows it reads.
-        main: the table whose offsets say how far the flow is; for a scheduled flow the
-            table that it changes.
+        main: the table that stores the flow's offsets; for a scheduled flow the table
+            that it changes.
         sides: the tables that it commits before the main one.
         module: the module with `flow() -> Dataflow` and `build`.
-        flags: parameters of `build` that are flags of `semloop run`, beside
-            `until_caught_up`; each accepts something once.
-        every: the setting with the seconds between two runs by `semloop up`; empty: a
-            person runs it.
+        flags: parameters of `build` that are flags of `semloop run`, in addition to
+            `until_caught_up`; each applies to one run only.
+        every: the setting with the seconds between two runs by `semloop up`; empty: the
+            flow is only run by hand.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Flow:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The arguments of `semloop` that run it."""
+        """The arguments of `semloop` that run the flow."""
         return ("run" if self.kind == "streaming" else "maintain", self.name)
 
 
@@ -79,7 +80,7 @@ REINDEX = Flow(
 )
 FLOWS = {flow.name: flow for flow in (ARCHIVE, MEMORY, INDEX, REINDEX)}
 STREAMING = {name: flow for name, flow in FLOWS.items() if flow.kind == "streaming"}
-# Those that follow what another flow has committed.
+# Flows that read what another flow has committed.
 LAKE_READERS = {name: flow for name, flow in STREAMING.items() if flow.reads != KAFKA}
-# Those that `semloop up` runs now and then.
+# Flows that `semloop up` runs periodically.
 SCHEDULED = {name: flow for name, flow in FLOWS.items() if flow.every}

@@ -1,7 +1,8 @@
 """Binds a lake to the layout of its tables.
 
-The first writer puts a small file into the lake; programs that know another layout
-refuse the lake, rather than write what the others cannot read.
+The first writer stores the layout version in a small file in the lake. A program with
+another layout version refuses the lake, so it never writes files that others cannot
+read.
 """
 
 import json
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
     from semloop.storage.location import Storage
 
 LAYOUT_FILE = "_layout.json"
-# The layout of lakes that are older than this file: only they have this table.
+# Lakes of layout 1 have no layout file; only they have this table.
 FIRST_LAYOUT = 1
 FIRST_LAYOUT_TABLE = "logs"
 
 
 def check(storage: "Storage") -> None:
-    """Refuse a lake of another layout; writes nothing.
+    """Refuse a lake of another layout, without writing to it.
 
     Raises:
-        LakeError: it has another layout, or the store refuses.
+        LakeError: the lake has another layout, or the store refuses the request.
         StorageUnavailable: the store does not answer.
     """
     found = _read(storage)
@@ -34,13 +35,15 @@ def check(storage: "Storage") -> None:
 
 
 def bind(storage: "Storage") -> None:
-    """Bind the lake to this program's layout, unless it is bound already.
+    """Bind the lake to this program's layout, unless it is already bound.
 
-    Of several writers that start at once one decides. On S3 this is also the probe that
-    the store refuses a second PUT of the same file, on which every commit relies.
+    If several writers start at the same time, the first one to create the file wins.
+    On S3 this also checks that the store refuses a second conditional PUT of the same
+    file, which every commit relies on.
 
     Raises:
-        LakeError: it has another layout, or the store refuses or cannot do that.
+        LakeError: the lake has another layout, the store refuses the request, or the
+            store lacks conditional PUT.
         StorageUnavailable: the store does not answer.
     """
     found = _read(storage)
@@ -51,9 +54,9 @@ def bind(storage: "Storage") -> None:
         found = _read(storage)
     if found is None:
         msg = f"{LAYOUT_FILE} was written to {storage.root}, but cannot be read."
-        raise LakeError(msg, "Use a store that shows at once what was written.")
+        raise LakeError(msg, "Use a store with read-after-write consistency.")
     _refuse_other(storage, found)
-    # The same content: on a store that fails the probe nothing is changed either.
+    # The same content, so a store that fails this check is left unchanged.
     if storage.on_s3 and storage.create(LAYOUT_FILE, _content(found)):
         msg = f"The object store {storage.endpoint} ignores `If-None-Match`: writers "
         msg += "would overwrite each other's commits."
@@ -73,9 +76,9 @@ def _read(storage: "Storage") -> int | None:
     except (ValueError, TypeError, KeyError):
         layout = None
     if not isinstance(layout, int):
-        msg = f"{storage.root}/{LAYOUT_FILE} does not say which layout the lake has."
+        msg = f"{storage.root}/{LAYOUT_FILE} contains no layout version."
         content = _content(tables.LAYOUT_VERSION).decode().strip()
-        todo = f"Write {content} there, if it was made by SemLoop."
+        todo = f"If SemLoop created this lake, replace the content with {content}."
         raise LakeError(msg, todo)
     return layout
 
@@ -85,12 +88,12 @@ def _has_first_layout(storage: "Storage") -> bool:
 
 
 def _refuse_other(storage: "Storage", found: int) -> None:
-    known = tables.LAYOUT_VERSION
-    if found == known:
+    own = tables.LAYOUT_VERSION
+    if found == own:
         return
-    msg = f"The lake {storage.root} has layout {found}; this program knows {known}."
-    if found > known:
+    msg = f"The lake {storage.root} has layout {found}; this program supports {own}."
+    if found > own:
         todo = "Install a newer semloop, or set SEMLOOP_LAKE to another lake."
     else:
-        todo = f"Layout {found} is not migrated: set SEMLOOP_LAKE to another lake."
+        todo = f"Layout {found} cannot be migrated: set SEMLOOP_LAKE to another lake."
     raise LakeError(msg, todo)

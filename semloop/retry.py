@@ -1,4 +1,4 @@
-"""Repeats a step whose failure may pass."""
+"""Retries a step that may fail temporarily."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 from semloop.errors import Transient
 
 R = TypeVar("R")
-# The first pause; each one after it is twice as long, up to the longest.
+# Each pause is twice as long as the one before, up to the maximum.
 WAIT_FIRST_S = 0.02
 WAIT_MAX_S = 2.0
 
@@ -18,17 +18,16 @@ def retry(
     seconds: float,
     wait_max_s: float = WAIT_MAX_S,
 ) -> R:
-    """Run a step until it succeeds, once at least.
+    """Run a step until it succeeds, at least once.
 
     Args:
-        step: what is run.
-        on: the error after which the step is run again; any other is raised at once.
-        seconds: how long to try.
-        wait_max_s: the longest pause between two tries.
+        step: the function to run.
+        on: the error to retry after; any other error is raised immediately.
+        seconds: how long to retry.
+        wait_max_s: the longest pause between two attempts.
 
     Raises:
-        Transient: an `on` with the text of the step's last error, and how long was
-            tried.
+        Transient: of type `on`, with the text of the last error and the time spent.
     """
     import stamina
 

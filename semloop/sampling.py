@@ -1,23 +1,23 @@
-"""Which events are sent or remembered, where only a share of them is wanted."""
+"""Decides which events to send or remember when only a share of them is configured."""
 
 import hashlib
 from collections.abc import Mapping
 
-# Sampled by session; an error without its session is still worth having.
+# Never sampled out: these are useful even without the rest of their session.
 ALWAYS = frozenset({"error", "completion", "feedback"})
 
 
 def is_kept(
     kind: str, agent: str, session_id: str, sample: Mapping[str, float], *, failed: bool
 ) -> bool:
-    """Whether an event is sent: a session's are, or are not, all of one kind.
+    """Return True if an event is kept; a session keeps all or no events of a type.
 
     Args:
         kind: type of the event.
         agent: name of the agent.
-        session_id: what decides; the same in every process.
-        sample: shares by `agent/type`, `*/type`, `agent` or `*`, the first that fits.
-        failed: whether it tells of an error.
+        session_id: its hash decides, so every process decides alike.
+        sample: shares by `agent/type`, `*/type`, `agent` or `*`; the first match wins.
+        failed: True if the event reports an error.
     """
     if not sample or kind in ALWAYS or failed:
         return True

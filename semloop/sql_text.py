@@ -1,6 +1,6 @@
-"""SQL as text."""
+"""Helpers for SQL text."""
 
 
 def quoted(text: str) -> str:
-    """A text as a literal of SQL."""
+    """Return a text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,8 +1,8 @@
 """The tables of a lake: columns with their DuckDB types, and how files are written.
 
-The one list from which the Arrow schemas of the sinks, the empty typed views of
-`Lake` and the documentation are made. Columns are only ever added at the end of a
-group: old files then read as NULL.
+The Arrow schemas of the sinks, the empty typed views of `Lake` and the documentation
+derive from this list. Columns are only ever added at the end of a group: they read as
+NULL in older files.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ ORIGIN = {
     "kafka_ts": "TIMESTAMPTZ",
 }
 
-# The sink stamps these at the commit: `date` is the day of `ingested_at` (UTC) and the
-# partition column, since the days of the events would make hundreds of files a commit
-# when history is imported.
+# The sink sets these at the commit. `date` is the day of `ingested_at` (UTC) and the
+# partition column; the day of the event would write hundreds of files per commit during
+# an import of history.
 STAMP = {"ingested_at": "TIMESTAMPTZ", "date": "DATE"}
 
 EVENTS = {
@@ -74,8 +74,8 @@ DEAD_LETTERS = {
     **STAMP,
 }
 
-# One row is one revision of an episode: the newest one holds, and those that are open
-# are the state from which the flow goes on, so every sum is in its row.
+# One row per revision of an episode; the newest revision is current. The flow resumes
+# from the revisions of open episodes, so each row contains all running sums.
 EPISODES = {
     "episode_id": "VARCHAR",
     "revision": "BIGINT",
@@ -121,10 +121,11 @@ EPISODES = {
     **STAMP,
 }
 
-# Of LanceDB. `kind` is `event` or `episode`; `type` that of the event. A text that is
-# too long for a vector is several memories, `part` 0 and up. `seq` counts the messages,
-# tool calls and errors of the episode. `search_text` is the text as it is searched: who
-# said it and what, in its last line, after a line of what came before, if any did.
+# A LanceDB table. `kind` is `event` or `episode`; `type` is the event's. A text that is
+# too long for one vector is stored as several memories, `part` 0 and up. `seq` counts
+# the messages, tool calls and errors of the episode. `search_text` is the searched
+# text: its last line has the author and the text, preceded by a line with the previous
+# text of the episode, if there is one.
 MEMORIES = {
     "id": "BLOB",
     "kind": "VARCHAR",
@@ -154,8 +155,8 @@ MEMORIES = {
     "writer": "BIGINT",
 }
 
-# The names under which offsets and fences are kept in the Delta logs; deltalake can
-# read a Transaction only by its full name, so other readers find the names here.
+# The names under which the Delta logs store offsets and fences. deltalake can read a
+# Transaction only by its full name, so other readers look the names up here.
 STREAMS = {
     "flow": "VARCHAR",
     "table_name": "VARCHAR",
@@ -166,7 +167,8 @@ STREAMS = {
     "first_seen": "TIMESTAMPTZ",
 }
 
-# Columns with few values; on others a dictionary is built only to be thrown away.
+# Columns with few distinct values; for others the Parquet writer would build a
+# dictionary only to discard it.
 _FEW_VALUES = frozenset(
     {
         "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
@@ -182,12 +184,12 @@ class Table:
 
     Attributes:
         name: its folder in the lake.
-        columns: column -> type of DuckDB.
-        partition_by: columns whose values are folders.
-        statistics: columns whose bounds the log has for each file. Only those by which
-            files are chosen: the bounds are copied into every log entry.
+        columns: column -> DuckDB type.
+        partition_by: the partition columns.
+        statistics: columns whose minimum and maximum per file are in the log. Only
+            columns that are used to skip files: every log entry repeats the values.
         sort_by: columns by which the rows of a file are sorted.
-        bloom_filters: columns of which each file has a Bloom filter.
+        bloom_filters: columns with a Bloom filter in each file.
         format: `delta`, or `lance` for the folder of a LanceDB database.
     """
 
@@ -201,17 +203,17 @@ class Table:
 
     @property
     def dictionaries(self) -> tuple[str, ...]:
-        """The columns that have few values."""
+        """The columns to encode with a dictionary."""
         return tuple(name for name in self.columns if name in _FEW_VALUES)
 
 
-_PLACE = ("topic_id", "kafka_partition", "kafka_offset", "kafka_ts", "ingested_at")
+_POSITION = ("topic_id", "kafka_partition", "kafka_offset", "kafka_ts", "ingested_at")
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        Table("events", EVENTS, ("date",), ("ts", "session_id", *_PLACE)),
-        Table("dead_letters", DEAD_LETTERS, ("date",), ("session_id", *_PLACE)),
-        Table("episodes", EPISODES, ("date",), ("session_id", *_PLACE)),
+        Table("events", EVENTS, ("date",), ("ts", "session_id", *_POSITION)),
+        Table("dead_letters", DEAD_LETTERS, ("date",), ("session_id", *_POSITION)),
+        Table("episodes", EPISODES, ("date",), ("session_id", *_POSITION)),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),
     )

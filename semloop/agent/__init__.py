@@ -1,5 +1,5 @@
 """The producer side: `Agent` on top, then events, queue, sender, spool.
 
-It loads neither torch, pyarrow, pydantic nor bytewax, and Kafka's client only in its
-own thread.
+It imports neither torch, pyarrow, pydantic nor bytewax, and the Kafka client only in
+its own thread.
 """

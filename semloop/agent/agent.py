@@ -1,4 +1,4 @@
-"""`Agent`: what the author of an agent writes against.
+"""`Agent`: the API for authors of agents.
 
     agent = Agent("tool-builder")
     with agent.session(task="find a flight to Oslo") as s:
@@ -7,9 +7,9 @@
             call.result = search("OSL")
         s.complete("success")
 
-Nothing here waits for a broker or raises what is not the caller's own error: events go
-through a bounded queue to a thread, which keeps them on disk while the broker is away.
-docs/agents.md says what may be lost, and when.
+No call waits for a broker, and only the caller's own errors are raised: events go
+through a bounded queue to a thread, which stores them on disk while the broker is
+unavailable. docs/agents.md lists what may be lost, and when.
 """
 
 import logging
@@ -26,21 +26,21 @@ from semloop.sampling import is_kept
 from semloop.settings import Settings, load
 
 log = logging.getLogger("semloop")
-# Different reasons that are logged, each once.
-REFUSALS_TOLD = 100
+# Maximum distinct refusals to log; each is logged once.
+LOGGED_REFUSALS_MAX = 100
 
 
 class Agent:
-    """An agent by its name; make one and use it from any thread or task.
+    """A named agent; create one and use it from any thread or task.
 
     Args:
         name: 1 to 200 characters.
-        namespace: whose memory its events belong to.
-        strict: raise what is otherwise counted and logged once.
+        namespace: the namespace of its events in memory.
+        strict: raise errors that are otherwise counted and logged once.
         settings: read from the environment and `semloop.toml` if not given.
 
     Raises:
-        ConfigError: the settings are wrong.
+        ConfigError: a setting is invalid.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Agent:
 
     @property
     def dropped(self) -> int:
-        """Events that were refused here, or found no place in this process."""
+        """Number of events that were refused, or that this process could not store."""
         return self._dropped + self._emitter.dropped
 
     def session(
@@ -75,7 +75,7 @@ class Agent:
         tags: Sequence[str] | None = None,
         trace_id: str | None = None,
     ) -> Session:
-        """A session; without an id it is a new one."""
+        """Return a session; without an id, a new one."""
         meta: dict[str, object] = {
             "session_id": session_id or str(uuid.uuid4()),
             "namespace": self.namespace,
@@ -93,14 +93,14 @@ class Agent:
         meta: Mapping[str, object],
         payload: Mapping[str, object],
     ) -> str:
-        """Send one event; what the methods of a session call.
+        """Send one event; the methods of a session call this.
 
         Returns:
-            its id, whether it was sent or sampled away.
+            the event's id, even if sampling dropped the event.
 
         Raises:
-            EventRefused: `strict`, and what was passed makes no event.
-            StorageUnavailable: `strict`, and there is no place for it.
+            EventRefused: `strict`, and the arguments do not form a valid event.
+            StorageUnavailable: `strict`, and neither queue nor spool can store it.
         """
         event_id = str(uuid.uuid4())
         failed = payload.get("status") == "error"
@@ -118,27 +118,30 @@ class Agent:
                 raise
             self._refuse(error)
             return event_id
-        why = self._emitter.emit(event)
-        if why and self._strict:
-            msg = f"The event finds no place: {why}."
-            raise StorageUnavailable(msg, "Check the broker and the spool's folder.")
+        drop_reason = self._emitter.emit(event)
+        if drop_reason and self._strict:
+            msg = f"The event cannot be stored: {drop_reason}."
+            raise StorageUnavailable(msg, "Check the broker and the spool folder.")
         return event_id
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Wait until the broker has all that was not dropped; False: not in time.
+        """Wait until the broker has all events that were not dropped.
 
-        What it has not is in memory or in the spool, and sent as soon as it can be.
+        Returns:
+            False after a timeout: the remaining events are in memory or in the spool,
+            and are sent as soon as possible.
         """
         return self._emitter.flush(timeout_s)
 
     def _refuse(self, error: EventRefused) -> None:
         with self._lock:
             self._dropped += 1
-            new = error.what not in self._refused and len(self._refused) < REFUSALS_TOLD
-            if new:
+            is_new = error.what not in self._refused
+            is_logged = is_new and len(self._refused) < LOGGED_REFUSALS_MAX
+            if is_logged:
                 self._refused.add(error.what)
-        if new:
-            log.warning("%s %s This is said once.", error.what, error.todo)
+        if is_logged:
+            log.warning("%s %s This is logged once.", error.what, error.todo)
 
 
 def feedback(
@@ -153,7 +156,7 @@ def feedback(
     agent: str = "feedback",
     namespace: str = "default",
 ) -> str:
-    """A judgement of a session that may have ended days ago; gives the event's id."""
+    """Rate a session, which may have ended days ago; return the event's id."""
     session = Agent(agent, namespace=namespace).session(session_id)
     return session.feedback(
         name, score, source=source, label=label, comment=comment, event_id=event_id

@@ -1,4 +1,4 @@
-"""Finds the broker of an agent, makes its topic and a producer, in a thread."""
+"""Connects an agent to its broker in a thread, which also creates the topic."""
 
 import importlib
 import os
@@ -13,73 +13,73 @@ from semloop.settings import Settings
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
-# So long a broker may be silent before events go to the spool.
+# Events go to the spool after this long without an answer of the broker.
 SPOOL_AFTER_S = 2.0
-TRY_AGAIN_S = 0.5
+RETRY_S = 0.5
 CONFIG: dict[str, Any] = {
-    # A crash loses what the broker did not acknowledge: waiting for company is short.
+    # Short batching: a crash loses what the broker has not acknowledged.
     "linger.ms": 5,
-    # When an event is given up is decided here.
+    # No timeout in the client: `Sender` decides when to spool an event.
     "message.timeout.ms": 0,
     "error_cb": lambda error: None,
 }
 
-# Held while libraries are loaded and clients made, which takes locks of their own: in a
-# process forked meanwhile these would stay locked for ever, so forking waits.
+# Importing libraries and creating clients takes internal locks. In a child forked
+# meanwhile these would stay locked indefinitely, so a fork waits for this lock.
 _loading = threading.Lock()
 os.register_at_fork(
     before=_loading.acquire,
     after_in_parent=_loading.release,
-    # Not `release`: programs in C may fork without what stands under `before`.
+    # Not `release`: C code may fork without running the `before` hook.
     after_in_child=_loading._at_fork_reinit,  # type: ignore[attr-defined]
 )
 
 
 class BrokerSearch:
-    """Finds the broker and makes topic and producer, in a thread: it may wait long."""
+    """One attempt to connect to the broker; runs in a thread since it may block."""
 
     def __init__(self, settings: Settings) -> None:
-        """Begin at once."""
-        # One address for all of it: the local stack may start meanwhile.
+        """Start the thread."""
+        # Resolve the address once: the local stack may start meanwhile.
         self._settings = settings.replace(kafka=address(settings))
-        self._began_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._error: str | None = None
-        self.found: Producer | None = None
-        """The producer, once it ended well."""
+        self.producer: Producer | None = None
+        """The producer, if the attempt succeeded."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     @property
-    def ended(self) -> bool:
-        """Whether it found a broker, or gave up."""
+    def finished(self) -> bool:
+        """True after success or failure."""
         return not self._thread.is_alive()
 
     @property
-    def why(self) -> str | None:
-        """Why the broker counts as away by now; None: it does not."""
-        late = time.monotonic() - self._began_s > SPOOL_AFTER_S
+    def failure(self) -> str | None:
+        """Why the broker counts as unavailable, or None if it does not."""
+        late = time.monotonic() - self._started_s > SPOOL_AFTER_S
         return self._error or (
-            "it does not answer" if late and not self.ended else None
+            "it does not answer" if late and not self.finished else None
         )
 
     def _run(self) -> None:
         try:
-            self.found = self._producer()
+            self.producer = self._connect()
         except SemLoopError as error:
             self._error = error.what
         except Exception as error:
             self._error = error_name(error)
 
-    def _producer(self) -> "Producer | None":
+    def _connect(self) -> "Producer | None":
         with _loading:
-            # Looking a host up loads it.
+            # A host lookup would import this outside the lock.
             importlib.import_module("encodings.idna")
             from confluent_kafka import Producer
 
             from semloop.kafka.topic import TopicAdmin
 
-        if not listens(str(self._settings.kafka), TRY_AGAIN_S):
-            self._error = "nothing listens there"
+        if not listens(str(self._settings.kafka), RETRY_S):
+            self._error = "no server listens on this address"
             return None
         with _loading:
             admin = TopicAdmin(self._settings)
@@ -89,6 +89,6 @@ class BrokerSearch:
 
 
 def error_name(error: Exception) -> str:
-    """Kafka's name of an error, or its kind: texts may quote events."""
+    """Return Kafka's error code, else the exception type; texts may quote events."""
     name = getattr(error.args[0], "name", None) if error.args else None
     return str(name()) if callable(name) else type(error).__name__

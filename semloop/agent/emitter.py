@@ -1,4 +1,4 @@
-"""The queue between agents and the thread that sends: nobody waits for a broker.
+"""The queue between agents and the sending thread: no agent waits for a broker.
 
 emit() -> queue (bounded) -> thread -> Sender -> broker, or spool
 """
@@ -12,138 +12,139 @@ from collections import deque
 
 from semloop.agent.sender import POLL_S, Sender
 from semloop.settings import Settings
-from semloop.settings.model import places
+from semloop.settings.model import setting_fields
 
 log = logging.getLogger("semloop")
-# Handed over at once: so few that a caller never waits long for the interpreter.
-CHUNK = 100
-# For the thread to put what is left into the spool.
+# Events per batch to the sender: few, so that a caller never waits long for the GIL.
+BATCH_EVENTS = 100
+# Timeout for the thread to spool the remaining events.
 JOIN_S = 5.0
 _emitters: dict[tuple[object, ...], "Emitter"] = {}
 _lock = threading.Lock()
 
 
 class Emitter:
-    """Queue and thread of one process; its methods may be called from any thread."""
+    """Queue and sending thread of one process; thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
-        """The thread starts with the first event."""
+        """Create the queue; the thread starts with the first event."""
         self._settings = settings
         self._bytes_max = settings.agent.queue_mb * 2**20
         self.dropped = 0
         self._thread: threading.Thread | None = None
         self._sender: Sender | None = None
         self._reset()
-        os.register_at_fork(after_in_child=self._forked)
+        os.register_at_fork(after_in_child=self._after_fork)
         atexit.register(self._at_exit)
 
     def emit(self, event: bytes) -> str | None:
-        """Queue an event: JSON of one line.
+        """Queue an event, one line of JSON.
 
         Returns:
-            None, or why there is no place for it.
+            None, or why the event was dropped.
         """
         with self._lock:
-            if self._ending:
-                why = "the process ends"
+            if self._closing:
+                drop_reason = "the process is exiting"
             elif self._bytes + len(event) > self._bytes_max:
-                why = "the queue is full"
+                drop_reason = "the queue is full"
             else:
                 self._bytes += len(event)
-                self._taken += 1
+                self._queued += 1
                 self._queue.append(event)
                 if self._thread is None:
                     self._start()
                 self._wake.set()
                 return None
-            self._drop(1, why)
-            return why
+            self._drop(1, drop_reason)
+            return drop_reason
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until the broker has what was emitted so far; False: not in time."""
+        """Wait until the broker has all events emitted so far; False on timeout."""
         with self._lock:
-            wanted = self._taken
-            return self._changed.wait_for(lambda: self._done >= wanted, timeout_s)
+            target = self._queued
+            return self._changed.wait_for(lambda: self._done >= target, timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Wait so long for the broker, then leave the rest in the spool."""
+        """Wait for the broker up to the timeout, then spool the remaining events."""
         self.flush(timeout_s)
         with self._lock:
-            self._ending = True
+            self._closing = True
             thread, self._thread = self._thread, None
         self._wake.set()
         if thread is not None:
             thread.join(JOIN_S)
 
-    def _forked(self) -> None:
-        """A forked process has no thread, and sends nothing of its parent's."""
+    def _after_fork(self) -> None:
+        """Reset a forked child: it has no thread and sends no events of its parent."""
         if self._sender is not None:
-            self._sender.forget()
+            self._sender.release_files()
         self.dropped = 0
         self._reset()
 
     def _reset(self) -> None:
-        """As new."""
+        """Set the state of a new emitter."""
         self._queue: deque[bytes] = deque()
-        self._bytes = self._taken = self._done = 0
-        self._ending = self._told = False
+        self._bytes = self._queued = self._done = 0
+        self._closing = self._drop_logged = False
         self._lock: threading.Lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._wake: threading.Event = threading.Event()
         self._thread = None
 
     def _start(self) -> None:
-        # A process that `multiprocessing` forked never gets to `atexit`.
+        # A child process of `multiprocessing` does not run `atexit` handlers.
         if util := sys.modules.get("multiprocessing.util"):
             util.Finalize(None, self._at_exit, exitpriority=0)
         self._thread = threading.Thread(target=self._run, name="semloop", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        sender = self._sender = Sender(self._settings, self._settled)
+        sender = self._sender = Sender(self._settings, self._acknowledged)
         while True:
             self._wake.wait(POLL_S if self._queue else sender.pause_s)
             self._wake.clear()
             events: list[bytes] = []
             try:
-                while (self._ending or sender.ready) and (events := self._next()):
+                while (self._closing or sender.ready) and (events := self._next()):
                     sender.send(events)
                     events = []
                     sender.work()
                 sender.work()
-                if self._ending and not self._queue:
+                if self._closing and not self._queue:
                     sender.close()
                     return
             except Exception as error:
-                # An agent must not suffer, and its next events deserve another try.
-                self._settled(len(events), f"{type(error).__name__} in the sender")
+                # The agent must not fail, and the thread must send its next events.
+                reason = f"{type(error).__name__} in the sender"
+                self._acknowledged(len(events), reason)
 
     def _next(self) -> list[bytes]:
         with self._lock:
-            count = min(CHUNK, len(self._queue))
+            count = min(BATCH_EVENTS, len(self._queue))
             events = [self._queue.popleft() for _ in range(count)]
             self._bytes -= sum(map(len, events))
             return events
 
-    def _settled(self, count: int, why: str | None) -> None:
+    def _acknowledged(self, count: int, drop_reason: str | None) -> None:
         with self._lock:
             self._done += count
-            if why is not None:
-                self._drop(count, why)
+            if drop_reason is not None:
+                self._drop(count, drop_reason)
             self._changed.notify_all()
 
-    def _drop(self, count: int, why: str) -> None:
+    def _drop(self, count: int, reason: str) -> None:
         self.dropped += count
-        if not self._told:
-            self._told = True
-            log.warning("Events are dropped: %s. This is said once.", why)
+        if not self._drop_logged:
+            self._drop_logged = True
+            log.warning("Events are dropped: %s. This is logged once.", reason)
 
     def _at_exit(self) -> None:
         if self._thread is not None:
             self.close(self._settings.agent.flush_s)
 
 
-# Whoever forks holds it, so that in no new process somebody else does.
+# The forking thread holds this lock, so no other thread can hold it in the child.
 os.register_at_fork(
     before=_lock.acquire,
     after_in_parent=_lock.release,
@@ -152,9 +153,9 @@ os.register_at_fork(
 
 
 def emitter_of(settings: Settings) -> Emitter:
-    """The one emitter of this process for a broker, a way in, a topic and a spool."""
-    concerned = ("kafka", "lake", "topic", "spool", "agent_")
-    names = [n for n in places() if n.startswith(concerned)]
+    """Return the process-wide emitter for broker, credentials, topic and spool."""
+    prefixes = ("kafka", "lake", "topic", "spool", "agent_")
+    names = [n for n in setting_fields() if n.startswith(prefixes)]
     key = tuple(settings.value(name) for name in names)
     with _lock:
         if key not in _emitters:

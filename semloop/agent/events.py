@@ -1,4 +1,4 @@
-"""Events as an agent emits them: made, checked, sampled, encoded."""
+"""Validates and encodes the events that an agent emits."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,8 +10,8 @@ from semloop.errors import EventRefused
 from semloop.event import decode_envelope, decode_payload
 
 
-class Out(msgspec.Struct, omit_defaults=True):
-    """An envelope on its way out."""
+class OutgoingEnvelope(msgspec.Struct, omit_defaults=True):
+    """The envelope of an event to send."""
 
     id: str
     type: str
@@ -30,15 +30,16 @@ def encode(
     meta: Mapping[str, object],
     bytes_max: int,
 ) -> bytes:
-    """An event as JSON of one line; what is None is left out.
+    """Encode an event as one line of JSON, omitting None values.
 
     Raises:
-        EventRefused: no event of version 1 can be made of it, or it is too large.
+        EventRefused: the arguments do not form a valid event of version 1, or the event
+            is too large.
     """
     try:
         raw = _encoder.encode({k: v for k, v in payload.items() if v is not None})
         event = _encoder.encode(
-            Out(
+            OutgoingEnvelope(
                 event_id, kind, timestamp, agent, msgspec.Raw(raw),
                 {k: v for k, v in meta.items() if v is not None},
             )
@@ -46,21 +47,22 @@ def encode(
         decode_payload[kind](msgspec.Raw(raw))
         decode_envelope(event)
     except msgspec.ValidationError as error:
-        # What follows a quotation mark is a value, which is nobody's business.
+        # A quotation mark precedes a value of the payload, which must not be shown.
         what = str(error).partition(" '")[0].replace("$", kind)
-        msg = f"This makes no event: {what}."
+        msg = f"The arguments do not form a valid event: {what}."
         raise EventRefused(msg, "See semloop/event.py for the fields.") from None
     except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         msg = f"A {kind} cannot be written as JSON: {type(error).__name__}."
         raise EventRefused(msg, "Pass text, numbers, lists and dicts.") from None
     if len(event) > bytes_max:
         msg = f"A {kind} of {len(event):,} bytes is over the limit of {bytes_max:,}."
-        raise EventRefused(msg, "Shorten it, or store it elsewhere and name the place.")
+        todo = "Shorten it, or store the content elsewhere and send a reference to it."
+        raise EventRefused(msg, todo)
     return event
 
 
-def _plain(value: object) -> object:
-    """Whatever JSON has no form for, by its own words."""
+def _json_fallback(value: object) -> object:
+    """Convert a value of a type that JSON does not have."""
     if isinstance(value, set | frozenset):
         return list(value)
     if hasattr(value, "model_dump"):
@@ -68,4 +70,4 @@ def _plain(value: object) -> object:
     return repr(value)
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
+_encoder = msgspec.json.Encoder(enc_hook=_json_fallback)

@@ -1,4 +1,4 @@
-"""Sends events again that the broker may have: of the spool, in their order."""
+"""Sends spooled events, which the broker may already have, in order."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,35 +11,37 @@ from semloop.event import IDEMPOTENCY_HEADER
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
-# For the acknowledgements of one part of the spool; then the broker counts as gone.
+# Timeout for the acknowledgements of one batch; after it the broker is unavailable.
 RESEND_S = 2.0
 TOO_LARGE = "MSG_SIZE_TOO_LARGE"
 
 
-class _Names(msgspec.Struct):
-    """What of an event says where it goes."""
+class EventIds(msgspec.Struct):
+    """The fields of an event that its Kafka record needs as key and header."""
 
     class Meta(msgspec.Struct):
+        """The fields of `meta`."""
+
         session_id: str
 
     id: str
     meta: Meta
 
 
-names_of = msgspec.json.Decoder(_Names).decode
+event_ids = msgspec.json.Decoder(EventIds).decode
 
 
 def resend(producer: "Producer", topic: str, events: Sequence[bytes]) -> str:
-    """Send events with the header that makes `archive` look their ids up.
+    """Send events with the header that makes `archive` look up their ids.
 
     Args:
-        producer: of the broker.
-        topic: where they go.
-        events: JSON; half a line of a disk that was full is skipped, and so is what
-            the topic does not take for its size.
+        producer: a producer that is connected to the broker.
+        topic: the topic to send to.
+        events: JSON; skips truncated lines, which a full disk leaves, and events that
+            are too large for the topic.
 
     Returns:
-        why the broker counts as away; empty once it has all of them.
+        why the broker is unavailable, or an empty text once it has all events.
     """
     failed: list[str] = []
 
@@ -49,18 +51,18 @@ def resend(producer: "Producer", topic: str, events: Sequence[bytes]) -> str:
 
     for event in events:
         try:
-            names = names_of(event)
+            ids = event_ids(event)
         except msgspec.MsgspecError:
             continue
-        headers: dict[str, str | bytes | None] = {IDEMPOTENCY_HEADER: names.id}
+        headers: dict[str, str | bytes | None] = {IDEMPOTENCY_HEADER: ids.id}
         try:
             producer.produce(
-                topic, event, names.meta.session_id,
+                topic, event, ids.meta.session_id,
                 headers=headers, on_delivery=delivered,
             )  # fmt: skip
         except Exception as error:
             if error_name(error) != TOO_LARGE:
                 return error_name(error)
     if producer.flush(RESEND_S) or failed:
-        return "it does not acknowledge"
+        return "it does not acknowledge events"
     return ""

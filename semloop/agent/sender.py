@@ -1,12 +1,12 @@
-"""Events to the broker in order, or to the spool while it does not answer.
+"""Sends events to the broker in order, or to the spool while it does not answer.
 
-A thread of its own finds the broker, which may take as long as a broker is silent. An
-event waits in `_sent` until the broker acknowledged it. Once the oldest has waited
-`SPOOL_AFTER_S` the producer is given up: what was not acknowledged goes to the spool,
-in order, and so does all that comes behind it. When the broker answers again the spool
-is sent from its start, and only when it is empty events go directly again: so the order
-of a session holds across an outage. What is sent a second time may have arrived before:
-a header makes the archive look its id up in the whole table.
+A separate thread connects to the broker, since connecting may block. An event stays in
+`_sent` until the broker acknowledges it. Once the oldest has waited `SPOOL_AFTER_S`,
+the sender discards the producer and moves the unacknowledged events to the spool, in
+order; later events follow them there. When the broker answers again, the sender first
+sends the spool from its start and only then new events, so an outage does not change
+the order of a session. The broker may already have an event that is sent again: a
+header makes the archive look up its id in the whole table.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop.agent.broker_search import (
+    RETRY_S,
     SPOOL_AFTER_S,
-    TRY_AGAIN_S,
     BrokerSearch,
     error_name,
 )
-from semloop.agent.resend import TOO_LARGE, names_of, resend
+from semloop.agent.resend import TOO_LARGE, event_ids, resend
 from semloop.agent.spool import Spool
 from semloop.kafka.clients import address
 from semloop.settings import Settings
@@ -34,123 +34,124 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("semloop")
 POLL_S = 0.005
-Settled = Callable[[int, str | None], None]
-"""Told of events that are done: how many, and why they were dropped if they were."""
+Acknowledged = Callable[[int, str | None], None]
+"""Called with the number of finished events, and why they were dropped, or None."""
 
 
 def spool_name(settings: Settings) -> str:
-    """How the spools of a broker and topic are called."""
-    where = settings.kafka
-    if where is None:
-        # The local stack's port may be another one tomorrow.
-        where = hashlib.blake2b(settings.lake.encode(), digest_size=6).hexdigest()
-    return f"{where}-{settings.topic}"
+    """Return the name of the spool files of a broker and topic."""
+    target = settings.kafka
+    if target is None:
+        # The port of the local stack may change, its lake does not.
+        target = hashlib.blake2b(settings.lake.encode(), digest_size=6).hexdigest()
+    return f"{target}-{settings.topic}"
 
 
 class Sender:
-    """One producer, what it was not acknowledged, and the spool; for one thread."""
+    """One producer, its unacknowledged events, and the spool; for one thread."""
 
-    def __init__(self, settings: Settings, settled: Settled) -> None:
-        """Nothing is opened yet, but files that dead processes left are adopted."""
+    def __init__(self, settings: Settings, acknowledged: Acknowledged) -> None:
+        """Adopt the files of dead processes; open nothing else yet."""
         self._settings = settings
-        self._settled = settled
+        self._acknowledged = acknowledged
         self._folder = Path(os.path.expanduser(settings.agent.spool))  # never raises
         self._bytes_max = settings.agent.spool_mb * 2**20
         self._name = spool_name(settings)
         self._producer: Producer | None = None
         self._sent: dict[int, tuple[bytes, float]] = {}
-        self._number = 0
+        self._next_number = 0
         self._orphans = Spool.orphans(self._folder, self._name, self._bytes_max)
         self._own: Spool | None = None
-        self._away = False
-        self._next_try_s = 0.0
+        self._unavailable = False
+        self._next_attempt_s = 0.0
         self._search: BrokerSearch | None = None
 
     @property
     def pause_s(self) -> float | None:
-        """How long `work` can wait; None: until there are more events."""
-        kept = bool(self._orphans or self._own)
-        first = self._search and not self._away
-        if self._sent or first or (kept and self._producer):
+        """Longest pause before the next `work`; None: until there are more events."""
+        has_spool = bool(self._orphans or self._own)
+        first_search = self._search and not self._unavailable
+        if self._sent or first_search or (has_spool and self._producer):
             return POLL_S
-        return TRY_AGAIN_S if kept or self._search else None
+        return RETRY_S if has_spool or self._search else None
 
     @property
     def ready(self) -> bool:
-        """Whether it is known where events go: to the broker, or to the spool."""
-        return bool(self._producer or self._own or self._away)
+        """True once the sender can decide between broker and spool."""
+        return bool(self._producer or self._own or self._unavailable)
 
     def send(self, events: Sequence[bytes]) -> None:
-        """Take events over: to the broker, or to the spool while it is away."""
-        for number, event in enumerate(events):
+        """Send events to the broker, or spool them while it is unavailable."""
+        for index, event in enumerate(events):
             if self._own is not None or not self._produce(event):
-                self._keep(events[number:])
+                self._spool(events[index:])
                 return
 
     def work(self) -> None:
-        """What is to be done now and then: answers, time-outs, another try."""
+        """Handle acknowledgements and timeouts, reconnect, resend spooled events."""
         if producer := self._open():
             producer.poll(0)
         oldest = next(iter(self._sent.values()), None)
         if oldest and time.monotonic() - oldest[1] > SPOOL_AFTER_S:
-            self._give_up("it does not acknowledge")
+            self._disconnect("it does not acknowledge events")
         if self._producer and (self._orphans or self._own):
             self._catch_up(self._producer)
 
     def close(self) -> None:
-        """Keep what the broker did not take, and let go of everything."""
-        self._give_up("the process ends", say=False)
+        """Spool the unacknowledged events, and close producer and files."""
+        self._disconnect("the process is exiting", warn=False)
         for spool in (*self._orphans, *([self._own] if self._own else [])):
             spool.close()
         self._orphans, self._own = [], None
 
-    def forget(self) -> None:
-        """In a forked process: the files, and the locks on them, are the parent's."""
+    def release_files(self) -> None:
+        """Close the files in a forked child: they and their locks are the parent's."""
         for spool in (*self._orphans, *([self._own] if self._own else [])):
-            spool.let_go()
+            spool.release()
 
     def _open(self) -> "Producer | None":
-        """The producer, if the broker was found by now; looks for it otherwise."""
+        """Return the producer if connected; otherwise start or check an attempt."""
         if self._producer is not None:
             return self._producer
         search = self._search
         if search is None:
-            if time.monotonic() >= self._next_try_s:
+            if time.monotonic() >= self._next_attempt_s:
                 self._search = BrokerSearch(self._settings)
             return None
-        if search.ended:
+        if search.finished:
             self._search = None
-            self._next_try_s = time.monotonic() + TRY_AGAIN_S
-            self._producer = search.found
-        if search.why is not None:
-            self._say_away(search.why)
+            self._next_attempt_s = time.monotonic() + RETRY_S
+            self._producer = search.producer
+        if search.failure is not None:
+            self._log_unavailable(search.failure)
         return self._producer
 
     def _produce(self, event: bytes) -> bool:
-        """Hand an event over; False if the broker is away."""
+        """Pass an event to the producer; False if the broker is unavailable."""
         producer = self._open()
         if producer is None:
             return False
         deadline_s = time.monotonic() + SPOOL_AFTER_S
-        key, number = names_of(event).meta.session_id, self._number
-        answer = partial(self._delivered, self._sent, number)
+        key, number = event_ids(event).meta.session_id, self._next_number
+        callback = partial(self._delivered, self._sent, number)
         while True:
             try:
-                producer.produce(self._settings.topic, event, key, on_delivery=answer)
+                producer.produce(self._settings.topic, event, key, on_delivery=callback)
                 break
             except BufferError:
                 producer.poll(POLL_S)
             except Exception as error:
                 if error_name(error) == TOO_LARGE:
-                    self._settled(1, _too_large(event))
+                    self._acknowledged(1, _too_large(event))
                     return True
-                self._give_up(error_name(error))  # The topic may be gone.
+                # For example, the topic was deleted.
+                self._disconnect(error_name(error))
                 return False
             if time.monotonic() > deadline_s:
-                self._give_up("its queue is full")
+                self._disconnect("its queue is full")
                 return False
         self._sent[number] = (event, time.monotonic())
-        self._number += 1
+        self._next_number += 1
         return True
 
     def _delivered(
@@ -161,79 +162,81 @@ class Sender:
         _: "Message",
     ) -> None:
         if sent is not self._sent:
-            return  # Of a producer that was given up: its events are in the spool.
+            return  # From a discarded producer: its events are already in the spool.
         if error is None:
             del sent[number]
-            self._settled(1, None)
+            self._acknowledged(1, None)
         elif error.name() == TOO_LARGE:
-            event, _at = sent.pop(number)
-            self._settled(1, _too_large(event))
+            event, _sent_s = sent.pop(number)
+            self._acknowledged(1, _too_large(event))
         else:
-            event, _at = sent[number]
-            sent[number] = (event, -SPOOL_AFTER_S)  # Overdue: given up at once.
+            event, _sent_s = sent[number]
+            # Mark the event as overdue, so that the next `work` disconnects.
+            sent[number] = (event, -SPOOL_AFTER_S)
 
-    def _give_up(self, why: str, *, say: bool = True) -> None:
-        """Put what was not acknowledged into the spool, before all that follows."""
-        if say:
-            self._say_away(why)
+    def _disconnect(self, reason: str, *, warn: bool = True) -> None:
+        """Discard the producer; spool unacknowledged events, before all later ones."""
+        if warn:
+            self._log_unavailable(reason)
         events = [event for event, _ in self._sent.values()]
         self._sent = {}
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
-        self._next_try_s = time.monotonic() + TRY_AGAIN_S
+        self._next_attempt_s = time.monotonic() + RETRY_S
         if events:
-            self._keep(events)
+            self._spool(events)
 
-    def _keep(self, events: Sequence[bytes]) -> None:
-        kept, why = 0, "the spool is full"
+    def _spool(self, events: Sequence[bytes]) -> None:
+        stored, drop_reason = 0, "the spool is full"
         try:
             if self._own is None:
                 self._own = Spool.new(self._folder, self._name, self._bytes_max)
-            kept = self._own.append(events)
+            stored = self._own.append(events)
         except OSError as error:
-            why = f"the spool in {self._folder} cannot be written: {error.strerror}"
-        if kept < len(events):
-            self._settled(len(events) - kept, why)
+            drop_reason = f"cannot write to the spool in {self._folder}"
+            drop_reason += f": {error.strerror}"
+        if stored < len(events):
+            self._acknowledged(len(events) - stored, drop_reason)
 
     def _catch_up(self, producer: "Producer") -> None:
-        """Send a part of the oldest spool; the next part at the next call."""
+        """Send the next batch of the oldest spool."""
         spool = self._orphans[0] if self._orphans else self._own
         assert spool is not None
-        part = spool.head()
-        if part and not self._resend(producer, part):
+        batch = spool.head()
+        if batch and not self._resend(producer, batch):
             return
-        spool.taken(part)
+        spool.acknowledge(batch)
         if spool is self._own:
-            self._settled(len(part), None)
+            self._acknowledged(len(batch), None)
         if spool.empty:
             spool.close()
             if spool is self._own:
                 self._own = None
-                self._say_back()
+                self._log_available()
             else:
                 del self._orphans[0]
 
     def _resend(self, producer: "Producer", events: Sequence[bytes]) -> bool:
-        """Send events that may be there already; whether the broker has all of them."""
-        why = resend(producer, self._settings.topic, events)
-        if why:
-            self._give_up(why)
-        return not why
+        """Send spooled events; True once the broker has acknowledged all of them."""
+        failure = resend(producer, self._settings.topic, events)
+        if failure:
+            self._disconnect(failure)
+        return not failure
 
-    def _say_away(self, why: str) -> None:
-        if not self._away:
-            self._away = True
+    def _log_unavailable(self, reason: str) -> None:
+        if not self._unavailable:
+            self._unavailable = True
             log.warning(
-                "Kafka at %s: %s. Events are kept in %s.",
-                address(self._settings), why.rstrip("."), self._folder,
+                "Kafka at %s is unavailable: %s. Events are stored in %s.",
+                address(self._settings), reason.rstrip("."), self._folder,
             )  # fmt: skip
 
-    def _say_back(self) -> None:
-        if self._away:
-            self._away = False
-            log.warning("Kafka at %s takes events again.", address(self._settings))
+    def _log_available(self) -> None:
+        if self._unavailable:
+            self._unavailable = False
+            log.warning("Kafka at %s accepts events again.", address(self._settings))
 
 
 def _too_large(event: bytes) -> str:
-    return f"the topic takes no message of {len(event):,} bytes"
+    return f"the topic does not accept messages of {len(event):,} bytes"

@@ -1,4 +1,4 @@
-"""The events of one session, as the author of an agent writes them."""
+"""The API for the events of one session."""
 
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ Emit = Callable[[str, Mapping[str, object], Mapping[str, object]], str]
 
 
 class Session:
-    """The events of one piece of work; from any thread, `with` or `async with`.
+    """The events of one task; for any thread, as `with` or `async with`.
 
-    An exception that leaves the block becomes an `error` and a `completion` with the
-    outcome failure, and goes on.
+    An exception that leaves the block is recorded as an `error` and a `completion` with
+    the outcome failure, and propagates.
     """
 
     def __init__(self, emit: Emit, meta: Mapping[str, object]) -> None:
@@ -29,7 +29,7 @@ class Session:
 
     @property
     def id(self) -> str:
-        """The session's id, by which feedback finds it later."""
+        """The session's id; later feedback refers to it."""
         return str(self._meta["session_id"])
 
     def tool_call(
@@ -44,7 +44,7 @@ class Session:
         error_type: str | None = None,
         credits_used: float | None = None,
     ) -> str:
-        """One call of a tool that has ended; gives the event's id."""
+        """Record a finished call of a tool; return the event's id."""
         payload = {
             "tool": tool, "status": status, "arguments": arguments, "result": result,
             "duration_ms": duration_ms, "call_id": call_id, "error_type": error_type,
@@ -58,10 +58,10 @@ class Session:
     def tool(self, name: F) -> F: ...
 
     def tool(self, name: str | F, arguments: object = None) -> Tool | F:
-        """A call that is timed and recorded, its error too.
+        """Time and record a call, including its error.
 
-        `with s.tool("search", args) as call: call.result = ...`, or as a decorator,
-        `@s.tool` or `@s.tool("search")`, of a function or a coroutine function.
+        Use `with s.tool("search", args) as call: call.result = ...`, or decorate a
+        function or coroutine function with `@s.tool` or `@s.tool("search")`.
         """
         if isinstance(name, str):
             return Tool(self.tool_call, name, arguments)
@@ -77,7 +77,7 @@ class Session:
         output_tokens: int | None = None,
         credits_used: float | None = None,
     ) -> str:
-        """What was said, and by whom."""
+        """Record a message and the role of its author; return the event's id."""
         payload = {
             "role": role, "content": content, "model": model,
             "input_tokens": input_tokens, "output_tokens": output_tokens,
@@ -87,7 +87,7 @@ class Session:
     def state_change(
         self, to_state: str, from_state: str | None = None, reason: str | None = None
     ) -> str:
-        """The work went from one state to another."""
+        """Record a transition from one state to another; return the event's id."""
         payload = {"to_state": to_state, "from_state": from_state, "reason": reason}
         return self._emit("state_change", payload)
 
@@ -98,14 +98,20 @@ class Session:
         *,
         recoverable: bool | None = None,
     ) -> str:
-        """Something failed outside a tool: an exception, or a kind and a message."""
+        """Record a failure outside a tool call; return the event's id.
+
+        Args:
+            error: the exception, or the error type as text.
+            message: the error message; the exception's text if not given.
+            recoverable: True if the agent can continue.
+        """
         if isinstance(error, BaseException):
             stack = "".join(traceback.format_tb(error.__traceback__)) or None
-            kind, said = type(error).__name__, message or str(error)
+            error_type, text = type(error).__name__, message or str(error)
         else:
-            stack, kind, said = None, error, message or ""
+            stack, error_type, text = None, error, message or ""
         payload = {
-            "error_type": kind, "message": said, "stack": stack,
+            "error_type": error_type, "message": text, "stack": stack,
             "recoverable": recoverable,
         }  # fmt: skip
         return self._emit("error", payload)
@@ -120,7 +126,7 @@ class Session:
         comment: str | None = None,
         event_id: str | None = None,
     ) -> str:
-        """A judgement of the session, or of one of its events."""
+        """Rate the session, or one of its events; return the event's id."""
         payload = {
             "name": name, "source": source, "score": score, "label": label,
             "comment": comment, "event_id": event_id,
@@ -135,7 +141,7 @@ class Session:
         summary: str | None = None,
         task: str | None = None,
     ) -> str:
-        """The work is done; closes the episode."""
+        """Record the end of the task and close the episode; return the event's id."""
         self._completed = True
         payload = {
             "outcome": outcome,

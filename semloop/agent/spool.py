@@ -1,9 +1,9 @@
-"""Events that the broker has not taken yet: one JSON object a line, in order, on disk.
+"""Events that the broker does not have yet: a file with one JSON object per line.
 
-A file belongs to one process, which holds a lock on it; what a dead process left behind
-is adopted by the next one. Files hold events as the agent made them, before redaction:
-they are readable by their owner only, and removed once the broker has everything.
-`semloop import FILE --format events` takes one by hand.
+A file belongs to one process, which locks it; the next process adopts the files of a
+dead one. Files contain unredacted events: only their owner can read them, and the
+process removes them once the broker has all events. `semloop import FILE --format
+events` imports a file by hand.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ READ_BYTES = 2**20
 
 
 class Spool:
-    """One file: appended at its end, read from its start.
+    """One spool file, a queue on disk.
 
-    Not thread-safe; the thread that sends events owns it.
+    Not thread-safe: only the thread that sends events uses it.
     """
 
     def __init__(self, path: Path, bytes_max: int) -> None:
-        """Open a file of one's own, or adopt one.
+        """Create a file, or adopt an existing one.
 
         Raises:
-            BlockingIOError: another process owns it.
-            OSError: it cannot be made.
+            BlockingIOError: another process owns the file.
+            OSError: the file cannot be created.
         """
         self._path = path
         self._bytes_max = bytes_max
@@ -43,18 +43,18 @@ class Spool:
         except OSError:
             self._file.close()
             raise
-        self._size = self._whole_lines()
+        self._size = self._complete_size()
         self._read = 0
 
     @classmethod
     def new(cls, folder: Path, name: str, bytes_max: int) -> Self:
-        """A new file of this process."""
+        """Create a file of this process."""
         unique = f"{file_name(name)}.{os.getpid()}.{uuid.uuid4().hex[:8]}{SUFFIX}"
         return cls(folder / unique, bytes_max)
 
     @classmethod
     def orphans(cls, folder: Path, name: str, bytes_max: int) -> list[Self]:
-        """Files that dead processes left behind, the oldest first."""
+        """Adopt the files that dead processes left, the oldest first."""
         found = []
         with contextlib.suppress(OSError):
             paths = list(folder.glob(f"{file_name(name)}.*{SUFFIX}"))
@@ -66,23 +66,23 @@ class Spool:
 
     @property
     def empty(self) -> bool:
-        """Whether everything was taken."""
+        """True if every event was acknowledged."""
         return self._read >= self._size
 
     def append(self, events: Iterable[bytes]) -> int:
-        """Keep events; gives how many, from the first on, found room.
+        """Store events, until the file is full; return how many were stored.
 
         Raises:
-            OSError: the disk refuses; nothing of them is kept.
+            OSError: the disk refuses the write; none of the events is stored.
         """
-        lines, size, kept = [], 0, 0
+        lines, size, stored = [], 0, 0
         for event in events:
             size += len(event) + 1
             if self._size + size > self._bytes_max:
                 size -= len(event) + 1
                 break
             lines.append(event)
-            kept += 1
+            stored += 1
         if lines:
             data = b"\n".join(lines) + b"\n"
             try:
@@ -93,39 +93,39 @@ class Spool:
                 os.ftruncate(self._file.fileno(), self._size)
                 raise
             self._size += size
-        return kept
+        return stored
 
     def head(self) -> list[bytes]:
-        """The oldest events that were not taken, about a megabyte of them."""
+        """Return the oldest unacknowledged events, about a megabyte."""
         data = os.pread(
             self._file.fileno(), min(READ_BYTES, self._size - self._read), self._read
         )
         end = data.rfind(b"\n") + 1
         if not end and data:
-            # One event that is longer than what is read at once.
+            # The first event is longer than one read.
             data = os.pread(self._file.fileno(), self._size - self._read, self._read)
             end = data.find(b"\n") + 1
         return data[:end].split(b"\n")[:-1]
 
-    def taken(self, events: Iterable[bytes]) -> None:
-        """The broker has these, the oldest."""
+    def acknowledge(self, events: Iterable[bytes]) -> None:
+        """Remove the oldest events, after the broker has acknowledged them."""
         self._read += sum(len(event) + 1 for event in events)
         if self.empty:
             os.ftruncate(self._file.fileno(), 0)
             self._read = self._size = 0
 
     def close(self) -> None:
-        """Let go of the file, and remove it if everything was taken."""
+        """Close the file, and remove it if every event was acknowledged."""
         if self.empty:
             self._path.unlink(missing_ok=True)
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
-        """Close the file and leave it as it is."""
+    def release(self) -> None:
+        """Close the file without removing it."""
         self._file.close()
 
-    def _whole_lines(self) -> int:
-        """Bytes up to the last whole line: a crash may have left half of one."""
+    def _complete_size(self) -> int:
+        """Return the size up to the last complete line; a crash may truncate a line."""
         size = os.fstat(self._file.fileno()).st_size
         while size:
             start = max(0, size - READ_BYTES)
@@ -137,5 +137,5 @@ class Spool:
 
 
 def file_name(name: str) -> str:
-    """A name as the beginning of a file's."""
+    """Return a name with all characters replaced that file names should not have."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -1,4 +1,4 @@
-"""One call of a tool, timed and recorded: a block, or a decorated function."""
+"""Times and records one call of a tool: a block or a decorated function."""
 
 import functools
 import inspect
@@ -16,34 +16,34 @@ class Tool:
     def __init__(
         self, record: Callable[..., str], name: str, arguments: object
     ) -> None:
-        """`record`: what is called with the call that has ended."""
+        """`record` receives the finished call, as `Session.tool_call` does."""
         self._record = record
         self._name = name
         self._arguments = arguments
         self._started_s = 0.0
         self.result: object = None
-        """What the tool gave; set it inside the block."""
+        """The tool's result; set it inside the block."""
         self.call_id: str | None = None
 
     def __call__(self, function: F) -> F:
-        """Decorate a function: each call of it is one call of the tool."""
+        """Decorate a function: record each of its calls as a call of the tool."""
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def called_later(*args: Any, **kwargs: Any) -> Any:
+            async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
                 with self._call(function, args, kwargs) as call:
                     call.result = await function(*args, **kwargs)
                 return call.result
 
-            return cast("F", called_later)
+            return cast("F", async_wrapper)
 
         @functools.wraps(function)
-        def called(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self._call(function, args, kwargs) as call:
                 call.result = function(*args, **kwargs)
             return call.result
 
-        return cast("F", called)
+        return cast("F", wrapper)
 
     def __enter__(self) -> Self:
         self._started_s = time.perf_counter()
@@ -79,7 +79,7 @@ class Tool:
         self.__exit__(kind, error, trace)
 
     def _call(self, function: Any, args: Any, kwargs: Any) -> "Tool":
-        """One call, with its arguments by their names."""
+        """Return the recorder of one call, with its arguments by name."""
         try:
             arguments: object = (
                 inspect.signature(function).bind(*args, **kwargs).arguments

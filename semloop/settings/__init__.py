@@ -1,6 +1,12 @@
 """The settings of SemLoop: sections with defaults, and how they are read."""
 
-from semloop.settings.loading import CONFIG_FILE, PREFIX, aws_variables, load, origin
+from semloop.settings.loading import (
+    CONFIG_FILE,
+    PREFIX,
+    aws_variables,
+    load,
+    setting_source,
+)
 from semloop.settings.model import LOCAL_FOLDER, Settings
 from semloop.settings.secret import Secret
 
@@ -12,5 +18,5 @@ __all__ = [
     "Settings",
     "aws_variables",
     "load",
-    "origin",
+    "setting_source",
 ]

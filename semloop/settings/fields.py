@@ -1,4 +1,4 @@
-"""Types of settings, and what all sections are."""
+"""Types of settings, and the base class of sections."""
 
 from typing import Annotated
 
@@ -11,4 +11,4 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Some settings that are used together."""
+    """A group of related settings."""

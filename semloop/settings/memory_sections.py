@@ -1,4 +1,4 @@
-"""Settings of episodes, of their rewards, and of what is remembered.
+"""Settings of episodes, rewards, memories and embeddings.
 
 Names are unique across sections: a setting `x` of any section is `SEMLOOP_X`.
 """
@@ -12,7 +12,7 @@ from semloop.settings.secret import Secret
 
 
 class RewardBase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What each outcome is worth before anything else is known of an episode."""
+    """The reward of each outcome, before other properties of an episode modify it."""
 
     success: Share = 1.0
     partial: Share = 0.5
@@ -32,21 +32,22 @@ class EpisodeSettings(
     """When an episode ends."""
 
     session_gap_s: Seconds = 1_800.0
-    """A longer pause between the events of a session ends its episode, and so does so
-    long without any."""
+    """Seconds without an event of the session that end its episode, either between two
+    events or after the last one."""
 
     age_s: Seconds = 86_400.0
-    """An episode spans at most so long, by the time of its events."""
+    """Maximum span of an episode in seconds, by the timestamps of its events."""
 
     events: Positive = 10_000
-    """An episode has at most so many events; the next one opens another."""
+    """Maximum events per episode; the next event opens a new one."""
 
     bytes: Positive = 16 * 2**20
-    """Payloads and texts of an episode are at most so many bytes together, unless its
-    first event alone is larger."""
+    """Maximum bytes of payloads and texts per episode, unless its first event alone is
+    larger."""
 
     open_episodes: Positive = 10_000
-    """Of more open episodes in a partition the one longest untouched is closed."""
+    """Maximum open episodes per partition; beyond it the least recently updated one is
+    closed."""
 
 
 class RewardSettings(
@@ -61,7 +62,7 @@ class RewardSettings(
         "tags": "reward_tags",
     },
 ):
-    """What an episode is worth."""
+    """How the reward of an episode is computed."""
 
     base: Annotated[
         RewardBase,
@@ -69,16 +70,16 @@ class RewardSettings(
             examples=['{"success": 1, "partial": 0.5, "unknown": 0.25, "failure": 0}']
         ),
     ] = RewardBase()
-    """What an outcome is worth, 0 to 1; `unknown`: the episode had no completion."""
+    """Reward of each outcome, 0 to 1; `unknown`: the episode has no completion."""
 
     duration_s: Positive = 600
-    """Duration that counts as usual: with `reward_steps` it halves the reward."""
+    """Typical duration in seconds: with `reward_steps` it halves the reward."""
 
     steps: Positive = 20
-    """Steps that count as usual: with `reward_duration_s` they halve the reward."""
+    """Typical number of steps: with `reward_duration_s` they halve the reward."""
 
     quality_min: Share = 0.5
-    """What an episode keeps of its reward when all of its steps failed."""
+    """Factor of the reward if all steps of the episode failed."""
 
     task_types: Annotated[
         dict[str, Share], msgspec.Meta(examples=['{"task type": 0.2, ...}'])
@@ -88,7 +89,7 @@ class RewardSettings(
     tags: Annotated[dict[str, Share], msgspec.Meta(examples=['{"tag": 0.1, ...}'])] = (
         msgspec.field(default_factory=dict)
     )
-    """Bonus for the complexity of a task, by tag; all together count at most as 1."""
+    """Bonus for the complexity of a task, by tag; the sum is limited to 1."""
 
 
 class MemorySettings(
@@ -101,7 +102,7 @@ class MemorySettings(
         "poll_events": "memory_poll_events",
     },
 ):
-    """What is remembered."""
+    """What becomes a memory."""
 
     kinds: tuple[Literal["message", "tool_call", "error", "episode"], ...] = (
         "message",
@@ -109,22 +110,22 @@ class MemorySettings(
         "error",
         "episode",
     )
-    """What is remembered: which types of events, and whether closed episodes."""
+    """Event types that become memories; `episode`: closed episodes do, too."""
 
     importance_min: Share = 0.0
-    """Events of less importance are not remembered; those that say none are."""
+    """Minimum importance of a remembered event; events without one are remembered."""
 
     sample: Annotated[
         dict[str, Share], msgspec.Meta(examples=['{"agent": 0.1, "*/tool_call": 0.5}'])
     ] = msgspec.field(default_factory=dict)
     """Share of sessions whose events are remembered, by `agent`, `agent/type`, `*/type`
-    or `*`; closed episodes are, whatever it says."""
+    or `*`; closed episodes are always remembered."""
 
     poll_events: Positive = 1_000
-    """Events at a time: so many are embedded before they can be committed."""
+    """Events per poll; all of them are embedded before the next commit."""
 
     index_every_s: Seconds = 300.0
-    """Between two runs of `maintain index` by `semloop up`."""
+    """Seconds between two runs of `maintain index` by `semloop up`."""
 
 
 class EmbeddingSettings(
@@ -141,29 +142,31 @@ class EmbeddingSettings(
         "cache_texts": "embed_cache_texts",
     },
 ):
-    """What makes vectors of texts."""
+    """The embedder, which computes the vectors of texts."""
 
     kind: Literal["minilm", "hashing", "endpoint", "sentence-transformers"] = "minilm"
-    """What makes vectors of texts; `hashing` is for tests and knows no meaning."""
+    """The embedder; `hashing` is for tests and compares words, not meaning."""
 
     model: str | None = None
-    """Of `endpoint` the model's name, of `sentence-transformers` its name or path."""
+    """Model name for `endpoint`; model name or path for `sentence-transformers`."""
 
     url: str | None = None
-    """Of `endpoint`, OpenAI's form or Ollama's: such as `http://localhost:11434/v1`."""
+    """URL for `endpoint`, with OpenAI's or Ollama's API, for example
+    `http://localhost:11434/v1`."""
 
     key: Secret | None = None
-    """The endpoint's API key, if it asks for one."""
+    """API key of the endpoint, if it requires one."""
 
     timeout_s: Seconds = 30.0
-    """The endpoint's answer is waited for so long; then it is asked again."""
+    """Timeout of a request to the endpoint in seconds; after it the request is
+    retried."""
 
     retry_s: Seconds = 300.0
-    """An endpoint that does not answer is asked again for so long; then the flow
-    stops, and whoever restarts it goes on asking."""
+    """Seconds to retry an endpoint that does not answer; then the flow stops. After a
+    restart it retries again."""
 
     batch_tokens: Positive = 8_192
-    """Tokens that an embedder gets at a time, padding counted."""
+    """Tokens per batch for the embedder, padding included."""
 
     cache_texts: Count = 20_000
-    """Texts whose vectors are remembered, the latest used: 1.5 kB each with minilm."""
+    """Texts in the LRU cache of vectors; 1.5 kB each with minilm."""

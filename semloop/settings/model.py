@@ -23,15 +23,15 @@ from semloop.settings.sections import (
     RedactionSettings,
 )
 
-# In a local lake, not a table: pid files, logs and the redaction key.
+# Folder in a local lake that is not a table: pid files, logs and the redaction key.
 LOCAL_FOLDER = "_local"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All settings; a part of the program takes the sections that it uses."""
+    """All settings; each part of the program receives the sections that it uses."""
 
     lake: str = ".semloop"
-    """Where the tables are: a folder, or `s3://bucket/prefix`."""
+    """Location of the tables: a folder, or `s3://bucket/prefix`."""
 
     kafka: str | None = None
     """Brokers, `host:port[,host:port]`; unset: that of the running `semloop up`."""
@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The topic that agents produce to and `archive` reads."""
 
     debug: bool = False
-    """Show tracebacks; they may quote events, so never in production."""
+    """Show tracebacks; not for production, since they may quote events."""
 
     security: KafkaSecurity = KafkaSecurity()
     archive: ArchiveSettings = ArchiveSettings()
@@ -56,38 +56,40 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def on_s3(self) -> bool:
-        """Whether the lake is in an object store."""
+        """True if the lake is in an object store."""
         return self.lake.startswith("s3://")
 
     def value(self, name: str) -> Any:
-        """A setting by its name, whatever its section.
+        """Return a setting by its name, from any section.
 
         Raises:
-            KeyError: there is no such setting.
+            KeyError: the setting does not exist.
         """
-        place = places()[name]
-        part = getattr(self, place.section) if place.section else self
-        return getattr(part, place.field)
+        setting = setting_fields()[name]
+        section = getattr(self, setting.section) if setting.section else self
+        return getattr(section, setting.field)
 
     def replace(self, **values: object) -> Self:
-        """The same settings but for some, by their names.
+        """Return a copy with other values for some settings, by name.
 
         Raises:
-            KeyError: there is no such setting.
+            KeyError: a setting does not exist.
         """
-        own: dict[str, Any] = {}
-        of_sections: dict[str, dict[str, Any]] = {}
+        changes: dict[str, Any] = {}
+        by_section: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
-            place = places()[name]
-            of_sections.setdefault(place.section, {})[place.field] = value
-        own |= of_sections.pop("", {})
-        for section, changed in of_sections.items():
-            own[section] = msgspec.structs.replace(getattr(self, section), **changed)
-        return msgspec.structs.replace(self, **own)
+            setting = setting_fields()[name]
+            by_section.setdefault(setting.section, {})[setting.field] = value
+        changes |= by_section.pop("", {})
+        for section, changed in by_section.items():
+            changes[section] = msgspec.structs.replace(
+                getattr(self, section), **changed
+            )
+        return msgspec.structs.replace(self, **changes)
 
 
-class Place(NamedTuple):
-    """Where a setting is: its section, empty for none, its field, and the type."""
+class SettingField(NamedTuple):
+    """Position of a setting in `Settings`: section (or empty), field name and type."""
 
     section: str
     field: str
@@ -95,13 +97,13 @@ class Place(NamedTuple):
 
 
 @functools.cache
-def places() -> Mapping[str, Place]:
-    """Setting -> where it is."""
-    found: dict[str, Place] = {}
+def setting_fields() -> Mapping[str, SettingField]:
+    """Return all settings by name."""
+    found: dict[str, SettingField] = {}
     for field in msgspec.structs.fields(Settings):
         if isinstance(field.type, type) and issubclass(field.type, Section):
             for own in msgspec.structs.fields(field.type):
-                found[own.encode_name] = Place(field.name, own.name, own.type)
+                found[own.encode_name] = SettingField(field.name, own.name, own.type)
         else:
-            found[field.name] = Place("", field.name, field.type)
+            found[field.name] = SettingField("", field.name, field.type)
     return found

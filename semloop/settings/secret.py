@@ -2,13 +2,13 @@
 
 
 class Secret:
-    """A value that never shows itself: not in logs, `repr`, errors or `status`."""
+    """A value that is masked in logs, `repr`, errors and `status`."""
 
     def __init__(self, value: str) -> None:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one call that needs it."""
+        """Return the plain value, for the one call that needs it."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Settings of what is archived: broker, topic, redaction, commits; agents and logs.
+"""Settings of the broker, topic, redaction and commits; of agents, metrics and logs.
 
 Names are unique across sections: a setting `x` of any section is `SEMLOOP_X`.
 """
@@ -28,57 +28,58 @@ class KafkaSecurity(
         "sasl_mechanism": "kafka_sasl_mechanism",
     },
 ):
-    """How brokers are spoken to, and who we are to them."""
+    """Protocol and credentials for connections to brokers."""
 
     protocol: SecurityProtocol | None = None
-    """How brokers are spoken to; unset: `sasl_ssl` with a user, `ssl` with a CA or a
-    certificate, else `plaintext`. Over TLS the broker's name is always verified."""
+    """Protocol to connect to brokers; unset: `sasl_ssl` with a user, `ssl` with a CA or
+    a certificate, else `plaintext`. TLS always verifies the broker's host name."""
 
     ca: str | None = None
-    """PEM file of the CAs that may sign brokers' certificates; unset: the system's."""
+    """PEM file of the CAs trusted to sign broker certificates; unset: the system's."""
 
     certificate: str | None = None
-    """PEM file of our certificate, for brokers that ask clients for one."""
+    """PEM file of the client certificate, for brokers that require one."""
 
     key: str | None = None
-    """PEM file of the private key that belongs to `kafka_certificate`."""
+    """PEM file of the private key of `kafka_certificate`."""
 
     key_password: Secret | None = None
-    """Decrypts `kafka_key`, if that is encrypted."""
+    """Password of `kafka_key`, if the key is encrypted."""
 
     user: str | None = None
-    """User name for brokers that ask for one (SASL)."""
+    """User name for brokers that require SASL."""
 
     password: Secret | None = None
     """Password of `kafka_user`."""
 
     sasl_mechanism: SaslMechanism | None = None
-    """How the password is proven; unset: `SCRAM-SHA-512`, which never sends it."""
+    """SASL mechanism; unset: `SCRAM-SHA-512`, which never sends the password."""
 
 
 class ArchiveSettings(Section, frozen=True):
-    """The topic, and how `archive` reads it and drops repeated events."""
+    """The topic, and how `archive` reads it and drops duplicate events."""
 
     partitions: Positive = 4
-    """Partitions of the topic when it has to be made."""
+    """Number of partitions of the topic if SemLoop creates it."""
 
     poll_records: Positive = 2_000
-    """Records a poll: so many stay in the processor's cache while they are decoded."""
+    """Records per poll; few enough to stay in the CPU cache while they are decoded."""
 
     fetch_memory_mb: Positive = 64
-    """Memory for records that were fetched but not polled, a worker."""
+    """Memory per worker for records that were fetched but not polled, in MiB."""
 
     event_bytes_max: Positive = 2**20
-    """A larger record is a dead letter that holds its hash and size only."""
+    """Maximum size of a record; a larger one becomes a dead letter without content,
+    only its hash and size."""
 
     dedupe_ids: Count = 250_000
-    """Newest event ids of a partition among which a repeated one is dropped."""
+    """Event ids per partition in the dedupe window; the newest ones are kept."""
 
     dedupe_hours: Seconds = 24.0
-    """Age, by Kafka's timestamp, at which an event id is forgotten."""
+    """Maximum age of an event id in the dedupe window, by Kafka's timestamp."""
 
     start_timeout_s: Seconds = 30.0
-    """A flow that hears nothing from the broker so long after its start gives up."""
+    """Seconds a starting flow waits for the broker's first answer before it fails."""
 
 
 class RedactionSettings(
@@ -90,18 +91,19 @@ class RedactionSettings(
         "patterns": "redact_patterns",
     },
 ):
-    """What is redacted before anything is stored."""
+    """What to redact before storing anything."""
 
     key: Secret | None = None
-    """Keys the pseudonyms; a local lake makes its own once, a lake on S3 needs it."""
+    """Key for pseudonyms; a local lake generates its own, a lake on S3 requires one."""
 
     keys: tuple[str, ...] = ()
-    """Further key names whose values are redacted, such as `passport_number`."""
+    """Additional key names whose values are redacted, for example `passport_number`."""
 
     patterns: Annotated[
         dict[str, str], msgspec.Meta(examples=['{"name": "pattern", ...}'])
     ] = msgspec.field(default_factory=dict)
-    """Further patterns, `name = "regular expression"`; RE2 syntax, so always linear."""
+    """Additional patterns, `name = "regular expression"`, in RE2 syntax, which matches
+    in linear time."""
 
 
 class CommitSettings(
@@ -113,31 +115,31 @@ class CommitSettings(
         "bytes": "commit_bytes",
     },
 ):
-    """When flows commit, and how long they try."""
+    """When flows commit, and how long they retry."""
 
     rows: Positive = 100_000
-    """A commit is made at the latest with so many rows waiting."""
+    """Number of pending rows that triggers a commit."""
 
     interval_s: Seconds = 1.0
-    """A commit is made at the latest so long after its first row arrived."""
+    """Seconds after the first pending row that trigger a commit."""
 
     bytes: Positive = 128 * 2**20
-    """A commit is made at the latest with so much memory held by rows."""
+    """Bytes of memory used by pending rows that trigger a commit."""
 
     idle_commit_s: Seconds = 300.0
-    """An idle flow commits so often, to say that it is still caught up."""
+    """Seconds between the commits of an idle flow, which show that it is caught up."""
 
     reopen_commits: Positive = 100
-    """A table is opened anew after so many commits: old handles become slow."""
+    """Number of commits after which a table is reopened: old handles become slow."""
 
     reopen_s: Seconds = 1_800.0
-    """A table is opened anew after so long: its log may have been cleaned meanwhile."""
+    """Seconds after which a table is reopened: its log may have been cleaned up."""
 
     fence_check_s: Seconds = 5.0
-    """An idle flow looks so often for a newer copy of itself and a changed topic."""
+    """Seconds between an idle flow's checks for a newer copy and a changed topic."""
 
     storage_retry_s: Seconds = 60.0
-    """A commit that storage refuses is tried again for so long; then the flow stops."""
+    """Seconds to retry a commit that storage refuses; then the flow stops."""
 
 
 class AgentSettings(
@@ -148,23 +150,24 @@ class AgentSettings(
     """How an agent sends events."""
 
     spool: str = "~/.local/state/semloop/spool"
-    """Folder where an agent keeps events while the broker does not answer."""
+    """Folder where an agent stores events while the broker does not answer."""
 
     spool_mb: Positive = 256
-    """Events beyond so much in the spool are dropped, counted and logged once."""
+    """Maximum size of a spool file in MiB; further events are dropped, counted and
+    logged once."""
 
     queue_mb: Positive = 32
-    """Memory of an agent's process for events that are not sent yet."""
+    """Memory of an agent's process for events that are not sent yet, in MiB."""
 
     flush_s: Seconds = 5.0
-    """At its end a process waits so long for the broker; the rest goes to the spool."""
+    """Seconds that an exiting process waits for the broker; the rest is spooled."""
 
     sample: Annotated[
         dict[str, Share],
         msgspec.Meta(examples=['{"agent": 0.1, "*/state_change": 0.5}']),
     ] = msgspec.field(default_factory=dict)
-    """Share of sessions sent, by `agent`, `agent/type`, `*/type` or `*`; of the others
-    only errors, completions and feedback."""
+    """Share of sessions to send, by `agent`, `agent/type`, `*/type` or `*`; the others
+    send only errors, completions and feedback."""
 
 
 class MetricsSettings(
@@ -173,7 +176,8 @@ class MetricsSettings(
     """Where flows serve their metrics."""
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
-    """Port for Prometheus, of N processes or flows the first of N; 0 = no server."""
+    """Port for Prometheus; N processes or flows use N ports from this one; 0 = no
+    server."""
 
     host: str = "127.0.0.1"
     """Address that the metrics server listens on; `0.0.0.0` inside a pod."""
@@ -182,10 +186,10 @@ class MetricsSettings(
 class LogSettings(
     Section, frozen=True, rename={"level": "log_level", "format": "log_format"}
 ):
-    """What is logged, and how."""
+    """What to log, and in which format."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least level that is logged."""
+    """Minimum level to log."""
 
     format: Literal["auto", "console", "json"] = "auto"
-    """Form of the logs; `auto`: console on a terminal, JSON otherwise."""
+    """Format of the logs; `auto`: console on a terminal, JSON otherwise."""

@@ -1,7 +1,7 @@
 """The sink of the flow `index`: maintains the memories of the current generation."""
 
-from schemas.batches import Upkeep
-from schemas.steps import Show
+from schemas.batches import MaintenanceTask
+from schemas.steps import ProgressCallback
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES
 from sinks.flow_tables import FlowContext
@@ -14,7 +14,7 @@ class IndexMaintenance:
     Unit of parallelism: none. Guarantee: it may be stopped at any time and run again.
     """
 
-    def __init__(self, context: FlowContext, show: Show) -> None:
+    def __init__(self, context: FlowContext, show: ProgressCallback) -> None:
         """Open no table yet.
 
         Args:
@@ -25,7 +25,7 @@ class IndexMaintenance:
         self._show = show
         self.report = Report()
 
-    def add(self, item: Upkeep) -> None:
+    def add(self, item: MaintenanceTask) -> None:
         """Maintain the table of a generation.
 
         Raises:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.errors import StorageUnavailable
 from semloop.lake import generations
 from semloop.retry import retry
@@ -77,7 +77,7 @@ class Report:
 def maintain(
     storage: Storage,
     generation: int,
-    progress: Show = lambda step, done, total: None,
+    progress: ProgressCallback = lambda step, done, total: None,
     retry_s: float = RETRY_S,
 ) -> Report | None:
     """Compact small files, index new rows, drop old versions.

@@ -13,7 +13,7 @@ import pyarrow as pa
 from schemas.arrow import memories
 from schemas.batches import Vectored
 from schemas.filling import Filling
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.delta.streams import NEVER_READ, Partition, Streams
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.lake.generations import EPISODES, GENERATION, generation_of
@@ -54,7 +54,7 @@ class NewGeneration:
         streams: Streams,
         owned: Sequence[Partition],
         model: tuple[str, int],
-        show: Show,
+        show: ProgressCallback,
     ) -> None:
         """Open table `episodes`; `begin` creates the generation.
 

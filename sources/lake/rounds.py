@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from schemas.arrow import EPISODE_REVISIONS, EVENTS
 from schemas.batches import Anew, Progress
 from schemas.filling import Filling
-from schemas.steps import Show
+from schemas.steps import ProgressCallback
 from semloop.delta.streams import NEVER_READ, Partition
 from semloop.errors import StorageUnavailable, Terminal, TopicChanged
 from semloop.lake.generations import generation_of
@@ -79,7 +79,7 @@ class Rounds:
         self._known = known
         self._filling = filling
 
-    def items(self, show: Show) -> Iterator[Anew]:
+    def items(self, show: ProgressCallback) -> Iterator[Anew]:
         """All rounds; items without rows where the writer has to catch up.
 
         Args:
@@ -119,7 +119,9 @@ class Rounds:
             raise TopicChanged(msg, "Run it once more: it goes on, with them.")
         self._known.follow(self._table.handle)
 
-    def _round(self, begin: Mapping[Partition, int], show: Show) -> Iterator[Anew]:
+    def _round(
+        self, begin: Mapping[Partition, int], show: ProgressCallback
+    ) -> Iterator[Anew]:
         """What is beyond, up to where `memory` is; ends when it has been written."""
         stored = {origin: self._table.stored(origin) for origin in begin}
         until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
@@ -137,7 +139,7 @@ class Rounds:
         streams: TopicStreams,
         begin: Mapping[Partition, int],
         until: Mapping[Partition, int],
-        show: Show,
+        show: ProgressCallback,
     ) -> Iterator[Anew]:
         """The events of a topic."""
         at = {origin: begin[origin] for origin in streams.owned(0, 1)}
@@ -168,7 +170,9 @@ class Rounds:
         finally:
             reader.close()
 
-    def _episodes(self, until: Mapping[Partition, int], show: Show) -> Iterator[Anew]:
+    def _episodes(
+        self, until: Mapping[Partition, int], show: ProgressCallback
+    ) -> Iterator[Anew]:
         """The closed episodes that are not in the generation."""
         done = self._filling.episode_ids
         for rows in self._known.closed(until, done):

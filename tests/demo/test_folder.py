@@ -11,7 +11,7 @@ from semloop.command.stack.state import LocalFolder
 from semloop.errors import ConfigError, LakeError
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import Settings
-from semloop.settings.model import places
+from semloop.settings.model import setting_fields
 from tests.demo.shell import Shell
 from tests.services import free_port
 
@@ -117,7 +117,7 @@ def test_the_demo_does_not_use_the_settings_of_the_user(
         monkeypatch.setenv(name, value)
     found = private_settings(tmp_path / NAME)
     own = {"lake", "spool", "agent_flush_s"}
-    for name in places().keys() - own:
+    for name in setting_fields().keys() - own:
         assert found.value(name) == Settings().value(name), name
     assert found.lake == str(tmp_path / NAME)
     assert Path(found.agent.spool).is_relative_to(tmp_path / NAME)

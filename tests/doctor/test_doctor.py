@@ -18,7 +18,7 @@ from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.kafka.topic import TopicAdmin
-from semloop.settings import Settings, load, origin
+from semloop.settings import Settings, load, setting_source
 from semloop.storage.location import Storage
 from tests import processes
 from tests.doctor.run_checks import problems
@@ -169,7 +169,7 @@ def test_settings_check_shows_the_origin_of_each_setting(
     assert broker.found == f"broker {CLOSED} (SEMLOOP_KAFKA), plaintext"
     assert topic.found == "topic 'orders' (semloop.toml)"
     monkeypatch.setenv("SEMLOOP_TOPIC", "other")
-    assert origin("topic") == "SEMLOOP_TOPIC"
+    assert setting_source("topic") == "SEMLOOP_TOPIC"
 
 
 def test_settings_check_warns_about_a_redaction_key_that_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip

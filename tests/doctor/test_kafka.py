@@ -246,7 +246,7 @@ def test_resume_check_counts_unread_offsets_removed_by_retention(
     send(9)
     read(1)
     target = TopicPartition(settings.topic, 0, 6)
-    admin = admin_of(settings)
+    admin = kafka_admin(settings)
     for done in admin.delete_records([target]).values():
         done.result()
     finding = only_problem(findings_of(settings, *BASE_CHECKS, "resume point"))

@@ -28,8 +28,8 @@ def test_memories_check_is_ok_without_lag_and_with_the_configured_model(
     settings: Settings,
 ) -> None:
     events = Events(settings)
-    events.add(a_day(20))
-    live(settings, events)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
     found = findings_of(settings, "lake", "memories")
     assert problems(found) == []
     lag, model = (finding.found for finding in found)
@@ -52,8 +52,8 @@ def test_memories_check_warns_about_a_flow_that_lags(
     events.add(overlapping_sessions(10))
     now = time.time()
     ms = None if caught_up_s is None else int((now - caught_up_s) * 1_000)
-    live(settings, events, later_ms=ms)
-    events.add(a_day(15, first=10))
+    run_memory(settings, events, later_ms=ms)
+    events.add(overlapping_sessions(15, first=10))
     lag, _ = findings_of(settings, "lake", "memories")
     assert (lag.state, lag.found) == (state, found)
     assert bool(lag.todo) is (state is State.WARN)
@@ -78,8 +78,8 @@ def test_memories_check_fails_for_another_model_without_creating_it(
 
 def test_memories_check_fails_if_the_table_is_missing(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_day(10))
-    live(settings, events)
+    events.add(overlapping_sessions(10))
+    run_memory(settings, events)
     Path(settings.lake, generations.FOLDER).rename(Path(settings.lake, "elsewhere"))
     failed = only_problem(findings_of(settings, "lake", "memories"))
     assert failed.found == "the table of generation 1 is missing"

@@ -47,18 +47,18 @@ def is_decoded(sample: dict[str, Any]) -> bool:
     return True
 
 
-def test_the_file_is_what_is_generated() -> None:
+def test_the_schema_file_is_up_to_date() -> None:
     assert json_schema.FILE.read_text("utf-8") == json_schema.text(), (
         "run: python -m schemas.json_schema"
     )
 
 
-def test_the_schema_is_a_valid_schema() -> None:
+def test_the_generated_json_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema.schema())
 
 
 @pytest.mark.parametrize("event_type", event.EVENT_TYPES)
-def test_a_good_event_of_each_type_is_valid(event_type: str) -> None:
+def test_schema_and_decoder_accept_a_valid_event(event_type: str) -> None:
     assert is_valid(an_event(event_type))
     assert is_decoded(an_event(event_type))
 
@@ -66,45 +66,45 @@ def test_a_good_event_of_each_type_is_valid(event_type: str) -> None:
 @pytest.mark.parametrize(
     "sample",
     [
-        pytest.param(an_event(agent=...), id="a field is missing"),
-        pytest.param(an_event(agent=""), id="agent is empty"),
-        pytest.param(an_event(agent="x" * 201), id="agent is too long"),
-        pytest.param(an_event(type="thought", payload={}), id="type is unknown"),
-        pytest.param(an_event(timestamp=5), id="timestamp is a number"),
-        pytest.param(an_event(payload=[]), id="payload is a list"),
+        pytest.param(an_event(agent=...), id="missing field"),
+        pytest.param(an_event(agent=""), id="empty agent"),
+        pytest.param(an_event(agent="x" * 201), id="agent too long"),
+        pytest.param(an_event(type="thought", payload={}), id="unknown type"),
+        pytest.param(an_event(timestamp=5), id="number as timestamp"),
+        pytest.param(an_event(payload=[]), id="list as payload"),
         pytest.param(an_event(payload={"tool": "x"}), id="payload of another type"),
         pytest.param(
-            an_event("completion", payload={"outcome": "won"}), id="no such outcome"
+            an_event("completion", payload={"outcome": "won"}), id="unknown outcome"
         ),
         pytest.param(
             an_event("completion", payload={"outcome": "success", "reward": True}),
-            id="a bool for a number",
+            id="bool as number",
         ),
         pytest.param(
             an_event(payload={"role": "user", "content": "", "input_tokens": 2**63}),
-            id="beyond int64",
+            id="integer beyond int64",
         ),
-        pytest.param(an_event(meta={}), id="no session"),
+        pytest.param(an_event(meta={}), id="missing session"),
         pytest.param(
             an_event(meta={"session_id": "s", "importance": 1.5}), id="importance > 1"
         ),
         pytest.param(
-            an_event(meta={"session_id": "s", "tags": [1]}), id="a tag is a number"
+            an_event(meta={"session_id": "s", "tags": [1]}), id="number as tag"
         ),
     ],
 )
-def test_a_bad_event_is_refused_by_schema_and_decoder(sample: dict[str, Any]) -> None:
+def test_schema_and_decoder_reject_an_invalid_event(sample: dict[str, Any]) -> None:
     assert not is_valid(sample)
     assert not is_decoded(sample)
 
 
-def test_unknown_fields_are_allowed() -> None:
+def test_schema_and_decoder_allow_unknown_fields() -> None:
     sample = an_event(team="blue", meta={"session_id": "s", "shift": 2})
     assert is_valid(sample)
     assert is_decoded(sample)
 
 
-def test_a_raw_field_takes_any_json() -> None:
+def test_a_raw_field_accepts_any_json() -> None:
     values: list[Any] = [None, True, 1.5, "x", [], {"a": {}}]
     for value in values:
         sample = an_event(

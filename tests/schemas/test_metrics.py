@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from schemas.metrics import DECLARED, METRICS, Metrics
 
 
-def test_each_metric_is_declared_once_and_says_what_to_do() -> None:
+def test_each_metric_is_declared_once_with_meaning_and_action() -> None:
     assert len(DECLARED) == len(METRICS)
     for metric in METRICS:
         assert metric.name.startswith("semloop_")
@@ -34,7 +34,7 @@ def test_every_declared_metric_is_exposed() -> None:
         assert metric.meaning in page
 
 
-def test_two_registries_do_not_share_values() -> None:
+def test_registries_do_not_share_values() -> None:
     first, second = Metrics(), Metrics()
     first.add("semloop_events_total", 3, flow="archive")
     first.set("semloop_lag_records", 7, flow="archive", partition=0)
@@ -50,11 +50,11 @@ def test_an_undeclared_metric_raises() -> None:
         Metrics().value("semloop_evnts_total", flow="archive")
 
 
-def test_the_wrong_kind_raises() -> None:
+def test_using_a_metric_as_another_kind_raises() -> None:
     with pytest.raises(TypeError, match="is a counter, not a gauge"):
         Metrics().set("semloop_events_total", 1, flow="archive")
 
 
-def test_a_label_that_is_not_declared_raises() -> None:
+def test_an_undeclared_label_raises() -> None:
     with pytest.raises(ValueError, match="label"):
         Metrics().add("semloop_events_total", agent="a")

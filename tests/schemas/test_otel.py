@@ -7,7 +7,7 @@ def all_fields() -> list[otel.Field]:
     return [field for table in tables for field in table.values()]
 
 
-def test_every_field_of_the_event_is_mapped_or_said_to_have_no_name() -> None:
+def test_the_mapping_lists_every_field_of_the_event() -> None:
     assert tuple(otel.ENVELOPE) == event.Envelope.__struct_fields__
     assert tuple(otel.META) == event.Meta.__struct_fields__
     assert tuple(otel.PAYLOADS) == event.EVENT_TYPES
@@ -15,7 +15,7 @@ def test_every_field_of_the_event_is_mapped_or_said_to_have_no_name() -> None:
         assert tuple(otel.PAYLOADS[name]) == struct.__struct_fields__
 
 
-def test_names_are_of_the_conventions() -> None:
+def test_mapped_names_follow_the_conventions() -> None:
     spans = {"timestamp", "trace_id", "span_id", "parent_span_id", "error.type"}
     for field in all_fields():
         assert field.otel is None or field.otel in spans or (
@@ -23,13 +23,13 @@ def test_names_are_of_the_conventions() -> None:
         )  # fmt: skip
 
 
-def test_content_is_the_same_here_and_there() -> None:
+def test_a_field_is_content_only_if_its_attribute_is() -> None:
     for field in all_fields():
         if field.otel is not None:
             assert field.content == (field.otel in otel.CONTENT_ATTRIBUTES), field
 
 
-def test_the_full_list_of_content_fields() -> None:
+def test_the_content_fields_are_complete() -> None:
     found = {
         f"{name}.{field}"
         for name, table in otel.PAYLOADS.items()
@@ -50,6 +50,6 @@ def test_the_full_list_of_content_fields() -> None:
     assert {name for name, field in otel.META.items() if field.content} == {"task"}
 
 
-def test_every_type_and_role_has_its_operation() -> None:
+def test_every_type_has_an_operation_and_every_role_an_attribute() -> None:
     assert tuple(otel.OPERATIONS) == event.EVENT_TYPES
     assert set(otel.MESSAGE_CONTENT) == {"user", "assistant", "system", "tool"}

@@ -1,4 +1,4 @@
-"""The columns of every table, once more: a change of one is a decision."""
+"""A second list of the columns of every table, so that no change is accidental."""
 
 import pyarrow as pa
 import pytest
@@ -131,7 +131,7 @@ def described(schema: pa.Schema) -> str:
         pytest.param(arrow.STREAMS, STREAMS, id="streams"),
     ],
 )
-def test_a_table_has_the_agreed_columns_and_types(
+def test_a_table_has_the_golden_columns_and_types(
     schema: pa.Schema, golden: str
 ) -> None:
     assert described(schema) == golden
@@ -142,7 +142,7 @@ def test_every_table_is_in_the_golden_list() -> None:
     assert {*tables.TABLES} - {*tables.DELTA_TABLES} == {"memories"}
 
 
-def test_operators_hand_on_all_but_the_stamp() -> None:
+def test_operators_emit_all_columns_except_those_of_the_commit() -> None:
     for stored, decoded in (
         (arrow.EVENTS, arrow.DECODED_EVENTS),
         (arrow.DEAD_LETTERS, arrow.DECODED_DEAD_LETTERS),
@@ -151,7 +151,7 @@ def test_operators_hand_on_all_but_the_stamp() -> None:
         assert stored.names == [*decoded.names, "ingested_at", "date"]
 
 
-def test_no_column_is_a_word_that_sql_reserves() -> None:
+def test_no_column_name_is_a_reserved_sql_keyword() -> None:
     import duckdb
 
     reserved = {

@@ -1,4 +1,4 @@
-"""`Agent` as an author uses it, on the run's broker."""
+"""`Agent` as an author uses it, with the broker of the test run."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ from semloop.settings import Settings
 
 @pytest.fixture
 def own(settings: Settings, tmp_path: Any) -> Settings:
-    """Settings with a spool of the test's own."""
+    """Settings with a separate spool per test."""
     return settings.replace(spool=str(tmp_path / "spool"))
 
 
 def sent(settings: Settings) -> list[dict[str, Any]]:
-    """All events of the topic, each partition in its order."""
+    """Return all events of the topic, ordered by offset within each partition."""
     topic = TopicAdmin(settings).describe()
     config = {"group.id": "test", "enable.partition.eof": True}
     consumer = Consumer(client_config(settings) | config)
@@ -45,7 +45,7 @@ def sent(settings: Settings) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_session_says_what_was_done_in_order(own: Settings) -> None:
+def test_a_session_sends_its_events_in_order(own: Settings) -> None:
     agent = Agent("tester", settings=own, strict=True)
     with agent.session(task="find", user_id="u-1", tags=["a", "b"]) as s:
         s.message("user", "to Oslo\nplease", input_tokens=3)
@@ -71,15 +71,17 @@ def test_a_session_says_what_was_done_in_order(own: Settings) -> None:
     }  # fmt: skip
 
 
-def test_what_fails_is_told_and_raised_again(own: Settings) -> None:
+def test_exceptions_in_tools_and_sessions_are_recorded_and_propagate(
+    own: Settings,
+) -> None:
     agent = Agent("tester", settings=own, strict=True)
 
-    said = ["no flight"]
+    args = ["no flight"]
 
     def work(s: Session) -> None:
         with pytest.raises(KeyError), s.tool("lookup", {"id": 7}):
             raise KeyError(7)
-        raise ValueError(*said)
+        raise ValueError(*args)
 
     with pytest.raises(ValueError, match="no flight"), agent.session() as s:
         work(s)
@@ -87,11 +89,11 @@ def test_what_fails_is_told_and_raised_again(own: Settings) -> None:
     tool, error, completion = (event["payload"] for event in sent(own))
     assert (tool["status"], tool["error_type"]) == ("error", "KeyError")
     assert (error["error_type"], error["message"]) == ("ValueError", "no flight")
-    assert "raise ValueError(*said)" in error["stack"]
+    assert "raise ValueError(*args)" in error["stack"]
     assert completion == {"outcome": "failure"}
 
 
-def test_functions_and_coroutines_are_recorded_by_a_decorator(own: Settings) -> None:
+def test_the_tool_decorator_records_functions_and_coroutines(own: Settings) -> None:
     agent = Agent("tester", settings=own, strict=True)
 
     async def main() -> None:
@@ -123,7 +125,7 @@ def test_functions_and_coroutines_are_recorded_by_a_decorator(own: Settings) -> 
     assert (book["tool"], book["result"]) == ("book", {"flight": "SK1"})
 
 
-def test_threads_share_an_agent(own: Settings) -> None:
+def test_threads_can_share_an_agent(own: Settings) -> None:
     agent = Agent("tester", settings=own, strict=True)
 
     def work(number: int) -> None:
@@ -148,25 +150,25 @@ def test_threads_share_an_agent(own: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda s: s.message("robot", "x"), "Invalid enum value"),
         (lambda s: s.tool_call("t", duration_ms="soon"), "`float"),
         (lambda s: s.message("user", "x" * 2_000_000), "over the limit of 1,048,576"),
         (lambda s: s.message("user", "\ud800"), "cannot be written as JSON"),
     ],
-    ids=["unknown role", "wrong type", "too large", "no text"],
+    ids=["unknown role", "wrong type", "too large", "lone surrogate"],
 )
-def test_what_makes_no_event_is_refused_and_breaks_nobody(
-    own: Settings, call: Any, said: str, caplog: pytest.LogCaptureFixture
+def test_an_invalid_event_raises_only_in_strict_mode_and_is_logged_once(
+    own: Settings, call: Any, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     strict = Agent("tester", settings=own, strict=True).session()
     with pytest.raises(EventRefused) as refused:
         call(strict)
-    assert said in refused.value.what
+    assert message in refused.value.what
     assert isinstance(refused.value, SemLoopError)
     agent = Agent("tester", settings=own)
     for _ in range(3):
         call(agent.session())
     assert agent.dropped == 3
-    assert [said in record.getMessage() for record in caplog.records] == [True]
+    assert [message in record.getMessage() for record in caplog.records] == [True]

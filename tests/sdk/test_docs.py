@@ -1,4 +1,4 @@
-"""The code in docs/agents.md does what the page says."""
+"""The code in docs/agents.md runs and sends the described events."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from tests.sdk.test_agent import sent
 PAGE = ROOT / "docs" / "agents.md"
 
 
-def test_every_piece_of_code_runs(settings: Settings) -> None:
-    pieces = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    assert len(pieces) == 2
+def test_every_code_block_of_the_agents_page_runs(settings: Settings) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
     spool = os.path.join(settings.lake, "spool")
-    for piece in pieces:
+    for block in blocks:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", piece],
+            [sys.executable, "-W", "error", "-c", block],
             env=environment(settings, SEMLOOP_SPOOL=spool),
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Which events are sent, and how light it is to send them."""
+"""Sampling of events, and the imports of the producer side."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ HEAVY = (
         ("b", "tool_call", 0.25),
     ],
 )
-def test_a_share_of_the_sessions_is_sent_whole(
+def test_sampling_keeps_the_configured_share_of_sessions(
     agent: str, kind: str, share: float
 ) -> None:
     sample = {"a/message": 0.1, "a": 0.5, "*/message": 0.9, "*": 0.25}
@@ -39,7 +39,7 @@ def test_a_share_of_the_sessions_is_sent_whole(
     assert kept == [s for s in kept if is_kept(kind, agent, s, sample, failed=False)]
 
 
-def test_errors_completions_and_feedback_are_always_sent() -> None:
+def test_sampling_always_keeps_errors_completions_and_feedback() -> None:
     counts: Counter[str] = Counter()
     for kind in ("error", "completion", "feedback", "message", "tool_call"):
         for n in range(100):
@@ -55,7 +55,7 @@ def test_errors_completions_and_feedback_are_always_sent() -> None:
     assert is_kept("message", "a", "s", {}, failed=False)
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
+def test_importing_the_agent_loads_no_heavy_package() -> None:
     code = f"import semloop, sys; semloop.Agent; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Events while the broker is away, dies or comes late, and when the process ends."""
+"""Events while the broker is unavailable, dies or starts late, or the process ends."""
 
 import signal
 import socket
@@ -33,7 +33,7 @@ with agent.session("s-1") as s:
 
 
 def steps(events: list[dict[str, Any]]) -> dict[str, list[int]]:
-    """Numbers of each session's events, each event once, in the order of the topic."""
+    """Return session -> numbers of its events, without duplicates, in topic order."""
     found: dict[str, list[int]] = defaultdict(list)
     seen = set()
     for event in events:
@@ -45,8 +45,8 @@ def steps(events: list[dict[str, Any]]) -> dict[str, list[int]]:
 
 
 @pytest.fixture
-def away(tmp_path: Path) -> Settings:
-    """A broker that is not there yet."""
+def unavailable(tmp_path: Path) -> Settings:
+    """Settings with a broker that has not started yet."""
     return Settings().replace(
         lake=str(tmp_path / "lake"),
         kafka=f"127.0.0.1:{free_port()}",
@@ -55,16 +55,16 @@ def away(tmp_path: Path) -> Settings:
     )
 
 
-def lines(settings: Settings) -> int:
+def spooled(settings: Settings) -> int:
     files = Path(settings.agent.spool).glob("*.jsonl")
     return sum(file.read_bytes().count(b"\n") for file in files)
 
 
-def work(
-    settings: Settings, more: str = "", before: str = ""
+def run_agent(
+    settings: Settings, after: str = "", before: str = ""
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", before + WORK + more],
+        [sys.executable, "-c", before + WORK + after],
         env=environment(
             settings, SEMLOOP_SPOOL=settings.agent.spool, SEMLOOP_AGENT_FLUSH_S="0.2"
         ),
@@ -75,37 +75,39 @@ def work(
     )
 
 
-def test_what_a_process_could_not_send_the_next_one_sends(
-    away: Settings, settings: Settings
+def test_the_next_process_sends_the_events_that_the_previous_one_spooled(
+    unavailable: Settings, settings: Settings
 ) -> None:
-    done = work(away)
+    done = run_agent(unavailable)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert lines(away) == 200
-    # The spool belongs to a broker and a topic: here is one at last.
-    there = settings.replace(spool=away.agent.spool)
-    old, new = (file_name(spool_name(each)) for each in (away, there))
-    for file in Path(away.agent.spool).iterdir():
+    assert spooled(unavailable) == 200
+    # File names contain broker and topic: rename them to those of the running broker.
+    available = settings.replace(spool=unavailable.agent.spool)
+    old, new = (file_name(spool_name(each)) for each in (unavailable, available))
+    for file in Path(unavailable.agent.spool).iterdir():
         file.rename(file.with_name(file.name.replace(old, new)))
-    agent = Agent("tester", settings=there)
+    agent = Agent("tester", settings=available)
     with agent.session("s-2") as s:
         s.state_change("0")
     assert agent.flush(30)
-    wait_for("the spool", lambda: not list(Path(away.agent.spool).iterdir()))
-    found = steps(sent(there))
+    wait_for("the spool", lambda: not list(Path(unavailable.agent.spool).iterdir()))
+    found = steps(sent(available))
     assert found == {"s-1": list(range(200)), "s-2": [0]}
 
 
-def test_a_broker_that_listens_and_never_answers_loses_nothing(away: Settings) -> None:
+def test_no_event_is_lost_if_the_broker_listens_but_never_answers(
+    unavailable: Settings,
+) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
-        mute = f"127.0.0.1:{server.getsockname()[1]}"
-        done = work(away.replace(kafka=mute))
+        silent = f"127.0.0.1:{server.getsockname()[1]}"
+        done = run_agent(unavailable.replace(kafka=silent))
     assert done.returncode == 0, done.stderr
-    assert lines(away) == 200
+    assert spooled(unavailable) == 200
 
 
-def test_a_child_of_multiprocessing_leaves_its_events_in_the_spool(
-    away: Settings,
+def test_a_multiprocessing_child_spools_its_events_at_exit(
+    unavailable: Settings,
 ) -> None:
     child = """
 import multiprocessing
@@ -118,12 +120,12 @@ process.start()
 process.join()
 assert process.exitcode == 0
 """
-    done = work(away, child)
+    done = run_agent(unavailable, child)
     assert done.returncode == 0, done.stderr
-    assert lines(away) == 250
+    assert spooled(unavailable) == 250
 
 
-def test_an_event_that_no_topic_takes_is_dropped_and_holds_nothing_up(
+def test_an_event_too_large_for_the_topic_is_dropped_without_blocking_others(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own = settings.replace(spool=str(tmp_path / "spool"), event_bytes_max=8 * 2**20)
@@ -134,29 +136,29 @@ def test_an_event_that_no_topic_takes_is_dropped_and_holds_nothing_up(
     assert agent.flush(30)
     assert steps(sent(own)) == {"s-1": [0, 2]}
     assert agent.dropped == 1
-    assert "takes no message of 6,29" in caplog.text
+    assert "the topic does not accept messages of 6,29" in caplog.text
     assert not list(tmp_path.glob("spool/*"))
 
 
-def test_what_nobody_sends_any_more_can_be_imported(
-    away: Settings, settings: Settings
+def test_a_spool_file_can_be_imported(
+    unavailable: Settings, settings: Settings
 ) -> None:
-    assert work(away).returncode == 0
-    [file] = Path(away.agent.spool).iterdir()
+    assert run_agent(unavailable).returncode == 0
+    [file] = Path(unavailable.agent.spool).iterdir()
     done = run(settings, "import", str(file), "--format", "events")
     assert "records produced: 200." in done.stdout
     assert steps(sent(settings)) == {"s-1": list(range(200))}
 
 
-def test_a_killed_process_leaves_what_it_had_spooled(away: Settings) -> None:
+def test_spooled_events_of_a_killed_process_are_kept(unavailable: Settings) -> None:
     kill = "\nimport time, signal\nfrom pathlib import Path\n"
-    kill += f"while not list(Path({away.agent.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"
+    kill += f"while not list(Path({unavailable.agent.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"
     kill += "os.kill(os.getpid(), signal.SIGKILL)\n"
-    assert work(away, kill).returncode == -signal.SIGKILL
-    assert 0 < lines(away) <= 200
+    assert run_agent(unavailable, kill).returncode == -signal.SIGKILL
+    assert 0 < spooled(unavailable) <= 200
 
 
-def test_a_killed_process_loses_only_what_the_broker_had_not_acknowledged(
+def test_a_killed_process_loses_only_unacknowledged_events(
     settings: Settings, tmp_path: Path
 ) -> None:
     own = settings.replace(spool=str(tmp_path / "spool"))
@@ -167,16 +169,16 @@ for number in range(200, 1000):
     s.state_change(str(number))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = work(own, kill)
+    done = run_agent(own, kill)
     assert done.returncode == -signal.SIGKILL, done.stderr
     found = steps(sent(own))["s-1"]
     assert found == list(range(max(200, len(found))))
 
 
-def test_a_full_spool_and_a_full_queue_drop_and_say_so_once(
-    away: Settings, caplog: pytest.LogCaptureFixture
+def test_events_dropped_by_a_full_spool_or_queue_are_counted_and_logged_once(
+    unavailable: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    small = away.replace(spool_mb=1, agent_queue_mb=1)
+    small = unavailable.replace(spool_mb=1, agent_queue_mb=1)
     agent = Agent("tester", settings=small)
     with agent.session() as s:
         for _ in range(3_000):
@@ -185,21 +187,21 @@ def test_a_full_spool_and_a_full_queue_drop_and_say_so_once(
     wait_for("the spool", lambda: emitter.dropped)
     emitter.close(0.1)
     assert 0 < emitter.dropped < 3_000
-    assert emitter.dropped + lines(small) == 3_000
-    said = [r.getMessage() for r in caplog.records if "dropped" in r.getMessage()]
-    assert len(said) == 1
+    assert emitter.dropped + spooled(small) == 3_000
+    logged = [r for r in caplog.records if "Events are dropped" in r.getMessage()]
+    assert len(logged) == 1
 
 
-def in_the_lake(settings: Settings, sessions: int, events: int) -> None:
-    """Each session's events are there once, and in their order."""
+def assert_archived(settings: Settings, sessions: int, events: int) -> None:
+    """Archive the topic; assert that each session has its events once and in order."""
     done = run(settings, "run", "archive", "--until-caught-up")
     assert done.returncode == 0, done.stderr
     with Lake(settings.lake) as lake:
         found = lake.sql("""
             SELECT session_id, count(*), count(DISTINCT event_id),
-                   bool_and(CAST(payload->>'to_state' AS INT) = place)
+                   bool_and(CAST(payload->>'to_state' AS INT) = expected)
             FROM (SELECT *, row_number() OVER (
-                PARTITION BY session_id ORDER BY kafka_offset) - 1 AS place FROM events)
+                PARTITION BY session_id ORDER BY kafka_offset) - 1 AS expected FROM events)
             GROUP BY session_id ORDER BY CAST(session_id AS INT)
         """).fetchall()
     each = events // sessions
@@ -207,10 +209,10 @@ def in_the_lake(settings: Settings, sessions: int, events: int) -> None:
 
 
 @pytest.mark.real_broker
-def test_a_broker_killed_twice_loses_nothing_and_keeps_the_order(
-    own_broker: RealBroker, away: Settings
+def test_no_event_is_lost_or_reordered_if_the_broker_is_killed_twice(
+    own_broker: RealBroker, unavailable: Settings
 ) -> None:
-    settings = away.replace(kafka=own_broker.address)
+    settings = unavailable.replace(kafka=own_broker.address)
     agent = Agent("tester", settings=settings, strict=True)
     sessions = [agent.session(str(n)) for n in range(20)]
     assert agent.flush()
@@ -219,20 +221,20 @@ def test_a_broker_killed_twice_loses_nothing_and_keeps_the_order(
         if number in (EVENTS // 5, 3 * EVENTS // 5):
             own_broker.kill()
         if number in (2 * EVENTS // 5, 4 * EVENTS // 5):
-            wait_for("the spool", lambda: lines(settings))
+            wait_for("the spool", lambda: spooled(settings))
             own_broker.start()
     assert agent.flush(60)
     assert agent.dropped == 0
-    in_the_lake(settings, 20, EVENTS)
+    assert_archived(settings, 20, EVENTS)
 
 
 @pytest.mark.storm
 @pytest.mark.real_broker
-def test_a_minute_without_a_broker_loses_nothing_and_keeps_the_order(
-    own_broker: RealBroker, away: Settings
+def test_no_event_is_lost_or_reordered_if_the_broker_is_down_for_a_minute(
+    own_broker: RealBroker, unavailable: Settings
 ) -> None:
-    """1,000 events/s for 80 s; the broker is away from second 10 to second 70."""
-    settings = away.replace(kafka=own_broker.address)
+    """1,000 events/s for 80 s; the broker is down from second 10 to second 70."""
+    settings = unavailable.replace(kafka=own_broker.address)
     agent = Agent("tester", settings=settings, strict=True)
     sessions = [agent.session(str(n)) for n in range(20)]
     begin_s = time.monotonic()
@@ -245,7 +247,7 @@ def test_a_minute_without_a_broker_loses_nothing_and_keeps_the_order(
         time.sleep(max(0, begin_s + number / 1_000 - time.monotonic()))
     assert agent.flush(60)
     assert agent.dropped == 0
-    in_the_lake(settings, 20, 80_000)
+    assert_archived(settings, 20, 80_000)
 
 
 FORK = """
@@ -256,8 +258,8 @@ if pid:
     os.waitpid(pid, 0)
 agent.flush(20)
 """
-# As if Kafka's client came from a slow disk: forked while a thread loads it, a process
-# would wait for ever for the lock of that thread.
+# Simulates a slow import of the Kafka client. A child forked during the import would
+# wait indefinitely for the import lock of the importing thread.
 SLOW_DISK = """
 import sys, threading, time
 loading = threading.Event()
@@ -273,13 +275,13 @@ sys.meta_path.insert(0, SlowDisk())
 @pytest.mark.parametrize(
     ("slow", "when"),
     [("", ""), ("", "agent.flush(20)"), (SLOW_DISK, "loading.wait()")],
-    ids=["at once", "after a flush", "while it loads"],
+    ids=["immediately", "after a flush", "during the import"],
 )
-def test_a_forked_process_sends_its_own_events_and_none_of_its_parents(
+def test_a_forked_process_sends_only_its_own_events(
     settings: Settings, tmp_path: Path, slow: str, when: str
 ) -> None:
     own = settings.replace(spool=str(tmp_path / "spool"))
-    done = work(own, f"{when}\n{FORK}", slow)
+    done = run_agent(own, f"{when}\n{FORK}", slow)
     assert done.returncode == 0, done.stderr
     found = steps(sent(own))
     assert found == {"s-1": list(range(200)), "after-True": [0], "after-False": [0]}

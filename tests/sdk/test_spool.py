@@ -1,4 +1,4 @@
-"""The file that holds events while the broker is away."""
+"""The file that stores events while the broker is unavailable."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ EVENTS = st.lists(st.binary(max_size=50).map(lambda b: b.replace(b"\n", b"_") or
 
 
 @given(rounds=st.lists(st.tuples(EVENTS, st.integers(0, 5)), max_size=8))
-def test_events_come_out_once_and_in_order(
+def test_a_spool_returns_each_event_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory,
     rounds: list[tuple[list[bytes], int]],
 ) -> None:
@@ -25,34 +25,34 @@ def test_events_come_out_once_and_in_order(
         assert spool.append(events) == len(events)
         expected += events
         part = spool.head()[:take]
-        spool.taken(part)
+        spool.acknowledge(part)
         found += part
     while part := spool.head():
-        spool.taken(part)
+        spool.acknowledge(part)
         found += part
     assert found == expected
     assert spool.empty
     spool.close()
 
 
-def test_what_a_dead_process_left_is_adopted_by_one(tmp_path: Path) -> None:
+def test_only_one_process_adopts_the_file_of_a_dead_one(tmp_path: Path) -> None:
     spool = Spool.new(tmp_path, "b:1-t", 100)
     spool.append([b"one", b"two"])
-    assert Spool.orphans(tmp_path, "b:1-t", 100) == []  # its owner lives
+    assert Spool.orphans(tmp_path, "b:1-t", 100) == []  # its owner is alive
     os.write(os.open(next(tmp_path.iterdir()), os.O_APPEND | os.O_WRONLY), b"hal")
     spool.close()
     [orphan] = Spool.orphans(tmp_path, "b:1-t", 100)
     assert Spool.orphans(tmp_path, "b:1-t", 100) == []  # it has an owner again
     assert Spool.orphans(tmp_path, "b:1-other", 100) == []
-    assert orphan.head() == [b"one", b"two"]  # half a line was never an event
+    assert orphan.head() == [b"one", b"two"]  # the truncated line is ignored
     orphan.append([b"three"])
     assert orphan.head() == [b"one", b"two", b"three"]
-    orphan.taken(orphan.head())
+    orphan.acknowledge(orphan.head())
     orphan.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_holds_no_more_than_it_may_and_only_for_its_user(tmp_path: Path) -> None:
+def test_a_spool_respects_its_maximum_size_and_is_private(tmp_path: Path) -> None:
     spool = Spool.new(tmp_path / "new", "b:1-t", 10)
     assert spool.append([b"12345", b"6789"]) == 1
     assert spool.append([b"123"]) == 1
@@ -63,11 +63,11 @@ def test_it_holds_no_more_than_it_may_and_only_for_its_user(tmp_path: Path) -> N
     spool.close()
 
 
-def test_an_event_longer_than_one_read_comes_out_whole(tmp_path: Path) -> None:
+def test_a_spool_returns_an_event_longer_than_one_read(tmp_path: Path) -> None:
     spool = Spool.new(tmp_path, "b:1-t", 2**23)
     long = b"x" * (3 * 2**20)
     spool.append([long, b"y"])
     assert spool.head() == [long]
-    spool.taken([long])
+    spool.acknowledge([long])
     assert spool.head() == [b"y"]
     spool.close()

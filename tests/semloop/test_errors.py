@@ -1,4 +1,4 @@
-"""What an error says, and the exit code that operators and supervisors go by."""
+"""Texts and exit codes of errors; supervisors act on the exit codes."""
 
 import inspect
 
@@ -21,7 +21,7 @@ OTHER_CODES = {
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_the_exit_code_is_one_but_where_a_supervisor_acts_on_it(
+def test_the_exit_code_is_1_unless_a_supervisor_acts_on_it(
     kind: type[SemLoopError],
 ) -> None:
     assert kind.exit_code == OTHER_CODES.get(kind.__name__, 1)
@@ -29,29 +29,29 @@ def test_the_exit_code_is_one_but_where_a_supervisor_acts_on_it(
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_an_error_is_one_line_what_and_one_line_what_to_do(
+def test_an_error_has_one_line_what_happened_and_one_line_what_to_do(
     kind: type[SemLoopError],
 ) -> None:
-    error = kind("It broke.", "Mend it.")
-    assert str(error) == "It broke.\nMend it."
-    assert (error.what, error.todo) == ("It broke.", "Mend it.")
+    error = kind("It broke.", "Fix it.")
+    assert str(error) == "It broke.\nFix it."
+    assert (error.what, error.todo) == ("It broke.", "Fix it.")
     assert str(kind("It broke.")) == "It broke."
 
 
-def test_every_error_is_either_final_or_worth_another_try() -> None:
-    apart = set(CLASSES) - {SemLoopError}
-    assert {kind for kind in apart if issubclass(kind, Terminal)}.isdisjoint(
-        kind for kind in apart if issubclass(kind, Transient)
+def test_every_error_is_either_terminal_or_transient() -> None:
+    subclasses = set(CLASSES) - {SemLoopError}
+    assert {kind for kind in subclasses if issubclass(kind, Terminal)}.isdisjoint(
+        kind for kind in subclasses if issubclass(kind, Transient)
     )
-    assert all(issubclass(kind, (Terminal, Transient)) for kind in apart)
+    assert all(issubclass(kind, (Terminal, Transient)) for kind in subclasses)
 
 
-def test_the_drawing_at_the_top_names_every_error() -> None:
+def test_the_tree_in_the_module_docstring_contains_every_error() -> None:
     for kind in CLASSES:
         assert f" {kind.__name__} " in f" {errors.__doc__} ".replace("\n", " ")
 
 
-def test_all_errors_are_caught_by_one_name_and_none_is_a_plain_exit() -> None:
+def test_every_error_is_an_exception_but_not_an_oserror() -> None:
     for kind in CLASSES:
         assert issubclass(kind, Exception)
         assert not issubclass(kind, OSError)

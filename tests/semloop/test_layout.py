@@ -56,7 +56,7 @@ def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
     for refuse in (layout.bind, layout.check, lambda _: Lake(settings=lake)):
         with pytest.raises(LakeError) as error:
             refuse(storage)
-        what = f"The lake {storage.root} has layout 7; this program knows 2."
+        what = f"The lake {storage.root} has layout 7; this program supports 2."
         todo = "Install a newer semloop, or set SEMLOOP_LAKE to another lake."
         assert (error.value.what, error.value.todo) == (what, todo)
     assert status_report.status(lake)["lake"] == {
@@ -79,10 +79,10 @@ def test_a_lake_of_layout_1_is_refused_with_one_line_that_says_what_to_do(
         storage.create(LAYOUT_FILE, b'{"layout": 1}')
     for refuse in (layout.check, layout.bind):
         with pytest.raises(
-            LakeError, match="has layout 1; this program knows 2"
+            LakeError, match="has layout 1; this program supports 2"
         ) as error:
             refuse(storage)
-        todo = "Layout 1 is not migrated: set SEMLOOP_LAKE to another lake."
+        todo = "Layout 1 cannot be migrated: set SEMLOOP_LAKE to another lake."
         assert error.value.todo == todo
 
 
@@ -91,7 +91,7 @@ def test_a_layout_file_that_says_nothing_is_refused(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / LAYOUT_FILE).write_bytes(content)
-    with pytest.raises(LakeError, match="does not say which layout"):
+    with pytest.raises(LakeError, match="contains no layout version"):
         layout.check(Storage(str(tmp_path)))
 
 
@@ -152,7 +152,7 @@ def test_a_flow_refuses_a_lake_of_another_layout(
     result = processes.run(settings, "run", "archive", "--until-caught-up")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-2:] == [
-        f"The lake {settings.lake} has layout 3; this program knows 2.",
+        f"The lake {settings.lake} has layout 3; this program supports 2.",
         "Install a newer semloop, or set SEMLOOP_LAKE to another lake.",
     ]
     assert not storage.has("events")

@@ -1,4 +1,4 @@
-"""Repeating a step whose failure may pass."""
+"""Retries of a step that may fail temporarily."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from semloop.retry import retry
 
 
 class Step:
-    """Raises one error after the other, then returns 7."""
+    """Raises the given errors, one per call, then returns 7."""
 
     def __init__(self, *errors: SemLoopError) -> None:
         self._errors = list(errors)
@@ -31,20 +31,20 @@ class Step:
 
 
 @pytest.fixture(autouse=True)
-def _three_tries_without_pauses() -> Iterator[None]:
+def _three_attempts_without_pauses() -> Iterator[None]:
     set_on_retry_hooks([])
     with stamina.set_testing(True, attempts=3):
         yield
     set_on_retry_hooks(None)
 
 
-def test_a_step_is_repeated_until_it_succeeds() -> None:
+def test_a_step_is_retried_until_it_succeeds() -> None:
     step = Step(StorageUnavailable("a"), StorageUnavailable("b"))
     assert (retry(step, on=StorageUnavailable, seconds=60), step.calls) == (7, 3)
 
 
 @pytest.mark.parametrize("on", [StorageUnavailable, BrokerUnavailable])
-def test_the_last_error_says_how_long_was_tried(on: type[Transient]) -> None:
+def test_the_last_error_contains_the_retry_duration(on: type[Transient]) -> None:
     step = Step(*(on(f"It failed {n}.", "Wait.") for n in range(3)))
     with pytest.raises(on) as error:
         retry(step, on=on, seconds=0.5)
@@ -52,14 +52,14 @@ def test_the_last_error_says_how_long_was_tried(on: type[Transient]) -> None:
 
 
 @pytest.mark.parametrize("error", [LakeError("x"), BrokerUnavailable("y")])
-def test_another_error_ends_it_at_once(error: SemLoopError) -> None:
+def test_another_error_is_raised_without_a_retry(error: SemLoopError) -> None:
     step = Step(error)
     with pytest.raises(type(error)) as raised:
         retry(step, on=StorageUnavailable, seconds=60)
     assert (raised.value, step.calls) == (error, 1)
 
 
-def test_a_step_is_run_once_even_without_time() -> None:
+def test_a_step_runs_once_even_with_a_timeout_near_zero() -> None:
     with stamina.set_testing(False):
         step = Step(StorageUnavailable("a"))
         with pytest.raises(StorageUnavailable):

@@ -1,4 +1,4 @@
-"""Where a setting comes from, and what is said about a wrong one."""
+"""Sources of settings, and the errors for invalid ones."""
 
 import ast
 import itertools
@@ -22,7 +22,7 @@ from semloop.settings import (
     sections,
 )
 from semloop.settings.memory_sections import RewardBase
-from semloop.settings.model import places
+from semloop.settings.model import setting_fields
 
 MODULES = (sections, memory_sections, model)
 HIDDEN = "tr0ub4dor&3-horse"
@@ -40,7 +40,7 @@ def refused(environ: dict[str, str] | None = None, **overrides: object) -> Confi
     return error.value
 
 
-def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
+def test_without_file_and_environment_the_defaults_apply(tmp_path: Path) -> None:
     found = load({})
     assert found == Settings().replace(lake=str(tmp_path / ".semloop"))
     assert (found.kafka, found.topic, found.archive.partitions) == (
@@ -52,7 +52,9 @@ def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     assert (found.metrics.port, found.debug, found.redaction.key) == (0, False, None)
 
 
-def test_overrides_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
+def test_the_order_is_overrides_then_environment_then_file_then_default(
+    tmp_path: Path,
+) -> None:
     write(tmp_path, 'topic = "file"\npartitions = 7\nmetrics_port = 1\nkafka = "f:1"')
     environ = {"SEMLOOP_TOPIC": "environ", "SEMLOOP_METRICS_PORT": "2"}
     found = load(environ, topic="override", kafka=None)
@@ -63,26 +65,26 @@ def test_overrides_win_over_environment_over_file_over_default(tmp_path: Path) -
     assert found.archive.poll_records == Settings().archive.poll_records
 
 
-def test_the_file_is_that_of_the_folder_asked_for(tmp_path: Path) -> None:
+def test_the_file_is_read_from_the_given_folder(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     write(tmp_path / "other", 'topic = "there"')
     assert load({}).topic == "agent-events"
     assert load({}, tmp_path / "other").topic == "there"
 
 
-def test_the_environment_is_that_of_the_process_if_none_is_given(
+def test_the_environment_of_the_process_is_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SEMLOOP_TOPIC", "mine")
     assert load().topic == "mine"
 
 
-def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     write(tmp_path, 'topic = "file"')
     assert load({"SEMLOOP_TOPIC": "", "SEMLOOP_PARTITIONS": ""}).topic == "file"
 
 
-def test_other_variables_are_none_of_our_business() -> None:
+def test_other_variables_are_ignored() -> None:
     assert load({"SEMLOOP_TEST_SERVICES": "x", "TOPIC": "y"}) == load({})
 
 
@@ -90,7 +92,7 @@ def test_other_variables_are_none_of_our_business() -> None:
     ("text", "value"),
     [("true", True), ("1", True), ("false", False), ("0", False)],
 )
-def test_a_switch_is_read_from_text(text: str, value: bool) -> None:
+def test_a_boolean_is_read_from_text(text: str, value: bool) -> None:
     assert load({"SEMLOOP_DEBUG": text}).debug is value
 
 
@@ -114,7 +116,7 @@ def test_lists_and_patterns_are_read_from_text_and_file(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_not_said_of_an_object_keeps_its_default(tmp_path: Path) -> None:
+def test_missing_fields_of_an_object_keep_their_defaults(tmp_path: Path) -> None:
     found = load({"SEMLOOP_REWARD_BASE": '{"failure": 0.1}'}).rewards.base
     assert (found.failure, found.success) == (0.1, 1.0)
     write(tmp_path, "[reward_base]\nunknown = 0\n[reward_tags]\nvisa = 0.5\n")
@@ -130,9 +132,9 @@ def test_what_is_not_said_of_an_object_keeps_its_default(tmp_path: Path) -> None
         ('{"failure": -1}', "expected `float` >= 0.0."),
         ("7", "expected `object`, got `int`."),
     ],
-    ids=["unknown outcome", "too much", "negative", "no object"],
+    ids=["unknown outcome", "too large", "negative", "not an object"],
 )
-def test_a_wrong_part_of_an_object_is_said_with_the_setting(
+def test_the_error_for_a_field_of_an_object_names_the_setting(
     text: str, what: str
 ) -> None:
     error = refused({"SEMLOOP_REWARD_BASE": text})
@@ -141,7 +143,9 @@ def test_a_wrong_part_of_an_object_is_said_with_the_setting(
     assert error.todo == todo
 
 
-def test_a_local_lake_is_absolute_and_one_on_s3_stays(tmp_path: Path) -> None:
+def test_a_local_lake_becomes_absolute_and_an_s3_url_is_unchanged(
+    tmp_path: Path,
+) -> None:
     local = load({"SEMLOOP_LAKE": "some/lake"})
     assert (local.lake, local.on_s3) == (str(tmp_path / "some/lake"), False)
     remote = load({"SEMLOOP_LAKE": "s3://bucket/prefix"})
@@ -151,47 +155,49 @@ def test_a_local_lake_is_absolute_and_one_on_s3_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "todo"),
     [("topics", "Did you mean 'topic'?"), ("colour", "Remove it.")],
-    ids=["nearly right", "quite unknown"],
+    ids=["misspelled", "unknown"],
 )
-def test_an_unknown_name_in_the_file_is_refused_with_a_suggestion(
+def test_an_unknown_setting_in_the_file_is_refused_with_a_suggestion(
     tmp_path: Path, name: str, todo: str
 ) -> None:
     write(tmp_path, f'{name} = "{HIDDEN}"')
     error = refused()
-    assert error.what == f"{tmp_path / CONFIG_FILE}: there is no setting {name!r}."
+    assert error.what == f"{tmp_path / CONFIG_FILE}: unknown setting {name!r}."
     assert error.todo == todo
 
 
 @pytest.mark.parametrize(
     "text",
     ["topic = ", "topic = 'a'\ntopic = 'b'", "[[["],
-    ids=["half", "twice", "odd"],
+    ids=["no value", "duplicate key", "no key"],
 )
-def test_a_file_that_is_no_toml_is_said_in_one_line(tmp_path: Path, text: str) -> None:
+def test_the_error_for_a_file_that_is_not_toml_is_one_line(
+    tmp_path: Path, text: str
+) -> None:
     write(tmp_path, text)
     error = refused()
     assert error.what.startswith(f"{tmp_path / CONFIG_FILE} cannot be read: ")
-    assert error.todo == "It must be a TOML file of `setting = value`."
+    assert error.todo == "It must be a TOML file with lines `setting = value`."
 
 
-def test_a_file_that_is_no_text_is_said_in_one_line(tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_bytes(b"topic = '\xff'")
     assert "cannot be read" in refused().what
 
 
-WRONG = {
-    "a word for a number": ("partitions", "many"),
-    "a number too small": ("partitions", "0"),
-    "a negative time": ("commit_interval_s", "-1"),
-    "a port beyond all ports": ("metrics_port", "65536"),
-    "a level that is none": ("log_level", "loud"),
-    "a half number": ("commit_rows", "1.5"),
-    "a word for a switch": ("debug", "perhaps"),
+INVALID = {
+    "text as number": ("partitions", "many"),
+    "number too small": ("partitions", "0"),
+    "negative time": ("commit_interval_s", "-1"),
+    "port too large": ("metrics_port", "65536"),
+    "unknown level": ("log_level", "loud"),
+    "fraction as integer": ("commit_rows", "1.5"),
+    "text as boolean": ("debug", "perhaps"),
 }
 
 
-@pytest.mark.parametrize(("name", "text"), WRONG.values(), ids=WRONG)
-def test_a_wrong_value_is_said_with_its_name_and_without_itself(
+@pytest.mark.parametrize(("name", "text"), INVALID.values(), ids=INVALID)
+def test_the_error_for_an_invalid_value_names_the_setting_and_its_variable(
     tmp_path: Path, name: str, text: str
 ) -> None:
     variable = PREFIX + name.upper()
@@ -212,35 +218,37 @@ def test_a_wrong_value_is_said_with_its_name_and_without_itself(
         ("redaction_key", 12345),
         ("redaction_key", [HIDDEN]),
     ],
-    ids=["number for text", "number in a list", "number for a pattern", "number for a "
-         "secret", "list for a secret"],
+    ids=["number as text", "number in a list", "number as pattern", "number as secret",
+         "list as secret"],
 )  # fmt: skip
-def test_a_value_of_the_wrong_form_never_shows_itself(name: str, value: object) -> None:
+def test_the_error_for_a_value_of_the_wrong_type_never_shows_it(
+    name: str, value: object
+) -> None:
     error = refused({}, **{name: value})
     assert repr(name) in error.what
     assert HIDDEN not in str(error)
     assert "12345" not in str(error)
 
 
-def test_patterns_that_are_no_json_object_are_refused_unseen() -> None:
+def test_the_error_for_patterns_that_are_not_a_json_object_never_shows_them() -> None:
     error = refused({"SEMLOOP_REDACT_PATTERNS": "{" + HIDDEN})
     assert error.what == "SEMLOOP_REDACT_PATTERNS is not a JSON object."
     assert HIDDEN not in str(error)
     assert "redact_patterns" in refused({"SEMLOOP_REDACT_PATTERNS": "[1]"}).what
 
 
-def test_a_secret_put_under_a_wrong_name_is_not_shown() -> None:
-    free = {"lake", "kafka", "topic", "metrics_host", "redact_keys"}
-    free |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
-    free |= {"embedder_model", "embedder_url"}
+def test_the_error_for_a_secret_under_another_name_never_shows_it() -> None:
+    any_text = {"lake", "kafka", "topic", "metrics_host", "redact_keys"}
+    any_text |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
+    any_text |= {"embedder_model", "embedder_url"}
     secret = {"redaction_key", "kafka_password", "kafka_key_password", "embedder_key"}
-    for name in places():
-        if name not in free | secret:  # in these any text is right
+    for name in setting_fields():
+        if name not in any_text | secret:  # those accept any text
             error = refused({PREFIX + name.upper(): HIDDEN})
             assert HIDDEN not in str(error), name
 
 
-def test_a_secret_never_shows_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_secret_is_masked_everywhere(caplog: pytest.LogCaptureFixture) -> None:
     found = load({"SEMLOOP_REDACTION_KEY": HIDDEN})
     secret = found.redaction.key
     assert secret is not None
@@ -257,20 +265,20 @@ def test_a_secret_never_shows_itself(caplog: pytest.LogCaptureFixture) -> None:
     assert secret.reveal() == HIDDEN
 
 
-def test_secrets_are_equal_by_value() -> None:
+def test_secrets_compare_by_value() -> None:
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 
 
-def test_settings_cannot_be_changed_afterwards() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(AttributeError):
         load({}).topic = "other"  # type: ignore[misc]
 
 
-def test_every_setting_has_a_sentence() -> None:
-    said: dict[tuple[str, str], object] = {}
+def test_every_setting_has_a_description() -> None:
+    descriptions: dict[tuple[str, str], object] = {}
     for node in (n for m in MODULES for n in ast.parse(getsource(m)).body):
         if not isinstance(node, ast.ClassDef):
             continue
@@ -278,16 +286,16 @@ def test_every_setting_has_a_sentence() -> None:
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                 value = after.value if isinstance(after, ast.Expr) else None
                 text = value.value if isinstance(value, ast.Constant) else ""
-                said[node.name, field.target.id] = text
-    for name, place in places().items():
-        owner = getattr(Settings(), place.section) if place.section else Settings()
-        sentence = said[type(owner).__name__, place.field]
-        assert isinstance(sentence, str), name
-        assert sentence[:1].isupper(), name
-        assert sentence.endswith("."), name
+                descriptions[node.name, field.target.id] = text
+    for name, setting in setting_fields().items():
+        owner = getattr(Settings(), setting.section) if setting.section else Settings()
+        description = descriptions[type(owner).__name__, setting.field]
+        assert isinstance(description, str), name
+        assert description[:1].isupper(), name
+        assert description.endswith("."), name
 
 
-def test_a_setting_is_found_and_replaced_by_its_name() -> None:
+def test_a_setting_can_be_read_and_replaced_by_name() -> None:
     found = Settings().replace(topic="other", commit_rows=5, metrics_port=7)
     assert (found.topic, found.commits.rows, found.metrics.port) == ("other", 5, 7)
     assert [found.value(n) for n in ("topic", "commit_rows")] == ["other", 5]
@@ -295,13 +303,19 @@ def test_a_setting_is_found_and_replaced_by_its_name() -> None:
         found.replace(colour="red")
 
 
-OBJECTS = [n for n in places() if isinstance(Settings().value(n), (dict, RewardBase))]
+OBJECTS = [
+    name
+    for name in setting_fields()
+    if isinstance(Settings().value(name), (dict, RewardBase))
+]
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_a_variable_that_is_no_object_is_told_with_an_example(name: str) -> None:
+def test_the_error_for_a_variable_that_is_not_an_object_has_an_example(
+    name: str,
+) -> None:
     error = refused({PREFIX + name.upper(): "{"})
     assert error.what == f"{PREFIX}{name.upper()} is not a JSON object."
     example = error.todo.removeprefix("Write ").removesuffix(".")
-    # But for the dots it is JSON.
+    # Without the dots, the example is JSON.
     assert isinstance(json.loads(example.replace(", ...", "")), dict)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semloop.command.demo.stack import DemoStack
-from semloop.command.terminal.progress import LOOK_S, Show
+from semloop.command.terminal.progress import LOOK_S, ProgressCallback
 from semloop.delta.snapshot import read_snapshot
 from semloop.errors import Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
@@ -58,7 +58,7 @@ def wait_for_lake(
         time.sleep(LOOK_S)
 
 
-def wait_for_lake_readers(stack: DemoStack, show: Show) -> None:
+def wait_for_lake_readers(stack: DemoStack, show: ProgressCallback) -> None:
     """Wait until the other flows have read the events in the lake.
 
     Raises:
@@ -71,7 +71,9 @@ def wait_for_lake_readers(stack: DemoStack, show: Show) -> None:
         _wait_for_reader(stack, flow, topic, show)
 
 
-def _wait_for_reader(stack: DemoStack, flow: str, topic: "Topic", show: Show) -> None:
+def _wait_for_reader(
+    stack: DemoStack, flow: str, topic: "Topic", show: ProgressCallback
+) -> None:
     from semloop.progress.positions import behind, positions, stream_of
 
     archived, partitions = stream_of(topic), topic.partitions

@@ -11,7 +11,7 @@ from semloop.command.stack.state import LocalFolder
 from semloop.command.terminal.progress import until
 from semloop.errors import LakeError
 from semloop.settings import LOCAL_FOLDER, PREFIX, Settings, load
-from semloop.settings.model import places
+from semloop.settings.model import setting_fields
 
 NAME = "semloop-demo"
 # Only a folder with this file is ever cleared; the file is also the lock of a demo.
@@ -54,7 +54,7 @@ def private_settings(folder: Path) -> Settings:
     """
     ignored = {
         f"{PREFIX}{name.upper()}"
-        for name in places()
+        for name in setting_fields()
         if name in OVERRIDDEN or name.startswith("kafka")
     }
     environ = {k: v for k, v in os.environ.items() if k not in ignored}

@@ -8,7 +8,7 @@ from semloop.command.stack.state import Stack, running
 from semloop.errors import SemLoopError
 from semloop.kafka.clients import address
 from semloop.kafka.security import security_config
-from semloop.settings import Settings, load, origin
+from semloop.settings import Settings, load, setting_source
 from semloop.storage.location import Storage, redaction_key
 
 CHECK = "settings"
@@ -21,10 +21,10 @@ def check(context: CheckContext) -> Iterator[Finding]:
     own = settings
     if stack is not None:
         # Unset settings have the values with which the stack was started.
-        topic = stack.topic if origin("topic") == "default" else settings.topic
+        topic = stack.topic if setting_source("topic") == "default" else settings.topic
         own = settings.replace(topic=topic)
     context.settings = own
-    yield ok(CHECK, f"lake {_lake(own)} ({origin('lake')})")
+    yield ok(CHECK, f"lake {_lake(own)} ({setting_source('lake')})")
     if own.on_s3:
         yield ok(CHECK, f"credentials: {_credentials(Storage.of(own))}")
     yield ok(CHECK, f"broker {address(own)} ({_origin('kafka', stack)}){_login(own)}")
@@ -57,7 +57,7 @@ def _login(settings: Settings) -> str:
 
 
 def _origin(name: str, stack: Stack | None) -> str:
-    where = origin(name)
+    where = setting_source(name)
     return "from the running `semloop up`" if stack and where == "default" else where
 
 

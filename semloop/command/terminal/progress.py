@@ -9,7 +9,7 @@ from contextlib import contextmanager
 LOOK_S = 0.2
 
 # Told (step, done, total) of long work.
-Show = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 @contextmanager
-def steps() -> Iterator[Show]:
+def steps() -> Iterator[ProgressCallback]:
     """A bar for each step on a terminal, a line for each step elsewhere."""
     if not sys.stderr.isatty():
         yield _Lines().show
