@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import stamina
 
-from operators.memories.attach_vectors import with_vectors
+from operators.memories.attach_vectors import attach_vectors
 from operators.memories.embed import VectorCache
 from schemas.batches import Chunked, Vectored
 from schemas.metrics import Metrics
@@ -36,7 +36,7 @@ def embed_step(
             on=EmbedderUnavailable, attempts=None, timeout=settings.embedding.retry_s
         ):
             with attempt:
-                vectored, embedded = with_vectors(
+                vectored, embedded = attach_vectors(
                     chunked, embedder(), cache(), settings.embedding.batch_tokens
                 )
         for name, count in (

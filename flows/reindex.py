@@ -14,9 +14,9 @@ from flows.embed_step import embed_step
 from flows.guard import started
 from flows.reindex_worker import ReindexWorker
 from flows.scheduled import EndsProcess, Guard, logged, run_to_end
-from operators.episodes.replay import replay
+from operators.episodes.rebuild_positions import rebuild_positions
 from operators.memories.chunk import chunk
-from schemas.batches import Anew, Chunked, Windowed
+from schemas.batches import Anew, Assigned, Chunked
 from schemas.metrics import Metrics
 from schemas.steps import Show
 from semloop.flow_registry import REINDEX
@@ -67,11 +67,11 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
 def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Dataflow:
     settings = context.settings
 
-    def replay_part(anew: Anew) -> Windowed:
-        return replay(anew, worker.known, worker.replays)
+    def replay_part(anew: Anew) -> Assigned:
+        return rebuild_positions(anew, worker.known, worker.position_counters)
 
-    def chunk_part(windowed: Windowed) -> Chunked:
-        return chunk(windowed, settings.memory)
+    def chunk_part(assigned: Assigned) -> Chunked:
+        return chunk(assigned, settings.memory)
 
     embed_part = embed_step(
         settings,
@@ -85,7 +85,7 @@ def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Data
     parts = op.input("rounds", dataflow, source)
     # Anew(events=1,000 rows of `events`, after={("<topic id>", 0): 41})
     placed = op.map("replay", parts, guard.step(replay_part))
-    # Windowed(told=870 of them, places=870 rows)
+    # Assigned(memorable=870 of them, episode_positions=870 rows)
     chunked = op.map("chunk", placed, guard.step(chunk_part))
     # Chunked(memories=890 texts of bounded length)
     vectored = op.map("embed", chunked, guard.step(embed_part))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from operators.episodes.positions import Replay
+from operators.episodes.positions import PositionCounter
 from operators.memories.embed import VectorCache
 from schemas.batches import Anew
 from schemas.steps import Show
@@ -33,7 +33,7 @@ class ReindexWorker:
         self._show = show
         self.cache = VectorCache(context.settings.embedding.cache_texts)
         self.known = KnownEpisodes(context.storage)
-        self.replays: dict[Partition, Replay] = {}
+        self.position_counters: dict[Partition, PositionCounter] = {}
 
     def open_reader(self, worker_index: int, worker_count: int) -> WorkItems[Anew]:
         """The reader of a worker; the first one has everything."""
@@ -47,7 +47,9 @@ class ReindexWorker:
             raise LakeError(msg, "Start the flow that makes them: `semloop up`.")
         self.embedder = embedder_of(settings)
         owned = [partition for topic in streams for partition in topic.owned(0, 1)]
-        self.replays.update((partition, Replay()) for partition in owned)
+        self.position_counters.update(
+            (partition, PositionCounter()) for partition in owned
+        )
         own = Streams.of(
             *(
                 replace(stream, flow=FLOW)

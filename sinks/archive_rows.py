@@ -13,13 +13,15 @@ from sinks.delta.unstorable import bare, halves, unstorable
 Numbers = Mapping[tuple[Partition, str], int]
 
 
-def without_settled(rows: pa.Table, settled: Set[tuple[int, int]]) -> pa.Table:
+def without_dead_lettered(
+    rows: pa.Table, dead_lettered: Set[tuple[int, int]]
+) -> pa.Table:
     """The rows whose (partition, offset) has no dead letter yet."""
-    if not settled or not rows.num_rows:
+    if not dead_lettered or not rows.num_rows:
         return rows
     partitions = rows["kafka_partition"].to_pylist()
     offsets = rows["kafka_offset"].to_pylist()
-    keep = [key not in settled for key in zip(partitions, offsets, strict=True)]
+    keep = [key not in dead_lettered for key in zip(partitions, offsets, strict=True)]
     return rows.filter(pa.array(keep, pa.bool_()))
 
 

@@ -2,7 +2,7 @@
 
 `events` is the main table: its offsets alone say where reading resumes. Dead letters
 are committed before it; on a replay, a record whose dead letter lies beyond the main
-offset is settled and enters neither table again, whatever today's verdict is.
+offset enters neither table again, even if it would be valid today.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -24,7 +24,7 @@ from sinks.archive_rows import (
     commit_events,
     commit_letters,
     first_of_redelivered,
-    without_settled,
+    without_dead_lettered,
 )
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
@@ -72,7 +72,7 @@ class ArchiveTables(FlowTables[Decoded]):
         self._committed = committed or CommittedOffsets(FLOW)
         self._buffer = ArchiveBuffer()
         self._caught_up: dict[Partition, int] = {}
-        self._settled: set[tuple[int, int]] = set()
+        self._dead_lettered: set[tuple[int, int]] = set()
 
     def take_over(self, *, new_log: bool = False) -> dict[Partition, int]:
         """Fence off other writers; only then read where this one resumes.
@@ -111,12 +111,14 @@ class ArchiveTables(FlowTables[Decoded]):
         return self._main, [self._side]
 
     def resume(self) -> dict[Partition, int]:
-        """After the take-over: offsets and settled records, as the fences saw them."""
+        """Return the main offsets, and load the origins that have a dead letter."""
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._queries.settled(self._side, self._stream.topic_id, lowest)
-            self._settle(found)
+            found = self._queries.origins_beyond(
+                self._side, self._stream.topic_id, lowest
+            )
+            self._keep_dead_lettered(found)
         return offsets
 
     def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
@@ -132,9 +134,9 @@ class ArchiveTables(FlowTables[Decoded]):
         )
 
     @property
-    def settled(self) -> Set[tuple[int, int]]:
+    def already_dead_lettered(self) -> Set[tuple[int, int]]:
         """(partition, offset) of records beyond the main offset with a dead letter."""
-        return self._settled
+        return self._dead_lettered
 
     @property
     @override
@@ -183,15 +185,15 @@ class ArchiveTables(FlowTables[Decoded]):
         refused = self._timed(
             MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
         )
-        self._settle(self._settled)
+        self._keep_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         report(self._metrics, buffer, (events, dead), refused, self._main)
         self._committed.put(self._main.offsets)
 
-    def _settle(self, found: Set[tuple[int, int]]) -> None:
-        """Keep of some records with a dead letter those beyond the main offset."""
+    def _keep_dead_lettered(self, found: Set[tuple[int, int]]) -> None:
+        """Keep the dead-lettered origins that are beyond the main offset."""
         main = {p.number: offset for p, offset in self._main.offsets.items()}
-        self._settled = {(p, o) for p, o in found if o > main.get(p, o)}
+        self._dead_lettered = {(p, o) for p, o in found if o > main.get(p, o)}
 
     def _new_rows(
         self,
@@ -200,8 +202,8 @@ class ArchiveTables(FlowTables[Decoded]):
         id_column: str,
         buffer: ArchiveBuffer,
     ) -> pa.Table:
-        """Rows without the settled ones and without those sent again on purpose."""
-        rows = without_settled(rows, self._settled)
+        """Drop rows that have a dead letter and redelivered rows that are stored."""
+        rows = without_dead_lettered(rows, self._dead_lettered)
         if not buffer.redelivered_ids:
             return rows
         again = buffer.redelivered_ids.intersection(rows[id_column].to_pylist())

@@ -29,7 +29,7 @@ from tests.flows.a_reindex import (
 )
 from tests.flows.remembered import wrong
 from tests.flows.test_memory import produced, remembered
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.services import Broker
 from tests.sinks.a_memory import HASHING, Crash, Life, a_lake, shown
 
@@ -91,7 +91,7 @@ def test_open_episodes_go_on_as_if_nothing_had_happened(
 
 def test_only_feedback_is_nothing_to_remember(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_stream(said("feedback"), said("feedback")))
+    events.add(events_table(event_row("feedback"), event_row("feedback")))
     live(settings, events)
     assert reindex(settings).memories == 0
     assert generation(settings) == 2

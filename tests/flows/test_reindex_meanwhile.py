@@ -39,7 +39,7 @@ from tests.flows.a_reindex import (
     live,
     small_polls,
 )
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.sinks.a_memory import Crash, Life
 from tests.sources.an_events_table import EventsTable
 
@@ -164,7 +164,7 @@ def test_it_goes_on_where_it_died(
 ) -> None:
     events = Events(settings)
     # In a poll of its own some episode is silent, which is open.
-    events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
+    events.add(events_table(*(event_row(session="quiet", at_s=n) for n in range(3))))
     events.add(a_day(100, first=3))
     live(settings, events)
     wanted = held(settings)
@@ -210,7 +210,7 @@ def test_an_episode_that_is_silent_while_it_died_goes_on(
     settings: Settings, all_noted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
+    events.add(events_table(*(event_row(session="quiet", at_s=n) for n in range(3))))
     life = live(settings, events)
     with monkeypatch.context() as patched:
         patched.setattr(FencedTable, "take", lambda *_: _crash())
@@ -218,7 +218,9 @@ def test_an_episode_that_is_silent_while_it_died_goes_on(
             reindex(settings)
 
     def goes_on() -> None:
-        events.add(a_stream(said(session="quiet", at_s=9, text="more"), first=3))
+        events.add(
+            events_table(event_row(session="quiet", at_s=9, text="more"), first=3)
+        )
         assert life.read(events.all, 1, None)
 
     reindex(settings, between(goes_on))

@@ -135,6 +135,6 @@ class RetriesBlindly(WrappedLog):
         return number
 
 
-def forget_settled(tables: ArchiveTables) -> None:
-    """Rule 3: what has a dead letter is settled, whatever the verdict is now."""
-    tables._settled = set()
+def forget_dead_lettered(tables: ArchiveTables) -> None:
+    """Rule 3: a record with a dead letter is not stored again."""
+    tables._dead_lettered = set()

@@ -28,7 +28,7 @@ from sinks.delta.table_log import TableLog
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.sinks.a_memory import (
     HASHING,
     LOG,
@@ -60,8 +60,8 @@ def a_day(events: int, seed: int) -> pa.Table:
     for number in range(events):
         kind = rng.choices(kinds, (8, 6, 1, 2, 1, 1))[0]
         session = f"s-{rng.randrange(6)}"
-        rows.append(said(kind, session, at_s=number * 40.0, text=f"text {number}"))
-    return a_stream(*rows)
+        rows.append(event_row(kind, session, at_s=number * 40.0, text=f"text {number}"))
+    return events_table(*rows)
 
 
 def undisturbed(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
@@ -122,19 +122,21 @@ def test_an_episode_that_a_crash_left_closed_is_not_seen_before_it_is(
 ) -> None:
     """Vectors say that it closed by inactivity, but it went on after the crash."""
     settings = a_lake(tmp_path)
-    stream = a_stream(said(text="one"), said(text="two", at_s=60))
+    stream = events_table(event_row(text="one"), event_row(text="two", at_s=60))
     life = Life(settings)
     life.dies("after the vectors")
     with pytest.raises(Crash):
         life.read(stream, 2, LATER_MS)
-    more = pa.concat_tables([stream, a_stream(said(text="three", at_s=90), first=2)])
+    more = pa.concat_tables(
+        [stream, events_table(event_row(text="three", at_s=90), first=2)]
+    )
     life = Life(settings)
     assert life.read(more, 3, None)
     assert shown(settings) == [
         ("event", 0, "one"), ("event", 1, "two"), ("event", 2, "three"),
     ]  # fmt: skip
     whole = pa.concat_tables(
-        [more, a_stream(said("completion", at_s=120, text="done"), first=3)]
+        [more, events_table(event_row("completion", at_s=120, text="done"), first=3)]
     )
     assert life.read(whole, 1, None)
     (episode,) = [row for row in shown(settings) if row[0] == "episode"]
@@ -143,7 +145,7 @@ def test_an_episode_that_a_crash_left_closed_is_not_seen_before_it_is(
 
 def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
     settings = a_lake(tmp_path)
-    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(4)))
+    stream = events_table(*(event_row(text=f"{n}", at_s=n) for n in range(4)))
     life = Life(settings)
     assert life.read(stream, 2, None)
     life.dies("after the vectors")
@@ -154,13 +156,16 @@ def test_events_beyond_the_last_commit_are_not_seen(tmp_path: Path) -> None:
 
 def test_one_commit_holds_the_newest_revision_of_an_episode(tmp_path: Path) -> None:
     settings = a_lake(tmp_path).replace(commit_rows=100, commit_interval_s=1_000)
-    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(6)))
+    stream = events_table(*(event_row(text=f"{n}", at_s=n) for n in range(6)))
     life = Life(settings)
     for _ in range(3):
         assert life.read(stream, 2, None)
     assert shown(settings) == []
     assert life.read(
-        pa.concat_tables([stream, a_stream(said(at_s=7), first=6)]), 1, None, last=True
+        pa.concat_tables([stream, events_table(event_row(at_s=7), first=6)]),
+        1,
+        None,
+        last=True,
     )
     revisions = rows_of(settings, "SELECT revision, events FROM tables.episodes")
     assert revisions == [{"revision": 4, "events": 7}]
@@ -197,7 +202,9 @@ def test_a_text_without_a_vector_is_left_out_and_counted(
     tmp_path: Path, reason: SkipReason
 ) -> None:
     settings = a_lake(tmp_path)
-    stream = a_stream(said(text="good"), said(text="bad"), said(text="fine"))
+    stream = events_table(
+        event_row(text="good"), event_row(text="bad"), event_row(text="fine")
+    )
     life = Life(settings, Moody(reason))
     assert life.read(stream, 3, None)
     assert [text for _, _, text in shown(settings)] == ["good", "fine"]
@@ -225,14 +232,14 @@ def test_a_commit_is_made_when_it_holds_many_bytes(tmp_path: Path) -> None:
         commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
     )
     # The row of its episode keeps 500 characters of it.
-    long = a_stream(said(text="hello " * 500))
+    long = events_table(event_row(text="hello " * 500))
     assert Life(settings).read(long, 1, None)
     assert len(shown(settings)) > 1
 
 
 def test_how_far_archive_was_is_told_once_all_of_it_is_consumed(tmp_path: Path) -> None:
     settings = a_lake(tmp_path)
-    stream = a_stream(*(said(at_s=n) for n in range(3)))
+    stream = events_table(*(event_row(at_s=n) for n in range(3)))
     life = Life(settings)
 
     def told() -> tuple[int | None, float]:
@@ -251,9 +258,9 @@ def test_what_a_copy_that_was_taken_over_still_merges_replaces_nothing(
 ) -> None:
     settings = a_lake(tmp_path)
     older, newer = Life(settings), Life(settings)
-    assert newer.read(a_stream(said(text="by the newer one")), 1, None)
+    assert newer.read(events_table(event_row(text="by the newer one")), 1, None)
     with pytest.raises(TakenOver):
-        older.read(a_stream(said(text="by the older one")), 1, None)
+        older.read(events_table(event_row(text="by the older one")), 1, None)
     assert shown(settings) == [("event", 0, "by the newer one")]
 
 
@@ -264,9 +271,9 @@ def test_whoever_lost_the_episodes_still_writes_over_older_memories(
     settings = a_lake(tmp_path / "lake")
     for _ in range(3):
         life = Life(settings)
-    assert life.read(a_stream(said(text="before")), 1, None)
+    assert life.read(events_table(event_row(text="before")), 1, None)
     Path(settings.lake, "episodes").rename(tmp_path / "gone")
-    assert Life(settings).read(a_stream(said(text="after")), 1, None)
+    assert Life(settings).read(events_table(event_row(text="after")), 1, None)
     assert shown(settings) == [("event", 0, "after")]
 
 
@@ -275,7 +282,7 @@ def test_a_worker_that_read_nothing_yet_does_not_hide_that_memories_are_gone(
 ) -> None:
     """In a cluster it may be the first to look."""
     settings = a_lake(tmp_path / "lake")
-    assert Life(settings).read(a_stream(said()), 1, None)
+    assert Life(settings).read(events_table(event_row()), 1, None)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
     context = FlowContext(settings, Storage.of(settings), Metrics())
     unread, model = Partition(ORIGIN.topic_id, 1), (HASHING.model_id, HASHING.dimension)
@@ -288,7 +295,7 @@ def test_a_clock_that_is_put_back_holds_no_commit_up(tmp_path: Path) -> None:
     settings = a_lake(tmp_path).replace(
         commit_rows=100, commit_interval_s=1, fence_check_s=10
     )
-    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(3)))
+    stream = events_table(*(event_row(text=f"{n}", at_s=n) for n in range(3)))
     now_s = [NOW_S]
     life = Life(settings, clock=lambda: now_s[0])
     assert life.read(stream, 1, None)
@@ -315,7 +322,7 @@ def test_freshness_is_of_events_not_of_episodes_that_fell_silent(
     settings = a_lake(tmp_path)
     now_s = [NOW_S]
     life = Life(settings, clock=lambda: now_s[0])
-    assert life.read(a_stream(said()), 1, None)
+    assert life.read(events_table(event_row()), 1, None)
     assert _freshness(life.metrics) == 0
     now_s[0] += 2_000
     life.falls_silent(int(now_s[0] * 1_000))
@@ -329,7 +336,7 @@ def _freshness(metrics: Metrics) -> float:
 
 def test_who_was_replaced_by_a_reindex_is_to_start_again(tmp_path: Path) -> None:
     settings = a_lake(tmp_path)
-    stream = a_stream(said(text="one"), said(text="two", at_s=1))
+    stream = events_table(event_row(text="one"), event_row(text="two", at_s=1))
     life = Life(settings)
     assert life.read(stream, 1, None)
     storage = Storage.of(settings)

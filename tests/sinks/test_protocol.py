@@ -41,7 +41,7 @@ from tests.sinks.broken_rules import (
     SideFirst,
     SideUnfenced,
     WithoutEpochs,
-    forget_settled,
+    forget_dead_lettered,
 )
 from tests.sinks.wrapped_log import WrappedLog
 
@@ -300,7 +300,9 @@ BROKEN: dict[str, dict[str, Any]] = {
     "only moved partitions ride": {"breaks": OnlyMoved},
     "handles follow blindly": {"breaks": FollowsBlindly},
     "failed commits are retried blindly": {"breaks": RetriesBlindly},
-    "settled records are forgotten": {"after_resume": staticmethod(forget_settled)},
+    "dead-lettered records are forgotten": {
+        "after_resume": staticmethod(forget_dead_lettered)
+    },
 }
 
 

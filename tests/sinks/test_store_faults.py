@@ -88,7 +88,7 @@ STEPS = {
     "rows of `streams`": (Fault.REFUSED, "PUT", "/streams/part-"),
     "fencing the main table": (Fault.RESET, "PUT", "/events/_delta_log/"),
     "fencing the other table": (Fault.RESET, "PUT", "/dead_letters/_delta_log/"),
-    "reading what is settled": (Fault.CUT_OFF, "GET", "/dead_letters/date="),
+    "reading what is dead-lettered": (Fault.CUT_OFF, "GET", "/dead_letters/date="),
     "reading the newest ids": (Fault.CUT_OFF, "GET", "/events/date="),
 }
 
@@ -113,7 +113,10 @@ def test_a_start_goes_on_whatever_befalls_its_steps(
         proxy.disarm()
         happened = {step for step, rule in armed.items() if rule.happened}
         if log is LOG:
-            assert (offsets, tables.settled) == (keyed({0: 1, 1: -1}), {(0, 3)})
+            assert (offsets, tables.already_dead_lettered) == (
+                keyed({0: 1, 1: -1}),
+                {(0, 3)},
+            )
             assert len(ids[0][0]) == 1
             assert STEPS.keys() - happened == {"writing `streams`", "rows of `streams`"}
         else:
@@ -150,7 +153,7 @@ def test_a_lake_is_made_whatever_befalls_it(proxy: FaultProxy, lake: Settings) -
         ("GET", "/dead_letters/date=", "Cannot read table dead_letters in s3://"),
         ("GET", "/events/date=", "Cannot read table events in s3://"),
     ],
-    ids=["open", "streams", "fence", "settled", "ids"],
+    ids=["open", "streams", "fence", "dead-lettered", "ids"],
 )
 def test_a_start_without_the_store_ends_in_one_clear_line(
     proxy: FaultProxy, lake: Settings, method: str, part: str, said: str
