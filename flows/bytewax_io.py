@@ -13,11 +13,11 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.guard import ends_process
-from schemas.batches import Anew, Polled, PolledEvents, Upkeep
+from schemas.batches import Polled, PolledEvents, ReindexPart, Upkeep
 
-Item = TypeVar("Item", bound=Polled | PolledEvents | Anew | Upkeep)
+Item = TypeVar("Item", bound=Polled | PolledEvents | ReindexPart | Upkeep)
 Item_co = TypeVar(
-    "Item_co", bound=Polled | PolledEvents | Anew | Upkeep, covariant=True
+    "Item_co", bound=Polled | PolledEvents | ReindexPart | Upkeep, covariant=True
 )
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)

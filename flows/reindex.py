@@ -16,7 +16,7 @@ from flows.reindex_worker import ReindexWorker
 from flows.scheduled import EndsProcess, Guard, logged, run_to_end
 from operators.episodes.rebuild_positions import rebuild_positions
 from operators.memories.chunk import chunk
-from schemas.batches import Anew, Assigned, Chunked
+from schemas.batches import Assigned, Chunked, ReindexPart
 from schemas.metrics import Metrics
 from schemas.steps import Show
 from semloop.flow_registry import REINDEX
@@ -67,7 +67,7 @@ def reindex(settings: Settings, show: Show = lambda step, done, total: None) -> 
 def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Dataflow:
     settings = context.settings
 
-    def replay_part(anew: Anew) -> Assigned:
+    def replay_part(anew: ReindexPart) -> Assigned:
         return rebuild_positions(anew, worker.known, worker.position_counters)
 
     def chunk_part(assigned: Assigned) -> Chunked:
@@ -83,7 +83,7 @@ def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Data
     dataflow = Dataflow(REINDEX.name)
     source = ReaderSource(worker.open_reader, guard=guard.poll)
     parts = op.input("rounds", dataflow, source)
-    # Anew(events=1,000 rows of `events`, after={("<topic id>", 0): 41})
+    # ReindexPart(events=1,000 rows of `events`, after={("<topic id>", 0): 41})
     placed = op.map("replay", parts, guard.step(replay_part))
     # Assigned(memorable=870 of them, episode_positions=870 rows)
     chunked = op.map("chunk", placed, guard.step(chunk_part))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from operators.episodes.positions import PositionCounter
 from operators.memories.embed import VectorCache
-from schemas.batches import Anew
+from schemas.batches import ReindexPart
 from schemas.steps import Show
 from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
@@ -35,11 +35,13 @@ class ReindexWorker:
         self.known = KnownEpisodes(context.storage)
         self.position_counters: dict[Partition, PositionCounter] = {}
 
-    def open_reader(self, worker_index: int, worker_count: int) -> WorkItems[Anew]:
+    def open_reader(
+        self, worker_index: int, worker_count: int
+    ) -> WorkItems[ReindexPart]:
         """The reader of a worker; the first one has everything."""
         return WorkItems(iter(()) if worker_index else self._items())
 
-    def _items(self) -> Iterator[Anew]:
+    def _items(self) -> Iterator[ReindexPart]:
         settings, storage = self._context.settings, self._context.storage
         streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
         if not streams:

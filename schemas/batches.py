@@ -129,7 +129,7 @@ class Vectored:
 
 
 @dataclass(frozen=True, slots=True)
-class Anew:
+class ReindexPart:
     """A part of what a new generation of memories is made of.
 
     `events`: rows of `events`, of each partition in the order of its offsets; those up

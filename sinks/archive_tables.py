@@ -118,7 +118,7 @@ class ArchiveTables(FlowTables[Decoded]):
             found = self._queries.origins_beyond(
                 self._side, self._stream.topic_id, lowest
             )
-            self._keep_dead_lettered(found)
+            self._set_dead_lettered(found)
         return offsets
 
     def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
@@ -185,12 +185,12 @@ class ArchiveTables(FlowTables[Decoded]):
         refused = self._timed(
             MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
         )
-        self._keep_dead_lettered(self._dead_lettered)
+        self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         report(self._metrics, buffer, (events, dead), refused, self._main)
         self._committed.put(self._main.offsets)
 
-    def _keep_dead_lettered(self, found: Set[tuple[int, int]]) -> None:
+    def _set_dead_lettered(self, found: Set[tuple[int, int]]) -> None:
         """Keep the dead-lettered origins that are beyond the main offset."""
         main = {p.number: offset for p, offset in self._main.offsets.items()}
         self._dead_lettered = {(p, o) for p, o in found if o > main.get(p, o)}

@@ -1,7 +1,7 @@
 """Rebuilds the positions of stored events in the episodes that they are assigned to.
 
-Input: `Anew`. Output: `Assigned`. The stored assignment is used, since episodes cannot
-be recomputed: they depend on the settings and times at which events were first read.
+Input: `ReindexPart`. Output: `Assigned`. The stored assignment is used, since episodes
+depend on settings and times at which events were first read and cannot be recomputed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from operators.episodes.events import MEMORABLE
 from operators.episodes.positions import PositionCounter
 from schemas.arrow import EPISODE_POSITIONS, EVENTS
-from schemas.batches import Anew, Assigned, by_partition
+from schemas.batches import Assigned, ReindexPart, by_partition
 from semloop.delta.streams import Partition
 
 MEMORABLE_TYPES = pa.array(sorted(MEMORABLE))
@@ -27,7 +27,7 @@ class Known(Protocol):
 
 
 def rebuild_positions(
-    part: Anew, known: Known, counters: Mapping[Partition, PositionCounter]
+    part: ReindexPart, known: Known, counters: Mapping[Partition, PositionCounter]
 ) -> Assigned:
     """Return the memorable events of a part and the position of each.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from operators.episodes.reward import Factors, factors
 from semloop.settings.memory_sections import RewardBase, RewardSettings
 
-OUTCOMES = st.sampled_from(["success", "partial", "failure", None, "odd"])
+OUTCOMES = st.sampled_from(["success", "partial", "failure", None, "other"])
 # Beyond the maximum age and number of steps of an episode.
 DURATIONS = st.floats(0, 1e15)
 STEPS = st.integers(0, 10**9)
@@ -105,7 +105,7 @@ def test_a_better_outcome_earns_more() -> None:
     order = ["failure", None, "partial", "success"]
     found = [earned(outcome=outcome).reward for outcome in order]
     assert found == [0.0, 0.25, 0.5, 1.0]
-    assert earned(outcome="odd") == earned(outcome=None)
+    assert earned(outcome="other") == earned(outcome=None)
 
 
 def test_the_usual_duration_and_steps_halve_the_efficiency() -> None:

@@ -1,4 +1,4 @@
-"""When an episode opens and closes, and what its row says."""
+"""Opening and closing of episodes, and the columns of their rows."""
 
 import json
 import math
@@ -20,7 +20,7 @@ INT64_MAX = 2**63 - 1
 
 
 def fed(*events: Row, settings: EpisodeSettings = SMALL) -> list[Row]:
-    """The rows that come of one batch."""
+    """Return the rows that one batch produces."""
     rows: list[Row] = (
         Sessions(settings).feed(events_table(*events)).revisions.to_pylist()
     )
@@ -53,7 +53,7 @@ def test_a_completion_alone_is_an_episode() -> None:
 
 
 @pytest.mark.parametrize("reward", [0.0, -2.5])
-def test_what_the_agent_gave_wins_whatever_it_is(reward: float) -> None:
+def test_a_reward_from_the_agent_takes_precedence(reward: float) -> None:
     payload = {"outcome": "success", "reward": reward}
     [row] = fed(event_row(), event_row("completion", at_s=0.001_5, payload=payload))
     assert (row["reward"], row["base"], row["duration_ms"]) == (reward, 1.0, 1.5)
@@ -62,19 +62,19 @@ def test_what_the_agent_gave_wins_whatever_it_is(reward: float) -> None:
 @pytest.mark.parametrize(
     ("events", "closed_by"),
     [
-        pytest.param([event_row(), event_row(at_s=10)], None, id="pause of the gap"),
-        pytest.param([event_row(), event_row(at_s=10.001)], "gap", id="longer pause"),
-        pytest.param([event_row(), event_row(at_s=-20)], None, id="pause backwards"),
-        pytest.param([event_row(at_s=9), event_row(), event_row(at_s=18)], None, id="gap from latest"),
-        pytest.param([event_row(at_s=n) for n in (0, 9, 18, 25)], None, id="of that age"),
-        pytest.param([event_row(at_s=n) for n in (0, 9, 18, 25.001)], "age", id="older"),
-        pytest.param([event_row(at_s=n) for n in (0, -9, -26)], "age", id="older backwards"),
-        pytest.param([event_row(at_s=n) for n in range(4)], None, id="as many events"),
-        pytest.param([event_row(at_s=n) for n in range(5)], "events", id="more events"),
+        pytest.param([event_row(), event_row(at_s=10)], None, id="a pause of the gap"),
+        pytest.param([event_row(), event_row(at_s=10.001)], "gap", id="a longer pause"),
+        pytest.param([event_row(), event_row(at_s=-20)], None, id="a pause backwards"),
+        pytest.param([event_row(at_s=9), event_row(), event_row(at_s=18)], None, id="a gap from the latest timestamp"),
+        pytest.param([event_row(at_s=n) for n in (0, 9, 18, 25)], None, id="the maximum age"),
+        pytest.param([event_row(at_s=n) for n in (0, 9, 18, 25.001)], "age", id="over the maximum age"),
+        pytest.param([event_row(at_s=n) for n in (0, -9, -26)], "age", id="over the maximum age, backwards"),
+        pytest.param([event_row(at_s=n) for n in range(4)], None, id="the maximum of events"),
+        pytest.param([event_row(at_s=n) for n in range(5)], "events", id="over the maximum of events"),
         pytest.param([event_row("feedback") for n in range(9)], None, id="feedback"),
     ],
 )  # fmt: skip
-def test_a_record_that_breaks_a_bound_opens_the_next_episode(
+def test_a_record_that_exceeds_a_bound_opens_the_next_episode(
     events: list[Row], closed_by: str | None
 ) -> None:
     rows = fed(*events)
@@ -87,7 +87,7 @@ def test_a_record_that_breaks_a_bound_opens_the_next_episode(
         assert [row["closed_by"] for row in rows] == [None] * len(rows)
 
 
-def test_bytes_are_those_of_payload_and_text() -> None:
+def test_bytes_count_payload_and_text() -> None:
     event = event_row(text="é", payload={"content": "é"})
     size = len(event["payload"].encode()) + 2
     settings = msgspec.structs.replace(SMALL, bytes=2 * size)
@@ -105,7 +105,7 @@ def test_a_conversation_imported_backwards_is_one_episode() -> None:
     assert row["duration_ms"] == 999 * 60_000
 
 
-def test_of_too_many_the_one_longest_untouched_is_closed() -> None:
+def test_too_many_open_episodes_evict_the_least_recently_updated() -> None:
     rows = fed(
         event_row(session="a"),
         event_row(session="b"),
@@ -117,7 +117,7 @@ def test_of_too_many_the_one_longest_untouched_is_closed() -> None:
     ]  # fmt: skip
 
 
-def test_what_closes_at_once_crowds_nobody_out() -> None:
+def test_an_episode_that_closes_immediately_evicts_no_other() -> None:
     rows = fed(
         event_row(session="a"), event_row(session="b"), event_row("completion", "c")
     )
@@ -126,7 +126,7 @@ def test_what_closes_at_once_crowds_nobody_out() -> None:
     ]  # fmt: skip
 
 
-def test_only_touched_episodes_get_a_revision() -> None:
+def test_only_updated_episodes_get_a_revision() -> None:
     sessions = Sessions(SMALL)
     sessions.feed(events_table(event_row(session="a"), event_row(session="b")))
     second = sessions.feed(
@@ -140,19 +140,19 @@ def test_only_touched_episodes_get_a_revision() -> None:
     assert len(sessions) == 1
 
 
-def test_feedback_neither_opens_nor_extends_nor_touches() -> None:
+def test_feedback_neither_opens_nor_updates_an_episode() -> None:
     sessions = Sessions(SMALL)
     assert sessions.feed(events_table(event_row("feedback"))).revisions.num_rows == 0
     sessions.feed(events_table(event_row(), first=1))
     later = events_table(event_row("feedback", at_s=9, kafka_s=9), first=2)
     assert sessions.feed(later).revisions.num_rows == 0
-    # Nor does it keep an episode from being idle.
+    # It does not delay the closing of an inactive episode either.
     caught_up_ms = (NOW.timestamp() + 10.001) * 1_000
     [row] = sessions.close_inactive(caught_up_ms).to_pylist()
     assert (row["events"], row["kafka_offset"]) == (1, 1)
 
 
-def test_nothing_in_gives_nothing_out() -> None:
+def test_no_events_produce_no_rows() -> None:
     sessions = Sessions(SMALL)
     nothing = sessions.feed(events_table())
     assert nothing.revisions.equals(EPISODE_REVISIONS.empty_table())
@@ -162,11 +162,11 @@ def test_nothing_in_gives_nothing_out() -> None:
 
 
 @pytest.mark.parametrize(("waited_s", "closes"), [(10, False), (10.001, True)])
-def test_an_episode_is_inactive_by_the_time_its_last_record_came(
+def test_inactivity_is_measured_from_the_kafka_time_of_the_last_record(
     waited_s: float, closes: bool
 ) -> None:
     sessions = Sessions(SMALL)
-    # Imported: the events are a year old, and came out of order.
+    # As after an import: the events are a year old and out of order.
     sessions.feed(
         events_table(event_row(at_s=-3e7, kafka_s=5), event_row(at_s=-3e7, kafka_s=2))
     )
@@ -176,7 +176,7 @@ def test_an_episode_is_inactive_by_the_time_its_last_record_came(
     assert len(sessions) == 1 - closes
 
 
-def test_a_partition_without_future_closes_all() -> None:
+def test_all_episodes_of_an_ended_partition_close() -> None:
     sessions = Sessions(SMALL)
     sessions.feed(
         events_table(event_row(session="a"), event_row(session="b", kafka_ts=None))
@@ -185,16 +185,16 @@ def test_a_partition_without_future_closes_all() -> None:
     assert len(sessions) == 0
 
 
-def test_without_kafkas_time_an_episode_is_inactive_by_its_own() -> None:
+def test_inactivity_is_measured_from_event_time_without_a_kafka_time() -> None:
     sessions = Sessions(SMALL)
     sessions.feed(events_table(event_row(kafka_ts=None)))
     assert sessions.close_inactive(NOW.timestamp() * 1_000).num_rows == 0
     assert sessions.close_inactive((NOW.timestamp() + 11) * 1_000).num_rows == 1
 
 
-def test_an_id_says_where_an_episode_began() -> None:
+def test_an_episode_id_derives_from_its_first_origin() -> None:
     [row] = fed(event_row())
-    # As `printf topic-1/0/0 | b2sum -l 128` gives it.
+    # The output of `printf topic-1/0/0 | b2sum -l 128`.
     assert row["episode_id"] == "2937e252e70ff32fc214a4c5e61155b3"
     names = ("topic", "topic_id", "kafka_partition")
     assert shown([row], *names) == [("agent-events", "topic-1", 0)]
@@ -209,7 +209,7 @@ def test_an_id_says_where_an_episode_began() -> None:
     assert len(ids) == 8
 
 
-def test_what_was_said_last_holds() -> None:
+def test_the_last_value_of_each_description_is_stored() -> None:
     [row] = fed(
         event_row(agent="a", task="fly", task_type="trip", tags=["x"], user_id="u-1"),
         event_row(agent="b", namespace="prod", tags=[]),
@@ -220,24 +220,24 @@ def test_what_was_said_last_holds() -> None:
     ) == [("c", "fly to Oslo", "trip", ["y", "z"], "u-1", "default")]
 
 
-def test_a_trail_keeps_its_first_and_last_forty_steps() -> None:
+def test_the_step_log_keeps_the_first_and_last_forty_steps() -> None:
     settings = EpisodeSettings()
     events = [event_row("tool_call", payload={"tool": f"t{n}", "status": "success"}) for n in range(200)]  # fmt: skip
     [row] = fed(*events, settings=settings)
-    trail = json.loads(row["step_log"])
+    step_log = json.loads(row["step_log"])
     tools = [f"t{n}" for n in (*range(40), *range(160, 200))]
-    assert [step["tool"] for step in trail if "tool" in step] == tools
-    assert trail[40] == {"left_out": 120}
-    assert len(trail) == 81
+    assert [step["tool"] for step in step_log if "tool" in step] == tools
+    assert step_log[40] == {"left_out": 120}
+    assert len(step_log) == 81
     assert row["tools"] == [f"t{n}" for n in range(100)]
-    # And a restart goes on counting.
+    # The count continues after a restart.
     kept = pa.Table.from_pylist([row], EPISODE_REVISIONS)
     fed_later = Sessions.of(kept, settings).feed(events_table(events[0], first=500))
     [later] = fed_later.revisions.to_pylist()
     assert json.loads(later["step_log"])[40] == {"left_out": 121}
 
 
-def test_no_name_or_text_makes_a_row_large() -> None:
+def test_long_names_and_texts_are_bounded_in_a_row() -> None:
     long = "é" * 100_000
     rows = fed(
         event_row(task=long, tags=[long] * 1_000),
@@ -250,7 +250,7 @@ def test_no_name_or_text_makes_a_row_large() -> None:
     assert len(json.dumps(rows, default=str, ensure_ascii=False)) < 40_000
 
 
-def test_sums_stay_storable_whatever_agents_claim() -> None:
+def test_sums_of_extreme_values_stay_storable() -> None:
     claims: Row = {
         "input_tokens": INT64_MAX,
         "output_tokens": -INT64_MAX,
@@ -262,7 +262,7 @@ def test_sums_stay_storable_whatever_agents_claim() -> None:
     assert fed(event_row())[0]["input_tokens"] is None
 
 
-def test_a_payload_that_is_none_of_ours_ends_nothing() -> None:
+def test_an_invalid_payload_does_not_raise() -> None:
     rows = fed(
         event_row("state_change", payload={"to_state": 7}),
         {**event_row("completion", at_s=1), "payload": "not JSON", "text": None},
@@ -272,14 +272,14 @@ def test_a_payload_that_is_none_of_ours_ends_nothing() -> None:
     ]
 
 
-def test_factors_are_there_once_it_is_closed() -> None:
+def test_only_closed_episodes_have_reward_factors() -> None:
     names = ("base", "efficiency", "complexity_bonus", "quality", "reward")
     still_open, closed = (
         fed(event_row(), settings=SMALL),
         fed(event_row(), event_row(at_s=11))[:1],
     )
     assert shown(still_open, *names) == [(None,) * 5]
-    # Nobody said how it went.
+    # Closed without an outcome.
     assert shown(closed, *names, "outcome") == [(0.25, 1.0, 0.0, 1.0, 0.25, None)]
 
 
@@ -297,7 +297,7 @@ def test_failed_calls_and_errors_are_failed_steps() -> None:
     assert row["reward"] == pytest.approx(row["efficiency"] * row["quality"])
 
 
-def test_the_place_of_an_event_counts_what_was_told_before_it() -> None:
+def test_the_position_of_an_event_counts_the_memorable_events_before_it() -> None:
     long = "a" * 300 + "b" * 300
     stream = events_table(
         event_row("state_change"),
@@ -327,23 +327,29 @@ def test_the_place_of_an_event_counts_what_was_told_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("roles", "asked"),
+    ("roles", "first"),
     [
-        pytest.param(["user", "user"], 0, id="the first user"),
-        pytest.param(["system", "assistant", "user", "user"], 2, id="not the system"),
-        pytest.param(["assistant", "tool"], 0, id="anyone where no user speaks"),
+        pytest.param(["user", "user"], 0, id="first message of a user"),
+        pytest.param(
+            ["system", "assistant", "user", "user"],
+            2,
+            id="user after system and assistant",
+        ),
+        pytest.param(["assistant", "tool"], 0, id="first message without any user"),
     ],
 )
-def test_what_was_asked_is_what_a_user_says_first(roles: list[str], asked: int) -> None:
+def test_the_request_is_the_first_message_of_a_user(
+    roles: list[str], first: int
+) -> None:
     messages = [
         event_row(payload={"role": r}, text=f"text {n}") for n, r in enumerate(roles)
     ]
     [row] = fed(event_row("error", text="E: x"), *messages, settings=EpisodeSettings())
-    assert (row["request"], row["request_role"]) == (f"text {asked}", roles[asked])
+    assert (row["request"], row["request_role"]) == (f"text {first}", roles[first])
     assert row["last_text"] == f"text {len(roles) - 1}"
 
 
-def test_nothing_was_asked_or_said_where_nobody_spoke() -> None:
+def test_request_and_last_text_are_null_without_messages() -> None:
     [row] = fed(event_row("completion", text="success"))
     assert (row["request"], row["request_role"], row["last_text"]) == (None, None, None)
     [row] = fed(event_row("tool_call", text="search success"))
@@ -359,7 +365,7 @@ def test_nothing_was_asked_or_said_where_nobody_spoke() -> None:
     )
 
 
-def test_gaps_between_offsets_do_not_matter_but_their_order_does() -> None:
+def test_offsets_may_have_gaps_but_must_increase() -> None:
     sessions = Sessions(SMALL)
     sessions.feed(events_table(event_row(kafka_offset=5), event_row(kafka_offset=70)))
     for offsets in ([70], [80, 80], [90, 85]):
@@ -368,7 +374,7 @@ def test_gaps_between_offsets_do_not_matter_but_their_order_does() -> None:
             sessions.feed(events_table(*events))
 
 
-def test_rows_of_another_partition_are_our_own_mistake() -> None:
+def test_rows_of_another_partition_fail_an_assertion() -> None:
     sessions = Sessions(SMALL)
     kept = sessions.feed(events_table(event_row())).revisions
     for other in ({"kafka_partition": 1}, {"topic_id": "topic-2"}):
@@ -380,7 +386,7 @@ def test_rows_of_another_partition_are_our_own_mistake() -> None:
             Sessions(SMALL).feed(events_table(event_row(), event_row(**other)))
 
 
-def test_a_restart_takes_neither_closed_nor_older_revisions() -> None:
+def test_a_restart_rejects_closed_and_older_revisions() -> None:
     sessions = Sessions(SMALL)
     first = sessions.feed(events_table(event_row())).revisions
     second = sessions.feed(events_table(event_row(), first=1)).revisions
@@ -391,7 +397,7 @@ def test_a_restart_takes_neither_closed_nor_older_revisions() -> None:
     assert newest_open(first.to_pylist() + second.to_pylist()) == second.to_pylist()
 
 
-def test_a_restart_under_tighter_bounds_closes_what_is_too_much() -> None:
+def test_a_restart_with_tighter_bounds_evicts_episodes() -> None:
     events = [event_row(session=name) for name in "abcd"]
     kept = Sessions(EpisodeSettings()).feed(events_table(*events)).revisions
     rows = Sessions.of(kept, SMALL).feed(events_table(event_row(session="e"), first=4))
@@ -400,7 +406,7 @@ def test_a_restart_under_tighter_bounds_closes_what_is_too_much() -> None:
     ]  # fmt: skip
 
 
-def test_a_hundred_thousand_events_of_many_sessions_go_through() -> None:
+def test_a_hundred_thousand_events_of_many_sessions_are_processed() -> None:
     events = events_table(*(event_row(session=f"s-{n % 50}") for n in range(50)))
     many = pa.concat_tables([events] * 2_000).set_column(
         events.schema.get_field_index("kafka_offset"),
@@ -408,7 +414,7 @@ def test_a_hundred_thousand_events_of_many_sessions_go_through() -> None:
         pa.array(range(100_000)),
     )
     rows = Sessions(EpisodeSettings(open_episodes=40)).feed(many).revisions
-    # In turn, so each comes back when it was just crowded out.
+    # Round robin: each session continues just after its episode was evicted.
     assert sum(rows["events"].to_pylist()) == 100_000
     assert set(rows["closed_by"].to_pylist()) == {"evicted", None}
     assert rows["state"].to_pylist().count("open") == 40

@@ -57,7 +57,7 @@ def test_a_syllable_counts_as_several_tokens() -> None:
     ("text", "ends"),
     [
         pytest.param("One two three four five. " * 50, "four five.", id="sentences"),
-        pytest.param('He said "no way!" ' * 80, 'no way!"', id="quotes"),
+        pytest.param('He wrote "no way!" ' * 80, 'no way!"', id="quotes"),
         pytest.param(
             "我们去看看那本书。" * 60, "那本书。", id="no space after a sentence"
         ),
