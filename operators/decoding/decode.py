@@ -139,10 +139,10 @@ def _redelivered_events(
     records: pa.RecordBatch, events: pa.RecordBatch
 ) -> frozenset[str]:
     """Return the ids of events that may have been sent before."""
-    marked = records["idempotency_key"].is_valid()
-    if not pc.any(marked).as_py():
+    has_key = records["idempotency_key"].is_valid()
+    if not pc.any(has_key).as_py():
         return frozenset()
-    return frozenset(events["event_id"].filter(marked).to_pylist())
+    return frozenset(events["event_id"].filter(has_key).to_pylist())
 
 
 def _redelivered_letters(

@@ -54,18 +54,18 @@ def event_columns(
     """
     columns = dict(zip(ROW, zip(*rows, strict=True), strict=bool(rows)))
     # As bytes first: payloads are slices of a record that is valid UTF-8.
-    made = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
-    made["payload"] = made["payload"].cast(pa.string())
-    made["extra"] = _array(extras or (None,) * len(rows), pa.string())
-    made |= {name: records[name] for name in tables.ORIGIN}
+    built = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
+    built["payload"] = built["payload"].cast(pa.string())
+    built["extra"] = _array(extras or (None,) * len(rows), pa.string())
+    built |= {name: records[name] for name in tables.ORIGIN}
     for field in DECODED_EVENTS:
-        if field.name not in made:
-            made[field.name] = _array(columns.get(field.name, ()), field.type)
+        if field.name not in built:
+            built[field.name] = _array(columns.get(field.name, ()), field.type)
     tasks = _array(columns.get("payload_task", ()), pa.string())
     if tasks.null_count < len(tasks):
-        made["task"] = pc.coalesce(made["task"], tasks)
-    made["text"] = _one_line(made["text"])
-    arrays = [made[field.name] for field in DECODED_EVENTS]
+        built["task"] = pc.coalesce(built["task"], tasks)
+    built["text"] = _one_line(built["text"])
+    arrays = [built[field.name] for field in DECODED_EVENTS]
     return pa.RecordBatch.from_arrays(arrays, schema=DECODED_EVENTS)
 
 

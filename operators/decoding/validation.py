@@ -25,7 +25,7 @@ from semloop.event import (
 )
 
 DEPTH_MAX = 64
-# Fits int64 microseconds with any UTC offset; exact bounds are checked on columns.
+# Years that fit int64 microseconds with any UTC offset; column checks are exact.
 YEARS = range(1999, 9999)
 
 Validated = tuple[Envelope, Payload, str | None]
@@ -139,7 +139,7 @@ def _invalid(message: str, prefix: str) -> Rejection:
 
 
 def _malformed(value: bytes) -> Rejection:
-    """Classify invalid JSON by means of Python's lenient parser."""
+    """Return the reason why JSON is invalid, from Python's lenient parser."""
     constants: list[str] = []
 
     def constant(name: str) -> None:

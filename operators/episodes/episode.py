@@ -138,7 +138,7 @@ class Episode:
             "step_log": self.step_log.json(),
         }
         if closed_by:
-            row |= self._rewarded(rewards, duration_ms)
+            row |= self._reward_columns(rewards, duration_ms)
         return row
 
     def _describe(self, event: Event) -> None:
@@ -177,7 +177,9 @@ class Episode:
             step = Step(state=truncate(detail(event).to_state))
         self.step_log.add(step)
 
-    def _rewarded(self, rewards: RewardSettings, duration_ms: float) -> dict[str, Any]:
+    def _reward_columns(
+        self, rewards: RewardSettings, duration_ms: float
+    ) -> dict[str, Any]:
         earned = factors(
             rewards,
             outcome=self.outcome,

@@ -105,14 +105,14 @@ class Sessions:
         self._check_order(events)
         rows: list[Row] = []
         positions: list[EpisodePosition] = []
-        touched: dict[str, None] = {}
+        updated: dict[str, None] = {}
         for event in read(events):
             session = event.session_id
-            touched[session] = None
+            updated[session] = None
             self._add(event, rows, positions)
         rows += [
             self._open[session].row(self._rewards)
-            for session in touched
+            for session in updated
             if session in self._open
         ]
         return FeedResult(self._table(rows), _positions(positions))
@@ -133,7 +133,7 @@ class Sessions:
             for session, episode in self._open.items()
             if caught_up_ms * 1_000 - _last_received_us(episode) > self._gap_us
         ]
-        closed = [self._closed(self._open.pop(session), "inactive") for session in idle]
+        closed = [self._close(self._open.pop(session), "inactive") for session in idle]
         return self._table(closed)
 
     def _add(
@@ -141,7 +141,7 @@ class Sessions:
     ) -> None:
         episode = self._open.get(event.session_id)
         if episode is not None and (bound := self._exceeded_bound(episode, event)):
-            rows.append(self._closed(episode, bound))
+            rows.append(self._close(episode, bound))
             episode = None
         if episode is None:
             topic_id = self._partition["topic_id"]
@@ -160,10 +160,10 @@ class Sessions:
         episode.add(event)
         if event.type == "completion":
             del self._open[event.session_id]
-            rows.append(self._closed(episode, "completion"))
+            rows.append(self._close(episode, "completion"))
         while len(self._open) > self._settings.open_episodes:
             _, least_recent = self._open.popitem(last=False)
-            rows.append(self._closed(least_recent, "evicted"))
+            rows.append(self._close(least_recent, "evicted"))
 
     def _exceeded_bound(self, episode: Episode, event: Event) -> str | None:
         """Return the bound that the episode would exceed with this event, if any.
@@ -182,7 +182,7 @@ class Sessions:
             return "bytes"
         return None
 
-    def _closed(self, episode: Episode, closed_by: str) -> Row:
+    def _close(self, episode: Episode, closed_by: str) -> Row:
         return episode.row(self._rewards, closed_by)
 
     def _table(self, rows: list[Row]) -> pa.Table:

@@ -26,18 +26,18 @@ from semloop.sampling import is_kept
 from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
 
-# Result of a tick.
+# Result of a poll without rows.
 NO_MEMORIES = MEMORY_TEXTS.empty_table()
 # At most three tokens each, which leaves nearly half of the tokens for the text.
 SPEAKER_CHARS_MAX = 40
 # Values that identify a memory, together with the number of the part.
-NAMED_BY = ("topic_id", "kafka_partition", "kafka_offset")
+ID_COLUMNS = ("topic_id", "kafka_partition", "kafka_offset")
 # Columns that are copied from the event and from the episode.
-OF_EVENT = (
+EVENT_COLUMNS = (
     "type", "ts", "agent", "session_id", "user_id", "namespace", "task_type", "tool",
     "status", "error_type", "importance", "episode_id", "seq", *ORIGIN,
 )  # fmt: skip
-OF_EPISODE = (
+EPISODE_COLUMNS = (
     "started_at", "agent", "session_id", "user_id", "namespace", "task_type",
     "outcome", "reward", "episode_id", *ORIGIN,
 )  # fmt: skip
@@ -71,16 +71,16 @@ def chunk(assigned: Assigned, settings: MemorySettings) -> Chunked:
     return Chunked(memories, assigned.episodes, assigned.progress, +skipped)
 
 
-def _of_kinds(events: pa.Table, settings: MemorySettings) -> pa.Array:
+def _is_of_kind(events: pa.Table, settings: MemorySettings) -> pa.Array:
     return pc.is_in(events["type"], pa.array(settings.kinds, pa.string()))
 
 
-def _important(events: pa.Table, settings: MemorySettings) -> pa.Array:
+def _is_important(events: pa.Table, settings: MemorySettings) -> pa.Array:
     enough = pc.greater_equal(events["importance"], settings.importance_min)
     return pc.fill_null(enough, True)
 
 
-def _sampled(events: pa.Table, settings: MemorySettings) -> pa.Array:
+def _is_sampled(events: pa.Table, settings: MemorySettings) -> pa.Array:
     """Sample by session, and keep all failures, as an agent does before sending."""
     shares = settings.sample
     if not shares:
@@ -100,9 +100,9 @@ def _has_text(texts: pa.Array) -> pa.Array:
 
 # Filters of the events to keep, by the reason under which others are skipped.
 POLICY: Mapping[str, Callable[[pa.Table, MemorySettings], pa.Array]] = {
-    "kind": _of_kinds,
-    "importance": _important,
-    "sample": _sampled,
+    "kind": _is_of_kind,
+    "importance": _is_important,
+    "sample": _is_sampled,
     "empty": lambda events, _: _has_text(events["text"]),
 }
 
@@ -112,8 +112,8 @@ def _events(events: pa.Table) -> pa.Table:
     events = events.take(rows)
     line = _speaker_line(speakers.take(rows), texts)
     both = pc.binary_join_element_wise(contexts, line, "\n")
-    origin = [events[name].to_pylist() for name in NAMED_BY]
-    columns = {name: events[name] for name in OF_EVENT} | {
+    origin = [events[name].to_pylist() for name in ID_COLUMNS]
+    columns = {name: events[name] for name in EVENT_COLUMNS} | {
         "id": pa.array(map(_id, *origin, numbers.to_pylist()), pa.binary(16)),
         "part": numbers,
         "text": texts,
@@ -173,7 +173,7 @@ def _lists_of_one(values: pa.ChunkedArray) -> pa.Array:
 def _episodes(closed: pa.Table) -> pa.Table:
     texts = pa.array(map(episode_text, closed.to_pylist()), pa.string())
     ids = map(bytes.fromhex, closed["episode_id"].to_pylist())
-    columns = {name: closed[name] for name in OF_EPISODE} | {
+    columns = {name: closed[name] for name in EPISODE_COLUMNS} | {
         "id": pa.array(ids, pa.binary(16)),
         "part": pa.repeat(pa.scalar(0, pa.int32()), closed.num_rows),
         "text": texts,

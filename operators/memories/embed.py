@@ -83,20 +83,20 @@ def embed(
         else:
             missing[key] = text
     reasons: dict[bytes, SkipReason] = {}
-    made, evicted = 0, cache.evictions
+    computed, evicted = 0, cache.evictions
     for batch in _batches(missing, embedder, batch_tokens):
         for key, result in _results(batch, missing, embedder):
             if isinstance(result, str):
                 reasons[key] = result
                 continue
             found[key] = result
-            made += 1
+            computed += 1
             if cache.maxsize:
                 cache[key] = result
     skipped = {row: reasons[key] for row, key in enumerate(keys) if key in reasons}
-    hits = len(texts) - made - len(skipped)
+    hits = len(texts) - computed - len(skipped)
     vectors = [found.get(key) for key in keys]
-    return Embedded(vectors, skipped, made, hits, cache.evictions - evicted)
+    return Embedded(vectors, skipped, computed, hits, cache.evictions - evicted)
 
 
 def _key(model_id: str, text: str) -> bytes:

@@ -56,7 +56,7 @@ def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
     Raises:
         MissingExtra: tokenizers is not installed.
     """
-    assert tokens >= WORD_TOKENS_MAX, "a part must fit any word"
+    assert tokens >= WORD_TOKENS_MAX, "a part must be large enough for any word"
     text = text.strip()
     if not text or _is_short(text, tokens):
         return [text] if text else []
@@ -81,7 +81,7 @@ def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
 
 
 def _is_short(text: str, tokens: int) -> bool:
-    """Return whether a text has at most `tokens` tokens, by the same bound."""
+    """Return True if a text is short by the bound of `perhaps_long`."""
     if len(text) > tokens:
         return False
     return text.isascii() or len(unicodedata.normalize("NFD", text)) <= tokens

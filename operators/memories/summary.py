@@ -19,7 +19,7 @@ GOAL_TOKENS_MAX = TOKENS_MAX // 2
 NAME_CHARS_MAX = 64
 # Streaks that are always shown, however long the rest of the text is.
 STREAKS_MIN = 6
-# Maximum of different failures, and of different errors.
+# Maximum number of different failures, and of different errors.
 KINDS_MAX = 5
 BREAKS = re.compile(r"[\s\x00]+")
 

@@ -122,10 +122,10 @@ def _words(name: bytes) -> tuple[str, ...]:
 def _key_gate(known: Set[tuple[str, ...]]) -> str:
     """Return an expression that matches raw text if any known name is in it."""
     # Between words: any character but letters and digits, or an escape sequence.
-    apart = r"(?:[^0-9A-Za-z]|\\[bfnrtu][0-9A-Fa-f]{0,4})*"
-    # A word ends before a character that is not a lower-case letter: not in `tokens`.
+    separator = r"(?:[^0-9A-Za-z]|\\[bfnrtu][0-9A-Fa-f]{0,4})*"
+    # No lower-case letter may follow a name: `token` does not match `tokens`.
     names = sorted(known)
-    letters = "|".join(apart.join(name) for name in names if name[-1].isalpha())
-    digits = "|".join(apart.join(name) for name in names if name[-1].isdigit())
+    letters = "|".join(separator.join(name) for name in names if name[-1].isalpha())
+    digits = "|".join(separator.join(name) for name in names if name[-1].isdigit())
     gate = f"(?i:{letters})(?:[^a-z]|$)"
     return f"{gate}|(?i:{digits})" if digits else gate

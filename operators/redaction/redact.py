@@ -56,7 +56,7 @@ def _joined(column: pa.Array) -> tuple[memoryview, Sequence[int]]:
     kernel, which compiles the expression and builds its automaton at each call.
     """
     rows = column.view(pa.binary())
-    # Rows that start with a brace need no separator: to a gate it is like an end.
+    # Rows that start with a brace need no separator: to a gate it is like the end.
     if rows.null_count or not pc.all(pc.starts_with(rows, "{")).as_py():
         rows = pc.binary_join_element_wise(rows.fill_null(b""), b"", b"\n")
     _, starts, text = rows.buffers()

@@ -111,10 +111,12 @@ def test_episodes_of_a_replaced_topic_close_without_a_time(
     assert len(sessions[OLD]) == 0
 
 
-def test_a_tick_changes_nothing(sessions: dict[Partition, Sessions]) -> None:
+def test_a_poll_without_rows_changes_nothing(
+    sessions: dict[Partition, Sessions],
+) -> None:
     assign_episodes(polled(at(OLD, event_row())), sessions, frozenset())
-    for tick in (polled(complete=True), polled(), PolledEvents(EVENTS.empty_table())):
-        found = assign_episodes(tick, sessions, frozenset())
+    for poll in (polled(complete=True), polled(), PolledEvents(EVENTS.empty_table())):
+        found = assign_episodes(poll, sessions, frozenset())
         tables = (found.memorable, found.episode_positions, found.episodes)
         assert [table.num_rows for table in tables] == [0, 0, 0]
     assert len(sessions[OLD]) == 1

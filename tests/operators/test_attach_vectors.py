@@ -50,14 +50,16 @@ def test_context_is_searched_but_not_embedded() -> None:
     texts = chunked(
         event_row(text="one"), event_row(text="two"), event_row(text="three")
     )
-    made, counts = attach_vectors(texts, embedder, VectorCache(9), 8_192)
+    vectored, counts = attach_vectors(texts, embedder, VectorCache(9), 8_192)
     lines = ["booker: one", "booker: two", "booker: three"]
     assert sorted(embedder.texts) == sorted(lines)
-    assert made.memories["search_text"].to_pylist() == [
+    assert vectored.memories["search_text"].to_pylist() == [
         "booker: one", "one\nbooker: two", "two\nbooker: three",
     ]  # fmt: skip
-    assert np.array_equal(made.memories["vector"].to_pylist(), Hashing().embed(lines))
-    assert set(made.memories["model"].to_pylist()) == {embedder.model_id}
+    assert np.array_equal(
+        vectored.memories["vector"].to_pylist(), Hashing().embed(lines)
+    )
+    assert set(vectored.memories["model"].to_pylist()) == {embedder.model_id}
     assert counts.embedded == 3
 
 
@@ -71,17 +73,17 @@ def test_texts_after_a_skipped_one_keep_their_vectors() -> None:
         event_row(),
     )
     texts = chunked(*events, settings=settings)
-    made, _ = attach_vectors(texts, RecordingEmbedder(), VectorCache(9), 8_192)
-    assert made.memories["text"].to_pylist() == ["one", "hello"]
+    vectored, _ = attach_vectors(texts, RecordingEmbedder(), VectorCache(9), 8_192)
+    assert vectored.memories["text"].to_pylist() == ["one", "hello"]
     expected = Hashing().embed(["booker: one", "booker: hello"])
-    assert np.array_equal(made.memories["vector"].to_pylist(), expected)
-    assert made.skipped == {"kind": 1, "nan": 2}
-    assert made.episodes is texts.episodes
-    assert made.progress is texts.progress
+    assert np.array_equal(vectored.memories["vector"].to_pylist(), expected)
+    assert vectored.skipped == {"kind": 1, "nan": 2}
+    assert vectored.episodes is texts.episodes
+    assert vectored.progress is texts.progress
 
 
 def test_no_texts_produce_no_memories() -> None:
     embedder = RecordingEmbedder()
-    made, counts = attach_vectors(chunked(), embedder, VectorCache(9), 8_192)
-    assert (made.memories.num_rows, embedder.texts) == (0, [])
-    assert (counts.embedded, dict(made.skipped)) == (0, {})
+    vectored, counts = attach_vectors(chunked(), embedder, VectorCache(9), 8_192)
+    assert (vectored.memories.num_rows, embedder.texts) == (0, [])
+    assert (counts.embedded, dict(vectored.skipped)) == (0, {})
