@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from operators.episodes.episode import episode_id
-from operators.episodes.sessions import Sessions
+from operators.episodes.sessions import FeedResult, Sessions
 from schemas.arrow import EPISODE_POSITIONS, EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
 from tests.builders import NOW
@@ -19,21 +19,23 @@ from tests.operators.event_rows import SMALL, Row, event_row, events_table, newe
 INT64_MAX = 2**63 - 1
 
 
-def fed(*events: Row, settings: EpisodeSettings = SMALL) -> list[Row]:
+def feed(sessions: Sessions, *events: Row, first: int = 0) -> FeedResult:
+    return sessions.feed(events_table(*events, first=first))
+
+
+def rows_of(*events: Row, settings: EpisodeSettings = SMALL) -> list[Row]:
     """Return the rows that one batch produces."""
-    rows: list[Row] = (
-        Sessions(settings).feed(events_table(*events)).revisions.to_pylist()
-    )
+    rows: list[Row] = feed(Sessions(settings), *events).revisions.to_pylist()
     return rows
 
 
-def shown(rows: list[Row], *names: str) -> list[tuple[Any, ...]]:
+def values(rows: list[Row], *names: str) -> list[tuple[Any, ...]]:
     return [tuple(row[name] for name in names) for row in rows]
 
 
 def test_a_completion_belongs_to_the_episode_that_it_closes() -> None:
-    rows = fed(event_row(), event_row("completion", at_s=1), event_row(at_s=2))
-    assert shown(rows, "closed_by", "first_offset", "kafka_offset", "events") == [
+    rows = rows_of(event_row(), event_row("completion", at_s=1), event_row(at_s=2))
+    assert values(rows, "closed_by", "first_offset", "kafka_offset", "events") == [
         ("completion", 0, 1, 2),
         (None, 2, 2, 1),
     ]
@@ -42,12 +44,9 @@ def test_a_completion_belongs_to_the_episode_that_it_closes() -> None:
 
 def test_a_completion_alone_is_an_episode() -> None:
     payload = {"outcome": "partial", "reward": 0.25, "summary": "half of it"}
-    [row] = fed(event_row("completion", payload=payload))
-    assert (row["events"], row["outcome"], row["summary"]) == (
-        1,
-        "partial",
-        "half of it",
-    )
+    [row] = rows_of(event_row("completion", payload=payload))
+    names = ("events", "outcome", "summary")
+    assert values([row], *names) == [(1, "partial", "half of it")]
     assert (row["reward_given"], row["reward"]) == (0.25, 0.25)
     assert 0 < row["efficiency"] * row["quality"] <= row["base"] * 2
 
@@ -55,7 +54,7 @@ def test_a_completion_alone_is_an_episode() -> None:
 @pytest.mark.parametrize("reward", [0.0, -2.5])
 def test_a_reward_from_the_agent_takes_precedence(reward: float) -> None:
     payload = {"outcome": "success", "reward": reward}
-    [row] = fed(event_row(), event_row("completion", at_s=0.001_5, payload=payload))
+    [row] = rows_of(event_row(), event_row("completion", at_s=0.001_5, payload=payload))
     assert (row["reward"], row["base"], row["duration_ms"]) == (reward, 1.0, 1.5)
 
 
@@ -77,7 +76,7 @@ def test_a_reward_from_the_agent_takes_precedence(reward: float) -> None:
 def test_a_record_that_exceeds_a_bound_opens_the_next_episode(
     events: list[Row], closed_by: str | None
 ) -> None:
-    rows = fed(*events)
+    rows = rows_of(*events)
     if closed_by:
         closed, still_open = rows
         assert closed["closed_by"] == closed_by
@@ -91,50 +90,42 @@ def test_bytes_count_payload_and_text() -> None:
     event = event_row(text="é", payload={"content": "é"})
     size = len(event["payload"].encode()) + 2
     settings = msgspec.structs.replace(SMALL, bytes=2 * size)
-    rows = fed(event, event, event, settings=settings)
-    assert shown(rows, "closed_by", "bytes") == [("bytes", 2 * size), (None, size)]
+    rows = rows_of(event, event, event, settings=settings)
+    assert values(rows, "closed_by", "bytes") == [("bytes", 2 * size), (None, size)]
     tight = msgspec.structs.replace(SMALL, bytes=1)
-    assert [row["events"] for row in fed(event, event, settings=tight)] == [1, 1]
+    assert [row["events"] for row in rows_of(event, event, settings=tight)] == [1, 1]
 
 
 def test_a_conversation_imported_backwards_is_one_episode() -> None:
     events = [event_row(at_s=-60 * n) for n in range(1_000)]
-    [row] = fed(*events, settings=EpisodeSettings())
+    [row] = rows_of(*events, settings=EpisodeSettings())
     assert (row["events"], row["ended_at"]) == (1_000, NOW)
     assert row["started_at"] == NOW - timedelta(minutes=999)
     assert row["duration_ms"] == 999 * 60_000
 
 
 def test_too_many_open_episodes_evict_the_least_recently_updated() -> None:
-    rows = fed(
-        event_row(session="a"),
-        event_row(session="b"),
-        event_row(session="a"),
-        event_row(session="c"),
-    )
-    assert shown(rows, "session_id", "closed_by") == [
+    rows = rows_of(*(event_row(session=name) for name in "abac"))
+    assert values(rows, "session_id", "closed_by") == [
         ("b", "evicted"), ("a", None), ("c", None),
     ]  # fmt: skip
 
 
 def test_an_episode_that_closes_immediately_evicts_no_other() -> None:
-    rows = fed(
-        event_row(session="a"), event_row(session="b"), event_row("completion", "c")
-    )
-    assert shown(rows, "session_id", "state") == [
+    still_open = [event_row(session=name) for name in "ab"]
+    rows = rows_of(*still_open, event_row("completion", "c"))
+    assert values(rows, "session_id", "state") == [
         ("c", "closed"), ("a", "open"), ("b", "open"),
     ]  # fmt: skip
 
 
 def test_only_updated_episodes_get_a_revision() -> None:
     sessions = Sessions(SMALL)
-    sessions.feed(events_table(event_row(session="a"), event_row(session="b")))
-    second = sessions.feed(
-        events_table(event_row(session="b"), event_row(session="b"), first=2)
-    )
-    third = sessions.feed(events_table(event_row("completion", "b"), first=9))
-    assert shown(second.revisions.to_pylist(), "session_id", "revision") == [("b", 2)]
-    assert shown(third.revisions.to_pylist(), "session_id", "revision", "state") == [
+    feed(sessions, event_row(session="a"), event_row(session="b"))
+    second = feed(sessions, event_row(session="b"), event_row(session="b"), first=2)
+    third = feed(sessions, event_row("completion", "b"), first=9)
+    assert values(second.revisions.to_pylist(), "session_id", "revision") == [("b", 2)]
+    assert values(third.revisions.to_pylist(), "session_id", "revision", "state") == [
         ("b", 3, "closed")
     ]
     assert len(sessions) == 1
@@ -142,8 +133,8 @@ def test_only_updated_episodes_get_a_revision() -> None:
 
 def test_feedback_neither_opens_nor_updates_an_episode() -> None:
     sessions = Sessions(SMALL)
-    assert sessions.feed(events_table(event_row("feedback"))).revisions.num_rows == 0
-    sessions.feed(events_table(event_row(), first=1))
+    assert feed(sessions, event_row("feedback")).revisions.num_rows == 0
+    feed(sessions, event_row(), first=1)
     later = events_table(event_row("feedback", at_s=9, kafka_s=9), first=2)
     assert sessions.feed(later).revisions.num_rows == 0
     # It does not delay the closing of an inactive episode either.
@@ -154,7 +145,7 @@ def test_feedback_neither_opens_nor_updates_an_episode() -> None:
 
 def test_no_events_produce_no_rows() -> None:
     sessions = Sessions(SMALL)
-    nothing = sessions.feed(events_table())
+    nothing = feed(sessions)
     assert nothing.revisions.equals(EPISODE_REVISIONS.empty_table())
     assert nothing.episode_positions.equals(EPISODE_POSITIONS.empty_table())
     assert sessions.close_inactive(math.inf).equals(EPISODE_REVISIONS.empty_table())
@@ -167,39 +158,35 @@ def test_inactivity_is_measured_from_the_kafka_time_of_the_last_record(
 ) -> None:
     sessions = Sessions(SMALL)
     # As after an import: the events are a year old and out of order.
-    sessions.feed(
-        events_table(event_row(at_s=-3e7, kafka_s=5), event_row(at_s=-3e7, kafka_s=2))
-    )
+    feed(sessions, event_row(at_s=-3e7, kafka_s=5), event_row(at_s=-3e7, kafka_s=2))
     closed = sessions.close_inactive((NOW.timestamp() + 2 + waited_s) * 1_000)
     expected = [("inactive", 2)] if closes else []
-    assert shown(closed.to_pylist(), "closed_by", "revision") == expected
+    assert values(closed.to_pylist(), "closed_by", "revision") == expected
     assert len(sessions) == 1 - closes
 
 
 def test_all_episodes_of_an_ended_partition_close() -> None:
     sessions = Sessions(SMALL)
-    sessions.feed(
-        events_table(event_row(session="a"), event_row(session="b", kafka_ts=None))
-    )
+    feed(sessions, event_row(session="a"), event_row(session="b", kafka_ts=None))
     assert sessions.close_inactive(math.inf).num_rows == 2
     assert len(sessions) == 0
 
 
 def test_inactivity_is_measured_from_event_time_without_a_kafka_time() -> None:
     sessions = Sessions(SMALL)
-    sessions.feed(events_table(event_row(kafka_ts=None)))
+    feed(sessions, event_row(kafka_ts=None))
     assert sessions.close_inactive(NOW.timestamp() * 1_000).num_rows == 0
     assert sessions.close_inactive((NOW.timestamp() + 11) * 1_000).num_rows == 1
 
 
 def test_an_episode_id_derives_from_its_first_origin() -> None:
-    [row] = fed(event_row())
+    [row] = rows_of(event_row())
     # The output of `printf topic-1/0/0 | b2sum -l 128`.
     assert row["episode_id"] == "2937e252e70ff32fc214a4c5e61155b3"
     names = ("topic", "topic_id", "kafka_partition")
-    assert shown([row], *names) == [("agent-events", "topic-1", 0)]
+    assert values([row], *names) == [("agent-events", "topic-1", 0)]
     ids = {
-        fed(
+        rows_of(
             event_row(topic_id=topic_id, kafka_partition=partition, kafka_offset=offset)
         )[0]["episode_id"]
         for topic_id in ("t", "t/1")
@@ -210,12 +197,12 @@ def test_an_episode_id_derives_from_its_first_origin() -> None:
 
 
 def test_the_last_value_of_each_description_is_stored() -> None:
-    [row] = fed(
+    [row] = rows_of(
         event_row(agent="a", task="fly", task_type="trip", tags=["x"], user_id="u-1"),
         event_row(agent="b", namespace="prod", tags=[]),
         event_row("completion", agent="c", task="fly to Oslo", tags=["y", "z"]),
     )
-    assert shown(
+    assert values(
         [row], "agent", "task", "task_type", "tags", "user_id", "namespace"
     ) == [("c", "fly to Oslo", "trip", ["y", "z"], "u-1", "default")]
 
@@ -223,7 +210,7 @@ def test_the_last_value_of_each_description_is_stored() -> None:
 def test_the_step_log_keeps_the_first_and_last_forty_steps() -> None:
     settings = EpisodeSettings()
     events = [event_row("tool_call", payload={"tool": f"t{n}", "status": "success"}) for n in range(200)]  # fmt: skip
-    [row] = fed(*events, settings=settings)
+    [row] = rows_of(*events, settings=settings)
     step_log = json.loads(row["step_log"])
     tools = [f"t{n}" for n in (*range(40), *range(160, 200))]
     assert [step["tool"] for step in step_log if "tool" in step] == tools
@@ -232,14 +219,14 @@ def test_the_step_log_keeps_the_first_and_last_forty_steps() -> None:
     assert row["tools"] == [f"t{n}" for n in range(100)]
     # The count continues after a restart.
     kept = pa.Table.from_pylist([row], EPISODE_REVISIONS)
-    fed_later = Sessions.of(kept, settings).feed(events_table(events[0], first=500))
-    [later] = fed_later.revisions.to_pylist()
+    fed_again = feed(Sessions.of(kept, settings), events[0], first=500)
+    [later] = fed_again.revisions.to_pylist()
     assert json.loads(later["step_log"])[40] == {"left_out": 121}
 
 
 def test_long_names_and_texts_are_bounded_in_a_row() -> None:
     long = "é" * 100_000
-    rows = fed(
+    rows = rows_of(
         event_row(task=long, tags=[long] * 1_000),
         event_row(
             "tool_call", payload={"tool": long, "status": "error", "error_type": long}
@@ -256,50 +243,48 @@ def test_sums_of_extreme_values_stay_storable() -> None:
         "output_tokens": -INT64_MAX,
         "credits_used": 1.7e308,
     }
-    [row] = fed(*[event_row(**claims)] * 3)
+    [row] = rows_of(*[event_row(**claims)] * 3)
     assert (row["input_tokens"], row["output_tokens"]) == (INT64_MAX, -INT64_MAX)
     assert math.isfinite(row["credits_used"])
-    assert fed(event_row())[0]["input_tokens"] is None
+    assert rows_of(event_row())[0]["input_tokens"] is None
 
 
 def test_an_invalid_payload_does_not_raise() -> None:
-    rows = fed(
+    rows = rows_of(
         event_row("state_change", payload={"to_state": 7}),
         {**event_row("completion", at_s=1), "payload": "not JSON", "text": None},
     )
-    assert shown(rows, "closed_by", "summary", "step_log") == [
+    assert values(rows, "closed_by", "summary", "step_log") == [
         ("completion", None, "[{}]")
     ]
 
 
 def test_only_closed_episodes_have_reward_factors() -> None:
     names = ("base", "efficiency", "complexity_bonus", "quality", "reward")
-    still_open, closed = (
-        fed(event_row(), settings=SMALL),
-        fed(event_row(), event_row(at_s=11))[:1],
-    )
-    assert shown(still_open, *names) == [(None,) * 5]
+    still_open = rows_of(event_row(), settings=SMALL)
+    closed = rows_of(event_row(), event_row(at_s=11))[:1]
+    assert values(still_open, *names) == [(None,) * 5]
     # Closed without an outcome.
-    assert shown(closed, *names, "outcome") == [(0.25, 1.0, 0.0, 1.0, 0.25, None)]
+    assert values(closed, *names, "outcome") == [(0.25, 1.0, 0.0, 1.0, 0.25, None)]
 
 
 def test_failed_calls_and_errors_are_failed_steps() -> None:
     failed = {"tool": "book", "status": "error"}
-    [row] = fed(
+    [row] = rows_of(
         event_row("tool_call", payload=failed),
         event_row("error"),
         event_row("state_change"),
         event_row("completion", payload={"outcome": "success"}),
     )
     names = ("steps", "tool_calls", "tool_failures", "errors")
-    assert shown([row], *names) == [(3, 1, 1, 1)]
+    assert values([row], *names) == [(3, 1, 1, 1)]
     assert row["quality"] == pytest.approx(0.5 + 0.5 / 3)
     assert row["reward"] == pytest.approx(row["efficiency"] * row["quality"])
 
 
 def test_the_position_of_an_event_counts_the_memorable_events_before_it() -> None:
     long = "a" * 300 + "b" * 300
-    stream = events_table(
+    events = events_table(
         event_row("state_change"),
         event_row(text="hello"),
         event_row("feedback"),
@@ -311,9 +296,9 @@ def test_the_position_of_an_event_counts_the_memorable_events_before_it() -> Non
         event_row(text=None),
         event_row(text="so?"),
     )
-    found = Sessions(EpisodeSettings()).feed(stream).episode_positions
+    found = Sessions(EpisodeSettings()).feed(events).episode_positions
     assert found.schema == EPISODE_POSITIONS
-    assert shown(found.to_pylist(), "kafka_offset", "seq", "context") == [
+    assert values(found.to_pylist(), "kafka_offset", "seq", "context") == [
         (1, 0, None),
         (3, 1, "hello"),
         (4, 0, None),
@@ -330,11 +315,7 @@ def test_the_position_of_an_event_counts_the_memorable_events_before_it() -> Non
     ("roles", "first"),
     [
         pytest.param(["user", "user"], 0, id="first message of a user"),
-        pytest.param(
-            ["system", "assistant", "user", "user"],
-            2,
-            id="user after system and assistant",
-        ),
+        pytest.param(["system", "assistant", "user", "user"], 2, id="a later user"),
         pytest.param(["assistant", "tool"], 0, id="first message without any user"),
     ],
 )
@@ -344,53 +325,52 @@ def test_the_request_is_the_first_message_of_a_user(
     messages = [
         event_row(payload={"role": r}, text=f"text {n}") for n, r in enumerate(roles)
     ]
-    [row] = fed(event_row("error", text="E: x"), *messages, settings=EpisodeSettings())
+    [row] = rows_of(
+        event_row("error", text="E: x"), *messages, settings=EpisodeSettings()
+    )
     assert (row["request"], row["request_role"]) == (f"text {first}", roles[first])
     assert row["last_text"] == f"text {len(roles) - 1}"
 
 
 def test_request_and_last_text_are_null_without_messages() -> None:
-    [row] = fed(event_row("completion", text="success"))
+    [row] = rows_of(event_row("completion", text="success"))
     assert (row["request"], row["request_role"], row["last_text"]) == (None, None, None)
-    [row] = fed(event_row("tool_call", text="search success"))
+    [row] = rows_of(event_row("tool_call", text="search success"))
     assert (row["request"], row["last_text"]) == (None, "search success")
     first, second = ({"role": role} for role in ("assistant", "tool"))
-    [row] = fed(
+    [row] = rows_of(
         event_row(payload=first, text=None), event_row(payload=second, text="then")
     )
-    assert (row["request"], row["request_role"], row["last_text"]) == (
-        None,
-        "assistant",
-        "then",
-    )
+    names = ("request", "request_role", "last_text")
+    assert values([row], *names) == [(None, "assistant", "then")]
 
 
 def test_offsets_may_have_gaps_but_must_increase() -> None:
     sessions = Sessions(SMALL)
-    sessions.feed(events_table(event_row(kafka_offset=5), event_row(kafka_offset=70)))
+    feed(sessions, event_row(kafka_offset=5), event_row(kafka_offset=70))
     for offsets in ([70], [80, 80], [90, 85]):
         events = [event_row(kafka_offset=offset) for offset in offsets]
         with pytest.raises(AssertionError):
-            sessions.feed(events_table(*events))
+            feed(sessions, *events)
 
 
 def test_rows_of_another_partition_fail_an_assertion() -> None:
     sessions = Sessions(SMALL)
-    kept = sessions.feed(events_table(event_row())).revisions
+    kept = feed(sessions, event_row()).revisions
     for other in ({"kafka_partition": 1}, {"topic_id": "topic-2"}):
         with pytest.raises(AssertionError):
-            sessions.feed(events_table(event_row(**other), first=1))
+            feed(sessions, event_row(**other), first=1)
         with pytest.raises(AssertionError):
-            Sessions.of(kept, SMALL).feed(events_table(event_row(**other), first=1))
+            feed(Sessions.of(kept, SMALL), event_row(**other), first=1)
         with pytest.raises(AssertionError):
-            Sessions(SMALL).feed(events_table(event_row(), event_row(**other)))
+            feed(Sessions(SMALL), event_row(), event_row(**other))
 
 
 def test_a_restart_rejects_closed_and_older_revisions() -> None:
     sessions = Sessions(SMALL)
-    first = sessions.feed(events_table(event_row())).revisions
-    second = sessions.feed(events_table(event_row(), first=1)).revisions
-    closed = sessions.feed(events_table(event_row("completion"), first=2)).revisions
+    first = feed(sessions, event_row()).revisions
+    second = feed(sessions, event_row(), first=1).revisions
+    closed = feed(sessions, event_row("completion"), first=2).revisions
     for rows in (pa.concat_tables([first, second]), closed):
         with pytest.raises(AssertionError):
             Sessions.of(rows, SMALL)
@@ -399,9 +379,9 @@ def test_a_restart_rejects_closed_and_older_revisions() -> None:
 
 def test_a_restart_with_tighter_bounds_evicts_episodes() -> None:
     events = [event_row(session=name) for name in "abcd"]
-    kept = Sessions(EpisodeSettings()).feed(events_table(*events)).revisions
-    rows = Sessions.of(kept, SMALL).feed(events_table(event_row(session="e"), first=4))
-    assert shown(rows.revisions.to_pylist(), "session_id", "closed_by") == [
+    kept = feed(Sessions(EpisodeSettings()), *events).revisions
+    rows = feed(Sessions.of(kept, SMALL), event_row(session="e"), first=4)
+    assert values(rows.revisions.to_pylist(), "session_id", "closed_by") == [
         ("a", "evicted"), ("b", "evicted"), ("c", "evicted"), ("e", None),
     ]  # fmt: skip
 
