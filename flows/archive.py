@@ -68,7 +68,7 @@ def build(
 
     @exit_on_error
     def dedupe_poll(decoded: Decoded) -> Decoded:
-        fresh = dedupe(decoded, workers.windows, workers.settled)
+        fresh = dedupe(decoded, workers.windows, workers.already_dead_lettered)
         if decoded.events.num_rows:
             workers.report_windows()
         return fresh

@@ -3,7 +3,7 @@
 from collections.abc import Set
 
 from flows.guard import exit_on_error
-from operators.dedupe import Window, refill
+from operators.dedupe import DedupeWindow, refill
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
 from semloop import layout
@@ -28,7 +28,7 @@ class ArchiveWorkers:
     def __init__(
         self, context: FlowContext, *, new_log: bool, accept_gap: bool
     ) -> None:
-        self.windows: dict[int, Window] = {}
+        self.windows: dict[int, DedupeWindow] = {}
         self._context = context
         self._new_log = new_log
         self._accept_gap = accept_gap
@@ -40,9 +40,11 @@ class ArchiveWorkers:
         return self._loops[worker_index]
 
     @property
-    def settled(self) -> Set[tuple[int, int]]:
+    def already_dead_lettered(self) -> Set[tuple[int, int]]:
         """Records past the resume point whose dead letters an earlier run committed."""
-        return frozenset().union(*(tables.settled for tables in self._tables))
+        return frozenset().union(
+            *(tables.already_dead_lettered for tables in self._tables)
+        )
 
     @exit_on_error
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
@@ -65,7 +67,7 @@ class ArchiveWorkers:
         )
         offsets = tables.take_over(new_log=self._new_log)
         for partition, (ids, ms) in tables.recent_ids().items():
-            window = Window(
+            window = DedupeWindow(
                 settings.archive.dedupe_ids,
                 int(settings.archive.dedupe_hours * 3_600_000),
             )

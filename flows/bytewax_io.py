@@ -13,11 +13,13 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.guard import exit_on_error
-from schemas.batches import Anew, MaintenanceTask, Polled, PolledEvents
+from schemas.batches import MaintenanceTask, Polled, PolledEvents, ReindexPart
 
-Item = TypeVar("Item", bound=Polled | PolledEvents | Anew | MaintenanceTask)
+Item = TypeVar("Item", bound=Polled | PolledEvents | ReindexPart | MaintenanceTask)
 Item_co = TypeVar(
-    "Item_co", bound=Polled | PolledEvents | Anew | MaintenanceTask, covariant=True
+    "Item_co",
+    bound=Polled | PolledEvents | ReindexPart | MaintenanceTask,
+    covariant=True,
 )
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import stamina
 
-from operators.memories.attach_vectors import with_vectors
+from operators.memories.attach_vectors import attach_vectors
 from operators.memories.embed import VectorCache
 from schemas.batches import Chunked, Vectored
 from schemas.metrics import Metrics
@@ -37,7 +37,7 @@ def embed_step(
             on=EmbedderUnavailable, attempts=None, timeout=settings.embedding.retry_s
         ):
             with attempt:
-                vectored, counts = with_vectors(
+                vectored, counts = attach_vectors(
                     chunked, embedder(), cache(), settings.embedding.batch_tokens
                 )
         for name, count in (

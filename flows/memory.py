@@ -12,9 +12,9 @@ from flows.bytewax_io import ReaderSource, WriterSink
 from flows.embed_step import embed_step
 from flows.guard import exit_on_error, prepare_flow
 from flows.memory_workers import MemoryWorkers
-from operators.episodes.assign import window
+from operators.episodes.assign import assign_episodes
 from operators.memories.chunk import chunk
-from schemas.batches import Chunked, PolledEvents, Windowed
+from schemas.batches import Assigned, Chunked, PolledEvents
 from schemas.metrics import Metrics
 from semloop.settings import Settings
 from semloop.storage.location import Storage
@@ -41,12 +41,12 @@ def build(
     workers = MemoryWorkers(context, until_caught_up=until_caught_up)
 
     @exit_on_error
-    def assign_poll(polled: PolledEvents) -> Windowed:
-        return window(polled, workers.sessions, workers.replaced)
+    def assign_poll(polled: PolledEvents) -> Assigned:
+        return assign_episodes(polled, workers.sessions, workers.replaced)
 
     @exit_on_error
-    def chunk_poll(windowed: Windowed) -> Chunked:
-        return chunk(windowed, settings.memory)
+    def chunk_poll(assigned: Assigned) -> Chunked:
+        return chunk(assigned, settings.memory)
 
     embed_poll = embed_step(
         settings, metrics, FLOW, lambda: workers.embedder, lambda: workers.cache
@@ -55,9 +55,9 @@ def build(
     source = ReaderSource(workers.open_reader, until_caught_up=until_caught_up)
     polls = op.input("events", dataflow, source)
     # PolledEvents(events=1,000 rows of `events`, progress={("<topic id>", 0): 1041})
-    windowed = op.map("window", polls, assign_poll)
-    # Windowed(told=870 of them, places=870 rows, episodes=60 new revisions)
-    chunked = op.map("chunk", windowed, chunk_poll)
+    assigned = op.map("assign", polls, assign_poll)
+    # Assigned(memorable=870 of them, places=870 rows, episodes=60 new revisions)
+    chunked = op.map("chunk", assigned, chunk_poll)
     # Chunked(memories=890 texts of bounded length, skipped={"importance": 12})
     vectored = op.map("embed", chunked, exit_on_error(embed_poll))
     # Vectored(memories=890 texts with their vectors)

@@ -15,9 +15,9 @@ from flows.embed_step import embed_step
 from flows.guard import prepare_flow
 from flows.reindex_worker import ReindexWorker
 from flows.scheduled import ExitOnError, Guard, log_steps, run_to_end
-from operators.episodes.replay import replay
+from operators.episodes.rebuild_positions import rebuild_positions
 from operators.memories.chunk import chunk
-from schemas.batches import Anew, Chunked, Windowed
+from schemas.batches import Assigned, Chunked, ReindexPart
 from schemas.metrics import Metrics
 from schemas.steps import ProgressCallback
 from semloop.flow_registry import REINDEX
@@ -70,11 +70,11 @@ def reindex(
 def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Dataflow:
     settings = context.settings
 
-    def replay_part(part: Anew) -> Windowed:
-        return replay(part, worker.known, worker.replays)
+    def replay_part(part: ReindexPart) -> Assigned:
+        return rebuild_positions(part, worker.known, worker.position_counters)
 
-    def chunk_part(windowed: Windowed) -> Chunked:
-        return chunk(windowed, settings.memory)
+    def chunk_part(assigned: Assigned) -> Chunked:
+        return chunk(assigned, settings.memory)
 
     embed_part = embed_step(
         settings,
@@ -86,9 +86,9 @@ def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Data
     dataflow = Dataflow(REINDEX.name)
     source = ReaderSource(worker.open_reader, guard=guard.poll)
     parts = op.input("rounds", dataflow, source)
-    # Anew(events=1,000 rows of `events`, after={("<topic id>", 0): 41})
+    # ReindexPart(events=1,000 rows of `events`, after={("<topic id>", 0): 41})
     placed = op.map("replay", parts, guard.step(replay_part))
-    # Windowed(told=870 of them, places=870 rows)
+    # Assigned(memorable=870 of them, episode_positions=870 rows)
     chunked = op.map("chunk", placed, guard.step(chunk_part))
     # Chunked(memories=890 texts of bounded length)
     vectored = op.map("embed", chunked, guard.step(embed_part))

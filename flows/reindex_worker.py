@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from operators.episodes.positions import Replay
+from operators.episodes.positions import PositionCounter
 from operators.memories.embed import VectorCache
-from schemas.batches import Anew
+from schemas.batches import ReindexPart
 from schemas.steps import ProgressCallback
 from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
@@ -33,13 +33,15 @@ class ReindexWorker:
         self._show = show
         self.cache = VectorCache(context.settings.embedding.cache_texts)
         self.known = KnownEpisodes(context.storage)
-        self.replays: dict[Partition, Replay] = {}
+        self.position_counters: dict[Partition, PositionCounter] = {}
 
-    def open_reader(self, worker_index: int, worker_count: int) -> WorkItems[Anew]:
+    def open_reader(
+        self, worker_index: int, worker_count: int
+    ) -> WorkItems[ReindexPart]:
         """Return the reader of a worker; only the first worker gets work."""
         return WorkItems(iter(()) if worker_index else self._items())
 
-    def _items(self) -> Iterator[Anew]:
+    def _items(self) -> Iterator[ReindexPart]:
         settings, storage = self._context.settings, self._context.storage
         streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
         if not streams:
@@ -47,7 +49,9 @@ class ReindexWorker:
             raise LakeError(msg, "Start the flow that writes them with `semloop up`.")
         self.embedder = embedder_of(settings)
         owned = [partition for topic in streams for partition in topic.owned(0, 1)]
-        self.replays.update((partition, Replay()) for partition in owned)
+        self.position_counters.update(
+            (partition, PositionCounter()) for partition in owned
+        )
         own_streams = Streams.of(
             *(
                 replace(stream, flow=FLOW)

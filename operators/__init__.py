@@ -1,15 +1,15 @@
-"""Steps of the flows: pure functions on Arrow batches, one a file.
+"""Steps of the flows: pure functions on Arrow batches, one per file.
 
-They know no Kafka, no storage and no Bytewax.
+They do not depend on Kafka, storage or Bytewax.
 
-| step | in -> out | state |
+| step | input -> output | state |
 |---|---|---|
 | `redact` | records -> records with pseudonyms | none |
 | `decode` | records -> events and dead letters | none |
-| `dedupe` | events -> events not seen before | ids of a window per partition |
-| `sessions` | events of a partition -> episodes, places | open episodes, as rows |
-| `window` | events of a poll -> the same, of all partitions | the above |
-| `chunk` | events with places, closed episodes -> texts to remember | none |
-| `vectors` | texts -> texts with vectors | vectors of texts seen before |
-| `replay` | events whose episodes are known -> their places | episodes under way |
+| `dedupe` | events -> events with new ids | a window of ids per partition |
+| `sessions` | events of a partition -> episodes, positions | open episodes, as rows |
+| `assign` | events of a poll -> the same for all partitions | the above |
+| `chunk` | events with positions, closed episodes -> texts | none |
+| `attach_vectors` | texts -> texts with vectors | cached vectors |
+| `rebuild_positions` | stored events -> their positions | episodes in progress |
 """

@@ -1,9 +1,9 @@
-"""Drops events whose id was seen before, within a bounded window per partition.
+"""Drops events with a repeated id, within a bounded window per partition.
 
-Shape: `Decoded` and the windows in, `Decoded` without the repeated events out. The
-window is exact for its newest ids (`ids_max`, by arrival) as long as they are not older
-than `age_max_ms` by Kafka's timestamp; it is refilled from `events` at start, so a
-restart forgets nothing. A repeated id is counted, never a dead letter.
+Input: `Decoded` and the windows. Output: `Decoded` without the repeated events. A
+window contains at least the newest `ids_max` ids, by arrival, that are not older than
+`age_max_ms` by Kafka's timestamp. It is refilled from `events` at start, so a restart
+loses no ids. A repeated id is counted; it is not a dead letter.
 """
 
 import itertools
@@ -17,43 +17,43 @@ import pyarrow.compute as pc
 
 from schemas.batches import Decoded
 
-# Ids that are forgotten together after a refill: about a poll.
+# Ids per batch of a refill, which expire together: about one poll.
 REFILL_IDS = 2_000
 
 
 @dataclass
-class Window:
-    """The ids of one partition that a new one is compared with."""
+class DedupeWindow:
+    """The recent ids of one partition."""
 
     ids_max: int
     age_max_ms: int
     seen: set[str] = field(default_factory=set)
-    # Ids in order of arrival with the newest Kafka timestamp among them, so that whole
-    # polls are forgotten at once.
+    # The ids of each poll, in order of arrival, with their newest Kafka timestamp: a
+    # poll expires as a whole.
     polls: deque[tuple[list[str], int]] = field(default_factory=deque)
 
     def add(self, ids: list[str], kafka_ms: int) -> None:
-        """Remember ids that are all new; forget what the bounds no longer cover."""
+        """Add ids that are not in the window; drop polls beyond the bounds."""
         if not ids:
             return
         self.seen.update(ids)
         self.polls.append((ids, kafka_ms))
-        while self.polls and self._may_forget(kafka_ms):
-            gone, _ = self.polls.popleft()
-            self.seen.difference_update(gone)
+        while self.polls and self._is_expired(kafka_ms):
+            expired, _ = self.polls.popleft()
+            self.seen.difference_update(expired)
 
-    def _may_forget(self, now_ms: int) -> bool:
+    def _is_expired(self, now_ms: int) -> bool:
         oldest, oldest_ms = self.polls[0]
         too_many = len(self.seen) - len(oldest) >= self.ids_max
         return too_many or now_ms - oldest_ms > self.age_max_ms
 
     def span_ms(self) -> int:
-        """Time that the window reaches back, by Kafka's timestamps."""
+        """Return the time that the window covers, by Kafka's timestamps."""
         return self.polls[-1][1] - self.polls[0][1] if self.polls else 0
 
 
-def refill(window: Window, ids: Sequence[str], kafka_ms: Sequence[int]) -> None:
-    """Fill a window from ids of the table and their Kafka ms, in order of offsets."""
+def refill(window: DedupeWindow, ids: Sequence[str], kafka_ms: Sequence[int]) -> None:
+    """Fill a window with stored ids and their Kafka times, in order of offsets."""
     for start in range(0, len(ids), REFILL_IDS):
         stop = min(start + REFILL_IDS, len(ids))
         window.add(list(ids[start:stop]), kafka_ms[stop - 1])
@@ -61,16 +61,17 @@ def refill(window: Window, ids: Sequence[str], kafka_ms: Sequence[int]) -> None:
 
 def dedupe(
     decoded: Decoded,
-    windows: Mapping[int, Window],
-    settled: Set[tuple[int, int]] = frozenset(),
+    windows: Mapping[int, DedupeWindow],
+    already_dead_lettered: Set[tuple[int, int]] = frozenset(),
 ) -> Decoded:
-    """Drop events whose id is in their partition's window, or twice in this poll.
+    """Drop events whose id is in their partition's window or repeated in this poll.
 
-    Records of `settled` origins are dead letters already, whatever they are judged to
-    be now: they are dropped first, so that no other event counts as their repetition.
+    Events of `already_dead_lettered` origins (partition, offset) are dropped first, so
+    that no other event counts as their repetition.
     """
-    if settled:
-        decoded = replace(decoded, events=_without(decoded.events, settled))
+    if already_dead_lettered:
+        events = _without(decoded.events, already_dead_lettered)
+        decoded = replace(decoded, events=events)
     events = decoded.events
     if not events.num_rows:
         return decoded
@@ -92,17 +93,17 @@ def dedupe(
     return replace(decoded, events=batch, duplicates=decoded.duplicates + dropped)
 
 
-def _without(events: pa.RecordBatch, settled: Set[tuple[int, int]]) -> pa.RecordBatch:
+def _without(events: pa.RecordBatch, origins: Set[tuple[int, int]]) -> pa.RecordBatch:
     columns = (events[name].to_pylist() for name in ("kafka_partition", "kafka_offset"))
-    keep = [origin not in settled for origin in zip(*columns, strict=True)]
+    keep = [origin not in origins for origin in zip(*columns, strict=True)]
     return events.filter(pa.array(keep, pa.bool_()))
 
 
 def _by_partition(events: pa.RecordBatch) -> Iterable[tuple[int, pa.RecordBatch]]:
-    """Slices without a copy; a poll may hold its partitions in any order."""
+    """Slice by partition without a copy; partitions may be in any order."""
     partitions = events["kafka_partition"].to_numpy()
-    cuts = np.flatnonzero(np.diff(partitions)) + 1
-    bounds = [0, *cuts.tolist(), len(partitions)]
+    starts = np.flatnonzero(np.diff(partitions)) + 1
+    bounds = [0, *starts.tolist(), len(partitions)]
     for start, stop in itertools.pairwise(bounds):
         yield int(partitions[start]), events.slice(start, stop - start)
 
@@ -110,9 +111,9 @@ def _by_partition(events: pa.RecordBatch) -> Iterable[tuple[int, pa.RecordBatch]
 def _first_of_each(
     part: pa.RecordBatch, ids: list[str], seen: set[str]
 ) -> tuple[pa.RecordBatch, list[str]]:
-    fresh: dict[str, int] = {}
+    row_by_id: dict[str, int] = {}
     for row, event_id in enumerate(ids):
         if event_id not in seen:
-            fresh.setdefault(event_id, row)
-    rows = pa.array(list(fresh.values()), pa.int32())
-    return part.take(rows), list(fresh)
+            row_by_id.setdefault(event_id, row)
+    rows = pa.array(list(row_by_id.values()), pa.int32())
+    return part.take(rows), list(row_by_id)

@@ -59,9 +59,9 @@ def memories(dimension: int, model: str) -> pa.Schema:
     return pa.schema(ordered, {"semloop.model": model})
 
 
-# What `Sessions` says of each message, tool call and error: which episode it is in, how
-# many of them came before in it, and the text of the one before.
-PLACES = arrow_schema(
+# Position of each memorable event (message, tool call, error): its episode, the number
+# of memorable events before it in that episode, and the text of the last of them.
+EPISODE_POSITIONS = arrow_schema(
     {
         "kafka_offset": "BIGINT",
         "episode_id": "VARCHAR",

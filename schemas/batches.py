@@ -87,15 +87,16 @@ def by_partition(rows: pa.Table) -> Iterator[tuple[Partition, pa.Table]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Windowed:
-    """One poll of the lake after its events were put into episodes.
+class Assigned:
+    """One poll of the lake with its events assigned to episodes.
 
-    `told`: its messages, tool calls and errors, as `EVENTS`, and `places`, as `PLACES`,
-    where each of them is, row by row. `episodes`: new revisions, `EPISODE_REVISIONS`.
+    `memorable`: its messages, tool calls and errors, as `EVENTS`. `episode_positions`:
+    the position of each of them, row by row, as `EPISODE_POSITIONS`. `episodes`: new
+    revisions, as `EPISODE_REVISIONS`.
     """
 
-    told: pa.Table
-    places: pa.Table
+    memorable: pa.Table
+    episode_positions: pa.Table
     episodes: pa.Table
     progress: Progress = field(default_factory=Progress)
 
@@ -128,7 +129,7 @@ class Vectored:
 
 
 @dataclass(frozen=True, slots=True)
-class Anew:
+class ReindexPart:
     """A part of what a new generation of memories is made of.
 
     `events`: rows of `events`, ordered by offset within each partition. Those up to

@@ -116,7 +116,9 @@ class ArchiveTables(FlowTables[Decoded]):
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._queries.settled(self._side, self._stream.topic_id, lowest)
+            found = self._queries.origins_beyond(
+                self._side, self._stream.topic_id, lowest
+            )
             self._set_dead_lettered(found)
         return offsets
 
@@ -133,7 +135,7 @@ class ArchiveTables(FlowTables[Decoded]):
         )
 
     @property
-    def settled(self) -> Set[tuple[int, int]]:
+    def already_dead_lettered(self) -> Set[tuple[int, int]]:
         """(partition, offset) of records with a dead letter beyond the main offset."""
         return self._dead_lettered
 

@@ -1,1 +1,1 @@
-"""Raw records -> events, or dead letters with a reason."""
+"""Decodes raw records into events, or dead letters with a reason."""

@@ -1,4 +1,4 @@
-"""Verdicts -> rows of `dead_letters`."""
+"""Converts rejections to rows of `dead_letters`."""
 
 import uuid
 from collections.abc import Sequence
@@ -6,50 +6,49 @@ from collections.abc import Sequence
 import msgspec
 import pyarrow as pa
 
-from operators.decoding.verdict import Verdict
+from operators.decoding.validation import Rejection
 from schemas.arrow import DECODED_DEAD_LETTERS
 from semloop import tables
 
-# Dead letters are named by where their record stands, so a replay names them alike.
+# Namespace of ids derived from a record's origin, which are equal when it is re-read.
 NAMESPACE = uuid.UUID("6f0c7c3e-5b1e-4f0e-9a53-0d6b4f7a1c11")
 
+NO_DEAD_LETTERS = pa.RecordBatch.from_pylist([], DECODED_DEAD_LETTERS)
 
-NONE = pa.RecordBatch.from_pylist([], DECODED_DEAD_LETTERS)
 
-
-def bury(
-    records: pa.RecordBatch, verdicts: Sequence[tuple[int, Verdict]]
+def to_dead_letters(
+    records: pa.RecordBatch, rejected: Sequence[tuple[int, Rejection]]
 ) -> pa.RecordBatch:
-    """The dead letters of a poll.
+    """Return the dead letters of a poll.
 
     Args:
         records: the poll, as `schemas.arrow.RECORDS`.
-        verdicts: (row, verdict) of each bad record, by row.
+        rejected: (row, rejection) of each rejected record, by row.
 
     Returns:
-        one row per verdict, as `DECODED_DEAD_LETTERS`.
+        one row per rejection, as `DECODED_DEAD_LETTERS`.
     """
-    if not verdicts:
-        return NONE
-    bad = records.take(pa.array([row for row, _ in verdicts], pa.int32()))
+    if not rejected:
+        return NO_DEAD_LETTERS
+    bad = records.take(pa.array([row for row, _ in rejected], pa.int32()))
     values = bad["value"].to_pylist()
-    # What is too large was not redacted, so nothing of it may be kept.
+    # A record that is too large was not redacted, so none of its content is stored.
     names = [
-        _names(raw) if verdict.keep_raw else (None, None, None)
-        for raw, (_, verdict) in zip(values, verdicts, strict=True)
+        _names(raw) if rejection.keep_raw else (None, None, None)
+        for raw, (_, rejection) in zip(values, rejected, strict=True)
     ]
     columns = {name: bad[name] for name in tables.ORIGIN}
     columns |= {"key": bad["key"], "headers": bad["headers"]}
     columns |= {
         "id": _ids(bad),
-        "reason": [str(verdict.reason) for _, verdict in verdicts],
-        "detail": [verdict.detail for _, verdict in verdicts],
+        "reason": [str(rejection.reason) for _, rejection in rejected],
+        "detail": [rejection.detail for _, rejection in rejected],
         "agent": [agent for agent, _, _ in names],
         "session_id": [session for _, session, _ in names],
         "user_id": [user for _, _, user in names],
         "raw": [
-            raw if verdict.keep_raw else None
-            for raw, (_, verdict) in zip(values, verdicts, strict=True)
+            raw if rejection.keep_raw else None
+            for raw, (_, rejection) in zip(values, rejected, strict=True)
         ],
     }
     arrays = [
@@ -61,19 +60,19 @@ def bury(
 
 
 def _ids(bad: pa.RecordBatch) -> list[str]:
-    """A record that may be sent again carries its id; others are named by origin."""
+    """Return the idempotency key of each record, or else an id of its origin."""
     origin = ("topic_id", "kafka_partition", "kafka_offset")
     rows = zip(
         *(bad[name].to_pylist() for name in (*origin, "idempotency_key")), strict=True
     )
     return [
-        once or str(uuid.uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"))
-        for topic_id, partition, offset, once in rows
+        key or str(uuid.uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"))
+        for topic_id, partition, offset, key in rows
     ]
 
 
 def _names(raw: bytes) -> tuple[str | None, str | None, str | None]:
-    """Agent, session and user, where they can be read."""
+    """Return agent, session and user, None where they cannot be read."""
     try:
         record = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Decoded events -> the columns of the `events` table."""
+"""Converts decoded events to columns of the `events` table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from schemas.arrow import DECODED_EVENTS
 from semloop import tables
 from semloop.event import TEXT_CHARS_MAX, Envelope, Payload
 
-# What `event_row` gives, in its order: envelope, meta, then `PayloadColumns`.
+# Names of the values of an `EventRow`: envelope, meta, then `PayloadColumns`.
 ROW = (
     "event_id", "type", "ts", "agent", "payload", "session_id", "user_id", "namespace",
     "task", "task_type", "tags", "credits_used", "context_hash", "trace_id", "span_id",
@@ -19,17 +19,17 @@ ROW = (
     "duration_ms", "model", "input_tokens", "output_tokens", "role", "payload_task",
     "text",
 )  # fmt: skip
-# What would break one line, or text itself.
+# Bytes that end a line or a column of text, or that text cannot contain.
 BREAKS = (b"\n", b"\r", b"\t", b"\0")
 
 EventRow = tuple[Any, ...]
 
 
 def event_row(event: Envelope, payload: Payload) -> EventRow:
-    """One event as a tuple in the order of `ROW`.
+    """Return one event as a tuple in the order of `ROW`.
 
-    Made as soon as an event is decoded, so that its structs are freed while they are
-    still in the processor's cache.
+    It is built right after an event is decoded, so that the event's structs are freed
+    while they are still in the processor's cache.
     """
     meta = event.meta
     return (
@@ -45,32 +45,32 @@ def event_columns(
     rows: Sequence[EventRow],
     extras: Sequence[str | None] | None = None,
 ) -> pa.RecordBatch:
-    """The events of a poll as `DECODED_EVENTS`.
+    """Return the events of a poll as `DECODED_EVENTS`.
 
     Args:
         records: the rows of the poll that became events, for their origin.
-        rows: the events, as `event_row` gives them.
-        extras: JSON of the fields that the envelope does not know; None for none.
+        rows: the events, from `event_row`.
+        extras: JSON of each event's unknown fields; None if no event has any.
     """
     columns = dict(zip(ROW, zip(*rows, strict=True), strict=bool(rows)))
-    # As bytes first: payloads are slices of the record, known to be UTF-8.
-    made = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
-    made["payload"] = made["payload"].cast(pa.string())
-    made["extra"] = _array(extras or (None,) * len(rows), pa.string())
-    made |= {name: records[name] for name in tables.ORIGIN}
+    # As bytes first: payloads are slices of a record that is valid UTF-8.
+    built = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
+    built["payload"] = built["payload"].cast(pa.string())
+    built["extra"] = _array(extras or (None,) * len(rows), pa.string())
+    built |= {name: records[name] for name in tables.ORIGIN}
     for field in DECODED_EVENTS:
-        if field.name not in made:
-            made[field.name] = _array(columns.get(field.name, ()), field.type)
+        if field.name not in built:
+            built[field.name] = _array(columns.get(field.name, ()), field.type)
     tasks = _array(columns.get("payload_task", ()), pa.string())
     if tasks.null_count < len(tasks):
-        made["task"] = pc.coalesce(made["task"], tasks)
-    made["text"] = _one_line(made["text"])
-    arrays = [made[field.name] for field in DECODED_EVENTS]
+        built["task"] = pc.coalesce(built["task"], tasks)
+    built["text"] = _one_line(built["text"])
+    arrays = [built[field.name] for field in DECODED_EVENTS]
     return pa.RecordBatch.from_arrays(arrays, schema=DECODED_EVENTS)
 
 
 def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    """Most optional fields are absent from a whole poll, which is quick to see."""
+    """Fast path: most optional fields are absent from all events of a poll."""
     if values.count(None) == len(values):
         return pa.nulls(len(values), kind)
     return pa.array(values, kind)
@@ -80,8 +80,8 @@ def _one_line(text: pa.StringArray) -> pa.StringArray:
     data = text.buffers()[2]
     if data is None:
         return text
-    letters = data.to_pybytes()
-    if any(letter in letters for letter in BREAKS):
+    content = data.to_pybytes()
+    if any(byte in content for byte in BREAKS):
         text = pc.replace_substring_regex(text, r"[\s\x00]+", " ")
     if (pc.max(pc.binary_length(text)).as_py() or 0) > TEXT_CHARS_MAX:
         text = pc.utf8_slice_codeunits(text, 0, TEXT_CHARS_MAX)

@@ -1,1 +1,1 @@
-"""Events -> episodes: one session's work on one task, with its reward."""
+"""Groups events into episodes: a session's work on one task, with its reward."""

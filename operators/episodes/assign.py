@@ -1,7 +1,7 @@
-"""Puts the events of a poll into the episodes of their partitions.
+"""Assigns the events of a poll to the episodes of their partitions.
 
-Shape: `PolledEvents` in, `Windowed` out. What is remembered between polls are the
-`Sessions` of each origin, which go on from rows of `episodes`.
+Input: `PolledEvents`. Output: `Assigned`. The state between polls is one `Sessions` per
+partition, which is restored from rows of `episodes`.
 """
 
 import math
@@ -10,46 +10,47 @@ from collections.abc import Mapping, Set
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.episodes.events import TOLD
-from operators.episodes.sessions import NO_EPISODES, NO_PLACES, Sessions
+from operators.episodes.events import MEMORABLE
+from operators.episodes.sessions import NO_EPISODES, NO_POSITIONS, Sessions
 from schemas.arrow import EVENTS
-from schemas.batches import PolledEvents, Windowed, by_partition
+from schemas.batches import Assigned, PolledEvents, by_partition
 from semloop.delta.streams import Partition
 
-TOLD_TYPES = pa.array(sorted(TOLD))
-# Of a tick. Made anew, tables without rows would be half of what an idle flow costs.
+MEMORABLE_TYPES = pa.array(sorted(MEMORABLE))
+# Reused: creating empty tables would be half of the cost of an idle flow.
 NO_EVENTS = EVENTS.empty_table()
 
 
-def window(
+def assign_episodes(
     polled: PolledEvents, sessions: Mapping[Partition, Sessions], replaced: Set[str]
-) -> Windowed:
-    """The episodes that a poll opened, changed or closed, and where its events are.
+) -> Assigned:
+    """Return the changed episodes of a poll and the positions of its events.
 
     Args:
-        polled: rows of each origin beyond all that came before.
-        sessions: of every origin; they change.
-        replaced: topic ids to which nothing is added any more.
+        polled: rows of each partition beyond all earlier polls.
+        sessions: open episodes of every partition; they are updated.
+        replaced: topic ids that receive no more records.
     """
-    told: list[pa.Table] = []
-    places: list[pa.Table] = []
+    memorable: list[pa.Table] = []
+    positions: list[pa.Table] = []
     revisions: list[pa.Table] = []
-    for origin, own in by_partition(polled.events):
-        fed = sessions[origin].feed(own)
-        told.append(own.filter(pc.is_in(own["type"], TOLD_TYPES)))
-        places.append(fed.places)
+    for partition, rows in by_partition(polled.events):
+        fed = sessions[partition].feed(rows)
+        memorable.append(rows.filter(pc.is_in(rows["type"], MEMORABLE_TYPES)))
+        positions.append(fed.episode_positions)
         revisions.append(fed.revisions)
     if polled.progress.complete:
-        for origin in polled.progress.ends:
-            # Of a replaced topic nothing more comes, whenever it was last read.
-            is_over = origin.topic_id in replaced
-            ended = math.inf if is_over else polled.progress.caught_up_ms.get(origin)
-            if ended is not None:
-                closed = sessions[origin].close_inactive(ended)
+        for partition in polled.progress.ends:
+            # A replaced topic has ended, no matter when it was last read.
+            is_replaced = partition.topic_id in replaced
+            caught_up_ms = polled.progress.caught_up_ms.get(partition)
+            until = math.inf if is_replaced else caught_up_ms
+            if until is not None:
+                closed = sessions[partition].close_inactive(until)
                 revisions += [closed] * bool(closed.num_rows)
-    return Windowed(
-        told=pa.concat_tables(told) if told else NO_EVENTS,
-        places=pa.concat_tables(places) if places else NO_PLACES,
+    return Assigned(
+        memorable=pa.concat_tables(memorable) if memorable else NO_EVENTS,
+        episode_positions=pa.concat_tables(positions) if positions else NO_POSITIONS,
         episodes=pa.concat_tables(revisions) if revisions else NO_EPISODES,
         progress=polled.progress,
     )

@@ -1,7 +1,7 @@
-"""One episode: what its events add up to, as one row.
+"""One episode: the aggregate of its events, as one row.
 
-The row is the state: `Episode.of(episode.row(...))` goes on as if nothing had happened,
-so a restart needs no events again. Everything in it has a bound.
+The row is the complete state: `Episode.of(episode.row(...))` continues the episode, so
+a restart does not re-read events. Every field is bounded.
 """
 
 import sys
@@ -11,21 +11,21 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Self
 
-from operators.episodes.events import TOLD, Event, detail
+from operators.episodes.events import MEMORABLE, Event, detail
 from operators.episodes.reward import factors
-from operators.episodes.steps import Step, StepLog, cut
+from operators.episodes.steps import Step, StepLog, truncate
 from semloop.event import TEXT_CHARS_MAX
 from semloop.settings.memory_sections import RewardSettings
 
 TOOLS_MAX = 100
 TAGS_MAX = 100
-# Sums stay storable whatever agents claim.
+# Bounds of sums, since agents may report any numbers.
 INT_MAX = 2**63 - 1
 FLOAT_MAX = sys.float_info.max
 
 
 def episode_id(topic_id: str, partition: int, first_offset: int) -> str:
-    """The id of the episode that begins at an offset: 32 hexadecimal digits.
+    """Return the id of the episode that begins at an offset: 32 hexadecimal digits.
 
     BLAKE2b with 16 bytes of `<topic id>/<partition>/<first offset>` in UTF-8.
     """
@@ -73,7 +73,7 @@ class Episode:
 
     @classmethod
     def opened_by(cls, event: Event, topic_id: str, partition: int) -> Self:
-        """A new one, to which the event is still to be added."""
+        """Return a new episode; the event itself is not added yet."""
         offset = event.kafka_offset
         return cls(
             episode_id=episode_id(topic_id, partition, offset),
@@ -88,17 +88,17 @@ class Episode:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """The episode of a row whose times are microseconds."""
+        """Restore the episode from a row with times in microseconds."""
         values = {name: row[name] for name in STATE}
         return cls(**values | {"step_log": StepLog.of(row["step_log"])})
 
     @property
-    def told(self) -> int:
-        """How many messages, tool calls and errors it has: the place of the next."""
+    def memorable_count(self) -> int:
+        """Number of messages, tool calls and errors: the position of the next one."""
         return self.messages + self.tool_calls + self.errors
 
     def add(self, event: Event) -> None:
-        """Count an event of the session."""
+        """Add the next event of the session."""
         self.kafka_offset, self.kafka_ts = event.kafka_offset, event.kafka_ts
         if event.ts > self.ended_at:
             self.ended_at = event.ts
@@ -111,23 +111,23 @@ class Episode:
             total = self.credits_used + event.credits_used
             self.credits_used = min(max(total, -FLOAT_MAX), FLOAT_MAX)
         if event.input_tokens is not None:
-            self.input_tokens = _sum(self.input_tokens, event.input_tokens)
+            self.input_tokens = _add_bounded(self.input_tokens, event.input_tokens)
         if event.output_tokens is not None:
-            self.output_tokens = _sum(self.output_tokens, event.output_tokens)
+            self.output_tokens = _add_bounded(self.output_tokens, event.output_tokens)
         if event.type == "message":
-            self._hear(event)
+            self._add_message(event)
         elif event.type == "completion":
             self.outcome, self.reward_given = event.outcome, event.reward
-            self.summary = _text(detail(event).summary)
+            self.summary = _bounded_text(detail(event).summary)
         else:
-            self._step(event)
-        if event.type in TOLD:
+            self._add_step(event)
+        if event.type in MEMORABLE:
             self.last_text = event.text
 
     def row(
         self, rewards: RewardSettings, closed_by: str | None = None
     ) -> dict[str, Any]:
-        """The next revision, without its origin's topic and partition."""
+        """Return the next revision, without its topic and partition."""
         self.revision += 1
         duration_ms = (self.ended_at - self.started_at) / 1_000
         row = dict(zip(STATE, _state(self), strict=True))
@@ -138,33 +138,33 @@ class Episode:
             "step_log": self.step_log.json(),
         }
         if closed_by:
-            row |= self._rewarded(rewards, duration_ms)
+            row |= self._reward_columns(rewards, duration_ms)
         return row
 
     def _describe(self, event: Event) -> None:
-        """What was said last holds: the end knows best what the work was."""
+        """Update the description: later values replace earlier ones."""
         self.agent = event.agent or self.agent
         self.namespace = event.namespace or self.namespace
         self.user_id = event.user_id or self.user_id
         self.task_type = event.task_type or self.task_type
         if event.task:
-            self.task = _text(event.task)
+            self.task = _bounded_text(event.task)
         if event.tags:
-            self.tags = [cut(tag) or "" for tag in event.tags[:TAGS_MAX]]
+            self.tags = [truncate(tag) or "" for tag in event.tags[:TAGS_MAX]]
 
-    def _hear(self, event: Event) -> None:
-        """A message. What is asked is what a user says first, or else anyone."""
+    def _add_message(self, event: Event) -> None:
+        """Add a message; the request is the first of a user, or else of any role."""
         self.messages += 1
         by_user = event.role == "user" and self.request_role != "user"
         if self.messages == 1 or by_user:
             self.request, self.request_role = event.text, event.role
 
-    def _step(self, event: Event) -> None:
-        """A tool call, a change of state or an error outside a tool."""
+    def _add_step(self, event: Event) -> None:
+        """Add a tool call, a change of state or an error outside a tool."""
         self.steps += 1
-        error_type = cut(event.error_type)
+        error_type = truncate(event.error_type)
         if event.type == "tool_call":
-            tool = cut(event.tool)
+            tool = truncate(event.tool)
             self.tool_calls += 1
             self.tool_failures += event.status == "error"
             if tool and len(self.tools) < TOOLS_MAX and tool not in self.tools:
@@ -174,11 +174,13 @@ class Episode:
             self.errors += 1
             step = Step(error_type=error_type)
         else:
-            step = Step(state=cut(detail(event).to_state))
+            step = Step(state=truncate(detail(event).to_state))
         self.step_log.add(step)
 
-    def _rewarded(self, rewards: RewardSettings, duration_ms: float) -> dict[str, Any]:
-        found = factors(
+    def _reward_columns(
+        self, rewards: RewardSettings, duration_ms: float
+    ) -> dict[str, Any]:
+        earned = factors(
             rewards,
             outcome=self.outcome,
             duration_ms=duration_ms,
@@ -189,12 +191,12 @@ class Episode:
         )
         given = self.reward_given
         return {
-            "reward": found.reward if given is None else given,
-            "base": found.base,
-            "efficiency": found.efficiency,
-            "complexity_bonus": found.complexity_bonus,
-            "quality": found.quality,
-            "learning_bonus": found.learning_bonus,
+            "reward": earned.reward if given is None else given,
+            "base": earned.base,
+            "efficiency": earned.efficiency,
+            "complexity_bonus": earned.complexity_bonus,
+            "quality": earned.quality,
+            "learning_bonus": earned.learning_bonus,
         }
 
 
@@ -202,9 +204,9 @@ STATE = tuple(column.name for column in fields(Episode))
 _state = attrgetter(*STATE)
 
 
-def _sum(total: int | None, more: int) -> int:
+def _add_bounded(total: int | None, more: int) -> int:
     return min(max((total or 0) + more, -INT_MAX), INT_MAX)
 
 
-def _text(text: str | None) -> str | None:
+def _bounded_text(text: str | None) -> str | None:
     return text[:TEXT_CHARS_MAX] if text else text

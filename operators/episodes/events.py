@@ -1,6 +1,6 @@
-"""Rows of `events` -> what an episode takes of them.
+"""Reads rows of `events` as the values that episodes aggregate.
 
-Feedback is left out: it never opens or extends an episode, the view `episodes` adds it.
+Feedback is excluded: it never opens or extends an episode; the view `episodes` adds it.
 """
 
 from collections.abc import Iterator
@@ -10,25 +10,25 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# So many rows are Python values at a time.
+# Rows that are converted to Python values at a time.
 ROWS = 5_000
 TIMES = ("ts", "kafka_ts")
-# Of other types nothing is needed that is only in the payload.
+# Types of events from whose payload values are read.
 PAYLOAD_OF = pa.array(["completion", "state_change"])
-# What may be remembered by itself, with the text told before it as its context.
-TOLD = frozenset({"message", "tool_call", "error"})
-# A text beyond `TEXT_ENDS_CHARS` is kept as both of its ends: how it begins says what
-# it is about, how it ends what the next one answers.
+# Types of events that become memories, with the text before them as context.
+MEMORABLE = frozenset({"message", "tool_call", "error"})
+# A text over `TEXT_ENDS_CHARS` is reduced to both of its ends: the beginning shows its
+# subject, the end what the next text answers.
 TEXT_ENDS_CHARS = 500
 END_CHARS = 250
 LEFT_OUT = " … "
 
 
 class Event(NamedTuple):
-    """One event; times in microseconds of UTC, `bytes` those of payload and text.
+    """One event; times in microseconds of UTC, `bytes` of payload and text.
 
     `payload` is the JSON of a completion or a change of state, else None. `text` is
-    what `both_ends` keeps of it.
+    reduced by `both_ends`.
     """
 
     kafka_offset: int
@@ -57,7 +57,7 @@ class Event(NamedTuple):
 
 
 class Detail(msgspec.Struct, gc=False):
-    """What is only in the payload of a completion or of a change of state."""
+    """Values that are only in the payload of a completion or a change of state."""
 
     summary: str | None = None
     to_state: str | None = None
@@ -67,17 +67,18 @@ _decode = msgspec.json.Decoder(Detail).decode
 
 
 def read(events: pa.Table) -> Iterator[Event]:
-    """The events of a table, in its order, without feedback."""
-    work = events.filter(pc.not_equal(events["type"], "feedback"))
-    for batch in work.to_batches(max_chunksize=ROWS):
+    """Yield the events of a table, in its order, without feedback."""
+    rows = events.filter(pc.not_equal(events["type"], "feedback"))
+    for batch in rows.to_batches(max_chunksize=ROWS):
         columns = [_values(_column(batch, name)) for name in Event._fields]
         yield from map(Event._make, zip(*columns, strict=True))
 
 
 def detail(event: Event) -> Detail:
-    """The payload's part of an event; nothing if it is not what its type promises.
+    """Return the values in the payload of an event; none if it is not valid.
 
-    Such a row was not decoded by `archive`, and must not end the flow again and again.
+    A row with an invalid payload was not written by `archive`. It must not stop the
+    flow at every start.
     """
     try:
         return _decode(event.payload or "{}")
@@ -86,10 +87,10 @@ def detail(event: Event) -> Detail:
 
 
 def both_ends(texts: pa.Array) -> pa.Array:
-    """Texts of bounded length: of long ones the first and last 250 characters.
+    """Reduce each long text to its first and last 250 characters.
 
     Args:
-        texts: strings, nulls among them.
+        texts: strings or nulls.
     """
     if (pc.max(pc.binary_length(texts)).as_py() or 0) <= TEXT_ENDS_CHARS:
         return texts
@@ -104,8 +105,8 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     if name in TIMES:
         return batch[name].cast(pa.int64())
     if name == "payload":
-        wanted = pc.is_in(batch["type"], PAYLOAD_OF)
-        return pc.if_else(wanted, batch["payload"], pa.scalar(None, pa.string()))
+        is_needed = pc.is_in(batch["type"], PAYLOAD_OF)
+        return pc.if_else(is_needed, batch["payload"], pa.scalar(None, pa.string()))
     if name == "bytes":
         sizes = [pc.binary_length(batch[part]) for part in ("payload", "text")]
         return pc.add(*(pc.fill_null(size, 0) for size in sizes))
@@ -115,7 +116,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Most optional columns are empty throughout, which is quick to see."""
+    """Fast path: most optional columns are null in all rows."""
     if column.null_count == len(column):
         return [None] * len(column)
     values: list[Any] = column.to_pylist()

@@ -1,7 +1,7 @@
-"""Where events are in episodes that are known already, as `Sessions` said it once.
+"""Positions of events in known episodes, equal to those that `Sessions` returned.
 
-Shape: events of one origin in order of offsets, with their episodes, in; `PLACES` out.
-What is remembered are the episodes that may go on.
+Input: events of one partition in order of offsets, with their episodes. Output:
+`EPISODE_POSITIONS`. The state is the episodes in progress.
 """
 
 from typing import NamedTuple
@@ -9,42 +9,42 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from operators.episodes.events import both_ends
-from schemas.arrow import PLACES
+from schemas.arrow import EPISODE_POSITIONS
 
 
-class UnderWay(NamedTuple):
-    """An episode up to its last event that came.
+class EpisodeProgress(NamedTuple):
+    """An episode up to its last counted event.
 
-    `told`: how many came. `said`: the text of the last one. `end`: offset of the
-    episode's last record; None while the episode is open.
+    `memorable_count`: number of events counted. `last_text`: text of the last of them.
+    `end`: offset of the episode's last record; None while the episode is open.
     """
 
-    told: int = 0
-    said: str | None = None
+    memorable_count: int = 0
+    last_text: str | None = None
     end: int | None = None
 
 
-class Replay:
-    """Counts the messages, tool calls and errors of each episode under way."""
+class PositionCounter:
+    """Counts the messages, tool calls and errors of each episode in progress."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, UnderWay] = {}
+        self._in_progress: dict[str, EpisodeProgress] = {}
 
     def __len__(self) -> int:
-        """How many episodes are under way."""
-        return len(self._under_way)
+        """Return the number of episodes in progress."""
+        return len(self._in_progress)
 
-    def places(self, told: pa.Table, placed: pa.Table) -> pa.Table:
-        """The places of the next events.
+    def episode_positions(self, memorable: pa.Table, placed: pa.Table) -> pa.Table:
+        """Return the positions of the next events.
 
         Args:
-            told: rows with the columns of `events`, beyond all that came before.
+            memorable: rows with the columns of `events`, beyond all earlier ones.
             placed: for each of them `episode_id`, and `last_offset` and `closed` of the
                 episode.
         """
         rows = zip(
-            told["kafka_offset"].to_pylist(),
-            both_ends(told["text"].combine_chunks()).to_pylist(),
+            memorable["kafka_offset"].to_pylist(),
+            both_ends(memorable["text"].combine_chunks()).to_pylist(),
             placed["episode_id"].to_pylist(),
             placed["last_offset"].to_pylist(),
             placed["closed"].to_pylist(),
@@ -52,22 +52,26 @@ class Replay:
         )
         found = []
         for offset, text, episode_id, last_offset, closed in rows:
-            before = self._under_way.get(episode_id, UnderWay())
-            found.append((offset, episode_id, before.told, before.said))
+            before = self._in_progress.get(episode_id, EpisodeProgress())
+            count = before.memorable_count
+            found.append((offset, episode_id, count, before.last_text))
             end = last_offset if closed else None
-            self._under_way[episode_id] = UnderWay(before.told + 1, text, end)
+            self._in_progress[episode_id] = EpisodeProgress(count + 1, text, end)
         if found:
-            self._forget(found[-1][0])
-        columns = zip(*found, strict=True) if found else [()] * len(PLACES)
+            self._drop_ended(found[-1][0])
+        columns = zip(*found, strict=True) if found else [()] * len(EPISODE_POSITIONS)
         return pa.table(
-            [pa.array(c, f.type) for c, f in zip(columns, PLACES, strict=True)],
-            schema=PLACES,
+            [
+                pa.array(c, f.type)
+                for c, f in zip(columns, EPISODE_POSITIONS, strict=True)
+            ],
+            schema=EPISODE_POSITIONS,
         )
 
-    def _forget(self, offset: int) -> None:
-        """Most end with a completion, which is none of these events."""
-        self._under_way = {
-            episode_id: under_way
-            for episode_id, under_way in self._under_way.items()
-            if under_way.end is None or under_way.end > offset
+    def _drop_ended(self, offset: int) -> None:
+        """Drop by offset: the completion that ends an episode is not counted here."""
+        self._in_progress = {
+            episode_id: progress
+            for episode_id, progress in self._in_progress.items()
+            if progress.end is None or progress.end > offset
         }

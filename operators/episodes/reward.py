@@ -1,10 +1,10 @@
-"""The reward of a closed episode, and the factors that it is made of.
+"""The reward of a closed episode and its factors.
 
     reward = base(outcome) * efficiency(duration, steps) * (1 + complexity_bonus)
              * quality(success rate of the steps) * (1 + learning_bonus)
 
-The formula is SemLoop's own; each factor is a column of `episodes`, so that people can
-weigh them otherwise. What an agent said itself always wins over it.
+The formula is SemLoop's own; each factor is a column of `episodes`, so that users can
+weight them differently. A reward that the agent reports takes precedence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from semloop.settings.memory_sections import RewardSettings
 class Factors:
     """The factors of a reward, plain numbers without a unit.
 
-    `base`: 0 to 1, by outcome. It is never negative, since the other factors would turn
-    round then: of two failures the slower one would be the better.
+    `base`: 0 to 1, by outcome. A negative base would invert the other factors: the
+    slower of two failures would get the higher reward.
     `efficiency`: 1 for no time and no steps, 0.5 at the usual ones, towards 0 beyond.
     `complexity_bonus`: 0 to 1. `quality`: `reward_quality_min` to 1.
-    `learning_bonus`: None until there are patterns to learn from; counts as 0.
+    `learning_bonus`: None, which counts as 0, until there are patterns to learn from.
     """
 
     base: float
@@ -32,7 +32,7 @@ class Factors:
 
     @property
     def reward(self) -> float:
-        """Their product, 0 to 2 as long as there is no learning bonus."""
+        """Product of the factors; 0 to 2 without a learning bonus."""
         bonuses = (1 + self.complexity_bonus) * (1 + (self.learning_bonus or 0.0))
         return self.base * self.efficiency * self.quality * bonuses
 
@@ -47,14 +47,14 @@ def factors(
     task_type: str | None = None,
     tags: Sequence[str] = (),
 ) -> Factors:
-    """What an episode earned, by the weights `reward_*` of the settings.
+    """Return the factors of an episode, by the weights `reward_*` of the settings.
 
     Args:
-        settings: for the weights.
-        outcome: success, partial or failure; None or any other counts as unknown.
-        duration_ms: between its first and last event, at least 0.
-        steps: what the agent did; `failed_steps` of them failed.
-        failed_steps: 0 to `steps`.
+        settings: the weights.
+        outcome: success, partial or failure; any other value or None is unknown.
+        duration_ms: time from the first to the last event, at least 0.
+        steps: number of steps of the agent.
+        failed_steps: number of failed steps, 0 to `steps`.
         task_type: looked up in `reward_task_types`.
         tags: each looked up once in `reward_tags`.
     """
@@ -78,7 +78,7 @@ def _base(settings: RewardSettings, outcome: str | None) -> float:
 
 
 def _efficiency(settings: RewardSettings, duration_ms: float, steps: int) -> float:
-    """A hyperbola, so that twice the effort never earns nothing at all."""
+    """Return a hyperbola, so that efficiency never reaches 0."""
     duration = duration_ms / 1_000 / settings.duration_s
     return 1 / (1 + (duration + steps / settings.steps) / 2)
 
@@ -91,11 +91,11 @@ def _complexity_bonus(
 
 
 def _looked_up(bonuses: Mapping[str, float], names: Sequence[str]) -> float:
-    """In a fixed order: a sum of floats depends on it."""
+    """Sum in a fixed order, since a sum of floats depends on it."""
     return sum(bonuses.get(name, 0.0) for name in sorted(set(names)))
 
 
 def _quality(settings: RewardSettings, steps: int, failed_steps: int) -> float:
-    """An episode without steps did nothing wrong."""
+    """Return the quality; an episode without steps has a success rate of 1."""
     rate = 1 - failed_steps / steps if steps else 1.0
     return settings.quality_min + (1 - settings.quality_min) * rate

@@ -1,8 +1,8 @@
-"""What an episode tried, in order: its steps, bounded, as JSON.
+"""The log of an episode's steps, in order, bounded, as JSON.
 
-Kept in the episode's row, so that the text of its memory is made without reading its
-events again. The JSON is an array of steps; where steps are left out in the middle
-stands `{"left_out": count}`.
+It is stored in the episode's row, so that the text of its memory is generated without
+re-reading events. The JSON is an array of steps; `{"left_out": count}` replaces steps
+that are omitted in the middle.
 """
 
 from collections import deque
@@ -11,10 +11,10 @@ from typing import Self
 
 import msgspec
 
-# How an episode began and how it ended tell more than its middle.
+# The first and last steps are more informative than those in the middle.
 FIRST_STEPS = 40
 LAST_STEPS = 40
-# As long as the name of an agent may be.
+# Same bound as for the name of an agent.
 NAME_CHARS_MAX = 200
 
 
@@ -44,14 +44,14 @@ class StepLog:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Go on with what `json` gave."""
+        """Restore a log from the result of `json`."""
         steps = steps_of(text)
         log = cls(step for step in steps if not step.left_out)
         log.left_out = sum(step.left_out for step in steps)
         return log
 
     def add(self, step: Step) -> None:
-        """Append a step; one in the middle may fall out for it."""
+        """Append a step; if the log is full, omit one in the middle."""
         if len(self._first) < FIRST_STEPS:
             self._first.append(step)
             return
@@ -61,16 +61,16 @@ class StepLog:
         self._last.append(step)
 
     def json(self) -> str:
-        """The steps as they are stored."""
+        """Return the steps as JSON."""
         gap = [Step(left_out=self.left_out)] if self.left_out else []
         return _encode([*self._first, *gap, *self._last]).decode()
 
 
 def steps_of(text: str) -> list[Step]:
-    """The steps of a log as it is stored, and the one that says what is left out."""
+    """Return the steps of a stored log, including the one that counts omitted ones."""
     return _decode(text)
 
 
-def cut(name: str | None) -> str | None:
-    """A name of bounded length: agents may call anything anything."""
+def truncate(name: str | None) -> str | None:
+    """Truncate a name, since agents may send names of any length."""
     return name[:NAME_CHARS_MAX] if name else name

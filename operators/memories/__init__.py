@@ -1,1 +1,1 @@
-"""Events and closed episodes -> texts with vectors that can be recalled."""
+"""Converts events and closed episodes to texts with vectors for recall."""

@@ -1,8 +1,8 @@
-"""Texts of a poll -> the same with their vectors; those without one are left out.
+"""Attaches vectors to the texts of a poll; texts without a vector are skipped.
 
-Shape: `Chunked` in, `Vectored` out, rows in their order. What is embedded is the last
-line of `search_text`: who said it and what. What came before is searched by words
-alone, since it moves a vector away from what was said.
+Input: `Chunked`. Output: `Vectored`, in the same order. Only the last line of
+`search_text`, the speaker and the text, is embedded. The context before it is searched
+by keywords only, since it would move the vector away from the text's own meaning.
 """
 
 from collections import Counter
@@ -16,30 +16,31 @@ from schemas.batches import Chunked, Vectored
 from semloop.embedders.contract import Embedder
 
 
-def with_vectors(
+def attach_vectors(
     chunked: Chunked, embedder: Embedder, cache: VectorCache, batch_tokens: int
 ) -> tuple[Vectored, Embedded]:
-    """Embed what is to be remembered.
+    """Embed the texts and return them as memories.
 
     Args:
-        chunked: texts; none are fine.
-        embedder: what makes the vectors.
-        cache: what it made before; filled.
-        batch_tokens: of a batch at most.
+        chunked: the texts; may be empty.
+        embedder: computes the vectors.
+        cache: vectors computed before; new ones are added.
+        batch_tokens: maximum tokens per batch.
 
     Returns:
-        the memories but for their `writer`, with the reasons of those left out added to
+        the memories without `writer`, with the reasons of skipped texts added to
         `skipped`; and the counts of embedding.
 
     Raises:
-        EmbedderUnavailable: no text is to blame; nothing is skipped, try again later.
+        EmbedderUnavailable: the texts are not the cause; no text is skipped, and the
+            caller should retry later.
     """
     rows = chunked.memories
     texts = [
         searched.rpartition("\n")[2] for searched in rows["search_text"].to_pylist()
     ]
     embedded = embed(texts, embedder, cache, batch_tokens)
-    kept = [place for place, made in enumerate(embedded.vectors) if made is not None]
+    kept = [row for row, vector in enumerate(embedded.vectors) if vector is not None]
     skipped = Counter(chunked.skipped) + Counter(embedded.skipped.values())
     if len(kept) < rows.num_rows:
         rows = rows.take(pa.array(kept, pa.int64()))

@@ -1,13 +1,13 @@
-"""What is remembered of a poll: its events and closed episodes as texts.
+"""Converts the events and closed episodes of a poll to texts for memories.
 
-Shape: `Windowed` in, `Chunked` out: one row of `MEMORY_TEXTS` for each message, tool
+Input: `Assigned`. Output: `Chunked`: one row of `MEMORY_TEXTS` for each message, tool
 call and error that the policy keeps, several if its text is too long for a model, then
-one for each episode that closed. Same events in, same texts out, however batched.
+one for each closed episode. The texts do not depend on how events are batched.
 
-An event's text is searched together with the one told before it in its episode, or of a
-later part with the part before; what is embedded is the last line alone, who said it
-and what. Events of an episode are not named in its memory: they are those of its
-session from its `first_offset` to the offset of the memory.
+The text before an event in its episode, or the part before a later part, is searched
+together with it; only the last line, the speaker and the text, is embedded. The memory
+of an episode does not list its events: they are those of its session from its
+`first_offset` to the offset of the memory.
 """
 
 from collections import Counter
@@ -21,71 +21,71 @@ from operators.episodes.events import both_ends
 from operators.memories.splitter import TOKENS_MAX, parts_of, perhaps_long, token_count
 from operators.memories.summary import episode_text
 from schemas.arrow import MEMORY_TEXTS
-from schemas.batches import Chunked, Windowed
+from schemas.batches import Assigned, Chunked
 from semloop.sampling import is_kept
 from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
 
-# Of a tick.
-NOTHING = MEMORY_TEXTS.empty_table()
-# At most three tokens each, so that nearly half is left for what was said.
-WHO_CHARS_MAX = 40
-# With the number of the part they make its id.
-NAMED_BY = ("topic_id", "kafka_partition", "kafka_offset")
-# What a memory takes from its event and from its episode as it is.
-OF_EVENT = (
+# Result of a poll without rows.
+NO_MEMORIES = MEMORY_TEXTS.empty_table()
+# At most three tokens each, which leaves nearly half of the tokens for the text.
+SPEAKER_CHARS_MAX = 40
+# Values that identify a memory, together with the number of the part.
+ID_COLUMNS = ("topic_id", "kafka_partition", "kafka_offset")
+# Columns that are copied from the event and from the episode.
+EVENT_COLUMNS = (
     "type", "ts", "agent", "session_id", "user_id", "namespace", "task_type", "tool",
     "status", "error_type", "importance", "episode_id", "seq", *ORIGIN,
 )  # fmt: skip
-OF_EPISODE = (
+EPISODE_COLUMNS = (
     "started_at", "agent", "session_id", "user_id", "namespace", "task_type",
     "outcome", "reward", "episode_id", *ORIGIN,
 )  # fmt: skip
 
 
-def chunk(windowed: Windowed, settings: MemorySettings) -> Chunked:
-    """The texts of a poll that are to be remembered.
+def chunk(assigned: Assigned, settings: MemorySettings) -> Chunked:
+    """Return the texts of a poll that the policy keeps.
 
-    `skipped` counts events and closed episodes that are not, by reason: `kind`,
-    `importance` and `sample` by the settings, `empty` for want of a text.
+    `skipped` counts the other events and closed episodes by reason: `kind`,
+    `importance` and `sample` by the settings, `empty` if there is no text.
 
     Raises:
         MissingExtra: a text may be too long, and tokenizers is not installed.
     """
-    told, places = windowed.told, windowed.places
-    if not told.num_rows and not windowed.episodes.num_rows:
-        return Chunked(NOTHING, windowed.episodes, windowed.progress)
-    assert told["kafka_offset"].equals(places["kafka_offset"])
+    memorable, positions = assigned.memorable, assigned.episode_positions
+    if not memorable.num_rows and not assigned.episodes.num_rows:
+        return Chunked(NO_MEMORIES, assigned.episodes, assigned.progress)
+    assert memorable["kafka_offset"].equals(positions["kafka_offset"])
     for name in ("episode_id", "seq", "context"):
-        told = told.append_column(name, places[name])
+        memorable = memorable.append_column(name, positions[name])
     skipped: Counter[str] = Counter()
-    for reason, is_wanted in POLICY.items():
-        wanted = told.filter(is_wanted(told, settings))
-        skipped[reason] += told.num_rows - wanted.num_rows
-        told = wanted
-    closed = windowed.episodes.filter(pc.equal(windowed.episodes["state"], "closed"))
+    for reason, is_kept_by in POLICY.items():
+        kept = memorable.filter(is_kept_by(memorable, settings))
+        skipped[reason] += memorable.num_rows - kept.num_rows
+        memorable = kept
+    closed = assigned.episodes.filter(pc.equal(assigned.episodes["state"], "closed"))
     if "episode" not in settings.kinds:
         skipped["kind"] += closed.num_rows
         closed = closed.slice(0, 0)
-    memories = pa.concat_tables([_events(told), _episodes(closed)])
-    return Chunked(memories, windowed.episodes, windowed.progress, +skipped)
+    memories = pa.concat_tables([_events(memorable), _episodes(closed)])
+    return Chunked(memories, assigned.episodes, assigned.progress, +skipped)
 
 
-def _of_kinds(told: pa.Table, settings: MemorySettings) -> pa.Array:
-    return pc.is_in(told["type"], pa.array(settings.kinds, pa.string()))
+def _is_of_kind(events: pa.Table, settings: MemorySettings) -> pa.Array:
+    return pc.is_in(events["type"], pa.array(settings.kinds, pa.string()))
 
 
-def _important(told: pa.Table, settings: MemorySettings) -> pa.Array:
-    enough = pc.greater_equal(told["importance"], settings.importance_min)
+def _is_important(events: pa.Table, settings: MemorySettings) -> pa.Array:
+    enough = pc.greater_equal(events["importance"], settings.importance_min)
     return pc.fill_null(enough, True)
 
 
-def _sampled(told: pa.Table, settings: MemorySettings) -> pa.Array:
-    """As an agent samples what it sends: by session, and always what failed."""
+def _is_sampled(events: pa.Table, settings: MemorySettings) -> pa.Array:
+    """Sample by session, and keep all failures, as an agent does before sending."""
     shares = settings.sample
     if not shares:
-        return pa.repeat(True, told.num_rows)
-    columns = [told[n].to_pylist() for n in ("type", "agent", "session_id", "status")]
+        return pa.repeat(True, events.num_rows)
+    columns = [events[n].to_pylist() for n in ("type", "agent", "session_id", "status")]
     kept = [
         is_kept(kind, agent, session, shares, failed=status == "error")
         for kind, agent, session, status in zip(*columns, strict=True)
@@ -94,48 +94,48 @@ def _sampled(told: pa.Table, settings: MemorySettings) -> pa.Array:
 
 
 def _has_text(texts: pa.Array) -> pa.Array:
-    """Whether each says anything: neither null nor white space only."""
+    """Return for each text whether it is neither null nor blank."""
     return pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(texts), ""), False)
 
 
-# By the reason to leave out what is not wanted.
+# Filters of the events to keep, by the reason under which others are skipped.
 POLICY: Mapping[str, Callable[[pa.Table, MemorySettings], pa.Array]] = {
-    "kind": _of_kinds,
-    "importance": _important,
-    "sample": _sampled,
-    "empty": lambda told, _: _has_text(told["text"]),
+    "kind": _is_of_kind,
+    "importance": _is_important,
+    "sample": _is_sampled,
+    "empty": lambda events, _: _has_text(events["text"]),
 }
 
 
-def _events(told: pa.Table) -> pa.Table:
-    rows, numbers, texts, contexts, who = _parts(told)
-    told = told.take(rows)
-    line = _line(who.take(rows), texts)
+def _events(events: pa.Table) -> pa.Table:
+    rows, numbers, texts, contexts, speakers = _parts(events)
+    events = events.take(rows)
+    line = _speaker_line(speakers.take(rows), texts)
     both = pc.binary_join_element_wise(contexts, line, "\n")
-    origin = [told[name].to_pylist() for name in NAMED_BY]
-    columns = {name: told[name] for name in OF_EVENT} | {
+    origin = [events[name].to_pylist() for name in ID_COLUMNS]
+    columns = {name: events[name] for name in EVENT_COLUMNS} | {
         "id": pa.array(map(_id, *origin, numbers.to_pylist()), pa.binary(16)),
         "part": numbers,
         "text": texts,
         "search_text": pc.if_else(_has_text(contexts), both, line),
-        "started_at": told["ts"],
-        "event_ids": _lists_of_one(told["event_id"]),
+        "started_at": events["ts"],
+        "event_ids": _lists_of_one(events["event_id"]),
     }
-    return _memories("event", columns, told.num_rows)
+    return _memories("event", columns, events.num_rows)
 
 
-def _parts(told: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.Array]:
-    """Each part's row, number, text and context; and by row, who said it."""
-    who = _who(told)
-    texts = told["text"].combine_chunks()
-    long = set(perhaps_long(_line(who, texts)))
+def _parts(events: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.Array]:
+    """Return the row, number, text and context of each part; and speakers by row."""
+    speakers = _speakers(events)
+    texts = events["text"].combine_chunks()
+    long = set(perhaps_long(_speaker_line(speakers, texts)))
     rows: list[int] = []
     numbers: list[int] = []
     found: list[str] = []
     contexts: list[str | None] = []
-    said = zip(texts.to_pylist(), told["context"].to_pylist(), strict=True)
-    for row, (text, context) in enumerate(said):
-        parts = _cut(text, who[row].as_py()) if row in long else [text]
+    pairs = zip(texts.to_pylist(), events["context"].to_pylist(), strict=True)
+    for row, (text, context) in enumerate(pairs):
+        parts = _split(text, speakers[row].as_py()) if row in long else [text]
         rows += [row] * len(parts)
         numbers += range(len(parts))
         found += parts
@@ -145,24 +145,24 @@ def _parts(told: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.A
         pa.array(numbers, pa.int32()),
         pa.array(found, pa.string()),
         both_ends(pa.array(contexts, pa.string())),
-        who,
+        speakers,
     )
 
 
-def _cut(text: str, who: str | None) -> list[str]:
-    return parts_of(text, TOKENS_MAX - (token_count(f"{who}:") if who else 0))
+def _split(text: str, speaker: str | None) -> list[str]:
+    return parts_of(text, TOKENS_MAX - (token_count(f"{speaker}:") if speaker else 0))
 
 
-def _who(told: pa.Table) -> pa.Array:
-    """The user who spoke, else the agent, as a name of one line."""
-    by_user = pc.and_(pc.equal(told["role"], "user"), _has_text(told["user_id"]))
-    name = pc.if_else(pc.fill_null(by_user, False), told["user_id"], told["agent"])
+def _speakers(events: pa.Table) -> pa.Array:
+    """Return the user of a user's message, else the agent, as a name of one line."""
+    by_user = pc.and_(pc.equal(events["role"], "user"), _has_text(events["user_id"]))
+    name = pc.if_else(pc.fill_null(by_user, False), events["user_id"], events["agent"])
     name = pc.replace_substring_regex(name, r"[\s\x00]+", " ")
-    return pc.utf8_slice_codeunits(name, 0, WHO_CHARS_MAX).combine_chunks()
+    return pc.utf8_slice_codeunits(name, 0, SPEAKER_CHARS_MAX).combine_chunks()
 
 
-def _line(who: pa.Array, texts: pa.Array) -> pa.Array:
-    return pc.coalesce(pc.binary_join_element_wise(who, texts, ": "), texts)
+def _speaker_line(speakers: pa.Array, texts: pa.Array) -> pa.Array:
+    return pc.coalesce(pc.binary_join_element_wise(speakers, texts, ": "), texts)
 
 
 def _lists_of_one(values: pa.ChunkedArray) -> pa.Array:
@@ -173,7 +173,7 @@ def _lists_of_one(values: pa.ChunkedArray) -> pa.Array:
 def _episodes(closed: pa.Table) -> pa.Table:
     texts = pa.array(map(episode_text, closed.to_pylist()), pa.string())
     ids = map(bytes.fromhex, closed["episode_id"].to_pylist())
-    columns = {name: closed[name] for name in OF_EPISODE} | {
+    columns = {name: closed[name] for name in EPISODE_COLUMNS} | {
         "id": pa.array(ids, pa.binary(16)),
         "part": pa.repeat(pa.scalar(0, pa.int32()), closed.num_rows),
         "text": texts,
@@ -185,7 +185,7 @@ def _episodes(closed: pa.Table) -> pa.Table:
 
 
 def _memories(kind: str, columns: Mapping[str, pa.Array], rows: int) -> pa.Table:
-    """The columns of all memories; null where this kind has none."""
+    """Return a table of `MEMORY_TEXTS`; columns that are not given are null."""
     columns = {"kind": pa.repeat(kind, rows)} | dict(columns)
     arrays = [
         columns[field.name] if field.name in columns else pa.nulls(rows, field.type)

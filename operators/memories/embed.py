@@ -1,9 +1,9 @@
-"""Texts -> their vectors, each distinct text embedded once, however often it comes.
+"""Embeds texts; each distinct text is embedded once.
 
-Shape: n texts in, n vectors float32 [dimension] out, or None for a text that the model
-has no usable vector of; that text is counted by its reason and the others go on. A
-batch that fails is halved down to such a text, so one call asks the model for a batch
-of n texts at most 2n times.
+Input: n texts. Output: n vectors, float32 [dimension], or None for a text for which the
+model returns no usable vector; that text is counted by reason, and the others are not
+affected. A failed batch is halved down to such a text, so that a batch of n texts
+causes at most 2n calls of the model.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ from semloop.errors import SkipReason, UnusableAnswer
 
 Vector = NDArray[np.float32]
 
-# Also a bound for endpoints, which take no more inputs at a time.
+# Endpoints also limit the number of inputs per request.
 BATCH_TEXTS_MAX = 512
-# Allowed deviation of an embedder's vector from length 1; beyond it, a text is skipped.
+# Allowed difference from the norm 1 that vectors must have.
 EMBEDDER_NORM_TOLERANCE = 1e-3
 
 
 class VectorCache(LRUCache[bytes, Vector]):
-    """The vectors of the texts used last, by hash of model and text; of one thread.
+    """Least recently used cache of vectors, by hash of model and text; not thread-safe.
 
     Attributes:
-        evictions: how many were forgotten for newer ones.
+        evictions: number of vectors evicted by newer ones.
     """
 
     evictions = 0
@@ -43,11 +43,11 @@ class VectorCache(LRUCache[bytes, Vector]):
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of some texts, and the counts of the metrics."""
+    """Vectors of texts, and the counts for the metrics."""
 
     vectors: list[Vector | None]
     skipped: dict[int, SkipReason]
-    """By number of the text; so many count as skipped."""
+    """Reason by index of the text."""
     embedded: int
     hits: int
     evictions: int
@@ -59,16 +59,18 @@ def embed(
     cache: VectorCache,
     batch_tokens: int,
 ) -> Embedded:
-    """The vectors of texts, in their order.
+    """Return the vectors of texts, in the same order.
 
     Args:
-        texts: empty, equal and very long ones too.
-        embedder: what makes vectors.
-        cache: what it made before; filled.
-        batch_tokens: of a batch at most, padding counted; one text may have more.
+        texts: may be empty, equal or very long.
+        embedder: computes the vectors.
+        cache: vectors computed before; new ones are added.
+        batch_tokens: maximum tokens per batch, including padding; a single text may
+            exceed it.
 
     Raises:
-        EmbedderUnavailable: no text is to blame; nothing is skipped, try again later.
+        EmbedderUnavailable: the texts are not the cause; no text is skipped, and the
+            caller should retry later.
     """
     keys = [_key(embedder.model_id, text) for text in texts]
     found: dict[bytes, Vector] = {}
@@ -81,20 +83,20 @@ def embed(
         else:
             missing[key] = text
     reasons: dict[bytes, SkipReason] = {}
-    made, evicted = 0, cache.evictions
+    computed, evicted = 0, cache.evictions
     for batch in _batches(missing, embedder, batch_tokens):
         for key, result in _results(batch, missing, embedder):
             if isinstance(result, str):
                 reasons[key] = result
                 continue
             found[key] = result
-            made += 1
+            computed += 1
             if cache.maxsize:
                 cache[key] = result
     skipped = {row: reasons[key] for row, key in enumerate(keys) if key in reasons}
-    hits = len(texts) - made - len(skipped)
+    hits = len(texts) - computed - len(skipped)
     vectors = [found.get(key) for key in keys]
-    return Embedded(vectors, skipped, made, hits, cache.evictions - evicted)
+    return Embedded(vectors, skipped, computed, hits, cache.evictions - evicted)
 
 
 def _key(model_id: str, text: str) -> bytes:
@@ -105,7 +107,7 @@ def _key(model_id: str, text: str) -> bytes:
 def _batches(
     texts: dict[bytes, str], embedder: Embedder, batch_tokens: int
 ) -> Iterable[list[bytes]]:
-    """Texts of like length together, the longest first: little is padding."""
+    """Batch texts of similar length, the longest first, to minimize padding."""
     if not texts:
         return
     counts = dict(zip(texts, embedder.token_counts(list(texts.values())), strict=True))
@@ -125,8 +127,9 @@ def _results(
 ) -> Iterable[tuple[bytes, Vector | SkipReason]]:
     try:
         vectors = embedder.embed([texts[key] for key in batch])
-        if vectors.shape != (len(batch), embedder.dimension):
-            msg = f"The model gave {vectors.shape}, not vectors of its length."
+        expected = (len(batch), embedder.dimension)
+        if vectors.shape != expected:
+            msg = f"Expected vectors of shape {expected}, not {vectors.shape}."
             raise UnusableAnswer(msg, reason="dimension")
     except UnusableAnswer as error:
         if len(batch) == 1:
@@ -139,7 +142,7 @@ def _results(
     for key, vector in zip(batch, vectors, strict=True):
         reason = _fault(vector)
         if reason and len(batch) > 1:
-            # Perhaps the fault of its neighbours: alone it has another chance.
+            # Other texts of the batch may be the cause: retry the text alone.
             yield from _results([key], texts, embedder)
         else:
             # A copy: a slice would keep the whole batch in memory.

@@ -1,7 +1,7 @@
-"""Texts in parts that a model reads whole, by the vocabulary that ships with SemLoop.
+"""Splits texts into parts that a model embeds without truncation.
 
-They are counted alike whatever the embedder, so that no text of a memory changes with
-the model.
+Tokens are counted by the vocabulary that ships with SemLoop, for every embedder, so
+that the texts of memories do not depend on the model.
 """
 
 import unicodedata
@@ -14,22 +14,22 @@ import pyarrow.compute as pc
 from semloop.embedders.minilm import VOCABULARY
 from semloop.extras import need
 
-# Of a part and the name of who said it: minilm reads 256 and adds two of its own.
+# Maximum of a part and its speaker: minilm reads 256 tokens and adds two of its own.
 TOKENS_MAX = 240
-# A longer word is one token, so no word has more.
+# The tokenizer replaces a longer word by one token, so no word has more.
 WORD_TOKENS_MAX = 100
 SENTENCE_ENDS = (".", "!", "?", "…")
-# Of Chinese and Japanese, after which no space is written.
+# Chinese and Japanese sentence ends, which no space follows.
 WIDE_ENDS = ("。", "\uff01", "\uff1f")
-# What may stand between the end of a sentence and the space after it.
+# Characters allowed between the end of a sentence and the space after it.
 CLOSING = "\"')]}»”\u2019」』\uff09"
 
 
 def perhaps_long(texts: pa.Array) -> list[int]:
-    """The rows that may have more than `TOKENS_MAX` tokens; quick, as few have.
+    """Return the rows that may have more than `TOKENS_MAX` tokens, without tokenizing.
 
     A token is at least one character of a text's canonical decomposition. Characters of
-    the text itself would not do: a Korean syllable is up to three tokens.
+    the text itself are not a bound: a Korean syllable is up to three tokens.
     """
     rows = pc.indices_nonzero(pc.greater(pc.binary_length(texts), TOKENS_MAX))
     lengths = pc.utf8_length(pc.utf8_normalize(texts.take(rows), "NFD"))
@@ -38,7 +38,7 @@ def perhaps_long(texts: pa.Array) -> list[int]:
 
 
 def token_count(text: str) -> int:
-    """The tokens of a text, without those that a model adds.
+    """Return the number of tokens of a text, without those that a model adds.
 
     Raises:
         MissingExtra: tokenizers is not installed.
@@ -47,16 +47,16 @@ def token_count(text: str) -> int:
 
 
 def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
-    """Cut a text into parts of at most so many tokens; all are the text but for spaces.
+    """Split a text into parts of at most `tokens` tokens; only spaces are dropped.
 
-    A part ends where a sentence does, if one does in its last third, else at a space
-    there, else between any two words; signs, and characters of Chinese, are words too.
-    A text of white space only has no parts.
+    A part ends at the end of a sentence in its last third, else at a space there, else
+    between any two words; punctuation and Chinese characters are words too. A blank
+    text has no parts.
 
     Raises:
         MissingExtra: tokenizers is not installed.
     """
-    assert tokens >= WORD_TOKENS_MAX, "so that every part has a whole word"
+    assert tokens >= WORD_TOKENS_MAX, "a part must be large enough for any word"
     text = text.strip()
     if not text or _is_short(text, tokens):
         return [text] if text else []
@@ -66,7 +66,7 @@ def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
     begin = first = 0
     while len(spans) - first > tokens:
         beyond = first + tokens
-        # Words are cut into tokens each by itself, so these tokens stay as they are.
+        # Each word is tokenized separately, so a split between words keeps its tokens.
         between = [n for n in range(beyond, first, -1) if words[n - 1] != words[n]]
         late = [n for n in between if n > beyond - tokens // 3]
         ends = {n: spans[n - 1][1] for n in between}
@@ -81,7 +81,7 @@ def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
 
 
 def _is_short(text: str, tokens: int) -> bool:
-    """See `perhaps_long`."""
+    """Return True if a text is short by the bound of `perhaps_long`."""
     if len(text) > tokens:
         return False
     return text.isascii() or len(unicodedata.normalize("NFD", text)) <= tokens
@@ -94,8 +94,8 @@ def _ends_sentence(text: str, end: int) -> bool:
     return last.endswith(SENTENCE_ENDS) and _is_space(text, end)
 
 
-def _is_space(text: str, place: int) -> bool:
-    return text[place : place + 1].isspace()
+def _is_space(text: str, index: int) -> bool:
+    return text[index : index + 1].isspace()
 
 
 def _encoded(text: str) -> Any:

@@ -1,7 +1,7 @@
-"""What a closed episode was about, in one line, made of its row without a model.
+"""Summarizes a closed episode in one line, from its row and without a model.
 
-The most telling comes first: `Book a flight. Outcome success, reward 0.8. Tried find,
-book 3 times, pay. book failed 2 times with Full, worked on retry 2.`
+The most important information is first: `Book a flight. Outcome success, reward 0.8.
+Tried find, book 3 times, pay. book failed 2 times with Full, worked on retry 2.`
 """
 
 import re
@@ -13,48 +13,48 @@ from typing import Any, NamedTuple
 from operators.episodes.steps import Step, steps_of
 from operators.memories.splitter import SENTENCE_ENDS, TOKENS_MAX, WIDE_ENDS, parts_of
 
-# What the work was takes half of the text at most, so that how it went has room.
+# The goal takes at most half of the text, which leaves room for the course of events.
 GOAL_TOKENS_MAX = TOKENS_MAX // 2
-# A longer name says no more.
+# Longer names are truncated.
 NAME_CHARS_MAX = 64
-# So much of what was tried is told, however long the rest is.
-RUNS_MIN = 6
-# Of different failures, and of different errors.
+# Streaks that are always shown, however long the rest of the text is.
+STREAKS_MIN = 6
+# Maximum number of different failures, and of different errors.
 KINDS_MAX = 5
 BREAKS = re.compile(r"[\s\x00]+")
 
 
-class Run(NamedTuple):
-    """Calls of one tool in a row; without a tool, steps that are left out."""
+class CallStreak(NamedTuple):
+    """Consecutive calls of one tool; without a tool, omitted steps."""
 
     tool: str | None
     steps: int
 
 
 def episode_text(row: Mapping[str, Any]) -> str:
-    """The text of a closed episode: at most 240 tokens, never empty.
+    """Return the text of a closed episode: at most 240 tokens, never empty.
 
-    Task, or else what was asked; outcome and reward; what was tried, the middle of
-    which is left out first where all is too long; what failed and how that was
-    recovered; errors; the last state; the summary.
+    It contains the task, or else the request; outcome and reward; the tools called,
+    whose middle is omitted first if the text is too long; failures and recoveries;
+    errors; the last state; the summary.
 
     Args:
-        row: of `EPISODE_REVISIONS`, as Python values.
+        row: a row of `EPISODE_REVISIONS`, as Python values.
 
     Raises:
         MissingExtra: the text may be too long, and tokenizers is not installed.
     """
     steps = steps_of(row["step_log"])
-    runs = _runs(steps)
+    streaks = _streaks(steps)
     before = [_goal(row["task"]) or _goal(row["request"]), _outcome(row)]
     after = [*_failures(steps), _errors(steps), _last_state(steps), row["summary"]]
-    shown = len(runs)
+    shown = len(streaks)
     while True:
-        sentences = map(_sentence, [*before, _tried(runs, shown), *after])
+        sentences = map(_sentence, [*before, _tried(streaks, shown), *after])
         parts = parts_of(" ".join(filter(None, sentences)))
-        if len(parts) == 1 or shown <= RUNS_MIN:
+        if len(parts) == 1 or shown <= STREAKS_MIN:
             return parts[0]
-        shown = max(RUNS_MIN, shown * 3 // 4)
+        shown = max(STREAKS_MIN, shown * 3 // 4)
 
 
 def _goal(text: str | None) -> str | None:
@@ -66,41 +66,42 @@ def _outcome(row: Mapping[str, Any]) -> str:
     outcome = f"Outcome {row['outcome'] or 'unknown'}"
     if row["reward"] is None:
         return outcome
-    # Adding 0 makes -0 one.
+    # Adding 0 converts -0 to 0.
     return f"{outcome}, reward {round(row['reward'], 2) + 0:g}"
 
 
-def _runs(steps: Iterable[Step]) -> list[Run]:
+def _streaks(steps: Iterable[Step]) -> list[CallStreak]:
     calls = (step for step in steps if step.tool or step.left_out)
     return [
-        Run(tool, sum(step.left_out or 1 for step in run))
-        for tool, run in groupby(calls, key=lambda step: step.tool)
+        CallStreak(tool, sum(step.left_out or 1 for step in streak))
+        for tool, streak in groupby(calls, key=lambda step: step.tool)
     ]
 
 
-def _tried(runs: Sequence[Run], shown: int) -> str | None:
-    """The runs, of more than `shown` the first and last ones."""
-    if not runs:
+def _tried(streaks: Sequence[CallStreak], shown: int) -> str | None:
+    """List the streaks; if there are more than `shown`, the first and last ones."""
+    if not streaks:
         return None
-    if hidden := runs[(shown + 1) // 2 : len(runs) - shown // 2]:
-        middle = Run(None, sum(run.steps for run in hidden))
-        runs = [*runs[: (shown + 1) // 2], middle, *runs[len(runs) - shown // 2 :]]
-    return f"Tried {', '.join(map(_run, runs))}"
+    first, last = (shown + 1) // 2, len(streaks) - shown // 2
+    if hidden := streaks[first:last]:
+        middle = CallStreak(None, sum(streak.steps for streak in hidden))
+        streaks = [*streaks[:first], middle, *streaks[last:]]
+    return f"Tried {', '.join(map(_streak, streaks))}"
 
 
-def _run(run: Run) -> str:
-    if run.tool is None:
-        return f"{run.steps} more {'step' if run.steps == 1 else 'steps'}"
-    return _name(run.tool) + _times(run.steps)
+def _streak(streak: CallStreak) -> str:
+    if streak.tool is None:
+        return f"{streak.steps} more {'step' if streak.steps == 1 else 'steps'}"
+    return _name(streak.tool) + _times(streak.steps)
 
 
 def _failures(steps: Iterable[Step]) -> list[str]:
-    """Which tools failed, and which call worked next."""
+    """List the tools that failed, and the call that worked next."""
     found: Counter[str] = Counter()
     failed: list[Step] = []
     for step in steps:
         if step.left_out:
-            # Nobody knows what came next.
+            # The next call is unknown.
             found.update(_failed(failed, None))
             failed = []
         elif step.tool and step.status == "error":
@@ -109,12 +110,14 @@ def _failures(steps: Iterable[Step]) -> list[str]:
             found.update(_failed(failed, step.tool))
             failed = []
     found.update(f"{failure}, never recovered" for failure in _failed(failed, None))
-    told = [_kind(failure, n) for failure, n in list(found.items())[:KINDS_MAX]]
-    return [*told, "Other calls failed too"] if len(found) > KINDS_MAX else told
+    sentences = [_kind(failure, n) for failure, n in list(found.items())[:KINDS_MAX]]
+    return (
+        [*sentences, "Other calls failed too"] if len(found) > KINDS_MAX else sentences
+    )
 
 
 def _failed(failed: Iterable[Step], worked: str | None) -> Iterable[str]:
-    """A sentence for each tool that failed before `worked` did."""
+    """Yield a sentence for each tool that failed before `worked` succeeded."""
     by_tool: dict[str, list[Step]] = {}
     for step in failed:
         by_tool.setdefault(step.tool or "", []).append(step)
@@ -138,8 +141,8 @@ def _errors(steps: Iterable[Step]) -> str | None:
     types = Counter(
         name for step in steps if not step.tool and (name := _name(step.error_type))
     )
-    told = [name + _times(n) for name, n in types.most_common(KINDS_MAX)]
-    return f"Errors: {', '.join(told)}" if told else None
+    sentences = [name + _times(n) for name, n in types.most_common(KINDS_MAX)]
+    return f"Errors: {', '.join(sentences)}" if sentences else None
 
 
 def _last_state(steps: Iterable[Step]) -> str | None:
@@ -152,7 +155,7 @@ def _times(count: int) -> str:
 
 
 def _name(name: str | None) -> str:
-    """A name that agents gave, which may be anything; empty if it is blank."""
+    """Return a name from an agent, in one line and truncated; may be empty."""
     return _one_line(name)[:NAME_CHARS_MAX]
 
 

@@ -1,1 +1,1 @@
-"""Private content replaced by pseudonyms, in the raw bytes of records."""
+"""Replaces private content in the raw bytes of records by pseudonyms."""

@@ -1,4 +1,4 @@
-"""JSON strings as bytes, those of broken records included."""
+"""Decodes and encodes JSON strings as bytes, also those of invalid records."""
 
 import json
 import re
@@ -10,7 +10,7 @@ JSON = json.JSONDecoder(strict=False)
 
 
 def unescape(content: bytes) -> bytes:
-    """What a JSON string says; escapes that JSON does not know stand for themselves."""
+    """Decode the content of a JSON string; unknown escapes decode to themselves."""
     if b"\\" not in content:
         return content
     text = content.decode("utf-8", "surrogateescape")
@@ -33,7 +33,7 @@ def _loose_character(escape: re.Match[str]) -> str:
 
 
 def quoted(content: bytes, closed: bool = True) -> bytes:
-    """A JSON string that says it; half of one if it is not `closed`."""
+    """Encode content as a JSON string, without the end quote if not `closed`."""
     return (
         b'"'
         + ESCAPED.sub(lambda match: _escape(match[0]), content)
@@ -41,6 +41,6 @@ def quoted(content: bytes, closed: bool = True) -> bytes:
     )
 
 
-@lru_cache(2**12)  # there are no more of them
+@lru_cache(2**12)  # the number of possible characters
 def _escape(character: bytes) -> bytes:
     return json.dumps(character.decode("utf-8", "surrogatepass"))[1:-1].encode()

@@ -1,7 +1,7 @@
-"""Values behind names of keys in plain text: `dob: 1990-04-05`, `?token=x`.
+"""Values after key names in plain text: `dob: 1990-04-05`, `?token=x`.
 
-For what is not JSON: prose, headers, Python's `repr`, queries, and JSON that was cut
-off or is quoted any number of times.
+For text that is not JSON: prose, headers, Python's `repr`, query strings, and JSON that
+is truncated or quoted any number of times.
 """
 
 import re
@@ -15,8 +15,8 @@ from operators.redaction.key_names import (
     KeyNames,
 )
 
-# So far a digit and a closing quote are looked for: else many keys in a row, none with
-# a value, would make the work quadratic.
+# Search limits for a digit and a closing quote: without them a sequence of keys without
+# values would take quadratic time.
 NUMBER_BYTES_MAX = 64
 QUOTED_BYTES_MAX = 2**16
 # `date of birth: `, `"dob": `, `\"dob\" = `, `**DOB:** `: at most four words.
@@ -26,7 +26,7 @@ KEY_IN_TEXT = (
 )
 QUOTE = re.compile(rb"""(\\*)(["'`])""")
 BARE_VALUES = (
-    # A word, after the scheme of an `Authorization`.
+    # A word, optionally after the scheme of an `Authorization`.
     re.compile(
         rb"\(?(?:(?:bearer|basic|digest|token)[ \t]+)?"
         rb"""(?:[^\s"'`,;&<>(){}\[\]\\]|\\[^\s"'`\\/bfnrtu])++""",
@@ -42,7 +42,7 @@ BARE_VALUES = (
     ),
 )
 LINE_VALUE = re.compile(rb"""[^\r\n"'\\<>]++""")
-# A scalar within brackets; what a colon follows is a key.
+# A scalar within brackets; if a colon follows, it is a key.
 LEAF = re.compile(rb"""[^\s"'`,:{}\[\]\\]++""")
 KEY_FOLLOWS = re.compile(rb"""\\*+["'`]?\s*+:""")
 DIGIT = re.compile(rb"[0-9]")
@@ -52,7 +52,7 @@ NOT_VALUES = (b"", b"null", b"none", b"true", b"false", b"nil", b"undefined")
 
 
 def key_finder(keys: KeyNames) -> pii.Finder:
-    """Finds values behind names of keys in text: `dob: 1990-04-05`, `?token=x`."""
+    """Return a finder of values after key names in text."""
     regex = pii.latin1(KEY_IN_TEXT)
 
     def find(text: bytes) -> Iterator[pii.Span]:
@@ -62,14 +62,14 @@ def key_finder(keys: KeyNames) -> pii.Finder:
             if name := keys.heading(match[1]):
                 spans, at = _values(text, at, name)
                 for start, end in spans:
-                    value = normal(name, text[start:end])
+                    value = normal_form(name, text[start:end])
                     yield pii.Span(start, end, name, value)
 
     return find
 
 
 def _values(text: bytes, at: int, name: str) -> tuple[list[tuple[int, int]], int]:
-    """Where the values behind a key are, several in brackets, and where to go on."""
+    """Return the spans of the values after a key, and where to continue."""
     if text.startswith((b"[", b"{"), at):
         end = _closing_bracket(text, at)
         leaves = LEAF.finditer(text, at, end)
@@ -102,9 +102,10 @@ def _scalar(text: bytes, at: int, name: str) -> tuple[int, int]:
 
 
 def _closing_quote(text: bytes, start: int, quote: bytes, depth: int) -> int:
-    """End of a value in quotes that stand behind `depth` backslashes.
+    """Return the end of a value in quotes that are escaped by `depth` backslashes.
 
-    Deeper quotes belong to the value. Without an end it is what remains of the line.
+    Deeper quotes belong to the value. Without a closing quote, the value ends with the
+    line.
     """
     end = text.find(quote, start, start + QUOTED_BYTES_MAX)
     while end >= 0:
@@ -126,8 +127,8 @@ def _closing_bracket(text: bytes, at: int) -> int:
     return len(text)
 
 
-def normal(name: str, value: bytes) -> bytes:
-    """The form in which equal values of a class are equal."""
+def normal_form(name: str, value: bytes) -> bytes:
+    """Normalize a value, so that equal values of a class get equal pseudonyms."""
     if name in DIGIT_CLASSES:
         return pii.digits_only(value) or value.strip()
     if name == "iban":

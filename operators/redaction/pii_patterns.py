@@ -1,7 +1,7 @@
-"""What counts as private in a text: one table of patterns.
+"""Table of patterns for private content in text.
 
-Every expression is RE2 in its Latin-1 mode: it is linear on any input and sees bytes,
-so text that is not UTF-8 needs no special case.
+Every expression is compiled by RE2 in Latin-1 mode: it takes linear time on any input
+and matches bytes, so text that is not UTF-8 needs no special case.
 """
 
 import base64
@@ -28,7 +28,7 @@ class Span(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A candidate that holds: its normal form, and how many of its bytes it covers."""
+    """An accepted candidate: its normal form, and the number of its bytes."""
 
     normal: bytes
     length: int
@@ -38,7 +38,7 @@ Finder = Callable[[bytes], Iterator[Span]]
 
 
 def latin1(pattern: str, never_capture: bool = False) -> Any:
-    """A compiled RE2 expression for bytes."""
+    """Compile an RE2 expression for bytes."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = never_capture
@@ -48,10 +48,10 @@ def latin1(pattern: str, never_capture: bool = False) -> Any:
 class Pattern(NamedTuple):
     """One kind of private text.
 
-    `gate` hits wherever `find` can match, in raw JSON too. Group 1 of `find` is a
-    candidate, judged by `check`. With `retry_bytes` the search goes on so far into a
-    refused candidate, otherwise behind it; only short candidates have it. `needs` is
-    cheap to look for, and no match of `find` is without it.
+    `gate` matches wherever `find` can match, in raw JSON too. Group 1 of `find` is a
+    candidate for `check`. After a rejected candidate the search continues `retry_bytes`
+    after its start, or else at its end; only patterns with short candidates set it.
+    `needs` is cheap to search for and is contained in every match of `find`.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Pattern(NamedTuple):
     retry_bytes: int = 0
 
     def finder(self) -> Finder:
-        """Finds all that the pattern matches in a text that has what it needs."""
+        """Return a finder of all matches in a text that contains `needs`."""
         regex = latin1(self.find)
 
         def find(text: bytes) -> Iterator[Span]:
@@ -80,12 +80,12 @@ class Pattern(NamedTuple):
 
 
 def any_text(found: bytes) -> Found:
-    """Accepts whatever matched."""
+    """Accept any match."""
     return Found(found, len(found))
 
 
 def digits_only(text: bytes) -> bytes:
-    """The digits of a number that people write with separators."""
+    """Return the digits of a number that is written with separators."""
     return re.sub(rb"[^0-9]", b"", text)
 
 
@@ -98,7 +98,7 @@ def _with_digit(found: bytes) -> Found | None:
 
 
 def _api_key(found: bytes) -> Found | None:
-    # `sk-learn-compatible-estimator` is a word: keys are random and hold digits.
+    # Keys contain digits, unlike words such as `sk-learn-compatible-estimator`.
     return _with_digit(found) if found.startswith(b"sk-") else any_text(found)
 
 
@@ -114,8 +114,8 @@ CARD_ISSUERS = re.compile(
 
 
 def card(found: bytes) -> Found | None:
-    """A payment card: an issuer's prefix, its length and the Luhn digit."""
-    # A number that follows the card looks like one more group of it.
+    """Accept a payment card: prefix and length of an issuer, and the Luhn digit."""
+    # A number after the card may match as one more group of it.
     for end in (len(found), max(found.rfind(b" "), found.rfind(b"-"), 0)):
         number = digits_only(found[:end])
         if CARD_ISSUERS.fullmatch(number) and luhn.is_valid(number.decode()):
@@ -124,12 +124,12 @@ def card(found: bytes) -> Found | None:
 
 
 def _iban(found: bytes) -> Found | None:
-    # Words that follow the number look like more groups of it: give them back.
+    # Words after the number may match as more groups of it: try shorter prefixes.
     for end in range(len(found), 14, -1):
         if found[end - 1 : end] != b" " and (found[end : end + 1] or b" ") == b" ":
             number = found[:end].replace(b" ", b"").upper()
             moved = number[4:] + number[:4]
-            # The remainder first: it is cheap, and nearly all candidates fail it.
+            # Check the remainder first: it is cheap, and nearly all candidates fail.
             digits = (str(int(letter, 36)) for letter in moved.decode())
             rest = int("".join(digits)) % 97
             if rest == 1 and iban.is_valid(number.decode(), check_country=False):
@@ -144,7 +144,7 @@ PHONE = re.compile(
 
 
 def _phone(found: bytes) -> Found | None:
-    # A number that follows the phone number looks like more groups of it.
+    # A number after the phone number may match as more groups of it.
     for end in range(len(found), 7, -1):
         if not found[end : end + 1].isdigit() and PHONE.fullmatch(found, 0, end):
             return Found(digits_only(found[:end]), end)
@@ -171,15 +171,15 @@ def _jwt(found: bytes) -> Found | None:
     return Found(found, len(found))
 
 
-# In a fragment of JSON the letter of an escape such as `\n` touches what follows it.
+# In a fragment of JSON the letter of an escape such as `\n` is adjacent to the text.
 ESCAPE = r"\\[bfnrt]"
 START = rf"(?:{ESCAPE}|\b)"
-# The same for gates, which see an escaped `\u00e9` where `find` sees the letter.
+# The same for gates: they match raw text, with `\u00e9` instead of the letter.
 RAW_ESCAPE = r"\\(?:[bfnrt]|u[0-9A-Fa-f]{4})"
 RAW_START = rf"(?:{RAW_ESCAPE}|\b)"
-# No letter, digit or sign of a longer identifier before it.
+# Not preceded by a character of a longer identifier.
 APART = rf"(?:{ESCAPE}|^|[^0-9A-Za-z_.+\-])"
-# Letters beyond ASCII: two bytes up to Arabic; quotes and dashes have three.
+# Non-ASCII letters have two bytes up to Arabic; quotes and dashes have three.
 LETTER = r"(?:[0-9A-Za-z]|[\xc3-\xdf][\x80-\xbf])"
 IBAN_COUNTRIES = (
     "AD|AE|AL|AT|AZ|BA|BE|BG|BH|BI|BR|BY|CH|CR|CY|CZ|DE|DJ|DK|DO|EE|EG|ES|FI|FK|FO|FR"
@@ -190,12 +190,12 @@ IBAN_COUNTRIES = (
 
 AT_SIGN, DIGIT = re.compile(b"@"), re.compile(b"[0-9]")
 
-# Order matters: what may hold another stands before it.
+# Order matters: a pattern that may contain another one precedes it.
 PATTERNS = (
     Pattern(
         "private_key",
         r"PRIVATE KEY",
-        # A block that was cut off is redacted to the end of the text.
+        # A truncated block is redacted to the end of the text.
         r"(-----BEGIN [0-9A-Z ]*PRIVATE KEY[A-Z ]*-----"
         r"(?:(?s:.*?)-----END [0-9A-Z ]*-----|(?s:.*)))",
         any_text,
@@ -236,7 +236,7 @@ PATTERNS = (
     Pattern(
         "email",
         "@|%40",
-        # A run beyond those letters (Chinese, or not UTF-8 at all) counts as a whole.
+        # A sequence of other bytes (Chinese, or not UTF-8) matches as a whole.
         rf"(?:{ESCAPE})?((?:(?:{LETTER}|[._%+'\-])+|[\x80-\xff]+)(?:@|%40)"
         r"(?:[0-9A-Za-z\-\x80-\xff]+\.)+(?:[A-Za-z]{2,}|[\x80-\xff]+))",
         _email,

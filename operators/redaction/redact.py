@@ -1,8 +1,8 @@
-"""Records -> records in which private content is pseudonyms; the first step of a flow.
+"""Replaces private content in records by pseudonyms; the first step of a flow.
 
-It runs before anything is decoded, so that nothing private travels further: not in
-events, dead letters, keys or ids. A gate sees whole columns at once; the redactor sees
-only the records that it hits.
+It runs before decoding, so that no later step receives private content, in events, dead
+letters, keys or ids. Gates search whole columns; the redactor processes only the
+records that they match.
 """
 
 from bisect import bisect_right
@@ -17,17 +17,17 @@ from operators.redaction.redactor import Redactor
 
 Raw = TypeVar("Raw", bytes, str)
 
-# Kafka headers as the source writes them: names may repeat, a value may be absent.
+# Kafka headers as the source emits them: names may repeat, values may be null.
 decode_headers = msgspec.json.Decoder(list[tuple[str, str | None]]).decode
 
 
 def redact(
     records: pa.RecordBatch, redactor: Redactor, bytes_max: int
 ) -> pa.RecordBatch:
-    """`schemas.arrow.RECORDS` -> the same with `value`, `key` and `headers` cleaned.
+    """Redact `value`, `key` and `headers` of `schemas.arrow.RECORDS`.
 
-    The same batch if nothing changed. A value longer than `bytes_max` stays as it is,
-    since only its hash is stored; null stays null.
+    Returns the same batch if nothing changed. A value longer than `bytes_max` is not
+    redacted, since only its hash is stored; null stays null.
     """
     records = _clean(records, "value", redactor, redactor.json, bytes_max)
     records = _clean(records, "key", redactor, lambda raw: _key(raw, redactor))
@@ -35,7 +35,7 @@ def redact(
 
 
 def suspects(column: pa.Array, redactor: Redactor) -> list[int]:
-    """The numbers of the rows, binary or text, that may hold something private."""
+    """Return the rows of a binary or text column that may be private."""
     if len(column) == 0:
         return []
     text, starts = _joined(column)
@@ -50,13 +50,13 @@ def suspects(column: pa.Array, redactor: Redactor) -> list[int]:
 
 
 def _joined(column: pa.Array) -> tuple[memoryview, Sequence[int]]:
-    """All rows as one text, and where each begins; one more entry for the end.
+    """Join all rows; return the text and the start of each row, and the end.
 
-    A gate compiled once and run over a whole batch costs a third of the Arrow kernel,
-    which compiles it, and builds its automaton, at each call.
+    A gate that is compiled once and searches a whole batch costs a third of the Arrow
+    kernel, which compiles the expression and builds its automaton at each call.
     """
     rows = column.view(pa.binary())
-    # A brace parts two rows as well as a line break: to every gate it is like an end.
+    # Rows that start with a brace need no separator: to a gate it is like the end.
     if rows.null_count or not pc.all(pc.starts_with(rows, "{")).as_py():
         rows = pc.binary_join_element_wise(rows.fill_null(b""), b"", b"\n")
     _, starts, text = rows.buffers()
@@ -71,7 +71,7 @@ def _clean(
     clean: Callable[[Raw], Raw],
     bytes_max: int | None = None,
 ) -> pa.RecordBatch:
-    """The records with one column cleaned, except where it is longer than that."""
+    """Redact one column, except values longer than `bytes_max`."""
     column = records.column(name)
     changed: dict[int, Raw] = {}
     for row in suspects(column, redactor):
@@ -92,14 +92,14 @@ def _clean(
 
 
 def _key(raw: bytes, redactor: Redactor) -> bytes:
-    """A key is text, whatever it looks like, as is the session id that it repeats."""
+    """Redact a key as text, even if it is JSON, since the session id is text too."""
     text = raw.decode("utf-8", "surrogateescape")
     cleaned = redactor.text(text)
     return raw if cleaned is text else cleaned.encode("utf-8", "surrogateescape")
 
 
 def _headers(raw: str, redactor: Redactor) -> str:
-    """Kafka headers with names as keys: `authorization` makes its value private."""
+    """Redact headers; names are keys: the value of `authorization` is private."""
     try:
         pairs = decode_headers(raw)
     except (msgspec.DecodeError, RecursionError):

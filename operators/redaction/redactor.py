@@ -1,8 +1,8 @@
-"""Private content becomes pseudonyms, in text and in JSON of any state of repair.
+"""Replaces private content by pseudonyms, in text and in valid or invalid JSON.
 
-A record is never parsed and written anew: its tokens are walked and only those that
-change are replaced, so all other bytes stay the producer's, duplicate keys included.
-Inside, all text is bytes; a lone surrogate is the three bytes of "surrogatepass".
+A record is not parsed and re-encoded: its tokens are scanned and only private ones are
+replaced, so that all other bytes stay the producer's, including duplicate keys.
+Internally text is bytes; a lone surrogate is the three bytes of "surrogatepass".
 """
 
 import hmac
@@ -17,30 +17,30 @@ import re2
 from operators.redaction import pii_patterns as pii
 from operators.redaction.json_strings import quoted, unescape
 from operators.redaction.key_names import KeyNames
-from operators.redaction.key_values import NOT_VALUES, key_finder, normal
+from operators.redaction.key_values import NOT_VALUES, key_finder, normal_form
 from semloop.errors import ConfigError
 from semloop.settings import Secret
 
 HASH_CHARS = 12
-# One pass may uncover more, as when a number stands free once its neighbour is gone;
-# two passes are the rule, and the bound keeps hostile input linear.
+# A replacement may expose another match, for example a number next to it. Two passes
+# are usual; the bound keeps hostile input linear.
 PASSES_MAX = 8
-# Names of fields, agents and tools come again and again; ids and times are longer.
-REMEMBERED_BYTES_MAX, REMEMBERED = 24, 2**12
-# With these a pattern depends on where its text ends, which raw bytes do not show.
+# Cached texts: names of fields, agents and tools repeat; ids and times are longer.
+CACHED_BYTES_MAX, CACHED_MAX = 24, 2**12
+# With these a pattern depends on the end of its text, which is unknown in raw bytes.
 ANCHOR = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
-# Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would see anything.
+# Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would match.
 WIDE = re.compile(rb"[ -~]\x00++[ -~]")
-# Any depth of escaping: `\u0040` in JSON within JSON has two backslashes.
+# At any escaping depth: `\u0040` in JSON within JSON has two backslashes.
 ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([02-7][0-9A-Fa-f])")
 ANYTHING = re.compile(b"")
-# Between the name of a key and its value.
+# Separates a key name from its value.
 KEY_SIGN = re.compile(b"[:=]")
 HIDING_GATE = r"\\u00[02-7]|\x00"
 
-# A string with what makes it a key (a colon; in broken records, another string), a
-# bracket, a comma, or a run of anything else. Possessive: nothing is read twice.
+# A string and what marks it as a key (a colon; in invalid records, another string), a
+# bracket, a comma, or any other characters. Possessive: no byte is read twice.
 TOKEN = re.compile(
     rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+(?::|(?=")))?|[{}\[\],]|[^\s"{}\[\],:]++',
     re.DOTALL,
@@ -51,18 +51,18 @@ NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
 class Redactor:
     """Replaces private content by pseudonyms `<class:12 hex digits>`.
 
-    Equal content gives equal pseudonyms under one key, so redacted data still joins.
-    Redacting twice changes nothing.
-    A record that none of the `gates`, RE2 on raw bytes, hits holds nothing to redact.
+    Equal content has equal pseudonyms under one key, so redacted data can be joined.
+    Redaction is idempotent. A record without a match of `gates`, RE2 expressions on
+    raw bytes, contains no private content.
     """
 
     def __init__(
         self, key: Secret, keys: Sequence[str] = (), patterns: Mapping[str, str] = {}
     ) -> None:
-        """`keys` and `patterns` of the settings join the built-in ones.
+        """Add `keys` and `patterns` of the settings to the built-in ones.
 
         Raises:
-            ConfigError: a pattern that RE2 does not compile, or a wrong name.
+            ConfigError: a pattern that RE2 does not compile, or an invalid name.
         """
         self._secret = key
         self._keys = KeyNames(keys)
@@ -70,31 +70,31 @@ class Redactor:
         gates = [HIDING_GATE, self._keys.gate, *(p.gate for p in pii.PATTERNS)]
         self._hit = pii.latin1("|".join(gates), never_capture=True)
         self.gates = [self._hit, *_own_gates(patterns.values())]
-        self._remembered = lru_cache(REMEMBERED)(self._searched)
-        # Each with what it needs: looking for that takes a tenth of a search.
+        self._cached_search = lru_cache(CACHED_MAX)(self._search)
+        # Each with a required substring, whose search takes a tenth of the time.
         finders = [(ANYTHING, _own_finder(*own)) for own in self._own]
         finders += [(KEY_SIGN, key_finder(self._keys))]
         finders += [(pattern.needs, pattern.finder()) for pattern in pii.PATTERNS]
         self._finders = finders
 
     def text(self, text: str, key: str = "") -> str:
-        """The text with pseudonyms; the same object if it holds nothing private.
+        """Redact a text; return the same object if it has no private content.
 
-        `key` is the name under which the text is a value, such as a Kafka header's.
+        `key` is the name whose value the text is, such as the name of a Kafka header.
         """
         raw = text.encode("utf-8", "surrogatepass")
         cleaned = self._value(raw, self._keys.of(key.encode("utf-8", "replace")))
         return text if cleaned == raw else cleaned.decode("utf-8", "surrogatepass")
 
     def json(self, raw: bytes) -> bytes:
-        """A record with pseudonyms; the same object if it holds nothing private.
+        """Redact a record; return the same object if it has no private content.
 
-        Valid JSON stays valid and keeps every other byte. What is not valid is cleaned
-        as JSON, as far as that goes, and as text. UTF-16 is replaced as a whole.
+        Valid JSON stays valid and keeps every other byte. Invalid JSON is redacted both
+        as JSON, as far as possible, and as text. UTF-16 is replaced as a whole.
         """
         if not WIDE.search(raw):
             return self._document(raw)
-        # What was no UTF-8 stays none, so that the record still gets that verdict.
+        # Invalid UTF-8 stays invalid, so that the record is rejected for that reason.
         broken = b"" if _is_utf8(raw) else b"\xff"
         return broken + self._pseudonym("binary", raw)
 
@@ -103,17 +103,17 @@ class Redactor:
         digest = hmac.digest(self._secret.reveal().encode(), message, "sha256")
         return f"<{name}:{digest.hex()[:HASH_CHARS]}>".encode()
 
-    def _suspicious(self, text: bytes) -> bool:
-        short = len(text) <= REMEMBERED_BYTES_MAX
-        return self._remembered(text) if short else self._searched(text)
+    def _may_be_private(self, text: bytes) -> bool:
+        short = len(text) <= CACHED_BYTES_MAX
+        return self._cached_search(text) if short else self._search(text)
 
-    def _searched(self, text: bytes) -> bool:
+    def _search(self, text: bytes) -> bool:
         if self._hit.search(text):
             return True
         return bool(self._own) and any(regex.search(text) for _, regex in self._own)
 
     def _text(self, text: bytes) -> bytes:
-        if not self._suspicious(text):
+        if not self._may_be_private(text):
             return text
         cleaned = self._passes(text)
         plain = _plain(cleaned)
@@ -140,7 +140,7 @@ class Redactor:
         return text
 
     def _split(self, finder: pii.Finder, text: bytes) -> list[bytes]:
-        """Text and pseudonyms by turns, beginning and ending with text."""
+        """Return alternating text and pseudonyms; the first and last are text."""
         pieces, done = [], 0
         for span in finder(text):
             pieces += [text[done : span.start], self._pseudonym(span.name, span.normal)]
@@ -157,10 +157,10 @@ class Redactor:
         return raw
 
     def _walk(self, raw: bytes) -> bytes:
-        """The record with its tokens cleaned, as if it were JSON.
+        """Redact the tokens of a record as if it were JSON.
 
-        `scope` is the class of the key that everything here lies under, `pending` that
-        of the key just read; `stack` holds the scopes of the open brackets.
+        `scope` is the class of the enclosing key, `pending` that of the key just read;
+        `stack` contains the scopes of the open brackets.
         """
         out: list[bytes] = []
         stack: list[str | None] = []
@@ -199,19 +199,19 @@ class Redactor:
         return b"".join([*out, raw[done:]]) if out else raw
 
     def _value(self, content: bytes, name: str | None) -> bytes:
-        """The content of a string that is a value; `name` as the class above it."""
+        """Redact the content of a string value; `name` is the class of its key."""
         if name:
             if not content or pii.PSEUDONYM.fullmatch(content):
                 return content
-            return self._pseudonym(name, normal(name, content))
-        if content.lstrip()[:1] in (b"{", b"[", b'"') and self._suspicious(content):
+            return self._pseudonym(name, normal_form(name, content))
+        if content.lstrip()[:1] in (b"{", b"[", b'"') and self._may_be_private(content):
             return self._document(content)
         return self._text(content)
 
     def _bare(self, token: bytes, name: str | None) -> bytes:
-        """A number or constant; in broken records also other things without quotes."""
+        """Redact a number or constant; in invalid records any unquoted text."""
         if name:
-            pseudonym = self._pseudonym(name, normal(name, token))
+            pseudonym = self._pseudonym(name, normal_form(name, token))
             return token if token in NOT_VALUES else quoted(pseudonym)
         if len(token) in (15, 16) and pii.card(token):
             return quoted(self._pseudonym("card", token))
@@ -223,8 +223,10 @@ class Redactor:
 
 def _own_pattern(name: str, find: str) -> Any:
     if not PATTERN_NAME.fullmatch(name):
-        msg = f"The name of the redaction pattern {name!r} is not usable."
-        raise ConfigError(msg, "Use lower-case letters, digits and _, a letter first.")
+        msg = f"The name of the redaction pattern {name!r} is not valid."
+        raise ConfigError(
+            msg, "Use lower-case letters, digits and _, starting with a letter."
+        )
     options = re2.Options()
     options.log_errors = False
     try:
@@ -236,7 +238,7 @@ def _own_pattern(name: str, find: str) -> Any:
 
 
 def _own_finder(name: str, regex: Any) -> pii.Finder:
-    """Finds what a pattern of the settings matches; nothing where that is empty."""
+    """Return a finder of the non-empty matches of a pattern of the settings."""
     return lambda text: (
         pii.Span(match.start(), match.end(), name, match[0])
         for match in regex.finditer(text)
@@ -247,12 +249,12 @@ def _own_finder(name: str, regex: Any) -> pii.Finder:
 def _own_gates(patterns: Iterable[str]) -> list[Any]:
     if any(ANCHOR.search(pattern) for pattern in patterns):
         return [re2.compile(b"")]
-    # Behind an escape a record may hold anything.
+    # An escape sequence may encode any character.
     return [re2.compile(f"{pattern}|\\\\".encode()) for pattern in patterns]
 
 
 def _plain(text: bytes) -> bytes:
-    """The text without NULs and without escapes of ASCII, which could hide anything."""
+    """Remove NULs and decode escapes of ASCII, which may hide private content."""
     for _ in range(PASSES_MAX):
         plain = ASCII_ESCAPE.sub(lambda m: bytes.fromhex(m[1].decode()), text)
         plain = plain.replace(b"\0", b"")

@@ -93,7 +93,7 @@ class WriterQueries:
         self._storage = storage
         self._files = FileQueries(storage)
 
-    def settled(
+    def origins_beyond(
         self, table: OpenTable, topic_id: str, offset: int
     ) -> set[tuple[int, int]]:
         """(partition, offset) of a topic's rows in the table beyond an offset."""

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from deltalake import DeltaTable
 
 from schemas.arrow import EPISODE_REVISIONS, EVENTS
-from schemas.batches import Anew, Progress
+from schemas.batches import Progress, ReindexPart
 from schemas.filling import Filling
 from schemas.steps import ProgressCallback
 from semloop.delta.streams import NEVER_READ, Partition
@@ -79,7 +79,7 @@ class Rounds:
         self._known = known
         self._filling = filling
 
-    def items(self, show: ProgressCallback) -> Iterator[Anew]:
+    def items(self, show: ProgressCallback) -> Iterator[ReindexPart]:
         """All rounds; items without rows where the writer has to catch up.
 
         Args:
@@ -121,7 +121,7 @@ class Rounds:
 
     def _round(
         self, begin: Mapping[Partition, int], show: ProgressCallback
-    ) -> Iterator[Anew]:
+    ) -> Iterator[ReindexPart]:
         """What is beyond, up to where `memory` is; ends when it has been written."""
         stored = {origin: self._table.stored(origin) for origin in begin}
         until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
@@ -140,7 +140,7 @@ class Rounds:
         begin: Mapping[Partition, int],
         until: Mapping[Partition, int],
         show: ProgressCallback,
-    ) -> Iterator[Anew]:
+    ) -> Iterator[ReindexPart]:
         """The events of a topic."""
         at = {origin: begin[origin] for origin in streams.owned(0, 1)}
         total = left = sum(max(0, until[o] - at[o]) for o in at)
@@ -165,22 +165,24 @@ class Rounds:
                     passed = {o: max(at[o], after[o]) for o in at}
                     positions = self._filling.reached = {**after, **passed}
                 none = EPISODE_REVISIONS.empty_table()
-                yield Anew(polled.events, none, after, until, Progress(positions))
+                yield ReindexPart(
+                    polled.events, none, after, until, Progress(positions)
+                )
                 show("events", total - left, total)
         finally:
             reader.close()
 
     def _episodes(
         self, until: Mapping[Partition, int], show: ProgressCallback
-    ) -> Iterator[Anew]:
+    ) -> Iterator[ReindexPart]:
         """The closed episodes that are not in the generation."""
         done = self._filling.episode_ids
         for rows in self._known.closed(until, done):
             done.update(rows["episode_id"].to_pylist())
-            yield Anew(EVENTS.empty_table(), rows)
+            yield ReindexPart(EVENTS.empty_table(), rows)
             show("episodes", len(done), len(done))
 
 
-def _nothing(progress: Progress | None = None) -> Anew:
+def _nothing(progress: Progress | None = None) -> ReindexPart:
     events, episodes = EVENTS.empty_table(), EPISODE_REVISIONS.empty_table()
-    return Anew(events, episodes, progress=progress or Progress())
+    return ReindexPart(events, episodes, progress=progress or Progress())

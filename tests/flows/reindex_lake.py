@@ -14,7 +14,7 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.builders import LOG, P0
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import MemoryProcess, lake_settings
 from tests.sources.an_events_table import EventsTable
 
@@ -38,15 +38,17 @@ def overlapping_sessions(
         session = f"s-{rng.randrange(sessions)}"
         text = f"text {number} " + "word " * rng.choice([0, 0, 0, 300])
         at_s = number * 40.0
-        rows.append(said(kind, session, at_s=at_s, text=text, importance=rng.random()))
-    return a_stream(*rows, first=first)
+        rows.append(
+            event_row(kind, session, at_s=at_s, text=text, importance=rng.random())
+        )
+    return events_table(*rows, first=first)
 
 
 class Events:
     """Replaces `archive` in tests: appends events of one partition to the lake."""
 
     def __init__(self, settings: Settings) -> None:
-        self.all = a_stream()
+        self.all = events_table()
         self._table = EventsTable(Storage.of(settings), LOG, (0,))
 
     def add(self, stream: pa.Table) -> pa.Table:

@@ -29,7 +29,7 @@ from tests.flows.reindex_lake import (
     small_poll_settings,
 )
 from tests.flows.test_memory import produce_sessions, run_memory_process
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.services import Broker
 from tests.sinks.memory_process import (
     HASHING,
@@ -99,7 +99,7 @@ def test_open_episodes_continue_unchanged_after_a_reindex(
 
 def test_reindex_of_feedback_alone_makes_no_memories(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_stream(said("feedback"), said("feedback")))
+    events.add(events_table(event_row("feedback"), event_row("feedback")))
     run_memory(settings, events)
     assert reindex(settings).memories == 0
     assert current_generation(settings) == 2

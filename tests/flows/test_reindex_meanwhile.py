@@ -39,7 +39,7 @@ from tests.flows.reindex_lake import (
     run_memory,
     small_poll_settings,
 )
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import Crash, MemoryProcess
 from tests.sources.an_events_table import EventsTable
 
@@ -166,7 +166,7 @@ def test_reindex_resumes_where_it_crashed(
 ) -> None:
     events = Events(settings)
     # The open episode of session "quiet" gets no events in later polls.
-    events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
+    events.add(events_table(*(event_row(session="quiet", at_s=n) for n in range(3))))
     events.add(overlapping_sessions(100, first=3))
     run_memory(settings, events)
     expected = memories_by_id(settings)
@@ -212,7 +212,7 @@ def test_reindex_resumed_after_a_crash_continues_an_open_episode(
     settings: Settings, every_position_stored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Events(settings)
-    events.add(a_stream(*(said(session="quiet", at_s=n) for n in range(3))))
+    events.add(events_table(*(event_row(session="quiet", at_s=n) for n in range(3))))
     life = run_memory(settings, events)
     with monkeypatch.context() as patched:
         patched.setattr(FencedTable, "take", lambda *_: _raise_crash())
@@ -220,7 +220,9 @@ def test_reindex_resumed_after_a_crash_continues_an_open_episode(
             reindex(settings)
 
     def continue_memory() -> None:
-        events.add(a_stream(said(session="quiet", at_s=9, text="more"), first=3))
+        events.add(
+            events_table(event_row(session="quiet", at_s=9, text="more"), first=3)
+        )
         assert life.read(events.all, 1, None)
 
     reindex(settings, after_first_round(continue_memory))

@@ -1,4 +1,4 @@
-"""The oracle: walks events one by one and keeps the lists; slow and plain."""
+"""Test oracle: groups events into episodes one by one; simple and slow."""
 
 import json
 from collections.abc import Iterable
@@ -7,91 +7,92 @@ from functools import reduce
 from operator import add
 
 from semloop.settings.memory_sections import EpisodeSettings
-from tests.operators.a_stream import Row
+from tests.operators.event_rows import Row
 
-Run = list[Row]
-TOLD = ("message", "tool_call", "error")
+Events = list[Row]
+MEMORABLE = ("message", "tool_call", "error")
 
 
-def size(event: Row) -> int:
+def byte_size(event: Row) -> int:
     return len(event["payload"].encode()) + len(event["text"].encode())
 
 
-def naive_runs(
+def naive_episodes(
     events: Iterable[Row], settings: EpisodeSettings
-) -> tuple[list[tuple[str, Run]], list[Run]]:
-    """The closed runs with what closed them, in that order, and the open ones."""
-    closed: list[tuple[str, Run]] = []
-    runs: list[Run] = []
+) -> tuple[list[tuple[str, Events]], list[Events]]:
+    """Return (reason, events) of closed episodes in order, and the open ones."""
+    closed: list[tuple[str, Events]] = []
+    still_open: list[Events] = []
     for event in events:
         if event["type"] == "feedback":
             continue
-        mine = [run for run in runs if run[0]["session_id"] == event["session_id"]]
-        run = mine[0] if mine else []
-        if run:
-            runs.remove(run)
-        if run and (why := why_not(run, event, settings)):
-            closed.append((why, run))
-            run = []
-        run.append(event)
+        session = event["session_id"]
+        mine = [other for other in still_open if other[0]["session_id"] == session]
+        episode = mine[0] if mine else []
+        if episode:
+            still_open.remove(episode)
+        if episode and (reason := closing_reason(episode, event, settings)):
+            closed.append((reason, episode))
+            episode = []
+        episode.append(event)
         if event["type"] == "completion":
-            closed.append(("completion", run))
+            closed.append(("completion", episode))
         else:
-            runs.append(run)  # the last one touched is the last of the list
-        if len(runs) > settings.open_episodes:
-            closed.append(("evicted", runs.pop(0)))
-    return closed, runs
+            still_open.append(episode)  # the last one is the most recently updated
+        if len(still_open) > settings.open_episodes:
+            closed.append(("evicted", still_open.pop(0)))
+    return closed, still_open
 
 
-def why_not(run: Run, event: Row, settings: EpisodeSettings) -> str | None:
-    times = [e["ts"] for e in run]
+def closing_reason(events: Events, event: Row, settings: EpisodeSettings) -> str | None:
+    times = [e["ts"] for e in events]
     if event["ts"] - max(times) > timedelta(seconds=settings.session_gap_s):
         return "gap"
     times.append(event["ts"])
     if max(times) - min(times) > timedelta(seconds=settings.age_s):
         return "age"
-    if len(run) + 1 > settings.events:
+    if len(events) + 1 > settings.events:
         return "events"
-    if sum(map(size, [*run, event])) > settings.bytes:
+    if sum(map(byte_size, [*events, event])) > settings.bytes:
         return "bytes"
     return None
 
 
-def summed(run: Run) -> Row:
-    """The columns of a run that can be told from its events alone."""
-    steps = [e for e in run if e["type"] in ("tool_call", "state_change", "error")]
-    calls = [e for e in run if e["type"] == "tool_call"]
-    ends = [e for e in run if e["type"] == "completion"]
-    messages = [e for e in run if e["type"] == "message"]
+def summed(events: Events) -> Row:
+    """Return the columns of an episode that depend on its events alone."""
+    steps = [e for e in events if e["type"] in ("tool_call", "state_change", "error")]
+    calls = [e for e in events if e["type"] == "tool_call"]
+    ends = [e for e in events if e["type"] == "completion"]
+    messages = [e for e in events if e["type"] == "message"]
     by_users = [e for e in messages if e["role"] == "user"]
-    asked = next(iter(by_users or messages), {"text": None, "role": None})
-    told = [e["text"] for e in run if e["type"] in TOLD]
+    request = next(iter(by_users or messages), {"text": None, "role": None})
+    memorable = [e["text"] for e in events if e["type"] in MEMORABLE]
 
     def last(name: str) -> object:
-        return next((e[name] for e in reversed(run) if e[name]), None)
+        return next((e[name] for e in reversed(events) if e[name]), None)
 
     def total(name: str) -> int | None:
-        found = [e[name] for e in run if e[name] is not None]
+        found = [e[name] for e in events if e[name] is not None]
         return sum(found) if found else None
 
     return {
-        "session_id": run[0]["session_id"],
-        "first_offset": run[0]["kafka_offset"],
-        "first_kafka_ts": run[0]["kafka_ts"],
-        "kafka_offset": run[-1]["kafka_offset"],
-        "kafka_ts": run[-1]["kafka_ts"],
-        "started_at": min(e["ts"] for e in run),
-        "ended_at": max(e["ts"] for e in run),
-        "events": len(run),
-        "bytes": sum(map(size, run)),
-        "messages": sum(e["type"] == "message" for e in run),
+        "session_id": events[0]["session_id"],
+        "first_offset": events[0]["kafka_offset"],
+        "first_kafka_ts": events[0]["kafka_ts"],
+        "kafka_offset": events[-1]["kafka_offset"],
+        "kafka_ts": events[-1]["kafka_ts"],
+        "started_at": min(e["ts"] for e in events),
+        "ended_at": max(e["ts"] for e in events),
+        "events": len(events),
+        "bytes": sum(map(byte_size, events)),
+        "messages": sum(e["type"] == "message" for e in events),
         "steps": len(steps),
         "tool_calls": len(calls),
         "tool_failures": sum(e["status"] == "error" for e in calls),
-        "errors": sum(e["type"] == "error" for e in run),
+        "errors": sum(e["type"] == "error" for e in events),
         "tools": list(dict.fromkeys(e["tool"] for e in calls)),
-        # One after the other: `sum` of Python 3.12 rounds otherwise.
-        "credits_used": reduce(add, (e["credits_used"] for e in run)),
+        # Sequential addition: `sum` rounds differently since Python 3.12.
+        "credits_used": reduce(add, (e["credits_used"] for e in events)),
         "input_tokens": total("input_tokens"),
         "output_tokens": total("output_tokens"),
         "agent": last("agent"),
@@ -100,28 +101,28 @@ def summed(run: Run) -> Row:
         "outcome": ends[0]["outcome"] if ends else None,
         "reward_given": ends[0]["reward"] if ends else None,
         "summary": json.loads(ends[0]["payload"]).get("summary") if ends else None,
-        "request": both_ends(asked["text"]),
-        "request_role": asked["role"],
-        "last_text": both_ends(told[-1] if told else None),
-        "step_log": [tried(step) for step in steps],
+        "request": both_ends(request["text"]),
+        "request_role": request["role"],
+        "last_text": both_ends(memorable[-1] if memorable else None),
+        "step_log": [logged(step) for step in steps],
     }
 
 
-def places(runs: Iterable[Run]) -> list[Row]:
-    """Where each message, tool call and error is, by offset."""
+def positions(episodes: Iterable[Events]) -> list[Row]:
+    """Return the position of each message, tool call and error, by offset."""
     found: list[Row] = []
-    for run in runs:
-        told = [event for event in run if event["type"] in TOLD]
+    for events in episodes:
+        memorable = [event for event in events if event["type"] in MEMORABLE]
         found += [
             {
                 "kafka_offset": event["kafka_offset"],
-                "first_offset": run[0]["kafka_offset"],
+                "first_offset": events[0]["kafka_offset"],
                 "seq": seq,
-                "context": both_ends(told[seq - 1]["text"]) if seq else None,
+                "context": both_ends(memorable[seq - 1]["text"]) if seq else None,
             }
-            for seq, event in enumerate(told)
+            for seq, event in enumerate(memorable)
         ]
-    return sorted(found, key=lambda place: place["kafka_offset"])
+    return sorted(found, key=lambda position: position["kafka_offset"])
 
 
 def both_ends(text: str | None) -> str | None:
@@ -130,7 +131,7 @@ def both_ends(text: str | None) -> str | None:
     return f"{text[:250]} … {text[-250:]}"
 
 
-def tried(step: Row) -> Row:
+def logged(step: Row) -> Row:
     if step["type"] == "state_change":
         return {"state": json.loads(step["payload"])["to_state"]}
     kept = {name: step[name] for name in ("tool", "status", "error_type")}

@@ -1,4 +1,4 @@
-"""What is remembered of a poll, as which texts, and what is not."""
+"""Texts for memories from a poll, and the policy for what is skipped."""
 
 import hashlib
 import math
@@ -14,27 +14,27 @@ from operators.episodes.sessions import Sessions
 from operators.memories.chunk import chunk
 from operators.memories.splitter import token_count
 from schemas.arrow import MEMORY_TEXTS
-from schemas.batches import Chunked, Windowed
+from schemas.batches import Assigned, Chunked
 from semloop.settings import Settings
 from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
 from tests.builders import NOW
-from tests.operators.a_stream import SMALL, Row, a_stream, batches, said
+from tests.operators.event_rows import SMALL, Row, batches, event_row, events_table
 
 FAILED: Row = {"tool": "book", "status": "error", "error_type": "Full"}
 LONG = "One two three four five. " * 100
 
 
-def windowed(events: pa.Table, sessions: Sessions) -> Windowed:
+def assigned(events: pa.Table, sessions: Sessions) -> Assigned:
     fed = sessions.feed(events)
     types = pa.array(["message", "tool_call", "error"])
-    told = events.filter(pc.is_in(events["type"], types))
-    return Windowed(told, fed.places, fed.revisions)
+    memorable = events.filter(pc.is_in(events["type"], types))
+    return Assigned(memorable, fed.episode_positions, fed.revisions)
 
 
 def chunked(*events: Row, **settings: Any) -> Chunked:
     given = Settings().replace(**settings)
     sessions = Sessions(given.episodes, given.rewards)
-    return chunk(windowed(a_stream(*events), sessions), given.memory)
+    return chunk(assigned(events_table(*events), sessions), given.memory)
 
 
 def memories(*events: Row, **settings: Any) -> list[Row]:
@@ -45,10 +45,10 @@ def memories(*events: Row, **settings: Any) -> list[Row]:
     return rows
 
 
-def test_an_event_is_remembered_with_all_that_it_names() -> None:
+def test_the_memory_of_an_event_has_all_columns() -> None:
     _, row = memories(
-        said(text="hello"),
-        said(
+        event_row(text="hello"),
+        event_row(
             "tool_call", at_s=1, payload=FAILED, text="book error -> full",
             event_id="e-1", task_type="trip", importance=0.5, user_id="ann",
         ),
@@ -68,12 +68,12 @@ def test_an_event_is_remembered_with_all_that_it_names() -> None:
     }  # fmt: skip
 
 
-def test_a_closed_episode_is_remembered_at_its_last_record() -> None:
+def test_the_memory_of_a_closed_episode_has_the_origin_of_its_last_record() -> None:
     end = {"outcome": "partial", "reward": 0.5}
     *_, row = memories(
-        said(text="Book me to Oslo.", task_type="trip"),
-        said("completion", at_s=2, payload=end, user_id="ann", importance=1.0),
-        said(session="still open"),
+        event_row(text="Book me to Oslo.", task_type="trip"),
+        event_row("completion", at_s=2, payload=end, user_id="ann", importance=1.0),
+        event_row(session="still open"),
     )
     text = "Book me to Oslo. Outcome partial, reward 0.5."
     assert row == {
@@ -92,33 +92,35 @@ def test_a_closed_episode_is_remembered_at_its_last_record() -> None:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        pytest.param(said(user_id="ann"), "ann: hello", id="a user"),
-        pytest.param(said(), "booker: hello", id="a user without a name"),
-        pytest.param(said(user_id=" "), "booker: hello", id="of spaces"),
+        pytest.param(event_row(user_id="ann"), "ann: hello", id="a user"),
+        pytest.param(event_row(), "booker: hello", id="a user without a name"),
+        pytest.param(event_row(user_id=" "), "booker: hello", id="a blank name"),
         pytest.param(
-            said(payload={"role": "assistant"}, user_id="ann"), "booker: hello", id="not the user"
+            event_row(payload={"role": "assistant"}, user_id="ann"), "booker: hello", id="a message of another role"
         ),
-        pytest.param(said("error", user_id="ann"), "booker: hello", id="an error"),
-        pytest.param(said(agent="a\r\n\0b"), "a b: hello", id="of two lines"),
-        pytest.param(said(agent="각" * 200), "각" * 40 + ": hello", id="long"),
-        pytest.param(said(agent=None), "hello", id="nobody"),
+        pytest.param(event_row("error", user_id="ann"), "booker: hello", id="an error"),
+        pytest.param(event_row(agent="a\r\n\0b"), "a b: hello", id="a name of two lines"),
+        pytest.param(event_row(agent="각" * 200), "각" * 40 + ": hello", id="a long name"),
+        pytest.param(event_row(agent=None), "hello", id="no agent"),
     ],
 )  # fmt: skip
-def test_the_last_line_says_who(event: Row, line: str) -> None:
+def test_the_last_line_starts_with_the_speaker(event: Row, line: str) -> None:
     [row] = memories(event)
     assert row["search_text"] == line
-    _, row = memories(said(text="before", payload={"role": "system"}), event)
+    _, row = memories(event_row(text="before", payload={"role": "system"}), event)
     assert row["search_text"] == f"before\n{line}"
 
 
 @pytest.mark.parametrize("before", ["", " ", None])
-def test_white_space_is_no_context(before: str | None) -> None:
-    [row] = memories(said(text=before), said(text="after"))
+def test_blank_text_is_not_a_context(before: str | None) -> None:
+    [row] = memories(event_row(text=before), event_row(text="after"))
     assert (row["seq"], row["search_text"]) == (1, "booker: after")
 
 
-def test_a_long_text_is_remembered_in_parts() -> None:
-    rows = memories(said(text="before"), said(text=LONG), said(text="after"))[1:]
+def test_a_long_text_is_split_into_parts() -> None:
+    rows = memories(
+        event_row(text="before"), event_row(text=LONG), event_row(text="after")
+    )[1:]
     parts, after = rows[:-1], rows[-1]
     assert [row["part"] for row in parts] == list(range(len(parts)))
     assert " ".join(row["text"] for row in parts) == LONG.strip()
@@ -134,10 +136,10 @@ def test_a_long_text_is_remembered_in_parts() -> None:
     assert (after["part"], after["seq"]) == (0, 2)
 
 
-def test_what_is_not_remembered_still_has_a_place() -> None:
+def test_skipped_events_still_count_as_positions() -> None:
     found = chunked(
-        said(text="a"), said("tool_call", text="b"), said("error", text="c"),
-        said("completion"), memory_kinds=("error",),
+        event_row(text="a"), event_row("tool_call", text="b"), event_row("error", text="c"),
+        event_row("completion"), memory_kinds=("error",),
     )  # fmt: skip
     [row] = found.memories.to_pylist()
     assert (row["seq"], row["search_text"]) == (2, "b\nbooker: c")
@@ -154,20 +156,20 @@ def test_what_is_not_remembered_still_has_a_place() -> None:
         pytest.param({"memory_kinds": ("message",)}, "ab", {"kind": 3, "empty": 1}, id="messages"),
         pytest.param(
             {"memory_kinds": ("message",), "memory_importance_min": 0.5, "memory_sample": {"*": 0.0}},
-            "", {"kind": 3, "importance": 1, "sample": 2}, id="the first reason",
+            "", {"kind": 3, "importance": 1, "sample": 2}, id="only the first reason counts",
         ),
     ],
 )  # fmt: skip
-def test_the_policy_says_what_is_remembered(
+def test_the_policy_selects_the_memories(
     settings: Row, kept: str, skipped: dict[str, int]
 ) -> None:
     found = chunked(
-        said(text="a"),
-        said(text="b", importance=0.4),
-        said("error", text="c", importance=0.5),
-        said("tool_call", text="d", payload=FAILED),
-        said("tool_call", text="e"),
-        said(text=" \u2028"),
+        event_row(text="a"),
+        event_row(text="b", importance=0.4),
+        event_row("error", text="c", importance=0.5),
+        event_row("tool_call", text="d", payload=FAILED),
+        event_row("tool_call", text="e"),
+        event_row(text=" \u2028"),
         **settings,
     )
     assert "".join(found.memories["text"].to_pylist()) == kept
@@ -176,7 +178,7 @@ def test_the_policy_says_what_is_remembered(
 
 def test_sessions_are_sampled_as_agents_sample_them() -> None:
     found = memories(
-        *(said(session=f"s-{n}") for n in range(40)), memory_sample={"*": 0.5}
+        *(event_row(session=f"s-{n}") for n in range(40)), memory_sample={"*": 0.5}
     )
     digests = {
         name: hashlib.blake2b(name.encode(), digest_size=8).digest()[0]
@@ -187,21 +189,26 @@ def test_sessions_are_sampled_as_agents_sample_them() -> None:
     }
 
 
-def test_nothing_in_gives_nothing_out() -> None:
+def test_an_empty_poll_produces_no_texts() -> None:
     found = chunked()
     assert found.memories.equals(MEMORY_TEXTS.empty_table())
     assert found.skipped == {}
 
 
-def test_places_of_other_events_are_our_own_mistake() -> None:
-    one, two = (windowed(a_stream(said(), first=n), Sessions(SMALL)) for n in (0, 1))
+def test_positions_of_other_events_fail_an_assertion() -> None:
+    one, two = (
+        assigned(events_table(event_row(), first=n), Sessions(SMALL)) for n in (0, 1)
+    )
     with pytest.raises(AssertionError):
-        chunk(Windowed(one.told, two.places, one.episodes), MemorySettings())
+        chunk(
+            Assigned(one.memorable, two.episode_positions, one.episodes),
+            MemorySettings(),
+        )
 
 
-STREAMS = st.lists(
+EVENTS = st.lists(
     st.builds(
-        said,
+        event_row,
         st.sampled_from(["message", "tool_call", "error", "completion", "feedback"]),
         st.sampled_from(["a", "b"]),
         st.sampled_from([0, 5, 20, 40]),
@@ -218,16 +225,16 @@ def of_batches(
 ) -> list[Row]:
     sessions, policy = Sessions(settings), MemorySettings()
     rows: list[Row] = []
-    for batch in batches(a_stream(*events), cuts):
-        rows += chunk(windowed(batch, sessions), policy).memories.to_pylist()
+    for batch in batches(events_table(*events), cuts):
+        rows += chunk(assigned(batch, sessions), policy).memories.to_pylist()
     closed = sessions.close_inactive(math.inf)
-    none = a_stream()
-    left = Windowed(none, sessions.feed(none).places, closed)
-    rows += chunk(left, policy).memories.to_pylist()
+    empty = events_table()
+    last = Assigned(empty, sessions.feed(empty).episode_positions, closed)
+    rows += chunk(last, policy).memories.to_pylist()
     return sorted(rows, key=lambda row: row["id"])
 
 
-@given(events=STREAMS, cuts=st.sets(st.integers(0, 12)))
+@given(events=EVENTS, cuts=st.sets(st.integers(0, 12)))
 def test_memories_do_not_depend_on_batches(events: list[Row], cuts: set[int]) -> None:
     rows = of_batches(cuts, events, SMALL)
     assert rows == of_batches(set(), events, SMALL)
@@ -237,14 +244,14 @@ def test_memories_do_not_depend_on_batches(events: list[Row], cuts: set[int]) ->
         assert token_count(line) <= 240
         assert len(before) <= 1
         assert all(len(text) <= 503 for text in before)
-    told = [row for row in rows if row["kind"] == "event"]
-    for event in a_stream(*events).to_pylist():
+    of_events = [row for row in rows if row["kind"] == "event"]
+    for event in events_table(*events).to_pylist():
         mine = sorted(
-            (row for row in told if row["kafka_offset"] == event["kafka_offset"]),
+            (row for row in of_events if row["kafka_offset"] == event["kafka_offset"]),
             key=lambda row: row["part"],
         )
         text = event["text"] or ""
-        wanted = event["type"] in ("message", "tool_call", "error")
+        is_memorable = event["type"] in ("message", "tool_call", "error")
         assert "".join("".join(row["text"] for row in mine).split()) == (
-            "".join(text.split()) if wanted else ""
+            "".join(text.split()) if is_memorable else ""
         )

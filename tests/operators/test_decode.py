@@ -1,4 +1,4 @@
-"""Every row of the design's table of verdicts, each in several forms."""
+"""Decoding and validation: every reason of a dead letter, in several forms."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -131,7 +131,7 @@ BROKEN: dict[str, tuple[object, str]] = {
     ),
     "a time without offset": (an_event(timestamp="2026-11-20T11:00:00"), "invalid_value"),
     "a date": (an_event(timestamp="2026-11-20"), "invalid_value"),
-    "an id that is no UUID": (an_event(id="event-1"), "invalid_value"),
+    "an id that is not a UUID": (an_event(id="event-1"), "invalid_value"),
     "an empty agent": (an_event(agent=""), "invalid_value"),
     "an agent of 201 letters": (an_event(agent="a" * 201), "invalid_value"),
     "an unknown status": (
@@ -146,7 +146,7 @@ BROKEN: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_record_is_one_dead_letter_with_its_reason(name: str) -> None:
+def test_a_broken_record_becomes_one_dead_letter_with_its_reason(name: str) -> None:
     value, reason = BROKEN[name]
     result = decoded(an_event(), value, an_event())
     assert reasons(result) == [reason]
@@ -154,13 +154,13 @@ def test_broken_record_is_one_dead_letter_with_its_reason(name: str) -> None:
     assert result.dead_letters["kafka_offset"].to_pylist() == [1]
 
 
-def test_all_broken_records_in_one_poll_are_told_apart() -> None:
+def test_each_broken_record_of_a_poll_has_its_own_reason() -> None:
     result = decoded(*(value for value, _ in BROKEN.values()))
     assert reasons(result) == [reason for _, reason in BROKEN.values()]
     assert result.events.num_rows == 0
 
 
-def test_detail_never_quotes_a_value() -> None:
+def test_the_detail_never_contains_a_value() -> None:
     secret = "hunter2secret"
     events = [
         an_event(type=secret), an_event(id=secret), an_event(timestamp=secret),
@@ -188,14 +188,14 @@ def test_tombstones_and_empty_values_are_skipped_and_counted() -> None:
     assert result.dead_letters.num_rows == 0
 
 
-def test_what_is_too_large_is_kept_as_hash_and_origin_only() -> None:
+def test_a_too_large_record_is_stored_as_hash_and_origin_only() -> None:
     letter = decoded(b"x" * (BYTES_MAX + 1)).dead_letters.to_pylist()[0]
     assert letter["raw"] is None
     assert letter["detail"].startswith(f"{BYTES_MAX + 1} bytes, sha256:")
 
 
-def test_of_what_is_too_large_no_name_is_kept() -> None:
-    # It was not redacted either: only its hash may be stored.
+def test_a_too_large_record_is_stored_without_names() -> None:
+    # It was not redacted, so only its hash may be stored.
     big = an_event(agent="a" * BYTES_MAX, meta={"user_id": "ann@example.com"})
     for version in (None, "2"):
         letter = decoded(big, schema_version=version).dead_letters.to_pylist()[0]
@@ -204,7 +204,7 @@ def test_of_what_is_too_large_no_name_is_kept() -> None:
         assert [letter[name] for name in names] == [None] * 4
 
 
-def test_a_detail_says_where_and_what_was_expected() -> None:
+def test_the_detail_contains_the_path_and_the_expectation() -> None:
     details = decoded(
         an_event(agent=""), an_event(meta={"credits_used": "5"}), an_event(type="?")
     ).dead_letters["detail"].to_pylist()  # fmt: skip
@@ -213,7 +213,7 @@ def test_a_detail_says_where_and_what_was_expected() -> None:
     assert details[2].startswith("expected one of tool_call, state_change")
 
 
-def test_a_dead_letter_names_whose_it_is_where_that_can_be_read() -> None:
+def test_a_dead_letter_names_agent_session_and_user_if_readable() -> None:
     value = an_event(type="?", meta={"session_id": "s-9", "user_id": "u-9"})
     letter = decoded(value).dead_letters.to_pylist()[0]
     assert (letter["agent"], letter["session_id"], letter["user_id"]) == (
@@ -223,17 +223,17 @@ def test_a_dead_letter_names_whose_it_is_where_that_can_be_read() -> None:
     assert (letter["topic_id"], letter["kafka_partition"]) == ("topic-1", 0)
 
 
-def test_a_dead_letter_has_the_same_id_whenever_it_is_read() -> None:
+def test_a_dead_letter_has_the_same_id_when_it_is_read_again() -> None:
     first = decoded(b"x", first=7).dead_letters["id"]
     assert first == decoded(b"x", first=7).dead_letters["id"]
     assert first != decoded(b"x", first=8).dead_letters["id"]
 
 
-def test_a_dead_letter_of_a_marked_record_has_the_id_of_its_mark() -> None:
-    once = "0b0a8ac8-0000-4000-8000-000000000001"
-    result = decoded(b"x", an_event(id=once), idempotency_keys=[once, once])
-    assert result.dead_letters["id"].to_pylist() == [once]
-    assert result.redelivered_ids == {once}
+def test_the_idempotency_key_is_the_id_of_a_dead_letter() -> None:
+    key = "0b0a8ac8-0000-4000-8000-000000000001"
+    result = decoded(b"x", an_event(id=key), idempotency_keys=[key, key])
+    assert result.dead_letters["id"].to_pylist() == [key]
+    assert result.redelivered_ids == {key}
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
@@ -244,7 +244,7 @@ def test_every_type_of_event_decodes(kind: str) -> None:
     assert result.dead_letters.schema == DECODED_DEAD_LETTERS
 
 
-def test_columns_are_taken_from_envelope_meta_and_payload() -> None:
+def test_columns_come_from_envelope_meta_and_payload() -> None:
     meta = {
         "session_id": "s", "namespace": "n", "credits_used": 2, "user_id": "u",
         "context_hash": "sha256:" + "a" * 64, "task": "t", "task_type": "tt",
@@ -266,20 +266,20 @@ def test_columns_are_taken_from_envelope_meta_and_payload() -> None:
     assert {name: row[name] for name in expected} == expected
 
 
-def test_a_completion_names_the_task_unless_meta_does() -> None:
+def test_the_task_of_a_completion_is_used_if_meta_has_none() -> None:
     payload = {"outcome": "partial", "task": "from payload", "reward": 1e300}
-    own, other = decoded(
+    from_payload, from_meta = decoded(
         an_event("completion", payload=payload),
         an_event("completion", payload=payload, meta={"task": "from meta"}),
     ).events.to_pylist()
-    assert (own["task"], other["task"], own["reward"]) == (
+    assert (from_payload["task"], from_meta["task"], from_payload["reward"]) == (
         "from payload",
         "from meta",
         1e300,
     )
 
 
-def test_unknown_fields_go_to_extra() -> None:
+def test_unknown_fields_are_stored_in_extra() -> None:
     event = an_event(meta={"region": "eu", "deep": {"a": 1}}, version=[1.50, None])
     result = decoded(an_event(), event)
     extra = json.loads(result.events["extra"].to_pylist()[1])
@@ -288,18 +288,18 @@ def test_unknown_fields_go_to_extra() -> None:
 
 
 def test_the_payload_is_stored_as_the_producers_own_bytes() -> None:
-    odd = (
+    payload = (
         b'{ "content" : "a\\u0000b\\/",\t"role":"user", "n": 1e2, "big": '
         + b"9" * 40
         + b"}"
     )
-    value = raw(an_event()).replace(raw(PAYLOADS["message"]), odd)
+    value = raw(an_event()).replace(raw(PAYLOADS["message"]), payload)
     result = decoded(value)
-    assert result.events["payload"].to_pylist() == [odd.decode()]
+    assert result.events["payload"].to_pylist() == [payload.decode()]
     assert result.events["text"].to_pylist() == ["a b/"]
 
 
-def test_of_duplicate_keys_the_last_wins() -> None:
+def test_the_last_of_duplicate_keys_is_stored() -> None:
     value = raw(an_event(agent="last")).replace(b'"type"', b'"agent": "first", "type"')
     assert decoded(value).events["agent"].to_pylist() == ["last"]
 
@@ -308,13 +308,13 @@ def test_64_levels_are_stored() -> None:
     assert decoded(nested(62)).events.num_rows == 1
 
 
-def test_brackets_inside_text_are_no_levels() -> None:
+def test_brackets_inside_text_are_not_levels() -> None:
     event = an_event(payload={"role": "user", "content": '[{"' * 200})
     assert decoded(event).events.num_rows == 1
 
 
 @pytest.mark.parametrize("form", ["upper", "without hyphens", "in braces"], ids=str)
-def test_an_id_in_another_form_is_stored_in_the_canonical_one(form: str) -> None:
+def test_an_id_is_stored_in_canonical_form(form: str) -> None:
     event = an_event()
     plain = event["id"]
     forms = {
@@ -343,19 +343,19 @@ def test_timestamps_are_stored_as_utc(text: str, stored: datetime) -> None:
     assert decoded(an_event(timestamp=text)).events["ts"].to_pylist() == [stored]
 
 
-def test_a_timestamp_is_compared_with_kafkas_if_that_is_earlier() -> None:
+def test_a_timestamp_is_compared_with_an_earlier_kafka_timestamp() -> None:
     value = an_event(timestamp="2026-11-20T11:00:00Z")
     early = NOW - timedelta(hours=2)
     assert reasons(decoded(value, kafka_ts=early)) == ["timestamp_out_of_range"]
     assert reasons(decoded(value, kafka_ts=None)) == []
 
 
-def test_other_keys_than_the_session_are_counted_as_misrouted() -> None:
+def test_records_whose_key_is_not_the_session_are_counted_as_misrouted() -> None:
     result = decoded(*[an_event()] * 3, keys=[b"s-1", b"other", None])
     assert (result.misrouted, result.events.num_rows) == (2, 3)
 
 
-def test_a_poll_without_records_is_fine() -> None:
+def test_a_poll_without_records_is_decoded() -> None:
     result = decoded()
     assert (result.events.num_rows, result.dead_letters.num_rows) == (0, 0)
 
@@ -377,7 +377,7 @@ json_values = st.recursive(
         max_size=6,
     )
 )
-def test_every_record_is_one_event_one_dead_letter_or_skipped(
+def test_every_record_is_one_event_or_one_dead_letter_or_skipped(
     values: list[object],
 ) -> None:
     result = decoded(*values)

@@ -1,4 +1,4 @@
-"""Texts to vectors: each once, in order, whatever the model does."""
+"""Embedding of texts: caching, batching, and failures of the model."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ TOKENS = 100
 
 
 class Recording(Hashing):
-    """The hashing embedder; keeps its batches and does what it is told with them."""
+    """The hashing embedder; records its batches and may spoil their vectors."""
 
     def __init__(
         self, spoil: Callable[[list[str], Vectors], Vectors] | None = None
@@ -52,7 +52,7 @@ def same(found: Embedded, texts: Sequence[str]) -> None:
     texts_max=st.integers(0, 4),
     batch_tokens=st.integers(1, 30),
 )
-def test_cache_batches_and_repetition_never_change_a_vector(
+def test_caching_batching_and_repetition_do_not_change_vectors(
     texts: list[str], again: list[str], texts_max: int, batch_tokens: int
 ) -> None:
     cache, embedder = VectorCache(texts_max), Recording()
@@ -61,19 +61,19 @@ def test_cache_batches_and_repetition_never_change_a_vector(
         found = embed(some, embedder, cache, batch_tokens)
         same(found, some)
         assert found.skipped == {}
-        asked = [text for batch in embedder.batches for text in batch]
-        assert len(asked) == len(set(asked)) == found.embedded
-        assert found.hits == len(some) - len(asked)
+        embedded_texts = [text for batch in embedder.batches for text in batch]
+        assert len(embedded_texts) == len(set(embedded_texts)) == found.embedded
+        assert found.hits == len(some) - len(embedded_texts)
         assert len(cache) <= texts_max
 
 
-def test_nothing_asks_for_nothing() -> None:
+def test_no_texts_cause_no_call_of_the_model() -> None:
     embedder = Recording()
     assert embedded([], embedder) == Embedded([], {}, 0, 0, 0)
     assert embedder.batches == []
 
 
-def test_batches_hold_texts_of_like_length_up_to_the_budget() -> None:
+def test_batches_contain_texts_of_similar_length_up_to_the_budget() -> None:
     embedder = Recording()
     texts = [f"{n} " * n for n in (1, 40, 2, 60, 3, 39, 150)]
     same(embedded(texts, embedder), texts)
@@ -81,14 +81,14 @@ def test_batches_hold_texts_of_like_length_up_to_the_budget() -> None:
     assert sizes == [[150], [60], [40, 39], [3, 2, 1]]
 
 
-def test_a_batch_has_a_largest_number_of_texts() -> None:
+def test_the_number_of_texts_in_a_batch_is_bounded() -> None:
     embedder = Recording()
     texts = [str(n) for n in range(BATCH_TEXTS_MAX + 1)]
     embed(texts, embedder, VectorCache(10), 10**6)
     assert [len(batch) for batch in embedder.batches] == [BATCH_TEXTS_MAX, 1]
 
 
-def test_the_cache_forgets_what_was_used_longest_ago_and_says_so() -> None:
+def test_the_cache_evicts_the_least_recently_used_text_and_counts_it() -> None:
     cache, embedder = VectorCache(2), Recording()
     assert embed(["a", "b"], embedder, cache, TOKENS).evictions == 0
     assert embed(["a"], embedder, cache, TOKENS).hits == 1
@@ -97,14 +97,14 @@ def test_the_cache_forgets_what_was_used_longest_ago_and_says_so() -> None:
     assert embed(["b"], embedder, cache, TOKENS).embedded == 1
 
 
-def test_another_model_does_not_get_the_vectors_of_the_first() -> None:
+def test_cached_vectors_of_another_model_are_not_used() -> None:
     cache, other = VectorCache(10), Recording()
     embed(["a"], Hashing(), cache, TOKENS)
     other.model_id = "other"
     assert embed(["a"], other, cache, TOKENS).embedded == 1
 
 
-def test_a_cached_vector_does_not_hold_its_whole_batch_in_memory() -> None:
+def test_a_cached_vector_does_not_reference_its_batch() -> None:
     cache = VectorCache(10)
     embed(["a", "b", "c"], Hashing(), cache, TOKENS)
     assert all(vector.base is None for vector in cache.values())
@@ -140,10 +140,10 @@ def test_a_text_without_a_usable_vector_is_skipped_with_its_reason(
         False,
     ]
     assert (found.embedded, found.hits, len(cache)) == (3, 0, 3)
-    assert ["bad"] in embedder.batches  # it had its chance alone
+    assert ["bad"] in embedder.batches  # it was retried alone
 
 
-def test_what_is_wrong_only_beside_others_is_right_alone() -> None:
+def test_a_text_that_fails_only_in_a_batch_is_embedded_alone() -> None:
     def crowded(texts: list[str], vectors: Vectors) -> Vectors:
         return vectors * np.float32(np.nan) if len(texts) > 1 else vectors
 
@@ -152,7 +152,7 @@ def test_what_is_wrong_only_beside_others_is_right_alone() -> None:
     assert found.skipped == {}
 
 
-def test_vectors_of_another_length_or_number_are_skipped_not_stored() -> None:
+def test_vectors_of_wrong_length_or_number_are_skipped() -> None:
     found = embedded(["a", "b"], Recording(lambda _t, vectors: vectors[:, :-1]))
     assert found.skipped == {0: "dimension", 1: "dimension"}
     short = Recording(lambda texts, vectors: vectors[: 1 if "bad" in texts else None])
@@ -162,7 +162,7 @@ def test_vectors_of_another_length_or_number_are_skipped_not_stored() -> None:
 
 @pytest.mark.parametrize("reason", ["timeout", "refused", "dimension"])
 @pytest.mark.parametrize("place", [0, 7, 63])
-def test_one_bad_text_costs_a_few_halvings_and_no_other_text(
+def test_one_bad_text_costs_few_calls_and_skips_no_other_text(
     reason: SkipReason, place: int
 ) -> None:
     def refuse(texts: list[str], vectors: Vectors) -> Vectors:
@@ -180,7 +180,7 @@ def test_one_bad_text_costs_a_few_halvings_and_no_other_text(
     assert len(embedder.batches) <= 13
 
 
-def test_a_model_that_fails_for_every_text_is_asked_so_often_and_no_more() -> None:
+def test_a_model_that_fails_for_every_text_is_called_at_most_2n_times() -> None:
     embedder = Recording(spoiled(np.nan))
     embedder.spoil = lambda _texts, vectors: vectors[:0]
     texts = [str(n) for n in range(64)]
@@ -188,23 +188,21 @@ def test_a_model_that_fails_for_every_text_is_asked_so_often_and_no_more() -> No
     assert len(embedder.batches) < 2 * 64
 
 
-def test_a_model_that_is_away_is_no_fault_of_the_texts() -> None:
-    def away(_texts: list[str], _vectors: Vectors) -> Vectors:
-        message = "away"
+def test_an_unavailable_model_raises_and_skips_no_text() -> None:
+    def unavailable(_texts: list[str], _vectors: Vectors) -> Vectors:
+        message = "unavailable"
         raise EmbedderUnavailable(message)
 
     with pytest.raises(EmbedderUnavailable):
-        embedded(["a", "b"], Recording(away))
+        embedded(["a", "b"], Recording(unavailable))
 
 
-def test_a_text_that_an_endpoint_never_answers_is_skipped_and_the_others_are_not() -> (
-    None
-):
-    go_on = threading.Event()
+def test_only_the_text_that_times_out_at_an_endpoint_is_skipped() -> None:
+    released = threading.Event()
 
     def stuck(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
         if "bad" in texts:
-            go_on.wait(60)
+            released.wait(60)
         return good(texts, number)
 
     with an_endpoint(stuck) as server:
@@ -212,13 +210,13 @@ def test_a_text_that_an_endpoint_never_answers_is_skipped_and_the_others_are_not
         try:
             found = embedded(["a", "bad", "b", "cc"], endpoint)
         finally:
-            go_on.set()
+            released.set()
     assert found.skipped == {1: "timeout"}
     assert found.embedded == 3
 
 
-def test_an_endpoint_that_answers_nan_or_another_length_for_a_text() -> None:
-    def odd(texts: list[str], _number: int) -> tuple[int, dict[str, str], bytes]:
+def test_texts_with_nan_or_a_wrong_length_from_an_endpoint_are_skipped() -> None:
+    def invalid(texts: list[str], _number: int) -> tuple[int, dict[str, str], bytes]:
         vectors = vectors_of(texts)
         for row, text in enumerate(texts):
             if text == "not finite":
@@ -227,7 +225,7 @@ def test_an_endpoint_that_answers_nan_or_another_length_for_a_text() -> None:
                 vectors[row] = [1.0]
         return 200, {}, body_of(vectors)
 
-    with an_endpoint(odd) as server:
+    with an_endpoint(invalid) as server:
         endpoint = Endpoint(server.url, "m")
         found = embedded(["a", "not finite", "b", "short"], endpoint)
     assert found.skipped == {1: "nan", 3: "dimension"}

@@ -1,4 +1,4 @@
-"""The step on Arrow batches: every private column, exactly the rows that need it."""
+"""Redaction of Arrow batches: all private columns, only the affected rows."""
 
 import json
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ def column(batch: pa.RecordBatch, name: str) -> list[bytes | None]:
     return rows
 
 
-def test_clean_batch_is_the_same_object() -> None:
+def test_a_batch_without_private_content_is_returned_unchanged() -> None:
     batch = a_batch([json.dumps(an_event()).encode(), None, b"", b"{", b"\xff"])
     assert redact(batch, REDACTOR, 2**20) is batch
 
 
-def test_only_rows_that_hold_something_private_change() -> None:
+def test_only_rows_with_private_content_change() -> None:
     clean = b'{ "a" : 51.10 , "a":1e2}'
     batch = a_batch(
         [clean, b'{"a": "ann@x.org", "n": 51.10}', None, b"ann@x.org", clean]
@@ -58,7 +58,7 @@ def test_only_rows_that_hold_something_private_change() -> None:
     assert cleaned[3] == email
 
 
-def test_all_columns_but_the_three_stay() -> None:
+def test_only_value_key_and_headers_change() -> None:
     batch = a_batch([b'{"dob": 1}'], [b"ann@x.org"], ['[["pwd","x"]]'])
     cleaned = redact(batch, REDACTOR, 2**20)
     assert cleaned.schema == RECORDS
@@ -66,7 +66,7 @@ def test_all_columns_but_the_three_stay() -> None:
     assert changed == {"value", "key", "headers"}
 
 
-def test_long_values_stay_but_their_keys_do_not() -> None:
+def test_too_long_values_are_not_redacted_but_their_keys_are() -> None:
     value = b'"ann@x.org"'
     batch = a_batch([value, value], [b"ann@x.org"] * 2)
     assert column(redact(batch, REDACTOR, len(value)), "value")[0] != value
@@ -75,14 +75,14 @@ def test_long_values_stay_but_their_keys_do_not() -> None:
     assert b"ann@x.org" not in column(cleaned, "key")
 
 
-def test_names_of_headers_are_keys() -> None:
+def test_header_names_are_treated_as_keys() -> None:
     headers = (
         '[["Authorization","Bearer abc"],["trace",null],["to","ann@x.org"],["a","b"]]'
     )
     batch = a_batch([b"{}", b"{}"], headers=[headers, None])
-    cleaned, none = column(redact(batch, REDACTOR, 2**20), "headers")
+    cleaned, missing = column(redact(batch, REDACTOR, 2**20), "headers")
     assert cleaned is not None
-    assert none is None
+    assert missing is None
     authorization, trace, to, other = json.loads(cleaned)
     assert authorization[1].startswith("<authorization:")
     assert trace == ["trace", None]
@@ -90,12 +90,12 @@ def test_names_of_headers_are_keys() -> None:
     assert other == ["a", "b"]
 
 
-def test_headers_that_are_no_pairs_are_cleaned_as_json() -> None:
+def test_headers_that_are_not_pairs_are_redacted_as_json() -> None:
     batch = a_batch([b"{}"], headers=['{"to": "ann@x.org"}'])
     assert "ann" not in str(column(redact(batch, REDACTOR, 2**20), "headers"))
 
 
-def test_slices_of_a_batch_are_cleaned_at_the_right_rows() -> None:
+def test_slices_of_a_batch_are_redacted_at_the_right_rows() -> None:
     rows = [b'{"a": "ann@x.org"}', b'{"a": 1}', b'{"a": "bob@x.org"}', b'{"a": 2}']
     whole = a_batch(rows)
     for start in range(4):
@@ -104,7 +104,7 @@ def test_slices_of_a_batch_are_cleaned_at_the_right_rows() -> None:
         assert column(part, "value") == expected
 
 
-def test_redacting_twice_changes_nothing() -> None:
+def test_redacting_a_batch_twice_changes_nothing() -> None:
     batch = a_batch([text.encode() for text, _, _ in PRIVATE.values()])
     once = redact(batch, REDACTOR, 2**20)
     assert redact(once, REDACTOR, 2**20) == once
@@ -112,7 +112,7 @@ def test_redacting_twice_changes_nothing() -> None:
 
 @pytest.mark.parametrize("kind", ["tool_call", "state_change", "completion", "error",
                                   "message", "feedback"])  # fmt: skip
-def test_ordinary_events_do_not_reach_python(kind: str) -> None:
+def test_the_gates_do_not_match_ordinary_events(kind: str) -> None:
     meta = {
         "session_id": "s-1",
         "context_hash": "sha256:" + "4" * 64,
@@ -124,7 +124,7 @@ def test_ordinary_events_do_not_reach_python(kind: str) -> None:
     assert suspects(values, REDACTOR) == []
 
 
-def test_public_text_does_not_reach_python() -> None:
+def test_the_gates_do_not_match_public_text() -> None:
     ordinary = ["a date", "times", "a UUID", "a UUID of digits", "a hash",
                 "payment ids", "a reservation", "a flight", "prices", "a version",
                 "a call id", "epoch milliseconds"]  # fmt: skip
@@ -132,8 +132,8 @@ def test_public_text_does_not_reach_python() -> None:
     assert suspects(values, REDACTOR) == []
 
 
-def test_rows_do_not_hide_each_other() -> None:
-    # Without a border between them, neither word would end where its row does.
+def test_the_gates_search_each_row_separately() -> None:
+    # Without a separator, neither word would end at the end of its row.
     values = pa.array([b"a token", b"s and 4111111111111111", b"1", b"x"], pa.binary())
     assert suspects(values, REDACTOR) == [0, 1]
 
@@ -156,7 +156,7 @@ RECORDS_OF_TEXT = st.one_of(
 
 
 @given(RECORDS_OF_TEXT, REDACTORS)
-def test_whatever_would_change_passes_the_gate(
+def test_the_gates_match_every_record_that_redaction_changes(
     record: bytes, redactor: Redactor
 ) -> None:
     if redactor.json(record) != record:

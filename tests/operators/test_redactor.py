@@ -1,4 +1,4 @@
-"""What the redactor takes for private, what it leaves, and what its pseudonyms are."""
+"""Private and public content, and the properties of pseudonyms."""
 
 import json
 
@@ -11,7 +11,7 @@ from semloop.settings import Secret
 KEY = Secret("a key for tests only, 32 letters")
 REDACTOR = Redactor(KEY)
 
-# phrase: text, class, the part that must be gone
+# name: text, class, the part that must be removed
 PRIVATE = {
     "an e-mail": ("mail ann@x.org now", "email", "ann@x.org"),
     "an e-mail with a plus": ("a.nn+tag@mail.x.co.uk!", "email", "a.nn+tag"),
@@ -52,7 +52,7 @@ PRIVATE = {
         "private_key",
         "MIIabc",
     ),
-    "a private key cut short": ("-----BEGIN PRIVATE KEY-----\nMI", "private_key", "MI"),
+    "a truncated private key": ("-----BEGIN PRIVATE KEY-----\nMI", "private_key", "MI"),
     "a key and a value": ("dob: 1990-04-05", "dob", "1990"),
     "a key and a long date": ("DOB: April 5th, 1990.", "dob", "April"),
     "a heading": ("**Date of Birth:** 1967-03-12", "date_of_birth", "1967"),
@@ -70,7 +70,7 @@ PRIVATE = {
     "a key after an escaped line break": (r"yes\ndob: 1990-04-05", "dob", "1990"),
     "a phone of bare digits": ("mobile: 4155550100", "mobile", "4155550100"),
     "an escaped at sign": (r"ann\u0040x.org", "email", "ann"),
-    "letters parted by NUL": ("a\0n\0n\0@\0x\0.\0o\0r\0g", "email", "a\0n"),
+    "letters separated by NUL": ("a\0n\0n\0@\0x\0.\0o\0r\0g", "email", "a\0n"),
 }  # fmt: skip
 
 PUBLIC = {
@@ -104,7 +104,7 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("phrase", PRIVATE)
-def test_private_text_becomes_a_pseudonym(phrase: str) -> None:
+def test_private_text_is_replaced_by_a_pseudonym(phrase: str) -> None:
     text, name, secret = PRIVATE[phrase]
     cleaned = REDACTOR.text(text)
     assert f"<{name}:" in cleaned
@@ -113,7 +113,7 @@ def test_private_text_becomes_a_pseudonym(phrase: str) -> None:
 
 
 @pytest.mark.parametrize("phrase", PRIVATE)
-def test_private_text_is_found_inside_json(phrase: str) -> None:
+def test_private_text_inside_json_is_redacted(phrase: str) -> None:
     text, name, secret = PRIVATE[phrase]
     inner = json.dumps({"note": f"x {text}"})
     record = json.dumps({"deep": [json.dumps({"inner": inner})], "n": 51.10}).encode()
@@ -124,7 +124,7 @@ def test_private_text_is_found_inside_json(phrase: str) -> None:
 
 
 @pytest.mark.parametrize("phrase", PUBLIC)
-def test_public_text_stays(phrase: str) -> None:
+def test_public_text_is_not_changed(phrase: str) -> None:
     text = PUBLIC[phrase]
     assert REDACTOR.text(text) is text
     record = json.dumps({"content": text, "list": [text, {"a": text}]}).encode()
@@ -150,7 +150,7 @@ def test_public_text_stays(phrase: str) -> None:
         ("Set-Cookie", "cookie"),
     ],
 )
-def test_value_under_a_private_key_is_redacted(name: str, found: str) -> None:
+def test_a_value_under_a_private_key_is_redacted(name: str, found: str) -> None:
     record = json.dumps({name: "x y", "n": 1}).encode()
     cleaned = json.loads(REDACTOR.json(record))
     assert cleaned[name].startswith(f"<{found}:")
@@ -163,12 +163,12 @@ def test_value_under_a_private_key_is_redacted(name: str, found: str) -> None:
      "tokens", "token_limit", "token_type", "token_usage", "prompt_token_details",
      "secretary", "phonetic", "credit_card", "birthplace", "author", "cookiecutter"],
 )  # fmt: skip
-def test_value_under_another_key_stays(name: str) -> None:
+def test_a_value_under_a_public_key_is_not_changed(name: str) -> None:
     record = json.dumps({name: "x y", "n": 1}).encode()
     assert REDACTOR.json(record) is record
 
 
-def test_everything_below_a_private_key_is_redacted() -> None:
+def test_all_values_below_a_private_key_are_redacted() -> None:
     record = b'{"token": {"a": [1, "x", null, true, false, ""], "cvv": {"b": -1.5e3}}}'
     cleaned = json.loads(REDACTOR.json(record))["token"]
     one, text, *others = cleaned["a"]
@@ -194,17 +194,17 @@ def test_equal_content_has_equal_pseudonyms() -> None:
     assert json.loads(REDACTOR.json(b'{"phone": 4155550100}'))["phone"] == phone
 
 
-def test_another_key_gives_other_pseudonyms() -> None:
+def test_another_redaction_key_produces_other_pseudonyms() -> None:
     other = Redactor(Secret("another key for tests, 32 letters"))
     assert REDACTOR.text("ann@x.org") != other.text("ann@x.org")
 
 
-def test_a_class_is_part_of_the_pseudonym() -> None:
+def test_pseudonyms_of_different_classes_differ() -> None:
     cleaned = json.loads(REDACTOR.json(b'{"token": "x", "secret": "x"}'))
     assert cleaned["token"].split(":")[1] != cleaned["secret"].split(":")[1]
 
 
-def test_own_keys_and_patterns_join_the_built_in_ones() -> None:
+def test_own_keys_and_patterns_extend_the_built_in_ones() -> None:
     own = Redactor(KEY, ["ticketNumber", "max_token"], {"badge": r"EMP-\d+|Größe \d"})
     record = (
         b'{"ticket_number": 5, "max_token": "x", "t": "EMP-12 Gr\\u00f6\\u00dfe 7"}'
@@ -219,22 +219,22 @@ def test_own_keys_and_patterns_join_the_built_in_ones() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?=x)", r"(a)\1", "a)(b", "x{2000}"])
-def test_a_pattern_that_re2_refuses_is_named(pattern: str) -> None:
+def test_the_error_names_a_pattern_that_re2_rejects(pattern: str) -> None:
     with pytest.raises(ConfigError, match="'badge'") as raised:
         Redactor(KEY, patterns={"badge": pattern})
     assert raised.value.todo
 
 
 @pytest.mark.parametrize("name", ["", "Badge", "2x", "a-b", "é"])
-def test_a_pattern_has_a_usable_name(name: str) -> None:
+def test_a_pattern_with_an_invalid_name_is_rejected(name: str) -> None:
     with pytest.raises(ConfigError, match="pattern"):
         Redactor(KEY, patterns={name: "x"})
 
 
-def test_a_key_name_needs_a_word() -> None:
+def test_a_key_name_without_letters_or_digits_is_rejected() -> None:
     with pytest.raises(ConfigError, match="redact_keys"):
         Redactor(KEY, keys=["dob", "--"])
 
 
-def test_the_secret_key_is_not_shown() -> None:
+def test_the_secret_key_is_not_in_the_repr() -> None:
     assert KEY.reveal() not in repr(vars(REDACTOR))

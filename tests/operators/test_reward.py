@@ -1,4 +1,4 @@
-"""The reward: in its bounds, never NaN, and never worse for doing better."""
+"""The reward: within its bounds, never NaN, and monotonic in its inputs."""
 
 import math
 from typing import Any
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from operators.episodes.reward import Factors, factors
 from semloop.settings.memory_sections import RewardBase, RewardSettings
 
-OUTCOMES = st.sampled_from(["success", "partial", "failure", None, "odd"])
-# An age beyond all bounds, and more steps than an episode may have.
+OUTCOMES = st.sampled_from(["success", "partial", "failure", None, "other"])
+# Beyond the maximum age and number of steps of an episode.
 DURATIONS = st.floats(0, 1e15)
 STEPS = st.integers(0, 10**9)
 SHARES = st.floats(0, 1)
@@ -48,7 +48,7 @@ def earned(settings: RewardSettings | None = None, **known: Any) -> Factors:
     task_type=st.none() | NAMES,
     tags=st.lists(NAMES),
 )
-def test_every_factor_is_in_its_bounds(
+def test_every_factor_is_within_its_bounds(
     settings: RewardSettings,
     outcome: str | None,
     duration_ms: float,
@@ -105,22 +105,22 @@ def test_a_better_outcome_earns_more() -> None:
     order = ["failure", None, "partial", "success"]
     found = [earned(outcome=outcome).reward for outcome in order]
     assert found == [0.0, 0.25, 0.5, 1.0]
-    assert earned(outcome="odd") == earned(outcome=None)
+    assert earned(outcome="other") == earned(outcome=None)
 
 
-def test_the_usual_duration_and_steps_halve_the_reward() -> None:
+def test_the_usual_duration_and_steps_halve_the_efficiency() -> None:
     assert earned(duration_ms=600_000, steps=20).efficiency == 0.5
     assert earned(duration_ms=600_000).efficiency == pytest.approx(1 / 1.5)
     assert earned(steps=20).efficiency == pytest.approx(1 / 1.5)
 
 
-def test_failed_steps_cost_up_to_the_least_quality() -> None:
+def test_failed_steps_reduce_quality_down_to_its_minimum() -> None:
     assert earned(steps=4, failed_steps=4).quality == 0.5
     assert earned(steps=4, failed_steps=1).quality == 0.875
     assert earned(steps=0).quality == 1.0
 
 
-def test_complexity_is_looked_up_by_task_type_and_tag() -> None:
+def test_the_complexity_bonus_depends_on_task_type_and_tags() -> None:
     settings = RewardSettings(
         task_types={"booking": 0.25}, tags={"group": 0.5, "visa": 0.75}
     )
@@ -132,12 +132,12 @@ def test_complexity_is_looked_up_by_task_type_and_tag() -> None:
     assert bonus("booking", "other") == 0.25
     assert bonus("booking", "group", "group") == 0.75
     assert bonus("booking", "group", "visa") == 1.0
-    # A tag is no task type.
+    # Tags and task types are looked up separately.
     assert bonus("group", "booking") == 0
     assert earned(settings, task_type="booking").reward == 1.25
 
 
-def test_a_learning_bonus_would_count() -> None:
+def test_a_learning_bonus_multiplies_the_reward() -> None:
     assert Factors(1, 0.5, 0.5, 0.5, 1.0).reward == 0.75
     assert Factors(1, 0.5, 0.5, 0.5, None).reward == 0.375
     assert not math.isnan(Factors(0, 0.0, 0, 0.0, None).reward)

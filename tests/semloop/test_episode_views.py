@@ -14,10 +14,10 @@ from operators.episodes.sessions import Sessions
 from schemas import arrow
 from semloop import Lake, tables
 from tests.builders import NOW
-from tests.operators.a_stream import SMALL, Row, a_stream, said
+from tests.operators.event_rows import SMALL, Row, event_row, events_table
 
 ADDED_BY_THE_VIEW = ("episode", "previous_episode_id", "feedback")
-# What `said` is told; all else is payload.
+# What `event_row` is told; all else is payload.
 OF_EVENT = ("session", "at_s", "kafka_s")
 
 
@@ -35,7 +35,7 @@ def keep(
     """What the flows write of these batches of one partition."""
     sessions = Sessions(SMALL)
     for batch in batches:
-        events = a_stream(*(row | common for row in batch), first=first)
+        events = events_table(*(row | common for row in batch), first=first)
         first += len(batch)
         append(lake, "events", events)
         append(lake, "episodes", sessions.feed(events).revisions)
@@ -50,7 +50,7 @@ def asked(lake: Path, query: str) -> list[tuple[Any, ...]]:
 def scored(name: str = "helpful", source: str = "human", **fields: Any) -> Row:
     columns = {key: fields.pop(key) for key in OF_EVENT if key in fields}
     payload = {"name": name, "source": source, "score": 1.0} | fields
-    return said("feedback", payload=payload, **columns)
+    return event_row("feedback", payload=payload, **columns)
 
 
 def scores(lake: Path) -> list[tuple[Any, ...]]:
@@ -74,9 +74,9 @@ def test_views_of_an_empty_lake_are_empty_and_typed(tmp_path: Path) -> None:
 def test_the_newest_revision_holds_open_ones_included(tmp_path: Path) -> None:
     keep(
         tmp_path,
-        [said(session="a"), said(session="b")],
-        [said(session="a", at_s=1)],
-        [said("completion", "a", at_s=2)],
+        [event_row(session="a"), event_row(session="b")],
+        [event_row(session="a", at_s=1)],
+        [event_row("completion", "a", at_s=2)],
     )
     query = "SELECT session_id, state, revision, events FROM episodes ORDER BY ALL"
     assert asked(tmp_path, query) == [("a", "closed", 3, 3), ("b", "open", 1, 1)]
@@ -87,11 +87,15 @@ def test_the_newest_revision_holds_open_ones_included(tmp_path: Path) -> None:
 def test_episodes_of_a_session_are_numbered_and_linked(tmp_path: Path) -> None:
     keep(
         tmp_path,
-        [said(session="a"), said(session="b"), said("completion", "a", at_s=1)],
         [
-            said(session="a", at_s=2),
-            said(session="a", at_s=20),
-            said("completion", "b"),
+            event_row(session="a"),
+            event_row(session="b"),
+            event_row("completion", "a", at_s=1),
+        ],
+        [
+            event_row(session="a", at_s=2),
+            event_row(session="a", at_s=20),
+            event_row("completion", "b"),
         ],
     )
     found = asked(
@@ -110,9 +114,9 @@ def test_feedback_is_about_the_episode_before_it(tmp_path: Path) -> None:
     keep(
         tmp_path,
         [scored(score=0.1)],  # about nothing yet
-        [said(at_s=1), scored(score=0.2, at_s=2), said("completion", at_s=3)],
-        [scored("polite", score=0.3, at_s=4), said(session="s-2", at_s=4)],
-        [said(at_s=5), scored(score=0.4, at_s=6)],
+        [event_row(at_s=1), scored(score=0.2, at_s=2), event_row("completion", at_s=3)],
+        [scored("polite", score=0.3, at_s=4), event_row(session="s-2", at_s=4)],
+        [event_row(at_s=5), scored(score=0.4, at_s=6)],
         # Days later, and it says again what was said before.
         [scored("polite", "agent", score=0.5, at_s=9e5), scored(score=0.6, at_s=9e5)],
     )
@@ -124,7 +128,7 @@ def test_feedback_is_about_the_episode_before_it(tmp_path: Path) -> None:
 
 
 def test_late_feedback_neither_opens_nor_rewrites_an_episode(tmp_path: Path) -> None:
-    keep(tmp_path, [said("completion")])
+    keep(tmp_path, [event_row("completion")])
     before = asked(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes")
     keep(tmp_path, [scored(at_s=9e5)], first=1)
     assert asked(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes") == before
@@ -134,7 +138,7 @@ def test_late_feedback_neither_opens_nor_rewrites_an_episode(tmp_path: Path) -> 
 
 def test_the_latest_feedback_is_so_by_its_own_time(tmp_path: Path) -> None:
     later, earlier = scored(score=0.9, at_s=60), scored(at_s=50, kafka_s=70)
-    keep(tmp_path, [said(), later, earlier])
+    keep(tmp_path, [event_row(), later, earlier])
     assert scores(tmp_path) == [("s-1", 1, {"helpful/human": 0.9})]
     # At the same time the one that came last; and each source has its say.
     other = scored("helpful", "agent", score=0.3)
@@ -145,13 +149,16 @@ def test_the_latest_feedback_is_so_by_its_own_time(tmp_path: Path) -> None:
 
 def test_within_a_partition_offsets_say_what_came_before(tmp_path: Path) -> None:
     # The clock of whoever gave the feedback is behind.
-    keep(tmp_path, [said("completion"), said(at_s=9), scored(at_s=9, kafka_s=5)])
+    keep(
+        tmp_path,
+        [event_row("completion"), event_row(at_s=9), scored(at_s=9, kafka_s=5)],
+    )
     assert scores(tmp_path) == [("s-1", 1, {}), ("s-1", 2, {"helpful/human": 1.0})]
 
 
 def test_feedback_comes_with_all_that_it_says(tmp_path: Path) -> None:
     odd = "so\u0000 'odd' \"ü\""
-    keep(tmp_path, [said(), scored(odd, label="bad", comment=odd, score=None)])
+    keep(tmp_path, [event_row(), scored(odd, label="bad", comment=odd, score=None)])
     [(feedback,)] = asked(tmp_path, "SELECT feedback FROM episodes")
     assert feedback == [
         {
@@ -166,7 +173,9 @@ def test_feedback_from_elsewhere_finds_the_last_episode_before_it(
     tmp_path: Path, place: dict[str, Any]
 ) -> None:
     """As after the topic was made again, or by a producer with another partitioner."""
-    keep(tmp_path, [said("completion"), said("completion", at_s=100)], first=50)
+    keep(
+        tmp_path, [event_row("completion"), event_row("completion", at_s=100)], first=50
+    )
     keep(tmp_path, [scored(score=0.1, at_s=9), scored(score=0.2, at_s=200)], **place)
     assert scores(tmp_path) == [
         ("s-1", 1, {"helpful/human": 0.1}), ("s-1", 2, {"helpful/human": 0.2}),
@@ -174,8 +183,8 @@ def test_feedback_from_elsewhere_finds_the_last_episode_before_it(
 
 
 def test_links_and_numbers_stay_within_a_partition_of_a_topic(tmp_path: Path) -> None:
-    keep(tmp_path, [said()])
-    keep(tmp_path, [said()], topic_id="topic-2")
+    keep(tmp_path, [event_row()])
+    keep(tmp_path, [event_row()], topic_id="topic-2")
     query = "SELECT topic_id, episode, previous_episode_id FROM episodes ORDER BY 1"
     assert asked(tmp_path, query) == [("topic-1", 1, None), ("topic-2", 1, None)]
 
@@ -186,18 +195,20 @@ def test_a_session_sums_up_its_episodes(tmp_path: Path) -> None:
     keep(
         tmp_path,
         [
-            said("tool_call", payload=tool, credits_used=0.5, task="fly"),
-            said("completion", at_s=1, payload={"outcome": "success", "reward": 1.0}),
+            event_row("tool_call", payload=tool, credits_used=0.5, task="fly"),
+            event_row(
+                "completion", at_s=1, payload={"outcome": "success", "reward": 1.0}
+            ),
             scored(at_s=2),
         ],
         [
-            said(
+            event_row(
                 "tool_call", at_s=3, payload=tool | {"tool": "book", "status": "error"}
             ),
-            said("error", at_s=4, credits_used=1.0, input_tokens=7),
+            event_row("error", at_s=4, credits_used=1.0, input_tokens=7),
         ],
-        [said("completion", at_s=5, agent="payer", payload=failure)],
-        [said(at_s=6, session="s-2")],
+        [event_row("completion", at_s=5, agent="payer", payload=failure)],
+        [event_row(at_s=6, session="s-2")],
     )
     with Lake(tmp_path) as lake:
         answer = lake.sql("FROM sessions ORDER BY session_id")
@@ -222,7 +233,7 @@ def test_a_session_sums_up_its_episodes(tmp_path: Path) -> None:
 def test_the_outcome_of_a_session_is_that_of_its_last_closed_episode(
     tmp_path: Path,
 ) -> None:
-    sessions = keep(tmp_path, [said("completion"), said(at_s=1)])
+    sessions = keep(tmp_path, [event_row("completion"), event_row(at_s=1)])
     query = "SELECT outcome, state FROM sessions"
     assert asked(tmp_path, query) == [("success", "open")]
     append(tmp_path, "episodes", sessions.close_inactive(math.inf))
@@ -231,14 +242,17 @@ def test_the_outcome_of_a_session_is_that_of_its_last_closed_episode(
 
 def test_absurd_claims_do_not_spoil_the_view(tmp_path: Path) -> None:
     claims: Row = {"input_tokens": 2**63 - 1, "credits_used": 1.7e308}
-    ends = [said("completion", at_s=n, **claims) for n in range(3)]
-    keep(tmp_path, [*ends, said(session="s-2", input_tokens=1)])
+    ends = [event_row("completion", at_s=n, **claims) for n in range(3)]
+    keep(tmp_path, [*ends, event_row(session="s-2", input_tokens=1)])
     query = "SELECT session_id, episodes, input_tokens FROM sessions ORDER BY 1"
     assert asked(tmp_path, query) == [("s-1", 3, None), ("s-2", 1, 1)]
 
 
 def test_a_filter_on_the_session_reaches_every_scan(tmp_path: Path) -> None:
-    keep(tmp_path, [said(), scored(), said(session="s-2"), said(session="s-3")])
+    keep(
+        tmp_path,
+        [event_row(), scored(), event_row(session="s-2"), event_row(session="s-3")],
+    )
     with Lake(tmp_path) as lake:
         # Sessions need no feedback, so they read one table once.
         for view, scans in (("episodes", 4), ("sessions", 1)):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.episodes.assign import window
+from operators.episodes.assign import assign_episodes
 from operators.episodes.sessions import Sessions
-from operators.memories.attach_vectors import with_vectors
+from operators.memories.attach_vectors import attach_vectors
 from operators.memories.chunk import chunk
 from operators.memories.embed import VectorCache
 from schemas.arrow import EVENTS
@@ -101,9 +101,9 @@ class MemoryProcess:
         self._process(PolledEvents(EVENTS.empty_table(), progress))
 
     def _process(self, polled: PolledEvents) -> None:
-        windowed = window(polled, self.sessions, frozenset())
-        chunked = chunk(windowed, self.settings.memory)
-        vectored, _ = with_vectors(chunked, self._embedder, self._cache, 8_192)
+        assigned = assign_episodes(polled, self.sessions, frozenset())
+        chunked = chunk(assigned, self.settings.memory)
+        vectored, _ = attach_vectors(chunked, self._embedder, self._cache, 8_192)
         self.loop.add(vectored)
 
     def crash_at(self, where: str) -> None:

@@ -28,7 +28,7 @@ from sinks.delta.table_log import TableLog
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
 from tests.builders import NOW
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import (
     HASHING,
     ORIGIN,
@@ -58,8 +58,8 @@ def session_events(events: int, seed: int) -> pa.Table:
     for number in range(events):
         kind = rng.choices(kinds, (8, 6, 1, 2, 1, 1))[0]
         session = f"s-{rng.randrange(6)}"
-        rows.append(said(kind, session, at_s=number * 40.0, text=f"text {number}"))
-    return a_stream(*rows)
+        rows.append(event_row(kind, session, at_s=number * 40.0, text=f"text {number}"))
+    return events_table(*rows)
 
 
 def visible_without_crashes(folder: Path, stream: pa.Table) -> list[tuple[object, ...]]:
@@ -122,19 +122,21 @@ def test_an_episode_closed_before_a_crash_is_not_visible_while_it_is_open(
 ) -> None:
     """Its vectors were written when inactivity closed it; the re-read keeps it open."""
     settings = lake_settings(tmp_path)
-    stream = a_stream(said(text="one"), said(text="two", at_s=60))
+    stream = events_table(event_row(text="one"), event_row(text="two", at_s=60))
     process = MemoryProcess(settings)
     process.crash_at("after the vectors")
     with pytest.raises(Crash):
         process.read(stream, 2, LATER_MS)
-    more = pa.concat_tables([stream, a_stream(said(text="three", at_s=90), first=2)])
+    more = pa.concat_tables(
+        [stream, events_table(event_row(text="three", at_s=90), first=2)]
+    )
     process = MemoryProcess(settings)
     assert process.read(more, 3, None)
     assert visible_memories(settings) == [
         ("event", 0, "one"), ("event", 1, "two"), ("event", 2, "three"),
     ]  # fmt: skip
     whole = pa.concat_tables(
-        [more, a_stream(said("completion", at_s=120, text="done"), first=3)]
+        [more, events_table(event_row("completion", at_s=120, text="done"), first=3)]
     )
     assert process.read(whole, 1, None)
     (episode,) = [row for row in visible_memories(settings) if row[0] == "episode"]
@@ -143,7 +145,7 @@ def test_an_episode_closed_before_a_crash_is_not_visible_while_it_is_open(
 
 def test_events_beyond_the_last_commit_are_not_visible(tmp_path: Path) -> None:
     settings = lake_settings(tmp_path)
-    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(4)))
+    stream = events_table(*(event_row(text=f"{n}", at_s=n) for n in range(4)))
     process = MemoryProcess(settings)
     assert process.read(stream, 2, None)
     process.crash_at("after the vectors")
@@ -156,13 +158,16 @@ def test_a_commit_contains_only_the_newest_revision_of_an_episode(
     tmp_path: Path,
 ) -> None:
     settings = lake_settings(tmp_path).replace(commit_rows=100, commit_interval_s=1_000)
-    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(6)))
+    stream = events_table(*(event_row(text=f"{n}", at_s=n) for n in range(6)))
     process = MemoryProcess(settings)
     for _ in range(3):
         assert process.read(stream, 2, None)
     assert visible_memories(settings) == []
     assert process.read(
-        pa.concat_tables([stream, a_stream(said(at_s=7), first=6)]), 1, None, last=True
+        pa.concat_tables([stream, events_table(event_row(at_s=7), first=6)]),
+        1,
+        None,
+        last=True,
     )
     revisions = query_rows(settings, "SELECT revision, events FROM tables.episodes")
     assert revisions == [{"revision": 4, "events": 7}]
@@ -199,7 +204,9 @@ def test_a_text_without_a_vector_is_skipped_and_counted(
     tmp_path: Path, reason: SkipReason
 ) -> None:
     settings = lake_settings(tmp_path)
-    stream = a_stream(said(text="good"), said(text="bad"), said(text="fine"))
+    stream = events_table(
+        event_row(text="good"), event_row(text="bad"), event_row(text="fine")
+    )
     process = MemoryProcess(settings, FaultyEmbedder(reason))
     assert process.read(stream, 3, None)
     assert [text for _, _, text in visible_memories(settings)] == ["good", "fine"]
@@ -227,7 +234,7 @@ def test_it_commits_when_commit_bytes_are_buffered(tmp_path: Path) -> None:
         commit_rows=100, commit_interval_s=1_000, commit_bytes=5_000
     )
     # The row of its episode contains 500 characters of it.
-    long = a_stream(said(text="hello " * 500))
+    long = events_table(event_row(text="hello " * 500))
     assert MemoryProcess(settings).read(long, 1, None)
     assert len(visible_memories(settings)) > 1
 
@@ -236,7 +243,7 @@ def test_caught_up_ms_is_stored_when_all_archived_events_are_consumed(
     tmp_path: Path,
 ) -> None:
     settings = lake_settings(tmp_path)
-    stream = a_stream(*(said(at_s=n) for n in range(3)))
+    stream = events_table(*(event_row(at_s=n) for n in range(3)))
     process = MemoryProcess(settings)
 
     def reported() -> tuple[int | None, float]:
@@ -255,9 +262,9 @@ def test_a_copy_that_was_taken_over_replaces_no_memories(
 ) -> None:
     settings = lake_settings(tmp_path)
     older, newer = MemoryProcess(settings), MemoryProcess(settings)
-    assert newer.read(a_stream(said(text="by the newer one")), 1, None)
+    assert newer.read(events_table(event_row(text="by the newer one")), 1, None)
     with pytest.raises(TakenOver):
-        older.read(a_stream(said(text="by the older one")), 1, None)
+        older.read(events_table(event_row(text="by the older one")), 1, None)
     assert visible_memories(settings) == [("event", 0, "by the newer one")]
 
 
@@ -268,9 +275,9 @@ def test_a_writer_replaces_older_memories_after_the_episodes_were_lost(
     settings = lake_settings(tmp_path / "lake")
     for _ in range(3):
         process = MemoryProcess(settings)
-    assert process.read(a_stream(said(text="before")), 1, None)
+    assert process.read(events_table(event_row(text="before")), 1, None)
     Path(settings.lake, "episodes").rename(tmp_path / "gone")
-    assert MemoryProcess(settings).read(a_stream(said(text="after")), 1, None)
+    assert MemoryProcess(settings).read(events_table(event_row(text="after")), 1, None)
     assert visible_memories(settings) == [("event", 0, "after")]
 
 
@@ -279,7 +286,7 @@ def test_a_worker_without_commits_reports_missing_memories(
 ) -> None:
     """In a cluster it may be the first to take over."""
     settings = lake_settings(tmp_path / "lake")
-    assert MemoryProcess(settings).read(a_stream(said()), 1, None)
+    assert MemoryProcess(settings).read(events_table(event_row()), 1, None)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
     context = FlowContext(settings, Storage.of(settings), Metrics())
     unread, model = Partition(ORIGIN.topic_id, 1), (HASHING.model_id, HASHING.dimension)
@@ -292,7 +299,7 @@ def test_a_clock_that_is_set_back_does_not_delay_commits(tmp_path: Path) -> None
     settings = lake_settings(tmp_path).replace(
         commit_rows=100, commit_interval_s=1, fence_check_s=10
     )
-    stream = a_stream(*(said(text=f"{n}", at_s=n) for n in range(3)))
+    stream = events_table(*(event_row(text=f"{n}", at_s=n) for n in range(3)))
     now_s = [NOW_S]
     process = MemoryProcess(settings, clock=lambda: now_s[0])
     assert process.read(stream, 1, None)
@@ -319,7 +326,7 @@ def test_freshness_measures_events_not_inactive_episodes(
     settings = lake_settings(tmp_path)
     now_s = [NOW_S]
     process = MemoryProcess(settings, clock=lambda: now_s[0])
-    assert process.read(a_stream(said()), 1, None)
+    assert process.read(events_table(event_row()), 1, None)
     assert _freshness(process.metrics) == 0
     now_s[0] += 2_000
     process.read_idle_tick(int(now_s[0] * 1_000))
@@ -335,7 +342,7 @@ def test_a_flow_that_a_reindex_replaced_reports_memories_switched(
     tmp_path: Path,
 ) -> None:
     settings = lake_settings(tmp_path)
-    stream = a_stream(said(text="one"), said(text="two", at_s=1))
+    stream = events_table(event_row(text="one"), event_row(text="two", at_s=1))
     process = MemoryProcess(settings)
     assert process.read(stream, 1, None)
     storage = Storage.of(settings)

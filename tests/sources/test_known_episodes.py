@@ -10,7 +10,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sources.lake.episode_index import KnownEpisodes
 from tests.flows.reindex_lake import LATER_MS, Events, overlapping_sessions, run_memory
-from tests.operators.a_stream import a_stream, said
+from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import ORIGIN, MemoryProcess, lake_settings
 
 
@@ -35,12 +35,14 @@ def closed(known: KnownEpisodes, *done: str) -> list[str]:
 
 def test_an_event_that_is_in_no_episode_has_no_place(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_stream(said(), said("completion", at_s=1)))
+    events.add(events_table(event_row(), event_row("completion", at_s=1)))
     run_memory(settings, events)
     known = KnownEpisodes(Storage.of(settings))
-    none = a_stream()
+    none = events_table()
     assert known.placed(none).num_rows == 0
-    asked = a_stream(said(), said(), said(), said(session="stranger"))
+    asked = events_table(
+        event_row(), event_row(), event_row(), event_row(session="stranger")
+    )
     assert known.placed(asked).num_rows == 0
     follow(known, settings)
     # Beyond the end of the episode nothing is known yet.
@@ -50,14 +52,14 @@ def test_an_event_that_is_in_no_episode_has_no_place(settings: Settings) -> None
 
 def test_only_what_closed_since_the_step_before_is_given(settings: Settings) -> None:
     events = Events(settings)
-    events.add(a_stream(said("completion", "a"), said(session="b")))
+    events.add(events_table(event_row("completion", "a"), event_row(session="b")))
     life = run_memory(settings, events)
     known = KnownEpisodes(Storage.of(settings))
     follow(known, settings)
     assert closed(known) == ["a"]
     follow(known, settings)
     assert closed(known) == []
-    events.add(a_stream(said("completion", "c", at_s=1), first=2))
+    events.add(events_table(event_row("completion", "c", at_s=1), first=2))
     assert life.read(events.all, 5, LATER_MS)
     follow(known, settings)
     assert closed(known) == ["b", "c"]
@@ -92,12 +94,12 @@ def test_reading_begins_where_the_oldest_episode_that_goes_on_began(
 ) -> None:
     events = Events(settings)
     events.add(
-        a_stream(
-            said("completion", "over"),
-            said(session="open"),
-            said(session="long"),
-            said(session="open"),
-            said("completion", "long", at_s=1),
+        events_table(
+            event_row("completion", "over"),
+            event_row(session="open"),
+            event_row(session="long"),
+            event_row(session="open"),
+            event_row("completion", "long", at_s=1),
         )
     )
     run_memory(settings, events)

@@ -1,4 +1,4 @@
-"""What the memory of an episode says of it."""
+"""The text of the memory of an episode."""
 
 import pytest
 from hypothesis import given
@@ -8,14 +8,14 @@ from operators.episodes.sessions import Sessions
 from operators.memories.splitter import token_count
 from operators.memories.summary import episode_text
 from semloop.settings.memory_sections import EpisodeSettings
-from tests.operators.a_stream import Row, a_stream, said
+from tests.operators.event_rows import Row, event_row, events_table
 
 
 def text_of(*events: Row, task: str | None = None, **ending: object) -> str:
-    """The text of an episode of these events that completes."""
+    """Return the text of a completed episode of these events."""
     payload = {"outcome": "success", "reward": 1.0} | ending
-    end = said("completion", payload=payload, task=task)
-    fed = Sessions(EpisodeSettings(events=20_000)).feed(a_stream(*events, end))
+    end = event_row("completion", payload=payload, task=task)
+    fed = Sessions(EpisodeSettings(events=20_000)).feed(events_table(*events, end))
     [row] = fed.revisions.to_pylist()
     return episode_text(row)
 
@@ -23,21 +23,23 @@ def text_of(*events: Row, task: str | None = None, **ending: object) -> str:
 def call(tool: str, error: str | None = None, *, failed: bool = False) -> Row:
     status = "error" if error or failed else "success"
     payload = {"tool": tool, "status": status}
-    return said("tool_call", payload=payload | ({"error_type": error} if error else {}))
+    return event_row(
+        "tool_call", payload=payload | ({"error_type": error} if error else {})
+    )
 
 
 def state(name: str) -> Row:
-    return said("state_change", payload={"to_state": name})
+    return event_row("state_change", payload={"to_state": name})
 
 
 def error(name: str) -> Row:
-    return said("error", payload={"error_type": name, "message": "private"})
+    return event_row("error", payload={"error_type": name, "message": "private"})
 
 
-def test_the_whole_story_in_the_order_in_which_it_tells_most() -> None:
+def test_all_sentences_in_order_of_importance() -> None:
     assert (
         text_of(
-            said(text="Book me to Oslo"),
+            event_row(text="Book me to Oslo"),
             call("find"),
             call("book", "Full"),
             call("book"),
@@ -54,7 +56,7 @@ def test_the_whole_story_in_the_order_in_which_it_tells_most() -> None:
     )
 
 
-def test_blank_names_are_not_told() -> None:
+def test_blank_names_are_omitted() -> None:
     steps = (call("book", "\0 \n"), error("\t"), state("paid"), state("\0"))
     assert text_of(*steps, task="book") == (
         "book. Outcome success, reward 1. Tried book. book failed, never recovered. "
@@ -62,73 +64,77 @@ def test_blank_names_are_not_told() -> None:
     )
 
 
-def test_without_a_task_it_is_what_was_asked() -> None:
-    text = text_of(said(text="Can you book me to Oslo?"), task=" ", outcome="failure")
+def test_the_request_replaces_a_missing_task() -> None:
+    text = text_of(
+        event_row(text="Can you book me to Oslo?"), task=" ", outcome="failure"
+    )
     assert text == "Can you book me to Oslo? Outcome failure, reward 1."
 
 
-def test_an_episode_of_which_nothing_is_known_still_has_a_text() -> None:
+def test_an_episode_without_task_and_outcome_has_a_text() -> None:
     sessions = Sessions(EpisodeSettings())
-    sessions.feed(a_stream(state("idle")))
+    sessions.feed(events_table(state("idle")))
     [row] = sessions.close_inactive(float("inf")).to_pylist()
     assert episode_text(row) == "Outcome unknown, reward 0.24. Ended in state idle."
 
 
-def test_nothing_but_errors() -> None:
+def test_an_episode_of_errors_only() -> None:
     text = text_of(error("Timeout"), error("Full"), error("Timeout"), reward=-0.001)
     assert text == "Outcome success, reward 0. Errors: Timeout 2 times, Full."
 
 
 @pytest.mark.parametrize(
-    ("calls", "told"),
+    ("calls", "expected"),
     [
         pytest.param(
             [call("book", "Full"), call("book", "Busy"), call("book", "Full"), call("book")],
             "book failed 3 times with Full and Busy, worked on retry 3.",
-            id="the same again",
+            id="a retry of the same tool",
         ),
         pytest.param(
             [call("book", failed=True), call("search"), call("book")],
             "book failed, then search worked.",
-            id="another one",
+            id="another tool",
         ),
         pytest.param(
             [call("book", "Full"), call("pay", "Card"), call("pay")],
             "book failed with Full, then pay worked. pay failed with Card, worked on retry 1.",
-            id="each of two",
+            id="two tools",
         ),
         pytest.param(
             [call("find"), call("book", "Full")],
             "book failed with Full, never recovered.",
-            id="never",
+            id="no recovery",
         ),
         pytest.param(
             [call("book", "Full"), call("book")] * 3,
             "book failed with Full, worked on retry 1 (3 times).",
-            id="the same again and again",
+            id="repeated failures and retries",
         ),
         pytest.param([call("find"), call("book")], None, id="no failure"),
     ],
 )  # fmt: skip
-def test_how_a_failure_was_recovered(calls: list[Row], told: str | None) -> None:
+def test_failures_are_followed_by_their_recovery(
+    calls: list[Row], expected: str | None
+) -> None:
     text = text_of(*calls)
     _, tried, rest = text.partition("Tried ")
     assert tried
-    assert rest.partition(". ")[2] == (told or "")
+    assert rest.partition(". ")[2] == (expected or "")
 
 
-def test_long_names_are_cut() -> None:
+def test_long_names_are_truncated() -> None:
     assert text_of(call("x" * 200)).endswith(f"Tried {'x' * 64}.")
 
 
-def test_many_kinds_of_failures_are_not_all_told() -> None:
+def test_the_number_of_different_failures_is_bounded() -> None:
     calls = [call(f"t{n}", "E") for n in range(9)]
     text = text_of(*calls)
     assert "t4 failed with E, never recovered. Other calls failed too." in text
     assert "t5 failed" not in text
 
 
-def test_ten_thousand_steps_fit() -> None:
+def test_the_text_of_ten_thousand_steps_is_bounded() -> None:
     steps = [call(f"tool_{n}", "Full" if n == 30 else None) for n in range(10_000)]
     text = text_of(*steps, task="fly", summary="All done.")
     assert token_count(text) <= 240
@@ -141,7 +147,7 @@ def test_ten_thousand_steps_fit() -> None:
     assert "tool_30 failed with Full, then tool_31 worked. All done." in rest
 
 
-def test_what_followed_a_failure_may_have_been_left_out() -> None:
+def test_no_recovery_is_claimed_if_the_next_steps_are_left_out() -> None:
     steps = [call("a")] * 39 + [call("book", "Full")] + [call("b")] * 500
     text = text_of(*steps)
     assert text.endswith(
@@ -149,7 +155,7 @@ def test_what_followed_a_failure_may_have_been_left_out() -> None:
     )
 
 
-def test_a_long_task_and_a_long_summary_leave_room_for_how_it_went() -> None:
+def test_a_long_task_and_a_long_summary_leave_room_for_the_other_sentences() -> None:
     text = text_of(
         call("book", "Full"), task="word " * 800, summary="Then it rained. " * 200
     )
@@ -170,7 +176,7 @@ def test_a_long_task_and_a_long_summary_leave_room_for_how_it_went() -> None:
     ),
     times=st.sampled_from([1, 100]),
 )
-def test_any_names_make_one_bounded_line(names: list[str], times: int) -> None:
+def test_any_names_produce_one_bounded_line(names: list[str], times: int) -> None:
     tool, failure, last, task = names
     steps = [call(tool, failure), error(failure), state(last), call(f"{tool}2")]
     text = text_of(*steps * times, task=task, summary=failure)

@@ -1,4 +1,4 @@
-"""Where a text is cut that is too long for a model."""
+"""Splitting of texts that are too long for a model."""
 
 import sys
 import unicodedata
@@ -12,7 +12,7 @@ from operators.memories import splitter
 from operators.memories.splitter import parts_of, perhaps_long, token_count
 from semloop.errors import MissingExtra
 
-# Words, signs and spaces, and whatever a tokenizer takes apart, joins or drops.
+# Words, punctuation and spaces, and texts that a tokenizer splits, joins or drops.
 PIECES = st.sampled_from(
     [
         "hello", "unbelievableness", "3.14", "e.g.", ". ", "! ", "\" ", ".", "。", "中文",
@@ -23,13 +23,13 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(
     st.text(max_size=400),
     st.lists(PIECES, max_size=80).map("".join),
-    # Long enough to be cut, without as many choices.
-    st.lists(PIECES, min_size=1, max_size=20).map(lambda some: "".join(some) * 25),
+    # Long enough to be split, with fewer choices to draw.
+    st.lists(PIECES, min_size=1, max_size=20).map(lambda pieces: "".join(pieces) * 25),
 )
 
 
 @given(text=TEXTS, tokens=st.sampled_from([100, 119, 240]))
-def test_parts_are_the_text_but_for_spaces_and_bounded(text: str, tokens: int) -> None:
+def test_parts_are_bounded_and_drop_only_spaces(text: str, tokens: int) -> None:
     parts = parts_of(text, tokens)
     assert "".join("".join(parts).split()) == "".join(text.split())
     assert all(part == part.strip() != "" for part in parts)
@@ -37,14 +37,16 @@ def test_parts_are_the_text_but_for_spaces_and_bounded(text: str, tokens: int) -
 
 
 @given(texts=st.lists(TEXTS, max_size=5))
-def test_what_is_not_perhaps_long_has_few_tokens(texts: list[str]) -> None:
+def test_a_text_that_is_not_perhaps_long_has_at_most_240_tokens(
+    texts: list[str],
+) -> None:
     rows = perhaps_long(pa.array(texts, pa.string()))
     for row, text in enumerate(texts):
         assert token_count(text) <= len(unicodedata.normalize("NFD", text))
         assert row in rows or token_count(text) <= 240
 
 
-def test_a_syllable_is_several_tokens_and_counted_so() -> None:
+def test_a_syllable_counts_as_several_tokens() -> None:
     assert perhaps_long(pa.array(["a" * 240, "각" * 80, "각" * 81, None])) == [2]
     assert token_count("각" * 30) == 90
     assert list(map(len, parts_of("각각 " * 60, 100))) == [47, 47, 47, 35]
@@ -55,14 +57,16 @@ def test_a_syllable_is_several_tokens_and_counted_so() -> None:
     ("text", "ends"),
     [
         pytest.param("One two three four five. " * 50, "four five.", id="sentences"),
-        pytest.param('He said "no way!" ' * 80, 'no way!"', id="quotes"),
-        pytest.param("我们去看看那本书。" * 60, "那本书。", id="no spaces after"),
+        pytest.param('He wrote "no way!" ' * 80, 'no way!"', id="quotes"),
+        pytest.param(
+            "我们去看看那本书。" * 60, "那本书。", id="no space after a sentence"
+        ),
         pytest.param("one-two-three-four " * 90, "four", id="spaces"),
         pytest.param("version 3.14 of it " * 90, " it", id="numbers"),
-        pytest.param("{'a':1,'b':2}," * 90, None, id="anywhere"),
+        pytest.param("{'a':1,'b':2}," * 90, None, id="no boundary"),
     ],
 )
-def test_a_part_ends_where_one_would_pause(text: str, ends: str | None) -> None:
+def test_a_part_ends_at_a_natural_boundary(text: str, ends: str | None) -> None:
     parts = parts_of(text)
     assert len(parts) > 1
     for part in parts[:-1]:
@@ -75,17 +79,17 @@ def test_a_part_ends_where_one_would_pause(text: str, ends: str | None) -> None:
             assert token_count(part) == 240
 
 
-def test_what_is_no_token_is_not_lost_at_a_cut() -> None:
+def test_characters_without_a_token_are_not_lost_at_a_split() -> None:
     text = "word\u200b " * 500
     assert " ".join(parts_of(text)) == text.strip()
 
 
-def test_a_sentence_that_ends_too_early_does_not_make_a_short_part() -> None:
+def test_a_sentence_that_ends_early_does_not_shorten_a_part() -> None:
     first, _ = parts_of("A sentence. " + "word " * 400)
     assert token_count(first) == 240
 
 
-def test_short_texts_stay_whole_and_need_no_tokenizer(
+def test_short_texts_are_not_split_and_need_no_tokenizer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(splitter, "need", None)
@@ -95,7 +99,7 @@ def test_short_texts_stay_whole_and_need_no_tokenizer(
     assert parts_of(" \n\u2028") == []
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     splitter._tokenizer.cache_clear()
     with pytest.raises(MissingExtra, match=r"'tokenizers' is not installed") as caught:

@@ -1,8 +1,8 @@
-"""The verdict on one record: an event, or the reason why it is none.
+"""Validates one record: an event, or the reason why it is a dead letter.
 
-Only polls with something unusual come here, so clearness goes before speed. The
-`detail` of a verdict is made of places and expectations, never of what stood there:
-msgspec's own messages quote values in some cases, so only their known parts are used.
+Only polls with unusual records take this path, so clarity is preferred to speed. The
+`detail` of a rejection contains paths and expectations, never content of the record:
+some messages of msgspec quote values, so only their known parts are used.
 """
 
 import json
@@ -25,23 +25,23 @@ from semloop.event import (
 )
 
 DEPTH_MAX = 64
-# What fits int64 microseconds whatever the offset; the exact bounds are checked later.
+# Years that fit int64 microseconds with any UTC offset; column checks are exact.
 YEARS = range(1999, 9999)
 
-Judged = tuple[Envelope, Payload, str | None]
+Validated = tuple[Envelope, Payload, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why a record is a dead letter; `keep_raw` is off for what is too large."""
+class Rejection:
+    """Why a record is a dead letter; `keep_raw` is False if it is too large."""
 
     reason: Reason
     detail: str = ""
     keep_raw: bool = True
 
 
-# Words of msgspec's messages that hold no content, mapped to our reasons. Anything
-# that is not listed is the right type with a value that is not allowed.
+# Parts of msgspec's messages without content, and their reasons. Other messages mean
+# that the type is right but the value is not allowed.
 _REASONS = (
     (re.compile(r"Object missing required field `(\w+)`"), Reason.MISSING_FIELD),
     (re.compile(r"(Expected `int` [<>]= -?\d+)"), Reason.WRONG_TYPE),
@@ -56,17 +56,17 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def judge(value: bytes, bytes_max: int) -> Judged | Verdict:
-    """Decode one record, or say why it cannot be an event."""
+def validate(value: bytes, bytes_max: int) -> Validated | Rejection:
+    """Decode one record, or return the reason why it is not an event."""
     if len(value) > bytes_max:
         detail = f"{len(value)} bytes, sha256:{sha256(value).hexdigest()}"
-        return Verdict(Reason.TOO_LARGE, detail, keep_raw=False)
+        return Rejection(Reason.TOO_LARGE, detail, keep_raw=False)
     if too_deep(value):
-        return Verdict(Reason.TOO_DEEP, f"expected at most {DEPTH_MAX} levels")
+        return Rejection(Reason.TOO_DEEP, f"expected at most {DEPTH_MAX} levels")
     try:
         value.decode("utf-8")
     except UnicodeDecodeError as exc:
-        return Verdict(Reason.INVALID_UTF8, f"byte {exc.start}")
+        return Rejection(Reason.INVALID_UTF8, f"byte {exc.start}")
     try:
         envelope, extra = _envelope(value)
     except msgspec.ValidationError as exc:
@@ -80,12 +80,14 @@ def judge(value: bytes, bytes_max: int) -> Judged | Verdict:
     except (msgspec.DecodeError, RecursionError):
         return _malformed(value)
     if envelope.timestamp.year not in YEARS:
-        return Verdict(Reason.TIMESTAMP_OUT_OF_RANGE, "$.timestamp: no such year")
+        return Rejection(
+            Reason.TIMESTAMP_OUT_OF_RANGE, "$.timestamp: year out of range"
+        )
     return envelope, payload, extra
 
 
 def too_deep(value: bytes) -> bool:
-    """Whether a record is nested deeper than `DEPTH_MAX` levels; linear in its size."""
+    """Return whether a record has over `DEPTH_MAX` levels, in linear time."""
     if value.count(b"{") + value.count(b"[") <= DEPTH_MAX:
         return False
     depth = 0
@@ -109,7 +111,7 @@ def _envelope(value: bytes) -> tuple[Envelope, str | None]:
 
 
 def _extra(value: bytes) -> str:
-    """The fields that the envelope and `meta` do not know, as one JSON object."""
+    """Return the unknown fields of the envelope and of `meta` as a JSON object."""
     fields: dict[str, Any] = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     meta = msgspec.json.decode(fields["meta"], type=dict[str, msgspec.Raw])
     known = Envelope.__struct_fields__
@@ -120,36 +122,36 @@ def _extra(value: bytes) -> str:
     return msgspec.json.encode(extra).decode()
 
 
-def _invalid(message: str, prefix: str) -> Verdict:
+def _invalid(message: str, prefix: str) -> Rejection:
     found = _PATH.search(message)
     path = prefix + (found[1][1:] if found else "")
     message = _PATH.sub("", message)
     if path == "$.type" and message.startswith("Invalid enum value"):
         detail = f"expected one of {', '.join(EVENT_TYPES)}"
-        return Verdict(Reason.UNKNOWN_TYPE, detail)
+        return Rejection(Reason.UNKNOWN_TYPE, detail)
     if path == "$" and message.startswith("Expected `object`"):
-        return Verdict(Reason.NOT_AN_OBJECT, "expected an object")
+        return Rejection(Reason.NOT_AN_OBJECT, "expected an object")
     for pattern, reason in _REASONS:
         match = pattern.match(message)
         if match:
-            return Verdict(reason or Reason.INVALID_VALUE, f"{path}: {match[1]}")
-    return Verdict(Reason.INVALID_VALUE, path)
+            return Rejection(reason or Reason.INVALID_VALUE, f"{path}: {match[1]}")
+    return Rejection(Reason.INVALID_VALUE, path)
 
 
-def _malformed(value: bytes) -> Verdict:
-    """Which kind of not-JSON it is: Python's lenient reader tells them apart."""
-    found: list[str] = []
+def _malformed(value: bytes) -> Rejection:
+    """Return the reason why JSON is invalid, from Python's lenient parser."""
+    constants: list[str] = []
 
     def constant(name: str) -> None:
-        found.append(name)
+        constants.append(name)
 
     try:
-        # No recursion: too deep nesting was dealt with before.
+        # Recursion is bounded: `too_deep` was checked before.
         json.loads(value.decode("utf-8"), parse_constant=constant)
     except (json.JSONDecodeError, RecursionError):
-        return Verdict(Reason.NOT_JSON, "expected one JSON object")
-    if found:
-        return Verdict(Reason.NAN_OR_INFINITY, "expected a finite number")
+        return Rejection(Reason.NOT_JSON, "expected one JSON object")
+    if constants:
+        return Rejection(Reason.NAN_OR_INFINITY, "expected a finite number")
     if _SURROGATE.search(value):
-        return Verdict(Reason.LONE_SURROGATE, "expected a surrogate pair")
-    return Verdict(Reason.NOT_JSON, "expected one JSON object")
+        return Rejection(Reason.LONE_SURROGATE, "expected a surrogate pair")
+    return Rejection(Reason.NOT_JSON, "expected one JSON object")

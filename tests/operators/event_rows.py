@@ -1,4 +1,4 @@
-"""Builders: the rows of `events` of one partition, as `archive` stores them."""
+"""Builders of rows of `events` of one partition, as `archive` stores them."""
 
 import itertools
 import json
@@ -13,14 +13,14 @@ from semloop.settings.memory_sections import EpisodeSettings
 from tests.builders import NOW, PAYLOADS
 
 Row = dict[str, Any]
-# What a payload puts into columns of its own.
+# Payload fields that have columns of their own.
 OWN_COLUMNS = (
     "tool", "status", "outcome", "reward", "score", "label", "error_type", "role",
     "input_tokens", "output_tokens",
 )  # fmt: skip
 
 
-def said(
+def event_row(
     kind: str = "message",
     session: str = "s-1",
     at_s: float = 0,
@@ -29,7 +29,7 @@ def said(
     payload: Row | None = None,
     **columns: Any,
 ) -> Row:
-    """An event `at_s` after NOW, that reached Kafka `kafka_s` after it (the same)."""
+    """Return an event `at_s` after NOW, with Kafka time `kafka_s` (the same) after NOW."""
     payload = PAYLOADS[kind] if payload is None else payload
     kafka_ts = NOW + timedelta(seconds=at_s if kafka_s is None else kafka_s)
     own = {name: payload[name] for name in OWN_COLUMNS if name in payload}
@@ -42,20 +42,20 @@ def said(
     }  # fmt: skip
 
 
-def a_stream(*events: Row, first: int = 0) -> pa.Table:
-    """Events at consecutive offsets of partition 0, unless they name their own."""
+def events_table(*events: Row, first: int = 0) -> pa.Table:
+    """Return events at consecutive offsets of partition 0, unless they have their own."""
     rows = [{"kafka_offset": first + n} | row for n, row in enumerate(events)]
     return pa.Table.from_pylist(rows, EVENTS)
 
 
-def batches(stream: pa.Table, cuts: Iterable[int]) -> list[pa.Table]:
-    """The stream cut before these rows."""
-    bounds = sorted({0, *(c for c in cuts if c < stream.num_rows), stream.num_rows})
-    return [stream.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
+def batches(events: pa.Table, cuts: Iterable[int]) -> list[pa.Table]:
+    """Split the events before these rows."""
+    bounds = sorted({0, *(c for c in cuts if c < events.num_rows), events.num_rows})
+    return [events.slice(a, b - a) for a, b in itertools.pairwise(bounds)]
 
 
 def newest_open(rows: Iterable[Row]) -> list[Row]:
-    """What a restart loads: of every episode the newest revision, if it is open."""
+    """Return what a restart loads: the newest revision of each open episode."""
     newest: dict[str, Row] = {}
     for row in rows:
         if row["revision"] > newest.get(row["episode_id"], {"revision": 0})["revision"]:

@@ -1,4 +1,4 @@
-"""Broken, nested, duplicated and hostile records: nothing private survives in any."""
+"""Redaction of broken, nested, duplicated and hostile records."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def assert_clean(record: bytes) -> bytes:
     return cleaned
 
 
-def test_only_the_tokens_that_are_private_change() -> None:
+def test_only_private_tokens_change() -> None:
     record = (
         b'\t{ "n":51.10 ,"m": 1e2,"k":"caf\xc3\xa9 \\u00e9\\/", "to":"ann@x.org",\n'
         b'"big":123456789012345678901234567890, "to" : null, "dup":1,"dup":2 }\r\n'
@@ -40,17 +40,17 @@ def test_only_the_tokens_that_are_private_change() -> None:
     assert assert_clean(record) == record.replace(b"ann@x.org", email)
 
 
-def test_both_values_of_a_duplicate_key_are_cleaned() -> None:
+def test_both_values_of_a_duplicate_key_are_redacted() -> None:
     cleaned = assert_clean(b'{"dob":"1990-04-05","dob":"1991-05-06","a":1,"a":2}')
     assert b"1991" not in cleaned
     assert cleaned.endswith(b',"a":1,"a":2}')
 
 
-def test_a_key_that_is_private_itself_is_cleaned() -> None:
+def test_a_private_key_name_is_redacted() -> None:
     assert assert_clean(b'{"ann@x.org": 1}').startswith(b'{"<email:')
 
 
-def test_escapes_hide_nothing() -> None:
+def test_escaped_private_content_is_redacted() -> None:
     assert_clean(rb'{"a": "ann\u0040x.org", "d\u006fb": "1990-04-05"}')
     assert_clean(
         rb'{"in": "{\"d\\u006fb\": \"1990-04-05\", \"a\": \"ann\\u0040x.org\"}"}'
@@ -58,14 +58,14 @@ def test_escapes_hide_nothing() -> None:
     assert_clean(rb'{"a": "https:\/\/bob:hunter2@x.org\/"}')
 
 
-def test_lone_surrogates_survive() -> None:
+def test_lone_surrogates_are_preserved() -> None:
     cleaned = assert_clean(rb'{"a": "\ud800 ann@x.org \udc00 \ud83d\ude00"}')
     before, _, after = json.loads(cleaned)["a"].partition(REDACTOR.text("ann@x.org"))
     assert (before, after) == ("\ud800 ", " \udc00 \U0001f600")
 
 
 @pytest.mark.parametrize("depth", range(1, 7))
-def test_json_in_json_is_cleaned_at_any_depth(depth: int) -> None:
+def test_json_in_json_is_redacted_at_any_depth(depth: int) -> None:
     inner = VALID.decode()
     for _ in range(depth):
         inner = json.dumps({"arguments": inner})
@@ -77,15 +77,15 @@ def test_json_in_json_is_cleaned_at_any_depth(depth: int) -> None:
 
 
 @pytest.mark.parametrize("end", range(0, len(VALID), 3))
-def test_a_record_cut_anywhere_is_cleaned(end: int) -> None:
-    # A seed that was itself cut is no seed; so only whole ones are looked for.
+def test_a_truncated_record_is_redacted(end: int) -> None:
+    # Only complete seeds are searched for: a truncated seed need not be redacted.
     assert_clean(VALID[:end])
     assert_clean(json.dumps({"a": VALID[:end].decode()}).encode())
     assert_clean(json.dumps({"a": "see " + VALID[:end].decode()}).encode())
 
 
 @pytest.mark.parametrize("at", [i for i, c in enumerate(VALID) if c in b'"{}:,'])
-def test_a_record_without_one_sign_is_cleaned(at: int) -> None:
+def test_a_record_with_a_missing_punctuation_mark_is_redacted(at: int) -> None:
     assert_clean(VALID[:at] + VALID[at + 1 :])
 
 
@@ -108,22 +108,22 @@ def test_a_record_without_one_sign_is_cleaned(at: int) -> None:
     ids=[
         "with a byte-order mark", "between bytes that are not UTF-8",
         "with bytes that are not UTF-8 inside", "with NaN", "in UTF-16",
-        "in UTF-16 of the other order", "in UTF-32", "in single quotes",
-        "with equals signs", "twice", "behind text", "as Python's repr",
+        "in UTF-16 big-endian", "in UTF-32", "in single quotes",
+        "with equals signs", "twice", "after text", "as Python's repr",
     ],
 )  # fmt: skip
-def test_a_record_that_is_not_json_is_cleaned(record: bytes) -> None:
+def test_a_record_that_is_not_valid_json_is_redacted(record: bytes) -> None:
     cleaned = assert_clean(record)
     assert not re.search(rb"h\0+u\0+n\0+t\0+e\0+r", cleaned)
 
 
-def test_text_that_is_not_utf8_keeps_its_other_bytes() -> None:
+def test_text_that_is_not_utf8_keeps_its_public_bytes() -> None:
     cleaned = assert_clean(b"\xff\xfe ann@x.org \xe9")
     assert cleaned.startswith(b"\xff\xfe <email:")
     assert cleaned.endswith(b"> \xe9")
 
 
-def test_nesting_of_any_depth_is_walked() -> None:
+def test_deeply_nested_records_are_redacted() -> None:
     depth = 20_000
     record = b'{"a":' * depth + b'"ann@x.org"' + b"}" * depth
     cleaned = assert_clean(record)
@@ -131,7 +131,7 @@ def test_nesting_of_any_depth_is_walked() -> None:
     assert_clean(b"[" * depth + b'{"dob": ["1990-04-05"' + b"]" * depth)
 
 
-# Each is repeated to the stated size. What would be quadratic runs into the time-out.
+# Each piece is repeated up to the size; quadratic time would exceed the time-out.
 HOSTILE = {
     "letters": b"a", "words": b"a ", "dots": b"a.", "at signs": b"a@", "NULs": b"\0",
     "local parts": b"a@b.c", "digits": b"4", "cards": b"4111 1111 1111 1112 ",
@@ -149,20 +149,20 @@ HOSTILE = {
 
 @pytest.mark.parametrize("size", [100_000, 200_000])
 @pytest.mark.parametrize("shape", HOSTILE)
-def test_hostile_records_come_to_an_end(shape: str, size: int) -> None:
+def test_hostile_records_take_linear_time(shape: str, size: int) -> None:
     piece = HOSTILE[shape]
     text = piece * (size // len(piece))
     REDACTOR.json(text if size > 100_000 else b'{"a@b.cd": "' + text + b'"}')
 
 
-def test_quotes_of_growing_depth_come_to_an_end() -> None:
+def test_quotes_of_growing_depth_take_linear_time() -> None:
     text = b"".join(b"pwd:" + b"\\" * depth + b'"' for depth in range(1_000))
     REDACTOR.json(text)
 
 
-def test_no_expression_can_backtrack_without_bound() -> None:
-    # RE2 cannot; of those of the standard library none repeats a repetition, unless
-    # the outer one is possessive and so never gives back.
+def test_no_expression_has_nested_backtracking() -> None:
+    # RE2 does not backtrack; expressions of `re` have no nested repetition, unless the
+    # outer one is possessive.
     for module in (redactor, key_values, pii_patterns):
         expressions = [v for v in vars(module).values() if isinstance(v, re.Pattern)]
         expressions += key_values.BARE_VALUES

@@ -1,4 +1,4 @@
-"""Any stream, cut and restarted anyhow, gives the same episodes: those of an oracle."""
+"""Episodes equal those of an oracle, with any batching and any restarts."""
 
 import json
 from collections import Counter
@@ -14,8 +14,14 @@ from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
 from tests.builders import PAYLOADS
-from tests.operators.a_stream import Row, a_stream, batches, newest_open, said
-from tests.operators.naive_sessions import naive_runs, places, summed
+from tests.operators.event_rows import (
+    Row,
+    batches,
+    event_row,
+    events_table,
+    newest_open,
+)
+from tests.operators.naive_sessions import naive_episodes, positions, summed
 
 OTHERS: dict[str, list[Row]] = {
     "tool_call": [
@@ -32,10 +38,10 @@ OTHERS: dict[str, list[Row]] = {
 @st.composite
 def an_event(draw: st.DrawFn) -> Row:
     kind = draw(st.sampled_from(["message", *PAYLOADS]))
-    return said(
+    return event_row(
         kind,
         draw(st.sampled_from(["a", "b", "c"])),
-        # Equal times, small steps, pauses, and all of it backwards.
+        # Equal times, small steps and pauses, forwards and backwards.
         draw(st.sampled_from([0, 0, 1, 4, 9, 11, 20, 24, 27, 40, -5, -30])),
         payload=draw(st.sampled_from([PAYLOADS[kind], *OTHERS.get(kind, [])])),
         text=draw(
@@ -49,7 +55,7 @@ def an_event(draw: st.DrawFn) -> Row:
     )
 
 
-STREAMS = st.lists(an_event(), max_size=30).map(lambda events: a_stream(*events))
+EVENTS = st.lists(an_event(), max_size=30).map(lambda rows: events_table(*rows))
 BOUNDS = st.builds(
     EpisodeSettings,
     session_gap_s=st.sampled_from([3.0, 10.0]),
@@ -62,18 +68,18 @@ CUTS = st.sets(st.integers(0, 30))
 
 
 def run(
-    stream: pa.Table,
+    events: pa.Table,
     settings: EpisodeSettings,
     cuts: Collection[int] = (),
     restarts: Collection[int] = (),
     inactive: Collection[int] = (),
 ) -> list[Row]:
-    """All rows that come of a stream; a restart knows nothing but these rows."""
-    return run_with_places(stream, settings, cuts, restarts, inactive)[0]
+    """Return all rows that the events produce; a restart restores from these rows."""
+    return run_with_positions(events, settings, cuts, restarts, inactive)[0]
 
 
-def run_with_places(
-    stream: pa.Table,
+def run_with_positions(
+    events: pa.Table,
     settings: EpisodeSettings,
     cuts: Collection[int] = (),
     restarts: Collection[int] = (),
@@ -82,13 +88,13 @@ def run_with_places(
     sessions = Sessions(settings)
     rows: list[Row] = []
     found: list[Row] = []
-    for number, batch in enumerate(batches(stream, cuts)):
+    for number, batch in enumerate(batches(events, cuts)):
         if number in restarts:
             kept = pa.Table.from_pylist(newest_open(rows)[::-1], EPISODE_REVISIONS)
             sessions = Sessions.of(kept, settings)
         fed = sessions.feed(batch)
         rows += fed.revisions.to_pylist()
-        found += fed.places.to_pylist()
+        found += fed.episode_positions.to_pylist()
         if number in inactive:
             newest = batch["kafka_ts"].to_pylist()[-1].timestamp() * 1_000
             rows += sessions.close_inactive(newest).to_pylist()
@@ -96,7 +102,7 @@ def run_with_places(
 
 
 def ends(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Closed episodes as they closed and open ones by offset, but for `revision`."""
+    """Return closed episodes in order and open ones by offset, without `revision`."""
     closed = [row for row in rows if row["state"] == "closed"]
     still_open = sorted(newest_open(rows), key=lambda row: row["first_offset"])
     for row in (*closed, *still_open):
@@ -104,15 +110,16 @@ def ends(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     return closed, still_open
 
 
-@given(stream=STREAMS, settings=BOUNDS)
-def test_episodes_are_those_of_the_oracle(
-    stream: pa.Table, settings: EpisodeSettings
+@given(events=EVENTS, settings=BOUNDS)
+def test_episodes_equal_those_of_the_oracle(
+    events: pa.Table, settings: EpisodeSettings
 ) -> None:
-    closed, still_open = ends(run(stream, settings))
-    runs, open_runs = naive_runs(stream.to_pylist(), settings)
-    assert [row["closed_by"] for row in closed] == [why for why, _ in runs]
-    expected = [summed(events) for _, events in runs]
-    expected += sorted(map(summed, open_runs), key=lambda row: row["first_offset"])
+    closed, still_open = ends(run(events, settings))
+    naive_closed, naive_open = naive_episodes(events.to_pylist(), settings)
+    reasons = [reason for reason, _ in naive_closed]
+    assert [row["closed_by"] for row in closed] == reasons
+    expected = [summed(episode) for _, episode in naive_closed]
+    expected += sorted(map(summed, naive_open), key=lambda row: row["first_offset"])
     found = [
         {name: row[name] for name in expected[0]}
         | {"step_log": json.loads(row["step_log"])}
@@ -121,62 +128,63 @@ def test_episodes_are_those_of_the_oracle(
     assert found == expected
 
 
-@given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
-def test_neither_cuts_nor_restarts_change_an_episode(
-    stream: pa.Table, settings: EpisodeSettings, cuts: set[int], restarts: set[int]
+@given(events=EVENTS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
+def test_batching_and_restarts_do_not_change_episodes(
+    events: pa.Table, settings: EpisodeSettings, cuts: set[int], restarts: set[int]
 ) -> None:
-    assert ends(run(stream, settings, cuts, restarts)) == ends(run(stream, settings))
+    assert ends(run(events, settings, cuts, restarts)) == ends(run(events, settings))
 
 
-@given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS, inactive=CUTS)
-def test_a_restart_changes_no_row_at_all(
-    stream: pa.Table,
+@given(events=EVENTS, settings=BOUNDS, cuts=CUTS, restarts=CUTS, inactive=CUTS)
+def test_a_restart_does_not_change_any_row(
+    events: pa.Table,
     settings: EpisodeSettings,
     cuts: set[int],
     restarts: set[int],
     inactive: set[int],
 ) -> None:
-    both = run_with_places(stream, settings, cuts, (), inactive)
-    assert run_with_places(stream, settings, cuts, restarts, inactive) == both
-    plain, _ = both
+    expected = run_with_positions(events, settings, cuts, (), inactive)
+    assert run_with_positions(events, settings, cuts, restarts, inactive) == expected
+    rows, _ = expected
     revisions: dict[str, list[int]] = {}
-    for row in plain:
+    for row in rows:
         revisions.setdefault(row["episode_id"], []).append(row["revision"])
     for found in revisions.values():
         assert found == list(range(1, len(found) + 1))
 
 
-@given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
-def test_places_are_those_of_the_oracle(
-    stream: pa.Table, settings: EpisodeSettings, cuts: set[int], restarts: set[int]
+@given(events=EVENTS, settings=BOUNDS, cuts=CUTS, restarts=CUTS)
+def test_positions_equal_those_of_the_oracle(
+    events: pa.Table, settings: EpisodeSettings, cuts: set[int], restarts: set[int]
 ) -> None:
-    _, found = run_with_places(stream, settings, cuts, restarts)
-    closed, still_open = naive_runs(stream.to_pylist(), settings)
-    expected = places([*(events for _, events in closed), *still_open])
-    for place in expected:
-        place["episode_id"] = episode_id("topic-1", 0, place.pop("first_offset"))
+    _, found = run_with_positions(events, settings, cuts, restarts)
+    closed, still_open = naive_episodes(events.to_pylist(), settings)
+    expected = positions([*(episode for _, episode in closed), *still_open])
+    for position in expected:
+        position["episode_id"] = episode_id("topic-1", 0, position.pop("first_offset"))
     assert found == expected
 
 
-@given(stream=STREAMS, settings=BOUNDS, cuts=CUTS, inactive=CUTS)
-def test_every_record_but_feedback_is_in_one_episode_and_those_are_contiguous(
-    stream: pa.Table, settings: EpisodeSettings, cuts: set[int], inactive: set[int]
+@given(events=EVENTS, settings=BOUNDS, cuts=CUTS, inactive=CUTS)
+def test_every_record_except_feedback_is_in_one_contiguous_episode(
+    events: pa.Table, settings: EpisodeSettings, cuts: set[int], inactive: set[int]
 ) -> None:
-    closed, still_open = ends(run(stream, settings, cuts, (), inactive))
+    closed, still_open = ends(run(events, settings, cuts, (), inactive))
     episodes = [*closed, *still_open]
-    held: Counter[int] = Counter()
+    episodes_by_offset: Counter[int] = Counter()
     for episode in episodes:
         offsets = range(episode["first_offset"], episode["kafka_offset"] + 1)
         inside = [
             row["kafka_offset"]
-            for row in stream.to_pylist()
+            for row in events.to_pylist()
             if row["session_id"] == episode["session_id"]
             and row["type"] != "feedback"
             and row["kafka_offset"] in offsets
         ]
         assert len(inside) == episode["events"]
-        held.update(inside)
+        episodes_by_offset.update(inside)
     kinds: dict[int, Any] = dict(
-        zip(stream["kafka_offset"].to_pylist(), stream["type"].to_pylist(), strict=True)
+        zip(events["kafka_offset"].to_pylist(), events["type"].to_pylist(), strict=True)
     )
-    assert held == {offset: 1 for offset, kind in kinds.items() if kind != "feedback"}
+    expected = {offset: 1 for offset, kind in kinds.items() if kind != "feedback"}
+    assert episodes_by_offset == expected
