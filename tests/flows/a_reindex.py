@@ -16,7 +16,7 @@ from semloop.storage.location import Storage
 from tests.builders import LOG, P0
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import Life, a_lake
-from tests.sources.an_events_table import EventsTable
+from tests.sources.events_table import EventsTable
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors

@@ -50,7 +50,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
 @pytest.fixture
 def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each poll is noted."""
-    monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(rounds, "SAVE_EVERY_S", 0.0)
 
 
 def _crash() -> bool:

@@ -26,7 +26,7 @@ from sinks.delta.reindex_positions import ReindexPositions
 from sinks.vectors.new_generation import NewGeneration
 from sinks.vectors.table import VectorTable
 from sources.lake import rounds
-from sources.lake.episode_index import KnownEpisodes
+from sources.lake.episode_index import EpisodeIndex
 from tests.builders import LOG
 from tests.flows.a_reindex import (
     LATER_MS,
@@ -41,7 +41,7 @@ from tests.flows.a_reindex import (
 )
 from tests.operators.a_stream import a_stream, said
 from tests.sinks.a_memory import Crash, Life
-from tests.sources.an_events_table import EventsTable
+from tests.sources.events_table import EventsTable
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -63,7 +63,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> Counting:
 @pytest.fixture
 def all_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each poll is noted."""
-    monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(rounds, "SAVE_EVERY_S", 0.0)
 
 
 def test_what_comes_and_closes_between_two_rounds_is_there(settings: Settings) -> None:
@@ -283,14 +283,14 @@ def test_new_memories_that_are_deleted_are_not_switched_to(
     events = Events(settings)
     events.add(a_day(20))
     live(settings, events)
-    plain, steps = KnownEpisodes.follow, itertools.count()
+    plain, steps = EpisodeIndex.follow, itertools.count()
 
-    def follow(self: KnownEpisodes, handle: DeltaTable) -> None:
+    def follow(self: EpisodeIndex, handle: DeltaTable) -> None:
         if next(steps) == 1:  # Nothing is left to do but the switch.
             shutil.rmtree(Path(settings.lake, generations.FOLDER, "generation-2.lance"))
         plain(self, handle)
 
-    monkeypatch.setattr(KnownEpisodes, "follow", follow)
+    monkeypatch.setattr(EpisodeIndex, "follow", follow)
     with pytest.raises(LakeError, match="were removed while they were made"):
         reindex(settings)
     assert generation(settings) == 1

@@ -71,7 +71,7 @@ def test_a_gap_of_retention_is_never_passed_without_a_word(
     produce(settings, 50, partition=0)
     trim(settings, 40)
     said = refused(settings)
-    assert ": 30 offsets from 10 on are gone" in said[0]
+    assert ": retention removed 30 offsets, starting at 10." in said[0]
     assert stored(settings).total() == 10
 
 

@@ -119,7 +119,9 @@ def test_a_gap_while_it_runs_is_said_after_what_was_read_is_stored(
         flow.signal(signal.SIGCONT)
         code, said = flow.ends()
     assert (code, len(said)) == (1, 2), said
-    found = re.search(r": (\d+) offsets from (\d+) on are gone", said[0])
+    found = re.search(
+        r": retention removed (\d+) offsets, starting at (\d+)\.", said[0]
+    )
     assert found, said
     gone, first = map(int, found.groups())
     assert first == last_offset(settings) + 1
