@@ -195,9 +195,9 @@ def test_of_16_writers_on_s3_one_wins(s3_settings: Settings) -> None:
 
 
 def test_a_store_that_ignores_the_condition_is_found_out(
-    s3_settings: Settings, careless_endpoint: str, monkeypatch: pytest.MonkeyPatch
+    s3_settings: Settings, overwriting_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", careless_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", overwriting_endpoint)
     first, *_, race = bad(examined(s3_settings, "lake", "commits"))
     assert first.state is race.state is State.FAIL
     assert first.found == "a file that is there was made a second time: `If-None-Match: *` is ignored"  # fmt: skip

@@ -106,7 +106,7 @@ def origins(polled: PolledEvents) -> list[tuple[int, int]]:
 
 
 def read_to_end(reader: LakeReader) -> list[tuple[int, int]]:
-    """Read the current snapshot completely; return the (partition, offset) of each row."""
+    """Read the current snapshot completely; return (partition, offset) of all rows."""
     found = []
     while True:
         polled = reader.poll()

@@ -1,4 +1,4 @@
-"""Read a topic on the test session's broker; tests that need Apache Kafka are marked."""
+"""Read a topic on the test session's broker; tests for Apache Kafka are marked."""
 
 import time
 import uuid

@@ -79,7 +79,7 @@ class World:
         )
 
     def poll(self) -> bool:
-        """Record the rows of one poll; True if the snapshot has been read completely."""
+        """Record the rows of one poll; True if the snapshot is read completely."""
         try:
             polled = self.reader.poll()
         except TopicChanged:

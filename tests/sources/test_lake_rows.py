@@ -1,4 +1,4 @@
-"""Rows of overlapping files in offset order, spilled to disk beyond the memory limit."""
+"""Rows of overlapping files in offset order, spilled to disk if memory is short."""
 
 import os
 import tempfile
