@@ -140,7 +140,7 @@ def write_one_event(lake: Settings, number: int) -> None:
 
 
 def stored_events(lake: Lake) -> int:
-    """Return the number of events; check that a query of memories check_end_to_end, too."""
+    """Return the number of events; check that a query of memories works, too."""
     # DuckDB's Lance extension keeps reading the version that it opened first.
     assert lake.sql("SELECT count(*) FROM memories").fetchall() >= [(1,)]
     return int(lake.sql("SELECT count(*) FROM events").fetchall()[0][0])

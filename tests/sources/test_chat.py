@@ -1,4 +1,4 @@
-"""Transcripts become sessions: assistant_calls are paired with results, and ids are stable."""
+"""Transcripts become sessions: calls are paired with results, and ids are stable."""
 
 from datetime import timedelta
 from itertools import pairwise

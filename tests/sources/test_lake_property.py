@@ -185,11 +185,11 @@ planned = st.builds(
 
 @given(st.lists(planned, max_size=8))
 def test_offsets_of_file_groups_do_not_interleave_in_a_partition(
-    committed: list[tuple[int, dict[Partition, OffsetRange]]],
+    drawn: list[tuple[int, dict[Partition, OffsetRange]]],
 ) -> None:
     files = [
         PlannedFile(f"{n}", (0,), NOW + timedelta(minutes=minute), own)
-        for n, (minute, own) in enumerate(committed)
+        for n, (minute, own) in enumerate(drawn)
     ]
     groups = group_files(files)
     grouped = [file.path for group in groups for file in group.files]
