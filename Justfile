@@ -81,7 +81,7 @@ flow NAME *ARGS: _installed
     .venv/bin/semloop run {{ NAME }} {{ ARGS }}
 
 # Query the lake: `just sql "SELECT count(*) FROM events"`; without a query, a shell.
-[group('look')]
+[group('query')]
 sql *QUERY: _installed
     .venv/bin/semloop sql {{ QUERY }}
 

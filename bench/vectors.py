@@ -161,16 +161,17 @@ def searches(table: "Table", exact: list[set[bytes]] | None = None) -> Figures:
 def some_queries() -> NDArray[np.float32]:
     """Return the same query vectors at each call."""
     global random
-    kept, random = random, np.random.default_rng(1)
-    queries, random = some_vectors(QUERIES), kept
+    saved, random = random, np.random.default_rng(1)
+    queries, random = some_vectors(QUERIES), saved
     return queries
 
 
 def neighbours(table: "Table", number: int, sessions: int) -> int:
     """Find 40 rows by episode and position, with the query that recall uses."""
     chosen = [(number * 37 + i * 101) % sessions for i in range(40)]
-    wanted = " OR ".join(f"(episode_id = '{i:032x}' AND seq IN (3, 5))" for i in chosen)
-    query = table.search().where(wanted).select(["id", "text", "vector"])
+    pairs = (f"(episode_id = '{i:032x}' AND seq IN (3, 5))" for i in chosen)
+    condition = " OR ".join(pairs)
+    query = table.search().where(condition).select(["id", "text", "vector"])
     return int(query.limit(200).to_arrow().num_rows)
 
 

@@ -93,10 +93,10 @@ class FaultProxy:
         """Release all held requests, and hold no further ones."""
         self.ask("open_gate")
 
-    def ask(self, what: str, *arguments: object) -> Any:
+    def ask(self, command: str, *arguments: object) -> Any:
         """Send a command to the proxy and return its reply."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([what, *arguments]) + "\n")
+        self._process.stdin.write(json.dumps([command, *arguments]) + "\n")
         self._process.stdin.flush()
         return self._answer()
 

@@ -183,7 +183,7 @@ class _SpillFiles:
     def _writer(self, key: tuple[Partition, int]) -> "pa.ipc.RecordBatchStreamWriter":
         if key not in self._writers:
             # Unnamed, so that no file is left when the process is killed.
-            file = self._files[key] = tempfile.TemporaryFile()  # noqa: SIM115 - kept
+            file = self._files[key] = tempfile.TemporaryFile()  # noqa: SIM115 - closed later
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             self._writers[key] = pa.ipc.new_stream(file, SCHEMA, options=options)
         return self._writers[key]

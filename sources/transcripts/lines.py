@@ -89,7 +89,7 @@ def guess_format(line: bytes) -> Format | None:
     return "chat" if bytes(probe.messages)[:1] == b"[" else None
 
 
-def _check_format(path: str, line: bytes, wanted: Format) -> None:
+def _check_format(path: str, line: bytes, expected: Format) -> None:
     """Reject a file of the other format before all its lines become dead letters."""
     for matches, filter_, what in (
         (bool(_begins_array(line)), ".[]", "one JSON array"),
@@ -97,12 +97,12 @@ def _check_format(path: str, line: bytes, wanted: Format) -> None:
     ):
         if matches:
             msg = f"{_named(path)} contains {what}, not one JSON object per line."
-            todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {wanted}"
+            todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {expected}"
             raise ConfigError(msg, todo)
     found = guess_format(line)
-    if found not in (None, wanted):
+    if found not in (None, expected):
         names = {"events": "events", "chat": "chat transcripts"}
-        msg = f"{_named(path)} contains {names[str(found)]}, not {names[wanted]}."
+        msg = f"{_named(path)} contains {names[str(found)]}, not {names[expected]}."
         raise ConfigError(msg, f"Import it with `--format {found}`.")
 
 

@@ -130,7 +130,7 @@ def _tool_call(call: _Call, result: str | None) -> ToolCall:
         error_type = "no_result"
     elif result.startswith("Error"):
         error_type = "tool_error"
-    made = ToolCall(
+    event = ToolCall(
         tool=call.function.name,
         status="error" if error_type else "success",
         call_id=call.id,
@@ -138,10 +138,10 @@ def _tool_call(call: _Call, result: str | None) -> ToolCall:
     )
     # Set only if present: the field is omitted while it has its default.
     if arguments := _arguments(call.function.arguments):
-        made.arguments = arguments
+        event.arguments = arguments
     if result is not None:
-        made.result = _raw(result)
-    return made
+        event.result = _raw(result)
+    return event
 
 
 def _arguments(raw: msgspec.Raw) -> msgspec.Raw | None:

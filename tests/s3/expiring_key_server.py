@@ -109,11 +109,13 @@ class Handler(BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body, headers)
         reply = connection.getresponse()
         content = reply.read()
-        kept = [h for h in reply.getheaders() if h[0].lower() not in HOP_BY_HOP]
+        headers_sent = [h for h in reply.getheaders() if h[0].lower() not in HOP_BY_HOP]
         if self.command == "HEAD":
-            kept.append(("Content-Length", reply.getheader("Content-Length") or "0"))
+            headers_sent.append(
+                ("Content-Length", reply.getheader("Content-Length") or "0")
+            )
         connection.close()
-        return reply.status, kept, content
+        return reply.status, headers_sent, content
 
     def answer(
         self, status: int, headers: list[tuple[str, str]], content: bytes

@@ -55,9 +55,9 @@ class EventsTable:
         offsets |= reached or {}
         times = keyed(caught_up or {}, self.log.topic_id)
         numbers = {(p, CAUGHT_UP): ms for p, ms in times.items()}
-        made = [self.row(*row) for row in rows]
+        records = [self.row(*row) for row in rows]
         read = keyed(offsets, self.log.topic_id)
-        self.table.commit(pa.Table.from_pylist(made, EVENTS), read, numbers)
+        self.table.commit(pa.Table.from_pylist(records, EVENTS), read, numbers)
         self.now += self._step
 
     def row(self, partition: int, offset: int) -> dict[str, Any]:

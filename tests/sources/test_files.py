@@ -135,19 +135,19 @@ def test_only_a_line_over_the_limit_is_too_long(
     monkeypatch.setattr(lines, "_PIECE_BYTES", 16)
     just, over, far = b"a" * 100, b"b" * 101, b"c" * 1000
     path = a_file(tmp_path, b"\n".join([far, just, over, b"x", just]) + ending)
-    kept = list(read_records(path, "events"))
-    assert [type(k) for k in kept] == [TooLong, Record, TooLong, Record, Record]
-    assert kept[0] == TooLong(1, 1001)
-    assert kept[2] == TooLong(3, 102)
-    assert [r.line for r in kept] == [1, 2, 3, 4, 5]
+    found = list(read_records(path, "events"))
+    assert [type(k) for k in found] == [TooLong, Record, TooLong, Record, Record]
+    assert found[0] == TooLong(1, 1001)
+    assert found[2] == TooLong(3, 102)
+    assert [r.line for r in found] == [1, 2, 3, 4, 5]
     path = a_file(tmp_path, b"x\n" + over + ending)
     assert [r.line for r in read_records(path, "events")] == [1, 2]
     assert isinstance(list(read_records(path, "events"))[1], TooLong)
 
 
 def test_a_line_of_4_mib_is_accepted(tmp_path: Path) -> None:
-    (kept,) = read_records(a_file(tmp_path, b"a" * 2**22 + b"\r\n"), "events")
-    assert isinstance(kept, Record)
+    (found,) = read_records(a_file(tmp_path, b"a" * 2**22 + b"\r\n"), "events")
+    assert isinstance(found, Record)
     (left,) = read_records(a_file(tmp_path, b"a" * (2**22 + 1) + b"\r\n"), "events")
     assert left == TooLong(1, 2**22 + 3)
 
@@ -219,8 +219,8 @@ def lines_before_failure(path: str) -> tuple[list[int], str]:
 def test_truncated_gzip_returns_its_lines_and_reports_where_it_ends(
     tmp_path: Path,
 ) -> None:
-    whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
-    path = a_file(tmp_path, whole[: len(whole) // 2])
+    compressed = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
+    path = a_file(tmp_path, compressed[: len(compressed) // 2])
     lines, what = lines_before_failure(path)
     assert len(lines) > 1000
     assert lines == list(range(1, len(lines) + 1))

@@ -48,9 +48,9 @@ def open_reader(
     committed: CommittedOffsets | None = None,
     **options: Any,
 ) -> KafkaReader:
-    behind = keyed(offsets, topic.topic_id)
+    positions_read = keyed(offsets, topic.topic_id)
     committed = committed or CommittedOffsets(GROUP)
-    return KafkaReader(settings, topic, behind, committed, **options)
+    return KafkaReader(settings, topic, positions_read, committed, **options)
 
 
 @contextmanager
@@ -146,9 +146,11 @@ def test_headers_are_kept_and_semloop_headers_are_parsed(
     rows = read(settings, topic)
     assert rows["idempotency_key"].to_pylist() == [str(once), None, None, None]
     assert rows["schema_version"].to_pylist() == ["1", "99", None, None]
-    kept = [text and msgspec.json.decode(text) for text in rows["headers"].to_pylist()]
-    assert kept[1][2] == ["x", "\\xff"]
-    assert kept[2:] == [[["x", "1"], ["x", None]], None]
+    headers_read = [
+        text and msgspec.json.decode(text) for text in rows["headers"].to_pylist()
+    ]
+    assert headers_read[1][2] == ["x", "\\xff"]
+    assert headers_read[2:] == [[["x", "1"], ["x", None]], None]
 
 
 def test_reading_starts_after_the_given_offsets(

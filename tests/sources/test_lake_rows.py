@@ -26,8 +26,10 @@ def write_crossing_files(table: EventsTable) -> None:
     """Write two files in opposite offset order in two partitions, like maintenance."""
     add: list[AddAction | RemoveAction] = []
     for rows in ([(0, 0), (1, 2), (1, 3)], [(0, 1), (0, 2), (1, 0), (1, 1)]):
-        made = pa.Table.from_pylist([table.row(*row) for row in rows[::-1]], EVENTS)
-        add.append(parquet_file.write_file(table.storage, "events", made))
+        rows_written = pa.Table.from_pylist(
+            [table.row(*row) for row in rows[::-1]], EVENTS
+        )
+        add.append(parquet_file.write_file(table.storage, "events", rows_written))
     table.commit(reached={0: 2, 1: 3})
     handle = table.storage.open("events")
     handle.create_write_transaction(add, "append", handle.schema(), ["date"])

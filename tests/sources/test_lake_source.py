@@ -49,11 +49,11 @@ def source(settings: Settings, rows_max: int = 2, **options: Any) -> Source:
 
 
 def flow_of(
-    made: Source, step: Callable[[PolledEvents], None] = lambda polled: None
+    input_source: Source, step: Callable[[PolledEvents], None] = lambda polled: None
 ) -> tuple[Dataflow, list[PolledEvents]]:
     polls: list[PolledEvents] = []
     flow = Dataflow("reading")
-    read = op.input("lake", flow, made)
+    read = op.input("lake", flow, input_source)
     read = op.inspect("step", read, lambda _, polled: step(polled))
     op.output("polls", read, TestingSink(polls))
     return flow, polls
