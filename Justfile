@@ -2,75 +2,75 @@
 _default:
     @just --list --unsorted
 
-# Once after cloning: the virtual environment with everything but torch.
+# Create the virtual environment, without torch; run once after cloning.
 [group('start')]
 setup:
     python3 -m venv .venv
     .venv/bin/pip install -q -c constraints.txt -e '.[all,test]' -e ./packaging/flows
 
-# Start the local stack: broker and flows, in the background.
+# Start the local stack in the background: broker and flows.
 [group('start')]
 up: _installed
     .venv/bin/semloop up
 
-# Stop it again; the lake stays.
+# Stop the local stack; the lake is kept.
 [group('start')]
 down: _installed
     .venv/bin/semloop down
 
-# Before each commit: put the code into shape.
+# Fix lint errors and format the code; run before each commit.
 [group('check')]
 fmt: _installed
     .venv/bin/ruff check --fix-only -q .
     .venv/bin/ruff format -q .
 
-# Lint and form, as CI checks them.
+# Check lint and formatting, like CI.
 [group('check')]
 lint: _installed
     .venv/bin/ruff check .
     .venv/bin/ruff format --check .
 
-# Types, strict, tests too.
+# Check types in strict mode, including tests.
 [group('check')]
 types: _installed
     .venv/bin/mypy
 
-# The tests; `just test tests/operators` for some, `-n 0 -s` to see what they print.
+# Run tests: all, or `just test tests/operators`; `-n 0 -s` shows their output.
 [group('check')]
 test *ARGS: _installed
     .venv/bin/pytest {{ ARGS }}
 
-# Exactly what CI runs, in a fresh clone of the last commit.
+# Run the CI script in a fresh clone of the last commit.
 [group('check')]
 ci:
     folder=$(mktemp -d) && git clone -q . "$folder/semloop" && bash "$folder/semloop/.ci/run"
 
-# Kill flow, broker and store while events come: `just storm --minutes 15 --seed 7`.
+# Kill flow, broker and store under load: `just storm --minutes 15 --seed 7`.
 [group('check')]
 storm *ARGS: _installed
     .venv/bin/python -m tests.storm {{ ARGS }}
 
-# What an event costs the agent that sends it.
+# Measure the cost of emitting an event.
 [group('run')]
 bench-emit: _installed
     .venv/bin/python bench/emit.py
 
-# How good and how quick recall is; `just bench-recall FILE` with conversations.
+# Measure quality and speed of recall; FILE contains conversations.
 [group('run')]
 bench-recall *FILE: _installed
     .venv/bin/python bench/recall.py {{ FILE }}
 
-# What the table of memories costs: merges, upkeep, searches.
+# Measure the table of memories: merges, maintenance, searches.
 [group('run')]
 bench-vectors *ROWS: _installed
     .venv/bin/python bench/vectors.py {{ ROWS }}
 
-# Speed and quality of the default embedder against torch; needs the extra [models].
+# Compare the default embedder with torch; needs the extra [models].
 [group('run')]
 bench-embed FILE: _installed
     .venv/bin/python bench/embed.py {{ FILE }}
 
-# Regenerate what is generated: the JSON Schema of events.
+# Generate the JSON Schema of events.
 [group('run')]
 generate: _installed
     .venv/bin/python -m schemas.json_schema
@@ -80,8 +80,8 @@ generate: _installed
 flow NAME *ARGS: _installed
     .venv/bin/semloop run {{ NAME }} {{ ARGS }}
 
-# Ask the lake: `just sql "SELECT count(*) FROM events"`, or a shell without a query.
-[group('look')]
+# Query the lake: `just sql "SELECT count(*) FROM events"`; without a query, a shell.
+[group('query')]
 sql *QUERY: _installed
     .venv/bin/semloop sql {{ QUERY }}
 

@@ -1,8 +1,8 @@
-"""What `semloop.Agent` costs its agent: a call, and the import; `just bench-emit`.
+"""Cost of `semloop.Agent` for its caller: one call, and the import; `just bench-emit`.
 
-Events go to the broker of the settings (`semloop up` first; without one to the spool),
-at a rate that an agent may have, and once as fast as a loop can. Printed: quantiles of
-the time that `tool_call` took in its caller, in microseconds, and the median of five
+Events go to the broker of the settings (run `semloop up` first; without a broker they
+go to the spool), at a realistic rate and then as fast as possible. The output shows
+quantiles of the duration of a `tool_call`, in microseconds, and the median of five
 imports in new processes, in milliseconds.
 """
 
@@ -21,7 +21,7 @@ RESULT = [{"id": n, "title": "a result of usual length " * 4} for n in range(5)]
 
 
 def emit(agent: Agent, rate_per_s: float) -> list[float]:
-    """Microseconds of each call, sorted."""
+    """Return the microseconds of each call, sorted."""
     took = []
     begin_s = time.perf_counter()
     with agent.session(task="bench") as s:
@@ -35,7 +35,7 @@ def emit(agent: Agent, rate_per_s: float) -> list[float]:
 
 
 def import_ms() -> float:
-    """Milliseconds that `from semloop import Agent` adds to the start of Python."""
+    """Return the milliseconds that importing `Agent` adds to the startup of Python."""
 
     def start(code: str) -> float:
         begin_s = time.perf_counter()
@@ -47,12 +47,12 @@ def import_ms() -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     agent = Agent("bench")
     print(f"{'tool_call, us':<28}{'p50':>8}{'p99':>8}{'p99.9':>8}{'max':>10}")
     for name, rate_per_s in (
-        (f"{RATE_PER_S:,} a second", RATE_PER_S),
-        ("as fast as it goes", 1e9),
+        (f"{RATE_PER_S:,} per second", RATE_PER_S),
+        ("as fast as possible", 1e9),
     ):
         took = emit(agent, rate_per_s)
         quantiles = [took[int(EVENTS * q)] for q in (0.5, 0.99, 0.999)]

@@ -1,12 +1,12 @@
-"""How good and how quick recall is; `just bench-recall [FILE]`.
+"""Quality and speed of recall; `just bench-recall [FILE]`.
 
-FILE is gzipped or plain JSON lines, one conversation a line: {"conversation", "turns":
-[{"id", "session", "timestamp", "speaker", "text"}], "questions": [{"question",
-"category", "evidence": [ids]}]}. Its turns are imported as messages with their own
-times, a namespace a conversation, and go through broker, `archive` and `memory` as all
-events do. Counted is the share of a question's evidence among the first hits. Then
-events come at 100 a second, and it is measured when each can be recalled. Last, with or
-without FILE, recall is timed over 100,000 memories. Printed as tables, then as JSON.
+FILE is gzipped or plain JSON lines, one conversation per line: {"conversation",
+"turns": [{"id", "session", "timestamp", "speaker", "text"}], "questions": [{"question",
+"category", "evidence": [ids]}]}. Its turns are imported as messages with their
+timestamps, one namespace per conversation, through broker, `archive` and `memory` like
+all events. Quality is the share of a question's evidence among the first hits.
+Freshness is the time until an event can be recalled, at 100 events per second. Speed is
+measured with or without FILE, over 100,000 memories. Prints tables, then JSON.
 """
 
 import gzip
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 import rich.table
-from made_lake import made_lake
+from synthetic_lake import write_synthetic_lake
 
 from semloop import Agent, Lake
 from semloop.settings import load
@@ -39,10 +39,10 @@ QUERIES = 100
 COLD_STARTS = 5
 LIVE_S, LIVE_PER_S = 30, 100
 PROBE_EVERY = 50
-# What the ranking adds up, each by itself.
-PARTS = ("similarity", "keyword", "keyword_context")
-HITS_OF_PARTS = 50
-ASKED = (
+# The components of the ranking, also measured alone.
+COMPONENTS = ("similarity", "keyword", "keyword_context")
+COMPONENT_HITS = 50
+QUESTIONS = (
     "a payment was refused", "who fixed the failing test", "change the flight",
     "the customer wants her money back", "timeout while searching", "ship the order",
 )  # fmt: skip
@@ -50,7 +50,7 @@ Figures = dict[str, Any]
 
 
 def semloop(lake: Path, *arguments: str) -> str:
-    """Run a command as anybody would."""
+    """Run a `semloop` command in a process."""
     environ = {**os.environ, "SEMLOOP_LAKE": str(lake)}
     command = [sys.executable, "-P", "-m", "semloop", *arguments]
     result = subprocess.run(
@@ -61,7 +61,7 @@ def semloop(lake: Path, *arguments: str) -> str:
 
 @contextmanager
 def stack(lake: Path) -> Iterator[str]:
-    """Broker and flows; gives the broker's address."""
+    """Start broker and flows; yield the broker's address."""
     semloop(lake, "up")
     try:
         status = json.loads(semloop(lake, "status", "--format", "json"))
@@ -71,19 +71,19 @@ def stack(lake: Path) -> Iterator[str]:
 
 
 def conversations(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file."""
+    """Read the conversations of a file."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def event_id(conversation: str, turn: str) -> str:
-    """A turn's id as an event."""
+    """Return the event id of a turn."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{conversation}/{turn}"))
 
 
 def write_events(found: Sequence[dict[str, Any]], path: Path) -> int:
-    """The turns as events, for `semloop import`; gives their number."""
+    """Write the turns as events for `semloop import`; return their number."""
     lines = [
         json.dumps(
             {
@@ -106,22 +106,22 @@ def write_events(found: Sequence[dict[str, Any]], path: Path) -> int:
 
 
 def quality(lake: Lake, found: Sequence[dict[str, Any]]) -> Figures:
-    """Evidence recall at 5 and 10, by category, and of each part alone at 10."""
+    """Evidence recall at 5 and 10: by category, and with each component alone."""
     shares: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for c in found:
         for question in c["questions"]:
-            wanted = {event_id(c["conversation"], t) for t in question["evidence"]}
+            expected = {event_id(c["conversation"], t) for t in question["evidence"]}
             hits = lake.recall(
-                question["question"], HITS_OF_PARTS,
+                question["question"], COMPONENT_HITS,
                 namespace=f"c{c['conversation']}", kind="event",
             )  # fmt: skip
-            counted = share(hits, wanted, 5), share(hits, wanted, 10)
+            counted = share(hits, expected, 5), share(hits, expected, 10)
             shares["all"].append(counted)
             shares[f"category {question['category']}"].append(counted)
-            for part in PARTS:
-                ordered = hits.sort_by([(part, "descending")])
-                alone = share(ordered, wanted, 5), share(ordered, wanted, 10)
-                shares[f"by {part} alone"].append(alone)
+            for component in COMPONENTS:
+                ordered = hits.sort_by([(component, "descending")])
+                alone = share(ordered, expected, 5), share(ordered, expected, 10)
+                shares[f"by {component} alone"].append(alone)
     return {
         name: {
             "questions": len(values),
@@ -132,14 +132,15 @@ def quality(lake: Lake, found: Sequence[dict[str, Any]]) -> Figures:
     }
 
 
-def share(hits: "pa.Table", wanted: set[str], k: int) -> float:
-    """Share of the wanted events among the first hits."""
+def share(hits: "pa.Table", expected: set[str], k: int) -> float:
+    """Share of the expected events among the first k hits."""
     ids = hits["event_ids"].slice(0, k).to_pylist()
-    return len(wanted & {one for event_ids in ids for one in event_ids}) / len(wanted)
+    found = {event for event_ids in ids for event in event_ids}
+    return len(expected & found) / len(expected)
 
 
 def freshness(lake: Lake, kafka: str, folder: Path) -> Figures:
-    """Seconds from emitting an event to its being recalled, at a steady rate."""
+    """Seconds from emitting an event until it can be recalled, at a steady rate."""
     settings = load(kafka=kafka, spool=str(folder / "spool"))
     agent = Agent("live", namespace="live", settings=settings)
     emitted: dict[str, float] = {}
@@ -160,26 +161,26 @@ def freshness(lake: Lake, kafka: str, folder: Path) -> Figures:
                 if not hits.num_rows or word not in hits["text"][0].as_py():
                     break
                 took.append(time.monotonic() - emitted.pop(word))
-    return {"events a second": LIVE_PER_S, **quantiles(took, 1, "s")}
+    return {"events per second": LIVE_PER_S, **quantiles(took, 1, "s")}
 
 
 def speed(folder: Path) -> Figures:
-    """Milliseconds of a recall in process, and of the command from its start."""
-    settings = load(lake=str(folder / "made"))
-    made_lake(settings, MEMORIES)
-    semloop(folder / "made", "maintain", "index")
+    """Milliseconds of a recall in this process, and seconds of the whole command."""
+    settings = load(lake=str(folder / "synthetic"))
+    write_synthetic_lake(settings, MEMORIES)
+    semloop(folder / "synthetic", "maintain", "index")
     figures: Figures = {"memories": MEMORIES}
     with Lake(settings=settings) as lake:
-        lake.recall("the first loads the model")
+        lake.recall("the first query loads the model")
         for name, filters in (
             ("all", {}),
             ("a namespace of 5 %", {"namespace": "n3"}),
-            ("a good end", {"min_reward": 0.9}),
+            ("a high reward", {"min_reward": 0.9}),
         ):
             took = []
             for number in range(QUERIES):
-                # Asked anew each time: a known query's vector is remembered.
-                query = f"{ASKED[number % len(ASKED)]}, case {number} of {name}"
+                # A new query each time, since vectors of queries are cached.
+                query = f"{QUESTIONS[number % len(QUESTIONS)]}, case {number} of {name}"
                 begin_s = time.perf_counter()
                 hits = lake.recall(query, **filters)
                 took.append(time.perf_counter() - begin_s)
@@ -188,14 +189,14 @@ def speed(folder: Path) -> Figures:
     cold = []
     for _ in range(COLD_STARTS):
         begin_s = time.perf_counter()
-        semloop(folder / "made", "recall", ASKED[0])
+        semloop(folder / "synthetic", "recall", QUESTIONS[0])
         cold.append(time.perf_counter() - begin_s)
     figures["semloop recall, cold"] = quantiles(cold, 1, "s")
     return figures
 
 
 def quantiles(took: Sequence[float], scale: float, unit: str) -> Figures:
-    """Median and 95th percentile."""
+    """Return the median and the 95th percentile."""
     ordered = sorted(took)
     p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
     return {
@@ -205,7 +206,7 @@ def quantiles(took: Sequence[float], scale: float, unit: str) -> Figures:
 
 
 def show(title: str, figures: Figures) -> None:
-    """Print figures as a table: a row for each name whose value has several."""
+    """Print figures as a table with one row per name."""
     rows = {k: v if isinstance(v, dict) else {"": v} for k, v in figures.items()}
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     table = rich.table.Table("", *columns, title=title)
@@ -215,7 +216,7 @@ def show(title: str, figures: Figures) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmarks and print the results."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -234,9 +235,9 @@ def main() -> None:
                     figures["import"] = {"events": count, "until recallable, s": took_s}
                     show("Import", figures["import"])
                     figures["quality"] = quality(opened, found)
-                    show("Share of the evidence among the first", figures["quality"])
+                    show("Share of the evidence in the first hits", figures["quality"])
                     figures["freshness"] = freshness(opened, kafka, folder)
-                    show("From an event to its recall", {"": figures["freshness"]})
+                    show("Time from an event to its recall", {"": figures["freshness"]})
         figures["speed"] = speed(folder)
         show("Recall", figures["speed"])
     print(json.dumps(figures, indent=2))

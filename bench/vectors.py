@@ -1,9 +1,9 @@
-"""What the table of memories costs at several sizes; `just bench-vectors [ROWS...]`.
+"""Costs of the table of memories at several sizes; `just bench-vectors [ROWS...]`.
 
-Without sizes 20,000 and 100,000 rows; 1,000,000 need 10 GB of disk and half an hour.
-Rows are made up: texts of words as frequent as those of a language, vectors around
-centres. The last fifth is written after upkeep, so it is in no index, as live rows are.
-Printed are medians and 95th percentiles in milliseconds, then all of it as JSON.
+Default sizes: 20,000 and 100,000 rows; 1,000,000 need 10 GB of disk and half an hour.
+Rows are synthetic: texts with the word frequencies of a natural language, vectors
+around centers. The last fifth is written after maintenance, so it is not indexed, like
+recent rows. Prints medians and 95th percentiles in milliseconds, then JSON.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ SMALL_COMMIT = 50
 NEAREST = 200
 QUERIES = 40
 SESSION_ROWS = 25
-CENTRES, NOISE = 2_000, 0.8
+CENTERS, NOISE = 2_000, 0.8
 WORDS = 30_000
-# Of each thousand sessions: 50 in each of 19 namespaces, one in a rare one.
+# Of 1,000 sessions, one is in namespace `rare`, and about 50 in each of 20 others.
 COMMON, RARE = "namespace = 'n3'", "namespace = 'rare'"
 INDEXES: dict[str, Callable[[], IvfFlat | IvfRq]] = {
     "IVF_FLAT": lambda: IvfFlat(distance_type="dot"),
@@ -48,13 +48,13 @@ INDEXES: dict[str, Callable[[], IvfFlat | IvfRq]] = {
 }
 
 random = np.random.default_rng(0)
-centres = random.normal(size=(CENTRES, DIMENSION)).astype(np.float32)
-centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+centers = random.normal(size=(CENTERS, DIMENSION)).astype(np.float32)
+centers /= np.linalg.norm(centers, axis=1, keepdims=True)
 Figures = dict[str, Any]
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same of length 1."""
+    """Normalize vectors to length 1."""
     found: NDArray[np.float32] = vectors / np.linalg.norm(
         vectors, axis=1, keepdims=True
     )
@@ -62,24 +62,24 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def some_vectors(count: int) -> NDArray[np.float32]:
-    """Near centres."""
-    chosen = random.integers(0, CENTRES, count)
+    """Return random vectors near the centers."""
+    chosen = random.integers(0, CENTERS, count)
     noise = random.normal(size=(count, DIMENSION)).astype(np.float32)
-    return unit(centres[chosen] + NOISE / np.sqrt(DIMENSION) * noise)
+    return unit(centers[chosen] + NOISE / np.sqrt(DIMENSION) * noise)
 
 
 def some_text(count: int = 25) -> str:
-    """Words, the first of which are the most frequent."""
+    """Return random words; those with low numbers are the most frequent."""
     return " ".join(f"w{i}" for i in np.minimum(random.zipf(1.15, count), WORDS))
 
 
 def namespace(session: int) -> str:
-    """Of a thousand sessions one is in the rare one."""
+    """Return the namespace of a session; one in 1,000 is `rare`."""
     return "rare" if session % 1000 == 999 else f"n{session % 20}"
 
 
 def rows(start: int, count: int) -> pa.Table:
-    """Memories as the sink takes them."""
+    """Return memories with the schema that the sink expects."""
     numbers = range(start, start + count)
     texts = [some_text() for _ in numbers]
     digest = hashlib.blake2b
@@ -112,14 +112,14 @@ def rows(start: int, count: int) -> pa.Table:
 
 
 def timed(step: Callable[[], object]) -> float:
-    """Seconds that a step takes."""
+    """Return the seconds that a step takes."""
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
 
 
 def spread(step: Callable[[int], object], times: int = QUERIES) -> Figures:
-    """Milliseconds of a step, done several times; once before, unmeasured."""
+    """Return the milliseconds of a step, repeated after one warm-up."""
     step(0)
     found = [1e3 * timed(lambda: step(i)) for i in range(times)]  # noqa: B023
     p50, p95 = np.percentile(found, [50, 95])
@@ -133,7 +133,7 @@ def fill(sink: VectorTable, start: int, end: int) -> None:
 
 
 def nearest(table: "Table", vector: NDArray[np.float32], where: str = "") -> set[bytes]:
-    """Ids of the nearest, as recall asks for them."""
+    """Return the ids of the nearest rows, with the query that recall uses."""
     query: Any = table.search(vector)
     if where:
         query = query.where(where, prefilter=True)
@@ -143,39 +143,40 @@ def nearest(table: "Table", vector: NDArray[np.float32], where: str = "") -> set
 
 
 def searches(table: "Table", exact: list[set[bytes]] | None = None) -> Figures:
-    """Vector searches without a filter and with two, and what an index misses."""
-    asked = some_queries()
+    """Time vector searches without and with filters, and measure an index's recall."""
+    queries = some_queries()
     figures: Figures = {}
     for name, where in (("all", ""), ("5 %", COMMON), ("0.1 %", RARE)):
-        found = spread(lambda i: nearest(table, asked[i], where))  # noqa: B023
+        found = spread(lambda i: nearest(table, queries[i], where))  # noqa: B023
         figures |= {f"vectors, {name}, {key}": value for key, value in found.items()}
     if exact is not None:
         shares = [
             len(nearest(table, vector) & truth) / NEAREST
-            for vector, truth in zip(asked, exact, strict=True)
+            for vector, truth in zip(queries, exact, strict=True)
         ]
         figures["recall@200"] = round(float(np.mean(shares)), 3)
     return figures
 
 
 def some_queries() -> NDArray[np.float32]:
-    """The same ones at each call."""
+    """Return the same query vectors at each call."""
     global random
-    kept, random = random, np.random.default_rng(1)
-    asked, random = some_vectors(QUERIES), kept
-    return asked
+    saved, random = random, np.random.default_rng(1)
+    queries, random = some_vectors(QUERIES), saved
+    return queries
 
 
 def neighbours(table: "Table", number: int, sessions: int) -> int:
-    """40 rows by the episode and place, as recall asks for them."""
+    """Find 40 rows by episode and position, with the query that recall uses."""
     chosen = [(number * 37 + i * 101) % sessions for i in range(40)]
-    wanted = " OR ".join(f"(episode_id = '{i:032x}' AND seq IN (3, 5))" for i in chosen)
-    query = table.search().where(wanted).select(["id", "text", "vector"])
+    pairs = (f"(episode_id = '{i:032x}' AND seq IN (3, 5))" for i in chosen)
+    condition = " OR ".join(pairs)
+    query = table.search().where(condition).select(["id", "text", "vector"])
     return int(query.limit(200).to_arrow().num_rows)
 
 
 def words(table: "Table", number: int, where: str = "") -> int:
-    """The best by full text."""
+    """Find the best rows by full text."""
     picked = np.random.default_rng(number).integers(5, 3_000, 4)
     text = " ".join(f"w{i}" for i in picked)
     query: Any = table.search(text, query_type="fts", fts_columns="search_text")
@@ -184,13 +185,13 @@ def words(table: "Table", number: int, where: str = "") -> int:
     return int(query.select(["id", "_score"]).limit(NEAREST).to_arrow().num_rows)
 
 
-def upkeep(storage: Storage) -> Figures:
-    """How long it takes."""
+def maintain(storage: Storage) -> Figures:
+    """Time one run of maintenance."""
     return {"s": round(timed(lambda: maintenance.maintain(storage, 1)), 1)}
 
 
 def small_commits(sink: VectorTable, start: int) -> Figures:
-    """How merges slow down with the number of commits since the last upkeep."""
+    """Time merges by the number of commits since the last maintenance."""
     commits = [rows(start + i, SMALL_COMMIT) for i in range(0, 25_000, SMALL_COMMIT)]
     took = [1e3 * timed(lambda: sink.merge(some)) for some in commits]  # noqa: B023
     counts = (20, 100, 250, 500)
@@ -198,12 +199,12 @@ def small_commits(sink: VectorTable, start: int) -> Figures:
 
 
 def measure(count: int, folder: str) -> Iterator[tuple[str, Figures]]:
-    """The figures of one size, step by step."""
+    """Yield the figures of one size, step by step."""
     storage = Storage(folder)
     sink = VectorTable(storage, 1, DIMENSION, MODEL)
     sink.open()
     fill(sink, 0, count * 4 // 5)
-    yield "first upkeep", upkeep(storage)
+    yield "first maintenance", maintain(storage)
     fill(sink, count * 4 // 5, count)
     table = generations.open_table(generations.connect(storage, 60), 1)
     assert table is not None
@@ -217,7 +218,7 @@ def measure(count: int, folder: str) -> Iterator[tuple[str, Figures]]:
     merging = spread(lambda _: sink.merge(commits.pop()), 15)
     yield "commit of 2,000, a fifth or more unindexed", merging
     yield "largest_writer", spread(lambda _: sink.largest_writer(), 10)
-    yield "second upkeep", upkeep(storage)
+    yield "second maintenance", maintain(storage)
     table.checkout_latest()  # type: ignore[no-untyped-call]
     yield "full text", spread(lambda i: words(table, i))
     yield "full text, 5 %", spread(lambda i: words(table, i, COMMON))
@@ -227,23 +228,23 @@ def measure(count: int, folder: str) -> Iterator[tuple[str, Figures]]:
     for name, config in INDEXES.items():
         built = timed(lambda: table.create_index("vector", config=config()))  # noqa: B023
         yield name, {"built_s": round(built, 1)} | searches(table, exact)
-    yield "ms a commit of 50, after commits", small_commits(sink, 2 * 10**9)
+    yield "ms per commit of 50, by number of commits", small_commits(sink, 2 * 10**9)
 
 
 def main() -> None:
-    """Measure and print."""
-    # The kinds of indexes are compared here; none is to be chosen.
+    """Run the benchmark and print the results."""
+    # No automatic index: this benchmark builds and compares each kind.
     maintenance.ROWS_WITHOUT_INDEX = 10**12
     sizes = [int(size) for size in sys.argv[1:]] or [20_000, 100_000]
     found: dict[str, dict[str, Figures]] = {}
     for size in sizes:
-        table = rich.table.Table("what", "figures", title=f"{size:,} rows")
+        table = rich.table.Table("step", "figures", title=f"{size:,} rows")
         with tempfile.TemporaryDirectory() as folder:
             for step, figures in measure(size, folder):
                 found.setdefault(str(size), {})[step] = figures
-                told = ", ".join(f"{name} {value}" for name, value in figures.items())
-                table.add_row(step, told)
-                print(f"{size} {step}: {told}", file=sys.stderr, flush=True)
+                line = ", ".join(f"{name} {value}" for name, value in figures.items())
+                table.add_row(step, line)
+                print(f"{size} {step}: {line}", file=sys.stderr, flush=True)
         rich.console.Console().print(table)
     print(json.dumps(found))
 

@@ -62,7 +62,7 @@ class ArchiveWorkers:
             self._context,
             StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id),
             owned_partitions(topic.partitions, worker_index, worker_count),
-            same_topic=lambda: broker.still(topic),
+            same_topic=lambda: broker.check_unchanged(topic),
             committed=committed,
         )
         offsets = tables.take_over(new_log=self._new_log)
@@ -81,7 +81,7 @@ class ArchiveWorkers:
             offsets,
             committed,
             accept_gap=self._accept_gap,
-            same_topic=lambda: broker.still(topic),
+            same_topic=lambda: broker.check_unchanged(topic),
         )
 
     def report_windows(self) -> None:

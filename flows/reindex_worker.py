@@ -13,7 +13,7 @@ from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES, FLOW
 from sinks.flow_tables import FlowContext
 from sinks.vectors.new_generation import NewGeneration
-from sources.lake.episode_index import KnownEpisodes
+from sources.lake.episode_index import EpisodeIndex
 from sources.lake.rounds import Rounds
 from sources.lake.streams import TopicStreams
 from sources.work_items import WorkItems
@@ -32,7 +32,7 @@ class ReindexWorker:
         self._context = context
         self._show = show
         self.cache = VectorCache(context.settings.embedding.cache_texts)
-        self.known = KnownEpisodes(context.storage)
+        self.known = EpisodeIndex(context.storage)
         self.position_counters: dict[Partition, PositionCounter] = {}
 
     def open_reader(

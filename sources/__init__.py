@@ -1,5 +1,5 @@
-"""Where records come from: files and chat transcripts, Kafka, and tables of the lake.
+"""Readers of files and chat transcripts, Kafka topics, and tables of the lake.
 
-Sources hand on bytes and interpret as little as they can: a record that is not an event
-passes through and becomes a dead letter, where it can be seen, fixed and replayed.
+Sources pass bytes on and interpret as little as possible: a record that is not an event
+passes through and becomes a dead letter, which can be inspected and fixed.
 """

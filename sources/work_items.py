@@ -1,4 +1,4 @@
-"""What a scheduled flow has to do, as a reader whose input ends."""
+"""The work of a scheduled flow, as a reader with finite input."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -7,30 +7,31 @@ Item = TypeVar("Item")
 
 
 class WorkItems(Generic[Item]):
-    """Reads the items that an iterator gives, one a poll.
+    """Reads the items of an iterator, one per poll.
 
-    Unit of parallelism: none; the first worker has the items, others have none. After a
-    crash the flow finds out anew what is left to do.
+    Unit of parallelism: none; the first worker has all items, the others none. After a
+    crash the flow determines the remaining work again.
     """
 
     pause_s = 0.0
-    # The end is told by StopIteration, since only the iterator knows it.
+    # StopIteration marks the end; it is not known before.
     caught_up = False
 
     def __init__(self, items: Iterator[Item]) -> None:
-        """Nothing is done before the first poll."""
+        """Store the iterator; the first poll advances it."""
         self._items = items
 
     def poll(self) -> Item:
-        """The next item.
+        """Return the next item.
 
         Raises:
-            StopIteration: there are no more. Whatever the iterator raises.
+            StopIteration: there are no more items.
+            Exception: any error of the iterator.
         """
         return next(self._items)
 
     def close(self) -> None:
-        """Release what the iterator has open."""
+        """Close the iterator, which releases its resources."""
         close = getattr(self._items, "close", None)
         if close is not None:
             close()

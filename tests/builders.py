@@ -1,4 +1,4 @@
-"""Builders of test data: defaults for everything, name what matters."""
+"""Builders of test data with defaults; a test passes only the values that matter."""
 
 import json
 import uuid
@@ -32,7 +32,7 @@ def an_event(
     meta: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """A valid event as the JSON object that an agent sends."""
+    """Build a valid event, as the JSON object that an agent sends."""
     return {
         "id": str(uuid.uuid4()),
         "type": kind,
@@ -45,7 +45,7 @@ def an_event(
 
 
 def raw(event: object) -> bytes:
-    """The bytes of an event, or of anything that is not one."""
+    """Encode an event, or any other JSON value; return bytes unchanged."""
     return event if isinstance(event, bytes) else json.dumps(event).encode()
 
 
@@ -58,7 +58,7 @@ def a_poll(
     schema_version: str | None = None,
     idempotency_keys: Sequence[str | None] | None = None,
 ) -> Polled:
-    """A poll of consecutive records of one partition; None is a tombstone."""
+    """Build a poll of consecutive records of one partition; None is a tombstone."""
     count = len(values)
     columns: dict[str, list[Any]] = {
         "topic": ["agent-events"] * count,
@@ -82,7 +82,7 @@ P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
 
 
 def keyed(values: Mapping[int, int], topic_id: str = "topic-1") -> dict[Partition, int]:
-    """The same by partition of a topic instead of by its number."""
+    """Replace partition numbers by `Partition`s of a topic."""
     return {Partition(topic_id, number): value for number, value in values.items()}
 
 
@@ -93,7 +93,7 @@ def decoded_rows(
     *,
     last: bool = False,
 ) -> Decoded:
-    """Rows that name nothing but their (partition, offset)."""
+    """Build decoded rows that differ only in (partition, offset)."""
     events = [
         {"event_id": str(uuid.uuid4()), "type": "message", "ts": NOW, "payload": "{}"}
         | _origin(p, o)

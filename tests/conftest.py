@@ -1,4 +1,4 @@
-"""One broker and one store a run, a topic and a lake a test, no settings from outside."""
+"""One broker and store per session, a topic and lake per test, no outside settings."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from tests.services import SERVICES, Broker, RealBroker, start_broker
 from tests.shared import shared, stop_shared
 from tests.stores import BUCKET, RealStore, Store, make_bucket, start_store, variables
 
-# How long an example takes says something of the machine, not of the code.
+# The duration of an example depends on the machine, not on the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -25,19 +25,23 @@ REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
 
 
 def pytest_report_header() -> str:
-    servers = f"Apache Kafka and MinIO of {SERVICES}" if SERVICES else "embedded, moto"
+    servers = (
+        f"Apache Kafka and MinIO from {SERVICES}"
+        if SERVICES
+        else "embedded broker and moto"
+    )
     return f"servers: {servers}"
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Storms run only when they are asked for by name; some tests need real servers."""
+    """Skip storms unless selected by marker, and tests that need missing servers."""
     storms = "storm" in config.getoption("markexpr")
     for item in items:
         if item.get_closest_marker("storm") and not storms:
             item.add_marker(
-                pytest.mark.skip(reason="long: `just test -m storm` runs it")
+                pytest.mark.skip(reason="takes long; run it with `just test -m storm`")
             )
         if item.get_closest_marker("real_broker") and not SERVICES:
             item.add_marker(pytest.mark.skip(reason=REAL))
@@ -46,13 +50,13 @@ def pytest_collection_modifyitems(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The process that controls the run ends its servers, by pid."""
+    """Stop the shared servers by pid, in the controlling process only."""
     if not hasattr(session.config, "workerinput"):
         stop_shared(_root(session.config))
 
 
 def _root(config: pytest.Config) -> Path:
-    """A folder that all workers of this run have in common."""
+    """Return a folder that all workers of this session share."""
     factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
     base = factory.getbasetemp()
     return base.parent if hasattr(config, "workerinput") else base
@@ -68,13 +72,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Broker:
-    """The broker of this run."""
+    """The broker of this session."""
     return SimpleNamespace(**shared(_root(pytestconfig), "broker", start_broker))
 
 
 @pytest.fixture(scope="session")
 def store(pytestconfig: pytest.Config) -> Store:
-    """The S3 server of this run; `s3_settings` gives a lake there."""
+    """The S3 server of this session; `s3_settings` configures a lake on it."""
     return SimpleNamespace(**shared(_root(pytestconfig), "store", start_store))
 
 
@@ -82,9 +86,9 @@ def store(pytestconfig: pytest.Config) -> Store:
 def own_broker(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealBroker]:
-    """A real broker of the test's own, to kill and `start` again.
+    """A real broker for one test, which may kill and `start` it.
 
-    Parametrized indirectly it has these properties.
+    An indirect parameter is used as its properties.
     """
     if not SERVICES:
         pytest.skip(REAL)
@@ -97,7 +101,7 @@ def own_broker(
 
 @pytest.fixture
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
-    """A real S3 server of the test's own, to kill and `start` again."""
+    """A real S3 server for one test, which may kill and `start` it."""
     if not SERVICES:
         pytest.skip(REAL_STORE)
     store = RealStore(tmp_path_factory.mktemp("own-store"), SERVICES)
@@ -107,7 +111,7 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
 
 @pytest.fixture
 def usual_port(pytestconfig: pytest.Config) -> Iterator[None]:
-    """No other test of this run has a local stack on the usual port meanwhile."""
+    """Exclude other tests of this session from the default port of a local stack."""
     with (_root(pytestconfig) / "usual-port.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -115,10 +119,10 @@ def usual_port(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture
 def settings(broker: Broker, tmp_path: Path) -> Settings:
-    """A lake and a topic of the test's own; the topic is not made yet."""
+    """A lake and a topic for one test; the topic does not exist yet."""
     return load(
         {},
-        lake=str(tmp_path / "la ke ü"),  # as folders of people are called
+        lake=str(tmp_path / "la ke ü"),  # with a space and a non-ASCII letter
         kafka=broker.address,
         topic=a_topic(),
     )
@@ -128,14 +132,14 @@ def settings(broker: Broker, tmp_path: Path) -> Settings:
 def s3_settings(
     broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """As `settings`, with a lake on S3 and the `AWS_*` variables set."""
+    """Like `settings`, with a lake on S3 and the `AWS_*` variables set."""
     return settings_on(store.endpoint, broker, monkeypatch)
 
 
 def settings_on(
     endpoint: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """Settings with a lake of the test's own at an S3 endpoint, such as a proxy's."""
+    """Configure a lake for one test at an S3 endpoint, for example a proxy."""
     for name, value in variables(endpoint).items():
         monkeypatch.setenv(name, value)
     make_bucket()
@@ -149,11 +153,11 @@ def settings_on(
 
 
 def a_topic() -> str:
-    """A name that no other test uses."""
+    """Return a topic name that no other test uses."""
     return f"events-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 def topic(settings: Settings) -> Topic:
-    """The test's topic, made with 4 partitions."""
+    """Create the test's topic with 4 partitions."""
     return TopicAdmin(settings).ensure()

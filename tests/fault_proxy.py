@@ -1,8 +1,8 @@
-"""A store that misbehaves when told to: an HTTP proxy in front of a real one.
+"""An object store with fault injection: an HTTP proxy in front of a real one.
 
-A test arms a fault for the next requests of a kind and asks afterwards how often it
-happened. The proxy is a process of its own: deltalake keeps Python's lock while it
-waits for some answers, so a thread could not give them.
+A test arms a fault for the next matching requests and queries later how often it was
+injected. The proxy is a separate process: deltalake holds the GIL while it waits for
+some replies, so a thread could not send them.
 """
 
 import json
@@ -17,21 +17,21 @@ ALWAYS = 1_000_000
 
 
 class Fault(StrEnum):
-    """What befalls a request; from SLOW_DOWN to RESET the store never hears of it."""
+    """Effect on a request; SLOW_DOWN to RESET do not forward it to the store."""
 
     ONLY_COUNTED = "nothing"
     SLOW_DOWN = "503"
     INTERNAL_ERROR = "500"
     REFUSED = "412"
     RESET = "the connection is reset"
-    STALLED = "held at the gate, then passed on, whoever may still wait"
-    STALLED_REPLY = "carried out, the answer held at the gate"
-    LOST_REPLY = "carried out, the connection ends without an answer"
-    CUT_OFF = "carried out, the answer ends before its announced length"
+    STALLED = "held at the gate, then forwarded even if the client gave up"
+    STALLED_REPLY = "forwarded, the reply held at the gate"
+    LOST_REPLY = "forwarded, the connection closed without a reply"
+    CUT_OFF = "forwarded, the reply cut off before its announced length"
 
 
-class Armed:
-    """A fault for the next requests that fit."""
+class ArmedFault:
+    """A fault for the next matching requests."""
 
     def __init__(self, proxy: "FaultProxy", number: int) -> None:
         self._proxy = proxy
@@ -39,16 +39,16 @@ class Armed:
 
     @property
     def happened(self) -> int:
-        """How many requests it has befallen."""
+        """Number of requests that it was applied to."""
         count: int = self._proxy.ask("happened", self._number)
         return count
 
 
 class FaultProxy:
-    """A context manager; `endpoint` is where the misbehaving store is."""
+    """A context manager; `endpoint` is the URL of the store with faults."""
 
     def __init__(self, store: str) -> None:
-        """`store`: endpoint of the real one, http."""
+        """Start the proxy; `store` is the http endpoint of the real store."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fault_server", store],
             cwd=ROOT,
@@ -62,7 +62,7 @@ class FaultProxy:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=30)  # it ends with its input
+        self._process.communicate(timeout=30)  # exits at the end of its input
 
     def arm(
         self,
@@ -72,31 +72,31 @@ class FaultProxy:
         *,
         times: int = 1,
         skip: int = 0,
-    ) -> Armed:
-        """Let a fault befall the next requests that fit.
+    ) -> ArmedFault:
+        """Apply a fault to the next matching requests.
 
         Args:
-            fault: what happens to them.
-            method: one or several, such as "GET HEAD".
-            part: what their path with its query must hold, such as `_delta_log/`.
-            times: so many of them; `ALWAYS` until `disarm`.
-            skip: after so many to which nothing happens.
+            fault: effect on each request.
+            method: HTTP methods, separated by spaces: "GET HEAD".
+            part: required part of the path and query, for example `_delta_log/`.
+            times: maximum number of requests; `ALWAYS` for all until `disarm`.
+            skip: number of matching requests to leave alone first.
         """
         number = self.ask("arm", str(fault), method, part, times, skip)
-        return Armed(self, number)
+        return ArmedFault(self, number)
 
     def disarm(self) -> None:
-        """From now on everything goes well."""
+        """Stop applying faults."""
         self.ask("disarm")
 
     def open_gate(self) -> None:
-        """Whatever is held goes on, and nothing is held any more."""
+        """Release all held requests, and hold no further ones."""
         self.ask("open_gate")
 
-    def ask(self, what: str, *arguments: object) -> Any:
-        """One question to the proxy, one answer."""
+    def ask(self, command: str, *arguments: object) -> Any:
+        """Send a command to the proxy and return its reply."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([what, *arguments]) + "\n")
+        self._process.stdin.write(json.dumps([command, *arguments]) + "\n")
         self._process.stdin.flush()
         return self._answer()
 

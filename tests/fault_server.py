@@ -1,6 +1,6 @@
-"""The process behind `tests/fault_proxy.py`; ends when its input does.
+"""Server process of `tests/fault_proxy.py`; exits at the end of its stdin.
 
-Method, path, headers and body are passed on as they are, so that signatures hold.
+Method, path, headers and body are forwarded unchanged, so signatures remain valid.
 """
 
 import json
@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from tests.fault_proxy import Fault
 
-# They concern one connection only; each side sets its own.
+# These headers apply to one connection only; each side sets its own.
 HOP_BY_HOP = {"connection", "expect", "transfer-encoding"}
 CODES = {
     Fault.SLOW_DOWN: "SlowDown",
@@ -28,7 +28,7 @@ MISSING_BYTES = 1000
 
 @dataclass
 class Rule:
-    """A fault for the next requests that fit."""
+    """A fault for the next matching requests."""
 
     fault: Fault
     methods: str
@@ -37,8 +37,8 @@ class Rule:
     skip: int
     happened: int = 0
 
-    def befalls(self, method: str, path: str) -> bool:
-        """Whether it happens to this request; counted if so."""
+    def applies_to(self, method: str, path: str) -> bool:
+        """Return True, and count, if the fault applies to this request."""
         if method not in self.methods.split() or self.part not in path or not self.left:
             return False
         if self.skip:
@@ -50,7 +50,7 @@ class Rule:
 
 
 class Rules:
-    """What a test has armed; also its questions, by name."""
+    """The armed faults; methods are the commands of the test, by name."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,8 +76,8 @@ class Rules:
 
     def fault_for(self, method: str, path: str) -> Fault | None:
         with self._lock:
-            fits = (rule for rule in self._rules if rule.befalls(method, path))
-            rule = next(fits, None)
+            matching = (rule for rule in self._rules if rule.applies_to(method, path))
+            rule = next(matching, None)
         return rule.fault if rule else None
 
 
@@ -86,20 +86,20 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *request: object) -> None:
-        """A client that gave up, or a store that was killed, is no news here."""
+        """Ignore errors: clients give up, and tests kill the store."""
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Otherwise each answer waits 40 ms for a reader's acknowledgement.
+    # Otherwise each reply waits 40 ms for the client's acknowledgement.
     disable_nagle_algorithm = True
     rules = Rules()
     store = ""
 
     def log_message(self, *words: object) -> None:
-        """Tests ask what happened."""
+        """Log nothing; tests query the counts."""
 
-    def pass_on(self) -> None:
+    def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.rules.fault_for(self.command, unquote(self.path))
         if fault in CODES:
@@ -112,8 +112,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault is Fault.STALLED:
             self.rules.gate.wait()
         try:
-            status, headers, content = self.ask_store(body)
-        except OSError:  # the store is away
+            status, headers, content = self.request_store(body)
+        except OSError:  # the store is down
             self.reset()
             return
         if fault is Fault.STALLED_REPLY:
@@ -129,9 +129,9 @@ class Handler(BaseHTTPRequestHandler):
         if fault is Fault.CUT_OFF:
             self.hang_up()
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 
-    def ask_store(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def request_store(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = HTTPConnection(self.store)
         try:
             connection.putrequest(
@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def reset(self) -> None:
         self.close_connection = True
-        # With nothing lingering, closing sends a reset instead of an end.
+        # With a linger time of 0, closing sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
@@ -181,7 +181,7 @@ def main(store: str) -> None:
     for line in sys.stdin:
         what, *arguments = json.loads(line)
         print(json.dumps(getattr(Handler.rules, what)(*arguments)), flush=True)
-    os._exit(0)  # whatever is held at the gate
+    os._exit(0)  # even if requests are held at the gate
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Kill a flow at random moments while events are produced, then compare sets.
 
-Every record has an origin that the broker acknowledged. Afterwards the origins in the
-flow's tables together must be exactly those, each once. Flows to come use it too.
+The origin of a record is its acknowledged (partition, offset). Afterwards the flow's
+tables together must contain exactly these origins, each once.
 """
 
 import json
@@ -36,18 +36,18 @@ PAYLOADS = (
 
 @dataclass
 class Audit:
-    """What became of the records."""
+    """Counts of produced, lost, duplicated and unknown records."""
 
     produced: int
     lost: int
-    doubled: int
+    duplicated: int
     unknown: int
     kills: int
     exits: Counter[int] = field(default_factory=Counter)
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.doubled or self.unknown)
+        return not (self.lost or self.duplicated or self.unknown)
 
 
 class Load(threading.Thread):
@@ -121,10 +121,10 @@ def kill_and_audit(
     longest_s: float = 3.0,
     processes: int = 1,
 ) -> Audit:
-    """Produce `events` while the flow is killed `kills` times, then bring it to the end.
+    """Produce `events` while the flow is killed `kills` times, then let it catch up.
 
-    A kill falls at a random moment of a process's life, its start-up included; of
-    several processes it ends any one, and the one above them starts all again.
+    A kill happens at a random time, possibly during startup. With several processes it
+    ends one of them in turn, and the supervisor restarts all.
     """
     rng = random.Random(seed)
     load = Load(settings, events, seconds=kills * longest_s / 2)
@@ -140,7 +140,7 @@ def kill_and_audit(
     return Audit(
         produced=len(load.origins),
         lost=len(load.origins - found.keys()),
-        doubled=sum(found.values()) - len(found),
+        duplicated=sum(found.values()) - len(found),
         unknown=len(found.keys() - load.origins),
         kills=exits[-signal.SIGKILL],
         exits=exits,
@@ -168,40 +168,40 @@ def _kill_members(
     pauses: Sequence[float],
     load: Load,
 ) -> Counter[int]:
-    """Kill each of several processes in turn; who is above them goes on to the end."""
-    wanted = f"--processes={processes}"
-    above = start(settings, "run", flow, wanted, SEMLOOP_LOG_LEVEL="error")
+    """Kill the processes in turn; the supervisor keeps running until all is stored."""
+    option = f"--processes={processes}"
+    supervisor = start(settings, "run", flow, option, SEMLOOP_LOG_LEVEL="error")
     exits: Counter[int] = Counter()
     try:
         for number, pause_s in enumerate(pauses):
-            wait_for("the processes", lambda: len(members(above)) == processes)
+            wait_for("all processes", lambda: len(members(supervisor)) == processes)
             time.sleep(pause_s)
-            victim = sorted(members(above), key=lambda found: found.pid)[
+            victim = sorted(members(supervisor), key=lambda found: found.pid)[
                 number % processes
             ]
             victim.kill()
             victim.wait(60)
             exits[-signal.SIGKILL] += 1
         load.join()
-        wait_for("the end", lambda: _all_there(settings, tables, load))
+        wait_for("the end", lambda: _all_stored(settings, tables, load))
     finally:
-        above.kill()
-        _, said = above.communicate()
-    assert said == "", "who only lost a peer does not say so"
+        supervisor.kill()
+        _, stderr = supervisor.communicate()
+    assert stderr == "", "a process that lost a peer must not log an error"
     return exits
 
 
-def _all_there(settings: Settings, tables: tuple[str, ...], load: Load) -> bool:
+def _all_stored(settings: Settings, tables: tuple[str, ...], load: Load) -> bool:
     try:
         return origins(settings, tables).keys() >= load.origins
-    except LakeError:  # nobody has come so far yet
+    except LakeError:  # no process has created the tables yet
         return False
 
 
-def members(above: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """The processes of a flow that run below the one that was started."""
-    assert above.poll() is None, above.communicate()
-    return psutil.Process(above.pid).children()
+def members(supervisor: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Return the child processes of a flow's supervisor."""
+    assert supervisor.poll() is None, supervisor.communicate()
+    return psutil.Process(supervisor.pid).children()
 
 
 def origins(settings: Settings, tables: tuple[str, ...]) -> Counter[tuple[int, int]]:

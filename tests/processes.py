@@ -1,4 +1,4 @@
-"""`semloop` as its users start it: a process of its own."""
+"""Run `semloop` as a separate process, as users do."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """The variables that make a process use these settings."""
+    """Return the environment of a process that uses these settings."""
     named = {
         "SEMLOOP_LAKE": settings.lake,
         "SEMLOOP_TOPIC": settings.topic,
@@ -27,7 +27,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def start(settings: Settings, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    """Start `semloop ARGUMENTS`; the caller ends it."""
+    """Start `semloop ARGUMENTS`; the caller must stop it."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "semloop", *arguments],
         env=environment(settings, **more),
@@ -40,7 +40,7 @@ def start(settings: Settings, *arguments: str, **more: str) -> subprocess.Popen[
 def run(
     settings: Settings, *arguments: str, stdin: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `semloop ARGUMENTS` to its end."""
+    """Run `semloop ARGUMENTS` and wait until it exits."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "semloop", *arguments],
         env=environment(settings, **more),
@@ -52,7 +52,7 @@ def run(
 
 
 def check(settings: Settings, *arguments: str, stdin: str = "") -> str:
-    """Run `semloop ARGUMENTS`, which must succeed; returns what it printed."""
+    """Run `semloop ARGUMENTS`, which must succeed; return its stdout."""
     result = run(settings, *arguments, stdin=stdin)
     assert result.returncode == 0, f"{arguments}: {result.stdout}\n{result.stderr}"
     return result.stdout

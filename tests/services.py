@@ -1,7 +1,7 @@
-"""Brokers for tests: started by the run, stopped by pid, never found by chance.
+"""Brokers for tests: started by the session and stopped by pid.
 
-A stranger's run uses the embedded broker. With `SEMLOOP_TEST_SERVICES`, a folder with
-`kafka/start PORT DIR [EXTRA.properties]`, it is a real Apache Kafka.
+By default tests use the embedded broker. With `SEMLOOP_TEST_SERVICES`, a folder with
+`kafka/start PORT DIR [EXTRA.properties]`, they use Apache Kafka.
 """
 
 import os
@@ -22,12 +22,12 @@ from semloop.command.stack.broker import command, environment
 
 SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 
-# A random cluster id that begins with a dash is taken for an option: one in 64.
+# Retries: one random cluster id in 64 begins with a dash, and is parsed as an option.
 STARTS_MAX = 3
 
 
 class Broker(Protocol):
-    """A broker of one run, or of one test that wants to hurt it."""
+    """A broker of one session, or of one test that kills it."""
 
     kind: str
     address: str
@@ -35,10 +35,10 @@ class Broker(Protocol):
 
 
 def free_port(count: int = 1) -> int:
-    """A port with `count` - 1 free ones behind it.
+    """Return a free port that is followed by `count` - 1 free ones.
 
-    Below those that the system gives to outgoing connections: one of these could take
-    it before a server does, or while a killed server is away.
+    It is below the ephemeral ports: an outgoing connection could take one of those
+    before a server binds it, or while a killed server is down.
     """
     while True:
         port = random.randrange(15_000, 32_000)
@@ -52,15 +52,15 @@ def _free(port: int) -> bool:
 
 
 def wait_for(what: str, condition: Callable[[], object], seconds: float = 60) -> None:
-    """Ask until it is so; the time is only a bound for what hangs."""
+    """Poll a condition until it is true; the time limit only catches hangs."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        assert time.monotonic() < deadline, f"{what}: timed out after {seconds:g} s"
         time.sleep(0.05)
 
 
 class EmbeddedBroker:
-    """The broker that `semloop up` brings along; forgets everything when it ends."""
+    """The broker of `semloop up`; it loses its data when it exits."""
 
     kind = "embedded"
 
@@ -79,12 +79,18 @@ class EmbeddedBroker:
 
 
 class RealBroker:
-    """A real Apache Kafka from the services folder; keeps its data across `kill`."""
+    """Apache Kafka from the services folder; it keeps its data across `kill`."""
 
     kind = "kafka"
 
     def __init__(self, folder: Path, services: str, properties: str = "") -> None:
-        """`properties`: lines for its configuration; `{port}`, `{controller}` known."""
+        """Start the broker.
+
+        Args:
+            folder: for its data.
+            services: the services folder.
+            properties: configuration lines; `{port}` and `{controller}` are replaced.
+        """
         self._start = Path(services, "kafka", "start")
         self._folder = folder / "kafka"
         self._extra = folder / "extra.properties"
@@ -96,7 +102,7 @@ class RealBroker:
         self.start()
 
     def start(self) -> None:
-        """Start it, at first or again after `kill`, on the same port and data."""
+        """Start the broker, also after `kill`, on the same port and data."""
         for _ in range(STARTS_MAX):
             started = subprocess.run(
                 [
@@ -110,22 +116,22 @@ class RealBroker:
             )
             if started.returncode == 0:
                 break
-        # Asked for and not there is a failure, never a reason to test less.
+        # A requested server that does not start fails the test; it is never skipped.
         assert started.returncode == 0, started.stderr
         self.pid = int(started.stdout)
 
     def kill(self) -> None:
         kill(self.pid)
-        wait_for("its end", lambda: not runs(self.pid))
+        wait_for("exit of the broker", lambda: not runs(self.pid))
 
 
 def start_broker(folder: Path) -> EmbeddedBroker | RealBroker:
-    """The broker that this run was asked to test with."""
+    """Start the broker that this session is configured to use."""
     return RealBroker(folder, SERVICES) if SERVICES else EmbeddedBroker(folder)
 
 
 def runs(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be reaped does not."""
+    """Return True if a process runs and is not a zombie."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -133,7 +139,7 @@ def runs(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
-    """End a process at once, as a power cut would."""
+    """Send SIGKILL to a process; ignore it if it no longer exists."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -141,7 +147,7 @@ def kill(pid: int) -> None:
 
 
 def answers(address: str) -> bool:
-    """Whether a broker answers there."""
+    """Return True if a broker answers at an address."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
     try:
         admin.list_topics(timeout=1)

@@ -1,7 +1,7 @@
-"""S3 servers for tests: started by the run, stopped by pid, never found by chance.
+"""S3 servers for tests: started by the session and stopped by pid.
 
-A stranger's run uses moto, in a process of its own. With `SEMLOOP_TEST_SERVICES`, a
-folder with `s3/start PORT DIR [minio|versitygw]`, it is a real server.
+By default tests use moto, in a separate process. With `SEMLOOP_TEST_SERVICES`, a folder
+with `s3/start PORT DIR [minio|versitygw]`, they use a real server.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ BUCKET = "lake"
 
 
 class Store(Protocol):
-    """An S3 server of one run, or of one test that wants to hurt it."""
+    """An S3 server of one session, or of one test that kills it."""
 
     kind: str
     endpoint: str
@@ -30,7 +30,7 @@ class Store(Protocol):
 
 
 def variables(endpoint: str) -> dict[str, str]:
-    """The `AWS_*` variables with which everybody reaches a server."""
+    """Return the `AWS_*` variables for a server."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": KEY,
@@ -40,7 +40,7 @@ def variables(endpoint: str) -> dict[str, str]:
 
 
 class Moto:
-    """S3 in Python, in memory: what a stranger's run has."""
+    """S3 in memory, in a Python process: the default server."""
 
     kind = "moto"
 
@@ -62,7 +62,7 @@ class Moto:
 
 
 class RealStore:
-    """A real S3 server from the services folder; keeps its data across `kill`."""
+    """A real S3 server from the services folder; it keeps its data across `kill`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class RealStore:
         kind: str = "minio",
         tls: tuple[Path, Path] | None = None,
     ) -> None:
-        """`tls`: certificate and key, PEM files, to speak https with."""
+        """Start the server; `tls`: PEM files of certificate and key, for https."""
         self.kind = kind
         self._start = Path(services, "s3", "start")
         self._folder = folder / kind
@@ -87,7 +87,7 @@ class RealStore:
         self.start()
 
     def start(self) -> None:
-        """Start it, at first or again after `kill`, on the same port and data."""
+        """Start the server, also after `kill`, on the same port and data."""
         started = subprocess.run(
             [str(self._start), str(self._port), str(self._folder), self.kind],
             env=self._environ,
@@ -102,12 +102,12 @@ class RealStore:
 
 
 def start_store(folder: Path) -> Moto | RealStore:
-    """The S3 server that this run was asked to test with."""
+    """Start the S3 server that this session is configured to use."""
     return RealStore(folder, SERVICES) if SERVICES else Moto(folder)
 
 
 def make_bucket() -> None:
-    """Make the bucket of the tests; the `AWS_*` variables say where."""
+    """Create the bucket of the tests on the server of the `AWS_*` variables."""
     config = Config(retries={"total_max_attempts": 5, "mode": "standard"})
     client = boto3.client("s3", config=config, verify=os.environ.get("AWS_CA_BUNDLE"))
     with (

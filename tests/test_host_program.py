@@ -1,4 +1,4 @@
-"""`Lake` and `Agent` in a program of someone else, whose folders have the names of ours."""
+"""`Lake` and `Agent` in a host program with packages of the same names."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ assert not ours, ours
 """
 
 
-def test_a_host_with_its_own_schemas_and_flows_queries_and_tells(
+def test_a_host_with_its_own_schemas_and_flows_queries_and_emits(
     tmp_path: Path,
 ) -> None:
     for name in ("schemas", "flows"):
@@ -60,8 +60,8 @@ def test_a_host_with_its_own_schemas_and_flows_queries_and_tells(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[('e1',)]\nFalse 0\n"
-    # Without a broker its event is in the spool, which one line tells.
-    [said] = done.stderr.splitlines()
-    assert "Events are stored in" in said
+    # Without a broker the event is in the spool, and one line reports that.
+    [warning] = done.stderr.splitlines()
+    assert "Events are kept in" in warning
     [file] = (tmp_path / "spool").iterdir()
     assert b'"session_id":"s-1"' in file.read_bytes()

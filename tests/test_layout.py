@@ -1,4 +1,4 @@
-"""The folder list is the diagram: who may import whom, and how large a file may be."""
+"""Layout rules: allowed imports, and limits on the size of files and classes."""
 
 import ast
 import subprocess
@@ -15,13 +15,13 @@ ALL_FILES = sorted(
     for file in (ROOT / folder).rglob("*")
     if file.suffix in {".py", ".sql", ".md"}
 )
-# Of a file of the product; tests, SQL and documents may be longer.
+# For Python files of the product; tests, SQL and documents may be longer.
 LINES_MAX, OTHER_LINES_MAX = 300, 400
 CLASS_LINES_MAX, ARGUMENTS_MAX = 200, 6
 
 
 def imports_of(file: Path) -> Iterator[str]:
-    """Every module that a file imports, at its top or inside a function."""
+    """Yield every module that a file imports, at its top or inside a function."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -37,8 +37,8 @@ def label(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
-def test_imports_go_one_way() -> None:
-    """The contracts in pyproject.toml say which folder may import which."""
+def test_imports_satisfy_the_contracts() -> None:
+    """The contracts in pyproject.toml define which folder may import which."""
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=ROOT,
@@ -54,7 +54,7 @@ def test_imports_are_absolute() -> None:
         assert all(imports_of(file)), label(file)
 
 
-def test_every_file_is_short_and_finished() -> None:
+def test_files_are_short_and_have_no_open_tasks() -> None:
     texts = {file: file.read_text("utf-8") for file in ALL_FILES}
     long = [
         label(file)
@@ -66,7 +66,7 @@ def test_every_file_is_short_and_finished() -> None:
         assert [label(f) for f, text in texts.items() if word in text] == []
 
 
-def test_no_class_is_long_and_no_constructor_takes_much() -> None:
+def test_classes_are_short_and_constructors_have_few_parameters() -> None:
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if not isinstance(node, ast.ClassDef):
@@ -93,7 +93,7 @@ def test_every_folder_of_tests_is_a_package() -> None:
     assert lacking == []
 
 
-def test_importing_semloop_loads_nothing_heavy() -> None:
+def test_importing_semloop_loads_no_heavy_module() -> None:
     heavy = ("duckdb", "pyarrow", "bytewax", "torch", "pydantic", "deltalake")
     code = (
         "import sys, semloop.agent.agent, semloop.settings, semloop.event, semloop.errors\n"

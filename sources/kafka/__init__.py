@@ -1,1 +1,1 @@
-"""Kafka records, one Arrow batch per poll."""
+"""Kafka records as Arrow batches, one per poll."""

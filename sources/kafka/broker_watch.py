@@ -1,4 +1,4 @@
-"""A broker that does not answer: waited for at a start, said once while it lasts."""
+"""Wait for an unavailable broker at startup, and log each outage once."""
 
 import time
 from collections.abc import Callable
@@ -11,60 +11,62 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.retry import retry
 from semloop.settings import Settings
 
-# Between questions to a broker that does not answer.
-ASK_AGAIN_S = 0.5
+# Pause between requests to a broker that does not answer.
+RETRY_PAUSE_S = 0.5
 R = TypeVar("R")
 
 log = structlog.get_logger("kafka")
 
 
 class BrokerWatch:
-    """Asks `TopicAdmin`; of an outage it logs the beginning and the end."""
+    """Queries `TopicAdmin`, and logs the beginning and the end of an outage."""
 
     def __init__(self, admin: TopicAdmin, settings: Settings) -> None:
         self._admin = admin
         self._wait_s = settings.archive.start_timeout_s
-        self._away_since_s: float | None = None
+        self._down_since_s: float | None = None
 
     def describe(self) -> Topic:
-        """The topic as it is now; a broker that is away is waited for.
+        """Return the current topic; wait for a broker that does not answer.
 
         Raises:
-            BrokerError: the topic does not exist, or may not be seen.
+            BrokerError: the topic does not exist, or access to it is denied.
             BrokerUnavailable: no answer within `start_timeout_s`.
         """
-        return wait_for_broker(lambda: self._ask(self._admin.describe), self._wait_s)
+        return wait_for_broker(
+            lambda: self._watched(self._admin.describe), self._wait_s
+        )
 
-    def still(self, topic: Topic) -> None:
-        """Make sure, without waiting, that it is still the same topic.
+    def check_unchanged(self, topic: Topic) -> None:
+        """Check, without waiting, that the topic was not replaced.
 
         Raises:
-            TopicChanged: it is not. BrokerError: it does not exist any more.
-            BrokerUnavailable: no answer; ask again later.
+            TopicChanged: it was replaced. BrokerError: it no longer exists.
+            BrokerUnavailable: no answer; try again later.
         """
-        self._ask(lambda: self._admin.check_unchanged(topic))
+        self._watched(lambda: self._admin.check_unchanged(topic))
 
-    def _ask(self, question: Callable[[], R]) -> R:
+    def _watched(self, request: Callable[[], R]) -> R:
         try:
-            answer = question()
+            answer = request()
         except BrokerUnavailable as error:
-            if self._away_since_s is None:
-                self._away_since_s = time.monotonic()
+            if self._down_since_s is None:
+                self._down_since_s = time.monotonic()
                 log.warning("broker does not answer", reason=error.what)
             raise
-        if self._away_since_s is not None:
-            away_s = time.monotonic() - self._away_since_s
-            self._away_since_s = None
-            log.warning("broker answers again", away_s=round(away_s, 1))
+        if self._down_since_s is not None:
+            down_s = time.monotonic() - self._down_since_s
+            self._down_since_s = None
+            log.warning("broker answers again", away_s=round(down_s, 1))
         return answer
 
 
-def wait_for_broker(question: Callable[[], R], seconds: float) -> R:
-    """Ask until the broker answers, for so many seconds and once at least.
+def wait_for_broker(request: Callable[[], R], seconds: float) -> R:
+    """Send a request until the broker answers, at least once and for at most `seconds`.
 
     Raises:
-        BrokerUnavailable: it never did.
+        BrokerUnavailable: it did not answer in time.
     """
     return retry(
-        question, on=BrokerUnavailable, seconds=seconds, wait_max_s=ASK_AGAIN_S
+        request, on=BrokerUnavailable, seconds=seconds, wait_max_s=RETRY_PAUSE_S
     )

@@ -1,4 +1,4 @@
-"""How the consumer of a flow is configured, and which of its errors pass."""
+"""Configuration of a flow's consumer, and its retryable errors."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from semloop.kafka.clients import address, client_config
 from semloop.kafka.topic import ANSWER_S
 from semloop.settings import Settings
 
-# Errors that librdkafka overcomes by itself once the broker is back.
-PASSING = frozenset(
+# Errors from which librdkafka recovers by itself once the broker is up again.
+RETRYABLE_ERRORS = frozenset(
     {
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
@@ -29,38 +29,38 @@ PASSING = frozenset(
 
 
 def consumer_config(settings: Settings, group: str) -> dict[str, Any]:
-    """The configuration of the consumer that a flow reads with, for librdkafka."""
+    """Return the librdkafka configuration of the consumer that a flow reads with."""
     return client_config(settings) | {
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # The default would silently jump to the end when retention was faster.
+        # The default would silently skip to the end after retention removed records.
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
-        # The default of a second makes a fast reader wait most of the time.
+        # With the default of one second a fast reader waits most of the time.
         "fetch.queue.backoff.ms": 5,
         "queued.max.messages.kbytes": settings.archive.fetch_memory_mb * 1024,
         "fetch.message.max.bytes": 4 * 2**20,
     }
 
 
-def raise_if_lasting(error: Any) -> None:
-    """Raise a consumer's error, unless librdkafka overcomes it by itself.
+def raise_if_permanent(error: Any) -> None:
+    """Raise a consumer's error, unless librdkafka recovers from it by itself.
 
     Raises:
-        BrokerError: only a change by a human helps.
+        BrokerError: an operator has to fix it.
     """
-    if error.code() not in PASSING or error.fatal():
-        msg = f"Kafka refuses to go on: {error.name()}."
-        todo = "Check the broker's log and the rights of this user."
+    if error.code() not in RETRYABLE_ERRORS or error.fatal():
+        msg = f"Kafka returned an error that a retry cannot fix: {error.name()}."
+        todo = "Check the broker's log and the permissions of this user."
         raise BrokerError(msg, todo)
 
 
-def held_offsets(
+def available_offsets(
     consumer: Consumer, place: TopicPartition, settings: Settings
 ) -> tuple[int, int]:
-    """Oldest offset and end of a partition, as the broker says now.
+    """Query the broker for the oldest offset and the end of a partition.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
@@ -69,9 +69,9 @@ def held_offsets(
         low, high = consumer.get_watermark_offsets(place, ANSWER_S)
     except KafkaException as error:
         msg = (
-            f"{address(settings)} does not say which offsets there are"
-            f" in {place.topic!r} ({error.args[0].name()})."
+            f"{address(settings)} does not return the offsets of topic"
+            f" {place.topic!r} ({error.args[0].name()})."
         )
-        todo = "Check that the broker runs, and start the flow again."
+        todo = "Check that the broker is running, and restart the flow."
         raise BrokerUnavailable(msg, todo) from None
     return int(low), int(high)

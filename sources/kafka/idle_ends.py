@@ -1,6 +1,7 @@
-"""Has the end of idle partitions reported again: librdkafka reports it once.
+"""Make librdkafka report the end of idle partitions repeatedly.
 
-An idle flow could not say otherwise that it is *still* caught up.
+By itself it reports an end once, so an idle flow could not show that it is *still*
+caught up.
 """
 
 import time
@@ -11,35 +12,35 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from semloop.settings import Settings
 
-# Asking for an end again breaks off the broker's long poll, which takes half a second.
-END_ASKED_S = 2.0
+# Minimum pause: each seek interrupts the broker's long poll, which lasts half a second.
+SEEK_PAUSE_S = 2.0
 
 
 class IdleEnds:
-    """When the end of each partition was last reported; for one consumer."""
+    """Time of the last reported end of each partition of one consumer."""
 
     def __init__(self, consumer: Consumer, settings: Settings) -> None:
-        """No end was reported yet; `settings` say how often an idle flow commits."""
+        """Derive the pause between reports from `idle_commit_s`."""
         self._consumer = consumer
-        self._pause_s = max(END_ASKED_S, settings.commits.idle_commit_s / 2)
+        self._pause_s = max(SEEK_PAUSE_S, settings.commits.idle_commit_s / 2)
         self._reported_s: dict[int, float] = {}
 
     def reported(self, partition: int) -> None:
-        """The end of a partition was reported now."""
+        """Record that the end of a partition was reported now."""
         self._reported_s[partition] = time.monotonic()
 
-    def ask_again(self, topic: str, following: Mapping[int, int]) -> None:
-        """Seek in partitions whose end was reported long ago.
+    def request_again(self, topic: str, next_offsets: Mapping[int, int]) -> None:
+        """Seek in partitions whose end was not reported recently.
 
         Args:
-            topic: its name.
-            following: partition -> offset of the record to come.
+            topic: topic name.
+            next_offsets: partition -> offset of the next record.
         """
         due_s = time.monotonic() - self._pause_s
         for partition, reported_s in self._reported_s.items():
             if reported_s < due_s:
                 self._reported_s[partition] = time.monotonic()
-                place = TopicPartition(topic, partition, following[partition])
-                # Refused while the partition's leader is not known: next time then.
+                place = TopicPartition(topic, partition, next_offsets[partition])
+                # Fails while the partition's leader is unknown; the next call retries.
                 with suppress(KafkaException):
                     self._consumer.seek(place)

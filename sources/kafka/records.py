@@ -1,4 +1,4 @@
-"""Kafka messages -> an Arrow batch as `schemas.arrow.RECORDS`."""
+"""Kafka messages -> an Arrow batch with schema `schemas.arrow.RECORDS`."""
 
 import uuid
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ MS_MAX = 253_370_764_800_000  # 9999-01-01
 def records(
     messages: Sequence[Any], topic: Topic
 ) -> tuple[pa.RecordBatch, dict[int, int]]:
-    """The batch of a poll and the last offset per partition.
+    """Return the batch of a poll and the last offset per partition.
 
     Args:
-        messages: `confluent_kafka.Message`s without error, as they were polled.
-        topic: where they are from.
+        messages: `confluent_kafka.Message`s without error, in polled order.
+        topic: their topic.
     """
     count = len(messages)
     partitions = [m.partition() for m in messages]
@@ -47,26 +47,26 @@ def records(
         pa.array(versions, pa.string()),
         pa.array(keys, pa.string()),
     ]
-    # Offsets of a partition rise within a poll, so the last one stands.
+    # Offsets of a partition increase within a poll, so the last one is the maximum.
     last = dict(zip(partitions, offsets, strict=True))
     return pa.RecordBatch.from_arrays(columns, schema=RECORDS), last
 
 
 def _timestamps(stamps: list[int]) -> pa.Array:
-    """Milliseconds as timestamps.
+    """Convert milliseconds to timestamps.
 
-    A record without one has 0 or less there; one beyond the year 9999, which some
-    brokers accept, has none that tables could hold.
+    Null where a record has no timestamp (0 or less), or one beyond the year 9999, which
+    some brokers accept but tables cannot store.
     """
     ms = pa.array(stamps, pa.int64())
     if stamps and not 0 < min(stamps) <= max(stamps) < MS_MAX:
-        sound = pc.and_(pc.greater(ms, 0), pc.less(ms, MS_MAX))
-        ms = pc.if_else(sound, ms, pa.scalar(None, pa.int64()))
+        valid = pc.and_(pc.greater(ms, 0), pc.less(ms, MS_MAX))
+        ms = pc.if_else(valid, ms, pa.scalar(None, pa.int64()))
     return ms.cast(pa.timestamp("ms", "UTC")).cast(TS)
 
 
 def _headers(message: Any) -> Headers | None:
-    """A record whose header names are no UTF-8 is read without its headers."""
+    """Return the headers; None if a header name is not valid UTF-8."""
     try:
         headers: Headers | None = message.headers()
     except UnicodeDecodeError:
@@ -75,17 +75,17 @@ def _headers(message: Any) -> Headers | None:
 
 
 def _read(headers: Headers | None) -> tuple[str | None, str | None, str | None]:
-    """Headers as JSON text, the schema version and the id of what may come again."""
+    """Return the headers as JSON text, the schema version and the idempotency key."""
     if not headers:
         return None, None, None
     pairs = [(name, _text(value)) for name, value in headers]
     named = dict(pairs)
-    once = named.get(IDEMPOTENCY_HEADER)
+    key = named.get(IDEMPOTENCY_HEADER)
     try:
-        once = once and str(uuid.UUID(once))
+        key = key and str(uuid.UUID(key))
     except ValueError:
-        once = None  # Not ours: such a record is treated like any other.
-    return msgspec.json.encode(pairs).decode(), named.get(SCHEMA_HEADER), once
+        key = None  # Set by another producer: the record is not deduplicated by it.
+    return msgspec.json.encode(pairs).decode(), named.get(SCHEMA_HEADER), key
 
 
 def _text(value: bytes | None) -> str | None:

@@ -1,1 +1,1 @@
-"""New rows of the table `events`, in the order of their offsets."""
+"""Readers of new rows of the table `events`, in offset order."""

@@ -1,7 +1,7 @@
-"""What `episodes` knows: in which episode each event is, and which ones are closed.
+"""Index of table `episodes`: the episode of each event, and the closed episodes.
 
-For who makes memories anew: episodes are never computed twice, or those that a setting
-or the time of an import decided would come out otherwise.
+`reindex` uses it instead of computing episodes again: the result could differ where a
+setting or the time of an import decided the boundaries.
 """
 
 from collections.abc import Iterator, Mapping, Set
@@ -19,16 +19,16 @@ from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 
-# The newest revision of each episode, in narrow columns: the wide ones are read later.
-KNOWN = """
-CREATE OR REPLACE TABLE known (
+# The newest revision of each episode, narrow columns only; wide ones are read later.
+CREATE_REVISIONS = """
+CREATE OR REPLACE TABLE revisions (
     episode_id VARCHAR, session_id VARCHAR, topic_id VARCHAR, kafka_partition INTEGER,
     revision BIGINT, first_offset BIGINT, last_offset BIGINT, closed BOOLEAN
 )
 """
-# Revisions of newer files are newer.
-NEWS = """
-CREATE OR REPLACE TEMP TABLE news AS
+# Newer files contain newer revisions.
+READ_NEW_REVISIONS = """
+CREATE OR REPLACE TEMP TABLE new_revisions AS
 SELECT
     episode_id, any_value(session_id) AS session_id, any_value(topic_id) AS topic_id,
     any_value(kafka_partition) AS kafka_partition, max(revision) AS revision,
@@ -36,24 +36,24 @@ SELECT
     arg_max(state, revision) = 'closed' AS closed
 FROM read_parquet($files, union_by_name = true) GROUP BY episode_id
 """
-LEARN = """
-DELETE FROM known WHERE episode_id IN (SELECT episode_id FROM news);
-INSERT INTO known FROM news
+MERGE_REVISIONS = """
+DELETE FROM revisions WHERE episode_id IN (SELECT episode_id FROM new_revisions);
+INSERT INTO revisions FROM new_revisions
 """
 PLACED = """
-SELECT told.place, near.episode_id, near.last_offset, near.closed
-FROM told ASOF JOIN (
-    FROM known WHERE last_offset >= $first AND first_offset <= $last
+SELECT queried.place, near.episode_id, near.last_offset, near.closed
+FROM queried ASOF JOIN (
+    FROM revisions WHERE last_offset >= $first AND first_offset <= $last
 ) AS near
-    ON told.topic_id = near.topic_id
-    AND told.kafka_partition = near.kafka_partition
-    AND told.session_id = near.session_id
-    AND told.kafka_offset >= near.first_offset
-WHERE told.kafka_offset <= near.last_offset ORDER BY told.place
+    ON queried.topic_id = near.topic_id
+    AND queried.kafka_partition = near.kafka_partition
+    AND queried.session_id = near.session_id
+    AND queried.kafka_offset >= near.first_offset
+WHERE queried.kafka_offset <= near.last_offset ORDER BY queried.place
 """
-UNDER_WAY = """
+OPEN_EPISODES = """
 SELECT topic_id, kafka_partition, min(first_offset)
-FROM known JOIN reached USING (topic_id, kafka_partition)
+FROM revisions JOIN reached USING (topic_id, kafka_partition)
 WHERE first_offset <= reached.kafka_offset
     AND (NOT closed OR last_offset > reached.kafka_offset)
 GROUP BY topic_id, kafka_partition
@@ -62,13 +62,13 @@ CLOSED = """
 SELECT rows.* FROM read_parquet($files, union_by_name = true) AS rows
 SEMI JOIN (
     SELECT episode_id, revision
-    FROM known JOIN reached USING (topic_id, kafka_partition)
+    FROM revisions JOIN reached USING (topic_id, kafka_partition)
     WHERE closed AND last_offset <= reached.kafka_offset
-) AS wanted ON rows.episode_id = wanted.episode_id AND rows.revision = wanted.revision
+) AS latest ON rows.episode_id = latest.episode_id AND rows.revision = latest.revision
 ANTI JOIN done ON rows.episode_id = done.episode_id
 """
-ROWS = 1_000
-READING = f"read table {EPISODES}"
+BATCH_ROWS = 1_000
+READ_ACTION = f"read table {EPISODES}"
 REACHED = pa.schema(
     [
         ("topic_id", pa.string()),
@@ -78,91 +78,93 @@ REACHED = pa.schema(
 )
 
 
-class KnownEpisodes:
-    """The episodes as the version of their table that was followed last has them.
+class EpisodeIndex:
+    """The episodes in the table version that was last passed to `follow`.
 
-    Every question raises StorageUnavailable or LakeError when files cannot be read.
+    Every method raises StorageUnavailable or LakeError if files cannot be read.
     """
 
     def __init__(self, storage: Storage) -> None:
-        """Nothing is known yet; `follow` reads."""
+        """Create an empty index; `follow` fills it."""
         self._storage = storage
         self._con = parquet_reader(storage)
-        self._con.execute(KNOWN)
+        self._con.execute(CREATE_REVISIONS)
         self._files: set[str] = set()
-        # Those that came with the last step: what closed since is in them.
+        # Files added by the last `follow`: they contain the episodes closed since.
         self._new_files: list[str] = []
 
     def follow(self, handle: DeltaTable) -> None:
-        """Learn what a later version has; only files that are new are read."""
-        with storage_errors(self._storage, READING):
+        """Advance to a later version; only new files are read."""
+        with storage_errors(self._storage, READ_ACTION):
             snapshot = Snapshot.of(EPISODES, handle)
             files = set(snapshot.files)
             if not self._files <= files:
-                # Rewritten by a maintainer: which rows are new cannot be told.
-                self._con.execute(KNOWN)
+                # Maintenance rewrote files, so new rows cannot be distinguished.
+                self._con.execute(CREATE_REVISIONS)
                 self._files = set()
             self._new_files = snapshot.uris(self._storage, files - self._files)
             if self._new_files:
                 renew_keys(self._storage, self._con)
-                self._con.execute(NEWS, {"files": self._new_files})
-                self._con.execute(LEARN)
+                self._con.execute(READ_NEW_REVISIONS, {"files": self._new_files})
+                self._con.execute(MERGE_REVISIONS)
             self._files = files
 
-    def placed(self, told: pa.Table) -> pa.Table:
-        """The episode of each event that is in one.
+    def placed(self, queried: pa.Table) -> pa.Table:
+        """Find the episode of each event; events without an episode are left out.
 
         Returns:
-            place: number of the row in `told`; episode_id; last_offset, closed: of the
-            episode, as far as it is known. In the order of `told`.
+            place: row number in `queried`; episode_id; last_offset and closed: state of
+            the episode in this version. In the order of `queried`.
         """
-        places = pa.array(range(told.num_rows), pa.int64())
+        places = pa.array(range(queried.num_rows), pa.int64())
         keys = ["topic_id", "kafka_partition", "session_id", "kafka_offset"]
-        # Of all episodes few are near, and sorting them for each question takes long.
-        ends = pc.min_max(told["kafka_offset"]).as_py()
+        # Few episodes are near these offsets; sorting all of them per query is slow.
+        ends = pc.min_max(queried["kafka_offset"]).as_py()
         bounds = {"first": ends["min"], "last": ends["max"]}
-        with self._with(told=told.select(keys).append_column("place", places)):
+        with self._with(queried=queried.select(keys).append_column("place", places)):
             return self._con.execute(PLACED, bounds).to_arrow_table()
 
-    def beginnings(self, reached: Mapping[Partition, int]) -> dict[Partition, int]:
-        """From where on to read so that episodes that go on are seen whole.
+    def resume_positions(
+        self, reached: Mapping[Partition, int]
+    ) -> dict[Partition, int]:
+        """Return where to read from so that every open episode is read completely.
 
         Returns:
-            origin -> the last offset that is not needed.
+            partition -> the last offset that is not needed.
         """
         found = dict(reached)
         with self._with(reached=_table(reached)):
-            for *origin, first in self._con.execute(UNDER_WAY).fetchall():
+            for *origin, first in self._con.execute(OPEN_EPISODES).fetchall():
                 found[Partition(*origin)] = first - 1
         return found
 
     def closed(
         self, reached: Mapping[Partition, int], done: Set[str]
     ) -> Iterator[pa.Table]:
-        """The episodes that closed since the version followed before, but for some.
+        """Yield the episodes that closed since the previous `follow`.
 
         Args:
-            reached: origin -> offset at or before which they end.
-            done: ids of episodes that are not wanted.
+            reached: partition -> offset at or before which they end.
+            done: ids of episodes to leave out.
 
         Yields:
-            `EPISODE_REVISIONS`, some rows at a time.
+            `EPISODE_REVISIONS`, at most `BATCH_ROWS` rows at a time.
         """
         if not self._new_files:
             return
         ids = pa.table({"episode_id": pa.array(sorted(done), pa.string())})
-        reading = storage_errors(self._storage, READING)
+        reading = storage_errors(self._storage, READ_ACTION)
         with self._with(reached=_table(reached), done=ids), reading:
             renew_keys(self._storage, self._con)
             found = self._con.execute(CLOSED, {"files": self._new_files})
-            for batch in found.to_arrow_reader(ROWS):
+            for batch in found.to_arrow_reader(BATCH_ROWS):
                 if batch.num_rows:
                     rows = pa.Table.from_batches([batch])
                     yield rows.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)
 
     @contextmanager
     def _with(self, **tables: pa.Table) -> Iterator[None]:
-        """Inside, queries see these tables under their names."""
+        """Register tables under their names for the queries inside the context."""
         for name, table in tables.items():
             self._con.register(name, table)
         try:

@@ -1,8 +1,8 @@
-"""Rows of many files in the order of their offsets, in bounded memory.
+"""Rows of many files in offset order, in bounded memory.
 
-Every file is read once, from its beginning to its end. Rows of a run that do not fit
-into memory go to nameless files in the folder for temporary ones, sorted into windows
-of offsets, and come back a window at a time.
+Each file is read once, sequentially. Rows of a file group that do not fit into memory
+are spilled to unnamed temporary files, one per range of offsets, and read back one file
+at a time.
 """
 
 import tempfile
@@ -19,166 +19,174 @@ from schemas.arrow import EVENTS as SCHEMA
 from schemas.batches import by_partition
 from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable
-from sources.lake.read_plan import Part, Run, Span, Wanted
+from sources.lake.read_plan import (
+    FileGroup,
+    OffsetRange,
+    PlannedFile,
+    UnreadFilter,
+)
 from sources.lake.streams import EVENTS
 
-# Rows in memory before they are spilled, and so about the size of a window; sorting
-# needs the same again.
+# Rows in memory before they are spilled, and so about the size of a spill file; sorting
+# needs the same amount again.
 MEMORY_BYTES = 12 * 2**20
-# Each is an open file.
-WINDOWS_MAX = 200
-# Rows that are decoded at a time.
+# Each is an open file descriptor.
+SPILL_FILES_MAX = 200
+# Rows decoded at a time.
 DECODED_ROWS = 4_096
-# A smaller file is fetched as a whole: of an object store by one request.
+# A smaller file is read as a whole: one request to an object store.
 SMALL_BYTES = 2**20
 OpenFile = Callable[[str], pa.NativeFile]
 IN_ORDER = [(n, "ascending") for n in ("topic_id", "kafka_partition", "kafka_offset")]
 
 
 class OrderedRows:
-    """The rows of runs, by pieces: of each origin in the order of its offsets.
+    """The rows of file groups, in pieces: in offset order within each partition.
 
-    Memory: `MEMORY_BYTES` of rows, thrice while they are sorted, and the compressed
-    bytes of one row group of a file, which pyarrow reads at once. A run that is larger
-    than `WINDOWS_MAX` times that has larger windows.
+    Memory: `MEMORY_BYTES` of rows, three times that while they are sorted, and the
+    compressed bytes of one row group, which pyarrow reads as a whole. A file group
+    larger than `SPILL_FILES_MAX` times `MEMORY_BYTES` has larger spill files.
     """
 
     def __init__(
-        self, runs: Sequence[Run], wanted: Wanted, open_file: OpenFile, rows_max: int
+        self,
+        groups: Sequence[FileGroup],
+        unread: UnreadFilter,
+        open_file: OpenFile,
+        rows_max: int,
     ) -> None:
-        """Nothing is read before `next`.
+        """Prepare to read; the first `next` opens the first file.
 
         Args:
-            runs: what is to be read, in order.
-            wanted: which of their rows.
+            groups: the files to read, in order.
+            unread: selects the rows to return.
             open_file: opens a file of the lake.
-            rows_max: rows of a piece.
+            rows_max: maximum rows of a piece.
         """
-        self._runs = deque(runs)
-        self._wanted = wanted
+        self._groups = deque(groups)
+        self._unread = unread
         self._open = open_file
         self._rows_max = rows_max
-        self._windows: deque[IO[bytes]] = deque()
+        self._spill_files: deque[IO[bytes]] = deque()
         self._pieces: deque[pa.Table] = deque()
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left."""
-        return not (self._pieces or self._windows or self._runs)
+        """True if no rows are left."""
+        return not (self._pieces or self._spill_files or self._groups)
 
     def next(self) -> pa.Table:
-        """The next piece, as `schemas.arrow.EVENTS`.
+        """Return the next piece, with schema `schemas.arrow.EVENTS`.
 
         Raises:
-            OSError, ArrowInvalid: a file cannot be read, or is no longer there.
-            StorageUnavailable: no room for what does not fit into memory.
+            OSError, ArrowInvalid: a file cannot be read, or no longer exists.
+            StorageUnavailable: no disk space for spilled rows.
         """
         if not self._pieces:
-            rows = self._window() if self._windows else self._load()
+            rows = self._next_spilled() if self._spill_files else self._load()
             for first in range(0, rows.num_rows, self._rows_max):
                 self._pieces.append(rows.slice(first, self._rows_max))
         return self._pieces.popleft()
 
     def close(self) -> None:
-        """Give back the space of what was spilled."""
-        while self._windows:
-            self._windows.popleft().close()
+        """Free the disk space of spilled rows."""
+        while self._spill_files:
+            self._spill_files.popleft().close()
 
     def _load(self) -> pa.Table:
-        """Read the next run, and small ones after it, up to a piece together."""
-        taken = [self._runs.popleft()]
+        """Read the next group, and small ones after it, up to the rows of a piece."""
+        taken = [self._groups.popleft()]
         rows = taken[0].rows
-        while self._runs and rows + self._runs[0].rows <= self._rows_max:
-            taken.append(self._runs.popleft())
+        while self._groups and rows + self._groups[0].rows <= self._rows_max:
+            taken.append(self._groups.popleft())
             rows += taken[-1].rows
-        spans: dict[Partition, Span] = {}
-        for origin, span in (item for run in taken for item in run.spans.items()):
-            spans[origin] = span.joined(spans.get(origin))
+        ranges: dict[Partition, OffsetRange] = {}
+        for origin, offsets in (item for g in taken for item in g.ranges.items()):
+            ranges[origin] = offsets.union(ranges.get(origin))
         batches, size = [], 0
-        spilled: _Spilled | None = None
-        for batch in self._batches(part for run in taken for part in run.parts):
+        spill: _SpillFiles | None = None
+        for batch in self._batches(file for group in taken for file in group.files):
             batches.append(batch)
             size += batch.nbytes
             if size >= MEMORY_BYTES:
-                if spilled is None:
+                if spill is None:
                     seen = sum(batch.num_rows for batch in batches)
-                    windows = min(WINDOWS_MAX, 1 + rows // seen)
-                    spilled = _Spilled(spans, windows)
-                spilled.add(_sorted(batches))
+                    count = min(SPILL_FILES_MAX, 1 + rows // seen)
+                    spill = _SpillFiles(ranges, count)
+                spill.add(_sorted(batches))
                 batches, size = [], 0
-        if spilled is None:
+        if spill is None:
             return _sorted(batches)
         if batches:
-            spilled.add(_sorted(batches))
-        self._windows = spilled.windows()
-        return self._window()
+            spill.add(_sorted(batches))
+        self._spill_files = spill.finish()
+        return self._next_spilled()
 
-    def _batches(self, parts: Iterable[Part]) -> Iterator[pa.RecordBatch]:
-        for part in parts:
-            with self._open(f"{EVENTS}/{part.path}") as file:
+    def _batches(self, files: Iterable[PlannedFile]) -> Iterator[pa.RecordBatch]:
+        for planned in files:
+            with self._open(f"{EVENTS}/{planned.path}") as file:
                 small = file.size() <= SMALL_BYTES
                 source = pa.BufferReader(file.read()) if small else file
                 parquet = pq.ParquetFile(source)
                 names = set(parquet.schema_arrow.names)
                 columns = [name for name in SCHEMA.names if name in names]
-                # One by one: asked for together they are held together.
-                for group in part.groups:
+                # One by one: row groups requested together are in memory together.
+                for group in planned.row_groups:
                     for batch in parquet.iter_batches(
                         DECODED_ROWS, [group], columns, use_threads=False
                     ):
-                        rows = self._wanted.of(_as_events(batch))
+                        rows = self._unread.apply(_as_events(batch))
                         if rows.num_rows:
                             yield rows
 
-    def _window(self) -> pa.Table:
-        with self._windows.popleft() as file:
+    def _next_spilled(self) -> pa.Table:
+        with self._spill_files.popleft() as file:
             file.seek(0)
             with _spilling(), pa.ipc.open_stream(file) as stream:
                 return stream.read_all().sort_by(IN_ORDER)
 
 
-class _Spilled:
-    """Rows on disk, by windows of the offsets of each origin."""
+class _SpillFiles:
+    """Rows on disk; each file covers one range of offsets of one partition."""
 
-    def __init__(self, spans: Mapping[Partition, Span], windows: int) -> None:
-        rows = sum(span.rows for span in spans.values())
-        self._first = {origin: span.first for origin, span in spans.items()}
+    def __init__(self, ranges: Mapping[Partition, OffsetRange], count: int) -> None:
+        rows = sum(offsets.rows for offsets in ranges.values())
+        self._first = {origin: offsets.first for origin, offsets in ranges.items()}
         self._width = {
             origin: -(
-                (span.first - span.last - 1) // max(1, windows * span.rows // rows)
+                (offsets.first - offsets.last - 1)
+                // max(1, count * offsets.rows // rows)
             )
-            for origin, span in spans.items()
+            for origin, offsets in ranges.items()
         }
         self._files: dict[tuple[Partition, int], IO[bytes]] = {}
         self._writers: dict[tuple[Partition, int], pa.ipc.RecordBatchStreamWriter] = {}
 
     def add(self, rows: pa.Table) -> None:
-        """Put away some rows, which are in order."""
+        """Write some rows, which must be sorted."""
         with _spilling():
             for origin, own in by_partition(rows):
                 offsets = own["kafka_offset"].to_numpy()
                 codes = (offsets - self._first[origin]) // self._width[origin]
                 starts = np.flatnonzero(np.diff(codes, prepend=-1))
                 for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
-                    window = (origin, int(codes[start]))
-                    self._writer(window).write_table(own.slice(start, end - start))
+                    key = (origin, int(codes[start]))
+                    self._writer(key).write_table(own.slice(start, end - start))
 
-    def windows(self) -> deque[IO[bytes]]:
-        """The files, in the order of what they hold."""
+    def finish(self) -> deque[IO[bytes]]:
+        """Return the files, in the order of their offsets."""
         with _spilling():
             for writer in self._writers.values():
                 writer.close()
-        return deque(self._files[window] for window in sorted(self._files))
+        return deque(self._files[key] for key in sorted(self._files))
 
-    def _writer(
-        self, window: tuple[Partition, int]
-    ) -> "pa.ipc.RecordBatchStreamWriter":
-        if window not in self._writers:
-            # It has no name, so that nothing is left when the process is killed.
-            file = self._files[window] = tempfile.TemporaryFile()  # noqa: SIM115 - kept
+    def _writer(self, key: tuple[Partition, int]) -> "pa.ipc.RecordBatchStreamWriter":
+        if key not in self._writers:
+            # Unnamed, so that no file is left when the process is killed.
+            file = self._files[key] = tempfile.TemporaryFile()  # noqa: SIM115 - closed later
             options = pa.ipc.IpcWriteOptions(compression="lz4")
-            self._writers[window] = pa.ipc.new_stream(file, SCHEMA, options=options)
-        return self._writers[window]
+            self._writers[key] = pa.ipc.new_stream(file, SCHEMA, options=options)
+        return self._writers[key]
 
 
 def _sorted(batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -186,7 +194,7 @@ def _sorted(batches: Sequence[pa.RecordBatch]) -> pa.Table:
 
 
 def _as_events(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The same rows with all columns: old files lack some, and none has the date."""
+    """Add missing columns: old files lack some, and no file contains `date`."""
     columns = {name: rows[name] for name in rows.schema.names}
     columns["date"] = rows["ingested_at"].cast(pa.date32())
     return pa.RecordBatch.from_arrays(

@@ -1,7 +1,7 @@
-"""In which order files must be read so that each partition's offsets grow.
+"""Plan the order of files so that the offsets of each partition increase.
 
-Statistics in the log tell only the bounds of a file over all of its partitions, so the
-columns of the origin are read first: a few percent of the bytes.
+Statistics in the Delta log cover a file's bounds over all of its partitions, so the
+topic, partition and offset columns are read first: a few percent of the bytes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,29 +17,29 @@ import pyarrow.parquet as pq
 from semloop.delta.streams import Partition
 
 COLUMNS = ["topic_id", "kafka_partition", "kafka_offset", "ingested_at"]
-# Rows of these columns that are decoded at a time.
+# Rows of these columns decoded at a time.
 BATCH_ROWS = 2**16
 NOTHING = np.iinfo(np.int64).max
 
 
-class Wanted:
-    """Which rows are still wanted: those beyond the position of their origin."""
+class UnreadFilter:
+    """Selects the rows beyond the position of their partition."""
 
     def __init__(self, positions: Mapping[Partition, int]) -> None:
         size = max((partition for _, partition in positions), default=-1) + 2
-        # topic id -> position by partition; of partitions that are others' no row.
+        # topic id -> position by partition; `NOTHING` selects no row of a partition.
         self._beyond: dict[str, npt.NDArray[np.int64]] = {}
         for (topic_id, partition), position in positions.items():
             beyond = self._beyond.setdefault(topic_id, np.full(size, NOTHING))
             beyond[partition] = position
 
-    def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """The wanted ones of some rows."""
+    def apply(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the unread rows of a batch."""
         partitions = rows["kafka_partition"].to_numpy(zero_copy_only=False)
         offsets = rows["kafka_offset"].to_numpy(zero_copy_only=False)
         mask = np.zeros(rows.num_rows, dtype=bool)
         for topic_id, beyond in self._beyond.items():
-            # The last place is that of all partitions which nobody asked for.
+            # The last element is for all partitions that are not read here.
             own = np.minimum(partitions, len(beyond) - 1)
             equal = pc.equal(rows["topic_id"], topic_id).fill_null(False)
             mask |= equal.to_numpy(zero_copy_only=False) & (offsets > beyond[own])
@@ -47,100 +47,103 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """First and last wanted offset of an origin, and how many rows."""
+class OffsetRange:
+    """First and last unread offset of a partition, and the number of rows."""
 
     first: int
     last: int
     rows: int
 
-    def joined(self, other: "Span | None") -> "Span":
-        """What holds both."""
+    def union(self, other: "OffsetRange | None") -> "OffsetRange":
+        """Return the smallest range that covers both."""
         if other is None:
             return self
         first, last = min(self.first, other.first), max(self.last, other.last)
-        return Span(first, last, self.rows + other.rows)
+        return OffsetRange(first, last, self.rows + other.rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A file that holds wanted rows, and in which of its row groups."""
+class PlannedFile:
+    """A file with unread rows, and the row groups that contain them."""
 
     path: str
-    groups: tuple[int, ...]
+    row_groups: tuple[int, ...]
     ingested_at: datetime
-    spans: Mapping[Partition, Span]
+    ranges: Mapping[Partition, OffsetRange]
 
 
 @dataclass(slots=True)
-class Run:
-    """Files that are read together: their offsets lie between those of other runs.
+class FileGroup:
+    """Files that are read together; offsets of different groups do not interleave.
 
-    `reached`: origin -> last offset of this run and of all runs before it.
+    `reached`: partition -> last offset of this group and of all groups before it.
     """
 
-    parts: list[Part]
-    spans: dict[Partition, Span]
+    files: list[PlannedFile]
+    ranges: dict[Partition, OffsetRange]
     reached: dict[Partition, int]
 
     @property
     def rows(self) -> int:
-        """How many are wanted."""
-        return sum(span.rows for span in self.spans.values())
+        """Number of unread rows."""
+        return sum(offsets.rows for offsets in self.ranges.values())
 
 
-def part_of(path: str, file: pa.NativeFile, wanted: Wanted) -> Part | None:
-    """What is wanted of a file; None if nothing is."""
+def plan_file(
+    path: str, file: pa.NativeFile, unread: UnreadFilter
+) -> PlannedFile | None:
+    """Plan one file; None if it has no unread rows."""
     parquet = pq.ParquetFile(file)
-    groups: list[int] = []
-    spans: dict[Partition, Span] = {}
+    row_groups: list[int] = []
+    ranges: dict[Partition, OffsetRange] = {}
     times: list[datetime] = []
     for group in range(parquet.num_row_groups):
         for batch in parquet.iter_batches(
             BATCH_ROWS, [group], COLUMNS, use_threads=False
         ):
-            rows = wanted.of(_plain(batch))
+            rows = unread.apply(_with_plain_strings(batch))
             if rows.num_rows:
-                groups.append(group)
+                row_groups.append(group)
                 times.append(pc.min(rows["ingested_at"]).as_py())
-                for origin, span in _spans(rows):
-                    spans[origin] = span.joined(spans.get(origin))
-    return (
-        Part(path, tuple(dict.fromkeys(groups)), min(times), spans) if groups else None
-    )
+                for origin, offsets in _ranges(rows):
+                    ranges[origin] = offsets.union(ranges.get(origin))
+    if not row_groups:
+        return None
+    return PlannedFile(path, tuple(dict.fromkeys(row_groups)), min(times), ranges)
 
 
-def runs_of(parts: Iterable[Part]) -> list[Run]:
-    """Runs in the order in which they are to be read.
+def group_files(files: Iterable[PlannedFile]) -> list[FileGroup]:
+    """Group files, in the order in which they must be read.
 
-    Files of commits follow one another; those that maintenance wrote may overlap in one
-    partition or be crossed in two, and then come together with all between them.
+    Files of successive commits do not interleave. Files written by maintenance may
+    overlap in one partition, or be in opposite order in two; they form one group with
+    all files between them.
     """
-    runs: list[Run] = []
-    for part in sorted(parts, key=lambda part: (part.ingested_at, part.path)):
-        run = Run([part], dict(part.spans), {})
-        while runs and any(
-            span.first <= runs[-1].reached.get(origin, -1)
-            for origin, span in part.spans.items()
+    groups: list[FileGroup] = []
+    for file in sorted(files, key=lambda file: (file.ingested_at, file.path)):
+        group = FileGroup([file], dict(file.ranges), {})
+        while groups and any(
+            offsets.first <= groups[-1].reached.get(origin, -1)
+            for origin, offsets in file.ranges.items()
         ):
-            earlier = runs.pop()
-            run.parts = earlier.parts + run.parts
-            for origin, span in earlier.spans.items():
-                run.spans[origin] = span.joined(run.spans.get(origin))
-        run.reached = dict(runs[-1].reached) if runs else {}
-        for origin, span in run.spans.items():
-            run.reached[origin] = max(span.last, run.reached.get(origin, -1))
-        runs.append(run)
-    return runs
+            earlier = groups.pop()
+            group.files = earlier.files + group.files
+            for origin, offsets in earlier.ranges.items():
+                group.ranges[origin] = offsets.union(group.ranges.get(origin))
+        group.reached = dict(groups[-1].reached) if groups else {}
+        for origin, offsets in group.ranges.items():
+            group.reached[origin] = max(offsets.last, group.reached.get(origin, -1))
+        groups.append(group)
+    return groups
 
 
-def _plain(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Maintenance by delta-rs leaves texts as views, which few functions take."""
+def _with_plain_strings(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Cast string views, which delta-rs maintenance writes and few functions accept."""
     at = rows.schema.get_field_index("topic_id")
     return rows.set_column(at, "topic_id", rows["topic_id"].cast(pa.string()))
 
 
-def _spans(rows: pa.RecordBatch) -> Iterable[tuple[Partition, Span]]:
+def _ranges(rows: pa.RecordBatch) -> Iterable[tuple[Partition, OffsetRange]]:
     groups = (
         pa.Table.from_batches([rows])
         .group_by(["topic_id", "kafka_partition"])
@@ -154,4 +157,5 @@ def _spans(rows: pa.RecordBatch) -> Iterable[tuple[Partition, Span]]:
     )
     for row in groups.to_pylist():
         origin = Partition(row["topic_id"], row["kafka_partition"])
-        yield origin, Span(*(row[f"kafka_offset_{n}"] for n in ("min", "max", "count")))
+        bounds = (row[f"kafka_offset_{n}"] for n in ("min", "max", "count"))
+        yield origin, OffsetRange(*bounds)

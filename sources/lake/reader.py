@@ -1,8 +1,8 @@
-"""New rows of `events` beyond an origin, in offset order, as Arrow tables.
+"""New rows of `events` beyond stored positions, in offset order, as Arrow tables.
 
-Whatever maintainers do, a row is handed on once: only rows beyond the position of their
-partition are, and within a partition they come in the order of their offsets. A row
-that retention took is simply not there; its offset is passed with the others.
+Each row is returned once, even if maintenance rewrites files: only rows beyond the
+position of their partition are returned, in offset order within a partition. A row that
+retention removed is skipped; the position moves past its offset.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -21,17 +21,22 @@ from semloop.storage.duckdb_access import READERS
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 from sources.lake.ordered_rows import OrderedRows
-from sources.lake.read_plan import Part, Wanted, part_of, runs_of
+from sources.lake.read_plan import (
+    PlannedFile,
+    UnreadFilter,
+    group_files,
+    plan_file,
+)
 from sources.lake.streams import EVENTS, TopicStreams
 
-# Rows of a poll: enough that the cost of a step does not count, a few megabytes.
+# Rows of a poll: a few megabytes, enough to make the cost per step negligible.
 ROWS_MAX = 10_000
-# Of a tick: made anew, it would be a third of what an idle flow costs.
+# Shared by empty polls: creating one each time would be a third of an idle flow's cost.
 NOTHING = SCHEMA.empty_table()
 
 
 class LakeReader:
-    """Reads the partitions of one worker; plain, without Bytewax."""
+    """Reads the partitions of one worker; independent of Bytewax."""
 
     def __init__(
         self,
@@ -40,13 +45,13 @@ class LakeReader:
         positions: Mapping[Partition, int],
         rows_max: int = ROWS_MAX,
     ) -> None:
-        """Start reading behind `positions`: origin -> last one consumed, -1 for none.
+        """Start reading after `positions`: partition -> last offset consumed or -1.
 
         Args:
             storage: the lake.
-            streams: what was known of the topic when the positions were read.
-            positions: of the origins of this reader.
-            rows_max: rows of a poll.
+            streams: streams of the topic when the positions were read.
+            positions: one entry per partition of this reader.
+            rows_max: maximum rows of a poll.
         """
         self._storage = storage
         self._streams = streams
@@ -58,49 +63,50 @@ class LakeReader:
         self._events = TableFollower(storage, EVENTS, app_ids)
         self._streams_table = StreamsTable(storage)
         self._stream_rows: tuple[StreamRow, ...] | None = None
-        # The snapshot that is being read, or was read to its end: `_rows` is None.
+        # The current snapshot; all its rows are consumed when `_rows` is unset.
         self._snapshot: Snapshot | None = None
         self._ends: dict[Partition, int] = {}
         self._caught_up_ms: dict[Partition, int] = {}
         self._rows: OrderedRows | None = None
-        # Files whose rows are all consumed, and how far the first snapshot was.
+        # Files whose rows are all consumed, and the ends of the first snapshot.
         self._read: Set[str] = frozenset()
         self._first_ends: dict[Partition, int] | None = None
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that the first snapshot had has been handed on."""
+        """True if all rows of the first snapshot have been returned."""
         return self._first_ends is not None and all(
             self._positions[partition] >= end - 1
             for partition, end in self._first_ends.items()
         )
 
     def poll(self) -> PolledEvents:
-        """At most `rows_max` rows of the snapshot under way; none at its end.
+        """Return at most `rows_max` rows of the current snapshot; none at its end.
 
-        Nothing is lost or repeated by an error: the next poll goes on behind the last
-        row that was handed on.
+        An error loses and repeats no row: the next poll resumes after the last row
+        that was returned.
 
         Raises:
-            TopicChanged: the topic was made again, or got partitions.
-            LakeError: the lake cannot be read. StorageUnavailable: not now.
+            TopicChanged: the topic was recreated, or partitions were added.
+            LakeError: the lake cannot be read.
+            StorageUnavailable: it cannot be read now.
         """
         try:
-            return self._poll_or_begin_again()
+            return self._poll_or_reset()
         except StorageUnavailable:
-            # A maintainer may have removed files since they were listed.
-            return self._poll_or_begin_again()
+            # Maintenance may have removed files since they were listed.
+            return self._poll_or_reset()
 
     def close(self) -> None:
-        """Give back the space of rows that were not handed on."""
-        self._begin_again()
+        """Free the disk space of rows that were not returned."""
+        self._reset()
 
-    def _poll_or_begin_again(self) -> PolledEvents:
+    def _poll_or_reset(self) -> PolledEvents:
         try:
             with storage_errors(self._storage, f"read table {EVENTS}"):
                 return self._poll()
         except Exception:
-            self._begin_again()
+            self._reset()
             raise
 
     def _poll(self) -> PolledEvents:
@@ -127,7 +133,7 @@ class LakeReader:
         return PolledEvents(rows, progress)
 
     def _completed(self, rows: pa.Table = NOTHING) -> PolledEvents:
-        """Whatever the snapshot says up to its last offsets is consumed."""
+        """Record that the snapshot is consumed up to its last offsets."""
         for partition, end in self._ends.items():
             self._positions[partition] = max(self._positions[partition], end - 1)
         assert self._snapshot is not None
@@ -135,29 +141,29 @@ class LakeReader:
         return self._polled(dict(self._positions), rows)
 
     def _take_snapshot(self) -> bool:
-        """List what is new; False if nothing was committed since the last snapshot."""
+        """Open the newest snapshot; False if there was no commit since the last one."""
         snapshot = self._events.refresh()
         if snapshot is None:
             if self._positions:
-                msg = f"There is no table {EVENTS} in {self._storage.root}."
-                todo = "Check SEMLOOP_LAKE: a flow has read this table there before."
+                msg = f"Table {EVENTS} does not exist in {self._storage.root}."
+                todo = "Check SEMLOOP_LAKE: a flow read this table there before."
                 raise StorageUnavailable(msg, todo)
             self._first_ends = {}
             return False
         if snapshot is self._snapshot:
             return False
         ends, caught_up_ms = self._archived_at(snapshot)
-        # `streams` is read after the events: a partition without a row has no events.
+        # Read `streams` after `events`: a partition without a row there has no events.
         self._raise_if_changed()
-        wanted = Wanted(self._positions)
+        unread = UnreadFilter(self._positions)
         paths = [
             path
             for path, file in snapshot.files.items()
             if path not in self._read
             and any(file.may_hold(p, last) for p, last in self._positions.items())
         ]
-        runs = runs_of(self._parts(paths, wanted))
-        self._rows = OrderedRows(runs, wanted, self._open, self._rows_max)
+        groups = group_files(self._planned(paths, unread))
+        self._rows = OrderedRows(groups, unread, self._open, self._rows_max)
         self._snapshot = snapshot
         self._ends, self._caught_up_ms = ends, caught_up_ms
         if self._first_ends is None:
@@ -167,15 +173,15 @@ class LakeReader:
     def _archived_at(
         self, snapshot: Snapshot
     ) -> tuple[dict[Partition, int], dict[Partition, int]]:
-        """How far `archive` is in a version of `events`: ends, and `caught_up_ms`."""
+        """Return the ends and `caught_up_ms` that `archive` stored in a snapshot."""
         found = snapshot.transactions
         ends: dict[Partition, int] = {}
         caught_up_ms: dict[Partition, int] = {}
         for partition in self._positions:
             names = self._streams.names[partition]
             ends[partition] = 1 + max(found.get(name, NEVER_READ) for name in names)
-            kept = [f"{name}{CAUGHT_UP}" for name in names]
-            if times := [found[name] for name in kept if name in found]:
+            app_ids = [f"{name}{CAUGHT_UP}" for name in names]
+            if times := [found[name] for name in app_ids if name in found]:
                 caught_up_ms[partition] = max(times)
         return ends, caught_up_ms
 
@@ -185,24 +191,24 @@ class LakeReader:
             return
         topic = self._streams.topic
         if TopicStreams.of(rows, topic) != self._streams:
-            msg = f"Topic {topic!r} was made again or got partitions."
-            raise TopicChanged(msg, "Start the flow again to read them, too.")
+            msg = f"Topic {topic!r} was recreated, or partitions were added."
+            raise TopicChanged(msg, "Restart the flow to read the new partitions.")
         self._stream_rows = rows
 
-    def _parts(self, paths: Sequence[str], wanted: Wanted) -> list[Part]:
-        def read(path: str) -> Part | None:
+    def _planned(self, paths: Sequence[str], unread: UnreadFilter) -> list[PlannedFile]:
+        def plan(path: str) -> PlannedFile | None:
             with self._open(f"{EVENTS}/{path}") as file:
-                return part_of(path, file, wanted)
+                return plan_file(path, file, unread)
 
-        if self._storage.on_s3:  # Most of it is waiting.
+        if self._storage.on_s3:  # Most of the time is spent waiting for responses.
             with ThreadPoolExecutor(READERS) as pool:
-                parts = list(pool.map(read, paths))
+                files = list(pool.map(plan, paths))
         else:
-            parts = [read(path) for path in paths]
-        return [part for part in parts if part is not None]
+            files = [plan(path) for path in paths]
+        return [file for file in files if file is not None]
 
-    def _begin_again(self) -> None:
-        """Read what is left from the newest snapshot, behind what was handed on."""
+    def _reset(self) -> None:
+        """Reset, so that the next poll resumes from the newest snapshot."""
         if self._rows is not None:
             self._rows.close()
         self._rows = self._snapshot = None

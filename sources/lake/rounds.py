@@ -1,7 +1,7 @@
-"""`events`, `episodes` -> all that a new generation of memories is made of, in rounds.
+"""`events`, `episodes` -> the input of a new generation of memories, in rounds.
 
-Each round goes up to where the flow `memory` was when it began, so a round is shorter
-than the one before, until nobody else commits during one.
+Each round ends where the flow `memory` was when the round began, so each is shorter
+than the one before, until `memory` does not commit during a round.
 """
 
 import time
@@ -20,37 +20,37 @@ from semloop.lake.generations import generation_of
 from semloop.retry import retry
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from sources.lake.episode_index import KnownEpisodes
+from sources.lake.episode_index import EpisodeIndex
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 
-# A round without much to do takes a part of the time between two commits of `memory`.
+# A short round takes a fraction of the time between two commits of `memory`.
 ROUNDS_MAX = 100
-# How much is done again at most by who goes on after a death.
-NOTED_EVERY_S = 30.0
+# Bounds the work that a run after a crash repeats.
+SAVE_EVERY_S = 30.0
 
 R = TypeVar("R")
 
 
 class EpisodesTable(Protocol):
-    """Table `episodes` at the version that a round is about."""
+    """Table `episodes` at the version that a round reads."""
 
     @property
     def handle(self) -> DeltaTable:
-        """The version."""
+        """Handle of that version."""
 
     def refresh(self) -> None:
         """Open the newest version."""
 
     def stored(self, partition: Partition) -> int | None:
-        """The last offset that `memory` has committed."""
+        """Return the last offset that `memory` has committed."""
 
 
 class Rounds:
-    """Reads what a new generation lacks, until the generation is switched to.
+    """Reads the input that a new generation lacks, until readers switch to it.
 
-    Unit of parallelism: none, all partitions are read by one. Guarantee after a crash:
-    reading goes on behind the positions that the writer noted.
+    Unit of parallelism: none, one worker reads all partitions. Guarantee after a crash:
+    reading resumes after the positions that the writer saved.
     """
 
     def __init__(
@@ -59,49 +59,50 @@ class Rounds:
         storage: Storage,
         streams: Sequence[TopicStreams],
         episodes: EpisodesTable,
-        known: KnownEpisodes,
+        index: EpisodeIndex,
         filling: Filling,
     ) -> None:
-        """Nothing is read yet; `items` does.
+        """Prepare to read; `items` does the reading.
 
         Args:
-            settings: events a poll, how long to try again.
+            settings: events per poll, and the time limit for retries.
             storage: the lake.
             streams: all topics of the lake.
             episodes: table `episodes`, whose newest version each round opens.
-            known: the episodes of that version, for the step that places events.
-            filling: how far the generation is.
+            index: episodes of that version, shared with the step that places events.
+            filling: progress of the generation.
         """
         self._settings = settings
         self._storage = storage
         self._streams = streams
         self._table = episodes
-        self._known = known
+        self._index = index
         self._filling = filling
 
     def items(self, show: ProgressCallback) -> Iterator[ReindexPart]:
-        """All rounds; items without rows where the writer has to catch up.
+        """Yield all rounds; items without rows while the writer has to catch up.
 
         Args:
-            show: told (step, done, total) of the work, now and then.
+            show: called with (step, done, total) as the work progresses.
 
         Raises:
-            Terminal: `memory` commits faster than this follows, or another `reindex`
-                was quicker.
-            TopicChanged: there are partitions that were not there at the start.
+            Terminal: `memory` commits faster than this can follow, or another `reindex`
+                finished first.
+            TopicChanged: a topic was recreated, or partitions were added.
             LakeError: a table cannot be read.
-            StorageUnavailable: not within `storage_retry_s`.
+            StorageUnavailable: it cannot be read within `storage_retry_s`.
         """
         self._retry(self._follow)
-        # Episodes that go on are read from their beginning, for the places of the rest.
-        yield from self._round(self._known.beginnings(self._filling.reached), show)
+        # Open episodes are read from their first event, to place the later ones.
+        begin = self._index.resume_positions(self._filling.reached)
+        yield from self._round(begin, show)
         for _ in range(ROUNDS_MAX):
             self._retry(self._follow)
             yield from self._round(self._filling.reached, show)
             if self._filling.switched:
                 return
-        msg = "The flow `memory` commits as fast as this follows."
-        todo = "Run it again once `semloop status` shows memory caught up: it goes on."
+        msg = "The flow `memory` commits as fast as `reindex` can follow."
+        todo = "Run it again when `semloop status` shows memory caught up; it resumes."
         raise Terminal(msg, todo)
 
     def _retry(self, step: Callable[[], R]) -> R:
@@ -109,20 +110,20 @@ class Rounds:
         return retry(step, on=StorageUnavailable, seconds=seconds)
 
     def _follow(self) -> None:
-        """Look at what `memory` has committed by now."""
+        """Advance to what `memory` has committed by now."""
         self._table.refresh()
         if generation_of(self._table.handle) >= self._filling.generation:
-            msg = "Another `reindex` has switched the memories meanwhile."
-            raise Terminal(msg, "Run it once more if theirs are not those you want.")
+            msg = "Another `reindex` has switched the memories in the meantime."
+            raise Terminal(msg, "Run it again if you need other settings.")
         if TopicStreams.every(self._storage) != self._streams:
-            msg = "A topic was made again or got partitions."
-            raise TopicChanged(msg, "Run it once more: it goes on, with them.")
-        self._known.follow(self._table.handle)
+            msg = "A topic was recreated, or partitions were added."
+            raise TopicChanged(msg, "Run it once more: it resumes and includes them.")
+        self._index.follow(self._table.handle)
 
     def _round(
         self, begin: Mapping[Partition, int], show: ProgressCallback
     ) -> Iterator[ReindexPart]:
-        """What is beyond, up to where `memory` is; ends when it has been written."""
+        """Yield what `memory` committed beyond `begin`, then wait for the writer."""
         stored = {origin: self._table.stored(origin) for origin in begin}
         until = {o: NEVER_READ if at is None else at for o, at in stored.items()}
         for streams in self._streams:
@@ -130,9 +131,9 @@ class Rounds:
         yield from self._episodes(until, show)
         self._filling.reached = until
         before = self._filling.rounds
-        yield _nothing(Progress(until, complete=True))
+        yield _empty(Progress(until, complete=True))
         while self._filling.rounds == before:
-            yield _nothing()
+            yield _empty()
 
     def _events(
         self,
@@ -141,12 +142,12 @@ class Rounds:
         until: Mapping[Partition, int],
         show: ProgressCallback,
     ) -> Iterator[ReindexPart]:
-        """The events of a topic."""
+        """Yield the events of a topic."""
         at = {origin: begin[origin] for origin in streams.owned(0, 1)}
         total = left = sum(max(0, until[o] - at[o]) for o in at)
         if not left:
             return
-        noted_s = time.monotonic()
+        saved_s = time.monotonic()
         reader = LakeReader(
             self._storage, streams, at, self._settings.memory.poll_events
         )
@@ -160,13 +161,13 @@ class Rounds:
                 left = sum(max(0, until[o] - at[o]) for o in at)
                 after = self._filling.reached
                 positions: Mapping[Partition, int] = {}
-                if time.monotonic() - noted_s >= NOTED_EVERY_S:
-                    noted_s = time.monotonic()
+                if time.monotonic() - saved_s >= SAVE_EVERY_S:
+                    saved_s = time.monotonic()
                     passed = {o: max(at[o], after[o]) for o in at}
                     positions = self._filling.reached = {**after, **passed}
-                none = EPISODE_REVISIONS.empty_table()
+                no_rows = EPISODE_REVISIONS.empty_table()
                 yield ReindexPart(
-                    polled.events, none, after, until, Progress(positions)
+                    polled.events, no_rows, after, until, Progress(positions)
                 )
                 show("events", total - left, total)
         finally:
@@ -175,14 +176,14 @@ class Rounds:
     def _episodes(
         self, until: Mapping[Partition, int], show: ProgressCallback
     ) -> Iterator[ReindexPart]:
-        """The closed episodes that are not in the generation."""
+        """Yield the closed episodes that the generation lacks."""
         done = self._filling.episode_ids
-        for rows in self._known.closed(until, done):
+        for rows in self._index.closed(until, done):
             done.update(rows["episode_id"].to_pylist())
             yield ReindexPart(EVENTS.empty_table(), rows)
             show("episodes", len(done), len(done))
 
 
-def _nothing(progress: Progress | None = None) -> ReindexPart:
+def _empty(progress: Progress | None = None) -> ReindexPart:
     events, episodes = EVENTS.empty_table(), EPISODE_REVISIONS.empty_table()
     return ReindexPart(events, episodes, progress=progress or Progress())

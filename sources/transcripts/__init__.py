@@ -1,1 +1,1 @@
-"""Files of events or of conversations, line by line, as records to produce."""
+"""Readers of event and chat files: one line at a time, as records to produce."""

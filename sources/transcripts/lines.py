@@ -1,7 +1,7 @@
-"""Lines of a file or of stdin as records to produce: events, or chats made into events.
+"""Lines of a file or of stdin as records to produce: events, or chats as events.
 
-A line that is neither is produced as it is and becomes a dead letter. What a record is
-called depends on the content only, so importing a file twice changes nothing.
+A line that is neither is produced unchanged and becomes a dead letter. Record ids
+depend on the content only, so importing a file twice adds nothing.
 """
 
 import gzip
@@ -25,16 +25,16 @@ from sources.transcripts.openai_chat import chat_events, import_id
 
 Format = Literal["events", "chat"]
 STDIN = "-"
-# The topic's `max.message.bytes`: a longer line fits into no message.
+# The topic's `max.message.bytes`: a longer line does not fit into a message.
 LINE_BYTES_MAX = 4 * 2**20
-# Different broken lines whose repetitions are counted, about 150 bytes of memory each;
-# further ones are told apart by their line number.
+# Maximum distinct broken lines whose repetitions are counted, about 150 bytes of memory
+# each; further ones are identified by their line number.
 BROKEN_LINES_MAX = 250_000
 
 _Stream = io.BufferedReader | gzip.GzipFile
 _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 2**20
-_LOOK_BYTES = 2**13
+_PEEK_BYTES = 2**13
 _UNREADABLE = (ValueError, RecursionError)  # Malformed, not UTF-8; too deep.
 _begins_array = re.compile(rb"\s*\[\s*(?:[\[{\"]|$)").match
 _has_object = re.compile(rb"^\s*\{[^\0]", re.MULTILINE).search
@@ -42,10 +42,10 @@ _is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 
 
 def read_records(path: str, format: Format) -> Iterator[Record | TooLong]:  # noqa: A002
-    """Read a file, lazily; `-` is stdin, and either may be gzipped.
+    """Read a file lazily; `-` is stdin, and both may be gzipped.
 
     Raises:
-        ConfigError: it cannot be read, to its end, or is of the other format.
+        ConfigError: the file cannot be read completely, or has the other format.
     """
     broken = _Broken()
     first = True
@@ -61,7 +61,7 @@ def read_records(path: str, format: Format) -> Iterator[Record | TooLong]:  # no
             first = False
         chat = chat_events(value) if format == "chat" else None
         if chat is None:
-            yield _as_it_is(number, value, broken)
+            yield _unchanged(number, value, broken)
             continue
         session_id, events = chat
         key = session_id.encode()
@@ -69,40 +69,40 @@ def read_records(path: str, format: Format) -> Iterator[Record | TooLong]:  # no
             yield Record(number, key, event.value, idempotency_key=event.id)
 
 
-class _Shape(msgspec.Struct):
+class _FormatProbe(msgspec.Struct):
     messages: msgspec.Raw = msgspec.Raw()
     payload: msgspec.Raw = msgspec.Raw()
     meta: msgspec.Raw = msgspec.Raw()
 
 
-_decode_shape = msgspec.json.Decoder(_Shape).decode
+_decode_probe = msgspec.json.Decoder(_FormatProbe).decode
 
 
-def looks_like(line: bytes) -> Format | None:
-    """The format that a line seems to have; None if it could be anything."""
+def guess_format(line: bytes) -> Format | None:
+    """Guess the format of a line; None if it matches neither."""
     try:
-        shape = _decode_shape(line)
+        probe = _decode_probe(line)
     except _UNREADABLE:
         return None
-    if shape.payload:
-        return "events" if shape.meta else None
-    return "chat" if bytes(shape.messages)[:1] == b"[" else None
+    if probe.payload:
+        return "events" if probe.meta else None
+    return "chat" if bytes(probe.messages)[:1] == b"[" else None
 
 
-def _check_format(path: str, line: bytes, wanted: Format) -> None:
-    """Stop before a file of another format becomes dead letters, line by line."""
-    for begins, filter_, what in (
+def _check_format(path: str, line: bytes, expected: Format) -> None:
+    """Reject a file of the other format before all its lines become dead letters."""
+    for matches, filter_, what in (
         (bool(_begins_array(line)), ".[]", "one JSON array"),
         (line.strip() == b"{", ".", "JSON over several lines"),
     ):
-        if begins:
-            msg = f"{_named(path)} holds {what}, not one JSON object a line."
-            todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {wanted}"
+        if matches:
+            msg = f"{_named(path)} contains {what}, not one JSON object per line."
+            todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {expected}"
             raise ConfigError(msg, todo)
-    found = looks_like(line)
-    if found not in (None, wanted):
-        holds = {"events": "events", "chat": "chat transcripts"}
-        msg = f"{_named(path)} holds {holds[str(found)]}, not {holds[wanted]}."
+    found = guess_format(line)
+    if found not in (None, expected):
+        names = {"events": "events", "chat": "chat transcripts"}
+        msg = f"{_named(path)} contains {names[str(found)]}, not {names[expected]}."
         raise ConfigError(msg, f"Import it with `--format {found}`.")
 
 
@@ -110,21 +110,21 @@ class _Session(msgspec.Struct):
     session_id: str
 
 
-class _Keyed(msgspec.Struct):
+class _SessionKey(msgspec.Struct):
     meta: _Session
 
 
-_decode_keyed = msgspec.json.Decoder(_Keyed).decode
+_decode_session_key = msgspec.json.Decoder(_SessionKey).decode
 
 
 @dataclass(slots=True)
 class _Broken:
-    """How often each broken line was seen, by its digest."""
+    """Number of occurrences of each broken line, by its digest."""
 
     seen: dict[bytes, int] = field(default_factory=dict)
 
     def occurrence(self, number: int, value: bytes) -> str:
-        """Which one of its like a line is, the same in every import of the file."""
+        """Return the occurrence of a line, the same in every import of the file."""
         digest = hashlib.blake2b(value, digest_size=16).digest()
         if digest not in self.seen and len(self.seen) >= BROKEN_LINES_MAX:
             return f"line {number}"
@@ -132,23 +132,23 @@ class _Broken:
         return str(self.seen[digest])
 
 
-def _as_it_is(number: int, value: bytes, broken: _Broken) -> Record:
+def _unchanged(number: int, value: bytes, broken: _Broken) -> Record:
     session_id = _event_session(value)
     is_event = session_id is not None
-    # An event has an id of its own: the archive drops repetitions by that.
-    which = "1" if is_event else broken.occurrence(number, value)
+    # An event has its own id, by which the archive drops duplicates.
+    occurrence = "1" if is_event else broken.occurrence(number, value)
     if session_id is None:
         try:
-            session_id = _decode_keyed(value).meta.session_id
+            session_id = _decode_session_key(value).meta.session_id
         except _UNREADABLE:
             session_id = ""
     key = session_id.encode() or None
-    idempotency_key = import_id(value, which.encode())
+    idempotency_key = import_id(value, occurrence.encode())
     return Record(number, key, value, idempotency_key, is_event)
 
 
 def _event_session(value: bytes) -> str | None:
-    """The session of an event; None if the line is not an event."""
+    """Return the session id of an event; None if the line is not an event."""
     try:
         event = decode_envelope(value)
         decode_payload[event.type](event.payload)
@@ -158,13 +158,13 @@ def _event_session(value: bytes) -> str | None:
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes] | TooLong]:
-    """Each line with its number, without its line break."""
+    """Yield each line with its number, without its line break."""
     number = 0
     try:
         with _opened(path) as stream:
-            head = stream.peek(_LOOK_BYTES)
+            head = stream.peek(_PEEK_BYTES)
             if b"\0" in head and not _has_object(head):
-                msg = f"{_named(path)} holds binary data, or text that is not UTF-8."
+                msg = f"{_named(path)} contains binary data, or text that is not UTF-8."
                 raise ConfigError(msg, "Give a file of JSON lines, gzipped or not.")
             while line := _line(stream, number + 1):
                 number += 1
@@ -196,7 +196,7 @@ def _opened(path: str) -> Iterator[_Stream]:
             stream = stack.enter_context(_stdin())
         else:
             stream = stack.enter_context(Path(path).open("rb"))
-        # A slow pipe may show one byte only; no line of JSON begins with that one.
+        # A slow pipe may return one byte only; no JSON line begins with that byte.
         if stream.peek(2)[:2] in (_GZIP_MAGIC, _GZIP_MAGIC[:1]):
             yield stack.enter_context(gzip.GzipFile(fileobj=stream))
         else:
@@ -205,9 +205,9 @@ def _opened(path: str) -> Iterator[_Stream]:
 
 @contextmanager
 def _stdin() -> Iterator[io.BufferedReader]:
-    """Stdin as bytes; not ours to close."""
+    """Open stdin as bytes; leave it open afterwards."""
     if sys.stdin is None:
-        msg = "there is none"
+        msg = "it is closed"
         raise OSError(msg)
     stream = sys.stdin.buffer
     if isinstance(stream, io.BufferedReader):
@@ -226,7 +226,7 @@ def _unreadable(path: str, lines: int, exc: Exception) -> ConfigError:
     if isinstance(exc, (EOFError, gzip.BadGzipFile, zlib.error)):
         cut = "ends too early" if isinstance(exc, EOFError) else "is damaged"
         msg = f"{_named(path)}: its gzip data {cut}, {where}."
-        return ConfigError(msg, "Import a whole copy of it; nothing is doubled.")
+        return ConfigError(msg, "Import a complete copy; it adds no duplicates.")
     if isinstance(exc, FileNotFoundError):
         msg = f"{_named(path)} does not exist."
     elif isinstance(exc, IsADirectoryError):

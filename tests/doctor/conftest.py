@@ -17,10 +17,10 @@ from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
 from tests.builders import decoded_rows
 from tests.kafka.conftest import secure
-from tests.s3.conftest import careless_endpoint
+from tests.s3.conftest import overwriting_endpoint
 
 # Fixtures from other folders.
-__all__ = ["careless_endpoint", "secure"]
+__all__ = ["overwriting_endpoint", "secure"]
 
 Read = Callable[..., None]
 Send = Callable[..., None]

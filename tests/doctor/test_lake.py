@@ -201,9 +201,9 @@ def test_commit_check_races_16_writers_on_s3(s3_settings: Settings) -> None:
 
 
 def test_commit_check_fails_for_a_store_that_ignores_the_condition(
-    s3_settings: Settings, careless_endpoint: str, monkeypatch: pytest.MonkeyPatch
+    s3_settings: Settings, overwriting_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", careless_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", overwriting_endpoint)
     first, *_, race = problems(findings_of(s3_settings, "lake", "commits"))
     assert first.state is race.state is State.FAIL
     assert first.found == "an existing file was overwritten: `If-None-Match: *` is ignored"  # fmt: skip

@@ -16,7 +16,7 @@ from semloop.storage.location import Storage
 from tests.builders import LOG, P0
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import MemoryProcess, lake_settings
-from tests.sources.an_events_table import EventsTable
+from tests.sources.events_table import EventsTable
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors

@@ -56,7 +56,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
 @pytest.fixture
 def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Store the position after each poll."""
-    monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(rounds, "SAVE_EVERY_S", 0.0)
 
 
 def _raise_crash() -> bool:

@@ -26,7 +26,7 @@ from sinks.delta.reindex_positions import ReindexPositions
 from sinks.vectors.new_generation import NewGeneration
 from sinks.vectors.table import VectorTable
 from sources.lake import rounds
-from sources.lake.episode_index import KnownEpisodes
+from sources.lake.episode_index import EpisodeIndex
 from tests.builders import LOG
 from tests.flows.reindex_lake import (
     LATER_MS,
@@ -41,7 +41,7 @@ from tests.flows.reindex_lake import (
 )
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import Crash, MemoryProcess
-from tests.sources.an_events_table import EventsTable
+from tests.sources.events_table import EventsTable
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -63,7 +63,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
 @pytest.fixture
 def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Store the position after each poll."""
-    monkeypatch.setattr(rounds, "NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(rounds, "SAVE_EVERY_S", 0.0)
 
 
 def test_reindex_includes_an_episode_that_closes_between_two_rounds(
@@ -289,14 +289,14 @@ def test_reindex_does_not_switch_to_a_deleted_generation(
     events = Events(settings)
     events.add(overlapping_sessions(20))
     run_memory(settings, events)
-    original, calls = KnownEpisodes.follow, itertools.count()
+    original, calls = EpisodeIndex.follow, itertools.count()
 
-    def follow(self: KnownEpisodes, handle: DeltaTable) -> None:
+    def follow(self: EpisodeIndex, handle: DeltaTable) -> None:
         if next(calls) == 1:  # Only the switch remains.
             shutil.rmtree(Path(settings.lake, generations.FOLDER, "generation-2.lance"))
         original(self, handle)
 
-    monkeypatch.setattr(KnownEpisodes, "follow", follow)
+    monkeypatch.setattr(EpisodeIndex, "follow", follow)
     with pytest.raises(LakeError, match="were removed while they were written"):
         reindex(settings)
     assert current_generation(settings) == 1

@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def topic_on_s3(s3_settings: Settings) -> None:
-    """The topic of `s3_settings`, made."""
+    """Create the topic of `s3_settings`."""
     TopicAdmin(s3_settings).ensure()
 
 
 @pytest.fixture
-def careless_endpoint(store: Store) -> Iterator[str]:
-    """The run's S3 server, as if it took no notice of `If-None-Match`."""
+def overwriting_endpoint(store: Store) -> Iterator[str]:
+    """The test session's S3 server, behind a proxy that ignores `If-None-Match`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.s3.careless_store", store.endpoint],
+        [sys.executable, "-m", "tests.s3.overwriting_store", store.endpoint],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Flow, `Lake` and commands on a lake on S3, end to end."""
+"""Flow, `Lake` and commands with a lake on S3, end to end."""
 
 import json
 import signal
@@ -15,16 +15,16 @@ from semloop.settings import Settings
 from tests import processes
 from tests.conftest import settings_on
 from tests.kill_and_audit import kill_and_audit
-from tests.s3.works import works
+from tests.s3.end_to_end_check import check_end_to_end
 from tests.services import SERVICES, Broker
 from tests.stores import RealStore
 
 
-def test_everything_works_on_s3_below_a_prefix_of_odd_letters(
+def test_end_to_end_on_s3_below_a_prefix_with_special_characters(
     s3_settings: Settings,
 ) -> None:
     settings = s3_settings.replace(lake=f"{s3_settings.lake}/ä b/'+=//")
-    works(settings, events=25)
+    check_end_to_end(settings, events=25)
     query = "SELECT count(*) AS n FROM events"
     answer = processes.check(settings, "sql", query, "--format", "json")
     assert json.loads(answer) == [{"n": 25}]
@@ -32,14 +32,14 @@ def test_everything_works_on_s3_below_a_prefix_of_odd_letters(
 
 
 @pytest.mark.real_store
-def test_everything_works_on_a_gateway_over_a_folder(
+def test_end_to_end_on_a_gateway_over_a_folder(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SERVICES
     gateway = RealStore(tmp_path, SERVICES, "versitygw")
     try:
         settings = settings_on(gateway.endpoint, broker, monkeypatch)
-        works(settings)
+        check_end_to_end(settings)
         monkeypatch.setenv("AWS_REGION", "eu-north-1")
         with pytest.raises(LakeError, match="AuthorizationHeaderMalformed") as error:
             Lake(settings=settings)
@@ -48,7 +48,7 @@ def test_everything_works_on_a_gateway_over_a_folder(
         gateway.kill()
 
 
-def test_kills_on_s3_lose_and_double_nothing(s3_settings: Settings) -> None:
+def test_kills_on_s3_lose_and_duplicate_no_record(s3_settings: Settings) -> None:
     TopicAdmin(s3_settings).ensure()
     audit = kill_and_audit(s3_settings, events=8_000, kills=3, seed=3, longest_s=2.2)
     assert audit.clean, audit
@@ -59,7 +59,7 @@ def test_kills_on_s3_lose_and_double_nothing(s3_settings: Settings) -> None:
 def tls_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[RealStore, Path]]:
-    """A server whose certificate a private CA signed, and the PEM file of that CA."""
+    """A server with a certificate of a private CA, and the PEM file of that CA."""
     assert SERVICES
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
@@ -67,7 +67,7 @@ def tls_store(
     issued.cert_chain_pems[0].write_to_path(str(certificate))
     issued.private_key_pem.write_to_path(str(key))
     authority.cert_pem.write_to_path(str(ca))
-    # What a test process sets for its own clients goes away with the test.
+    # monkeypatch removes the variable, which semloop sets in this process, after the test.
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
     monkeypatch.delenv("SSL_CERT_FILE")
     store = RealStore(tmp_path, SERVICES, tls=(certificate, key))
@@ -76,7 +76,7 @@ def tls_store(
 
 
 @pytest.mark.real_store
-def test_a_private_ca_serves_every_reader_and_writer(
+def test_every_reader_and_writer_accepts_a_private_ca(
     tls_store: tuple[RealStore, Path],
     broker: Broker,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,10 +84,10 @@ def test_a_private_ca_serves_every_reader_and_writer(
     store, ca = tls_store
     monkeypatch.setenv("AWS_CA_BUNDLE", str(ca))
     settings = settings_on(store.endpoint, broker, monkeypatch)
-    works(settings)
+    check_end_to_end(settings)
     monkeypatch.delenv("AWS_CA_BUNDLE")
     monkeypatch.delenv("SSL_CERT_FILE")
-    told = [
+    expected = [
         f"Cannot read _layout.json in {settings.lake}: "
         f"the certificate of {store.endpoint} is signed by an unknown CA.",
         "Set AWS_CA_BUNDLE to a PEM file with that CA.",
@@ -95,4 +95,4 @@ def test_a_private_ca_serves_every_reader_and_writer(
     for command in (["sql", "FROM events"], ["run", "archive", "--until-caught-up"]):
         result = processes.run(settings, *command)
         assert result.returncode == 1
-        assert result.stderr.splitlines()[-2:] == told
+        assert result.stderr.splitlines()[-2:] == expected

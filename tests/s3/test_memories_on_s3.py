@@ -1,4 +1,4 @@
-"""The table of memories on an object store that fails, or is not there."""
+"""The table of memories on an object store that fails or is unavailable."""
 
 import socket
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.services import Broker, free_port
 from tests.sinks.memory_builder import memory_rows, stored, vector_table
 from tests.stores import Store
 
-PRIVATE = "a secret of somebody"
+PRIVATE = "a private text"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def proxy(store: Store) -> Iterator[FaultProxy]:
 def storage(
     proxy: FaultProxy, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Storage]:
-    """A lake behind the proxy, where at first everything goes well."""
+    """A lake behind the proxy, with no fault armed."""
     yield Storage.of(settings_on(proxy.endpoint, broker, monkeypatch))
     proxy.disarm()
 
@@ -45,19 +45,19 @@ def some_rows(start: int) -> pa.Table:
 FAULTS = {
     "a few 503": (Fault.SLOW_DOWN, 3),
     "a 500": (Fault.INTERNAL_ERROR, 1),
-    "refused without a reason": (Fault.REFUSED, 1),
+    "rejected without a cause": (Fault.REFUSED, 1),
     "a reset": (Fault.RESET, 1),
     "lost reply": (Fault.LOST_REPLY, 1),
-    "answer cut off": (Fault.CUT_OFF, 1),
+    "truncated reply": (Fault.CUT_OFF, 1),
 }
 REQUESTS = {
-    "rows' file": ("PUT", "/data/"),
+    "data file": ("PUT", "/data/"),
     "version": ("PUT", "/_versions/"),
     "reading": ("GET", "/generation-1.lance"),
 }
 
 
-def test_rows_are_there_once_whatever_befalls_them(
+def test_rows_are_stored_once_under_every_fault(
     proxy: FaultProxy, storage: Storage
 ) -> None:
     table, start = vector_table(storage), 0
@@ -72,24 +72,24 @@ def test_rows_are_there_once_whatever_befalls_them(
 
 
 @pytest.mark.parametrize("part", ["/data/", "/_versions/"])
-def test_a_store_that_takes_nothing_is_told_without_the_rows(
+def test_an_error_of_a_store_that_rejects_writes_contains_no_rows(
     proxy: FaultProxy, storage: Storage, part: str
 ) -> None:
     table = vector_table(storage, 0.1)
     proxy.arm(Fault.SLOW_DOWN, "PUT", part, times=ALWAYS)
-    with pytest.raises(StorageUnavailable) as told:
+    with pytest.raises(StorageUnavailable) as error:
         table.merge(some_rows(0))
     proxy.disarm()
     what = f"Cannot write table memories in {storage.root}: the object store "
     what += f"{storage.endpoint} fails: 503 Service Unavailable (SlowDown)"
-    assert str(told.value) == f"{what} (tried for 0.1 s)\n{CHECK_STORE}"
-    assert PRIVATE not in repr(told.value.__cause__)
+    assert str(error.value) == f"{what} (tried for 0.1 s)\n{CHECK_STORE}"
+    assert PRIVATE not in repr(error.value.__cause__)
     table.merge(some_rows(0))
     assert len(stored(storage)) == 10
 
 
 @pytest.mark.parametrize("part", ["/_versions/", "/_indices/"])
-def test_a_table_is_made_whatever_befalls_it(
+def test_a_table_is_created_despite_faults(
     proxy: FaultProxy, storage: Storage, part: str
 ) -> None:
     armed = proxy.arm(Fault.SLOW_DOWN, "PUT", part, times=3)
@@ -98,15 +98,15 @@ def test_a_table_is_made_whatever_befalls_it(
     assert len(stored(storage)) == 10
 
 
-def test_upkeep_is_done_whatever_befalls_it(
+def test_maintenance_succeeds_despite_faults(
     proxy: FaultProxy, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So few rows would not be worth it.
+    # Index even this few rows.
     monkeypatch.setattr(maintenance, "UNINDEXED_MAX", 1)
     table = vector_table(storage)
     for start in range(0, 30, 10):
         table.merge(some_rows(start))
-    # LanceDB itself does not ask again: the version may be there.
+    # LanceDB itself does not retry: the version may already exist.
     armed = proxy.arm(Fault.RESET, "PUT", "/_versions/", times=2)
     report = maintain(storage, 1)
     assert armed.happened == 2
@@ -114,31 +114,31 @@ def test_upkeep_is_done_whatever_befalls_it(
     assert (report.rows, report.fragments, report.unindexed) == (30, 1, 0)
 
 
-def test_a_store_where_nobody_listens_is_told(s3_settings: Settings) -> None:
-    storage = elsewhere(s3_settings, f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(StorageUnavailable) as told:
+def test_a_store_that_refuses_connections_is_reported(s3_settings: Settings) -> None:
+    storage = storage_at(s3_settings, f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StorageUnavailable) as error:
         vector_table(storage, 0.1)
-    assert told.value.what.startswith("Cannot read table memories in s3://")
+    assert error.value.what.startswith("Cannot read table memories in s3://")
 
 
-def test_a_store_that_says_nothing_is_given_up(
+def test_a_store_that_never_responds_times_out(
     s3_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "ANSWER_S", 1)
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(StorageUnavailable) as told:
-            vector_table(elsewhere(s3_settings, address), 0.1)
-    assert told.value.what.startswith("Cannot read table memories in s3://")
+        with pytest.raises(StorageUnavailable) as error:
+            vector_table(storage_at(s3_settings, address), 0.1)
+    assert error.value.what.startswith("Cannot read table memories in s3://")
 
 
-def elsewhere(settings: Settings, endpoint: str) -> Storage:
+def storage_at(settings: Settings, endpoint: str) -> Storage:
     storage = Storage.of(settings)
     return replace(storage, options={**storage.options, "aws_endpoint_url": endpoint})
 
 
-def test_a_missing_bucket_is_told(s3_settings: Settings) -> None:
-    storage = replace(Storage.of(s3_settings), root="s3://nobody/made/it")
-    with pytest.raises(LakeError, match="NoSuchBucket") as told:
+def test_a_missing_bucket_is_reported(s3_settings: Settings) -> None:
+    storage = replace(Storage.of(s3_settings), root="s3://missing/bucket/x")
+    with pytest.raises(LakeError, match="NoSuchBucket") as error:
         vector_table(storage)
-    assert told.value.todo.startswith("Make the bucket")
+    assert error.value.todo.startswith("Make the bucket")

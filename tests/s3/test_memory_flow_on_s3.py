@@ -1,4 +1,4 @@
-"""Events to memories on an object store: nothing of the flow is about folders."""
+"""Events to memories on an object store: the flow does not depend on local folders."""
 
 import pytest
 
@@ -15,7 +15,9 @@ def settings(s3_settings: Settings) -> Settings:
     return s3_settings.replace(embedder="hashing")
 
 
-def test_memories_are_made_kept_up_made_anew_and_recalled(settings: Settings) -> None:
+def test_memories_are_made_maintained_reindexed_and_recalled(
+    settings: Settings,
+) -> None:
     produce_sessions(settings, 200)
     run_archive(settings)
     with running_flow(settings, flow="memory") as flow:

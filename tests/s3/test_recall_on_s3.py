@@ -2,7 +2,7 @@ from semloop.settings import Settings
 from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
 
 
-def test_memories_in_a_bucket_are_recalled_and_asked_in_sql(
+def test_memories_in_a_bucket_are_recalled_and_queried_in_sql(
     s3_settings: Settings,
 ) -> None:
     settings = s3_settings.replace(embedder="hashing")
@@ -14,10 +14,10 @@ def test_memories_in_a_bucket_are_recalled_and_asked_in_sql(
         lake.commit(closed("a", reward=0.5))
         lake.remember(said("trip two", "b"))
         found = opened.recall("trip")
-        asked = opened.sql("SELECT text, reward FROM memories").fetchall()
-        shown = opened.init_sql()
+        rows = opened.sql("SELECT text, reward FROM memories").fetchall()
+        statements = opened.init_sql()
     assert found["text"].to_pylist() == ["trip one"]
-    assert asked == [("trip one", 0.5)]
+    assert rows == [("trip one", 0.5)]
     assert not any(
-        str(lake.storage.options["aws_secret_access_key"]) in s for s in shown
+        str(lake.storage.options["aws_secret_access_key"]) in s for s in statements
     )

@@ -1,4 +1,4 @@
-"""Keys that end while a flow or a reader runs: each gets new ones before that."""
+"""Keys that expire while a flow or a reader runs: each renews them in time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.conftest import settings_on
 from tests.flows.flow_runner import produce, running_flow
-from tests.s3.token_store import TokenStore
-from tests.s3.works import works
+from tests.s3.end_to_end_check import check_end_to_end
+from tests.s3.expiring_key_store import ExpiringKeyStore
 from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
 from tests.services import Broker
 from tests.sinks.memory_builder import memory_rows, vector_table
@@ -26,27 +26,27 @@ KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    """A store that checks no signatures, whatever the run's store is."""
+    """A store that does not check signatures, even if the session uses a real one."""
     store = Moto(tmp_path_factory.mktemp("moto"))
     yield store
     store.kill()
 
 
 @pytest.fixture
-def tokens(moto: Moto) -> Iterator[TokenStore]:
-    with TokenStore(moto.endpoint) as tokens:
-        yield tokens
+def key_store(moto: Moto) -> Iterator[ExpiringKeyStore]:
+    with ExpiringKeyStore(moto.endpoint) as key_store:
+        yield key_store
 
 
 def web_identity(folder: Path) -> dict[str, str]:
-    """As Kubernetes sets it for a service account with a role."""
+    """Configure a role as Kubernetes does for a service account."""
     token = folder / "token"
     token.write_text("a token that moto believes")
     return {"AWS_WEB_IDENTITY_TOKEN_FILE": str(token), "AWS_ROLE_ARN": ROLE}
 
 
 def profile(folder: Path) -> dict[str, str]:
-    """As people configure a role."""
+    """Configure a role in a profile."""
     file = folder / "config"
     file.write_text(
         f"[profile deputy]\nrole_arn = {ROLE}\nsource_profile = own\nregion = eu-west-1\n"
@@ -59,60 +59,66 @@ def profile(folder: Path) -> dict[str, str]:
 def lake(
     request: pytest.FixtureRequest,
     moto: Moto,
-    tokens: TokenStore,
+    key_store: ExpiringKeyStore,
     broker: Broker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
-    """A lake whose keys are those of a role; no key is set."""
+    """A lake that uses the keys of a role; no key is set."""
     settings = settings_on(moto.endpoint, broker, monkeypatch)
     for name in (*KEYS, "AWS_REGION"):
         monkeypatch.delenv(name)
-    variables = {"AWS_ENDPOINT_URL": tokens.endpoint, **request.param(tmp_path)}
+    variables = {"AWS_ENDPOINT_URL": key_store.endpoint, **request.param(tmp_path)}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return settings.replace(embedder="hashing")
 
 
-def test_a_flow_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:
+def test_a_flow_renews_expired_keys(
+    lake: Settings, key_store: ExpiringKeyStore
+) -> None:
     TopicAdmin(lake).ensure()
-    # Between two commits it sends no request that could be under way.
+    # No fence checks, so no request is in progress between two commits.
     with running_flow(lake, SEMLOOP_FENCE_CHECK_S="3600") as flow:
         for rows in (10, 20, 30):
             produce(lake, 10)
             flow.wait_until_stored(rows)
-            tokens.replace_key()
+            key_store.replace_key()
         flow.stop()
-    assert tokens.refused == 0
+    assert key_store.refused == 0
     with Lake(lake.lake) as opened:
         assert opened.sql("SELECT count(*) FROM events").fetchall() == [(30,)]
 
 
-def test_an_open_writer_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:
+def test_an_open_writer_renews_expired_keys(
+    lake: Settings, key_store: ExpiringKeyStore
+) -> None:
     tables = writer(lake)
     tables.take_over()
     for offset in range(0, 6, 2):
         write(tables, offset)
-        tokens.replace_key()
+        key_store.replace_key()
         tables._main.check_fences()
-        tokens.replace_key()
-    assert tokens.refused == 0
+        key_store.replace_key()
+    assert key_store.refused == 0
     assert stored(lake) == [(0, 0), (0, 2), (0, 4)]
 
 
-def test_an_open_table_of_memories_outlives_its_keys(
-    lake: Settings, tokens: TokenStore
+def test_an_open_table_of_memories_renews_expired_keys(
+    lake: Settings, key_store: ExpiringKeyStore
 ) -> None:
     storage = Storage.of(lake)
     table = vector_table(storage)
     for start in range(0, 30, 10):
         table.merge(memory_rows(range(start, start + 10)))
-        tokens.replace_key()
-    assert tokens.refused == 0
+        key_store.replace_key()
+    assert key_store.refused == 0
     assert len(stored_memories(storage)) == 30
 
 
-def test_a_reader_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:
+def test_a_reader_renews_expired_keys(
+    lake: Settings, key_store: ExpiringKeyStore
+) -> None:
     written = MemoryLake(lake)
     with written.open() as opened:
         for number in range(1, 4):
@@ -120,11 +126,11 @@ def test_a_reader_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:
             written.remember(said(name, name))
             written.commit(closed(name, reward=0.5))
             write_one_event(lake, number)
-            tokens.replace_key()
+            key_store.replace_key()
             assert stored_events(opened) == number
-            tokens.replace_key()
+            key_store.replace_key()
             assert opened.recall("trip").num_rows == number
-    assert tokens.refused == 0
+    assert key_store.refused == 0
 
 
 def write_one_event(lake: Settings, number: int) -> None:
@@ -134,13 +140,13 @@ def write_one_event(lake: Settings, number: int) -> None:
 
 
 def stored_events(lake: Lake) -> int:
-    """Rows of the view; a query over memories must answer, too."""
-    # DuckDB's extension for Lance stays at the version that it opened first.
+    """Return the number of events; check that a query of memories works, too."""
+    # DuckDB's Lance extension keeps reading the version that it opened first.
     assert lake.sql("SELECT count(*) FROM memories").fetchall() >= [(1,)]
     return int(lake.sql("SELECT count(*) FROM events").fetchall()[0][0])
 
 
-def test_everything_works_with_the_keys_of_a_profile(
+def test_end_to_end_with_the_keys_of_a_profile(
     s3_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "credentials"
@@ -149,4 +155,4 @@ def test_everything_works_with_the_keys_of_a_profile(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_PROFILE", "own")
-    works(s3_settings)
+    check_end_to_end(s3_settings)

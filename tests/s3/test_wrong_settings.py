@@ -1,4 +1,4 @@
-"""What a user gets told when the lake on S3 cannot be reached or used: two lines."""
+"""Two-line errors for a lake on S3 that is unreachable or unusable."""
 
 import socket
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ from tests.stores import KEY, SECRET, RealStore
 WRONG = "wr0ng-horse-battery"
 
 
-def told_to_all(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> SemLoopError:
-    """What writer and readers say; all must say the same, and no secret.
+def common_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> SemLoopError:
+    """Return the error of writer and readers; check that all agree and hide secrets.
 
-    The commands themselves are in the same process, since starting is what costs time.
+    Commands run in this process, since starting one takes most of the time.
     """
-    with pytest.raises(SemLoopError) as told:
+    with pytest.raises(SemLoopError) as lake_error:
         Lake(settings=settings)
-    error = told.value
+    error = lake_error.value
     if not isinstance(error, ConfigError):
-        with pytest.raises(type(error)) as writers:
+        with pytest.raises(type(error)) as writer_error:
             layout.bind(Storage.of(settings))
-        assert str(writers.value) == str(error)
+        assert str(writer_error.value) == str(error)
     assert status_report.status(settings)["lake"]["problem"] == str(error)
     check, *more = health_report.health(settings)["lake"]["checks"]
     assert (check["todo"], more) == (f"{error.what} {error.todo}", [])
@@ -45,7 +45,7 @@ def told_to_all(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> SemLoopE
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """An endpoint that takes connections and never says a word."""
+    """An endpoint that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -59,7 +59,7 @@ def silent() -> Iterator[str]:
         ("AWS_SESSION_TOKEN", WRONG, "InvalidTokenId", "Check AWS_SESSION_TOKEN."),
     ],
 )
-def test_wrong_keys_are_told_in_two_lines(
+def test_wrong_keys_are_reported_in_two_lines(
     s3_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
@@ -68,7 +68,7 @@ def test_wrong_keys_are_told_in_two_lines(
     todo: str,
 ) -> None:
     monkeypatch.setenv(variable, value)
-    error = told_to_all(s3_settings, monkeypatch)
+    error = common_error(s3_settings, monkeypatch)
     endpoint = Storage.of(s3_settings).endpoint
     what = f"Cannot read _layout.json in {s3_settings.lake}: "
     what += f"the object store {endpoint} refuses: {code}."
@@ -76,37 +76,37 @@ def test_wrong_keys_are_told_in_two_lines(
     assert error.todo.startswith(todo)
 
 
-def test_a_missing_bucket_is_told_in_two_lines(
+def test_a_missing_bucket_is_reported_in_two_lines(
     s3_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = s3_settings.replace(lake="s3://nobody/made/it")
-    error = told_to_all(settings, monkeypatch)
-    assert error.what.startswith("Cannot read _layout.json in s3://nobody/made/it: ")
+    settings = s3_settings.replace(lake="s3://missing/bucket/x")
+    error = common_error(settings, monkeypatch)
+    assert error.what.startswith("Cannot read _layout.json in s3://missing/bucket/x: ")
     assert error.what.endswith(" refuses: NoSuchBucket.")
     assert error.todo == "Make the bucket, or set SEMLOOP_LAKE to one that is there."
 
 
-def test_an_endpoint_where_nobody_listens_is_told_in_two_lines(
+def test_an_endpoint_that_refuses_connections_is_reported_in_two_lines(
     s3_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    error = told_to_all(s3_settings, monkeypatch)
+    error = common_error(s3_settings, monkeypatch)
     assert isinstance(error, StorageUnavailable)
     assert str(error) == (
         f"Cannot read _layout.json in {s3_settings.lake}: "
         f"the object store {endpoint} does not answer: Connection refused.\n"
         "Check AWS_ENDPOINT_URL and the network."
     )
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main(["sql", "FROM events"])
-    assert left.value.code == 1
+    assert exited.value.code == 1
     assert capsys.readouterr().err == f"{error}\n"
 
 
-def test_an_endpoint_that_never_answers_is_given_up(
+def test_an_endpoint_that_never_answers_times_out(
     s3_settings: Settings, monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", silent)
@@ -118,7 +118,7 @@ def test_an_endpoint_that_never_answers_is_given_up(
 
 
 @pytest.mark.real_store
-def test_a_store_that_went_away_is_told_before_a_query_waits_for_it(
+def test_an_unavailable_store_is_reported_before_a_query_waits_for_it(
     own_store: RealStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_on(own_store.endpoint, broker, monkeypatch)
@@ -133,7 +133,7 @@ def test_a_store_that_went_away_is_told_before_a_query_waits_for_it(
         assert lake.sql("FROM events").fetchall() == []
 
 
-def test_a_flow_that_finds_no_store_tries_again_and_then_ends_in_two_lines(
+def test_a_flow_without_a_store_retries_and_then_fails_with_two_lines(
     s3_settings: Settings, topic_on_s3: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
@@ -162,15 +162,15 @@ def test_a_flow_that_finds_no_store_tries_again_and_then_ends_in_two_lines(
     ],
     ids=["no key", "no secret", "endpoint without scheme", "endpoint with password", "no CA file", "CA file without PEM"],
 )  # fmt: skip
-def test_a_wrong_variable_is_told_in_two_lines(
+def test_a_wrong_variable_is_reported_in_two_lines(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv(variable, value)
-    # Nobody listens there: brokers are not what this is about.
+    # No broker listens there; this test needs none.
     settings = load({}, lake="s3://bucket/prefix", kafka="127.0.0.1:1")
-    error = told_to_all(settings, monkeypatch)
+    error = common_error(settings, monkeypatch)
     assert isinstance(error, ConfigError)
     assert error.what == what
 
@@ -180,14 +180,14 @@ def test_a_wrong_variable_is_told_in_two_lines(
     ["s3://", "s3:///", "s3://B/x", "s3://b", "s3://bucket/a//b", "s3://bucket/../b",
      *(f"s3://bucket/a{letter}b" for letter in "*?[]%#\\^|\n")],
 )  # fmt: skip
-def test_a_place_where_no_lake_can_be_is_refused(lake: str) -> None:
+def test_an_invalid_lake_url_is_rejected(lake: str) -> None:
     with pytest.raises(ConfigError) as error:
         Storage.of(load({}, lake=lake))
     assert len(str(error.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize("lake", ["S3://bucket", "s3a://bucket/x", "gs://bucket"])
-def test_another_kind_of_url_is_no_folder(lake: str) -> None:
+def test_another_url_scheme_is_rejected(lake: str) -> None:
     with pytest.raises(ConfigError, match="is neither a folder nor s3://"):
         load({}, lake=lake)
 
@@ -201,16 +201,16 @@ def test_a_lake_may_be_a_whole_bucket(
     assert Storage.of(load({}, lake=lake)).root == "s3://bucket"
 
 
-def test_a_store_that_overwrites_what_is_there_is_refused(
-    s3_settings: Settings, careless_endpoint: str, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_ignores_if_none_match_is_rejected(
+    s3_settings: Settings, overwriting_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", careless_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", overwriting_endpoint)
     storage = Storage.of(s3_settings)
     for _ in range(2):  # the second time the lake is bound already
         with pytest.raises(LakeError) as error:
             layout.bind(storage)
         assert error.value.what == (
-            f"The object store {careless_endpoint} ignores `If-None-Match`: writers "
+            f"The object store {overwriting_endpoint} ignores `If-None-Match`: writers "
             "would overwrite each other's commits."
         )
     assert storage.read(layout.LAYOUT_FILE) == b'{"layout": 2}\n'

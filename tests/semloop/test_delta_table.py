@@ -18,7 +18,7 @@ from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
 from tests.builders import LOG, NOW
-from tests.sources.an_events_table import EventsTable
+from tests.sources.events_table import EventsTable
 
 LAST_0 = LOG.app_id("events", 0)
 CAUGHT_UP_0 = LAST_0 + CAUGHT_UP

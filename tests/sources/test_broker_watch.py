@@ -1,4 +1,4 @@
-"""Asking a broker that is away; the answers are in the test's hands."""
+"""Requests to a broker that is down, with answers scripted by the test."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,14 +18,14 @@ NO_ANSWER = BrokerUnavailable("No broker answers.")
 
 
 class Answers:
-    """Gives one answer after the other; the last one for ever."""
+    """Returns one scripted answer per request; the last one repeats."""
 
     def __init__(self, *answers: object) -> None:
         self._answers = list(answers)
-        self.asked = 0
+        self.requests = 0
 
     def __call__(self, *_: object) -> Any:
-        self.asked += 1
+        self.requests += 1
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -36,8 +36,8 @@ class Answers:
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(broker_watch, "ASK_AGAIN_S", 0.0)
-    # As a flow sets them: none logs a broker that is away.
+    monkeypatch.setattr(broker_watch, "RETRY_PAUSE_S", 0.0)
+    # Like a flow, which logs outages itself instead of through retry hooks.
     set_on_retry_hooks([])
     yield
     set_on_retry_hooks(None)
@@ -52,55 +52,59 @@ def watch(answers: Answers, settings: Settings) -> BrokerWatch:
     return BrokerWatch(answers, settings)  # type: ignore[arg-type]
 
 
-def events(ask: Callable[[], object]) -> list[str]:
+def events(request: Callable[[], object]) -> list[str]:
     with capture_logs() as lines:
-        ask()
+        request()
     assert all(line["log_level"] == "warning" for line in lines)
     return [line["event"] for line in lines]
 
 
-def test_a_start_waits_for_the_broker_and_says_so_once(patient: Settings) -> None:
+def test_a_start_waits_for_the_broker_and_logs_it_once(patient: Settings) -> None:
     answers = Answers(NO_ANSWER, NO_ANSWER, NO_ANSWER, TOPIC)
-    said = events(watch(answers, patient).describe)
-    assert answers.asked == 4
-    assert said == ["broker does not answer", "broker answers again"]
+    logged = events(watch(answers, patient).describe)
+    assert answers.requests == 4
+    assert logged == ["broker does not answer", "broker answers again"]
 
 
-def test_a_start_waits_no_longer_than_the_setting_says() -> None:
+def test_a_start_waits_at_most_start_timeout_s() -> None:
     soon = load({}, start_timeout_s=1e-9)
     answers = Answers(NO_ANSWER)
     with pytest.raises(BrokerUnavailable):
         watch(answers, soon).describe()
-    assert answers.asked == 1
+    assert answers.requests == 1
 
 
-def test_what_is_wrong_with_a_topic_is_not_waited_for(patient: Settings) -> None:
-    answers = Answers(TopicMissing("There is no such topic."))
+def test_a_topic_error_is_raised_without_waiting(patient: Settings) -> None:
+    answers = Answers(TopicMissing("The topic does not exist."))
     with pytest.raises(TopicMissing):
         watch(answers, patient).describe()
-    assert answers.asked == 1
+    assert answers.requests == 1
 
 
-def test_each_outage_is_said_at_its_beginning_and_its_end(patient: Settings) -> None:
-    asked = watch(
+def test_each_outage_is_logged_at_its_beginning_and_its_end(patient: Settings) -> None:
+    broker = watch(
         Answers(TOPIC, NO_ANSWER, NO_ANSWER, TOPIC, TOPIC, NO_ANSWER, TOPIC), patient
     )
 
-    def seven() -> None:
+    def seven_requests() -> None:
         for _ in range(7):
             try:
-                asked.still(TOPIC)
+                broker.check_unchanged(TOPIC)
             except BrokerUnavailable:
                 continue
 
-    assert events(seven) == ["broker does not answer", "broker answers again"] * 2
+    assert (
+        events(seven_requests) == ["broker does not answer", "broker answers again"] * 2
+    )
 
 
-def test_a_changed_topic_is_passed_on(patient: Settings) -> None:
+def test_a_changed_topic_is_raised(patient: Settings) -> None:
     with pytest.raises(TopicChanged):
-        watch(Answers(TopicChanged("It was made again.")), patient).still(TOPIC)
+        watch(Answers(TopicChanged("It was recreated.")), patient).check_unchanged(
+            TOPIC
+        )
 
 
-def test_patience_asks_until_there_is_an_answer() -> None:
+def test_wait_for_broker_retries_until_there_is_an_answer() -> None:
     answers = Answers(NO_ANSWER, NO_ANSWER, 7)
-    assert (wait_for_broker(answers, 1000.0), answers.asked) == (7, 3)
+    assert (wait_for_broker(answers, 1000.0), answers.requests) == (7, 3)

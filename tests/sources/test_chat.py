@@ -1,4 +1,4 @@
-"""Transcripts become sessions: calls find their results, ids never change."""
+"""Transcripts become sessions: calls are paired with results, and ids are stable."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -23,11 +23,15 @@ from sources.transcripts.openai_chat import chat_events
 Decoded = list[tuple[Envelope, Payload]]
 
 
-def said(role: str, content: object = "hello", **rest: object) -> dict[str, object]:
+def message_of(
+    role: str, content: object = "hello", **rest: object
+) -> dict[str, object]:
     return {"role": role, "content": content, **rest}
 
 
-def calls(*ids: str, content: str | None = None, arguments: object = "{}") -> Any:
+def assistant_calls(
+    *ids: str, content: str | None = None, arguments: object = "{}"
+) -> Any:
     function = {"name": "find", "arguments": arguments}
     return {
         "role": "assistant",
@@ -83,7 +87,13 @@ def outcomes(line: bytes) -> list[tuple[str, str | None, bytes]]:
 
 
 def test_chat_becomes_one_session_in_order_of_time() -> None:
-    line = a_chat(said("system"), said("user", "hi"), calls("a"), result("a"), reward=1)
+    line = a_chat(
+        message_of("system"),
+        message_of("user", "hi"),
+        assistant_calls("a"),
+        result("a"),
+        reward=1,
+    )
     events = decoded(line)
     assert [e.type for e, _ in events] == [
         "message", "message", "tool_call", "completion",
@@ -97,16 +107,18 @@ def test_chat_becomes_one_session_in_order_of_time() -> None:
     ]
 
 
-def test_message_with_content_and_calls_gives_both() -> None:
-    first, second = payloads(a_chat(calls("a", content="one moment"), result("a")))
+def test_a_message_with_content_and_calls_produces_both() -> None:
+    first, second = payloads(
+        a_chat(assistant_calls("a", content="one moment"), result("a"))
+    )
     assert first == Message(role="assistant", content="one moment")
     assert isinstance(second, ToolCall)
     assert (second.tool, second.call_id) == ("find", "a")
 
 
 @pytest.mark.parametrize("content", [None, "", []], ids=["null", "empty", "no parts"])
-def test_message_without_words_gives_no_event(content: object) -> None:
-    assert payloads(a_chat(said("assistant", content), {"role": "user"})) == []
+def test_a_message_without_text_produces_no_event(content: object) -> None:
+    assert payloads(a_chat(message_of("assistant", content), {"role": "user"})) == []
 
 
 def test_text_parts_are_joined_and_others_left_out() -> None:
@@ -115,40 +127,40 @@ def test_text_parts_are_joined_and_others_left_out() -> None:
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         {"type": "text", "text": "here"},
     ]
-    line = a_chat(said("user", parts), calls("a"), result("a", parts))
+    line = a_chat(message_of("user", parts), assistant_calls("a"), result("a", parts))
     message, call = payloads(line)
     assert message == Message(role="user", content="look\nhere")
     assert isinstance(call, ToolCall)
     assert bytes(call.result) == b'"look\\nhere"'
 
 
-def test_call_takes_first_later_unmatched_result_of_its_id() -> None:
+def test_a_call_is_paired_with_the_next_unmatched_result_of_its_id() -> None:
     line = a_chat(
         result("a", "too early"),
-        calls("a", "b"),
+        assistant_calls("a", "b"),
         result("b", "for b"),
         result("a", "for first a"),
-        calls("a", "a"),
+        assistant_calls("a", "a"),
         result("a", "for second a"),
         result("a", "for third a"),
-        result("a", "nobody asked"),
+        result("a", "no such call"),
     )
     answers = [bytes(c.result).decode().strip('"') for c in tool_calls(line)]
     assert answers == ["for first a", "for b", "for second a", "for third a"]
     left = [p.content for p in payloads(line) if isinstance(p, Message)]
-    assert left == ["too early", "nobody asked"]
+    assert left == ["too early", "no such call"]
     assert {p.role for p in payloads(line) if isinstance(p, Message)} == {"tool"}
 
 
 def test_result_without_call_id_is_a_message() -> None:
-    line = a_chat(calls("a"), result(None))
+    line = a_chat(assistant_calls("a"), result(None))
     assert payloads(line)[1] == Message(role="tool", content="found")
     assert outcomes(line) == [("error", "no_result", b"")]
 
 
 def test_result_that_starts_with_error_is_an_error() -> None:
     line = a_chat(
-        calls("a", "b", "c", "d"),
+        assistant_calls("a", "b", "c", "d"),
         result("a", "Error: no such user"),
         result("b", "no Error here"),
         result("c", None),
@@ -165,7 +177,7 @@ def test_result_that_starts_with_error_is_an_error() -> None:
     ("arguments", "stored"),
     [
         pytest.param('{"a": 1.50,\n "b": [1]}', b'{"a":1.50,"b":[1]}', id="object"),
-        pytest.param({"a": 1}, b'{"a":1}', id="object that is no text"),
+        pytest.param({"a": 1}, b'{"a":1}', id="object that is not text"),
         pytest.param("[1]", b'"[1]"', id="array"),
         pytest.param('{"a": ', b'"{\\"a\\": "', id="cut off"),
         pytest.param('{"a": NaN}', b'"{\\"a\\": NaN}"', id="not a number"),
@@ -176,13 +188,13 @@ def test_result_that_starts_with_error_is_an_error() -> None:
 def test_arguments_are_embedded_if_they_are_an_object(
     arguments: object, stored: bytes
 ) -> None:
-    (call,) = tool_calls(a_chat(calls("a", arguments=arguments)))
+    (call,) = tool_calls(a_chat(assistant_calls("a", arguments=arguments)))
     assert bytes(call.arguments) == stored
 
 
 def test_deep_arguments_stay_text() -> None:
     deep = '{"a":' * 5000 + "1" + "}" * 5000
-    (call,) = tool_calls(a_chat(calls("a", arguments=deep)))
+    (call,) = tool_calls(a_chat(assistant_calls("a", arguments=deep)))
     assert msgspec.json.decode(call.arguments) == deep
 
 
@@ -196,19 +208,24 @@ def test_deep_arguments_stay_text() -> None:
         (-1, "failure"),
     ],
 )
-def test_reward_gives_a_completion(reward: float, outcome: Any) -> None:
+def test_a_reward_produces_a_completion(reward: float, outcome: Any) -> None:
     (last,) = payloads(a_chat(reward=reward))
     assert last == Completion(outcome=outcome, reward=reward)
 
 
 @pytest.mark.parametrize("fields", [{}, {"reward": None}], ids=["absent", "null"])
-def test_no_reward_gives_no_completion(fields: dict[str, object]) -> None:
+def test_without_a_reward_there_is_no_completion(fields: dict[str, object]) -> None:
     assert payloads(a_chat(**fields)) == []
 
 
 def test_fields_of_the_chat_reach_every_event() -> None:
     line = a_chat(
-        said("user"), reward=1, namespace="eu", user_id="u1", task="refund", tags=["a"]
+        message_of("user"),
+        reward=1,
+        namespace="eu",
+        user_id="u1",
+        task="refund",
+        tags=["a"],
     )
     for event, _ in decoded(line):
         assert event.meta.namespace == "eu"
@@ -217,36 +234,48 @@ def test_fields_of_the_chat_reach_every_event() -> None:
 
 
 def test_optional_fields_of_wrong_type_are_left_out() -> None:
-    line = a_chat(said("user"), user_id=7, task={"a": 1}, tags=["a", 1], other=[1])
+    line = a_chat(
+        message_of("user"), user_id=7, task={"a": 1}, tags=["a", 1], other=[1]
+    )
     ((event, _),) = decoded(line)
     assert (event.meta.user_id, event.meta.task, event.meta.tags) == (None, None, None)
 
 
-def test_same_chat_gives_same_bytes() -> None:
-    line = a_chat(said("user"), calls("a"), result("a"), reward=0.5)
+def test_the_same_chat_produces_the_same_bytes() -> None:
+    line = a_chat(message_of("user"), assistant_calls("a"), result("a"), reward=0.5)
     assert chat_events(line) == chat_events(line)
 
 
-def test_extended_chat_adds_only_what_is_new() -> None:
-    start = (said("user", "hi"), calls("a"), result("a"))
+def test_a_chat_that_grew_adds_only_new_events() -> None:
+    start = (message_of("user", "hi"), assistant_calls("a"), result("a"))
     short = ids_of(a_chat(*start, reward=1))
-    more = ids_of(a_chat(*start, said("user", "hi"), calls("a"), result("a"), reward=1))
+    more = ids_of(
+        a_chat(
+            *start,
+            message_of("user", "hi"),
+            assistant_calls("a"),
+            result("a"),
+            reward=1,
+        )
+    )
     assert set(short) < set(more)
     assert len(more) == len(short) + 2
 
 
 def test_changed_content_is_a_new_event() -> None:
-    before = ids_of(a_chat(said("user", "a"), said("user", "b"), reward=0))
-    after = ids_of(a_chat(said("user", "a"), said("user", "c"), reward=1))
+    before = ids_of(a_chat(message_of("user", "a"), message_of("user", "b"), reward=0))
+    after = ids_of(a_chat(message_of("user", "a"), message_of("user", "c"), reward=1))
     assert [x == y for x, y in zip(before, after, strict=True)] == [True, False, False]
 
 
 @pytest.mark.parametrize(
     "fields", [{"id": "chat-2"}, {"agent": "other"}, {"namespace": "eu"}], ids=str
 )
-def test_chats_that_say_the_same_are_told_apart(fields: dict[str, object]) -> None:
-    same = ids_of(a_chat(said("user")))
-    assert ids_of(a_chat(said("user"), **fields)) != same
+def test_equal_messages_of_different_chats_have_different_ids(
+    fields: dict[str, object],
+) -> None:
+    same = ids_of(a_chat(message_of("user")))
+    assert ids_of(a_chat(message_of("user"), **fields)) != same
 
 
 @pytest.mark.parametrize(
@@ -254,7 +283,7 @@ def test_chats_that_say_the_same_are_told_apart(fields: dict[str, object]) -> No
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"{", id="not JSON"),
-        pytest.param(b"[]", id="no object"),
+        pytest.param(b"[]", id="not an object"),
         pytest.param(b'{"id":"a","agent":"b","messages":[]}', id="no created_at"),
         pytest.param(a_chat(id=1), id="id is a number"),
         pytest.param(a_chat(id=""), id="empty id"),
@@ -263,16 +292,24 @@ def test_chats_that_say_the_same_are_told_apart(fields: dict[str, object]) -> No
         pytest.param(a_chat(created_at="yesterday"), id="no time"),
         pytest.param(a_chat(created_at=1767322800), id="time is a number"),
         pytest.param(
-            a_chat(said("user"), said("user"), created_at="9999-12-31T23:59:59Z"),
+            a_chat(
+                message_of("user"),
+                message_of("user"),
+                created_at="9999-12-31T23:59:59Z",
+            ),
             id="after the last year",
         ),
         pytest.param(a_chat(created_at="0001-01-01T00:00:00+05:00"), id="before any"),
         pytest.param(a_chat(messages=None), id="no messages"),
-        pytest.param(a_chat(said("user"), said("robot")), id="unknown role"),
+        pytest.param(
+            a_chat(message_of("user"), message_of("robot")), id="unknown role"
+        ),
         pytest.param(a_chat({"content": "a"}), id="no role"),
-        pytest.param(a_chat(said("user", 5)), id="content is a number"),
-        pytest.param(a_chat(said("user", ["a"])), id="part is text"),
-        pytest.param(a_chat(calls("a", arguments=5)), id="arguments are a number"),
+        pytest.param(a_chat(message_of("user", 5)), id="content is a number"),
+        pytest.param(a_chat(message_of("user", ["a"])), id="part is text"),
+        pytest.param(
+            a_chat(assistant_calls("a", arguments=5)), id="arguments are a number"
+        ),
         pytest.param(
             a_chat({"role": "assistant", "tool_calls": [{}]}), id="empty call"
         ),
@@ -281,14 +318,17 @@ def test_chats_that_say_the_same_are_told_apart(fields: dict[str, object]) -> No
         pytest.param(a_chat()[:-1] + b',"reward":NaN}', id="reward is NaN"),
         pytest.param(a_chat()[:-1] + b',"reward":1e999}', id="reward is infinite"),
         pytest.param(a_chat(namespace=5), id="namespace is a number"),
-        pytest.param(a_chat(said("user", "X")).replace(b"X", b"\xff"), id="not UTF-8"),
         pytest.param(
-            a_chat(said("user", "X")).replace(b"X", b"\\ud800"), id="half a surrogate"
+            a_chat(message_of("user", "X")).replace(b"X", b"\xff"), id="not UTF-8"
+        ),
+        pytest.param(
+            a_chat(message_of("user", "X")).replace(b"X", b"\\ud800"),
+            id="half a surrogate",
         ),
         pytest.param(b'{"x":' + b"[" * 9999 + b"]" * 9999 + b"}", id="too deep"),
     ],
 )
-def test_what_is_no_chat_gives_nothing(line: bytes) -> None:
+def test_a_line_that_is_not_a_chat_is_rejected(line: bytes) -> None:
     assert chat_events(line) is None
 
 
@@ -299,9 +339,13 @@ contents = st.none() | texts | st.lists(
 )  # fmt: skip
 arguments = st.none() | texts | st.sampled_from(['{"a": 1}', "[]", '{"a":'])
 messages = st.lists(
-    st.builds(said, st.sampled_from(["user", "system", "assistant", "tool"]), contents)
+    st.builds(
+        message_of, st.sampled_from(["user", "system", "assistant", "tool"]), contents
+    )
     | st.builds(
-        lambda ids, content, args: calls(*ids, content=content, arguments=args),
+        lambda ids, content, args: assistant_calls(
+            *ids, content=content, arguments=args
+        ),
         st.lists(some_ids, max_size=3),
         st.none() | texts,
         arguments,
@@ -312,42 +356,42 @@ messages = st.lists(
 
 
 @given(messages, st.none() | st.floats(allow_nan=False, allow_infinity=False))
-def test_any_chat_keeps_its_promises(
-    spoken: list[dict[str, Any]], reward: float | None
+def test_invariants_hold_for_any_chat(
+    chat: list[dict[str, Any]], reward: float | None
 ) -> None:
-    line = a_chat(*spoken, reward=reward)
+    line = a_chat(*chat, reward=reward)
     events = decoded(line)
-    asked = sum(len(m.get("tool_calls", ())) for m in spoken)
-    assert sum(e.type == "tool_call" for e, _ in events) == asked
+    expected = sum(len(m.get("tool_calls", ())) for m in chat)
+    assert sum(e.type == "tool_call" for e, _ in events) == expected
     times = [e.timestamp for e, _ in events]
     assert all(a < b for a, b in pairwise(times))
     assert len({e.id for e, _ in events}) == len(events)
     assert chat_events(line) == chat_events(line)
-    # Every result is either in a call or a message of its own.
-    results = sum(m["role"] == "tool" for m in spoken)
+    # Every result is part of a call or a separate message.
+    results = sum(m["role"] == "tool" for m in chat)
     answered = sum(isinstance(p, ToolCall) and bool(p.result) for _, p in events)
-    alone = sum(isinstance(p, Message) and p.role == "tool" for _, p in events)
-    assert answered + alone == results
+    separate = sum(isinstance(p, Message) and p.role == "tool" for _, p in events)
+    assert answered + separate == results
 
 
 @given(messages, messages)
-def test_any_longer_chat_keeps_what_was_said(
-    spoken: list[dict[str, Any]], later: list[dict[str, Any]]
+def test_a_longer_chat_keeps_the_ids_of_the_shorter_one(
+    chat: list[dict[str, Any]], later: list[dict[str, Any]]
 ) -> None:
-    def settled(line: bytes) -> list[str]:
+    def final_ids(line: bytes) -> list[str]:
         return [
             event.id
             for event, payload in decoded(line)
             if not (isinstance(payload, ToolCall) and payload.error_type == "no_result")
         ]
 
-    # Only a call that still waited for its result may change.
-    short = settled(a_chat(*spoken, reward=1))
-    assert set(short) <= set(settled(a_chat(*spoken, *later, reward=1)))
+    # Only a call without a result may change.
+    short = final_ids(a_chat(*chat, reward=1))
+    assert set(short) <= set(final_ids(a_chat(*chat, *later, reward=1)))
 
 
-def test_a_long_chat_of_this_minute_does_not_end_far_ahead() -> None:
-    events = decoded(a_chat(*(said("user", str(n)) for n in range(1_000))))
+def test_a_long_chat_spans_less_than_five_minutes() -> None:
+    events = decoded(a_chat(*(message_of("user", str(n)) for n in range(1_000))))
     times = [envelope.timestamp for envelope, _ in events]
     assert all(earlier < later for earlier, later in pairwise(times))
     assert times[-1] - times[0] < timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""Lines of files and stdin: all of them come through, none of them stops the rest."""
+"""Lines of files and stdin: every line becomes a record, and none stops the import."""
 
 import gzip
 import io
@@ -12,7 +12,7 @@ import pytest
 from schemas.lines import Record, TooLong
 from semloop.errors import ConfigError
 from sources.transcripts import lines
-from sources.transcripts.lines import Format, looks_like, read_records
+from sources.transcripts.lines import Format, guess_format, read_records
 
 CHAT = (
     b'{"id":"c1","agent":"a","created_at":"2026-01-02T03:04:05Z","reward":1,'
@@ -84,10 +84,10 @@ def test_events_are_kept_byte_for_byte_with_their_line_and_key(tmp_path: Path) -
         pytest.param(b"\x00", None, id="NUL"),
     ],
 )
-def test_broken_line_passes_with_the_key_it_can_have(
+def test_a_broken_line_is_kept_with_its_readable_key(
     tmp_path: Path, line: bytes, key: bytes | None
 ) -> None:
-    # Behind another one: the first line decides what kind of file it is.
+    # On the second line, since the first one determines the format of the file.
     _, record = records_of(a_file(tmp_path, b"{}\n" + line + b"\n"))
     assert (record.key, record.value) == (key, line)
 
@@ -135,24 +135,24 @@ def test_only_a_line_over_the_limit_is_too_long(
     monkeypatch.setattr(lines, "_PIECE_BYTES", 16)
     just, over, far = b"a" * 100, b"b" * 101, b"c" * 1000
     path = a_file(tmp_path, b"\n".join([far, just, over, b"x", just]) + ending)
-    kept = list(read_records(path, "events"))
-    assert [type(k) for k in kept] == [TooLong, Record, TooLong, Record, Record]
-    assert kept[0] == TooLong(1, 1001)
-    assert kept[2] == TooLong(3, 102)
-    assert [r.line for r in kept] == [1, 2, 3, 4, 5]
+    found = list(read_records(path, "events"))
+    assert [type(k) for k in found] == [TooLong, Record, TooLong, Record, Record]
+    assert found[0] == TooLong(1, 1001)
+    assert found[2] == TooLong(3, 102)
+    assert [r.line for r in found] == [1, 2, 3, 4, 5]
     path = a_file(tmp_path, b"x\n" + over + ending)
     assert [r.line for r in read_records(path, "events")] == [1, 2]
     assert isinstance(list(read_records(path, "events"))[1], TooLong)
 
 
-def test_line_of_4_mib_passes(tmp_path: Path) -> None:
-    (kept,) = read_records(a_file(tmp_path, b"a" * 2**22 + b"\r\n"), "events")
-    assert isinstance(kept, Record)
+def test_a_line_of_4_mib_is_accepted(tmp_path: Path) -> None:
+    (found,) = read_records(a_file(tmp_path, b"a" * 2**22 + b"\r\n"), "events")
+    assert isinstance(found, Record)
     (left,) = read_records(a_file(tmp_path, b"a" * (2**22 + 1) + b"\r\n"), "events")
     assert left == TooLong(1, 2**22 + 3)
 
 
-def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
+def test_gzip_is_detected_by_content(tmp_path: Path) -> None:
     twice = gzip.compress(an_event() + b"\nx\n") + gzip.compress(b"y")
     assert values(a_file(tmp_path, twice)) == [an_event(), b"x", b"y"]
     assert values(a_file(tmp_path, b"x\n", "plain.gz")) == [b"x"]
@@ -176,18 +176,18 @@ def test_stdin_that_is_a_pipe_is_read(
         assert not stream.closed
 
 
-def test_closed_stdin_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_stdin_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    assert failure_of("-").what == "Standard input cannot be read: there is none."
+    assert failure_of("-").what == "Standard input cannot be read: it is closed."
 
 
-def test_nothing_in_nothing_out(tmp_path: Path) -> None:
+def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
     assert values(a_file(tmp_path, b"")) == []
     assert values(a_file(tmp_path, gzip.compress(b""))) == []
     assert values(a_file(tmp_path, b"\n\n")) == []
 
 
-def test_what_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_opened_is_reported_in_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.jsonl")
     assert failure_of(missing).what == f"{missing!r} does not exist."
     assert (
@@ -196,7 +196,7 @@ def test_what_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
     assert "cannot be read" in failure_of("a\0b").what
 
 
-def test_unreadable_file_is_told_in_one_line(
+def test_an_unreadable_file_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -216,16 +216,20 @@ def lines_before_failure(path: str) -> tuple[list[int], str]:
     return lines, "no failure"
 
 
-def test_cut_gzip_gives_its_lines_and_says_where_it_ends(tmp_path: Path) -> None:
-    whole = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
-    path = a_file(tmp_path, whole[: len(whole) // 2])
+def test_truncated_gzip_returns_its_lines_and_reports_where_it_ends(
+    tmp_path: Path,
+) -> None:
+    compressed = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
+    path = a_file(tmp_path, compressed[: len(compressed) // 2])
     lines, what = lines_before_failure(path)
     assert len(lines) > 1000
     assert lines == list(range(1, len(lines) + 1))
     assert what == f"{path!r}: its gzip data ends too early, after line {lines[-1]}."
 
 
-def test_damaged_gzip_gives_its_lines_and_says_where_it_breaks(tmp_path: Path) -> None:
+def test_damaged_gzip_returns_its_lines_and_reports_where_it_breaks(
+    tmp_path: Path,
+) -> None:
     path = a_file(tmp_path, gzip.compress(b"a\nb\n") + b"garbage")
     assert lines_before_failure(path) == (
         [1, 2], f"{path!r}: its gzip data is damaged, after line 2.",
@@ -242,7 +246,7 @@ def test_chat_becomes_records_of_its_session(tmp_path: Path) -> None:
     assert first.idempotency_key == msgspec.json.decode(first.value)["id"]
 
 
-def test_line_that_is_no_chat_passes_as_it_is(tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_chat_is_kept_unchanged(tmp_path: Path) -> None:
     bad = CHAT.replace(b"user", b"robot")
     found = records_of(a_file(tmp_path, bad + b"\n" + CHAT + b"\n" + bad), "chat")
     assert [r.value == bad for r in found] == [True, False, False, True]
@@ -256,18 +260,18 @@ def test_line_that_is_no_chat_passes_as_it_is(tmp_path: Path) -> None:
         pytest.param(CHAT, "chat", id="chat"),
         pytest.param(b'{"payload":1,"meta":2,"messages":[]}', "events", id="both"),
         pytest.param(b'{"payload":1,"messages":[]}', None, id="neither"),
-        pytest.param(b'{"messages":{}}', None, id="messages are no list"),
+        pytest.param(b'{"messages":{}}', None, id="messages are not a list"),
         pytest.param(b'{"id":1}', None, id="something else"),
-        pytest.param(b"[]", None, id="no object"),
-        pytest.param(b"\xff", None, id="no text"),
+        pytest.param(b"[]", None, id="not an object"),
+        pytest.param(b"\xff", None, id="not text"),
     ],
 )
-def test_format_is_seen_from_a_line(line: bytes, kind: str | None) -> None:
-    assert looks_like(line) == kind
+def test_the_format_is_guessed_from_a_line(line: bytes, kind: str | None) -> None:
+    assert guess_format(line) == kind
 
 
 @pytest.mark.parametrize("by_stdin", [True, False], ids=["stdin", "file"])
-def test_file_of_the_other_format_is_one_error(
+def test_a_file_of_the_other_format_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_stdin: bool
 ) -> None:
     def given(content: bytes) -> tuple[str, str]:
@@ -279,32 +283,32 @@ def test_file_of_the_other_format_is_one_error(
 
     path, name = given(b"\n" + CHAT)
     error = failure_of(path, "events")
-    assert error.what == f"{name} holds chat transcripts, not events."
+    assert error.what == f"{name} contains chat transcripts, not events."
     assert error.todo == "Import it with `--format chat`."
     path, name = given(an_event())
     error = failure_of(path, "chat")
-    assert error.what == f"{name} holds events, not chat transcripts."
+    assert error.what == f"{name} contains events, not chat transcripts."
     assert error.todo == "Import it with `--format events`."
 
 
 @pytest.mark.parametrize(
     ("content", "what", "todo"),
     [
-        # Without a time in them: workers must agree on the names of tests.
-        (b"[" + an_event() + b"]", "holds one JSON array", "jq -c '.[]' FILE |"),
-        (b"\n [\n", "holds one JSON array", "semloop import - --format events"),
-        (b'{\n  "id": 1\n}\n', "holds JSON over several lines", "jq -c '.' FILE |"),
-        (b"\x89PNG\r\n\x1a\n\x00", "holds binary data", "Give a file of JSON"),
+        # No timestamps: pytest-xdist workers must agree on the test ids.
+        (b"[" + an_event() + b"]", "contains one JSON array", "jq -c '.[]' FILE |"),
+        (b"\n [\n", "contains one JSON array", "semloop import - --format events"),
+        (b'{\n  "id": 1\n}\n', "contains JSON over several lines", "jq -c '.' FILE |"),
+        (b"\x89PNG\r\n\x1a\n\x00", "contains binary data", "Give a file of JSON"),
         (an_event().decode().encode("utf-16"), "text that is not UTF-8", "Give a file"),
         (an_event().decode().encode("utf-16-le"), "that is not UTF-8", "Give a file"),
         (
             gzip.compress(b"PK\0\0", mtime=0),
-            "holds binary data",
+            "contains binary data",
             "Give a file of JSON lines",
         ),
     ],
 )
-def test_file_that_is_no_json_lines_is_one_error(
+def test_a_file_that_is_not_json_lines_is_rejected(
     tmp_path: Path, content: bytes, what: str, todo: str
 ) -> None:
     error = failure_of(a_file(tmp_path, content), "events")
@@ -317,6 +321,6 @@ def test_a_nul_in_a_broken_line_does_not_make_a_file_binary(tmp_path: Path) -> N
     assert values(path, "events") == [b"\0", an_event()]
 
 
-def test_only_the_first_line_decides_about_the_format(tmp_path: Path) -> None:
+def test_only_the_first_line_determines_the_format(tmp_path: Path) -> None:
     path = a_file(tmp_path, b"x\n" + CHAT)
     assert values(path, "events") == [b"x", CHAT]

@@ -1,26 +1,26 @@
-"""A reader with nothing to read, on the run's broker."""
+"""A reader without new records, on the test session's broker."""
 
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests.services import wait_for
-from tests.sources.test_kafka import BEGINNING, reading, send, table_of, to_the_end
+from tests.sources.test_kafka import BEGINNING, read_to_end, reading, send, table_of
 
 
-def test_an_idle_partition_is_caught_up_anew_and_loses_nothing(
+def test_an_idle_partition_reports_its_end_again_and_loses_no_record(
     settings: Settings, topic: Topic
 ) -> None:
-    often = settings.replace(idle_commit_s=0.5)
+    short_pause = settings.replace(idle_commit_s=0.5)
     send(settings, 3, partition=1)
     times: list[int] = []
-    with reading(often, topic, BEGINNING) as reader:
-        polls = to_the_end(reader)
+    with reading(short_pause, topic, BEGINNING) as reader:
+        polls = read_to_end(reader)
 
-        def again() -> bool:
+        def polled_eight_ends() -> bool:
             polls.append(reader.poll())
             times.extend(polls[-1].progress.caught_up_ms.values())
             return len(times) >= 8
 
-        wait_for("ends of all partitions, twice", again)
+        wait_for("ends of all partitions, twice", polled_eight_ends)
         send(settings, 2, partition=1)
         wait_for(
             "new records",

@@ -1,4 +1,4 @@
-"""Reading a topic, on the run's broker; what only a real one can do is marked."""
+"""Read a topic on the test session's broker; tests for Apache Kafka are marked."""
 
 import time
 import uuid
@@ -33,7 +33,7 @@ BEGINNING = dict.fromkeys(range(4), -1)
 
 
 def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> None:
-    """Records `0`, `1`, ... to one partition."""
+    """Produce records `0`, `1`, ... to one partition."""
     producer = Producer({"bootstrap.servers": address(settings)})
     for number in range(count):
         value = str(number).encode()
@@ -41,16 +41,16 @@ def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> Non
     assert producer.flush(30) == 0
 
 
-def reader_of(
+def open_reader(
     settings: Settings,
     topic: Topic,
     offsets: dict[int, int],
     committed: CommittedOffsets | None = None,
     **options: Any,
 ) -> KafkaReader:
-    behind = keyed(offsets, topic.topic_id)
+    positions_read = keyed(offsets, topic.topic_id)
     committed = committed or CommittedOffsets(GROUP)
-    return KafkaReader(settings, topic, behind, committed, **options)
+    return KafkaReader(settings, topic, positions_read, committed, **options)
 
 
 @contextmanager
@@ -60,15 +60,15 @@ def reading(
     offsets: dict[int, int],
     committed: CommittedOffsets | None = None,
 ) -> Iterator[KafkaReader]:
-    reader = reader_of(settings, topic, offsets, committed)
+    reader = open_reader(settings, topic, offsets, committed)
     try:
         yield reader
     finally:
         reader.close()
 
 
-def to_the_end(reader: KafkaReader) -> list[Polled]:
-    """Polls until every partition has been read to its end."""
+def read_to_end(reader: KafkaReader) -> list[Polled]:
+    """Poll until every partition has been read to its end."""
     polls = []
     wait_for("the end", lambda: polls.append(reader.poll()) or reader.caught_up)  # type: ignore[func-returns-value]
     return polls
@@ -77,9 +77,9 @@ def to_the_end(reader: KafkaReader) -> list[Polled]:
 def read(
     settings: Settings, topic: Topic, offsets: dict[int, int] | None = None
 ) -> pa.Table:
-    """All records behind the offsets, as one table."""
+    """Read all records after the offsets, as one table."""
     with reading(settings, topic, offsets or BEGINNING) as reader:
-        return table_of(to_the_end(reader))
+        return table_of(read_to_end(reader))
 
 
 def table_of(polls: Sequence[Polled]) -> pa.Table:
@@ -87,7 +87,7 @@ def table_of(polls: Sequence[Polled]) -> pa.Table:
 
 
 def positions(polls: Sequence[Polled]) -> dict[int, int]:
-    """The last position of each partition, which never goes back."""
+    """Return the last position of each partition; check that none decreases."""
     last: dict[int, int] = {}
     for poll in polls:
         for (_, partition), offset in poll.progress.positions.items():
@@ -96,10 +96,10 @@ def positions(polls: Sequence[Polled]) -> dict[int, int]:
     return last
 
 
-def test_records_come_in_order_with_all_that_kafka_knows_of_them(
+def test_records_are_returned_in_order_with_their_kafka_metadata(
     settings: Settings, topic: Topic
 ) -> None:
-    # A moment ago: the retention of a real broker removes what is older at once.
+    # Recent, since Apache Kafka's retention removes older records immediately.
     sent_ms = time.time_ns() // 1_000_000 - 1_234
     for partition in (0, 2):
         send(settings, 5, partition, key=b"k\xff", timestamp=sent_ms)
@@ -131,7 +131,7 @@ def test_a_tombstone_and_a_record_without_a_key_are_records(
     assert rows["key"].to_pylist() == [b"k", None]
 
 
-def test_headers_are_kept_and_ours_are_understood(
+def test_headers_are_kept_and_semloop_headers_are_parsed(
     settings: Settings, topic: Topic
 ) -> None:
     once = uuid.uuid4()
@@ -146,12 +146,14 @@ def test_headers_are_kept_and_ours_are_understood(
     rows = read(settings, topic)
     assert rows["idempotency_key"].to_pylist() == [str(once), None, None, None]
     assert rows["schema_version"].to_pylist() == ["1", "99", None, None]
-    kept = [text and msgspec.json.decode(text) for text in rows["headers"].to_pylist()]
-    assert kept[1][2] == ["x", "\\xff"]
-    assert kept[2:] == [[["x", "1"], ["x", None]], None]
+    headers_read = [
+        text and msgspec.json.decode(text) for text in rows["headers"].to_pylist()
+    ]
+    assert headers_read[1][2] == ["x", "\\xff"]
+    assert headers_read[2:] == [[["x", "1"], ["x", None]], None]
 
 
-def test_reading_goes_on_behind_the_given_offsets(
+def test_reading_starts_after_the_given_offsets(
     settings: Settings, topic: Topic
 ) -> None:
     for partition in (0, 1):
@@ -165,14 +167,14 @@ def test_reading_goes_on_behind_the_given_offsets(
     assert sorted(found) == [(0, 4), (0, 5), *((1, offset) for offset in range(6))]
 
 
-def test_the_end_of_a_partition_gives_its_position_and_the_time(
+def test_the_end_of_a_partition_reports_its_position_and_the_time(
     settings: Settings, topic: Topic
 ) -> None:
     send(settings, 3, partition=1)
     before = time.time_ns() // 1_000_000
     with reading(settings, topic, BEGINNING) as reader:
         assert not reader.caught_up
-        polls = to_the_end(reader)
+        polls = read_to_end(reader)
         times: dict[int, int] = {}
         for poll in polls:
             times |= {p.number: ms for p, ms in poll.progress.caught_up_ms.items()}
@@ -181,7 +183,7 @@ def test_the_end_of_a_partition_gives_its_position_and_the_time(
         assert all(before <= ms <= time.time_ns() // 1_000_000 for ms in times.values())
         ends = {p.number: e for poll in polls for p, e in poll.progress.ends.items()}
         assert ends[1] == 3
-        # Once reached, an end stays reached; new records are read all the same.
+        # `caught_up` stays true; new records are still read.
         send(settings, 4, partition=3)
         later: list[Polled] = []
         wait_for(
@@ -196,11 +198,11 @@ def test_a_position_at_the_very_end_is_caught_up(
 ) -> None:
     send(settings, 3)
     with reading(settings, topic, {0: 2}) as reader:
-        polls = to_the_end(reader)
+        polls = read_to_end(reader)
     assert (table_of(polls).num_rows, positions(polls)) == (0, {0: 2})
 
 
-def test_a_worker_without_partitions_is_caught_up_and_never_complains(
+def test_a_worker_without_partitions_is_caught_up_and_never_fails(
     settings: Settings, topic: Topic
 ) -> None:
     soon = settings.replace(start_timeout_s=0.01)
@@ -210,24 +212,22 @@ def test_a_worker_without_partitions_is_caught_up_and_never_complains(
         assert reader.caught_up
 
 
-def test_a_poll_is_no_larger_than_the_settings_say(
-    settings: Settings, topic: Topic
-) -> None:
+def test_a_poll_returns_at_most_poll_records(settings: Settings, topic: Topic) -> None:
     send(settings, 50)
     few = settings.replace(poll_records=7)
     with reading(few, topic, {0: -1}) as reader:
-        polls = to_the_end(reader)
+        polls = read_to_end(reader)
     assert max(poll.records.num_rows for poll in polls) <= 7
     assert table_of(polls)["kafka_offset"].to_pylist() == list(range(50))
 
 
-def test_offsets_of_the_group_are_seen_by_lag_monitors(
+def test_lag_monitors_see_the_committed_group_offsets(
     settings: Settings, topic: Topic
 ) -> None:
     send(settings, 3)
     committed = CommittedOffsets(GROUP)
     with reading(settings, topic, BEGINNING, committed) as reader:
-        to_the_end(reader)
+        read_to_end(reader)
         committed.put(keyed({0: 2, 1: -1}, topic.topic_id))
         reader.poll()
         monitor = Consumer(
@@ -245,7 +245,7 @@ def test_offsets_of_the_group_are_seen_by_lag_monitors(
 
 
 class Batches:
-    """What a partition gives until it says that its input has ended."""
+    """Iterates over the batches of a source partition until its input ends."""
 
     def __init__(self, partition: StatelessSourcePartition[Polled]) -> None:
         self._partition = partition
@@ -257,10 +257,12 @@ class Batches:
         return self._partition.next_batch()
 
 
-def test_the_flow_ends_once_it_has_caught_up(settings: Settings, topic: Topic) -> None:
+def test_the_source_ends_when_it_has_caught_up(
+    settings: Settings, topic: Topic
+) -> None:
     send(settings, 3)
     source = ReaderSource(
-        lambda index, count: reader_of(settings, topic, BEGINNING),
+        lambda index, count: open_reader(settings, topic, BEGINNING),
         until_caught_up=True,
     )
     partition = source.build("kafka", 0, 1)
@@ -274,34 +276,36 @@ def test_the_flow_ends_once_it_has_caught_up(settings: Settings, topic: Topic) -
 def test_every_partition_belongs_to_exactly_one_worker(
     partitions: int, workers: int
 ) -> None:
-    dealt = [owned_partitions(partitions, index, workers) for index in range(workers)]
-    assert sorted(p for owned in dealt for p in owned) == list(range(partitions))
-    sizes = [len(owned) for owned in dealt]
+    assigned = [
+        owned_partitions(partitions, index, workers) for index in range(workers)
+    ]
+    assert sorted(p for owned in assigned for p in owned) == list(range(partitions))
+    sizes = [len(owned) for owned in assigned]
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_a_broker_that_never_answers_is_an_error_of_one_clear_line(
+def test_a_broker_that_never_answers_is_reported_in_one_line(
     settings: Settings,
 ) -> None:
     nowhere = settings.replace(kafka=f"127.0.0.1:{free_port()}", start_timeout_s=1.0)
     topic = Topic("c", settings.topic, "t", 1)
 
-    def listen(reader: KafkaReader) -> None:
+    def poll_until_error(reader: KafkaReader) -> None:
         wait_for("the error", lambda: reader.poll() is None, seconds=30)
 
     with (
         reading(nowhere, topic, {0: -1}) as reader,
         pytest.raises(BrokerError) as error,
     ):
-        listen(reader)
-    assert error.value.what == f"Nothing heard from {nowhere.kafka} within 1 s."
+        poll_until_error(reader)
+    assert error.value.what == f"{nowhere.kafka} did not answer within 1 s."
     assert error.value.todo == (
-        "Check that the broker runs and SEMLOOP_KAFKA is right."
+        "Check that the broker is running and SEMLOOP_KAFKA is correct."
     )
 
 
 @pytest.mark.real_broker
-def test_aborted_transactions_are_not_seen_and_do_not_hold_up_the_end(
+def test_aborted_transactions_are_skipped_and_do_not_delay_the_end(
     settings: Settings, topic: Topic
 ) -> None:
     producer = Producer(
@@ -314,9 +318,9 @@ def test_aborted_transactions_are_not_seen_and_do_not_hold_up_the_end(
         producer.flush(30)
         (producer.commit_transaction if commits else producer.abort_transaction)(30)
     with reading(settings, topic, {0: -1}) as reader:
-        polls = to_the_end(reader)
+        polls = read_to_end(reader)
     assert table_of(polls)["value"].to_pylist() == [b"kept"]
-    # Two records and the two markers that end their transactions.
+    # Two records, and the two markers that end the transactions.
     assert positions(polls) == {0: 3}
     with reading(settings, topic, {0: 3}) as reader:
-        assert positions(to_the_end(reader)) == {0: 3}
+        assert positions(read_to_end(reader)) == {0: 3}

@@ -1,4 +1,4 @@
-"""New rows of `events`, each once and in order, whatever happens to the lake meanwhile."""
+"""New rows of `events` are read once and in order while the lake changes."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,13 +20,13 @@ from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
 from tests.sinks.maintenance import MAINTENANCE
-from tests.sources.an_events_table import EventsTable, origins, reader_of, to_the_end
+from tests.sources.events_table import EventsTable, open_reader, origins, read_to_end
 
 P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
 
 
 def archived(polled: PolledEvents, partition: Partition) -> tuple[int, int | None]:
-    """Last offset that `archive` has committed, and when it was last caught up."""
+    """Return `archive`'s last committed offset and the time it was last caught up."""
     progress = polled.progress
     return progress.ends[partition] - 1, progress.caught_up_ms.get(partition)
 
@@ -41,31 +41,31 @@ def table(storage: Storage) -> EventsTable:
     return EventsTable(storage)
 
 
-def test_a_backlog_comes_in_the_order_of_offsets(table: EventsTable) -> None:
+def test_a_backlog_is_read_in_offset_order(table: EventsTable) -> None:
     table.commit((0, 0), (1, 0), (0, 1))
     table.commit((1, 1), (0, 5), (1, 3), caught_up={0: 700})
-    polled = reader_of(table.storage).poll()
+    polled = open_reader(table.storage).poll()
     assert origins(polled) == [(0, 0), (0, 1), (0, 5), (1, 0), (1, 1), (1, 3)]
     assert polled.progress.complete
     assert polled.progress.positions == {P0: 5, P1: 3}
     assert (archived(polled, P0), archived(polled, P1)) == ((5, 700), (3, None))
 
 
-def test_rows_are_whole(table: EventsTable) -> None:
-    # An hour before midnight, which other time zones have behind them.
+def test_rows_have_all_columns(table: EventsTable) -> None:
+    # An hour before midnight UTC: other time zones already have the next date.
     table.now = datetime(2026, 11, 21, 23, tzinfo=UTC)
     row = table.row(0, 3)
     table.commit((0, 3))
-    events = reader_of(table.storage).poll().events
+    events = open_reader(table.storage).poll().events
     assert events.schema == EVENTS
     (found,) = events.to_pylist()
     assert found == dict.fromkeys(EVENTS.names) | row
 
 
-def test_no_poll_is_larger_than_asked_for(table: EventsTable) -> None:
+def test_a_poll_returns_at_most_rows_max(table: EventsTable) -> None:
     table.commit(*((p, o) for p in (0, 1) for o in range(5)))
     table.commit((0, 5), (1, 5))
-    reader = reader_of(table.storage, rows_max=4)
+    reader = open_reader(table.storage, rows_max=4)
     polls = [reader.poll() for _ in range(4)]
     assert [origins(polled) for polled in polls] == [
         [(0, 0), (0, 1), (0, 2), (0, 3)],
@@ -79,15 +79,15 @@ def test_no_poll_is_larger_than_asked_for(table: EventsTable) -> None:
     ]  # fmt: skip
 
 
-def test_reading_goes_on_behind_the_positions(table: EventsTable) -> None:
+def test_reading_starts_after_the_positions(table: EventsTable) -> None:
     table.commit(*((p, o) for p in (0, 1) for o in range(5)))
-    reader = reader_of(table.storage, {P0: 3, P1: 4})
+    reader = open_reader(table.storage, {P0: 3, P1: 4})
     assert origins(reader.poll()) == [(0, 4)]
 
 
-def test_offsets_without_rows_are_passed(table: EventsTable) -> None:
+def test_positions_advance_past_offsets_without_rows(table: EventsTable) -> None:
     table.commit((0, 2), reached={0: 9, 1: 4})
-    reader = reader_of(table.storage)
+    reader = open_reader(table.storage)
     assert reader.poll().progress.positions == {P0: 9, P1: 4}
     table.commit(reached={0: 12}, caught_up={0: 5})
     polled = reader.poll()
@@ -96,11 +96,11 @@ def test_offsets_without_rows_are_passed(table: EventsTable) -> None:
     assert archived(polled, P0) == (12, 5)
 
 
-def test_what_is_committed_while_a_snapshot_is_read_comes_with_the_next(
+def test_rows_committed_while_a_snapshot_is_read_are_in_the_next(
     table: EventsTable,
 ) -> None:
     table.commit((0, 0), (0, 1), caught_up={0: 1})
-    reader = reader_of(table.storage, rows_max=1)
+    reader = open_reader(table.storage, rows_max=1)
     assert origins(reader.poll()) == [(0, 0)]
     table.commit((0, 2), caught_up={0: 2})
     polled = reader.poll()
@@ -112,23 +112,27 @@ def test_what_is_committed_while_a_snapshot_is_read_comes_with_the_next(
     assert archived(polled, P0) == (2, 2)
 
 
-def test_a_tick_says_again_how_far_the_snapshot_is(table: EventsTable) -> None:
+def test_an_empty_poll_repeats_the_progress_of_the_snapshot(table: EventsTable) -> None:
     table.commit((0, 0), caught_up={0: 1})
-    reader = reader_of(table.storage)
+    reader = open_reader(table.storage)
     reader.poll()
-    tick = reader.poll()
-    assert tick.events.schema == EVENTS
-    assert (origins(tick), dict(tick.progress.positions), tick.progress.complete) == (
+    empty_poll = reader.poll()
+    assert empty_poll.events.schema == EVENTS
+    assert (
+        origins(empty_poll),
+        dict(empty_poll.progress.positions),
+        empty_poll.progress.complete,
+    ) == (
         [],
         {},
         True,
     )
-    assert archived(tick, P0) == (0, 1)
+    assert archived(empty_poll, P0) == (0, 1)
 
 
-def test_a_position_beyond_the_table_never_goes_back(table: EventsTable) -> None:
+def test_a_position_beyond_the_table_never_decreases(table: EventsTable) -> None:
     table.commit((0, 3))
-    reader = reader_of(table.storage, {P0: 7})
+    reader = open_reader(table.storage, {P0: 7})
     assert reader.poll().progress.positions == {P0: 7, P1: -1}
     table.commit((0, 7), (0, 8))
     assert origins(reader.poll()) == [(0, 8)]
@@ -140,7 +144,7 @@ def test_files_without_new_rows_are_not_opened(table: EventsTable) -> None:
     for file in table.files():
         file.write_bytes(b"no longer Parquet")
     table.commit((0, 10), (1, 1))
-    reader = reader_of(table.storage, {P0: 9, P1: 0})
+    reader = open_reader(table.storage, {P0: 9, P1: 0})
     assert origins(reader.poll()) == [(0, 10), (1, 1)]
 
 
@@ -160,21 +164,21 @@ def test_files_of_other_workers_and_topics_are_not_opened(table: EventsTable) ->
 
 def test_only_new_files_are_opened(table: EventsTable) -> None:
     table.commit((0, 0), (1, 100))
-    reader = reader_of(table.storage)
-    to_the_end(reader)
+    reader = open_reader(table.storage)
+    read_to_end(reader)
     for file in table.files():
         file.write_bytes(b"no longer Parquet")
-    # By its bounds the first file could hold offset 1 of partition 0 as well.
+    # By its statistics the first file could also contain offset 1 of partition 0.
     table.commit((0, 1), (1, 101))
     assert origins(reader.poll()) == [(0, 1), (1, 101)]
 
 
-def test_nothing_is_listed_while_nothing_is_committed(
+def test_files_are_not_listed_without_a_new_commit(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table.commit((0, 0))
-    reader = reader_of(table.storage)
-    to_the_end(reader)
+    reader = open_reader(table.storage)
+    read_to_end(reader)
     monkeypatch.setattr(Snapshot, "of", None)
     assert origins(reader.poll()) == []
 
@@ -187,7 +191,7 @@ def test_files_without_statistics_are_read(
     )
     table.commit((0, 0), (1, 0))
     table.commit((0, 1))
-    assert to_the_end(reader_of(table.storage, {P1: 0})) == [(0, 0), (0, 1)]
+    assert read_to_end(open_reader(table.storage, {P1: 0})) == [(0, 0), (0, 1)]
 
 
 def test_columns_that_a_file_lacks_are_null_and_unknown_ones_are_left_out(
@@ -200,59 +204,59 @@ def test_columns_that_a_file_lacks_are_null_and_unknown_ones_are_left_out(
         f" TO '{file}.new' (FORMAT parquet)"
     )
     Path(f"{file}.new").replace(file)
-    events = reader_of(table.storage).poll().events
+    events = open_reader(table.storage).poll().events
     assert events.schema == EVENTS
     assert events["tags"].to_pylist() == [None]
     assert events["event_id"].to_pylist() == ["0-0"]
 
 
 @pytest.mark.parametrize("name", [n for n in MAINTENANCE if n != "rows deleted"])
-def test_maintenance_repeats_and_hides_nothing(table: EventsTable, name: str) -> None:
+def test_maintenance_repeats_and_hides_no_row(table: EventsTable, name: str) -> None:
     table.commit((0, 0), (1, 0))
     table.commit((0, 1))
-    reader = reader_of(table.storage, rows_max=1)
+    reader = open_reader(table.storage, rows_max=1)
     assert [origins(reader.poll()) for _ in range(2)] == [[(0, 0)], [(1, 0)]]
     MAINTENANCE[name](table.storage.open("events"))
-    assert to_the_end(reader) == [(0, 1)]
+    assert read_to_end(reader) == [(0, 1)]
     table = EventsTable(table.storage)
     table.commit((1, 4), caught_up={1: 9})
     MAINTENANCE[name](table.storage.open("events"))
-    assert to_the_end(reader) == [(1, 4)]
+    assert read_to_end(reader) == [(1, 4)]
     assert archived(reader.poll(), P1) == (4, 9)
-    assert to_the_end(reader) == []
+    assert read_to_end(reader) == []
 
 
-def test_files_that_go_before_they_are_read_are_looked_for_anew(
+def test_files_removed_before_they_are_read_are_listed_again(
     table: EventsTable,
 ) -> None:
     for offset in range(4):
         table.commit((0, 2 * offset), (1, offset))
-        reader = reader_of(table.storage, rows_max=2)
+        reader = open_reader(table.storage, rows_max=2)
     assert origins(reader.poll()) == [(0, 0), (1, 0)]
     table.storage.open("events").optimize.compact()
     table.vacuum()
-    assert to_the_end(reader) == [
+    assert read_to_end(reader) == [
         (0, 2), (0, 4), (0, 6), (1, 1), (1, 2), (1, 3),
     ]  # fmt: skip
 
 
-def test_rows_that_retention_took_are_passed(table: EventsTable) -> None:
+def test_rows_removed_by_retention_are_skipped(table: EventsTable) -> None:
     for offset in range(3):
         table.commit((0, offset))
-    reader = reader_of(table.storage, rows_max=1)
+    reader = open_reader(table.storage, rows_max=1)
     assert origins(reader.poll()) == [(0, 0)]
     table.storage.open("events").delete("kafka_offset < 2")
     table.vacuum()
-    assert to_the_end(reader) == [(0, 2)]
+    assert read_to_end(reader) == [(0, 2)]
     table.storage.open("events").delete("kafka_offset < 9")
     table.commit(reached={0: 5})
     assert reader.poll().progress.positions[P0] == 5
 
 
-def test_a_lake_that_is_away_for_a_moment_loses_nothing(table: EventsTable) -> None:
+def test_a_short_storage_outage_loses_no_row(table: EventsTable) -> None:
     for offset in range(3):
         table.commit((0, offset), caught_up={0: offset})
-    reader = reader_of(table.storage, rows_max=1)
+    reader = open_reader(table.storage, rows_max=1)
     assert origins(reader.poll()) == [(0, 0)]
     root = Path(table.storage.root)
     root.rename("away")
@@ -261,50 +265,52 @@ def test_a_lake_that_is_away_for_a_moment_loses_nothing(table: EventsTable) -> N
             reader.poll()
         assert error.value.todo
     Path("away").rename(root)
-    assert to_the_end(reader) == [(0, 1), (0, 2)]
+    assert read_to_end(reader) == [(0, 1), (0, 2)]
     assert archived(reader.poll(), P0) == (2, 2)
 
 
-def test_a_file_that_cannot_be_read_now_is_read_later(table: EventsTable) -> None:
+def test_an_unreadable_file_is_read_after_it_is_restored(table: EventsTable) -> None:
     for offset in range(3):
         table.commit((0, offset))
-    reader = reader_of(table.storage, rows_max=1)
+    reader = open_reader(table.storage, rows_max=1)
     assert origins(reader.poll()) == [(0, 0)]
     middle = table.files()[1]
     content = middle.read_bytes()
-    # Cut off in the middle, as a broken disk leaves it.
+    # Truncated, as after a disk failure.
     middle.write_bytes(content[: len(content) // 2])
     for _ in range(2):
         with pytest.raises(StorageUnavailable) as error:
             reader.poll()
         assert "0-1" not in str(error.value)
     middle.write_bytes(content)
-    assert to_the_end(reader) == [(0, 1), (0, 2)]
+    assert read_to_end(reader) == [(0, 1), (0, 2)]
 
 
-def test_a_lake_that_is_made_again_is_followed(
+def test_a_recreated_lake_is_followed(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table.commit((0, 0))
-    reader = reader_of(table.storage)
-    to_the_end(reader)
+    reader = open_reader(table.storage)
+    read_to_end(reader)
     monkeypatch.setattr(delta_table, "REOPEN_S", 0.0)
     Path(table.storage.root).rename("old")
     again = EventsTable(table.storage)
-    # The same version as before, with other files and numbers.
+    # The same version number, with other files and offsets.
     again.commit((0, 0), (0, 1))
     assert again.table.handle.version() == table.table.handle.version()
-    assert to_the_end(reader) == [(0, 1)]
+    assert read_to_end(reader) == [(0, 1)]
     assert archived(reader.poll(), P0) == (1, None)
 
 
-def test_a_lake_of_another_layout_is_refused(table: EventsTable) -> None:
+def test_a_lake_with_another_layout_is_rejected(table: EventsTable) -> None:
     Path(table.storage.root, "_layout.json").write_text('{"layout": 99}')
     with pytest.raises(LakeError, match="layout 99"):
-        reader_of(table.storage)
+        open_reader(table.storage)
 
 
-def test_a_worker_without_partitions_has_only_ticks(table: EventsTable) -> None:
+def test_a_worker_without_partitions_returns_only_empty_polls(
+    table: EventsTable,
+) -> None:
     table.commit((0, 0))
     streams = TopicStreams.read(table.storage, LOG.topic)
     reader = LakeReader(table.storage, streams, {})
@@ -316,10 +322,10 @@ def test_a_worker_without_partitions_has_only_ticks(table: EventsTable) -> None:
     )
 
 
-def test_before_the_first_flow_there_is_nothing_and_then_the_topic_is_new(
+def test_without_a_lake_polls_are_empty_until_the_topic_appears(
     storage: Storage,
 ) -> None:
-    reader = reader_of(storage)
+    reader = open_reader(storage)
     polled = reader.poll()
     assert (origins(polled), polled.progress.complete, reader.caught_up) == (
         [],
@@ -331,22 +337,22 @@ def test_before_the_first_flow_there_is_nothing_and_then_the_topic_is_new(
         reader.poll()
 
 
-def test_a_new_partition_ends_the_reader_before_any_of_its_rows(
+def test_a_new_partition_stops_the_reader_before_any_of_its_rows(
     table: EventsTable,
 ) -> None:
     table.commit((0, 0))
-    reader = reader_of(table.storage)
-    to_the_end(reader)
+    reader = open_reader(table.storage)
+    read_to_end(reader)
     EventsTable(table.storage, partitions=[2]).commit((2, 0))
     for _ in range(2):
         with pytest.raises(TopicChanged) as error:
             reader.poll()
     assert error.value.exit_code == 4
     assert str(error.value).splitlines() == [
-        "Topic 'agent-events' was made again or got partitions.",
-        "Start the flow again to read them, too.",
+        "Topic 'agent-events' was recreated, or partitions were added.",
+        "Restart the flow to read the new partitions.",
     ]
-    assert to_the_end(reader_of(table.storage, {P0: 0})) == [(2, 0)]
+    assert read_to_end(open_reader(table.storage, {P0: 0})) == [(2, 0)]
 
 
 def test_reading_on_s3_is_the_same(s3_settings: Settings) -> None:
@@ -354,11 +360,11 @@ def test_reading_on_s3_is_the_same(s3_settings: Settings) -> None:
     table = EventsTable(storage)
     table.commit((0, 0), (1, 0))
     table.commit((0, 1), caught_up={0: 3})
-    reader = reader_of(storage, rows_max=1)
+    reader = open_reader(storage, rows_max=1)
     assert origins(reader.poll()) == [(0, 0)]
     storage.open("events").optimize.compact()
     table.vacuum()
-    assert to_the_end(reader) == [(1, 0), (0, 1)]
+    assert read_to_end(reader) == [(1, 0), (0, 1)]
     table = EventsTable(storage)
     table.commit((1, 1))
     polled = reader.poll()

@@ -1,4 +1,4 @@
-"""Who reads what, and which topics are no longer written."""
+"""Assignment of partitions to workers, and topics that were replaced."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -23,18 +23,20 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
-def met(storage: Storage, log: StreamId, partitions: int, minutes: int = 0) -> None:
+def register_stream(
+    storage: Storage, stream: StreamId, partitions: int, minutes: int = 0
+) -> None:
     now = NOW + timedelta(minutes=minutes)
     register(
-        storage, log, ["dead_letters", "events"],
+        storage, stream, ["dead_letters", "events"],
         range(partitions), now, new_log=True,
     )  # fmt: skip
 
 
 def test_a_worker_reads_its_partitions_of_every_topic_id(storage: Storage) -> None:
-    met(storage, LOG, 3)
-    met(storage, NEWER, 5, minutes=1)
-    met(storage, replace(LOG, topic="other", topic_id="other"), 2)
+    register_stream(storage, LOG, 3)
+    register_stream(storage, NEWER, 5, minutes=1)
+    register_stream(storage, replace(LOG, topic="other", topic_id="other"), 2)
     streams = TopicStreams.read(storage, LOG.topic)
     new, old = NEWER.topic_id, LOG.topic_id
     assert streams.owned(0, 2) == [(new, 0), (new, 2), (new, 4), (old, 0), (old, 2)]
@@ -43,35 +45,35 @@ def test_a_worker_reads_its_partitions_of_every_topic_id(storage: Storage) -> No
     assert streams.names[Partition(new, 4)] == [NEWER.app_id("events", 4)]
 
 
-def test_a_topic_that_was_made_again_replaces_the_older_one(storage: Storage) -> None:
-    met(storage, LOG, 1)
+def test_a_recreated_topic_replaces_the_older_one(storage: Storage) -> None:
+    register_stream(storage, LOG, 1)
     assert TopicStreams.read(storage, LOG.topic).replaced == set()
-    met(storage, NEWER, 1, minutes=1)
-    # The older one got a partition more before it was deleted.
-    met(storage, LOG, 2, minutes=2)
+    register_stream(storage, NEWER, 1, minutes=1)
+    # A partition was added to the older topic before it was deleted.
+    register_stream(storage, LOG, 2, minutes=2)
     assert TopicStreams.read(storage, LOG.topic).replaced == {LOG.topic_id}
 
 
-def test_a_topic_of_another_cluster_replaces_nothing(storage: Storage) -> None:
-    met(storage, LOG, 1)
-    met(storage, ELSEWHERE, 1, minutes=1)
+def test_a_topic_of_another_cluster_replaces_no_topic(storage: Storage) -> None:
+    register_stream(storage, LOG, 1)
+    register_stream(storage, ELSEWHERE, 1, minutes=1)
     assert TopicStreams.read(storage, LOG.topic).replaced == set()
 
 
-def test_a_cluster_that_got_another_name_has_the_same_origins(storage: Storage) -> None:
+def test_a_renamed_cluster_has_the_same_partitions(storage: Storage) -> None:
     renamed = replace(LOG, cluster_id="cluster-2")
-    met(storage, LOG, 1)
-    met(storage, renamed, 1, minutes=1)
+    register_stream(storage, LOG, 1)
+    register_stream(storage, renamed, 1, minutes=1)
     streams = TopicStreams.read(storage, LOG.topic)
     assert streams.owned(0, 1) == [(LOG.topic_id, 0)]
     assert sorted(streams.names[Partition(LOG.topic_id, 0)]) == sorted(
-        log.app_id("events", 0) for log in (LOG, renamed)
+        stream.app_id("events", 0) for stream in (LOG, renamed)
     )
     assert streams.replaced == set()
 
 
-def test_rows_that_two_copies_filed_are_one(storage: Storage) -> None:
-    met(storage, LOG, 1, minutes=5)
+def test_streams_registered_by_two_copies_are_deduplicated(storage: Storage) -> None:
+    register_stream(storage, LOG, 1, minutes=5)
     before = TopicStreams.read(storage, LOG.topic)
     file = next(Path(storage.uri("streams")).glob("*.parquet"))
     handle = storage.open("streams")
@@ -81,7 +83,7 @@ def test_rows_that_two_copies_filed_are_one(storage: Storage) -> None:
     assert TopicStreams.read(storage, LOG.topic) == before
 
 
-def test_without_a_lake_nothing_is_known(storage: Storage) -> None:
+def test_without_a_lake_there_are_no_streams(storage: Storage) -> None:
     streams = TopicStreams.read(storage, LOG.topic)
     assert streams.owned(0, 1) == []
     assert streams.replaced == set()

@@ -1,4 +1,4 @@
-"""Files that overlap: their rows in order, on disk where memory is short."""
+"""Rows of overlapping files in offset order, spilled to disk if memory is short."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ from semloop.errors import StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.delta import parquet_file
 from sources.lake import ordered_rows
-from tests.sources.an_events_table import EventsTable, reader_of, to_the_end
+from tests.sources.events_table import EventsTable, open_reader, read_to_end
 
 
 @pytest.fixture
@@ -22,12 +22,14 @@ def table(tmp_path: Path) -> EventsTable:
     return EventsTable(Storage(str(tmp_path / "la ke ü")))
 
 
-def crossed(table: EventsTable) -> None:
-    """Two files that maintenance wrote, each before the other in one partition."""
+def write_crossing_files(table: EventsTable) -> None:
+    """Write two files in opposite offset order in two partitions, like maintenance."""
     add: list[AddAction | RemoveAction] = []
     for rows in ([(0, 0), (1, 2), (1, 3)], [(0, 1), (0, 2), (1, 0), (1, 1)]):
-        made = pa.Table.from_pylist([table.row(*row) for row in rows[::-1]], EVENTS)
-        add.append(parquet_file.write_file(table.storage, "events", made))
+        rows_written = pa.Table.from_pylist(
+            [table.row(*row) for row in rows[::-1]], EVENTS
+        )
+        add.append(parquet_file.write_file(table.storage, "events", rows_written))
     table.commit(reached={0: 2, 1: 3})
     handle = table.storage.open("events")
     handle.create_write_transaction(add, "append", handle.schema(), ["date"])
@@ -38,56 +40,56 @@ IN_ORDER = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)]
 
 @pytest.mark.parametrize("bytes_max", [1, 2**20], ids=["on disk", "in memory"])
 @pytest.mark.parametrize("rows_max", [1, 2, 100])
-def test_files_that_cross_come_in_order(
+def test_rows_of_crossing_files_are_returned_in_order(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch, bytes_max: int, rows_max: int
 ) -> None:
     monkeypatch.setattr(ordered_rows, "MEMORY_BYTES", bytes_max)
     monkeypatch.setattr(ordered_rows, "DECODED_ROWS", 2)
-    crossed(table)
+    write_crossing_files(table)
     table.commit((0, 3))
-    reader = reader_of(table.storage, rows_max=rows_max)
-    found = to_the_end(reader)
+    reader = open_reader(table.storage, rows_max=rows_max)
+    found = read_to_end(reader)
     assert [row for row in found if row[0] == 0] == [(0, 0), (0, 1), (0, 2), (0, 3)]
     assert [row for row in found if row[0] == 1] == [(1, 0), (1, 1), (1, 2), (1, 3)]
 
 
-def test_what_is_on_disk_has_no_name_and_goes_with_the_reader(
+def test_spill_files_are_unnamed_and_closed_with_the_reader(
     table: EventsTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ordered_rows, "MEMORY_BYTES", 1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = open_files()
-    crossed(table)
-    reader = reader_of(table.storage, rows_max=1)
+    write_crossing_files(table)
+    reader = open_reader(table.storage, rows_max=1)
     reader.poll()
     assert any(str(tmp_path) in name and "deleted" in name for name in open_files())
     assert [path.name for path in tmp_path.iterdir()] == ["la ke ü"]
     reader.close()
     assert open_files() == before
-    assert to_the_end(reader) == IN_ORDER[1:]
+    assert read_to_end(reader) == IN_ORDER[1:]
 
 
 def open_files() -> list[str]:
     found = []
     for file in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # That of the listing itself.
+        with suppress(FileNotFoundError):  # The descriptor of the listing itself.
             found.append(os.readlink(file))
     return sorted(
         name for name in found if name.startswith("/") and "/proc" not in name
     )
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(
+def test_a_spill_error_is_reported_and_loses_no_row(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ordered_rows, "MEMORY_BYTES", 1)
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    crossed(table)
-    reader = reader_of(table.storage)
+    write_crossing_files(table)
+    reader = open_reader(table.storage)
     with pytest.raises(
         StorageUnavailable, match="sorted in /nowhere: No such"
     ) as error:
         reader.poll()
     assert "TMPDIR" in error.value.todo
     monkeypatch.setattr(tempfile, "tempdir", None)
-    assert to_the_end(reader) == IN_ORDER
+    assert read_to_end(reader) == IN_ORDER

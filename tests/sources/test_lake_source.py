@@ -1,4 +1,4 @@
-"""The source inside Bytewax, and how long it waits for a lake that is away."""
+"""The lake source inside Bytewax, and its time limit for storage outages."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from sources.lake.patient_reader import PatientLakeReader
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.builders import LOG
-from tests.sources.an_events_table import EventsTable, origins
+from tests.sources.events_table import EventsTable, origins
 
 
 @pytest.fixture
@@ -49,18 +49,18 @@ def source(settings: Settings, rows_max: int = 2, **options: Any) -> Source:
 
 
 def flow_of(
-    made: Source, step: Callable[[PolledEvents], None] = lambda polled: None
+    input_source: Source, step: Callable[[PolledEvents], None] = lambda polled: None
 ) -> tuple[Dataflow, list[PolledEvents]]:
     polls: list[PolledEvents] = []
     flow = Dataflow("reading")
-    read = op.input("lake", flow, made)
+    read = op.input("lake", flow, input_source)
     read = op.inspect("step", read, lambda _, polled: step(polled))
     op.output("polls", read, TestingSink(polls))
     return flow, polls
 
 
 @pytest.mark.parametrize("workers", [1, 2, 6])
-def test_all_that_was_there_at_the_start_is_read_once(
+def test_rows_present_at_the_start_are_read_once(
     settings: Settings, table: EventsTable, workers: int
 ) -> None:
     rows = [(p, o) for o in range(3) for p in range(4)]
@@ -76,22 +76,22 @@ def test_all_that_was_there_at_the_start_is_read_once(
     assert positions == {0: 2, 1: 2, 2: 2, 3: 9}
 
 
-def test_what_is_committed_meanwhile_comes_without_a_restart(
+def test_rows_committed_while_reading_are_read_without_a_restart(
     settings: Settings, table: EventsTable
 ) -> None:
     table.commit((0, 0))
     later = [(0, 1), (1, 0), (0, 2)]
     seen: list[tuple[int, int]] = []
 
-    class Enough(Exception):
+    class AllRead(Exception):
         pass
 
     def step(polled: PolledEvents) -> None:
         seen.extend(origins(polled))
-        # A tick: all that is there was read.
+        # An empty poll: all committed rows were read.
         if not polled.events.num_rows:
             if not later:
-                raise Enough
+                raise AllRead
             table.commit(later.pop(0))
 
     flow, _ = flow_of(source(settings), step)
@@ -100,14 +100,14 @@ def test_what_is_committed_meanwhile_comes_without_a_restart(
     assert seen == [(0, 0), (0, 1), (1, 0), (0, 2)]
 
 
-def test_a_lake_that_stays_away_ends_the_flow_by_its_own_error(
+def test_a_lasting_storage_outage_ends_the_flow_with_storage_unavailable(
     settings: Settings, table: EventsTable
 ) -> None:
     table.commit((0, 0))
     errors: list[Exception] = []
-    ticks: list[bool] = []
+    empty_polls: list[bool] = []
 
-    class Ended(Exception):
+    class Stopped(Exception):
         pass
 
     def guard(poll: Poll) -> Poll:
@@ -116,24 +116,24 @@ def test_a_lake_that_stays_away_ends_the_flow_by_its_own_error(
                 return poll()
             except Exception as error:
                 errors.append(error)
-                raise Ended from error
+                raise Stopped from error
 
         return guarded
 
     def step(polled: PolledEvents) -> None:
         if polled.events.num_rows:
             Path(settings.lake).rename("away")
-            lake_table_is_opened_anew()
+            reopen_table()
         else:
-            ticks.append(polled.progress.complete)
+            empty_polls.append(polled.progress.complete)
 
-    def lake_table_is_opened_anew() -> None:
+    def reopen_table() -> None:
         patch.setattr("semloop.delta.table.REOPEN_S", 0.0)
 
     flow, _ = flow_of(source(settings, guard=guard), step)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(BytewaxRuntimeError):
         run_main(flow)  # type: ignore[no-untyped-call]
     assert [type(error) for error in errors] == [StorageUnavailable]
-    # It was waited for, and what the others have to do went on.
-    assert len(ticks) >= 2
-    assert not any(ticks)
+    # The source waited, and other workers continued to be scheduled.
+    assert len(empty_polls) >= 2
+    assert not any(empty_polls)

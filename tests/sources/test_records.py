@@ -1,4 +1,4 @@
-"""What a broker may hand over that tables could not hold."""
+"""Values that a broker may return but that tables cannot store."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from sources.kafka.records import MS_MAX, records
 TOPIC = Topic("cluster", "events", "topic-1", 1)
 
 
-class OddMessage:
-    """A message as the client library hands it over, with one thing odd."""
+class FakeMessage:
+    """A message like those of the client library, with one unusual field."""
 
     def __init__(self, ms: int = 1_700_000_000_000, headers: Any = None) -> None:
         self._ms = ms
@@ -41,23 +41,23 @@ class OddMessage:
 @pytest.mark.parametrize(
     "ms", [-1, 0, MS_MAX, 2**62, -(2**62)], ids=lambda ms: f"{ms} ms"
 )
-def test_a_timestamp_that_no_table_holds_is_none(ms: int) -> None:
-    batch, positions = records([OddMessage(ms), OddMessage()], TOPIC)
+def test_a_timestamp_that_tables_cannot_store_is_null(ms: int) -> None:
+    batch, positions = records([FakeMessage(ms), FakeMessage()], TOPIC)
     found = batch["kafka_ts"].to_pylist()
     assert found[0] is None
     assert found[1].year == 2023
     assert positions == {0: 7}
 
 
-def test_the_last_moment_of_a_table_is_kept() -> None:
-    batch, _ = records([OddMessage(MS_MAX - 1)], TOPIC)
+def test_the_latest_storable_timestamp_is_kept() -> None:
+    batch, _ = records([FakeMessage(MS_MAX - 1)], TOPIC)
     assert batch["kafka_ts"].to_pylist()[0].year == 9998
 
 
 def test_a_record_with_unreadable_header_names_is_read_without_them() -> None:
     broken = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-    sound = [("trace", b"1"), ("none", None), ("odd", b"\xff")]
-    batch, _ = records([OddMessage(headers=broken), OddMessage(headers=sound)], TOPIC)
+    valid = [("trace", b"1"), ("none", None), ("odd", b"\xff")]
+    batch, _ = records([FakeMessage(headers=broken), FakeMessage(headers=valid)], TOPIC)
     assert batch["headers"].to_pylist() == [
         None, '[["trace","1"],["none",null],["odd","\\\\xff"]]',
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A flow that is killed again and again, and started again as its operator would."""
+"""A flow that is killed repeatedly, and restarted as a supervisor would."""
 
 import contextlib
 import json
@@ -17,26 +17,26 @@ from semloop.settings import Settings
 from tests import processes
 from tests.storm.trace import Trace
 
-# A flow that was taken over although nobody else runs has lost its own fence.
+# Exit code of a flow that was taken over: a fencing bug, since no other copy runs.
 TAKEN_OVER = 3
 
 
 @dataclass
 class Memory:
-    """Resident memory of the same processes: (age in seconds, MiB of all of them)."""
+    """Resident memory of one set of processes: (age in seconds, total MiB)."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
 
     @property
-    def lived_s(self) -> float:
+    def lifetime_s(self) -> float:
         return self.samples[-1][0] - self.samples[0][0] if self.samples else 0.0
 
 
-class FlowUnderFire:
-    """`semloop run archive`, kept running, with the moments of its commits.
+class RestartedFlow:
+    """`semloop run archive`, restarted after each exit, with the times of its commits.
 
-    Moments are wall-clock seconds, as the flow's own log lines give them: a line may be
-    read long after it was written.
+    Times are wall-clock seconds from the flow's log lines, since a line may be read
+    long after it was written.
     """
 
     def __init__(self, settings: Settings, processes: int, trace: Trace) -> None:
@@ -55,7 +55,7 @@ class FlowUnderFire:
         self._started_s = 0.0
 
     def start(self) -> None:
-        """Start it, and read what it says in a thread."""
+        """Start the flow, and read its log in a thread."""
         self._process = processes.start(
             self._settings, *self._arguments, SEMLOOP_LOG_FORMAT="json"
         )
@@ -66,19 +66,19 @@ class FlowUnderFire:
         self._trace.add("start", pid=self._process.pid)
 
     def kill(self, choose: Any) -> float:
-        """SIGKILL the process, or one of its members; gives the moment."""
+        """Send SIGKILL to the process or one of its members; return the time."""
         assert self._process is not None
         family = self._family()
-        # A supervisor holds no data: its members are what a kill is about.
+        # A supervisor has no data, so only its members are worth killing.
         victim = choose(family[1:] or family)
-        moment = time.time()
+        killed_s = time.time()
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
-        self._trace.add("kill", whom="flow", pid=victim.pid)
-        return moment
+        self._trace.add("kill", target="flow", pid=victim.pid)
+        return killed_s
 
-    def look(self) -> None:
-        """Start it again if it ended, and note how much memory it holds."""
+    def poll(self) -> None:
+        """Restart the flow if it exited; otherwise sample its memory."""
         assert self._process is not None
         code = self._process.poll()
         if code is not None:
@@ -91,15 +91,15 @@ class FlowUnderFire:
         if pids != self._pids:
             self._pids, self._started_s = pids, time.monotonic()
             self.lives.append(Memory())
-        bytes_held = 0
+        rss_bytes = 0
         for member in family:
             with contextlib.suppress(psutil.Error):
-                bytes_held += member.memory_info().rss
+                rss_bytes += member.memory_info().rss
         age = time.monotonic() - self._started_s
-        self.lives[-1].samples.append((age, bytes_held / 2**20))
+        self.lives[-1].samples.append((age, rss_bytes / 2**20))
 
     def stop(self) -> None:
-        """End it as its operator would, by SIGTERM."""
+        """Stop the flow with SIGTERM, as an operator would."""
         if self._process is None:
             return
         self._process.terminate()
@@ -113,13 +113,13 @@ class FlowUnderFire:
         if self._reader:
             self._reader.join(10)
 
-    def first_start_after(self, moment: float) -> float | None:
-        """When a process of the flow next said that it had started."""
-        return _first(self.starts, moment)
+    def first_start_after(self, after_s: float) -> float | None:
+        """Time at which a process of the flow next logged `started`."""
+        return _first(self.starts, after_s)
 
-    def first_commit_after(self, moment: float) -> float | None:
-        """When the flow next said that it had committed."""
-        return _first(self.commits, moment)
+    def first_commit_after(self, after_s: float) -> float | None:
+        """Time at which the flow next logged `committed`."""
+        return _first(self.commits, after_s)
 
     def _family(self) -> list[psutil.Process]:
         assert self._process is not None
@@ -135,7 +135,7 @@ class FlowUnderFire:
                 logged = json.loads(line)
                 at = datetime.fromisoformat(logged["timestamp"]).timestamp()
             except (ValueError, KeyError, TypeError):
-                self._trace.add("said", line=line.rstrip())
+                self._trace.add("output", line=line.rstrip())
                 continue
             if logged["event"] == "committed":
                 self.commits.append(at)
@@ -145,6 +145,7 @@ class FlowUnderFire:
             self._trace.add("logged", line=line.rstrip())
 
 
-def _first(moments: Sequence[float], after: float) -> float | None:
-    # Lines of several processes, and of two lives, are only nearly in order.
-    return min((at for at in moments if at > after), default=None)
+def _first(times: Sequence[float], after_s: float) -> float | None:
+    # Lines of several processes, and from before and after a restart, are only nearly
+    # ordered.
+    return min((at for at in times if at > after_s), default=None)

@@ -1,4 +1,4 @@
-"""The storm itself, for as long as it takes to see that it works."""
+"""Smoke test of the storm: a run of a few seconds."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.services import SERVICES
 
 
 @pytest.mark.timeout(150)
-def test_a_short_storm_is_clean_and_says_what_it_did() -> None:
+def test_a_short_storm_is_clean_and_prints_its_counts() -> None:
     services = {"SEMLOOP_TEST_SERVICES": SERVICES} if SERVICES else {}
     done = subprocess.run(
         [sys.executable, "-m", "tests.storm", "--minutes", "0.2", "--seed", "12"],
@@ -23,4 +23,4 @@ def test_a_short_storm_is_clean_and_says_what_it_did() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     verdict = next(line for line in done.stdout.splitlines() if ": seed 12, " in line)
     assert verdict.startswith("clean: seed 12, 0.2 min, 1 process on ")
-    assert " 15,600 events, 0 lost, 0 doubled, 0 unknown" in verdict
+    assert " 15,600 events, 0 lost, 0 duplicated, 0 unknown" in verdict

@@ -1,4 +1,4 @@
-"""What happened in a storm, in order, for whoever has to find out why it failed."""
+"""Chronological trace of a storm, for finding the cause of a failure."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Trace:
-    """One JSON object a line: seconds since the start, what, and details."""
+    """One JSON object per line: seconds since the start, event name and details."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -16,13 +16,13 @@ class Trace:
         self._started_s = time.monotonic()
         self._file = path.open("w", buffering=1)
 
-    def add(self, what: str, **details: Any) -> None:
-        """Write down one thing; threads may do so at once."""
+    def add(self, event: str, **details: Any) -> None:
+        """Write one event; safe to call from several threads."""
         at = round(time.monotonic() - self._started_s, 3)
         with self._lock:
-            self._file.write(json.dumps({"s": at, "what": what, **details}) + "\n")
+            self._file.write(json.dumps({"s": at, "event": event, **details}) + "\n")
 
     def close(self) -> None:
-        """Nothing more is written down."""
+        """Close the file."""
         with self._lock:
             self._file.close()

@@ -1,4 +1,4 @@
-"""What a storm came to: counts, seconds to recover, memory."""
+"""Result of a storm: counts, recovery times, memory."""
 
 import statistics
 from collections import Counter
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from tests.kill_and_audit import Audit
 from tests.storm.flow import Memory
 
-# Shorter lives say nothing of a leak: a process grows until its caches are warm.
+# Shorter lifetimes do not show a leak: a process grows until its caches are warm.
 WARM_S = 60.0
-LONG_LIFE_S = 180.0
+LONG_LIFETIME_S = 180.0
 
 
 @dataclass
 class Storm:
-    """A storm while it goes on, and what is said of it at the end."""
+    """Counts of a storm, and the verdict made from them."""
 
     seed: int
     minutes: float
@@ -27,7 +27,7 @@ class Storm:
     never_recovered: int = 0
 
     def verdict(self, audit: Audit) -> str:
-        """One line with every count."""
+        """Format all counts as one line."""
         word = "clean" if audit.clean and not self.never_recovered else "NOT CLEAN"
         kills = ", ".join(f"{kind} {n}" for kind, n in sorted(self.kills.items()))
         recovered = "; ".join(
@@ -40,22 +40,22 @@ class Storm:
         return (
             f"{word}: seed {self.seed}, {self.minutes:g} min, {self.processes} {many} "
             f"on {self.servers}: {sum(self.kills.values())} kills ({kills}), "
-            f"{audit.produced:,} events, {audit.lost} lost, {audit.doubled} doubled, "
+            f"{audit.produced:,} events, {audit.lost} lost, {audit.duplicated} duplicated, "
             f"{audit.unknown} unknown; median seconds from kill to next commit: "
             f"{recovered}{never}"
         )
 
 
 def memory(lives: Sequence[Memory]) -> str:
-    """Most memory held, and how fast the longest life grew once it was warm."""
+    """Format the peak memory, and the growth of the longest-lived process once warm."""
     peak = max((mib for life in lives for _, mib in life.samples), default=0.0)
-    longest = max(lives, key=lambda life: life.lived_s)
-    if longest.lived_s < LONG_LIFE_S:
+    longest = max(lives, key=lambda life: life.lifetime_s)
+    if longest.lifetime_s < LONG_LIFETIME_S:
         return f"memory: at most {peak:,.0f} MiB"
     warm = [(age, mib) for age, mib in longest.samples if age > WARM_S]
     ages, sizes = zip(*warm, strict=True)
     slope = statistics.linear_regression(ages, sizes).slope * 60
     return (
-        f"memory: at most {peak:,.0f} MiB; {slope:+.2f} MiB a minute over "
-        f"{longest.lived_s / 60:.0f} minutes of one life"
+        f"memory: at most {peak:,.0f} MiB; {slope:+.2f} MiB per minute over "
+        f"{longest.lifetime_s / 60:.0f} minutes without a restart"
     )

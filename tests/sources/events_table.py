@@ -1,4 +1,4 @@
-"""The table `events` in the hands of a test: each commit as `archive` makes it."""
+"""Builder of table `events` for tests: commits like those of flow `archive`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ from tests.builders import LOG, NOW, keyed
 
 
 class EventsTable:
-    """One writer of some partitions; each `commit` is `step` later."""
+    """Writer of some partitions; each `commit` is `step` after the one before."""
 
     def __init__(
         self,
@@ -48,21 +48,21 @@ class EventsTable:
         reached: Mapping[int, int] | None = None,
         caught_up: Mapping[int, int] | None = None,
     ) -> None:
-        """Rows by (partition, offset); `reached`: offsets without rows behind them."""
+        """Commit rows (partition, offset); `reached`: last offsets that have no rows."""
         offsets: dict[int, int] = {}
         for partition, offset in rows:
             offsets[partition] = max(offset, offsets.get(partition, -1))
         offsets |= reached or {}
         times = keyed(caught_up or {}, self.log.topic_id)
         numbers = {(p, CAUGHT_UP): ms for p, ms in times.items()}
-        made = [self.row(*row) for row in rows]
+        records = [self.row(*row) for row in rows]
         read = keyed(offsets, self.log.topic_id)
-        self.table.commit(pa.Table.from_pylist(made, EVENTS), read, numbers)
+        self.table.commit(pa.Table.from_pylist(records, EVENTS), read, numbers)
         self.now += self._step
 
     def row(self, partition: int, offset: int) -> dict[str, Any]:
-        """A row as the next commit would write it."""
-        # Events of imported history run backwards.
+        """Return a row as the next commit would write it."""
+        # Imported events may have decreasing times.
         ts = NOW - timedelta(seconds=offset * 7 % 100)
         return {
             "event_id": f"{partition}-{offset}", "type": "message", "ts": ts,
@@ -73,7 +73,7 @@ class EventsTable:
         }  # fmt: skip
 
     def files(self) -> list[Path]:
-        """Its files, the oldest first."""
+        """Return the data files, oldest first."""
         found = Path(self.storage.uri("events")).rglob("*.parquet")
         return sorted(
             (file for file in found if "_delta_log" not in file.parts),
@@ -81,32 +81,32 @@ class EventsTable:
         )
 
     def vacuum(self) -> None:
-        """Remove every file that the newest version does not have."""
+        """Remove every file that is not in the newest version."""
         handle = self.storage.open("events")
         handle.vacuum(0, dry_run=False, enforce_retention_duration=False)
 
 
-def reader_of(
+def open_reader(
     storage: Storage,
     positions: Mapping[Partition, int] | None = None,
     rows_max: int = 10_000,
     topic: str = LOG.topic,
 ) -> LakeReader:
-    """A reader of all partitions, from the beginning where nothing is said."""
+    """Open a reader of all partitions, from the beginning by default."""
     streams = TopicStreams.read(storage, topic)
     begin = dict.fromkeys(streams.owned(0, 1), -1)
     return LakeReader(storage, streams, begin | dict(positions or {}), rows_max)
 
 
 def origins(polled: PolledEvents) -> list[tuple[int, int]]:
-    """(partition, offset) of the rows of a poll."""
+    """Return the (partition, offset) of each row of a poll."""
     columns = ("kafka_partition", "kafka_offset")
     found = (polled.events[name].to_pylist() for name in columns)
     return list(zip(*found, strict=True))
 
 
-def to_the_end(reader: LakeReader) -> list[tuple[int, int]]:
-    """What is handed on until the snapshot is at its end."""
+def read_to_end(reader: LakeReader) -> list[tuple[int, int]]:
+    """Read the current snapshot completely; return (partition, offset) of all rows."""
     found = []
     while True:
         polled = reader.poll()

@@ -1,7 +1,7 @@
-"""The process behind `tests/s3/token_store.py`; ends when its input does.
+"""Server process of `tests/s3/expiring_key_store.py`; exits at the end of its stdin.
 
-A request without the key that is valid now, or without its session token, gets 403 with
-the code that S3 has for it. All others are passed on to the store.
+A request without the currently valid key and session token is answered with 403 and the
+matching S3 error code. All others are forwarded to the store.
 """
 
 import json
@@ -15,13 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 HOP_BY_HOP = {"connection", "expect", "transfer-encoding", "content-length"}
-# What the answers of STS announce. Clients do not keep a key that ends so soon but ask
-# again, so a test can replace it without waiting for a clock.
-LIFE_S = 5
+# Lifetime that the STS responses announce. Clients do not cache a key that expires this
+# soon, so a test can replace it without waiting for it to expire.
+KEY_LIFETIME_S = 5
 
 
 class Keys:
-    """One key at a time is valid; its number tells it from those that ended."""
+    """Issues keys; one is valid at a time, and its number identifies it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,30 +29,30 @@ class Keys:
         self._refused = 0
 
     def issue(self) -> tuple[str, str]:
-        """The key that is valid now, and its session token."""
+        """Return the currently valid key and its session token."""
         with self._lock:
             return f"ASIATEST{self._number:08}", f"token-{self._number}"
 
     def replace(self) -> None:
-        """End the key; from now on STS issues another one."""
+        """Expire the key; STS issues a new one from now on."""
         with self._lock:
             self._number += 1
 
     def refusals(self) -> int:
-        """How many requests were refused so far."""
+        """Return the number of rejected requests."""
         with self._lock:
             return self._refused
 
     def refusal(self, key: str, token: str) -> str:
-        """The code of S3 for a request with them; empty if they are valid."""
-        found = re.fullmatch(r"ASIATEST(\d{8})", key)
+        """Return the S3 error code for a key and token; empty if they are valid."""
+        match = re.fullmatch(r"ASIATEST(\d{8})", key)
         with self._lock:
-            if not found or int(found[1]) > self._number:
+            if not match or int(match[1]) > self._number:
                 code = "InvalidAccessKeyId"
-            elif token != f"token-{int(found[1])}":
+            elif token != f"token-{int(match[1])}":
                 code = "InvalidToken"
             else:
-                code = "" if int(found[1]) == self._number else "ExpiredToken"
+                code = "" if int(match[1]) == self._number else "ExpiredToken"
             self._refused += bool(code)
             return code
 
@@ -64,31 +64,33 @@ class Handler(BaseHTTPRequestHandler):
     store = ""
 
     def log_message(self, *words: object) -> None:
-        """Tests ask for the counts."""
+        """Log nothing; tests query the counts."""
 
     def handle_request(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.command == "POST" and b"Action=AssumeRole" in body:
-            self.answer(200, [("Content-Type", "text/xml")], self.assumed(body))
+            self.answer(
+                200, [("Content-Type", "text/xml")], self.assume_role_response(body)
+            )
             return
-        signed = self.headers.get("Authorization", "")
-        found = re.search(r"Credential=([^/]+)/", signed)
+        authorization = self.headers.get("Authorization", "")
+        match = re.search(r"Credential=([^/]+)/", authorization)
         token = self.headers.get("X-Amz-Security-Token", "")
-        if code := self.keys.refusal(found[1] if found else "", token):
+        if code := self.keys.refusal(match[1] if match else "", token):
             text = f"<Error><Code>{code}</Code><Message>refused</Message></Error>"
             self.answer(403, [("Content-Type", "application/xml")], text.encode())
             return
-        self.answer(*self.ask_store(body))
+        self.answer(*self.forward(body))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request
 
-    def assumed(self, body: bytes) -> bytes:
+    def assume_role_response(self, body: bytes) -> bytes:
         action = parse_qs(body.decode())["Action"][0]
         key, token = self.keys.issue()
-        end = datetime.now(UTC) + timedelta(seconds=LIFE_S)
+        end = datetime.now(UTC) + timedelta(seconds=KEY_LIFETIME_S)
         return (
             f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-            f"<{action}Result><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/r/s"
+            f"<{action}Result><AssumedRoleUser><Arn>arn:aws:sts::1:assume_role_response-role/r/s"
             "</Arn><AssumedRoleId>AROA:s</AssumedRoleId></AssumedRoleUser><Credentials>"
             f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>"
             f"<SessionToken>{token}</SessionToken>"
@@ -97,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             f"</ResponseMetadata></{action}Response>"
         ).encode()
 
-    def ask_store(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = HTTPConnection(self.store)
         headers = {
             name: value
@@ -107,11 +109,13 @@ class Handler(BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body, headers)
         reply = connection.getresponse()
         content = reply.read()
-        kept = [h for h in reply.getheaders() if h[0].lower() not in HOP_BY_HOP]
+        headers_sent = [h for h in reply.getheaders() if h[0].lower() not in HOP_BY_HOP]
         if self.command == "HEAD":
-            kept.append(("Content-Length", reply.getheader("Content-Length") or "0"))
+            headers_sent.append(
+                ("Content-Length", reply.getheader("Content-Length") or "0")
+            )
         connection.close()
-        return reply.status, kept, content
+        return reply.status, headers_sent, content
 
     def answer(
         self, status: int, headers: list[tuple[str, str]], content: bytes
@@ -130,7 +134,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: readers close connections in the middle of a file."""
+        """Ignore errors: readers close connections in the middle of a file."""
 
 
 def main(store: str) -> None:

@@ -1,8 +1,8 @@
-"""A lake with many memories, made without events: for timing what reads it.
+"""A lake with many synthetic memories, written without events, for timing readers.
 
-Texts are made of words as frequent as those of a language. Vectors are those of a few
-thousand such texts by the embedder of the settings, each a little off, since embedding
-all would take minutes.
+Word frequencies in texts follow those of a natural language. Vectors are those of a few
+thousand texts by the embedder of the settings plus noise, since embedding all would
+take minutes.
 """
 
 import hashlib
@@ -35,16 +35,16 @@ WORDS, TEXT_WORDS = 20_000, 14
 EMBEDDED = 2_000
 NOISE = 0.02
 BATCH = 20_000
-# Words that are asked for; one in a hundred is of these.
-KNOWN = (
+# Words that occur in queries; about one word in a hundred is one of these.
+QUERY_WORDS = (
     "payment", "refused", "order", "flight", "customer", "test", "money", "change",
 )  # fmt: skip
 LOG = StreamId(FLOW, "cluster", "agent-events", "topic")
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST_TS = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def made_lake(settings: Settings, rows: int) -> None:
-    """Write memories of events, and closed episodes of 25 of them each."""
+def write_synthetic_lake(settings: Settings, rows: int) -> None:
+    """Write memories of events, and closed episodes of 25 memories each."""
     storage = Storage.of(settings)
     layout.bind(storage)
     embedder = embedder_of(settings)
@@ -62,9 +62,9 @@ def made_lake(settings: Settings, rows: int) -> None:
         near = matrix[random.integers(0, EMBEDDED, len(numbers))]
         near = near + random.normal(0, NOISE, near.shape).astype(np.float32)
         near /= np.linalg.norm(near, axis=1, keepdims=True)
-        made = [_memory(int(n), _text(random), embedder.model_id) for n in numbers]
+        records = [_memory(int(n), _text(random), embedder.model_id) for n in numbers]
         found = pa.Table.from_pylist(
-            made, schema.remove(schema.get_field_index("vector"))
+            records, schema.remove(schema.get_field_index("vector"))
         )
         flat = pa.array(near.astype(np.float32).ravel(), pa.float32())
         column = pa.FixedSizeListArray.from_arrays(flat, embedder.dimension)
@@ -75,11 +75,11 @@ def made_lake(settings: Settings, rows: int) -> None:
 
 def _commit_episodes(storage: Storage, rows: int) -> None:
     create(storage, TABLE)
-    register(storage, LOG, (TABLE,), (0,), BEGAN)
+    register(storage, LOG, (TABLE,), (0,), FIRST_TS)
     partition = Partition(LOG.topic_id, 0)
     main = FencedTable(TableLog(storage, TABLE), Streams.of(LOG), (partition,))
     Takeover(main).run()
-    made = [
+    records = [
         {
             "episode_id": _episode_id(number), "revision": 1, "state": "closed",
             "closed_by": "completion", "session_id": f"s{number}", "topic": LOG.topic,
@@ -90,14 +90,16 @@ def _commit_episodes(storage: Storage, rows: int) -> None:
         }
         for number in range(rows // EPISODE_MEMORIES)
     ]  # fmt: skip
-    revisions = pa.Table.from_pylist(made, EPISODE_REVISIONS)
-    main.commit(with_commit_columns(revisions, EPISODES, BEGAN), {partition: rows - 1})
+    revisions = pa.Table.from_pylist(records, EPISODE_REVISIONS)
+    main.commit(
+        with_commit_columns(revisions, EPISODES, FIRST_TS), {partition: rows - 1}
+    )
 
 
 def _memory(number: int, text: str, model: str) -> dict[str, object]:
     episode = number // EPISODE_MEMORIES
     agent = f"agent-{episode % 7}"
-    ts = BEGAN + timedelta(seconds=number)
+    ts = FIRST_TS + timedelta(seconds=number)
     name = f"{LOG.topic_id}/0/{number}/0"
     return {
         "id": hashlib.blake2b(name.encode(), digest_size=16).digest(),
@@ -122,4 +124,4 @@ def _text(random: np.random.Generator) -> str:
 
 
 def _word(rank: int) -> str:
-    return KNOWN[rank % len(KNOWN)] if rank % 97 == 0 else f"w{rank}"
+    return QUERY_WORDS[rank % len(QUERY_WORDS)] if rank % 97 == 0 else f"w{rank}"

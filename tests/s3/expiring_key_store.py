@@ -1,7 +1,7 @@
-"""An object store that takes only the key of its own STS, which a test replaces.
+"""An object store that accepts only the current key of its own STS.
 
-STS and store are one endpoint: a proxy in front of moto, which checks no signatures. It
-is a process of its own, since deltalake keeps Python's lock while it waits.
+STS and store share one endpoint: a proxy in front of moto, which does not check
+signatures. It is a separate process, since deltalake holds the GIL while it waits.
 """
 
 import json
@@ -13,13 +13,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-class TokenStore:
-    """A context manager; `endpoint` is where STS and store are."""
+class ExpiringKeyStore:
+    """A context manager; `endpoint` is the URL of both STS and store."""
 
     def __init__(self, store: str) -> None:
         """`store`: endpoint of a store that does not check signatures."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.s3.token_server", store],
+            [sys.executable, "-m", "tests.s3.expiring_key_server", store],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -27,25 +27,25 @@ class TokenStore:
         )
         self.endpoint: str = self._answer()
 
-    def __enter__(self) -> "TokenStore":
+    def __enter__(self) -> "ExpiringKeyStore":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=30)  # it ends with its input
+        self._process.communicate(timeout=30)  # exits at the end of its input
 
     def replace_key(self) -> None:
-        """End the key that was issued so far; STS issues another one."""
-        self._ask("replace")
+        """Expire the current key; STS issues a new one from now on."""
+        self._request("replace")
 
     @property
     def refused(self) -> int:
-        """How many requests came with a key that had ended, or with none of this STS."""
-        count: int = self._ask("refusals")
+        """Number of requests with an expired key, or with a key of another issuer."""
+        count: int = self._request("refusals")
         return count
 
-    def _ask(self, what: str) -> Any:
+    def _request(self, command: str) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         return self._answer()
 

@@ -1,4 +1,4 @@
-"""What users do with a lake, once through: the same on a folder and on any S3 server."""
+"""End-to-end check of a lake, for a folder or any S3 server."""
 
 import os
 import subprocess
@@ -19,14 +19,14 @@ from tests.stores import SECRET
 PLAIN_DUCKDB = """
 import sys, duckdb
 with duckdb.connect() as plain:
-    plain.execute("SET enable_progress_bar = false")  # It would be printed, too.
+    plain.execute("SET enable_progress_bar = false")  # It prints to stdout.
     plain.execute(sys.stdin.read())
     print(plain.sql("SELECT count(*) FROM events").fetchone()[0])
 """
 
 
-def works(settings: Settings, events: int = 25) -> None:
-    """Produce, archive, ask by every reader; all must tell the same."""
+def check_end_to_end(settings: Settings, events: int = 25) -> None:
+    """Produce and archive events; check that all readers return the same counts."""
     TopicAdmin(settings).ensure()
     producer = Producer(producer_config(settings))
     for _ in range(events):
@@ -43,11 +43,11 @@ def works(settings: Settings, events: int = 25) -> None:
     assert status["flows"]["archive"]["lag"] == 0
     assert health_report.health(settings)["ok"]
     assert _plain_duckdb(settings) == events
-    _leaves_only_tables(settings)
+    _check_top_level_names(settings)
 
 
 def _plain_duckdb(settings: Settings) -> int:
-    """What a fresh DuckDB counts with the statements that `--print-init` prints."""
+    """Count events in a fresh DuckDB with the statements from `--print-init`."""
     script = processes.check(settings, "sql", "--print-init")
     assert SECRET not in script
     environment = dict(os.environ)
@@ -61,9 +61,9 @@ def _plain_duckdb(settings: Settings) -> int:
     return int(done.stdout)
 
 
-def _leaves_only_tables(settings: Settings) -> None:
+def _check_top_level_names(settings: Settings) -> None:
     storage = Storage.of(settings)
     if not storage.on_s3:
         return
-    tops = {name.partition("/")[0] for name in storage.objects.names()}
-    assert tops == {"_layout.json", "events", "dead_letters", "streams"}
+    names = {name.partition("/")[0] for name in storage.objects.names()}
+    assert names == {"_layout.json", "events", "dead_letters", "streams"}

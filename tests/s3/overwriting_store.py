@@ -1,7 +1,7 @@
-"""A store that takes `If-None-Match` for granted: a proxy in front of one that does not.
+"""A store that ignores `If-None-Match`: a proxy in front of one that honors it.
 
-What the store refuses because the object is there is answered as if it were written.
-Run as a process of its own, since deltalake holds Python's lock while it waits.
+When the store rejects a write because the object exists, the proxy reports success. It
+runs in a separate process, since deltalake holds the GIL while it waits.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"}
+HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 
 
-class Careless(BaseHTTPRequestHandler):
+class OverwritingHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     store = ""
 
@@ -22,18 +22,18 @@ class Careless(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(self.store)
         content = self.rfile.read(size)
         connection.request(self.command, self.path, content, dict(self.headers))
-        answer = connection.getresponse()
-        status, body = answer.status, answer.read()
-        written = status == 412 and "If-None-Match" in self.headers
-        if written:
+        reply = connection.getresponse()
+        status, body = reply.status, reply.read()
+        report_success = status == 412 and "If-None-Match" in self.headers
+        if report_success:
             status, body = 200, b""
         self.send_response(status)
-        if written:
+        if report_success:
             self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
-        for name, value in answer.getheaders():
-            if name.lower() not in HOP:
+        for name, value in reply.getheaders():
+            if name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
-        length = answer.getheader("Content-Length") or "0"
+        length = reply.getheader("Content-Length") or "0"
         self.send_header(
             "Content-Length", length if self.command == "HEAD" else str(len(body))
         )
@@ -45,12 +45,12 @@ class Careless(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 
     def log_request(self, *args: object) -> None:
-        """The tests look at what clients say."""
+        """Log nothing; the tests check the errors of clients."""
 
 
 def main() -> None:
-    Careless.store = urlsplit(sys.argv[1]).netloc
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Careless)
+    OverwritingHandler.store = urlsplit(sys.argv[1]).netloc
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OverwritingHandler)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 
