@@ -16,7 +16,7 @@ from semloop.delta.snapshot import Snapshot
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
 from tests.builders import NOW, an_event
-from tests.cli.a_lake import Writer
+from tests.cli.helpers import Writer
 from tests.sinks.maintenance import MAINTENANCE
 
 
@@ -34,7 +34,7 @@ def named(*names: object, **fields: Any) -> list[dict[str, Any]]:
 
 
 def seen(events: NewEvents) -> list[str]:
-    return [str(agent) for (agent,) in events.look() or ()]
+    return [str(agent) for (agent,) in events.poll() or ()]
 
 
 def last(events: NewEvents, count: int) -> list[str]:
@@ -148,7 +148,7 @@ def test_a_session_keeps_its_order_and_partitions_are_merged(writer: Writer) -> 
 def test_a_lake_that_is_made_later_is_seen() -> None:
     events = tail_of(load())
     assert events.last(3) == []
-    assert events.look() is None
+    assert events.poll() is None
     Writer().write(*named("a"))
     assert seen(events) == ["a"]
 
@@ -159,7 +159,7 @@ def test_a_lake_that_is_away_for_a_moment_loses_nothing(writer: Writer) -> None:
     events.last(1)
     lake = Path(writer.settings.lake)
     lake.rename("away")
-    assert events.look() is None
+    assert events.poll() is None
     Path("away").rename(lake)
     writer.write(*named("b"))
     assert seen(events) == ["b"]
@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_now_is_read_later(writer: Writer) -> None:
     )
     newest.rename("hidden")
     with pytest.raises(StorageUnavailable):
-        events.look()
+        events.poll()
     Path("hidden").rename(newest)
     assert seen(events) == ["b"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.a_lake import Semloop
+from tests.cli.helpers import Semloop
 from tests.semloop.recall.a_memory_lake import a_memory_lake, ago, closed, said
 
 LONG = "the refund was refused because of the fare class " * 8

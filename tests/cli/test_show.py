@@ -14,7 +14,7 @@ import pytest
 from semloop.command.cli import show
 from semloop.settings import Settings
 from tests.builders import an_event
-from tests.cli.a_lake import Semloop, Writer
+from tests.cli.helpers import Semloop, Writer
 
 START = datetime(2026, 11, 16, 9, tzinfo=UTC)
 

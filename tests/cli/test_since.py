@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semloop.command.cli.since import since
-from semloop.command.terminal.durations import age, spoken
+from semloop.command.cli.since_option import parse_since
+from semloop.command.terminal.durations import format_age, format_duration
 from semloop.errors import ConfigError
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -26,8 +26,8 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
     ],
 )
 def test_a_length_or_a_timestamp_is_a_moment(text: str, expected: datetime) -> None:
-    assert since(text, NOW) == expected
-    assert since(text, NOW).utcoffset() == timedelta(0)
+    assert parse_since(text, NOW) == expected
+    assert parse_since(text, NOW).utcoffset() == timedelta(0)
 
 
 def test_a_timestamp_without_an_offset_is_utc_wherever_one_is(
@@ -36,7 +36,7 @@ def test_a_timestamp_without_an_offset_is_utc_wherever_one_is(
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert since("2026-01-31 12:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+        assert parse_since("2026-01-31 12:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
     time.tzset()
 
 
@@ -47,7 +47,7 @@ def test_a_timestamp_without_an_offset_is_utc_wherever_one_is(
 )  # fmt: skip
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        since(text, NOW)
+        parse_since(text, NOW)
     assert repr(text) in caught.value.what
     assert "24h" in caught.value.todo
     assert "\x1b" not in str(caught.value)
@@ -56,11 +56,11 @@ def test_anything_else_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["9999999d", "9" * 400 + "d"])
 def test_a_length_beyond_the_calendar_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="too far"):
-        since(text, NOW)
+        parse_since(text, NOW)
 
 
 def test_without_a_clock_it_is_now() -> None:
-    assert abs(datetime.now(UTC) - since("0s")) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC) - parse_since("0s")) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_without_a_clock_it_is_now() -> None:
     ],
 )  # fmt: skip
 def test_a_length_is_said_in_two_units(seconds: float, expected: str) -> None:
-    assert spoken(seconds) == expected
+    assert format_duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_a_length_is_said_in_two_units(seconds: float, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_an_age_is_said_in_one_unit(ago: timedelta, expected: str) -> None:
-    assert age(NOW - ago, NOW) == expected
+    assert format_age(NOW - ago, NOW) == expected

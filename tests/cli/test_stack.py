@@ -74,7 +74,7 @@ class Shell:
         if stack is None:
             return []
         known = [Process(stack.pid, stack.create_time), *stack.children()]
-        return [found for p in known if (found := p.found()) is not None]
+        return [found for p in known if (found := p.find()) is not None]
 
     def write_events(self, count: int) -> None:
         events = [an_event(meta={"session_id": f"s-{n % 5}"}) for n in range(count)]
@@ -287,7 +287,7 @@ def test_a_pid_of_somebody_else_is_never_touched(shell: Shell) -> None:
         broker_pid=me.pid, broker_create_time=me.create_time - 60,
     )  # fmt: skip
     shell.local.write(stale)
-    assert shell.local.leftovers() == []
+    assert shell.local.orphans() == []
     assert "does not run" in shell.run("down", code=1)
     assert shell.local.read() is None
 

@@ -99,7 +99,7 @@ def test_down_says_how_far_memory_is_behind(
     seconds: float,
     left: int,
 ) -> None:
-    monkeypatch.setattr(down, "running", lambda _: known)
+    monkeypatch.setattr(down, "running_stack", lambda _: known)
     deadline = time.monotonic() + seconds
     found = _wait_for_lake_readers(settings, a_stack(flow()), deadline)
     assert found == {"memory": left}
@@ -120,7 +120,7 @@ def test_down_waits_until_memory_has_caught_up(
             life.read(stream, 20, None)
         return a_stack(flow())
 
-    monkeypatch.setattr(down, "running", a_look)
+    monkeypatch.setattr(down, "running_stack", a_look)
     monkeypatch.setattr(down, "LOOK_S", 0.0)
     assert _wait_for_lake_readers(settings, a_stack(flow()), FOR_EVER) == {}
     assert looks == [9, 29, 39]

@@ -15,7 +15,7 @@ import pytest
 from semloop.settings import Settings, load
 from tests import processes
 from tests.builders import an_event
-from tests.cli.a_lake import Semloop, Writer
+from tests.cli.helpers import Semloop, Writer
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker, wait_for

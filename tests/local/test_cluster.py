@@ -17,7 +17,7 @@ import structlog
 from semloop.command.stack import cluster
 from semloop.command.stack.back_off import HEALTHY_S, PAUSES_S, BackOff
 from semloop.command.stack.cluster import Cluster, free_addresses
-from semloop.command.stack.member import SAID_BYTES_MAX, Command, End, gravest
+from semloop.command.stack.member import OUTPUT_BYTES_MAX, Command, End, most_severe
 from tests.processes import ROOT
 from tests.services import wait_for
 
@@ -116,7 +116,7 @@ def test_later_it_is_said_and_all_start_again(
 def test_a_minute_after_the_start_it_is_no_mistake(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "MISTAKE_S", 0.0)
+    monkeypatch.setattr(cluster, "USAGE_ERROR_S", 0.0)
     assert Cluster(Script((MISTAKE,), ("pass",))).run() == 0
     assert "No such topic.\nMake it.\n" in said(capfd)
 
@@ -128,7 +128,7 @@ def test_logs_pass_and_of_other_words_the_last_are_kept(
     assert Cluster(Script((chatters,))).run() == 1
     heard = said(capfd)
     assert heard.startswith('{"event": "started"}\n')
-    assert heard.count("x") == SAID_BYTES_MAX - 1
+    assert heard.count("x") == OUTPUT_BYTES_MAX - 1
 
 
 def test_debugging_shows_all_they_say_at_once(
@@ -201,7 +201,7 @@ def test_the_first_of_the_gravest_kind_decides(
     codes: tuple[int, ...], decides: int
 ) -> None:
     ends = [End(index, code) for index, code in enumerate(codes)]
-    assert gravest(ends).index == decides
+    assert most_severe(ends).index == decides
 
 
 def test_an_end_is_named_by_its_signal_or_its_code() -> None:

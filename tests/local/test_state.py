@@ -22,8 +22,8 @@ def test_a_flow_is_shaky_while_it_is_young_and_has_died_again_and_again(
     state: str, deaths: int, lived_s: float, shaky: bool
 ) -> None:
     flow = FlowState(1, STARTED_S, state, deaths, 1, deaths)
-    assert flow.is_shaky(STARTED_S + lived_s) is shaky
+    assert flow.is_unstable(STARTED_S + lived_s) is shaky
 
 
 def test_a_flow_without_a_process_is_not_shaky() -> None:
-    assert not FlowState(None, None, RESTARTING, 3, 1, 3).is_shaky(STARTED_S)
+    assert not FlowState(None, None, RESTARTING, 3, 1, 3).is_unstable(STARTED_S)

@@ -1,4 +1,4 @@
-"""`semloop demo`: agents, broker, flow and answers at once; nothing is left running."""
+"""`semloop demo`: simulated agents, a broker, flows and queries in one command."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.command.terminal.progress import LOOK_S, steps, waiting
+from semloop.command.terminal.progress import POLL_S, spinner, step_progress
 from semloop.flow_registry import STREAMING
 
 if TYPE_CHECKING:
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from semloop.settings import Settings
 
 EVENTS = 5_000
-# The broker holds them in memory.
+# The broker stores them in memory.
 EVENTS_MAX = 1_000_000
 
 
 def demo(
     events: Annotated[
         int,
-        typer.Option(min=1, max=EVENTS_MAX, help="About so many, in whole sessions."),
+        typer.Option(
+            min=1, max=EVENTS_MAX, help="Approximate number; sessions are not cut."
+        ),
     ] = EVENTS,
 ) -> None:
-    """Show everything at once: agents, broker, flow, answers; then all of it ends."""
+    """Run a demo with agents, broker, flows and queries, and stop it at the end."""
     from semloop.command.demo.folder import NAME, own_folder, private_settings
     from semloop.command.demo.signals import Signals
     from semloop.command.demo.stack import DemoStack
@@ -36,15 +38,15 @@ def demo(
 
     settings = private_settings(Path.cwd() / NAME)
     check_startable(settings)
-    # What became of each event is checked at the end: the SDK need not warn of it.
+    # The demo checks every event at the end, so SDK warnings are redundant.
     logging.getLogger("semloop").setLevel(logging.CRITICAL)
     with Signals() as signals, own_folder():
         started_s = time.monotonic()
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
             flows = " and ".join(STREAMING)
-            print(f"Kafka at {kafka}, {flows} run as long as this demo.")
-            print(f"The lake {settings.lake} stays.", flush=True)
+            print(f"Kafka at {kafka}; the flows {flows} stop when the demo ends.")
+            print(f"The lake {settings.lake} is kept.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)
 
@@ -52,13 +54,13 @@ def demo(
 @contextmanager
 def _started(stack: "DemoStack") -> "Iterator[DemoStack]":
     with stack:
-        with waiting("Starting a broker and the flows ..."):
+        with spinner("Starting a broker and the flows ..."):
             stack.start()
         yield stack
 
 
 def _stream(stack: "DemoStack", events: int) -> "Expected":
-    """Let the agents work until all is in the lake; gives what must be there now."""
+    """Run the agents until all events are in the lake; return what it must contain."""
     from semloop.command.demo import broken
     from semloop.command.demo.audit import (
         Expected,
@@ -76,30 +78,30 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
             stack.check()
             total = max(events, crowd.produced) + others
             show(crowd.produced + others, rows_of(stack.storage), total)
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         total = crowd.produced + others
         expected = Expected(
             crowd.produced + sent.events, sent.dead_letters, sent.repeated
         )
         wait_for_lake(stack, expected, lambda found: show(total, found, total))
-    with steps() as show_step:
+    with step_progress() as show_step:
         wait_for_lake_readers(stack, show_step)
     print(
         f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"
-        f" {crowd.produced:,}; from a careless producer: {sent.records} records"
+        f" {crowd.produced:,}; from a faulty producer: {sent.records} records"
     )
     return expected
 
 
 def _report(settings: "Settings", expected: "Expected", took_s: float) -> None:
-    """Print the proof, the answers and what to try next."""
+    """Print the audit, the query results and what to try next."""
     from semloop.command.demo import answers, audit
     from semloop.command.demo.folder import NAME
     from semloop.lake.lake import Lake
 
     with Lake(settings=settings) as lake:
         print(audit.check(lake, expected))
-        answers.say(f"nothing lost, nothing doubled ({took_s:.1f} s)", "bold green")
+        answers.say(f"nothing lost, nothing duplicated ({took_s:.1f} s)", "bold green")
         session_id = answers.story(lake)
         answers.answer(lake, session_id, answers.QUESTIONS)
     answers.print_next(NAME, session_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semloop.command.demo.stack import DemoStack
-from semloop.command.terminal.progress import LOOK_S, Show
+from semloop.command.terminal.progress import POLL_S, Show
 from semloop.delta.snapshot import read_snapshot
 from semloop.errors import Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
@@ -55,7 +55,7 @@ def wait_for_lake(
                 return
         if now_s - moved_s > STANDS_STILL_S:
             raise _stands_still(stack, ARCHIVE.name)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 def wait_for_lake_readers(stack: DemoStack, show: Show) -> None:
@@ -88,7 +88,7 @@ def _wait_for_reader(stack: DemoStack, flow: str, topic: "Topic", show: Show) ->
             seen, moved_s = done, time.monotonic()
         if time.monotonic() - moved_s > STANDS_STILL_S:
             raise _stands_still(stack, flow)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 def _stands_still(stack: DemoStack, flow: str) -> Terminal:

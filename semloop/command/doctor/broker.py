@@ -7,7 +7,7 @@ from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.cluster import Cluster, Nodes
 from semloop.command.doctor.context import Known
 from semloop.command.doctor.versions import spoken
-from semloop.command.terminal.figures import listed, many
+from semloop.command.terminal.figures import format_count, format_list
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.kafka.clients import address, client_config, listens
 from semloop.settings import Settings
@@ -31,9 +31,9 @@ def check(known: Known) -> Iterator[Finding]:
     nodes = cluster.nodes()
     took_ms = (time.perf_counter() - asked_s) * 1000
     known.cluster = cluster
-    named = listed([f"{node.number} at {node.server}" for node in nodes.brokers])
+    named = format_list([f"{node.number} at {node.server}" for node in nodes.brokers])
     answers = f"{where} answers in {took_ms:.0f} ms and accepts us"
-    yield ok(CHECK, f"{answers}; {many(len(nodes.brokers), 'broker')}: {named}")
+    yield ok(CHECK, f"{answers}; {format_count(len(nodes.brokers), 'broker')}: {named}")
     yield from _about(settings, cluster, nodes)
 
 

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip, warn
 from semloop.command.doctor.context import Known
 from semloop.command.doctor.store import server_date
-from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.durations import format_duration
 from semloop.errors import SemLoopError
 from semloop.storage.location import Storage
 
@@ -49,7 +49,9 @@ def _of_store(storage: Storage) -> Finding:
     side = "ahead of" if ahead_s > 0 else "behind"
     if apart_s <= NEAR_S:
         return ok(CHECK, f"within {NEAR_S:g} s of the object store's")
-    found = f"this clock is at least {spoken(apart_s)} {side} the object store's"
+    found = (
+        f"this clock is at least {format_duration(apart_s)} {side} the object store's"
+    )
     todo = SET.format(other="store")
     return (fail if apart_s > FAR_S else warn)(CHECK, found, todo)
 
@@ -78,7 +80,7 @@ def _of_records(known: Known) -> Finding:
     ahead_s = newest_ms / 1000 - time.time()
     if ahead_s > NEAR_S:
         todo = SET.format(other="broker" if of_broker else "producer")
-        found = f"the newest record is from {spoken(ahead_s)} in the future, by {whose}"
+        found = f"the newest record is from {format_duration(ahead_s)} in the future, by {whose}"
         return warn(CHECK, found, todo)
-    age = spoken(max(0.0, -ahead_s))
+    age = format_duration(max(0.0, -ahead_s))
     return ok(CHECK, f"the newest record is {age} old by {whose}, not from the future")

@@ -18,8 +18,8 @@ from typing import Protocol
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
 from semloop.command.doctor.store import direct_calls
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count
 from semloop.settings import Settings
 from semloop.storage import object_store
 from semloop.storage.errors import translate
@@ -158,7 +158,7 @@ def _race(place: Place, names: list[str]) -> Finding:
             return _careless(place, f"of {RACERS} writers at once {len(winners)} won")
         if place.read(name) != winners[0]:
             return _careless(place, "the file is not that of the writer who won")
-    rounds = many(len(names), "race")
+    rounds = format_count(len(names), "race")
     return ok(CHECK, f"of {RACERS} writers at once exactly one wins ({rounds})")
 
 
@@ -185,7 +185,7 @@ def _winners(place: Place, name: str) -> list[bytes]:
 def _figures(settings: Settings, place: Place, name: str) -> Finding:
     write_s = _median_s(lambda: place.write(name, b"doctor"))
     read_s = _median_s(lambda: place.read(name))
-    found = f"a small file is written in {spoken(write_s)}, read in {spoken(read_s)}"
+    found = f"a small file is written in {format_duration(write_s)}, read in {format_duration(read_s)}"
     if write_s <= settings.commits.interval_s:
         return ok(CHECK, found)
     todo = "Run the flows nearer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."

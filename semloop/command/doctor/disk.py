@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.figures import size
+from semloop.command.terminal.figures import format_bytes
 
 CHECK = "disk"
 LOW_BYTES, LOW_SHARE = 2**30, 0.05
@@ -58,7 +58,7 @@ def room_of(folder: Path) -> Room:
 
 def told(names: str, folder: Path, room: Room) -> Finding:
     """The finding about one file system."""
-    found = f"{names}: {size(room.free)} of {size(room.total)} free at {folder}"
+    found = f"{names}: {format_bytes(room.free)} of {format_bytes(room.total)} free at {folder}"
     if room.inodes:
         found += f", {room.free_inodes:,} inodes"
     todo = f"Make room there, or move it to another disk: {names}."

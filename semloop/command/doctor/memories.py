@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count
 from semloop.flow_registry import LAKE_READERS
 from semloop.storage.location import Storage
 
@@ -40,7 +40,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
     left = sum(offsets.values())
     if not left:
         return ok(CHECK, "all that is in the lake is remembered")
-    found = f"{flow} is {many(left, 'offset')} behind archive"
+    found = f"{flow} is {format_count(left, 'offset')} behind archive"
     # Of partitions in which something is left: when memory last had all there was.
     found_at = positions_of(storage, flow, *named)
     level = [found_at[p].caught_up_ms or 0 for p, count in offsets.items() if count]
@@ -48,7 +48,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
     if age_s <= LATE_S:
         return ok(CHECK, found)
     if min(level):
-        found += f", for {spoken(age_s)}"
+        found += f", for {format_duration(age_s)}"
     return warn(CHECK, found, START.format(flow))
 
 

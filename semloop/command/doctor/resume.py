@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import listed, many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count, format_list
 from semloop.delta.streams import NEVER_READ
 from semloop.kafka.topic import Topic
 from semloop.progress.positions import Position
@@ -37,11 +37,11 @@ def check(known: Known) -> Iterator[Finding]:
             lost.append(f"partition {partition} ends at {end}, {next_ - 1} was read")
     if gone:
         todo = "To go on behind them start once: semloop run archive --accept-gap"
-        found = f"offsets that were not read are gone (retention): {listed(gone)}"
+        found = f"offsets that were not read are gone (retention): {format_list(gone)}"
         yield fail(CHECK, found, todo)
     if lost:
         todo = "The broker lost records; make the topic anew to start over."
-        yield fail(CHECK, f"the broker is behind the lake: {listed(lost)}", todo)
+        yield fail(CHECK, f"the broker is behind the lake: {format_list(lost)}", todo)
     if not gone and not lost:
         yield _age(known, positions)
 
@@ -50,7 +50,7 @@ def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
     """How near the oldest record that was not read is to its removal."""
     text = known.topic_config.get("retention.ms", "-1")
     kept_s = int(text) / 1000
-    found = f"{many(len(positions), 'partition')}, nothing unread was removed"
+    found = f"{format_count(len(positions), 'partition')}, nothing unread was removed"
     oldest = [
         (b.oldest_ms, b.partition)
         for b in known.missing().backlogs
@@ -60,12 +60,10 @@ def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
         return ok(CHECK, found)
     ms, partition = min(oldest)
     age_s = time.time() - ms / 1000
-    found += (
-        f"; the oldest unread record is {spoken(age_s)} old (partition {partition})"
-    )
+    found += f"; the oldest unread record is {format_duration(age_s)} old (partition {partition})"
     if kept_s < 0:
         return ok(CHECK, found)
-    found += f", retention is {spoken(kept_s)}"
+    found += f", retention is {format_duration(kept_s)}"
     if age_s <= (1 - MARGIN) * kept_s:
         return ok(CHECK, found)
     todo = "Start `semloop run archive` now, or raise the topic's retention.ms."

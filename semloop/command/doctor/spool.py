@@ -9,7 +9,7 @@ from pathlib import Path
 from semloop.agent.spool import SUFFIX
 from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.figures import many, size
+from semloop.command.terminal.figures import format_bytes, format_count
 
 CHECK = "spool"
 PIECE_BYTES = 2**20
@@ -24,8 +24,8 @@ class Waiting:
     bytes_: int = 0
 
     def __str__(self) -> str:
-        files = many(self.files, "file")
-        return f"{many(self.events, 'event')} ({size(self.bytes_)}, {files})"
+        files = format_count(self.files, "file")
+        return f"{format_count(self.events, 'event')} ({format_bytes(self.bytes_)}, {files})"
 
 
 def check(known: Known) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def check(known: Known) -> Iterator[Finding]:
         yield warn(CHECK, f"dead processes left {dead}", todo)
     if closed:
         todo = "Run `semloop doctor` as the user who runs the agents."
-        yield warn(CHECK, f"{many(closed, 'file')} cannot be read", todo)
+        yield warn(CHECK, f"{format_count(closed, 'file')} cannot be read", todo)
     if not (live.files or dead.files or closed):
         yield ok(CHECK, f"nothing waits in {folder}")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from semloop.command.doctor import Finding, fail, ok, skip, warn
 from semloop.command.doctor.cluster import Partition
 from semloop.command.doctor.context import Known
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import listed, many, size
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_bytes, format_count, format_list
 from semloop.errors import BrokerError
 from semloop.kafka.clients import address
 from semloop.kafka.topic import TOPIC_BYTES_MAX
@@ -44,7 +44,7 @@ def check(known: Known) -> Iterator[Finding]:
 
 
 def _count(where: str, name: str, count: int, wanted: int) -> Finding:
-    found = f"{name!r} has {many(count, 'partition')}"
+    found = f"{name!r} has {format_count(count, 'partition')}"
     if count >= wanted:
         return ok(CHECK, found)
     todo = f"Add some: kafka-topics.sh --bootstrap-server {where} --alter "
@@ -61,16 +61,16 @@ def _replicas(
     bare = [str(p.number) for p in partitions if not p.led]
     short = [str(p.number) for p in partitions if p.in_sync < wanted]
     behind = [str(p.number) for p in partitions if p.in_sync < p.replicas]
-    found = f"{many(least, 'replica')} of each partition, min.insync.replicas {wanted}"
+    found = f"{format_count(least, 'replica')} of each partition, min.insync.replicas {wanted}"
     if bare:
-        what = f"no leader for partition {listed(bare)}"
+        what = f"no leader for partition {format_list(bare)}"
         yield fail(CHECK, what, "Start the brokers that hold them.")
     elif short:
-        what = f"{found}; fewer in sync for partition {listed(short)}"
+        what = f"{found}; fewer in sync for partition {format_list(short)}"
         todo = "Start the missing brokers: until then nothing can be produced there."
         yield fail(CHECK, what, todo)
     elif behind:
-        what = f"{found}; not all are in sync for partition {listed(behind)}"
+        what = f"{found}; not all are in sync for partition {format_list(behind)}"
         yield warn(CHECK, what, "Start the missing brokers, or wait for the slow ones.")
     elif least == 1 < brokers:
         todo = "Add replicas (kafka-reassign-partitions.sh): with its only broker a "
@@ -108,8 +108,16 @@ def _retention(alter: str, config: Mapping[str, str]) -> Finding:
     ms = int(config["retention.ms"])
     bytes_ = int(config.get("retention.bytes", "-1"))
     seconds = ms / 1000
-    kept = f"events are kept for {spoken(seconds)}" if ms >= 0 else "events are kept"
-    bound = f", up to {size(bytes_)} a partition" if bytes_ >= 0 else ", of any size"
+    kept = (
+        f"events are kept for {format_duration(seconds)}"
+        if ms >= 0
+        else "events are kept"
+    )
+    bound = (
+        f", up to {format_bytes(bytes_)} a partition"
+        if bytes_ >= 0
+        else ", of any size"
+    )
     if 0 <= seconds < RETENTION_S_MIN:
         todo = f"Run: {alter}retention.ms={7 * RETENTION_S_MIN * 1000}"
         found = f"{kept}{bound}: a flow that stops for longer loses some"

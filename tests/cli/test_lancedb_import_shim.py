@@ -6,17 +6,17 @@ from pathlib import Path
 
 SEARCH = """
 import sys
-from semloop.command.lancedb_import_shim import UNUSED, leave_out
-leave_out()
+from semloop.command.lancedb_import_shim import REST_CLIENT, skip_rest_client
+skip_rest_client()
 import lancedb
 table = lancedb.connect(sys.argv[1]).create_table("t", [{"a": 1, "vector": [1.0, 0.0]}])
 table.merge_insert("a").when_not_matched_insert_all().execute([{"a": 2, "vector": [0.0, 1.0]}])
-print(table.search([0.0, 1.0]).limit(1).to_list()[0]["a"], sys.modules[UNUSED].__file__)
+print(table.search([0.0, 1.0]).limit(1).to_list()[0]["a"], sys.modules[REST_CLIENT].__file__)
 """
 WITHOUT = """
 import semloop, lancedb, sys
-from semloop.command.lancedb_import_shim import UNUSED
-print(sys.modules[UNUSED].__file__)
+from semloop.command.lancedb_import_shim import REST_CLIENT
+print(sys.modules[REST_CLIENT].__file__)
 """
 
 

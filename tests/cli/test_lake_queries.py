@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semloop.command.cli.lookup import one_line, opened
+from semloop.command.cli.lake_queries import one_line, open_lake
 from semloop.settings import load
 
 
@@ -21,7 +21,7 @@ def test_ctrl_c_while_duckdb_is_at_work_ends_the_query() -> None:
 
 def ask_for_ever(timer: threading.Timer) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b"
-    with opened(load()) as lake:
+    with open_lake(load()) as lake:
         timer.start()
         lake.sql(endless).fetchall()
 
