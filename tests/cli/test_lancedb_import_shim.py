@@ -1,4 +1,4 @@
-"""What commands leave out of LanceDB, and that nothing else does."""
+"""Commands skip LanceDB's REST catalog client; other programs do not."""
 
 import subprocess
 import sys
@@ -27,10 +27,10 @@ def run(code: str, *arguments: str) -> str:
     return result.stdout
 
 
-def test_lancedb_works_without_its_catalogs(tmp_path: Path) -> None:
+def test_lancedb_works_without_its_rest_client(tmp_path: Path) -> None:
     code = SEARCH.replace(".__file__)", ".__dict__.get('__file__'))")
     assert run(code, str(tmp_path)).split() == ["2", "None"]
 
 
-def test_programs_that_import_semloop_get_all_of_lancedb() -> None:
+def test_programs_that_import_semloop_get_the_real_rest_client() -> None:
     assert run(WITHOUT).strip().endswith("__init__.py")

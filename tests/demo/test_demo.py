@@ -20,13 +20,13 @@ Shown = tuple[Shell, str, str]
 
 def test_the_demo_proves_that_nothing_is_lost_or_doubled(shown: Shown) -> None:
     shell, out, err = shown
-    sent = re.search(r"events: ([\d,]+); from a careless producer: 15 records", out)
+    sent = re.search(r"events: ([\d,]+); from a faulty producer: 15 records", out)
     assert sent is not None
     events = int(sent[1].replace(",", "")) + 2
     assert 1_000 <= events <= 1_050
     dead = len(broken_records())
     assert f"{events:,} events in, {events:,} rows, {dead} dead letters, 1 rep" in out
-    assert "nothing lost, nothing doubled" in out
+    assert "nothing lost, nothing duplicated" in out
     # Whoever reads a pipe gets lines, and no more than a few.
     assert f"in the lake {events + dead:,} of {events + dead:,}" in err
     assert len(err.splitlines()) <= 4
@@ -119,7 +119,7 @@ def test_a_terminal_gets_bars_and_colours(shell: Shell) -> None:
     seen = on_a_terminal(shell, "demo", "--events", "20")
     assert "in the lake \x1b[" in seen
     assert "\x1b[2mSELECT" in seen
-    assert "nothing doubled" in seen
+    assert "nothing duplicated" in seen
 
 
 def on_a_terminal(shell: Shell, *arguments: str) -> str:

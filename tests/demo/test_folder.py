@@ -143,7 +143,7 @@ def test_a_demo_beside_other_settings_and_lakes_touches_none_of_them(
         "demo", "--events", "1", SEMLOOP_KAFKA="127.0.0.1:1", SEMLOOP_LAKE="s3://mine",
         SEMLOOP_SAMPLE='{"*": 0}', SEMLOOP_KAFKA_SECURITY="sasl_ssl",
     )  # fmt: skip
-    assert "nothing lost, nothing doubled" in out
+    assert "nothing lost, nothing duplicated" in out
     assert f"Kafka at {DEFAULT_ADDRESS}" not in out
     assert sorted(os.listdir(shell.folder)) == ["semloop-demo", "semloop.toml"]
 

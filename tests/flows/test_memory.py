@@ -129,7 +129,7 @@ def test_flags_about_the_topic_are_refused(settings: Settings) -> None:
     with a_flow(settings, "--accept-gap", flow="memory") as flow:
         code, said = flow.ends()
     assert code == 1
-    assert said[0] == "--accept-gap is about the topic, which only archive reads."
+    assert said[0] == "--accept-gap applies to the topic, which only archive reads."
 
 
 @pytest.mark.parametrize("number_of_processes", [1, 2])

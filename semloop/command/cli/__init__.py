@@ -84,7 +84,7 @@ def semloop(
         bool, typer.Option("--version", help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Turn agent events in Kafka into SQL history and searchable memory in open files."""
+    """Store agent events from Kafka as SQL history and searchable memory."""
     if debug:
         # As an environment variable, so that child processes inherit it.
         os.environ[f"{PREFIX}DEBUG"] = "true"

@@ -9,8 +9,8 @@ MEANINGS = {
     "as UTF-8.",
     Reason.LONE_SURROGATE: r"An escape such as \ud83d is not part of a surrogate pair: "
     "the producer must cut texts between characters, not inside one.",
-    Reason.NAN_OR_INFINITY: "A number is NaN, infinite or too large for a double, which "
-    "JSON does not allow: the producer must omit the field.",
+    Reason.NAN_OR_INFINITY: "A number is NaN, infinite or too large for a double, "
+    "which JSON does not allow: the producer must omit the field.",
     Reason.NOT_AN_OBJECT: "The record is JSON but not an object: the producer must "
     'send {"id": ..., "type": ...} itself, not a list or string that contains it.',
     Reason.MISSING_FIELD: "A required field is missing: the producer must set the "

@@ -102,9 +102,7 @@ def _drain(
         end = f"Stopped. Everything is in the lake {settings.lake}."
         for flow, offsets in _wait_for_lake_readers(settings, stack, deadline).items():
             # Not a loss: the flow reads from the lake.
-            end += (
-                f" {flow} is {offsets:,} offsets behind and resumes at the next `up`."
-            )
+            end += f" {flow} is {offsets:,} offsets behind; the next start resumes."
         return end
     if left is None:
         what = "The broker does not answer: records that only it has"

@@ -192,9 +192,8 @@ def _print_timeline(
         text.append(kind, "bold")
         if duration_ms is not None:
             text.append(f" ({format_duration(duration_ms / 1_000)})")
-        if len(content) > TEXT_CHARS:
-            content = f"{content[:TEXT_CHARS]}…"
-        text.append(f"  {one_line(content)}", "" if not failed else "red")
+        cut = content if len(content) <= TEXT_CHARS else f"{content[:TEXT_CHARS]}…"
+        text.append(f"  {one_line(cut)}", "" if not failed else "red")
         table.add_row(
             Text("!" if failed else " ", "bold red"),
             Text(since if since.startswith("-") else f"+{since}"),

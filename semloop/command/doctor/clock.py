@@ -80,7 +80,8 @@ def _of_records(known: Known) -> Finding:
     ahead_s = newest_ms / 1000 - time.time()
     if ahead_s > NEAR_S:
         todo = SET.format(other="broker" if of_broker else "producer")
-        found = f"the newest record is from {format_duration(ahead_s)} in the future, by {whose}"
+        ahead = format_duration(ahead_s)
+        found = f"the newest record is from {ahead} in the future, by {whose}"
         return warn(CHECK, found, todo)
     age = format_duration(max(0.0, -ahead_s))
     return ok(CHECK, f"the newest record is {age} old by {whose}, not from the future")

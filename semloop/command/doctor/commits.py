@@ -185,7 +185,8 @@ def _winners(place: Place, name: str) -> list[bytes]:
 def _figures(settings: Settings, place: Place, name: str) -> Finding:
     write_s = _median_s(lambda: place.write(name, b"doctor"))
     read_s = _median_s(lambda: place.read(name))
-    found = f"a small file is written in {format_duration(write_s)}, read in {format_duration(read_s)}"
+    written, read = format_duration(write_s), format_duration(read_s)
+    found = f"a small file is written in {written}, read in {read}"
     if write_s <= settings.commits.interval_s:
         return ok(CHECK, found)
     todo = "Run the flows nearer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."

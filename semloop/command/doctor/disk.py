@@ -58,7 +58,8 @@ def room_of(folder: Path) -> Room:
 
 def told(names: str, folder: Path, room: Room) -> Finding:
     """The finding about one file system."""
-    found = f"{names}: {format_bytes(room.free)} of {format_bytes(room.total)} free at {folder}"
+    free, total = format_bytes(room.free), format_bytes(room.total)
+    found = f"{names}: {free} of {total} free at {folder}"
     if room.inodes:
         found += f", {room.free_inodes:,} inodes"
     todo = f"Make room there, or move it to another disk: {names}."

@@ -60,7 +60,8 @@ def _age(known: Known, positions: Mapping[int, Position]) -> Finding:
         return ok(CHECK, found)
     ms, partition = min(oldest)
     age_s = time.time() - ms / 1000
-    found += f"; the oldest unread record is {format_duration(age_s)} old (partition {partition})"
+    age = format_duration(age_s)
+    found += f"; the oldest unread record is {age} old (partition {partition})"
     if kept_s < 0:
         return ok(CHECK, found)
     found += f", retention is {format_duration(kept_s)}"

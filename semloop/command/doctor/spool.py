@@ -25,7 +25,8 @@ class Waiting:
 
     def __str__(self) -> str:
         files = format_count(self.files, "file")
-        return f"{format_count(self.events, 'event')} ({format_bytes(self.bytes_)}, {files})"
+        events = format_count(self.events, "event")
+        return f"{events} ({format_bytes(self.bytes_)}, {files})"
 
 
 def check(known: Known) -> Iterator[Finding]:

@@ -61,7 +61,8 @@ def _replicas(
     bare = [str(p.number) for p in partitions if not p.led]
     short = [str(p.number) for p in partitions if p.in_sync < wanted]
     behind = [str(p.number) for p in partitions if p.in_sync < p.replicas]
-    found = f"{format_count(least, 'replica')} of each partition, min.insync.replicas {wanted}"
+    replicas = format_count(least, "replica")
+    found = f"{replicas} of each partition, min.insync.replicas {wanted}"
     if bare:
         what = f"no leader for partition {format_list(bare)}"
         yield fail(CHECK, what, "Start the brokers that hold them.")
