@@ -73,7 +73,11 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
             "There is no flow 'nothing'.",
             "The flows are: archive, memory.",
         ),
-        ("run index", "index does not run continuously", "`semloop maintain index`"),
+        (
+            "run index",
+            "The flow index is a maintenance command",
+            "`semloop maintain index`",
+        ),
         ("import x", "Missing option '--format'.", "semloop import --help"),
         ("import x --format csv", "'csv' is not one of", "semloop import --help"),
         ("import x --format chat", "'x' does not exist.", "Give a file of JSON"),

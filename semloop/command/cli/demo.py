@@ -26,7 +26,7 @@ def demo(
     events: Annotated[
         int,
         typer.Option(
-            min=1, max=EVENTS_MAX, help="Approximate number; sessions are not cut."
+            min=1, max=EVENTS_MAX, help="Approximate number; sessions are complete."
         ),
     ] = EVENTS,
 ) -> None:

@@ -202,7 +202,7 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
 def _confirm_purge(folder: LocalFolder, *, force: bool) -> None:
     lake = folder.path.parent
     if not folder.path.is_dir():
-        msg = f"{lake} was not created by `semloop up`: it has no {LOCAL_FOLDER}."
+        msg = f"{lake} was not created by `semloop up`: no folder {LOCAL_FOLDER} in it."
         raise LakeError(msg, "Set SEMLOOP_LAKE to the lake to delete.")
     if force:
         return

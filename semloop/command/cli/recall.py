@@ -48,7 +48,7 @@ def recall(
         str | None, typer.Option(help="Only this kind: event or episode.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Not older than: 90m, 24h, 7d, or a timestamp.")
+        str | None, typer.Option(help="Only since this age (90m, 24h) or timestamp.")
     ] = None,
     min_reward: Annotated[
         float | None,

@@ -44,7 +44,7 @@ def run(
         bool,
         typer.Option(
             "--new-log",
-            help="Accept a topic that the lake has from another cluster.",
+            help="Also accept a topic that the lake has from another cluster.",
         ),
     ] = False,
     accept_gap: Annotated[
@@ -83,7 +83,7 @@ def run(
 
 def _check_flags(flow: str, flags: Mapping[str, bool]) -> None:
     if flow in FLOWS and flow not in STREAMING:
-        msg = f"The flow {flow} does not run continuously, so not with `semloop run`."
+        msg = f"The flow {flow} is a maintenance command, not run with `semloop run`."
         raise ConfigError(msg, f"Run `semloop {' '.join(FLOWS[flow].command)}`.")
     if flow not in STREAMING:
         msg = f"There is no flow {flow!r}."

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from semloop.lake.recall.times import moment
 
-SINCE_HELP = "Not older than: 90m, 24h, 7d, or a timestamp (default: UTC)."
+SINCE_HELP = "Only since this age (90m, 24h, 7d) or timestamp (UTC by default)."
 
 
 def parse_since(text: str, now: datetime | None = None) -> datetime:

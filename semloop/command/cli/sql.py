@@ -49,7 +49,7 @@ def sql(
     query: Annotated[
         str | None,
         typer.Argument(
-            metavar="[QUERY]",
+            metavar="QUERY",
             help="DuckDB SQL. Default: standard input, or a shell on a terminal.",
         ),
     ] = None,

@@ -195,7 +195,7 @@ class Supervisor:
         if self._broker is not None:
             # It has nothing to save, and on SIGTERM it would wait for its clients.
             self._broker.kill()
-        self._folder.forget()
+        self._folder.clear()
         _report("stopped")
 
     def _write(self) -> None:
