@@ -94,7 +94,7 @@ def test_files_without_statistics_are_searched_for_the_last_events(
     assert last(tail_of(writer.settings), 2) == ["1", "2"]
 
 
-def test_events_of_a_worker_with_a_late_clock_are_returned(writer: Writer) -> None:
+def test_events_of_a_worker_with_a_slow_clock_are_returned(writer: Writer) -> None:
     writer.write(*named("first"))
     events = tail_of(writer.settings)
     assert last(events, 1) == ["first"]

@@ -69,7 +69,7 @@ def test_the_cluster_succeeds_when_all_processes_succeed() -> None:
 @pytest.mark.parametrize(
     "death", ["os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(4)", PANICS]
 )
-def test_a_death_restarts_all_processes_as_not_the_first_start(
+def test_a_death_restarts_all_without_the_flags_of_the_first_start(
     capfd: pytest.CaptureFixture[str], death: str
 ) -> None:
     script = Script((SLEEPS, death), ("pass", "pass"))

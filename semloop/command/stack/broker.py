@@ -32,8 +32,8 @@ def command(address: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return a minimal environment: the broker reads variables such as CLUSTER_ID."""
-    kept = ("PATH", "HOME", "TMPDIR", "RUST_BACKTRACE")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    inherited = ("PATH", "HOME", "TMPDIR", "RUST_BACKTRACE")
+    return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
 def free_address(*, private: bool = False) -> str:

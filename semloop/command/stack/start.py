@@ -9,7 +9,7 @@ from semloop.command.stack.supervisor import LOCKED_CODE
 from semloop.command.terminal.progress import POLL_S
 from semloop.errors import LakeError, SemLoopError, Terminal
 
-# The supervisor gives the broker 30 s to listen and 30 s to answer.
+# The supervisor allows the broker 30 s to listen and 30 s to answer.
 START_S = 70.0
 LAST_LINES = 6
 
