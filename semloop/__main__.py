@@ -17,9 +17,9 @@ def main() -> None:
         )
         sys.exit(1)
     from semloop.command.cli import main as command
-    from semloop.command.lancedb_import_shim import leave_out
+    from semloop.command.lancedb_import_shim import skip_rest_client
 
-    leave_out()
+    skip_rest_client()
     command()
 
 

@@ -1,4 +1,4 @@
 """The command `semloop`.
 
-Imports go one way: terminal <- stack <- doctor, demo <- cli.
+Allowed import directions: terminal <- stack <- doctor, demo <- cli.
 """

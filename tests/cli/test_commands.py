@@ -1,4 +1,4 @@
-"""The command line without a broker: help, wrong use, and how errors are told."""
+"""The command line without a broker: help, wrong usage, and printed errors."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from semloop.command.cli import main
 from semloop.errors import TakenOver
 
 ROOT = Path(__file__).parents[2]
-# Nothing listens there: ports below 1024 are for services that nobody runs here.
-NOBODY = "127.0.0.1:1"
+# No service listens on this privileged port.
+UNREACHABLE = "127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SEMLOOP_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("SEMLOOP_KAFKA", NOBODY)
+    monkeypatch.setenv("SEMLOOP_KAFKA", UNREACHABLE)
     monkeypatch.chdir(tmp_path)
 
 
@@ -36,14 +36,14 @@ class Semloop:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command in this process."""
-        with pytest.raises(SystemExit) as left:
+        """Run a command in this process; return exit code, stdout and stderr."""
+        with pytest.raises(SystemExit) as exited:
             main(list(arguments))
         out, err = self._capsys.readouterr()
-        return int(left.value.code or 0), out, err
+        return int(exited.value.code or 0), out, err
 
 
-def test_alone_it_prints_help(semloop: Semloop) -> None:
+def test_without_arguments_help_is_printed(semloop: Semloop) -> None:
     code, out, err = semloop()
     assert (code, err) == (0, "")
     assert all(name in out for name in cli.COMMANDS)
@@ -67,31 +67,35 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
     [
         ("sqll", "There is no command 'sqll'.", "Did you mean 'sql'?"),
         ("sql --formt json", "No such option: --formt", "semloop sql --help"),
-        ("run", "Missing argument 'flow'", "semloop run --help"),
+        ("run", "Missing argument 'FLOW'", "semloop run --help"),
         (
             "run nothing",
             "There is no flow 'nothing'.",
             "The flows are: archive, memory.",
         ),
-        ("run index", "The flow index ends by itself", "`semloop maintain index`"),
+        (
+            "run index",
+            "The flow index is a maintenance command",
+            "`semloop maintain index`",
+        ),
         ("import x", "Missing option '--format'.", "semloop import --help"),
         ("import x --format csv", "'csv' is not one of", "semloop import --help"),
         ("import x --format chat", "'x' does not exist.", "Give a file of JSON"),
-        ("down", "SemLoop does not run for the lake", "semloop up"),
-        ("down --purge", "was not made by `semloop up`", "Set SEMLOOP_LAKE"),
+        ("down", "SemLoop is not running for the lake", "semloop up"),
+        ("down --purge", "was not created by `semloop up`", "Set SEMLOOP_LAKE"),
         ("down --timeout -1", "greater than or equal to 0", "semloop down --help"),
-        ("up --broker-only", f"SEMLOOP_KAFKA names a broker: {NOBODY}", "Leave out"),
+        ("up --broker-only", f"SEMLOOP_KAFKA is set to {UNREACHABLE}", "Omit"),
     ],
 )
-def test_wrong_use_is_told_in_two_lines(
+def test_wrong_usage_is_reported_in_two_lines(
     semloop: Semloop, line: str, what: str, todo: str
 ) -> None:
     code, out, err = semloop(*line.split())
     assert (code, out) == (1, "")
-    told = err.splitlines()
-    assert len(told) == 2
-    assert what in told[0]
-    assert todo in told[1]
+    errors = err.splitlines()
+    assert len(errors) == 2
+    assert what in errors[0]
+    assert todo in errors[1]
 
 
 @pytest.mark.parametrize("line", ["up", "down", "down --purge --force"])
@@ -104,16 +108,18 @@ def test_the_local_stack_needs_a_local_lake(
     assert err.startswith("s3://bucket/prefix is not a local lake.\n")
 
 
-def test_no_broker_is_told_and_nothing_is_left(semloop: Semloop) -> None:
+def test_an_unreachable_broker_is_reported_and_no_state_is_written(
+    semloop: Semloop,
+) -> None:
     Path("file").write_text("{}\n")
     for line in ("import file --format events", "up"):
         code, _, err = semloop(*line.split())
         assert code == 1
-        assert err.startswith(f"No Kafka broker answers at {NOBODY}")
+        assert err.startswith(f"No Kafka broker answers at {UNREACHABLE}")
     assert not Path(".semloop/_local/stack.json").exists()
 
 
-def test_status_works_when_nothing_is_there(semloop: Semloop) -> None:
+def test_status_works_without_broker_and_lake(semloop: Semloop) -> None:
     code, out, _ = semloop("status", "--format", "json")
     assert code == 0
     found = json.loads(out)
@@ -125,7 +131,7 @@ def test_status_works_when_nothing_is_there(semloop: Semloop) -> None:
     assert "DOES NOT ANSWER" in semloop("status")[1]
 
 
-def test_health_says_what_to_do(semloop: Semloop) -> None:
+def test_health_suggests_what_to_do(semloop: Semloop) -> None:
     code, out, _ = semloop("health")
     assert code == 1
     assert "FAIL  broker" in out
@@ -137,7 +143,7 @@ def test_health_says_what_to_do(semloop: Semloop) -> None:
 def test_secrets_are_not_shown(
     semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "a key that nobody may ever see"
+    secret = "a key that must not be printed"
     monkeypatch.setenv("SEMLOOP_REDACTION_KEY", secret)
     for line in ("status", "status --format json", "health"):
         assert secret not in "".join(map(str, semloop(*line.split())))
@@ -161,7 +167,7 @@ def fail(kind: str) -> None:
         case "query":
             msg = "Query interrupted"
             raise RuntimeError(msg)
-    msg = "booker said: my card is 4111"
+    msg = "booker wrote: my card is 4111"
     raise ValueError(msg)
 
 
@@ -171,7 +177,7 @@ def test_our_errors_have_two_lines_and_their_exit_code(semloop: Semloop) -> None
 
 
 @pytest.mark.usefixtures("fails")
-def test_an_unexpected_error_is_told_without_its_text(semloop: Semloop) -> None:
+def test_an_unexpected_error_is_reported_without_its_text(semloop: Semloop) -> None:
     code, _, err = semloop("fail", "other")
     assert code == 1
     assert err.startswith("Unexpected ValueError at test_commands.py:")
@@ -182,7 +188,7 @@ def test_an_unexpected_error_is_told_without_its_text(semloop: Semloop) -> None:
 def test_debug_shows_the_traceback(
     semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEMLOOP_DEBUG", "")  # So that it is taken back afterwards.
+    monkeypatch.setenv("SEMLOOP_DEBUG", "")  # So that it is restored afterwards.
     assert "4111" in semloop("--debug", "fail", "other")[2]
 
 

@@ -1,4 +1,4 @@
-"""`semloop dlq`, on dead letters that the flow's own steps made."""
+"""`semloop dlq`, on dead letters written by the flow's own code."""
 
 import csv
 import io
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from schemas.dead_letter import Reason
-from semloop.command.cli.reasons import MEANINGS, meaning
+from semloop.command.cli.dead_letter_reasons import MEANINGS, meaning
 from semloop.settings import Settings, load
 from tests import processes
 from tests.builders import NOW, an_event
-from tests.cli.a_lake import Semloop, Writer
+from tests.cli.helpers import Semloop, Writer
 
 LETTERS = [f"{n}{n}000000-0000-4000-8000-000000000000" for n in range(4)]
 
@@ -33,7 +33,7 @@ def writer() -> Writer:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Writer:
-    """An old letter that is not JSON, then three newer ones, two of one agent."""
+    """A lake with an old letter (not JSON) and three newer ones, two of one agent."""
     lake = tmp_path_factory.mktemp("lake")
     writer = Writer(load({}, lake=str(lake)))
     now = writer.now
@@ -50,13 +50,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Writer:
 
 @pytest.fixture
 def letters(written: Writer, monkeypatch: pytest.MonkeyPatch) -> Writer:
-    """The lake of the settings has four letters; it is read only."""
+    """Configure the lake with the four letters; tests must not change it."""
     monkeypatch.setenv("SEMLOOP_LAKE", written.settings.lake)
     return written
 
 
 def listed(text: str) -> list[list[str]]:
-    """The cells of a printed table, its header first."""
+    """Return the cells of a printed table, header first."""
     rows = [line.split("  ") for line in text.splitlines() if "  " in line]
     return [[cell.strip() for cell in row if cell.strip()] for row in rows]
 
@@ -70,11 +70,11 @@ def test_the_list_counts_by_reason_and_agent(semloop: Semloop) -> None:
     assert rows[0][1:] == ["booker", "2", "30 min", "10 min", LETTERS[3][:13]]
     assert rows[2][1:] == ["1", "2 d", "2 d", LETTERS[0][:13]]
     assert "semloop dlq show ID" in out
-    # What it shows is enough to go on with.
+    # The shown prefix is accepted as an id.
     assert LETTERS[3] in semloop("dlq", "show", rows[0][-1])
 
 
-def test_scripts_get_whole_ids_and_timestamps(
+def test_json_contains_full_ids_and_timestamps(
     letters: Writer, semloop: Semloop
 ) -> None:
     first, *_ = json.loads(semloop("dlq", "ls", "--format", "json"))
@@ -86,7 +86,7 @@ def test_scripts_get_whole_ids_and_timestamps(
 
 
 @pytest.mark.usefixtures("letters")
-def test_each_letter_is_listed_the_newest_first(semloop: Semloop) -> None:
+def test_option_each_lists_every_letter_newest_first(semloop: Semloop) -> None:
     found = json.loads(semloop("dlq", "ls", "--each", "--format", "json"))
     assert [row["id"] for row in found] == [LETTERS[n] for n in (3, 2, 1, 0)]
     assert found[0]["kafka_offset"] == 3
@@ -110,7 +110,7 @@ def test_each_letter_is_listed_the_newest_first(semloop: Semloop) -> None:
         (["--agent", "' OR true --"], []),
     ],
 )
-def test_options_choose_letters(
+def test_options_filter_letters(
     semloop: Semloop, options: list[str], expected: list[int]
 ) -> None:
     found = json.loads(semloop("dlq", "ls", "--each", *options, "--format", "json"))
@@ -118,7 +118,7 @@ def test_options_choose_letters(
 
 
 @pytest.mark.usefixtures("letters")
-def test_nothing_that_matches_is_a_sentence(semloop: Semloop) -> None:
+def test_ls_reports_that_no_letters_match(semloop: Semloop) -> None:
     assert semloop("dlq", "ls", "--agent", "x") == "No dead letters match.\n"
 
 
@@ -127,7 +127,9 @@ def test_an_empty_lake_has_no_dead_letters(semloop: Semloop) -> None:
     assert semloop("dlq", "ls") == "No dead letters.\n"
     assert semloop("dlq", "ls", "--each", "--format", "json") == "[]\n"
     assert semloop("dlq", "ls", "--format", "csv").count("\n") == 1
-    assert semloop.refused("dlq", "show", LETTERS[0])[0].startswith("No dead letter")
+    assert semloop.refused("dlq", "show", LETTERS[0])[0] == (
+        f"There is no dead letter '{LETTERS[0]}'."
+    )
 
 
 @pytest.mark.usefixtures("letters")
@@ -140,38 +142,36 @@ def test_an_empty_lake_has_no_dead_letters(semloop: Semloop) -> None:
         ("ls --limit 0", "greater than or equal to 1", "semloop dlq ls --help"),
         ("ls --format xml", "'xml' is not one of", "semloop dlq ls --help"),
         ("show", "Missing argument 'ID'", "semloop dlq show --help"),
-        ("show 99000000", "No dead letter is meant by '99000000'.", "`semloop dlq ls`"),
-        ("show 110", "by '110' yet: that is too little", "Give 4 or more"),
+        ("show 99000000", "There is no dead letter '99000000'.", "`semloop dlq ls`"),
+        ("show 110", "'110' is too short to identify", "Give at least 4"),
         ("shw", "No such command 'shw'", "semloop dlq --help"),
         ("", "Missing command", "semloop dlq --help"),
     ],
 )
-def test_wrong_use_is_told_in_two_lines(
+def test_wrong_usage_is_reported_in_two_lines(
     semloop: Semloop, line: str, what: str, todo: str
 ) -> None:
-    told = semloop.refused("dlq", *line.split())
-    assert what in told[0]
-    assert todo in told[1]
+    errors = semloop.refused("dlq", *line.split())
+    assert what in errors[0]
+    assert todo in errors[1]
 
 
 @pytest.mark.parametrize("line", ["ls", "show abcd"])
-def test_an_absent_lake_is_told(semloop: Semloop, line: str) -> None:
+def test_dlq_reports_a_missing_lake(semloop: Semloop, line: str) -> None:
     what, todo = semloop.refused("dlq", *line.split())
     assert what == f"There is no lake at {Path('.semloop').absolute()}."
     assert "SEMLOOP_LAKE" in todo
 
 
-def test_an_id_that_several_begin_with_is_told(
-    writer: Writer, semloop: Semloop
-) -> None:
+def test_show_reports_an_ambiguous_prefix(writer: Writer, semloop: Semloop) -> None:
     ids = [f"aaaa-{n}" for n in range(7)]
     writer.write(*[b"x"] * 8, idempotency_keys=[*ids, "aaaa"])
     what, todo = semloop.refused("dlq", "show", "aaaa-")
     assert what == (
         "7 dead letters begin with 'aaaa-': aaaa-0, aaaa-1, aaaa-2, aaaa-3, aaaa-4, ..."
     )
-    assert todo == "Give more of it."
-    # The whole id of one is not the beginning of others.
+    assert todo == "Give more characters of the id."
+    # A full id is not treated as a prefix of others.
     assert "aaaa\n" in semloop("dlq", "show", "aaaa").replace(" ", "")
 
 
@@ -182,14 +182,14 @@ def shown(semloop: Semloop, letter: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("letters")
-def test_a_letter_is_shown_with_all_that_is_known(semloop: Semloop) -> None:
+def test_show_prints_all_fields_of_a_letter(semloop: Semloop) -> None:
     out = semloop("dlq", "show", LETTERS[1][:4])
     for text in (
         LETTERS[1], "unknown_type", "agent-events/0/1", "topic-1", "booker", "s-1",
         "expected one of tool_call", NOW.isoformat(" "), meaning("unknown_type"),
     ):  # fmt: skip
         assert text in " ".join(out.split())
-    # Its record is JSON, so it is indented.
+    # The record is JSON and therefore indented.
     assert '\n  "type": "nope"' in out
     found = shown(semloop, LETTERS[1])
     assert json.loads(found["raw"])["type"] == "nope"
@@ -199,7 +199,7 @@ def test_a_letter_is_shown_with_all_that_is_known(semloop: Semloop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "expected", "exactly"),
+    ("raw", "expected", "escaped"),
     [
         pytest.param(
             b'{"a":1,"a":2.10}', '"a": 1,\n  "a": 2.10', "", id="repeated key"
@@ -207,34 +207,36 @@ def test_a_letter_is_shown_with_all_that_is_known(semloop: Semloop) -> None:
         pytest.param(b"\xff\x1b[2J", "\\xff\\u001b[2J", r"\xFF\x1B[2J", id="bytes"),
         pytest.param(b"[" * 5_000, "[" * 100, "", id="deep"),
         pytest.param("{\u202e}".encode(), "{\\u202e}", "", id="direction"),
-        pytest.param(b'"' + b"9" * 5_000, "9" * 100, "", id="cut-off number"),
+        pytest.param(b'"' + b"9" * 5_000, "9" * 100, "", id="truncated string"),
         pytest.param(b" ", "", "", id="blank"),
     ],
 )
-def test_any_record_can_be_shown(
-    writer: Writer, semloop: Semloop, raw: bytes, expected: str, exactly: str
+def test_show_prints_any_record(
+    writer: Writer, semloop: Semloop, raw: bytes, expected: str, escaped: str
 ) -> None:
     writer.write(raw, idempotency_keys=LETTERS[:1])
     out = semloop("dlq", "show", LETTERS[0])
     assert expected in out
     assert not set(out) & set("\x1b\u202e")
-    assert shown(semloop, LETTERS[0])["raw"] == (exactly or raw.decode())
+    assert shown(semloop, LETTERS[0])["raw"] == (escaped or raw.decode())
 
 
-def test_a_long_record_is_cut_for_people_only(writer: Writer, semloop: Semloop) -> None:
+def test_a_long_record_is_truncated_only_in_the_table_format(
+    writer: Writer, semloop: Semloop
+) -> None:
     record = b"[" + b"1, " * 300_000 + b"1]"
     writer.write(record, idempotency_keys=LETTERS[:1])
     out = semloop("dlq", "show", LETTERS[0])
     assert len(out) < 10_000
-    assert "900,003 bytes in all; --format json prints them." in out
+    assert "900,003 bytes in total; --format json prints all." in out
     assert shown(semloop, LETTERS[0])["raw"].encode() == record
 
 
-def test_a_record_that_was_too_large_is_not_there(
+def test_show_reports_that_a_too_large_record_was_not_stored(
     writer: Writer, semloop: Semloop
 ) -> None:
     writer.write(b"x" * 2**21, idempotency_keys=LETTERS[:1])
-    assert "nothing was kept" in semloop("dlq", "show", LETTERS[0])
+    assert "was not stored" in semloop("dlq", "show", LETTERS[0])
     found = shown(semloop, LETTERS[0])
     assert (found["raw"], found["raw_encoding"]) == (None, None)
 
@@ -247,7 +249,9 @@ def test_every_reason_is_explained() -> None:
     assert "newer semloop" in meaning("of_tomorrow")
 
 
-def test_a_name_cannot_steer_the_terminal(writer: Writer, semloop: Semloop) -> None:
+def test_control_characters_of_names_are_escaped(
+    writer: Writer, semloop: Semloop
+) -> None:
     name = "a\x1b[2J\n\u202eb"
     writer.write(
         an_event("message", agent=name, type="x"), idempotency_keys=LETTERS[:1]
@@ -258,13 +262,15 @@ def test_a_name_cannot_steer_the_terminal(writer: Writer, semloop: Semloop) -> N
         assert not set(out) & set("\x1b\u202e")
 
 
-def test_many_letters_are_listed(writer: Writer, semloop: Semloop) -> None:
+def test_json_lists_more_letters_than_the_table(
+    writer: Writer, semloop: Semloop
+) -> None:
     writer.write(*[b"x"] * 5_001)
     assert len(json.loads(semloop("dlq", "ls", "--each", "--format", "json"))) == 5_001
-    assert "The first 1,000 rows" in semloop("dlq", "ls", "--each")
+    assert "First 1,000 rows shown" in semloop("dlq", "ls", "--each")
 
 
-def test_a_lake_on_s3_is_no_different(
+def test_dlq_reads_a_lake_on_s3(
     s3_settings: Settings, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMLOOP_LAKE", s3_settings.lake)
@@ -273,7 +279,7 @@ def test_a_lake_on_s3_is_no_different(
     assert "not json" in semloop("dlq", "show", LETTERS[0])
 
 
-def test_a_reader_may_leave_early(written: Writer) -> None:
+def test_a_closed_pipe_is_not_reported_as_an_error(written: Writer) -> None:
     line = f"{sys.executable} -P -m semloop dlq ls --each --format csv | head -c 1"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],

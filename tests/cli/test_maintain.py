@@ -1,4 +1,4 @@
-"""`semloop maintain` as a user meets it, used rightly and wrongly."""
+"""`semloop maintain`, used correctly and incorrectly."""
 
 import io
 import signal
@@ -37,7 +37,7 @@ def _logs_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A lake in a folder; the commands of this test use it, without a model."""
+    """A local lake without a model, which the commands of the test use."""
     found = lake_settings(tmp_path / "la ke ü")
     monkeypatch.setenv("SEMLOOP_LAKE", found.lake)
     monkeypatch.setenv("SEMLOOP_EMBEDDER", "hashing")
@@ -46,7 +46,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def remembered(settings: Settings) -> Settings:
-    """The same with memories of 30 events."""
+    """The same lake with memories of 30 events."""
     events = Events(settings)
     events.add(overlapping_sessions(30))
     run_memory(settings, events)
@@ -58,12 +58,12 @@ class Semloop:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of `maintain` in this process."""
+        """Run `maintain` in this process; return exit code, stdout and stderr."""
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exited:
             main(["maintain", *arguments])
         out, err = self._capsys.readouterr()
-        return int(left.value.code or 0), out, err
+        return int(exited.value.code or 0), out, err
 
 
 @pytest.fixture
@@ -71,51 +71,51 @@ def maintain(capsys: pytest.CaptureFixture[str]) -> Semloop:
     return Semloop(capsys)
 
 
-def test_without_a_command_all_are_named(maintain: Semloop) -> None:
+def test_maintain_without_a_command_lists_all(maintain: Semloop) -> None:
     code, out, err = maintain()
     assert all(name in out + err for name in ("index", "reindex"))
     code, out, err = maintain("indx")
     assert (code, err.count("\n")) == (1, 2)
 
 
-def test_index_says_what_it_found_and_did(
-    remembered: Settings, maintain: Semloop
-) -> None:
+def test_index_reports_what_it_built(remembered: Settings, maintain: Semloop) -> None:
     count = len(memories_by_id(remembered))
     code, out, err = maintain("index")
     assert code == 0
-    assert out.startswith(f"Memories: {count}, fragments: 1; index of the vectors: no,")
-    assert "made anew: namespace, agent," in out
-    # Not a terminal: a line for each step.
+    assert out.startswith(f"Memories: {count}, fragments: 1, vector index: none (")
+    assert "indexes built: namespace, agent," in out
+    # Not a terminal: one line per step.
     assert err.splitlines()[0].startswith("vectors (")
     assert len(err.splitlines()) == len(set(err.splitlines()))
-    assert "made anew: nothing." in maintain("index")[1]
+    assert "indexes built: none." in maintain("index")[1]
 
 
-@pytest.mark.parametrize("made", [False, True])
-def test_index_without_memories_says_so(
-    settings: Settings, maintain: Semloop, *, made: bool
+@pytest.mark.parametrize("exists", [False, True])
+def test_index_reports_a_lake_without_memories(
+    settings: Settings, maintain: Semloop, *, exists: bool
 ) -> None:
-    if made:
+    if exists:
         run_memory(settings, Events(settings))
     code, out, _ = maintain("index")
     assert (code, out) == (0, f"The lake {settings.lake} has no memories yet.\n")
-    assert Path(settings.lake).exists() is made
+    assert Path(settings.lake).exists() is exists
 
 
-def test_reindex_says_what_it_made(remembered: Settings, maintain: Semloop) -> None:
+def test_reindex_reports_the_new_generation(
+    remembered: Settings, maintain: Semloop
+) -> None:
     count = len(memories_by_id(remembered))
     code, out, err = maintain("reindex")
     assert code == 0
     assert out == (
-        f"Memories made: {count}, by hashing/words/256, left out by the settings: 0; "
-        "generation 2 holds now.\n"
+        f"Memories: {count}, model: hashing/words/256, skipped by settings: 0. "
+        "Generation 2 is now current.\n"
     )
     assert "events (30)" in err
     assert len(memories_by_id(remembered)) == count
 
 
-def test_a_terminal_gets_bars(
+def test_progress_bars_are_shown_on_a_terminal(
     remembered: Settings, maintain: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
@@ -130,7 +130,9 @@ def test_a_terminal_gets_bars(
     assert "30 of 30" in terminal.getvalue()
 
 
-def test_a_lake_without_episodes_is_told(settings: Settings, maintain: Semloop) -> None:
+def test_reindex_reports_a_lake_without_episodes(
+    settings: Settings, maintain: Semloop
+) -> None:
     code, out, err = maintain("reindex")
     assert (code, out) == (1, "")
     assert err == (
@@ -140,7 +142,7 @@ def test_a_lake_without_episodes_is_told(settings: Settings, maintain: Semloop) 
     assert not Path(settings.lake).exists()
 
 
-def test_memories_that_are_gone_are_told_by_index(
+def test_index_reports_a_missing_memories_table(
     remembered: Settings, maintain: Semloop
 ) -> None:
     Path(remembered.lake, generations.FOLDER).rename(Path(remembered.lake, "gone"))
@@ -149,14 +151,14 @@ def test_memories_that_are_gone_are_told_by_index(
     assert err.splitlines()[-1] == "Rebuild them: `semloop maintain reindex`."
 
 
-def test_an_embedder_of_one_model_takes_no_other(
+def test_reindex_rejects_a_model_for_an_embedder_with_one_model(
     remembered: Settings, maintain: Semloop
 ) -> None:
     code, out, err = maintain("reindex", "--model", "other")
     assert (code, out) == (1, "")
     assert err == (
-        "The embedder 'hashing' has one model only.\n"
-        "Set SEMLOOP_EMBEDDER to endpoint or sentence-transformers for --model.\n"
+        "The embedder 'hashing' has only one model.\n"
+        "To use --model, set SEMLOOP_EMBEDDER to endpoint or sentence-transformers.\n"
     )
     assert current_generation(remembered) == 1
 
@@ -165,14 +167,14 @@ def test_an_embedder_of_one_model_takes_no_other(
 def endpoint(
     remembered: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[AnEndpoint]:
-    """A server of vectors that the commands of this test ask."""
+    """An embedding server that the commands of the test use."""
     with an_endpoint(good) as server:
         monkeypatch.setenv("SEMLOOP_EMBEDDER", "endpoint")
         monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", server.url)
         yield server
 
 
-def test_another_model_is_used_and_told(
+def test_reindex_uses_another_model_and_reports_the_setting(
     remembered: Settings, endpoint: AnEndpoint, maintain: Semloop
 ) -> None:
     code, out, err = maintain("reindex")
@@ -180,15 +182,15 @@ def test_another_model_is_used_and_told(
     assert "'embedder_model'" in err
     code, out, _ = maintain("reindex", "--model", "big")
     assert code == 0
-    assert "by endpoint/big," in out
-    last = "Set SEMLOOP_EMBEDDER_MODEL=big for all flows and readers, too."
+    assert "model: endpoint/big," in out
+    last = "Set SEMLOOP_EMBEDDER_MODEL=big for all flows and readers as well."
     assert out.splitlines()[-1] == last
     assert {row["model"] for row in memories_by_id(remembered).values()} == {
         "endpoint/big"
     }
 
 
-def test_an_endpoint_that_is_away_is_told(
+def test_reindex_reports_an_unavailable_endpoint(
     remembered: Settings,
     endpoint: AnEndpoint,
     maintain: Semloop,
@@ -199,7 +201,7 @@ def test_an_endpoint_that_is_away_is_told(
     code, out, err = maintain("reindex", "--model", "big")
     assert (code, out, err.count("\n")) == (1, "", 2)
     assert err.startswith("The embedding endpoint is not available")
-    # It goes away while it is at work.
+    # The endpoint becomes unavailable during the run.
     monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", endpoint.url)
     monkeypatch.setenv("SEMLOOP_EMBEDDER_RETRY_S", "0.1")
     endpoint.answer = lambda texts, number: good(texts) if number == 1 else None
@@ -210,21 +212,21 @@ def test_an_endpoint_that_is_away_is_told(
     assert current_generation(remembered) == 1
 
 
-def test_ctrl_c_ends_it_at_once_and_the_next_run_finishes(
+def test_ctrl_c_ends_reindex_immediately_and_the_next_run_finishes(
     remembered: Settings, endpoint: AnEndpoint, maintain: Semloop
 ) -> None:
-    asked, released = threading.Event(), threading.Event()
+    requested, released = threading.Event(), threading.Event()
 
     def slow(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
         if number > 1:
-            asked.set()
+            requested.set()
             released.wait(60)
         return good(texts)
 
     endpoint.answer = slow
     process = processes.start(remembered, "maintain", "reindex", "--model", "big", SEMLOOP_EMBEDDER="endpoint")  # fmt: skip
     try:
-        wait_for("texts", asked.is_set)
+        wait_for("a request to the endpoint", requested.is_set)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     finally:
@@ -236,4 +238,4 @@ def test_ctrl_c_ends_it_at_once_and_the_next_run_finishes(
     endpoint.answer = good
     code, out, _ = maintain("reindex", "--model", "big")
     assert code == 0
-    assert "generation 2 holds now" in out
+    assert "Generation 2 is now current" in out

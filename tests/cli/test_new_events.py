@@ -1,4 +1,4 @@
-"""Each event once, whatever writers and maintainers do between two looks."""
+"""Every event is returned once, despite commits and maintenance between two polls."""
 
 import shutil
 from dataclasses import replace
@@ -16,7 +16,7 @@ from semloop.delta.snapshot import Snapshot
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
 from tests.builders import NOW, an_event
-from tests.cli.a_lake import Writer
+from tests.cli.helpers import Writer
 from tests.sinks.maintenance import MAINTENANCE
 
 
@@ -34,14 +34,14 @@ def named(*names: object, **fields: Any) -> list[dict[str, Any]]:
 
 
 def seen(events: NewEvents) -> list[str]:
-    return [str(agent) for (agent,) in events.look() or ()]
+    return [str(agent) for (agent,) in events.poll() or ()]
 
 
 def last(events: NewEvents, count: int) -> list[str]:
     return [str(agent) for (agent,) in events.last(count)]
 
 
-def test_the_last_come_first_and_then_what_is_new(writer: Writer) -> None:
+def test_the_last_events_are_returned_and_then_new_ones(writer: Writer) -> None:
     for n in range(6):
         writer.write(*named(2 * n, 2 * n + 1))
         writer.now += timedelta(seconds=1)
@@ -54,7 +54,7 @@ def test_the_last_come_first_and_then_what_is_new(writer: Writer) -> None:
     assert seen(events) == []
 
 
-def test_the_last_are_found_however_rare_they_are(
+def test_rare_last_events_are_found_in_old_files(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(new_events, "FILES_FIRST", 1)
@@ -68,7 +68,7 @@ def test_the_last_are_found_however_rare_they_are(
     assert last(tail_of(writer.settings), 0) == []
 
 
-def test_an_old_row_in_a_new_file_is_not_the_last(
+def test_an_old_row_in_a_compacted_file_is_not_the_last(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(new_events, "FILES_FIRST", 1)
@@ -81,7 +81,7 @@ def test_an_old_row_in_a_new_file_is_not_the_last(
     assert last(tail_of(writer.settings), 2) == ["newest", "between"]
 
 
-def test_files_without_statistics_hold_the_last_too(
+def test_files_without_statistics_are_searched_for_the_last_events(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
@@ -94,7 +94,7 @@ def test_files_without_statistics_hold_the_last_too(
     assert last(tail_of(writer.settings), 2) == ["1", "2"]
 
 
-def test_a_worker_whose_clock_is_behind_loses_nothing(writer: Writer) -> None:
+def test_events_of_a_worker_with_a_slow_clock_are_returned(writer: Writer) -> None:
     writer.write(*named("first"))
     events = tail_of(writer.settings)
     assert last(events, 1) == ["first"]
@@ -109,12 +109,12 @@ def test_a_worker_whose_clock_is_behind_loses_nothing(writer: Writer) -> None:
 @pytest.mark.parametrize(
     "name", ["compacted", "rewritten by predicate", "log cleaned", "checkpoint"]
 )
-def test_maintenance_repeats_and_hides_nothing(writer: Writer, name: str) -> None:
+def test_maintenance_repeats_and_hides_no_events(writer: Writer, name: str) -> None:
     writer.write(*named("a"))
     writer.write(*named("b"), partition=1)
     events = tail_of(writer.settings)
     assert last(events, 1) == ["b"]
-    # Its first offset is 0 in one partition, and new rows are rewritten with old ones.
+    # The file starts at offset 0 of a partition; maintenance mixes new and old rows.
     writer.write(*named("c"), partition=1)
     MAINTENANCE[name](writer.storage.open("events"))
     assert seen(events) == ["c"]
@@ -125,7 +125,7 @@ def test_maintenance_repeats_and_hides_nothing(writer: Writer, name: str) -> Non
     assert seen(events) == []
 
 
-def test_a_filter_hides_events_for_good(writer: Writer) -> None:
+def test_filtered_events_are_not_returned_after_a_compaction(writer: Writer) -> None:
     writer.write(*named("x"))
     events = tail_of(writer.settings, "agent <> ?", "x")
     assert last(events, 5) == []
@@ -135,40 +135,42 @@ def test_a_filter_hides_events_for_good(writer: Writer) -> None:
     assert seen(events) == []
 
 
-def test_a_session_keeps_its_order_and_partitions_are_merged(writer: Writer) -> None:
+def test_offsets_order_a_partition_and_timestamps_merge_partitions(
+    writer: Writer,
+) -> None:
     events = tail_of(writer.settings)
     events.last(1)
-    # A producer's clock that runs back, beside a partition that goes on.
+    # In partition 0 a producer's clock is set back.
     for n, (partition, minutes) in enumerate([(0, 1), (0, 0), (1, 3), (0, 5), (1, 9)]):
         then = NOW + timedelta(minutes=minutes)
         writer.write(*named(n), partition=partition, kafka_ts=then)
     assert seen(events) == ["0", "1", "2", "3", "4"]
 
 
-def test_a_lake_that_is_made_later_is_seen() -> None:
+def test_events_of_a_lake_created_later_are_returned() -> None:
     events = tail_of(load())
     assert events.last(3) == []
-    assert events.look() is None
+    assert events.poll() is None
     Writer().write(*named("a"))
     assert seen(events) == ["a"]
 
 
-def test_a_lake_that_is_away_for_a_moment_loses_nothing(writer: Writer) -> None:
+def test_no_event_is_lost_while_the_lake_is_unavailable(writer: Writer) -> None:
     writer.write(*named("a"))
     events = tail_of(writer.settings)
     events.last(1)
     lake = Path(writer.settings.lake)
     lake.rename("away")
-    assert events.look() is None
+    assert events.poll() is None
     Path("away").rename(lake)
     writer.write(*named("b"))
     assert seen(events) == ["b"]
 
 
-def test_a_lake_that_is_made_again_is_followed(
+def test_a_lake_that_was_recreated_is_followed(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The handle of the old table would take the new one's commits for its own."""
+    """The handle of the old table would mistake the new table's commits for its own."""
     writer.write(*named("old"))
     events = tail_of(writer.settings)
     events.last(1)
@@ -179,7 +181,7 @@ def test_a_lake_that_is_made_again_is_followed(
     assert seen(events) == ["new"]
 
 
-def test_a_file_that_cannot_be_read_now_is_read_later(writer: Writer) -> None:
+def test_a_poll_that_failed_to_read_a_file_can_be_repeated(writer: Writer) -> None:
     writer.write(*named("a"))
     events = tail_of(writer.settings)
     events.last(1)
@@ -190,19 +192,19 @@ def test_a_file_that_cannot_be_read_now_is_read_later(writer: Writer) -> None:
     )
     newest.rename("hidden")
     with pytest.raises(StorageUnavailable):
-        events.look()
+        events.poll()
     Path("hidden").rename(newest)
     assert seen(events) == ["b"]
 
 
-def test_many_events_come_at_once_and_in_order(writer: Writer) -> None:
+def test_a_large_commit_is_returned_in_order(writer: Writer) -> None:
     events = tail_of(writer.settings)
     events.last(1)
     writer.write(*named(*range(5_001)))
     assert seen(events) == [str(n) for n in range(5_001)]
 
 
-def test_nothing_is_listed_while_nothing_is_committed(
+def test_a_poll_without_a_new_commit_lists_no_files(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.write(*named("a"))

@@ -11,7 +11,12 @@ import duckdb
 import pytest
 
 from semloop.command.terminal import output
-from semloop.command.terminal.output import Format, bytes_text, distinct, print_rows
+from semloop.command.terminal.output import (
+    Format,
+    bytes_text,
+    distinct_names,
+    print_rows,
+)
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 
@@ -52,18 +57,18 @@ def test_json_without_rows_is_an_empty_array() -> None:
     assert printed(Format.JSON, ["a"]) == "[]\n"
 
 
-def test_json_and_csv_cut_nothing() -> None:
+def test_json_and_csv_truncate_nothing() -> None:
     long = "x" * 100_000
     assert json.loads(printed(Format.JSON, ["a"], [long])) == [{"a": long}]
     assert printed(Format.CSV, ["a"], [long]) == f"a\n{long}\n"
 
 
-def test_repeated_columns_keep_their_values_in_json() -> None:
-    assert distinct(["a", "a", "a_1", "a"]) == ["a", "a_1", "a_1_1", "a_2"]
+def test_duplicate_columns_keep_their_values_in_json() -> None:
+    assert distinct_names(["a", "a", "a_1", "a"]) == ["a", "a_1", "a_1_1", "a_2"]
     assert json.loads(printed(Format.JSON, ["a", "a"], [1, 2])) == [{"a": 1, "a_1": 2}]
 
 
-def test_csv_is_read_back_by_any_reader() -> None:
+def test_a_csv_reader_restores_the_values() -> None:
     rows = [["a,b", 'say "x"\nand go', None, NOON, [1, "é"], True, b"\xff"]]
     text = printed(Format.CSV, list("abcdefg"), *rows)
     assert list(csv.reader(io.StringIO(text)))[1] == [
@@ -71,20 +76,20 @@ def test_csv_is_read_back_by_any_reader() -> None:
     ]  # fmt: skip
 
 
-def test_bytes_are_text_that_duckdb_reads_back() -> None:
+def test_duckdb_restores_bytes_from_their_text() -> None:
     value = bytes(range(256))
     found = duckdb.sql("SELECT ?::VARCHAR, ?::BLOB", params=[value, bytes_text(value)])
     assert found.fetchall() == [(bytes_text(value), value)]
 
 
-def test_a_table_shows_rows_and_their_number() -> None:
+def test_a_table_shows_the_rows_and_their_count() -> None:
     text = printed(Format.TABLE, ["agent", "n"], ["booker", 1], [None, 2])
     lines = [line.split() for line in text.splitlines() if line.strip()]
     assert lines[0] == ["agent", "n"]
     assert lines[2:] == [["booker", "1"], ["2"], ["2", "rows"]]
 
 
-def test_a_wide_table_is_printed_as_one_block_a_row() -> None:
+def test_a_wide_table_is_printed_as_one_block_per_row() -> None:
     columns = [f"column_{n}" for n in range(30)]
     text = printed(Format.TABLE, columns, ["x" * 20] * 30, [None] * 29 + ["last"])
     assert "-- row 2" in text
@@ -93,7 +98,7 @@ def test_a_wide_table_is_printed_as_one_block_a_row() -> None:
     assert "last" in text
 
 
-def test_a_long_value_folds_and_is_cut_in_a_table() -> None:
+def test_a_long_value_is_wrapped_and_truncated_in_a_table() -> None:
     text = printed(Format.TABLE, ["a", "b"], ["x" * 300, "y" * 5_000])
     assert max(len(line) for line in text.splitlines()) <= output.PIPE_CHARS
     assert text.count("x") == 300
@@ -101,13 +106,13 @@ def test_a_long_value_folds_and_is_cut_in_a_table() -> None:
     assert "…" in text
 
 
-def test_a_table_stops_after_many_rows_and_says_so() -> None:
+def test_a_table_reports_that_it_omits_rows_beyond_the_limit() -> None:
     rows = [[n] for n in range(output.TABLE_ROWS_MAX + 1)]
     text = printed(Format.TABLE, ["n"], *rows)
-    assert text.endswith("The first 1,000 rows; --format json or csv prints all.\n")
+    assert text.endswith("First 1,000 rows shown; --format json or csv prints all.\n")
 
 
-def test_a_table_lets_no_value_steer_the_terminal() -> None:
+def test_a_table_escapes_control_characters() -> None:
     value = "\x1b[2J [bold]x[/bold] \x9b1m \u202e :smile: 👩\u200d💻"
     text = printed(Format.TABLE, ["\x1b]0;t"], [value])
     assert "\\u001b[2J [bold]x[/bold] \\u009b1m \\u202e :smile: 👩\u200d💻" in text

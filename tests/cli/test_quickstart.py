@@ -1,4 +1,4 @@
-"""Each command of docs/quickstart.md, as it stands there, in its order."""
+"""Every command of docs/quickstart.md, unchanged and in order."""
 
 import os
 import re
@@ -12,8 +12,8 @@ import pytest
 from tests.processes import ROOT
 
 PAGE = ROOT / "docs" / "quickstart.md"
-# What the reader of the page is to see, by the command.
-SEEN = {
+# Command -> text that its output must contain.
+EXPECTED = {
     "semloop demo --events 1000": "nothing lost, nothing duplicated",
     "semloop up": "semloop status, semloop down",
     "semloop health": "ok    flow archive runs",
@@ -24,33 +24,33 @@ SEEN = {
     "python ask.py": "[('search', 1), ('book', 2)]",
     "semloop recall": "sold out",
     "semloop dlq ls": "chat-2",
-    "semloop status": "all is in the lake",
+    "semloop status": ", caught up",
     "semloop down": "Everything is in the lake",
 }
 
 
 @pytest.fixture
 def environ(usual_port: None, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A new user's shell, in a folder of its own."""
+    """The environment of a new user, in a folder of its own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
     programs = str(Path(sys.executable).parent)
-    found = kept | {
+    environ = kept | {
         "PATH": f"{programs}:{kept['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HOME": str(tmp_path),
         "COLUMNS": "120",
     }
-    yield found
+    yield environ
     stop = ["semloop", "down", "--force"]
-    subprocess.run(stop, env=found, cwd=tmp_path, capture_output=True)
+    subprocess.run(stop, env=environ, cwd=tmp_path, capture_output=True)
 
 
-def test_every_command_does_what_the_page_says(
+def test_every_command_of_the_page_prints_the_expected_output(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     page = PAGE.read_text("utf-8")
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    missed = dict(SEEN)
+    missed = dict(EXPECTED)
     for language, block in blocks:
         if language == "python":
             name = block.partition("\n")[0].removeprefix("# ")

@@ -1,4 +1,4 @@
-"""`semloop recall`, on memories written as the flow writes them."""
+"""`semloop recall`, on memories in the form in which the flow writes them."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.a_lake import Semloop
+from tests.cli.helpers import Semloop
 from tests.semloop.recall.a_memory_lake import a_memory_lake, ago, closed, said
 
 LONG = "the refund was refused because of the fare class " * 8
@@ -33,7 +33,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_table_shows_what_tells_most_on_one_line_each(
+def test_a_table_shows_the_main_columns_on_one_line_per_memory(
     lake: Path, semloop: Semloop
 ) -> None:
     lines = [s for s in semloop("recall", "refund refused").splitlines() if s.strip()]
@@ -48,7 +48,9 @@ def test_a_table_shows_what_tells_most_on_one_line_each(
     assert lines[4] == "2 rows"
 
 
-def test_json_has_every_column_and_ids_as_text(lake: Path, semloop: Semloop) -> None:
+def test_json_contains_every_column_and_ids_as_text(
+    lake: Path, semloop: Semloop
+) -> None:
     (row,) = json.loads(semloop("recall", "refund", "-k", "1", "--format", "json"))
     assert row["text"] == LONG.strip()
     assert len(bytes.fromhex(row["id"])) == 16
@@ -77,25 +79,25 @@ def test_options_are_filters(
     assert len(found) == count
 
 
-def test_what_words_are_taken_for_is_told_on_stderr(
+def test_filters_taken_from_the_query_are_printed_to_stderr(
     lake: Path, semloop: Semloop
 ) -> None:
-    asked = ("recall", "errors in the last 2 days", "--format", "json")
-    code, out, err = semloop.ended(*asked)
+    without_match = ("recall", "errors in the last 2 days", "--format", "json")
+    code, out, err = semloop.run(*without_match)
     assert (code, json.loads(out)) == (0, [])
-    assert err.startswith("Understood: errors and failed tool calls, since 20")
+    assert err.startswith("Filters: errors and failed tool calls, since 20")
     assert err.splitlines()[1:] == [
-        "Nothing fits these filters; --no-words looks for the words instead."
+        "No memory matches these filters; --no-words searches for the words instead."
     ]
-    found = ("recall", "errors in the last 9 days", "--format", "json")
-    code, out, err = semloop.ended(*found)
+    with_match = ("recall", "errors in the last 9 days", "--format", "json")
+    code, out, err = semloop.run(*with_match)
     assert (code, len(json.loads(out)), len(err.splitlines())) == (0, 1, 1)
-    code, out, err = semloop.ended(*asked, "--no-words")
+    code, out, err = semloop.run(*without_match, "--no-words")
     assert (code, len(json.loads(out)), err) == (0, 2, "")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         ([""], "The query is empty."),
         (["x", "-k", "0"], "k is 0; it must be between 1 and 1,000."),
@@ -103,31 +105,31 @@ def test_what_words_are_taken_for_is_told_on_stderr(
         (["x", "--since", "soon"], "since: 'soon' is neither"),
         (["x", "--half-life", "long"], "half_life: 'long' is no length"),
         (["x", "--min-reward", "much"], "Invalid value for '--min-reward'"),
-        ([], "Missing argument 'query'."),
+        ([], "Missing argument 'QUERY'."),
     ],
 )
-def test_wrong_use_is_told_in_two_lines(
-    lake: Path, semloop: Semloop, arguments: list[str], told: str
+def test_wrong_usage_is_reported_in_two_lines(
+    lake: Path, semloop: Semloop, arguments: list[str], error: str
 ) -> None:
-    code, out, err = semloop.ended("recall", *arguments)
+    code, out, err = semloop.run("recall", *arguments)
     assert (code, out) == (1, "")
-    assert err.startswith(told)
+    assert err.startswith(error)
     assert len(err.splitlines()) == 2
 
 
-def test_no_lake_and_no_memories_are_told(
+def test_recall_reports_a_missing_lake_and_missing_memories(
     tmp_path: Path, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMLOOP_LAKE", str(tmp_path / "none"))
-    code, _, err = semloop.ended("recall", "x")
+    code, _, err = semloop.run("recall", "x")
     assert (code, err.startswith("There is no lake at ")) == (1, True)
     (tmp_path / "none").mkdir()
-    code, out, err = semloop.ended("recall", "x", "--format", "json")
+    code, out, err = semloop.run("recall", "x", "--format", "json")
     assert (code, out) == (0, "[]\n")
     assert err.startswith("There are no memories yet: ")
 
 
-def test_a_reader_that_has_enough_is_no_error(lake: Path) -> None:
+def test_a_closed_pipe_is_not_reported_as_an_error(lake: Path) -> None:
     command = [sys.executable, "-m", "semloop", "recall", "refund", "--format", "json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE

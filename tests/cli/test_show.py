@@ -1,4 +1,4 @@
-"""`semloop show`, on sessions that the flow's own steps made."""
+"""`semloop show`, on sessions written by the flow's own code."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ import pytest
 from semloop.command.cli import show
 from semloop.settings import Settings
 from tests.builders import an_event
-from tests.cli.a_lake import Semloop, Writer
+from tests.cli.helpers import Semloop, Writer
 
 START = datetime(2026, 11, 16, 9, tzinfo=UTC)
 
@@ -56,7 +56,7 @@ def header(out: str) -> dict[str, str]:
 
 
 def timeline(out: str) -> list[list[str]]:
-    """The cells of each event: mark, time since the start, clock, what."""
+    """Return the cells of each event: mark, time since start, clock, text."""
     lines = out.split("\n\n", 1)[1].splitlines()
     return [
         [line[0], *(cell.strip() for cell in line[1:].split("  ") if cell.strip())]
@@ -64,15 +64,15 @@ def timeline(out: str) -> list[list[str]]:
     ]
 
 
-def test_a_session_is_a_timeline(writer: Writer, semloop: Semloop) -> None:
-    spoken = {"role": "assistant", "content": "one moment", "model": "m",
-              "input_tokens": 1_200, "output_tokens": 30}  # fmt: skip
+def test_show_prints_summary_and_timeline(writer: Writer, semloop: Semloop) -> None:
+    reply = {"role": "assistant", "content": "one moment", "model": "m",
+             "input_tokens": 1_200, "output_tokens": 30}  # fmt: skip
     writer.write(
         at(0, "message", meta={"user_id": "ann", "credits_used": 0.25}),
         at(0.35, "tool_call", payload=a_call("find", "success", duration_ms=350)),
         at(2, "tool_call", payload=a_call("pay", "error", duration_ms=61_000)),
         at(3, "error"),
-        at(4, "message", payload=spoken, meta={"credits_used": 0.5}),
+        at(4, "message", payload=reply, meta={"credits_used": 0.5}),
         at(200, "completion", meta={"task": "book"}),
         at(3 * 86_400, "feedback"),
     )
@@ -81,7 +81,7 @@ def test_a_session_is_a_timeline(writer: Writer, semloop: Semloop) -> None:
     assert found == {
         "session": "s-1", "agent": "tester", "user": "ann", "namespace": "default",
         "task": "book", "start": "2026-11-16 09:00:00+00:00",
-        "duration": "3 min 20 s", "events": "7", "tool calls": "2, 1 of them failed",
+        "duration": "3 min 20 s", "events": "7", "tool calls": "2, 1 failed",
         "errors": "1", "credits": "0.75", "tokens": "1,200 in, 30 out",
         "outcome": "success", "reward": "1", "feedback": "helpful: 0.5",
     }  # fmt: skip
@@ -96,7 +96,7 @@ def test_a_session_is_a_timeline(writer: Writer, semloop: Semloop) -> None:
     ]
 
 
-def test_offsets_say_the_order_and_not_the_clocks(
+def test_events_are_ordered_by_offset_not_by_clock(
     writer: Writer, semloop: Semloop
 ) -> None:
     times = (5, 1, 1, 9)
@@ -106,7 +106,7 @@ def test_offsets_say_the_order_and_not_the_clocks(
     assert [event["since_start_s"] for event in events] == [4, 0, 0, 8]
 
 
-def test_partitions_are_merged_by_their_arrival(
+def test_partitions_are_merged_by_kafka_timestamp(
     writer: Writer, semloop: Semloop
 ) -> None:
     for n, partition in enumerate([0, 1, 1, 0]):
@@ -117,7 +117,7 @@ def test_partitions_are_merged_by_their_arrival(
     assert [event["agent"] for event in events] == ["a0", "a1", "a2", "a3"]
 
 
-def test_agents_are_named_where_there_are_several(
+def test_the_timeline_names_agents_if_there_are_several(
     writer: Writer, semloop: Semloop
 ) -> None:
     writer.write(at(0, "message", agent="clerk"), at(1, "message", agent="booker"))
@@ -131,7 +131,7 @@ def test_agents_are_named_where_there_are_several(
     assert header(out)["outcome"] == "none yet"
 
 
-def test_of_several_completions_the_last_holds(
+def test_the_reward_is_that_of_the_last_completion(
     writer: Writer, semloop: Semloop
 ) -> None:
     ends = [("failure", -1.0), ("success", 0.5)]
@@ -145,17 +145,19 @@ def test_of_several_completions_the_last_holds(
     assert (found["outcome"], found["reward"]) == ("failure, success", "0.5")
     assert timeline(semloop("show", "s-1"))[0][0] == "!"
     writer.write(*[at(n, "completion") for n in range(10)])
-    assert header(semloop("show", "s-1"))["outcome"].startswith("7 before, success")
+    assert header(semloop("show", "s-1"))["outcome"].startswith("7 earlier, success")
 
 
-def test_feedback_alone_is_a_session_too(writer: Writer, semloop: Semloop) -> None:
+def test_a_session_with_only_feedback_is_shown(
+    writer: Writer, semloop: Semloop
+) -> None:
     writer.write(at(0, "feedback"), at(60, "feedback"))
     out = semloop("show", "s-1")
     assert timeline(out)[1][1] == "+1 min"
     assert header(out)["start"] == "2026-11-16 09:00:00+00:00"
 
 
-def test_feedback_that_seems_earlier_does_not_begin_it(
+def test_feedback_with_an_earlier_timestamp_does_not_change_the_start(
     writer: Writer, semloop: Semloop
 ) -> None:
     writer.write(at(60, "message"), at(0, "feedback"))
@@ -164,14 +166,14 @@ def test_feedback_that_seems_earlier_does_not_begin_it(
     assert header(out)["start"] == "2026-11-16 09:01:00+00:00"
 
 
-def test_a_long_session_is_cut_for_people_only(
+def test_a_long_session_is_truncated_only_in_the_table_format(
     writer: Writer, semloop: Semloop
 ) -> None:
     count = 10_000
     writer.write(*[at(n, "message", agent=f"a{n % 2}") for n in range(count)])
     out = semloop("show", "s-1")
     assert header(out)["events"] == "10,000"
-    assert f"... {count - 2 * show.EVENTS_SHOWN:,} events are left out; --format" in out
+    assert f"... {count - 2 * show.EVENTS_SHOWN:,} events omitted; --format" in out
     clocks = [line[2] for line in timeline(out) if line[1].startswith("+")]
     assert len(clocks) == 2 * show.EVENTS_SHOWN
     last = START + timedelta(seconds=count - 1)
@@ -180,7 +182,7 @@ def test_a_long_session_is_cut_for_people_only(
     assert [event["since_start_s"] for event in events] == list(range(count))
 
 
-def test_a_long_text_wraps_and_is_cut(
+def test_a_long_text_is_wrapped_and_truncated(
     writer: Writer, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = "word " * 700
@@ -189,12 +191,12 @@ def test_a_long_text_wraps_and_is_cut(
     out = semloop("show", "s-1")
     assert max(len(line) for line in out.splitlines()) <= 80
     assert out.count("word") == pytest.approx(show.TEXT_CHARS / 5, abs=2)
-    assert out.endswith("Long texts are cut; --format json prints all.\n")
+    assert out.endswith("Long texts are truncated; --format json prints all.\n")
     (event,) = json.loads(semloop("show", "s-1", "--format", "json"))
     assert json.loads(event["payload"])["content"] == words
 
 
-def test_the_beginning_of_an_id_will_do(writer: Writer, semloop: Semloop) -> None:
+def test_a_unique_prefix_of_an_id_is_accepted(writer: Writer, semloop: Semloop) -> None:
     for session in ("run-1", "run-12", "run-2", "%", "_un"):
         writer.write(at(0, "message", session=session))
     assert header(semloop("show", "run-12"))["session"] == "run-12"
@@ -204,18 +206,20 @@ def test_the_beginning_of_an_id_will_do(writer: Writer, semloop: Semloop) -> Non
     assert what == "3 sessions begin with 'run': run-1, run-12, run-2."
     what, todo = semloop.refused("show", "walk-1")
     assert what == "There is no session 'walk-1'."
-    assert todo == "The newest are: %, _un, run-1, run-12, run-2."
+    assert todo == "The newest sessions are: %, _un, run-1, run-12, run-2."
 
 
-def test_the_newest_sessions_are_named(writer: Writer, semloop: Semloop) -> None:
+def test_an_unknown_session_lists_the_newest_sessions(
+    writer: Writer, semloop: Semloop
+) -> None:
     for n in range(8):
         writer.write(at(0, "message", session=f"s-{n}"))
         writer.now += timedelta(seconds=1)
     _, todo = semloop.refused("show", "nothing")
-    assert todo == "The newest are: s-7, s-6, s-5, s-4, s-3."
+    assert todo == "The newest sessions are: s-7, s-6, s-5, s-4, s-3."
 
 
-def test_rows_are_csv_too(writer: Writer, semloop: Semloop) -> None:
+def test_show_prints_csv(writer: Writer, semloop: Semloop) -> None:
     writer.write(at(0, "message"), at(1.5, "completion"))
     out = semloop("show", "s-1", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
@@ -225,7 +229,7 @@ def test_rows_are_csv_too(writer: Writer, semloop: Semloop) -> None:
     assert rows[1]["ts"] == (START + timedelta(seconds=1.5)).isoformat()
 
 
-def test_nothing_of_an_event_can_steer_the_terminal(
+def test_control_characters_of_events_are_escaped(
     writer: Writer, semloop: Semloop
 ) -> None:
     evil = "\x1b[2J\n[bold]x \u202e"
@@ -236,23 +240,23 @@ def test_nothing_of_an_event_can_steer_the_terminal(
     out = semloop("show", evil[:4])
     assert not set(out) & set("\x1b\u202e")
     assert "\\u001b[2J [bold]x \\u202e" in out
-    told = semloop.refused("show", "x")[1]
-    assert "\x1b" not in told
+    todo = semloop.refused("show", "x")[1]
+    assert "\x1b" not in todo
 
 
-def test_a_lake_without_events_is_told(semloop: Semloop) -> None:
+def test_show_reports_a_lake_without_events(semloop: Semloop) -> None:
     assert semloop.refused("show", "s-1")[0].startswith("There is no lake at ")
     Path(".semloop").mkdir()
     what, todo = semloop.refused("show", "s-1")
-    assert what == "The lake holds no events yet."
+    assert what == "The lake has no events yet."
     assert "semloop status" in todo
-    assert semloop.refused("show")[0] == "Missing argument 'session'."
+    assert semloop.refused("show")[0] == "Missing argument 'ID'."
 
 
-def test_a_lake_on_s3_is_no_different(
+def test_show_reads_a_lake_on_s3(
     s3_settings: Settings, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMLOOP_LAKE", s3_settings.lake)
-    assert semloop.refused("show", "s-1")[0] == "The lake holds no events yet."
+    assert semloop.refused("show", "s-1")[0] == "The lake has no events yet."
     Writer(s3_settings).write(at(0, "message"), at(1, "completion"))
     assert "user: hello" in semloop("show", "s-")

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semloop.command.cli.since import since
-from semloop.command.terminal.durations import age, spoken
+from semloop.command.cli.since_option import parse_since
+from semloop.command.terminal.durations import format_age, format_duration
 from semloop.errors import ConfigError
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -25,18 +25,18 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
         ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
     ],
 )
-def test_a_length_or_a_timestamp_is_a_moment(text: str, expected: datetime) -> None:
-    assert since(text, NOW) == expected
-    assert since(text, NOW).utcoffset() == timedelta(0)
+def test_since_accepts_a_duration_or_a_timestamp(text: str, expected: datetime) -> None:
+    assert parse_since(text, NOW) == expected
+    assert parse_since(text, NOW).utcoffset() == timedelta(0)
 
 
-def test_a_timestamp_without_an_offset_is_utc_wherever_one_is(
+def test_a_timestamp_without_an_offset_is_utc_in_any_time_zone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert since("2026-01-31 12:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+        assert parse_since("2026-01-31 12:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
     time.tzset()
 
 
@@ -45,22 +45,22 @@ def test_a_timestamp_without_an_offset_is_utc_wherever_one_is(
     ["", "h", "24", "-24h", "24 hours", "yesterday", "1h30m", "2026-13-01", "٢h",
      "0001-01-01T00:00:00+10:00", "\x1b[2J"],
 )  # fmt: skip
-def test_anything_else_is_refused(text: str) -> None:
+def test_since_rejects_any_other_text(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        since(text, NOW)
+        parse_since(text, NOW)
     assert repr(text) in caught.value.what
     assert "24h" in caught.value.todo
     assert "\x1b" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["9999999d", "9" * 400 + "d"])
-def test_a_length_beyond_the_calendar_is_refused(text: str) -> None:
+def test_since_rejects_a_duration_beyond_the_calendar(text: str) -> None:
     with pytest.raises(ConfigError, match="too far"):
-        since(text, NOW)
+        parse_since(text, NOW)
 
 
-def test_without_a_clock_it_is_now() -> None:
-    assert abs(datetime.now(UTC) - since("0s")) < timedelta(minutes=1)
+def test_since_defaults_to_the_system_clock() -> None:
+    assert abs(datetime.now(UTC) - parse_since("0s")) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_without_a_clock_it_is_now() -> None:
         (400 * 86_400, "400 d"),
     ],
 )  # fmt: skip
-def test_a_length_is_said_in_two_units(seconds: float, expected: str) -> None:
-    assert spoken(seconds) == expected
+def test_a_duration_is_formatted_in_two_units(seconds: float, expected: str) -> None:
+    assert format_duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_a_length_is_said_in_two_units(seconds: float, expected: str) -> None:
         (timedelta(seconds=-5), "0 s"), (timedelta(0), "0 s"),
     ],
 )  # fmt: skip
-def test_an_age_is_said_in_one_unit(ago: timedelta, expected: str) -> None:
-    assert age(NOW - ago, NOW) == expected
+def test_an_age_is_formatted_in_one_unit(ago: timedelta, expected: str) -> None:
+    assert format_age(NOW - ago, NOW) == expected

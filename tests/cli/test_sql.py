@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from schemas import arrow
 from semloop import Lake
-from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, sql, words_of
+from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, completions, sql
 from semloop.errors import ConfigError, LakeError
 from semloop.settings import LOCAL_FOLDER
 
@@ -59,18 +59,18 @@ def test_a_query_prints_a_table() -> None:
     assert lines[2:] == [["booker", "1"], ["1", "row"]]
 
 
-def test_json_is_plain_on_stdout() -> None:
+def test_json_goes_to_stdout_alone() -> None:
     result = run("SELECT event_id, ts FROM events", "--format", "json")
     assert json.loads(result.stdout) == [{"event_id": "e1", "ts": NOON.isoformat()}]
     assert result.stderr == ""
 
 
-def test_csv_is_plain_on_stdout() -> None:
+def test_csv_goes_to_stdout_alone() -> None:
     result = run("SELECT event_id, tags FROM events", "--format", "csv")
     assert result.stdout == "event_id,tags\ne1,\n"
 
 
-def test_many_rows_come_in_order_and_all() -> None:
+def test_a_result_of_several_batches_is_complete_and_in_order() -> None:
     result = run("SELECT range AS n FROM range(5001)", "--format", "csv")
     assert result.stdout.split() == ["n", *map(str, range(5001))]
 
@@ -82,10 +82,10 @@ def test_the_query_is_read_from_stdin() -> None:
 
 def test_an_empty_query_is_refused() -> None:
     with pytest.raises(ConfigError, match="The query is empty"):
-        raise_of(run(stdin=" \n"))
+        raise_error_of(run(stdin=" \n"))
 
 
-def raise_of(result: Result) -> None:
+def raise_error_of(result: Result) -> None:
     assert result.exception is not None
     raise result.exception
 
@@ -96,7 +96,7 @@ def raise_of(result: Result) -> None:
         pytest.param(
             "SELEC 1",
             'Parser Error: syntax error at or near "SELEC"',
-            "`semloop sql` is a shell: .tables helps there.",
+            "List the views with .tables in `semloop sql`.",
             id="syntax",
         ),
         pytest.param(
@@ -108,25 +108,27 @@ def raise_of(result: Result) -> None:
         pytest.param(
             "SELECT error(agent || ' fails') FROM events",
             "Invalid Input Error: booker fails",
-            "`semloop sql` is a shell: .tables helps there.",
-            id="while it runs",
+            "List the views with .tables in `semloop sql`.",
+            id="at run time",
         ),
     ],
 )
-def test_duckdbs_error_is_one_line(query: str, what: str, todo: str) -> None:
+def test_an_error_of_duckdb_is_printed_in_two_lines(
+    query: str, what: str, todo: str
+) -> None:
     result = run(query, "--format", "json")
     assert result.stdout == ""
     assert isinstance(result.exception, ConfigError)
     assert (result.exception.what, result.exception.todo) == (what, todo)
 
 
-def test_an_absent_lake_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sql_reports_a_missing_lake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMLOOP_LAKE", "/nowhere")
     with pytest.raises(LakeError, match="There is no lake at /nowhere"):
-        raise_of(run("SELECT 1"))
+        raise_error_of(run("SELECT 1"))
 
 
-def test_parquet_goes_to_a_file_that_is_whole(tmp_path: Path) -> None:
+def test_a_parquet_file_is_replaced_atomically(tmp_path: Path) -> None:
     file = tmp_path / "o'k.parquet"
     assert run("FROM events", "--output", str(file)).exit_code == 0
     found = duckdb.read_parquet(str(file))
@@ -143,18 +145,18 @@ def test_parquet_goes_to_a_file_that_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"), [("a.csv", "a\n1\n"), ("a.json", '[\n{"a": 1}\n]\n')]
 )
-def test_the_suffix_says_the_format(tmp_path: Path, name: str, content: str) -> None:
+def test_the_suffix_selects_the_format(tmp_path: Path, name: str, content: str) -> None:
     run("SELECT 1 AS a", "--output", name)
     assert (tmp_path / name).read_text() == content
 
 
-def test_an_output_that_cannot_be_written_is_told() -> None:
+def test_sql_reports_an_output_that_cannot_be_written() -> None:
     for name in ("/nowhere/a.csv", "/nowhere/a.parquet"):
         with pytest.raises(ConfigError, match="/nowhere/"):
-            raise_of(run("SELECT 1", "--output", name))
+            raise_error_of(run("SELECT 1", "--output", name))
 
 
-def test_parquet_goes_into_a_pipe_but_not_onto_a_terminal(
+def test_parquet_is_written_to_a_pipe_but_not_to_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import typer; from semloop.command.cli.sql import sql; typer.run(sql)"
@@ -169,7 +171,7 @@ def test_parquet_goes_into_a_pipe_but_not_onto_a_terminal(
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdout", terminal)
-    with pytest.raises(ConfigError, match="not for a terminal"):
+    with pytest.raises(ConfigError, match="cannot be printed to a terminal"):
         sql(query="FROM events", form=SqlFormat.PARQUET)
     assert terminal.getvalue() == ""
 
@@ -200,7 +202,7 @@ def test_the_shell_runs_a_query_of_several_lines(
     assert "booker" in capsys.readouterr().out
 
 
-def test_the_shell_goes_on_after_an_error(
+def test_the_shell_continues_after_an_error(
     keys: PipeInput, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys.send_text("SELEC 1;\rSELECT 40 + 2;\r.quit\r")
@@ -210,7 +212,7 @@ def test_the_shell_goes_on_after_an_error(
     assert "42" in out
 
 
-def test_the_shell_lists_views_and_helps(
+def test_the_shell_lists_views_and_prints_help(
     keys: PipeInput, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys.send_text(".tables\r.help\r.quit\r")
@@ -221,7 +223,7 @@ def test_the_shell_lists_views_and_helps(
     assert "End a query with ;" in out
 
 
-def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(
+def test_ctrl_c_clears_the_input_and_ctrl_d_exits_the_shell(
     keys: PipeInput, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys.send_text("SELECT 'never'\x03SELECT 'now';\r\x04")
@@ -232,7 +234,7 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(
 
 
 @pytest.mark.parametrize("statement", ["{}", "CREATE TABLE t AS {}"])
-def test_ctrl_c_ends_a_query_and_the_shell_goes_on(
+def test_ctrl_c_interrupts_a_query_and_the_shell_continues(
     keys: PipeInput,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -240,19 +242,19 @@ def test_ctrl_c_ends_a_query_and_the_shell_goes_on(
 ) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b"
     keys.send_text(f"{statement.format(endless)};\rSELECT 40 + 2;\r.quit\r")
-    asked, ask = threading.Event(), Lake.sql
+    started, original = threading.Event(), Lake.sql
 
-    def sql_told(lake: Lake, query: str, *more: Any) -> Any:
-        asked.set()
-        return ask(lake, query, *more)
+    def observed_sql(lake: Lake, query: str, *more: Any) -> Any:
+        started.set()
+        return original(lake, query, *more)
 
     def interrupt() -> None:
-        assert asked.wait(60)
-        # DuckDB is at it by then; before, the key would clear the line.
+        assert started.wait(60)
+        # Wait until DuckDB runs the query; before that, Ctrl-C clears the input.
         threading.Event().wait(1.0)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Lake, "sql", sql_told)
+    monkeypatch.setattr(Lake, "sql", observed_sql)
     threading.Thread(target=interrupt).start()
     sql(query=None)
     out, err = capsys.readouterr()
@@ -260,7 +262,7 @@ def test_ctrl_c_ends_a_query_and_the_shell_goes_on(
     assert "42" in out
 
 
-def test_the_shell_keeps_its_history_for_its_user_only(
+def test_only_the_user_can_read_the_history_of_the_shell(
     keys: PipeInput, lake: Path
 ) -> None:
     keys.send_text("SELECT 7;\r\x04")
@@ -272,6 +274,6 @@ def test_the_shell_keeps_its_history_for_its_user_only(
 
 def test_the_shell_completes_keywords_views_and_columns(lake: Path) -> None:
     with Lake(lake) as opened:
-        words = words_of(opened.connection)
+        words = completions(opened.connection)
     assert {"SELECT", "dead_letters", "kafka_offset"} <= set(words)
     assert not {"duckdb_views", "pg_class"} & set(words)

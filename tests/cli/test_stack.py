@@ -1,4 +1,4 @@
-"""The local stack as a user meets it: real processes, the embedded broker."""
+"""The local stack end to end: real processes and the embedded broker."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
 
 
 class Shell:
-    """A user in a folder of their own."""
+    """Runs commands in a folder of its own, as a user would."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,9 +36,9 @@ class Shell:
         self.environ = kept | {
             "PYTHONPATH": str(ROOT),
             "SEMLOOP_LAKE": "lake",
-            # A copy that was taken over finds out soon.
+            # A flow that was taken over detects it quickly.
             "SEMLOOP_FENCE_CHECK_S": "0.3",
-            # What counts here are processes and rows.
+            # No model: these tests check processes and rows.
             "SEMLOOP_EMBEDDER": "hashing",
         }
 
@@ -54,7 +54,7 @@ class Shell:
         )
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> str:
-        """What a command prints; it must end with this exit code."""
+        """Return the output of a command, which must exit with this code."""
         with self.start(*arguments, **environ) as process:
             out, err = process.communicate(timeout=90)
         assert process.returncode == code, f"{arguments}\n{out}\n{err}"
@@ -69,12 +69,12 @@ class Shell:
         return stack
 
     def processes(self) -> list[psutil.Process]:
-        """Supervisor, broker and flows, as far as they run."""
+        """Return the running ones of supervisor, broker and flows."""
         stack = self.local.read()
         if stack is None:
             return []
-        known = [Process(stack.pid, stack.create_time), *stack.children()]
-        return [found for p in known if (found := p.found()) is not None]
+        processes = [Process(stack.pid, stack.create_time), *stack.children()]
+        return [found for p in processes if (found := p.find()) is not None]
 
     def write_events(self, count: int) -> None:
         events = [an_event(meta={"session_id": f"s-{n % 5}"}) for n in range(count)]
@@ -89,7 +89,7 @@ class Shell:
 def shell(usual_port: None, tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
-    # The supervisor first: it would start the others again.
+    # The supervisor first, because it would restart the others.
     while first := shell.processes()[:1]:
         first[0].kill()
         wait_for_end(first)
@@ -98,7 +98,7 @@ def shell(usual_port: None, tmp_path: Path) -> Iterator[Shell]:
 def eventually(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "not within the time"
+        assert time.monotonic() < deadline, f"condition not met within {timeout_s} s"
         time.sleep(0.05)
 
 
@@ -110,10 +110,10 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != "zombie" for p in processes)
 
 
-def test_a_file_gets_into_the_lake_once_and_is_asked_in_sql(shell: Shell) -> None:
+def test_a_file_imported_twice_is_in_the_lake_once(shell: Shell) -> None:
     shell.write_events(50)
-    told = shell.run("up")
-    assert shell.stack().kafka in told
+    output = shell.run("up")
+    assert shell.stack().kafka in output
     assert len(shell.processes()) == PROCESSES
     assert "Lines read: 50, records produced: 50." in shell.import_()
     shell.run("run", "archive", "--until-caught-up")
@@ -131,7 +131,7 @@ def test_a_file_gets_into_the_lake_once_and_is_asked_in_sql(shell: Shell) -> Non
     assert (flow["state"], flow["lag"], flow["freshness_s"]) == ("running", 0, 0.0)
     assert sum(at["end"] for at in flow["partitions"]) == 100
     assert "ok    flow archive runs" in shell.run("health")
-    assert "all is in the lake" in shell.run("status")
+    assert ", caught up" in shell.run("status")
 
     processes = shell.processes()
     assert "Everything is in the lake" in shell.run("down")
@@ -141,7 +141,7 @@ def test_a_file_gets_into_the_lake_once_and_is_asked_in_sql(shell: Shell) -> Non
     assert shell.json("status")["kafka"]["reachable"] is False
 
 
-def test_what_runs_already_is_not_run_again(shell: Shell) -> None:
+def test_a_running_stack_or_flow_is_not_started_again(shell: Shell) -> None:
     shell.run("up")
     stack = shell.stack()
     assert f"with Kafka at {stack.kafka}" in shell.run("up", code=1)
@@ -149,33 +149,34 @@ def test_what_runs_already_is_not_run_again(shell: Shell) -> None:
     assert shell.stack() == stack
 
 
-def test_lines_that_are_no_events_and_lines_too_long_are_told(shell: Shell) -> None:
+def test_import_reports_invalid_and_too_long_lines(shell: Shell) -> None:
     shell.run("up", "--broker-only")
     long = '{"text": "' + "x" * (4 * 2**20) + '"}'
     (shell.folder / "bad.jsonl").write_text(f'nonsense\n\n{{"a": 1}}\n{long}\n')
-    told = shell.run("import", "bad.jsonl", "--format", "events", code=1)
+    output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
     assert (
-        "Lines read: 4, records produced: 2, lines that become dead letters: 2" in told
+        "Lines read: 4, records produced: 2, lines that become dead letters: 2"
+        in output
     )
-    assert "so not produced: lines 4." in told
+    assert "too long for a message, not produced: 4." in output
 
 
-def test_down_waits_for_archive_and_says_what_would_be_lost(shell: Shell) -> None:
+def test_down_waits_for_archive_and_reports_what_would_be_lost(shell: Shell) -> None:
     shell.write_events(30)
     shell.run("up")
     flow = shell.stack().flows["archive"].process()
     assert flow is not None
     os.kill(flow.pid, signal.SIGSTOP)
     shell.import_()
-    told = shell.run("down", "--timeout", "0.5", code=1)
-    assert "Not in the lake yet: 30 records" in told
+    output = shell.run("down", "--timeout", "0.5", code=1)
+    assert "Not in the lake yet: 30 records" in output
     assert len(shell.processes()) == PROCESSES
     os.kill(flow.pid, signal.SIGCONT)
     shell.run("down")
     assert shell.json("sql", SQL) == [{"n": 30, "ids": 30}]
 
 
-def test_memory_is_told_waited_for_and_drained(shell: Shell) -> None:
+def test_status_run_and_down_follow_the_progress_of_memory(shell: Shell) -> None:
     shell.write_events(30)
     shell.run("up")
     flow = shell.stack().flows["memory"].process()
@@ -198,9 +199,9 @@ def test_memory_is_told_waited_for_and_drained(shell: Shell) -> None:
     os.kill(flow.pid, signal.SIGSTOP)
     shell.import_()
     shell.run("run", "archive", "--until-caught-up")
-    told = shell.run("down", "--timeout", "3")
-    assert "Everything is in the lake" in told
-    assert "memory is 30 offsets behind; the next start goes on." in told
+    output = shell.run("down", "--timeout", "3")
+    assert "Everything is in the lake" in output
+    assert "memory is 30 offsets behind; the next start resumes." in output
 
 
 def test_down_without_archive_needs_force_if_something_would_be_lost(
@@ -217,25 +218,25 @@ def test_down_without_archive_needs_force_if_something_would_be_lost(
     assert shell.json("sql", SQL) == [{"n": 3, "ids": 3}]
 
 
-def test_a_flow_that_died_is_started_again(shell: Shell) -> None:
+def test_a_flow_that_died_is_restarted(shell: Shell) -> None:
     shell.write_events(20)
     shell.run("up")
     before = shell.stack().flows["archive"]
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
 
-    def again() -> bool:
+    def restarted() -> bool:
         flow = shell.stack().flows["archive"]
         return flow.state == "running" and flow.restarts == 1
 
-    eventually(again)
+    eventually(restarted)
     assert shell.stack().flows["archive"].exit_code == -signal.SIGKILL
     shell.import_()
     shell.run("run", "archive", "--until-caught-up")
     assert shell.json("sql", SQL) == [{"n": 20, "ids": 20}]
 
 
-def test_a_flow_that_was_taken_over_stays_stopped(shell: Shell) -> None:
+def test_a_flow_that_was_taken_over_is_not_restarted(shell: Shell) -> None:
     shell.run("up")
     kafka = shell.stack().kafka
     with shell.start("run", "archive", "--supervised", SEMLOOP_KAFKA=kafka) as newer:
@@ -245,10 +246,10 @@ def test_a_flow_that_was_taken_over_stays_stopped(shell: Shell) -> None:
             newer.kill()
             newer.communicate()
     assert shell.stack().flows["archive"].exit_code == 3
-    assert "A newer copy took its tables over" in shell.run("health", code=1)
+    assert "A newer copy took over its tables" in shell.run("health", code=1)
 
 
-def test_a_broker_that_died_comes_back_empty_and_is_told(shell: Shell) -> None:
+def test_a_broker_that_died_is_restarted_and_the_loss_is_logged(shell: Shell) -> None:
     shell.write_events(10)
     shell.run("up")
     before = shell.stack()
@@ -264,7 +265,7 @@ def test_a_broker_that_died_comes_back_empty_and_is_told(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
-def test_what_a_killed_supervisor_left_running_is_stopped(
+def test_processes_left_by_a_killed_supervisor_are_stopped(
     shell: Shell, command: str
 ) -> None:
     shell.run("up")
@@ -274,12 +275,12 @@ def test_what_a_killed_supervisor_left_running_is_stopped(
     assert "left over by a crash" in shell.run("status")
     shell.run(command)
     assert gone(left)
-    # A new broker has a new topic: memory starts again to read it.
+    # A new broker has a new topic: memory restarts to read it.
     expected = PROCESSES if command == "up" else 0
     eventually(lambda: len(shell.processes()) == expected)
 
 
-def test_a_pid_of_somebody_else_is_never_touched(shell: Shell) -> None:
+def test_a_reused_pid_of_another_process_is_ignored(shell: Shell) -> None:
     me = Process.of(os.getpid())
     shell.local.path.mkdir(parents=True)
     stale = Stack(
@@ -287,58 +288,58 @@ def test_a_pid_of_somebody_else_is_never_touched(shell: Shell) -> None:
         broker_pid=me.pid, broker_create_time=me.create_time - 60,
     )  # fmt: skip
     shell.local.write(stale)
-    assert shell.local.leftovers() == []
-    assert "does not run" in shell.run("down", code=1)
+    assert shell.local.orphans() == []
+    assert "is not running" in shell.run("down", code=1)
     assert shell.local.read() is None
 
 
-def test_a_taken_port_is_told_and_another_one_is_used(shell: Shell) -> None:
+def test_a_port_in_use_is_reported_and_another_one_is_used(shell: Shell) -> None:
     host, _, port = DEFAULT_ADDRESS.rpartition(":")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
-        def takes_it() -> bool:
+        def bind() -> bool:
             # Connections of an earlier test's broker may still be closing.
             with suppress(OSError):
                 other.bind((host, int(port)))
                 return True
             return False
 
-        eventually(takes_it)
+        eventually(bind)
         other.listen()
-        told = shell.run("up")
+        output = shell.run("up")
     kafka = shell.stack().kafka
     assert kafka != DEFAULT_ADDRESS
-    assert f"Port {port} is taken." in told
-    assert f"export SEMLOOP_KAFKA={kafka}" in told
-    # In this folder nobody has to be told.
+    assert f"Port {port} is in use." in output
+    assert f"export SEMLOOP_KAFKA={kafka}" in output
+    # Commands in this folder read the address from the lake.
     shell.write_events(3)
     assert "records produced: 3." in shell.import_()
 
 
-def test_a_folder_without_a_lake_says_so(shell: Shell) -> None:
+def test_commands_report_a_folder_without_a_lake(shell: Shell) -> None:
     shell.run("up", "--broker-only")
     elsewhere = str(shell.folder / "elsewhere")
     for line in ("sql SELECT", "show s-1", "dlq ls", "tail --no-follow"):
-        told = shell.run(*line.split(), code=1, SEMLOOP_LAKE=elsewhere)
-        assert told.startswith(f"There is no lake at {elsewhere}.\n")
+        output = shell.run(*line.split(), code=1, SEMLOOP_LAKE=elsewhere)
+        assert output.startswith(f"There is no lake at {elsewhere}.\n")
     assert "elsewhere has no tables yet" in shell.run("status", SEMLOOP_LAKE=elsewhere)
     assert not Path(elsewhere).exists()
 
 
-def test_a_flow_that_ends_at_its_start_is_told_and_nothing_runs(shell: Shell) -> None:
-    told = shell.run("up", code=1, SEMLOOP_REDACTION_KEY="short")
-    assert "SEMLOOP_REDACTION_KEY is shorter than 16 characters." in told
+def test_up_reports_a_flow_that_fails_to_start_and_stops_all(shell: Shell) -> None:
+    output = shell.run("up", code=1, SEMLOOP_REDACTION_KEY="short")
+    assert "SEMLOOP_REDACTION_KEY is shorter than 16 characters." in output
     assert shell.processes() == []
     assert shell.local.read() is None
 
 
-def test_purge_deletes_the_lake_but_nothing_of_others(shell: Shell) -> None:
+def test_purge_deletes_the_lake_but_no_other_files(shell: Shell) -> None:
     shell.write_events(5)
     shell.run("up")
     shell.import_()
     (shell.lake / "notes.txt").touch()
-    assert "nobody to ask" in shell.run("down", "--purge", code=1)
+    assert "needs a confirmation" in shell.run("down", "--purge", code=1)
     processes = shell.processes()
     assert "kept: notes.txt" in shell.run("down", "--purge", "--force")
     assert gone(processes)

@@ -1,4 +1,4 @@
-"""The flow `memory` in the local stack: beside archive, with upkeep, at the end."""
+"""The flow `memory` in the local stack: with archive, maintenance, and `down`."""
 
 import time
 import urllib.request
@@ -18,10 +18,10 @@ from tests.sinks.memory_process import MemoryProcess, lake_settings
 
 __all__ = ["shell"]  # a fixture
 
-FOR_EVER = float("inf")
+NO_LIMIT = float("inf")
 
 
-def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
+def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> None:
     port = free_port(2)
     shell.write_events(40)
     shell.run("up", SEMLOOP_INDEX_EVERY_S="1", SEMLOOP_METRICS_PORT=str(port))
@@ -36,34 +36,34 @@ def test_memory_runs_beside_archive_and_its_table_is_kept(shell: Shell) -> None:
     assert set(tables) == {"events", "dead_letters", "episodes", "streams", "memories"}
     assert tables["episodes"]["rows"] > 0
     assert (tables["memories"]["rows"], tables["memories"]["bytes"] > 0) == (40, True)
-    told = shell.run("status")
-    assert f"Flow   memory: running, pid {flow['pid']}, all is in the lake" in told
+    output = shell.run("status")
+    assert f"Flow   memory: running, pid {flow['pid']}, caught up" in output
     assert "ok    flow memory runs" in shell.run("health")
     count = "SELECT count(*) AS n FROM memories WHERE kind = 'event'"
     assert shell.json("sql", count) == [{"n": 40}]
-    for place, name in enumerate(("archive", "memory")):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port + place}") as answer:
-            said = answer.read().decode()
-        flows = {n for n in ("archive", "memory") if f'flow="{n}"' in said}
+    for index, name in enumerate(("archive", "memory")):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port + index}") as response:
+            metrics = response.read().decode()
+        flows = {n for n in ("archive", "memory") if f'flow="{n}"' in metrics}
         assert flows == {name}
     log, supervisor = shell.local.log("index"), shell.local.log("supervisor")
     eventually(lambda: log.exists() and "Memories: 40, " in log.read_text())
     assert "maintain" not in supervisor.read_text()
-    # What was removed under it is told, one line each time.
+    # A failed run is logged in one line.
     folder = shell.lake / generations.FOLDER
     folder.rename(shell.lake / "gone")
-    failed = f"maintain index ended with 1; see {log}."
+    failed = f"maintain index exited with 1; see {log}."
     eventually(lambda: failed in supervisor.read_text())
     assert "Rebuild them: `semloop maintain reindex`." in log.read_text()
     (shell.lake / "gone").rename(folder)
-    told = shell.run("down")
-    assert "Everything is in the lake" in told
-    assert "behind" not in told
+    output = shell.run("down")
+    assert "Everything is in the lake" in output
+    assert "behind" not in output
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A lake in which archive is 30 events ahead of memory, which has consumed 10."""
+    """A lake in which archive is 30 events ahead of memory, which has read 10."""
     found = lake_settings(tmp_path / "lake")
     events = Events(found)
     events.add(overlapping_sessions(10))
@@ -82,28 +82,28 @@ def flow(deaths: int = 0, state: str = RUNNING) -> FlowState:
 
 
 @pytest.mark.parametrize(
-    ("known", "seconds", "left"),
+    ("running", "seconds", "left"),
     [
-        # Who dies again and again, was taken over or is gone is not waited for.
-        (a_stack(flow(deaths=5)), FOR_EVER, 30),
-        (a_stack(flow(state="taken over")), FOR_EVER, 30),
-        (None, FOR_EVER, 30),
+        # `down` does not wait for a flow that keeps dying, was taken over or stopped.
+        (a_stack(flow(deaths=5)), NO_LIMIT, 30),
+        (a_stack(flow(state="taken over")), NO_LIMIT, 30),
+        (None, NO_LIMIT, 30),
         (a_stack(flow()), 0.0, 30),
     ],
-    ids=["hopeless", "taken over", "no supervisor", "no time"],
+    ids=["keeps dying", "taken over", "no supervisor", "no time"],
 )
-def test_down_says_how_far_memory_is_behind(
+def test_down_returns_the_lag_of_memory_without_waiting(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    known: Stack | None,
+    running: Stack | None,
     seconds: float,
     left: int,
 ) -> None:
-    monkeypatch.setattr(down, "running", lambda _: known)
+    monkeypatch.setattr(down, "running_stack", lambda _: running)
     deadline = time.monotonic() + seconds
     found = _wait_for_lake_readers(settings, a_stack(flow()), deadline)
     assert found == {"memory": left}
-    # A stack without flows has nobody to wait for.
+    # In a stack without flows there is no flow to wait for.
     assert _wait_for_lake_readers(settings, a_stack(None), deadline) == {}
 
 
@@ -112,22 +112,22 @@ def test_down_waits_until_memory_has_caught_up(
 ) -> None:
     life = MemoryProcess(settings)
     events = [overlapping_sessions(10), overlapping_sessions(30, first=10)]
-    looks: list[int] = []
+    positions: list[int] = []
 
-    def a_look(_: Settings) -> Stack:
-        looks.append(life.position)
+    def poll(_: Settings) -> Stack:
+        positions.append(life.position)
         for stream in events:
             life.read(stream, 20, None)
         return a_stack(flow())
 
-    monkeypatch.setattr(down, "running", a_look)
-    monkeypatch.setattr(down, "LOOK_S", 0.0)
-    assert _wait_for_lake_readers(settings, a_stack(flow()), FOR_EVER) == {}
-    assert looks == [9, 29, 39]
+    monkeypatch.setattr(down, "running_stack", poll)
+    monkeypatch.setattr(down, "POLL_S", 0.0)
+    assert _wait_for_lake_readers(settings, a_stack(flow()), NO_LIMIT) == {}
+    assert positions == [9, 29, 39]
 
 
-def test_a_lake_that_archive_never_wrote_has_nothing_to_wait_for(
+def test_down_does_not_wait_for_memory_in_a_lake_without_events(
     tmp_path: Path,
 ) -> None:
     empty = lake_settings(tmp_path / "empty")
-    assert _wait_for_lake_readers(empty, a_stack(flow()), FOR_EVER) == {}
+    assert _wait_for_lake_readers(empty, a_stack(flow()), NO_LIMIT) == {}

@@ -1,4 +1,4 @@
-"""`semloop tail` as a process beside a writer; what it finds is in test_new_events."""
+"""`semloop tail` as a process; test_new_events covers which events it returns."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ import pytest
 from semloop.settings import Settings, load
 from tests import processes
 from tests.builders import an_event
-from tests.cli.a_lake import Semloop, Writer
+from tests.cli.helpers import Semloop, Writer
 from tests.conftest import settings_on
 from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.services import Broker, wait_for
@@ -33,20 +33,22 @@ def writer() -> Writer:
 
 
 class Tail:
-    """The command as a process, and what it has said so far."""
+    """The command as a process, with its output so far."""
 
     def __init__(self, settings: Settings, *arguments: str) -> None:
-        # What a shell runs in the background is deaf to Ctrl-C, and so are its children.
+        # A background job of a shell, and its children, ignore SIGINT by default.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = processes.start(settings, "tail", *arguments)
         self.lines: list[str] = []
-        self.told: list[str] = []
+        self.errors: list[str] = []
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self._streams = (self.process.stdout, self.process.stderr)
         self._threads = [
             threading.Thread(target=into.extend, args=[stream])
-            for into, stream in zip((self.lines, self.told), self._streams, strict=True)
+            for into, stream in zip(
+                (self.lines, self.errors), self._streams, strict=True
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -55,7 +57,7 @@ class Tail:
         def seen() -> bool:
             if condition():
                 return True
-            assert self.process.poll() is None, (self.lines, self.told)
+            assert self.process.poll() is None, (self.lines, self.errors)
             return False
 
         wait_for(what, seen)
@@ -65,7 +67,7 @@ class Tail:
         return self.lines
 
     def end(self) -> int:
-        """Ctrl-C; its exit code."""
+        """Send Ctrl-C and return the exit code."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(30)
         self.join()
@@ -92,7 +94,7 @@ def named(*names: object, **fields: Any) -> list[dict[str, Any]]:
     return [an_event(agent=f"{name}", **fields) for name in names]
 
 
-def test_it_follows_until_ctrl_c(writer: Writer) -> None:
+def test_tail_follows_until_ctrl_c(writer: Writer) -> None:
     writer.write(*named("a", "b", "c"))
     with a_tail(writer.settings, "-n", "2", "--format", "json") as tailed:
         tailed.wait_for_lines(2)
@@ -105,30 +107,30 @@ def test_it_follows_until_ctrl_c(writer: Writer) -> None:
     events = [json.loads(line) for line in tailed.lines]
     assert [event["agent"] for event in events] == ["b", "c", "d", "e"]
     assert events[0]["payload"] == '{"role": "user", "content": "hello"}'
-    assert tailed.told == []
+    assert tailed.errors == []
 
 
-def test_it_waits_for_a_lake_and_for_one_that_is_away() -> None:
+def test_tail_waits_for_a_lake_that_does_not_exist_or_disappears() -> None:
     settings = load()
     with a_tail(settings) as tailed:
-        tailed.wait_for("the word that there is none", lambda: tailed.told)
+        tailed.wait_for("a message about the missing lake", lambda: tailed.errors)
         writer = Writer()
         writer.write(*named("a"))
         tailed.wait_for_lines(1)
         Path(settings.lake).rename("away")
-        tailed.wait_for("the word that it is gone", lambda: len(tailed.told) > 1)
+        tailed.wait_for("a message about the outage", lambda: len(tailed.errors) > 1)
         Path("away").rename(settings.lake)
         writer.write(*named("b"))
         tailed.wait_for_lines(2)
         assert tailed.end() == 130
     assert [line.split("  ")[1].strip() for line in tailed.lines] == ["a", "b"]
-    assert tailed.told == [
-        f"There is no lake at {settings.lake} yet; `semloop up` makes it.\n",
-        "The lake is gone. Waiting for it; Ctrl-C ends.\n",
+    assert tailed.errors == [
+        f"There is no lake at {settings.lake} yet; `semloop up` creates it.\n",
+        "The lake no longer exists. Waiting for it; press Ctrl-C to stop.\n",
     ]
 
 
-def test_it_leaves_a_pipe_that_nobody_reads(writer: Writer) -> None:
+def test_tail_exits_when_its_pipe_is_closed(writer: Writer) -> None:
     writer.write(*named("a"))
     process = processes.start(writer.settings, "tail")
     assert process.stdout is not None
@@ -136,7 +138,7 @@ def test_it_leaves_a_pipe_that_nobody_reads(writer: Writer) -> None:
     assert "hello" in process.stdout.readline()
     process.stdout.close()
     try:
-        # Nothing more is committed, so there is nothing to write into it.
+        # It must exit without writing: no further event is committed.
         assert process.wait(30) == 1
         assert process.stderr.read() == ""
     except subprocess.TimeoutExpired:
@@ -146,7 +148,9 @@ def test_it_leaves_a_pipe_that_nobody_reads(writer: Writer) -> None:
         process.stderr.close()
 
 
-def test_a_line_says_when_who_and_what(writer: Writer, semloop: Semloop) -> None:
+def test_a_line_shows_time_agent_session_type_and_text(
+    writer: Writer, semloop: Semloop
+) -> None:
     today = datetime.now(UTC).replace(microsecond=0)
     failed = {"tool": "pay", "status": "error"}
     session = {"session_id": "a-session-with-a-long-id"}
@@ -158,7 +162,7 @@ def test_a_line_says_when_who_and_what(writer: Writer, semloop: Semloop) -> None
     first, second = semloop("tail", "--no-follow").splitlines()
     clock = today.astimezone().strftime("%H:%M:%S")
     assert first == f"{clock}  tester          a-session-w…  message       user: hello"
-    assert second.startswith("01-0")  # not of today
+    assert second.startswith("01-0")  # the date, because it is not today
     assert second.split()[2:] == ["tester", "s-1", "tool_call", "pay", "error"]
 
 
@@ -168,9 +172,9 @@ def test_a_line_is_as_wide_as_the_terminal(
 ) -> None:
     from rich.cells import cell_len
 
-    said = {"role": "user", "content": "說\x1b[2J\u202e" * 200}
+    message = {"role": "user", "content": "說\x1b[2J\u202e" * 200}
     writer.write(
-        an_event(agent="a\nb", payload=said),
+        an_event(agent="a\nb", payload=message),
         an_event("error", payload={"error_type": "x" * 500, "message": "y"}),
         an_event(payload={"role": "user", "content": "說" * 15}),
     )
@@ -184,7 +188,7 @@ def test_a_line_is_as_wide_as_the_terminal(
     assert not set(out) & set("\x1b\u202e")
 
 
-def test_failures_are_red_on_a_terminal_only(
+def test_failures_are_red_only_on_a_terminal(
     writer: Writer, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.write(an_event("error"), an_event("message"))
@@ -209,7 +213,7 @@ def test_failures_are_red_on_a_terminal_only(
         (["-n", "0"], []),
     ],
 )
-def test_options_choose_events(
+def test_options_filter_events(
     writer: Writer, semloop: Semloop, options: list[str], expected: list[str]
 ) -> None:
     other = {"session_id": "s-2x", "namespace": "staging"}
@@ -220,7 +224,7 @@ def test_options_choose_events(
 
 
 @pytest.mark.usefixtures("writer")
-def test_no_events_are_a_sentence(semloop: Semloop) -> None:
+def test_tail_reports_that_there_are_no_events(semloop: Semloop) -> None:
     assert semloop("tail", "--no-follow") == "No events.\n"
     assert semloop("tail", "--no-follow", "--agent", "x") == "No events match.\n"
     assert semloop("tail", "--no-follow", "--format", "json") == ""
@@ -237,12 +241,12 @@ def test_no_events_are_a_sentence(semloop: Semloop) -> None:
         ("--format csv", "'csv' is not one of", "semloop tail --help"),
     ],
 )
-def test_wrong_use_is_told_in_two_lines(
+def test_wrong_usage_is_reported_in_two_lines(
     semloop: Semloop, line: str, what: str, todo: str
 ) -> None:
-    told = semloop.refused("tail", *line.split())
-    assert what in told[0]
-    assert todo in told[1]
+    errors = semloop.refused("tail", *line.split())
+    assert what in errors[0]
+    assert todo in errors[1]
 
 
 def test_many_lines_are_printed_in_order(writer: Writer, semloop: Semloop) -> None:
@@ -252,24 +256,26 @@ def test_many_lines_are_printed_in_order(writer: Writer, semloop: Semloop) -> No
     assert agents == [str(n) for n in range(500, 3_000)]
 
 
-def test_it_waits_for_a_store_that_does_not_answer(
+def test_tail_waits_for_a_store_that_does_not_answer(
     store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultProxy(store.endpoint) as proxy:
         settings = settings_on(proxy.endpoint, broker, monkeypatch)
         writer = Writer(settings)
         with a_tail(settings) as tailed:
-            tailed.wait_for("the word that there is nothing", lambda: tailed.told)
-            away = proxy.arm(Fault.RESET, "GET HEAD", times=ALWAYS)
-            tailed.wait_for("the word that it is away", lambda: len(tailed.told) > 1)
-            tries = away.happened
-            tailed.wait_for("further looks", lambda: away.happened >= 3 * tries)
+            tailed.wait_for("a message about no events", lambda: tailed.errors)
+            fault = proxy.arm(Fault.RESET, "GET HEAD", times=ALWAYS)
+            tailed.wait_for(
+                "a message about the outage", lambda: len(tailed.errors) > 1
+            )
+            tries = fault.happened
+            tailed.wait_for("further polls", lambda: fault.happened >= 3 * tries)
             proxy.disarm()
             writer.write(*named("a"))
             tailed.wait_for_lines(1)
             assert tailed.end() == 130
-    first, second = tailed.told
+    first, second = tailed.errors
     assert first == "No events yet.\n"
     assert second.startswith(f"Cannot read table events in {settings.lake}: ")
     assert f"the object store {proxy.endpoint} does not answer: " in second
-    assert second.endswith(" Waiting for it; Ctrl-C ends.\n")
+    assert second.endswith(" Waiting for it; press Ctrl-C to stop.\n")

@@ -135,7 +135,7 @@ def test_memory_rejects_flags_that_only_archive_supports(settings: Settings) -> 
     with running_flow(settings, "--accept-gap", flow="memory") as flow:
         code, messages = flow.wait_for_exit()
     assert code == 1
-    assert messages[0] == "--accept-gap is about the topic, which only archive reads."
+    assert messages[0] == "--accept-gap applies to the topic, which only archive reads."
 
 
 @pytest.mark.parametrize("number_of_processes", [1, 2])

@@ -1,6 +1,6 @@
-"""When the processes of a flow start again, when all end, and who is heard.
+"""When the processes of a flow restart, when all end, and which errors are printed.
 
-Small scripts stand for the processes; tests/flows/test_cluster.py has the real ones.
+Small scripts replace the processes; tests/flows/test_cluster.py runs the real ones.
 """
 
 import os
@@ -17,23 +17,23 @@ import structlog
 from semloop.command.stack import cluster
 from semloop.command.stack.back_off import HEALTHY_S, PAUSES_S, BackOff
 from semloop.command.stack.cluster import Cluster, free_addresses
-from semloop.command.stack.member import SAID_BYTES_MAX, Command, End, gravest
+from semloop.command.stack.member import OUTPUT_BYTES_MAX, Command, End, most_severe
 from tests.processes import ROOT
 from tests.services import wait_for
 
 SLEEPS = "sys.stdin.read()"
-PANICS = "say('thread panicked at src/run.rs'); sys.exit(6)"
-TAKEN_OVER = "say('A newer copy took over.'); say('Look.'); sys.exit(3)"
-MISTAKE = "say('No such topic.'); say('Make it.'); sys.exit(1)"
+PANICS = "report('thread panicked at src/run.rs'); sys.exit(6)"
+TAKEN_OVER = "report('A newer copy took over.'); report('See it.'); sys.exit(3)"
+USAGE_ERROR = "report('No such topic.'); report('Create it.'); sys.exit(1)"
 PRELUDE = """
 import os, signal, sys
-def say(text): print(text, file=sys.stderr, flush=True)
+def report(text): print(text, file=sys.stderr, flush=True)
 """
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Signals and logs as they were: a cluster has the process for itself."""
+def _restored() -> Iterator[None]:
+    """Restore signal handlers and logging, which a cluster changes for its process."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -42,7 +42,7 @@ def _as_before() -> Iterator[None]:
 
 
 class Script:
-    """What the processes do in each round; notes which rounds were the first."""
+    """The code of the processes in each start; records which start was the first."""
 
     def __init__(self, *rounds: tuple[str, ...]) -> None:
         self.firsts: list[bool] = []
@@ -56,11 +56,11 @@ class Script:
         ]
 
 
-def said(capfd: pytest.CaptureFixture[str]) -> str:
+def output_of(capfd: pytest.CaptureFixture[str]) -> str:
     return "".join(capfd.readouterr())
 
 
-def test_it_ends_well_once_all_have_ended_well() -> None:
+def test_the_cluster_succeeds_when_all_processes_succeed() -> None:
     script = Script(("pass", "pass", "pass"))
     assert Cluster(script).run() == 0
     assert script.firsts == [True]
@@ -69,117 +69,121 @@ def test_it_ends_well_once_all_have_ended_well() -> None:
 @pytest.mark.parametrize(
     "death", ["os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(4)", PANICS]
 )
-def test_all_start_again_after_a_death_without_what_was_accepted_once(
+def test_a_death_restarts_all_without_the_flags_of_the_first_start(
     capfd: pytest.CaptureFixture[str], death: str
 ) -> None:
     script = Script((SLEEPS, death), ("pass", "pass"))
     assert Cluster(script).run() == 0
     assert script.firsts == [True, False]
-    heard = said(capfd)
-    assert "a process died, all start again" in heard
-    assert "panicked" not in heard
+    output = output_of(capfd)
+    assert "process died, restarting all processes" in output
+    assert "panicked" not in output
 
 
 @pytest.mark.parametrize("others", [PANICS, "sys.exit(4)"])
-def test_taken_over_decides_whoever_ends_before(
+def test_a_takeover_decides_the_exit_code_even_if_others_end_first(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, others: str
 ) -> None:
-    # However slow the machine is, all come to their own end.
+    # Enough for all processes to exit by themselves on a slow machine.
     monkeypatch.setattr(cluster, "PEERS_END_S", 60.0)
     assert Cluster(Script((others, TAKEN_OVER, others))).run() == 3
-    assert said(capfd) == "A newer copy took over.\nLook.\n"
+    assert output_of(capfd) == "A newer copy took over.\nSee it.\n"
 
 
-def test_taken_over_ends_those_who_would_go_on(
+def test_a_takeover_of_one_process_ends_the_others(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert Cluster(Script((SLEEPS, TAKEN_OVER, SLEEPS))).run() == 3
-    assert said(capfd) == "A newer copy took over.\nLook.\n"
+    assert output_of(capfd) == "A newer copy took over.\nSee it.\n"
 
 
-def test_a_mistake_at_the_start_ends_all_and_is_said_once(
+def test_an_error_of_the_first_start_ends_all_and_is_printed_once(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert Cluster(Script((MISTAKE, MISTAKE))).run() == 1
-    assert said(capfd) == "No such topic.\nMake it.\n"
+    assert Cluster(Script((USAGE_ERROR, USAGE_ERROR))).run() == 1
+    assert output_of(capfd) == "No such topic.\nCreate it.\n"
 
 
-def test_later_it_is_said_and_all_start_again(
+def test_an_error_of_a_later_start_is_printed_and_all_restart(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    script = Script((SLEEPS, "sys.exit(4)"), (MISTAKE,), ("pass",))
+    script = Script((SLEEPS, "sys.exit(4)"), (USAGE_ERROR,), ("pass",))
     assert Cluster(script).run() == 0
-    assert "No such topic.\nMake it.\n" in said(capfd)
+    assert "No such topic.\nCreate it.\n" in output_of(capfd)
     assert script.firsts == [True, False, False]
 
 
-def test_a_minute_after_the_start_it_is_no_mistake(
+def test_an_error_a_minute_after_the_first_start_restarts_all(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "MISTAKE_S", 0.0)
-    assert Cluster(Script((MISTAKE,), ("pass",))).run() == 0
-    assert "No such topic.\nMake it.\n" in said(capfd)
+    monkeypatch.setattr(cluster, "USAGE_ERROR_S", 0.0)
+    assert Cluster(Script((USAGE_ERROR,), ("pass",))).run() == 0
+    assert "No such topic.\nCreate it.\n" in output_of(capfd)
 
 
-def test_logs_pass_and_of_other_words_the_last_are_kept(
+def test_stdout_is_forwarded_and_the_end_of_stderr_is_printed(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    chatters = "print('{\"event\": \"started\"}'); say('x' * 1_000_000); sys.exit(1)"
-    assert Cluster(Script((chatters,))).run() == 1
-    heard = said(capfd)
-    assert heard.startswith('{"event": "started"}\n')
-    assert heard.count("x") == SAID_BYTES_MAX - 1
+    code = "print('{\"event\": \"started\"}'); report('x' * 1_000_000); sys.exit(1)"
+    assert Cluster(Script((code,))).run() == 1
+    output = output_of(capfd)
+    assert output.startswith('{"event": "started"}\n')
+    assert output.count("x") == OUTPUT_BYTES_MAX - 1
 
 
-def test_debugging_shows_all_they_say_at_once(
+def test_a_live_cluster_prints_all_stderr_output_once(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    script = Script((PANICS,), (MISTAKE,), ("pass",))
+    script = Script((PANICS,), (USAGE_ERROR,), ("pass",))
     assert Cluster(script, live=True).run() == 0
-    heard = said(capfd)
-    assert "panicked" in heard
-    assert heard.count("No such topic.") == 1
+    output = output_of(capfd)
+    assert "panicked" in output
+    assert output.count("No such topic.") == 1
 
 
-def test_what_the_machine_does_not_start_is_said_in_two_lines(
+def test_a_process_that_cannot_be_started_is_reported(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     missing = Cluster(lambda first: [Command(["/nowhere/at/all"], {})])
     assert missing.run() == 1
-    assert said(capfd).startswith("Process 0 of the flow cannot be started: No such")
+    error = output_of(capfd)
+    assert error.startswith("Process 0 of the flow cannot be started: No such")
 
 
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
-def test_whatever_ends_the_process_above_ends_all(
+def test_a_signal_that_ends_the_parent_ends_all_processes(
     number: signal.Signals, code: int
 ) -> None:
     script = """
         import sys
         from semloop.command.stack.cluster import Cluster
         from semloop.command.stack.member import Command
-        writes = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
-        command = Command([sys.executable, "-c", writes], {})
+        code = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
+        command = Command([sys.executable, "-c", code], {})
         sys.exit(Cluster(lambda first: [command] * 2).run())
     """
-    above = subprocess.Popen(
+    parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert above.stderr is not None
-        members = [psutil.Process(int(above.stderr.readline())) for _ in range(2)]
-        above.send_signal(number)
-        _, rest = above.communicate(timeout=30)
-        assert (above.returncode, rest) == (code, "")
-        wait_for("their end", lambda: not any(_runs(member) for member in members))
+        assert parent.stderr is not None
+        members = [psutil.Process(int(parent.stderr.readline())) for _ in range(2)]
+        parent.send_signal(number)
+        _, rest = parent.communicate(timeout=30)
+        assert (parent.returncode, rest) == (code, "")
+        wait_for(
+            "the end of the members",
+            lambda: not any(_runs(member) for member in members),
+        )
     finally:
-        above.kill()
-        above.communicate()
+        parent.kill()
+        parent.communicate()
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -197,11 +201,11 @@ def _runs(process: psutil.Process) -> bool:
         ((0, 0), 0),
     ],
 )
-def test_the_first_of_the_gravest_kind_decides(
+def test_the_first_end_of_the_highest_severity_decides(
     codes: tuple[int, ...], decides: int
 ) -> None:
     ends = [End(index, code) for index, code in enumerate(codes)]
-    assert gravest(ends).index == decides
+    assert most_severe(ends).index == decides
 
 
 def test_an_end_is_named_by_its_signal_or_its_code() -> None:
@@ -209,7 +213,7 @@ def test_an_end_is_named_by_its_signal_or_its_code() -> None:
     assert End(0, 4).name == "exit code 4"
 
 
-def test_quick_deaths_wait_longer_and_longer_and_a_healthy_life_starts_over() -> None:
+def test_pauses_grow_with_quick_deaths_and_reset_after_a_healthy_run() -> None:
     back_off = BackOff()
     pauses = [back_off.pause_s(0.5) for _ in range(len(PAUSES_S) + 2)]
     assert pauses == [*PAUSES_S, PAUSES_S[-1], PAUSES_S[-1]]

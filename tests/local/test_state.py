@@ -1,4 +1,4 @@
-"""What the state of a flow says about its health."""
+"""When the state of a flow counts as unstable."""
 
 import pytest
 
@@ -9,21 +9,21 @@ STARTED_S = 1_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("state", "deaths", "lived_s", "shaky"),
+    ("state", "deaths", "lived_s", "unstable"),
     [
         (RUNNING, 2, 1.0, True),
-        (RUNNING, 1, 1.0, False),  # a first death is none to worry about
+        (RUNNING, 1, 1.0, False),  # a single death is not a reason for concern
         (RUNNING, 0, 1.0, False),
         (RUNNING, 9, HEALTHY_S, False),
         (RESTARTING, 9, 1.0, False),
     ],
 )
-def test_a_flow_is_shaky_while_it_is_young_and_has_died_again_and_again(
-    state: str, deaths: int, lived_s: float, shaky: bool
+def test_a_flow_is_unstable_soon_after_repeated_deaths(
+    state: str, deaths: int, lived_s: float, unstable: bool
 ) -> None:
     flow = FlowState(1, STARTED_S, state, deaths, 1, deaths)
-    assert flow.is_shaky(STARTED_S + lived_s) is shaky
+    assert flow.is_unstable(STARTED_S + lived_s) is unstable
 
 
-def test_a_flow_without_a_process_is_not_shaky() -> None:
-    assert not FlowState(None, None, RESTARTING, 3, 1, 3).is_shaky(STARTED_S)
+def test_a_flow_without_a_process_is_not_unstable() -> None:
+    assert not FlowState(None, None, RESTARTING, 3, 1, 3).is_unstable(STARTED_S)

@@ -1,8 +1,7 @@
-"""The command line: one table of commands, and how every error is told.
+"""The command line: the table of commands, and the printing of errors.
 
-A command's module is imported when the command runs, so starting costs what the command
-itself needs. Modules of commands import the heavy libraries inside their functions, so
-that `semloop --help` is quick too.
+The module of a command is imported only when the command runs, and imports heavy
+libraries inside its functions, so that commands and `semloop --help` start quickly.
 """
 
 import difflib
@@ -20,10 +19,10 @@ from semloop import __version__
 from semloop.errors import ConfigError, MissingExtra, SemLoopError, unexpected
 from semloop.settings import PREFIX, load
 
-# Name -> where its function is; the order is the one of `semloop --help`.
+# Name -> function, in the order of `semloop --help`.
 COMMANDS = {
     "demo": "semloop.command.cli.demo:demo",
-    "up": "semloop.command.cli.stack:up",
+    "up": "semloop.command.cli.up:up",
     "down": "semloop.command.cli.down:down",
     "health": "semloop.command.cli.status:health",
     "status": "semloop.command.cli.status:status",
@@ -37,38 +36,38 @@ COMMANDS = {
     "maintain": "semloop.command.cli.maintain:app",
     "doctor": "semloop.command.cli.doctor:doctor",
 }
-# What we start ourselves.
-HIDDEN = {"_supervise": "semloop.command.cli.stack:supervise"}
-OURS = ("semloop", "schemas", "sources", "operators", "sinks", "flows")
+# Commands that only SemLoop itself starts.
+HIDDEN = {"_supervise": "semloop.command.cli.up:supervise"}
+OWN_PACKAGES = ("semloop", "schemas", "sources", "operators", "sinks", "flows")
 
 
 class Commands(TyperGroup):
-    """The commands, each imported when it is needed."""
+    """The commands, each imported on first use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names for the help."""
+        """Return the names for the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: there is no command of this name.
         """
         place = (COMMANDS | HIDDEN).get(cmd_name)
         if place is None:
             near = difflib.get_close_matches(cmd_name, COMMANDS, 1)
             msg = f"There is no command {cmd_name!r}."
             todo = f"Did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(msg, f"{todo}`semloop --help` lists all.")
-        module, _, function = place.partition(":")
-        found = getattr(importlib.import_module(module), function)
-        if isinstance(found, typer.Typer):  # with commands of its own
-            group = typer.main.get_command(found)
+            raise ConfigError(msg, f"{todo}`semloop --help` lists all commands.")
+        module, _, name = place.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        if isinstance(function, typer.Typer):  # with subcommands
+            group = typer.main.get_command(function)
             group.name = cmd_name
             return group
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(found)
+        single.command(cmd_name)(function)
         return typer.main.get_command(single)
 
 
@@ -79,15 +78,15 @@ app = typer.Typer(cls=Commands, add_completion=False)
 def semloop(
     ctx: typer.Context,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks; they may quote events.")
+        bool, typer.Option("--debug", help="Show tracebacks; may print event content.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.")
+        bool, typer.Option("--version", help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Agent events in Kafka become SQL history and searchable memory on open files."""
+    """Store agent events from Kafka as SQL history and searchable memory."""
     if debug:
-        # The setting's own variable, so that what we start has it too.
+        # As an environment variable, so that child processes inherit it.
         os.environ[f"{PREFIX}DEBUG"] = "true"
     if version:
         print(f"semloop {__version__}")
@@ -99,53 +98,53 @@ def semloop(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and leave with its exit code."""
+    """Run a command and exit with its exit code."""
     try:
         code = app(arguments, prog_name="semloop", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough; nothing may be flushed into the pipe.
+        # The reader closed the pipe; flushing into it at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except RuntimeError as error:
-        # DuckDB's form of a Ctrl-C that came while it was at work.
-        sys.exit(130 if str(error) == "Query interrupted" else _tell(error))
+        # DuckDB raises this on Ctrl-C during a query.
+        sys.exit(130 if str(error) == "Query interrupted" else _report(error))
     except Exception as error:
-        sys.exit(_tell(error))
+        sys.exit(_report(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: Exception) -> int:
-    """Print what happened and what to do about it; the exit code."""
+def _report(error: Exception) -> int:
+    """Print what happened and what to do about it; return the exit code."""
     if _debug():
         traceback.print_exception(error)
-    told = _told(error)
-    print(told, file=sys.stderr, flush=True)
-    return told.exit_code
+    reported = _as_semloop_error(error)
+    print(reported, file=sys.stderr, flush=True)
+    return reported.exit_code
 
 
-def _told(error: Exception) -> SemLoopError:
+def _as_semloop_error(error: Exception) -> SemLoopError:
     if isinstance(error, SemLoopError):
         return error
     if isinstance(error, typer.TyperException):
-        # Typer tells which command was used wrongly by its context.
+        # The context names the command that was used incorrectly.
         ctx = getattr(error, "ctx", None)
         command = ctx.command_path if ctx else "semloop"
         what = " ".join(error.format_message().split())
         return SemLoopError(what, f"Try: {command} --help")
     if isinstance(error, typer.Abort):
-        return SemLoopError("Nothing was done.")
-    if isinstance(error, ModuleNotFoundError) and _is_foreign(error.name):
+        return SemLoopError("Canceled.")
+    if isinstance(error, ModuleNotFoundError) and _is_third_party(error.name):
         msg = f"The package {error.name!r} is not installed."
         return MissingExtra(msg, "Run: pip install 'semloop[all]'")
     msg = f"{unexpected(error)}."
     return SemLoopError(msg, "Run `semloop --debug ...` for the traceback.")
 
 
-def _is_foreign(module: str | None) -> bool:
-    return module is not None and module.partition(".")[0] not in OURS
+def _is_third_party(module: str | None) -> bool:
+    return module is not None and module.partition(".")[0] not in OWN_PACKAGES
 
 
 def _debug() -> bool:

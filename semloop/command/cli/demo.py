@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.command.terminal.progress import LOOK_S, steps, waiting
+from semloop.command.terminal.progress import POLL_S, spinner, step_progress
 from semloop.flow_registry import STREAMING
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def demo(
     events: Annotated[
         int,
         typer.Option(
-            min=1, max=EVENTS_MAX, help="Approximate number; sessions are not cut."
+            min=1, max=EVENTS_MAX, help="Approximate number; sessions are complete."
         ),
     ] = EVENTS,
 ) -> None:
@@ -54,7 +54,7 @@ def demo(
 @contextmanager
 def _started(stack: "DemoStack") -> "Iterator[DemoStack]":
     with stack:
-        with waiting("Starting a broker and the flows ..."):
+        with spinner("Starting a broker and the flows ..."):
             stack.start()
         yield stack
 
@@ -78,13 +78,13 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
             stack.check()
             total = max(events, crowd.produced) + others
             show(crowd.produced + others, rows_of(stack.storage), total)
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         total = crowd.produced + others
         expected = Expected(
             crowd.produced + sent.events, sent.dead_letters, sent.repeated
         )
         wait_for_lake(stack, expected, lambda found: show(total, found, total))
-    with steps() as show_step:
+    with step_progress() as show_step:
         wait_for_lake_readers(stack, show_step)
     print(
         f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"

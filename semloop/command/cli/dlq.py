@@ -1,4 +1,4 @@
-"""`semloop dlq`: what could not become an event, and why."""
+"""`semloop dlq`: records that could not become events, with the reason."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +10,15 @@ import msgspec
 import typer
 
 from schemas.dead_letter import Reason
-from semloop.command.cli.lookup import full_id, one_of, opened, rows_of
-from semloop.command.cli.reasons import meaning
-from semloop.command.cli.since import HELP, since
-from semloop.command.terminal.durations import age
+from semloop.command.cli.dead_letter_reasons import meaning
+from semloop.command.cli.lake_queries import (
+    fetch_rows,
+    open_lake,
+    require_choice,
+    resolve_id,
+)
+from semloop.command.cli.since_option import SINCE_HELP, parse_since
+from semloop.command.terminal.durations import format_age
 from semloop.command.terminal.output import (
     Format,
     Row,
@@ -22,15 +27,15 @@ from semloop.command.terminal.output import (
     print_rows,
     visible,
 )
-from semloop.command.terminal.progress import waiting
+from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
 from semloop.settings import load
 
-# So much of an id, or all of it, is taken for one.
+# Minimum length of an id prefix.
 ID_CHARS_MIN = 4
-# Two letters with the same beginning of this length: one in 10**15 pairs.
+# Two dead letters share a prefix of this length in one of 10**15 pairs.
 ID_CHARS_SHOWN = 13
-# What a person looks at; json has all.
+# Limits of the table format; json prints the whole record.
 RAW_CHARS_SHOWN = 4_000
 RAW_LINES_SHOWN = 100
 
@@ -54,64 +59,67 @@ FROM dead_letters WHERE id = ? ORDER BY ingested_at DESC LIMIT 1
 
 app = typer.Typer(add_completion=False, no_args_is_help=False)
 
-Form = Annotated[Format, typer.Option("--format", help="How it is printed.")]
+Form = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 @app.callback()
 def dlq() -> None:
-    """Look at dead letters: records that could not become events."""
+    """Inspect dead letters: records that could not become events."""
 
 
 @app.command("ls")
 def ls(
     reason: Annotated[
-        str | None, typer.Option(help="Only this reason, such as not_json.")
+        str | None, typer.Option(help="Only this reason, for example not_json.")
     ] = None,
-    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
-    since_: Annotated[str | None, typer.Option("--since", help=HELP)] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent.")] = None,
+    since_: Annotated[str | None, typer.Option("--since", help=SINCE_HELP)] = None,
     each: Annotated[
-        bool, typer.Option("--each", help="Every letter, the newest first.")
+        bool, typer.Option("--each", help="List every dead letter, newest first.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of rows.")
+    ] = None,
     form: Form = Format.TABLE,
 ) -> None:
-    """List dead letters by reason and agent, with their age and the newest id."""
+    """List dead letters by reason and agent, with age and newest id."""
     where, values = _where(reason, agent, since_)
     query = (EACH if each else SUMMARY).format(where=where)
     if limit is not None:
         query += f"LIMIT {limit}"
-    with opened(load()) as lake:
-        with waiting("Looking ..."):
-            answer = lake.sql(query, values)
-            first = answer.fetchmany(1)
-        rows = chain(first, rows_of(answer)) if first else iter(())
+    with open_lake(load()) as lake:
+        with spinner("Querying ..."):
+            result = lake.sql(query, values)
+            first = result.fetchmany(1)
+        rows = chain(first, fetch_rows(result)) if first else iter(())
         if form is not Format.TABLE:
-            print_rows(answer.columns, rows, form)
+            print_rows(result.columns, rows, form)
         elif not first:
             print("No dead letters match." if values else "No dead letters.")
         else:
-            _print_list(answer.columns, rows, each=each)
+            _print_list(result.columns, rows, each=each)
 
 
 @app.command("show")
 def show(
     letter: Annotated[
-        str, typer.Argument(metavar="ID", help="Its id, or how that begins.")
+        str, typer.Argument(metavar="ID", help="Id of the dead letter, or a prefix.")
     ],
     form: Form = Format.TABLE,
 ) -> None:
-    """Show one dead letter: why, whence, and its record without private content."""
-    with opened(load()) as lake:
-        with waiting("Looking ..."):
-            found = full_id(lake, "dead_letters", "id", letter, "dead letters")
+    """Show one dead letter: reason, origin and redacted record."""
+    with open_lake(load()) as lake:
+        with spinner("Querying ..."):
+            found = resolve_id(lake, "dead_letters", "id", letter, "dead letters")
         if found is None or (len(letter) < ID_CHARS_MIN and found != letter):
-            few = "" if found is None else " yet: that is too little of an id"
-            msg = f"No dead letter is meant by {letter!r}{few}."
-            todo = f"Give {ID_CHARS_MIN} or more characters of an id that "
-            raise ConfigError(msg, f"{todo}`semloop dlq ls` lists.")
-        answer = lake.sql(ONE, [found])
-        row = answer.fetchall()[0]
-        values = dict(zip(answer.columns, row, strict=True))
+            msg = f"There is no dead letter {letter!r}."
+            if found is not None:
+                msg = f"{letter!r} is too short to identify a dead letter."
+            todo = f"Give at least {ID_CHARS_MIN} characters of an id from "
+            raise ConfigError(msg, f"{todo}`semloop dlq ls`.")
+        result = lake.sql(ONE, [found])
+        row = result.fetchall()[0]
+        values = dict(zip(result.columns, row, strict=True))
     if form is Format.TABLE:
         _print_letter(values)
         return
@@ -124,14 +132,14 @@ def show(
 def _where(
     reason: str | None, agent: str | None, since_: str | None
 ) -> tuple[str, list[object]]:
-    """The condition in SQL, and its values."""
+    """Return the SQL condition and its parameters."""
     conditions: dict[str, object] = {}
     if reason is not None:
-        conditions["reason = ?"] = one_of(reason, list(Reason), "reason")
+        conditions["reason = ?"] = require_choice(reason, list(Reason), "reason")
     if agent is not None:
         conditions["agent = ?"] = agent
     if since_ is not None:
-        conditions["ingested_at >= ?"] = since(since_)
+        conditions["ingested_at >= ?"] = parse_since(since_)
     return " AND ".join(conditions) or "true", list(conditions.values())
 
 
@@ -142,20 +150,29 @@ def _print_list(
     if each:
         names = ["id", "reason", "agent", "session", "age", "origin", "detail"]
         print_rows(names, (_letter(row, now) for row in rows), Format.TABLE)
-        print("`semloop dlq show ID` shows one.")
+        print("Run `semloop dlq show ID` for details.")
     else:
         shown = (
-            (reason, agent, count, age(oldest, now), age(newest, now), _short(letter))
+            (
+                reason,
+                agent,
+                count,
+                format_age(oldest, now),
+                format_age(newest, now),
+                _short(letter),
+            )
             for reason, agent, count, oldest, newest, letter in rows
         )
         print_rows(columns, shown, Format.TABLE)
-        print("`semloop dlq show ID` shows one, `semloop dlq ls --each` lists them.")
+        print("Run `semloop dlq show ID` for details, `semloop dlq ls --each` for all.")
 
 
 def _letter(row: Sequence[Any], now: datetime) -> Row:
-    letter, reason, agent, session, ingested_at, topic, _, partition, offset, why = row
-    origin = _origin(topic, partition, offset)
-    return _short(letter), reason, agent, session, age(ingested_at, now), origin, why
+    letter, reason, agent, session, ingested_at, *origin, detail = row
+    topic, _, partition, offset = origin
+    age = format_age(ingested_at, now)
+    place = _origin(topic, partition, offset)
+    return _short(letter), reason, agent, session, age, place, detail
 
 
 def _short(letter: str) -> str:
@@ -167,7 +184,7 @@ def _origin(topic: str, partition: int, offset: int) -> str:
 
 
 def _print_letter(values: Mapping[str, Any]) -> None:
-    """One field a line, then the record."""
+    """Print one field per line, then the record."""
     from rich.table import Table
     from rich.text import Text
 
@@ -200,23 +217,23 @@ def _print_letter(values: Mapping[str, Any]) -> None:
 
 
 def _record(raw: bytes | None) -> str:
-    """The record for people: indented if it is JSON, cut if it is long."""
+    """Format the record for people: indented if it is JSON, truncated if it is long."""
     if raw is None:
-        return "Of the record itself nothing was kept."
+        return "The record itself was not stored."
     try:
-        # Not decoded: a key that stands twice or a long number stays as it was sent.
+        # Formatted without decoding, which keeps duplicate keys and long numbers.
         text = msgspec.json.format(raw, indent=2).decode()
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         text = raw.decode("utf-8", "backslashreplace")
     lines = visible(text).splitlines()
     shown = "\n".join(lines[:RAW_LINES_SHOWN])[:RAW_CHARS_SHOWN]
     if len(lines) > RAW_LINES_SHOWN or len(shown) == RAW_CHARS_SHOWN:
-        shown += f"\n... {len(raw):,} bytes in all; --format json prints them."
+        shown += f"\n... {len(raw):,} bytes in total; --format json prints all."
     return shown
 
 
 def _as_text(value: bytes | None) -> tuple[str | None, str | None]:
-    r"""Bytes as text, and how: as `utf-8`, or `escaped` with `\xNN` as in SQL."""
+    r"""Return bytes as text with its encoding: `utf-8`, or `escaped` with `\xNN`."""
     if value is None:
         return None, None
     try:

@@ -12,7 +12,7 @@ from semloop.command.doctor import CHECKS, Finding, State
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
 from semloop.command.terminal.output import visible
-from semloop.command.terminal.progress import waiting
+from semloop.command.terminal.progress import spinner
 
 
 def doctor(form: Form = StatusFormat.TABLE) -> None:
@@ -25,7 +25,7 @@ def doctor(form: Form = StatusFormat.TABLE) -> None:
     found: list[Finding] = []
     with CheckRunner(CheckContext()) as runner:
         for name in CHECKS:
-            with waiting(f"Checking {name} ..."):
+            with spinner(f"Checking {name} ..."):
                 findings = runner.run(name)
             found += findings
             if form is StatusFormat.TABLE:

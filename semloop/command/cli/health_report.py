@@ -1,6 +1,6 @@
-"""What `health` prints: the checks of broker, lake and flows.
+"""Report of `semloop health`: checks of broker, lake and flows.
 
-It starts, makes and changes nothing, and works when nothing runs.
+It starts, creates and changes nothing, and works while no process runs.
 """
 
 import os
@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from semloop.command.cli.status_report import NOT_OURS, runs_here, stack_of
-from semloop.command.cli.table_figures import tables_of
+from semloop.command.cli.status_report import NOT_OURS, find_stack, stack_runs
+from semloop.command.cli.table_stats import table_stats
 from semloop.command.stack.state import RUNNING, TAKEN_OVER, Stack
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.flow_registry import STREAMING
@@ -19,9 +19,9 @@ from semloop.tables import DELTA_TABLES
 
 
 def health(settings: Settings) -> dict[str, Any]:
-    """Whether everything is well, and what to do where it is not."""
-    stack = stack_of(settings)
-    runs = runs_here(settings)
+    """Return the result of all checks, with what to do about failed ones."""
+    stack = find_stack(settings)
+    runs = stack_runs(settings)
     if stack is not None:
         settings = stack.settings(settings)
     parts = {
@@ -29,11 +29,11 @@ def health(settings: Settings) -> dict[str, Any]:
         "lake": _check_lake(settings),
         "flows": [_check_flow(settings, name, stack, runs=runs) for name in STREAMING],
     }
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         part: {"ok": all(check["ok"] for check in checks), "checks": checks}
         for part, checks in parts.items()
     }
-    return {"ok": all(found[part]["ok"] for part in parts), **found}
+    return {"ok": all(results[part]["ok"] for part in parts), **results}
 
 
 def _check(check: str, todo: str = "") -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
     from semloop.kafka.topic import TopicAdmin
 
     where = address(settings)
-    start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to yours."
+    start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
     if not listens(where):
         return [_check(f"broker {where} answers", start)]
     try:
@@ -59,7 +59,10 @@ def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
         ]
     except BrokerError as error:
         todo = f"{error.what} {error.todo}"
-        return [_check(f"broker {where} answers"), _check("it accepts us", todo)]
+        return [
+            _check(f"broker {where} answers"),
+            _check("broker accepts requests", todo),
+        ]
     what = f"topic {topic.name!r} exists, with {topic.partitions} partitions"
     return [_check(f"broker {where} answers"), _check(what)]
 
@@ -67,14 +70,14 @@ def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
 def _check_lake(settings: Settings) -> list[dict[str, Any]]:
     lake = settings.lake
     if not settings.on_s3 and not Path(lake).is_dir():
-        todo = "Make one with `semloop up`, or set SEMLOOP_LAKE."
+        todo = "Create one with `semloop up`, or set SEMLOOP_LAKE."
         return [_check(f"lake {lake} exists", todo)]
-    _, problem = tables_of(settings, DELTA_TABLES)
+    _, problem = table_stats(settings, DELTA_TABLES)
     todo = f"{problem.what} {problem.todo}" if problem else ""
     checks = [_check(f"lake {lake} can be read", todo)]
     if not settings.on_s3:
         writable = os.access(lake, os.W_OK | os.X_OK)
-        todo = "" if writable else f"Give this user the right to write {lake}."
+        todo = "" if writable else f"Give this user write permission for {lake}."
         checks.append(_check(f"lake {lake} can be written", todo))
     return checks
 
@@ -86,13 +89,13 @@ def _check_flow(
     if flow is None:
         return _check(f"flow {name}: {NOT_OURS}")
     if not runs:
-        todo = "Its supervisor is gone. Run `semloop up`, or `semloop down`."
+        todo = "Its supervisor died. Run `semloop up` or `semloop down`."
         return _check(f"flow {name} runs", todo)
-    if flow.state == RUNNING and not flow.is_shaky(time.time()):
+    if flow.state == RUNNING and not flow.is_unstable(time.time()):
         return _check(f"flow {name} runs")
     if flow.state == TAKEN_OVER:
-        todo = "A newer copy took its tables over; `down`, then `up`, takes them back."
+        todo = "A newer copy took over its tables; `down`, then `up`, takes them back."
         return _check(f"flow {name} runs", todo)
     log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
-    todo = f"It died again and again, the last time with {flow.exit_code}; see {log}."
+    todo = f"It keeps dying, last with exit code {flow.exit_code}; see {log}."
     return _check(f"flow {name} runs", todo)

@@ -1,4 +1,4 @@
-"""`semloop import`: a file or stdin into the topic."""
+"""`semloop import`: produce the records of a file or stdin to the topic."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,67 +21,72 @@ if TYPE_CHECKING:
     from schemas.lines import Record, TooLong
 
 GZIP_MAGIC = b"\x1f\x8b"
-# A person can act on so many line numbers; a script counts on the exit code.
+# Enough line numbers for a person; a script uses the exit code.
 LINES_LISTED_MAX = 20
 
 
 class FileFormat(StrEnum):
-    """What the lines of a file are."""
+    """Content of the lines of a file."""
 
     EVENTS = "events"
     CHAT = "chat"
 
 
 @dataclass
-class Read:
-    """What was read so far."""
+class ReadCounts:
+    """Counts of what was read; `invalid` records will become dead letters."""
 
     lines: int = 0
-    size: int = 0
-    no_events: int = 0
+    bytes_: int = 0
+    invalid: int = 0
 
 
 def import_(
-    path: Annotated[str, typer.Argument(help="JSON lines, gzipped or not; - = stdin.")],
-    form: Annotated[FileFormat, typer.Option("--format", help="What the lines are.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="JSON Lines file, optionally gzipped; - for stdin."
+        ),
+    ],
+    form: Annotated[FileFormat, typer.Option("--format", help="Content of the lines.")],
 ) -> None:
-    """Bring a file into the topic; importing it again changes nothing."""
+    """Import events or chats from a file; importing it again changes nothing."""
     from semloop.kafka.topic import TopicAdmin
     from sinks.topic import produce
     from sources.transcripts.lines import read_records
 
     settings = load()
     if path == "-" and sys.stdin.isatty():
-        print("Reading from the terminal; Ctrl-D ends.", file=sys.stderr)
+        print("Reading from the terminal; press Ctrl-D to finish.", file=sys.stderr)
     records = read_records(path, form.value)
-    # A wrong path is told before anything is made.
+    # Before the topic is created, so that a wrong path changes nothing.
     first = next(records, None)
     TopicAdmin(settings).ensure()
-    read = Read()
-    with _progress(_size(path, form), read) as shown:
+    counts = ReadCounts()
+    with _progress(_size(path, form), counts) as progress:
         sent = produce(
-            shown.told(chain([first] if first else [], records)),
+            progress.counted(chain([first] if first else [], records)),
             producer_config(settings),
             settings.topic,
-            shown.show,
+            progress.show,
         )
-    what = f"Lines read: {read.lines:,}, records produced: {sent.records:,}"
-    if read.no_events:
-        what += f", lines that become dead letters: {read.no_events:,}"
-    print(f"{what}.")
-    if read.no_events and read.no_events == sent.records:
-        todo = "None is an event: is --format right? `semloop dlq ls` says why."
+    summary = f"Lines read: {counts.lines:,}, records produced: {sent.records:,}"
+    if counts.invalid:
+        summary += f", lines that become dead letters: {counts.invalid:,}"
+    print(f"{summary}.")
+    if counts.invalid and counts.invalid == sent.records:
+        todo = "No line is an event: check --format, and see `semloop dlq ls`."
         print(todo, file=sys.stderr)
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX
         listed = ", ".join(lines[:LINES_LISTED_MAX]) + (f" and {more}" * (more > 0))
-        msg = f"Too long for a message (over 4 MiB), so not produced: lines {listed}."
-        raise ConfigError(msg, "Shorten and import them; everything else is done.")
+        msg = f"Lines over 4 MiB are too long for a message, not produced: {listed}."
+        raise ConfigError(msg, "Shorten and import them; all others were produced.")
 
 
 def _size(path: str, form: FileFormat) -> int | None:
-    """Bytes to come, where a record is a line: not of chats, nor of gzip."""
+    """Return the file size; None if records are not lines (chats) or it is gzipped."""
     file = Path(path)
     if path == "-" or form is not FileFormat.EVENTS or not file.is_file():
         return None
@@ -91,49 +96,49 @@ def _size(path: str, form: FileFormat) -> int | None:
     return file.stat().st_size
 
 
-class Shown:
-    """Counts records on their way to the producer, and shows it on a terminal."""
+class ImportProgress:
+    """Counts the records passed to the producer and shows a bar on a terminal."""
 
     def __init__(
-        self, read: Read, bar: "Progress | None", task: "TaskID | None"
+        self, counts: ReadCounts, bar: "Progress | None", task: "TaskID | None"
     ) -> None:
-        self._read = read
+        self._counts = counts
         self._bar = bar
         self._task = task
 
-    def told(
+    def counted(
         self, records: "Iterable[Record | TooLong]"
     ) -> "Iterator[Record | TooLong]":
-        """The same records, counted."""
+        """Yield the same records and count them."""
         from schemas.lines import TooLong
 
-        read = self._read
+        counts = self._counts
         for record in records:
-            read.lines = max(read.lines, record.line)
+            counts.lines = max(counts.lines, record.line)
             if isinstance(record, TooLong):
-                read.size += record.size
+                counts.bytes_ += record.size
             else:
-                read.size += len(record.value) + 1
-                read.no_events += not record.is_event
+                counts.bytes_ += len(record.value) + 1
+                counts.invalid += not record.is_event
             yield record
 
     def show(self, produced: int) -> None:
-        """Show how far it is."""
+        """Update the bar."""
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,
-                completed=self._read.size,
-                description=f"{self._read.lines:,} lines, {produced:,} records",
+                completed=self._counts.bytes_,
+                description=f"{self._counts.lines:,} lines, {produced:,} records",
             )
 
 
 @contextmanager
-def _progress(size: int | None, read: Read) -> "Iterator[Shown]":
+def _progress(size: int | None, counts: ReadCounts) -> "Iterator[ImportProgress]":
     if not sys.stderr.isatty():
-        yield Shown(read, None, None)
+        yield ImportProgress(counts, None, None)
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        yield Shown(read, bar, bar.add_task("", total=size))
+        yield ImportProgress(counts, bar, bar.add_task("", total=size))

@@ -1,37 +1,37 @@
-"""`semloop maintain`: upkeep of the lake's tables, beside flows and readers."""
+"""`semloop maintain`: maintenance of the lake's tables while flows and readers run."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from semloop.command.terminal.progress import steps
+from semloop.command.terminal.progress import step_progress
 from semloop.errors import ConfigError
 from semloop.settings import load
 
-app = typer.Typer(help="Upkeep of the lake's tables.", no_args_is_help=True)
+app = typer.Typer(help="Maintain the lake's tables.", no_args_is_help=True)
 
-# Embedders that are told which model to use.
+# Embedders with a configurable model.
 WITH_MODELS = ("endpoint", "sentence-transformers")
 
 
 @app.command()
 def index() -> None:
-    """Put small files of the memories together and index what is new."""
+    """Compact small files of the memories and update their indexes."""
     from flows.index import index as run
     from flows.logging_setup import configure
 
     settings = load()
     configure(settings, sys.stderr)
-    with steps() as show:
+    with step_progress() as show:
         report = run(settings, show)
     if not report.rows:
         print(f"The lake {settings.lake} has no memories yet.")
         return
-    vectors = "yes" if report.indexed else "no, so few are all compared"
+    vectors = "used" if report.indexed else "none (table is small; exact search)"
     print(
-        f"Memories: {report.rows:,}, fragments: {report.fragments}; index of the "
-        f"vectors: {vectors}; made anew: {', '.join(report.made) or 'nothing'}."
+        f"Memories: {report.rows:,}, fragments: {report.fragments}, vector index: "
+        f"{vectors}, indexes built: {', '.join(report.made) or 'none'}."
     )
 
 
@@ -39,24 +39,24 @@ def index() -> None:
 def reindex(
     model: Annotated[
         str | None,
-        typer.Option(help="Name or path of the model, instead of the settings' one."),
+        typer.Option(help="Name or path of the model; overrides the setting."),
     ] = None,
 ) -> None:
-    """Make all memories anew from events and episodes, and switch to them."""
+    """Rebuild all memories from events and episodes, and switch to them."""
     from flows.logging_setup import configure
     from flows.reindex import reindex as run
 
     settings = load(embedder_model=model)
     if model is not None and settings.embedding.kind not in WITH_MODELS:
-        msg = f"The embedder {settings.embedding.kind!r} has one model only."
+        msg = f"The embedder {settings.embedding.kind!r} has only one model."
         kinds = " or ".join(WITH_MODELS)
-        raise ConfigError(msg, f"Set SEMLOOP_EMBEDDER to {kinds} for --model.")
+        raise ConfigError(msg, f"To use --model, set SEMLOOP_EMBEDDER to {kinds}.")
     configure(settings, sys.stderr)
-    with steps() as show:
+    with step_progress() as show:
         report = run(settings, show)
     print(
-        f"Memories made: {report.memories:,}, by {report.model}, left out by the "
-        f"settings: {report.skipped:,}; generation {report.generation} holds now."
+        f"Memories: {report.memories:,}, model: {report.model}, skipped by settings: "
+        f"{report.skipped:,}. Generation {report.generation} is now current."
     )
     if model is not None:
-        print(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers, too.")
+        print(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers as well.")

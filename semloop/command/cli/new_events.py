@@ -1,10 +1,9 @@
-"""Finds events as they are committed, and reads no file twice.
+"""Reads new events as they are committed, and no file twice.
 
-A look costs a millisecond while nothing is committed: the table's version is asked, and
-files are listed only when it moved. Of the files that are new since the last look, rows
-up to the offset that their partition had reached are left out: a compaction has only
-written them anew. That is exact, since `archive` commits every partition in the order
-of its offsets, whatever the clocks of several workers say.
+A poll without a new commit takes a millisecond: it reads the table's version and lists
+files only if it changed. In new files, rows up to the last read offset of their
+partition are skipped, because a compaction only rewrote them. This is exact: `archive`
+commits each partition in the order of its offsets, independent of the workers' clocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from semloop import tables
-from semloop.command.cli.lookup import FETCH_ROWS, IN_ORDER
+from semloop.command.cli.lake_queries import FETCH_ROWS, IN_ORDER
 from semloop.command.terminal.output import Row
 from semloop.delta.query import ROWS
 from semloop.delta.snapshot import Snapshot
@@ -28,22 +27,22 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 EVENTS = "events"
-# Files that may hold the last events: at first so many, then four times as many.
+# Number of newest files searched for the last events; four times as many in each retry.
 FILES_FIRST = 4
 COLUMNS = [name for name in tables.EVENTS if name != "date"]
-STORED = f"FROM none UNION ALL BY NAME {ROWS}"
-# Of a file without statistics, which may hold any row.
+STORED = f"FROM no_events UNION ALL BY NAME {ROWS}"
+# Newest time of a file without statistics, which may contain any row.
 UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 
 class NewEvents:
-    """The events of a lake, each once, the newest at the start and then what comes.
+    """Returns the last events of a lake, then each new event once.
 
     Args:
         settings: the lake; it need not exist yet.
-        columns: what of each event is wanted, in SQL.
+        columns: expressions to return for each event, in SQL.
         where: the condition on events, in SQL.
-        values: its values.
+        values: parameters of the condition.
     """
 
     def __init__(
@@ -59,36 +58,38 @@ class NewEvents:
         self._table = TableFollower(self._storage, EVENTS)
         self._snapshot: Snapshot | None = None
         self._con: DuckDBPyConnection = parquet_reader(self._storage)
-        # Empty, with every column: one that old files lack is then NULL.
+        # Empty, with every column, so that a column missing in old files is NULL.
         columns_sql = ", ".join(f"{n} {t}" for n, t in tables.EVENTS.items())
-        self._con.execute(f"CREATE TABLE none ({columns_sql})")
+        self._con.execute(f"CREATE TABLE no_events ({columns_sql})")
         self._con.execute(
-            "CREATE TABLE met (topic_id VARCHAR, kafka_partition INTEGER, "
+            "CREATE TABLE positions (topic_id VARCHAR, kafka_partition INTEGER, "
             "last_offset BIGINT, PRIMARY KEY (topic_id, kafka_partition))"
         )
 
     def last(self, count: int) -> list[Row]:
-        """The last events that are there, oldest first; what comes later is new.
+        """Return the last `count` events, oldest first; `poll` returns later ones.
 
         Raises:
-            LakeError: the lake cannot be read. StorageUnavailable: not now.
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the store is temporarily unavailable.
         """
         with self._reading():
             snapshot = self._table.refresh()
             if snapshot is not None:
-                snapshot = self._meet(snapshot)
+                snapshot = self._start_positions(snapshot)
             rows = self._last(snapshot, count) if snapshot and count else []
             self._snapshot = snapshot
             return rows
 
-    def look(self) -> Iterator[Row] | None:
-        """Events that were committed since the last look; None if there is no table.
+    def poll(self) -> Iterator[Row] | None:
+        """Return events committed since the last poll; None if there is no table.
 
-        All files are read before the first row is given, so an error loses nothing and
-        repeats nothing: the next look finds the same events.
+        All files are read before the first row is returned, so after an error the next
+        poll returns the same events, none lost or repeated.
 
         Raises:
-            LakeError: the lake cannot be read. StorageUnavailable: not now.
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the store is temporarily unavailable.
         """
         with self._reading():
             snapshot = self._table.refresh()
@@ -103,26 +104,26 @@ class NewEvents:
             self._snapshot = snapshot
             return rows
 
-    def _meet(self, snapshot: Snapshot) -> Snapshot:
-        """Note the offset that each partition has reached by the commits."""
+    def _start_positions(self, snapshot: Snapshot) -> Snapshot:
+        """Store the last committed offset of each partition."""
         # `streams` is read after the events: a partition without a row has no events.
         rows = [row for row in read_streams(self._storage) if row.table == EVENTS]
         snapshot = self._table.watch(row.app_id for row in rows) or snapshot
         for row in rows:
             last_offset = snapshot.transactions.get(row.app_id)
             if last_offset is not None:
-                self._reached("SELECT ?, ?, ?", *row.partition, last_offset)
+                self._advance("SELECT ?, ?, ?", *row.partition, last_offset)
         return snapshot
 
-    def _reached(self, query: str, *values: object) -> None:
+    def _advance(self, query: str, *values: object) -> None:
         self._con.execute(
-            f"INSERT INTO met {query} ON CONFLICT DO UPDATE "
+            f"INSERT INTO positions {query} ON CONFLICT DO UPDATE "
             "SET last_offset = greatest(last_offset, excluded.last_offset)",
             list(values),
         )
 
     def _last(self, snapshot: Snapshot, count: int) -> list[Row]:
-        """The last rows, from the files with the newest ones."""
+        """Return the last rows, reading the newest files first."""
         times = {p: file.ingested_at or UNKNOWN for p, file in snapshot.files.items()}
         paths = sorted(times, key=times.__getitem__, reverse=True)
         uris = snapshot.uris(self._storage, paths)
@@ -139,7 +140,8 @@ class NewEvents:
                 f"SELECT ingested_at, {self._columns} FROM newest ORDER BY {IN_ORDER}",
                 [uris[:taken], *self._values, count],
             ).fetchall()
-            full = len(rows) == count  # And older files hold older rows only?
+            full = len(rows) == count
+            # Stop once the remaining files contain only older rows.
             if taken >= len(uris) or (
                 full and newest[taken] < min(row[0] for row in rows)
             ):
@@ -147,19 +149,19 @@ class NewEvents:
             taken *= 4
 
     def _new_rows(self, uris: list[str]) -> Iterator[Row]:
-        """Rows of these files beyond the offsets that were met; meets them."""
+        """Return the rows of these files beyond the positions, and advance them."""
         renew_keys(self._storage, self._con)
         cursor = self._con.cursor()
         cursor.execute(
             f"WITH stored AS ({STORED}) SELECT {self._columns} FROM ("  # noqa: S608
-            "SELECT stored.* FROM stored LEFT JOIN met "
+            "SELECT stored.* FROM stored LEFT JOIN positions "
             "USING (topic_id, kafka_partition) "
             "WHERE kafka_offset > coalesce(last_offset, -1)) "
             f"WHERE {self._where} ORDER BY {IN_ORDER}",
             [uris, *self._values],
         )
         first = cursor.fetchmany(FETCH_ROWS)
-        self._reached(
+        self._advance(
             "SELECT topic_id, kafka_partition, max(kafka_offset) "  # noqa: S608 - ours
             f"FROM ({STORED}) GROUP BY ALL",
             uris,

@@ -1,11 +1,11 @@
-"""`semloop recall`: what happened that was like this?"""
+"""`semloop recall`: search of the memories."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.command.cli.lookup import one_line, opened
+from semloop.command.cli.lake_queries import one_line, open_lake
 from semloop.command.terminal.output import Format, console_of, print_rows
 from semloop.lake.recall.macro import UNDERSTOOD
 from semloop.settings import load
@@ -13,72 +13,81 @@ from semloop.settings import load
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What a person sees of each hit; json and csv have all columns.
+# Columns of the table format; json and csv have all columns.
 SHOWN = ("rank", "score", "text", "reward", "outcome", "session_id", "ts")
-# Between two columns of a table.
+# Width of the space between two columns of a table.
 GAP_CHARS = 3
 TEXT_CHARS_MIN = 30
 
-NOTHING_YET = (
-    "There are no memories yet: the flow `memory` makes them (`semloop up` runs it)."
+NO_MEMORIES = (
+    "There are no memories yet: the flow `memory` writes them (`semloop up` runs it)."
 )
-NOTHING_FITS = "Nothing fits these filters; --no-words looks for the words instead."
+NO_MATCHES = (
+    "No memory matches these filters; --no-words searches for the words instead."
+)
 
 
 def recall(
-    query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
-    k: Annotated[int, typer.Option("-k", help="How many, up to 1,000.")] = 10,
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="What to find, in natural language.")
+    ],
+    k: Annotated[
+        int, typer.Option("-k", help="Maximum number of results, up to 1,000.")
+    ] = 10,
     agent: Annotated[
-        str | None, typer.Option("--agent", help="Only of this agent.")
+        str | None, typer.Option("--agent", help="Only this agent.")
     ] = None,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", help="Only of this namespace.")
+        str | None, typer.Option("--namespace", help="Only this namespace.")
     ] = None,
     session: Annotated[
-        str | None, typer.Option("--session", help="Only of one session, by its id.")
+        str | None, typer.Option("--session", help="Only the session with this id.")
     ] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", help="Only of this user.")
+    user: Annotated[str | None, typer.Option("--user", help="Only this user.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind: event or episode.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="event or episode.")] = None,
     since: Annotated[
-        str | None, typer.Option(help="Not older: 90m, 24h, 7d, or a timestamp.")
+        str | None, typer.Option(help="Only since this age (90m, 24h) or timestamp.")
     ] = None,
     min_reward: Annotated[
-        float | None, typer.Option(help="Only of closed episodes of such a reward.")
+        float | None,
+        typer.Option(help="Only closed episodes with at least this reward."),
     ] = None,
     half_life: Annotated[
-        str | None, typer.Option(help="Time in which a score halves: 24h, 7d.")
+        str | None, typer.Option(help="Age at which a score is halved: 24h, 7d.")
     ] = None,
     words: Annotated[
         bool,
         typer.Option(
-            "--words/--no-words", help="Time and status words become filters."
+            "--words/--no-words", help="Use time and status words as filters."
         ),
     ] = True,
-    form: Annotated[Format, typer.Option("--format")] = Format.TABLE,
+    form: Annotated[
+        Format, typer.Option("--format", help="Output format.")
+    ] = Format.TABLE,
 ) -> None:
-    """Find what happened that was like this, by meaning and by words."""
-    with opened(load()) as lake:
+    """Search the memories by meaning and by keywords."""
+    with open_lake(load()) as lake:
         found = lake.recall(
             query, k, agent=agent, namespace=namespace, session=session, user=user,
             kind=kind, since=since, min_reward=min_reward, half_life=half_life,
             words=words,
         )  # fmt: skip
         if not found.num_rows and not lake.has_memories():
-            print(NOTHING_YET, file=sys.stderr)
-    if understood := (found.schema.metadata or {}).get(UNDERSTOOD):
-        print(f"Understood: {understood.decode()}.", file=sys.stderr)
+            print(NO_MEMORIES, file=sys.stderr)
+    if filters := (found.schema.metadata or {}).get(UNDERSTOOD):
+        print(f"Filters: {filters.decode()}.", file=sys.stderr)
         if not found.num_rows:
-            print(NOTHING_FITS, file=sys.stderr)
+            print(NO_MATCHES, file=sys.stderr)
     if form is Format.TABLE:
         found = _for_people(found)
-    rows = (tuple(map(_shown, row.values())) for row in found.to_pylist())
+    rows = (tuple(map(_printable, row.values())) for row in found.to_pylist())
     print_rows(found.column_names, rows, form)
 
 
 def _for_people(found: "pa.Table") -> "pa.Table":
-    """The columns that tell most, with texts that fit on a line of the terminal."""
+    """Return the main columns, with texts cut to the width of the terminal."""
     import pyarrow as pa
 
     scores = [round(score, 2) for score in found["score"].to_pylist()]
@@ -104,5 +113,5 @@ def _cut(text: str, chars: int) -> str:
     return line if len(line) <= chars else f"{line[: chars - 1]}…"
 
 
-def _shown(value: object) -> object:
+def _printable(value: object) -> object:
     return value.hex() if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""`semloop run`: a flow in this process or several; a wait for the one of `up`."""
+"""`semloop run`: run a flow in one or several processes, or wait for a running one."""
 
 import gc
 import importlib
@@ -16,10 +16,10 @@ from semloop.command.stack.state import (
     RUNNING,
     FlowState,
     LocalFolder,
-    running,
+    running_stack,
 )
 from semloop.command.stack.supervisor import semloop_command
-from semloop.command.terminal.progress import LOOK_S, waiting
+from semloop.command.terminal.progress import POLL_S, spinner
 from semloop.errors import ConfigError, Terminal
 from semloop.flow_registry import FLOWS, KAFKA, STREAMING
 from semloop.settings import PREFIX, Settings, load
@@ -30,31 +30,33 @@ if TYPE_CHECKING:
 
 
 def run(
-    flow: Annotated[str, typer.Argument(help=f"One of: {', '.join(STREAMING)}.")],
+    flow: Annotated[
+        str, typer.Argument(metavar="FLOW", help=f"One of: {', '.join(STREAMING)}.")
+    ],
     until_caught_up: Annotated[
         bool,
         typer.Option(
             "--until-caught-up",
-            help="Stop once all that was there at the start is in the lake.",
+            help="Stop when all events available at the start are processed.",
         ),
     ] = False,
     new_log: Annotated[
         bool,
         typer.Option(
             "--new-log",
-            help="Accept a topic that the lake holds from another cluster.",
+            help="Also accept a topic that the lake has from another cluster.",
         ),
     ] = False,
     accept_gap: Annotated[
         bool,
         typer.Option(
             "--accept-gap",
-            help="Go on where retention removed records that were not read yet.",
+            help="Continue after retention removed records that were not read.",
         ),
     ] = False,
     processes: Annotated[
         int,
-        typer.Option(min=1, help="So many processes share the partitions."),
+        typer.Option(min=1, help="Number of processes that share the partitions."),
     ] = 1,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     member: Annotated[int, typer.Option(min=0, hidden=True)] = 0,
@@ -74,23 +76,23 @@ def run(
     elif until_caught_up and not any(flags.values()):
         _wait_for(settings, flow)
     else:
-        msg = f"`semloop up` of this lake runs {flow} already (pid {state.pid})."
+        msg = f"`semloop up` already runs {flow} for this lake (pid {state.pid})."
         todo = f"Stop it: `semloop down`. Wait: `semloop run {flow} --until-caught-up`."
         raise ConfigError(msg, todo)
 
 
 def _check_flags(flow: str, flags: Mapping[str, bool]) -> None:
     if flow in FLOWS and flow not in STREAMING:
-        msg = f"The flow {flow} ends by itself; `semloop run` is for those that go on."
+        msg = f"The flow {flow} is a maintenance command, not run with `semloop run`."
         raise ConfigError(msg, f"Run `semloop {' '.join(FLOWS[flow].command)}`.")
     if flow not in STREAMING:
         msg = f"There is no flow {flow!r}."
         raise ConfigError(msg, f"The flows are: {', '.join(STREAMING)}.")
-    for name, wanted in flags.items():
-        if wanted and name not in STREAMING[flow].flags:
-            takers = [other.name for other in STREAMING.values() if name in other.flags]
+    for name, given in flags.items():
+        if given and name not in STREAMING[flow].flags:
+            others = [other.name for other in STREAMING.values() if name in other.flags]
             flag = f"--{name.replace('_', '-')}"
-            msg = f"{flag} is about the topic, which only {', '.join(takers)} reads."
+            msg = f"{flag} applies to the topic, which only {', '.join(others)} reads."
             raise ConfigError(msg, f"Run {flow} without it.")
 
 
@@ -102,9 +104,9 @@ def _run_here(
     options: Mapping[str, bool],
 ) -> None:
     if addresses:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Imports leave nothing behind; looking for it takes a tenth of their time. It is
-    # turned on again with the flow's own thresholds.
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # Imports leave no garbage, and collecting takes a tenth of their time. `guard.run`
+    # enables collection again with the flow's thresholds.
     gc.disable()
     from flows import guard
     from schemas.metrics import Metrics
@@ -117,8 +119,8 @@ def _run_here(
     )
 
 
-def _end_with_parent() -> None:
-    """Nobody would end this process if its parent were gone, however that died."""
+def _exit_with_parent() -> None:
+    """Exit when standard input closes, that is when the parent has ended."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
@@ -131,12 +133,12 @@ def _run_cluster(
     from semloop.command.stack.member import Command
 
     def commands(first: bool) -> list[Command]:
-        # What a flag accepts, it accepts once.
-        once = () if first else STREAMING[flow].flags
+        # The flow's flags accept something once, so restarts omit them.
+        omitted = () if first else STREAMING[flow].flags
         flags = [
             f"--{name.replace('_', '-')}"
-            for name, wanted in options.items()
-            if wanted and name not in once
+            for name, given in options.items()
+            if given and name not in omitted
         ]
         addresses = ",".join(free_addresses(processes))
         return [
@@ -154,7 +156,7 @@ def _run_cluster(
 
 
 def _environ(settings: Settings, member: int) -> dict[str, str]:
-    """The settings of this process, but that each serves metrics on its own port."""
+    """Return this process's environment with a metrics port for the member."""
     if not settings.metrics.port:
         return dict(os.environ)
     port = str(settings.metrics.port + member)
@@ -162,26 +164,27 @@ def _environ(settings: Settings, member: int) -> dict[str, str]:
 
 
 def _state(settings: Settings, flow: str) -> FlowState | None:
-    """The flow as `up` runs it; None if it does not."""
-    stack = running(settings)
+    """Return the state of the flow in the running stack; None if it does not run."""
+    stack = running_stack(settings)
     state = stack.flows.get(flow) if stack else None
     return state if state and state.state in (RUNNING, RESTARTING) else None
 
 
 def _wait_for(settings: Settings, flow: str) -> None:
-    """Wait until the running flow has committed what is there for it now.
+    """Wait until the running flow has committed everything available now.
 
-    For a flow that reads the topic that is its end, for others what `archive` has
-    committed.
+    That is the end of the topic for flows that read it, and what `archive` has
+    committed for others.
 
     Raises:
-        Terminal: it was stopped before. TopicChanged: the topic was made again.
+        Terminal: the flow was stopped, or keeps dying.
+        TopicChanged: the topic was created again.
     """
     from semloop.kafka.topic import TopicAdmin
     from semloop.progress.backlog import missing
     from semloop.progress.positions import positions, positions_of, stream_of
 
-    stack = running(settings)
+    stack = running_stack(settings)
     settings = stack.settings(settings) if stack else settings
     storage, admin = Storage.of(settings), TopicAdmin(settings)
     topic = admin.describe()
@@ -189,23 +192,23 @@ def _wait_for(settings: Settings, flow: str) -> None:
     def now() -> "dict[int, Position]":
         return positions_of(storage, flow, stream_of(topic), topic.partitions)
 
-    with waiting(f"Waiting for {flow} ...") as tell:
+    with spinner(f"Waiting for {flow} ...") as update:
         if STREAMING[flow].reads == KAFKA:
-            wanted = missing(settings, now(), None, None)
-            ends = {b.partition: b.end or 0 for b in wanted.backlogs}
+            backlogs = missing(settings, now(), None, None).backlogs
+            ends = {b.partition: b.end or 0 for b in backlogs}
         else:
             archived = positions(storage, stream_of(topic), topic.partitions)
             ends = {p: at.last_offset + 1 for p, at in archived.items()}
         while left := _left(now(), ends):
-            tell(f"Waiting for {flow}: {left:,} offsets left ...")
+            update(f"Waiting for {flow}: {left:,} offsets left ...")
             state = _state(settings, flow)
             if state is None:
-                msg = f"{flow} was stopped with {left:,} offsets left."
+                msg = f"The flow {flow} was stopped with {left:,} offsets left."
                 raise Terminal(msg, "Start it again: `semloop up`.")
-            if state.is_hopeless:
-                msg = f"{flow} dies again and again, with {left:,} offsets left."
+            if state.is_failed:
+                msg = f"The flow {flow} keeps dying, with {left:,} offsets left."
                 raise Terminal(msg, f"See {LocalFolder.of(settings).log(flow)}.")
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
             admin.check_unchanged(topic)
 
 

@@ -1,4 +1,4 @@
-"""`semloop show`: one session as a timeline."""
+"""`semloop show`: a session as a timeline."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semloop.command.cli.lookup import (
-    ARRIVED,
+from semloop.command.cli.lake_queries import (
+    ARRIVAL_TIME,
     FAILED,
     LISTED_MAX,
     ORIGIN,
-    SAID,
-    full_id,
+    TEXT_WITH_ROLE,
+    fetch_rows,
     one_line,
-    opened,
-    rows_of,
+    open_lake,
+    resolve_id,
 )
-from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.output import Format, console_of, print_rows
-from semloop.command.terminal.progress import waiting
+from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
 from semloop.settings import load
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from semloop.lake.lake import Lake
 
-# What a person reads of a long session: so much at its beginning and at its end.
+# Events shown at each end of a long session, and characters of each text.
 EVENTS_SHOWN = 250
 TEXT_CHARS = 600
 MORE = "--format json prints all."
 
-# Feedback may come days later, from other clocks: it neither begins nor ends a session.
+# Feedback does not define start or end: it may arrive days later, from another clock.
 SESSION = f"""
 WITH arrived AS (
-    SELECT *, {ARRIVED} AS arrived FROM events WHERE session_id = $session
+    SELECT *, {ARRIVAL_TIME} AS arrived FROM events WHERE session_id = $session
 ),
 session AS (
     SELECT * EXCLUDE (arrived), epoch(ts - coalesce(
@@ -66,7 +66,7 @@ FROM session
 """  # noqa: S608 - ours
 TIMELINE = f"""{SESSION}
 SELECT place, since_start_s, ts, agent, type, duration_ms, {FAILED},
-    left({SAID}, {TEXT_CHARS + 1})
+    left({TEXT_WITH_ROLE}, {TEXT_CHARS + 1})
 FROM session WHERE place <= $first OR place > $last ORDER BY place
 """  # noqa: S608 - ours
 EVENTS = f"""{SESSION}
@@ -79,43 +79,45 @@ ORDER BY max(ingested_at) DESC, max(kafka_ts) DESC, 1 LIMIT {LISTED_MAX}
 
 
 def show(
-    session: Annotated[str, typer.Argument(help="Its id, or how that begins.")],
+    session: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of the session, or a prefix.")
+    ],
     form: Annotated[
-        Format, typer.Option("--format", help="table: a timeline. Others: its events.")
+        Format, typer.Option("--format", help="table: timeline; json, csv: all events.")
     ] = Format.TABLE,
 ) -> None:
-    """Show one session: what was done, when, for how long, and how it ended."""
-    with opened(load()) as lake:
-        with waiting("Looking ..."):
-            found = full_id(lake, "events", "session_id", session, "sessions")
+    """Show a session: summary, timeline and outcome."""
+    with open_lake(load()) as lake:
+        with spinner("Querying ..."):
+            found = resolve_id(lake, "events", "session_id", session, "sessions")
             if found is None:
                 raise _unknown(lake, session)
             if form is Format.TABLE:
-                summary, rows = _looked_up(lake, found)
+                summary, rows = _query_session(lake, found)
         if form is not Format.TABLE:
             events = lake.sql(EVENTS, {"session": found})
-            print_rows(events.columns, rows_of(events), form)
+            print_rows(events.columns, fetch_rows(events), form)
             return
     console = console_of(sys.stdout)
     _print_summary(console, found, summary)
     console.print()
     several = len(summary["agents"]) > 1
-    left_out = summary["events"] - len(rows)
-    first = EVENTS_SHOWN if left_out else len(rows)
+    omitted = summary["events"] - len(rows)
+    first = EVENTS_SHOWN if omitted else len(rows)
     _print_timeline(console, rows[:first], several=several)
-    if left_out:
-        console.print(f"  ... {left_out:,} events are left out; {MORE} ...")
+    if omitted:
+        console.print(f"  ... {omitted:,} events omitted; {MORE}")
         _print_timeline(console, rows[first:], several=several)
     elif any(len(row[-1]) > TEXT_CHARS for row in rows):
-        console.print(f"Long texts are cut; {MORE}")
+        console.print(f"Long texts are truncated; {MORE}")
 
 
-def _looked_up(
+def _query_session(
     lake: "Lake", session: str
 ) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
-    """The summary of a session by name, and the events that are shown."""
-    answer = lake.sql(SUMMARY, {"session": session})
-    summary = dict(zip(answer.columns, answer.fetchall()[0], strict=True))
+    """Return the summary by column name, and the events to show."""
+    result = lake.sql(SUMMARY, {"session": session})
+    summary = dict(zip(result.columns, result.fetchall()[0], strict=True))
     ends = {"first": EVENTS_SHOWN, "last": summary["events"] - EVENTS_SHOWN}
     return summary, lake.sql(TIMELINE, {"session": session, **ends}).fetchall()
 
@@ -123,10 +125,10 @@ def _looked_up(
 def _unknown(lake: "Lake", session: str) -> ConfigError:
     newest = [one_line(str(name)) for (name,) in lake.sql(NEWEST).fetchall()]
     if not newest:
-        msg = "The lake holds no events yet."
-        return ConfigError(msg, "`semloop status` shows whether some are on their way.")
+        msg = "The lake has no events yet."
+        return ConfigError(msg, "Check the flows with `semloop status`.")
     msg = f"There is no session {session!r}."
-    return ConfigError(msg, f"The newest are: {', '.join(newest)}.")
+    return ConfigError(msg, f"The newest sessions are: {', '.join(newest)}.")
 
 
 def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) -> None:
@@ -135,7 +137,7 @@ def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) 
 
     calls = f"{values['tool_calls']:,}"
     if values["failed_calls"]:
-        calls += f", {values['failed_calls']:,} of them failed"
+        calls += f", {values['failed_calls']:,} failed"
     tokens = [values["input_tokens"], values["output_tokens"]]
     start = values["start"].astimezone()
     fields = {
@@ -145,15 +147,15 @@ def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) 
         "namespace": ", ".join(values["namespaces"]),
         "task": ", ".join(values["tasks"] or ()),
         "start": start.isoformat(" ", "seconds"),
-        "duration": spoken(values["duration_s"]),
+        "duration": format_duration(values["duration_s"]),
         "events": f"{values['events']:,}",
         "tool calls": calls,
         "errors": f"{values['errors']:,}",
         "credits": f"{round(values['credits'] or 0, 6):,}",
         "tokens": "{:,} in, {:,} out".format(*(t or 0 for t in tokens)),
-        "outcome": _listed(values["outcomes"], "none yet"),
+        "outcome": _last_values(values["outcomes"], "none yet"),
         "reward": "" if values["reward"] is None else f"{values['reward']:g}",
-        "feedback": _listed(values["feedback"], ""),
+        "feedback": _last_values(values["feedback"], ""),
     }
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -164,19 +166,19 @@ def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) 
     console.print(table)
 
 
-def _listed(values: Sequence[str] | None, none: str) -> str:
-    """The last few of many; the last outcome is the one that holds."""
+def _last_values(values: Sequence[str] | None, none: str) -> str:
+    """Join the last few values; the last outcome is the valid one."""
     if not values:
         return none
     before = len(values) - LISTED_MAX
-    more = f"{before:,} before, " if before > 0 else ""
+    more = f"{before:,} earlier, " if before > 0 else ""
     return more + ", ".join(values[-LISTED_MAX:])
 
 
 def _print_timeline(
     console: "Console", rows: Sequence[Sequence[Any]], *, several: bool
 ) -> None:
-    """One event a row; what does not fit goes on below its own text."""
+    """Print one event per row; long texts wrap within their column."""
     from rich.table import Table
     from rich.text import Text
 
@@ -184,14 +186,14 @@ def _print_timeline(
     for _ in range(3):
         table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
-    for _, since_start_s, ts, agent, kind, duration_ms, failed, said in rows:
-        since = spoken(since_start_s)
+    for _, since_start_s, ts, agent, kind, duration_ms, failed, content in rows:
+        since = format_duration(since_start_s)
         text = Text(f"{one_line(agent)} " if several else "", "dim")
         text.append(kind, "bold")
         if duration_ms is not None:
-            text.append(f" ({spoken(duration_ms / 1_000)})")
-        shown = said if len(said) <= TEXT_CHARS else f"{said[:TEXT_CHARS]}…"
-        text.append(f"  {one_line(shown)}", "" if not failed else "red")
+            text.append(f" ({format_duration(duration_ms / 1_000)})")
+        cut = content if len(content) <= TEXT_CHARS else f"{content[:TEXT_CHARS]}…"
+        text.append(f"  {one_line(cut)}", "" if not failed else "red")
         table.add_row(
             Text("!" if failed else " ", "bold red"),
             Text(since if since.startswith("-") else f"+{since}"),

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from prompt_toolkit.history import History
     from prompt_toolkit.key_binding import KeyBindings
 
-# Rows that are held as Python values at a time.
+# Rows that are fetched as Python values at a time.
 FETCH_ROWS = 2_000
 HISTORY_FILE = "sql_history"
 SHELL_HELP = """\
-End a query with ; and press Enter. Ctrl-C clears the line, Ctrl-D leaves.
-.tables   what can be asked; DESCRIBE name; shows columns
-FROM recall('refund refused', k := 5);   finds what happened that was like this
-.help     this text
-.quit     leave"""
+End a query with ; and press Enter. Ctrl-C clears the input, Ctrl-D exits.
+.tables   List the views; DESCRIBE name; lists the columns of one
+.help     Show this text
+.quit     Exit
+FROM recall('refund refused', k := 5);   searches the memories"""
 
 
 class SqlFormat(StrEnum):
-    """How an answer is printed."""
+    """Output format of a result."""
 
     TABLE = "table"
     JSON = "json"
@@ -48,35 +48,39 @@ class SqlFormat(StrEnum):
 def sql(
     query: Annotated[
         str | None,
-        typer.Argument(help="DuckDB's SQL. Without it: standard input, or a shell."),
+        typer.Argument(
+            metavar="QUERY",
+            help="DuckDB SQL. Default: standard input, or a shell on a terminal.",
+        ),
     ] = None,
     form: Annotated[
         SqlFormat | None,
-        typer.Option("--format", help="table, if --output has no known suffix."),
+        typer.Option("--format", help="Default: by the suffix of --output, or table."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for the answer.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the result to this file."),
     ] = None,
     print_init: Annotated[
         bool,
         typer.Option(
-            "--print-init", help="Print what lets a plain DuckDB 1.5.5 open this lake."
+            "--print-init", help="Print SQL that opens this lake in DuckDB 1.5.5."
         ),
     ] = False,
 ) -> None:
-    """Ask the lake in SQL."""
+    """Query the lake with SQL."""
     form = form or _format_of(output)
     if form is SqlFormat.PARQUET and output is None and sys.stdout.isatty():
-        msg = "Parquet is not for a terminal."
+        msg = "Parquet cannot be printed to a terminal."
         raise ConfigError(msg, "Add --output FILE or redirect standard output.")
     settings = load()
     with Lake(settings=settings) as lake:
         if print_init:
             _print_init(lake)
         elif query is not None:
-            _answer(lake, query, form, output)
+            _run_query(lake, query, form, output)
         elif not sys.stdin.isatty():
-            _answer(lake, sys.stdin.read(), form, output)
+            _run_query(lake, sys.stdin.read(), form, output)
         else:
             _shell(lake, Storage.of(settings), form)
 
@@ -89,43 +93,45 @@ def _format_of(output: Path | None) -> SqlFormat:
 def _print_init(lake: Lake) -> None:
     statements = lake.init_sql()
     if any("credential_chain" in statement for statement in statements):
-        print("-- DuckDB reads AWS_* and the profiles by itself, as they are then.")
+        print(
+            "-- DuckDB reads credentials from AWS_* and the AWS profiles at run time."
+        )
     if any("ca_cert_file" in statement for statement in statements):
-        print("-- The delta extension knows that CA by the variable SSL_CERT_FILE.")
-    print("-- recall() and embed() exist in `semloop sql` and in Lake only.")
+        print("-- The delta extension needs the same CA in the variable SSL_CERT_FILE.")
+    print("-- recall() and embed() are available only in `semloop sql` and in Lake.")
     for statement in statements:
         print(f"{statement};")
 
 
-def _answer(lake: Lake, query: str, form: SqlFormat, output: Path | None) -> None:
+def _run_query(lake: Lake, query: str, form: SqlFormat, output: Path | None) -> None:
     if not query.strip():
         msg = "The query is empty."
         raise ConfigError(msg, "Try: semloop sql 'SELECT count(*) FROM events'")
-    with _told_in_one_line(lake.connection):
+    with _short_errors(lake.connection):
         relation = lake.sql(query)
         if form is SqlFormat.PARQUET:
             _write_parquet(relation, output)
         elif output is None:
             _print(relation, form)
         else:
-            _replaced(output, lambda draft: _print_to(draft, relation, form))
+            _replace(output, lambda draft: _print_to(draft, relation, form))
 
 
 def _print(relation: "DuckDBPyRelation", form: SqlFormat) -> None:
-    # An error of the first rows comes before any output.
+    # Fetch first, so that an error in these rows is raised before any output.
     first = relation.fetchmany(FETCH_ROWS)
-    rows = chain(first, _rest(relation)) if first else iter(())
+    rows = chain(first, _remaining(relation)) if first else iter(())
     print_rows(relation.columns, rows, Format(form))
 
 
-def _rest(relation: "DuckDBPyRelation") -> Iterator[Row]:
+def _remaining(relation: "DuckDBPyRelation") -> Iterator[Row]:
     while rows := relation.fetchmany(FETCH_ROWS):
         yield from rows
 
 
 def _print_to(draft: Path, relation: "DuckDBPyRelation", form: SqlFormat) -> None:
     with draft.open("w", encoding="utf-8", newline="") as file:
-        print_rows(relation.columns, _rest(relation), Format(form), file)
+        print_rows(relation.columns, _remaining(relation), Format(form), file)
 
 
 def _write_parquet(relation: "DuckDBPyRelation", output: Path | None) -> None:
@@ -133,31 +139,31 @@ def _write_parquet(relation: "DuckDBPyRelation", output: Path | None) -> None:
         relation.write_parquet(str(path), compression="zstd")
 
     if output is not None:
-        _replaced(output, write)
+        _replace(output, write)
         return
     with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder, "answer.parquet")
+        draft = Path(folder, "result.parquet")
         write(draft)
         with draft.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def _replaced(output: Path, write: Callable[[Path], None]) -> None:
-    """Write a file as a whole or not at all."""
+def _replace(output: Path, write: Callable[[Path], None]) -> None:
+    """Write a file atomically."""
     draft = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         write(draft)
         draft.replace(output)
     except OSError as exc:
         msg = f"{output} cannot be written: {exc.strerror}."
-        raise ConfigError(msg, "Give --output a file in a folder of yours.") from None
+        raise ConfigError(msg, "Use a file in a writable folder.") from None
     finally:
         draft.unlink(missing_ok=True)
 
 
 @contextmanager
-def _told_in_one_line(con: "DuckDBPyConnection") -> Iterator[None]:
-    """DuckDB's errors as one line what and one line what to do."""
+def _short_errors(con: "DuckDBPyConnection") -> Iterator[None]:
+    """Raise DuckDB's errors with one line for the error and one for what to do."""
     import duckdb
 
     try:
@@ -165,23 +171,23 @@ def _told_in_one_line(con: "DuckDBPyConnection") -> Iterator[None]:
     except duckdb.Error as exc:
         lines = str(exc).splitlines() or [type(exc).__name__]
         hints = [s for s in lines[1:] if s.startswith(("Did you mean", "Candidate"))]
-        todo = hints[0] if hints else "`semloop sql` is a shell: .tables helps there."
+        todo = hints[0] if hints else "List the views with .tables in `semloop sql`."
         raise ConfigError(lines[0], todo) from None
     except RuntimeError as exc:
-        # DuckDB's form of a Ctrl-C that came while it was at work.
+        # DuckDB raises this on Ctrl-C during a query.
         if str(exc) != "Query interrupted":
             raise
-        # Its threads go on all the same, and whoever drops the answer waits for them.
+        # Otherwise its threads keep running, and dropping the result waits for them.
         con.interrupt()
         raise KeyboardInterrupt from None
 
 
 def _shell(lake: Lake, storage: Storage, form: SqlFormat) -> None:
     if form is SqlFormat.PARQUET:
-        msg = "The shell does not print Parquet."
-        raise ConfigError(msg, "Give the query as an argument, with --output FILE.")
+        msg = "The shell cannot print Parquet."
+        raise ConfigError(msg, "Pass the query as an argument, with --output FILE.")
     session = _session(lake.connection, _history(storage))
-    print(f"The lake {storage.root}. .help explains, .tables lists what can be asked.")
+    print(f"Lake {storage.root}\nType .help for help, .tables for a list of the views.")
     while True:
         try:
             line = session.prompt("semloop> ").strip()
@@ -192,18 +198,18 @@ def _shell(lake: Lake, storage: Storage, form: SqlFormat) -> None:
         if line in {".quit", ".exit"}:
             return
         if line:
-            _one(lake, line, form)
+            _run_input(lake, line, form)
 
 
-def _one(lake: Lake, line: str, form: SqlFormat) -> None:
-    """Do one thing in the shell; whatever goes wrong, the shell goes on."""
+def _run_input(lake: Lake, line: str, form: SqlFormat) -> None:
+    """Run one input of the shell; print its errors without leaving the shell."""
     try:
         if line == ".tables":
             print_rows(["view", "question"], list(lake.views().items()), Format.TABLE)
         elif line.startswith("."):
             print(SHELL_HELP)
         else:
-            _answer(lake, line, form, None)
+            _run_query(lake, line, form, None)
     except SemLoopError as exc:
         print(exc.what, file=sys.stderr)
     except KeyboardInterrupt:
@@ -211,7 +217,7 @@ def _one(lake: Lake, line: str, form: SqlFormat) -> None:
 
 
 def _history(storage: Storage) -> "History":
-    """Kept in the folder of a local lake that we may write, else forgotten."""
+    """Return a history file in a writable local lake, otherwise one in memory."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     try:
@@ -228,16 +234,16 @@ def _session(con: "DuckDBPyConnection", history: "History") -> "PromptSession[st
 
     return PromptSession(
         history=history,
-        completer=WordCompleter(words_of(con), ignore_case=True),
+        completer=WordCompleter(completions(con), ignore_case=True),
         complete_while_typing=False,
-        key_bindings=_enter_runs_what_is_whole(),
+        key_bindings=_enter_runs_complete_query(),
         multiline=True,
         prompt_continuation="     ... ",
     )
 
 
-def words_of(con: "DuckDBPyConnection") -> list[str]:
-    """What the shell completes: keywords, views and columns."""
+def completions(con: "DuckDBPyConnection") -> list[str]:
+    """Return the words that the shell completes: keywords, views and columns."""
     rows = con.sql(
         "SELECT upper(keyword_name) FROM duckdb_keywords() UNION "
         "SELECT view_name FROM duckdb_views() WHERE NOT internal UNION "
@@ -246,7 +252,7 @@ def words_of(con: "DuckDBPyConnection") -> list[str]:
     return [str(word) for (word,) in rows]
 
 
-def _enter_runs_what_is_whole() -> "KeyBindings":
+def _enter_runs_complete_query() -> "KeyBindings":
     from prompt_toolkit.filters import completion_is_selected
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 

@@ -1,4 +1,4 @@
-"""`semloop status` and `semloop health`: broker, lake and flows at a glance."""
+"""`semloop status` and `semloop health`: state of broker, lake and flows."""
 
 import json
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ import typer
 
 from semloop.command.cli import health_report, status_report
 from semloop.command.terminal.output import Format, Row, print_rows
-from semloop.command.terminal.progress import waiting
+from semloop.command.terminal.progress import spinner
 from semloop.settings import load
 
 
 class StatusFormat(StrEnum):
-    """How the one object is printed."""
+    """Output format of a report."""
 
     TABLE = "table"
     JSON = "json"
 
 
-Form = Annotated[StatusFormat, typer.Option("--format", help="How it is printed.")]
+Form = Annotated[StatusFormat, typer.Option("--format", help="Output format.")]
 
 
 def status(form: Form = StatusFormat.TABLE) -> None:
-    """Show broker, tables, and how far each flow is."""
-    with waiting("Looking ..."):
+    """Show broker, tables and the progress of each flow."""
+    with spinner("Checking ..."):
         found = status_report.status(load())
     if form is StatusFormat.JSON:
         print(json.dumps(found, indent=2))
@@ -34,8 +34,8 @@ def status(form: Form = StatusFormat.TABLE) -> None:
 
 
 def health(form: Form = StatusFormat.TABLE) -> None:
-    """Check broker, lake and flows; exit 0 if all is well."""
-    with waiting("Checking ..."):
+    """Check broker, lake and flows; exit with 0 if all checks pass."""
+    with spinner("Checking ..."):
         found = health_report.health(load())
     if form is StatusFormat.JSON:
         print(json.dumps(found, indent=2))
@@ -54,10 +54,10 @@ def _print_status(found: Mapping[str, Any]) -> None:
     answers = "answers" if kafka["reachable"] else "DOES NOT ANSWER"
     kind = " (embedded)" if kafka["embedded"] else ""
     partitions = kafka["partitions"]
-    many = f"with {partitions} partitions" if partitions else "not there yet"
-    topic = f", topic {kafka['topic']!r} {many}" if kafka["reachable"] else ""
+    exists = f"with {partitions} partitions" if partitions else "does not exist yet"
+    topic = f", topic {kafka['topic']!r} {exists}" if kafka["reachable"] else ""
     if kafka["refusal"]:
-        topic = f", but: {kafka['refusal']}"
+        topic = f", but refuses requests: {kafka['refusal']}"
     print(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
     state = "" if lake["tables"] else " has no tables yet"
     print(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
@@ -88,7 +88,7 @@ def _behind(flow: Mapping[str, Any]) -> str:
         return ""
     least = "at least " if flow["at_least"] else ""
     if not flow["lag"] and not least:
-        return ", all is in the lake"
+        return ", caught up"
     age = (
         f", the oldest {flow['freshness_s']:,.0f} s old" if flow["freshness_s"] else ""
     )

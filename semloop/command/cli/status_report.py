@@ -1,7 +1,7 @@
-"""What `status` prints: one object with `kafka`, `lake` and `flows`.
+"""Report of `semloop status`: one object with `kafka`, `lake` and `flows`.
 
-It starts, makes and changes nothing, and works when nothing runs. Addresses and paths
-are shown, options and keys never.
+It starts, creates and changes nothing, and works while no process runs. It contains
+addresses and paths, never options or keys.
 """
 
 import time
@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from semloop.command.cli.table_figures import tables_of
+from semloop.command.cli.table_stats import table_stats
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.flow_registry import STREAMING
@@ -28,13 +28,13 @@ UNSUPERVISED = "left over by a crash"
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """How everything stands."""
-    stack = stack_of(settings)
-    runs = runs_here(settings)
+    """Return the state of broker, lake and flows."""
+    stack = find_stack(settings)
+    runs = stack_runs(settings)
     if stack is not None:
         settings = stack.settings(settings)
-    reachable, topic, refusal = _ask(settings)
-    tables, problem = tables_of(settings)
+    reachable, topic, refusal = _query_broker(settings)
+    tables, problem = table_stats(settings)
     progress = _progress(settings, topic, readable=problem is None)
     return {
         "kafka": {
@@ -58,25 +58,25 @@ def status(settings: Settings) -> dict[str, Any]:
     }
 
 
-def runs_here(settings: Settings) -> bool:
-    """Whether a stack of `semloop up` runs for the lake."""
+def stack_runs(settings: Settings) -> bool:
+    """Return True if a stack of `semloop up` runs for the lake."""
     return not settings.on_s3 and LocalFolder.of(settings).is_locked()
 
 
-def stack_of(settings: Settings) -> Stack | None:
-    """The running stack, or the remains of one; never one that is long gone."""
+def find_stack(settings: Settings) -> Stack | None:
+    """Return the stack that runs, fully or partly; None if no process of it runs."""
     if settings.on_s3:
         return None
     folder = LocalFolder.of(settings)
-    return folder.read() if folder.is_locked() or folder.leftovers() else None
+    return folder.read() if folder.is_locked() or folder.orphans() else None
 
 
-def _ask(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
-    """Whether the broker answers, the topic if there is one, and what is refused."""
+def _query_broker(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
+    """Return whether the broker answers, the topic, and the error if it refuses."""
     from semloop.errors import TopicMissing
     from semloop.kafka.topic import TopicAdmin
 
-    # Refused connections are told at once; a client would try for seconds.
+    # Detects a refused connection immediately; a client would retry for seconds.
     if not listens(address(settings)):
         return False, None, None
     try:
@@ -105,25 +105,25 @@ def _flow_state(name: str, stack: Stack | None, *, runs: bool) -> dict[str, Any]
 def _progress(
     settings: Settings, topic: "Topic | None", *, readable: bool
 ) -> dict[str, dict[str, Any]]:
-    """Of each flow, positions and what lies behind them, as far as anyone can tell."""
+    """Return positions and lag of each flow, as far as they can be determined."""
     from semloop.progress.backlog import missing
     from semloop.progress.positions import newest_stream, positions_of, stream_of
 
-    named: tuple[StreamId, int] | None = None
+    stream: tuple[StreamId, int] | None = None
     left: Missing | None = None
     storage = Storage.of(settings) if readable else None
     if storage is not None:
-        named = (
+        stream = (
             newest_stream(storage, settings.topic)
             if topic is None
             else (stream_of(topic), topic.partitions)
         )
-    if storage is None or named is None:
+    if storage is None or stream is None:
         return {name: _flow_progress({}, None) for name in STREAMING}
-    found = {name: positions_of(storage, name, *named) for name in STREAMING}
-    archived = found[named[0].flow]
+    found = {name: positions_of(storage, name, *stream) for name in STREAMING}
+    archived = found[stream[0].flow]
     if topic is not None:
-        # Who may see a topic may not always read it.
+        # A user with permission to describe a topic may lack permission to read it.
         with suppress(BrokerError):
             left = missing(settings, archived)
     return {
@@ -133,7 +133,7 @@ def _progress(
 
 
 def _behind(found: dict[int, Position], archived: dict[int, Position]) -> Missing:
-    """What a flow that reads the lake has not consumed of it; all is countable."""
+    """Return the exact lag of a flow that reads the lake."""
     return Missing(
         [
             Backlog(
@@ -167,7 +167,7 @@ def _flow_progress(found: dict[int, Position], left: Missing | None) -> dict[str
 
 
 def _freshness_s(left: Missing) -> float | None:
-    """Age of the oldest record that is not in the lake; 0 if nothing is missing."""
+    """Return the age of the oldest record not in the lake; 0 if none is missing."""
     if left.is_empty:
         return 0.0
     oldest = [b.oldest_ms for b in left.backlogs if b.oldest_ms is not None]

@@ -1,4 +1,4 @@
-"""`semloop tail`: the last events, and then each one as it is committed."""
+"""`semloop tail`: print the last events, then new ones as they are committed."""
 
 import select
 import sys
@@ -11,26 +11,38 @@ from typing import Annotated, Any
 
 import typer
 
-from semloop.command.cli.lookup import FAILED, SAID, one_line, one_of
+from semloop.command.cli.lake_queries import (
+    FAILED,
+    TEXT_WITH_ROLE,
+    one_line,
+    require_choice,
+)
 from semloop.command.cli.new_events import COLUMNS, NewEvents
 from semloop.command.terminal.output import Row, console_of, json_object
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.event import EVENT_TYPES
 from semloop.settings import load
 
-# How often the lake is looked at; a commit is made once a second.
-LOOK_S = 0.5
-# Columns of a line, and what of an agent's or session's name is shown.
+# Poll interval; the flow commits once a second.
+POLL_S = 0.5
+# Widths of the columns of a line.
 AGENT_CHARS = 14
 SESSION_CHARS = 12
 TYPE_CHARS = max(len(kind) for kind in EVENT_TYPES)
-# More of a text than any terminal is wide.
+# More than the width of any terminal.
 TEXT_CHARS = 1_000
-LINE = ["ts", "agent", "session_id", "type", FAILED, f"left({SAID}, {TEXT_CHARS})"]
+LINE = [
+    "ts",
+    "agent",
+    "session_id",
+    "type",
+    FAILED,
+    f"left({TEXT_WITH_ROLE}, {TEXT_CHARS})",
+]
 
 
 class TailFormat(StrEnum):
-    """How events are printed."""
+    """Output format; json is one object per line, since an array would not end."""
 
     TABLE = "table"
     JSON = "json"
@@ -38,29 +50,26 @@ class TailFormat(StrEnum):
 
 def tail(
     count: Annotated[
-        int, typer.Option("-n", "--lines", min=0, help="First the last N events.")
+        int,
+        typer.Option("-n", "--lines", min=0, help="Number of last events to show."),
     ] = 10,
-    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent.")] = None,
     session: Annotated[
         str | None,
-        typer.Option(help="Only of one session; its id may be cut."),
+        typer.Option(help="Only sessions whose id begins with this text."),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Option("--type", help=f"Only this type: {', '.join(EVENT_TYPES)}."),
     ] = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="Only of this namespace.")
-    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Only this namespace.")] = None,
     follow: Annotated[
         bool,
-        typer.Option("--follow/--no-follow", help="Go on until Ctrl-C, or leave."),
+        typer.Option("--follow/--no-follow", help="Wait for new events until Ctrl-C."),
     ] = True,
     form: Annotated[
         TailFormat,
-        typer.Option(
-            "--format", help="json: one object a line, since an array would not end."
-        ),
+        typer.Option("--format", help="json: one object per line."),
     ] = TailFormat.TABLE,
 ) -> None:
     """Show the last events, then new ones as they are committed."""
@@ -68,7 +77,9 @@ def tail(
     conditions = {
         "agent = ?": agent,
         "starts_with(session_id, ?)": session,
-        "type = ?": None if kind is None else one_of(kind, EVENT_TYPES, "event type"),
+        "type = ?": None
+        if kind is None
+        else require_choice(kind, EVENT_TYPES, "event type"),
         "namespace = ?": namespace,
     }
     given = {sql: value for sql, value in conditions.items() if value is not None}
@@ -86,41 +97,45 @@ def tail(
             print("No events match." if given else "No events.")
         return
     if absent:
-        _tell(f"There is no lake at {settings.lake} yet; `semloop up` makes it.")
+        _report(f"There is no lake at {settings.lake} yet; `semloop up` creates it.")
     elif not last and count:
-        _tell(f"No events{' match' if given else ''} yet.")
+        _report(f"No events{' match' if given else ''} yet.")
     _follow(events, form)
 
 
 def _follow(events: NewEvents, form: TailFormat) -> None:
-    """Print what comes, until somebody ends it."""
-    seen = told = False
+    """Print new events until Ctrl-C; report an outage once and keep polling."""
+    seen = reported = False
     while True:
         try:
-            found = events.look()
-            trouble = "The lake is gone." if seen and found is None else None
-        except StorageUnavailable as error:
-            found, trouble = None, error.what
-        if trouble and not told:
-            _tell(f"{trouble} Waiting for it; Ctrl-C ends.")
-        told = trouble is not None
+            found = events.poll()
+            error = "The lake no longer exists." if seen and found is None else None
+        except StorageUnavailable as exc:
+            found, error = None, exc.what
+        if error and not reported:
+            _report(f"{error} Waiting for it; press Ctrl-C to stop.")
+        reported = error is not None
         if found is not None:
             seen = True
             _print(found, form)
-        _leave_a_closed_pipe()
-        time.sleep(LOOK_S)
+        _exit_if_pipe_closed()
+        time.sleep(POLL_S)
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _leave_a_closed_pipe() -> None:
-    """Whoever read our output may have left while there was nothing to write."""
+def _exit_if_pipe_closed() -> None:
+    """Detect that the reader of our output ended, without writing to the pipe.
+
+    Raises:
+        BrokenPipeError: it did.
+    """
     try:
         poll = select.poll()
         poll.register(sys.stdout, 0)
-    except (OSError, ValueError):  # It is no file of the system's.
+    except (OSError, ValueError):  # Standard output has no file descriptor.
         return
     if any(event & select.POLLERR for _, event in poll.poll(0)):
         raise BrokenPipeError
@@ -146,18 +161,18 @@ def _print_lines(rows: Iterable[Row]) -> None:
             line = set_cell_size(line, console.width - 1) + "…"
         if failed:
             console.print(Text(line, "red"))
-        else:  # Many may come at once, and this takes a tenth of the time.
+        else:  # Takes a tenth of the time of rich, for bursts of events.
             sys.stdout.write(line + "\n")
 
 
 def _line(*row: Any) -> tuple[str, bool]:
-    ts, agent, session, kind, failed, said = row
+    ts, agent, session, kind, failed, content = row
     parts = [
         _clock(ts).ljust(8),
         _fit(agent, AGENT_CHARS),
         _fit(session, SESSION_CHARS),
         _fit(kind, TYPE_CHARS),
-        one_line(said),
+        one_line(content),
     ]
     return "  ".join(parts), failed
 

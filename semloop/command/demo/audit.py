@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semloop.command.demo.stack import DemoStack
-from semloop.command.terminal.progress import LOOK_S, ProgressCallback
+from semloop.command.terminal.progress import POLL_S, ProgressCallback
 from semloop.delta.snapshot import read_snapshot
 from semloop.errors import Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
@@ -55,7 +55,7 @@ def wait_for_lake(
                 return
         if now_s - changed_s > STALLED_S:
             raise _stalled(stack, ARCHIVE.name)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 def wait_for_lake_readers(stack: DemoStack, show: ProgressCallback) -> None:
@@ -90,7 +90,7 @@ def _wait_for_reader(
             seen, changed_s = done, time.monotonic()
         if time.monotonic() - changed_s > STALLED_S:
             raise _stalled(stack, flow)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 def _stalled(stack: DemoStack, flow: str) -> Terminal:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semloop.command.stack.purge import delete_tables
 from semloop.command.stack.state import LocalFolder
-from semloop.command.terminal.progress import until
+from semloop.command.terminal.progress import wait_until
 from semloop.errors import LakeError
 from semloop.settings import LOCAL_FOLDER, PREFIX, Settings, load
 from semloop.settings.model import setting_fields
@@ -101,8 +101,8 @@ def _is_ours(folder: Path) -> bool:
 
 def _refuse_running(folder: Path) -> None:
     local = LocalFolder(folder / LOCAL_FOLDER)
-    if not until(lambda: not local.is_locked(), SHUTDOWN_S):
+    if not wait_until(lambda: not local.is_locked(), SHUTDOWN_S):
         msg = f"`semloop up` is running for the demo's lake {folder}."
         raise LakeError(msg, f"Stop it: SEMLOOP_LAKE={NAME} semloop down")
-    for process in local.leftovers():
+    for process in local.orphans():
         process.stop(STOP_S)

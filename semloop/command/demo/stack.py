@@ -11,7 +11,7 @@ from semloop.command.demo.signals import Signals
 from semloop.command.stack.start import failed, ready
 from semloop.command.stack.state import LocalFolder
 from semloop.command.stack.supervisor import STOP_FLOW_S, semloop_command
-from semloop.command.terminal.progress import until
+from semloop.command.terminal.progress import wait_until
 from semloop.errors import BrokerError
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
@@ -127,12 +127,12 @@ class DemoStack:
         # Not `Popen.wait`: if a signal raised an exit within `poll`, the lock that both
         # need is never released, and `wait` would block indefinitely.
         pid = self._supervisor.pid
-        if not until(lambda: _has_ended(pid), STOP_FLOW_S * 2):
+        if not wait_until(lambda: _has_ended(pid), STOP_FLOW_S * 2):
             os.kill(pid, signal.SIGKILL)
-            until(lambda: _has_ended(pid), STOP_S)
+            wait_until(lambda: _has_ended(pid), STOP_S)
         self._supervisor.poll()
         # A killed supervisor leaves its processes running.
-        for process in self._folder.leftovers():
+        for process in self._folder.orphans():
             process.stop(STOP_S)
 
 

@@ -7,7 +7,7 @@ from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.cluster import Cluster, Nodes
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.versions import broker_version
-from semloop.command.terminal.figures import listed, many
+from semloop.command.terminal.figures import format_count, format_list
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.kafka.clients import address, client_config, listens
 from semloop.settings import Settings
@@ -31,9 +31,11 @@ def check(context: CheckContext) -> Iterator[Finding]:
     nodes = cluster.nodes()
     took_ms = (time.perf_counter() - started_s) * 1000
     context.cluster = cluster
-    brokers = listed([f"{node.number} at {node.server}" for node in nodes.brokers])
+    brokers = format_list([f"{node.number} at {node.server}" for node in nodes.brokers])
     reachable = f"{where} answers in {took_ms:.0f} ms, connection accepted"
-    yield ok(CHECK, f"{reachable}; {many(len(nodes.brokers), 'broker')}: {brokers}")
+    yield ok(
+        CHECK, f"{reachable}; {format_count(len(nodes.brokers), 'broker')}: {brokers}"
+    )
     yield from _cluster(settings, cluster, nodes)
 
 

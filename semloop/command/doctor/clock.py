@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.store import server_date
-from semloop.command.terminal.durations import spoken
+from semloop.command.terminal.durations import format_duration
 from semloop.errors import SemLoopError
 from semloop.storage.location import Storage
 
@@ -50,7 +50,8 @@ def _store_clock(storage: Storage) -> Finding:
         found = f"local clock is within {TOLERANCE_S:g} s of the object store's clock"
         return ok(CHECK, found)
     side = "ahead of" if ahead_s > 0 else "behind"
-    found = f"local clock is at least {spoken(skew_s)} {side} the object store's clock"
+    skew = format_duration(skew_s)
+    found = f"local clock is at least {skew} {side} the object store's clock"
     todo = SYNC.format(other="object store")
     return (fail if skew_s > SKEW_S_MAX else warn)(CHECK, found, todo)
 
@@ -81,7 +82,8 @@ def _newest_record(context: CheckContext) -> Finding:
     ahead_s = newest_ms / 1000 - time.time()
     if ahead_s > TOLERANCE_S:
         todo = SYNC.format(other="broker" if by_broker else "producer")
-        found = f"the newest record is dated {spoken(ahead_s)} in the future by {clock}"
+        ahead = format_duration(ahead_s)
+        found = f"the newest record is dated {ahead} in the future by {clock}"
         return warn(CHECK, found, todo)
-    age = spoken(max(0.0, -ahead_s))
+    age = format_duration(max(0.0, -ahead_s))
     return ok(CHECK, f"the newest record is {age} old by {clock}, not in the future")

@@ -18,8 +18,8 @@ from typing import Protocol
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.store import direct_calls
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count
 from semloop.settings import Settings
 from semloop.storage import object_store
 from semloop.storage.errors import translate
@@ -160,7 +160,7 @@ def _race(store: FileStore, names: list[str]) -> Finding:
             return _unsafe(store, f"{writers} created the same file")
         if store.read(name) != winners[0]:
             return _unsafe(store, "a file has the content of a rejected writer")
-    rounds = many(len(names), "race")
+    rounds = format_count(len(names), "race")
     found = f"exactly one of {RACERS} concurrent writers creates a file ({rounds})"
     return ok(CHECK, found)
 
@@ -188,7 +188,8 @@ def _winners(store: FileStore, name: str) -> list[bytes]:
 def _latency(settings: Settings, store: FileStore, name: str) -> Finding:
     write_s = _median_s(lambda: store.write(name, b"doctor"))
     read_s = _median_s(lambda: store.read(name))
-    found = f"writing a small file takes {spoken(write_s)}, reading {spoken(read_s)}"
+    found = f"writing a small file takes {format_duration(write_s)}, "
+    found += f"reading {format_duration(read_s)}"
     if write_s <= settings.commits.interval_s:
         return ok(CHECK, found)
     todo = "Run the flows closer to the lake, or raise SEMLOOP_COMMIT_INTERVAL_S."

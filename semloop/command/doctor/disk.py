@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.figures import size
+from semloop.command.terminal.figures import format_bytes
 
 CHECK = "disk"
 LOW_BYTES, LOW_SHARE = 2**30, 0.05
@@ -58,7 +58,8 @@ def free_space(folder: Path) -> FreeSpace:
 
 def judged(names: str, folder: Path, space: FreeSpace) -> Finding:
     """Return the finding about one file system."""
-    found = f"{names}: {size(space.free)} of {size(space.total)} free at {folder}"
+    free, total = format_bytes(space.free), format_bytes(space.total)
+    found = f"{names}: {free} of {total} free at {folder}"
     if space.inodes:
         found += f", {space.free_inodes:,} inodes free"
     todo = f"Free up space there, or move to another disk: {names}."

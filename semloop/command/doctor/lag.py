@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, ok, skip, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count
 from semloop.errors import BrokerError
 from semloop.progress.backlog import Missing
 
@@ -41,7 +41,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
         return
     difference = sum(abs((committed[p] or 0) - positions[p]) for p in ends)
     behind = sum(max(0, end - (committed[p] or 0)) for p, end in ends.items())
-    found = f"group {group!r} is {many(behind, 'offset')} behind"
+    found = f"group {group!r} is {format_count(behind, 'offset')} behind"
     if difference > max(NEAR_RECORDS, NEAR_SHARE * sum(positions.values())):
         yield _stale(f"{found} and differs from the lake by {difference:,}")
     else:
@@ -54,7 +54,7 @@ def _lake_lag(missing: Missing) -> Finding:
     found = f"{missing} not in the lake yet (partition {missing.by_partition()})"
     oldest = [b.oldest_ms for b in missing.backlogs if b.oldest_ms is not None]
     age_s = time.time() - min(oldest) / 1000 if oldest else 0
-    found += f", the oldest {spoken(age_s)} old" if oldest else ""
+    found += f", the oldest {format_duration(age_s)} old" if oldest else ""
     if missing.at_least and not oldest:
         todo = "Run `semloop doctor` again: the end was not reached in time."
         return skip(CHECK, found, todo)

@@ -6,7 +6,7 @@ from pathlib import Path
 from semloop import layout
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.figures import many
+from semloop.command.terminal.figures import format_count
 from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.storage.location import Storage
 from semloop.tables import DELTA_TABLES
@@ -43,7 +43,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 
 def _summary(snapshot: Snapshot) -> str:
-    files = many(len(snapshot.files), "file")
+    files = format_count(len(snapshot.files), "file")
     return f"{snapshot.table} (version {snapshot.version:,}, {files})"
 
 

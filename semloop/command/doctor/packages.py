@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.figures import listed, many
+from semloop.command.terminal.figures import format_count, format_list
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -115,14 +115,14 @@ def _extra(extra: str, requirements: Sequence["Requirement"], own: set[str]) -> 
         return skip(CHECK, f"{target} is not installed", todo)
     if wrong or missing:
         parts = [f"{name} (not installed)" for name in missing]
-        return fail(CHECK, f"{target}: {listed(wrong + parts)}", todo)
+        return fail(CHECK, f"{target}: {format_list(wrong + parts)}", todo)
     pins = [
         f"{r.name} {_version(r.name)}"
         for r in requirements
         if any(s.operator == "==" for s in r.specifier)
     ]
     exact = f", pinned: {', '.join(pins)}" if pins else ""
-    packages = many(len(matching), "package")
+    packages = format_count(len(matching), "package")
     return ok(CHECK, f"{target}: {packages} with compatible versions{exact}")
 
 
@@ -140,7 +140,7 @@ def _extensions() -> Finding:
     ]
     if not others:
         return ok(CHECK, f"DuckDB {version}, extensions of the same version")
-    found = f"DuckDB {version} cannot load {listed(others)}"
+    found = f"DuckDB {version} cannot load {format_list(others)}"
     return fail(CHECK, found, "Run: pip install 'semloop[query]'")
 
 

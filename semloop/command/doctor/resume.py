@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import listed, many
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_count, format_list
 from semloop.delta.streams import NEVER_READ
 from semloop.kafka.topic import Topic
 from semloop.progress.positions import Position
@@ -40,13 +40,13 @@ def check(context: CheckContext) -> Iterator[Finding]:
             )
     if gone:
         todo = "To continue after the gap, run once: semloop run archive --accept-gap"
-        found = f"retention removed unread offsets: {listed(gone)}"
+        found = f"retention removed unread offsets: {format_list(gone)}"
         yield fail(CHECK, found, todo)
     if lost:
         todo = (
             "The broker lost records: delete the topic and recreate it to start over."
         )
-        yield fail(CHECK, f"the broker is behind the lake: {listed(lost)}", todo)
+        yield fail(CHECK, f"the broker is behind the lake: {format_list(lost)}", todo)
     if not gone and not lost:
         yield _age(context, positions)
 
@@ -55,7 +55,7 @@ def _age(context: CheckContext, positions: Mapping[int, Position]) -> Finding:
     """Compare the age of the oldest unread record with the retention time."""
     text = context.topic_config.get("retention.ms", "-1")
     retention_s = int(text) / 1000
-    found = f"{many(len(positions), 'partition')}, no unread record was removed"
+    found = f"{format_count(len(positions), 'partition')}, no unread record was removed"
     oldest = [
         (b.oldest_ms, b.partition)
         for b in context.missing().backlogs
@@ -65,12 +65,11 @@ def _age(context: CheckContext, positions: Mapping[int, Position]) -> Finding:
         return ok(CHECK, found)
     ms, partition = min(oldest)
     age_s = time.time() - ms / 1000
-    found += (
-        f"; the oldest unread record is {spoken(age_s)} old (partition {partition})"
-    )
+    age = format_duration(age_s)
+    found += f"; the oldest unread record is {age} old (partition {partition})"
     if retention_s < 0:
         return ok(CHECK, found)
-    found += f", retention is {spoken(retention_s)}"
+    found += f", retention is {format_duration(retention_s)}"
     if age_s <= (1 - MARGIN) * retention_s:
         return ok(CHECK, found)
     todo = "Start `semloop run archive` now, or raise the topic's retention.ms."

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.stack.state import Stack, running
+from semloop.command.stack.state import Stack, running_stack
 from semloop.errors import SemLoopError
 from semloop.kafka.clients import address
 from semloop.kafka.security import security_config
@@ -17,7 +17,7 @@ CHECK = "settings"
 def check(context: CheckContext) -> Iterator[Finding]:
     """Load the settings as every command does; secrets are not shown."""
     settings = load()
-    stack = running(settings)
+    stack = running_stack(settings)
     own = settings
     if stack is not None:
         # Unset settings have the values with which the stack was started.

@@ -9,7 +9,7 @@ from pathlib import Path
 from semloop.agent.spool import SUFFIX
 from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.figures import many, size
+from semloop.command.terminal.figures import format_bytes, format_count
 
 CHECK = "spool"
 PIECE_BYTES = 2**20
@@ -24,8 +24,9 @@ class Unsent:
     bytes_: int = 0
 
     def __str__(self) -> str:
-        files = many(self.files, "file")
-        return f"{many(self.events, 'event')} ({size(self.bytes_)}, {files})"
+        files = format_count(self.files, "file")
+        events = format_count(self.events, "event")
+        return f"{events} ({format_bytes(self.bytes_)}, {files})"
 
 
 def check(context: CheckContext) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
         yield warn(CHECK, f"{orphaned} of ended processes were not sent", todo)
     if unreadable:
         todo = "Run `semloop doctor` as the user who runs the agents."
-        yield warn(CHECK, f"{many(unreadable, 'file')} cannot be read", todo)
+        yield warn(CHECK, f"{format_count(unreadable, 'file')} cannot be read", todo)
     if not (active.files or orphaned.files or unreadable):
         yield ok(CHECK, f"no unsent events in {folder}")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from semloop.command.doctor import Finding, fail, ok, skip, warn
 from semloop.command.doctor.cluster import Partition
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.durations import spoken
-from semloop.command.terminal.figures import listed, many, size
+from semloop.command.terminal.durations import format_duration
+from semloop.command.terminal.figures import format_bytes, format_count, format_list
 from semloop.errors import BrokerError
 from semloop.kafka.clients import address
 from semloop.kafka.topic import TOPIC_BYTES_MAX
@@ -45,7 +45,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 
 def _count(where: str, name: str, count: int, configured: int) -> Finding:
-    found = f"{name!r} has {many(count, 'partition')}"
+    found = f"{name!r} has {format_count(count, 'partition')}"
     if count >= configured:
         return ok(CHECK, found)
     todo = f"Run: kafka-topics.sh --bootstrap-server {where} --alter "
@@ -62,17 +62,19 @@ def _replication(
     leaderless = [str(p.number) for p in partitions if not p.has_leader]
     short = [str(p.number) for p in partitions if p.in_sync < min_in_sync]
     behind = [str(p.number) for p in partitions if p.in_sync < p.replicas]
-    found = f"{many(least, 'replica')} per partition, "
+    found = f"{format_count(least, 'replica')} per partition, "
     found += f"min.insync.replicas is {min_in_sync}"
     if leaderless:
-        what = f"no leader for partition {listed(leaderless)}"
+        what = f"no leader for partition {format_list(leaderless)}"
         yield fail(CHECK, what, "Start the brokers with their replicas.")
     elif short:
-        what = f"{found}, but fewer are in sync for partition {listed(short)}"
+        what = f"{found}, but fewer are in sync for partition {format_list(short)}"
         todo = "Start the missing brokers: until then these partitions reject writes."
         yield fail(CHECK, what, todo)
     elif behind:
-        what = f"{found}; not all replicas are in sync for partition {listed(behind)}"
+        what = (
+            f"{found}; not all replicas are in sync for partition {format_list(behind)}"
+        )
         todo = "Start the missing brokers, or wait until the others have caught up."
         yield warn(CHECK, what, todo)
     elif least == 1 < brokers:
@@ -113,8 +115,8 @@ def _retention(alter: str, config: Mapping[str, str]) -> Finding:
     ms = int(config["retention.ms"])
     bytes_ = int(config.get("retention.bytes", "-1"))
     seconds = ms / 1000
-    duration = f"for {spoken(seconds)}" if ms >= 0 else "without a time limit"
-    bound = f"up to {size(bytes_)} per partition" if bytes_ >= 0 else "any size"
+    duration = f"for {format_duration(seconds)}" if ms >= 0 else "without a time limit"
+    bound = f"up to {format_bytes(bytes_)} per partition" if bytes_ >= 0 else "any size"
     found = f"events are kept {duration}, {bound}"
     if 0 <= seconds < RETENTION_S_MIN:
         todo = f"Run: {alter}retention.ms={7 * RETENTION_S_MIN * 1000}"

@@ -1,6 +1,6 @@
-"""The embedded stack, and whatever is started again when it dies.
+"""The embedded stack, and restarting of processes that die.
 
-`state` is what the stack leaves in the lake, `broker` the Kafka-protocol broker,
-`child` one of its processes, `supervisor` the one process above them. `cluster` is the
-process above those that together run a flow, each of them a `member`.
+`supervisor` is the parent process of the stack, `child` one of its processes, `broker`
+the Kafka-protocol broker, `state` the files that the stack keeps in the lake. `cluster`
+is the parent process of a flow that runs in several processes, each a `member`.
 """

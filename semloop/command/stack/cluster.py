@@ -1,7 +1,7 @@
-"""`semloop run FLOW --processes N`: the one process above the processes of a flow.
+"""`semloop run FLOW --processes N`: the parent of the processes of a flow.
 
-They run as Bytewax's own cluster, in which the death of one ends all. Nothing is lost
-by that: the tables say where to go on, so all are started again together.
+They form a Bytewax cluster, in which the death of one process ends all. No event is
+lost: all are restarted and resume from the positions stored in the tables.
 """
 
 import selectors
@@ -17,55 +17,65 @@ import structlog
 
 from semloop.command.stack.back_off import BackOff
 from semloop.command.stack.broker import HOST
-from semloop.command.stack.member import Command, End, Member, gravest, not_started
+from semloop.command.stack.member import (
+    Command,
+    End,
+    Member,
+    most_severe,
+    start_failure,
+)
 from semloop.errors import SemLoopError, TakenOver
 
-# What ends with 1 so soon after the first start was given a wrong setting.
-MISTAKE_S = 60.0
-# Those who lose a peer end within 30 ms; who waits for peers that never come does not.
+# Exit code 1 this soon after the first start means a wrong setting or argument.
+USAGE_ERROR_S = 60.0
+# Processes that lose a peer exit within 30 ms; one that still waits for its peers to
+# connect does not exit by itself.
 PEERS_END_S = 0.2
 
 log = structlog.get_logger("cluster")
 
 
 class Cluster:
-    """Keeps the processes of a flow running, all or none."""
+    """Keeps the processes of a flow running, either all or none."""
 
     def __init__(
         self, commands: Callable[[bool], Sequence[Command]], *, live: bool = False
     ) -> None:
-        """Nothing is started yet; `run` does.
+        """Prepare the cluster; `run` starts it.
 
         Args:
-            commands: whether it is the first start -> one command for each process.
-            live: show all that the processes say, panics of Bytewax too.
+            commands: returns one command per process; called with True at the first
+                start.
+            live: print all stderr output of the processes, Bytewax panics included.
         """
         self._commands = commands
         self._live = live
 
     def run(self) -> int:
-        """Run until all ended well, one was taken over, or the start was a mistake.
+        """Run until all succeed, one is taken over, or the first start fails.
 
         Returns:
-            the exit code of the whole.
+            the exit code of the flow.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _asked_to_stop)
+            signal.signal(number, _request_stop)
         back_off = BackOff()
         first = True
         while True:
             started_s = time.monotonic()
-            end = gravest(self._run_once(first=first))
+            end = most_severe(self._run_once(first=first))
             if end.code == 0:
                 return 0
-            print(end.words, end="", file=sys.stderr, flush=True)
+            print(end.message, end="", file=sys.stderr, flush=True)
             lived_s = time.monotonic() - started_s
-            mistake = first and end.code == SemLoopError.exit_code
-            if end.code == TakenOver.exit_code or (mistake and lived_s < MISTAKE_S):
+            usage_error = first and end.code == SemLoopError.exit_code
+            if end.code == TakenOver.exit_code or (
+                usage_error and lived_s < USAGE_ERROR_S
+            ):
                 return end.code
             pause_s = back_off.pause_s(lived_s)
             log.warning(
-                "a process died, all start again",
+                "process died, restarting all processes",
                 process=end.index,
                 died_of=end.name,
                 pause_s=pause_s,
@@ -74,10 +84,10 @@ class Cluster:
             first = False
 
     def _run_once(self, *, first: bool) -> list[End]:
-        """Start all, wait for one that dies or all that end; nothing is left running.
+        """Start all processes, wait until one dies or all end, and kill the rest.
 
         Returns:
-            the ends, in their order.
+            the ends in chronological order.
         """
         members: list[Member] = []
         try:
@@ -85,7 +95,7 @@ class Cluster:
                 try:
                     members.append(Member(index, command, live=self._live))
                 except OSError as error:
-                    return [not_started(index, error)]
+                    return [start_failure(index, error)]
             return _ends(members)
         finally:
             for member in members:
@@ -93,7 +103,7 @@ class Cluster:
 
 
 def _ends(members: Sequence[Member]) -> list[End]:
-    """Wait until all have ended, or a moment after the first that died."""
+    """Wait until all have ended, or until `PEERS_END_S` after the first death."""
     ends: list[End] = []
     deadline_s: float | None = None
     with selectors.DefaultSelector() as selector:
@@ -104,7 +114,7 @@ def _ends(members: Sequence[Member]) -> list[End]:
             if left_s is not None and left_s <= 0:
                 break
             for key, _ in selector.select(left_s):
-                end = key.data.listen()
+                end = key.data.read()
                 if end is None:
                     continue
                 ends.append(end)
@@ -115,16 +125,16 @@ def _ends(members: Sequence[Member]) -> list[End]:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Addresses of this machine that are free, all held until all are known."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+    """Return `count` different addresses with free ports on this machine."""
+    with ExitStack() as bound:
+        sockets = [bound.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind((HOST, 0))
         return [f"{HOST}:{each.getsockname()[1]}" for each in sockets]
 
 
-def _asked_to_stop(number: int, frame: FrameType | None) -> None:
-    """Leave as a shell reports this signal; on the way out all processes are killed."""
+def _request_stop(number: int, frame: FrameType | None) -> None:
+    """Exit with the shell's code for this signal; `_run_once` kills all processes."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""One of the processes that together run a flow, and what it said at its end."""
+"""One of the processes that run a flow together, and its output at its end."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from semloop.errors import PeerLost, SemLoopError, TakenOver
 
-# The last words that are kept of a process; an error of ours has two lines.
-SAID_BYTES_MAX = 16 * 1024
+# How much of a process's last output is kept; a SemLoop error has two lines.
+OUTPUT_BYTES_MAX = 16 * 1024
 STANDARD_ERROR = 2
 
 
 @dataclass(frozen=True)
 class Command:
-    """How a process is started."""
+    """Arguments and environment of a process."""
 
     arguments: Sequence[str]
     environ: Mapping[str, str]
@@ -24,20 +24,20 @@ class Command:
 
 @dataclass(frozen=True)
 class End:
-    """How a process ended: its exit code, negative for a signal, and what it said."""
+    """End of a process: exit code (negative for a signal) and last output."""
 
     index: int
     code: int
-    said: str = ""
+    output: str = ""
 
     @property
-    def words(self) -> str:
-        """What is worth telling: not a panic, which is all that a lost peer leaves."""
-        return self.said if self.code > 0 and self.code != PeerLost.exit_code else ""
+    def message(self) -> str:
+        """The error to print; empty for a lost peer, which leaves only a panic."""
+        return self.output if self.code > 0 and self.code != PeerLost.exit_code else ""
 
     @property
     def name(self) -> str:
-        """The end in words for a log line."""
+        """The signal or exit code, for a log line."""
         try:
             return signal.Signals(-self.code).name
         except ValueError:
@@ -45,76 +45,81 @@ class End:
 
 
 class Member:
-    """A running process. Its logs pass, all else that it says is kept.
+    """A running process. Its stdout (logs) goes to our stderr; its stderr is kept.
 
-    It must end when its standard input does: so its parent takes it along, however the
-    parent dies.
+    The process must exit when its standard input closes, so that it ends with its
+    parent, however the parent dies.
     """
 
     def __init__(self, index: int, command: Command, *, live: bool = False) -> None:
-        """Start it. `live`: pass on at once what is kept otherwise.
+        """Start the process.
+
+        Args:
+            index: number of the process in the flow.
+            command: how to start it.
+            live: print its stderr immediately instead of keeping it.
 
         Raises:
-            OSError: the machine does not start another process.
+            OSError: the system cannot start the process.
         """
         self._index = index
         self._live = live
-        self._said = b""
+        self._output = b""
         self._process = subprocess.Popen(
             command.arguments,
             env=dict(command.environ),
             stdin=subprocess.PIPE,
             stdout=STANDARD_ERROR,
             stderr=subprocess.PIPE,
-            # Ctrl-C is for the parent, which ends all.
+            # Ctrl-C must reach only the parent, which stops all members.
             process_group=0,
         )
         assert self._process.stderr is not None
         self._errors = self._process.stderr
 
     def fileno(self) -> int:
-        """What a selector waits for: words, or the end."""
+        """Return the descriptor that is readable on output and at the end."""
         return self._errors.fileno()
 
-    def listen(self) -> End | None:
-        """Keep what it says, waiting for it; at its end, how it ended."""
-        words = os.read(self.fileno(), SAID_BYTES_MAX)
-        if not words:
-            # Nobody else holds this pipe: the process is gone.
-            return End(self._index, self._process.wait(), self._kept())
+    def read(self) -> End | None:
+        """Block until there is output and keep it; return the `End` at the end."""
+        output = os.read(self.fileno(), OUTPUT_BYTES_MAX)
+        if not output:
+            # No other process has the write end of this pipe: the process ended.
+            return End(self._index, self._process.wait(), self._text())
         if self._live:
-            sys.stderr.buffer.write(words)
+            sys.stderr.buffer.write(output)
             sys.stderr.flush()
         else:
-            self._said = (self._said + words)[-SAID_BYTES_MAX:]
+            self._output = (self._output + output)[-OUTPUT_BYTES_MAX:]
         return None
 
     def kill(self) -> None:
-        """End it, and wait for its end."""
+        """Kill the process and wait for its end."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stderr):
             if pipe is not None:
                 pipe.close()
 
-    def _kept(self) -> str:
-        return self._said.decode("utf-8", "replace")
+    def _text(self) -> str:
+        return self._output.decode("utf-8", "replace")
 
 
-def gravest(ends: Sequence[End]) -> End:
-    """The end that decides what happens next: the first one of the gravest kind.
+def most_severe(ends: Sequence[End]) -> End:
+    """Return the end that decides what happens next: the first of the highest severity.
 
-    Taken over is final. A process that only lost its peers says nothing about why, and
-    one that came to its end is none at all.
+    A takeover is final. The end of a process that lost its peers does not say why they
+    ended, and exit code 0 is not a failure.
     """
-    graveness = {TakenOver.exit_code: 3, PeerLost.exit_code: 1, 0: 0}
-    return max(ends, key=lambda end: graveness.get(end.code, 2))
+    severity = {TakenOver.exit_code: 3, PeerLost.exit_code: 1, 0: 0}
+    return max(ends, key=lambda end: severity.get(end.code, 2))
 
 
-def not_started(index: int, error: OSError) -> End:
-    """A process that the machine did not start."""
-    what = SemLoopError(
+def start_failure(index: int, error: OSError) -> End:
+    """Return the end of a process that the system did not start."""
+    failure = SemLoopError(
         f"Process {index} of the flow cannot be started: {error.strerror}.",
-        "Give this machine memory and processes, or ask for fewer of them.",
+        "Raise the memory and process limits, or use a smaller --processes.",
     )
-    return End(index, what.exit_code, f"{what}\n")
+    return End(index, failure.exit_code, f"{failure}\n")

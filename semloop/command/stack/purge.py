@@ -1,4 +1,4 @@
-"""Deleting a lake without what somebody else put into its folder."""
+"""Deletion of a lake, without files of others in its folder."""
 
 import shutil
 from pathlib import Path
@@ -8,22 +8,22 @@ from semloop.lake.generations import FOLDER
 from semloop.layout import LAYOUT_FILE
 from semloop.settings import LOCAL_FOLDER
 
-# What a lake holds besides its tables.
-FOLDERS_OF_OURS = (LOCAL_FOLDER, "_models", FOLDER)
+# Folders of a lake that are not Delta tables.
+OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER)
 
 
 def delete_tables(lake: Path) -> list[str]:
-    """Delete what is ours; what somebody else put into the folder stays.
+    """Delete the lake's tables and folders, but no other files in its folder.
 
     Returns:
-        the names of what stays.
+        the names of the remaining files and folders.
 
     Raises:
         LakeError: the folder cannot be read or changed.
     """
     try:
         for entry in lake.iterdir():
-            if entry.name in FOLDERS_OF_OURS or (entry / "_delta_log").is_dir():
+            if entry.name in OWN_FOLDERS or (entry / "_delta_log").is_dir():
                 shutil.rmtree(entry)
             elif entry.name == LAYOUT_FILE:
                 entry.unlink()
@@ -33,6 +33,6 @@ def delete_tables(lake: Path) -> list[str]:
 
 
 def not_deleted(error: OSError) -> LakeError:
-    """What to say when the system refuses."""
+    """Return the error for a file that the system does not delete."""
     msg = f"{error.filename} cannot be deleted: {error.strerror}."
-    return LakeError(msg, "Delete the rest yourself.")
+    return LakeError(msg, "Delete the remaining files yourself.")

@@ -1,15 +1,15 @@
-"""A command that is run now and then, one at a time."""
+"""A command that runs at intervals, one run at a time."""
 
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from semloop.command.stack.child import bound
+from semloop.command.stack.child import rotate_log
 
 
 class ScheduledCommand:
-    """Runs a command so long after its last end, and waits for none of them."""
+    """Runs a command `every_s` after the end of its last run, without blocking."""
 
     def __init__(
         self,
@@ -25,8 +25,8 @@ class ScheduledCommand:
         self._due_s = time.monotonic() + every_s
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look(self) -> str:
-        """Start it when it is due; what went wrong with the last one, if anything."""
+    def poll(self) -> str:
+        """Start the command when it is due; return the error of the last run, or ""."""
         now = time.monotonic()
         if self._process is None:
             return self._start() if now >= self._due_s else ""
@@ -34,10 +34,10 @@ class ScheduledCommand:
         if code is None:
             return ""
         self._process, self._due_s = None, now + self._every_s
-        return f"{self._name} ended with {code}; see {self._log}." if code else ""
+        return f"{self._name} exited with {code}; see {self._log}." if code else ""
 
     def stop(self) -> None:
-        """End it: it can be ended at any moment and run again."""
+        """Kill the command; it can be interrupted at any moment and run again."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -48,7 +48,7 @@ class ScheduledCommand:
 
     def _start(self) -> str:
         try:
-            bound(self._log)
+            rotate_log(self._log)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     self._command,
@@ -58,7 +58,7 @@ class ScheduledCommand:
                     env=dict(self._environ),
                 )
         except OSError as error:
-            # No memory, no disk: what else runs must go on.
+            # Out of memory or disk space: the rest of the stack must keep running.
             self._due_s = time.monotonic() + self._every_s
             return f"{self._name} cannot be started: {error.strerror}"
         return ""

@@ -1,4 +1,4 @@
-"""Waiting for the local stack to start, and what ended when it does not."""
+"""Waits for the local stack to start and reports why it did not."""
 
 import subprocess
 import time
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.command.stack.supervisor import LOCKED_CODE
-from semloop.command.terminal.progress import LOOK_S
+from semloop.command.terminal.progress import POLL_S
 from semloop.errors import LakeError, SemLoopError, Terminal
 
-# The supervisor gives the broker 30 s to listen and 30 s to answer.
+# The supervisor allows the broker 30 s to listen and 30 s to answer.
 START_S = 70.0
 LAST_LINES = 6
 
@@ -17,7 +17,11 @@ LAST_LINES = 6
 def ready(
     supervisor: "subprocess.Popen[bytes]", folder: LocalFolder, since: int
 ) -> Stack:
-    """Wait until everything is started."""
+    """Wait until broker and flows are started.
+
+    Raises:
+        SemLoopError: the stack ended, or did not start in time.
+    """
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         code = supervisor.poll()
@@ -25,47 +29,47 @@ def ready(
             refuse_second(folder)
         if code is not None:
             raise failed(
-                folder.log("supervisor"), since, "The local stack ended at its start"
+                folder.log("supervisor"), since, "The local stack failed to start"
             )
         stack = folder.read()
         if stack and stack.pid == supervisor.pid and stack.ready:
             return stack
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     msg = f"The local stack did not start within {START_S:g} s."
     raise Terminal(msg, f"See {folder.log('supervisor')} and {folder.log('broker')}.")
 
 
 def refuse_second(folder: LocalFolder) -> None:
-    """Refuse to start where a stack runs already.
+    """Check that no stack runs for this lake.
 
     Raises:
-        LakeError: it does.
+        LakeError: a stack is already running.
     """
     if not folder.is_locked():
         return
     stack = folder.read()
     where = f", with Kafka at {stack.kafka}" if stack else ""
-    msg = f"SemLoop already runs for the lake {folder.path.parent}{where}."
-    raise LakeError(msg, "Use it: `semloop status`. Stop it: `semloop down`.")
+    msg = f"SemLoop is already running for the lake {folder.path.parent}{where}."
+    raise LakeError(msg, "Show it: `semloop status`. Stop it: `semloop down`.")
 
 
 def failed(log: Path, since: int, what: str) -> SemLoopError:
-    """What ended, in its own last words.
+    """Return the error of a process that ended, with the last lines of its log.
 
     Args:
-        log: what it wrote.
-        since: where in its log it began.
-        what: what ended and when, the first words of the error.
+        log: the log of the process.
+        since: offset in the log at which the process started.
+        what: what failed; the start of the error message.
     """
     with log.open("rb") as file:
         file.seek(since if since <= size_of(log) else 0)
         lines = file.read().decode("utf-8", "replace").splitlines()
-    # Logs are JSON or begin with the time; errors are sentences.
-    said = [line for line in lines if line.strip() and line[0] not in "{0123456789"]
-    msg = "\n".join([f"{what}{':' if said else '.'}", *said[-LAST_LINES:]])
-    return Terminal(msg, f"Nothing runs now; all it said is in {log}.")
+    # Log lines are JSON or begin with the time; all others are error messages.
+    errors = [line for line in lines if line.strip() and line[0] not in "{0123456789"]
+    msg = "\n".join([f"{what}{':' if errors else '.'}", *errors[-LAST_LINES:]])
+    return Terminal(msg, f"All processes were stopped. Full log: {log}.")
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, 0 where there is none."""
+    """Return the size of a file in bytes, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0

@@ -1,8 +1,8 @@
-"""What a running stack leaves in the lake: a lock, `stack.json` and its logs.
+"""Files of a running stack in the lake: a lock, `stack.json` and its logs.
 
-The stack runs as long as its supervisor holds the lock: no pid is ever guessed. A pid
-of `stack.json` is believed only together with the start time of its process, so that
-after a crash nobody else's process is taken for ours.
+The stack is running while its supervisor has the lock. A pid in `stack.json` is trusted
+only with the start time of its process, because after a crash another process may have
+got the same pid.
 """
 
 import fcntl
@@ -24,54 +24,54 @@ if TYPE_CHECKING:
     import psutil
 
 LOCK_FILE = "lock"
-# So many deaths, each soon after the one before.
-HOPELESS_DEATHS = 5
+# Deaths in quick succession after which a flow counts as failed.
+FAILED_DEATHS = 5
 RUNNING, RESTARTING, TAKEN_OVER = "running", "restarting", "taken over"
-# Start times are derived from the clock, which may be set meanwhile.
+# psutil derives start times from the wall clock, which may have been set since.
 START_TIME_TOLERANCE_S = 2.0
 LOCK_TRIES_S = 2.0
-LOOK_S = 0.05
+POLL_S = 0.05
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process, told apart from a later one that got the same pid."""
+    """A process, distinguished by its start time from a later one with the same pid."""
 
     pid: int
     create_time: float
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """The process that has this pid now."""
+        """Return the process that has this pid now."""
         return cls(pid, _psutil().Process(pid).create_time())
 
-    def found(self) -> "psutil.Process | None":
-        """A handle on the process, if it still runs."""
+    def find(self) -> "psutil.Process | None":
+        """Return a handle of the process; None if it no longer runs."""
         library = _psutil()
         try:
             process = library.Process(self.pid)
-            same = abs(process.create_time() - self.create_time)
+            difference_s = abs(process.create_time() - self.create_time)
             zombie = process.status() == library.STATUS_ZOMBIE
         except library.Error:
             return None
-        ours = same < START_TIME_TOLERANCE_S and not zombie
-        return cast("psutil.Process", process) if ours else None
+        found = difference_s < START_TIME_TOLERANCE_S and not zombie
+        return cast("psutil.Process", process) if found else None
 
     def stop(self, grace_s: float) -> None:
-        """Ask it to end, and end it after `grace_s`."""
+        """Terminate the process, and kill it after `grace_s`."""
         library = _psutil()
-        for ask in ("terminate", "kill"):
-            if (process := self.found()) is None:
+        for method in ("terminate", "kill"):
+            if (process := self.find()) is None:
                 return
             with suppress(library.NoSuchProcess):
-                getattr(process, ask)()
-            # Its parent may never fetch its exit code, so nobody waits for that.
+                getattr(process, method)()
+            # Not `Process.wait`: the parent may never reap it, leaving a zombie.
             deadline = time.monotonic() + grace_s
-            while self.found() and time.monotonic() < deadline:
-                time.sleep(LOOK_S)
+            while self.find() and time.monotonic() < deadline:
+                time.sleep(POLL_S)
 
 
 class FlowState(msgspec.Struct, frozen=True):
-    """A flow as its supervisor sees it."""
+    """State of a flow as its supervisor reports it."""
 
     pid: int | None
     create_time: float | None
@@ -79,10 +79,10 @@ class FlowState(msgspec.Struct, frozen=True):
     restarts: int
     exit_code: int | None
     deaths: int = 0
-    """Deaths in a row, each soon after a start."""
+    """Consecutive deaths, each soon after a start."""
 
-    def is_shaky(self, now_s: float) -> bool:
-        """Whether it runs, but so briefly after several deaths that it may die again.
+    def is_unstable(self, now_s: float) -> bool:
+        """True if the flow runs, but started recently after several deaths.
 
         Args:
             now_s: wall-clock time.
@@ -91,19 +91,19 @@ class FlowState(msgspec.Struct, frozen=True):
         return self.state == RUNNING and self.deaths > 1 and young
 
     @property
-    def is_hopeless(self) -> bool:
-        """Whether it died so often that waiting for it is no use."""
-        return self.state == TAKEN_OVER or self.deaths >= HOPELESS_DEATHS
+    def is_failed(self) -> bool:
+        """True if the flow was taken over or keeps dying: waiting for it is useless."""
+        return self.state == TAKEN_OVER or self.deaths >= FAILED_DEATHS
 
     def process(self) -> Process | None:
-        """The flow's process, if it has one."""
+        """Return the flow's process; None if it has none."""
         if self.pid is None or self.create_time is None:
             return None
         return Process(self.pid, self.create_time)
 
 
 class Stack(msgspec.Struct, frozen=True):
-    """What `stack.json` says."""
+    """Content of `stack.json`."""
 
     pid: int
     create_time: float
@@ -117,26 +117,26 @@ class Stack(msgspec.Struct, frozen=True):
     flows: dict[str, FlowState] = {}
 
     def settings(self, settings: Settings) -> Settings:
-        """The settings as the stack was started with, wherever one looks from."""
+        """Return the settings with the broker and topic of the running stack."""
         return settings.replace(kafka=self.kafka, topic=self.topic)
 
     def children(self) -> list[Process]:
-        """Flows, then the broker: the order in which they are stopped."""
-        found = [flow.process() for flow in self.flows.values()]
+        """Return the flows, then the broker: the order in which they are stopped."""
+        processes = [flow.process() for flow in self.flows.values()]
         if self.broker_pid is not None and self.broker_create_time is not None:
-            found.append(Process(self.broker_pid, self.broker_create_time))
-        return [process for process in found if process is not None]
+            processes.append(Process(self.broker_pid, self.broker_create_time))
+        return [process for process in processes if process is not None]
 
 
 class LocalFolder:
-    """The folder `_local` of a lake; made by `Storage.local_folder`, only read here."""
+    """The folder `_local` of a lake. `Storage.local_folder` creates it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The folder of the lake that the settings name, whether it exists or not.
+        """Return the folder of the configured lake, whether it exists or not.
 
         Raises:
             LakeError: the lake is in an object store.
@@ -150,17 +150,17 @@ class LocalFolder:
         return cls(Path(settings.lake) / LOCAL_FOLDER)
 
     def log(self, name: str) -> Path:
-        """Log of the supervisor, the broker or a flow."""
+        """Return the log path of the supervisor, the broker or a flow."""
         return self.path / f"{name}.log"
 
     def is_locked(self) -> bool:
-        """Whether a supervisor runs."""
+        """Return True if a supervisor runs."""
         try:
             descriptor = os.open(self.path / LOCK_FILE, os.O_RDONLY)
         except OSError:
             return False
         try:
-            # Shared, so that two who look do not take each other for a supervisor.
+            # Shared, so that two checks do not mistake each other for a supervisor.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -170,7 +170,7 @@ class LocalFolder:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the lock for as long as the block runs; False: another one holds it."""
+        """Take the lock for the block; yield False if another process has it."""
         flags = os.O_RDWR | os.O_CREAT
         descriptor = os.open(self.path / LOCK_FILE, flags, 0o644)
         try:
@@ -179,7 +179,10 @@ class LocalFolder:
             os.close(descriptor)
 
     def read(self) -> Stack | None:
-        """What the last supervisor wrote, running or not."""
+        """Return the content of `stack.json`, written by a supervisor past or present.
+
+        None if the file is missing or invalid.
+        """
         try:
             return msgspec.json.decode(
                 (self.path / STACK_FILE).read_bytes(), type=Stack
@@ -188,28 +191,28 @@ class LocalFolder:
             return None
 
     def running(self) -> Stack | None:
-        """The running stack; None if there is none, or it has not said anything yet."""
+        """Return the running stack; None if it has not written `stack.json` yet."""
         return self.read() if self.is_locked() else None
 
     def write(self, stack: Stack) -> None:
-        """Replace `stack.json` as a whole."""
+        """Replace `stack.json` atomically."""
         draft = self.path / f"{STACK_FILE}.part"
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(stack)) + b"\n")
         draft.replace(self.path / STACK_FILE)
 
-    def forget(self) -> None:
-        """Remove `stack.json`: nothing runs."""
+    def clear(self) -> None:
+        """Remove `stack.json` once the stack is stopped."""
         (self.path / STACK_FILE).unlink(missing_ok=True)
 
-    def leftovers(self) -> list[Process]:
-        """What runs of `stack.json`; without its supervisor, a crash left it over."""
+    def orphans(self) -> list[Process]:
+        """Return the running processes of `stack.json`, left by a dead supervisor."""
         stack = self.read()
-        found = stack.children() if stack else []
-        return [process for process in found if process.found()]
+        children = stack.children() if stack else []
+        return [process for process in children if process.find()]
 
 
-def running(settings: Settings) -> Stack | None:
-    """The running stack of a lake; a lake in an object store has none."""
+def running_stack(settings: Settings) -> Stack | None:
+    """Return the running stack of a lake; always None for one in an object store."""
     return None if settings.on_s3 else LocalFolder.of(settings).running()
 
 
@@ -219,10 +222,10 @@ def _flock(descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # It may be somebody who only looks.
+            # It may be another process in `is_locked`.
             if time.monotonic() > deadline:
                 return False
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         else:
             return True
 

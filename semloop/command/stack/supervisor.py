@@ -1,4 +1,4 @@
-"""The one process above the embedded broker and the flows that `semloop up` started."""
+"""The parent process of the embedded broker and the flows of `semloop up`."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from types import FrameType
 
 from semloop.command.stack import broker
 from semloop.command.stack.broker import make_topic
-from semloop.command.stack.child import Child, bound
+from semloop.command.stack.child import Child, rotate_log
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import LocalFolder, Process, Stack
 from semloop.errors import BrokerError, SemLoopError
@@ -19,34 +19,34 @@ from semloop.kafka.clients import address, client_config, listens
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
-# A flow between two commits ends within one; what hangs longer is killed.
+# A flow stops within one commit; a process that takes longer is killed.
 STOP_FLOW_S = 10.0
 BROKER_ANSWERS_S = 30.0
-LOOK_S = 0.1
-BOUND_LOGS_S = 5.0
-# Another supervisor holds the lock.
+POLL_S = 0.1
+ROTATE_LOGS_S = 5.0
+# Exit code if another supervisor has the lock.
 LOCKED_CODE = 5
 BROKER_PORT_TRIES = 3
 
 
 class Locked(SemLoopError):
-    """Another supervisor runs for this lake."""
+    """Raised if another supervisor runs for this lake."""
 
     exit_code = LOCKED_CODE
 
 
 class Supervisor:
-    """Starts everything, keeps it running until SIGTERM, then stops everything."""
+    """Starts broker and flows, keeps them running until SIGTERM, then stops them."""
 
     def __init__(
         self, settings: Settings, *, broker_only: bool, private: bool = False
     ) -> None:
-        """Nothing is started yet; `run` does.
+        """Prepare the stack; `run` starts it.
 
         Args:
             settings: the lake, and the broker if it is not the embedded one.
-            broker_only: no flows.
-            private: the embedded broker keeps away from the usual port.
+            broker_only: start no flows.
+            private: the embedded broker never uses the default port.
         """
         self._settings = settings
         self._private = private
@@ -62,29 +62,29 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> None:
-        """Do it all.
+        """Start the stack, supervise it until SIGTERM or SIGINT, and stop it.
 
         Raises:
             Locked: another supervisor runs for this lake.
-            SemLoopError: something could not be started; all else was stopped.
+            SemLoopError: the broker or the topic failed; all processes were stopped.
         """
         with self._folder.lock() as locked:
             if not locked:
-                msg = "SemLoop runs for this lake already."
-                raise Locked(msg, "Ask `semloop status`, or stop it: `semloop down`.")
-            signal.signal(signal.SIGTERM, self._asked_to_stop)
-            signal.signal(signal.SIGINT, self._asked_to_stop)
+                msg = "SemLoop is already running for this lake."
+                raise Locked(msg, "Show it: `semloop status`. Stop it: `semloop down`.")
+            signal.signal(signal.SIGTERM, self._request_stop)
+            signal.signal(signal.SIGINT, self._request_stop)
             try:
                 self._start()
                 self._watch()
             finally:
                 self._stop()
 
-    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
 
     def _start(self) -> None:
-        for process in self._folder.leftovers():
+        for process in self._folder.orphans():
             process.stop(STOP_FLOW_S)
         if self._settings.kafka is None:
             self._start_broker()
@@ -92,9 +92,9 @@ class Supervisor:
             self._kafka = address(self._settings)
             self._write()
         self._make_topic()
-        for place, name in enumerate(self._names):
-            environ = self._environ(place)
-            flow = Child(name, _flow_command(name), self._log(name), environ, _say)
+        for index, name in enumerate(self._names):
+            environ = self._environ(index)
+            flow = Child(name, _flow_command(name), self._log(name), environ, _report)
             flow.start()
             self._flows.append(flow)
         if self._names:
@@ -109,7 +109,9 @@ class Supervisor:
             ]
         self._ready = True
         self._write()
-        _say(f"started: Kafka at {self._kafka}, flows {', '.join(self._names) or '-'}")
+        _report(
+            f"started: Kafka at {self._kafka}, flows {', '.join(self._names) or '-'}"
+        )
 
     def _start_broker(self) -> None:
         for _ in range(BROKER_PORT_TRIES):
@@ -119,22 +121,22 @@ class Supervisor:
                 broker.command(self._kafka),
                 self._log("broker"),
                 broker.environment(),
-                _say,
+                _report,
             )
             self._broker.start()
             self._write()
             if self._broker_listens():
                 return
-            # Somebody else took the port in between.
+            # Another process may have taken the port in between.
             self._broker.kill()
         msg = "The embedded broker does not start."
-        raise BrokerError(msg, f"Its last words are in {self._log('broker')}.")
+        raise BrokerError(msg, f"See {self._log('broker')}.")
 
     def _broker_listens(self) -> bool:
-        """Wait until the broker listens; False if it ended instead."""
+        """Wait until the broker listens; return False if it ended or timed out."""
         deadline = time.monotonic() + BROKER_ANSWERS_S
         while not self._stopping and time.monotonic() < deadline:
-            if self._broker is None or self._broker.look():
+            if self._broker is None or self._broker.poll():
                 return False
             if listens(self._kafka):
                 return True
@@ -146,41 +148,41 @@ class Supervisor:
         make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
 
     def _watch(self) -> None:
-        bounded_s = time.monotonic()
+        rotated_s = time.monotonic()
         while not self._stopping:
-            time.sleep(LOOK_S)
-            changed = [flow for flow in self._flows if flow.look()]
+            time.sleep(POLL_S)
+            changed = [flow for flow in self._flows if flow.poll()]
             for command in self._scheduled:
-                if problem := command.look():
-                    _say(problem)
-            if self._broker is not None and self._broker.look():
+                if problem := command.poll():
+                    _report(problem)
+            if self._broker is not None and self._broker.poll():
                 changed.append(self._broker)
-                if self._broker.known:
-                    self._broker_is_new()
+                if self._broker.identity:
+                    self._recreate_topic()
             if changed:
                 self._write()
-            if time.monotonic() - bounded_s > BOUND_LOGS_S:
-                bounded_s = time.monotonic()
-                self._bound_logs()
+            if time.monotonic() - rotated_s > ROTATE_LOGS_S:
+                rotated_s = time.monotonic()
+                self._rotate_logs()
 
-    def _broker_is_new(self) -> None:
+    def _recreate_topic(self) -> None:
         self._write()
-        _say(
-            "The broker died and was started again, empty: events that were not in "
-            "the lake yet are lost; import or produce them again."
+        _report(
+            "The broker died and was restarted without its records: events that were "
+            "not in the lake yet are lost; import or produce them again."
         )
         try:
             if self._broker_listens():
                 self._make_topic()
         except SemLoopError as error:
-            _say(error.what)
+            _report(error.what)
 
-    def _bound_logs(self) -> None:
+    def _rotate_logs(self) -> None:
         for name in ("supervisor", "broker", *self._names, *SCHEDULED):
             try:
-                bound(self._log(name))
+                rotate_log(self._log(name))
             except OSError as error:
-                _say(f"{self._log(name)}: {error.strerror}")
+                _report(f"{self._log(name)}: {error.strerror}")
 
     def _stop(self) -> None:
         for command in self._scheduled:
@@ -191,14 +193,13 @@ class Supervisor:
         for flow in self._flows:
             flow.reap(max(0.0, deadline - time.monotonic()))
         if self._broker is not None:
-            # In memory only: there is nothing that it could save, and asked politely
-            # it waits for its clients.
+            # It has nothing to save, and on SIGTERM it would wait for its clients.
             self._broker.kill()
-        self._folder.forget()
-        _say("stopped")
+        self._folder.clear()
+        _report("stopped")
 
     def _write(self) -> None:
-        known = self._broker.known if self._broker else None
+        broker_process = self._broker.identity if self._broker else None
         stack = Stack(
             pid=self._me.pid,
             create_time=self._me.create_time,
@@ -206,26 +207,26 @@ class Supervisor:
             kafka=self._kafka,
             topic=self._settings.topic,
             embedded=self._broker is not None,
-            broker_pid=known.pid if known else None,
-            broker_create_time=known.create_time if known else None,
+            broker_pid=broker_process.pid if broker_process else None,
+            broker_create_time=broker_process.create_time if broker_process else None,
             ready=self._ready,
             flows={flow.name: flow.state() for flow in self._flows},
         )
         try:
             self._folder.write(stack)
         except OSError as error:
-            # The stack goes on: the next change is written again.
-            _say(f"stack.json cannot be written: {error.strerror}")
+            # Not fatal: the next change writes the file again.
+            _report(f"stack.json cannot be written: {error.strerror}")
 
-    def _environ(self, place: int) -> dict[str, str]:
-        """A flow sees the same lake, broker and topic wherever it looks.
+    def _environ(self, index: int) -> dict[str, str]:
+        """Return a flow's environment: this stack's lake, broker and topic.
 
-        Each serves its metrics on a port of its own, one after the other.
+        The flow with number `index` serves its metrics on the `index`-th next port.
         """
         port = self._settings.metrics.port
         return {
             **os.environ,
-            f"{PREFIX}METRICS_PORT": str(port + place if port else 0),
+            f"{PREFIX}METRICS_PORT": str(port + index if port else 0),
             f"{PREFIX}LAKE": self._settings.lake,
             f"{PREFIX}KAFKA": self._kafka,
             f"{PREFIX}TOPIC": self._settings.topic,
@@ -236,16 +237,16 @@ class Supervisor:
 
 
 def semloop_command(*arguments: str) -> list[str]:
-    """This program, started so that the caller's folder is not on its path."""
+    """Return a `semloop` command line; -P keeps the working directory off sys.path."""
     return [sys.executable, "-P", "-m", "semloop", *arguments]
 
 
 def check_startable(settings: Settings) -> None:
-    """Find out what can be found out before anything is started.
+    """Check packages and settings before the stack is started.
 
     Raises:
         MissingExtra: the broker or another package is not installed.
-        ConfigError: a setting makes no sense here.
+        ConfigError: a Kafka setting is invalid.
     """
     Process.of(os.getpid())
     client_config(settings)
@@ -257,6 +258,6 @@ def _flow_command(name: str) -> list[str]:
     return semloop_command(*FLOWS[name].command, "--supervised")
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     print(f"{now} {line}", file=sys.stderr, flush=True)

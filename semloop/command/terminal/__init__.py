@@ -1,1 +1,1 @@
-"""What the commands print: rows, progress, figures and durations."""
+"""Terminal output shared by all commands: rows, progress, figures and durations."""

@@ -1,10 +1,10 @@
-"""Figures as people read them."""
+"""Counts, sizes and lists for people."""
 
 LISTED_MAX = 5
 
 
-def size(count: float) -> str:
-    """A number of bytes."""
+def format_bytes(count: float) -> str:
+    """Format a number of bytes: `1.5 MiB`."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if abs(count) < 1024:
             return f"{count:.3g} {unit}"
@@ -12,13 +12,13 @@ def size(count: float) -> str:
     return f"{count:,.4g} TiB"
 
 
-def listed(parts: list[str]) -> str:
-    """The first of many, and how many more there are."""
+def format_list(parts: list[str]) -> str:
+    """Join the first few items and add how many more there are."""
     more = len(parts) - LISTED_MAX
     rest = f" and {more:,} more" if more > 0 else ""
     return ", ".join(parts[:LISTED_MAX]) + rest
 
 
-def many(count: int, noun: str) -> str:
-    """A count with its noun: `1 record`, `2,000 records`."""
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun: `1 record`, `2,000 records`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

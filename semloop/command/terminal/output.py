@@ -1,4 +1,4 @@
-"""How rows are printed: one place for every command that prints any."""
+"""Printing of rows as a table, JSON or CSV, for all commands."""
 
 import csv
 import json
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 Row = Sequence[object]
 
-# What a person can look at; beyond these, json and csv have everything.
+# Limits of a table for people; json and csv print everything.
 TABLE_ROWS_MAX = 1_000
 TABLE_CELL_CHARS_MAX = 2_000
-# A column narrower than this is unreadable: rows are then printed one under another.
+# A column narrower than this is unreadable: rows are then printed as records.
 COLUMN_CHARS_MIN = 12
-# Of a table that goes into a file or pipe, unless COLUMNS says otherwise.
+# Width of a table in a file or pipe, unless COLUMNS is set.
 PIPE_CHARS = 120
 
-# Characters that turn the direction of what follows, so that it reads as another text.
-DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+# Unicode classes of bidirectional control characters, which reorder the visible text.
+BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Output format of rows."""
 
     TABLE = "table"
     JSON = "json"
@@ -41,23 +41,23 @@ class Format(StrEnum):
 def print_rows(
     columns: Sequence[str], rows: Iterable[Row], form: Format, out: TextIO | None = None
 ) -> None:
-    r"""Print rows of Python values; to standard output if nothing else is given.
+    r"""Print rows of Python values, by default to standard output.
 
-    json is one array of objects. In json and csv nothing is cut, timestamps are
-    ISO 8601 and bytes are text with `\xNN` for what is not printable, as DuckDB casts
+    json is one array of objects. json and csv truncate nothing; timestamps are
+    ISO 8601, and bytes are text with `\xNN` for unprintable ones, as DuckDB casts
     them.
     """
     out = sys.stdout if out is None else out
     if form is Format.JSON:
-        _print_json(distinct(columns), rows, out)
+        _print_json(distinct_names(columns), rows, out)
     elif form is Format.CSV:
         _print_csv(columns, rows, out)
     else:
         _print_table(columns, rows, out)
 
 
-def distinct(columns: Sequence[str]) -> list[str]:
-    """Column names without repeats: the second `a` becomes `a_1`."""
+def distinct_names(columns: Sequence[str]) -> list[str]:
+    """Return column names without duplicates: the second `a` becomes `a_1`."""
     names: list[str] = []
     for column in columns:
         name, n = column, 0
@@ -69,19 +69,22 @@ def distinct(columns: Sequence[str]) -> list[str]:
 
 
 def bytes_text(value: bytes) -> str:
-    r"""Bytes as DuckDB casts a BLOB to text, so `'...'::BLOB` gives them back."""
-    plain = (chr(byte) if _is_plain(byte) else f"\\x{byte:02X}" for byte in value)
-    return "".join(plain)
+    r"""Return bytes as DuckDB casts a BLOB to text; `'...'::BLOB` restores them."""
+    return "".join(
+        chr(byte) if _needs_no_escape(byte) else f"\\x{byte:02X}" for byte in value
+    )
 
 
 def json_object(columns: Sequence[str], row: Row) -> str:
-    """One row as a JSON object on one line; column names must be distinct."""
-    values = {name: _plain(value) for name, value in zip(columns, row, strict=True)}
+    """Return a row as a JSON object on one line; column names must be distinct."""
+    values = {
+        name: _json_value(value) for name, value in zip(columns, row, strict=True)
+    }
     return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 
 def console_of(out: TextIO) -> "Console":
-    """A rich console that takes all text literally, as wide as tables are."""
+    """Return a rich console for tables, which does not interpret markup in texts."""
     from rich.console import Console
 
     width = None if out.isatty() or "COLUMNS" in os.environ else PIPE_CHARS
@@ -89,16 +92,16 @@ def console_of(out: TextIO) -> "Console":
 
 
 def visible(text: str) -> str:
-    """Text that cannot steer the terminal: events hold what agents were told."""
+    """Escape characters that control the terminal: events contain untrusted text."""
     if text.isprintable():
         return text
     return "".join(
-        char if char in "\n\t" or not _steers(char) else f"\\u{ord(char):04x}"
+        char if char in "\n\t" or not _is_control(char) else f"\\u{ord(char):04x}"
         for char in text
     )
 
 
-def _is_plain(byte: int) -> bool:
+def _needs_no_escape(byte: int) -> bool:
     return 32 <= byte < 127 and chr(byte) not in "\\'\""
 
 
@@ -117,25 +120,25 @@ def _print_csv(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None
         writer.writerow("" if value is None else _text(value) for value in row)
 
 
-def _plain(value: object) -> object:
-    """A value as JSON can hold it; NaN and infinity, which it cannot, are null."""
+def _json_value(value: object) -> object:
+    """Convert a value for JSON; NaN and infinity, which JSON lacks, become null."""
     match value:
         case None | bool() | int() | str():
             return value
         case float():
             return value if math.isfinite(value) else None
         case Decimal():
-            return _plain(float(value))
+            return _json_value(float(value))
         case Mapping():
-            return {_text(key): _plain(item) for key, item in value.items()}
+            return {_text(key): _json_value(item) for key, item in value.items()}
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [_json_value(item) for item in value]
         case _:
             return _text(value)
 
 
 def _text(value: object) -> str:
-    """A value as one text; what has parts is JSON."""
+    """Return a value as text; nested values are JSON."""
     match value:
         case bytes() | bytearray() | memoryview():
             return bytes_text(bytes(value))
@@ -146,7 +149,7 @@ def _text(value: object) -> str:
         case bool():
             return str(value).lower()
         case Mapping() | list() | tuple():
-            return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+            return json.dumps(_json_value(value), ensure_ascii=False, allow_nan=False)
         case _:
             return str(value)
 
@@ -162,7 +165,7 @@ def _print_table(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> No
         console.print(part)
     if next(remaining, None) is not None:
         console.print(
-            f"The first {TABLE_ROWS_MAX:,} rows; --format json or csv prints all."
+            f"First {TABLE_ROWS_MAX:,} rows shown; --format json or csv prints all."
         )
     else:
         console.print(f"{len(cells):,} row{'' if len(cells) == 1 else 's'}")
@@ -207,7 +210,7 @@ def _cell(value: object) -> str:
     return visible(text)
 
 
-def _steers(char: str) -> bool:
+def _is_control(char: str) -> bool:
     return unicodedata.category(char) == "Cc" or (
-        unicodedata.bidirectional(char) in DIRECTIONS
+        unicodedata.bidirectional(char) in BIDI_CONTROLS
     )

@@ -1,20 +1,24 @@
-"""What a command shows on a terminal while it waits; elsewhere it is silent."""
+"""Progress display of commands on a terminal, and waiting for a condition."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# How often a condition is looked at again.
-LOOK_S = 0.2
+# Interval between two checks of a condition.
+POLL_S = 0.2
 
-# Told (step, done, total) of long work.
+# Callback of long-running work: (step, done, total).
 ProgressCallback = Callable[[str, int, int], None]
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Callable[[str], None]]:
-    """A spinner with a text on stderr; gives a function that changes the text."""
+def spinner(text: str) -> Iterator[Callable[[str], None]]:
+    """ProgressCallback a spinner with a text on stderr, if it is a terminal.
+
+    Yields:
+        a function that changes the text.
+    """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -25,19 +29,19 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
         yield lambda new: status.update(escape(new))
 
 
-def until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Look until a condition holds; False if it does not within the time."""
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until a condition is true; return False after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     return True
 
 
 @contextmanager
-def steps() -> Iterator[ProgressCallback]:
-    """A bar for each step on a terminal, a line for each step elsewhere."""
+def step_progress() -> Iterator[ProgressCallback]:
+    """Show a progress bar per step on a terminal, otherwise print a line per step."""
     if not sys.stderr.isatty():
         yield _Lines().show
         return
@@ -62,7 +66,7 @@ def steps() -> Iterator[ProgressCallback]:
 
 
 class _Lines:
-    """A line when a step begins."""
+    """Prints a line when a step begins."""
 
     def __init__(self) -> None:
         self._step = ""

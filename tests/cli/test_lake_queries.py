@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from semloop.command.cli.lookup import one_line, opened
+from semloop.command.cli.lake_queries import one_line, open_lake
 from semloop.settings import load
 
 
-def test_ctrl_c_while_duckdb_is_at_work_ends_the_query() -> None:
+def test_ctrl_c_during_a_query_interrupts_it() -> None:
     Path(".semloop").mkdir()
-    # What a shell runs in the background is deaf to Ctrl-C otherwise.
+    # A background job of a shell ignores SIGINT by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    # The command line takes this for Ctrl-C.
+    # The command line treats this error as Ctrl-C.
     with pytest.raises(RuntimeError, match=r"^Query interrupted$"):
-        ask_for_ever(timer)
+        run_endless_query(timer)
 
 
-def ask_for_ever(timer: threading.Timer) -> None:
+def run_endless_query(timer: threading.Timer) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b"
-    with opened(load()) as lake:
+    with open_lake(load()) as lake:
         timer.start()
         lake.sql(endless).fetchall()
 
@@ -34,5 +34,7 @@ def ask_for_ever(timer: threading.Timer) -> None:
         ("\x1b[2J\r\u202e", r"\u001b[2J\u000d\u202e"),
     ],
 )
-def test_a_text_stays_on_its_line(text: str | None, expected: str) -> None:
+def test_one_line_escapes_line_breaks_and_control_characters(
+    text: str | None, expected: str
+) -> None:
     assert one_line(text) == expected

@@ -1,4 +1,4 @@
-"""A lake that the flow's own steps have written, without a broker."""
+"""Writes a lake with the flow's own code, without a broker, and runs commands."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.builders import LOG, NOW, a_poll
 
 
 class Writer:
-    """One worker of `archive`: each `write` is a commit."""
+    """A worker of `archive`; each `write` is a commit."""
 
     def __init__(
         self, settings: Settings | None = None, partitions: Sequence[int] = (0, 1)
@@ -37,7 +37,7 @@ class Writer:
         return self.now.timestamp()
 
     def write(self, *values: object, partition: int = 0, **options: Any) -> None:
-        """Commit these records, of which some may become dead letters."""
+        """Commit these records; invalid ones become dead letters."""
         options.setdefault("kafka_ts", NOW)
         first = self._next[partition]
         self._next[partition] += len(values)
@@ -49,28 +49,28 @@ class Writer:
 
 
 class Semloop:
-    """The command, in this process."""
+    """Runs the command in this process."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> str:
-        """What a command that succeeds prints; its stderr must be empty."""
-        code, out, err = self.ended(*arguments)
+        """Return the output of a command, which must succeed with an empty stderr."""
+        code, out, err = self.run(*arguments)
         assert (code, err) == (0, "")
         return out
 
-    def ended(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr."""
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exited:
             main(list(arguments))
         out, err = self._capsys.readouterr()
-        return int(left.value.code or 0), out, err
+        return int(exited.value.code or 0), out, err
 
     def refused(self, *arguments: str) -> tuple[str, str]:
-        """What is wrong and what to do, of a command that is used wrongly."""
-        code, out, err = self.ended(*arguments)
+        """Return the error and what to do, for a command that must fail."""
+        code, out, err = self.run(*arguments)
         assert (code, out) == (1, "")
         what, todo = err.splitlines()
         return what, todo

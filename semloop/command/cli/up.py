@@ -1,4 +1,4 @@
-"""`semloop up`: the local stack in the background, told when it really reads."""
+"""`semloop up`: start the local stack in the background and wait until it reads."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from semloop.command.stack.supervisor import (
     check_startable,
     semloop_command,
 )
-from semloop.command.terminal.progress import LOOK_S, waiting
+from semloop.command.terminal.progress import POLL_S, spinner
 from semloop.errors import ConfigError
 from semloop.flow_registry import ARCHIVE, STREAMING
 from semloop.kafka.clients import DEFAULT_ADDRESS
@@ -29,46 +29,50 @@ if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
     from semloop.progress.positions import Position
 
-# A flow that did not take its tables over by then is told as "still starting".
+# After this time `up` reports the flow as still starting and returns.
 FLOW_STARTS_S = 30.0
 
 
 def up(
     broker_only: Annotated[
-        bool, typer.Option("--broker-only", help="Only the broker and its topic.")
+        bool,
+        typer.Option("--broker-only", help="Start only the broker and its topic."),
     ] = False,
 ) -> None:
     """Start broker, topic and flows in the background."""
     settings = load()
     folder = LocalFolder.of(settings)
     if broker_only and settings.kafka is not None:
-        msg = f"SEMLOOP_KAFKA names a broker: {settings.kafka}; none is started."
-        raise ConfigError(msg, "Leave out --broker-only, or unset SEMLOOP_KAFKA.")
+        msg = f"SEMLOOP_KAFKA is set to {settings.kafka}, so no broker is started."
+        raise ConfigError(msg, "Omit --broker-only, or unset SEMLOOP_KAFKA.")
     refuse_second(folder)
     check_startable(settings)
     Storage.of(settings).local_folder()
-    with waiting("Starting ...") as tell:
-        if folder.leftovers():
-            from semloop.command.cli.down import stop_leftovers
+    with spinner("Starting ...") as update:
+        if folder.orphans():
+            from semloop.command.cli.down import stop_orphans
 
-            tell("Stopping what a crash has left running ...")
-            stop_leftovers(settings, folder)
-        stack, reads = _start(settings, folder, broker_only=broker_only)
-    _greet(settings, stack, reads=reads)
+            update("Stopping processes left by a crash ...")
+            stop_orphans(settings, folder)
+        stack, reading = _start(settings, folder, broker_only=broker_only)
+    _print_summary(settings, stack, reading=reading)
 
 
 def supervise(
     broker_only: Annotated[bool, typer.Option("--broker-only")] = False,
     private: Annotated[bool, typer.Option("--private")] = False,
 ) -> None:
-    """The process that `up` leaves behind; a private one ends with its parent."""
+    """Run the supervisor, in the background process that `up` starts.
+
+    A private supervisor stops when its parent ends.
+    """
     if private:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     Supervisor(load(), broker_only=broker_only, private=private).run()
 
 
 def _stop_with_parent() -> None:
-    """Standard input ends when the parent does, however that died."""
+    """Send SIGTERM to this process when standard input closes: the parent ended."""
     os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -76,10 +80,10 @@ def _stop_with_parent() -> None:
 def _start(
     settings: Settings, folder: LocalFolder, *, broker_only: bool
 ) -> tuple[Stack, bool]:
-    """Start everything, or nothing; also whether the flow reads already."""
+    """Start all processes or none; also return whether `archive` is reading."""
     before: dict[int, Position] = {}
     if settings.kafka is not None:
-        # Asked here, so that an error comes at once and in its own words.
+        # Connect here first, so that an error is immediate and reported as it is.
         before = _positions(settings, _topic(settings, make=True))
     logs = {name: size_of(folder.log(name)) for name in ("supervisor", *STREAMING)}
     supervisor = _spawn(settings, folder, broker_only=broker_only)
@@ -87,7 +91,8 @@ def _start(
         stack = ready(supervisor, folder, logs["supervisor"])
         if broker_only:
             return stack, True
-        return stack, _reads(settings, stack, folder, before, logs[ARCHIVE.name])
+        since = logs[ARCHIVE.name]
+        return stack, _wait_for_archive(settings, stack, folder, before, since)
     except BaseException:
         supervisor.terminate()
         supervisor.wait(STOP_FLOW_S * 2)
@@ -105,19 +110,19 @@ def _spawn(
             stdout=log,
             stderr=log,
             env={**os.environ, f"{PREFIX}LAKE": settings.lake},
-            # Neither a closed terminal nor its Ctrl-C may end it.
+            # Neither a closed terminal nor Ctrl-C may stop it.
             start_new_session=True,
         )
 
 
-def _reads(
+def _wait_for_archive(
     settings: Settings,
     stack: Stack,
     folder: LocalFolder,
     before: "dict[int, Position]",
     since: int,
 ) -> bool:
-    """Wait until `archive` has taken its tables over: from then on it reads."""
+    """Wait until `archive` has taken over its tables, after which it reads."""
     settings = stack.settings(settings)
     deadline = time.monotonic() + FLOW_STARTS_S
     while time.monotonic() < deadline:
@@ -125,12 +130,12 @@ def _reads(
         flow = now.flows.get(ARCHIVE.name) if now else None
         if flow is None or flow.exit_code is not None:
             raise failed(
-                folder.log(ARCHIVE.name), since, "The flow archive ended at its start"
+                folder.log(ARCHIVE.name), since, "The flow archive failed to start"
             )
         found = _positions(settings, _topic(settings))
         if any(at.epoch > _epoch(before, p) for p, at in found.items()):
             return True
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     return False
 
 
@@ -151,14 +156,14 @@ def _positions(settings: Settings, topic: "Topic") -> "dict[int, Position]":
     return positions(Storage.of(settings), stream_of(topic), topic.partitions)
 
 
-def _greet(settings: Settings, stack: Stack, *, reads: bool) -> None:
+def _print_summary(settings: Settings, stack: Stack, *, reading: bool) -> None:
     print(f"Kafka  {stack.kafka}, topic {stack.topic!r}")
     print(f"Lake   {settings.lake}")
-    if not reads:
-        print("The flow archive is still starting; `semloop status` shows it.")
+    if not reading:
+        print("The flow archive is still starting; check it with `semloop status`.")
     if stack.embedded and stack.kafka != DEFAULT_ADDRESS:
         print(
-            f"Port {DEFAULT_ADDRESS.rpartition(':')[2]} is taken. Agents in other "
+            f"Port {DEFAULT_ADDRESS.rpartition(':')[2]} is in use. Agents in other "
             f"folders need: export SEMLOOP_KAFKA={stack.kafka}"
         )
     print("Try    semloop import FILE --format events|chat")

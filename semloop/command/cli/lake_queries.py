@@ -1,4 +1,4 @@
-"""What commands that look something up in the lake share."""
+"""Helpers of the commands that query the lake."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -15,33 +15,34 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-# Rows that are held as Python values at a time.
+# Rows that are fetched as Python values at a time.
 FETCH_ROWS = 2_000
-# Of many ids that begin alike a person needs an idea only.
+# Maximum number of ids in an error message.
 LISTED_MAX = 5
-# The order of events, in SQL. Within a partition it is that of the offsets, whatever
-# the clocks of producers say; partitions are merged by the newest time met so far.
-ARRIVED = (
+# Order of events, in SQL. Within a partition events are ordered by offset, independent
+# of producer clocks; partitions are merged by the running maximum of the timestamps.
+ARRIVAL_TIME = (
     "max(kafka_ts) OVER (PARTITION BY topic_id, kafka_partition ORDER BY kafka_offset)"
 )
 ORIGIN = "topic_id, kafka_partition, kafka_offset"
-IN_ORDER = f"{ARRIVED}, {ORIGIN}"
+IN_ORDER = f"{ARRIVAL_TIME}, {ORIGIN}"
 
-# Whether an event tells of a failure, in SQL.
+# Condition for an event that reports a failure, in SQL.
 FAILED = (
     "type = 'error' OR status IS NOT DISTINCT FROM 'error'"
     " OR outcome IS NOT DISTINCT FROM 'failure'"
 )
-# What it says: the text begins with tool and status, or the outcome, but has no role.
-SAID = "concat(role || ': ', text)"
+# Text of an event with its role, in SQL; the column `text` does not contain the role.
+TEXT_WITH_ROLE = "concat(role || ': ', text)"
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Lake]:
-    """The lake, whose troubles are told as those of every command.
+def open_lake(settings: Settings) -> Iterator[Lake]:
+    """Open the lake; storage errors of DuckDB are raised as SemLoop errors.
 
     Raises:
-        LakeError: there is none, or it cannot be read. StorageUnavailable: not now.
+        LakeError: the lake does not exist or cannot be read.
+        StorageUnavailable: the store is temporarily unavailable.
     """
     import duckdb
 
@@ -52,18 +53,18 @@ def opened(settings: Settings) -> Iterator[Lake]:
             storage = Storage.of(settings)
             raise translate(storage, "read the lake", error) from error
         except RuntimeError:
-            # DuckDB's threads go on all the same, and closing it waits for them.
+            # Otherwise DuckDB's threads keep running, and closing waits for them.
             lake.connection.interrupt()
             raise
 
 
 def one_line(text: str | None) -> str:
-    """A text that stays on its line and cannot steer the terminal."""
+    """Replace line breaks and control characters of a text."""
     return " ".join(visible(text).split()) if text else ""
 
 
-def one_of(given: str, names: Sequence[str], what: str) -> str:
-    """A name that the user gave, if it is one of those there are.
+def require_choice(given: str, names: Sequence[str], what: str) -> str:
+    """Return a name given by the user if it is one of `names`.
 
     Raises:
         ConfigError: it is not.
@@ -78,37 +79,41 @@ def one_of(given: str, names: Sequence[str], what: str) -> str:
     )
 
 
-def rows_of(relation: "DuckDBPyRelation") -> Iterator[Row]:
-    """The rows of an answer; they are fetched as they are needed."""
+def fetch_rows(relation: "DuckDBPyRelation") -> Iterator[Row]:
+    """Yield the rows of a result, fetching them in batches."""
     while rows := relation.fetchmany(FETCH_ROWS):
         yield from rows
 
 
-def full_id(lake: Lake, view: str, column: str, begin: str, what: str) -> str | None:
-    """The one id that is `begin` or begins with it; None if there is none.
+def resolve_id(
+    lake: Lake, view: str, column: str, prefix: str, what: str
+) -> str | None:
+    """Return the id that equals `prefix` or is the only one that begins with it.
+
+    None if no id begins with it.
 
     Args:
-        lake: where it is looked for.
-        view: view whose column holds the ids.
-        column: that column.
-        begin: the id or its first characters.
-        what: what such ids name, in the plural, for the error.
+        lake: the lake to search.
+        view: the view that contains the ids.
+        column: the column of the ids.
+        prefix: the id or its first characters.
+        what: what the ids identify, in the plural, for the error.
 
     Raises:
-        ConfigError: several begin with it.
+        ConfigError: several ids begin with the prefix.
     """
     query = (
         f"SELECT {column}, count(*) OVER () FROM {view} "  # noqa: S608 - ours
         f"WHERE starts_with({column}, ?) GROUP BY 1 "
         f"ORDER BY {column} = ? DESC, 1 LIMIT {LISTED_MAX}"
     )
-    found = lake.sql(query, [begin, begin]).fetchall()
+    found = lake.sql(query, [prefix, prefix]).fetchall()
     if not found:
         return None
     first, count = found[0]
-    if first == begin or count == 1:
+    if first == prefix or count == 1:
         return str(first)
     listed = ", ".join(visible(str(name)) for name, _ in found)
     end = ", ..." if count > len(found) else "."
-    msg = f"{count:,} {what} begin with {begin!r}: {listed}{end}"
-    raise ConfigError(msg, "Give more of it.")
+    msg = f"{count:,} {what} begin with {prefix!r}: {listed}{end}"
+    raise ConfigError(msg, "Give more characters of the id.")

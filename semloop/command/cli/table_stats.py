@@ -1,4 +1,4 @@
-"""Rows, versions, files and bytes of the tables of a lake, as their logs say."""
+"""Rows, versions, files and bytes of the tables of a lake, from their logs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,24 +12,24 @@ from semloop.storage.location import Storage
 from semloop.tables import TABLES
 
 
-def tables_of(
+def table_stats(
     settings: Settings, names: Iterable[str] = TABLES
 ) -> tuple[dict[str, Any], SemLoopError | None]:
-    """The tables as far as they can be read, and why no further."""
+    """Return the statistics of the readable tables, and the first error."""
     found: dict[str, Any] = {}
     try:
         storage = Storage.of(settings)
         layout.check(storage)
         for name in names:
-            figures = _of_delta if TABLES[name].format == "delta" else _of_memories
-            if at := figures(storage, name):
-                found[name] = at
+            read = _delta_stats if TABLES[name].format == "delta" else _memories_stats
+            if stats := read(storage, name):
+                found[name] = stats
     except SemLoopError as error:
         return found, error
     return found, None
 
 
-def _of_delta(storage: Storage, table: str) -> dict[str, Any] | None:
+def _delta_stats(storage: Storage, table: str) -> dict[str, Any] | None:
     snapshot = read_snapshot(storage, table)
     if snapshot is None:
         return None
@@ -41,8 +41,8 @@ def _of_delta(storage: Storage, table: str) -> dict[str, Any] | None:
     }
 
 
-def _of_memories(storage: Storage, name: str) -> dict[str, Any] | None:
-    """Of the generation that holds; `files` are its fragments."""
+def _memories_stats(storage: Storage, name: str) -> dict[str, Any] | None:
+    """Return the statistics of the current generation; `files` are its fragments."""
     from semloop.lake import generations
 
     generation = generations.current(storage)
@@ -52,7 +52,7 @@ def _of_memories(storage: Storage, name: str) -> dict[str, Any] | None:
     if table is None:
         return None
     with storage_errors(storage, f"read table {name}", lance=True):
-        # Its declared type is not what it gives.
+        # `stats` returns a dict, unlike its declared type.
         statistics: Any = table.stats()
         return {
             "rows": statistics["num_rows"],
