@@ -115,7 +115,7 @@ class ArchiveTables(FlowTables[Decoded]):
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._queries.settled(self._side, self._stream.topic_id, lowest)
+            found = self._queries.rows_beyond(self._side, self._stream.topic_id, lowest)
             self._settle(found)
         return offsets
 
@@ -208,7 +208,7 @@ class ArchiveTables(FlowTables[Decoded]):
         if not again:
             return rows
         stored = retry(
-            lambda: self._queries.known(table, id_column, again),
+            lambda: self._queries.existing(table, id_column, again),
             on=StorageUnavailable,
             seconds=self.settings.commits.storage_retry_s,
         )

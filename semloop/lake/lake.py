@@ -93,7 +93,7 @@ class Lake:
         self._raw_views.refresh()
         if lance_view.names_memories(query):
             self._show_memories()
-        self._raw_views.ask_store()
+        self._raw_views.check_store()
         # None, whatever the stubs say, after a statement without an answer: SET x = 1.
         relation = cast(
             "DuckDBPyRelation | None", self.connection.sql(query, params=params)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # DuckDB waits three minutes for an object store that is gone. Whether it is there is
 # asked before a query, by a client with shorter time-outs, but not more often.
-ASK_AGAIN_S = 5.0
+CHECK_INTERVAL_S = 5.0
 
 
 class RawViews:
@@ -45,13 +45,13 @@ class RawViews:
             if complete:
                 self._incomplete.discard(table)
 
-    def ask_store(self) -> None:
+    def check_store(self) -> None:
         """Make sure, now and then, that the object store answers.
 
         Raises:
             StorageUnavailable: it does not; a query would wait for it longer.
         """
-        late = time.monotonic() - self._asked_s > ASK_AGAIN_S
+        late = time.monotonic() - self._asked_s > CHECK_INTERVAL_S
         if self._storage.on_s3 and late:
             self._has(tables.DELTA_TABLES[0])
 

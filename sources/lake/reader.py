@@ -154,7 +154,7 @@ class LakeReader:
             path
             for path, file in snapshot.files.items()
             if path not in self._read
-            and any(file.may_hold(p, last) for p, last in self._positions.items())
+            and any(file.may_contain(p, last) for p, last in self._positions.items())
         ]
         runs = runs_of(self._parts(paths, wanted))
         self._rows = OrderedRows(runs, wanted, self._open, self._rows_max)

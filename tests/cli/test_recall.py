@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.a_lake import Semloop
-from tests.semloop.recall.a_memory_lake import a_memory_lake, ago, closed, said
+from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message, ago, closed
 
 LONG = "the refund was refused because of the fare class " * 8
 
@@ -23,8 +23,8 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "lake"
     a_memory_lake(
         folder,
-        said(LONG.strip(), "a", agent="x", user_id="u", ts=ago(hours=2)),
-        said("a seat was changed\x1b[31m", "b", ts=ago(days=3), type="error"),
+        a_message(LONG.strip(), "a", agent="x", user_id="u", ts=ago(hours=2)),
+        a_message("a seat was changed\x1b[31m", "b", ts=ago(days=3), type="error"),
         episodes=[closed("a", outcome="failure", reward=0.25)],
     )
     monkeypatch.setenv("SEMLOOP_LAKE", str(folder))

@@ -209,7 +209,7 @@ def test_a_missing_bucket_is_told(s3_settings: Settings) -> None:
     nowhere = s3_settings.replace(lake="s3://nobody/made/it")
     finding = only(examined(nowhere, "lake"))
     assert finding.found.endswith("NoSuchBucket.")
-    assert finding.todo.startswith("Make the bucket")
+    assert finding.todo.startswith("Create the bucket")
 
 
 @pytest.fixture

@@ -141,4 +141,4 @@ def test_a_missing_bucket_is_told(s3_settings: Settings) -> None:
     storage = replace(Storage.of(s3_settings), root="s3://nobody/made/it")
     with pytest.raises(LakeError, match="NoSuchBucket") as told:
         a_table(storage)
-    assert told.value.todo.startswith("Make the bucket")
+    assert told.value.todo.startswith("Create the bucket")

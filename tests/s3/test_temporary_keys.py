@@ -13,7 +13,7 @@ from tests.conftest import settings_on
 from tests.flows.a_flow import a_flow, produce
 from tests.s3.token_store import TokenStore
 from tests.s3.works import works
-from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
+from tests.semloop.recall.a_memory_lake import MemoryLake, a_message, closed
 from tests.services import Broker
 from tests.sinks.a_writer import stored, write, writer
 from tests.sinks.some_memories import a_table, some_memories
@@ -117,7 +117,7 @@ def test_a_reader_outlives_its_keys(lake: Settings, tokens: TokenStore) -> None:
     with written.open() as opened:
         for number in range(1, 4):
             name = f"trip {number}"
-            written.remember(said(name, name))
+            written.remember(a_message(name, name))
             written.commit(closed(name, reward=0.5))
             write_one_event(lake, number)
             tokens.replace_key()

@@ -54,7 +54,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
 
 def _model(known: Known, storage: Storage, generation: int) -> Finding:
     from semloop.embedders.factory import embedder_of
-    from semloop.embedders.model_store import NOTE
+    from semloop.embedders.model_store import MANIFEST
     from semloop.lake import generations
     from semloop.storage.errors import storage_errors
 
@@ -68,7 +68,7 @@ def _model(known: Known, storage: Storage, generation: int) -> Finding:
     held = (schema.metadata or {}).get(b"semloop.model", b"").decode()
     length = schema.field("vector").type.list_size
     found = f"they are of the model {held} ({length} numbers), the settings name "
-    if settings.embedding.kind == "minilm" and storage.read(NOTE) is None:
+    if settings.embedding.kind == "minilm" and storage.read(MANIFEST) is None:
         # To load it would make it, here and now; the lake never used it.
         found += "minilm"
     else:

@@ -10,10 +10,10 @@ from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError
 from semloop.lake.recall import features, tokens
-from semloop.lake.recall.filters import Asked, one_of
-from semloop.lake.recall.query_parser import Understood, understand
+from semloop.lake.recall.filters import RecallRequest, one_of
+from semloop.lake.recall.query_parser import ParsedQuery, parse_query
 from semloop.lake.recall.searches import Place, Searches
-from semloop.lake.recall.visibility import Seen
+from semloop.lake.recall.visibility import CommittedEpisodes
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 
@@ -44,7 +44,7 @@ QUERIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class Found:
-    """Candidates, of `measured.MEASURES`, and what the words were taken for."""
+    """Candidates, of `measured.FEATURES`, and what the words were taken for."""
 
     memories: list[dict[str, Any]]
     understood: str | None
@@ -71,22 +71,22 @@ class Candidates:
     def __init__(self, settings: Settings, stale_s: float) -> None:
         self._settings = settings
         storage = Storage.of(settings)
-        self.seen = Seen(storage, stale_s)
+        self.seen = CommittedEpisodes(storage, stale_s)
         self._searches = Searches(storage, stale_s)
         self._embedder: Embedder | None = None
         self.vector = functools.lru_cache(QUERIES_MAX)(self._embedded)
         # Places that the last query was told are empty.
         self._absent: Set[Place] = set()
 
-    def find(self, asked: Asked) -> Found:
+    def find(self, asked: RecallRequest) -> Found:
         """The candidates of a query; none if there are no memories yet.
 
         Raises:
             LakeError: the memories are of another model, or cannot be read.
         """
         now = datetime.now(UTC)
-        understood = understand(asked.query, now) if asked.words else None
-        understood = understood or Understood(asked.query)
+        understood = parse_query(asked.query, now) if asked.words else None
+        understood = understood or ParsedQuery(asked.query)
         if not self._opened():
             return Found([], understood.said)
         where = " AND ".join(self._conditions(asked, understood))
@@ -131,7 +131,9 @@ class Candidates:
     def _opened(self) -> bool:
         return self.seen.look() and self._searches.open(self.seen.generation)
 
-    def _conditions(self, asked: Asked, understood: Understood) -> Iterator[str]:
+    def _conditions(
+        self, asked: RecallRequest, understood: ParsedQuery
+    ) -> Iterator[str]:
         yield from asked.conditions(understood)
         if asked.min_reward is not None:
             episodes = self.seen.rewarded(asked.min_reward, NAMED_MAX)
@@ -139,7 +141,7 @@ class Candidates:
                 yield one_of("episode_id", episodes) if episodes else "false"
 
     def _rows(
-        self, asked: Asked, text: str, vector: "Vectors | None", where: str
+        self, asked: RecallRequest, text: str, vector: "Vectors | None", where: str
     ) -> "pa.Table":
         """Rows that count, those that may be hits and their neighbours."""
         count, needed = COUNT_FIRST, max(3 * asked.k, TEXTS_MIN)
@@ -169,7 +171,7 @@ class Candidates:
         neighbours = self._counting(features.only(around, new))
         return features.joined(hits, features.worth(neighbours, asked.min_reward))
 
-    def _hits(self, asked: Asked, branches: Sequence["pa.Table"]) -> "pa.Table":
+    def _hits(self, asked: RecallRequest, branches: Sequence["pa.Table"]) -> "pa.Table":
         rows = self._counting(features.distinct(branches))
         if asked.min_reward is not None:
             import pyarrow.compute as pc

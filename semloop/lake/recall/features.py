@@ -19,7 +19,7 @@ COPIES = "copies"
 # `place` is that of an event in its session: one more is the next of its episode.
 # `own` and `around` count the stems of the query in its own line, and in that with the
 # line before.
-MEASURES = {
+FEATURES = {
     "n": "INTEGER",
     "session": "INTEGER",
     "same": "INTEGER",
@@ -139,7 +139,7 @@ def worth(rows: "pa.Table", least: float | None) -> "pa.Table":
 def measured(
     rows: "pa.Table", stems: Sequence[str], vector: "Vectors | None"
 ) -> list[dict[str, Any]]:
-    """Rows with the fields of `MEASURES`, and those of `SHOWN` in one.
+    """Rows with the fields of `FEATURES`, and those of `SHOWN` in one.
 
     Args:
         rows: memories with `hit` and `copies`.
@@ -166,7 +166,7 @@ def measured(
         "shown": shown,
     }
     columns |= _counted(lines, stems)
-    return _dicts({name: columns[name] for name in (*MEASURES, "shown")})
+    return _dicts({name: columns[name] for name in (*FEATURES, "shown")})
 
 
 def found_in(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:

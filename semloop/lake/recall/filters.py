@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from semloop.errors import ConfigError
-from semloop.lake.recall.query_parser import WHAT, Understood
+from semloop.lake.recall.query_parser import STATUS_FILTERS, ParsedQuery
 from semloop.sql_text import quoted
 
 Kind = Literal["event", "episode"]
@@ -22,7 +22,7 @@ EQUAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecallRequest:
     """The arguments of `recall` as they are meant; NULL and None leave a filter out."""
 
     query: str
@@ -56,7 +56,7 @@ class Asked:
             msg = "min_reward is not a number."
             raise ConfigError(msg, "Give a number such as 0.5.")
 
-    def conditions(self, understood: Understood) -> list[str]:
+    def conditions(self, understood: ParsedQuery) -> list[str]:
         """All filters but that of rewards, in Lance's SQL."""
         found = [
             f"{column} = {literal(getattr(self, name))}"
@@ -64,7 +64,7 @@ class Asked:
             if getattr(self, name) is not None
         ]
         if understood.what:
-            found.append(WHAT[understood.what])
+            found.append(STATUS_FILTERS[understood.what])
         found += [f"ts >= {at(t)}" for t in (self.since, understood.since) if t]
         if understood.until:
             found.append(f"ts < {at(understood.until)}")

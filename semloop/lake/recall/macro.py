@@ -10,7 +10,7 @@ import msgspec
 from semloop.errors import SemLoopError
 from semloop.lake.recall import features
 from semloop.lake.recall.candidates import Candidates
-from semloop.lake.recall.filters import Asked
+from semloop.lake.recall.filters import RecallRequest
 from semloop.lake.recall.times import length_s, moment
 from semloop.settings import Settings
 from semloop.storage.location import Storage
@@ -43,7 +43,7 @@ ANSWER = msgspec.json.encode(
         "failed": VARCHAR,
         "half_life_s": "DOUBLE",
         "understood": VARCHAR,
-        "memories": [features.MEASURES | {"shown": "JSON"}],
+        "memories": [features.FEATURES | {"shown": "JSON"}],
         "own_found": ["INTEGER"],
         "around_found": ["INTEGER"],
     }
@@ -227,7 +227,7 @@ class Answer(msgspec.Struct, frozen=True):
     around_found: list[int] = []
 
 
-def _asked(given: dict[str, Any]) -> Asked:
+def _asked(given: dict[str, Any]) -> RecallRequest:
     now = datetime.now(UTC)
     since, half_life = given["since"], given.pop("half_life")
     least = given["min_reward"]
@@ -239,4 +239,4 @@ def _asked(given: dict[str, Any]) -> Asked:
         "half_life_s": None if half_life is None else length_s("half_life", half_life),
         "words": given["words"] is not False,
     }
-    return Asked(**given)
+    return RecallRequest(**given)

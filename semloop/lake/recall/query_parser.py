@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 # What the words are taken for -> the condition on memories, in Lance's SQL.
-WHAT = {
+STATUS_FILTERS = {
     "tool calls that failed": "type = 'tool_call' AND status = 'error'",
     "tool calls that succeeded": "type = 'tool_call' AND status = 'success'",
     "errors and failed tool calls": (
@@ -70,10 +70,10 @@ LENGTHS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
+class ParsedQuery:
     """A query taken apart: the text that is left, and filters.
 
-    `what` is a key of `WHAT`; `until` is exclusive; `said` tells the filters to people,
+    `what` is a key of `STATUS_FILTERS`; `until` is exclusive; `said` tells the filters to people,
     None if there are none.
     """
 
@@ -93,7 +93,7 @@ class Understood:
         return ", ".join(part for part in parts if part) or None
 
 
-def understand(query: str, now: datetime) -> Understood:
+def parse_query(query: str, now: datetime) -> ParsedQuery:
     """Turn the first status word and the first time word of a query into filters.
 
     Args:
@@ -113,9 +113,9 @@ def understand(query: str, now: datetime) -> Understood:
             text, (since, until) = _without(text, found), times
             break
     if what is None and since is None:
-        return Understood(query)
+        return ParsedQuery(query)
     text = re.sub(rf"^\s*{FILLER}|[\s?.!,]+$", "", text, flags=re.IGNORECASE)
-    return Understood(" ".join(text.split()), what, since, until)
+    return ParsedQuery(" ".join(text.split()), what, since, until)
 
 
 def _without(text: str, found: re.Match[str]) -> str:

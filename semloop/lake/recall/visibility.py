@@ -32,7 +32,7 @@ CLOSED = (
 )
 
 
-class Seen:
+class CommittedEpisodes:
     """The state of `episodes`, read from its log: only files that are new each time.
 
     Args:

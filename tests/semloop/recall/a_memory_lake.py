@@ -30,7 +30,7 @@ def episode_id(name: str) -> str:
     return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
 
-def said(text: str, episode: str = "e", **fields: Any) -> Row:
+def a_message(text: str, episode: str = "e", **fields: Any) -> Row:
     """A memory of a message; `offset`, `seq` and `context` follow from the order."""
     row = {
         "kind": "event", "type": "message", "part": 0, "text": text, "ts": NOON,
@@ -43,7 +43,7 @@ def said(text: str, episode: str = "e", **fields: Any) -> Row:
 
 def an_episode(text: str, episode: str = "e", **fields: Any) -> Row:
     """A memory of a closed episode."""
-    return said(text, episode, kind="episode", type=None, seq=None, **fields)
+    return a_message(text, episode, kind="episode", type=None, seq=None, **fields)
 
 
 def closed(episode: str = "e", **fields: Any) -> Row:

@@ -5,11 +5,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.semloop.recall.a_memory_lake import a_memory_lake, said
+from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message
 
 
 def test_embed_is_the_vector_of_a_query(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip"))
+    lake = a_memory_lake(tmp_path, a_message("trip"))
     with lake.open() as opened:
         query = (
             "SELECT list_cosine_similarity(vector, embed('booker: trip')), embed(NULL) "
@@ -19,7 +19,7 @@ def test_embed_is_the_vector_of_a_query(tmp_path: Path) -> None:
 
 
 def test_the_view_is_only_loaded_by_a_query_that_names_it(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip"), said("and back"))
+    lake = a_memory_lake(tmp_path, a_message("trip"), a_message("and back"))
     with lake.open() as opened:
         with pytest.raises(duckdb.Error, match=r"loaded by a query of Lake\.sql"):
             opened.connection.sql("FROM memories").fetchall()
@@ -28,7 +28,7 @@ def test_the_view_is_only_loaded_by_a_query_that_names_it(tmp_path: Path) -> Non
 
 
 def test_a_plain_duckdb_sees_the_memories(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip"))
+    lake = a_memory_lake(tmp_path, a_message("trip"))
     with lake.open() as opened:
         statements = opened.init_sql()
     con = duckdb.connect()

@@ -16,11 +16,11 @@ from tests.semloop.recall.a_memory_lake import (
     NOON,
     MemoryLake,
     a_memory_lake,
+    a_message,
     ago,
     an_episode,
     closed,
     episode_id,
-    said,
 )
 
 REFUND = "the refund was refused because of the fare class"
@@ -40,9 +40,9 @@ def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[s
 def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("we talked about the weather", "a"),
-        said(REFUND, "b", importance=0.5, tool=None),
-        said("a seat was changed", "c"),
+        a_message("we talked about the weather", "a"),
+        a_message(REFUND, "b", importance=0.5, tool=None),
+        a_message("a seat was changed", "c"),
     )
     with lake.open() as opened:
         found = opened.recall("why was a refund refused?", k=2)
@@ -62,7 +62,9 @@ def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) ->
 
 
 def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said(REFUND, "a"), said("a seat was changed", "b"))
+    lake = a_memory_lake(
+        tmp_path, a_message(REFUND, "a"), a_message("a seat was changed", "b")
+    )
     with lake.open() as opened:
         found = opened.recall("refund", k=2, agent="booker")
         asked = opened.sql("FROM recall('refund', k := 2, agent := 'booker')")
@@ -79,7 +81,7 @@ def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
 def test_the_candidates_are_fetched_once_a_query(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake = a_memory_lake(tmp_path, said(REFUND))
+    lake = a_memory_lake(tmp_path, a_message(REFUND))
     calls = []
     find = candidates.Candidates.find
 
@@ -98,10 +100,10 @@ def test_the_candidates_are_fetched_once_a_query(
 def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("may I get the money for my cancelled trip", "a"),
-        said("that was refused", "a"),
-        said("thank you, goodbye", "a"),
-        said("that was refused altogether", "b"),
+        a_message("may I get the money for my cancelled trip", "a"),
+        a_message("that was refused", "a"),
+        a_message("thank you, goodbye", "a"),
+        a_message("that was refused altogether", "b"),
     )
     with lake.open() as opened:
         first, second, *_ = opened.recall("cancelled trip refused").to_pylist()
@@ -116,10 +118,10 @@ def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
 
 
 def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> None:
-    filler = [said(f"nothing of note {n}", f"f{n}") for n in range(450)]
+    filler = [a_message(f"nothing of note {n}", f"f{n}") for n in range(450)]
     lake = a_memory_lake(
         tmp_path,
-        *(said(f"refund refused again {n}", "a") for n in range(300)),
+        *(a_message(f"refund refused again {n}", "a") for n in range(300)),
         *filler,
     )
     with lake.open() as opened:
@@ -132,8 +134,10 @@ def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> Non
 
 
 FILTERED = (
-    said("the trip of one", "a", agent="x", namespace="n", user_id="u", ts=ago(days=9)),
-    said("the trip of two", "b", agent="y", ts=ago(hours=2)),
+    a_message(
+        "the trip of one", "a", agent="x", namespace="n", user_id="u", ts=ago(days=9)
+    ),
+    a_message("the trip of two", "b", agent="y", ts=ago(hours=2)),
     an_episode("the trip of three", "c", agent="y", ts=ago(hours=50)),
 )
 
@@ -192,8 +196,8 @@ def test_since_in_sql(tmp_path: Path, since: str, numbers: set[str]) -> None:
 def test_a_neighbour_that_fails_the_filters_is_no_hit(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("the refund question", agent="x"),
-        said("the refund answer", agent="y"),
+        a_message("the refund question", agent="x"),
+        a_message("the refund answer", agent="y"),
     )
     with lake.open() as opened:
         (row,) = opened.recall("refund", agent="x").to_pylist()
@@ -207,7 +211,9 @@ ODD = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0n
 
 
 def test_odd_characters_are_only_characters(tmp_path: Path) -> None:
-    rows = [said(f"trip {n} {name}", f"e{n}", agent=name) for n, name in enumerate(ODD)]
+    rows = [
+        a_message(f"trip {n} {name}", f"e{n}", agent=name) for n, name in enumerate(ODD)
+    ]
     lake = a_memory_lake(tmp_path, *rows)
     with lake.open() as opened:
         for n, name in enumerate(ODD):
@@ -218,8 +224,8 @@ def test_odd_characters_are_only_characters(tmp_path: Path) -> None:
 
 
 def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip one", "a"))
-    lake.remember(said("trip two", "b"), an_episode("trip three", "c"))
+    lake = a_memory_lake(tmp_path, a_message("trip one", "a"))
+    lake.remember(a_message("trip two", "b"), an_episode("trip three", "c"))
     with lake.open() as opened:
         asked = "SELECT text FROM memories ORDER BY text"
         assert texts(opened.recall("trip")) == ["trip one"]
@@ -235,12 +241,12 @@ def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
 
 
 def test_another_generation_is_taken_when_it_is_switched_to(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip one"))
+    lake = a_memory_lake(tmp_path, a_message("trip one"))
     with lake.open() as opened:
         assert texts(opened.recall("trip")) == ["trip one"]
         assert opened.sql("SELECT text FROM memories").fetchall() == [("trip one",)]
         second = MemoryLake(lake.settings, generation=2)
-        second.remember(said("trip two"))
+        second.remember(a_message("trip two"))
         second.commit()
         assert texts(opened.recall("trip")) == ["trip two"]
         assert opened.sql("SELECT text FROM memories").fetchall() == [("trip two",)]
@@ -248,7 +254,7 @@ def test_another_generation_is_taken_when_it_is_switched_to(tmp_path: Path) -> N
 
 def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> None:
     lake = a_memory_lake(
-        tmp_path, said("trip"), episodes=[closed(outcome="failure", reward=0.0)]
+        tmp_path, a_message("trip"), episodes=[closed(outcome="failure", reward=0.0)]
     )
     with lake.open() as opened:
         assert opened.recall("trip")["reward"].to_pylist() == [0.0]
@@ -262,9 +268,9 @@ def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> N
 
 
 def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> None:
-    repeated = [said("trip booked", f"r{n}") for n in range(900)]
-    others = [said(f"a long trip to the town {n}", f"o{n}") for n in range(60)]
-    elsewhere = said("trip booked", "z", namespace="other")
+    repeated = [a_message("trip booked", f"r{n}") for n in range(900)]
+    others = [a_message(f"a long trip to the town {n}", f"o{n}") for n in range(60)]
+    elsewhere = a_message("trip booked", "z", namespace="other")
     lake = a_memory_lake(tmp_path, *repeated, *others, elsewhere)
     with lake.open() as opened:
         rows = opened.recall("trip booked", k=20).to_pylist()
@@ -277,7 +283,9 @@ def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> N
 
 def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
     def a_call(text: str, status: str, hours: int) -> dict[str, Any]:
-        return said(text, text, type="tool_call", status=status, ts=ago(hours=hours))
+        return a_message(
+            text, text, type="tool_call", status=status, ts=ago(hours=hours)
+        )
 
     lake = a_memory_lake(
         tmp_path,
@@ -285,7 +293,7 @@ def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
         a_call("five", "error", 5),
         a_call("fine", "success", 1),
         a_call("two", "error", 2),
-        said("we spoke of failed tool calls", "m", ts=ago(hours=1)),
+        a_message("we spoke of failed tool calls", "m", ts=ago(hours=1)),
     )
     query = "failed tool calls in the last 24 hours"
     with lake.open() as opened:
@@ -306,9 +314,9 @@ def test_a_half_life_lets_the_newer_win_unless_the_older_matters(
 ) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("refund of the trip", "a", ts=ago(days=4), importance=0.5),
-        said("refund of a trip then", "b", ts=ago(days=1), importance=0.5),
-        said("refund of a trip now", "c", ts=ago(days=1), importance=1.0),
+        a_message("refund of the trip", "a", ts=ago(days=4), importance=0.5),
+        a_message("refund of a trip then", "b", ts=ago(days=1), importance=0.5),
+        a_message("refund of a trip now", "c", ts=ago(days=1), importance=1.0),
     )
     with lake.open() as opened:
         assert opened.recall("refund of the trip")["decay"].to_pylist() == [1, 1, 1]
@@ -332,7 +340,7 @@ def test_a_lake_without_memories_gives_the_empty_table(tmp_path: Path) -> None:
         found = empty.recall("trip")
         assert not empty.has_memories()
         assert empty.sql("SELECT count(*) FROM memories").fetchall() == [(0,)]
-    lake = a_memory_lake(tmp_path / "lake", said("trip"))
+    lake = a_memory_lake(tmp_path / "lake", a_message("trip"))
     with lake.open() as opened:
         assert opened.recall("trip").schema == found.schema
         assert opened.has_memories()
@@ -373,7 +381,7 @@ def test_sql_tells_wrong_arguments_too(tmp_path: Path) -> None:
 
 
 def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
-    a_memory_lake(tmp_path, said("trip"))
+    a_memory_lake(tmp_path, a_message("trip"))
     with (
         Lake(settings=load(lake=str(tmp_path), embedder="minilm")) as opened,
         pytest.raises(LakeError, match="vectors of hashing") as caught,

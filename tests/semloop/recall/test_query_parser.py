@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semloop.lake.recall.query_parser import WHAT, Understood, understand
+from semloop.lake.recall.query_parser import STATUS_FILTERS, ParsedQuery, parse_query
 
 NOW = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -35,7 +35,7 @@ ERRORS = "errors and failed tool calls"
     ],
 )
 def test_status_words_become_filters(query: str, text: str, what: str) -> None:
-    assert understand(query, NOW) == Understood(text, what)
+    assert parse_query(query, NOW) == ParsedQuery(text, what)
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ def test_status_words_become_filters(query: str, text: str, what: str) -> None:
 def test_time_words_become_filters(
     query: str, since: datetime, until: datetime | None
 ) -> None:
-    found = understand(query, NOW)
+    found = parse_query(query, NOW)
     assert (found.text.lower(), found.since, found.until) == ("refunds", since, until)
 
 
 def test_status_and_time_go_together_and_are_told() -> None:
-    found = understand("failed tool calls in the last 24 hours", NOW)
+    found = parse_query("failed tool calls in the last 24 hours", NOW)
     assert (found.text, found.what) == ("", FAILED)
-    assert found.said == "tool calls that failed, since 2026-11-20 22:30 UTC"
-    assert understand("errors yesterday", NOW).said == (
+    assert found.a_message == "tool calls that failed, since 2026-11-20 22:30 UTC"
+    assert parse_query("errors yesterday", NOW).a_message == (
         f"{ERRORS}, since 2026-11-20 00:00 UTC, before 2026-11-21 00:00 UTC"
     )
-    assert found.what in WHAT
+    assert found.what in STATUS_FILTERS
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,6 @@ def test_status_and_time_go_together_and_are_told() -> None:
     ],
 )
 def test_questions_about_content_stay_as_they_are(query: str) -> None:
-    found = understand(query, NOW)
-    assert found == Understood(query)
-    assert found.said is None
+    found = parse_query(query, NOW)
+    assert found == ParsedQuery(query)
+    assert found.a_message is None
