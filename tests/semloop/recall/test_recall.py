@@ -1,4 +1,4 @@
-"""`Lake.recall` and SQL's `recall`, on memories written as the flow writes them."""
+"""`Lake.recall` and `recall` in SQL, on memories written as the flow writes them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -27,9 +27,9 @@ REFUND = "the refund was refused because of the fare class"
 PARTS = ("similarity", "keyword", "keyword_context", "neighbours", "session", "decay")
 
 
-def texts(found: pa.Table) -> list[str]:
-    found_texts: list[str] = found["text"].to_pylist()
-    return found_texts
+def texts(hits: pa.Table) -> list[str]:
+    column: list[str] = hits["text"].to_pylist()
+    return column
 
 
 def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[str]:
@@ -37,7 +37,9 @@ def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[s
         return texts(opened.recall(query, *args, **options))
 
 
-def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) -> None:
+def test_the_best_match_is_first_and_the_score_is_the_sum_of_its_parts(
+    tmp_path: Path,
+) -> None:
     lake = a_memory_lake(
         tmp_path,
         a_message("we talked about the weather", "a"),
@@ -61,15 +63,15 @@ def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) ->
     assert rows[1]["score"] < best["score"]
 
 
-def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
+def test_recall_in_sql_returns_the_same_rows_and_can_be_joined(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path, a_message(REFUND, "a"), a_message("a seat was changed", "b")
     )
     with lake.open() as opened:
         found = opened.recall("refund", k=2, agent="booker")
-        asked = opened.sql("FROM recall('refund', k := 2, agent := 'booker')")
-        assert asked.fetchall() == [tuple(row.values()) for row in found.to_pylist()]
-        assert asked.columns == found.column_names
+        in_sql = opened.sql("FROM recall('refund', k := 2, agent := 'booker')")
+        assert in_sql.fetchall() == [tuple(row.values()) for row in found.to_pylist()]
+        assert in_sql.columns == found.column_names
         joined = opened.sql(
             "SELECT count(*) FROM memories WHERE session_id IN "
             "(SELECT session_id FROM recall($query, k := $k))",
@@ -78,16 +80,16 @@ def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
         assert joined.fetchall() == [(1,)]
 
 
-def test_the_candidates_are_fetched_once_a_query(
+def test_the_candidates_are_fetched_once_per_query(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = a_memory_lake(tmp_path, a_message(REFUND))
     calls = []
     find = candidates.Candidates.find
 
-    def counted(self: Any, asked: Any) -> Any:
-        calls.append(asked.query)
-        return find(self, asked)
+    def counted(self: Any, request: Any) -> Any:
+        calls.append(request.query)
+        return find(self, request)
 
     monkeypatch.setattr(candidates.Candidates, "find", counted)
     with lake.open() as opened:
@@ -97,7 +99,9 @@ def test_the_candidates_are_fetched_once_a_query(
     assert calls == ["refund", "again"]
 
 
-def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
+def test_neighbours_raise_each_others_scores_and_are_shown_as_context(
+    tmp_path: Path,
+) -> None:
     lake = a_memory_lake(
         tmp_path,
         a_message("may I get the money for my cancelled trip", "a"),
@@ -117,7 +121,9 @@ def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
     assert row["session"] > 0
 
 
-def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> None:
+def test_after_has_the_next_text_even_if_that_is_not_a_candidate(
+    tmp_path: Path,
+) -> None:
     filler = [a_message(f"nothing of note {n}", f"f{n}") for n in range(450)]
     lake = a_memory_lake(
         tmp_path,
@@ -129,8 +135,8 @@ def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> Non
     rows = found.to_pylist()
     assert len(rows) == 200
     for row in rows:
-        wanted = f"refund refused again {row['seq'] + 1}" if row["seq"] < 299 else None
-        assert row["after"] == wanted
+        expected = f"refund refused again {row['seq'] + 1}"
+        assert row["after"] == (expected if row["seq"] < 299 else None)
 
 
 FILTERED = (
@@ -161,7 +167,7 @@ FILTERED = (
         ({"min_reward": 0.1}, {"one", "three"}),
         ({"min_reward": 0.9}, set()),
         ({"agent": "y", "kind": "event"}, {"two"}),
-        ({"agent": "nobody"}, set()),
+        ({"agent": "unknown"}, set()),
     ],
 )
 def test_filters(tmp_path: Path, options: dict[str, Any], numbers: set[str]) -> None:
@@ -193,7 +199,7 @@ def test_since_in_sql(tmp_path: Path, since: str, numbers: set[str]) -> None:
         assert {text.split()[-1] for (text,) in found.fetchall()} == numbers
 
 
-def test_a_neighbour_that_fails_the_filters_is_no_hit(tmp_path: Path) -> None:
+def test_a_neighbour_that_fails_the_filters_is_not_a_hit(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
         a_message("the refund question", agent="x"),
@@ -206,30 +212,31 @@ def test_a_neighbour_that_fails_the_filters_is_no_hit(tmp_path: Path) -> None:
     assert row["after"] == "the refund answer"
 
 
-ODD = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0nul",
+SPECIAL = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0nul",
        "' OR 1 = 1 --", "%", "$1", "é\u0301"]  # fmt: skip
 
 
-def test_odd_characters_are_only_characters(tmp_path: Path) -> None:
+def test_special_characters_in_filters_and_queries_are_literal(tmp_path: Path) -> None:
     rows = [
-        a_message(f"trip {n} {name}", f"e{n}", agent=name) for n, name in enumerate(ODD)
+        a_message(f"trip {n} {name}", f"e{n}", agent=name)
+        for n, name in enumerate(SPECIAL)
     ]
     lake = a_memory_lake(tmp_path, *rows)
     with lake.open() as opened:
-        for n, name in enumerate(ODD):
+        for n, name in enumerate(SPECIAL):
             (row,) = opened.recall("trip", agent=name).to_pylist()
             assert (row["agent"], row["text"]) == (name, f"trip {n} {name}")
             assert opened.recall("trip", namespace=name).num_rows == 0
-            assert opened.recall(f"trip {name}", k=20).num_rows == len(ODD)
+            assert opened.recall(f"trip {name}", k=20).num_rows == len(SPECIAL)
 
 
-def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
+def test_memories_beyond_the_committed_offset_are_not_visible(tmp_path: Path) -> None:
     lake = a_memory_lake(tmp_path, a_message("trip one", "a"))
     lake.remember(a_message("trip two", "b"), an_episode("trip three", "c"))
     with lake.open() as opened:
-        asked = "SELECT text FROM memories ORDER BY text"
+        query = "SELECT text FROM memories ORDER BY text"
         assert texts(opened.recall("trip")) == ["trip one"]
-        assert opened.sql(asked).fetchall() == [("trip one",)]
+        assert opened.sql(query).fetchall() == [("trip one",)]
         lake.commit(closed("c", outcome="success", reward=0.5), upto=1)
         rows = opened.recall("trip").to_pylist()
         assert {row["text"]: (row["outcome"], row["reward"]) for row in rows} == {
@@ -237,10 +244,10 @@ def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
             "trip two": (None, None),
             "trip three": ("success", 0.5),
         }
-        assert len(opened.sql(asked).fetchall()) == 3
+        assert len(opened.sql(query).fetchall()) == 3
 
 
-def test_another_generation_is_taken_when_it_is_switched_to(tmp_path: Path) -> None:
+def test_an_open_lake_follows_a_switch_of_the_generation(tmp_path: Path) -> None:
     lake = a_memory_lake(tmp_path, a_message("trip one"))
     with lake.open() as opened:
         assert texts(opened.recall("trip")) == ["trip one"]
@@ -252,7 +259,9 @@ def test_another_generation_is_taken_when_it_is_switched_to(tmp_path: Path) -> N
         assert opened.sql("SELECT text FROM memories").fetchall() == [("trip two",)]
 
 
-def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> None:
+def test_outcome_and_reward_are_those_of_the_latest_closed_revision(
+    tmp_path: Path,
+) -> None:
     lake = a_memory_lake(
         tmp_path, a_message("trip"), episodes=[closed(outcome="failure", reward=0.0)]
     )
@@ -267,7 +276,7 @@ def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> N
         assert shown == [("odd", 0.75)]
 
 
-def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> None:
+def test_equal_texts_are_one_hit_and_do_not_displace_others(tmp_path: Path) -> None:
     repeated = [a_message("trip booked", f"r{n}") for n in range(900)]
     others = [a_message(f"a long trip to the town {n}", f"o{n}") for n in range(60)]
     elsewhere = a_message("trip booked", "z", namespace="other")
@@ -281,7 +290,7 @@ def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> N
     assert counts["trip booked", "other"] == 1
 
 
-def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
+def test_a_query_of_filter_words_only_returns_the_newest_first(tmp_path: Path) -> None:
     def a_call(text: str, status: str, hours: int) -> dict[str, Any]:
         return a_message(
             text, text, type="tool_call", status=status, ts=ago(hours=hours)
@@ -299,8 +308,8 @@ def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
     with lake.open() as opened:
         found = opened.recall(query)
         assert texts(found) == ["two", "five"]
-        said_so = found["understood"].to_pylist()[0]
-        assert said_so.startswith("tool calls that failed, since ")
+        understood = found["understood"].to_pylist()[0]
+        assert understood.startswith("tool calls that failed, since ")
         assert set(found["score"].to_pylist()) == {0.0}
         literally = opened.recall(query, words=False)
         assert texts(literally)[0] == "we spoke of failed tool calls"
@@ -309,9 +318,7 @@ def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
         assert texts(opened.recall("failed tool calls", k=1)) == ["two"]
 
 
-def test_a_half_life_lets_the_newer_win_unless_the_older_matters(
-    tmp_path: Path,
-) -> None:
+def test_scores_decay_by_half_life_and_importance(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
         a_message("refund of the trip", "a", ts=ago(days=4), importance=0.5),
@@ -335,7 +342,9 @@ def test_a_half_life_lets_the_newer_win_unless_the_older_matters(
         assert one.fetchall()[0][0] == pytest.approx(1 / 2, rel=0.01)
 
 
-def test_a_lake_without_memories_gives_the_empty_table(tmp_path: Path) -> None:
+def test_recall_on_a_lake_without_memories_returns_an_empty_table(
+    tmp_path: Path,
+) -> None:
     with Lake(tmp_path) as empty:
         found = empty.recall("trip")
         assert not empty.has_memories()
@@ -347,36 +356,36 @@ def test_a_lake_without_memories_gives_the_empty_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "options", "told"),
+    ("query", "options", "what"),
     [
         (" \n", {}, "The query is empty."),
         ("x", {"k": 0}, "k is 0; it must be between 1 and 1,000."),
         ("x", {"k": 1001}, "k is 1001; it must be between 1 and 1,000."),
         ("x", {"kind": "events"}, "There is no kind 'events' of memories."),
-        ("x", {"since": "soon"}, "since: 'soon' is neither a length of time"),
-        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' goes back"),
-        ("x", {"half_life": "0d"}, "half_life: '0d' is no length of time above 0."),
-        ("x", {"half_life": "never"}, "half_life: 'never' is no length of time"),
+        ("x", {"since": "soon"}, "since: 'soon' is neither a duration nor"),
+        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' is before"),
+        ("x", {"half_life": "0d"}, "half_life: '0d' is not a duration above 0."),
+        ("x", {"half_life": "never"}, "half_life: 'never' is not a duration"),
         ("x", {"min_reward": float("nan")}, "min_reward is not a number."),
     ],
 )  # fmt: skip
-def test_wrong_arguments_are_told_in_one_line(
-    tmp_path: Path, query: str, options: dict[str, Any], told: str
+def test_a_wrong_argument_is_a_config_error(
+    tmp_path: Path, query: str, options: dict[str, Any], what: str
 ) -> None:
     with Lake(tmp_path) as lake:
         with pytest.raises(ConfigError) as caught:
             lake.recall(query, **options)
-        assert caught.value.what.startswith(told)
+        assert caught.value.what.startswith(what)
         assert caught.value.todo
 
 
-def test_sql_tells_wrong_arguments_too(tmp_path: Path) -> None:
+def test_a_wrong_argument_in_sql_is_a_duckdb_error(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         with pytest.raises(
-            duckdb.Error, match=r"Error: The query is empty\.\nSay what"
+            duckdb.Error, match=r"Error: The query is empty\.\nPass the text"
         ):
             lake.sql("FROM recall('')").fetchall()
-        # One bad call must not be told of the next.
+        # The error must not be reported again for the next call.
         assert lake.sql("FROM recall('x')").fetchall() == []
 
 
