@@ -115,7 +115,9 @@ class ArchiveTables(FlowTables[Decoded]):
         offsets = dict(self._main.offsets)
         if offsets:
             lowest = min(offsets.values())
-            found = self._queries.rows_beyond(self._side, self._stream.topic_id, lowest)
+            found = self._queries.origins_beyond(
+                self._side, self._stream.topic_id, lowest
+            )
             self._settle(found)
         return offsets
 

@@ -94,7 +94,7 @@ class WriterQueries:
         self._storage = storage
         self._files = FileQueries(storage)
 
-    def rows_beyond(
+    def origins_beyond(
         self, table: OpenTable, topic_id: str, offset: int
     ) -> set[tuple[int, int]]:
         """Return (partition, offset) of a topic's rows beyond an offset."""

@@ -14,7 +14,9 @@ from operators.episodes.sessions import Sessions
 from schemas import arrow
 from semloop import Lake, tables
 from tests.builders import NOW
-from tests.operators.a_stream import SMALL, Row, a_stream, said
+from tests.operators.a_stream import SMALL, Row
+from tests.operators.a_stream import a_stream as events_table
+from tests.operators.a_stream import said as event_row
 
 ADDED_BY_THE_VIEW = ("episode", "previous_episode_id", "feedback")
 # Arguments of the event builder; all others are fields of the payload.
@@ -35,7 +37,7 @@ def write(
     """Write what the flows write for these batches of one partition."""
     sessions = Sessions(SMALL)
     for batch in batches:
-        events = a_stream(*(row | common for row in batch), first=first)
+        events = events_table(*(row | common for row in batch), first=first)
         first += len(batch)
         append(lake, "events", events)
         append(lake, "episodes", sessions.feed(events).revisions)
@@ -50,7 +52,7 @@ def queried(lake: Path, query: str) -> list[tuple[Any, ...]]:
 def scored(name: str = "helpful", source: str = "human", **fields: Any) -> Row:
     columns = {key: fields.pop(key) for key in EVENT_ARGUMENTS if key in fields}
     payload = {"name": name, "source": source, "score": 1.0} | fields
-    return said("feedback", payload=payload, **columns)
+    return event_row("feedback", payload=payload, **columns)
 
 
 def scores(lake: Path) -> list[tuple[Any, ...]]:
@@ -76,9 +78,9 @@ def test_episodes_shows_the_newest_revision_of_open_episodes_too(
 ) -> None:
     write(
         tmp_path,
-        [said(session="a"), said(session="b")],
-        [said(session="a", at_s=1)],
-        [said("completion", "a", at_s=2)],
+        [event_row(session="a"), event_row(session="b")],
+        [event_row(session="a", at_s=1)],
+        [event_row("completion", "a", at_s=2)],
     )
     query = "SELECT session_id, state, revision, events FROM episodes ORDER BY ALL"
     assert queried(tmp_path, query) == [("a", "closed", 3, 3), ("b", "open", 1, 1)]
@@ -89,11 +91,15 @@ def test_episodes_shows_the_newest_revision_of_open_episodes_too(
 def test_episodes_of_a_session_are_numbered_and_linked(tmp_path: Path) -> None:
     write(
         tmp_path,
-        [said(session="a"), said(session="b"), said("completion", "a", at_s=1)],
         [
-            said(session="a", at_s=2),
-            said(session="a", at_s=20),
-            said("completion", "b"),
+            event_row(session="a"),
+            event_row(session="b"),
+            event_row("completion", "a", at_s=1),
+        ],
+        [
+            event_row(session="a", at_s=2),
+            event_row(session="a", at_s=20),
+            event_row("completion", "b"),
         ],
     )
     found = queried(
@@ -112,9 +118,9 @@ def test_feedback_belongs_to_the_episode_before_it(tmp_path: Path) -> None:
     write(
         tmp_path,
         [scored(score=0.1)],  # before any episode
-        [said(at_s=1), scored(score=0.2, at_s=2), said("completion", at_s=3)],
-        [scored("polite", score=0.3, at_s=4), said(session="s-2", at_s=4)],
-        [said(at_s=5), scored(score=0.4, at_s=6)],
+        [event_row(at_s=1), scored(score=0.2, at_s=2), event_row("completion", at_s=3)],
+        [scored("polite", score=0.3, at_s=4), event_row(session="s-2", at_s=4)],
+        [event_row(at_s=5), scored(score=0.4, at_s=6)],
         # Days later, and one of them replaces earlier feedback.
         [scored("polite", "agent", score=0.5, at_s=9e5), scored(score=0.6, at_s=9e5)],
     )
@@ -126,7 +132,7 @@ def test_feedback_belongs_to_the_episode_before_it(tmp_path: Path) -> None:
 
 
 def test_late_feedback_neither_opens_nor_rewrites_an_episode(tmp_path: Path) -> None:
-    write(tmp_path, [said("completion")])
+    write(tmp_path, [event_row("completion")])
     before = queried(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes")
     write(tmp_path, [scored(at_s=9e5)], first=1)
     assert queried(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes") == before
@@ -136,7 +142,7 @@ def test_late_feedback_neither_opens_nor_rewrites_an_episode(tmp_path: Path) -> 
 
 def test_the_latest_feedback_is_chosen_by_its_event_time(tmp_path: Path) -> None:
     later, earlier = scored(score=0.9, at_s=60), scored(at_s=50, kafka_s=70)
-    write(tmp_path, [said(), later, earlier])
+    write(tmp_path, [event_row(), later, earlier])
     assert scores(tmp_path) == [("s-1", 1, {"helpful/human": 0.9})]
     # With equal times the last by offset wins; each source is kept separately.
     other = scored("helpful", "agent", score=0.3)
@@ -147,13 +153,19 @@ def test_the_latest_feedback_is_chosen_by_its_event_time(tmp_path: Path) -> None
 
 def test_within_a_partition_feedback_is_assigned_by_offset(tmp_path: Path) -> None:
     # The clock of the producer of the feedback is behind.
-    write(tmp_path, [said("completion"), said(at_s=9), scored(at_s=9, kafka_s=5)])
+    write(
+        tmp_path,
+        [event_row("completion"), event_row(at_s=9), scored(at_s=9, kafka_s=5)],
+    )
     assert scores(tmp_path) == [("s-1", 1, {}), ("s-1", 2, {"helpful/human": 1.0})]
 
 
 def test_feedback_has_all_its_fields_unchanged(tmp_path: Path) -> None:
     special = "so\u0000 'odd' \"ü\""
-    write(tmp_path, [said(), scored(special, label="bad", comment=special, score=None)])
+    write(
+        tmp_path,
+        [event_row(), scored(special, label="bad", comment=special, score=None)],
+    )
     [(feedback,)] = queried(tmp_path, "SELECT feedback FROM episodes")
     assert feedback == [
         {
@@ -168,7 +180,9 @@ def test_feedback_in_another_partition_belongs_to_the_last_episode_before_it(
     tmp_path: Path, origin: dict[str, Any]
 ) -> None:
     """Occurs if the topic was created again or a producer uses another partitioner."""
-    write(tmp_path, [said("completion"), said("completion", at_s=100)], first=50)
+    write(
+        tmp_path, [event_row("completion"), event_row("completion", at_s=100)], first=50
+    )
     write(tmp_path, [scored(score=0.1, at_s=9), scored(score=0.2, at_s=200)], **origin)
     assert scores(tmp_path) == [
         ("s-1", 1, {"helpful/human": 0.1}), ("s-1", 2, {"helpful/human": 0.2}),
@@ -176,8 +190,8 @@ def test_feedback_in_another_partition_belongs_to_the_last_episode_before_it(
 
 
 def test_links_and_numbers_stay_within_a_partition_of_a_topic(tmp_path: Path) -> None:
-    write(tmp_path, [said()])
-    write(tmp_path, [said()], topic_id="topic-2")
+    write(tmp_path, [event_row()])
+    write(tmp_path, [event_row()], topic_id="topic-2")
     query = "SELECT topic_id, episode, previous_episode_id FROM episodes ORDER BY 1"
     assert queried(tmp_path, query) == [("topic-1", 1, None), ("topic-2", 1, None)]
 
@@ -188,18 +202,20 @@ def test_a_session_aggregates_its_episodes(tmp_path: Path) -> None:
     write(
         tmp_path,
         [
-            said("tool_call", payload=tool, credits_used=0.5, task="fly"),
-            said("completion", at_s=1, payload={"outcome": "success", "reward": 1.0}),
+            event_row("tool_call", payload=tool, credits_used=0.5, task="fly"),
+            event_row(
+                "completion", at_s=1, payload={"outcome": "success", "reward": 1.0}
+            ),
             scored(at_s=2),
         ],
         [
-            said(
+            event_row(
                 "tool_call", at_s=3, payload=tool | {"tool": "book", "status": "error"}
             ),
-            said("error", at_s=4, credits_used=1.0, input_tokens=7),
+            event_row("error", at_s=4, credits_used=1.0, input_tokens=7),
         ],
-        [said("completion", at_s=5, agent="payer", payload=failure)],
-        [said(at_s=6, session="s-2")],
+        [event_row("completion", at_s=5, agent="payer", payload=failure)],
+        [event_row(at_s=6, session="s-2")],
     )
     with Lake(tmp_path) as lake:
         result = lake.sql("FROM sessions ORDER BY session_id")
@@ -224,7 +240,7 @@ def test_a_session_aggregates_its_episodes(tmp_path: Path) -> None:
 def test_the_outcome_of_a_session_is_that_of_its_last_closed_episode(
     tmp_path: Path,
 ) -> None:
-    sessions = write(tmp_path, [said("completion"), said(at_s=1)])
+    sessions = write(tmp_path, [event_row("completion"), event_row(at_s=1)])
     query = "SELECT outcome, state FROM sessions"
     assert queried(tmp_path, query) == [("success", "open")]
     append(tmp_path, "episodes", sessions.close_inactive(math.inf))
@@ -233,14 +249,17 @@ def test_the_outcome_of_a_session_is_that_of_its_last_closed_episode(
 
 def test_sums_that_overflow_are_null(tmp_path: Path) -> None:
     claims: Row = {"input_tokens": 2**63 - 1, "credits_used": 1.7e308}
-    ends = [said("completion", at_s=n, **claims) for n in range(3)]
-    write(tmp_path, [*ends, said(session="s-2", input_tokens=1)])
+    ends = [event_row("completion", at_s=n, **claims) for n in range(3)]
+    write(tmp_path, [*ends, event_row(session="s-2", input_tokens=1)])
     query = "SELECT session_id, episodes, input_tokens FROM sessions ORDER BY 1"
     assert queried(tmp_path, query) == [("s-1", 3, None), ("s-2", 1, 1)]
 
 
 def test_a_filter_on_the_session_is_pushed_down_to_every_scan(tmp_path: Path) -> None:
-    write(tmp_path, [said(), scored(), said(session="s-2"), said(session="s-3")])
+    write(
+        tmp_path,
+        [event_row(), scored(), event_row(session="s-2"), event_row(session="s-3")],
+    )
     with Lake(tmp_path) as lake:
         # `sessions` needs no feedback, so it reads one table once.
         for view, scans in (("episodes", 4), ("sessions", 1)):

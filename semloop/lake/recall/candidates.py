@@ -79,7 +79,7 @@ class Candidates:
         self._absent: Set[EventPosition] = set()
 
     def find(self, request: RecallRequest) -> CandidateSet:
-        """Return the candidates of a query; none if there are no memories yet.
+        """Return the candidates of a query; empty if there are no memories yet.
 
         Raises:
             LakeError: the memories are of another model, or cannot be read.
@@ -123,7 +123,7 @@ class Candidates:
         self._searches.close()
 
     def generation(self) -> int | None:
-        """Return the current generation of memories; None if there are none yet."""
+        """Return the current generation; None if there are no memories yet."""
         return self._episodes.generation if self._open() else None
 
     def _open(self) -> bool:

@@ -23,7 +23,7 @@ EQUALITY_FILTERS = {
 
 @dataclass(frozen=True, slots=True)
 class RecallRequest:
-    """The converted arguments of `recall`; a filter that is None does not apply."""
+    """The converted arguments of `recall`; None disables a filter."""
 
     query: str
     k: int

@@ -117,7 +117,7 @@ class Recall:
             self._candidates.close()
 
     def generation(self) -> int | None:
-        """Return the current generation of memories; None if there are none yet.
+        """Return the current generation; None if there are no memories yet.
 
         Raises:
             LakeError: the lake cannot be read.
