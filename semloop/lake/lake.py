@@ -40,8 +40,7 @@ class Lake:
     Args:
         path: folder or `s3://bucket/prefix`; by default the setting `lake`.
         settings: by default read from the environment and `semloop.toml`.
-        stale_s: maximum age, in seconds, of the memories that `recall` searches; each
-            check for new ones is a request to the storage.
+        stale_s: maximum age, in seconds, of the state that `recall` searches.
 
     Raises:
         LakeError: the folder does not exist, the lake has another layout, or the
@@ -69,8 +68,7 @@ class Lake:
         self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         self._raw_views = RawViews(self.connection, self._storage, RAW_SCHEMA)
         self._raw_views.refresh()
-        # Generation that the view of memories shows; None before the extension is
-        # loaded.
+        # Generation that the view of memories shows; None until it is loaded.
         self._generation: int | None = None
         self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
         for name, query in _view_queries().items():
@@ -124,9 +122,9 @@ class Lake:
         The score combines meaning, words, neighbours in the episode and the session.
         Memories of a namespace with equal texts are one hit. Time and status words such
         as "failed tool calls in the last 24 hours" become filters, shown in
-        `understood`; if the query has no other words, the newest memories are first.
-        Filters apply inside each search, so they do not reduce the number of hits. The
-        same in SQL: `FROM recall('...', k := 5)`.
+        `understood`; without other words in the query, the newest memories are first.
+        Filters apply inside each search, so they do not reduce the number of hits. In
+        SQL: `FROM recall('...', k := 5)`.
 
         Columns: `rank` from 1; `score` = `decay` * (3 * `similarity` + `keyword` +
         `keyword_context` + `neighbours` + `session`), where `similarity` is the cosine,
@@ -148,8 +146,7 @@ class Lake:
             session: only this session.
             user: only this user.
             kind: only memories of an `event` or of an `episode`.
-            since: maximum age (`24h`, `7d`, a timedelta) or earliest time (a timestamp
-                or datetime).
+            since: maximum age (`24h`, a timedelta) or earliest time (ISO, a datetime).
             min_reward: only closed episodes with at least this reward.
             half_life: time in which a score halves, for example `7d`; by default scores
                 do not decay. Importance 1 lengthens it by half, 0 shortens it by half.
@@ -171,8 +168,7 @@ class Lake:
         """Return True if the flow `memory` has created its tables.
 
         Raises:
-            LakeError: the lake cannot be read.
-            StorageUnavailable: the object store does not answer.
+            LakeError, StorageUnavailable: the lake cannot be read.
         """
         return self._recall.generation() is not None
 

@@ -101,7 +101,7 @@ def test_what_words_are_taken_for_is_told_on_stderr(
         (["x", "-k", "0"], "k is 0; it must be between 1 and 1,000."),
         (["x", "--kind", "odd"], "There is no kind 'odd' of memories."),
         (["x", "--since", "soon"], "since: 'soon' is neither"),
-        (["x", "--half-life", "long"], "half_life: 'long' is no length"),
+        (["x", "--half-life", "long"], "half_life: 'long' is not a duration"),
         (["x", "--min-reward", "much"], "Invalid value for '--min-reward'"),
         ([], "Missing argument 'query'."),
     ],
