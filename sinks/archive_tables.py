@@ -211,7 +211,7 @@ class ArchiveTables(FlowTables[Decoded]):
         if not redelivered:
             return rows
         stored = retry(
-            lambda: self._queries.known(table, id_column, redelivered),
+            lambda: self._queries.existing(table, id_column, redelivered),
             on=StorageUnavailable,
             seconds=self.settings.commits.storage_retry_s,
         )

@@ -1,1 +1,1 @@
-"""Delta tables of a lake: the streams that they record, their versions and files."""
+"""Delta tables of a lake: their versions and files, and the streams they record."""

@@ -1,7 +1,7 @@
-"""Runs SQL on the files of one version of a table.
+"""Run SQL on the files of one version of a table.
 
 `delta_scan` would open the newest version; a writer must read the version that its own
-fence made. (`DeltaTable.to_pyarrow_table` is not used: processes that called it have
+fence created. (`DeltaTable.to_pyarrow_table` is not used: processes that called it have
 aborted at exit.)
 """
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     from semloop.storage.location import Storage
 
-# Files that are older than a column do not have it.
+# Files written before a column was added do not have it.
 ROWS = "FROM read_parquet(?, union_by_name = true, hive_partitioning = false)"
 
 
 class OpenTable(Protocol):
-    """A table at the version that its handle has open."""
+    """A table at the version that its handle has loaded."""
 
     @property
     def name(self) -> str:
-        """Its folder in the lake."""
+        """Folder of the table in the lake."""
 
     @property
     def handle(self) -> "DeltaTable":
-        """The version."""
+        """Handle at that version."""
 
 
 class OwnedTable(OpenTable, Protocol):
@@ -43,11 +43,11 @@ class OwnedTable(OpenTable, Protocol):
 
     @property
     def owned(self) -> Sequence[Partition]:
-        """These partitions, all of one topic."""
+        """The owned partitions, all of one topic."""
 
 
 class FileQueries:
-    """DuckDB on the Parquet files of a lake, in memory."""
+    """Queries on Parquet files of a lake, by an in-memory DuckDB."""
 
     def __init__(self, storage: "Storage") -> None:
         self._storage = storage
@@ -60,33 +60,34 @@ class FileQueries:
         query: str,
         values: Sequence[object] = (),
     ) -> "pa.Table":
-        """The result of a query.
+        """Run a query and return its result.
 
         Args:
-            table: whose files are read, for errors.
-            uris: of the files; one at least.
+            table: table that the files belong to, for error messages.
+            uris: paths or URLs of the files, at least one.
             query: SQL over `rows`, the rows of these files.
-            values: of its placeholders.
+            values: parameters of the query.
 
         Raises:
-            LakeError: the files cannot be read. StorageUnavailable: not now.
+            LakeError: the files cannot be read.
+            StorageUnavailable: the storage is not available.
         """
         with storage_errors(self._storage, f"read table {table}"):
             renew_keys(self._storage, self.connection)
             sql = f"WITH rows AS ({ROWS}) {query}"
-            found = self.connection.execute(sql, [list(uris), *values])
-            return found.to_arrow_table()
+            result = self.connection.execute(sql, [list(uris), *values])
+            return result.to_arrow_table()
 
     def close(self) -> None:
-        """Free the connection."""
+        """Close the connection."""
         self.connection.close()
 
 
 class WriterQueries:
-    """What a writer looks up in its own tables, at the version that it has open.
+    """Lookups of a writer in its own tables, at the version that it has loaded.
 
-    Each method raises StorageUnavailable or LakeError when files or their list cannot
-    be read.
+    Each method raises StorageUnavailable or LakeError if the log or the files cannot be
+    read.
     """
 
     def __init__(self, storage: "Storage") -> None:
@@ -96,7 +97,7 @@ class WriterQueries:
     def origins_beyond(
         self, table: OpenTable, topic_id: str, offset: int
     ) -> set[tuple[int, int]]:
-        """(partition, offset) of a topic's rows in the table beyond an offset."""
+        """Return (partition, offset) of a topic's rows beyond an offset."""
         snapshot = self._snapshot(table)
         paths = [
             path
@@ -117,35 +118,39 @@ class WriterQueries:
         ids_max: int,
         age_ms: int,
     ) -> dict[int, tuple[list[str], list[int]]]:
-        """The newest event ids of each owned partition, oldest first.
+        """Return the newest event ids of each owned partition, oldest first.
 
-        At most `ids_max` of a partition, none older by Kafka's timestamp than `age_ms`
-        before the partition's newest, and none that was ingested so long before the
-        table's last row: a long history is not read for a partition that stands still.
+        Per partition at most `ids_max` ids, and none whose Kafka timestamp is more than
+        `age_ms` before the partition's newest one. Files ingested more than `age_ms`
+        before the table's last row are skipped, so an idle partition does not cause a
+        read of the whole history.
 
         Returns:
-            partition -> event ids, and their Kafka timestamps in milliseconds.
+            Partition -> (event ids, their Kafka timestamps in milliseconds).
         """
         owned = [partition.number for partition in table.owned]
         snapshot = self._snapshot(table) if owned and ids_max else None
         files = _recent_files(snapshot, age_ms) if snapshot else []
         if snapshot is None or not files:
             return {p: ([], []) for p in owned}
-        rows_up_to = list(itertools.accumulate(count for _, count in files))
-        wanted = ids_max * len(owned)
+        cumulative_rows = list(itertools.accumulate(count for _, count in files))
+        rows_needed = ids_max * len(owned)
         while True:
-            # Newest files first; more of them until every window is full.
-            taken = bisect.bisect_left(rows_up_to, wanted) + 1
-            uris = snapshot.uris(self._storage, [path for path, _ in files[:taken]])
+            # Read the newest files first, then more until every window is full.
+            file_count = bisect.bisect_left(cumulative_rows, rows_needed) + 1
+            paths = [path for path, _ in files[:file_count]]
+            uris = snapshot.uris(self._storage, paths)
             rows = self._ids(table.name, uris, topic_id)
-            found = {p: _newest(rows, p, ids_max, age_ms) for p in owned}
-            full = all(len(ids) >= ids_max for ids, _ in found.values())
-            if full or taken >= len(files):
-                return found
-            wanted *= 4
+            newest = {p: _newest(rows, p, ids_max, age_ms) for p in owned}
+            full = all(len(ids) >= ids_max for ids, _ in newest.values())
+            if full or file_count >= len(files):
+                return newest
+            rows_needed *= 4
 
-    def known(self, table: OpenTable, column: str, values: Iterable[str]) -> set[str]:
-        """Which of the values stand in a column of the whole table: one semi-join."""
+    def existing(
+        self, table: OpenTable, column: str, values: Iterable[str]
+    ) -> set[str]:
+        """Return those of the values that a column of the table contains."""
         import pyarrow as pa
 
         wanted = pa.table({"value": pa.array(list(values), pa.string())})
@@ -162,9 +167,9 @@ class WriterQueries:
         return {str(value) for (value,) in rows}
 
     def rows_of(self, table: OpenTable, query: str) -> "pa.Table":
-        """The result of a query over `rows`, the whole table.
+        """Run a query over `rows`, the whole table, and return its result.
 
-        A table without files has no columns either.
+        The result for a table without files has no columns.
         """
         import pyarrow as pa
 
@@ -176,9 +181,9 @@ class WriterQueries:
             return Snapshot.of(table.name, table.handle)
 
     def _ids(self, table: str, uris: Sequence[str], topic_id: str) -> "pa.Table":
-        """Partition, event id and Kafka ms of rows of a topic, in order of offsets.
+        """Return partition, event id and Kafka ms of a topic's rows, by offset.
 
-        Sorted here: DuckDB's own sort of a million ids takes three times as long.
+        Arrow sorts them: DuckDB's sort of a million ids takes three times as long.
         """
         query = (
             "SELECT kafka_partition, kafka_offset, event_id, "
@@ -196,14 +201,14 @@ class WriterQueries:
         uris = snapshot.uris(self._storage, paths)
         if not uris:
             return []
-        found = self._files.arrow(snapshot.table, uris, query, values)
-        return zip(*(column.to_pylist() for column in found.columns), strict=True)
+        result = self._files.arrow(snapshot.table, uris, query, values)
+        return zip(*(column.to_pylist() for column in result.columns), strict=True)
 
 
 def _recent_files(snapshot: Snapshot, age_ms: int) -> list[tuple[str, int]]:
-    """(path, rows) of files with rows of the last `age_ms`, the newest first.
+    """Return (path, row count) of files with rows of the last `age_ms`, newest first.
 
-    A file without statistics may have such rows, and comes last.
+    Files without statistics may have such rows; they are last.
     """
     times = {p: f.ingested_at for p, f in snapshot.files.items() if f.ingested_at}
     oldest = max(times.values(), default=None)

@@ -1,4 +1,4 @@
-"""One version of a Delta table: its files with their statistics, its transactions."""
+"""One version of a Delta table: its transactions and its files with statistics."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileStats:
-    """What the log says of a file; None where it says nothing.
+    """Statistics of a file from the log; None where the log has none.
 
-    `topic_ids`, `partitions`: the smallest and the largest value. `last_offset`: the
-    largest `kafka_offset`. `ingested_at`: that of the newest row.
+    `topic_ids`, `partitions`: smallest and largest value. `last_offset`: largest
+    `kafka_offset`. `ingested_at`: the newest row's.
     """
 
     rows: int | None
@@ -33,8 +33,8 @@ class FileStats:
     last_offset: int | None
     ingested_at: "datetime | None"
 
-    def may_hold(self, partition: Partition, beyond: int) -> bool:
-        """Whether the file can have rows of a partition beyond an offset."""
+    def may_contain(self, partition: Partition, beyond: int) -> bool:
+        """Return True if the file may have rows of a partition beyond an offset."""
         return (
             (self.last_offset is None or self.last_offset > beyond)
             and (self.partitions is None or _within(partition.number, self.partitions))
@@ -44,10 +44,10 @@ class FileStats:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A version of a table, which stays the same whatever is committed after it.
+    """One version of a table, unaffected by later commits.
 
-    `table_id` differs between tables that were created one after the other in the same
-    folder. `transactions`: app id -> int64, of the app ids that were chosen.
+    `table_id` changes if the table is deleted and created again in the same folder.
+    `transactions`: app id -> int64, for the requested app ids.
     """
 
     table: str
@@ -63,7 +63,7 @@ class Snapshot:
         handle: "DeltaTable",
         transactions: Mapping[str, int] | None = None,
     ) -> "Snapshot":
-        """The version that a handle has open.
+        """Return the version that a handle has loaded.
 
         Raises:
             DeltaError, OSError: the log cannot be read.
@@ -76,7 +76,7 @@ class Snapshot:
 
     @cached_property
     def files(self) -> Mapping[str, FileStats]:
-        """The files by their paths inside the table."""
+        """Statistics of the files, by path relative to the table."""
         columns = zip(
             self._column("num_records"),
             self._column("size_bytes"),
@@ -86,7 +86,7 @@ class Snapshot:
             self._column("max.ingested_at"),
             strict=True,
         )
-        # The log escapes paths as URLs, which DuckDB and openers take literally.
+        # The log URL-escapes paths; DuckDB and file openers do not unescape them.
         paths = map(unquote, self._column("path"))
         return {
             path: FileStats(*stats) for path, stats in zip(paths, columns, strict=True)
@@ -94,19 +94,19 @@ class Snapshot:
 
     @property
     def row_count(self) -> int | None:
-        """Rows of all files; None where the log does not say."""
+        """Rows of all files; None if the log has no count for one of them."""
         counts = [file.rows for file in self.files.values()]
         return None if None in counts else sum(n for n in counts if n is not None)
 
     def uris(self, storage: "Storage", paths: Iterable[str] | None = None) -> list[str]:
-        """Full paths or URLs of some files, of all if none are named."""
+        """Return the full paths or URLs of the given files, by default of all."""
         root = storage.uri(self.table)
         return [f"{root}/{path}" for path in (self.files if paths is None else paths)]
 
     def _column(self, name: str) -> list[Any]:
         if name in self._actions.column_names:
-            found: list[Any] = self._actions[name].to_pylist()
-            return found
+            values: list[Any] = self._actions[name].to_pylist()
+            return values
         return [None] * self._actions.num_rows
 
     def _bounds(self, name: str) -> Iterator[tuple[Any, Any] | None]:
@@ -118,15 +118,16 @@ class Snapshot:
 def read_snapshot(
     storage: "Storage", table: str, app_ids: Iterable[str] = ()
 ) -> Snapshot | None:
-    """The newest version of a table, read once; None if the table does not exist.
+    """Read the newest version of a table; None if the table does not exist.
 
     Args:
         storage: the lake.
-        table: its folder.
-        app_ids: the transactions that the snapshot shall have.
+        table: folder of the table in the lake.
+        app_ids: transactions to include in the snapshot.
 
     Raises:
-        LakeError: it cannot be read. StorageUnavailable: not now.
+        LakeError: the table cannot be read.
+        StorageUnavailable: the storage is not available.
     """
     with storage_errors(storage, f"read table {table}"):
         if not storage.has(table):
@@ -136,9 +137,9 @@ def read_snapshot(
 
 
 def stored_transactions(handle: "DeltaTable", app_ids: Iterable[str]) -> dict[str, int]:
-    """The numbers that the handle's version keeps under some app ids."""
-    found = {app_id: handle.transaction_version(app_id) for app_id in app_ids}
-    return {app_id: number for app_id, number in found.items() if number is not None}
+    """Return the int64 that the handle's version stores under each app id, if any."""
+    stored = {app_id: handle.transaction_version(app_id) for app_id in app_ids}
+    return {app_id: number for app_id, number in stored.items() if number is not None}
 
 
 def _within(value: Any, bounds: tuple[Any, Any]) -> bool:

@@ -1,22 +1,22 @@
-"""Streams: the topics whose records are in the lake, and the names of their offsets.
+"""Streams: the topics whose records are in the lake, and the app ids of their offsets.
 
-A stream is one topic of one cluster. Delta logs keep the last offset of each partition
-as a `Transaction` under a name that is made here.
+A stream is one topic of one cluster. A Delta log stores the last offset of each
+partition as a `Transaction` under the app id built here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Appended to a partition's name: wall clock, in milliseconds, when the end of the
-# partition was last reached.
+# Suffix of a partition's app id: wall clock, in milliseconds, when a flow last reached
+# the end of the partition.
 CAUGHT_UP = "/caught_up_ms"
-# What a flow has read of a partition from which it has read nothing.
+# Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 
 
 class Partition(NamedTuple):
-    """A partition of a topic that exists once: within it, offsets only grow.
+    """A partition of one incarnation of a topic; its offsets only grow.
 
     A topic that is deleted and created again has another `topic_id`.
     """
@@ -27,7 +27,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True)
 class StreamId:
-    """The stream that a flow reads, and the flow, as its offsets are filed."""
+    """A stream and the flow that reads it: the key of the flow's offsets."""
 
     flow: str
     cluster_id: str
@@ -35,7 +35,7 @@ class StreamId:
     topic_id: str
 
     def app_id(self, table: str, partition: int) -> str:
-        """Name of the Delta `Transaction` that keeps a partition's last offset."""
+        """Return the app id of the `Transaction` with a partition's last offset."""
         return f"{self.flow}/{table}/{self.cluster_id}/{self.topic_id}/{partition}"
 
 
@@ -47,9 +47,9 @@ class Streams:
 
     @classmethod
     def of(cls, *streams: StreamId) -> "Streams":
-        """Some streams, each with a topic id of its own."""
+        """Collect streams, each with a different topic id."""
         return cls({stream.topic_id: stream for stream in streams})
 
     def app_id(self, table: str, partition: Partition, /) -> str:
-        """Name of the Delta `Transaction` that keeps a partition's last offset."""
+        """Return the app id of the `Transaction` with a partition's last offset."""
         return self.by_topic_id[partition.topic_id].app_id(table, partition.number)

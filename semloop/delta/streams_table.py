@@ -1,7 +1,7 @@
-"""The rows of table `streams`: which tables keep offsets of which stream.
+"""The rows of table `streams`: which tables store offsets of which stream.
 
-A row is there before the first offset of its partition. So a program that reads
-`streams` after another table finds all names of the offsets in that table.
+A row is written before the first offset of its partition, so a program that reads
+`streams` after another table finds the app ids of all offsets in that table.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ STREAMS = "streams"
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """A table of the lake keeps the offsets of one partition of a stream."""
+    """A table of the lake that stores the offsets of one partition of a stream."""
 
     stream: StreamId
     table: str
@@ -33,7 +33,7 @@ class StreamRow:
 
     @property
     def app_id(self) -> str:
-        """Name of the transaction that keeps the last offset."""
+        """App id of the `Transaction` with the last offset."""
         return self.stream.app_id(self.table, self.partition.number)
 
 
@@ -48,12 +48,13 @@ class StreamsTable:
         self._rows: tuple[StreamRow, ...] = ()
 
     def rows(self) -> tuple[StreamRow, ...]:
-        """All rows as they are now: the same object while there are no new ones.
+        """Return all current rows; the same object if there are no new ones.
 
-        Two writers that started at once may both have added a row.
+        Two writers that started at the same time may both have added a row.
 
         Raises:
-            LakeError: they cannot be read. StorageUnavailable: not now.
+            LakeError: the table cannot be read.
+            StorageUnavailable: the storage is not available.
         """
         snapshot = self._follower.refresh()
         if snapshot is not self._snapshot:
@@ -77,9 +78,10 @@ class StreamsTable:
 
 
 def read_streams(storage: "Storage") -> tuple[StreamRow, ...]:
-    """The rows of `streams` as they are now; none where no flow ever ran.
+    """Read the current rows of `streams`; empty if no flow has run on this lake.
 
     Raises:
-        LakeError: they cannot be read. StorageUnavailable: not now.
+        LakeError: the table cannot be read.
+        StorageUnavailable: the storage is not available.
     """
     return StreamsTable(storage).rows()

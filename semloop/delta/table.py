@@ -1,4 +1,4 @@
-"""Follows a Delta table from version to version."""
+"""Follow a Delta table from version to version."""
 
 import time
 from collections.abc import Iterable
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     from semloop.storage.location import Storage
 
-# A handle slows down with each commit that it follows, and does not notice that the
+# A handle gets slower with each commit that it follows, and does not notice that the
 # lake was deleted and created again.
 REOPEN_S = 30.0
-# Log entries that are read one by one to follow transactions; beyond so many the
-# library reads all of them at once.
+# Most log entries that are read one by one to follow transactions; beyond that,
+# deltalake reads the log.
 ENTRIES_MAX = 50
 
 
 class TableFollower:
-    """The newest version of one table, by a handle that moves on with it.
+    """The newest version of one table, by a handle that is updated incrementally.
 
     Args:
         storage: the lake.
         table: folder of the table in the lake.
-        app_ids: the transactions that snapshots shall have.
+        app_ids: transactions to include in the snapshots.
     """
 
     def __init__(
@@ -45,19 +45,20 @@ class TableFollower:
         self._snapshot: Snapshot | None = None
 
     def refresh(self) -> Snapshot | None:
-        """The table as it is now; None if it does not exist.
+        """Return the newest version; None if the table does not exist.
 
-        While nothing is committed this returns the same object, and looks for two
-        files: the library would list the log, which holds every commit of the last
+        While nothing is committed this returns the same object and checks for two
+        files only: deltalake would list the log, which has every commit of the last
         hours. A table that was deleted and created again has another `table_id`.
 
         Raises:
-            LakeError: it cannot be read, or the lake has another layout.
-            StorageUnavailable: it cannot be read now; the next call opens it again.
+            LakeError: the table cannot be read, or the lake has another layout.
+            StorageUnavailable: the storage is not available; the next call reopens
+                the table.
         """
         with storage_errors(self._storage, f"read table {self._table}"):
             handle, self._handle = self._handle, None
-            if handle is None or self._is_old() or not self._moves_on(handle):
+            if handle is None or self._is_old() or not self._update(handle):
                 handle = self._opened()
             if handle is None:
                 self._snapshot = None
@@ -69,23 +70,24 @@ class TableFollower:
         return self._snapshot
 
     def watch(self, app_ids: Iterable[str]) -> Snapshot | None:
-        """Add transactions to the snapshots from the present one on, which it returns.
+        """Add transactions to this and later snapshots; return the current one.
 
         Raises:
-            LakeError: they cannot be read. StorageUnavailable: not now.
+            LakeError: the table cannot be read.
+            StorageUnavailable: the storage is not available.
         """
         added = frozenset(app_ids) - self._app_ids
         if added and self._snapshot is not None:
             with storage_errors(self._storage, f"read table {self._table}"):
                 assert self._handle is not None, "refresh() first"
-                found = stored_transactions(self._handle, added)
-            numbers = {**self._snapshot.transactions, **found}
+                stored = stored_transactions(self._handle, added)
+            numbers = {**self._snapshot.transactions, **stored}
             self._snapshot = replace(self._snapshot, transactions=numbers)
         self._app_ids |= added
         return self._snapshot
 
     def reopen(self) -> None:
-        """Open the table again at the next refresh."""
+        """Reopen the table at the next refresh."""
         self._handle = None
 
     def _opened(self) -> "DeltaTable | None":
@@ -96,17 +98,17 @@ class TableFollower:
         return self._storage.open(self._table)
 
     def _is_old(self) -> bool:
-        """Whether the handle has followed for long, or has a key that ends soon."""
+        """Return True if the handle is past `REOPEN_S` or its key expires soon."""
         old = time.monotonic() - self._opened_s > REOPEN_S
         return old or self._storage.key_id != self._key_id
 
-    def _moves_on(self, handle: "DeltaTable") -> bool:
-        """Bring the handle to the newest version; False where its own one is gone."""
+    def _update(self, handle: "DeltaTable") -> bool:
+        """Bring the handle to the newest version; False if its own one is gone."""
         version = handle.version()
         if self._has_entry(version + 1):
             handle.update_incremental()
             return True
-        # The log was cleaned meanwhile, or the table was created again.
+        # False if the log was cleaned meanwhile, or the table was created again.
         return self._has_entry(version)
 
     def _has_entry(self, version: int) -> bool:
@@ -120,33 +122,36 @@ class TableFollower:
         snapshot = self._snapshot
         if snapshot is None or snapshot.version != handle.version():
             return False
-        # A table that was created again counts its versions from 0.
+        # The versions of a table that was created again restart at 0.
         return snapshot.table_id == str(handle.metadata().id)
 
     def _transactions(self, handle: "DeltaTable") -> dict[str, int]:
-        """The transactions of the handle's version.
+        """Return the transactions of the handle's version.
 
-        Only entries that are new are read: on an object store the library fetches the
-        whole log since its checkpoint for one transaction.
+        Only new entries are read: on an object store deltalake fetches the whole log
+        since the last checkpoint to look up one transaction.
         """
         before = self._snapshot
         if before is not None and before.table_id == str(handle.metadata().id):
             new = range(before.version + 1, handle.version() + 1)
             if before.version <= handle.version() and len(new) <= ENTRIES_MAX:
-                found = self._carried(new)
-                if found is not None:
-                    return {**before.transactions, **found}
+                added = self._transactions_in(new)
+                if added is not None:
+                    return {**before.transactions, **added}
         return stored_transactions(handle, self._app_ids)
 
-    def _carried(self, versions: range) -> dict[str, int] | None:
-        """The transactions in the entries of some versions; None if one is gone."""
+    def _transactions_in(self, versions: range) -> dict[str, int] | None:
+        """Read the transactions of some versions; None if an entry is gone."""
         found: dict[str, int] = {}
         for version in versions if self._app_ids else ():
             try:
                 with self._open_file(entry_name(self._table, version)) as file:
                     entry = file.read()
-            except FileNotFoundError:  # It is in a checkpoint by now.
+            except FileNotFoundError:  # A checkpoint has replaced it.
                 return None
-            carried = transactions(entry)
-            found |= {name: n for name, n in carried if name in self._app_ids}
+            found |= {
+                app_id: number
+                for app_id, number in transactions(entry)
+                if app_id in self._app_ids
+            }
         return found

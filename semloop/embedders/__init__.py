@@ -1,7 +1,7 @@
-"""The embedders, and the contract that they keep.
+"""The embedders and their common interface.
 
-`factory` makes the one that the settings name. Each loads its libraries when it is
-made.
+`factory` creates the one named in the settings. Each embedder imports its libraries
+when it is created.
 
-`vocabulary.txt` is that of the model all-MiniLM-L6-v2 (Apache-2.0), which is BERT's.
+`vocabulary.txt` is the vocabulary of all-MiniLM-L6-v2 (Apache-2.0), which is BERT's.
 """

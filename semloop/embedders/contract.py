@@ -1,7 +1,7 @@
-"""What turns texts into vectors: the contract of every embedder.
+"""The interface of all embedders, which turn texts into vectors.
 
-Flows and queries use the same embedder, or their vectors could not be compared; so the
-model's id stands in every row, and another model means another table.
+Flows and queries must use the same embedder, since vectors of two models cannot be
+compared. Every row stores the model's id, and another model needs another table.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Embedder(Protocol):
-    """A model that turns texts into vectors whose dot product says how near they are.
+    """A model that turns texts into vectors whose dot product is their similarity.
 
-    An embedder may be used by several threads at once.
+    Embedders are thread-safe.
     """
 
     @property
     def model_id(self) -> str:
-        """Names weights and arithmetic: equal ids, comparable vectors."""
+        """Id of weights and arithmetic: vectors with equal ids can be compared."""
 
     @property
     def dimension(self) -> int:
@@ -30,17 +30,18 @@ class Embedder(Protocol):
 
     @property
     def semantic(self) -> bool:
-        """Whether near means alike in meaning, not only in words."""
+        """True if similarity is that of meanings, not only of words."""
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens that the model reads of each text; estimated where it is not known."""
+        """Return the tokens per text that the model reads; may be an estimate."""
 
     def embed(self, texts: Sequence[str]) -> "Vectors":
-        """Texts -> float32 [n, dimension], each row of length 1 and in their order.
+        """Embed texts as float32 [n, dimension], in their order, each row of norm 1.
 
-        A text longer than the model reads counts by its beginning.
+        A text longer than the model's maximum is truncated.
 
         Raises:
-            UnusableAnswer: what came back are no such vectors; fewer texts may do.
-            EmbedderUnavailable: the model does not answer, whatever the texts are.
+            UnusableAnswer: the model returned no valid vectors for these texts; fewer
+                texts may succeed.
+            EmbedderUnavailable: the model does not answer, for any text.
         """

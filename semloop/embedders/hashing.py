@@ -1,7 +1,7 @@
-"""An embedder without a model: for tests, and to try things out in no time.
+"""An embedder without a model, for tests and quick trials.
 
-It compares words, not meaning: "car" and "automobile" are as far apart as any two
-words. `semantic` says so.
+It compares words, not meanings: "car" and "automobile" are as far apart as any two
+words. Its `semantic` is False.
 """
 
 import hashlib
@@ -17,33 +17,33 @@ WORD = re.compile(r"\w+")
 
 
 class Hashing:
-    """Each word adds 1 at a place that its hash gives; the sum has length 1."""
+    """Each word adds 1 at the index given by its hash; the sum is scaled to norm 1."""
 
     model_id = f"hashing/words/{DIMENSION}"
     dimension = DIMENSION
     semantic = False
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Words of each text."""
+        """Return the number of words of each text."""
         return [len(_words(text)) for text in texts]
 
     def embed(self, texts: Sequence[str]) -> "Vectors":
-        """See `Embedder.embed`; the same on every machine."""
+        """See `Embedder.embed`; the result is the same on every machine."""
         import numpy as np
 
         vectors = np.zeros((len(texts), DIMENSION), np.float32)
         for row, text in enumerate(texts):
-            np.add.at(vectors[row], [_place(word) for word in _words(text)], 1)
+            np.add.at(vectors[row], [_index(word) for word in _words(text)], 1)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
 
 def _words(text: str) -> list[str]:
-    # A text without words is its own word: a vector of zeros has no direction.
+    # A text without words is one word: a zero vector cannot be scaled.
     return WORD.findall(text.lower()) or [text]
 
 
-def _place(word: str) -> int:
-    # Not `hash()`, which differs from process to process.
+def _index(word: str) -> int:
+    # Not `hash()`, which differs between processes.
     digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest()) % DIMENSION

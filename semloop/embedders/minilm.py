@@ -1,4 +1,4 @@
-"""The default embedder: all-MiniLM-L6-v2 by onnxruntime, without torch."""
+"""The default embedder: all-MiniLM-L6-v2 on onnxruntime, without torch."""
 
 import hashlib
 import os
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 VOCABULARY = Path(__file__).with_name("vocabulary.txt")
 DIMENSION = 384
-# As sentence-transformers has it for this model; it was trained on shorter texts.
+# The limit of sentence-transformers for this model, which was trained on shorter texts.
 TOKENS_MAX = 256
-# No text is tokenized beyond: enough for 256 tokens of any real language.
+# Texts are cut here before tokenizing: enough for 256 tokens of any natural language.
 CHARS_MAX = 32_768
 
 
 class Minilm:
-    """Vectors of 384 numbers; mean cosine to the original in floats above 0.99.
+    """Vectors of 384 numbers; mean cosine to the original float model above 0.99.
 
-    Threads share one session, each with a text of its own: on texts of usual length
-    that is faster than several threads, or a padded batch, in one product.
+    Threads share one session, each embedding one text: on texts of usual length that is
+    faster than several threads, or a padded batch, in one matrix product.
 
     Args:
-        model: the graph, as `kept_model` gives it.
-        threads: texts that are embedded at a time; as many as processors by default.
+        model: the graph, as `stored_model` returns it.
+        threads: texts embedded at the same time; by default the number of processors.
 
     Raises:
         MissingExtra: onnxruntime or tokenizers is not installed.
@@ -51,9 +51,9 @@ class Minilm:
             self._session = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's have no class in common
+        except Exception as error:  # onnxruntime's errors have no common class
             msg = f"onnxruntime cannot run the lake's model: {type(error).__name__}."
-            todo = "Run: pip install -U onnxruntime, or use the version that made it."
+            todo = "Run: pip install -U onnxruntime, or use the version that built it."
             raise LakeError(msg, todo) from error
         self._tokenizer: Any = tokenizers.BertWordPieceTokenizer(str(VOCABULARY))
         self._tokenizer.enable_truncation(TOKENS_MAX)
@@ -62,19 +62,19 @@ class Minilm:
         self.model_id = f"all-MiniLM-L6-v2/int8/{digest[:8]}"
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, 2 to 256."""
-        return [len(encoded) for encoded in self._encoded(texts)]
+        """Return the number of tokens of each text, 2 to 256."""
+        return [len(encoding) for encoding in self._tokenize(texts)]
 
     def embed(self, texts: Sequence[str]) -> "Vectors":
-        """See `Embedder.embed`; other texts do not change a vector."""
+        """See `Embedder.embed`; a vector does not depend on the other texts."""
         import numpy as np
 
         vectors = np.empty((len(texts), DIMENSION), np.float32)
-        ids = [encoded.ids for encoded in self._encoded(texts)]
-        # The longest first, so that no thread begins one when the others are done.
+        ids = [encoding.ids for encoding in self._tokenize(texts)]
+        # Longest first, so that no thread starts a long text when the others are done.
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
-        made = self._pool.map(self._vector, (ids[row] for row in order))
-        for row, vector in zip(order, made, strict=True):
+        computed = self._pool.map(self._vector, (ids[row] for row in order))
+        for row, vector in zip(order, computed, strict=True):
             vectors[row] = vector
         return vectors
 
@@ -83,8 +83,8 @@ class Minilm:
 
         return self._session.run(None, {"input_ids": np.array([ids], np.int64)})[0]
 
-    def _encoded(self, texts: Sequence[str]) -> list[Any]:
-        # Half of a surrogate pair is no text to a tokenizer.
+    def _tokenize(self, texts: Sequence[str]) -> list[Any]:
+        # The tokenizer does not accept lone surrogates.
         clean = [text[:CHARS_MAX].encode("utf-8", "replace").decode() for text in texts]
-        encoded: list[Any] = self._tokenizer.encode_batch(clean)
-        return encoded
+        encodings: list[Any] = self._tokenizer.encode_batch(clean)
+        return encodings

@@ -1,8 +1,8 @@
-"""The default model as the lake keeps it: made once, then the same bytes for everyone.
+"""The default model as stored in the lake: built once, then used by all processes.
 
-`_models/all-MiniLM-L6-v2.json` names the file and its SHA-256; the file's name holds
-its sum too. The file is written first, so that the name is never there without it; of
-several processes that make one at once, the first to write the name decides.
+The manifest `_models/all-MiniLM-L6-v2.json` has the model file's name and SHA-256; the
+name contains the start of the hash. The model file is written before the manifest. If
+several processes build a model at the same time, the first to write the manifest wins.
 """
 
 import hashlib
@@ -16,52 +16,52 @@ if TYPE_CHECKING:
 
 FOLDER = "_models"
 NAME = "all-MiniLM-L6-v2"
-# What says which model the lake has.
-NOTE = f"{FOLDER}/{NAME}.json"
-SUM_CHARS = 64
+MANIFEST = f"{FOLDER}/{NAME}.json"
+DIGEST_CHARS = 64
+REBUILD = "Delete it; the next program that needs the model builds it again."
 
 
-def kept_model(storage: "Storage") -> bytes:
-    """The model of this lake, made and kept if it has none yet.
+def stored_model(storage: "Storage") -> bytes:
+    """Return the model of this lake; build and store it if the lake has none.
 
     Raises:
-        MissingExtra: it has to be made and a package for that is not installed.
-        LakeError: it is damaged, or the store refuses.
-        StorageUnavailable: the store does not answer.
+        MissingExtra: the model must be built and a package for that is not installed.
+        LakeError: the model is damaged, or the storage refuses.
+        StorageUnavailable: the storage is not available.
     """
-    wanted = _sum(storage)
-    if wanted is None:
+    digest = _manifest_digest(storage)
+    if digest is None:
         from semloop.embedders.quantise import quantised_model
 
-        model = quantised_model()
-        own = hashlib.sha256(model).hexdigest()
-        storage.create(_file(own), model)
-        content = json.dumps({"file": _file(own), "sha256": own}) + "\n"
-        if storage.create(NOTE, content.encode()):
-            return model
-        wanted = _sum(storage)
-    model_kept = storage.read(_file(wanted)) if wanted else None
-    if model_kept is None:
-        model_kept = _made_again(storage, wanted)
-    if hashlib.sha256(model_kept).hexdigest() != wanted:
-        msg = (
-            f"{storage.root}/{_file(wanted or '')} is damaged: not what its name says."
-        )
-        raise LakeError(msg, "Delete it; the next program that needs it makes it anew.")
-    return model_kept
+        built = quantised_model()
+        own_digest = hashlib.sha256(built).hexdigest()
+        file = _file(own_digest)
+        storage.create(file, built)
+        content = json.dumps({"file": file, "sha256": own_digest}) + "\n"
+        if storage.create(MANIFEST, content.encode()):
+            return built
+        digest = _manifest_digest(storage)
+    model = storage.read(_file(digest)) if digest else None
+    if model is None:
+        model = _rebuild(storage, digest)
+    if hashlib.sha256(model).hexdigest() != digest:
+        msg = f"{storage.root}/{_file(digest or '')} is damaged: its SHA-256 does not "
+        msg += f"match {MANIFEST}."
+        raise LakeError(msg, REBUILD)
+    return model
 
 
-def _made_again(storage: "Storage", wanted: str | None) -> bytes:
-    """The file is gone: its like will do, but no other, as rows have its id."""
+def _rebuild(storage: "Storage", digest: str | None) -> bytes:
+    """Replace a missing model file; only by equal bytes, since rows have its id."""
     from semloop.embedders.quantise import quantised_model
 
     model = quantised_model()
-    if hashlib.sha256(model).hexdigest() != wanted:
-        msg = f"The model {wanted} of the lake {storage.root} is gone, "
-        msg += "and this program makes another one."
-        todo = f"Restore it, or delete {NOTE} and reindex."
+    if hashlib.sha256(model).hexdigest() != digest:
+        msg = f"The model {digest} of the lake {storage.root} is missing, "
+        msg += "and this program builds a different one."
+        todo = f"Restore it, or delete {MANIFEST} and run `semloop maintain reindex`."
         raise LakeError(msg, todo)
-    storage.create(_file(wanted), model)
+    storage.create(_file(digest), model)
     return model
 
 
@@ -69,16 +69,16 @@ def _file(digest: str) -> str:
     return f"{FOLDER}/{NAME}-{digest[:8]}.onnx"
 
 
-def _sum(storage: "Storage") -> str | None:
-    """SHA-256 of the lake's model; None if it has none."""
-    data = storage.read(NOTE)
+def _manifest_digest(storage: "Storage") -> str | None:
+    """Return the SHA-256 of the lake's model; None if the lake has no model."""
+    data = storage.read(MANIFEST)
     if data is None:
         return None
     try:
         digest = json.loads(data)["sha256"]
     except (ValueError, TypeError, KeyError):
         digest = None
-    if not isinstance(digest, str) or len(digest) != SUM_CHARS:
-        msg = f"{storage.root}/{NOTE} does not say which model the lake has."
-        raise LakeError(msg, "Delete it; the next program that needs it makes it anew.")
+    if not isinstance(digest, str) or len(digest) != DIGEST_CHARS:
+        msg = f"{storage.root}/{MANIFEST} does not contain the SHA-256 of a model."
+        raise LakeError(msg, REBUILD)
     return digest

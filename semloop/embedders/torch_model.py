@@ -1,4 +1,4 @@
-"""Any model of sentence-transformers, by name or path; on a GPU if there is one."""
+"""Any sentence-transformers model, by name or path; on a GPU if available."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class TorchModel:
-    """A model as its makers publish it, in their arithmetic.
+    """A published model, run unchanged by sentence-transformers.
 
     Args:
-        name: of the model on Hugging Face, or the path of its folder.
+        name: name of the model on Hugging Face, or path of its folder.
 
     Raises:
         MissingExtra: sentence-transformers is not installed.
-        ConfigError: there is no such model.
+        ConfigError: the model cannot be loaded.
     """
 
     semantic = True
@@ -32,7 +32,7 @@ class TorchModel:
         try:
             self._model = SentenceTransformer(name)
         except (OSError, ValueError, RuntimeError) as error:
-            msg = f"There is no model {name!r} here: {type(error).__name__}."
+            msg = f"The model {name!r} cannot be loaded: {type(error).__name__}."
             todo = "Set SEMLOOP_EMBEDDER_MODEL to the path of a model's folder."
             raise ConfigError(msg, todo) from error
         digest = hashlib.sha256()
@@ -43,11 +43,11 @@ class TorchModel:
         self.dimension = int(self._model.get_embedding_dimension() or 0)
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens by the model's own tokenizer, at most as many as it reads."""
-        found = self._model.tokenizer(
+        """Count tokens by the model's tokenizer, up to the model's maximum."""
+        encoded = self._model.tokenizer(
             list(texts), truncation=True, max_length=self._model.max_seq_length
         )
-        return [len(ids) for ids in found["input_ids"]]
+        return [len(ids) for ids in encoded["input_ids"]]
 
     def embed(self, texts: Sequence[str]) -> "Vectors":
         """See `Embedder.embed`."""

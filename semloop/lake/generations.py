@@ -1,7 +1,7 @@
-"""Where the memories of a lake are: LanceDB tables under `memories/`.
+"""LanceDB tables under `memories/`: the memories of a lake.
 
-There is one table a generation. Which one holds is a number that rides in the commits
-of `episodes`, so that it changes together with who may write.
+There is one table per generation. The number of the current generation is stored in the
+commits of `episodes`, so that it changes atomically with the ownership of the flow.
 """
 
 import os
@@ -23,29 +23,30 @@ if TYPE_CHECKING:
 
 FOLDER = "memories"
 FIRST_GENERATION = 1
-# The main table of the flow `memory`, and the name under which its commits keep the
-# generation that holds.
+# The flow `memory`, its main table, and the app id under which commits to that table
+# store the current generation.
 FLOW = MEMORY.name
 EPISODES = MEMORY.main
 GENERATION = "memory/generation"
-# Lance keeps the manifest of every version that it has met, 1 GiB of them by default: a
-# writer would grow by megabytes a minute.
+# Lance caches the manifest of every version that it reads, by default up to 1 GiB: a
+# writer would grow by megabytes per minute.
 METADATA_CACHE_BYTES = 64 * 2**20
 
 
 def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
-    """The folder of the memories as LanceDB opens it.
+    """Open the folder of the memories in LanceDB.
 
     Args:
         storage: the lake.
-        stale_s: how old a version an open table may show; each look is a request.
+        stale_s: maximum age of the version that an open table shows; each check for a
+            new version is a request to the storage.
 
     Raises:
         MissingExtra: LanceDB is not installed.
     """
     from semloop.extras import need
 
-    # Looked at when it is loaded: it warns of what its own upkeep sets right.
+    # Read on import. LanceDB warns of states that its own maintenance corrects.
     os.environ.setdefault("LANCEDB_LOG", "error")
     lancedb = need("lancedb")
     options = object_store.lance_options(storage.options) if storage.on_s3 else None
@@ -59,7 +60,7 @@ def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
 
 
 def open_table(connection: "DBConnection", generation: int) -> "Table | None":
-    """A generation's table; None if nobody has made it."""
+    """Open the table of a generation; None if it does not exist."""
     try:
         return connection.open_table(table_name(generation))
     except ValueError as error:
@@ -69,35 +70,37 @@ def open_table(connection: "DBConnection", generation: int) -> "Table | None":
 
 
 def open_existing(storage: "Storage", generation: int) -> "Table | None":
-    """A generation's table for a look: nothing is made where nobody has made it.
+    """Open the table of a generation without creating anything; None if it is missing.
 
     Raises:
-        LakeError: it cannot be read. StorageUnavailable: not now.
+        LakeError: the table cannot be read.
+        StorageUnavailable: the storage is not available.
         MissingExtra: LanceDB is not installed.
     """
     if not storage.on_s3 and not Path(storage.uri(FOLDER)).is_dir():
-        # LanceDB would make the folder.
+        # LanceDB would create the folder.
         return None
     with storage_errors(storage, f"read table {FOLDER}", lance=True):
         return open_table(connect(storage), generation)
 
 
 def table_name(generation: int) -> str:
-    """Name of a generation's table."""
+    """Return the name of a generation's table."""
     return f"generation-{generation}"
 
 
 def generation_of(episodes: "DeltaTable") -> int:
-    """The generation that holds, as a version of `episodes` says it."""
-    found = episodes.transaction_version(GENERATION)
-    return FIRST_GENERATION if found is None else int(found)
+    """Return the current generation as of a version of `episodes`."""
+    stored = episodes.transaction_version(GENERATION)
+    return FIRST_GENERATION if stored is None else int(stored)
 
 
 def current(storage: "Storage") -> int | None:
-    """The generation that holds; None where the flow `memory` never ran.
+    """Read the current generation; None if the flow `memory` has never run.
 
     Raises:
-        LakeError: `episodes` cannot be read. StorageUnavailable: not now.
+        LakeError: `episodes` cannot be read.
+        StorageUnavailable: the storage is not available.
     """
     episodes = read_snapshot(storage, EPISODES, [GENERATION])
     if episodes is None:

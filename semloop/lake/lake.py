@@ -1,4 +1,4 @@
-"""The lake as a DuckDB: every table is a view that shows each commit at once."""
+"""The lake as a DuckDB database: every table is a view on its newest commit."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 VIEWS_FOLDER = Path(__file__).with_name("views")
-# The tables as they are stored; the views for people stand in the main schema.
+# Schema of the tables as they are stored; the documented views are in the main schema.
 RAW_SCHEMA = "tables"
 RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
 
 
 class Lake:
-    """All tables of a lake, to be asked in SQL.
+    """SQL access to all tables of a lake.
 
     ```python
     with Lake(".semloop") as lake:
         print(lake.sql("SELECT type, count(*) FROM events GROUP BY ALL"))
     ```
 
-    A table that no flow has made yet is empty and has its columns. `connection` is the
-    DuckDB connection itself, for its other methods; as it is, it serves one thread.
+    A table that no flow has created yet is empty and has its columns. `connection` is
+    the DuckDB connection, for its other methods; like it, a Lake is for one thread.
 
     Args:
-        path: folder or `s3://bucket/prefix`; the settings say it if not given.
-        settings: read from the environment and `semloop.toml` if not given.
-        stale_s: how old a state of the memories `recall` may show; each look costs.
+        path: folder or `s3://bucket/prefix`; by default the setting `lake`.
+        settings: by default read from the environment and `semloop.toml`.
+        stale_s: maximum age, in seconds, of the state that `recall` searches.
 
     Raises:
-        LakeError: there is no such folder, its layout is another one, or the object
-            store refuses.
+        LakeError: the folder does not exist, the lake has another layout, or the
+            object store refuses.
         StorageUnavailable: the object store does not answer.
     """
 
@@ -63,14 +63,14 @@ class Lake:
             raise LakeError(msg, todo)
         layout.check(self._storage)
         self.connection: DuckDBPyConnection = delta_reader(self._storage)
-        # A name that is no table is an error, never a Python variable of ours.
+        # Unknown table names are errors, never references to Python variables.
         self.connection.execute("SET python_enable_replacements = false")
         self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         self._raw_views = RawViews(self.connection, self._storage, RAW_SCHEMA)
         self._raw_views.refresh()
-        # The generation of memories that the view shows; None before it is asked for.
+        # Generation that the view of memories shows; None until it is loaded.
         self._generation: int | None = None
-        self.connection.execute(lance_view.empty(RAW_MEMORIES, loaded=False))
+        self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
         for name, query in _view_queries().items():
             self.connection.execute(f"CREATE VIEW {name} AS {query}")
         self._recall = Recall(self.connection, self._settings, stale_s)
@@ -80,21 +80,21 @@ class Lake:
         query: str,
         params: Sequence[object] | Mapping[str, object] | None = None,
     ) -> "DuckDBPyRelation":
-        """Ask in SQL; the answer has `.pl()`, `.df()`, `.arrow()`, `.fetchall()`.
+        """Run a query; the result has `.pl()`, `.df()`, `.arrow()`, `.fetchall()`.
 
         Args:
-            query: DuckDB's SQL; of several statements the last one answers.
+            query: DuckDB SQL; the result is that of the last statement.
             params: values for `?` (a sequence) or `$name` (a mapping).
 
         Raises:
-            duckdb.Error: DuckDB's own words about the query.
+            duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
         self._raw_views.refresh()
         if lance_view.names_memories(query):
             self._show_memories()
-        self._raw_views.ask_store()
-        # None, whatever the stubs say, after a statement without an answer: SET x = 1.
+        self._raw_views.check_store()
+        # Despite the stubs, None after a statement without a result such as SET x = 1.
         relation = cast(
             "DuckDBPyRelation | None", self.connection.sql(query, params=params)
         )
@@ -117,86 +117,88 @@ class Lake:
         half_life: str | timedelta | None = None,
         words: bool = True,
     ) -> "pa.Table":
-        """What happened that was like this? The best first, as an Arrow table.
+        """Return the memories that best match a query, best first, as an Arrow table.
 
-        Meaning, words, neighbours in the episode and the session count together; of
-        equal texts of a namespace the best stands for all. Time and status words such
-        as "failed tool calls in the last 24 hours" become filters, which `understood`
-        tells; if nothing else is asked, the newest come first. Filters hold inside each
-        search, so they cost no hit. SQL has the same: `FROM recall('...', k := 5)`.
+        The score combines meaning, words, neighbours in the episode and the session.
+        Memories of a namespace with equal texts are one hit. Time and status words such
+        as "failed tool calls in the last 24 hours" become filters, shown in
+        `understood`; without other words in the query, the newest memories are first.
+        Filters apply inside each search, so they do not reduce the number of hits. In
+        SQL: `FROM recall('...', k := 5)`.
 
         Columns: `rank` from 1; `score` = `decay` * (3 * `similarity` + `keyword` +
         `keyword_context` + `neighbours` + `session`), where `similarity` is the cosine,
-        `keyword` and `keyword_context` are BM25 of the line and of that with the line
-        before, 1 at most, and `neighbours` and `session` are what those lend; `kind`
-        (event, episode), `type`, `text`, `context` and `after` (what was told before
-        and after it), `ts`, `agent`, `session_id`, `user_id`, `namespace`, `task_type`,
-        `tool`, `status`, `error_type`; `outcome` and `reward` of its episode, NULL
-        while that is open; `importance`; `count`, how many memories at least have this
-        text; `episode_id`, `seq`, `part`, `event_ids`, `topic`, `topic_id`,
+        `keyword` and `keyword_context` are BM25 of the line and of the line with the
+        one before, scaled to at most 1, and `neighbours` and `session` are the shares
+        of adjacent events and of the session's best; `kind` (event, episode), `type`,
+        `text`, `context` and `after` (the texts before and after it), `ts`, `agent`,
+        `session_id`, `user_id`, `namespace`, `task_type`, `tool`, `status`,
+        `error_type`; `outcome` and `reward` of its episode, NULL while that is open;
+        `importance`; `count`, a lower bound of the memories with this text;
+        `episode_id`, `seq`, `part`, `event_ids`, `topic`, `topic_id`,
         `kafka_partition`, `kafka_offset`, `understood`, `id`, `model`.
 
         Args:
-            query: what to look for.
-            k: how many, up to 1,000.
-            agent: of this agent only.
-            namespace: of this namespace only.
-            session: of one session only.
-            user: of this user only.
+            query: text to search for.
+            k: maximum number of hits, up to 1,000.
+            agent: only this agent.
+            namespace: only this namespace.
+            session: only this session.
+            user: only this user.
             kind: only memories of an `event` or of an `episode`.
-            since: not older than this: `24h`, `7d`, a timestamp, or Python's own types.
-            min_reward: only of closed episodes of at least this reward.
-            half_life: the time in which a score halves, if it should: `7d`. Importance
-                1 stretches it by half, 0 shrinks it by half.
-            words: False leaves time and status words in the query.
+            since: maximum age (`24h`, a timedelta) or earliest time (ISO, a datetime).
+            min_reward: only closed episodes with at least this reward.
+            half_life: time in which a score halves, for example `7d`; by default scores
+                do not decay. Importance 1 lengthens it by half, 0 shortens it by half.
+            words: False keeps time and status words in the query.
 
         Raises:
-            ConfigError: an argument is wrong.
+            ConfigError: an argument is invalid.
             LakeError: the lake cannot be read, or its memories are of another embedder.
             StorageUnavailable: the object store does not answer.
         """
-        given = {
+        arguments = {
             "query": query, "k": k, "agent": agent, "namespace": namespace,
             "session": session, "user": user, "kind": kind, "since": since,
             "min_reward": min_reward, "half_life": half_life, "words": words,
         }  # fmt: skip
-        return self._recall.table(given)
+        return self._recall.table(arguments)
 
     def has_memories(self) -> bool:
-        """Whether the flow `memory` has made its tables.
+        """Return True if the flow `memory` has created its tables.
 
         Raises:
-            LakeError: the lake cannot be read. StorageUnavailable: not now.
+            LakeError, StorageUnavailable: the lake cannot be read.
         """
         return self._recall.generation() is not None
 
     def views(self) -> dict[str, str]:
-        """The views and the question that each one answers."""
+        """Return the views by name, each with the question that it answers."""
         return {
             name: query.splitlines()[0].removeprefix("--").strip()
             for name, query in _view_queries().items()
         }
 
     def init_sql(self) -> list[str]:
-        """Statements that let another DuckDB 1.5.5 open this lake; hold no secrets."""
+        """Return statements, without keys, that open this lake in any DuckDB 1.5.5."""
         statements = init_statements(self._storage)
         statements.append(f"CREATE SCHEMA IF NOT EXISTS {RAW_SCHEMA}")
         statements += [
             self._raw_views.statement(table)[0] for table in tables.DELTA_TABLES
         ]
-        statements += lance_view.loading(self._storage, reveal=False)
+        statements += lance_view.load_statements(self._storage, reveal=False)
         generation = self._recall.generation()
         statements.append(
-            lance_view.empty(RAW_MEMORIES, loaded=True)
+            lance_view.empty_view(RAW_MEMORIES, loaded=True)
             if generation is None
-            else lance_view.stored(RAW_MEMORIES, self._storage, generation)
+            else lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
         )
         for name, query in _view_queries().items():
             statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{query}")
         return statements
 
     def close(self) -> None:
-        """Close the connection; answers that were not fetched are lost."""
+        """Close the connection; results that were not fetched are lost."""
         self._recall.close()
         self.connection.close()
 
@@ -212,16 +214,16 @@ class Lake:
         self.close()
 
     def _show_memories(self) -> None:
-        """Make the view over the memories of the generation that holds."""
+        """Create the view on the memories of the current generation."""
         if self._generation is None:
-            for statement in lance_view.loading(self._storage, reveal=True):
+            for statement in lance_view.load_statements(self._storage, reveal=True):
                 self.connection.execute(statement)
             self._generation = 0
         generation = self._recall.generation()
         if generation is None:
-            self.connection.execute(lance_view.empty(RAW_MEMORIES, loaded=True))
+            self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=True))
         elif generation != self._generation:
-            view = lance_view.stored(RAW_MEMORIES, self._storage, generation)
+            view = lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
             self.connection.execute(view)
         self._generation = generation or 0
 

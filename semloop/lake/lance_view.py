@@ -1,7 +1,7 @@
-"""The stored memories as a view of DuckDB, by its lance extension.
+"""The stored memories as a DuckDB view, by the lance extension.
 
-The extension takes a second to load, so that is done by the first query that names
-memories. `recall` needs no extension.
+The extension takes a second to load, so the first query that names memories loads it.
+`recall` does not need it.
 """
 
 import functools
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from semloop.storage.location import Storage
 
 NAMED = re.compile(r"\bmemories\b", re.IGNORECASE)
-# What a query learns that reaches the view by another way.
+# Error of a query that reads the view before the extension is loaded.
 UNLOADED = "Memories are loaded by a query of Lake.sql that names them."
 
 
 def names_memories(query: str) -> bool:
-    """Whether a query may read memories: literals and comments do not."""
+    """Return True if a query may read memories; literals and comments do not count."""
     if not NAMED.search(query):
         return False
     import duckdb
@@ -34,28 +34,28 @@ def names_memories(query: str) -> bool:
     try:
         names = _parser().get_table_names(query)
     except duckdb.Error:
-        # Of several statements, or of functions of ours, DuckDB does not say.
+        # DuckDB lists no names for several statements or for our own functions.
         return True
     return any(name.lower() == "memories" for name in names)
 
 
 @functools.cache
 def _parser() -> "DuckDBPyConnection":
-    """A database without views: in ours, DuckDB would name what is below a view."""
+    """A database without views: with ours, DuckDB would name the tables below them."""
     import duckdb
 
     return duckdb.connect()
 
 
-def empty(name: str, *, loaded: bool) -> str:
-    """The statement for the view while there are no memories, or none are loaded."""
+def empty_view(name: str, *, loaded: bool) -> str:
+    """Return the statement for the view without memories, or before they are loaded."""
     columns = ", ".join(f"NULL::{t} AS {c}" for c, t in tables.MEMORIES.items())
     end = "LIMIT 0" if loaded else f"WHERE error({quoted(UNLOADED)}) IS NULL"
     return f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} {end}"
 
 
-def stored(name: str, storage: "Storage", generation: int) -> str:
-    """The statement for the view over a generation."""
+def generation_view(name: str, storage: "Storage", generation: int) -> str:
+    """Return the statement for the view on a generation."""
     url = (
         f"{storage.uri(generations.FOLDER)}/{generations.table_name(generation)}.lance"
     )
@@ -64,12 +64,12 @@ def stored(name: str, storage: "Storage", generation: int) -> str:
     return f"CREATE OR REPLACE VIEW {name} AS {select}"
 
 
-def loading(storage: "Storage", *, reveal: bool) -> list[str]:
-    """The statements that let a DuckDB read this lake's Lance tables.
+def load_statements(storage: "Storage", *, reveal: bool) -> list[str]:
+    """Return the statements that let a DuckDB read this lake's Lance tables.
 
     Args:
         storage: the lake.
-        reveal: with its static keys; without keys Lance reads the AWS chain.
+        reveal: True to include static keys; without keys Lance reads the AWS chain.
     """
     statements = [f"LOAD {quoted(extension('lance'))}"]
     if storage.on_s3:
@@ -79,9 +79,9 @@ def loading(storage: "Storage", *, reveal: bool) -> list[str]:
 
 
 def _secret(root: str, options: Mapping[str, str]) -> str:
-    """The extension has secrets of its own kind, in Lance's words."""
-    found = lance_options(options)
-    pairs = ", ".join(f"{quoted(name)}: {quoted(v)}" for name, v in found.items())
+    """Return the statement for the extension's secret, with Lance's options."""
+    lance = lance_options(options)
+    pairs = ", ".join(f"{quoted(name)}: {quoted(v)}" for name, v in lance.items())
     return (
         f"CREATE OR REPLACE SECRET semloop_lance (TYPE lance, PROVIDER config, "
         f"SCOPE {quoted(root + '/')}, STORAGE_OPTIONS MAP {{{pairs}}})"

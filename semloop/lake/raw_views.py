@@ -1,4 +1,4 @@
-"""Views of DuckDB over the Delta tables of a lake, made as the tables appear."""
+"""DuckDB views on the Delta tables of a lake, created as the tables appear."""
 
 import time
 from typing import TYPE_CHECKING
@@ -11,33 +11,33 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# DuckDB waits three minutes for an object store that is gone. Whether it is there is
-# asked before a query, by a client with shorter time-outs, but not more often.
-ASK_AGAIN_S = 5.0
+# DuckDB waits three minutes for an unavailable object store. So a client with shorter
+# timeouts checks it before a query, at most once per interval.
+CHECK_INTERVAL_S = 5.0
 
 
 class RawViews:
-    """One view a table; empty, with the columns of the table, while that is absent."""
+    """One view per table; empty, with the table's columns, until the table exists."""
 
     def __init__(
         self, connection: "DuckDBPyConnection", storage: Storage, schema: str
     ) -> None:
-        """No view is made yet.
+        """Create no views yet.
 
         Args:
-            connection: where the views are.
+            connection: connection to create the views in.
             storage: the lake.
-            schema: of the views, which is there.
+            schema: existing schema of the views.
         """
         self._connection = connection
         self._storage = storage
         self._schema = schema
-        # Tables whose view is not final: absent, or older than this program.
+        # Tables that do not exist yet or lack columns of this version.
         self._incomplete = set(tables.DELTA_TABLES)
-        self._asked_s = time.monotonic()
+        self._checked_s = time.monotonic()
 
     def refresh(self) -> None:
-        """Renew the keys, and make the view of each table that is new or incomplete."""
+        """Renew the keys, and create the views of incomplete tables again."""
         renew_keys(self._storage, self._connection)
         for table in sorted(self._incomplete):
             statement, complete = self.statement(table)
@@ -45,21 +45,21 @@ class RawViews:
             if complete:
                 self._incomplete.discard(table)
 
-    def ask_store(self) -> None:
-        """Make sure, now and then, that the object store answers.
+    def check_store(self) -> None:
+        """Check that the object store answers, at most every `CHECK_INTERVAL_S`.
 
         Raises:
-            StorageUnavailable: it does not; a query would wait for it longer.
+            StorageUnavailable: it does not answer.
         """
-        late = time.monotonic() - self._asked_s > ASK_AGAIN_S
-        if self._storage.on_s3 and late:
+        due = time.monotonic() - self._checked_s > CHECK_INTERVAL_S
+        if self._storage.on_s3 and due:
             self._has(tables.DELTA_TABLES[0])
 
     def statement(self, table: str) -> tuple[str, bool]:
-        """The statement that makes a table's view; whether it is final.
+        """Return the statement for a table's view, and True if all columns exist.
 
-        Columns are named, since a view over `*` breaks when the table gets one. Those
-        that an older table lacks are NULL.
+        Columns are named, since a view on `*` breaks when the table gets a new one.
+        Columns that an older table lacks are NULL.
         """
         columns = tables.TABLES[table].columns
         stored: set[str] = set()
@@ -77,6 +77,6 @@ class RawViews:
         return statement, stored.issuperset(columns)
 
     def _has(self, table: str) -> bool:
-        found = self._storage.has(table)
-        self._asked_s = time.monotonic()
-        return found
+        exists = self._storage.has(table)
+        self._checked_s = time.monotonic()
+        return exists

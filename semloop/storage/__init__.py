@@ -1,1 +1,1 @@
-"""Where a lake is and how its files are read and written, on a folder or on S3."""
+"""Access to the files of a lake, in a local folder or on S3."""

@@ -1,6 +1,6 @@
-"""Credentials of the object store: static keys, or those of the usual AWS chain.
+"""Credentials of the object store: static keys, or those of the AWS credential chain.
 
-The chain is botocore's: profiles of the shared files, web identity, SSO, processes,
+The chain is botocore's: profiles in the shared files, web identity, SSO, processes,
 containers, instance metadata. It renews keys before they expire, and every client gets
 its keys from here, except LanceDB, which reads the chain itself (docs/adr/0007).
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 KEY_ID = "aws_access_key_id"
 KEY_OPTIONS = (KEY_ID, "aws_secret_access_key", "aws_session_token")
-# The same bounds as for the object store: flows retry by themselves.
+# The same limits as for the object store: flows retry on their own.
 CONNECT_S = 3
 ANSWER_S = 10
 ATTEMPTS = 2
@@ -30,49 +30,49 @@ CHECK_NETWORK = "Check the network, and AWS_ENDPOINT_URL_STS if it is set."
 
 
 class ChainCredentials:
-    """Keys that the AWS chain found, renewed before they expire.
+    """Keys from the AWS credential chain, renewed before they expire.
 
-    Thread-safe. `source` is botocore's name of the provider, such as
+    Thread-safe. `source` is botocore's name of the provider, for example
     `assume-role-with-web-identity`.
     """
 
     def __init__(self, session: "Session") -> None:
-        """Find the provider; temporary keys are requested when they are first needed.
+        """Find the provider; temporary keys are requested on first use.
 
         Raises:
-            ConfigError: no provider has keys, or a shared file is wrong.
+            ConfigError: no provider has keys, or a shared file is invalid.
         """
         from botocore.exceptions import BotoCoreError
 
         try:
-            self._found: Any = session.get_credentials()
+            self._credentials: Any = session.get_credentials()
             self.region: str | None = session.get_config_variable("region")
         except BotoCoreError as error:
-            msg = f"The AWS configuration cannot be used: {_reason(error)}."
+            msg = f"The AWS configuration is invalid: {_reason(error)}."
             raise ConfigError(msg, "Correct AWS_PROFILE or the shared file.") from error
-        if self._found is None:
-            msg = "A lake on S3 needs credentials: the AWS chain finds none."
+        if self._credentials is None:
+            msg = "A lake on S3 needs credentials: the AWS credential chain found none."
             todo = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
             raise ConfigError(msg, todo)
-        self.source: str = self._found.method
+        self.source: str = self._credentials.method
 
     def keys(self) -> dict[str, str]:
-        """Keys that are valid now, as `KEY_OPTIONS`; a dict of the caller's own.
+        """Return currently valid keys, by `KEY_OPTIONS`, in a new dict.
 
-        Those of STS and of instances are valid for 10 more minutes, unless they were
-        issued for less.
+        Keys of STS and of instances are valid for at least 10 more minutes, unless they
+        were issued for less.
 
         Raises:
-            LakeError: AWS refuses to issue them.
-            StorageUnavailable: whoever issues them does not answer.
+            LakeError: AWS refuses to issue keys.
+            StorageUnavailable: the issuer of the keys does not answer.
         """
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
         try:
-            keys = self._found.get_frozen_credentials()
+            keys = self._credentials.get_frozen_credentials()
         except ClientError as error:
             code = error.response["Error"].get("Code", "refused")
-            msg = f"AWS issues no credentials: {code}."
+            msg = f"AWS refuses to issue credentials: {code}."
             if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                 raise StorageUnavailable(msg, CHECK_NETWORK) from error
             raise LakeError(msg, CHECK_ROLE) from error
@@ -89,12 +89,12 @@ class ChainCredentials:
 def chain_credentials(
     environ: Mapping[str, str] | None = None,
 ) -> ChainCredentials | None:
-    """What the AWS chain finds; None where static keys are set, which need no chain.
+    """Return the credentials of the AWS chain; None if static keys are set.
 
-    All callers of a process share one chain, so that keys are requested once.
+    All callers in a process share one chain, so that keys are requested once.
 
     Raises:
-        ConfigError: only one of the static keys is set, or nothing has keys.
+        ConfigError: only one of the static keys is set, or no provider has keys.
     """
     variables = {k: v for k, v in aws_variables(environ).items() if v}
     missing = [name for name in KEY_VARIABLES if name not in variables]
@@ -103,13 +103,13 @@ def chain_credentials(
     if len(missing) == 1:
         msg = f"A lake on S3 needs credentials: {missing[0]} is not set."
         raise ConfigError(msg, "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
-    # Shared files are looked for in the home folder.
+    # HOME is part of the key because shared files are in the home folder.
     return _chain((*sorted(variables.items()), ("HOME", os.environ.get("HOME", ""))))
 
 
 @functools.lru_cache(maxsize=4)
 def _chain(environment: tuple[tuple[str, str], ...]) -> ChainCredentials:
-    """The chain of one environment, which botocore reads from `os.environ`."""
+    """Create the chain for one environment, which botocore reads from `os.environ`."""
     session = need("botocore.session").Session()
     config = need("botocore.config").Config(
         connect_timeout=CONNECT_S,

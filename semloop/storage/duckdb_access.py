@@ -1,4 +1,4 @@
-"""DuckDB connections that can read a lake, and the keys that they hold."""
+"""DuckDB connections that can read a lake, and the renewal of their keys."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# Files of an object store that are read at a time.
+# Threads that read files of an object store.
 READERS = 8
 
 
 def delta_reader(storage: Storage) -> "DuckDBPyConnection":
-    """An in-memory DuckDB that can read the Delta tables of a lake.
+    """Open an in-memory DuckDB that can read the Delta tables of a lake.
 
-    Extensions are loaded from their PyPI wheels: nothing is downloaded.
+    Extensions are loaded from their PyPI wheels, without a download.
 
     Raises:
         MissingExtra: DuckDB or an extension is not installed.
@@ -30,36 +30,37 @@ def delta_reader(storage: Storage) -> "DuckDBPyConnection":
 
 
 def parquet_reader(storage: Storage) -> "DuckDBPyConnection":
-    """An in-memory DuckDB for plain Parquet files of a lake."""
+    """Open an in-memory DuckDB for plain Parquet files of a lake."""
     con: DuckDBPyConnection = need("duckdb").connect()
     con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
     _load_httpfs(storage, con)
     if storage.on_s3:
-        # Small files, one after the other in each thread: most of it is waiting.
+        # The files are small, so the threads mostly wait for the object store.
         con.execute(f"SET threads = {READERS}")
     return con
 
 
 def renew_keys(storage: Storage, con: "DuckDBPyConnection") -> None:
-    """Replace temporary keys of a DuckDB connection by those that are valid now.
+    """Replace the temporary keys of a DuckDB connection by currently valid ones.
 
-    To be called before a query; a query that runs keeps those that it opened with.
+    Call it before each query; a running query uses the keys that it started with.
 
     Raises:
-        LakeError: there are no keys. StorageUnavailable: not now.
+        LakeError: AWS refuses to issue keys.
+        StorageUnavailable: the issuer of the keys does not answer.
     """
     if storage.credentials is not None:
         secret = object_store.duckdb_secret(storage.root, storage.current_options)
-        # Secrets are of the whole database; a transaction of the caller's is not
-        # touched.
+        # Secrets belong to the database; a cursor keeps the statement out of the
+        # caller's transaction.
         with con.cursor() as cursor:
             cursor.execute(secret)
 
 
 def init_statements(storage: Storage) -> list[str]:
-    """The statements that let any DuckDB 1.5.5 read a lake; they have no keys.
+    """Return statements that let any DuckDB 1.5.5 read a lake; they contain no keys.
 
-    DuckDB takes them from the AWS chain, as it reads that.
+    DuckDB gets keys from its own implementation of the AWS chain.
     """
     statements = ["SET TimeZone = 'UTC'"]
     names = ["httpfs", "aws", "delta"] if storage.on_s3 else ["delta"]

@@ -1,6 +1,6 @@
-"""Turns errors of the storage libraries into ours: what failed, why, and what to do.
+"""Translation of storage library errors into ours: what failed, why, and what to do.
 
-deltalake, DuckDB, pyarrow, s3fs and LanceDB report the same failure by different
+deltalake, DuckDB, pyarrow, obstore and LanceDB report the same failure by different
 classes and texts. They share the codes of S3 and the error numbers of the system.
 """
 
@@ -15,12 +15,12 @@ from typing import Protocol
 from semloop.errors import LakeError, SemLoopError, StorageUnavailable
 
 REASON_CHARS_MAX = 200
-CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and the rights there."
+CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and its permissions."
 CHECK_RIGHTS = "Check SEMLOOP_LAKE, and that this user or key may read and write there."
-CHECK_STORE = "Check the object store, SEMLOOP_LAKE, its rights and AWS_*."
+CHECK_STORE = "Check the object store, SEMLOOP_LAKE, its permissions and AWS_*."
 CHECK_NETWORK = "Check AWS_ENDPOINT_URL and the network."
 REINDEX = "Run `semloop maintain reindex`: it fills a new table from the lake."
-# Codes of S3 and what to do; a retry changes nothing.
+# S3 error codes for which a retry is useless, and what to do.
 REFUSALS = {
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID.",
     "XAdminUserNotFound": "Check AWS_ACCESS_KEY_ID.",
@@ -29,30 +29,30 @@ REFUSALS = {
     "InvalidTokenId": "Check AWS_SESSION_TOKEN.",
     "InvalidClientTokenId": "Check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN.",
     "ExpiredToken": "Get a new AWS_SESSION_TOKEN with its keys.",
-    "NoSuchBucket": "Make the bucket, or set SEMLOOP_LAKE to one that is there.",
+    "NoSuchBucket": "Create the bucket, or set SEMLOOP_LAKE to an existing one.",
     "InvalidBucketName": "Set SEMLOOP_LAKE to s3://bucket/prefix.",
-    "AccessDenied": "Give these credentials the rights to list, read and write there.",
+    "AccessDenied": "Grant these credentials the rights to list, read and write there.",
     "AuthorizationHeaderMalformed": "Set AWS_REGION to the region of the bucket.",
     "PermanentRedirect": "Set AWS_REGION to the region of the bucket.",
-    "IllegalLocationConstraintException": "Set AWS_REGION to that of the bucket.",
+    "IllegalLocationConstraintException": "Set AWS_REGION to the bucket's region.",
     "RequestTimeTooSkewed": "Set the clock of this machine.",
 }
-# LanceDB has no classes of its own.
+# LanceDB has no error classes of its own.
 LANCE_ERRORS = (ValueError, RuntimeError)
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EISDIR}
-_FORBIDDEN_WORDS = re.compile(r"Permission denied|Read-only file system")
+_FORBIDDEN_TEXT = re.compile(r"Permission denied|Read-only file system")
 _CONTENDED = re.compile(r"conflict|concurrent", re.IGNORECASE)
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _KNOWN_CODE = re.compile("|".join(rf"\b{code}\b" for code in REFUSALS))
-# Object stores refuse by a line such as `503 Service Unavailable`, then XML.
+# Errors of object stores start with a line such as `503 Service Unavailable`, then XML.
 _STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z -]*[a-z]\b")
-# Rust writes the error number of the system in two ways.
+# Rust formats the error number of the system in two ways.
 _RUST_ERROR = re.compile(r'Os \{ code: (\d+), kind: \w+, message: "([^"]*)" \}')
 _ERRNO = re.compile(r" ?\(os error (\d+)\)")
-# deltalake draws chains of causes in colour.
-_DRAWN = re.compile(r"\x1b\[[0-9;]*m|↳")
-# The words of Rust, Python and curl.
+# deltalake formats chains of causes with colors and arrows.
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳")
+# Texts of Rust, Python and curl.
 _CERTIFICATE = re.compile(
     r"invalid peer certificate|certificate[ _]verify[ _]failed|SSL peer certificate",
     re.IGNORECASE,
@@ -65,19 +65,19 @@ _UNREACHABLE = re.compile(
     r"|Connection (refused|reset|was closed)|resolve host|Connect timeout",
     re.IGNORECASE,
 )
-# The place in Lance's source where an error arose, and its kind.
-_LANCE_PLACE = re.compile(r",? /\S+\.rs:\d+:\d+\s*$")
+# Source location of an error in Lance, and its kind.
+_LANCE_LOCATION = re.compile(r",? /\S+\.rs:\d+:\d+\s*$")
 _LANCE_KIND = re.compile(r"^(lance error: )?(LanceError\(IO\): )?")
-# Lance prints the errors of its object store as they are in memory.
+# Lance prints errors of its object store in Rust's debug format.
 _LANCE_INNER = re.compile(r'message: "([^"\\]*)"|kind: (Timeout)\b')
-# Only these texts are about storage; others may quote a row.
+# Only these texts are about storage; other texts may quote a row.
 _LANCE_STORAGE = re.compile(
     r"LanceError\(IO\)|Generic S3|store: |Not found|not found|conflict|concurrent",
 )
 
 
 class Location(Protocol):
-    """Where a lake is; `semloop.storage.location.Storage` is one."""
+    """Location of a lake; `semloop.storage.location.Storage` implements it."""
 
     @property
     def root(self) -> str:
@@ -85,23 +85,23 @@ class Location(Protocol):
 
     @property
     def endpoint(self) -> str:
-        """Address of the object store; empty for Amazon's own and for folders."""
+        """Address of the object store; empty for Amazon S3 and for folders."""
 
 
 @contextmanager
 def storage_errors(
     lake: Location, doing: str, *, lance: bool = False
 ) -> Iterator[None]:
-    """Raise the errors of the storage libraries in this block as ours.
+    """Translate errors that storage libraries raise in this block.
 
     Args:
-        lake: where the lake is.
-        doing: what the block does, such as "read table events".
-        lance: the block calls LanceDB, whose errors are plain ValueErrors and
+        lake: location of the lake.
+        doing: what the block does, for example "read table events".
+        lance: True if the block calls LanceDB, whose errors are plain ValueErrors and
             RuntimeErrors.
 
     Raises:
-        StorageUnavailable: it fails now. LakeError: a retry changes nothing.
+        StorageUnavailable: a temporary failure. LakeError: a retry is useless.
     """
     try:
         yield
@@ -111,24 +111,24 @@ def storage_errors(
         known = table_errors()
         if not isinstance(error, (*known, *LANCE_ERRORS) if lance else known):
             raise
-        # LanceDB's text may quote a row, so it is no cause.
+        # LanceDB's text may quote a row, so its error is not set as the cause.
         cause = None if lance else error
         raise translate(lake, doing, error, lance=lance) from cause
 
 
 @functools.cache
 def table_errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise when files of a table cannot be read or written.
+    """Return the errors that libraries raise if table files cannot be read or written.
 
-    tests/semloop/test_storage_errors.py names every other class that they export.
+    tests/semloop/test_storage_errors.py lists every other class that they export.
     """
     import duckdb
     import pyarrow as pa
     from deltalake.exceptions import DeltaError
 
-    object_store = (OSError,)  # Also of the file system.
+    object_store = (OSError,)  # Also raised for the file system.
     delta = (DeltaError,)
-    # Of a Parquet file that ends too early both say that the input is invalid.
+    # Both report a truncated Parquet file as invalid input.
     queries = (duckdb.IOException, duckdb.InvalidInputException)
     arrow = (pa.ArrowInvalid,)
     return (*object_store, *delta, *queries, *arrow)
@@ -137,58 +137,58 @@ def table_errors() -> tuple[type[Exception], ...]:
 def translate(
     lake: Location, doing: str, error: Exception, *, lance: bool = False
 ) -> LakeError | StorageUnavailable:
-    """The error of a library as one of ours, in one line what and one line what to do.
+    """Translate an error of a library: one line on what failed, one on what to do.
 
     Args:
-        lake: where the lake is.
-        doing: what failed, such as "commit to table events".
-        error: of a library.
-        lance: LanceDB raised it.
+        lake: location of the lake.
+        doing: what failed, for example "commit to table events".
+        error: the library's error.
+        lance: True if LanceDB raised it.
     """
-    of_root = _of_store if lake.root.startswith("s3://") else _of_folder
-    kind, reason, todo = of_root(lake, error, _words(error, lance=lance))
-    if lance and kind is StorageUnavailable and "ot found" in _lance_words(error):
-        kind, reason, todo = LakeError, "it is gone, or a part of it", REINDEX
+    diagnose = _store_error if lake.root.startswith("s3://") else _folder_error
+    kind, reason, todo = diagnose(lake, error, _message(error, lance=lance))
+    if lance and kind is StorageUnavailable and "ot found" in _lance_message(error):
+        kind, reason, todo = LakeError, "the table or a file of it is missing", REINDEX
     return kind(f"Cannot {doing} in {lake.root}: {reason}.", todo)
 
 
 def is_contention(error: Exception) -> bool:
-    """Whether LanceDB refuses a write because another writer was quicker."""
+    """Return True if LanceDB refused a write because of a concurrent one."""
     return _CONTENDED.search(str(error)) is not None
 
 
 _Diagnosis = tuple[type[LakeError] | type[StorageUnavailable], str, str]
 
 
-def _of_store(lake: Location, error: Exception, words: str) -> _Diagnosis:
+def _store_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
     store = f"the object store {lake.endpoint}" if lake.endpoint else "Amazon S3"
     text = _text(error)
     code, status = _code(error, text), _STATUS.search(text)
     if code in REFUSALS:
         return LakeError, f"{store} refuses: {code}", REFUSALS[code]
     if isinstance(error, PermissionError):
-        return LakeError, f"{store} refuses: {words}", REFUSALS["AccessDenied"]
+        return LakeError, f"{store} refuses: {message}", REFUSALS["AccessDenied"]
     if code or status:
-        failure = f"{status[0]} ({code})" if code and status else code or words
+        failure = f"{status[0]} ({code})" if code and status else code or message
         return StorageUnavailable, f"{store} fails: {failure}", CHECK_STORE
     if _CERTIFICATE.search(text):
-        of = f"the certificate of {lake.endpoint or store} is"
+        certificate = f"the certificate of {lake.endpoint or store}"
         if _UNKNOWN_CA.search(text):
             todo = "Set AWS_CA_BUNDLE to a PEM file with that CA."
-            return LakeError, f"{of} signed by an unknown CA", todo
+            return LakeError, f"{certificate} is signed by an unknown CA", todo
         todo = "Check the name in AWS_ENDPOINT_URL and the certificate's dates."
-        return LakeError, f"{of} not valid: {words}", todo
+        return LakeError, f"{certificate} is not valid: {message}", todo
     if _UNREACHABLE.search(text):
-        reason = f"{store} does not answer: {words}"
+        reason = f"{store} does not answer: {message}"
         return StorageUnavailable, reason, CHECK_NETWORK
-    return StorageUnavailable, words, CHECK_STORE
+    return StorageUnavailable, message, CHECK_STORE
 
 
-def _of_folder(lake: Location, error: Exception, words: str) -> _Diagnosis:
-    """Rights stay as they are until a person acts; a disk may get space again."""
-    reason = getattr(error, "strerror", None) or words
+def _folder_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
+    """Diagnose a file system error: permissions are final, a full disk is temporary."""
+    reason = getattr(error, "strerror", None) or message
     number = _errno(error)
-    if number in _FORBIDDEN or _FORBIDDEN_WORDS.search(_text(error)):
+    if number in _FORBIDDEN or _FORBIDDEN_TEXT.search(_text(error)):
         return LakeError, reason, CHECK_RIGHTS
     if number in _NO_FOLDER and not os.path.isdir(lake.root):
         return LakeError, reason, "Set SEMLOOP_LAKE to a folder."
@@ -203,7 +203,7 @@ def _errno(error: Exception) -> int | None:
 
 
 def _code(error: Exception, text: str) -> str:
-    """The code of S3: in XML, in the response that botocore keeps, or in words."""
+    """Return the S3 code from XML, from botocore's response, or from the text."""
     if found := _CODE.search(text):
         return found[1]
     cause: BaseException | None = error
@@ -221,28 +221,28 @@ def _text(error: Exception) -> str:
     return _RUST_ERROR.sub(r"\2 (os error \1)", text)
 
 
-def _words(error: Exception, *, lance: bool) -> str:
-    """What the library says in one line, without those who only passed it on."""
-    text = _DRAWN.sub("", _text(error))
+def _message(error: Exception, *, lance: bool) -> str:
+    """Reduce the text of an error to one line: the root cause or the HTTP status."""
+    text = _DECORATION.sub("", _text(error))
     if status := _STATUS.search(text):
         return status[0]
     if lance:
-        text = _lance_words(error)
+        text = _lance_message(error)
     lines = [line.strip() for line in text.splitlines()]
-    # DuckDB ends with the query and an arrow under it.
+    # DuckDB appends the query and a caret.
     lines = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
-    # Of a chain of causes the last one says most: "Connection refused".
+    # The last cause of a chain is the most specific, for example "Connection refused".
     last = _ERRNO.sub("", lines[-1]) if lines else ""
     if len(last) > REASON_CHARS_MAX:
         last = ": ".join(last.split(": ")[-2:])
     return last.strip(" .:")[:REASON_CHARS_MAX] or type(error).__name__
 
 
-def _lance_words(error: Exception) -> str:
-    """What LanceDB says in one line; only the kind of an error that may quote a row."""
+def _lance_message(error: Exception) -> str:
+    """Reduce LanceDB's text to one line; to the class if the text may quote a row."""
     text = _text(error)
     if not _LANCE_STORAGE.search(text):
         return type(error).__name__
     if inner := _LANCE_INNER.search(text):
         return inner[1] or "operation timed out"
-    return _LANCE_KIND.sub("", _LANCE_PLACE.sub("", text)).rstrip(" .")
+    return _LANCE_KIND.sub("", _LANCE_LOCATION.sub("", text)).rstrip(" .")

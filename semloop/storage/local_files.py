@@ -1,4 +1,4 @@
-"""Files in folders that are there as a whole or not at all."""
+"""Atomic and durable creation of files in folders."""
 
 import os
 import secrets
@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-def make_once(path: Path, data: bytes, mode: int) -> bool:
-    """Make a file with its content at once, if it is absent; whether this call did.
+def create_exclusive(path: Path, data: bytes, mode: int) -> bool:
+    """Create a file with its content atomically, unless it exists.
 
-    Of several that try at once one makes it.
+    Returns:
+        True if this call created it; one of several concurrent calls does.
 
     Raises:
         OSError: the file system refuses.
@@ -33,22 +34,22 @@ def make_once(path: Path, data: bytes, mode: int) -> bool:
         draft.unlink()
 
 
-def write_new(path: Path, data: "Buffer") -> None:
-    """Write a file that must not be there; it lasts before this returns.
+def write_durable(path: Path, data: "Buffer") -> None:
+    """Write a new file and sync it to disk before returning.
 
     Raises:
-        FileExistsError: it is there.
-        OSError: the file system refuses; no part of the file is left.
+        FileExistsError: the file exists.
+        OSError: the file system refuses; the file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         try:
             file.write(data)
             file.flush()
-            # After a power cut the log must not name a file without its content.
+            # The log must not name a file whose content is lost in a power failure.
             os.fsync(file.fileno())
         except OSError:
-            path.unlink()  # Every try would leave another piece on a full disk.
+            path.unlink()  # Retries would fill the disk with partial files.
             raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -1,7 +1,7 @@
-"""Handles on the lake: settings -> Delta tables, a DuckDB connection, a few files.
+"""Location of a lake and handles on its tables and files.
 
-A lake is a folder or `s3://bucket/prefix` with one Delta table a folder. Everything
-that knows which of the two it is stands here.
+A lake is a folder or `s3://bucket/prefix` with one folder per Delta table. Code that
+depends on which of the two it is belongs here.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from semloop.settings import LOCAL_FOLDER, Secret, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
-from semloop.storage.local_files import make_once, write_new
+from semloop.storage.local_files import create_exclusive, write_durable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,9 +30,9 @@ KEY_CHARS_MIN = 16
 
 @dataclass(frozen=True)
 class Storage:
-    """Where the tables of one lake are and how they are opened.
+    """Location of one lake, and access to its tables and files.
 
-    `options` are object-store options as deltalake takes them; they may have static
+    `options` are object-store options in deltalake's format; they may contain static
     keys and are never printed. `credentials` is the source of keys that are not static.
     """
 
@@ -42,10 +42,10 @@ class Storage:
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
-        """The storage that the settings name; nothing is opened yet.
+        """Return the storage named in the settings, without opening anything.
 
         Raises:
-            ConfigError: no lake can be there, or an `AWS_*` variable is wrong.
+            ConfigError: the location or an `AWS_*` variable is invalid.
         """
         if not settings.on_s3:
             return cls(settings.lake)
@@ -61,58 +61,59 @@ class Storage:
 
     @property
     def on_s3(self) -> bool:
-        """Whether the lake is in an object store."""
+        """True if the lake is in an object store."""
         return self.root.startswith(object_store.SCHEME)
 
     @property
     def endpoint(self) -> str:
-        """Address of the object store; empty for Amazon's own and for folders."""
+        """Address of the object store; empty for Amazon S3 and for folders."""
         return self.options.get("aws_endpoint_url", "")
 
     @property
     def current_options(self) -> dict[str, str]:
-        """The options with keys that are valid now, for a handle that is opened now.
+        """The options with currently valid keys, for opening a handle.
 
-        A handle keeps its keys: it must be opened again when `key_id` has changed.
+        A handle does not renew its keys: reopen it when `key_id` has changed.
 
         Raises:
-            LakeError: there are no keys. StorageUnavailable: not now.
+            LakeError: AWS refuses to issue keys.
+            StorageUnavailable: the issuer of the keys does not answer.
         """
         return {**self.options, **(self.credentials.keys() if self.credentials else {})}
 
     @property
     def key_id(self) -> str:
-        """Id of the temporary key that is valid now; empty for keys that never end.
+        """Id of the current temporary key; empty for keys that do not expire.
 
-        It changes 10 minutes before the key before it ends. Raises as
+        It changes 10 minutes before the previous key expires. Raises the errors of
         `current_options`.
         """
         return self.credentials.keys()[KEY_ID] if self.credentials else ""
 
     @cached_property
     def objects(self) -> "Objects":
-        """Plain calls on the objects of a lake on S3."""
+        """Operations on the objects of a lake on S3."""
         from semloop.storage.objects import Objects
 
         return Objects(self.root, self.options, self.credentials)
 
     def uri(self, table: str) -> str:
-        """Path or URL of a table."""
+        """Return the path or URL of a table."""
         return f"{self.root}/{table}"
 
     def has(self, table: str, doing: str = "") -> bool:
-        """Whether the table exists.
+        """Return True if the table exists.
 
         Args:
-            table: its name.
-            doing: what fails if the storage fails; "read table ..." by default.
+            table: name of the table.
+            doing: the failed action in errors; "read table ..." by default.
 
         Raises:
             LakeError: the storage refuses. StorageUnavailable: it does not answer.
         """
         with storage_errors(self, doing or f"read table {table}"):
             if not self.on_s3:
-                # A folder without an entry is a table that is just being created.
+                # A folder without log entries is a table that is being created.
                 log = Path(self.uri(table)) / "_delta_log"
                 return any(log.glob("[0-9]*.json")) or any(log.glob("[0-9]*.parquet"))
             from deltalake import DeltaTable
@@ -120,11 +121,11 @@ class Storage:
             return bool(DeltaTable.is_deltatable(self.uri(table), self.current_options))
 
     def open(self, table: str, version: int | None = None) -> "DeltaTable":
-        """A version of a table as a handle; the newest one without `version`.
+        """Open a table at a version, by default the newest.
 
         Raises:
             LakeError: the storage refuses.
-            StorageUnavailable: it does not answer, or there is no such table.
+            StorageUnavailable: it does not answer, or the table does not exist.
         """
         from deltalake import DeltaTable
 
@@ -133,7 +134,7 @@ class Storage:
             return DeltaTable(self.uri(table), version, storage_options=options)
 
     def put(self, name: str, data: "Buffer") -> None:
-        """Write a new file of the lake as a whole, lasting before this returns.
+        """Write a new file of the lake; it is complete and durable on return.
 
         Raises:
             OSError: the storage refuses.
@@ -141,13 +142,13 @@ class Storage:
         if self.on_s3:
             self.objects.put(name, data)
         else:
-            write_new(Path(self.root, name), data)
+            write_durable(Path(self.root, name), data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a small file of the lake as a whole, if it is absent.
+        """Create a small file of the lake atomically, unless it exists.
 
         Returns:
-            False if it was there: of several that try at once one gets True.
+            True if this call created it; one of several concurrent calls does.
 
         Raises:
             LakeError: the storage refuses. StorageUnavailable: it does not answer.
@@ -156,14 +157,14 @@ class Storage:
             if self.on_s3:
                 self.objects.put(name, data, only_new=True)
                 return True
-            return make_once(Path(self.root, name), data, 0o644)
+            return create_exclusive(Path(self.root, name), data, 0o644)
         except FileExistsError:
             return False
         except OSError as error:
             raise translate(self, f"create {name}", error) from error
 
     def read(self, name: str) -> bytes | None:
-        """A small file of the lake; None if it is absent.
+        """Read a small file of the lake; None if it does not exist.
 
         Raises:
             LakeError: the storage refuses. StorageUnavailable: it does not answer.
@@ -178,7 +179,7 @@ class Storage:
             raise translate(self, f"read {name}", error) from error
 
     def opener(self) -> "Callable[[str], pa.NativeFile]":
-        """Opens files of the lake for reading in parts; they raise OSError."""
+        """Return a function that opens files for random reads; it raises OSError."""
         import pyarrow as pa
 
         if self.on_s3:
@@ -186,7 +187,10 @@ class Storage:
         return lambda name: pa.OSFile(f"{self.root}/{name}")
 
     def local_folder(self) -> Path:
-        """Folder for pid files, logs and the key of a local lake; made if absent."""
+        """Return the folder for pid files, logs and the key of a local lake.
+
+        It is created if it does not exist.
+        """
         if self.on_s3:
             msg = f"{self.root} is not a local lake."
             raise LakeError(msg, "Set SEMLOOP_LAKE to a folder for the local stack.")
@@ -195,35 +199,40 @@ class Storage:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             msg = f"The lake {self.root} cannot be written: {exc.strerror}."
-            raise LakeError(msg, "Set SEMLOOP_LAKE to a folder of yours.") from None
+            todo = "Set SEMLOOP_LAKE to a folder that you may write to."
+            raise LakeError(msg, todo) from None
         return folder
 
 
 def redaction_key(settings: Settings, storage: Storage) -> Secret:
-    """The key of the pseudonyms; a local lake makes its own once, readable by you only.
+    """Return the key of the pseudonyms.
+
+    A local lake generates its own key once, in a file that only its owner may read.
 
     Raises:
         ConfigError: the lake is on S3 and no key is set, or the key is too short.
+        LakeError: the lake's own key cannot be read or created.
     """
     key = settings.redaction.key
     if key is None and storage.on_s3:
         msg = "A lake on S3 needs SEMLOOP_REDACTION_KEY, the same for all writers."
-        raise ConfigError(msg, "Make one with `openssl rand -hex 32` and keep it safe.")
+        todo = "Generate one with `openssl rand -hex 32` and store it safely."
+        raise ConfigError(msg, todo)
     if key is None:
         key = _own_key(storage.local_folder() / "redaction.key")
     if len(key.reveal()) < KEY_CHARS_MIN:
         msg = f"SEMLOOP_REDACTION_KEY is shorter than {KEY_CHARS_MIN} characters."
-        raise ConfigError(msg, "Make one with `openssl rand -hex 32`.")
+        raise ConfigError(msg, "Generate one with `openssl rand -hex 32`.")
     return key
 
 
 def _own_key(path: Path) -> Secret:
-    """Read the lake's key, or make it: of two processes that try, one wins."""
+    """Read the lake's key, or create it; of two concurrent processes one creates it."""
     try:
         if not path.exists():
-            make_once(path, secrets.token_hex(32).encode(), 0o600)
+            create_exclusive(path, secrets.token_hex(32).encode(), 0o600)
         return Secret(path.read_text().strip())
     except OSError as exc:
-        msg = f"The key {path} can be neither read nor made: {exc.strerror}."
-        todo = "Check disk space and its rights, or set SEMLOOP_REDACTION_KEY."
+        msg = f"The key {path} can be neither read nor created: {exc.strerror}."
+        todo = "Check disk space and permissions, or set SEMLOOP_REDACTION_KEY."
         raise LakeError(msg, todo) from None

@@ -1,4 +1,4 @@
-"""The objects below one URL of an object store, read and written by obstore."""
+"""Objects below one URL of an object store, read and written by obstore."""
 
 import io
 import re
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential, S3Store
     from typing_extensions import Buffer
 
-# The slowest line that a flow can live with.
+# Slowest upload that is not a timeout.
 UPLOAD_BYTES_PER_S = 2**18
 STORE_OPTIONS = ("aws_endpoint_url", "aws_region", *KEY_OPTIONS)
-# obstore's message ends before the cause, which stands only in the dump behind it.
+# obstore's message does not contain the cause; the debug dump after it does.
 DUMP = "\n\nDebug source:"
 _CAUSE = re.compile(
     r'message: "(?P<words>[^"\\]+)"|InvalidCertificate\(\s*(?P<certificate>\w+)'
@@ -28,10 +28,10 @@ _CAUSE = re.compile(
 
 
 class Objects:
-    """The objects below one URL; thread-safe.
+    """Objects below one URL; thread-safe.
 
     Every method raises `OSError` if the store refuses or does not answer, and
-    `LakeError` or `StorageUnavailable` if there are no keys for it.
+    `LakeError` or `StorageUnavailable` if there are no valid keys.
     """
 
     def __init__(
@@ -41,25 +41,25 @@ class Objects:
         credentials: ChainCredentials | None,
         retries: int = object_store.RETRIES,
     ) -> None:
-        """Connects to nothing yet.
+        """Create the client; no connection is opened yet.
 
         Args:
             root: `s3://bucket/prefix`.
             options: as `options_of` returns them.
-            credentials: the source of the keys, if the options have none.
-            retries: how often a request is sent again.
+            credentials: source of the keys, if the options have no keys.
+            retries: maximum retries of a request.
         """
         self._root = root
         self._options = options
         self._credentials = credentials
         self._retries = retries
-        self._store = self._connected(object_store.ANSWER_S)
+        self._store = self._client(object_store.ANSWER_S)
 
     def read(self, name: str) -> bytes:
-        """An object as a whole.
+        """Read a whole object.
 
         Raises:
-            FileNotFoundError: it is absent.
+            FileNotFoundError: the object does not exist.
         """
         import obstore
 
@@ -67,63 +67,63 @@ class Objects:
             return obstore.get(self._store, name).bytes().to_bytes()
 
     def put(self, name: str, data: "Buffer", *, only_new: bool = False) -> None:
-        """Write an object as a whole, by one request.
+        """Write a whole object by one request.
 
         Raises:
-            FileExistsError: it is there, and only a new one was to be written.
+            FileExistsError: `only_new` is True and the object exists.
         """
         import obstore
 
-        # Buffers of Arrow have signed bytes, which obstore does not take.
+        # Arrow's buffers have signed bytes, which obstore does not accept.
         content, store = memoryview(data).cast("B"), self._store
         if content.nbytes > UPLOAD_BYTES_PER_S:
             seconds = object_store.ANSWER_S + content.nbytes // UPLOAD_BYTES_PER_S
-            store = self._connected(seconds)
+            store = self._client(seconds)
         with self._os_errors():
             obstore.put(
                 store,
                 name,
                 content,
                 mode="create" if only_new else "overwrite",
-                use_multipart=False,  # Parts could not be conditional.
+                use_multipart=False,  # Multipart uploads are not conditional.
             )
 
     def remove(self, name: str) -> None:
-        """Remove an object; no error if it is absent."""
+        """Remove an object; no error if it does not exist."""
         import obstore
 
         with self._os_errors():
             obstore.delete(self._store, name)
 
     def names(self) -> list[str]:
-        """The names of all objects, sorted as the store sorts them."""
+        """List the names of all objects, in the store's order."""
         import obstore
 
         with self._os_errors():
             return [entry["path"] for entry in obstore.list(self._store).collect()]
 
     def open(self, name: str) -> "pa.NativeFile":
-        """An object for reading in parts; each read is one request.
+        """Open an object for random reads; each read is one request.
 
         Raises:
-            FileNotFoundError: it is absent.
+            FileNotFoundError: the object does not exist.
         """
         import obstore
         import pyarrow as pa
 
         with self._os_errors():
             size = obstore.head(self._store, name)["size"]
-        return pa.PythonFile(_Object(self, name, size), mode="r")
+        return pa.PythonFile(_ObjectFile(self, name, size), mode="r")
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
-        """The bytes from `start` to before `end`."""
+        """Read the bytes from `start` up to, but not including, `end`."""
         import obstore
 
         with self._os_errors():
             return obstore.get_range(self._store, name, start=start, end=end).to_bytes()
 
-    def _connected(self, timeout_s: float) -> "S3Store":
-        """A client whose requests end after `timeout_s`, their content included."""
+    def _client(self, timeout_s: float) -> "S3Store":
+        """Create a client whose requests, with their bodies, end after `timeout_s`."""
         options = self._options
         store: S3Store = need("obstore.store").S3Store.from_url(
             self._root,
@@ -146,7 +146,7 @@ class Objects:
         key, secret, token = map(self._credentials.keys().get, KEY_OPTIONS)
         assert key is not None
         assert secret is not None
-        # Not to be kept: the next request gets what is valid then.
+        # Expired immediately, so that the next request gets the keys valid then.
         now = datetime.now(UTC)
         return {
             "access_key_id": key,
@@ -157,11 +157,11 @@ class Objects:
 
     @contextmanager
     def _os_errors(self) -> Iterator[None]:
-        """Raise obstore's errors as OSErrors, with the cause in a line of its own."""
+        """Raise obstore's errors as OSErrors, with the cause on a separate line."""
         from obstore.exceptions import AlreadyExistsError, BaseError
 
         if self._credentials is not None:
-            # Without keys this raises our own error; obstore would wrap it.
+            # Raise our error for missing keys here; obstore would wrap it.
             self._credentials.keys()
         try:
             yield
@@ -173,12 +173,12 @@ class Objects:
             raise OSError(_message(error)) from None
 
 
-class _Object(io.RawIOBase):
-    """One object as a file of Python."""
+class _ObjectFile(io.RawIOBase):
+    """One object as a Python file."""
 
     def __init__(self, objects: Objects, name: str, size: int) -> None:
         self._objects, self._name, self._size = objects, name, size
-        self._at = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -187,21 +187,21 @@ class _Object(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}
-        self._at = start[whence] + offset
-        return self._at
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = start[whence] + offset
+        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         end = self._size
         if size is not None and size >= 0:
-            end = min(end, self._at + size)
-        if end <= self._at:
+            end = min(end, self._position + size)
+        if end <= self._position:
             return b""
-        content = self._objects.read_range(self._name, self._at, end)
-        self._at += len(content)
+        content = self._objects.read_range(self._name, self._position, end)
+        self._position += len(content)
         return content
 
 

@@ -160,7 +160,7 @@ class LakeReader:
             path
             for path, file in snapshot.files.items()
             if path not in self._read
-            and any(file.may_hold(p, last) for p, last in self._positions.items())
+            and any(file.may_contain(p, last) for p, last in self._positions.items())
         ]
         groups = group_files(self._planned(paths, unread))
         self._rows = OrderedRows(groups, unread, self._open, self._rows_max)

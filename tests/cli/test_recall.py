@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.helpers import Semloop
-from tests.semloop.recall.a_memory_lake import a_memory_lake, ago, closed, said
+from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message, ago, closed
 
 LONG = "the refund was refused because of the fare class " * 8
 
@@ -23,8 +23,8 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "lake"
     a_memory_lake(
         folder,
-        said(LONG.strip(), "a", agent="x", user_id="u", ts=ago(hours=2)),
-        said("a seat was changed\x1b[31m", "b", ts=ago(days=3), type="error"),
+        a_message(LONG.strip(), "a", agent="x", user_id="u", ts=ago(hours=2)),
+        a_message("a seat was changed\x1b[31m", "b", ts=ago(days=3), type="error"),
         episodes=[closed("a", outcome="failure", reward=0.25)],
     )
     monkeypatch.setenv("SEMLOOP_LAKE", str(folder))
@@ -103,7 +103,7 @@ def test_filters_taken_from_the_query_are_printed_to_stderr(
         (["x", "-k", "0"], "k is 0; it must be between 1 and 1,000."),
         (["x", "--kind", "odd"], "There is no kind 'odd' of memories."),
         (["x", "--since", "soon"], "since: 'soon' is neither"),
-        (["x", "--half-life", "long"], "half_life: 'long' is no length"),
+        (["x", "--half-life", "long"], "half_life: 'long' is not a duration"),
         (["x", "--min-reward", "much"], "Invalid value for '--min-reward'"),
         ([], "Missing argument 'QUERY'."),
     ],

@@ -215,7 +215,7 @@ def test_lake_check_fails_for_a_missing_bucket(s3_settings: Settings) -> None:
     nowhere = s3_settings.replace(lake="s3://not-created/by/tests")
     finding = only_problem(findings_of(nowhere, "lake"))
     assert finding.found.endswith("NoSuchBucket.")
-    assert finding.todo.startswith("Make the bucket")
+    assert finding.todo.startswith("Create the bucket")
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_redaction_key_reports_that_a_full_disk_prevents_its_creation(
     storage = Storage.of(settings)
     with full_disk(0), pytest.raises(LakeError) as error:
         redaction_key(settings, storage)
-    assert error.value.what.endswith("can be neither read nor made: File too large.")
+    assert error.value.what.endswith("can be neither read nor created: File too large.")
     assert "SEMLOOP_REDACTION_KEY" in error.value.todo
     assert list(storage.local_folder().iterdir()) == []
     assert redaction_key(settings, storage)

@@ -141,4 +141,4 @@ def test_a_missing_bucket_is_reported(s3_settings: Settings) -> None:
     storage = replace(Storage.of(s3_settings), root="s3://missing/bucket/x")
     with pytest.raises(LakeError, match="NoSuchBucket") as error:
         vector_table(storage)
-    assert error.value.todo.startswith("Make the bucket")
+    assert error.value.todo.startswith("Create the bucket")

@@ -1,5 +1,5 @@
 from semloop.settings import Settings
-from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
+from tests.semloop.recall.a_memory_lake import MemoryLake, a_message, closed
 
 
 def test_memories_in_a_bucket_are_recalled_and_queried_in_sql(
@@ -10,9 +10,9 @@ def test_memories_in_a_bucket_are_recalled_and_queried_in_sql(
     with lake.open() as opened:
         assert opened.recall("trip").num_rows == 0
         assert opened.sql("FROM memories").fetchall() == []
-        lake.remember(said("trip one", "a"))
+        lake.remember(a_message("trip one", "a"))
         lake.commit(closed("a", reward=0.5))
-        lake.remember(said("trip two", "b"))
+        lake.remember(a_message("trip two", "b"))
         found = opened.recall("trip")
         rows = opened.sql("SELECT text, reward FROM memories").fetchall()
         statements = opened.init_sql()

@@ -13,7 +13,7 @@ from tests.conftest import settings_on
 from tests.flows.flow_runner import produce, running_flow
 from tests.s3.end_to_end_check import check_end_to_end
 from tests.s3.expiring_key_store import ExpiringKeyStore
-from tests.semloop.recall.a_memory_lake import MemoryLake, closed, said
+from tests.semloop.recall.a_memory_lake import MemoryLake, a_message, closed
 from tests.services import Broker
 from tests.sinks.memory_builder import memory_rows, vector_table
 from tests.sinks.memory_builder import stored as stored_memories
@@ -123,7 +123,7 @@ def test_a_reader_renews_expired_keys(
     with written.open() as opened:
         for number in range(1, 4):
             name = f"trip {number}"
-            written.remember(said(name, name))
+            written.remember(a_message(name, name))
             written.commit(closed(name, reward=0.5))
             write_one_event(lake, number)
             key_store.replace_key()

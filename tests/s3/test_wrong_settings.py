@@ -83,7 +83,7 @@ def test_a_missing_bucket_is_reported_in_two_lines(
     error = common_error(settings, monkeypatch)
     assert error.what.startswith("Cannot read _layout.json in s3://missing/bucket/x: ")
     assert error.what.endswith(" refuses: NoSuchBucket.")
-    assert error.todo == "Make the bucket, or set SEMLOOP_LAKE to one that is there."
+    assert error.todo == "Create the bucket, or set SEMLOOP_LAKE to an existing one."
 
 
 def test_an_endpoint_that_refuses_connections_is_reported_in_two_lines(
@@ -126,7 +126,7 @@ def test_an_unavailable_store_is_reported_before_a_query_waits_for_it(
     with Lake(settings=settings) as lake:
         assert lake.sql("FROM events").fetchall() == []
         own_store.kill()
-        monkeypatch.setattr(raw_views, "ASK_AGAIN_S", 0.0)
+        monkeypatch.setattr(raw_views, "CHECK_INTERVAL_S", 0.0)
         with pytest.raises(StorageUnavailable, match="does not answer"):
             lake.sql("FROM events")
         own_store.start()
@@ -155,10 +155,10 @@ def test_a_flow_without_a_store_retries_and_then_fails_with_two_lines(
     [
         ("AWS_ACCESS_KEY_ID", "", "A lake on S3 needs credentials: AWS_ACCESS_KEY_ID is not set."),
         ("AWS_SECRET_ACCESS_KEY", "", "A lake on S3 needs credentials: AWS_SECRET_ACCESS_KEY is not set."),
-        ("AWS_ENDPOINT_URL", "minio:9000", "AWS_ENDPOINT_URL is not of the form https://host:port."),
-        ("AWS_ENDPOINT_URL", f"http://a:{WRONG}@h", "AWS_ENDPOINT_URL is not of the form https://host:port."),
+        ("AWS_ENDPOINT_URL", "minio:9000", "AWS_ENDPOINT_URL does not have the format https://host:port."),
+        ("AWS_ENDPOINT_URL", f"http://a:{WRONG}@h", "AWS_ENDPOINT_URL does not have the format https://host:port."),
         ("AWS_CA_BUNDLE", "/no/where", "AWS_CA_BUNDLE: /no/where cannot be read: No such file or directory."),
-        ("AWS_CA_BUNDLE", __file__, f"AWS_CA_BUNDLE: {__file__} holds no certificate in PEM form."),
+        ("AWS_CA_BUNDLE", __file__, f"AWS_CA_BUNDLE: {__file__} contains no certificate in PEM format."),
     ],
     ids=["no key", "no secret", "endpoint without scheme", "endpoint with password", "no CA file", "CA file without PEM"],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A small server that answers as embedding endpoints do, or as they should not."""
+"""A small embedding endpoint whose responses, right or wrong, the test chooses."""
 
 import json
 import threading
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# (texts, number of the request) -> status, headers, body; None hangs up. A body in
-# several parts is sent part by part.
+# (texts, number of the request) -> status, headers, body; None closes the connection. A
+# body in several parts is sent part by part.
 Body = bytes | Iterable[bytes]
 Answer = Callable[[list[str], int], tuple[int, dict[str, str], Body] | None]
 
 
 class AnEndpoint:
-    """The server; `requests` holds what it was asked."""
+    """The server; `requests` and `headers` record what it received."""
 
     def __init__(self, answer: Answer) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -51,7 +51,7 @@ class AnEndpoint:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: clients that time out or are interrupted close their connections."""
+        """Print nothing: clients that time out close their connections."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def an_endpoint(answer: Answer) -> Iterator[AnEndpoint]:
 
 
 def vectors_of(texts: list[str]) -> list[list[float]]:
-    """Different for each text, of length 5, not of length 1."""
+    """Return vectors of 5 numbers, different for each text, not normalized."""
     return [[len(text), 1.0, ord((text or " ")[0]), 2.0, 3.0] for text in texts]
 
 
@@ -78,5 +78,5 @@ def good(texts: list[str], _number: int = 0) -> tuple[int, dict[str, str], bytes
 
 def body_of(vectors: list[Any]) -> bytes:
     rows = [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]
-    # As servers may, in any order.
+    # Servers may return the rows in any order.
     return json.dumps({"object": "list", "data": rows[::-1]}).encode()

@@ -1,4 +1,4 @@
-"""A Delta table followed from version to version, and its rows of `streams`."""
+"""Following a Delta table from version to version, and reading table `streams`."""
 
 import shutil
 from collections.abc import Callable
@@ -25,20 +25,20 @@ CAUGHT_UP_0 = LAST_0 + CAUGHT_UP
 
 
 @dataclass(frozen=True)
-class Watched(Storage):
-    """A lake that notes which of its files are opened."""
+class RecordingStorage(Storage):
+    """A lake that records which of its files are opened."""
 
     opened: list[str] = field(default_factory=list)
 
     def opener(self) -> Callable[[str], pa.NativeFile]:
         open_file = super().opener()
 
-        def noted(name: str) -> pa.NativeFile:
+        def open_and_record(name: str) -> pa.NativeFile:
             file = open_file(name)
             self.opened.append(name)
             return file
 
-        return noted
+        return open_and_record
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def table(storage: Storage) -> EventsTable:
     return EventsTable(storage)
 
 
-def test_the_same_snapshot_is_returned_while_nothing_is_committed(
+def test_refresh_returns_the_same_snapshot_while_nothing_is_committed(
     table: EventsTable,
 ) -> None:
     table.commit((0, 0))
@@ -63,7 +63,7 @@ def test_the_same_snapshot_is_returned_while_nothing_is_committed(
     assert follower.refresh() is snapshot
 
 
-def test_a_snapshot_stays_as_it_is_whatever_is_committed_later(
+def test_later_commits_do_not_change_a_snapshot(
     table: EventsTable,
 ) -> None:
     table.commit((0, 0), (1, 4))
@@ -79,7 +79,7 @@ def test_a_snapshot_stays_as_it_is_whatever_is_committed_later(
     assert (before.transactions, after.transactions) == ({LAST_0: 0}, {LAST_0: 1})
 
 
-def test_files_are_described_by_the_statistics_of_the_log(table: EventsTable) -> None:
+def test_a_snapshot_has_the_file_statistics_of_the_log(table: EventsTable) -> None:
     table.commit((0, 7), (1, 4))
     snapshot = read_snapshot(table.storage, "events")
     assert snapshot is not None
@@ -96,13 +96,13 @@ def test_files_are_described_by_the_statistics_of_the_log(table: EventsTable) ->
     )
 
 
-def test_a_file_may_hold_what_its_statistics_do_not_exclude(
+def test_a_file_may_contain_rows_unless_its_statistics_exclude_them(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stats = FileStats(2, 9, ("b", "d"), (1, 3), 7, NOW)
-    assert stats.may_hold(Partition("c", 2), 6)
+    assert stats.may_contain(Partition("c", 2), 6)
     for topic_id, number, beyond in (("a", 2, 6), ("c", 4, 6), ("c", 2, 7)):
-        assert not stats.may_hold(Partition(topic_id, number), beyond)
+        assert not stats.may_contain(Partition(topic_id, number), beyond)
     monkeypatch.setitem(
         tables.TABLES, "events", replace(tables.TABLES["events"], statistics=())
     )
@@ -110,10 +110,10 @@ def test_a_file_may_hold_what_its_statistics_do_not_exclude(
     snapshot = read_snapshot(table.storage, "events")
     assert snapshot is not None
     (unknown,) = snapshot.files.values()
-    assert unknown.may_hold(Partition("anything", 99), 10**9)
+    assert unknown.may_contain(Partition("anything", 99), 10**9)
 
 
-def test_a_table_that_does_not_exist_is_none_until_it_is_created(
+def test_refresh_returns_none_until_the_table_is_created(
     storage: Storage,
 ) -> None:
     follower = TableFollower(storage, "events")
@@ -125,7 +125,7 @@ def test_a_table_that_does_not_exist_is_none_until_it_is_created(
     assert follower.refresh() is None
 
 
-def test_a_table_that_was_created_again_is_another_one(
+def test_a_table_that_was_created_again_has_another_id(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table.commit((0, 5), caught_up={0: 1})
@@ -143,8 +143,8 @@ def test_a_table_that_was_created_again_is_another_one(
     assert new.transactions == {LAST_0: 0}
 
 
-def test_transactions_are_followed_by_new_log_entries_only(table: EventsTable) -> None:
-    storage = Watched(table.storage.root)
+def test_refresh_reads_only_new_log_entries(table: EventsTable) -> None:
+    storage = RecordingStorage(table.storage.root)
     table.commit((0, 0), caught_up={0: 700})
     follower = TableFollower(storage, "events", [LAST_0, CAUGHT_UP_0])
     follower.refresh()
@@ -161,7 +161,7 @@ def test_transactions_are_followed_by_new_log_entries_only(table: EventsTable) -
 
 
 @pytest.mark.parametrize("entries_max", [0, 50])
-def test_transactions_are_those_of_the_log_even_after_a_checkpoint(
+def test_transactions_are_found_after_a_checkpoint_replaced_log_entries(
     table: EventsTable, monkeypatch: pytest.MonkeyPatch, entries_max: int
 ) -> None:
     monkeypatch.setattr(delta_table, "ENTRIES_MAX", entries_max)
@@ -179,7 +179,9 @@ def test_transactions_are_those_of_the_log_even_after_a_checkpoint(
     assert snapshot.transactions == {LAST_0: 1}
 
 
-def test_a_transaction_may_be_watched_later(table: EventsTable) -> None:
+def test_watch_adds_transactions_to_the_current_and_later_snapshots(
+    table: EventsTable,
+) -> None:
     table.commit((0, 3), caught_up={0: 9})
     follower = TableFollower(table.storage, "events", [LAST_0])
     follower.refresh()
@@ -193,7 +195,7 @@ def test_a_transaction_may_be_watched_later(table: EventsTable) -> None:
     assert later.transactions == {LAST_0: 4, CAUGHT_UP_0: 10}
 
 
-def test_a_log_that_cannot_be_read_now_is_read_later(table: EventsTable) -> None:
+def test_refresh_succeeds_after_a_temporary_read_error(table: EventsTable) -> None:
     follower = TableFollower(table.storage, "events", [LAST_0])
     follower.refresh()
     table.commit((0, 0))
@@ -211,7 +213,7 @@ def test_a_log_that_cannot_be_read_now_is_read_later(table: EventsTable) -> None
     assert snapshot.transactions == {LAST_0: 0}
 
 
-def test_a_lake_that_got_another_layout_is_refused_when_it_is_opened_again(
+def test_reopening_refuses_a_lake_whose_layout_has_changed(
     table: EventsTable,
 ) -> None:
     follower = TableFollower(table.storage, "events")
@@ -222,7 +224,7 @@ def test_a_lake_that_got_another_layout_is_refused_when_it_is_opened_again(
         follower.refresh()
 
 
-def test_rows_of_streams_are_the_same_object_until_one_is_added(
+def test_rows_of_streams_are_the_same_object_until_a_row_is_added(
     storage: Storage,
 ) -> None:
     streams = StreamsTable(storage)
@@ -236,8 +238,8 @@ def test_rows_of_streams_are_the_same_object_until_one_is_added(
     }
     table.commit((0, 0))
     assert streams.rows() is rows
-    again = replace(LOG, topic_id="topic-2")
-    register(storage, again, ["events"], [7], NOW, new_log=True)
+    second = replace(LOG, topic_id="topic-2")
+    register(storage, second, ["events"], [7], NOW, new_log=True)
     assert {row.partition for row in streams.rows()} - {
         row.partition for row in rows
     } == {("topic-2", 7)}

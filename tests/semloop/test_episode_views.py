@@ -1,4 +1,4 @@
-"""`episodes` and `sessions`, asked through `Lake`."""
+"""The views `episodes` and `sessions`, queried through `Lake`."""
 
 import math
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from tests.builders import NOW
 from tests.operators.event_rows import SMALL, Row, event_row, events_table
 
 ADDED_BY_THE_VIEW = ("episode", "previous_episode_id", "feedback")
-# What `event_row` is told; all else is payload.
-OF_EVENT = ("session", "at_s", "kafka_s")
+# Arguments of the event builder; all others are fields of the payload.
+EVENT_ARGUMENTS = ("session", "at_s", "kafka_s")
 
 
 def append(lake: Path, table: str, rows: pa.Table) -> None:
@@ -29,10 +29,10 @@ def append(lake: Path, table: str, rows: pa.Table) -> None:
     )
 
 
-def keep(
+def write(
     lake: Path, *batches: Sequence[Row], first: int = 0, **common: Any
 ) -> Sessions:
-    """What the flows write of these batches of one partition."""
+    """Write what the flows write for these batches of one partition."""
     sessions = Sessions(SMALL)
     for batch in batches:
         events = events_table(*(row | common for row in batch), first=first)
@@ -42,23 +42,23 @@ def keep(
     return sessions
 
 
-def asked(lake: Path, query: str) -> list[tuple[Any, ...]]:
+def queried(lake: Path, query: str) -> list[tuple[Any, ...]]:
     with Lake(lake) as opened:
         return opened.sql(query).fetchall()
 
 
 def scored(name: str = "helpful", source: str = "human", **fields: Any) -> Row:
-    columns = {key: fields.pop(key) for key in OF_EVENT if key in fields}
+    columns = {key: fields.pop(key) for key in EVENT_ARGUMENTS if key in fields}
     payload = {"name": name, "source": source, "score": 1.0} | fields
     return event_row("feedback", payload=payload, **columns)
 
 
 def scores(lake: Path) -> list[tuple[Any, ...]]:
-    """Of each episode its number and its feedback as {name/source: score}."""
+    """Return each episode's number and its feedback as {name/source: score}."""
     query = "SELECT session_id, episode, feedback FROM episodes ORDER BY ALL"
     return [
-        (*place, {f"{f['name']}/{f['source']}": f["score"] for f in feedback or ()})
-        for *place, feedback in asked(lake, query)
+        (*key, {f"{f['name']}/{f['source']}": f["score"] for f in feedback or ()})
+        for *key, feedback in queried(lake, query)
     ]
 
 
@@ -71,21 +71,23 @@ def test_views_of_an_empty_lake_are_empty_and_typed(tmp_path: Path) -> None:
         assert "?" in lake.views()["episodes"]
 
 
-def test_the_newest_revision_holds_open_ones_included(tmp_path: Path) -> None:
-    keep(
+def test_episodes_shows_the_newest_revision_of_open_episodes_too(
+    tmp_path: Path,
+) -> None:
+    write(
         tmp_path,
         [event_row(session="a"), event_row(session="b")],
         [event_row(session="a", at_s=1)],
         [event_row("completion", "a", at_s=2)],
     )
     query = "SELECT session_id, state, revision, events FROM episodes ORDER BY ALL"
-    assert asked(tmp_path, query) == [("a", "closed", 3, 3), ("b", "open", 1, 1)]
-    # An older revision must not be what a condition finds.
-    assert asked(tmp_path, "FROM episodes WHERE state = 'open' AND events = 2") == []
+    assert queried(tmp_path, query) == [("a", "closed", 3, 3), ("b", "open", 1, 1)]
+    # A filter must not match an older revision.
+    assert queried(tmp_path, "FROM episodes WHERE state = 'open' AND events = 2") == []
 
 
 def test_episodes_of_a_session_are_numbered_and_linked(tmp_path: Path) -> None:
-    keep(
+    write(
         tmp_path,
         [
             event_row(session="a"),
@@ -98,7 +100,7 @@ def test_episodes_of_a_session_are_numbered_and_linked(tmp_path: Path) -> None:
             event_row("completion", "b"),
         ],
     )
-    found = asked(
+    found = queried(
         tmp_path,
         "SELECT e.session_id, e.episode, e.first_offset, p.episode, p.closed_by "
         "FROM episodes e LEFT JOIN episodes p "
@@ -110,14 +112,14 @@ def test_episodes_of_a_session_are_numbered_and_linked(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_feedback_is_about_the_episode_before_it(tmp_path: Path) -> None:
-    keep(
+def test_feedback_belongs_to_the_episode_before_it(tmp_path: Path) -> None:
+    write(
         tmp_path,
-        [scored(score=0.1)],  # about nothing yet
+        [scored(score=0.1)],  # before any episode
         [event_row(at_s=1), scored(score=0.2, at_s=2), event_row("completion", at_s=3)],
         [scored("polite", score=0.3, at_s=4), event_row(session="s-2", at_s=4)],
         [event_row(at_s=5), scored(score=0.4, at_s=6)],
-        # Days later, and it says again what was said before.
+        # Days later, and one of them replaces earlier feedback.
         [scored("polite", "agent", score=0.5, at_s=9e5), scored(score=0.6, at_s=9e5)],
     )
     assert scores(tmp_path) == [
@@ -128,71 +130,74 @@ def test_feedback_is_about_the_episode_before_it(tmp_path: Path) -> None:
 
 
 def test_late_feedback_neither_opens_nor_rewrites_an_episode(tmp_path: Path) -> None:
-    keep(tmp_path, [event_row("completion")])
-    before = asked(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes")
-    keep(tmp_path, [scored(at_s=9e5)], first=1)
-    assert asked(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes") == before
-    assert asked(tmp_path, "SELECT count(*) FROM tables.episodes") == [(1,)]
+    write(tmp_path, [event_row("completion")])
+    before = queried(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes")
+    write(tmp_path, [scored(at_s=9e5)], first=1)
+    assert queried(tmp_path, "SELECT * EXCLUDE (feedback) FROM episodes") == before
+    assert queried(tmp_path, "SELECT count(*) FROM tables.episodes") == [(1,)]
     assert scores(tmp_path) == [("s-1", 1, {"helpful/human": 1.0})]
 
 
-def test_the_latest_feedback_is_so_by_its_own_time(tmp_path: Path) -> None:
+def test_the_latest_feedback_is_chosen_by_its_event_time(tmp_path: Path) -> None:
     later, earlier = scored(score=0.9, at_s=60), scored(at_s=50, kafka_s=70)
-    keep(tmp_path, [event_row(), later, earlier])
+    write(tmp_path, [event_row(), later, earlier])
     assert scores(tmp_path) == [("s-1", 1, {"helpful/human": 0.9})]
-    # At the same time the one that came last; and each source has its say.
+    # With equal times the last by offset wins; each source is kept separately.
     other = scored("helpful", "agent", score=0.3)
-    keep(tmp_path, [scored(score=0.2, at_s=60), other], first=3)
+    write(tmp_path, [scored(score=0.2, at_s=60), other], first=3)
     expected = {"helpful/human": 0.2, "helpful/agent": 0.3}
     assert scores(tmp_path) == [("s-1", 1, expected)]
 
 
-def test_within_a_partition_offsets_say_what_came_before(tmp_path: Path) -> None:
-    # The clock of whoever gave the feedback is behind.
-    keep(
+def test_within_a_partition_feedback_is_assigned_by_offset(tmp_path: Path) -> None:
+    # The clock of the producer of the feedback is behind.
+    write(
         tmp_path,
         [event_row("completion"), event_row(at_s=9), scored(at_s=9, kafka_s=5)],
     )
     assert scores(tmp_path) == [("s-1", 1, {}), ("s-1", 2, {"helpful/human": 1.0})]
 
 
-def test_feedback_comes_with_all_that_it_says(tmp_path: Path) -> None:
-    odd = "so\u0000 'odd' \"ü\""
-    keep(tmp_path, [event_row(), scored(odd, label="bad", comment=odd, score=None)])
-    [(feedback,)] = asked(tmp_path, "SELECT feedback FROM episodes")
+def test_feedback_has_all_its_fields_unchanged(tmp_path: Path) -> None:
+    special = "so\u0000 'odd' \"ü\""
+    write(
+        tmp_path,
+        [event_row(), scored(special, label="bad", comment=special, score=None)],
+    )
+    [(feedback,)] = queried(tmp_path, "SELECT feedback FROM episodes")
     assert feedback == [
         {
-            "name": odd, "source": "human", "score": None, "label": "bad",
-            "comment": odd, "ts": NOW,
+            "name": special, "source": "human", "score": None, "label": "bad",
+            "comment": special, "ts": NOW,
         }
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("place", [{"topic_id": "topic-2"}, {"kafka_partition": 1}])
-def test_feedback_from_elsewhere_finds_the_last_episode_before_it(
-    tmp_path: Path, place: dict[str, Any]
+@pytest.mark.parametrize("origin", [{"topic_id": "topic-2"}, {"kafka_partition": 1}])
+def test_feedback_in_another_partition_belongs_to_the_last_episode_before_it(
+    tmp_path: Path, origin: dict[str, Any]
 ) -> None:
-    """As after the topic was made again, or by a producer with another partitioner."""
-    keep(
+    """Occurs if the topic was created again or a producer uses another partitioner."""
+    write(
         tmp_path, [event_row("completion"), event_row("completion", at_s=100)], first=50
     )
-    keep(tmp_path, [scored(score=0.1, at_s=9), scored(score=0.2, at_s=200)], **place)
+    write(tmp_path, [scored(score=0.1, at_s=9), scored(score=0.2, at_s=200)], **origin)
     assert scores(tmp_path) == [
         ("s-1", 1, {"helpful/human": 0.1}), ("s-1", 2, {"helpful/human": 0.2}),
     ]  # fmt: skip
 
 
 def test_links_and_numbers_stay_within_a_partition_of_a_topic(tmp_path: Path) -> None:
-    keep(tmp_path, [event_row()])
-    keep(tmp_path, [event_row()], topic_id="topic-2")
+    write(tmp_path, [event_row()])
+    write(tmp_path, [event_row()], topic_id="topic-2")
     query = "SELECT topic_id, episode, previous_episode_id FROM episodes ORDER BY 1"
-    assert asked(tmp_path, query) == [("topic-1", 1, None), ("topic-2", 1, None)]
+    assert queried(tmp_path, query) == [("topic-1", 1, None), ("topic-2", 1, None)]
 
 
-def test_a_session_sums_up_its_episodes(tmp_path: Path) -> None:
+def test_a_session_aggregates_its_episodes(tmp_path: Path) -> None:
     tool = {"tool": "search", "status": "success"}
     failure = {"outcome": "failure", "reward": 0.5}
-    keep(
+    write(
         tmp_path,
         [
             event_row("tool_call", payload=tool, credits_used=0.5, task="fly"),
@@ -211,9 +216,9 @@ def test_a_session_sums_up_its_episodes(tmp_path: Path) -> None:
         [event_row(at_s=6, session="s-2")],
     )
     with Lake(tmp_path) as lake:
-        answer = lake.sql("FROM sessions ORDER BY session_id")
+        result = lake.sql("FROM sessions ORDER BY session_id")
         first, second = (
-            dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()
+            dict(zip(result.columns, row, strict=True)) for row in result.fetchall()
         )
     assert first == {
         "session_id": "s-1", "state": "closed", "episodes": 2,
@@ -233,28 +238,28 @@ def test_a_session_sums_up_its_episodes(tmp_path: Path) -> None:
 def test_the_outcome_of_a_session_is_that_of_its_last_closed_episode(
     tmp_path: Path,
 ) -> None:
-    sessions = keep(tmp_path, [event_row("completion"), event_row(at_s=1)])
+    sessions = write(tmp_path, [event_row("completion"), event_row(at_s=1)])
     query = "SELECT outcome, state FROM sessions"
-    assert asked(tmp_path, query) == [("success", "open")]
+    assert queried(tmp_path, query) == [("success", "open")]
     append(tmp_path, "episodes", sessions.close_inactive(math.inf))
-    assert asked(tmp_path, query) == [(None, "closed")]
+    assert queried(tmp_path, query) == [(None, "closed")]
 
 
-def test_absurd_claims_do_not_spoil_the_view(tmp_path: Path) -> None:
+def test_sums_that_overflow_are_null(tmp_path: Path) -> None:
     claims: Row = {"input_tokens": 2**63 - 1, "credits_used": 1.7e308}
     ends = [event_row("completion", at_s=n, **claims) for n in range(3)]
-    keep(tmp_path, [*ends, event_row(session="s-2", input_tokens=1)])
+    write(tmp_path, [*ends, event_row(session="s-2", input_tokens=1)])
     query = "SELECT session_id, episodes, input_tokens FROM sessions ORDER BY 1"
-    assert asked(tmp_path, query) == [("s-1", 3, None), ("s-2", 1, 1)]
+    assert queried(tmp_path, query) == [("s-1", 3, None), ("s-2", 1, 1)]
 
 
-def test_a_filter_on_the_session_reaches_every_scan(tmp_path: Path) -> None:
-    keep(
+def test_a_filter_on_the_session_is_pushed_down_to_every_scan(tmp_path: Path) -> None:
+    write(
         tmp_path,
         [event_row(), scored(), event_row(session="s-2"), event_row(session="s-3")],
     )
     with Lake(tmp_path) as lake:
-        # Sessions need no feedback, so they read one table once.
+        # `sessions` needs no feedback, so it reads one table once.
         for view, scans in (("episodes", 4), ("sessions", 1)):
             query = f"EXPLAIN SELECT * FROM {view} WHERE session_id = 's-2'"
             [(_, plan)] = lake.sql(query).fetchall()

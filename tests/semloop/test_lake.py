@@ -1,3 +1,5 @@
+"""`Lake.sql`, and the views `events` and `dead_letters`."""
+
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -55,21 +57,21 @@ def test_a_view_has_every_column_but_the_partition_column(
     assert columns == [name for name in tables.TABLES[table].columns if name != "date"]
 
 
-def test_rows_of_all_types_come_back_as_they_were(tmp_path: Path) -> None:
+def test_events_of_all_types_are_read_unchanged(tmp_path: Path) -> None:
     rows = [
         an_event(kind, type=kind, tags=["a", "b c"], reward=0.5, input_tokens=2**62)
         for kind in EVENT_TYPES
     ]
     append(tmp_path, "events", *rows)
     with Lake(tmp_path) as lake:
-        answer = lake.sql("SELECT event_id, ts, tags, reward, input_tokens FROM events")
-        found = sorted(answer.fetchall())
+        result = lake.sql("SELECT event_id, ts, tags, reward, input_tokens FROM events")
+        found = sorted(result.fetchall())
     assert found == [
         (kind, NOON, ["a", "b c"], 0.5, 2**62) for kind in sorted(EVENT_TYPES)
     ]
 
 
-def test_timestamps_are_utc_whatever_the_machine_says(
+def test_timestamps_are_utc_in_any_local_time_zone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -79,7 +81,7 @@ def test_timestamps_are_utc_whatever_the_machine_says(
         assert found.fetchall() == [("2026-01-02 12:00:00.123456+00", 12)]
 
 
-def test_nul_and_other_odd_characters_survive(tmp_path: Path) -> None:
+def test_nul_and_other_special_characters_are_read_unchanged(tmp_path: Path) -> None:
     text = "a\x00b\x1b[31m é 🙂 '\"\\"
     append(tmp_path, "events", an_event(text=text))
     with Lake(tmp_path) as lake:
@@ -87,7 +89,7 @@ def test_nul_and_other_odd_characters_survive(tmp_path: Path) -> None:
         assert found.fetchall() == [(text, len(text))]
 
 
-def test_raw_bytes_survive(tmp_path: Path) -> None:
+def test_raw_bytes_are_read_unchanged(tmp_path: Path) -> None:
     raw = bytes(range(256))
     letter = {"id": "d1", "reason": "not_json", "raw": raw, "key": b"", **STAMPS}
     append(tmp_path, "dead_letters", letter)
@@ -95,7 +97,7 @@ def test_raw_bytes_survive(tmp_path: Path) -> None:
         assert lake.sql("SELECT raw, key FROM dead_letters").fetchall() == [(raw, b"")]
 
 
-def test_the_payload_is_asked_as_json(tmp_path: Path) -> None:
+def test_the_payload_can_be_queried_as_json(tmp_path: Path) -> None:
     payload = '{"tool":"search","arguments":{"city":"Oslo","n":[1,2]},"x":"\\u0000"}'
     append(tmp_path, "events", an_event(payload=payload))
     with Lake(tmp_path) as lake:
@@ -106,7 +108,7 @@ def test_the_payload_is_asked_as_json(tmp_path: Path) -> None:
         assert found.fetchall() == [("search", "Oslo", "2", "\x00")]
 
 
-def test_a_new_commit_is_seen_without_reopening(tmp_path: Path) -> None:
+def test_a_new_commit_is_visible_without_reopening(tmp_path: Path) -> None:
     append(tmp_path, "events", an_event("e1"))
     with Lake(tmp_path) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
@@ -114,20 +116,20 @@ def test_a_new_commit_is_seen_without_reopening(tmp_path: Path) -> None:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(2,)]
 
 
-def test_a_table_that_appears_later_is_seen(tmp_path: Path) -> None:
+def test_a_table_that_is_created_later_is_visible(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(0,)]
         append(tmp_path, "events", an_event())
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
 
 
-def test_a_table_that_is_being_made_is_still_empty(tmp_path: Path) -> None:
+def test_a_table_that_is_being_created_is_empty(tmp_path: Path) -> None:
     (tmp_path / "events" / "_delta_log").mkdir(parents=True)
     with Lake(tmp_path) as lake:
         assert lake.sql("FROM events").fetchall() == []
 
 
-def test_a_column_that_an_older_table_lacks_is_null_until_it_is_there(
+def test_a_column_that_an_older_table_lacks_is_null_until_it_is_added(
     tmp_path: Path,
 ) -> None:
     old = arrow.EVENTS.remove(arrow.EVENTS.get_field_index("importance"))
@@ -145,7 +147,7 @@ def test_a_column_that_an_older_table_lacks_is_null_until_it_is_there(
         assert lake.sql(query).fetchall() == [("e1", None), ("e2", 0.25)]
 
 
-def test_a_column_of_a_newer_program_does_no_harm(tmp_path: Path) -> None:
+def test_a_column_of_a_newer_version_is_ignored(tmp_path: Path) -> None:
     append(tmp_path, "events", an_event("e1"))
     with Lake(tmp_path) as lake:
         newer = pa.Table.from_pylist(
@@ -168,17 +170,17 @@ def test_parameters_are_values(tmp_path: Path) -> None:
         assert by_name.fetchall() == [("e1",)]
 
 
-def test_an_answer_is_arrow_too(tmp_path: Path) -> None:
+def test_a_result_can_be_read_as_arrow(tmp_path: Path) -> None:
     append(tmp_path, "events", an_event())
     with Lake(tmp_path) as lake:
         table = pa.table(lake.sql("SELECT ts FROM events").arrow())
     assert table.schema.field("ts").type == pa.timestamp("us", "UTC")
 
 
-def test_a_statement_without_an_answer_gives_no_rows(tmp_path: Path) -> None:
+def test_a_statement_without_a_result_returns_no_rows(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         assert lake.sql("SET threads = 1").fetchall() == []
-        # Asked for its length, DuckDB's answer without rows must stay an answer.
+        # An empty relation is falsy; it must not be replaced.
         assert lake.sql("SELECT event_id FROM events").columns == ["event_id"]
 
 
@@ -197,7 +199,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
 
 
-def test_an_absent_folder_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(LakeError) as caught:
         Lake(tmp_path / "nothing")
     assert caught.value.what == f"There is no lake at {tmp_path / 'nothing'}."
@@ -205,7 +207,9 @@ def test_an_absent_folder_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_settings_name_the_lake_and_a_path_wins(tmp_path: Path) -> None:
+def test_the_lake_is_that_of_the_settings_unless_a_path_is_given(
+    tmp_path: Path,
+) -> None:
     append(tmp_path / "a", "events", an_event())
     (tmp_path / "b").mkdir()
     settings = Settings(lake=str(tmp_path / "a"))
@@ -217,7 +221,7 @@ def test_settings_name_the_lake_and_a_path_wins(tmp_path: Path) -> None:
         lake.close()
 
 
-def test_each_view_says_which_question_it_answers(tmp_path: Path) -> None:
+def test_views_returns_the_question_that_each_view_answers(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         views = lake.views()
     assert set(views) == {"events", "memories", "dead_letters", "episodes", "sessions"}
@@ -225,7 +229,7 @@ def test_each_view_says_which_question_it_answers(tmp_path: Path) -> None:
         assert "?" in question
 
 
-def test_another_duckdb_opens_the_lake_with_the_printed_statements(
+def test_another_duckdb_opens_the_lake_with_the_statements_of_init_sql(
     tmp_path: Path,
 ) -> None:
     append(tmp_path, "events", an_event())

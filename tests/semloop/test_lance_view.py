@@ -1,4 +1,4 @@
-"""Which queries load DuckDB's extension for Lance, which takes a second."""
+"""Which queries load DuckDB's lance extension, which takes a second."""
 
 import pytest
 
@@ -16,12 +16,12 @@ from semloop.lake.lance_view import names_memories
         "CREATE TABLE mine AS FROM memories",
         "COPY memories TO 'x.csv'",
         "SUMMARIZE memories",
-        # DuckDB cannot say of these.
+        # DuckDB does not list the tables of these.
         "SELECT 1; FROM memories",
         "SELECT * FROM memories, recall('x')",
     ],
 )
-def test_a_query_that_reads_memories_is_known(query: str) -> None:
+def test_a_query_that_reads_memories_is_recognized(query: str) -> None:
     assert names_memories(query)
 
 
@@ -34,5 +34,5 @@ def test_a_query_that_reads_memories_is_known(query: str) -> None:
         "WITH memories AS (SELECT 1 AS n) FROM memories",
     ],
 )
-def test_a_word_that_is_no_table_loads_nothing(query: str) -> None:
+def test_the_word_memories_is_not_recognized_unless_it_is_a_table(query: str) -> None:
     assert not names_memories(query)

@@ -1,4 +1,4 @@
-"""A lake is bound to one layout; `folder` and `s3` lakes alike."""
+"""The binding of a lake to one layout, in folders and on S3."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ RACERS = 4
 
 @pytest.fixture(params=["folder", "s3"])
 def lake(request: pytest.FixtureRequest) -> Settings:
-    """A lake that nobody has written yet."""
+    """A lake without any files."""
     name = "settings" if request.param == "folder" else "s3_settings"
     settings: Settings = request.getfixturevalue(name)
     return settings
@@ -34,7 +34,7 @@ def lake(request: pytest.FixtureRequest) -> Settings:
 def test_the_first_writer_binds_an_empty_lake(lake: Settings) -> None:
     storage = Storage.of(lake)
     layout.check(storage)
-    assert storage.read(LAYOUT_FILE) is None  # reading binds nothing
+    assert storage.read(LAYOUT_FILE) is None  # check() does not write it
     layout.bind(storage)
     layout.bind(storage)
     layout.check(storage)
@@ -67,7 +67,7 @@ def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
 
 
 @pytest.mark.parametrize("with_file", [False, True])
-def test_a_lake_of_layout_1_is_refused_with_one_line_that_says_what_to_do(
+def test_a_lake_of_layout_1_is_refused_with_advice(
     lake: Settings, *, with_file: bool
 ) -> None:
     storage = Storage.of(lake)
@@ -87,7 +87,7 @@ def test_a_lake_of_layout_1_is_refused_with_one_line_that_says_what_to_do(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"layout": "1"}', b"{}"])
-def test_a_layout_file_that_says_nothing_is_refused(
+def test_a_layout_file_without_a_layout_is_refused(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / LAYOUT_FILE).write_bytes(content)
@@ -95,7 +95,9 @@ def test_a_layout_file_that_says_nothing_is_refused(
         layout.check(Storage(str(tmp_path)))
 
 
-def test_of_writers_of_two_layouts_that_start_at_once_one_wins(lake: Settings) -> None:
+def test_one_of_two_concurrent_writers_with_different_layouts_wins(
+    lake: Settings,
+) -> None:
     code = (
         "import sys; from semloop import layout, tables\n"
         "from semloop.errors import LakeError\n"
@@ -123,16 +125,16 @@ def test_of_writers_of_two_layouts_that_start_at_once_one_wins(lake: Settings) -
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    said = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    printed = [racer.communicate(timeout=60)[0].strip() for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * RACERS
     content = Storage.of(lake).read(LAYOUT_FILE)
     assert content is not None
     winner = json.loads(content)["layout"]
     expected = ["bound" if 1 + n % 2 == winner else "refused" for n in range(RACERS)]
-    assert said == expected
+    assert printed == expected
 
 
-def test_a_place_that_cannot_be_written_is_told_in_two_lines(tmp_path: Path) -> None:
+def test_a_lake_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for refuse in (layout.bind, layout.check):
         with pytest.raises(LakeError) as error:

@@ -1,4 +1,4 @@
-"""The lake's own files: the redaction key, whole writes, and where the broker is."""
+"""Files of the lake: the redaction key, atomic writes, and the broker's address."""
 
 import json
 import os
@@ -30,7 +30,9 @@ def key_file(lake: Path) -> Path:
     return lake / LOCAL_FOLDER / "redaction.key"
 
 
-def test_a_local_lake_makes_its_key_once_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_a_local_lake_creates_its_key_once_readable_by_its_owner_only(
+    tmp_path: Path,
+) -> None:
     settings = load({}, lake=str(tmp_path / "lake"))
     storage = Storage.of(settings)
     key = redaction_key(settings, storage)
@@ -44,7 +46,7 @@ def test_a_local_lake_makes_its_key_once_and_for_its_owner_only(tmp_path: Path) 
     assert redaction_key(other, Storage.of(other)) != key
 
 
-def test_processes_that_start_at_once_get_the_same_key(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_get_the_same_key(tmp_path: Path) -> None:
     code = (
         "import sys; from semloop.settings import load\n"
         "from semloop.storage.location import Storage, redaction_key\n"
@@ -73,7 +75,9 @@ def test_processes_that_start_at_once_get_the_same_key(tmp_path: Path) -> None:
     assert os.listdir(lake / LOCAL_FOLDER) == ["redaction.key"]
 
 
-def test_the_key_of_the_settings_wins_and_makes_no_file(tmp_path: Path) -> None:
+def test_a_key_in_the_settings_has_precedence_and_creates_no_file(
+    tmp_path: Path,
+) -> None:
     settings = load({"SEMLOOP_REDACTION_KEY": HIDDEN}, lake=str(tmp_path / "lake"))
     assert redaction_key(settings, Storage.of(settings)) == Secret(HIDDEN)
     assert not (tmp_path / "lake").exists()
@@ -91,7 +95,9 @@ def test_a_lake_on_s3_is_refused_without_a_key(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("where", ["settings", "file"])
-def test_a_key_that_is_too_short_is_refused_unseen(tmp_path: Path, where: str) -> None:
+def test_a_key_that_is_too_short_is_refused_without_showing_it(
+    tmp_path: Path, where: str
+) -> None:
     short = HIDDEN[:15]
     environ = {"SEMLOOP_REDACTION_KEY": short} if where == "settings" else {}
     settings = load(environ, lake=str(tmp_path))
@@ -104,7 +110,7 @@ def test_a_key_that_is_too_short_is_refused_unseen(tmp_path: Path, where: str) -
     assert short not in str(error.value)
 
 
-def test_the_folder_for_local_files_is_that_of_a_local_lake_only(
+def test_only_a_local_lake_has_a_folder_for_local_files(
     tmp_path: Path,
 ) -> None:
     assert Storage(str(tmp_path)).local_folder() == tmp_path / LOCAL_FOLDER
@@ -115,12 +121,12 @@ def test_the_folder_for_local_files_is_that_of_a_local_lake_only(
         Storage(str(tmp_path / "file")).local_folder()
 
 
-def test_a_file_is_written_as_a_whole(tmp_path: Path) -> None:
+def test_put_writes_the_whole_file(tmp_path: Path) -> None:
     Storage(str(tmp_path)).put("table/date=2026-01-01/part", b"\x00all of it")
     assert (tmp_path / "table/date=2026-01-01/part").read_bytes() == b"\x00all of it"
 
 
-def test_a_file_that_does_not_fit_is_not_there_at_all(tmp_path: Path) -> None:
+def test_put_leaves_no_partial_file_on_a_full_disk(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     with full_disk(64), pytest.raises(OSError, match="File too large"):
         storage.put("table/part", b"x" * 1000)
@@ -128,7 +134,7 @@ def test_a_file_that_does_not_fit_is_not_there_at_all(tmp_path: Path) -> None:
     storage.put("table/part", b"x" * 1000)
 
 
-def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+def test_put_never_overwrites_an_existing_file(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     storage.put("table/part", b"first")
     with pytest.raises(FileExistsError):
@@ -136,7 +142,7 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "table/part").read_bytes() == b"first"
 
 
-def test_a_table_without_an_entry_is_not_there_yet(tmp_path: Path) -> None:
+def test_a_table_without_log_entries_does_not_exist_yet(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     assert not storage.has("events")
     log = tmp_path / "events" / "_delta_log"
@@ -147,7 +153,7 @@ def test_a_table_without_an_entry_is_not_there_yet(tmp_path: Path) -> None:
     assert storage.has("events")
 
 
-def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
+def test_options_of_the_object_store_are_hidden_and_make_puts_conditional() -> None:
     options = options_of(
         {
             "AWS_ACCESS_KEY_ID": "key",
@@ -167,11 +173,11 @@ def test_options_of_the_object_store_are_never_shown_and_conditional() -> None:
     assert HIDDEN in duckdb_secret(storage.root, options)
 
 
-def test_a_quote_cannot_end_a_literal() -> None:
+def test_quotes_in_sql_literals_are_escaped() -> None:
     assert quoted("it's; DROP") == "'it''s; DROP'"
 
 
-def test_the_broker_is_the_setting_else_the_local_stack_else_the_default(
+def test_the_broker_address_is_from_the_settings_the_local_stack_or_the_default(
     tmp_path: Path,
 ) -> None:
     assert address(load({})) == DEFAULT_ADDRESS
@@ -186,9 +192,7 @@ def test_the_broker_is_the_setting_else_the_local_stack_else_the_default(
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"kafka": 7}', "{}"], ids=lambda text: f"stack file {text}"
 )
-def test_a_stack_file_that_says_nothing_is_passed_over(
-    tmp_path: Path, text: str
-) -> None:
+def test_a_stack_file_without_an_address_is_ignored(tmp_path: Path, text: str) -> None:
     folder = tmp_path / ".semloop" / LOCAL_FOLDER
     folder.mkdir(parents=True)
     (folder / STACK_FILE).write_text(text)
@@ -196,14 +200,14 @@ def test_a_stack_file_that_says_nothing_is_passed_over(
 
 
 @pytest.mark.parametrize("server", ["host", "host:", ":9092", "host:x", "host:65536"])
-def test_an_address_that_is_none_is_refused(server: str) -> None:
+def test_an_invalid_broker_address_is_refused(server: str) -> None:
     with pytest.raises(ConfigError) as error:
         address(load({"SEMLOOP_KAFKA": f"good:9092, {server}"}))
     assert error.value.what == f"Setting 'kafka': {server!r} is not host:port."
     assert error.value.todo == "Set SEMLOOP_KAFKA to host:port[,host:port]."
 
 
-def test_producers_lose_double_and_reorder_nothing() -> None:
+def test_producers_are_configured_without_loss_duplicates_and_reordering() -> None:
     settings = load({"SEMLOOP_KAFKA": "[::1]:9092"})
     config = producer_config_of(settings)
     assert config.items() >= client_config(settings).items()

@@ -1,4 +1,4 @@
-"""Errors of the storage libraries as ours: which classes, which text, what is hidden."""
+"""Translation of storage library errors: which classes, which text, what is hidden."""
 
 import builtins
 import errno
@@ -23,11 +23,11 @@ from semloop.storage.errors import (
     translate,
 )
 
-PRIVATE = "tell nobody"
+PRIVATE = "private text"
 READING = "read table memories"
 
-# Classes that say nothing of storage: a wrong query, value or use, or a defect. They
-# pass through unchanged.
+# Classes that are not about storage but about a wrong query, value or use, or a defect.
+# They pass through unchanged.
 OTHERS = {
     "duckdb": {
         "BinderException", "CatalogException", "ConnectionException",
@@ -51,7 +51,7 @@ OTHERS = {
 
 @dataclass(frozen=True)
 class Folder:
-    """A lake on a disk."""
+    """A lake in a local folder."""
 
     root: str = "/data/lake"
     endpoint: str = ""
@@ -69,7 +69,7 @@ STORE = f"the object store {Bucket.endpoint}"
 
 
 def exported(module: ModuleType) -> dict[str, type[Exception]]:
-    """The error classes of a module that are not Python's own."""
+    """Return the error classes of a module that are not Python built-ins."""
     return {
         name: kind
         for name, kind in inspect.getmembers(module, inspect.isclass)
@@ -83,40 +83,40 @@ def exported(module: ModuleType) -> dict[str, type[Exception]]:
      lancedb.remote.errors],
     ids=lambda module: module.__name__,
 )  # fmt: skip
-def test_every_error_class_of_a_library_is_translated_or_known_to_be_none(
+def test_every_error_class_of_a_library_is_translated_or_listed_as_unrelated(
     module: ModuleType,
 ) -> None:
     translated = table_errors()
     if module.__name__.startswith("lancedb"):
         translated += LANCE_ERRORS
-    found = exported(module)
+    classes = exported(module)
     passed_on = {
-        name for name, kind in found.items() if not issubclass(kind, translated)
+        name for name, kind in classes.items() if not issubclass(kind, translated)
     }
-    assert found
+    assert classes
     assert passed_on == OTHERS.get(module.__name__, set())
 
 
-def test_one_failure_has_one_text_whichever_library_reports_it() -> None:
-    reported = [
+def test_a_failure_has_the_same_text_from_every_library() -> None:
+    errors = [
         OSError(errno.ENOSPC, "No space left on device", "/data/lake/events/part"),
         DeltaError("Failed to write\n\x1b[31m↳\x1b[0m No space left on device (os error 28)"),
         duckdb.IOException("IO Error: x\nNo space left on device\nLINE 1: FROM y\n^"),
     ]  # fmt: skip
-    texts = {str(translate(Folder(), "read table events", e)) for e in reported}
+    texts = {str(translate(Folder(), "read table events", e)) for e in errors}
     assert texts == {
         "Cannot read table events in /data/lake: No space left on device.\n"
-        "Check SEMLOOP_LAKE, its disk space and the rights there."
+        "Check SEMLOOP_LAKE, its disk space and its permissions."
     }
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-def test_a_refusal_of_an_object_store_is_final_and_says_what_to_do(code: str) -> None:
+def test_a_refusal_by_an_object_store_is_final_with_advice(code: str) -> None:
     error = DeltaError(f"403 Forbidden: <Error><Code>{code}</Code></Error>")
-    found = translate(Bucket(), "commit to table events", error)
-    assert isinstance(found, LakeError)
+    translated = translate(Bucket(), "commit to table events", error)
+    assert isinstance(translated, LakeError)
     what = f"Cannot commit to table events in {Bucket.root}: {STORE} refuses: {code}."
-    assert (found.what, found.todo) == (what, REFUSALS[code])
+    assert (translated.what, translated.todo) == (what, REFUSALS[code])
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_a_refusal_of_an_object_store_is_final_and_says_what_to_do(code: str) ->
         ("checksum does not match.", "checksum does not match"),
     ],
 )  # fmt: skip
-def test_what_may_pass_at_an_object_store_is_worth_another_try(
+def test_other_failures_of_an_object_store_are_temporary(
     text: str, reason: str
 ) -> None:
-    found = translate(Bucket(), "read table events", DeltaError(text))
-    assert isinstance(found, StorageUnavailable)
-    assert found.what == f"Cannot read table events in {Bucket.root}: {reason}."
-    assert found.todo
+    translated = translate(Bucket(), "read table events", DeltaError(text))
+    assert isinstance(translated, StorageUnavailable)
+    assert translated.what == f"Cannot read table events in {Bucket.root}: {reason}."
+    assert translated.todo
 
 
 @pytest.mark.parametrize(
@@ -146,19 +146,20 @@ def test_what_may_pass_at_an_object_store_is_worth_another_try(
         DeltaError("Failed\n↳ Permission denied (os error 13)"),
     ],
 )
-def test_missing_rights_are_final(error: Exception) -> None:
-    found = translate(Folder(), "commit to table events", error)
-    assert isinstance(found, LakeError)
-    assert "rights" in found.todo or "may read and write" in found.todo
+def test_missing_permissions_are_final(error: Exception) -> None:
+    translated = translate(Folder(), "commit to table events", error)
+    assert isinstance(translated, LakeError)
+    assert "may read and write" in translated.todo
 
 
-def test_amazon_itself_is_named_where_no_endpoint_is_set() -> None:
+def test_errors_name_amazon_s3_if_no_endpoint_is_set() -> None:
     lake = Bucket(endpoint="")
-    found = translate(lake, "read table events", DeltaError("operation timed out"))
-    assert ": Amazon S3 does not answer: " in found.what
+    error = DeltaError("operation timed out")
+    translated = translate(lake, "read table events", error)
+    assert ": Amazon S3 does not answer: " in translated.what
 
 
-def test_an_error_of_ours_and_a_mistake_pass_through_unchanged() -> None:
+def test_our_errors_and_errors_unrelated_to_storage_pass_through_unchanged() -> None:
     for error in (
         TakenOver("Another one."),
         KeyError("x"),
@@ -172,33 +173,35 @@ def test_an_error_of_ours_and_a_mistake_pass_through_unchanged() -> None:
         assert passed.value is error
 
 
-def test_an_error_of_lance_is_translated_only_where_lance_is_called() -> None:
+def test_errors_of_lance_are_translated_only_with_lance_set() -> None:
     with pytest.raises(RuntimeError), storage_errors(Folder(), READING):
         raise RuntimeError(PRIVATE)
     with (
-        pytest.raises(StorageUnavailable) as found,
+        pytest.raises(StorageUnavailable) as raised,
         storage_errors(Folder(), READING, lance=True),
     ):
         raise RuntimeError(PRIVATE)
-    assert found.value.what == "Cannot read table memories in /data/lake: RuntimeError."
+    assert (
+        raised.value.what == "Cannot read table memories in /data/lake: RuntimeError."
+    )
 
 
-def test_no_text_of_lance_that_may_quote_a_row_is_text_or_cause() -> None:
+def test_a_text_of_lance_that_may_quote_a_row_is_neither_shown_nor_the_cause() -> None:
     text = f"lance error: Invalid user input: {PRIVATE}, /lance-8.0.0/src/a.rs:1:2"
     for error in (ValueError(text), OSError(text), RuntimeError(text)):
         with (
-            pytest.raises(StorageUnavailable) as found,
+            pytest.raises(StorageUnavailable) as raised,
             storage_errors(Folder(), READING, lance=True),
         ):
             raise error
-        assert PRIVATE not in str(found.value)
-        assert found.value.__cause__ is None
+        assert PRIVATE not in str(raised.value)
+        assert raised.value.__cause__ is None
 
 
-def test_memories_that_are_gone_are_made_again_by_reindex() -> None:
+def test_the_error_for_missing_memories_advises_a_reindex() -> None:
     error = RuntimeError(
         "lance error: Not found: /data/lake/x.lance, /lance-8/src/a.rs:1:2"
     )
-    found = translate(Folder(), READING, error, lance=True)
-    assert isinstance(found, LakeError)
-    assert "maintain reindex" in found.todo
+    translated = translate(Folder(), READING, error, lance=True)
+    assert isinstance(translated, LakeError)
+    assert "maintain reindex" in translated.todo

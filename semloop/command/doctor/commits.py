@@ -23,7 +23,7 @@ from semloop.command.terminal.figures import format_count
 from semloop.settings import Settings
 from semloop.storage import object_store
 from semloop.storage.errors import translate
-from semloop.storage.local_files import make_once, write_new
+from semloop.storage.local_files import create_exclusive, write_durable
 from semloop.storage.location import Storage
 
 CHECK = "commits"
@@ -61,12 +61,12 @@ class Folder:
 
     def create(self, name: str, data: bytes) -> bool:
         """Create it with a hard link, as deltalake does."""
-        return make_once(self._root / name, data, 0o644)
+        return create_exclusive(self._root / name, data, 0o644)
 
     def write(self, name: str, data: bytes) -> None:
         """Write it with fsync of file and folder."""
         self.remove(name)
-        write_new(self._root / name, data)
+        write_durable(self._root / name, data)
 
     def read(self, name: str) -> bytes:
         """Read the whole file."""

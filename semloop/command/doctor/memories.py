@@ -55,7 +55,7 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
 
 def _model(context: CheckContext, storage: Storage, generation: int) -> Finding:
     from semloop.embedders.factory import embedder_of
-    from semloop.embedders.model_store import NOTE
+    from semloop.embedders.model_store import MANIFEST
     from semloop.lake import generations
     from semloop.storage.errors import storage_errors
 
@@ -68,7 +68,7 @@ def _model(context: CheckContext, storage: Storage, generation: int) -> Finding:
         schema, rows = table.schema, table.count_rows()
     model_id = (schema.metadata or {}).get(b"semloop.model", b"").decode()
     length = schema.field("vector").type.list_size
-    if settings.embedding.kind == "minilm" and storage.read(NOTE) is None:
+    if settings.embedding.kind == "minilm" and storage.read(MANIFEST) is None:
         # Do not load the model, which would create its files: the lake never used it.
         configured = "minilm"
     else:

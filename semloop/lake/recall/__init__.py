@@ -1,1 +1,1 @@
-"""What happened that was like this? One ranking, for Python, SQL and the command."""
+"""Search of memories with one ranking for Python, SQL and the command line."""

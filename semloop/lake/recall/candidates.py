@@ -1,4 +1,4 @@
-"""The memories among which a recall ranks, with all that the ranking needs of each."""
+"""The candidates of a recall: memories with the features that the ranking needs."""
 
 import functools
 from collections.abc import Iterator, Sequence, Set
@@ -10,10 +10,10 @@ from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError
 from semloop.lake.recall import features, tokens
-from semloop.lake.recall.filters import Asked, one_of
-from semloop.lake.recall.query_parser import Understood, understand
-from semloop.lake.recall.searches import Place, Searches
-from semloop.lake.recall.visibility import Seen
+from semloop.lake.recall.filters import RecallRequest, one_of
+from semloop.lake.recall.query_parser import ParsedQuery, parse_query
+from semloop.lake.recall.searches import EventPosition, Searches
+from semloop.lake.recall.visibility import CommittedEpisodes
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
 
     from semloop.embedders.contract import Vectors
 
-# Memories that each of both searches gives: at first so many; while fewer than needed
-# are left of them, four times as many.
+# Results requested from each of the two searches: first COUNT_FIRST, then four times as
+# many up to COUNT_MAX, until enough distinct texts are left.
 COUNT_FIRST = 60
 COUNT_MAX = 12_800
-# Different texts that are needed to rank k of them, at least so many.
+# Minimum of distinct texts to rank, for small k.
 TEXTS_MIN = 50
-# The neighbours of the first ones of each search are fetched: they lift each other.
+# Top results per search whose neighbours are fetched, since they raise each other.
 NEIGHBOURS_OF = 10
-# Of a text that is there more often so many are ranked; all of them are counted.
+# Maximum rows per text that are ranked; the count includes all of them.
 COPIES_MAX = 8
-# Up to so many episodes are named in a search: a filter by reward, exact at once.
-NAMED_MAX = 500
-PLACE = ("kind", "topic_id", "kafka_partition", "kafka_offset")
-# What is read to tell what came after.
-TOLD = (*PLACE, "episode_id", "seq", "part", "text")
-AFTER = ("episode_id", "seq", "part", "text")
-# Vectors of queries that are remembered: 1.5 kB each.
+# Maximum episodes listed in a search condition, which makes `min_reward` exact in it.
+EPISODES_MAX = 500
+ORIGIN = ("kind", "topic_id", "kafka_partition", "kafka_offset")
+# Columns for the text that follows a hit.
+TEXT_KEY = ("episode_id", "seq", "part", "text")
+TEXT_COLUMNS = (*ORIGIN, *TEXT_KEY)
+# Cached vectors of queries: 1.5 kB each.
 QUERIES_MAX = 1_000
 
 
 @dataclass(frozen=True)
-class Found:
-    """Candidates, of `measured.MEASURES`, and what the words were taken for."""
+class CandidateSet:
+    """Candidates with `features.FEATURES`, and the filters found in the query."""
 
     memories: list[dict[str, Any]]
     understood: str | None
 
     @property
-    def own_found(self) -> list[int]:
-        """In how many own lines each stem of the query is."""
-        return features.found_in(self.memories, "own")
+    def line_frequencies(self) -> list[int]:
+        """Per stem of the query, the lines that contain it."""
+        return features.document_frequencies(self.memories, "line_counts")
 
     @property
-    def around_found(self) -> list[int]:
-        """The same of own lines with those before."""
-        return features.found_in(self.memories, "around")
+    def context_frequencies(self) -> list[int]:
+        """Per stem of the query, the lines that, with the one before, contain it."""
+        return features.document_frequencies(self.memories, "context_counts")
 
 
 class Candidates:
@@ -65,135 +65,139 @@ class Candidates:
 
     Args:
         settings: the lake and its embedder.
-        stale_s: how old the state of the lake may be.
+        stale_s: maximum age, in seconds, of the state of the lake.
     """
 
     def __init__(self, settings: Settings, stale_s: float) -> None:
         self._settings = settings
         storage = Storage.of(settings)
-        self.seen = Seen(storage, stale_s)
+        self._episodes = CommittedEpisodes(storage, stale_s)
         self._searches = Searches(storage, stale_s)
         self._embedder: Embedder | None = None
-        self.vector = functools.lru_cache(QUERIES_MAX)(self._embedded)
-        # Places that the last query was told are empty.
-        self._absent: Set[Place] = set()
+        self.vector = functools.lru_cache(QUERIES_MAX)(self._embed)
+        # Positions that the last search found empty.
+        self._absent: Set[EventPosition] = set()
 
-    def find(self, asked: Asked) -> Found:
-        """The candidates of a query; none if there are no memories yet.
+    def find(self, request: RecallRequest) -> CandidateSet:
+        """Return the candidates of a query; empty if there are no memories yet.
 
         Raises:
             LakeError: the memories are of another model, or cannot be read.
         """
-        now = datetime.now(UTC)
-        understood = understand(asked.query, now) if asked.words else None
-        understood = understood or Understood(asked.query)
-        if not self._opened():
-            return Found([], understood.said)
-        where = " AND ".join(self._conditions(asked, understood))
-        text = understood.text
+        parsed = ParsedQuery(request.query)
+        if request.words:
+            parsed = parse_query(request.query, datetime.now(UTC))
+        if not self._open():
+            return CandidateSet([], parsed.description)
+        where = " AND ".join(self._conditions(request, parsed))
+        text = parsed.text
         vector = self.vector(text) if text else None
-        rows = self._rows(asked, text, vector, where)
-        return Found(
-            features.measured(rows, tokens.query_stems(text), vector), understood.said
-        )
+        rows = self._rows(request, text, vector, where)
+        memories = features.features(rows, tokens.query_stems(text), vector)
+        return CandidateSet(memories, parsed.description)
 
-    def texts(self, places: set[Place]) -> dict[Place, str]:
-        """The texts at these places, of memories that count."""
-        places = places - self._absent
-        if not places or not self._opened():
+    def texts(self, positions: set[EventPosition]) -> dict[EventPosition, str]:
+        """Return the texts of visible memories at these positions."""
+        positions = positions - self._absent
+        if not positions or not self._open():
             return {}
-        rows = self._counting(self._searches.at(places, TOLD))
-        columns = (rows[name].to_pylist() for name in AFTER)
-        found = zip(*columns, strict=True)
-        return {(episode, n): text for episode, n, part, text in found if part == 0}
+        rows = self._visible(self._searches.at(positions, TEXT_COLUMNS))
+        columns = (rows[name].to_pylist() for name in TEXT_KEY)
+        texts = zip(*columns, strict=True)
+        return {(episode, n): text for episode, n, part, text in texts if part == 0}
 
-    def _embedded(self, text: str) -> "Vectors":
-        """The vector of a query."""
+    def _embed(self, text: str) -> "Vectors":
         vector: Vectors = self.embedder.embed([text])[0]
         return vector
 
     @property
     def embedder(self) -> Embedder:
-        """The embedder of the settings, loaded when it is first needed."""
+        """The embedder of the settings, loaded on first use."""
         if self._embedder is None:
             self._embedder = embedder_of(self._settings)
         return self._embedder
 
     def close(self) -> None:
-        """Let go of what is open."""
-        self.seen.close()
+        """Close connections and threads."""
+        self._episodes.close()
         self._searches.close()
 
     def generation(self) -> int | None:
-        """The generation of memories that holds; None if there are none yet."""
-        return self.seen.generation if self._opened() else None
+        """Return the current generation; None if there are no memories yet."""
+        return self._episodes.generation if self._open() else None
 
-    def _opened(self) -> bool:
-        return self.seen.look() and self._searches.open(self.seen.generation)
+    def _open(self) -> bool:
+        """Refresh the state of the lake; False if there are no memories yet."""
+        episodes = self._episodes
+        return episodes.refresh() and self._searches.open(episodes.generation)
 
-    def _conditions(self, asked: Asked, understood: Understood) -> Iterator[str]:
-        yield from asked.conditions(understood)
-        if asked.min_reward is not None:
-            episodes = self.seen.rewarded(asked.min_reward, NAMED_MAX)
-            if episodes is not None:
-                yield one_of("episode_id", episodes) if episodes else "false"
+    def _conditions(self, request: RecallRequest, parsed: ParsedQuery) -> Iterator[str]:
+        yield from request.conditions(parsed)
+        if request.min_reward is not None:
+            ids = self._episodes.with_reward(request.min_reward, EPISODES_MAX)
+            if ids is not None:
+                yield one_of("episode_id", ids) if ids else "false"
 
     def _rows(
-        self, asked: Asked, text: str, vector: "Vectors | None", where: str
+        self, request: RecallRequest, text: str, vector: "Vectors | None", where: str
     ) -> "pa.Table":
-        """Rows that count, those that may be hits and their neighbours."""
-        count, needed = COUNT_FIRST, max(3 * asked.k, TEXTS_MIN)
+        """Return visible rows: possible hits and their neighbours."""
+        count, needed = COUNT_FIRST, max(3 * request.k, TEXTS_MIN)
         while True:
-            around = None
+            neighbours = None
             if vector is None:
                 branches = [self._searches.newest(where, count)]
             else:
                 self._check_model()
                 words = tokens.searched_words(text)
-                near = self._searches.nearest(
+                results = self._searches.nearest(
                     vector, words, where, count, NEIGHBOURS_OF
                 )
-                branches, around = near.branches, near.around
-                self._absent = near.absent
-            hits = self._hits(asked, branches)
+                branches, neighbours = results.branches, results.neighbours
+                self._absent = results.absent
+            hits = self._hits(request, branches)
             full = any(branch.num_rows == count for branch in branches)
-            if not full or count >= COUNT_MAX or features.texts(hits) >= needed:
+            if not full or count >= COUNT_MAX:
+                break
+            if features.distinct_text_count(hits) >= needed:
                 break
             count *= 4
-        hits = features.few_of_each(hits, COPIES_MAX)
-        if around is None:
+        hits = features.limit_copies(hits, COPIES_MAX)
+        if neighbours is None:
             return hits
-        # What is a hit already is none of its own neighbours.
-        known = set(hits["id"].to_pylist())
-        new = [id_ not in known for id_ in around["id"].to_pylist()]
-        neighbours = self._counting(features.only(around, new))
-        return features.joined(hits, features.worth(neighbours, asked.min_reward))
+        hit_ids = set(hits["id"].to_pylist())
+        new = [id_ not in hit_ids for id_ in neighbours["id"].to_pylist()]
+        neighbours = self._visible(features.filtered(neighbours, new))
+        neighbours = features.apply_min_reward(neighbours, request.min_reward)
+        return features.joined(hits, neighbours)
 
-    def _hits(self, asked: Asked, branches: Sequence["pa.Table"]) -> "pa.Table":
-        rows = self._counting(features.distinct(branches))
-        if asked.min_reward is not None:
+    def _hits(
+        self, request: RecallRequest, branches: Sequence["pa.Table"]
+    ) -> "pa.Table":
+        rows = self._visible(features.distinct(branches))
+        if request.min_reward is not None:
             import pyarrow.compute as pc
 
-            rows = rows.filter(pc.greater_equal(rows["reward"], asked.min_reward))
-        return features.marked(rows)
+            rows = rows.filter(pc.greater_equal(rows["reward"], request.min_reward))
+        return features.as_hits(rows)
 
-    def _counting(self, rows: "pa.Table") -> "pa.Table":
-        """Those that count, with the end of their episode."""
-        ends = self.seen.ends_of(rows["episode_id"].to_pylist())
-        columns = (rows[name].to_pylist() for name in PLACE)
-        counts = [
+    def _visible(self, rows: "pa.Table") -> "pa.Table":
+        """Return the visible rows, with outcome and reward of their episodes."""
+        ends = self._episodes.ends_of(rows["episode_id"].to_pylist())
+        columns = (rows[name].to_pylist() for name in ORIGIN)
+        visible = [
             bool(closed)
             if kind == "episode"
-            else self.seen.counts(topic_id, part, offset)
+            else self._episodes.is_visible(topic_id, part, offset)
             for closed, kind, topic_id, part, offset in zip(
                 ends.closed, *columns, strict=True
             )
         ]
-        return features.only(features.ended(rows, ends), counts)
+        return features.filtered(features.with_outcomes(rows, ends), visible)
 
     def _check_model(self) -> None:
         stored, ours = self._searches.model, self.embedder.model_id
         if stored not in {None, ours}:
             msg = f"The memories have vectors of {stored}; the embedder is {ours}."
-            todo = "Set SEMLOOP_EMBEDDER as it was, or run `semloop maintain reindex`."
+            todo = "Use the previous embedder, or run `semloop maintain reindex`."
             raise LakeError(msg, todo)

@@ -1,4 +1,4 @@
-"""Candidates as Arrow tables: put together, and measured for the ranking."""
+"""Operations on tables of candidates, and the features that the ranking needs."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -11,32 +11,31 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from semloop.embedders.contract import Vectors
-    from semloop.lake.recall.visibility import Ends
+    from semloop.lake.recall.visibility import EpisodeEnds
 
 COPIES = "copies"
-# What the ranking gets of each candidate, as JSON of these types of DuckDB. `session`
-# and `same` are numbers for its session and its text: equal ones belong together.
-# `place` is that of an event in its session: one more is the next of its episode.
-# `own` and `around` count the stems of the query in its own line, and in that with the
-# line before.
-MEASURES = {
+# Features of a candidate, as JSON with these DuckDB types. `n`: row number. `session`,
+# `text_group`: group numbers, equal for equal sessions and equal texts. `position`: the
+# next event of the episode has this plus 1. `line_counts`, `context_counts`:
+# occurrences of each stem of the query in the line, and in it with the line before.
+FEATURES = {
     "n": "INTEGER",
     "session": "INTEGER",
-    "same": "INTEGER",
-    "place": "BIGINT",
+    "text_group": "INTEGER",
+    "position": "BIGINT",
     "part": "INTEGER",
     "cosine": "DOUBLE",
-    "own": "INTEGER[]",
-    "around": "INTEGER[]",
-    "own_words": "INTEGER",
-    "around_words": "INTEGER",
+    "line_counts": "INTEGER[]",
+    "context_counts": "INTEGER[]",
+    "line_words": "INTEGER",
+    "context_words": "INTEGER",
     "ts_us": "BIGINT",
     "importance": "DOUBLE",
     COPIES: "BIGINT",
     HIT: "BOOLEAN",
 }
-# What is shown of each hit: parsed only then.
-SHOWN = {
+# Output columns: one JSON value per candidate, which the ranking parses for hits only.
+OUTPUT = {
     "kind": "VARCHAR",
     "type": "VARCHAR",
     "text": "VARCHAR",
@@ -66,7 +65,7 @@ SHOWN = {
 
 
 def distinct(branches: Sequence["pa.Table"]) -> "pa.Table":
-    """The rows of several searches, each once."""
+    """Concatenate the rows of several searches without duplicates."""
     import pyarrow as pa
 
     rows = pa.concat_tables(branches)
@@ -74,51 +73,51 @@ def distinct(branches: Sequence["pa.Table"]) -> "pa.Table":
     return rows.take(sorted(first.values())) if len(first) < len(rows) else rows
 
 
-def only(rows: "pa.Table", kept: Sequence[bool]) -> "pa.Table":
-    """The rows that are kept."""
+def filtered(rows: "pa.Table", mask: Sequence[bool]) -> "pa.Table":
+    """Return the rows where the mask is True."""
     import pyarrow as pa
 
-    # Arrow takes an empty list for one of nulls.
-    return rows.filter(pa.array(kept, pa.bool_()))
+    # Without a type, Arrow infers null for an empty list.
+    return rows.filter(pa.array(mask, pa.bool_()))
 
 
-def ended(rows: "pa.Table", ends: "Ends") -> "pa.Table":
-    """Rows with outcome and reward of their episodes."""
+def with_outcomes(rows: "pa.Table", ends: "EpisodeEnds") -> "pa.Table":
+    """Add outcome and reward of their episodes to rows."""
     import pyarrow as pa
 
     rows = _with(rows, "outcome", pa.array(ends.outcomes, pa.string()))
     return _with(rows, "reward", pa.array(ends.rewards, pa.float64(), from_pandas=True))
 
 
-def marked(rows: "pa.Table") -> "pa.Table":
-    """Rows that all pass the filters."""
+def as_hits(rows: "pa.Table") -> "pa.Table":
+    """Mark all rows as hits."""
     import pyarrow as pa
 
     return _with(rows, HIT, pa.array([True] * len(rows), pa.bool_()))
 
 
-def texts(rows: "pa.Table") -> int:
-    """How many different texts of a namespace there are."""
+def distinct_text_count(rows: "pa.Table") -> int:
+    """Count the distinct pairs of namespace and text."""
     return len(set(_texts(rows)))
 
 
-def few_of_each(rows: "pa.Table", copies_max: int) -> "pa.Table":
-    """The first few rows of each text, with the number of all of them."""
+def limit_copies(rows: "pa.Table", copies_max: int) -> "pa.Table":
+    """Limit the rows of each text, and add how many there were as `copies`."""
     import pyarrow as pa
 
-    found = _texts(rows)
-    counted = Counter(found)
-    met: Counter[Any] = Counter()
+    texts = _texts(rows)
+    totals = Counter(texts)
+    seen: Counter[Any] = Counter()
     kept = []
-    for text in found:
-        met[text] += 1
-        kept.append(met[text] <= copies_max)
-    copies = pa.array([counted[text] for text in found], pa.int64())
-    return only(_with(rows, COPIES, copies), kept)
+    for text in texts:
+        seen[text] += 1
+        kept.append(seen[text] <= copies_max)
+    copies = pa.array([totals[text] for text in texts], pa.int64())
+    return filtered(_with(rows, COPIES, copies), kept)
 
 
 def joined(hits: "pa.Table", neighbours: "pa.Table") -> "pa.Table":
-    """Hits and neighbours of them, which count once."""
+    """Append the neighbours to the hits, each as one copy."""
     import pyarrow as pa
 
     ones = pa.array([1] * len(neighbours), pa.int64())
@@ -126,25 +125,25 @@ def joined(hits: "pa.Table", neighbours: "pa.Table") -> "pa.Table":
     return pa.concat_tables([hits, neighbours.cast(hits.schema)])
 
 
-def worth(rows: "pa.Table", least: float | None) -> "pa.Table":
-    """Rows of which those of a smaller reward are no hits."""
+def apply_min_reward(rows: "pa.Table", min_reward: float | None) -> "pa.Table":
+    """Unmark hits whose reward is unknown or less than the minimum."""
     import pyarrow.compute as pc
 
-    if least is None:
+    if min_reward is None:
         return rows
-    enough = pc.fill_null(pc.greater_equal(rows["reward"], least), False)
+    enough = pc.fill_null(pc.greater_equal(rows["reward"], min_reward), False)
     return _with(rows, HIT, pc.and_(rows[HIT], enough))
 
 
-def measured(
+def features(
     rows: "pa.Table", stems: Sequence[str], vector: "Vectors | None"
 ) -> list[dict[str, Any]]:
-    """Rows with the fields of `MEASURES`, and those of `SHOWN` in one.
+    """Compute `FEATURES` of rows, with the columns of `OUTPUT` as one field `output`.
 
     Args:
         rows: memories with `hit` and `copies`.
-        stems: those of the query.
-        vector: that of the query; None if nothing is asked for but filters.
+        stems: stems of the query.
+        vector: vector of the query; None if the query has only filters.
     """
     import pyarrow as pa
 
@@ -152,47 +151,47 @@ def measured(
     columns["id"] = [id_.hex() for id_ in columns["id"]]
     lines = [searched.rpartition("\n") for searched in columns["search_text"]]
     columns["context"] = [before or None for before, _, _ in lines]
-    shown = _dicts({name: columns[name] for name in SHOWN})
+    output = _dicts({name: columns[name] for name in OUTPUT})
     sessions = zip(columns["namespace"], columns["session_id"], strict=True)
     columns |= {
         "n": range(len(rows)),
-        "session": _numbered(sessions),
-        "same": _numbered(_texts(rows)),
-        "place": _placed(columns["episode_id"], columns["seq"]),
+        "session": _group_numbers(sessions),
+        "text_group": _group_numbers(_texts(rows)),
+        "position": _positions(columns["episode_id"], columns["seq"]),
         "cosine": _cosines(rows, vector),
         "ts_us": rows["ts"].cast(pa.int64()).to_pylist(),
         HIT: rows[HIT].to_pylist(),
         COPIES: rows[COPIES].to_pylist(),
-        "shown": shown,
+        "output": output,
     }
-    columns |= _counted(lines, stems)
-    return _dicts({name: columns[name] for name in (*MEASURES, "shown")})
+    columns |= _stem_counts(lines, stems)
+    return _dicts({name: columns[name] for name in (*FEATURES, "output")})
 
 
-def found_in(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:
-    """In how many rows each stem of the query is, by the counts under a name."""
+def document_frequencies(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:
+    """Count, for each stem, the rows that contain it, by a feature with counts."""
     counts = zip(*(row[name] for row in rows), strict=True)
     return [sum(count > 0 for count in of_stem) for of_stem in counts]
 
 
-def _counted(
+def _stem_counts(
     lines: Sequence[tuple[str, str, str]], stems: Sequence[str]
 ) -> dict[str, list[Any]]:
-    """How often each stem is in each line, and how many words there are."""
-    own, around, own_words, around_words = [], [], [], []
+    """Count the stems of the query and all words, per line and with the line before."""
+    line_counts, context_counts, line_words, context_words = [], [], [], []
     for before, _, line in lines:
-        mine, theirs = tokens.stems(line), tokens.stems(before)
-        counts = tokens.counts(mine, stems)
-        own.append(counts)
-        own_words.append(len(mine))
-        both = zip(counts, tokens.counts(theirs, stems), strict=True)
-        around.append([a + b for a, b in both])
-        around_words.append(len(mine) + len(theirs))
+        line_stems, before_stems = tokens.stems(line), tokens.stems(before)
+        counts = tokens.counts(line_stems, stems)
+        line_counts.append(counts)
+        line_words.append(len(line_stems))
+        both = zip(counts, tokens.counts(before_stems, stems), strict=True)
+        context_counts.append([a + b for a, b in both])
+        context_words.append(len(line_stems) + len(before_stems))
     return {
-        "own": own,
-        "around": around,
-        "own_words": own_words,
-        "around_words": around_words,
+        "line_counts": line_counts,
+        "context_counts": context_counts,
+        "line_words": line_words,
+        "context_words": context_words,
     }
 
 
@@ -204,14 +203,16 @@ def _cosines(rows: "pa.Table", vector: "Vectors | None") -> list[float]:
     return cosines
 
 
-def _placed(episode_ids: Sequence[str], seqs: Sequence[int | None]) -> list[int | None]:
-    """Numbers of which two differ by 1 only where events follow one another."""
-    episodes = zip(_numbered(episode_ids), seqs, strict=True)
-    return [None if seq is None else (one << 32) + seq for one, seq in episodes]
+def _positions(
+    episode_ids: Sequence[str], seqs: Sequence[int | None]
+) -> list[int | None]:
+    """Number events so that two numbers differ by 1 only for adjacent events."""
+    episodes = zip(_group_numbers(episode_ids), seqs, strict=True)
+    return [None if seq is None else (group << 32) + seq for group, seq in episodes]
 
 
-def _numbered(values: Iterable[Hashable]) -> list[int]:
-    """Numbers that are equal where the values are."""
+def _group_numbers(values: Iterable[Hashable]) -> list[int]:
+    """Assign equal numbers to equal values."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(value, len(numbers)) for value in values]
 
@@ -229,6 +230,6 @@ def _texts(rows: "pa.Table") -> list[tuple[str, str]]:
 
 def _with(rows: "pa.Table", name: str, values: "pa.Array") -> "pa.Table":
     if name in rows.column_names:
-        at = rows.column_names.index(name)
-        return rows.set_column(at, name, values)
+        index = rows.column_names.index(name)
+        return rows.set_column(index, name, values)
     return rows.append_column(name, values)

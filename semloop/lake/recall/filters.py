@@ -1,4 +1,4 @@
-"""Which memories may be hits, as a condition that Lance checks inside each search."""
+"""The arguments of `recall`, and their filters as conditions in Lance's SQL."""
 
 import math
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from semloop.errors import ConfigError
-from semloop.lake.recall.query_parser import WHAT, Understood
+from semloop.lake.recall.query_parser import STATUS_FILTERS, ParsedQuery
 from semloop.sql_text import quoted
 
 Kind = Literal["event", "episode"]
 K_MAX = 1_000
-# Argument -> column.
-EQUAL = {
+# Argument of an equality filter -> column.
+EQUALITY_FILTERS = {
     "agent": "agent",
     "namespace": "namespace",
     "session": "session_id",
@@ -22,8 +22,8 @@ EQUAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The arguments of `recall` as they are meant; NULL and None leave a filter out."""
+class RecallRequest:
+    """The converted arguments of `recall`; None disables a filter."""
 
     query: str
     k: int
@@ -38,49 +38,53 @@ class Asked:
     words: bool
 
     def check(self) -> None:
-        """Refuse what cannot be answered.
+        """Validate the arguments.
 
         Raises:
-            ConfigError: no query, k out of bounds, no such kind, a reward that is none.
+            ConfigError: the query is empty, k is out of range, the kind is unknown or
+                the reward is NaN.
         """
         if not self.query.strip():
             msg = "The query is empty."
-            raise ConfigError(msg, "Say what to look for: recall('refund refused').")
+            todo = "Pass the text to search for: recall('refund refused')."
+            raise ConfigError(msg, todo)
         if not 1 <= self.k <= K_MAX:
             msg = f"k is {self.k}; it must be between 1 and {K_MAX:,}."
-            raise ConfigError(msg, "Ask in SQL for counts: SELECT .. FROM memories.")
+            todo = "To count memories, use SQL: SELECT count(*) FROM memories."
+            raise ConfigError(msg, todo)
         if self.kind is not None and self.kind not in get_args(Kind):
             msg = f"There is no kind {self.kind!r} of memories."
             raise ConfigError(msg, "The kinds are: event, episode.")
         if self.min_reward is not None and math.isnan(self.min_reward):
             msg = "min_reward is not a number."
-            raise ConfigError(msg, "Give a number such as 0.5.")
+            raise ConfigError(msg, "Pass a number such as 0.5.")
 
-    def conditions(self, understood: Understood) -> list[str]:
-        """All filters but that of rewards, in Lance's SQL."""
-        found = [
+    def conditions(self, parsed: ParsedQuery) -> list[str]:
+        """Return all filters except `min_reward`, in Lance's SQL."""
+        conditions = [
             f"{column} = {literal(getattr(self, name))}"
-            for name, column in EQUAL.items()
+            for name, column in EQUALITY_FILTERS.items()
             if getattr(self, name) is not None
         ]
-        if understood.what:
-            found.append(WHAT[understood.what])
-        found += [f"ts >= {at(t)}" for t in (self.since, understood.since) if t]
-        if understood.until:
-            found.append(f"ts < {at(understood.until)}")
-        return found
+        if parsed.status:
+            conditions.append(STATUS_FILTERS[parsed.status])
+        starts = (self.since, parsed.since)
+        conditions += [f"ts >= {timestamp_literal(t)}" for t in starts if t]
+        if parsed.until:
+            conditions.append(f"ts < {timestamp_literal(parsed.until)}")
+        return conditions
 
 
 def literal(text: str) -> str:
-    """A text in Lance's SQL, whose literals know no escape but the doubled quote."""
+    """Quote a text for Lance's SQL, whose only escape in literals is `''`."""
     return quoted(text)
 
 
-def at(moment: datetime) -> str:
-    """A moment in Lance's SQL."""
+def timestamp_literal(moment: datetime) -> str:
+    """Format a point in time for Lance's SQL."""
     return f"timestamp '{moment.isoformat()}'"
 
 
 def one_of(column: str, values: list[str]) -> str:
-    """The condition that a column has one of these values."""
+    """Return the condition that a column has one of these values."""
     return f"{column} IN ({', '.join(literal(value) for value in values)})"

@@ -10,7 +10,7 @@ import msgspec
 from semloop.errors import SemLoopError
 from semloop.lake.recall import features
 from semloop.lake.recall.candidates import Candidates
-from semloop.lake.recall.filters import Asked
+from semloop.lake.recall.filters import RecallRequest
 from semloop.lake.recall.times import length_s, moment
 from semloop.settings import Settings
 from semloop.storage.location import Storage
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 RANKING = Path(__file__).with_name("ranking.sql")
-# Arguments of `recall` behind the query, with their defaults in SQL.
+# Arguments of `recall` after the query, with their defaults in SQL.
 ARGUMENTS = {
     "k": "10",
     "agent": "NULL",
@@ -33,50 +33,50 @@ ARGUMENTS = {
     "half_life": "NULL",
     "words": "true",
 }
-# What the words were taken for is in the metadata of the table too, which has rows or
-# not.
+# Key of the filters found in the query in the schema metadata of the result, which
+# exists even if the result has no rows.
 UNDERSTOOD = b"semloop.understood"
 VARCHAR = "VARCHAR"
-# The structure of the JSON of an answer, in DuckDB's words.
-ANSWER = msgspec.json.encode(
+# Structure of the JSON of a `Response`, as DuckDB's `from_json` takes it.
+RESPONSE = msgspec.json.encode(
     {
-        "failed": VARCHAR,
+        "error": VARCHAR,
         "half_life_s": "DOUBLE",
         "understood": VARCHAR,
-        "memories": [features.MEASURES | {"shown": "JSON"}],
-        "own_found": ["INTEGER"],
-        "around_found": ["INTEGER"],
+        "memories": [features.FEATURES | {"output": "JSON"}],
+        "line_frequencies": ["INTEGER"],
+        "context_frequencies": ["INTEGER"],
     }
 ).decode()
-SHOWN = msgspec.json.encode(features.SHOWN).decode()
+OUTPUT = msgspec.json.encode(features.OUTPUT).decode()
 CALL = "FROM recall($query, " + ", ".join(f"{n} := ${n}" for n in ARGUMENTS) + ")"
 
 
 class Recall:
-    """Makes `recall` and `embed` known to a connection.
+    """Defines `recall` and `embed` on a connection.
 
-    `failed` is what went wrong in the last call, if something did: DuckDB passes on no
-    more than its words.
+    `error` is the exception of the last call, if it failed: DuckDB passes on only its
+    text.
     """
 
     def __init__(
         self, con: "DuckDBPyConnection", settings: Settings, stale_s: float
     ) -> None:
         self._settings, self._stale_s = settings, stale_s
-        self._found: Candidates | None = None
-        self.failed: BaseException | None = None
+        self._candidates: Candidates | None = None
+        self.error: BaseException | None = None
         self._understood: str | None = None
-        # The one that `table` asks.
+        # Connection of `table`.
         self._own: DuckDBPyConnection | None = None
         self._define(con)
 
     def _define(self, con: "DuckDBPyConnection") -> None:
-        self._register(con, "memory_candidates", self._candidates)
+        self._register(con, "memory_candidates", self._respond)
         self._register(con, "memory_texts", self._texts)
         self._register(con, "memory_vector", self._vector)
         parameters = ", ".join(f'"{name}" := {v}' for name, v in ARGUMENTS.items())
         ranking = RANKING.read_text("utf-8")
-        for name, structure in (("$answer", ANSWER), ("$shown", SHOWN)):
+        for name, structure in (("$response", RESPONSE), ("$output", OUTPUT)):
             ranking = ranking.replace(name, structure)
         con.execute(f"CREATE MACRO recall(query, {parameters}) AS TABLE {ranking}")
         con.execute("CREATE MACRO embed(text) AS memory_vector(text)::FLOAT[]")
@@ -84,19 +84,19 @@ class Recall:
     def _register(
         self, con: "DuckDBPyConnection", name: str, function: Callable[[str], str]
     ) -> None:
-        def tried(text: str) -> str:
+        def record_errors(text: str) -> str:
             try:
                 return function(text)
             except BaseException as error:
-                self.failed = self._told(error)
+                self.error = self._translate(error)
                 raise
 
-        # What is given is JSON: of Arrow arrays DuckDB may read the strings after their
-        # memory was freed (its issue 20606), and Python values take it seconds.
-        # Without side effects it would call a function while it plans, and again.
+        # Arguments and results are JSON: DuckDB may read the strings of Arrow arrays
+        # after their memory was freed (its issue 20606), and Python values take seconds
+        # to convert. Without side effects, it would also call functions while planning.
         con.create_function(
             name,
-            tried,
+            record_errors,
             [VARCHAR],
             VARCHAR,
             side_effects=True,
@@ -104,58 +104,59 @@ class Recall:
 
     @property
     def candidates(self) -> Candidates:
-        """What finds candidates; the lake is looked at when it is first needed."""
-        if self._found is None:
-            self._found = Candidates(self._settings, self._stale_s)
-        return self._found
+        """The search for candidates; the lake is opened on first use."""
+        if self._candidates is None:
+            self._candidates = Candidates(self._settings, self._stale_s)
+        return self._candidates
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close connections and threads."""
         if self._own is not None:
             self._own.close()
-        if self._found is not None:
-            self._found.close()
+        if self._candidates is not None:
+            self._candidates.close()
 
     def generation(self) -> int | None:
-        """The generation of memories that holds; None if there are none yet.
+        """Return the current generation; None if there are no memories yet.
 
         Raises:
-            LakeError: the lake cannot be read. StorageUnavailable: not now.
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the storage is not available.
         """
         try:
             return self.candidates.generation()
         except Exception as error:
-            raise self._told(error) from error
+            raise self._translate(error) from error
 
-    def table(self, given: Mapping[str, Any]) -> "pa.Table":
-        """The answer to a query, given as the arguments of `recall`.
+    def table(self, arguments: Mapping[str, Any]) -> "pa.Table":
+        """Return the result for the arguments of `recall`.
 
         Raises:
-            SemLoopError: as `Lake.recall`.
+            SemLoopError: see `Lake.recall`.
         """
         import duckdb
 
-        self.failed = None
-        values = dict(given)
+        self.error = None
+        values = dict(arguments)
         if isinstance(values["since"], (datetime, timedelta)):
             since = moment("since", values["since"], datetime.now(UTC))
             values["since"] = since.isoformat()
         if isinstance(values["half_life"], timedelta):
             values["half_life"] = f"{length_s('half_life', values['half_life'])}s"
         try:
-            found = self._connection().execute(CALL, values).to_arrow_table()
+            result = self._connection().execute(CALL, values).to_arrow_table()
         except duckdb.Error:
-            if self.failed is not None:
-                raise self.failed from None
+            if self.error is not None:
+                raise self.error from None
             raise
-        said = {UNDERSTOOD: self._understood} if self._understood else None
-        return found.replace_schema_metadata(said)
+        metadata = {UNDERSTOOD: self._understood} if self._understood else None
+        return result.replace_schema_metadata(metadata)
 
     def _connection(self) -> "DuckDBPyConnection":
-        """A database for nothing but the ranking.
+        """Return a connection for the ranking only.
 
-        A few hundred candidates are ranked faster by one thread than by several, which
-        wait for each other.
+        One thread ranks a few hundred candidates faster than several, which wait for
+        each other.
         """
         import duckdb
 
@@ -166,39 +167,41 @@ class Recall:
             self._own = own
         return self._own
 
-    def _candidates(self, query: str) -> str:
-        """The JSON of an `Answer` to the JSON of the arguments."""
+    def _respond(self, arguments: str) -> str:
+        """Return a `Response` as JSON to the arguments as JSON."""
         try:
-            asked = _asked(msgspec.json.decode(query))
-            asked.check()
-            found = self.candidates.find(asked)
+            request = _request(msgspec.json.decode(arguments))
+            request.check()
+            found = self.candidates.find(request)
             self._understood = found.understood
-            answer = Answer(
-                None, asked.half_life_s, found.understood, found.memories,
-                found.own_found, found.around_found,
+            response = Response(
+                None, request.half_life_s, found.understood, found.memories,
+                found.line_frequencies, found.context_frequencies,
             )  # fmt: skip
         except BaseException as error:
-            # The words alone: DuckDB would add where in our code it was.
-            self.failed = self._told(error)
-            answer = Answer(str(self.failed))
-        return msgspec.json.encode(answer).decode()
+            # Only the text: DuckDB would add a traceback of our code.
+            self.error = self._translate(error)
+            response = Response(str(self.error))
+        return msgspec.json.encode(response).decode()
 
-    def _texts(self, places: str) -> str:
-        """The JSON of the texts at places that are given as JSON."""
-        wanted = msgspec.json.decode(places, type=list[Told])
-        found = self.candidates.texts({(told.episode_id, told.seq) for told in wanted})
-        texts = [Told(episode, n, text) for (episode, n), text in found.items()]
+    def _texts(self, positions: str) -> str:
+        """Return the texts at positions, both as JSON of `EventText`s."""
+        events = msgspec.json.decode(positions, type=list[EventText])
+        found = self.candidates.texts(
+            {(event.episode_id, event.seq) for event in events}
+        )
+        texts = [EventText(episode, n, text) for (episode, n), text in found.items()]
         return msgspec.json.encode(texts).decode()
 
     def _vector(self, text: str) -> str:
-        """The vector of a text as DuckDB casts it to FLOAT[]."""
+        """Return the vector of a text, formatted for DuckDB's cast to FLOAT[]."""
         return str(self.candidates.vector(text).tolist())
 
-    def _told(self, error: BaseException) -> BaseException:
-        """An error of a library as one of ours."""
+    def _translate(self, error: BaseException) -> BaseException:
+        """Translate an error of a storage library; return other errors unchanged."""
         from semloop.storage.errors import LANCE_ERRORS, table_errors, translate
 
-        # LanceDB has no errors of its own: it says so in their text.
+        # LanceDB has no error classes of its own; its texts contain its name.
         lance = isinstance(error, (*LANCE_ERRORS, OSError)) and "lance" in str(error)
         if not isinstance(error, Exception) or isinstance(error, SemLoopError):
             return error
@@ -208,35 +211,35 @@ class Recall:
         return translate(storage, "recall memories", error, lance=lance)
 
 
-class Told(msgspec.Struct, frozen=True):
-    """A place in an episode, and what was said there."""
+class EventText(msgspec.Struct, frozen=True):
+    """The position of an event in its episode, and its text."""
 
     episode_id: str
     seq: int
     text: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What DuckDB gets for one call of `recall`."""
+class Response(msgspec.Struct, frozen=True):
+    """Input of the ranking for one call of `recall`."""
 
-    failed: str | None
+    error: str | None
     half_life_s: float | None = None
     understood: str | None = None
     memories: list[dict[str, Any]] = []
-    own_found: list[int] = []
-    around_found: list[int] = []
+    line_frequencies: list[int] = []
+    context_frequencies: list[int] = []
 
 
-def _asked(given: dict[str, Any]) -> Asked:
+def _request(values: dict[str, Any]) -> RecallRequest:
     now = datetime.now(UTC)
-    since, half_life = given["since"], given.pop("half_life")
-    least = given["min_reward"]
-    given |= {
-        "query": given["query"] or "",
-        "k": 0 if given["k"] is None else given["k"],
+    since, half_life = values["since"], values.pop("half_life")
+    min_reward = values["min_reward"]
+    values |= {
+        "query": values["query"] or "",
+        "k": 0 if values["k"] is None else values["k"],
         "since": None if since is None else moment("since", since, now),
-        "min_reward": None if least is None else float(least),
+        "min_reward": None if min_reward is None else float(min_reward),
         "half_life_s": None if half_life is None else length_s("half_life", half_life),
-        "words": given["words"] is not False,
+        "words": values["words"] is not False,
     }
-    return Asked(**given)
+    return RecallRequest(**values)

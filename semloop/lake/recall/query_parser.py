@@ -1,16 +1,16 @@
-"""Time and status words of a query become filters, by the rules that stand here.
+"""Rules that turn time and status words of a query into filters.
 
-The rules are few and narrow: a question about content must stay as it is, and what was
-taken for a filter is told with the result. A rule's words vanish from the query, and
-filler around them too, but filler only if a rule applied.
+The rules are few and narrow: a question about content must not change, and the filters
+are shown with the result. The words that match a rule are removed from the query, and
+filler words around them too, but only if a rule matched.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-# What the words are taken for -> the condition on memories, in Lance's SQL.
-WHAT = {
+# Status filter -> condition on memories, in Lance's SQL.
+STATUS_FILTERS = {
     "tool calls that failed": "type = 'tool_call' AND status = 'error'",
     "tool calls that succeeded": "type = 'tool_call' AND status = 'success'",
     "errors and failed tool calls": (
@@ -24,12 +24,12 @@ FILLER = r"(?:(?:please|show\s+me|list|what\s+were|all|the)\b\s*)*"
 END = r"[\s?.!]*$"
 EPISODES = r"\s+(?:episodes|sessions|runs|tasks)\b"
 
-STATUS = (
+STATUS_PATTERNS = (
     (
         r"\b(?:failed|failing|unsuccessful|broken)\s+(?:tool\s+)?calls\b",
         "tool calls that failed",
     ),
-    # Of calls alone only at the start: phone calls may fail too.
+    # `calls` without `tool` only at the start: phone calls may fail too.
     (
         rf"(?:^{FILLER}|\btool\s+)calls\s+that\s+failed\b",
         "tool calls that failed",
@@ -57,10 +57,10 @@ SINCE = (
     r"(?=[\s?.!,]|$)"
 )
 ON_DAY = rf"\b(?P<day>today|yesterday){END}"
-TIME = (LAST, SINCE, ON_DAY)
+TIME_PATTERNS = (LAST, SINCE, ON_DAY)
 
-# A month is as long as 30 days.
-LENGTHS = {
+# A month has 30 days.
+UNITS = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -70,73 +70,72 @@ LENGTHS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
-    """A query taken apart: the text that is left, and filters.
+class ParsedQuery:
+    """The remaining text of a query, and its filters.
 
-    `what` is a key of `WHAT`; `until` is exclusive; `said` tells the filters to people,
-    None if there are none.
+    `status` is a key of `STATUS_FILTERS`; `until` is exclusive.
     """
 
     text: str
-    what: str | None = None
+    status: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
     @property
-    def said(self) -> str | None:
-        """What the words were taken for."""
+    def description(self) -> str | None:
+        """The filters in English; None if there are no filters."""
         parts = [
-            self.what,
-            self.since and f"since {_told(self.since)}",
-            self.until and f"before {_told(self.until)}",
+            self.status,
+            self.since and f"since {_formatted(self.since)}",
+            self.until and f"before {_formatted(self.until)}",
         ]
         return ", ".join(part for part in parts if part) or None
 
 
-def understand(query: str, now: datetime) -> Understood:
-    """Turn the first status word and the first time word of a query into filters.
+def parse_query(query: str, now: datetime) -> ParsedQuery:
+    """Turn the first status phrase and the first time phrase of a query into filters.
 
     Args:
-        query: what was asked.
-        now: the clock's time, in UTC; a day begins at midnight UTC.
+        query: the query.
+        now: the current time, in UTC; days begin at midnight UTC.
     """
-    text, what = query, None
-    for pattern, meaning in STATUS:
-        if found := re.search(pattern, text, re.IGNORECASE):
-            text, what = _without(text, found), meaning
+    text, status = query, None
+    for pattern, name in STATUS_PATTERNS:
+        if match := re.search(pattern, text, re.IGNORECASE):
+            text, status = _without(text, match), name
             break
     since = until = None
-    for pattern in TIME:
-        found = re.search(pattern, text, re.IGNORECASE)
-        times = _times(found, now) if found else None
-        if found and times:
-            text, (since, until) = _without(text, found), times
+    for pattern in TIME_PATTERNS:
+        match = re.search(pattern, text, re.IGNORECASE)
+        interval = _interval(match, now) if match else None
+        if match and interval:
+            text, (since, until) = _without(text, match), interval
             break
-    if what is None and since is None:
-        return Understood(query)
+    if status is None and since is None:
+        return ParsedQuery(query)
     text = re.sub(rf"^\s*{FILLER}|[\s?.!,]+$", "", text, flags=re.IGNORECASE)
-    return Understood(" ".join(text.split()), what, since, until)
+    return ParsedQuery(" ".join(text.split()), status, since, until)
 
 
-def _without(text: str, found: re.Match[str]) -> str:
-    return f"{text[: found.start()]} {text[found.end() :]}"
+def _without(text: str, match: re.Match[str]) -> str:
+    return f"{text[: match.start()]} {text[match.end() :]}"
 
 
-def _times(
-    found: re.Match[str], now: datetime
+def _interval(
+    match: re.Match[str], now: datetime
 ) -> tuple[datetime, datetime | None] | None:
-    """From when until when; None if there is no such time."""
-    groups = {name: text.lower() for name, text in found.groupdict().items() if text}
+    """Return start and end of the time in a match; None if it is not a valid time."""
+    groups = {name: text.lower() for name, text in match.groupdict().items() if text}
     try:
         if "unit" in groups:
-            return now - int(groups.get("count", 1)) * LENGTHS[groups["unit"]], None
-        said = groups.get("since") or groups["day"]
-        if said not in {"today", "yesterday"}:
-            moment = datetime.fromisoformat(said.upper())
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return moment.astimezone(UTC), None
+            return now - int(groups.get("count", 1)) * UNITS[groups["unit"]], None
+        day = groups.get("since") or groups["day"]
+        if day not in {"today", "yesterday"}:
+            start = datetime.fromisoformat(day.upper())
+            start = start if start.tzinfo else start.replace(tzinfo=UTC)
+            return start.astimezone(UTC), None
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if said == "today":
+        if day == "today":
             return midnight, None
         yesterday = midnight - timedelta(days=1)
         return yesterday, None if "since" in groups else midnight
@@ -144,5 +143,5 @@ def _times(
         return None
 
 
-def _told(moment: datetime) -> str:
+def _formatted(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Times as people say them, for Python, SQL and the command alike."""
+"""Times and durations as arguments in Python, SQL and on the command line."""
 
 import math
 import re
@@ -11,53 +11,53 @@ _LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([smhdw])")
 
 
 def moment(name: str, given: str | datetime | timedelta, now: datetime) -> datetime:
-    """The moment, in UTC, that is meant by an argument.
+    """Return the point in time, in UTC, that an argument specifies.
 
     Args:
-        name: the argument, for the error.
-        given: a length before now (`90m`, `24h`, `7d`, `2w`), an ISO 8601 timestamp, or
-            either as Python's own type; one without an offset is UTC.
-        now: the clock's time.
+        name: name of the argument, for errors.
+        given: a duration before now (`90m`, `24h`, `7d`, `2w`) or an ISO 8601
+            timestamp, as text or Python's type; UTC if it has no offset.
+        now: the current time.
 
     Raises:
-        ConfigError: it is neither, or before the first year.
+        ConfigError: the value is neither, or before year 1.
     """
-    meant = given
+    value = given
     try:
-        if isinstance(meant, str):
-            seconds = _seconds(meant)
-            meant = (
-                datetime.fromisoformat(meant.strip())
+        if isinstance(value, str):
+            seconds = _seconds(value)
+            value = (
+                datetime.fromisoformat(value.strip())
                 if seconds is None
                 else timedelta(seconds=seconds)
             )
-        if isinstance(meant, timedelta):
-            return now - meant
-        if isinstance(meant, datetime):
-            found = meant if meant.tzinfo else meant.replace(tzinfo=UTC)
-            return found.astimezone(UTC)
+        if isinstance(value, timedelta):
+            return now - value
+        if isinstance(value, datetime):
+            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+            return aware.astimezone(UTC)
     except OverflowError:
-        msg = f"{name}: {str(given)!r} goes back too far."
-        todo = f"Write 24h, 7d or a timestamp, or leave {name} out for everything."
+        msg = f"{name}: {str(given)!r} is before year 1."
+        todo = f"Write 24h, 7d or a timestamp, or omit {name} for no limit."
         raise ConfigError(msg, todo) from None
     except ValueError:
         pass
-    msg = f"{name}: {str(given)!r} is neither a length of time nor a timestamp."
+    msg = f"{name}: {str(given)!r} is neither a duration nor a timestamp."
     todo = "Write 90m, 24h, 7d, 2026-01-31 or 2026-01-31T12:00:00+01:00."
     raise ConfigError(msg, todo) from None
 
 
 def length_s(name: str, given: str | timedelta) -> float:
-    """A length of time in seconds, more than 0: `24h`, or Python's own type.
+    """Return a positive duration, such as `24h` or a timedelta, in seconds.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the value is not a positive duration.
     """
     seconds = (
         given.total_seconds() if isinstance(given, timedelta) else _seconds(str(given))
     )
     if seconds is None or not 0 < seconds < math.inf:
-        msg = f"{name}: {str(given)!r} is no length of time above 0."
+        msg = f"{name}: {str(given)!r} is not a duration above 0."
         raise ConfigError(msg, "Write 90m, 24h, 7d or 2w.")
     return seconds
 

@@ -1,4 +1,4 @@
-"""The words of a text as the keyword part of the ranking counts them."""
+"""Tokenization and stemming for the keyword part of the ranking."""
 
 import re
 import unicodedata
@@ -7,8 +7,8 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-# A text's words, and with those of a question left out. The first are Lucene's, which
-# Lance's index drops too; the others ask, and say nothing of what is asked for.
+# Stop words of texts: Lucene's list, which Lance's index uses too. Queries have more:
+# question words, which do not describe what to search for.
 STOP = frozenset(
     [
         *("a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in"),
@@ -26,14 +26,14 @@ STOP_IN_QUESTIONS = STOP | frozenset(
     ]
 )
 WORD = re.compile(r"[^\W_]+")
-# Distinct words whose stems are kept; the words of a large lake, a few megabytes.
+# Distinct words whose stems are cached: those of a large lake, a few megabytes.
 STEMS_MAX = 100_000
-# The stemmer keeps the word it is at in itself.
-ONE_AT_A_TIME = Lock()
+# The stemmer stores the current word in itself, so it is not thread-safe.
+STEMMER_LOCK = Lock()
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case and without accents, as Lance's index has them."""
+    """Split a text into words, lower case and without accents, like Lance's index."""
     text = text.lower()
     if not text.isascii():
         parts = unicodedata.normalize("NFKD", text)
@@ -42,32 +42,32 @@ def words(text: str) -> list[str]:
 
 
 def searched_words(query: str) -> str:
-    """The words of a query to look for; all of them if each is a question word."""
-    found = [word for word in words(query) if word not in STOP_IN_QUESTIONS]
-    return " ".join(found) or query
+    """Return the query without stop words; all of it if it has only stop words."""
+    kept = [word for word in words(query) if word not in STOP_IN_QUESTIONS]
+    return " ".join(kept) or query
 
 
 def query_stems(query: str) -> list[str]:
-    """The stems to be counted, each once."""
+    """Return the distinct stems of a query."""
     return list(dict.fromkeys(stems(searched_words(query))))
 
 
 def stems(text: str) -> list[str]:
-    """The stems of a text's words, in order, without those of no meaning."""
+    """Return the stems of a text's words, in order, without stop words."""
     return [stem for word in words(text) if (stem := stem_of(word))]
 
 
 @lru_cache(STEMS_MAX)
 def stem_of(word: str) -> str:
-    """The stem of a word; empty for one that is not counted."""
+    """Return the stem of a word; empty for a stop word."""
     if word in STOP:
         return ""
-    with ONE_AT_A_TIME:
+    with STEMMER_LOCK:
         return str(_stemmer().stemWord(word))
 
 
 def counts(stemmed: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """How often each wanted stem is there."""
+    """Count the occurrences of each wanted stem."""
     return [stemmed.count(stem) for stem in wanted]
 
 

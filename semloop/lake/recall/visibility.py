@@ -1,8 +1,8 @@
-"""What `episodes` says of memories: how far they count, and how their episodes went.
+"""Visibility of memories according to `episodes`, and the outcomes of their episodes.
 
-Vectors are written before the commit that makes them count, so a memory may be an
-orphan of a crash: one of an event counts up to the offset that the flow has committed,
-one of an episode if a closed revision of it exists.
+Memories are written before the commit that makes them visible, so a crash can leave
+orphans. A memory of an event is visible up to the offset that the flow has committed,
+one of an episode if a closed revision of the episode exists.
 """
 
 import time
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from semloop.storage.location import Storage
 
-# An outcome is kept as its place here.
+# An outcome is stored as its index in this tuple.
 OUTCOMES = (None, "success", "partial", "failure", "unknown")
 
 CLOSED = (
@@ -32,12 +32,13 @@ CLOSED = (
 )
 
 
-class Seen:
-    """The state of `episodes`, read from its log: only files that are new each time.
+class CommittedEpisodes:
+    """The committed state of `episodes`; each refresh reads only new files.
 
     Args:
         storage: the lake.
-        stale_s: how old the state may be; each look is a request to the storage.
+        stale_s: maximum age of the state, in seconds; each refresh after that is a
+            request to the storage.
     """
 
     def __init__(self, storage: "Storage", stale_s: float) -> None:
@@ -47,55 +48,56 @@ class Seen:
             storage, generations.EPISODES, [generations.GENERATION]
         )
         self._streams = StreamsTable(storage)
-        self._looked_s = float("-inf")
-        self._forget()
+        self._refreshed_s = float("-inf")
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._snapshot: Snapshot | None = None
-        self._closed = Closed()
-        # Partition -> offset up to which memories of events count.
+        self._closed = ClosedEpisodes()
+        # Partition -> offset up to which memories of events are visible.
         self.offsets: dict[Partition, int] = {}
         self.generation = generations.FIRST_GENERATION
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the connection."""
         self._queries.close()
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Bring the state up to date; False if there are no episodes yet.
 
         Raises:
-            LakeError: the lake cannot be read. StorageUnavailable: not now.
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the storage is not available.
         """
         now_s = time.monotonic()
-        if self._snapshot is not None and now_s - self._looked_s < self._stale_s:
+        if self._snapshot is not None and now_s - self._refreshed_s < self._stale_s:
             return True
         snapshot = self._episodes.refresh()
         if snapshot is None:
-            self._forget()
+            self._reset()
             return False
         if snapshot is not self._snapshot:
             self._read(snapshot)
-        self._looked_s = now_s
+        self._refreshed_s = now_s
         return True
 
-    def counts(self, topic_id: str, partition: int, offset: int) -> bool:
-        """Whether the memories of an event count."""
+    def is_visible(self, topic_id: str, partition: int, offset: int) -> bool:
+        """Return True if the memories of an event are visible."""
         return offset <= self.offsets.get(Partition(topic_id, partition), -1)
 
-    def ends_of(self, episode_ids: Sequence[str]) -> "Ends":
-        """How these episodes ended, in their order."""
+    def ends_of(self, episode_ids: Sequence[str]) -> "EpisodeEnds":
+        """Return how these episodes ended, in their order."""
         return self._closed.ends_of(episode_ids)
 
-    def rewarded(self, least: float, count_max: int) -> list[str] | None:
-        """Ids of the episodes of at least such a reward; None if there are too many."""
-        return self._closed.rewarded(least, count_max)
+    def with_reward(self, min_reward: float, count_max: int) -> list[str] | None:
+        """Return ids of episodes with at least a reward; None if over `count_max`."""
+        return self._closed.with_reward(min_reward, count_max)
 
     def _read(self, snapshot: Snapshot) -> None:
         before = self._snapshot.files.keys() if self._snapshot else set()
         if not before <= snapshot.files.keys():
-            # Rewritten or made again: what is known may be gone.
-            self._forget()
+            # Rewritten or created again: episodes may have been removed.
+            self._reset()
             before = set()
         if added := sorted(snapshot.files.keys() - before):
             uris = snapshot.uris(self._storage, added)
@@ -103,7 +105,7 @@ class Seen:
         self._snapshot = self._with_offsets(snapshot)
 
     def _with_offsets(self, snapshot: Snapshot) -> Snapshot:
-        """Read generation and offsets; the snapshot that has the offsets too."""
+        """Read generation and offsets; return the snapshot that has the offsets too."""
         rows = [
             row
             for row in self._streams.rows()
@@ -116,14 +118,14 @@ class Seen:
         self.offsets = {}
         for row in rows:
             offset = snapshot.transactions.get(row.app_id, -1)
-            # Another cluster of the same topic would be another topic id.
-            found = self.offsets.get(row.partition, -1)
-            self.offsets[row.partition] = max(offset, found)
+            # Topic ids are unique across clusters, so the cluster does not matter.
+            other = self.offsets.get(row.partition, -1)
+            self.offsets[row.partition] = max(offset, other)
         return snapshot
 
 
-class Ends:
-    """How episodes ended, one item each: whether they are closed, outcome, reward."""
+class EpisodeEnds:
+    """How episodes ended, one item each: True if closed, outcome, reward."""
 
     def __init__(
         self,
@@ -134,7 +136,7 @@ class Ends:
         self.closed, self.outcomes, self.rewards = closed, outcomes, rewards
 
 
-class Closed:
+class ClosedEpisodes:
     """Outcome and reward of closed episodes: 33 bytes each, sorted by id."""
 
     def __init__(self) -> None:
@@ -144,11 +146,11 @@ class Closed:
         self._revisions = np.zeros(0, np.int64)
         self._outcomes = np.zeros(0, np.int8)
         self._rewards = np.zeros(0, np.float64)
-        # Outcomes that are none of ours get places behind them.
+        # Unknown outcomes are appended.
         self._names: list[str | None] = list(OUTCOMES)
 
     def add(self, rows: "pa.Table") -> None:
-        """Put in closed revisions; of several of an episode the latest counts."""
+        """Add closed revisions; the latest revision of an episode replaces others."""
         import numpy as np
 
         if not rows.num_rows:
@@ -157,7 +159,7 @@ class Closed:
         outcomes = rows["outcome"].to_pylist()
         for name in set(outcomes) - set(self._names):
             self._names.append(name)
-        place = {name: i for i, name in enumerate(self._names)}
+        index = {name: i for i, name in enumerate(self._names)}
         ids = np.concatenate([self._ids, ids])
         revisions = np.concatenate([self._revisions, rows["revision"].to_numpy()])
         order = np.lexsort((revisions, ids))
@@ -165,38 +167,39 @@ class Closed:
         last = np.append(ids[1:] != ids[:-1], True)
         kept = order[last]
         self._ids, self._revisions = ids[last], revisions[kept]
-        added = np.array([place[name] for name in outcomes], np.int8)
+        added = np.array([index[name] for name in outcomes], np.int8)
         self._outcomes = np.concatenate([self._outcomes, added])[kept]
         rewards = rows["reward"].to_numpy(zero_copy_only=False).astype(np.float64)
         self._rewards = np.concatenate([self._rewards, rewards])[kept]
 
-    def ends_of(self, episode_ids: Sequence[str]) -> Ends:
-        """How these episodes ended; a reward that is not known is NaN."""
+    def ends_of(self, episode_ids: Sequence[str]) -> EpisodeEnds:
+        """Return how these episodes ended; an unknown reward is NaN."""
         import numpy as np
 
-        asked = _packed(episode_ids)
+        ids = _packed(episode_ids)
         if not len(self._ids):
-            nothing = np.zeros(len(asked), bool)
-            return Ends(nothing, [None] * len(asked), np.full(len(asked), np.nan))
-        at = np.minimum(np.searchsorted(self._ids, asked), len(self._ids) - 1)
-        closed = self._ids[at] == asked
+            none = np.zeros(len(ids), bool)
+            return EpisodeEnds(none, [None] * len(ids), np.full(len(ids), np.nan))
+        at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        closed = self._ids[at] == ids
         outcomes = [
-            self._names[self._outcomes[i]] if known else None
-            for i, known in zip(at, closed, strict=True)
+            self._names[self._outcomes[i]] if is_closed else None
+            for i, is_closed in zip(at, closed, strict=True)
         ]
-        return Ends(closed, outcomes, np.where(closed, self._rewards[at], np.nan))
+        rewards = np.where(closed, self._rewards[at], np.nan)
+        return EpisodeEnds(closed, outcomes, rewards)
 
-    def rewarded(self, least: float, count_max: int) -> list[str] | None:
-        """Ids of those of at least such a reward; None if there are too many."""
-        found = self._ids[self._rewards >= least]
-        if len(found) > count_max:
+    def with_reward(self, min_reward: float, count_max: int) -> list[str] | None:
+        """Return ids of episodes with at least a reward; None if over `count_max`."""
+        ids = self._ids[self._rewards >= min_reward]
+        if len(ids) > count_max:
             return None
-        # numpy drops zero bytes at the end.
-        return [id_.ljust(16, b"\0").hex() for id_ in found.tolist()]
+        # numpy drops trailing zero bytes.
+        return [id_.ljust(16, b"\0").hex() for id_ in ids.tolist()]
 
 
 def _packed(episode_ids: Sequence[str]) -> "NDArray[np.bytes_]":
-    """Ids of 32 hexadecimal digits as 16 bytes each."""
+    """Pack ids of 32 hexadecimal digits into 16 bytes each."""
     import numpy as np
 
     return np.frombuffer(bytes.fromhex("".join(episode_ids)), "S16")

@@ -1,6 +1,6 @@
 -- What was worked on, how did it go, what was it worth? One row is one episode.
--- The newest revision holds; open ones are shown as they are so far. The partitioning
--- repeats what an episode's id already says, so that filters on it reach the files.
+-- Shows the newest revision, of open episodes too. The partitioning repeats what the
+-- episode id implies, so that DuckDB pushes filters on these columns down to the scans.
 WITH newest AS (
     SELECT * FROM tables.episodes
     QUALIFY row_number() OVER (
@@ -8,7 +8,7 @@ WITH newest AS (
         ORDER BY revision DESC
     ) = 1
 ),
-said AS (
+feedback_events AS (
     SELECT
         topic_id, kafka_partition, kafka_offset, kafka_ts, session_id, ts, score, label,
         payload->>'$.name' AS name, payload->>'$.source' AS source,
@@ -16,23 +16,26 @@ said AS (
     FROM tables.events
     WHERE type = 'feedback'
 ),
--- Feedback is about the episode of its session that was open, or had closed last, at
--- its offset, also where it names an event. In a topic or partition that had none yet,
--- as after a topic was made again, about the last one before it by Kafka's clock.
-placed AS (
-    SELECT said.*, coalesce(here.episode_id, elsewhere.episode_id) AS episode_id
-    FROM said
-    ASOF LEFT JOIN tables.episodes AS here
-        ON said.topic_id = here.topic_id
-        AND said.kafka_partition = here.kafka_partition
-        AND said.session_id = here.session_id
-        AND said.kafka_offset > here.first_offset
-    ASOF LEFT JOIN tables.episodes AS elsewhere
-        ON said.session_id = elsewhere.session_id
-        AND said.kafka_ts >= elsewhere.first_kafka_ts
+-- Feedback belongs to the episode of its session that was open, or was the last to
+-- close, at its offset, even if it names an event. If the session had no episode in that
+-- partition yet, for example after the topic was created again, it belongs to the last
+-- one before it by Kafka's timestamps.
+assigned AS (
+    SELECT
+        feedback_events.*,
+        coalesce(same_log.episode_id, any_log.episode_id) AS episode_id
+    FROM feedback_events
+    ASOF LEFT JOIN tables.episodes AS same_log
+        ON feedback_events.topic_id = same_log.topic_id
+        AND feedback_events.kafka_partition = same_log.kafka_partition
+        AND feedback_events.session_id = same_log.session_id
+        AND feedback_events.kafka_offset > same_log.first_offset
+    ASOF LEFT JOIN tables.episodes AS any_log
+        ON feedback_events.session_id = any_log.session_id
+        AND feedback_events.kafka_ts >= any_log.first_kafka_ts
 ),
 latest AS (
-    SELECT * FROM placed
+    SELECT * FROM assigned
     QUALIFY row_number() OVER (
         PARTITION BY session_id, episode_id, name, source
         ORDER BY ts DESC, kafka_ts DESC, kafka_offset DESC

@@ -1,7 +1,7 @@
 -- What can be recalled? One row is one memory, of an event or of a closed episode.
--- Vectors are written before the commit that makes them count: memories of events count
--- up to the last offset that is in an episode, those of episodes once these are closed.
-WITH reached AS (
+-- Memories are written before the commit that makes them visible: those of events are
+-- visible up to the last offset in an episode, those of episodes once these are closed.
+WITH committed AS (
     SELECT topic_id, kafka_partition, max(kafka_offset) AS last_offset
     FROM tables.episodes
     GROUP BY topic_id, kafka_partition
@@ -20,9 +20,9 @@ SELECT
     stored.episode_id, seq, event_ids,
     topic, stored.topic_id, stored.kafka_partition, kafka_offset, kafka_ts
 FROM tables.memories AS stored
-LEFT JOIN reached
-    ON stored.topic_id = reached.topic_id
-    AND stored.kafka_partition = reached.kafka_partition
+LEFT JOIN committed
+    ON stored.topic_id = committed.topic_id
+    AND stored.kafka_partition = committed.kafka_partition
 LEFT JOIN closed ON stored.episode_id = closed.episode_id
 WHERE if(
     kind = 'episode', closed.episode_id IS NOT NULL, kafka_offset <= last_offset

@@ -1,9 +1,9 @@
 -- What did each session do in all, and how did it end? One row is one session.
--- It reads the table, not the view of episodes, so as not to pay for feedback. The
--- outcome is that of the episode that closed last, NULL if it closed without one.
+-- It reads the table instead of the view `episodes` to avoid the cost of feedback. The
+-- outcome is that of the last closed episode, NULL if that has none.
 WITH newest AS (
     SELECT
-        *, (coalesce(first_kafka_ts, started_at), first_offset) AS place
+        *, (coalesce(first_kafka_ts, started_at), first_offset) AS position
     FROM tables.episodes
     QUALIFY row_number() OVER (
         PARTITION BY topic_id, kafka_partition, session_id, episode_id
@@ -28,10 +28,10 @@ SELECT
     sum(errors)::BIGINT AS errors,
     list_sort(list_distinct(flatten(list(tools)))) AS tools,
     sum(credits_used) AS credits_used,
-    -- Agents may claim any number of tokens; a sum beyond all bounds is NULL.
+    -- Agents may report any number of tokens; a sum that overflows is NULL.
     try_cast(sum(input_tokens) AS BIGINT) AS input_tokens,
     try_cast(sum(output_tokens) AS BIGINT) AS output_tokens,
-    arg_max_null(outcome, place) FILTER (state = 'closed') AS outcome,
+    arg_max_null(outcome, position) FILTER (state = 'closed') AS outcome,
     avg(reward) AS reward
 FROM newest
 GROUP BY session_id

@@ -1,4 +1,4 @@
-"""A lake with memories as the flow `memory` leaves it, made without that."""
+"""A lake with memories as the flow `memory` writes them, created without the flow."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ Row = dict[str, Any]
 
 
 def episode_id(name: str) -> str:
-    """The id of an episode of a test."""
+    """Return the id of a test's episode."""
     return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
 
-def said(text: str, episode: str = "e", **fields: Any) -> Row:
-    """A memory of a message; `offset`, `seq` and `context` follow from the order."""
+def a_message(text: str, episode: str = "e", **fields: Any) -> Row:
+    """Return a memory of a message; `remember` adds offset, `seq` and context."""
     row = {
         "kind": "event", "type": "message", "part": 0, "text": text, "ts": NOON,
         "agent": "booker", "session_id": f"s-{episode}", "namespace": "default",
@@ -42,12 +42,12 @@ def said(text: str, episode: str = "e", **fields: Any) -> Row:
 
 
 def an_episode(text: str, episode: str = "e", **fields: Any) -> Row:
-    """A memory of a closed episode."""
-    return said(text, episode, kind="episode", type=None, seq=None, **fields)
+    """Return a memory of a closed episode."""
+    return a_message(text, episode, kind="episode", type=None, seq=None, **fields)
 
 
 def closed(episode: str = "e", **fields: Any) -> Row:
-    """A closed revision."""
+    """Return a closed revision of an episode."""
     return {
         "episode_id": episode_id(episode), "revision": 1, "state": "closed",
         "session_id": f"s-{episode}", "kafka_partition": 0,
@@ -56,7 +56,7 @@ def closed(episode: str = "e", **fields: Any) -> Row:
 
 
 class MemoryLake:
-    """Writes what a commit of the flow writes: memories, then episodes."""
+    """Writes memories and episodes in the order of the flow."""
 
     def __init__(self, settings: Settings, generation: int = 1) -> None:
         self.settings = settings
@@ -66,10 +66,10 @@ class MemoryLake:
         self._memories: Any = None
 
     def remember(self, *rows: Row) -> None:
-        """Write memories only: they do not count yet."""
-        rows = tuple(self._placed(rows))
+        """Write memories only; they are not visible until `commit`."""
+        rows = tuple(self._positioned(rows))
         table = pa.Table.from_pylist(
-            [self._vectored(row) for row in rows],
+            [self._complete(row) for row in rows],
             arrow.memories(HASHING.dimension, HASHING.model_id),
         )
         if self._memories is None:
@@ -84,7 +84,7 @@ class MemoryLake:
             self._memories.add(table)
 
     def commit(self, *episodes: Row, upto: int | None = None) -> None:
-        """Commit episodes and the offset up to which memories count; all if not given."""
+        """Commit episodes and the last visible offset, by default that of all rows."""
         offset = self._next - 1 if upto is None else upto
         numbers = {
             LOG.app_id(generations.EPISODES, 0): offset,
@@ -102,7 +102,7 @@ class MemoryLake:
             self._write("streams", arrow.STREAMS, [row], {})
 
     def open(self) -> Lake:
-        """The lake, whose `recall` shows each commit at once."""
+        """Open the lake; its `recall` shows every commit without delay."""
         return Lake(settings=self.settings, stale_s=0)
 
     def _write(
@@ -122,22 +122,23 @@ class MemoryLake:
             commit_properties=CommitProperties(app_transactions=transactions),
         )
 
-    def _placed(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Offsets in order; of neighbours in an episode the places and the context."""
-        placed = []
+    def _positioned(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Add offsets in order, and `seq` and context within each episode."""
+        positioned = []
         for (_, kind), group in groupby(
             rows, lambda row: (row["episode_id"], row["kind"])
         ):
             before = None
             for n, row in enumerate(group):
-                place = {"kafka_offset": self._next, "context": before}
+                position = {"kafka_offset": self._next, "context": before}
                 self._next += 1
-                place["seq"] = n if kind == "event" else None
-                placed.append(place | row)
+                position["seq"] = n if kind == "event" else None
+                positioned.append(position | row)
                 before = row["text"]
-        return placed
+        return positioned
 
-    def _vectored(self, row: Row) -> Row:
+    def _complete(self, row: Row) -> Row:
+        """Add the columns that derive from others, with the vector."""
         row = dict(row)
         line = f"{row['agent']}: {row['text']}"
         context = row.pop("context")
@@ -159,7 +160,7 @@ class MemoryLake:
 
 
 def a_memory_lake(folder: Path, *rows: Row, episodes: Sequence[Row] = ()) -> MemoryLake:
-    """A lake in which these memories count."""
+    """Create a lake in which these memories are visible."""
     folder.mkdir(exist_ok=True)
     lake = MemoryLake(load(lake=str(folder), embedder="hashing"))
     lake.remember(*rows)
@@ -168,5 +169,5 @@ def a_memory_lake(folder: Path, *rows: Row, episodes: Sequence[Row] = ()) -> Mem
 
 
 def ago(**length: float) -> datetime:
-    """A moment before now."""
+    """Return the time a duration before now."""
     return datetime.now(UTC) - timedelta(**length)

@@ -5,11 +5,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.semloop.recall.a_memory_lake import a_memory_lake, said
+from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message
 
 
-def test_embed_is_the_vector_of_a_query(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip"))
+def test_embed_returns_the_vector_of_a_text(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip"))
     with lake.open() as opened:
         query = (
             "SELECT list_cosine_similarity(vector, embed('booker: trip')), embed(NULL) "
@@ -18,8 +18,8 @@ def test_embed_is_the_vector_of_a_query(tmp_path: Path) -> None:
         assert opened.sql(query).fetchall() == [(pytest.approx(1), None)]
 
 
-def test_the_view_is_only_loaded_by_a_query_that_names_it(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip"), said("and back"))
+def test_only_a_query_that_names_memories_loads_the_view(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip"), a_message("and back"))
     with lake.open() as opened:
         with pytest.raises(duckdb.Error, match=r"loaded by a query of Lake\.sql"):
             opened.connection.sql("FROM memories").fetchall()
@@ -27,8 +27,8 @@ def test_the_view_is_only_loaded_by_a_query_that_names_it(tmp_path: Path) -> Non
         assert sorted(rows) == [("and back", "trip", 256), ("trip", None, 256)]
 
 
-def test_a_plain_duckdb_sees_the_memories(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip"))
+def test_init_sql_shows_the_memories_in_a_plain_duckdb(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip"))
     with lake.open() as opened:
         statements = opened.init_sql()
     con = duckdb.connect()

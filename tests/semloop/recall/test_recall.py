@@ -1,4 +1,4 @@
-"""`Lake.recall` and SQL's `recall`, on memories written as the flow writes them."""
+"""`Lake.recall` and `recall` in SQL, on memories written as the flow writes them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -16,20 +16,20 @@ from tests.semloop.recall.a_memory_lake import (
     NOON,
     MemoryLake,
     a_memory_lake,
+    a_message,
     ago,
     an_episode,
     closed,
     episode_id,
-    said,
 )
 
 REFUND = "the refund was refused because of the fare class"
 PARTS = ("similarity", "keyword", "keyword_context", "neighbours", "session", "decay")
 
 
-def texts(found: pa.Table) -> list[str]:
-    found_texts: list[str] = found["text"].to_pylist()
-    return found_texts
+def texts(hits: pa.Table) -> list[str]:
+    column: list[str] = hits["text"].to_pylist()
+    return column
 
 
 def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[str]:
@@ -37,12 +37,14 @@ def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[s
         return texts(opened.recall(query, *args, **options))
 
 
-def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) -> None:
+def test_the_best_match_is_first_and_the_score_is_the_sum_of_its_parts(
+    tmp_path: Path,
+) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("we talked about the weather", "a"),
-        said(REFUND, "b", importance=0.5, tool=None),
-        said("a seat was changed", "c"),
+        a_message("we talked about the weather", "a"),
+        a_message(REFUND, "b", importance=0.5, tool=None),
+        a_message("a seat was changed", "c"),
     )
     with lake.open() as opened:
         found = opened.recall("why was a refund refused?", k=2)
@@ -61,13 +63,15 @@ def test_the_memory_that_fits_best_comes_first_with_its_parts(tmp_path: Path) ->
     assert rows[1]["score"] < best["score"]
 
 
-def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said(REFUND, "a"), said("a seat was changed", "b"))
+def test_recall_in_sql_returns_the_same_rows_and_can_be_joined(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path, a_message(REFUND, "a"), a_message("a seat was changed", "b")
+    )
     with lake.open() as opened:
         found = opened.recall("refund", k=2, agent="booker")
-        asked = opened.sql("FROM recall('refund', k := 2, agent := 'booker')")
-        assert asked.fetchall() == [tuple(row.values()) for row in found.to_pylist()]
-        assert asked.columns == found.column_names
+        in_sql = opened.sql("FROM recall('refund', k := 2, agent := 'booker')")
+        assert in_sql.fetchall() == [tuple(row.values()) for row in found.to_pylist()]
+        assert in_sql.columns == found.column_names
         joined = opened.sql(
             "SELECT count(*) FROM memories WHERE session_id IN "
             "(SELECT session_id FROM recall($query, k := $k))",
@@ -76,16 +80,16 @@ def test_sql_gives_the_same_rows_and_joins(tmp_path: Path) -> None:
         assert joined.fetchall() == [(1,)]
 
 
-def test_the_candidates_are_fetched_once_a_query(
+def test_the_candidates_are_fetched_once_per_query(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake = a_memory_lake(tmp_path, said(REFUND))
+    lake = a_memory_lake(tmp_path, a_message(REFUND))
     calls = []
     find = candidates.Candidates.find
 
-    def counted(self: Any, asked: Any) -> Any:
-        calls.append(asked.query)
-        return find(self, asked)
+    def counted(self: Any, request: Any) -> Any:
+        calls.append(request.query)
+        return find(self, request)
 
     monkeypatch.setattr(candidates.Candidates, "find", counted)
     with lake.open() as opened:
@@ -95,13 +99,15 @@ def test_the_candidates_are_fetched_once_a_query(
     assert calls == ["refund", "again"]
 
 
-def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
+def test_neighbours_raise_each_others_scores_and_are_shown_as_context(
+    tmp_path: Path,
+) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("may I get the money for my cancelled trip", "a"),
-        said("that was refused", "a"),
-        said("thank you, goodbye", "a"),
-        said("that was refused altogether", "b"),
+        a_message("may I get the money for my cancelled trip", "a"),
+        a_message("that was refused", "a"),
+        a_message("thank you, goodbye", "a"),
+        a_message("that was refused altogether", "b"),
     )
     with lake.open() as opened:
         first, second, *_ = opened.recall("cancelled trip refused").to_pylist()
@@ -115,11 +121,13 @@ def test_neighbours_lend_to_each_other_and_give_context(tmp_path: Path) -> None:
     assert row["session"] > 0
 
 
-def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> None:
-    filler = [said(f"nothing of note {n}", f"f{n}") for n in range(450)]
+def test_after_has_the_next_text_even_if_that_is_not_a_candidate(
+    tmp_path: Path,
+) -> None:
+    filler = [a_message(f"nothing of note {n}", f"f{n}") for n in range(450)]
     lake = a_memory_lake(
         tmp_path,
-        *(said(f"refund refused again {n}", "a") for n in range(300)),
+        *(a_message(f"refund refused again {n}", "a") for n in range(300)),
         *filler,
     )
     with lake.open() as opened:
@@ -127,13 +135,15 @@ def test_what_came_after_is_told_where_it_is_no_candidate(tmp_path: Path) -> Non
     rows = found.to_pylist()
     assert len(rows) == 200
     for row in rows:
-        wanted = f"refund refused again {row['seq'] + 1}" if row["seq"] < 299 else None
-        assert row["after"] == wanted
+        expected = f"refund refused again {row['seq'] + 1}"
+        assert row["after"] == (expected if row["seq"] < 299 else None)
 
 
 FILTERED = (
-    said("the trip of one", "a", agent="x", namespace="n", user_id="u", ts=ago(days=9)),
-    said("the trip of two", "b", agent="y", ts=ago(hours=2)),
+    a_message(
+        "the trip of one", "a", agent="x", namespace="n", user_id="u", ts=ago(days=9)
+    ),
+    a_message("the trip of two", "b", agent="y", ts=ago(hours=2)),
     an_episode("the trip of three", "c", agent="y", ts=ago(hours=50)),
 )
 
@@ -157,7 +167,7 @@ FILTERED = (
         ({"min_reward": 0.1}, {"one", "three"}),
         ({"min_reward": 0.9}, set()),
         ({"agent": "y", "kind": "event"}, {"two"}),
-        ({"agent": "nobody"}, set()),
+        ({"agent": "unknown"}, set()),
     ],
 )
 def test_filters(tmp_path: Path, options: dict[str, Any], numbers: set[str]) -> None:
@@ -189,11 +199,11 @@ def test_since_in_sql(tmp_path: Path, since: str, numbers: set[str]) -> None:
         assert {text.split()[-1] for (text,) in found.fetchall()} == numbers
 
 
-def test_a_neighbour_that_fails_the_filters_is_no_hit(tmp_path: Path) -> None:
+def test_a_neighbour_that_fails_the_filters_is_not_a_hit(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("the refund question", agent="x"),
-        said("the refund answer", agent="y"),
+        a_message("the refund question", agent="x"),
+        a_message("the refund answer", agent="y"),
     )
     with lake.open() as opened:
         (row,) = opened.recall("refund", agent="x").to_pylist()
@@ -202,28 +212,31 @@ def test_a_neighbour_that_fails_the_filters_is_no_hit(tmp_path: Path) -> None:
     assert row["after"] == "the refund answer"
 
 
-ODD = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0nul",
+SPECIAL = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0nul",
        "' OR 1 = 1 --", "%", "$1", "é\u0301"]  # fmt: skip
 
 
-def test_odd_characters_are_only_characters(tmp_path: Path) -> None:
-    rows = [said(f"trip {n} {name}", f"e{n}", agent=name) for n, name in enumerate(ODD)]
+def test_special_characters_in_filters_and_queries_are_literal(tmp_path: Path) -> None:
+    rows = [
+        a_message(f"trip {n} {name}", f"e{n}", agent=name)
+        for n, name in enumerate(SPECIAL)
+    ]
     lake = a_memory_lake(tmp_path, *rows)
     with lake.open() as opened:
-        for n, name in enumerate(ODD):
+        for n, name in enumerate(SPECIAL):
             (row,) = opened.recall("trip", agent=name).to_pylist()
             assert (row["agent"], row["text"]) == (name, f"trip {n} {name}")
             assert opened.recall("trip", namespace=name).num_rows == 0
-            assert opened.recall(f"trip {name}", k=20).num_rows == len(ODD)
+            assert opened.recall(f"trip {name}", k=20).num_rows == len(SPECIAL)
 
 
-def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip one", "a"))
-    lake.remember(said("trip two", "b"), an_episode("trip three", "c"))
+def test_memories_beyond_the_committed_offset_are_not_visible(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip one", "a"))
+    lake.remember(a_message("trip two", "b"), an_episode("trip three", "c"))
     with lake.open() as opened:
-        asked = "SELECT text FROM memories ORDER BY text"
+        query = "SELECT text FROM memories ORDER BY text"
         assert texts(opened.recall("trip")) == ["trip one"]
-        assert opened.sql(asked).fetchall() == [("trip one",)]
+        assert opened.sql(query).fetchall() == [("trip one",)]
         lake.commit(closed("c", outcome="success", reward=0.5), upto=1)
         rows = opened.recall("trip").to_pylist()
         assert {row["text"]: (row["outcome"], row["reward"]) for row in rows} == {
@@ -231,24 +244,26 @@ def test_memories_beyond_the_commit_do_not_count(tmp_path: Path) -> None:
             "trip two": (None, None),
             "trip three": ("success", 0.5),
         }
-        assert len(opened.sql(asked).fetchall()) == 3
+        assert len(opened.sql(query).fetchall()) == 3
 
 
-def test_another_generation_is_taken_when_it_is_switched_to(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, said("trip one"))
+def test_an_open_lake_follows_a_switch_of_the_generation(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip one"))
     with lake.open() as opened:
         assert texts(opened.recall("trip")) == ["trip one"]
         assert opened.sql("SELECT text FROM memories").fetchall() == [("trip one",)]
         second = MemoryLake(lake.settings, generation=2)
-        second.remember(said("trip two"))
+        second.remember(a_message("trip two"))
         second.commit()
         assert texts(opened.recall("trip")) == ["trip two"]
         assert opened.sql("SELECT text FROM memories").fetchall() == [("trip two",)]
 
 
-def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> None:
+def test_outcome_and_reward_are_those_of_the_latest_closed_revision(
+    tmp_path: Path,
+) -> None:
     lake = a_memory_lake(
-        tmp_path, said("trip"), episodes=[closed(outcome="failure", reward=0.0)]
+        tmp_path, a_message("trip"), episodes=[closed(outcome="failure", reward=0.0)]
     )
     with lake.open() as opened:
         assert opened.recall("trip")["reward"].to_pylist() == [0.0]
@@ -261,10 +276,10 @@ def test_the_latest_closed_revision_says_outcome_and_reward(tmp_path: Path) -> N
         assert shown == [("odd", 0.75)]
 
 
-def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> None:
-    repeated = [said("trip booked", f"r{n}") for n in range(900)]
-    others = [said(f"a long trip to the town {n}", f"o{n}") for n in range(60)]
-    elsewhere = said("trip booked", "z", namespace="other")
+def test_equal_texts_are_one_hit_and_do_not_displace_others(tmp_path: Path) -> None:
+    repeated = [a_message("trip booked", f"r{n}") for n in range(900)]
+    others = [a_message(f"a long trip to the town {n}", f"o{n}") for n in range(60)]
+    elsewhere = a_message("trip booked", "z", namespace="other")
     lake = a_memory_lake(tmp_path, *repeated, *others, elsewhere)
     with lake.open() as opened:
         rows = opened.recall("trip booked", k=20).to_pylist()
@@ -275,9 +290,11 @@ def test_equal_texts_collapse_and_do_not_crowd_out_the_rest(tmp_path: Path) -> N
     assert counts["trip booked", "other"] == 1
 
 
-def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
+def test_a_query_of_filter_words_only_returns_the_newest_first(tmp_path: Path) -> None:
     def a_call(text: str, status: str, hours: int) -> dict[str, Any]:
-        return said(text, text, type="tool_call", status=status, ts=ago(hours=hours))
+        return a_message(
+            text, text, type="tool_call", status=status, ts=ago(hours=hours)
+        )
 
     lake = a_memory_lake(
         tmp_path,
@@ -285,14 +302,14 @@ def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
         a_call("five", "error", 5),
         a_call("fine", "success", 1),
         a_call("two", "error", 2),
-        said("we spoke of failed tool calls", "m", ts=ago(hours=1)),
+        a_message("we spoke of failed tool calls", "m", ts=ago(hours=1)),
     )
     query = "failed tool calls in the last 24 hours"
     with lake.open() as opened:
         found = opened.recall(query)
         assert texts(found) == ["two", "five"]
-        said_so = found["understood"].to_pylist()[0]
-        assert said_so.startswith("tool calls that failed, since ")
+        understood = found["understood"].to_pylist()[0]
+        assert understood.startswith("tool calls that failed, since ")
         assert set(found["score"].to_pylist()) == {0.0}
         literally = opened.recall(query, words=False)
         assert texts(literally)[0] == "we spoke of failed tool calls"
@@ -301,14 +318,12 @@ def test_words_become_filters_and_the_newest_come_first(tmp_path: Path) -> None:
         assert texts(opened.recall("failed tool calls", k=1)) == ["two"]
 
 
-def test_a_half_life_lets_the_newer_win_unless_the_older_matters(
-    tmp_path: Path,
-) -> None:
+def test_scores_decay_by_half_life_and_importance(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
-        said("refund of the trip", "a", ts=ago(days=4), importance=0.5),
-        said("refund of a trip then", "b", ts=ago(days=1), importance=0.5),
-        said("refund of a trip now", "c", ts=ago(days=1), importance=1.0),
+        a_message("refund of the trip", "a", ts=ago(days=4), importance=0.5),
+        a_message("refund of a trip then", "b", ts=ago(days=1), importance=0.5),
+        a_message("refund of a trip now", "c", ts=ago(days=1), importance=1.0),
     )
     with lake.open() as opened:
         assert opened.recall("refund of the trip")["decay"].to_pylist() == [1, 1, 1]
@@ -327,53 +342,55 @@ def test_a_half_life_lets_the_newer_win_unless_the_older_matters(
         assert one.fetchall()[0][0] == pytest.approx(1 / 2, rel=0.01)
 
 
-def test_a_lake_without_memories_gives_the_empty_table(tmp_path: Path) -> None:
+def test_recall_on_a_lake_without_memories_returns_an_empty_table(
+    tmp_path: Path,
+) -> None:
     with Lake(tmp_path) as empty:
         found = empty.recall("trip")
         assert not empty.has_memories()
         assert empty.sql("SELECT count(*) FROM memories").fetchall() == [(0,)]
-    lake = a_memory_lake(tmp_path / "lake", said("trip"))
+    lake = a_memory_lake(tmp_path / "lake", a_message("trip"))
     with lake.open() as opened:
         assert opened.recall("trip").schema == found.schema
         assert opened.has_memories()
 
 
 @pytest.mark.parametrize(
-    ("query", "options", "told"),
+    ("query", "options", "what"),
     [
         (" \n", {}, "The query is empty."),
         ("x", {"k": 0}, "k is 0; it must be between 1 and 1,000."),
         ("x", {"k": 1001}, "k is 1001; it must be between 1 and 1,000."),
         ("x", {"kind": "events"}, "There is no kind 'events' of memories."),
-        ("x", {"since": "soon"}, "since: 'soon' is neither a length of time"),
-        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' goes back"),
-        ("x", {"half_life": "0d"}, "half_life: '0d' is no length of time above 0."),
-        ("x", {"half_life": "never"}, "half_life: 'never' is no length of time"),
+        ("x", {"since": "soon"}, "since: 'soon' is neither a duration nor"),
+        ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' is before"),
+        ("x", {"half_life": "0d"}, "half_life: '0d' is not a duration above 0."),
+        ("x", {"half_life": "never"}, "half_life: 'never' is not a duration"),
         ("x", {"min_reward": float("nan")}, "min_reward is not a number."),
     ],
 )  # fmt: skip
-def test_wrong_arguments_are_told_in_one_line(
-    tmp_path: Path, query: str, options: dict[str, Any], told: str
+def test_a_wrong_argument_is_a_config_error(
+    tmp_path: Path, query: str, options: dict[str, Any], what: str
 ) -> None:
     with Lake(tmp_path) as lake:
         with pytest.raises(ConfigError) as caught:
             lake.recall(query, **options)
-        assert caught.value.what.startswith(told)
+        assert caught.value.what.startswith(what)
         assert caught.value.todo
 
 
-def test_sql_tells_wrong_arguments_too(tmp_path: Path) -> None:
+def test_a_wrong_argument_in_sql_is_a_duckdb_error(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         with pytest.raises(
-            duckdb.Error, match=r"Error: The query is empty\.\nSay what"
+            duckdb.Error, match=r"Error: The query is empty\.\nPass the text"
         ):
             lake.sql("FROM recall('')").fetchall()
-        # One bad call must not be told of the next.
+        # The error must not be reported again for the next call.
         assert lake.sql("FROM recall('x')").fetchall() == []
 
 
 def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
-    a_memory_lake(tmp_path, said("trip"))
+    a_memory_lake(tmp_path, a_message("trip"))
     with (
         Lake(settings=load(lake=str(tmp_path), embedder="minilm")) as opened,
         pytest.raises(LakeError, match="vectors of hashing") as caught,

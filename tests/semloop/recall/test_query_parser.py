@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from semloop.lake.recall.query_parser import WHAT, Understood, understand
+from semloop.lake.recall.query_parser import STATUS_FILTERS, ParsedQuery, parse_query
 
 NOW = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -12,7 +12,7 @@ ERRORS = "errors and failed tool calls"
 
 
 @pytest.mark.parametrize(
-    ("query", "text", "what"),
+    ("query", "text", "status"),
     [
         ("failed tool calls", "", FAILED),
         ("Failing calls about refunds", "about refunds", FAILED),
@@ -34,8 +34,8 @@ ERRORS = "errors and failed tool calls"
         ("successful tasks", "", "episodes that succeeded"),
     ],
 )
-def test_status_words_become_filters(query: str, text: str, what: str) -> None:
-    assert understand(query, NOW) == Understood(text, what)
+def test_status_words_become_filters(query: str, text: str, status: str) -> None:
+    assert parse_query(query, NOW) == ParsedQuery(text, status)
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,22 @@ def test_status_words_become_filters(query: str, text: str, what: str) -> None:
 def test_time_words_become_filters(
     query: str, since: datetime, until: datetime | None
 ) -> None:
-    found = understand(query, NOW)
-    assert (found.text.lower(), found.since, found.until) == ("refunds", since, until)
+    parsed = parse_query(query, NOW)
+    assert (parsed.text.lower(), parsed.since, parsed.until) == (
+        "refunds",
+        since,
+        until,
+    )
 
 
-def test_status_and_time_go_together_and_are_told() -> None:
-    found = understand("failed tool calls in the last 24 hours", NOW)
-    assert (found.text, found.what) == ("", FAILED)
-    assert found.said == "tool calls that failed, since 2026-11-20 22:30 UTC"
-    assert understand("errors yesterday", NOW).said == (
+def test_status_and_time_filters_combine_and_are_described() -> None:
+    parsed = parse_query("failed tool calls in the last 24 hours", NOW)
+    assert (parsed.text, parsed.status) == ("", FAILED)
+    assert parsed.description == "tool calls that failed, since 2026-11-20 22:30 UTC"
+    assert parse_query("errors yesterday", NOW).description == (
         f"{ERRORS}, since 2026-11-20 00:00 UTC, before 2026-11-21 00:00 UTC"
     )
-    assert found.what in WHAT
+    assert parsed.status in STATUS_FILTERS
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_status_and_time_go_together_and_are_told() -> None:
         "",
     ],
 )
-def test_questions_about_content_stay_as_they_are(query: str) -> None:
-    found = understand(query, NOW)
-    assert found == Understood(query)
-    assert found.said is None
+def test_questions_about_content_do_not_change(query: str) -> None:
+    parsed = parse_query(query, NOW)
+    assert parsed == ParsedQuery(query)
+    assert parsed.description is None
