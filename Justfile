@@ -74,6 +74,7 @@ bench-embed FILE: _installed
 [group('run')]
 generate: _installed
     .venv/bin/python -m schemas.json_schema
+    .venv/bin/python -m docs.generate
 
 # Run a flow in this terminal: `just flow archive --until-caught-up`.
 [group('run')]

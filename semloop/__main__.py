@@ -10,9 +10,11 @@ from importlib.util import find_spec
 def main() -> None:
     """Run the command, or print which extra to install if it is missing."""
     if find_spec("typer") is None:
+        from semloop.extras import install_todo
+
         print(
             "The command `semloop` needs packages beyond the base installation.\n"
-            "Run: pip install 'semloop[all]'",
+            + install_todo("all"),
             file=sys.stderr,
         )
         sys.exit(1)

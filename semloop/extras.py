@@ -1,16 +1,14 @@
 """Packages of the optional extras, and how to install the ones that are missing."""
 
 import importlib
-import json
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from semloop.errors import MissingExtra
 
 DISTRIBUTION = "semloop-lake"
+FLOWS_DISTRIBUTION = "semloop-lake-flows"
 # Extras that include the second distribution, which a clone has in this folder.
 WITH_FLOWS = {"all", "flows"}
 FLOWS_FOLDER = "./packaging/flows"
@@ -46,7 +44,7 @@ def extension(name: str) -> str:
     return str(found[-1])
 
 
-def install_todo(extra: str) -> str:
+def install_todo(extra: str, lead: str = "Run") -> str:
     """Return the instruction that installs an extra, such as `Run: pip install ...`.
 
     The command installs from where this package came: from PyPI, or from the folder of
@@ -54,17 +52,18 @@ def install_todo(extra: str) -> str:
 
     Args:
         extra: the name of the extra; empty for the base package.
+        lead: the words before the command.
     """
     suffix = f"[{extra}]" if extra else ""
     folder, editable = _installed_from()
     if folder is None:
         target = f"{DISTRIBUTION}{suffix}"
-        return f"Run: pip install {_quoted(target)}"
+        return f"{lead}: pip install {_quoted(target)}"
     option = "-e " if editable else ""
     flows = f" {option}{FLOWS_FOLDER}" if extra in WITH_FLOWS else ""
     command = f"pip install -c constraints.txt {option}{_quoted(f'.{suffix}')}{flows}"
-    where = "Run" if folder == Path.cwd() else f"Run in {folder}"
-    return f"{where}: {command}"
+    where = "" if folder == Path.cwd() else f" in {folder}"
+    return f"{lead}{where}: {command}"
 
 
 def _installed_from() -> tuple[Path | None, bool]:
@@ -73,6 +72,10 @@ def _installed_from() -> tuple[Path | None, bool]:
     pip records it in `direct_url.json`:
     https://packaging.python.org/en/latest/specifications/direct-url/
     """
+    import json
+    from importlib import metadata
+    from urllib.parse import unquote, urlparse
+
     try:
         text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
     except metadata.PackageNotFoundError:

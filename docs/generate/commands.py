@@ -1,11 +1,12 @@
 """The page of the commands: the help of each."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
+from unittest.mock import patch
 
 import typer
+from typer import rich_utils
+from typer.testing import CliRunner
 
 from semloop.command.cli import COMMANDS, app
 
@@ -25,7 +26,7 @@ def page() -> str:
 
 
 def _all() -> Iterator[Sequence[str]]:
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     for name in COMMANDS:
         command = group.get_command(None, name)
         subcommands = getattr(command, "commands", {})
@@ -35,11 +36,8 @@ def _all() -> Iterator[Sequence[str]]:
 
 
 def _help(words: Sequence[str]) -> str:
-    """What a terminal of 80 columns without colours shows."""
-    environ = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
-    shown = subprocess.check_output(
-        [sys.executable, "-P", "-m", "semloop", *words, "--help"],
-        env=environ,
-        text=True,
-    )
+    """Return what a terminal of 80 columns without colors shows."""
+    # typer reads the width when it is imported for the first time.
+    with patch.multiple(rich_utils, MAX_WIDTH=80, COLOR_SYSTEM=None):
+        shown = CliRunner().invoke(app, [*words, "--help"], prog_name="semloop").output
     return "\n".join(line.rstrip() for line in shown.strip("\n").splitlines()).strip()

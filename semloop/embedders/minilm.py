@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semloop.errors import LakeError, MissingExtra
+from semloop.extras import install_todo
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -44,7 +45,7 @@ class Minilm:
             import tokenizers
         except ModuleNotFoundError as error:
             msg = f"The package {error.name!r} is not installed."
-            raise MissingExtra(msg, "Run: pip install 'semloop[query]'") from None
+            raise MissingExtra(msg, install_todo("query")) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         try:

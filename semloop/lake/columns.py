@@ -4,7 +4,9 @@
 editors show; `docs/reference/views.md` is generated from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from semloop.sql_text import quoted
 
 _ORIGIN = {
     "topic": "Kafka topic that the record came from.",
@@ -102,7 +104,7 @@ EPISODES = {
     "complexity_bonus": "Factor of the reward, 0 to 1: by task type and tags.",
     "quality": "Factor of the reward, 0 to 1: the share of steps that succeeded.",
     "learning_bonus": "Factor of the reward for learned patterns; NULL today.",
-    "request": "First message of a user, or of any role if there is none, shortened.",
+    "request": "First message of a user, else of any role, shortened.",
     "request_role": "Role of the message in `request`.",
     "last_text": "Text of the latest message, tool call or error, shortened.",
     "step_log": "First and last 40 steps in order, as JSON text.",
@@ -172,3 +174,10 @@ VIEW_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "memories": MEMORIES,
     "sessions": SESSIONS,
 }
+
+
+def comment_statements() -> Iterator[str]:
+    """Yield a statement per column that attaches its text to the view."""
+    for view, columns in VIEW_COLUMNS.items():
+        for column, text in columns.items():
+            yield f"COMMENT ON COLUMN {view}.{column} IS {quoted(text)}"

@@ -1,7 +1,7 @@
 """The lake as a DuckDB database: every table is a view on its newest commit."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, cast
 from semloop import layout, tables
 from semloop.errors import LakeError
 from semloop.lake import lance_view
+from semloop.lake.columns import comment_statements
 from semloop.lake.raw_views import RawViews
 from semloop.lake.recall.macro import Recall
 from semloop.settings import Settings, load
@@ -71,8 +72,8 @@ class Lake:
         # Generation that the view of memories shows; None until it is loaded.
         self._generation: int | None = None
         self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
-        for name, query in _view_queries().items():
-            self.connection.execute(f"CREATE VIEW {name} AS {query}")
+        for statement in _view_statements():
+            self.connection.execute(statement)
         self._recall = Recall(self.connection, self._settings, stale_s)
 
     def sql(
@@ -193,9 +194,7 @@ class Lake:
             if generation is None
             else lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
         )
-        for name, query in _view_queries().items():
-            statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{query}")
-        return statements
+        return [*statements, *_view_statements()]
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
@@ -239,6 +238,13 @@ def _settings(
     if settings is None:
         return load(lake=lake)
     return settings.replace(lake=lake)
+
+
+def _view_statements() -> Iterator[str]:
+    """Yield statements that create the views and comment their columns."""
+    for name, query in _view_queries().items():
+        yield f"CREATE OR REPLACE VIEW {name} AS\n{query}"
+    yield from comment_statements()
 
 
 def _view_queries() -> dict[str, str]:

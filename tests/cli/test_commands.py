@@ -12,6 +12,7 @@ from semloop import __main__
 from semloop.command import cli
 from semloop.command.cli import main
 from semloop.errors import TakenOver
+from semloop.extras import install_todo
 
 ROOT = Path(__file__).parents[2]
 # No service listens on this privileged port.
@@ -197,7 +198,7 @@ def test_a_missing_package_names_the_extra(semloop: Semloop) -> None:
     assert semloop("fail", "package") == (
         1,
         "",
-        "The package 'psutil' is not installed.\nRun: pip install 'semloop[all]'\n",
+        f"The package 'psutil' is not installed.\n{install_todo('all')}\n",
     )
 
 
@@ -213,7 +214,7 @@ def test_the_base_package_alone_names_the_extra(
     monkeypatch.setattr(__main__, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="1"):
         __main__.main()
-    assert "pip install 'semloop[all]'" in capsys.readouterr().err
+    assert install_todo("all") in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+import tenacity
 from stamina.instrumentation import set_on_retry_hooks
 
 from semloop.command.cli import main
@@ -196,7 +197,8 @@ def test_reindex_reports_an_unavailable_endpoint(
     maintain: Semloop,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(endpoint_module, "PAUSES_S", (0.01,))
+    no_pause = tenacity.wait_none()
+    monkeypatch.setattr(endpoint_module, "GROWING_PAUSE", no_pause)
     monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", "http://127.0.0.1:1/v1")
     code, out, err = maintain("reindex", "--model", "big")
     assert (code, out, err.count("\n")) == (1, "", 2)

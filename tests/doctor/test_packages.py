@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from semloop.command.doctor import Finding, State, model, packages
+from semloop.extras import install_todo
 from semloop.settings import load
 from tests.doctor.run_checks import findings_of, only_problem, problems
 
 
 def compared_to(folder: Path, *lines: str, python: str = ">=3.11") -> list[Finding]:
     """Return the findings about a distribution of ours with these requirements."""
-    info = folder / "semloop-9.dist-info"
+    info = folder / "semloop_lake-9.dist-info"
     info.mkdir()
     extras = ["flows", "models", "test"]
-    head = ["Metadata-Version: 2.4", "Name: semloop", "Version: 9"]
+    head = ["Metadata-Version: 2.4", "Name: semloop-lake", "Version: 9"]
     head += [f"Requires-Python: {python}", *(f"Provides-Extra: {e}" for e in extras)]
     required = [f"Requires-Dist: {line}" for line in lines]
     (info / "METADATA").write_text("\n".join(head + required) + "\n")
@@ -27,7 +28,7 @@ def test_package_check_accepts_the_versions_installed_here() -> None:
     found = findings_of(load({}), "packages")
     assert [f for f in found if f.state is State.FAIL] == []
     assert any(
-        f.found.startswith("semloop[flows]: ") and "bytewax 0.21.1" in f.found
+        f.found.startswith("semloop-lake[flows]: ") and "bytewax 0.21.1" in f.found
         for f in found
     )
     assert any("librdkafka" in f.found for f in found)
@@ -41,11 +42,12 @@ def test_package_check_fails_for_a_wrong_version_with_the_command_that_fixes_it(
     base, flows = problems(found)
     assert base.state is flows.state is State.FAIL
     assert (
-        base.found == f"semloop: msgspec {metadata.version('msgspec')} (<0.1 required)"
+        base.found
+        == f"semloop-lake: msgspec {metadata.version('msgspec')} (<0.1 required)"
     )
-    assert base.todo == "Run: pip install 'semloop'"
+    assert base.todo == install_todo("")
     assert "duckdb 1.5.5 (==1.0.0 required)" in flows.found
-    assert flows.todo == "Run: pip install 'semloop[flows]'"
+    assert flows.todo == install_todo("flows")
 
 
 def test_package_check_skips_an_extra_that_is_not_installed(tmp_path: Path) -> None:
@@ -57,9 +59,9 @@ def test_package_check_skips_an_extra_that_is_not_installed(tmp_path: Path) -> N
     skipped = only_problem(found)
     assert (skipped.state, skipped.found) == (
         State.SKIP,
-        "semloop[models] is not installed",
+        "semloop-lake[models] is not installed",
     )
-    assert "pip install 'semloop[models]'" in skipped.todo
+    assert skipped.todo == install_todo("models", "To use it, run")
 
 
 def test_package_check_fails_for_a_partly_installed_extra(tmp_path: Path) -> None:
@@ -82,6 +84,21 @@ def test_package_check_ignores_requirements_of_tests_and_of_other_platforms(
 def test_package_check_fails_for_another_python_version(tmp_path: Path) -> None:
     finding = only_problem(compared_to(tmp_path, python=">=4"))
     assert (finding.state, ">=4 required" in finding.found) == (State.FAIL, True)
+
+
+def test_package_check_fails_for_the_other_package_of_our_import_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "semloop-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: semloop\nVersion: 0.1.0\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    finding = only_problem(findings_of(load({}), "packages"))
+    assert finding.state is State.FAIL
+    assert finding.found.startswith("semloop 0.1.0 is another author's package")
+    assert finding.todo.startswith("Run: pip uninstall semloop; then run")
 
 
 def test_package_check_fails_for_duckdb_extensions_of_another_version(

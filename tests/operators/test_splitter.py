@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from operators.memories import splitter
 from operators.memories.splitter import parts_of, perhaps_long, token_count
 from semloop.errors import MissingExtra
+from semloop.extras import install_todo
 
 # Words, punctuation and spaces, and texts that a tokenizer splits, joins or drops.
 PIECES = st.sampled_from(
@@ -104,4 +105,4 @@ def test_the_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) ->
     splitter._tokenizer.cache_clear()
     with pytest.raises(MissingExtra, match=r"'tokenizers' is not installed") as caught:
         parts_of("word " * 100)
-    assert "semloop[query]" in str(caught.value)
+    assert caught.value.todo == install_todo("query")

