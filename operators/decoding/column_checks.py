@@ -34,7 +34,7 @@ def canonical_ids(
         try:
             ids[row] = str(uuid.UUID(ids[row]))
         except ValueError:
-            detail = "$.id: expected a UUID"
+            detail = "id: expected a UUID"
             rejected[row] = Rejection(Reason.INVALID_VALUE, detail)
     column = events.schema.get_field_index("event_id")
     return events.set_column(column, "event_id", pa.array(ids, pa.string())), rejected
@@ -45,14 +45,14 @@ def column_rejections(events: pa.RecordBatch, now: datetime) -> dict[int, Reject
     rejected = {}
     hashes = events["context_hash"]
     for row in _unmatched(hashes, HASH_FORM, CONTEXT_HASH_PATTERN):
-        detail = "$.meta.context_hash: expected sha256: and 64 hex digits"
+        detail = "meta.context_hash: expected sha256: and 64 hex digits"
         rejected[row] = Rejection(Reason.INVALID_VALUE, detail)
     now_us = int(now.timestamp() * US)
     ts = events["ts"].cast(pa.int64()).to_numpy()
     arrived = events["kafka_ts"].cast(pa.int64()).fill_null(now_us).to_numpy()
     latest = np.minimum(arrived, now_us) + TS_AHEAD_US
     for row in np.flatnonzero((ts < TS_MIN_US) | (ts > latest)).tolist():
-        detail = "$.timestamp: expected 2000-01-01 to 5 minutes after its arrival"
+        detail = "timestamp: expected 2000-01-01 to 5 minutes after its arrival"
         rejected[row] = Rejection(Reason.TIMESTAMP_OUT_OF_RANGE, detail)
     return rejected
 

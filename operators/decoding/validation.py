@@ -1,8 +1,8 @@
 """Validates one record: an event, or the reason why it is a dead letter.
 
 Only polls with unusual records take this path, so clarity is preferred to speed. The
-`detail` of a rejection contains paths and expectations, never content of the record:
-some messages of msgspec quote values, so only their known parts are used.
+`detail` of a rejection names the field, what it got and what is allowed; it never
+contains free text of the record (`semloop/field_errors.py`).
 """
 
 import json
@@ -15,7 +15,7 @@ import msgspec
 
 from schemas.dead_letter import Reason
 from semloop.event import (
-    EVENT_TYPES,
+    PAYLOADS,
     Envelope,
     Meta,
     Payload,
@@ -23,6 +23,7 @@ from semloop.event import (
     decode_payload,
     decode_strict,
 )
+from semloop.field_errors import Kind, explain
 
 DEPTH_MAX = 64
 # Years that fit int64 microseconds with any UTC offset; column checks are exact.
@@ -40,18 +41,12 @@ class Rejection:
     keep_raw: bool = True
 
 
-# Parts of msgspec's messages without content, and their reasons. Other messages mean
-# that the type is right but the value is not allowed.
-_REASONS = (
-    (re.compile(r"Object missing required field `(\w+)`"), Reason.MISSING_FIELD),
-    (re.compile(r"(Expected `int` [<>]= -?\d+)"), Reason.WRONG_TYPE),
-    (re.compile(r"(Expected `[\w |]+`, got `\w+`)"), Reason.WRONG_TYPE),
-    (re.compile(r"(Number out of range)"), Reason.NAN_OR_INFINITY),
-    (re.compile(r"(Expected `[^`]+` (?:[<>]=|of length|with) [\w .<>=-]+)"), None),
-    (re.compile(r"(Invalid RFC3339 encoded datetime)"), None),
-    (re.compile(r"(Invalid enum value)"), None),
-)
-_PATH = re.compile(r" - at `(\$[\w.\[\]]*)`$")
+_REASONS = {
+    Kind.MISSING: Reason.MISSING_FIELD,
+    Kind.TYPE: Reason.WRONG_TYPE,
+    Kind.NUMBER: Reason.NAN_OR_INFINITY,
+    Kind.VALUE: Reason.INVALID_VALUE,
+}
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -59,7 +54,8 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 def validate(value: bytes, bytes_max: int) -> Validated | Rejection:
     """Decode one record, or return the reason why it is not an event."""
     if len(value) > bytes_max:
-        detail = f"{len(value)} bytes, sha256:{sha256(value).hexdigest()}"
+        detail = f"{len(value)} bytes, at most {bytes_max} are allowed; "
+        detail += f"sha256:{sha256(value).hexdigest()}"
         return Rejection(Reason.TOO_LARGE, detail, keep_raw=False)
     if too_deep(value):
         return Rejection(Reason.TOO_DEEP, f"expected at most {DEPTH_MAX} levels")
@@ -70,19 +66,17 @@ def validate(value: bytes, bytes_max: int) -> Validated | Rejection:
     try:
         envelope, extra = _envelope(value)
     except msgspec.ValidationError as exc:
-        return _invalid(str(exc), "$")
+        return _invalid(exc, Envelope)
     except (msgspec.DecodeError, RecursionError):
         return _malformed(value)
     try:
         payload = decode_payload[envelope.type](envelope.payload)
     except msgspec.ValidationError as exc:
-        return _invalid(str(exc), "$.payload")
+        return _invalid(exc, PAYLOADS[envelope.type], "payload")
     except (msgspec.DecodeError, RecursionError):
         return _malformed(value)
     if envelope.timestamp.year not in YEARS:
-        return Rejection(
-            Reason.TIMESTAMP_OUT_OF_RANGE, "$.timestamp: year out of range"
-        )
+        return Rejection(Reason.TIMESTAMP_OUT_OF_RANGE, "timestamp: year out of range")
     return envelope, payload, extra
 
 
@@ -122,20 +116,15 @@ def _extra(value: bytes) -> str:
     return msgspec.json.encode(extra).decode()
 
 
-def _invalid(message: str, prefix: str) -> Rejection:
-    found = _PATH.search(message)
-    path = prefix + (found[1][1:] if found else "")
-    message = _PATH.sub("", message)
-    if path == "$.type" and message.startswith("Invalid enum value"):
-        detail = f"expected one of {', '.join(EVENT_TYPES)}"
-        return Rejection(Reason.UNKNOWN_TYPE, detail)
-    if path == "$" and message.startswith("Expected `object`"):
+def _invalid(
+    error: msgspec.ValidationError, struct: type[msgspec.Struct], prefix: str = ""
+) -> Rejection:
+    problem = explain(error, struct, prefix)
+    if not problem.path:
         return Rejection(Reason.NOT_AN_OBJECT, "expected an object")
-    for pattern, reason in _REASONS:
-        match = pattern.match(message)
-        if match:
-            return Rejection(reason or Reason.INVALID_VALUE, f"{path}: {match[1]}")
-    return Rejection(Reason.INVALID_VALUE, path)
+    if problem.path == "type" and problem.kind is Kind.VALUE:
+        return Rejection(Reason.UNKNOWN_TYPE, problem.text)
+    return Rejection(_REASONS[problem.kind], problem.text)
 
 
 def _malformed(value: bytes) -> Rejection:

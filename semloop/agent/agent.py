@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from semloop.agent.emitter import emitter_of
-from semloop.agent.events import encode
+from semloop.agent.events import check_names, encode
 from semloop.agent.session import Session, Source
 from semloop.errors import EventRefused, StorageUnavailable
 from semloop.sampling import is_kept
@@ -41,6 +41,7 @@ class Agent:
 
     Raises:
         ConfigError: a setting is invalid.
+        EventRefused: `strict`, and the name or the namespace is invalid.
     """
 
     def __init__(
@@ -59,6 +60,12 @@ class Agent:
         self._refused: set[str] = set()
         self._dropped = 0
         self._lock = threading.Lock()
+        try:
+            check_names(name, namespace)
+        except EventRefused as error:
+            if strict:
+                raise
+            self._log_once(error)
 
     @property
     def dropped(self) -> int:
@@ -136,6 +143,10 @@ class Agent:
     def _refuse(self, error: EventRefused) -> None:
         with self._lock:
             self._dropped += 1
+        self._log_once(error)
+
+    def _log_once(self, error: EventRefused) -> None:
+        with self._lock:
             is_new = error.what not in self._refused
             is_logged = is_new and len(self._refused) < LOGGED_REFUSALS_MAX
             if is_logged:

@@ -1,13 +1,14 @@
 """Validates and encodes the events that an agent emits."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from semloop.errors import EventRefused
-from semloop.event import decode_envelope, decode_payload
+from semloop.event import PAYLOADS, Envelope, decode_envelope, decode_payload
+from semloop.field_errors import FieldError, explain
 
 
 class OutgoingEnvelope(msgspec.Struct, omit_defaults=True):
@@ -44,13 +45,7 @@ def encode(
                 {k: v for k, v in meta.items() if v is not None},
             )
         )  # fmt: skip
-        decode_payload[kind](msgspec.Raw(raw))
-        decode_envelope(event)
-    except msgspec.ValidationError as error:
-        # A quotation mark precedes a value of the payload, which must not be shown.
-        what = str(error).partition(" '")[0].replace("$", kind)
-        msg = f"The arguments do not form a valid event: {what}."
-        raise EventRefused(msg, "See semloop/event.py for the fields.") from None
+        _validate(kind, msgspec.Raw(raw), event)
     except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         msg = f"A {kind} cannot be written as JSON: {type(error).__name__}."
         raise EventRefused(msg, "Pass text, numbers, lists and dicts.") from None
@@ -59,6 +54,33 @@ def encode(
         todo = "Shorten it, or store the content elsewhere and send a reference to it."
         raise EventRefused(msg, todo)
     return event
+
+
+def check_names(agent: str, namespace: str) -> None:
+    """Check what all events of an agent have in common.
+
+    Raises:
+        EventRefused: events with this name or namespace would not be valid.
+    """
+    meta = {"session_id": "-", "namespace": namespace}
+    now = datetime.now(UTC)
+    encode("error", "-", agent, now, {"error_type": "-", "message": "-"}, meta, 2**20)
+
+
+def _validate(kind: str, payload: msgspec.Raw, event: bytes) -> None:
+    try:
+        decode_payload[kind](payload)
+    except msgspec.ValidationError as error:
+        raise _refusal(explain(error, PAYLOADS[kind], "payload")) from None
+    try:
+        decode_envelope(event)
+    except msgspec.ValidationError as error:
+        raise _refusal(explain(error, Envelope)) from None
+
+
+def _refusal(problem: FieldError) -> EventRefused:
+    msg = f"The arguments do not form a valid event: {problem.text}."
+    return EventRefused(msg, "See semloop/event.py for the fields.")
 
 
 def _json_fallback(value: object) -> object:

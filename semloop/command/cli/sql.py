@@ -1,6 +1,7 @@
 """`semloop sql`: one query, a script from stdin, or a shell."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings
 
 # Rows that are fetched as Python values at a time.
+LINE_NUMBER = re.compile(r"^LINE (\d+)")
 FETCH_ROWS = 2_000
 HISTORY_FILE = "sql_history"
 SHELL_HELP = """\
@@ -107,7 +109,7 @@ def _run_query(lake: Lake, query: str, form: SqlFormat, output: Path | None) -> 
     if not query.strip():
         msg = "The query is empty."
         raise ConfigError(msg, "Try: semloop sql 'SELECT count(*) FROM events'")
-    with _short_errors(lake.connection):
+    with _sql_errors(lake.connection, query):
         relation = lake.sql(query)
         if form is SqlFormat.PARQUET:
             _write_parquet(relation, output)
@@ -162,17 +164,17 @@ def _replace(output: Path, write: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def _short_errors(con: "DuckDBPyConnection") -> Iterator[None]:
-    """Raise DuckDB's errors with one line for the error and one for what to do."""
+def _sql_errors(con: "DuckDBPyConnection", query: str) -> Iterator[None]:
+    """Raise DuckDB's errors as ours, with the line, the caret and the candidates."""
     import duckdb
 
     try:
         yield
     except duckdb.Error as exc:
-        lines = str(exc).splitlines() or [type(exc).__name__]
-        hints = [s for s in lines[1:] if s.startswith(("Did you mean", "Candidate"))]
-        todo = hints[0] if hints else "List the views with .tables in `semloop sql`."
-        raise ConfigError(lines[0], todo) from None
+        lines = _with_position(con, query, str(exc)) or [type(exc).__name__]
+        suggests = any(line.startswith(("Did you mean", "Candidate")) for line in lines)
+        todo = "" if suggests else "List the views with .tables in `semloop sql`."
+        raise ConfigError("\n".join(lines), todo) from None
     except RuntimeError as exc:
         # DuckDB raises this on Ctrl-C during a query.
         if str(exc) != "Query interrupted":
@@ -180,6 +182,31 @@ def _short_errors(con: "DuckDBPyConnection") -> Iterator[None]:
         # Otherwise its threads keep running, and dropping the result waits for them.
         con.interrupt()
         raise KeyboardInterrupt from None
+
+
+def _with_position(con: "DuckDBPyConnection", query: str, text: str) -> list[str]:
+    """Return the lines of an error, with the position in the query.
+
+    DuckDB's relations, which print results in parts, leave the position out; EXPLAIN
+    of the same query has it, and runs nothing.
+    """
+    import duckdb
+
+    lines = [line for line in text.splitlines() if line.strip()]
+    if any(line.startswith("LINE ") for line in lines):
+        return lines
+    try:
+        con.execute(f"EXPLAIN\n{query}")
+    except duckdb.Error as exc:
+        found = [line for line in str(exc).splitlines() if line.strip()]
+        if found[:1] == lines[:1]:
+            # The query begins on the second line of the EXPLAIN.
+            return [LINE_NUMBER.sub(_line_before, line) for line in found]
+    return lines
+
+
+def _line_before(line: re.Match[str]) -> str:
+    return f"LINE {int(line[1]) - 1}"
 
 
 def _shell(lake: Lake, storage: Storage, form: SqlFormat) -> None:

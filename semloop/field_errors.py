@@ -1,0 +1,113 @@
+"""Explains why a value does not fit a struct: the field, what it got, what is allowed.
+
+msgspec's messages are the input. An explanation quotes a value only where the allowed
+values are a list, and only if the value is a word: it can be a misspelled one of the
+list, but not free text.
+"""
+
+import re
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What is wrong with a field."""
+
+    MISSING = "missing"
+    TYPE = "type"
+    NUMBER = "number"
+    VALUE = "value"
+
+
+class FieldError(NamedTuple):
+    """What is wrong with which field; `text` is `path` and the explanation."""
+
+    kind: Kind
+    path: str
+    text: str
+
+
+_PATH = re.compile(r" - at `\$([\w.\[\]]*)`$")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_TYPE = re.compile(r"Expected `([\w |]+)`, got `(\w+)`")
+_INTEGER_RANGE = re.compile(r"Expected `int` [<>]= -?\d+")
+_NUMBER_RANGE = re.compile(r"Expected `float` ([<>]=) (\S+)")
+_LENGTH = re.compile(r"Expected `str` of length ([<>]=) (\d+)")
+_WORD = re.compile(r"Invalid enum value '([A-Za-z][A-Za-z_-]{0,31})'")
+_TIME = ("Invalid RFC3339", "Expected `datetime`")
+_NAMES = {
+    "str": "text", "int": "an integer", "float": "a number", "bool": "a boolean",
+    "array": "an array", "object": "an object",
+}  # fmt: skip
+_BOUNDS = {">=": "at least", "<=": "at most"}
+
+
+def explain(
+    error: msgspec.ValidationError, struct: type[msgspec.Struct], prefix: str = ""
+) -> FieldError:
+    """Return what is wrong with a value that msgspec refused.
+
+    Args:
+        error: msgspec's error.
+        struct: what the value should have been decoded to.
+        prefix: the path of the value, such as `payload`; empty for the whole.
+    """
+    message = str(error)
+    found = _PATH.search(message)
+    inner = found[1].strip(".") if found else ""
+    path = ".".join(filter(None, (prefix, inner)))
+    message = _PATH.sub("", message)
+    if match := _MISSING.match(message):
+        path = ".".join(filter(None, (path, match[1])))
+        return FieldError(Kind.MISSING, path, f"{path}: this field is required")
+    kind, text = _explained(message, struct, inner)
+    return FieldError(kind, path, f"{path}: {text}" if path else text)
+
+
+def _explained(
+    message: str, struct: type[msgspec.Struct], path: str
+) -> tuple[Kind, str]:
+    if message.startswith(_TIME):
+        text = "expected an RFC 3339 time with offset, such as 2026-01-31T12:00:00Z"
+        # A number instead of a text is a wrong type, even for a time.
+        kind = Kind.TYPE if ", got " in message else Kind.VALUE
+        return kind, text
+    if match := _TYPE.match(message):
+        allowed = " or ".join(_name(part) for part in match[1].split(" | "))
+        return Kind.TYPE, f"expected {allowed}, got {_name(match[2])}"
+    if _INTEGER_RANGE.match(message):
+        return Kind.TYPE, "expected an integer of at most 64 bits"
+    if message.startswith("Number out of range"):
+        return Kind.NUMBER, "expected a finite number"
+    if match := _NUMBER_RANGE.match(message):
+        return (
+            Kind.VALUE,
+            f"expected a number of {_BOUNDS[match[1]]} {float(match[2]):g}",
+        )
+    if match := _LENGTH.match(message):
+        count = "character" if match[2] == "1" else "characters"
+        return Kind.VALUE, f"expected text of {_BOUNDS[match[1]]} {match[2]} {count}"
+    if message.startswith("Invalid enum value"):
+        word = _WORD.fullmatch(message)
+        given = f'"{word[1]}"' if word else "the value"
+        allowed = ", ".join(map(str, allowed_values(struct, path)))
+        return Kind.VALUE, f"{given} is not one of {allowed}"
+    return Kind.VALUE, "the value is not allowed"
+
+
+def allowed_values(struct: type[msgspec.Struct], path: str) -> tuple[Any, ...]:
+    """Return the values of the `Literal` at a path of a struct."""
+    found: Any = struct
+    for name in path.split("."):
+        found = get_type_hints(found)[name]
+        for part in get_args(found):  # of `X | None`
+            if isinstance(part, type) and issubclass(part, msgspec.Struct):
+                found = part
+    parts = [found, *get_args(found)]
+    return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
+
+
+def _name(part: str) -> str:
+    return _NAMES.get(part, part)
