@@ -19,9 +19,12 @@ from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests import processes
 from tests.builders import an_event, raw
+from tests.flows.flow_runner import run_failing_archive
 from tests.kill_and_audit import kill_and_audit
 from tests.operators.test_decode import BROKEN
 from tests.services import wait_for
+from tests.support.commands import run_command
+from tests.support.in_process import run_flow
 
 PROFILE = {
     "name": "Ann Lee",
@@ -83,7 +86,7 @@ def produce(settings: Settings, values: list[object], key: str = "s-1") -> None:
 
 
 def archive(settings: Settings) -> None:
-    processes.check(settings, "run", "archive", "--until-caught-up")
+    run_flow(settings)
 
 
 def all_stored_text(lake: Path) -> str:
@@ -101,7 +104,7 @@ def test_chat_imported_twice_is_stored_once(settings: Settings, tmp_path: Path) 
     file = tmp_path / "chats.jsonl"
     file.write_text(json.dumps(CHAT) + "\n")
     for _ in range(2):
-        processes.check(settings, "import", str(file), "--format", "chat")
+        run_command(settings, "import", str(file), "--format", "chat")
         archive(settings)
         assert sql(settings, COUNTS) == [(1, 2, 1, 1, 5)]
         assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
@@ -113,7 +116,7 @@ def test_private_values_are_in_no_file_and_equal_values_get_the_same_pseudonym(
     file = tmp_path / "chats.jsonl"
     broken = '{"email": "bob@example.com", "dob": "1980-01-02", "x'
     file.write_text(json.dumps(CHAT) + "\n" + broken + "\n")
-    processes.check(settings, "import", str(file), "--format", "chat")
+    run_command(settings, "import", str(file), "--format", "chat")
     archive(settings)
     stored = all_stored_text(Path(settings.lake))
     for private in (
@@ -148,7 +151,7 @@ def test_file_of_broken_records_is_stored_as_dead_letters_with_exact_counts(
     file = tmp_path / "mixed.jsonl"
     file.write_bytes(b"\n".join(lines) + b"\n")
     for _ in range(2):
-        processes.check(settings, "import", str(file), "--format", "events")
+        run_command(settings, "import", str(file), "--format", "events")
         archive(settings)
         assert sql(settings, "SELECT count(*) FROM events") == [(len(good),)]
         found = dict(
@@ -233,9 +236,8 @@ def test_archive_rejects_a_lake_filled_from_another_cluster_without_new_log(
         pa.array(["elsewhere"] * rows.num_rows),
     )
     write_deltalake(f"{settings.lake}/streams", renamed, mode="overwrite")
-    result = processes.run(settings, "run", "archive", "--until-caught-up")
-    assert (result.returncode, "--new-log" in result.stderr) == (1, True)
-    processes.check(settings, "run", "archive", "--until-caught-up", "--new-log")
+    assert "--new-log" in run_failing_archive(settings)[1]
+    run_flow(settings, new_log=True)
     archive(settings)  # --new-log is needed only once
 
 
@@ -254,11 +256,10 @@ def test_archive_reports_a_retention_gap_and_accept_gap_skips_it(
     delete_before = TopicPartition(settings.topic, partition, last + 4)
     for future in admin.delete_records([delete_before]).values():
         future.result()
-    result = processes.run(settings, "run", "archive", "--until-caught-up")
-    assert result.returncode == 1
-    assert "3 offsets" in result.stderr
-    assert "--accept-gap" in result.stderr
-    processes.check(settings, "run", "archive", "--until-caught-up", "--accept-gap")
+    what, todo = run_failing_archive(settings)
+    assert "3 offsets" in what
+    assert "--accept-gap" in todo
+    run_flow(settings, accept_gap=True)
     assert sql(settings, COUNTS)[0][-1] == 17
 
 

@@ -11,7 +11,7 @@ from semloop.settings import Settings
 from tests.builders import an_event
 from tests.flows.flow_runner import FlowProcess, produce, run_archive, running_flow
 from tests.flows.reindex_lake import current_generation, memories_by_id
-from tests.flows.test_memory import run_memory_process
+from tests.flows.test_memory import run_memory_flow
 from tests.services import free_port
 
 SECRET = "a text that only the events contain"
@@ -84,7 +84,7 @@ def test_scheduled_flows_under_bytewax_runner_exit_when_their_work_is_done(
     settings = settings.replace(embedder="hashing")
     produce(settings, 20)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     before = memories_by_id(settings)
     for flow, steps in (("reindex", {"events", "vectors"}), ("index", {"vectors"})):
         with running_flow(

@@ -14,7 +14,8 @@ from semloop.settings import Settings
 from tests.flows.flow_runner import FlowProcess, kafka_admin, run_archive, running_flow
 from tests.flows.memory_audit import SESSION_EVENTS, memory_differences, session_event
 from tests.kill_and_audit import Load
-from tests.processes import check
+from tests.support.commands import run_command
+from tests.support.in_process import run_flow
 
 
 @pytest.fixture
@@ -34,10 +35,9 @@ def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
     assert len(load.origins) == events
 
 
-def run_memory_process(settings: Settings) -> None:
-    """Run `memory` until it has caught up; it must exit with 0."""
-    with running_flow(settings, "--until-caught-up", flow="memory") as flow:
-        assert flow.wait_for_exit() == (0, [])
+def run_memory_flow(settings: Settings) -> None:
+    """Run `memory` in this process until it has caught up."""
+    run_flow(settings, "memory")
 
 
 def test_memory_makes_one_memory_per_event_and_per_closed_episode(
@@ -45,11 +45,11 @@ def test_memory_makes_one_memory_per_event_and_per_closed_episode(
 ) -> None:
     produce_sessions(settings, 400)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
     produce_sessions(settings, 200, first=10_000)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
 
 
@@ -63,7 +63,7 @@ def test_memory_continues_open_episodes_after_a_restart(settings: Settings) -> N
             load.start()
             load.join()
         run_archive(settings)
-        run_memory_process(settings)
+        run_memory_flow(settings)
     assert memory_differences(settings) == {}
     with Lake(settings=settings) as lake:
         states = "SELECT state, events, closed_by, revision > 1 FROM episodes"
@@ -83,7 +83,7 @@ def test_newer_copy_of_memory_takes_over_from_the_older(settings: Settings) -> N
             run_archive(settings)
             newer.wait_until_logged("committed")
             assert newer.is_alive()
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
 
 
@@ -103,7 +103,7 @@ def test_memory_exits_for_a_restart_when_partitions_are_added(
         assert (code, len(messages)) == (4, 2)
     produce_sessions(settings, 100, first=10_000)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
 
 
@@ -120,14 +120,14 @@ def test_memory_reports_deleted_memories_and_reindex_restores_them(
 ) -> None:
     produce_sessions(settings, 200)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     Path(settings.lake, "memories").rename(tmp_path / "gone")
     with running_flow(settings, "--until-caught-up", flow="memory") as flow:
         code, messages = flow.wait_for_exit()
     assert code == 1
     assert messages[1] == "Rebuild them: `semloop maintain reindex`."
-    check(settings, "maintain", "reindex")
-    run_memory_process(settings)
+    run_command(settings, "maintain", "reindex")
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
 
 
@@ -170,7 +170,7 @@ def storm(
         load.join()
         archive.stop()
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
 
 

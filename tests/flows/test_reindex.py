@@ -28,7 +28,7 @@ from tests.flows.reindex_lake import (
     run_memory,
     small_poll_settings,
 )
-from tests.flows.test_memory import produce_sessions, run_memory_process
+from tests.flows.test_memory import produce_sessions, run_memory_flow
 from tests.operators.event_rows import event_row, events_table
 from tests.services import Broker
 from tests.sinks.memory_process import (
@@ -238,7 +238,7 @@ def test_running_memory_exits_after_a_reindex_and_then_uses_the_new_generation(
     assert messages[0] == "`semloop maintain reindex` has rebuilt the memories."
     produce_sessions(settings, 100, first=10_000)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
     assert current_generation(settings) == 2
 

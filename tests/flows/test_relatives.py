@@ -15,7 +15,6 @@ from semloop.kafka.topic import Topic
 from semloop.progress.positions import positions, stream_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests import processes
 from tests.builders import an_event
 from tests.flows.flow_runner import (
     each_once,
@@ -26,13 +25,14 @@ from tests.flows.flow_runner import (
     stored_origins,
 )
 from tests.flows.test_topic_changes import recreate_topic, trim
+from tests.support.commands import run_command
 
 POISON = {**an_event(), "timestamp": "yesterday"}
 
 
 def partitions(settings: Settings) -> dict[int, dict[str, Any]]:
     """Return the `status` of each partition."""
-    status = json.loads(processes.check(settings, "status", "--format", "json"))
+    status = json.loads(run_command(settings, "status", "--format", "json"))
     rows = status["flows"]["archive"]["partitions"]
     return {row["partition"]: row for row in rows}
 

@@ -6,8 +6,8 @@ from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.flow_runner import run_archive, running_flow
 from tests.flows.memory_audit import memory_differences
-from tests.flows.test_memory import produce_sessions, run_memory_process
-from tests.processes import check
+from tests.flows.test_memory import produce_sessions, run_memory_flow
+from tests.support.commands import run_command
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ def test_memories_are_made_maintained_reindexed_and_recalled(
     with running_flow(settings, flow="memory") as flow:
         flow.wait_until_logged("committed")
         flow.stop()  # by SIGKILL
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
-    check(settings, "maintain", "index")
-    check(settings, "maintain", "reindex")
+    run_command(settings, "maintain", "index")
+    run_command(settings, "maintain", "reindex")
     assert memory_differences(settings) == {}
     produce_sessions(settings, 100, first=10_000)
     run_archive(settings)
-    run_memory_process(settings)
+    run_memory_flow(settings)
     assert memory_differences(settings) == {}
     with Lake(settings=settings, stale_s=0) as lake:
         (hit,) = lake.recall("case 10003", 1, kind="event").to_pylist()
