@@ -191,7 +191,7 @@ class MemoryTables(FlowTables[Vectored]):
         # Checks the rows of all workers: this one may have written none yet.
         has_episodes = main.handle.get_add_actions().num_rows > 0
         if has_episodes and not vectors.exists():
-            msg = f"The memories of {self._storage.root} are gone."
+            msg = f"The memories of {self._storage.root} are missing."
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
         vectors.open()
         return vectors

@@ -19,11 +19,13 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from semloop.command.stack.broker import command, environment
+from semloop.kafka.clients import DEFAULT_ADDRESS
 
 SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 
 # Retries: one random cluster id in 64 begins with a dash, and is parsed as an option.
 STARTS_MAX = 3
+USUAL_PORT = int(DEFAULT_ADDRESS.rpartition(":")[2])
 
 
 class Broker(Protocol):
@@ -37,12 +39,14 @@ class Broker(Protocol):
 def free_port(count: int = 1) -> int:
     """Return a free port that is followed by `count` - 1 free ones.
 
-    It is below the ephemeral ports: an outgoing connection could take one of those
-    before a server binds it, or while a killed server is down.
+    It is not the port of a local stack, which other tests start. It is below the
+    ephemeral ports: an outgoing connection could take one of those before a server
+    binds it, or while a killed server is down.
     """
     while True:
         port = random.randrange(15_000, 32_000)
-        if all(_free(port + i) for i in range(count)):
+        ports = range(port, port + count)
+        if USUAL_PORT not in ports and all(map(_free, ports)):
             return port
 
 

@@ -62,6 +62,6 @@ def test_a_host_with_its_own_schemas_and_flows_queries_and_emits(
     assert done.stdout == "[('e1',)]\nFalse 0\n"
     # Without a broker the event is in the spool, and one line reports that.
     [warning] = done.stderr.splitlines()
-    assert "Events are kept in" in warning
+    assert "Events are stored in" in warning
     [file] = (tmp_path / "spool").iterdir()
     assert b'"session_id":"s-1"' in file.read_bytes()

@@ -40,5 +40,5 @@ class IndexMaintenance:
         if report is not None:
             self.report = report
         elif storage.open(EPISODES).file_uris():
-            msg = f"The memories of {settings.lake} are gone."
+            msg = f"The memories of {settings.lake} are missing."
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")

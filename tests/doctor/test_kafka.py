@@ -25,7 +25,7 @@ from tests.doctor.run_checks import (
 )
 from tests.flows.flow_runner import kafka_admin
 from tests.kafka.secure_broker import Secure, settings_for, user
-from tests.services import SERVICES, free_port
+from tests.services import SERVICES, free_port, wait_for
 
 DAY_MS = 24 * 3_600_000
 RETENTION = {"retention.ms": str(7 * DAY_MS)}
@@ -35,6 +35,8 @@ def create(settings: Settings, config: dict[str, str], partitions: int = 4) -> N
     new = NewTopic(settings.topic, num_partitions=partitions, config=config)
     admin = kafka_admin(settings)
     admin.create_topics([new])[settings.topic].result()
+    # Brokers show a new topic a moment after they acknowledged it.
+    wait_for("the topic", lambda: settings.topic in admin.list_topics().topics)
 
 
 def test_broker_check_shows_cluster_and_version(settings: Settings) -> None:

@@ -11,7 +11,6 @@ from semloop.command.doctor import CHECKS, Finding, Skipped, State, ok
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
 from semloop.errors import LakeError
-from semloop.extras import install_todo
 
 NAME = "tested"
 GATE = threading.Event()
@@ -75,7 +74,7 @@ def test_every_check_can_be_imported(name: str) -> None:
         ("raises_another_error", State.FAIL, "Unexpected ValueError at test_runner.py:", "Report this line"),
         ("panics", State.FAIL, "Unexpected Panic at test_runner.py:", "Report this line"),
         ("skipped", State.SKIP, "Not here.", "Go there."),
-        ("lacks_a_package", State.FAIL, "The package 'psutil' is not installed.", install_todo("all")),
+        ("lacks_a_package", State.FAIL, "The package 'psutil' is not installed.", "pip install -c constraints.txt"),
     ],
     indirect=["run"],
 )  # fmt: skip

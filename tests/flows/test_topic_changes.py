@@ -119,7 +119,9 @@ def test_running_archive_stores_read_records_before_it_reports_a_retention_gap(
         flow.signal(signal.SIGCONT)
         code, messages = flow.wait_for_exit()
     assert (code, len(messages)) == (1, 2), messages
-    match = re.search(r": (\d+) offsets from (\d+) on are gone", messages[0])
+    match = re.search(
+        r": retention removed (\d+) offsets, starting at (\d+)\.", messages[0]
+    )
     assert match, messages
     gone, first = map(int, match.groups())
     assert first == last_offset(settings) + 1

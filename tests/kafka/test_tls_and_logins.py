@@ -197,7 +197,7 @@ def test_producer_reader_and_backlog_fail_immediately_after_a_refusal(
     record = Record(1, b"key", b"{}", "an id", is_event=True)
     with pytest.raises(BrokerError) as error:
         produce([record] * 3, producer_config(settings), settings.topic)
-    assert error.value.what.startswith("Kafka took 0 records for 'none-yet'. ")
+    assert error.value.what.startswith("Kafka accepted 0 records for 'none-yet'. ")
     assert rejected in error.value.what
     with pytest.raises(BrokerError, match=rejected):
         missing(settings, {0: Position()}, None, None)

@@ -215,7 +215,7 @@ def test_deleted_memories_are_reported(folder: Storage) -> None:
     for call in (table.largest_writer, lambda: table.merge(memory_rows([1]))):
         with pytest.raises(LakeError) as error:
             call()
-        assert "gone" in error.value.what
+        assert "missing" in error.value.what
         assert "maintain reindex" in error.value.todo
     assert not table.exists()
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 from bytewax.testing import run_main
+from structlog.testing import capture_logs
 
 from flows import guard
 from schemas.metrics import Metrics
@@ -38,7 +39,7 @@ def run_flow(settings: Settings, flow: str = "archive", **options: bool) -> Metr
 
     metrics = Metrics()
     module: Any = importlib.import_module(STREAMING[flow].module)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, capture_logs():
         patch.setattr(guard, "exit_with", raise_error)
         dataflow = module.build(settings, metrics, until_caught_up=True, **options)
         try:
