@@ -12,9 +12,16 @@ import pytest
 
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
-from tests.services import SERVICES, Broker, RealBroker, start_broker
-from tests.shared import shared, stop_shared
-from tests.stores import BUCKET, RealStore, Store, make_bucket, start_store, variables
+from tests.support.services import SERVICES, Broker, RealBroker, start_broker
+from tests.support.shared import shared, stop_shared
+from tests.support.stores import (
+    BUCKET,
+    RealStore,
+    Store,
+    make_bucket,
+    start_store,
+    variables,
+)
 
 # The duration of an example depends on the machine, not on the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from schemas import arrow
-from tests.services import free_port
+from tests.support.services import free_port
 
 ROOT = Path(__file__).parents[1]
 HOST = """

@@ -15,7 +15,7 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
-from tests.builders import LOG, NOW, a_poll
+from tests.support.builders import LOG, NOW, a_poll
 
 
 class Writer:

@@ -14,9 +14,9 @@ import pytest
 from schemas.dead_letter import Reason
 from semloop.command.cli.dead_letter_reasons import MEANINGS, meaning
 from semloop.settings import Settings, load
-from tests import processes
-from tests.builders import NOW, an_event
 from tests.cli.helpers import Semloop, Writer
+from tests.support import processes
+from tests.support.builders import NOW, an_event
 
 LETTERS = [f"{n}{n}000000-0000-4000-8000-000000000000" for n in range(4)]
 

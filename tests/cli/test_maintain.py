@@ -16,7 +16,6 @@ from semloop.command.cli import main
 from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
 from semloop.settings import Settings
-from tests import processes
 from tests.flows.reindex_lake import (
     Events,
     current_generation,
@@ -25,8 +24,9 @@ from tests.flows.reindex_lake import (
     run_memory,
 )
 from tests.semloop.an_endpoint import AnEndpoint, an_endpoint, good
-from tests.services import wait_for
 from tests.sinks.memory_process import lake_settings
+from tests.support import processes
+from tests.support.services import wait_for
 
 
 @pytest.fixture(autouse=True)

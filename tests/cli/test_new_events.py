@@ -15,9 +15,9 @@ from semloop.delta import table
 from semloop.delta.snapshot import Snapshot
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
-from tests.builders import NOW, an_event
 from tests.cli.helpers import Writer
 from tests.sinks.maintenance import MAINTENANCE
+from tests.support.builders import NOW, an_event
 
 
 @pytest.fixture

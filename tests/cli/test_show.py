@@ -13,8 +13,8 @@ import pytest
 
 from semloop.command.cli import show
 from semloop.settings import Settings
-from tests.builders import an_event
 from tests.cli.helpers import Semloop, Writer
+from tests.support.builders import an_event
 
 START = datetime(2026, 11, 16, 9, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ import pytest
 
 from semloop.command.stack.state import LocalFolder, Process, Stack
 from semloop.kafka.clients import DEFAULT_ADDRESS
-from tests.builders import an_event
+from tests.support.builders import an_event
 
 ROOT = Path(__file__).parents[2]
 # Supervisor, broker and both flows.

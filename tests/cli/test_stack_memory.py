@@ -13,8 +13,8 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from tests.cli.test_stack import Shell, eventually, shell
 from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
-from tests.services import free_port
 from tests.sinks.memory_process import MemoryProcess, lake_settings
+from tests.support.services import free_port
 
 __all__ = ["shell"]  # a fixture
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from semloop.settings import Settings, load
-from tests import processes
-from tests.builders import an_event
 from tests.cli.helpers import Semloop, Writer
 from tests.conftest import settings_on
-from tests.fault_proxy import ALWAYS, Fault, FaultProxy
-from tests.services import Broker, wait_for
-from tests.stores import Store
+from tests.support import processes
+from tests.support.builders import an_event
+from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.services import Broker, wait_for
+from tests.support.stores import Store
 
 
 @pytest.fixture

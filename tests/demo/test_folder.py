@@ -13,7 +13,7 @@ from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import Settings
 from semloop.settings.model import setting_fields
 from tests.demo.shell import Shell
-from tests.services import free_port
+from tests.support.services import free_port
 
 
 def test_a_demo_removes_only_the_tables_of_the_previous_demo() -> None:

@@ -16,7 +16,7 @@ from semloop.command.demo.signals import Signals
 from semloop.command.demo.stack import DemoStack
 from semloop.settings import load
 from tests.demo.shell import Shell
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 # Enough events that the demo still runs at every stage.
 MANY = ("demo", "--events", "1000000")

@@ -22,7 +22,7 @@ from semloop.lake.lake import Lake
 from semloop.progress.backlog import missing
 from semloop.progress.positions import Position
 from semloop.settings import Settings
-from tests.builders import NOW, a_poll
+from tests.support.builders import NOW, a_poll
 
 
 class Recorder(Agent):

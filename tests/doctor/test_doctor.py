@@ -20,9 +20,9 @@ from semloop.command.stack.state import LocalFolder, Stack
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings, load, setting_source
 from semloop.storage.location import Storage
-from tests import processes
 from tests.doctor.run_checks import problems
 from tests.flows.flow_runner import kafka_admin, produce, run_archive, running_flow
+from tests.support import processes
 
 # Nothing is listening there: ports below 1024 are for system services.
 CLOSED = "127.0.0.1:1"

@@ -25,7 +25,7 @@ from tests.doctor.run_checks import (
 )
 from tests.flows.flow_runner import kafka_admin
 from tests.kafka.secure_broker import Secure, settings_for, user
-from tests.services import SERVICES, free_port, wait_for
+from tests.support.services import SERVICES, free_port, wait_for
 
 DAY_MS = 24 * 3_600_000
 RETENTION = {"retention.ms": str(7 * DAY_MS)}

@@ -20,10 +20,10 @@ from semloop.errors import SemLoopError
 from semloop.kafka.clients import address, producer_config
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests import processes
-from tests.builders import an_event, raw
-from tests.services import wait_for
+from tests.support import processes
+from tests.support.builders import an_event, raw
 from tests.support.in_process import run_flow
+from tests.support.services import wait_for
 
 # librdkafka's value for: choose the partition by the key.
 PARTITION_BY_KEY = -1

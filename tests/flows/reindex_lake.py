@@ -13,10 +13,10 @@ from semloop.embedders.hashing import Hashing
 from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.builders import LOG, P0
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import MemoryProcess, lake_settings
 from tests.sources.events_table import EventsTable
+from tests.support.builders import LOG, P0
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors

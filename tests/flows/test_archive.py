@@ -17,14 +17,14 @@ from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests import processes
-from tests.builders import an_event, raw
 from tests.flows.flow_runner import run_failing_archive
-from tests.kill_and_audit import kill_and_audit
 from tests.operators.test_decode import BROKEN
-from tests.services import wait_for
+from tests.support import processes
+from tests.support.builders import an_event, raw
 from tests.support.commands import run_command
 from tests.support.in_process import run_flow
+from tests.support.kill_and_audit import kill_and_audit
+from tests.support.services import wait_for
 
 PROFILE = {
     "name": "Ann Lee",

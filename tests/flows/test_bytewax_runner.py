@@ -8,11 +8,11 @@ import pytest
 from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.builders import an_event
 from tests.flows.flow_runner import FlowProcess, produce, run_archive, running_flow
 from tests.flows.reindex_lake import current_generation, memories_by_id
 from tests.flows.test_memory import run_memory_flow
-from tests.services import free_port
+from tests.support.builders import an_event
+from tests.support.services import free_port
 
 SECRET = "a text that only the events contain"
 

@@ -13,9 +13,9 @@ import pytest
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests import processes
-from tests.kill_and_audit import Load, kill_and_audit, members
-from tests.services import free_port, wait_for
+from tests.support import processes
+from tests.support.kill_and_audit import Load, kill_and_audit, members
+from tests.support.services import free_port, wait_for
 
 TWO_PROCESSES = ("run", "archive", "--processes", "2")
 

@@ -23,8 +23,8 @@ from tests.flows.flow_runner import (
     running_flow,
     stored_origins,
 )
-from tests.kill_and_audit import Load
-from tests.services import SERVICES, RealBroker, wait_for
+from tests.support.kill_and_audit import Load
+from tests.support.services import SERVICES, RealBroker, wait_for
 
 DOWN, UP = "broker does not answer", "broker answers again"
 # A commit follows every ten rows, and fence checks are frequent.

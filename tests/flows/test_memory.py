@@ -13,9 +13,9 @@ from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.flow_runner import FlowProcess, kafka_admin, run_archive, running_flow
 from tests.flows.memory_audit import SESSION_EVENTS, memory_differences, session_event
-from tests.kill_and_audit import Load
 from tests.support.commands import run_command
 from tests.support.in_process import run_flow
+from tests.support.kill_and_audit import Load
 
 
 @pytest.fixture

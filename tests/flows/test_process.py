@@ -11,9 +11,9 @@ import pytest
 from flows.guard import exit_on_error
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests import processes
-from tests.processes import ROOT
-from tests.services import free_port
+from tests.support import processes
+from tests.support.processes import ROOT
+from tests.support.services import free_port
 
 PRELUDE = """
 import os, sys

@@ -30,7 +30,6 @@ from tests.flows.reindex_lake import (
 )
 from tests.flows.test_memory import produce_sessions, run_memory_flow
 from tests.operators.event_rows import event_row, events_table
-from tests.services import Broker
 from tests.sinks.memory_process import (
     HASHING,
     Crash,
@@ -38,6 +37,7 @@ from tests.sinks.memory_process import (
     lake_settings,
     visible_memories,
 )
+from tests.support.services import Broker
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from sinks.vectors.new_generation import NewGeneration
 from sinks.vectors.table import VectorTable
 from sources.lake import rounds
 from sources.lake.episode_index import EpisodeIndex
-from tests.builders import LOG
 from tests.flows.reindex_lake import (
     LATER_MS,
     CountingEmbedder,
@@ -42,6 +41,7 @@ from tests.flows.reindex_lake import (
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import Crash, MemoryProcess
 from tests.sources.events_table import EventsTable
+from tests.support.builders import LOG
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors

@@ -15,7 +15,6 @@ from semloop.kafka.topic import Topic
 from semloop.progress.positions import positions, stream_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.builders import an_event
 from tests.flows.flow_runner import (
     each_once,
     produce,
@@ -25,6 +24,7 @@ from tests.flows.flow_runner import (
     stored_origins,
 )
 from tests.flows.test_topic_changes import recreate_topic, trim
+from tests.support.builders import an_event
 from tests.support.commands import run_command
 
 POISON = {**an_event(), "timestamp": "yesterday"}

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from tests.flows.flow_runner import each_once, produce, running_flow, stored_origins
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 
 def test_archive_resumed_after_a_replacement_took_over_stops_without_duplicates(

@@ -19,9 +19,7 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.errors import CHECK_FOLDER, CHECK_STORE
 from semloop.storage.location import Storage, redaction_key
-from tests import processes
 from tests.conftest import settings_on
-from tests.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.flows.flow_runner import (
     each_once,
     produce,
@@ -30,10 +28,12 @@ from tests.flows.flow_runner import (
     running_flow,
     stored_origins,
 )
-from tests.services import Broker
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk
-from tests.stores import RealStore, Store
+from tests.support import processes
+from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.services import Broker
+from tests.support.stores import RealStore, Store
 
 RETRYING = "retrying"
 SHORT_RETRY = {"SEMLOOP_STORAGE_RETRY_S": "0.5"}

@@ -11,7 +11,6 @@ from semloop.errors import TopicMissing
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from tests.builders import an_event, raw
 from tests.flows.flow_runner import (
     each_once,
     kafka_admin,
@@ -21,7 +20,8 @@ from tests.flows.flow_runner import (
     running_flow,
     stored_origins,
 )
-from tests.services import wait_for
+from tests.support.builders import an_event, raw
+from tests.support.services import wait_for
 
 pytestmark = pytest.mark.real_broker
 

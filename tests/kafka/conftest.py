@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import _root
 from tests.kafka.secure_broker import Secure, SecureBroker
-from tests.shared import shared
+from tests.support.shared import shared
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from semloop.settings import Settings, load
-from tests.services import SERVICES, RealBroker, free_port, wait_for
+from tests.support.services import SERVICES, RealBroker, free_port, wait_for
 
 # A `SecureBroker`, or its attributes as written by another test worker.
 Secure = Any

@@ -15,7 +15,6 @@ from semloop.progress.backlog import missing
 from semloop.progress.positions import Position
 from sinks.topic import produce
 from sources.kafka.reader import KafkaReader
-from tests.builders import keyed
 from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,
@@ -27,7 +26,8 @@ from tests.kafka.secure_broker import (
     settings_for,
     user,
 )
-from tests.services import wait_for
+from tests.support.builders import keyed
+from tests.support.services import wait_for
 
 pytestmark = pytest.mark.real_broker
 

@@ -11,7 +11,6 @@ import pytest
 
 from semloop import Lake
 from semloop.settings import Settings, load
-from tests.builders import an_event, raw
 from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,
@@ -20,8 +19,9 @@ from tests.kafka.secure_broker import (
     SettingValues,
     set_password,
 )
-from tests.processes import environment, run, start
-from tests.services import wait_for
+from tests.support.builders import an_event, raw
+from tests.support.processes import environment, run, start
+from tests.support.services import wait_for
 
 AGENT = """
 from semloop import Agent

@@ -12,7 +12,7 @@ from semloop.errors import BrokerUnavailable, TopicChanged, TopicMissing
 from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
-from tests.services import free_port, wait_for
+from tests.support.services import free_port, wait_for
 
 
 def test_ensure_creates_a_topic_once_with_the_configured_partitions(

@@ -18,8 +18,8 @@ from semloop.command.stack import cluster
 from semloop.command.stack.back_off import HEALTHY_S, PAUSES_S, BackOff
 from semloop.command.stack.cluster import Cluster, free_addresses
 from semloop.command.stack.member import OUTPUT_BYTES_MAX, Command, End, most_severe
-from tests.processes import ROOT
-from tests.services import wait_for
+from tests.support.processes import ROOT
+from tests.support.services import wait_for
 
 SLEEPS = "sys.stdin.read()"
 PANICS = "report('thread panicked at src/run.rs'); sys.exit(6)"

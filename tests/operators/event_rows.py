@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from schemas.arrow import EVENTS
 from semloop.settings.memory_sections import EpisodeSettings
-from tests.builders import NOW, PAYLOADS
+from tests.support.builders import NOW, PAYLOADS
 
 Row = dict[str, Any]
 # Payload fields that have columns of their own.

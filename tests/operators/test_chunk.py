@@ -17,8 +17,8 @@ from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
 from semloop.settings import Settings
 from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
-from tests.builders import NOW
 from tests.operators.event_rows import SMALL, Row, batches, event_row, events_table
+from tests.support.builders import NOW
 
 FAILED: Row = {"tool": "book", "status": "error", "error_type": "Full"}
 LONG = "One two three four five. " * 100

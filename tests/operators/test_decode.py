@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from operators.decoding.decode import decode
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded
-from tests.builders import NOW, PAYLOADS, a_poll, an_event, raw
+from tests.support.builders import NOW, PAYLOADS, a_poll, an_event, raw
 
 BYTES_MAX = 2**20
 

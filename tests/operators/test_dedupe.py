@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from operators.decoding.decode import decode
 from operators.dedupe import DedupeWindow, dedupe, refill
 from schemas.batches import Decoded
-from tests.builders import NOW, a_poll, an_event
+from tests.support.builders import NOW, a_poll, an_event
 
 HOUR_MS = 3_600_000
 IDS = [str(uuid.UUID(int=n)) for n in range(40)]

@@ -12,8 +12,8 @@ from operators.redaction.redact import redact, suspects
 from operators.redaction.redactor import Redactor
 from schemas.arrow import RECORDS
 from semloop.settings import Secret
-from tests.builders import an_event
 from tests.operators.test_redactor import PRIVATE, PUBLIC
+from tests.support.builders import an_event
 
 KEY = Secret("a key for tests only, 32 letters")
 REDACTOR = Redactor(KEY)

@@ -13,8 +13,8 @@ from operators.episodes.episode import episode_id
 from operators.episodes.sessions import FeedResult, Sessions
 from schemas.arrow import EPISODE_POSITIONS, EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
-from tests.builders import NOW
 from tests.operators.event_rows import SMALL, Row, event_row, events_table, newest_open
+from tests.support.builders import NOW
 
 INT64_MAX = 2**63 - 1
 

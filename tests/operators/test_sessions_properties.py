@@ -13,7 +13,6 @@ from operators.episodes.episode import episode_id
 from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
-from tests.builders import PAYLOADS
 from tests.operators.event_rows import (
     Row,
     batches,
@@ -22,6 +21,7 @@ from tests.operators.event_rows import (
     newest_open,
 )
 from tests.operators.naive_sessions import naive_episodes, positions, summed
+from tests.support.builders import PAYLOADS
 
 OTHERS: dict[str, list[Row]] = {
     "tool_call": [

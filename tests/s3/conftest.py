@@ -7,7 +7,7 @@ import pytest
 
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
-from tests.stores import Store
+from tests.support.stores import Store
 
 ROOT = Path(__file__).parents[2]
 

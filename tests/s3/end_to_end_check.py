@@ -12,9 +12,9 @@ from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests import processes
-from tests.builders import an_event, raw
-from tests.stores import SECRET
+from tests.support import processes
+from tests.support.builders import an_event, raw
+from tests.support.stores import SECRET
 
 PLAIN_DUCKDB = """
 import sys, duckdb

@@ -12,12 +12,12 @@ from semloop import Lake
 from semloop.errors import LakeError
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
-from tests import processes
 from tests.conftest import settings_on
-from tests.kill_and_audit import kill_and_audit
 from tests.s3.end_to_end_check import check_end_to_end
-from tests.services import SERVICES, Broker
-from tests.stores import RealStore
+from tests.support import processes
+from tests.support.kill_and_audit import kill_and_audit
+from tests.support.services import SERVICES, Broker
+from tests.support.stores import RealStore
 
 
 def test_end_to_end_on_s3_below_a_prefix_with_special_characters(

@@ -15,10 +15,10 @@ from semloop.storage.location import Storage
 from sinks.vectors import maintenance
 from sinks.vectors.maintenance import maintain
 from tests.conftest import settings_on
-from tests.fault_proxy import ALWAYS, Fault, FaultProxy
-from tests.services import Broker, free_port
 from tests.sinks.memory_builder import memory_rows, stored, vector_table
-from tests.stores import Store
+from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.services import Broker, free_port
+from tests.support.stores import Store
 
 PRIVATE = "a private text"
 

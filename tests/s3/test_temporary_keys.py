@@ -14,11 +14,11 @@ from tests.flows.flow_runner import produce, running_flow
 from tests.s3.end_to_end_check import check_end_to_end
 from tests.s3.expiring_key_store import ExpiringKeyStore
 from tests.semloop.recall.a_memory_lake import MemoryLake, a_message, closed
-from tests.services import Broker
 from tests.sinks.memory_builder import memory_rows, vector_table
 from tests.sinks.memory_builder import stored as stored_memories
 from tests.sinks.writer_builder import stored, write, writer
-from tests.stores import KEY, SECRET, Moto
+from tests.support.services import Broker
+from tests.support.stores import KEY, SECRET, Moto
 
 ROLE = "arn:aws:iam::123456789012:role/semloop"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

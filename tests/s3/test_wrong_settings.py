@@ -12,10 +12,10 @@ from semloop.lake import raw_views
 from semloop.settings import Settings, load
 from semloop.storage import object_store
 from semloop.storage.location import Storage
-from tests import processes
 from tests.conftest import settings_on
-from tests.services import Broker, free_port
-from tests.stores import KEY, SECRET, RealStore
+from tests.support import processes
+from tests.support.services import Broker, free_port
+from tests.support.stores import KEY, SECRET, RealStore
 
 WRONG = "wr0ng-horse-battery"
 

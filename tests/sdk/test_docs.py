@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from semloop.settings import Settings
-from tests.processes import ROOT, environment
 from tests.sdk.test_agent import sent
+from tests.support.processes import ROOT, environment
 
 PAGE = ROOT / "docs" / "agents.md"
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from semloop.sampling import is_kept
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 HEAVY = (
     "torch",

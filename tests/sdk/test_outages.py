@@ -17,9 +17,9 @@ from semloop.agent.sender import spool_name
 from semloop.agent.spool import file_name
 from semloop.settings import Settings
 from tests.conftest import a_topic
-from tests.processes import ROOT, environment, run
 from tests.sdk.test_agent import sent
-from tests.services import RealBroker, free_port, wait_for
+from tests.support.processes import ROOT, environment, run
+from tests.support.services import RealBroker, free_port, wait_for
 
 EVENTS = 100_000
 WORK = """

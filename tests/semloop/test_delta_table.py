@@ -17,8 +17,8 @@ from semloop.delta.table import TableFollower
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
-from tests.builders import LOG, NOW
 from tests.sources.events_table import EventsTable
+from tests.support.builders import LOG, NOW
 
 LAST_0 = LOG.app_id("events", 0)
 CAUGHT_UP_0 = LAST_0 + CAUGHT_UP

@@ -13,8 +13,8 @@ from deltalake import write_deltalake
 from operators.episodes.sessions import Sessions
 from schemas import arrow
 from semloop import Lake, tables
-from tests.builders import NOW
 from tests.operators.event_rows import SMALL, Row, event_row, events_table
+from tests.support.builders import NOW
 
 ADDED_BY_THE_VIEW = ("episode", "previous_episode_id", "feedback")
 # Arguments of the event builder; all others are fields of the payload.

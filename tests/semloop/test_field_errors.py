@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from semloop.event import PAYLOADS, Envelope
 from semloop.field_errors import FieldError, Kind, allowed_values, explain
-from tests.builders import an_event
+from tests.support.builders import an_event
 
 
 def explained(**changes: Any) -> FieldError:

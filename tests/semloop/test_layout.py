@@ -16,9 +16,9 @@ from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.create_table import create
-from tests import processes
-from tests.processes import ROOT
 from tests.sinks.sink_contract import full_disk
+from tests.support import processes
+from tests.support.processes import ROOT
 
 RACERS = 4
 

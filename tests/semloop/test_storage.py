@@ -18,8 +18,8 @@ from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import init_statements
 from semloop.storage.location import Storage, redaction_key
 from semloop.storage.object_store import duckdb_secret, options_of
-from tests.processes import ROOT
 from tests.sinks.sink_contract import full_disk
+from tests.support.processes import ROOT
 
 HIDDEN = "tr0ub4dor&3-horse-battery"
 S3 = {"SEMLOOP_LAKE": "s3://bucket/prefix"}

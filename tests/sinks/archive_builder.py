@@ -21,8 +21,8 @@ from sinks.commit_loop import CommitLoop
 from sinks.delta.delta_log import DeltaLog
 from sinks.delta.table_log import TableLog
 from sinks.flow_tables import FlowContext
-from tests.builders import LOG, NOW, decoded_rows
 from tests.sinks.wrapped_log import WrappedLog
+from tests.support.builders import LOG, NOW, decoded_rows
 
 IDS = [str(uuid.UUID(int=number)) for number in range(100)]
 

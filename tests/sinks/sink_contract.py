@@ -26,7 +26,7 @@ from sinks.delta.delta_log import DeltaLog
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
-from tests.builders import LOG
+from tests.support.builders import LOG
 
 Log = TypeVar("Log", bound=DeltaLog)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)

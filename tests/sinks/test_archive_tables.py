@@ -20,8 +20,8 @@ from schemas.dead_letter import Reason
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId
 from semloop.errors import BrokerUnavailable, LakeError, TakenOver, TopicChanged
 from semloop.lake.lake import Lake
-from tests.builders import LOG, decoded_rows, keyed
 from tests.sinks.archive_builder import IDS, Archive, Crash, named
+from tests.support.builders import LOG, decoded_rows, keyed
 
 NO_ANSWER = BrokerUnavailable("no broker", "start one")
 

@@ -21,8 +21,8 @@ from sinks.delta.commit_error import CommitFailure, commit_failure
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
-from tests.builders import LOG, NOW, P0
 from tests.sinks.sink_contract import clean_log, foreign_commit, full_disk
+from tests.support.builders import LOG, NOW, P0
 
 TABLE = "events"
 # App ids of any commit to the partition; the values do not matter here.

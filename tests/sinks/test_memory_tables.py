@@ -27,7 +27,6 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import MemoryTables
-from tests.builders import NOW
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import (
     HASHING,
@@ -39,6 +38,7 @@ from tests.sinks.memory_process import (
     query_rows,
     visible_memories,
 )
+from tests.support.builders import NOW
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors

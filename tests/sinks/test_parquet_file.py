@@ -15,7 +15,7 @@ from semloop import tables
 from semloop.storage.location import Storage
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.parquet_file import write_file
-from tests.builders import NOW, decoded_rows
+from tests.support.builders import NOW, decoded_rows
 
 OFFSETS = [5, 1, 9]
 

@@ -33,7 +33,6 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext
-from tests.builders import LOG, decoded_rows
 from tests.sinks.broken_rules import (
     FollowsBlindly,
     OnlyMoved,
@@ -44,6 +43,7 @@ from tests.sinks.broken_rules import (
     forget_dead_letters,
 )
 from tests.sinks.wrapped_log import WrappedLog
+from tests.support.builders import LOG, decoded_rows
 
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from schemas.batches import Progress
-from tests.builders import NOW, decoded_rows, keyed
 from tests.sinks.archive_builder import IDS, Archive, named
+from tests.support.builders import NOW, decoded_rows, keyed
 
 
 def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
-from tests.builders import LOG, keyed
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import SINKS
 from tests.sinks.wrapped_log import Interrupted, Unread
 from tests.sinks.writer_builder import stored, write, writer
+from tests.support.builders import LOG, keyed
 
 WRITERS = 6
 COMMITS = 3

@@ -19,9 +19,9 @@ from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable, RowsRejected
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
-from tests.builders import LOG, P0, P1, keyed
 from tests.sinks.sink_contract import NOON, SINKS, Sink, clean_log, foreign_commit
 from tests.sinks.wrapped_log import Interrupted, LosesReplies, Overtaken
+from tests.support.builders import LOG, P0, P1, keyed
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

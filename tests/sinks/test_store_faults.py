@@ -1,6 +1,6 @@
 """The tables of `archive` on a faulty object store: no row is lost or duplicated.
 
-tests/fault_proxy.py, in front of the store of the test run, injects the faults.
+tests/support/fault_proxy.py, in front of the store of the test run, injects the faults.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from semloop.storage.errors import CHECK_NETWORK, CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.delta.commit_columns import with_commit_columns
-from tests.builders import LOG, NOW, decoded_rows, keyed
 from tests.conftest import settings_on
-from tests.fault_proxy import ALWAYS, Fault, FaultProxy
-from tests.services import Broker
 from tests.sinks.writer_builder import add, stored, write, writer
-from tests.stores import Store
+from tests.support.builders import LOG, NOW, decoded_rows, keyed
+from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.services import Broker
+from tests.support.stores import Store
 
 TABLES = ("events", "dead_letters")
 # More often than the libraries retry, so that our retries are needed.

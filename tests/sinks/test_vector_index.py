@@ -18,9 +18,9 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
 from sinks.vectors.maintenance import SCALARS, Report, drop_older_generations, maintain
-from tests.processes import ROOT, environment
 from tests.sinks.memory_builder import memory_rows, search_texts, stored, vector_table
 from tests.sinks.sink_contract import full_disk
+from tests.support.processes import ROOT, environment
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -17,7 +17,6 @@ from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.vectors.table import VectorTable
-from tests.processes import ROOT, environment
 from tests.sinks.memory_builder import (
     DIMENSION,
     MODEL,
@@ -28,6 +27,7 @@ from tests.sinks.memory_builder import (
     vector_table,
 )
 from tests.sinks.sink_contract import full_disk
+from tests.support.processes import ROOT, environment
 
 WRITERS = 4
 

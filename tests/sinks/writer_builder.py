@@ -12,7 +12,7 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
-from tests.builders import LOG, decoded_rows
+from tests.support.builders import LOG, decoded_rows
 
 
 def writer(

@@ -18,7 +18,7 @@ from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
-from tests.builders import LOG, NOW, keyed
+from tests.support.builders import LOG, NOW, keyed
 
 
 class EventsTable:

@@ -11,8 +11,6 @@ from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from sources.kafka.reader import KafkaReader
-from tests.builders import keyed
-from tests.services import RealBroker, free_port, wait_for
 from tests.sources.test_kafka import (
     GROUP,
     open_reader,
@@ -22,6 +20,8 @@ from tests.sources.test_kafka import (
     send,
     table_of,
 )
+from tests.support.builders import keyed
+from tests.support.services import RealBroker, free_port, wait_for
 
 pytestmark = pytest.mark.real_broker
 

@@ -2,8 +2,8 @@
 
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests.services import wait_for
 from tests.sources.test_kafka import BEGINNING, read_to_end, reading, send, table_of
+from tests.support.services import wait_for
 
 
 def test_an_idle_partition_reports_its_end_again_and_loses_no_record(

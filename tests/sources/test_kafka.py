@@ -25,8 +25,8 @@ from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from sources.kafka.reader import KafkaReader, owned_partitions
-from tests.builders import keyed
-from tests.services import free_port, wait_for
+from tests.support.builders import keyed
+from tests.support.services import free_port, wait_for
 
 GROUP = "semloop-test"
 BEGINNING = dict.fromkeys(range(4), -1)

@@ -18,9 +18,9 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
-from tests.builders import LOG
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sources.events_table import EventsTable, open_reader, origins, read_to_end
+from tests.support.builders import LOG
 
 P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
 

@@ -12,7 +12,7 @@ from semloop.delta.streams import Partition, StreamId
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
 from sources.lake.streams import TopicStreams
-from tests.builders import LOG, NOW
+from tests.support.builders import LOG, NOW
 
 NEWER = replace(LOG, topic_id="a-newer-id")
 ELSEWHERE = replace(LOG, topic_id="another", cluster_id="cluster-2")

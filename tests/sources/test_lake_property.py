@@ -19,8 +19,8 @@ from semloop.storage.location import Storage
 from sources.lake import ordered_rows
 from sources.lake.read_plan import OffsetRange, PlannedFile, group_files
 from sources.lake.reader import LakeReader
-from tests.builders import LOG, NOW
 from tests.sources.events_table import EventsTable, open_reader
+from tests.support.builders import LOG, NOW
 
 Offsets = dict[Partition, list[int]]
 NEWER = replace(LOG, topic_id="topic-0")

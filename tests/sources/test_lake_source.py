@@ -18,8 +18,8 @@ from semloop.storage.location import Storage
 from sources.lake.patient_reader import PatientLakeReader
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
-from tests.builders import LOG
 from tests.sources.events_table import EventsTable, origins
+from tests.support.builders import LOG
 
 
 @pytest.fixture

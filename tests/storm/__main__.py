@@ -21,13 +21,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings, load
-from tests import processes
-from tests.kill_and_audit import Audit, Load, origins
-from tests.services import SERVICES, EmbeddedBroker, RealBroker, start_broker
-from tests.stores import BUCKET, Moto, RealStore, make_bucket, start_store, variables
 from tests.storm.flow import TAKEN_OVER, RestartedFlow
 from tests.storm.trace import Trace
 from tests.storm.verdict import Storm, memory
+from tests.support import processes
+from tests.support.kill_and_audit import Audit, Load, origins
+from tests.support.services import SERVICES, EmbeddedBroker, RealBroker, start_broker
+from tests.support.stores import (
+    BUCKET,
+    Moto,
+    RealStore,
+    make_bucket,
+    start_store,
+    variables,
+)
 
 EVENTS_PER_S = 1_300
 # Mean of an exponential distribution: kills come in bursts and during recoveries.

@@ -14,8 +14,8 @@ from typing import IO, Any
 import psutil
 
 from semloop.settings import Settings
-from tests import processes
 from tests.storm.trace import Trace
+from tests.support import processes
 
 # Exit code of a flow that was taken over: a fencing bug, since no other copy runs.
 TAKEN_OVER = 3

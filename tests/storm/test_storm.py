@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.processes import ROOT
-from tests.services import SERVICES
+from tests.support.processes import ROOT
+from tests.support.services import SERVICES
 
 
 @pytest.mark.timeout(150)

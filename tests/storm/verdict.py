@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.kill_and_audit import Audit
 from tests.storm.flow import Memory
+from tests.support.kill_and_audit import Audit
 
 # Shorter lifetimes do not show a leak: a process grows until its caches are warm.
 WARM_S = 60.0

@@ -10,7 +10,7 @@ import pytest
 
 from semloop.command.cli import main
 from semloop.settings import Settings
-from tests.processes import environment
+from tests.support.processes import environment
 
 
 def run_command(settings: Settings, *arguments: str) -> str:

@@ -1,6 +1,6 @@
 """Flows that run in the process of the test, for tests about rows.
 
-Signals, exit codes, restarts and logs need a process: see `tests/processes.py`.
+Signals, exit codes, restarts and logs need a process: see `tests/support/processes.py`.
 """
 
 import importlib

@@ -23,8 +23,8 @@ from semloop.errors import LakeError
 from semloop.kafka.clients import producer_config
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.processes import check, start
-from tests.services import wait_for
+from tests.support.processes import check, start
+from tests.support.services import wait_for
 
 BROKEN_EVERY = 97
 PAYLOADS = (

@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 
 from semloop.kafka.clients import listens
-from tests.services import SERVICES, free_port, kill, wait_for
+from tests.support.services import SERVICES, free_port, kill, wait_for
 
 KEY, SECRET = "semloop", "semloop-secret"
 BUCKET = "lake"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ALWAYS = 1_000_000
 
 
@@ -50,7 +50,7 @@ class FaultProxy:
     def __init__(self, store: str) -> None:
         """Start the proxy; `store` is the http endpoint of the real store."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault_server", store],
+            [sys.executable, "-m", "tests.support.fault_server", store],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from semloop.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

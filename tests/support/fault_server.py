@@ -1,4 +1,4 @@
-"""Server process of `tests/fault_proxy.py`; exits at the end of its stdin.
+"""Server process of `tests/support/fault_proxy.py`; exits at the end of its stdin.
 
 Method, path, headers and body are forwarded unchanged, so signatures remain valid.
 """
@@ -14,7 +14,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-from tests.fault_proxy import Fault
+from tests.support.fault_proxy import Fault
 
 # These headers apply to one connection only; each side sets its own.
 HOP_BY_HOP = {"connection", "expect", "transfer-encoding"}

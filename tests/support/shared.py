@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.services import kill
+from tests.support.services import kill
 
 FOLDER = "shared-servers"
 # Keep handles: Python warns if the handle of a running process is collected.
