@@ -1,7 +1,7 @@
 """Why a record could not become an event: the reason codes of dead letters.
 
-A dead letter's `detail` has the path and the expectation (`$.meta.session_id`,
-"expected text"), never the value.
+A dead letter's `detail` names the field, what it got and what is allowed, such as
+`meta.session_id: this field is required`; it never contains free text of the record.
 """
 
 from enum import StrEnum

@@ -306,14 +306,22 @@ BROKEN: dict[str, dict[str, Any]] = {
 }
 
 
-# First seed for rules whose violation is detected by few schedules.
-FIRST_SEED = {"new entries are not read": 3}
+# The quickest schedule that detects the violation. Another one is searched for if a
+# change of the sink makes it miss.
+FIRST_SEED = {
+    "epochs are not increased": 3,
+    "side table is not fenced": 2,
+    "commits carry only moved partitions": 1,
+    "new entries are not read": 7,
+    "failed commits are retried without a check": 2,
+    "dead letters are forgotten": 2,
+}
 
 
 @pytest.mark.parametrize("rule", BROKEN)
 def test_breaking_a_rule_is_detected(tmp_path: Path, rule: str) -> None:
     broken = type("BrokenStorm", (Storm,), BROKEN[rule])
-    first = FIRST_SEED.get(rule, 0)
+    first = FIRST_SEED[rule]
     for seed in range(first, first + 40):
         storm = broken(tmp_path / str(seed), seed)
         storm.run()
