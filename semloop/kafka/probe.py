@@ -8,7 +8,7 @@ used only for error texts.
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ def listener_protocol(server: str) -> ListenerProtocol | None:
         with _connected(server) as connection:
             response = _requested(connection)
         if not response.startswith(TLS_ALERT):
-            return _parsed(response, tls=False)
+            return parsed(response, tls=False)
     except OSError:
         return None
     try:
@@ -78,7 +78,7 @@ def listener_protocol(server: str) -> ListenerProtocol | None:
             response = _requested(tls)
     except OSError:
         response = b""  # The listener requires a client certificate.
-    return _parsed(response, tls=True) or ListenerProtocol(tls=True, login=None)
+    return parsed(response, tls=True) or ListenerProtocol(tls=True, login=None)
 
 
 def certificate_fault(server: str, ca: str | None) -> tuple[int, str] | None:
@@ -128,10 +128,27 @@ def _requested(connection: socket.socket) -> bytes:
     return connection.recv(256)
 
 
-def _parsed(response: bytes, *, tls: bool) -> ListenerProtocol | None:
+def parsed(response: bytes, *, tls: bool) -> ListenerProtocol | None:
+    """Return the protocol that a response shows; None if it is not Kafka's."""
     if len(response) < RESPONSE.size:
         return None
     _, correlation, error = RESPONSE.unpack_from(response)
     if correlation != 1:
         return None
-    return ListenerProtocol(tls=tls, login=error != ILLEGAL_SASL_STATE)
+    if error == ILLEGAL_SASL_STATE:
+        return ListenerProtocol(tls=tls, login=False)
+    # A listener with SASL names its mechanisms. The embedded broker, which accepts
+    # connections without a login, repeats the empty mechanism of the request.
+    return ListenerProtocol(tls=tls, login=any(_mechanisms(response)) or None)
+
+
+def _mechanisms(response: bytes) -> Iterator[bytes]:
+    """Yield the mechanisms of a response, as far as it is complete."""
+    (count,) = struct.unpack_from(">i", response.ljust(14, b"\0"), RESPONSE.size)
+    at = RESPONSE.size + 4
+    for _ in range(count):
+        (length,) = struct.unpack_from(">h", response.ljust(at + 2, b"\0"), at)
+        yield response[at + 2 : at + 2 + length]
+        at += 2 + max(length, 0)
+        if at >= len(response):
+            return

@@ -186,7 +186,7 @@ def test_show_prints_all_fields_of_a_letter(semloop: Semloop) -> None:
     out = semloop("dlq", "show", LETTERS[1][:4])
     for text in (
         LETTERS[1], "unknown_type", "agent-events/0/1", "topic-1", "booker", "s-1",
-        "expected one of tool_call", NOW.isoformat(" "), meaning("unknown_type"),
+        'type: "nope" is not one of tool_call', NOW.isoformat(" "), meaning("unknown_type"),
     ):  # fmt: skip
         assert text in " ".join(out.split())
     # The record is JSON and therefore indented.

@@ -3,15 +3,25 @@
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from semloop.errors import BrokerError, BrokerUnavailable
-from semloop.kafka.probe import certificate_fault, listener_protocol
+from semloop.kafka.probe import (
+    RESPONSE,
+    certificate_fault,
+    listener_protocol,
+    mismatch,
+    parsed,
+)
 from semloop.kafka.refusals import ConnectionErrors, public
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
+from tests.support.services import EmbeddedBroker
 
 CONFIG = {
     "bootstrap.servers": "broker.example:9093",
@@ -158,3 +168,26 @@ def test_a_probe_of_a_silent_server_returns_none(
         listener_protocol(closing_server),
         certificate_fault(closing_server, None),
     ) == (None, None)
+
+
+def test_the_embedded_broker_is_not_taken_for_one_with_logins(tmp_path: Path) -> None:
+    broker = EmbeddedBroker(tmp_path)
+    try:
+        found = listener_protocol(broker.address)
+        assert found is not None
+        assert (found.tls, found.login) == (False, None)
+        plaintext = {
+            "bootstrap.servers": broker.address,
+            "security.protocol": "plaintext",
+        }
+        assert mismatch(plaintext) is None
+    finally:
+        broker.kill()
+
+
+@given(st.binary(max_size=64))
+def test_a_truncated_or_strange_response_names_no_login_by_mistake(tail: bytes) -> None:
+    found = parsed(RESPONSE.pack(12, 1, 33) + tail, tls=False)
+    assert found is not None
+    # One mechanism of a letter needs its length, and a count before it.
+    assert found.login is None or len(tail) > 6

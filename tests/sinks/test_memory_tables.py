@@ -291,7 +291,7 @@ def test_a_worker_without_commits_reports_missing_memories(
     context = FlowContext(settings, Storage.of(settings), Metrics())
     unread, model = Partition(ORIGIN.topic_id, 1), (HASHING.model_id, HASHING.dimension)
     other = MemoryTables(context, Streams.of(STREAM), [unread], model)
-    with pytest.raises(LakeError, match=r"gone\.\n.*maintain reindex"):
+    with pytest.raises(LakeError, match=r"missing\.\n.*maintain reindex"):
         other.take_over()
 
 
