@@ -45,7 +45,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "semloop_dead_letters_total", "counter", "records", ("flow", "reason"),
         "Records that could not become events, committed to `dead_letters`.",
-        "Query `dead_letters` for reason and agent; fix the producer, then replay.",
+        "Query `dead_letters` for reason and agent; fix the producer, send them again.",
     ),
     Metric(
         "semloop_misrouted_total", "counter", "records", ("flow",),
@@ -65,7 +65,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "semloop_commit_seconds", "histogram", "seconds", ("flow", "table"),
         "Duration of one commit, retries included.",
-        "Rising over hours: compaction does not run. Sudden rise: the store is slow.",
+        "Rising over hours: too many small files. Sudden rise: the store is slow.",
         COMMIT_SECONDS,
     ),
     Metric(

@@ -12,12 +12,12 @@ from semloop.errors import SemLoopError, Transient
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("semloop", "schemas", "sources", "operators", "sinks", "flows")
 EXIT_CODES = {
-    0: "Success.",
-    1: "The command failed; two lines say what happened and what to do.",
-    3: "A newer copy of the flow owns the tables. Do not restart it by hand.",
-    4: "The topic or the table of memories changed. Start the flow again.",
-    6: "Another process of the same flow ended. All start again together.",
-    130: "Interrupted by Ctrl-C.",
+    0: ("Success.", "no"),
+    1: ("The command failed; two lines give the cause and the remedy.", "with pauses"),
+    3: ("A newer copy of the flow owns the tables; this one has stopped.", "no"),
+    4: ("The topic or the table of memories changed.", "yes"),
+    6: ("Another process of the same flow ended; all start again together.", "yes"),
+    130: ("Interrupted by Ctrl-C.", "no"),
 }
 INTRODUCTION = """# Errors and exit codes
 
@@ -39,7 +39,7 @@ Every text in the source, with `…` for a value.
 
 def page() -> str:
     """Return the page."""
-    codes = [(str(code), text) for code, text in EXIT_CODES.items()]
+    codes = [(str(code), *texts) for code, texts in EXIT_CODES.items()]
     classes = [
         (
             f"`{name}`", str(cls.exit_code),
@@ -49,7 +49,7 @@ def page() -> str:
     ]  # fmt: skip
     return (
         INTRODUCTION
-        + table(("exit code", "meaning"), codes)
+        + table(("exit code", "meaning", "restart a flow"), codes)
         + CLASSES
         + table(("class", "exit code", "transient", "meaning"), classes)
         + TEXTS

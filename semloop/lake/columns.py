@@ -56,7 +56,7 @@ EVENTS = {
 DEAD_LETTERS = {
     "id": "Id of the dead letter, derived from its origin or its idempotency key.",
     "reason": "Code of the reason; docs/reference/dead-letters.md lists them.",
-    "detail": "Field and rule that the record broke, without its content.",
+    "detail": "Field, what it got and what is allowed; never free text.",
     "agent": "Agent of the record, where it could be read.",
     "session_id": "Session of the record, where it could be read.",
     "user_id": "User of the record, where it could be read.",

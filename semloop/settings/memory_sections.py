@@ -73,10 +73,11 @@ class RewardSettings(
     """Reward of each outcome, 0 to 1; `unknown`: the episode has no completion."""
 
     duration_s: Positive = 600
-    """Typical duration in seconds: with `reward_steps` it halves the reward."""
+    """Typical duration in seconds: an episode that takes it, and `reward_steps` steps,
+    gets half of the reward."""
 
     steps: Positive = 20
-    """Typical number of steps: with `reward_duration_s` they halve the reward."""
+    """Typical number of steps; see `reward_duration_s`."""
 
     quality_min: Share = 0.5
     """Factor of the reward if all steps of the episode failed."""
@@ -119,7 +120,7 @@ class MemorySettings(
         dict[str, Share], msgspec.Meta(examples=['{"agent": 0.1, "*/tool_call": 0.5}'])
     ] = msgspec.field(default_factory=dict)
     """Share of sessions whose events are remembered, by `agent`, `agent/type`, `*/type`
-    or `*`; closed episodes are always remembered."""
+    or `*`; closed episodes, errors and failed tool calls are always remembered."""
 
     poll_events: Positive = 1_000
     """Events per poll; all of them are embedded before the next commit."""

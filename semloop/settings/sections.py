@@ -167,7 +167,7 @@ class AgentSettings(
         msgspec.Meta(examples=['{"agent": 0.1, "*/state_change": 0.5}']),
     ] = msgspec.field(default_factory=dict)
     """Share of sessions to send, by `agent`, `agent/type`, `*/type` or `*`; the others
-    send only errors, completions and feedback."""
+    send only errors, failed tool calls, completions and feedback."""
 
 
 class MetricsSettings(

@@ -36,7 +36,7 @@ def down(
         ),
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for archive to catch up.")
+        float, typer.Option(min=0, help="Seconds to wait for the flows to catch up.")
     ] = 60.0,
 ) -> None:
     """Stop broker and flows when all events are in the lake; keep the lake."""

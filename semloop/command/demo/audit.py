@@ -120,8 +120,9 @@ def check(lake: Lake, expected: Expected) -> str:
         msg = f"The lake does not match the records sent: {found}."
         raise Terminal(msg, "This is a bug in SemLoop: please report it.")
     return (
-        f"{events:,} events sent, {events:,} rows, {dead_letters:,} dead letters,"
-        f" {expected.repeated} duplicate dropped:"
+        f"Sent: {events:,} events, {dead_letters:,} invalid records,"
+        f" {expected.repeated} duplicate. Stored: {events:,} rows,"
+        f" {dead_letters:,} dead letters:"
     )
 
 
