@@ -24,6 +24,7 @@ from tests.doctor.run_checks import (
     problems,
 )
 from tests.flows.flow_runner import kafka_admin
+from tests.flows.topics import trim
 from tests.kafka.secure_broker import Secure, settings_for, user
 from tests.support.services import SERVICES, free_port, wait_for
 
@@ -247,10 +248,7 @@ def test_resume_check_counts_unread_offsets_removed_by_retention(
 ) -> None:
     send(9)
     read(1)
-    target = TopicPartition(settings.topic, 0, 6)
-    admin = kafka_admin(settings)
-    for done in admin.delete_records([target]).values():
-        done.result()
+    trim(settings, 6)
     finding = only_problem(findings_of(settings, *BASE_CHECKS, "resume point"))
     assert finding.state is State.FAIL
     assert finding.found.endswith(

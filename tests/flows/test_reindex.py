@@ -17,7 +17,11 @@ from sinks.vectors.new_generation import Report
 from sources.lake import rounds
 from tests.conftest import a_topic
 from tests.flows.flow_runner import run_archive, running_flow
-from tests.flows.memory_audit import memory_differences
+from tests.flows.memory_audit import (
+    memory_differences,
+    produce_sessions,
+    run_memory_flow,
+)
 from tests.flows.reindex_lake import (
     LATER_MS,
     CountingEmbedder,
@@ -28,7 +32,6 @@ from tests.flows.reindex_lake import (
     run_memory,
     small_poll_settings,
 )
-from tests.flows.test_memory import produce_sessions, run_memory_flow
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import (
     HASHING,
