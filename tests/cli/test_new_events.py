@@ -20,11 +20,6 @@ from tests.sinks.maintenance import MAINTENANCE
 from tests.support.builders import NOW, an_event
 
 
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
-
-
 def tail_of(settings: Settings, where: str = "true", *values: object) -> NewEvents:
     return NewEvents(settings, ["agent"], where, values)
 

@@ -22,16 +22,6 @@ from tests.support.services import Broker, wait_for
 from tests.support.stores import Store
 
 
-@pytest.fixture
-def semloop(capsys: pytest.CaptureFixture[str]) -> Semloop:
-    return Semloop(capsys)
-
-
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
-
-
 class Tail:
     """The command as a process, with its output so far."""
 
