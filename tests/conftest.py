@@ -12,6 +12,7 @@ import pytest
 
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
+from semloop.storage.location import Storage
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
 from tests.support.stores import (
@@ -29,6 +30,9 @@ hypothesis.settings.load_profile("untimed")
 
 REAL = "needs a real Apache Kafka: set SEMLOOP_TEST_SERVICES"
 REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
+
+# With a space and a non-ASCII letter.
+FOLDER = "la ke ü"
 
 
 def pytest_report_header() -> str:
@@ -129,10 +133,16 @@ def settings(broker: Broker, tmp_path: Path) -> Settings:
     """A lake and a topic for one test; the topic does not exist yet."""
     return load(
         {},
-        lake=str(tmp_path / "la ke ü"),  # with a space and a non-ASCII letter
+        lake=str(tmp_path / FOLDER),
         kafka=broker.address,
         topic=a_topic(),
     )
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """The folder of a lake for one test, which needs no broker; it does not exist yet."""
+    return Storage(str(tmp_path / FOLDER))
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-import stamina
 from deltalake import write_deltalake
 from deltalake.transaction import AddAction
 
@@ -44,6 +43,8 @@ from tests.sinks.broken_rules import (
 )
 from tests.sinks.wrapped_log import WrappedLog
 from tests.support.builders import LOG, decoded_rows
+
+pytestmark = pytest.mark.usefixtures("fast_retries")
 
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
@@ -236,12 +237,6 @@ class Storm:
                 )
         duplicated = sum(count - 1 for count in found.values())
         return len(EVERY - found.keys()), duplicated
-
-
-@pytest.fixture(autouse=True)
-def _fast_retries() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=30):
-        yield
 
 
 def check(storm: Storm) -> None:

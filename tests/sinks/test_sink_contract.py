@@ -2,14 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
-import stamina
 from deltalake import DeltaTable, write_deltalake
 
 from semloop.delta.streams import NEVER_READ
@@ -23,6 +21,8 @@ from tests.sinks.sink_contract import NOON, SINKS, Sink, clean_log, foreign_comm
 from tests.sinks.wrapped_log import Interrupted, LosesReplies, Overtaken
 from tests.support.builders import LOG, P0, P1, keyed
 
+pytestmark = pytest.mark.usefixtures("fast_retries")
+
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -30,17 +30,6 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 def sink(request: pytest.FixtureRequest) -> Sink:
     found: Sink = request.param
     return found
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "lake"))
-
-
-@pytest.fixture(autouse=True)
-def _fast_retries() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
-        yield
 
 
 def names(sink: Sink, *partitions: int) -> set[str]:

@@ -32,11 +32,6 @@ def archived(polled: PolledEvents, partition: Partition) -> tuple[int, int | Non
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "la ke ü"))
-
-
-@pytest.fixture
 def table(storage: Storage) -> EventsTable:
     return EventsTable(storage)
 

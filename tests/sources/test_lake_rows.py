@@ -18,8 +18,8 @@ from tests.sources.events_table import EventsTable, open_reader, read_to_end
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> EventsTable:
-    return EventsTable(Storage(str(tmp_path / "la ke ü")))
+def table(storage: Storage) -> EventsTable:
+    return EventsTable(storage)
 
 
 def write_crossing_files(table: EventsTable) -> None:
