@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
+from tests.kafka.secure_broker import Secure, SecureBroker
+from tests.support.processes import ROOT
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
 from tests.support.stores import (
@@ -91,6 +95,25 @@ def broker(pytestconfig: pytest.Config) -> Broker:
 def store(pytestconfig: pytest.Config) -> Store:
     """The S3 server of this session; `s3_settings` configures a lake on it."""
     return SimpleNamespace(**shared(_root(pytestconfig), "store", start_store))
+
+
+@pytest.fixture(scope="session")
+def secure(pytestconfig: pytest.Config) -> Secure:
+    """A broker with a listener for each common security configuration."""
+    return SimpleNamespace(**shared(_root(pytestconfig), "secure-broker", SecureBroker))
+
+
+@pytest.fixture
+def overwriting_endpoint(store: Store) -> Iterator[str]:
+    """The test session's S3 server, behind a proxy that ignores `If-None-Match`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.s3.overwriting_store", store.endpoint],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.kill()
+    process.communicate()
 
 
 @pytest.fixture
