@@ -4,7 +4,6 @@ import fcntl
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,16 +15,14 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from tests.kafka.secure_broker import Secure, SecureBroker
+from tests.support.lakes import a_topic, settings_on
 from tests.support.processes import ROOT
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
 from tests.support.stores import (
-    BUCKET,
     RealStore,
     Store,
-    make_bucket,
     start_store,
-    variables,
 )
 
 # The duration of an example depends on the machine, not on the code.
@@ -174,27 +171,6 @@ def s3_settings(
 ) -> Settings:
     """Like `settings`, with a lake on S3 and the `AWS_*` variables set."""
     return settings_on(store.endpoint, broker, monkeypatch)
-
-
-def settings_on(
-    endpoint: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    """Configure a lake for one test at an S3 endpoint, for example a proxy."""
-    for name, value in variables(endpoint).items():
-        monkeypatch.setenv(name, value)
-    make_bucket()
-    return load(
-        {},
-        lake=f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}",
-        kafka=broker.address,
-        topic=a_topic(),
-        redaction_key="a key for the tests only",
-    )
-
-
-def a_topic() -> str:
-    """Return a topic name that no other test uses."""
-    return f"events-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

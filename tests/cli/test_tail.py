@@ -14,10 +14,10 @@ import pytest
 
 from semloop.settings import Settings, load
 from tests.cli.helpers import Semloop, Writer
-from tests.conftest import settings_on
 from tests.support import processes
 from tests.support.builders import an_event
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.lakes import settings_on
 from tests.support.services import Broker, wait_for
 from tests.support.stores import Store
 

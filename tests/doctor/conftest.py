@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,10 +14,8 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
+from tests.doctor.run_checks import Read, Send
 from tests.support.builders import decoded_rows
-
-Read = Callable[..., None]
-Send = Callable[..., None]
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from semloop.command.doctor.versions import BrokerVersion, parsed
 from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests.doctor.conftest import Read, Send
 from tests.doctor.run_checks import (
     BASE_CHECKS,
+    Read,
+    Send,
     all_findings,
     findings_of,
     only_problem,

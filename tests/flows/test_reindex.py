@@ -15,7 +15,6 @@ from semloop.settings import Settings, load
 from sinks.delta.fenced_table import FencedTable
 from sinks.vectors.new_generation import Report
 from sources.lake import rounds
-from tests.conftest import a_topic
 from tests.flows.flow_runner import run_archive, running_flow
 from tests.flows.memory_audit import (
     memory_differences,
@@ -40,6 +39,7 @@ from tests.sinks.memory_process import (
     lake_settings,
     visible_memories,
 )
+from tests.support.lakes import a_topic
 from tests.support.services import Broker
 
 

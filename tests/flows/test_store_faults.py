@@ -19,7 +19,6 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.errors import CHECK_FOLDER, CHECK_STORE
 from semloop.storage.location import Storage, redaction_key
-from tests.conftest import settings_on
 from tests.flows.flow_runner import (
     each_once,
     produce,
@@ -32,6 +31,7 @@ from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk
 from tests.support import processes
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.lakes import settings_on
 from tests.support.services import Broker
 from tests.support.stores import RealStore, Store
 
