@@ -19,11 +19,7 @@ from tests.support.lakes import a_topic, settings_on
 from tests.support.processes import ROOT
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
-from tests.support.stores import (
-    RealStore,
-    Store,
-    start_store,
-)
+from tests.support.stores import RealStore, Store, start_store
 
 # The duration of an example depends on the machine, not on the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
