@@ -10,11 +10,14 @@ from types import SimpleNamespace
 
 import hypothesis
 import pytest
+import structlog
+from stamina.instrumentation import set_on_retry_hooks
 
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from tests.kafka.secure_broker import Secure, SecureBroker
+from tests.support.fault_proxy import FaultProxy
 from tests.support.lakes import a_topic, settings_on
 from tests.support.processes import ROOT
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
@@ -78,6 +81,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def log_setup_restored() -> Iterator[None]:
+    """Undo what a command or flow in this process set up for its logs."""
+    yield
+    structlog.reset_defaults()
+    set_on_retry_hooks(None)
+
+
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Broker:
     """The broker of this session."""
@@ -94,6 +105,13 @@ def store(pytestconfig: pytest.Config) -> Store:
 def secure(pytestconfig: pytest.Config) -> Secure:
     """A broker with a listener for each common security configuration."""
     return SimpleNamespace(**shared(_root(pytestconfig), "secure-broker", SecureBroker))
+
+
+@pytest.fixture(scope="module")
+def proxy(store: Store) -> Iterator[FaultProxy]:
+    """A proxy in front of the S3 server, for faults that the tests of a module arm."""
+    with FaultProxy(store.endpoint) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import tenacity
-from stamina.instrumentation import set_on_retry_hooks
 
 from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
@@ -28,12 +26,7 @@ from tests.sinks.memory_process import lake_settings
 from tests.support import processes
 from tests.support.services import wait_for
 
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    set_on_retry_hooks(None)
+pytestmark = pytest.mark.usefixtures("log_setup_restored")
 
 
 @pytest.fixture

@@ -47,11 +47,6 @@ def settings(own_broker: RealBroker, tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
-def topic(settings: Settings) -> Topic:
-    return TopicAdmin(settings).ensure()
-
-
 def take_over(settings: Settings, topic: Topic) -> None:
     """Take over the tables as a newer copy of the flow does; needs no broker."""
     stream = StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id)

@@ -42,6 +42,7 @@ FREQUENT_COMMITS = {"SEMLOOP_COMMIT_INTERVAL_S": "0.1"}
 
 @pytest.fixture
 def proxy(store: Store) -> Iterator[FaultProxy]:
+    """A separate proxy for each test: some tests leave faults armed."""
     with FaultProxy(store.endpoint) as proxy:
         yield proxy
 

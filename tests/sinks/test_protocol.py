@@ -32,6 +32,7 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext
+from tests.sinks.archive_builder import Crash
 from tests.sinks.broken_rules import (
     FollowsBlindly,
     OnlyMoved,
@@ -49,10 +50,6 @@ pytestmark = pytest.mark.usefixtures("fast_retries")
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
 EVERY = {(p, o) for p in range(PARTITIONS) for o in range(RECORDS)}
-
-
-class Crash(BaseException):
-    """The process died; a BaseException, so that no handler catches it."""
 
 
 class StormyLog(WrappedLog):

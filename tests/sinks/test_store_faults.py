@@ -23,17 +23,10 @@ from tests.support.builders import LOG, NOW, decoded_rows, keyed
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
 from tests.support.lakes import settings_on
 from tests.support.services import Broker
-from tests.support.stores import Store
 
 TABLES = ("events", "dead_letters")
 # More often than the libraries retry, so that our retries are needed.
 OFTEN = 4
-
-
-@pytest.fixture(scope="module")
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy(store.endpoint) as proxy:
-        yield proxy
 
 
 @pytest.fixture
