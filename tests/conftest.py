@@ -2,26 +2,27 @@
 
 import fcntl
 import os
-import uuid
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import hypothesis
 import pytest
+import structlog
+from stamina.instrumentation import set_on_retry_hooks
 
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
+from semloop.storage.location import Storage
+from tests.kafka.secure_broker import Secure, SecureBroker
+from tests.support.fault_proxy import FaultProxy
+from tests.support.lakes import a_topic, settings_on
+from tests.support.processes import ROOT
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
-from tests.support.stores import (
-    BUCKET,
-    RealStore,
-    Store,
-    make_bucket,
-    start_store,
-    variables,
-)
+from tests.support.stores import RealStore, Store, start_store
 
 # The duration of an example depends on the machine, not on the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -29,6 +30,9 @@ hypothesis.settings.load_profile("untimed")
 
 REAL = "needs a real Apache Kafka: set SEMLOOP_TEST_SERVICES"
 REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
+
+# With a space and a non-ASCII letter.
+FOLDER = "la ke ü"
 
 
 def pytest_report_header() -> str:
@@ -77,6 +81,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def log_setup_restored() -> Iterator[None]:
+    """Undo what a command or flow in this process set up for its logs."""
+    yield
+    structlog.reset_defaults()
+    set_on_retry_hooks(None)
+
+
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Broker:
     """The broker of this session."""
@@ -87,6 +99,32 @@ def broker(pytestconfig: pytest.Config) -> Broker:
 def store(pytestconfig: pytest.Config) -> Store:
     """The S3 server of this session; `s3_settings` configures a lake on it."""
     return SimpleNamespace(**shared(_root(pytestconfig), "store", start_store))
+
+
+@pytest.fixture(scope="session")
+def secure(pytestconfig: pytest.Config) -> Secure:
+    """A broker with a listener for each common security configuration."""
+    return SimpleNamespace(**shared(_root(pytestconfig), "secure-broker", SecureBroker))
+
+
+@pytest.fixture(scope="module")
+def proxy(store: Store) -> Iterator[FaultProxy]:
+    """A proxy in front of the S3 server, for faults that the tests of a module arm."""
+    with FaultProxy(store.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def overwriting_endpoint(store: Store) -> Iterator[str]:
+    """The test session's S3 server, behind a proxy that ignores `If-None-Match`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.s3.overwriting_store", store.endpoint],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.kill()
+    process.communicate()
 
 
 @pytest.fixture
@@ -129,10 +167,16 @@ def settings(broker: Broker, tmp_path: Path) -> Settings:
     """A lake and a topic for one test; the topic does not exist yet."""
     return load(
         {},
-        lake=str(tmp_path / "la ke ü"),  # with a space and a non-ASCII letter
+        lake=str(tmp_path / FOLDER),
         kafka=broker.address,
         topic=a_topic(),
     )
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """The folder of a lake for one test, which needs no broker; it does not exist yet."""
+    return Storage(str(tmp_path / FOLDER))
 
 
 @pytest.fixture
@@ -141,27 +185,6 @@ def s3_settings(
 ) -> Settings:
     """Like `settings`, with a lake on S3 and the `AWS_*` variables set."""
     return settings_on(store.endpoint, broker, monkeypatch)
-
-
-def settings_on(
-    endpoint: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    """Configure a lake for one test at an S3 endpoint, for example a proxy."""
-    for name, value in variables(endpoint).items():
-        monkeypatch.setenv(name, value)
-    make_bucket()
-    return load(
-        {},
-        lake=f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}",
-        kafka=broker.address,
-        topic=a_topic(),
-        redaction_key="a key for the tests only",
-    )
-
-
-def a_topic() -> str:
-    """Return a topic name that no other test uses."""
-    return f"events-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from semloop.extras import DISTRIBUTION, install_todo
+from tests.support.processes import ROOT
 
-ROOT = Path(__file__).parents[1]
 FLOWS = "semloop-lake-flows"
 
 

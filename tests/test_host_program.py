@@ -10,9 +10,9 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from schemas import arrow
+from tests.support.processes import ROOT
 from tests.support.services import free_port
 
-ROOT = Path(__file__).parents[1]
 HOST = """
 import flows, schemas
 from semloop import Agent, Lake

@@ -7,7 +7,8 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.support.processes import ROOT
+
 # Words that a reader has to guess at, what to write instead, and why.
 BANNED = [
     ("told", "reported, logged, shown", "who reports what to whom stays open"),

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.support.processes import ROOT
+
 FOLDERS = ("semloop", "schemas", "sources", "operators", "sinks", "flows")
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 ALL_FILES = sorted(

@@ -15,7 +15,7 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
-from tests.support.builders import LOG, NOW, a_poll
+from tests.support.builders import LOG, NOW, a_poll, an_event
 
 
 class Writer:
@@ -74,3 +74,8 @@ class Semloop:
         assert (code, out) == (1, "")
         what, todo = err.splitlines()
         return what, todo
+
+
+def named(*names: object, **fields: Any) -> list[dict[str, Any]]:
+    """Build one event of each of these agents."""
+    return [an_event(agent=f"{name}", **fields) for name in names]

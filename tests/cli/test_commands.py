@@ -10,57 +10,37 @@ import pytest
 
 from semloop import __main__
 from semloop.command import cli
-from semloop.command.cli import main
 from semloop.errors import TakenOver
 from semloop.extras import install_todo
+from tests.cli.helpers import Semloop
+from tests.support.processes import ROOT
 
-ROOT = Path(__file__).parents[2]
 # No service listens on this privileged port.
 UNREACHABLE = "127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("SEMLOOP_")]:
-        monkeypatch.delenv(name)
+def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMLOOP_KAFKA", UNREACHABLE)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def semloop(capsys: pytest.CaptureFixture[str]) -> "Semloop":
-    return Semloop(capsys)
-
-
-class Semloop:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Run a command in this process; return exit code, stdout and stderr."""
-        with pytest.raises(SystemExit) as exited:
-            main(list(arguments))
-        out, err = self._capsys.readouterr()
-        return int(exited.value.code or 0), out, err
 
 
 def test_without_arguments_help_is_printed(semloop: Semloop) -> None:
-    code, out, err = semloop()
+    code, out, err = semloop.run()
     assert (code, err) == (0, "")
     assert all(name in out for name in cli.COMMANDS)
     assert "_supervise" not in out
-    assert semloop("--help")[1].split() == out.split()
+    assert semloop.run("--help")[1].split() == out.split()
 
 
 @pytest.mark.parametrize("command", [*cli.COMMANDS])
 def test_every_command_has_help(semloop: Semloop, command: str) -> None:
-    code, out, _ = semloop(command, "--help")
+    code, out, _ = semloop.run(command, "--help")
     assert code == 0
     assert f"semloop {command}" in out
 
 
 def test_the_version_is_printed(semloop: Semloop) -> None:
-    assert semloop("--version")[:2] == (0, "semloop 0.1.0\n")
+    assert semloop.run("--version")[:2] == (0, "semloop 0.1.0\n")
 
 
 @pytest.mark.parametrize(
@@ -91,10 +71,7 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
 def test_wrong_usage_is_reported_in_two_lines(
     semloop: Semloop, line: str, what: str, todo: str
 ) -> None:
-    code, out, err = semloop(*line.split())
-    assert (code, out) == (1, "")
-    errors = err.splitlines()
-    assert len(errors) == 2
+    errors = semloop.refused(*line.split())
     assert what in errors[0]
     assert todo in errors[1]
 
@@ -104,7 +81,7 @@ def test_the_local_stack_needs_a_local_lake(
     semloop: Semloop, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.setenv("SEMLOOP_LAKE", "s3://bucket/prefix")
-    code, _, err = semloop(*line.split())
+    code, _, err = semloop.run(*line.split())
     assert code == 1
     assert err.startswith("s3://bucket/prefix is not a local lake.\n")
 
@@ -114,14 +91,14 @@ def test_an_unreachable_broker_is_reported_and_no_state_is_written(
 ) -> None:
     Path("file").write_text("{}\n")
     for line in ("import file --format events", "up"):
-        code, _, err = semloop(*line.split())
+        code, _, err = semloop.run(*line.split())
         assert code == 1
         assert err.startswith(f"No Kafka broker answers at {UNREACHABLE}")
     assert not Path(".semloop/_local/stack.json").exists()
 
 
 def test_status_works_without_broker_and_lake(semloop: Semloop) -> None:
-    code, out, _ = semloop("status", "--format", "json")
+    code, out, _ = semloop.run("status", "--format", "json")
     assert code == 0
     found = json.loads(out)
     assert list(found) == ["kafka", "lake", "flows"]
@@ -129,15 +106,15 @@ def test_status_works_without_broker_and_lake(semloop: Semloop) -> None:
     assert found["lake"]["tables"] == {}
     assert found["flows"]["archive"]["lag"] is None
     assert not Path(".semloop").exists()
-    assert "DOES NOT ANSWER" in semloop("status")[1]
+    assert "DOES NOT ANSWER" in semloop.run("status")[1]
 
 
 def test_health_suggests_what_to_do(semloop: Semloop) -> None:
-    code, out, _ = semloop("health")
+    code, out, _ = semloop.run("health")
     assert code == 1
     assert "FAIL  broker" in out
     assert "`semloop up`" in out
-    code, out, _ = semloop("health", "--format", "json")
+    code, out, _ = semloop.run("health", "--format", "json")
     assert (code, json.loads(out)["kafka"]["ok"]) == (1, False)
 
 
@@ -147,7 +124,7 @@ def test_secrets_are_not_shown(
     secret = "a key that must not be printed"
     monkeypatch.setenv("SEMLOOP_REDACTION_KEY", secret)
     for line in ("status", "status --format json", "health"):
-        assert secret not in "".join(map(str, semloop(*line.split())))
+        assert secret not in "".join(map(str, semloop.run(*line.split())))
 
 
 @pytest.fixture
@@ -174,12 +151,12 @@ def fail(kind: str) -> None:
 
 @pytest.mark.usefixtures("fails")
 def test_our_errors_have_two_lines_and_their_exit_code(semloop: Semloop) -> None:
-    assert semloop("fail", "ours") == (3, "", "What happened.\nWhat to do.\n")
+    assert semloop.run("fail", "ours") == (3, "", "What happened.\nWhat to do.\n")
 
 
 @pytest.mark.usefixtures("fails")
 def test_an_unexpected_error_is_reported_without_its_text(semloop: Semloop) -> None:
-    code, _, err = semloop("fail", "other")
+    code, _, err = semloop.run("fail", "other")
     assert code == 1
     assert err.startswith("Unexpected ValueError at test_commands.py:")
     assert "4111" not in err
@@ -190,12 +167,12 @@ def test_debug_shows_the_traceback(
     semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEMLOOP_DEBUG", "")  # So that it is restored afterwards.
-    assert "4111" in semloop("--debug", "fail", "other")[2]
+    assert "4111" in semloop.run("--debug", "fail", "other")[2]
 
 
 @pytest.mark.usefixtures("fails")
 def test_a_missing_package_names_the_extra(semloop: Semloop) -> None:
-    assert semloop("fail", "package") == (
+    assert semloop.run("fail", "package") == (
         1,
         "",
         f"The package 'psutil' is not installed.\n{install_todo('all')}\n",
@@ -204,8 +181,8 @@ def test_a_missing_package_names_the_extra(semloop: Semloop) -> None:
 
 @pytest.mark.usefixtures("fails")
 def test_ctrl_c_is_quiet(semloop: Semloop) -> None:
-    assert semloop("fail", "interrupt") == (130, "", "")
-    assert semloop("fail", "query") == (130, "", "")
+    assert semloop.run("fail", "interrupt") == (130, "", "")
+    assert semloop.run("fail", "query") == (130, "", "")
 
 
 def test_the_base_package_alone_names_the_extra(

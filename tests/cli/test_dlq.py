@@ -21,16 +21,6 @@ from tests.support.builders import NOW, an_event
 LETTERS = [f"{n}{n}000000-0000-4000-8000-000000000000" for n in range(4)]
 
 
-@pytest.fixture
-def semloop(capsys: pytest.CaptureFixture[str]) -> Semloop:
-    return Semloop(capsys)
-
-
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Writer:
     """A lake with an old letter (not JSON) and three newer ones, two of one agent."""

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import tenacity
-from stamina.instrumentation import set_on_retry_hooks
 
-from semloop.command.cli import main
 from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
 from semloop.settings import Settings
+from tests.cli.helpers import Semloop
 from tests.flows.reindex_lake import (
     Events,
     current_generation,
@@ -28,12 +26,7 @@ from tests.sinks.memory_process import lake_settings
 from tests.support import processes
 from tests.support.services import wait_for
 
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    set_on_retry_hooks(None)
+pytestmark = pytest.mark.usefixtures("log_setup_restored")
 
 
 @pytest.fixture
@@ -54,59 +47,41 @@ def remembered(settings: Settings) -> Settings:
     return settings
 
 
-class Semloop:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Run `maintain` in this process; return exit code, stdout and stderr."""
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main(["maintain", *arguments])
-        out, err = self._capsys.readouterr()
-        return int(exited.value.code or 0), out, err
-
-
-@pytest.fixture
-def maintain(capsys: pytest.CaptureFixture[str]) -> Semloop:
-    return Semloop(capsys)
-
-
-def test_maintain_without_a_command_lists_all(maintain: Semloop) -> None:
-    code, out, err = maintain()
+def test_maintain_without_a_command_lists_all(semloop: Semloop) -> None:
+    code, out, err = semloop.run("maintain")
     assert all(name in out + err for name in ("index", "reindex"))
-    code, out, err = maintain("indx")
+    code, out, err = semloop.run("maintain", "indx")
     assert (code, err.count("\n")) == (1, 2)
 
 
-def test_index_reports_what_it_built(remembered: Settings, maintain: Semloop) -> None:
+def test_index_reports_what_it_built(remembered: Settings, semloop: Semloop) -> None:
     count = len(memories_by_id(remembered))
-    code, out, err = maintain("index")
+    code, out, err = semloop.run("maintain", "index")
     assert code == 0
     assert out.startswith(f"Memories: {count}, fragments: 1, vector index: none (")
     assert "indexes built: namespace, agent," in out
     # Not a terminal: one line per step.
     assert err.splitlines()[0].startswith("vectors (")
     assert len(err.splitlines()) == len(set(err.splitlines()))
-    assert "indexes built: none." in maintain("index")[1]
+    assert "indexes built: none." in semloop.run("maintain", "index")[1]
 
 
 @pytest.mark.parametrize("exists", [False, True])
 def test_index_reports_a_lake_without_memories(
-    settings: Settings, maintain: Semloop, *, exists: bool
+    settings: Settings, semloop: Semloop, *, exists: bool
 ) -> None:
     if exists:
         run_memory(settings, Events(settings))
-    code, out, _ = maintain("index")
+    code, out, _ = semloop.run("maintain", "index")
     assert (code, out) == (0, f"The lake {settings.lake} has no memories yet.\n")
     assert Path(settings.lake).exists() is exists
 
 
 def test_reindex_reports_the_new_generation(
-    remembered: Settings, maintain: Semloop
+    remembered: Settings, semloop: Semloop
 ) -> None:
     count = len(memories_by_id(remembered))
-    code, out, err = maintain("reindex")
+    code, out, err = semloop.run("maintain", "reindex")
     assert code == 0
     assert out == (
         f"Memories: {count}, model: hashing/words/256, skipped by settings: 0. "
@@ -117,7 +92,7 @@ def test_reindex_reports_the_new_generation(
 
 
 def test_progress_bars_are_shown_on_a_terminal(
-    remembered: Settings, maintain: Semloop, monkeypatch: pytest.MonkeyPatch
+    remembered: Settings, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -125,16 +100,16 @@ def test_progress_bars_are_shown_on_a_terminal(
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    code, out, _ = maintain("reindex")
+    code, out, _ = semloop.run("maintain", "reindex")
     assert code == 0
     assert "\x1b[" not in out
     assert "30 of 30" in terminal.getvalue()
 
 
 def test_reindex_reports_a_lake_without_episodes(
-    settings: Settings, maintain: Semloop
+    settings: Settings, semloop: Semloop
 ) -> None:
-    code, out, err = maintain("reindex")
+    code, out, err = semloop.run("maintain", "reindex")
     assert (code, out) == (1, "")
     assert err == (
         f"The lake {settings.lake} has no episodes yet.\n"
@@ -144,18 +119,18 @@ def test_reindex_reports_a_lake_without_episodes(
 
 
 def test_index_reports_a_missing_memories_table(
-    remembered: Settings, maintain: Semloop
+    remembered: Settings, semloop: Semloop
 ) -> None:
     Path(remembered.lake, generations.FOLDER).rename(Path(remembered.lake, "gone"))
-    code, out, err = maintain("index")
+    code, out, err = semloop.run("maintain", "index")
     assert (code, out) == (1, "")
     assert err.splitlines()[-1] == "Rebuild them: `semloop maintain reindex`."
 
 
 def test_reindex_rejects_a_model_for_an_embedder_with_one_model(
-    remembered: Settings, maintain: Semloop
+    remembered: Settings, semloop: Semloop
 ) -> None:
-    code, out, err = maintain("reindex", "--model", "other")
+    code, out, err = semloop.run("maintain", "reindex", "--model", "other")
     assert (code, out) == (1, "")
     assert err == (
         "The embedder 'hashing' has only one model.\n"
@@ -176,12 +151,12 @@ def endpoint(
 
 
 def test_reindex_uses_another_model_and_reports_the_setting(
-    remembered: Settings, endpoint: AnEndpoint, maintain: Semloop
+    remembered: Settings, endpoint: AnEndpoint, semloop: Semloop
 ) -> None:
-    code, out, err = maintain("reindex")
+    code, out, err = semloop.run("maintain", "reindex")
     assert (code, out) == (1, "")
     assert "'embedder_model'" in err
-    code, out, _ = maintain("reindex", "--model", "big")
+    code, out, _ = semloop.run("maintain", "reindex", "--model", "big")
     assert code == 0
     assert "model: endpoint/big," in out
     last = "Set SEMLOOP_EMBEDDER_MODEL=big for all flows and readers as well."
@@ -194,20 +169,20 @@ def test_reindex_uses_another_model_and_reports_the_setting(
 def test_reindex_reports_an_unavailable_endpoint(
     remembered: Settings,
     endpoint: AnEndpoint,
-    maintain: Semloop,
+    semloop: Semloop,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     no_pause = tenacity.wait_none()
     monkeypatch.setattr(endpoint_module, "GROWING_PAUSE", no_pause)
     monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", "http://127.0.0.1:1/v1")
-    code, out, err = maintain("reindex", "--model", "big")
+    code, out, err = semloop.run("maintain", "reindex", "--model", "big")
     assert (code, out, err.count("\n")) == (1, "", 2)
     assert err.startswith("The embedding endpoint is not available")
     # The endpoint becomes unavailable during the run.
     monkeypatch.setenv("SEMLOOP_EMBEDDER_URL", endpoint.url)
     monkeypatch.setenv("SEMLOOP_EMBEDDER_RETRY_S", "0.1")
     endpoint.answer = lambda texts, number: good(texts) if number == 1 else None
-    code, out, err = maintain("reindex", "--model", "big")
+    code, out, err = semloop.run("maintain", "reindex", "--model", "big")
     assert (code, out) == (1, "")
     assert "Traceback" not in err
     assert err.splitlines()[-2].startswith("The embedding endpoint is not available")
@@ -215,7 +190,7 @@ def test_reindex_reports_an_unavailable_endpoint(
 
 
 def test_ctrl_c_ends_reindex_immediately_and_the_next_run_finishes(
-    remembered: Settings, endpoint: AnEndpoint, maintain: Semloop
+    remembered: Settings, endpoint: AnEndpoint, semloop: Semloop
 ) -> None:
     requested, released = threading.Event(), threading.Event()
 
@@ -238,6 +213,6 @@ def test_ctrl_c_ends_reindex_immediately_and_the_next_run_finishes(
     assert "Traceback" not in err
     assert current_generation(remembered) == 1
     endpoint.answer = good
-    code, out, _ = maintain("reindex", "--model", "big")
+    code, out, _ = semloop.run("maintain", "reindex", "--model", "big")
     assert code == 0
     assert "Generation 2 is now current" in out

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,22 +14,13 @@ from semloop.delta import table
 from semloop.delta.snapshot import Snapshot
 from semloop.errors import StorageUnavailable
 from semloop.settings import Settings, load
-from tests.cli.helpers import Writer
+from tests.cli.helpers import Writer, named
 from tests.sinks.maintenance import MAINTENANCE
-from tests.support.builders import NOW, an_event
-
-
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
+from tests.support.builders import NOW
 
 
 def tail_of(settings: Settings, where: str = "true", *values: object) -> NewEvents:
     return NewEvents(settings, ["agent"], where, values)
-
-
-def named(*names: object, **fields: Any) -> list[dict[str, Any]]:
-    return [an_event(agent=f"{name}", **fields) for name in names]
 
 
 def seen(events: NewEvents) -> list[str]:

@@ -14,11 +14,6 @@ LONG = "the refund was refused because of the fare class " * 8
 
 
 @pytest.fixture
-def semloop(capsys: pytest.CaptureFixture[str]) -> Semloop:
-    return Semloop(capsys)
-
-
-@pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "lake"
     a_memory_lake(

@@ -29,16 +29,6 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.fixture
-def semloop(capsys: pytest.CaptureFixture[str]) -> Semloop:
-    return Semloop(capsys)
-
-
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
-
-
 def at(seconds: float, kind: str, session: str = "s-1", **fields: Any) -> object:
     meta = {"session_id": session, **fields.pop("meta", {})}
     then = (START + timedelta(seconds=seconds)).isoformat()

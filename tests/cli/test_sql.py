@@ -25,8 +25,8 @@ from semloop import Lake
 from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, completions, sql
 from semloop.errors import ConfigError, LakeError
 from semloop.settings import LOCAL_FOLDER
+from tests.support.processes import ROOT
 
-ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 

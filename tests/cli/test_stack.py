@@ -1,113 +1,21 @@
 """The local stack end to end: real processes and the embedded broker."""
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from semloop.command.stack.state import LocalFolder, Process, Stack
+from semloop.command.stack.state import Process, Stack
 from semloop.kafka.clients import DEFAULT_ADDRESS
-from tests.support.builders import an_event
+from tests.cli.shell import Shell, gone, wait_for_end
+from tests.support.services import wait_for
 
-ROOT = Path(__file__).parents[2]
 # Supervisor, broker and both flows.
 PROCESSES = 4
 SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
-
-
-class Shell:
-    """Runs commands in a folder of its own, as a user would."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lake = folder / "lake"
-        self.local = LocalFolder(self.lake / "_local")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
-        self.environ = kept | {
-            "PYTHONPATH": str(ROOT),
-            "SEMLOOP_LAKE": "lake",
-            # A flow that was taken over detects it quickly.
-            "SEMLOOP_FENCE_CHECK_S": "0.3",
-            # No model: these tests check processes and rows.
-            "SEMLOOP_EMBEDDER": "hashing",
-        }
-
-    def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "semloop", *arguments],
-            cwd=self.folder,
-            env=self.environ | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str, code: int = 0, **environ: str) -> str:
-        """Return the output of a command, which must exit with this code."""
-        with self.start(*arguments, **environ) as process:
-            out, err = process.communicate(timeout=90)
-        assert process.returncode == code, f"{arguments}\n{out}\n{err}"
-        return out + err
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "--format", "json"))
-
-    def stack(self) -> Stack:
-        stack = self.local.read()
-        assert stack is not None
-        return stack
-
-    def processes(self) -> list[psutil.Process]:
-        """Return the running ones of supervisor, broker and flows."""
-        stack = self.local.read()
-        if stack is None:
-            return []
-        processes = [Process(stack.pid, stack.create_time), *stack.children()]
-        return [found for p in processes if (found := p.find()) is not None]
-
-    def write_events(self, count: int) -> None:
-        events = [an_event(meta={"session_id": f"s-{n % 5}"}) for n in range(count)]
-        lines = "".join(json.dumps(event) + "\n" for event in events)
-        (self.folder / "events.jsonl").write_text(lines)
-
-    def import_(self) -> str:
-        return self.run("import", "events.jsonl", "--format", "events")
-
-
-@pytest.fixture
-def shell(usual_port: None, tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path)
-    yield shell
-    # The supervisor first, because it would restart the others.
-    while first := shell.processes()[:1]:
-        first[0].kill()
-        wait_for_end(first)
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"condition not met within {timeout_s} s"
-        time.sleep(0.05)
-
-
-def wait_for_end(processes: list[psutil.Process]) -> None:
-    eventually(lambda: gone(processes))
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != "zombie" for p in processes)
 
 
 def test_a_file_imported_twice_is_in_the_lake_once(shell: Shell) -> None:
@@ -229,7 +137,7 @@ def test_a_flow_that_died_is_restarted(shell: Shell) -> None:
         flow = shell.stack().flows["archive"]
         return flow.state == "running" and flow.restarts == 1
 
-    eventually(restarted)
+    wait_for("the restart", restarted)
     assert shell.stack().flows["archive"].exit_code == -signal.SIGKILL
     shell.import_()
     shell.run("run", "archive", "--until-caught-up")
@@ -241,7 +149,10 @@ def test_a_flow_that_was_taken_over_is_not_restarted(shell: Shell) -> None:
     kafka = shell.stack().kafka
     with shell.start("run", "archive", "--supervised", SEMLOOP_KAFKA=kafka) as newer:
         try:
-            eventually(lambda: shell.stack().flows["archive"].state == "taken over")
+            wait_for(
+                "the take-over",
+                lambda: shell.stack().flows["archive"].state == "taken over",
+            )
         finally:
             newer.kill()
             newer.communicate()
@@ -255,9 +166,12 @@ def test_a_broker_that_died_is_restarted_and_the_loss_is_logged(shell: Shell) ->
     before = shell.stack()
     assert before.broker_pid is not None
     os.kill(before.broker_pid, signal.SIGKILL)
-    eventually(lambda: shell.stack().broker_pid not in (None, before.broker_pid))
+    wait_for(
+        "a new broker",
+        lambda: shell.stack().broker_pid not in (None, before.broker_pid),
+    )
     assert shell.stack().kafka == before.kafka
-    eventually(lambda: shell.json("status")["kafka"]["partitions"] == 4)
+    wait_for("the topic", lambda: shell.json("status")["kafka"]["partitions"] == 4)
     assert "are lost" in shell.local.log("supervisor").read_text()
     shell.import_()
     shell.run("down")
@@ -277,7 +191,7 @@ def test_processes_left_by_a_killed_supervisor_are_stopped(
     assert gone(left)
     # A new broker has a new topic: memory restarts to read it.
     expected = PROCESSES if command == "up" else 0
-    eventually(lambda: len(shell.processes()) == expected)
+    wait_for("the expected processes", lambda: len(shell.processes()) == expected)
 
 
 def test_a_reused_pid_of_another_process_is_ignored(shell: Shell) -> None:
@@ -305,7 +219,7 @@ def test_a_port_in_use_is_reported_and_another_one_is_used(shell: Shell) -> None
                 return True
             return False
 
-        eventually(bind)
+        wait_for("the port", bind)
         other.listen()
         output = shell.run("up")
     kafka = shell.stack().kafka

@@ -11,12 +11,10 @@ from semloop.command.cli.down import _wait_for_lake_readers
 from semloop.command.stack.state import RUNNING, FlowState, Stack
 from semloop.lake import generations
 from semloop.settings import Settings
-from tests.cli.test_stack import Shell, eventually, shell
+from tests.cli.shell import Shell
 from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
 from tests.sinks.memory_process import MemoryProcess, lake_settings
-from tests.support.services import free_port
-
-__all__ = ["shell"]  # a fixture
+from tests.support.services import free_port, wait_for
 
 NO_LIMIT = float("inf")
 
@@ -47,13 +45,15 @@ def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> N
         flows = {n for n in ("archive", "memory") if f'flow="{n}"' in metrics}
         assert flows == {name}
     log, supervisor = shell.local.log("index"), shell.local.log("supervisor")
-    eventually(lambda: log.exists() and "Memories: 40, " in log.read_text())
+    wait_for(
+        "maintenance", lambda: log.exists() and "Memories: 40, " in log.read_text()
+    )
     assert "maintain" not in supervisor.read_text()
     # A failed run is logged in one line.
     folder = shell.lake / generations.FOLDER
     folder.rename(shell.lake / "gone")
     failed = f"maintain index exited with 1; see {log}."
-    eventually(lambda: failed in supervisor.read_text())
+    wait_for("the failed run", lambda: failed in supervisor.read_text())
     assert "Rebuild them: `semloop maintain reindex`." in log.read_text()
     (shell.lake / "gone").rename(folder)
     output = shell.run("down")

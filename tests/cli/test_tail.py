@@ -8,28 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from semloop.settings import Settings, load
-from tests.cli.helpers import Semloop, Writer
-from tests.conftest import settings_on
+from tests.cli.helpers import Semloop, Writer, named
 from tests.support import processes
 from tests.support.builders import an_event
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.lakes import settings_on
 from tests.support.services import Broker, wait_for
 from tests.support.stores import Store
-
-
-@pytest.fixture
-def semloop(capsys: pytest.CaptureFixture[str]) -> Semloop:
-    return Semloop(capsys)
-
-
-@pytest.fixture
-def writer() -> Writer:
-    return Writer()
 
 
 class Tail:
@@ -88,10 +77,6 @@ def a_tail(settings: Settings, *arguments: str) -> Iterator[Tail]:
         tailed.process.kill()
         tailed.process.wait()
         tailed.join()
-
-
-def named(*names: object, **fields: Any) -> list[dict[str, Any]]:
-    return [an_event(agent=f"{name}", **fields) for name in names]
 
 
 def test_tail_follows_until_ctrl_c(writer: Writer) -> None:

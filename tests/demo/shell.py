@@ -1,15 +1,12 @@
 """Runs `semloop` in a separate folder, as a user does."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 
 from semloop.command.demo.folder import NAME
-
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import start_in
 
 
 class Shell:
@@ -19,16 +16,7 @@ class Shell:
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
         """Start `semloop ARGUMENTS` with pipes, 80 columns wide."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "semloop", *arguments],
-            cwd=self.folder,
-            env=kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return start_in(self.folder, *arguments, **{"COLUMNS": "80"} | environ)
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> tuple[str, str]:
         """Return stdout and stderr of a command, which must end with this code."""

@@ -13,7 +13,8 @@ from semloop.command.demo.agents import PEOPLE
 from semloop.command.demo.answers import NEXT, QUESTIONS
 from semloop.command.demo.broken import broken_records
 from semloop.lake.lake import Lake
-from tests.demo.shell import ROOT, Shell
+from tests.demo.shell import Shell
+from tests.support.processes import ROOT
 
 Shown = tuple[Shell, str, str]
 

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,15 +14,8 @@ from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
-from tests.kafka.conftest import secure
-from tests.s3.conftest import overwriting_endpoint
+from tests.doctor.run_checks import Read, Send
 from tests.support.builders import decoded_rows
-
-# Fixtures from other folders.
-__all__ = ["overwriting_endpoint", "secure"]
-
-Read = Callable[..., None]
-Send = Callable[..., None]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Runs checks of `semloop doctor` in this process, as the command does."""
 
+from collections.abc import Callable
+
 from semloop.command.doctor import Finding, State
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
@@ -7,6 +9,9 @@ from semloop.settings import Settings
 
 # Checks on which those of topic offsets and lag depend.
 BASE_CHECKS = ("broker", "topic", "lake")
+# The fixtures `read` and `send`.
+Read = Callable[..., None]
+Send = Callable[..., None]
 
 
 def findings_of(settings: Settings, *names: str, **topic_config: str) -> list[Finding]:

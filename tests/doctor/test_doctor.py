@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from semloop.command.cli import main
 from semloop.command.doctor import CHECKS, Finding, State, ok
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
@@ -20,6 +19,7 @@ from semloop.command.stack.state import LocalFolder, Stack
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings, load, setting_source
 from semloop.storage.location import Storage
+from tests.cli.helpers import Semloop
 from tests.doctor.run_checks import problems
 from tests.flows.flow_runner import kafka_admin, produce, run_archive, running_flow
 from tests.support import processes
@@ -33,14 +33,11 @@ class Doctor:
     """Runs the command in this process."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
+        self._run = Semloop(capsys).run
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """Return exit code, stdout and stderr."""
-        with pytest.raises(SystemExit) as exit_:
-            main(["doctor", *arguments])
-        out, err = self._capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
+        return self._run("doctor", *arguments)
 
     def json(self) -> tuple[int, list[dict[str, str]]]:
         """Return exit code and findings."""

@@ -13,8 +13,7 @@ from semloop.command.doctor import State, commits, lake
 from semloop.command.doctor.commits import Folder, probed
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
-from tests.doctor.conftest import Read, Send
-from tests.doctor.run_checks import findings_of, only_problem, problems
+from tests.doctor.run_checks import Read, Send, findings_of, only_problem, problems
 from tests.support.stores import BUCKET, KEY, SECRET
 
 KEYS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}

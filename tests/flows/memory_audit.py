@@ -1,4 +1,4 @@
-"""Compares the memories that `memory` wrote with those expected from the events.
+"""Makes sessions, and compares their memories with those expected from the events.
 
 The expectation does not depend on the flow or its tables: every message, tool call and
 error is one memory (texts are short), and so is every session ended by a completion.
@@ -10,8 +10,11 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
+from tests.support.in_process import run_flow
+from tests.support.kill_and_audit import Load
 
 SESSION_EVENTS = 20
 STARTED_AT = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -49,6 +52,22 @@ def session_event(number: int, session: str) -> bytes:
             "meta": {"session_id": session},
         }
     ).encode()
+
+
+def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
+    """Produce complete sessions of `session_event`; the broker must acknowledge all."""
+    TopicAdmin(settings).ensure()
+    load = Load(
+        settings, events, 0.1, lambda n, s: session_event(n + first, f"{first}-{s}")
+    )
+    load.start()
+    load.join()
+    assert len(load.origins) == events
+
+
+def run_memory_flow(settings: Settings) -> None:
+    """Run `memory` in this process until it has caught up."""
+    run_flow(settings, "memory")
 
 
 def memory_differences(settings: Settings) -> dict[str, object]:

@@ -18,7 +18,7 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.flow_runner import run_failing_archive
-from tests.operators.test_decode import BROKEN
+from tests.operators.broken_records import BROKEN
 from tests.support import processes
 from tests.support.builders import an_event, raw
 from tests.support.commands import run_command

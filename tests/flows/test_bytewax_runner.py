@@ -9,8 +9,8 @@ from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.flow_runner import FlowProcess, produce, run_archive, running_flow
+from tests.flows.memory_audit import run_memory_flow
 from tests.flows.reindex_lake import current_generation, memories_by_id
-from tests.flows.test_memory import run_memory_flow
 from tests.support.builders import an_event
 from tests.support.services import free_port
 

@@ -15,7 +15,6 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.flow_tables import FlowContext
-from tests.conftest import a_topic
 from tests.flows.flow_runner import (
     FlowProcess,
     each_once,
@@ -24,6 +23,7 @@ from tests.flows.flow_runner import (
     stored_origins,
 )
 from tests.support.kill_and_audit import Load
+from tests.support.lakes import a_topic
 from tests.support.services import SERVICES, RealBroker, wait_for
 
 DOWN, UP = "broker does not answer", "broker answers again"
@@ -45,11 +45,6 @@ def settings(own_broker: RealBroker, tmp_path: Path) -> Settings:
     return Settings(
         lake=str(tmp_path / "lake"), kafka=own_broker.address, topic=a_topic()
     )
-
-
-@pytest.fixture
-def topic(settings: Settings) -> Topic:
-    return TopicAdmin(settings).ensure()
 
 
 def take_over(settings: Settings, topic: Topic) -> None:

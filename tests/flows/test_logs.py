@@ -2,25 +2,17 @@
 
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
 import stamina
-import structlog
-from stamina.instrumentation import set_on_retry_hooks
 
 from flows.logging_setup import configure
 from semloop.errors import StorageUnavailable
 from semloop.settings import load
 
+pytestmark = pytest.mark.usefixtures("log_setup_restored")
+
 HIDDEN = "ann.lee@example.com"
-
-
-@pytest.fixture(autouse=True)
-def _restore_log_setup() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    set_on_retry_hooks(None)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,14 @@ from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.flow_runner import FlowProcess, kafka_admin, run_archive, running_flow
-from tests.flows.memory_audit import SESSION_EVENTS, memory_differences, session_event
+from tests.flows.memory_audit import (
+    SESSION_EVENTS,
+    memory_differences,
+    produce_sessions,
+    run_memory_flow,
+    session_event,
+)
 from tests.support.commands import run_command
-from tests.support.in_process import run_flow
 from tests.support.kill_and_audit import Load
 
 
@@ -22,22 +27,6 @@ from tests.support.kill_and_audit import Load
 def settings(settings: Settings) -> Settings:
     """Settings without a model: these tests compare rows, not vectors."""
     return settings.replace(embedder="hashing")
-
-
-def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
-    """Produce complete sessions of `session_event`; the broker must acknowledge all."""
-    TopicAdmin(settings).ensure()
-    load = Load(
-        settings, events, 0.1, lambda n, s: session_event(n + first, f"{first}-{s}")
-    )
-    load.start()
-    load.join()
-    assert len(load.origins) == events
-
-
-def run_memory_flow(settings: Settings) -> None:
-    """Run `memory` in this process until it has caught up."""
-    run_flow(settings, "memory")
 
 
 def test_memory_makes_one_memory_per_event_and_per_closed_episode(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from flows import reindex_worker as module
 from flows.index import index
 from flows.reindex import reindex
 from semloop.errors import LakeError, MemoriesSwitched
@@ -14,10 +13,12 @@ from semloop.lake import generations
 from semloop.settings import Settings, load
 from sinks.delta.fenced_table import FencedTable
 from sinks.vectors.new_generation import Report
-from sources.lake import rounds
-from tests.conftest import a_topic
 from tests.flows.flow_runner import run_archive, running_flow
-from tests.flows.memory_audit import memory_differences
+from tests.flows.memory_audit import (
+    memory_differences,
+    produce_sessions,
+    run_memory_flow,
+)
 from tests.flows.reindex_lake import (
     LATER_MS,
     CountingEmbedder,
@@ -28,39 +29,22 @@ from tests.flows.reindex_lake import (
     run_memory,
     small_poll_settings,
 )
-from tests.flows.test_memory import produce_sessions, run_memory_flow
 from tests.operators.event_rows import event_row, events_table
 from tests.sinks.memory_process import (
     HASHING,
     Crash,
     MemoryProcess,
     lake_settings,
+    raise_crash,
     visible_memories,
 )
+from tests.support.lakes import a_topic
 from tests.support.services import Broker
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return small_poll_settings(tmp_path / "la ke ü")
-
-
-@pytest.fixture
-def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
-    """The embedder that `reindex` uses in this test."""
-    counting = CountingEmbedder()
-    monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
-    return counting
-
-
-@pytest.fixture
-def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store the position after each poll."""
-    monkeypatch.setattr(rounds, "SAVE_EVERY_S", 0.0)
-
-
-def _raise_crash() -> bool:
-    raise Crash
 
 
 def test_reindex_makes_the_same_ids_texts_and_positions_as_memory(
@@ -130,7 +114,7 @@ def test_reindex_applies_a_changed_memory_policy_to_all_memories(
     run_memory(settings, events)
     before = memories_by_id(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(FencedTable, "take", lambda *_: _raise_crash())
+        patched.setattr(FencedTable, "take", lambda *_: raise_crash())
         with pytest.raises(Crash):
             reindex(settings)
     messages_only = settings.replace(memory_kinds=("message",))

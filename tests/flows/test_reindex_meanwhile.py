@@ -39,7 +39,7 @@ from tests.flows.reindex_lake import (
     small_poll_settings,
 )
 from tests.operators.event_rows import event_row, events_table
-from tests.sinks.memory_process import Crash, MemoryProcess
+from tests.sinks.memory_process import Crash, MemoryProcess, raise_crash
 from tests.sources.events_table import EventsTable
 from tests.support.builders import LOG
 
@@ -50,20 +50,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return small_poll_settings(tmp_path / "la ke ü")
-
-
-@pytest.fixture
-def embedder(monkeypatch: pytest.MonkeyPatch) -> CountingEmbedder:
-    """The embedder that `reindex` uses in this test."""
-    counting = CountingEmbedder()
-    monkeypatch.setattr(module, "embedder_of", lambda settings: counting)
-    return counting
-
-
-@pytest.fixture
-def every_position_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store the position after each poll."""
-    monkeypatch.setattr(rounds, "SAVE_EVERY_S", 0.0)
 
 
 def test_reindex_includes_an_episode_that_closes_between_two_rounds(
@@ -204,10 +190,6 @@ def test_reindex_resumes_where_it_crashed(
         assert embedder.embedded_texts <= len(expected) + crashes * 25
 
 
-def _raise_crash() -> bool:
-    raise Crash
-
-
 def test_reindex_resumed_after_a_crash_continues_an_open_episode(
     settings: Settings, every_position_stored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +197,7 @@ def test_reindex_resumed_after_a_crash_continues_an_open_episode(
     events.add(events_table(*(event_row(session="quiet", at_s=n) for n in range(3))))
     life = run_memory(settings, events)
     with monkeypatch.context() as patched:
-        patched.setattr(FencedTable, "take", lambda *_: _raise_crash())
+        patched.setattr(FencedTable, "take", lambda *_: raise_crash())
         with pytest.raises(Crash):
             reindex(settings)
 

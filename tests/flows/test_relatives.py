@@ -23,7 +23,7 @@ from tests.flows.flow_runner import (
     running_flow,
     stored_origins,
 )
-from tests.flows.test_topic_changes import recreate_topic, trim
+from tests.flows.topics import recreate_topic, trim
 from tests.support.builders import an_event
 from tests.support.commands import run_command
 

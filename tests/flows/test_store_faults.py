@@ -19,7 +19,6 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.errors import CHECK_FOLDER, CHECK_STORE
 from semloop.storage.location import Storage, redaction_key
-from tests.conftest import settings_on
 from tests.flows.flow_runner import (
     each_once,
     produce,
@@ -32,6 +31,7 @@ from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import full_disk
 from tests.support import processes
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.lakes import settings_on
 from tests.support.services import Broker
 from tests.support.stores import RealStore, Store
 
@@ -42,6 +42,7 @@ FREQUENT_COMMITS = {"SEMLOOP_COMMIT_INTERVAL_S": "0.1"}
 
 @pytest.fixture
 def proxy(store: Store) -> Iterator[FaultProxy]:
+    """A separate proxy for each test: some tests leave faults armed."""
     with FaultProxy(store.endpoint) as proxy:
         yield proxy
 

@@ -4,10 +4,9 @@ import re
 import signal
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
-from semloop.errors import TopicMissing
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
@@ -20,18 +19,11 @@ from tests.flows.flow_runner import (
     running_flow,
     stored_origins,
 )
+from tests.flows.topics import recreate_topic, trim
 from tests.support.builders import an_event, raw
 from tests.support.services import wait_for
 
 pytestmark = pytest.mark.real_broker
-
-
-def trim(settings: Settings, before: int, partition: int = 0) -> None:
-    """Delete the records before an offset, as retention does; -1 deletes all."""
-    target = TopicPartition(settings.topic, partition, before)
-    admin = kafka_admin(settings)
-    for future in admin.delete_records([target]).values():
-        future.result()
 
 
 def abort_transaction(settings: Settings, *values: object) -> None:
@@ -45,26 +37,6 @@ def abort_transaction(settings: Settings, *values: object) -> None:
         producer.produce(settings.topic, raw(value), partition=0)
     producer.flush(30)
     producer.abort_transaction(30)
-
-
-def recreate_topic(settings: Settings) -> Topic:
-    """Delete the topic and create it again."""
-    topics = TopicAdmin(settings)
-    old = topics.describe()
-    admin = kafka_admin(settings)
-    admin.delete_topics([settings.topic])[settings.topic].result()
-
-    def is_deleted() -> bool:
-        try:
-            topics.describe()
-        except TopicMissing:
-            return True
-        return False
-
-    wait_for("the deletion of the topic", is_deleted)
-    new = topics.ensure()
-    assert new.topic_id != old.topic_id
-    return new
 
 
 def last_offset(settings: Settings, partition: int = 0) -> int:

@@ -15,7 +15,6 @@ from semloop.progress.backlog import missing
 from semloop.progress.positions import Position
 from sinks.topic import produce
 from sources.kafka.reader import KafkaReader
-from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,
     PASSWORD,
@@ -27,6 +26,7 @@ from tests.kafka.secure_broker import (
     user,
 )
 from tests.support.builders import keyed
+from tests.support.lakes import a_topic
 from tests.support.services import wait_for
 
 pytestmark = pytest.mark.real_broker

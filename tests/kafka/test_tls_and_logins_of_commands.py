@@ -11,7 +11,6 @@ import pytest
 
 from semloop import Lake
 from semloop.settings import Settings, load
-from tests.conftest import a_topic
 from tests.kafka.secure_broker import (
     KEY_PASSWORD,
     PASSWORD,
@@ -20,6 +19,7 @@ from tests.kafka.secure_broker import (
     set_password,
 )
 from tests.support.builders import an_event, raw
+from tests.support.lakes import a_topic
 from tests.support.processes import environment, run, start
 from tests.support.services import wait_for
 

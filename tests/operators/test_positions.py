@@ -8,7 +8,7 @@ from operators.episodes.events import MEMORABLE
 from operators.episodes.positions import PositionCounter
 from semloop.settings.memory_sections import EpisodeSettings
 from tests.operators.event_rows import Row, batches, event_row, events_table
-from tests.operators.test_sessions_properties import (
+from tests.operators.random_sessions import (
     CUTS,
     an_event,
     run_with_positions,

@@ -12,7 +12,7 @@ from operators.redaction.redact import redact, suspects
 from operators.redaction.redactor import Redactor
 from schemas.arrow import RECORDS
 from semloop.settings import Secret
-from tests.operators.test_redactor import PRIVATE, PUBLIC
+from tests.operators.private_texts import PRIVATE, PUBLIC
 from tests.support.builders import an_event
 
 KEY = Secret("a key for tests only, 32 letters")

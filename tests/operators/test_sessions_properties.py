@@ -10,50 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.episodes.episode import episode_id
-from operators.episodes.sessions import Sessions
-from schemas.arrow import EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
 from tests.operators.event_rows import (
     Row,
-    batches,
-    event_row,
     events_table,
     newest_open,
 )
 from tests.operators.naive_sessions import naive_episodes, positions, summed
-from tests.support.builders import PAYLOADS
-
-OTHERS: dict[str, list[Row]] = {
-    "tool_call": [
-        {"tool": "book", "status": "error", "error_type": "Full"},
-        {"tool": "search\u0000 é", "status": "success"},
-    ],
-    "completion": [{"outcome": "failure", "summary": "no seat"}],
-    "message": [
-        {"role": "assistant", "content": "", "input_tokens": 3, "output_tokens": 4}
-    ],
-}
-
-
-@st.composite
-def an_event(draw: st.DrawFn) -> Row:
-    kind = draw(st.sampled_from(["message", *PAYLOADS]))
-    return event_row(
-        kind,
-        draw(st.sampled_from(["a", "b", "c"])),
-        # Equal times, small steps and pauses, forwards and backwards.
-        draw(st.sampled_from([0, 0, 1, 4, 9, 11, 20, 24, 27, 40, -5, -30])),
-        payload=draw(st.sampled_from([PAYLOADS[kind], *OTHERS.get(kind, [])])),
-        text=draw(
-            st.sampled_from(["", "hello", "é" * 30, "é" * 400, "é" * 250 + "x" * 251])
-        ),
-        agent=draw(st.sampled_from(["booker", "payer"])),
-        task=draw(st.sampled_from([None, "fly", "pay"])),
-        tags=draw(st.sampled_from([None, [], ["x"], ["x", "y"]])),
-        credits_used=draw(st.sampled_from([0.0, 0.1, 1.5])),
-        kafka_s=draw(st.integers(0, 60)),
-    )
-
+from tests.operators.random_sessions import CUTS, an_event, run_with_positions
 
 EVENTS = st.lists(an_event(), max_size=30).map(lambda rows: events_table(*rows))
 BOUNDS = st.builds(
@@ -64,7 +28,6 @@ BOUNDS = st.builds(
     bytes=st.sampled_from([1, 150, 2**20]),
     open_episodes=st.sampled_from([1, 2, 1_000]),
 )
-CUTS = st.sets(st.integers(0, 30))
 
 
 def run(
@@ -76,29 +39,6 @@ def run(
 ) -> list[Row]:
     """Return all rows that the events produce; a restart restores from these rows."""
     return run_with_positions(events, settings, cuts, restarts, inactive)[0]
-
-
-def run_with_positions(
-    events: pa.Table,
-    settings: EpisodeSettings,
-    cuts: Collection[int] = (),
-    restarts: Collection[int] = (),
-    inactive: Collection[int] = (),
-) -> tuple[list[Row], list[Row]]:
-    sessions = Sessions(settings)
-    rows: list[Row] = []
-    found: list[Row] = []
-    for number, batch in enumerate(batches(events, cuts)):
-        if number in restarts:
-            kept = pa.Table.from_pylist(newest_open(rows)[::-1], EPISODE_REVISIONS)
-            sessions = Sessions.of(kept, settings)
-        fed = sessions.feed(batch)
-        rows += fed.revisions.to_pylist()
-        found += fed.episode_positions.to_pylist()
-        if number in inactive:
-            newest = batch["kafka_ts"].to_pylist()[-1].timestamp() * 1_000
-            rows += sessions.close_inactive(newest).to_pylist()
-    return rows, found
 
 
 def ends(rows: list[Row]) -> tuple[list[Row], list[Row]]:

@@ -7,10 +7,9 @@ signatures. It is a separate process, since deltalake holds the GIL while it wai
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
 
 
 class ExpiringKeyStore:

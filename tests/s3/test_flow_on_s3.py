@@ -12,10 +12,10 @@ from semloop import Lake
 from semloop.errors import LakeError
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
-from tests.conftest import settings_on
 from tests.s3.end_to_end_check import check_end_to_end
 from tests.support import processes
 from tests.support.kill_and_audit import kill_and_audit
+from tests.support.lakes import settings_on
 from tests.support.services import SERVICES, Broker
 from tests.support.stores import RealStore
 

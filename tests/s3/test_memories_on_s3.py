@@ -14,19 +14,12 @@ from semloop.storage.errors import CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
 from sinks.vectors.maintenance import maintain
-from tests.conftest import settings_on
 from tests.sinks.memory_builder import memory_rows, stored, vector_table
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.lakes import settings_on
 from tests.support.services import Broker, free_port
-from tests.support.stores import Store
 
 PRIVATE = "a private text"
-
-
-@pytest.fixture(scope="module")
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy(store.endpoint) as proxy:
-        yield proxy
 
 
 @pytest.fixture

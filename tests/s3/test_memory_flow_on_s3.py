@@ -5,8 +5,11 @@ import pytest
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.flows.flow_runner import run_archive, running_flow
-from tests.flows.memory_audit import memory_differences
-from tests.flows.test_memory import produce_sessions, run_memory_flow
+from tests.flows.memory_audit import (
+    memory_differences,
+    produce_sessions,
+    run_memory_flow,
+)
 from tests.support.commands import run_command
 
 

@@ -9,7 +9,6 @@ from semloop import Lake
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.conftest import settings_on
 from tests.flows.flow_runner import produce, running_flow
 from tests.s3.end_to_end_check import check_end_to_end
 from tests.s3.expiring_key_store import ExpiringKeyStore
@@ -17,6 +16,7 @@ from tests.semloop.recall.a_memory_lake import MemoryLake, a_message, closed
 from tests.sinks.memory_builder import memory_rows, vector_table
 from tests.sinks.memory_builder import stored as stored_memories
 from tests.sinks.writer_builder import stored, write, writer
+from tests.support.lakes import settings_on
 from tests.support.services import Broker
 from tests.support.stores import KEY, SECRET, Moto
 

@@ -12,8 +12,8 @@ from semloop.lake import raw_views
 from semloop.settings import Settings, load
 from semloop.storage import object_store
 from semloop.storage.location import Storage
-from tests.conftest import settings_on
 from tests.support import processes
+from tests.support.lakes import settings_on
 from tests.support.services import Broker, free_port
 from tests.support.stores import KEY, SECRET, RealStore
 

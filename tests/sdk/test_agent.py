@@ -1,48 +1,22 @@
 """`Agent` as an author uses it, with the broker of the test run."""
 
 import asyncio
-import json
 import threading
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from semloop.agent.agent import Agent
 from semloop.agent.session import Session
 from semloop.errors import EventRefused, SemLoopError
-from semloop.event import decode_envelope, decode_payload
-from semloop.kafka.clients import client_config
-from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
+from tests.sdk.sent_events import sent
 
 
 @pytest.fixture
 def own(settings: Settings, tmp_path: Any) -> Settings:
     """Settings with a separate spool per test."""
     return settings.replace(spool=str(tmp_path / "spool"))
-
-
-def sent(settings: Settings) -> list[dict[str, Any]]:
-    """Return all events of the topic, ordered by offset within each partition."""
-    topic = TopicAdmin(settings).describe()
-    config = {"group.id": "test", "enable.partition.eof": True}
-    consumer = Consumer(client_config(settings) | config)
-    consumer.assign([TopicPartition(topic.name, p, 0) for p in range(topic.partitions)])
-    found, ends = [], 0
-    while ends < topic.partitions:
-        for message in consumer.consume(500, 1.0):
-            if message.error():
-                ends += 1
-                continue
-            value = message.value()
-            assert value is not None
-            event = json.loads(value)
-            assert message.key() == event["meta"]["session_id"].encode()
-            decode_payload[event["type"]](decode_envelope(value).payload)
-            found.append(event)
-    consumer.close()
-    return found
 
 
 def test_a_session_sends_its_events_in_order(own: Settings) -> None:

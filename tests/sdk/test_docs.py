@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from semloop.settings import Settings
-from tests.sdk.test_agent import sent
+from tests.sdk.sent_events import sent
 from tests.support.processes import ROOT, environment
 
 PAGE = ROOT / "docs" / "agents.md"

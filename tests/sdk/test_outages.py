@@ -16,8 +16,8 @@ from semloop.agent.agent import Agent
 from semloop.agent.sender import spool_name
 from semloop.agent.spool import file_name
 from semloop.settings import Settings
-from tests.conftest import a_topic
-from tests.sdk.test_agent import sent
+from tests.sdk.sent_events import sent
+from tests.support.lakes import a_topic
 from tests.support.processes import ROOT, environment, run
 from tests.support.services import RealBroker, free_port, wait_for
 

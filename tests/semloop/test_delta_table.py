@@ -42,11 +42,6 @@ class RecordingStorage(Storage):
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "la ke ü"))
-
-
-@pytest.fixture
 def table(storage: Storage) -> EventsTable:
     return EventsTable(storage)
 

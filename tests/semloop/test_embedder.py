@@ -27,7 +27,7 @@ from semloop.errors import ConfigError, LakeError, MissingExtra
 from semloop.extras import install_todo
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
-from tests.test_layout import ROOT
+from tests.support.processes import ROOT
 
 TEXTS = (
     "The refund was refused because of the fare class.",

@@ -31,16 +31,21 @@ ORIGIN = Partition("topic-1", 0)
 HASHING = Hashing()
 
 
-class Crash(Exception):
-    """The simulated process died."""
-
-
 def lake_settings(folder: Path) -> Settings:
     """Settings that commit every poll, without fence checks in between."""
     return load(
         {}, lake=str(folder), embedder="hashing", commit_rows=1,
         commit_interval_s=0.001, fence_check_s=1_000, storage_retry_s=5,
     )  # fmt: skip
+
+
+class Crash(Exception):
+    """The simulated process died."""
+
+
+def raise_crash() -> bool:
+    """Replaces a function that returns a bool, at which a process dies."""
+    raise Crash
 
 
 class MemoryProcess:

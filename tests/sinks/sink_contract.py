@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -109,11 +110,16 @@ class Sink:
 
     def offsets(self, storage: Storage) -> list[tuple[int, int]]:
         """Return (partition, offset) of all rows in the newest version."""
-        uris = storage.open(self.name).file_uris()
-        if not uris:
+        files = self.files(storage)
+        if not files:
             return []
-        rows = duckdb.read_parquet(uris).project("kafka_partition, kafka_offset")
+        rows = duckdb.read_parquet(files).project("kafka_partition, kafka_offset")
         return sorted(rows.fetchall())
+
+    def files(self, storage: Storage) -> list[str]:
+        """Return the paths of the files in the newest version."""
+        # Delta encodes the characters that a URI does not allow.
+        return [unquote(uri) for uri in storage.open(self.name).file_uris()]
 
     def log(self, storage: Storage) -> Path:
         return Path(storage.uri(self.name), "_delta_log")

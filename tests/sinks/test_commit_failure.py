@@ -60,11 +60,6 @@ class Writer:
         return first.value
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "lake"))
-
-
 @pytest.mark.parametrize("rows", [None, some_rows(2)], ids=["offsets alone", "rows"])
 def test_a_take_over_of_the_partition_is_classified_as_moved(
     storage: Storage, rows: pa.Table | None

@@ -18,7 +18,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-import stamina
 from deltalake import write_deltalake
 from deltalake.transaction import AddAction
 
@@ -33,6 +32,7 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext
+from tests.sinks.archive_builder import Crash
 from tests.sinks.broken_rules import (
     FollowsBlindly,
     OnlyMoved,
@@ -45,13 +45,11 @@ from tests.sinks.broken_rules import (
 from tests.sinks.wrapped_log import WrappedLog
 from tests.support.builders import LOG, decoded_rows
 
+pytestmark = pytest.mark.usefixtures("fast_retries")
+
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
 EVERY = {(p, o) for p in range(PARTITIONS) for o in range(RECORDS)}
-
-
-class Crash(BaseException):
-    """The process died; a BaseException, so that no handler catches it."""
 
 
 class StormyLog(WrappedLog):
@@ -236,12 +234,6 @@ class Storm:
                 )
         duplicated = sum(count - 1 for count in found.values())
         return len(EVERY - found.keys()), duplicated
-
-
-@pytest.fixture(autouse=True)
-def _fast_retries() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=30):
-        yield
 
 
 def check(storm: Storm) -> None:

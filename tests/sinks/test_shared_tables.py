@@ -156,9 +156,9 @@ def test_a_recreated_main_table_with_an_older_side_table_can_be_taken_over(
 
 @pytest.mark.parametrize("rival", [True, False], ids=["rival", "other partition"])
 def test_concurrent_commits_that_could_not_be_read_are_checked_later(
-    tmp_path: Path, *, rival: bool
+    storage: Storage, *, rival: bool
 ) -> None:
-    storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
+    sink = SINKS[0]
     unread = sink.open_log(storage, Unread)
     log = Interrupted(unread)
     older = sink.taken(storage, log=log)
@@ -185,12 +185,12 @@ def test_concurrent_commits_that_could_not_be_read_are_checked_later(
 )
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "once"])
 def test_a_check_that_fails_to_read_does_not_hide_a_take_over(
-    tmp_path: Path,
+    storage: Storage,
     check: Callable[[FencedTable], None],
     *,
     repeated: bool,
 ) -> None:
-    storage, sink = Storage(str(tmp_path / "lake")), SINKS[0]
+    sink = SINKS[0]
     log = sink.open_log(storage, Unread)
     older = sink.taken(storage, log=log)
     sink.taken(storage)

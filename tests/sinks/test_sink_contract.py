@@ -2,14 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
-import stamina
 from deltalake import DeltaTable, write_deltalake
 
 from semloop.delta.streams import NEVER_READ
@@ -20,8 +18,10 @@ from sinks.delta.fenced_table import FencedTable, RowsRejected
 from sinks.delta.parquet_file import write_file
 from sinks.delta.takeover import Takeover
 from tests.sinks.sink_contract import NOON, SINKS, Sink, clean_log, foreign_commit
-from tests.sinks.wrapped_log import Interrupted, LosesReplies, Overtaken
+from tests.sinks.wrapped_log import ATTEMPTS, Interrupted, LosesReplies, Overtaken
 from tests.support.builders import LOG, P0, P1, keyed
+
+pytestmark = pytest.mark.usefixtures("fast_retries")
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -30,17 +30,6 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 def sink(request: pytest.FixtureRequest) -> Sink:
     found: Sink = request.param
     return found
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "lake"))
-
-
-@pytest.fixture(autouse=True)
-def _fast_retries() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
-        yield
 
 
 def names(sink: Sink, *partitions: int) -> set[str]:
@@ -316,7 +305,7 @@ def test_storage_that_keeps_refusing_is_reported_in_one_line(
     assert error.value.what.endswith(" (tried for 7 s)")
     assert "\n" not in error.value.what
     assert error.value.todo == CHECK_FOLDER
-    assert len(causes) == 3
+    assert len(causes) == ATTEMPTS
     path.unlink()
     if what == "log":
         shutil.move(path.with_name("moved"), path)
@@ -367,8 +356,8 @@ def test_values_of_every_type_are_read_back_unchanged(
     )
     sink.taken(storage).commit(rows, keyed({0: 1, 1: INT64_MAX}))
     assert sink.read(storage).to_pylist() == rows.to_pylist()
-    uris = storage.open(sink.name).file_uris()
-    plain = duckdb.read_parquet(uris, hive_partitioning=True).to_arrow_table()
+    files = sink.files(storage)
+    plain = duckdb.read_parquet(files, hive_partitioning=True).to_arrow_table()
     columns = plain.select(sink.schema.names).cast(sink.schema)
     assert columns.sort_by("kafka_offset").equals(rows)
     stored = pa.schema(DeltaTable(storage.uri(sink.name)).schema().to_arrow())

@@ -18,22 +18,15 @@ from semloop.storage.errors import CHECK_NETWORK, CHECK_STORE
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.delta.commit_columns import with_commit_columns
-from tests.conftest import settings_on
 from tests.sinks.writer_builder import add, stored, write, writer
 from tests.support.builders import LOG, NOW, decoded_rows, keyed
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy
+from tests.support.lakes import settings_on
 from tests.support.services import Broker
-from tests.support.stores import Store
 
 TABLES = ("events", "dead_letters")
 # More often than the libraries retry, so that our retries are needed.
 OFTEN = 4
-
-
-@pytest.fixture(scope="module")
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy(store.endpoint) as proxy:
-        yield proxy
 
 
 @pytest.fixture

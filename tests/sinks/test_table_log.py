@@ -1,7 +1,6 @@
 """`TableLog` meets the requirements of the fencing protocol."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from deltalake.exceptions import CommitFailedError
@@ -11,11 +10,6 @@ from sinks.delta.table_log import TableLog
 from tests.sinks.sink_contract import SINKS, clean_log
 
 SINK = SINKS[0]
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "lake"))
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ from semloop.errors import LakeError, StorageUnavailable
 from sinks.delta.delta_log import DeltaLog
 from tests.sinks.sink_contract import foreign_commit
 
+# Of a step that fails, with the fixture `fast_retries`.
+ATTEMPTS = 30
+
 
 class WrappedLog:
     """Forwards every call to another log."""

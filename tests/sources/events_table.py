@@ -113,3 +113,9 @@ def read_to_end(reader: LakeReader) -> list[tuple[int, int]]:
         found += origins(polled)
         if polled.progress.complete:
             return found
+
+
+def archived(polled: PolledEvents, partition: Partition) -> tuple[int, int | None]:
+    """Return `archive`'s last committed offset and the time it was last caught up."""
+    progress = polled.progress
+    return progress.ends[partition] - 1, progress.caught_up_ms.get(partition)

@@ -1,8 +1,7 @@
 """Offsets that retention removed before they were read, and a broker that is down."""
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 
 from schemas.batches import Polled
 from schemas.committed import CommittedOffsets
@@ -11,7 +10,8 @@ from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from sources.kafka.reader import KafkaReader
-from tests.sources.test_kafka import (
+from tests.flows.topics import trim
+from tests.sources.topic_reader import (
     GROUP,
     open_reader,
     positions,
@@ -32,13 +32,6 @@ def send_large(settings: Settings) -> None:
     for _ in range(1_000):
         producer.produce(settings.topic, bytes(10_000), partition=0)
     assert producer.flush(30) == 0
-
-
-def trim(settings: Settings, before: int) -> None:
-    admin = AdminClient({"bootstrap.servers": address(settings)})
-    place = TopicPartition(settings.topic, 0, before)
-    for done in admin.delete_records([place]).values():
-        done.result()
 
 
 def poll_to_gap(reader: KafkaReader) -> list[Polled]:

@@ -2,7 +2,7 @@
 
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests.sources.test_kafka import BEGINNING, read_to_end, reading, send, table_of
+from tests.sources.topic_reader import BEGINNING, read_to_end, reading, send, table_of
 from tests.support.services import wait_for
 
 

@@ -3,9 +3,7 @@
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import pyarrow as pa
@@ -16,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.bytewax_io import ReaderSource
-from schemas.arrow import RECORDS
 from schemas.batches import Polled
 from schemas.committed import CommittedOffsets
 from semloop.errors import BrokerError
@@ -25,53 +22,18 @@ from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from sources.kafka.reader import KafkaReader, owned_partitions
+from tests.sources.topic_reader import (
+    BEGINNING,
+    GROUP,
+    open_reader,
+    positions,
+    read_to_end,
+    reading,
+    send,
+    table_of,
+)
 from tests.support.builders import keyed
 from tests.support.services import free_port, wait_for
-
-GROUP = "semloop-test"
-BEGINNING = dict.fromkeys(range(4), -1)
-
-
-def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> None:
-    """Produce records `0`, `1`, ... to one partition."""
-    producer = Producer({"bootstrap.servers": address(settings)})
-    for number in range(count):
-        value = str(number).encode()
-        producer.produce(settings.topic, value, partition=partition, **more)
-    assert producer.flush(30) == 0
-
-
-def open_reader(
-    settings: Settings,
-    topic: Topic,
-    offsets: dict[int, int],
-    committed: CommittedOffsets | None = None,
-    **options: Any,
-) -> KafkaReader:
-    positions_read = keyed(offsets, topic.topic_id)
-    committed = committed or CommittedOffsets(GROUP)
-    return KafkaReader(settings, topic, positions_read, committed, **options)
-
-
-@contextmanager
-def reading(
-    settings: Settings,
-    topic: Topic,
-    offsets: dict[int, int],
-    committed: CommittedOffsets | None = None,
-) -> Iterator[KafkaReader]:
-    reader = open_reader(settings, topic, offsets, committed)
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-def read_to_end(reader: KafkaReader) -> list[Polled]:
-    """Poll until every partition has been read to its end."""
-    polls = []
-    wait_for("the end", lambda: polls.append(reader.poll()) or reader.caught_up)  # type: ignore[func-returns-value]
-    return polls
 
 
 def read(
@@ -80,20 +42,6 @@ def read(
     """Read all records after the offsets, as one table."""
     with reading(settings, topic, offsets or BEGINNING) as reader:
         return table_of(read_to_end(reader))
-
-
-def table_of(polls: Sequence[Polled]) -> pa.Table:
-    return pa.Table.from_batches([poll.records for poll in polls], RECORDS)
-
-
-def positions(polls: Sequence[Polled]) -> dict[int, int]:
-    """Return the last position of each partition; check that none decreases."""
-    last: dict[int, int] = {}
-    for poll in polls:
-        for (_, partition), offset in poll.progress.positions.items():
-            assert offset >= last.get(partition, -1)
-            last[partition] = offset
-    return last
 
 
 def test_records_are_returned_in_order_with_their_kafka_metadata(

@@ -1,4 +1,4 @@
-"""New rows of `events` are read once and in order while the lake changes."""
+"""New rows of `events` are read once and in order."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,37 +8,22 @@ import duckdb
 import pytest
 
 from schemas.arrow import EVENTS
-from schemas.batches import PolledEvents
 from semloop import tables
-from semloop.delta import table as delta_table
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition
-from semloop.errors import LakeError, StorageUnavailable, TopicChanged
+from semloop.errors import StorageUnavailable
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
-from tests.sinks.maintenance import MAINTENANCE
-from tests.sources.events_table import EventsTable, open_reader, origins, read_to_end
-from tests.support.builders import LOG
-
-P0, P1 = Partition("topic-1", 0), Partition("topic-1", 1)
-
-
-def archived(polled: PolledEvents, partition: Partition) -> tuple[int, int | None]:
-    """Return `archive`'s last committed offset and the time it was last caught up."""
-    progress = polled.progress
-    return progress.ends[partition] - 1, progress.caught_up_ms.get(partition)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "la ke ü"))
-
-
-@pytest.fixture
-def table(storage: Storage) -> EventsTable:
-    return EventsTable(storage)
+from tests.sources.events_table import (
+    EventsTable,
+    archived,
+    open_reader,
+    origins,
+    read_to_end,
+)
+from tests.support.builders import LOG, P0, P1
 
 
 def test_a_backlog_is_read_in_offset_order(table: EventsTable) -> None:
@@ -208,151 +193,6 @@ def test_columns_that_a_file_lacks_are_null_and_unknown_ones_are_left_out(
     assert events.schema == EVENTS
     assert events["tags"].to_pylist() == [None]
     assert events["event_id"].to_pylist() == ["0-0"]
-
-
-@pytest.mark.parametrize("name", [n for n in MAINTENANCE if n != "rows deleted"])
-def test_maintenance_repeats_and_hides_no_row(table: EventsTable, name: str) -> None:
-    table.commit((0, 0), (1, 0))
-    table.commit((0, 1))
-    reader = open_reader(table.storage, rows_max=1)
-    assert [origins(reader.poll()) for _ in range(2)] == [[(0, 0)], [(1, 0)]]
-    MAINTENANCE[name](table.storage.open("events"))
-    assert read_to_end(reader) == [(0, 1)]
-    table = EventsTable(table.storage)
-    table.commit((1, 4), caught_up={1: 9})
-    MAINTENANCE[name](table.storage.open("events"))
-    assert read_to_end(reader) == [(1, 4)]
-    assert archived(reader.poll(), P1) == (4, 9)
-    assert read_to_end(reader) == []
-
-
-def test_files_removed_before_they_are_read_are_listed_again(
-    table: EventsTable,
-) -> None:
-    for offset in range(4):
-        table.commit((0, 2 * offset), (1, offset))
-        reader = open_reader(table.storage, rows_max=2)
-    assert origins(reader.poll()) == [(0, 0), (1, 0)]
-    table.storage.open("events").optimize.compact()
-    table.vacuum()
-    assert read_to_end(reader) == [
-        (0, 2), (0, 4), (0, 6), (1, 1), (1, 2), (1, 3),
-    ]  # fmt: skip
-
-
-def test_rows_removed_by_retention_are_skipped(table: EventsTable) -> None:
-    for offset in range(3):
-        table.commit((0, offset))
-    reader = open_reader(table.storage, rows_max=1)
-    assert origins(reader.poll()) == [(0, 0)]
-    table.storage.open("events").delete("kafka_offset < 2")
-    table.vacuum()
-    assert read_to_end(reader) == [(0, 2)]
-    table.storage.open("events").delete("kafka_offset < 9")
-    table.commit(reached={0: 5})
-    assert reader.poll().progress.positions[P0] == 5
-
-
-def test_a_short_storage_outage_loses_no_row(table: EventsTable) -> None:
-    for offset in range(3):
-        table.commit((0, offset), caught_up={0: offset})
-    reader = open_reader(table.storage, rows_max=1)
-    assert origins(reader.poll()) == [(0, 0)]
-    root = Path(table.storage.root)
-    root.rename("away")
-    for _ in range(2):
-        with pytest.raises(StorageUnavailable) as error:
-            reader.poll()
-        assert error.value.todo
-    Path("away").rename(root)
-    assert read_to_end(reader) == [(0, 1), (0, 2)]
-    assert archived(reader.poll(), P0) == (2, 2)
-
-
-def test_an_unreadable_file_is_read_after_it_is_restored(table: EventsTable) -> None:
-    for offset in range(3):
-        table.commit((0, offset))
-    reader = open_reader(table.storage, rows_max=1)
-    assert origins(reader.poll()) == [(0, 0)]
-    middle = table.files()[1]
-    content = middle.read_bytes()
-    # Truncated, as after a disk failure.
-    middle.write_bytes(content[: len(content) // 2])
-    for _ in range(2):
-        with pytest.raises(StorageUnavailable) as error:
-            reader.poll()
-        assert "0-1" not in str(error.value)
-    middle.write_bytes(content)
-    assert read_to_end(reader) == [(0, 1), (0, 2)]
-
-
-def test_a_recreated_lake_is_followed(
-    table: EventsTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table.commit((0, 0))
-    reader = open_reader(table.storage)
-    read_to_end(reader)
-    monkeypatch.setattr(delta_table, "REOPEN_S", 0.0)
-    Path(table.storage.root).rename("old")
-    again = EventsTable(table.storage)
-    # The same version number, with other files and offsets.
-    again.commit((0, 0), (0, 1))
-    assert again.table.handle.version() == table.table.handle.version()
-    assert read_to_end(reader) == [(0, 1)]
-    assert archived(reader.poll(), P0) == (1, None)
-
-
-def test_a_lake_with_another_layout_is_rejected(table: EventsTable) -> None:
-    Path(table.storage.root, "_layout.json").write_text('{"layout": 99}')
-    with pytest.raises(LakeError, match="layout 99"):
-        open_reader(table.storage)
-
-
-def test_a_worker_without_partitions_returns_only_empty_polls(
-    table: EventsTable,
-) -> None:
-    table.commit((0, 0))
-    streams = TopicStreams.read(table.storage, LOG.topic)
-    reader = LakeReader(table.storage, streams, {})
-    polled = reader.poll()
-    assert (origins(polled), polled.progress.complete, reader.caught_up) == (
-        [],
-        True,
-        True,
-    )
-
-
-def test_without_a_lake_polls_are_empty_until_the_topic_appears(
-    storage: Storage,
-) -> None:
-    reader = open_reader(storage)
-    polled = reader.poll()
-    assert (origins(polled), polled.progress.complete, reader.caught_up) == (
-        [],
-        True,
-        True,
-    )
-    EventsTable(storage)
-    with pytest.raises(TopicChanged):
-        reader.poll()
-
-
-def test_a_new_partition_stops_the_reader_before_any_of_its_rows(
-    table: EventsTable,
-) -> None:
-    table.commit((0, 0))
-    reader = open_reader(table.storage)
-    read_to_end(reader)
-    EventsTable(table.storage, partitions=[2]).commit((2, 0))
-    for _ in range(2):
-        with pytest.raises(TopicChanged) as error:
-            reader.poll()
-    assert error.value.exit_code == 4
-    assert str(error.value).splitlines() == [
-        "Topic 'agent-events' was recreated, or partitions were added.",
-        "Restart the flow to read the new partitions.",
-    ]
-    assert read_to_end(open_reader(table.storage, {P0: 0})) == [(2, 0)]
 
 
 def test_reading_on_s3_is_the_same(s3_settings: Settings) -> None:

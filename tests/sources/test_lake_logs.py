@@ -5,7 +5,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
-import pytest
 from deltalake import write_deltalake
 
 from semloop.delta.streams import Partition, StreamId
@@ -16,11 +15,6 @@ from tests.support.builders import LOG, NOW
 
 NEWER = replace(LOG, topic_id="a-newer-id")
 ELSEWHERE = replace(LOG, topic_id="another", cluster_id="cluster-2")
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "lake"))
 
 
 def register_stream(

@@ -11,15 +11,9 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.arrow import EVENTS
 from semloop.errors import StorageUnavailable
-from semloop.storage.location import Storage
 from sinks.delta import parquet_file
 from sources.lake import ordered_rows
 from tests.sources.events_table import EventsTable, open_reader, read_to_end
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> EventsTable:
-    return EventsTable(Storage(str(tmp_path / "la ke ü")))
 
 
 def write_crossing_files(table: EventsTable) -> None:

@@ -9,10 +9,10 @@ import json
 import subprocess
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
+
 ALWAYS = 1_000_000
 
 

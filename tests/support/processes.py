@@ -37,6 +37,23 @@ def start(settings: Settings, *arguments: str, **more: str) -> subprocess.Popen[
     )
 
 
+def start_in(folder: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+    """Start `semloop ARGUMENTS` in a folder, without settings from outside.
+
+    The caller must stop it.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "semloop", *arguments],
+        cwd=folder,
+        env=kept | {"PYTHONPATH": str(ROOT)} | environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def run(
     settings: Settings, *arguments: str, stdin: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:

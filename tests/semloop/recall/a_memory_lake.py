@@ -55,6 +55,12 @@ def closed(episode: str = "e", **fields: Any) -> Row:
     } | fields  # fmt: skip
 
 
+def texts(hits: pa.Table) -> list[str]:
+    """Return the texts of the memories that `recall` found."""
+    column: list[str] = hits["text"].to_pylist()
+    return column
+
+
 class MemoryLake:
     """Writes memories and episodes in the order of the flow."""
 
