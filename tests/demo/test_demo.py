@@ -26,8 +26,8 @@ def test_the_demo_shows_that_no_event_is_lost_or_duplicated(shown: Shown) -> Non
     events = int(sent[1].replace(",", "")) + 2
     assert 1_000 <= events <= 1_050
     dead = len(broken_records())
-    sent = f"Sent: {events:,} events, {dead} invalid records, 1 duplicate."
-    assert f"{sent} Stored: {events:,} rows, {dead} dead letters:" in out
+    counts = f"Sent: {events:,} events, {dead} invalid records, 1 duplicate."
+    assert f"{counts} Stored: {events:,} rows, {dead} dead letters:" in out
     assert "nothing lost, nothing duplicated" in out
     # Progress in a pipe is a few lines.
     assert f"in the lake {events + dead:,} of {events + dead:,}" in err
