@@ -31,6 +31,9 @@ hypothesis.settings.load_profile("untimed")
 REAL = "needs a real Apache Kafka: set SEMLOOP_TEST_SERVICES"
 REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
 
+SERVERS = {"broker", "store", "own_broker", "own_store", "secure"}
+TIERS = ("server", "process", "slow", "storm")
+
 # With a space and a non-ASCII letter.
 FOLDER = "la ke ü"
 
@@ -44,12 +47,21 @@ def pytest_report_header() -> str:
     return f"servers: {servers}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Skip storms unless selected by marker, and tests that need missing servers."""
+    """Mark the tiers; skip storms unless selected, and tests that need missing servers.
+
+    `server` marks the tests that use a broker or a store, `unit` those of no other
+    tier. Modules of the tiers `process` and `slow` mark themselves.
+    """
     storms = "storm" in config.getoption("markexpr")
     for item in items:
+        if SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+        if not any(map(item.get_closest_marker, TIERS)):
+            item.add_marker(pytest.mark.unit)
         if item.get_closest_marker("storm") and not storms:
             item.add_marker(
                 pytest.mark.skip(reason="takes long; run it with `just test -m storm`")

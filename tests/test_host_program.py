@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from deltalake import write_deltalake
 
 from schemas import arrow
 from tests.support.processes import ROOT
 from tests.support.services import free_port
+
+pytestmark = pytest.mark.process
 
 HOST = """
 import flows, schemas

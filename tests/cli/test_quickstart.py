@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.process
+
 PAGE = ROOT / "docs" / "quickstart.md"
 # Command -> text that its output must contain.
 EXPECTED = {

@@ -13,6 +13,8 @@ from semloop.kafka.clients import DEFAULT_ADDRESS
 from tests.cli.shell import Shell, gone, wait_for_end
 from tests.support.services import wait_for
 
+pytestmark = pytest.mark.process
+
 # Supervisor, broker and both flows.
 PROCESSES = 4
 SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"

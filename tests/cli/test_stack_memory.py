@@ -16,6 +16,8 @@ from tests.flows.reindex_lake import Events, overlapping_sessions, run_memory
 from tests.sinks.memory_process import MemoryProcess, lake_settings
 from tests.support.services import free_port, wait_for
 
+pytestmark = pytest.mark.process
+
 NO_LIMIT = float("inf")
 
 

@@ -20,6 +20,8 @@ from tests.support.lakes import settings_on
 from tests.support.services import Broker, wait_for
 from tests.support.stores import Store
 
+pytestmark = pytest.mark.process
+
 
 class Tail:
     """The command as a process, with its output so far."""

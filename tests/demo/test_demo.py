@@ -16,6 +16,8 @@ from semloop.lake.lake import Lake
 from tests.demo.shell import Shell
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.process
+
 Shown = tuple[Shell, str, str]
 
 
@@ -27,7 +29,7 @@ def test_the_demo_shows_that_no_event_is_lost_or_duplicated(shown: Shown) -> Non
     assert 1_000 <= events <= 1_050
     dead = len(broken_records())
     counts = f"Sent: {events:,} events, {dead} invalid records, 1 duplicate."
-    assert f"{counts} Stored: {events:,} rows, {dead} dead letters:" in out
+    assert f"{counts}\nStored: {events:,} rows, {dead} dead letters:" in out
     assert "nothing lost, nothing duplicated" in out
     # Progress in a pipe is a few lines.
     assert f"in the lake {events + dead:,} of {events + dead:,}" in err

@@ -15,6 +15,8 @@ from semloop.settings.model import setting_fields
 from tests.demo.shell import Shell
 from tests.support.services import free_port
 
+pytestmark = pytest.mark.process
+
 
 def test_a_demo_removes_only_the_tables_of_the_previous_demo() -> None:
     with own_folder() as folder:

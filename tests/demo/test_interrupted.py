@@ -18,6 +18,8 @@ from semloop.settings import load
 from tests.demo.shell import Shell
 from tests.support.services import wait_for
 
+pytestmark = pytest.mark.process
+
 # Enough events that the demo still runs at every stage.
 MANY = ("demo", "--events", "1000000")
 

@@ -15,6 +15,8 @@ from tests.support import processes
 from tests.support.processes import ROOT
 from tests.support.services import free_port
 
+pytestmark = pytest.mark.process
+
 PRELUDE = """
 import os, sys
 from flows import guard

@@ -41,6 +41,8 @@ from tests.sinks.memory_process import (
 from tests.support.lakes import a_topic
 from tests.support.services import Broker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:

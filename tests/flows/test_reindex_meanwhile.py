@@ -43,6 +43,8 @@ from tests.sinks.memory_process import Crash, MemoryProcess, raise_crash
 from tests.sources.events_table import EventsTable
 from tests.support.builders import LOG
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 

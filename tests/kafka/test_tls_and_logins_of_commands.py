@@ -31,7 +31,7 @@ with agent.session() as s:
 assert agent.flush(30)
 """
 
-pytestmark = pytest.mark.real_broker
+pytestmark = [pytest.mark.real_broker, pytest.mark.process]
 
 
 @pytest.fixture

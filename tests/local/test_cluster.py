@@ -21,6 +21,8 @@ from semloop.command.stack.member import OUTPUT_BYTES_MAX, Command, End, most_se
 from tests.support.processes import ROOT
 from tests.support.services import wait_for
 
+pytestmark = pytest.mark.process
+
 SLEEPS = "sys.stdin.read()"
 PANICS = "report('thread panicked at src/run.rs'); sys.exit(6)"
 TAKEN_OVER = "report('A newer copy took over.'); report('See it.'); sys.exit(3)"

@@ -1,6 +1,7 @@
 """Counted positions equal those of `Sessions`, however the events are batched."""
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from tests.operators.random_sessions import (
     an_event,
     run_with_positions,
 )
+
+pytestmark = pytest.mark.slow
 
 # Most episodes have several events, and most of them end.
 EVENTS = st.lists(an_event(), min_size=10, max_size=30).map(lambda e: events_table(*e))

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from tests.operators.event_rows import (
 )
 from tests.operators.naive_sessions import naive_episodes, positions, summed
 from tests.operators.random_sessions import CUTS, an_event, run_with_positions
+
+pytestmark = pytest.mark.slow
 
 EVENTS = st.lists(an_event(), max_size=30).map(lambda rows: events_table(*rows))
 BOUNDS = st.builds(

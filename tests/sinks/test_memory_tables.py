@@ -40,6 +40,8 @@ from tests.sinks.memory_process import (
 )
 from tests.support.builders import NOW
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 

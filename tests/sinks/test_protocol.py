@@ -45,7 +45,7 @@ from tests.sinks.broken_rules import (
 from tests.sinks.wrapped_log import WrappedLog
 from tests.support.builders import LOG, decoded_rows
 
-pytestmark = pytest.mark.usefixtures("fast_retries")
+pytestmark = [pytest.mark.usefixtures("fast_retries"), pytest.mark.slow]
 
 PARTITIONS, RECORDS = 3, 40
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])

@@ -21,6 +21,8 @@ from tests.sinks.wrapped_log import Interrupted, Unread
 from tests.sinks.writer_builder import stored, write, writer
 from tests.support.builders import LOG, keyed
 
+pytestmark = pytest.mark.slow
+
 WRITERS = 6
 COMMITS = 3
 

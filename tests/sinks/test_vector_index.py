@@ -22,6 +22,8 @@ from tests.sinks.memory_builder import memory_rows, search_texts, stored, vector
 from tests.sinks.sink_contract import full_disk
 from tests.support.processes import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["folder", "s3"])
 def storage(request: pytest.FixtureRequest) -> Storage:

@@ -100,8 +100,12 @@ def test_an_offset_beyond_the_end_is_reported_as_lost_records(
             reader.poll()
 
 
-# The broker stores log start offsets once a minute; here it is killed before that.
-FORGETFUL = "log.flush.start.offset.checkpoint.interval.ms=86400000"
+# The broker stores log start offsets once a minute, for the first time 30 seconds after
+# its start; here it is killed before that.
+FORGETFUL = (
+    "log.flush.start.offset.checkpoint.interval.ms=86400000\n"
+    "log.initial.task.delay.ms=86400000"
+)
 
 
 @pytest.mark.parametrize("own_broker", [FORGETFUL], indirect=True, ids=["forgetful"])

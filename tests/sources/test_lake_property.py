@@ -22,6 +22,8 @@ from sources.lake.reader import LakeReader
 from tests.sources.events_table import EventsTable, open_reader
 from tests.support.builders import LOG, NOW
 
+pytestmark = pytest.mark.slow
+
 Offsets = dict[Partition, list[int]]
 NEWER = replace(LOG, topic_id="topic-0")
 HOURS = timedelta(hours=9)

@@ -9,6 +9,8 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.services import SERVICES
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.timeout(150)
 def test_a_short_storm_is_clean_and_prints_its_counts() -> None:

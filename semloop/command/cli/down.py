@@ -189,7 +189,7 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
     with spinner("Stopping ..."):
         if (handle := supervisor.find()) is not None:
             handle.terminate()
-            if not wait_until(lambda: not folder.is_locked(), STOP_S):
+            if not wait_until(lambda: _has_ended(supervisor, folder), STOP_S):
                 if not force:
                     msg = f"The supervisor (pid {stack.pid}) does not stop."
                     raise Terminal(msg, "Use --force to kill it.")
@@ -197,6 +197,11 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
         for process in stack.children():
             process.stop(STOP_FLOW_S)
     folder.clear()
+
+
+def _has_ended(supervisor: Process, folder: LocalFolder) -> bool:
+    """Return True if the supervisor released its lock and its process is gone."""
+    return not folder.is_locked() and supervisor.find() is None
 
 
 def _confirm_purge(folder: LocalFolder, *, force: bool) -> None:

@@ -121,8 +121,8 @@ def check(lake: Lake, expected: Expected) -> str:
         raise Terminal(msg, "This is a bug in SemLoop: please report it.")
     return (
         f"Sent: {events:,} events, {dead_letters:,} invalid records,"
-        f" {expected.repeated} duplicate. Stored: {events:,} rows,"
-        f" {dead_letters:,} dead letters:"
+        f" {expected.repeated} duplicate.\n"
+        f"Stored: {events:,} rows, {dead_letters:,} dead letters:"
     )
 
 

@@ -23,6 +23,8 @@ from tests.semloop.recall.a_memory_lake import (
     texts,
 )
 
+pytestmark = pytest.mark.slow
+
 REFUND = "the refund was refused because of the fare class"
 PARTS = ("similarity", "keyword", "keyword_context", "neighbours", "session", "decay")
 

@@ -16,6 +16,8 @@ from tests.semloop.recall.a_memory_lake import (
     texts,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def recalled(lake: MemoryLake, query: str, *args: Any, **options: Any) -> list[str]:
     with lake.open() as opened:
