@@ -13,6 +13,7 @@ from schemas import arrow
 from semloop import Lake, tables
 from semloop.errors import LakeError
 from semloop.event import EVENT_TYPES
+from semloop.extras import extension
 from semloop.settings import Settings
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
@@ -240,3 +241,17 @@ def test_another_duckdb_opens_the_lake_with_the_statements_of_init_sql(
             plain.execute(statement)
         assert plain.sql("SELECT event_id FROM events").fetchall() == [("e1",)]
         assert plain.sql("FROM dead_letters").fetchall() == []
+
+
+def test_a_lake_loads_no_unsigned_extension_for_its_users(tmp_path: Path) -> None:
+    unsigned = tmp_path / "own.duckdb_extension"
+    signed = Path(extension("delta")).read_bytes()
+    # The signature is in the last 256 bytes of the file.
+    unsigned.write_bytes(signed[:-256] + bytes(256))
+    with Lake(str(tmp_path)) as lake:
+        with pytest.raises(
+            duckdb.Error, match="signature is either missing or invalid"
+        ):
+            lake.sql(f"LOAD '{unsigned}'")
+        with pytest.raises(duckdb.Error, match="while database is running"):
+            lake.sql("SET allow_unsigned_extensions = true")
