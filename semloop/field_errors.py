@@ -5,6 +5,7 @@ values are a list, and only if the value is a word: it can be a misspelled one o
 list, but not free text.
 """
 
+import functools
 import re
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -97,6 +98,7 @@ def _explained(
     return Kind.VALUE, "the value is not allowed"
 
 
+@functools.cache
 def allowed_values(struct: type[msgspec.Struct], path: str) -> tuple[Any, ...]:
     """Return the values of the `Literal` at a path of a struct."""
     found: Any = struct

@@ -1,4 +1,4 @@
-"""One broker and store per session, a topic and lake per test, no outside settings."""
+"""One broker and store per test run, a topic and lake per test, no outside settings."""
 
 import fcntl
 import os
@@ -79,7 +79,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _root(config: pytest.Config) -> Path:
-    """Return a folder that all workers of this session share."""
+    """Return a folder that all workers of this test run share."""
     factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
     base = factory.getbasetemp()
     return base.parent if hasattr(config, "workerinput") else base
@@ -103,13 +103,13 @@ def log_setup_restored() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Broker:
-    """The broker of this session."""
+    """The broker of this test run."""
     return SimpleNamespace(**shared(_root(pytestconfig), "broker", start_broker))
 
 
 @pytest.fixture(scope="session")
 def store(pytestconfig: pytest.Config) -> Store:
-    """The S3 server of this session; `s3_settings` configures a lake on it."""
+    """The S3 server of this test run; `s3_settings` configures a lake on it."""
     return SimpleNamespace(**shared(_root(pytestconfig), "store", start_store))
 
 
@@ -168,7 +168,7 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
 
 @pytest.fixture
 def usual_port(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Exclude other tests of this session from the default port of a local stack."""
+    """Exclude other tests of this run from the default port of a local stack."""
     with (_root(pytestconfig) / "usual-port.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

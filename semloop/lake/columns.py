@@ -1,12 +1,17 @@
 """What each column of each view means, with its unit.
 
-`Lake` attaches these texts to its views as comments, which `duckdb_columns()` and SQL
-editors show; `docs/reference/views.md` is generated from them.
+`Lake` attaches these texts to its views as comments when a query asks for
+`duckdb_columns()`, and `semloop sql --print-init` for SQL editors;
+`docs/reference/views.md` is generated from them.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from semloop.sql_text import quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _ORIGIN = {
     "topic": "Kafka topic that the record came from.",
@@ -181,3 +186,14 @@ def comment_statements() -> Iterator[str]:
     for view, columns in VIEW_COLUMNS.items():
         for column, text in columns.items():
             yield f"COMMENT ON COLUMN {view}.{column} IS {quoted(text)}"
+
+
+def comment_if_queried(connection: "DuckDBPyConnection", query: str) -> bool:
+    """Comment the columns if a query reads the comments; return True if it does.
+
+    Comments at each opening of a lake would be half of its cost.
+    """
+    if "duckdb_columns" not in query.lower():
+        return False
+    connection.execute(";".join(comment_statements()))
+    return True

@@ -1,7 +1,7 @@
 """The lake as a DuckDB database: every table is a view on its newest commit."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, cast
 from semloop import layout, tables
 from semloop.errors import LakeError
 from semloop.lake import lance_view
-from semloop.lake.columns import comment_statements
+from semloop.lake.columns import comment_if_queried, comment_statements
 from semloop.lake.raw_views import RawViews
 from semloop.lake.recall.macro import Recall
 from semloop.settings import Settings, load
@@ -72,8 +72,8 @@ class Lake:
         # Generation that the view of memories shows; None until it is loaded.
         self._generation: int | None = None
         self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
-        for statement in _view_statements():
-            self.connection.execute(statement)
+        self.connection.execute("\n;".join(_view_statements()))
+        self._commented = False
         self._recall = Recall(self.connection, self._settings, stale_s)
 
     def sql(
@@ -92,6 +92,8 @@ class Lake:
             StorageUnavailable: the object store does not answer.
         """
         self._raw_views.refresh()
+        if not self._commented:
+            self._commented = comment_if_queried(self.connection, query)
         if lance_view.names_memories(query):
             self._show_memories()
         self._raw_views.check_store()
@@ -194,7 +196,7 @@ class Lake:
             if generation is None
             else lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
         )
-        return [*statements, *_view_statements()]
+        return [*statements, *_view_statements(), *comment_statements()]
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
@@ -240,11 +242,9 @@ def _settings(
     return settings.replace(lake=lake)
 
 
-def _view_statements() -> Iterator[str]:
-    """Yield statements that create the views and comment their columns."""
-    for name, query in _view_queries().items():
-        yield f"CREATE OR REPLACE VIEW {name} AS\n{query}"
-    yield from comment_statements()
+def _view_statements() -> list[str]:
+    queries = _view_queries().items()
+    return [f"CREATE OR REPLACE VIEW {name} AS\n{query}" for name, query in queries]
 
 
 def _view_queries() -> dict[str, str]:
