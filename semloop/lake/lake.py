@@ -1,8 +1,9 @@
 """The lake as a DuckDB database: every table is a view on its newest commit."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -12,7 +13,7 @@ from semloop.errors import LakeError
 from semloop.lake import lance_view
 from semloop.lake.columns import comment_if_queried, comment_statements
 from semloop.lake.raw_views import RawViews
-from semloop.lake.recall.macro import Recall
+from semloop.lake.recall import macro
 from semloop.settings import Settings, load
 from semloop.storage.duckdb_access import delta_reader, init_statements
 from semloop.storage.location import Storage
@@ -20,6 +21,8 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    from semloop.lake.recall.engine import RecallEngine
 
 VIEWS_FOLDER = Path(__file__).with_name("views")
 # Schema of the tables as they are stored; the documented views are in the main schema.
@@ -36,7 +39,11 @@ class Lake:
     ```
 
     A table that no flow has created yet is empty and has its columns. `connection` is
-    the DuckDB connection, for its other methods; like it, a Lake is for one thread.
+    the DuckDB connection of the thread that opened the lake, for its other methods.
+
+    Several threads may use one Lake. In the thread that opened it, all queries share
+    one connection, with its temporary tables and settings; in other threads, each query
+    has a connection of its own. Asynchronous callers use `asyncio.to_thread`.
 
     Args:
         path: folder or `s3://bucket/prefix`; by default the setting `lake`.
@@ -65,16 +72,22 @@ class Lake:
         layout.check(self._storage)
         self.connection: DuckDBPyConnection = delta_reader(self._storage)
         # Unknown table names are errors, never references to Python variables.
-        self.connection.execute("SET python_enable_replacements = false")
+        self.connection.execute("SET GLOBAL python_enable_replacements = false")
         self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
-        self._raw_views = RawViews(self.connection, self._storage, RAW_SCHEMA)
+        self._owner = threading.get_ident()
+        # Views are created by one thread at a time, on a connection of their own.
+        self._lock = threading.RLock()
+        self._catalog = self.connection.cursor()
+        self._raw_views = RawViews(self._catalog, self._storage, RAW_SCHEMA)
         self._raw_views.refresh()
         # Generation that the view of memories shows; None until it is loaded.
         self._generation: int | None = None
-        self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
-        self.connection.execute("\n;".join(_view_statements()))
+        self._catalog.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
+        self._catalog.execute("\n;".join(_view_statements()))
         self._commented = False
-        self._recall = Recall(self.connection, self._settings, stale_s)
+        self._stale_s = stale_s
+        self._engine: RecallEngine | None = None
+        macro.define(self._catalog, self._recall_engine)
 
     def sql(
         self,
@@ -91,18 +104,21 @@ class Lake:
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        self._raw_views.refresh()
-        if not self._commented:
-            self._commented = comment_if_queried(self.connection, query)
-        if lance_view.names_memories(query):
-            self._show_memories()
-        self._raw_views.check_store()
+        with self._lock:
+            self._raw_views.refresh()
+            if not self._commented:
+                self._commented = comment_if_queried(self._catalog, query)
+            if lance_view.names_memories(query):
+                self._show_memories()
+            self._raw_views.check_store()
+        connection = self.connection
+        if threading.get_ident() != self._owner:
+            # The relation keeps it open.
+            connection = connection.cursor()
         # Despite the stubs, None after a statement without a result such as SET x = 1.
-        relation = cast(
-            "DuckDBPyRelation | None", self.connection.sql(query, params=params)
-        )
+        relation = cast("DuckDBPyRelation | None", connection.sql(query, params=params))
         if relation is None:
-            return self.connection.sql("SELECT true AS done LIMIT 0")
+            return connection.sql("SELECT true AS done LIMIT 0")
         return relation
 
     def recall(
@@ -165,7 +181,10 @@ class Lake:
             "session": session, "user": user, "kind": kind, "since": since,
             "min_reward": min_reward, "half_life": half_life, "words": words,
         }  # fmt: skip
-        return self._recall.table(arguments)
+        from semloop.lake.recall.request import RecallRequest
+
+        request = RecallRequest.of(arguments, datetime.now(UTC))
+        return self._recall_engine().recall(request)
 
     def has_memories(self) -> bool:
         """Return True if the flow `memory` has created its tables.
@@ -173,7 +192,7 @@ class Lake:
         Raises:
             LakeError, StorageUnavailable: the lake cannot be read.
         """
-        return self._recall.generation() is not None
+        return self._recall_engine().generation() is not None
 
     def views(self) -> dict[str, str]:
         """Return the views by name, each with the question that it answers."""
@@ -190,7 +209,7 @@ class Lake:
             self._raw_views.statement(table)[0] for table in tables.DELTA_TABLES
         ]
         statements += lance_view.load_statements(self._storage, reveal=False)
-        generation = self._recall.generation()
+        generation = self._recall_engine().generation()
         statements.append(
             lance_view.empty_view(RAW_MEMORIES, loaded=True)
             if generation is None
@@ -200,7 +219,9 @@ class Lake:
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
-        self._recall.close()
+        if self._engine is not None:
+            self._engine.close()
+        self._catalog.close()
         self.connection.close()
 
     def __enter__(self) -> Self:
@@ -214,18 +235,27 @@ class Lake:
     ) -> None:
         self.close()
 
+    def _recall_engine(self) -> "RecallEngine":
+        """Return the engine, opened on first use: it takes a moment to import."""
+        with self._lock:
+            if self._engine is None:
+                from semloop.lake.recall.engine import RecallEngine
+
+                self._engine = RecallEngine(self._settings, self._stale_s)
+            return self._engine
+
     def _show_memories(self) -> None:
         """Create the view on the memories of the current generation."""
         if self._generation is None:
             for statement in lance_view.load_statements(self._storage, reveal=True):
-                self.connection.execute(statement)
+                self._catalog.execute(statement)
             self._generation = 0
-        generation = self._recall.generation()
+        generation = self._recall_engine().generation()
         if generation is None:
-            self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=True))
+            self._catalog.execute(lance_view.empty_view(RAW_MEMORIES, loaded=True))
         elif generation != self._generation:
             view = lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
-            self.connection.execute(view)
+            self._catalog.execute(view)
         self._generation = generation or 0
 
 

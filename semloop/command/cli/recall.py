@@ -7,7 +7,6 @@ import typer
 
 from semloop.command.cli.lake_queries import one_line, open_lake
 from semloop.command.terminal.output import Format, console_of, print_rows
-from semloop.lake.recall.macro import UNDERSTOOD
 from semloop.settings import load
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def recall(
         )  # fmt: skip
         if not found.num_rows and not lake.has_memories():
             print(NO_MEMORIES, file=sys.stderr)
-    if filters := (found.schema.metadata or {}).get(UNDERSTOOD):
+    if filters := (found.schema.metadata or {}).get(b"semloop.understood"):
         print(f"Filters: {filters.decode()}.", file=sys.stderr)
         if not found.num_rows:
             print(NO_MATCHES, file=sys.stderr)

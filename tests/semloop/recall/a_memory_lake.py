@@ -12,10 +12,12 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from lancedb.index import FTS
 
 from schemas import arrow
+from schemas.arrow import MEMORY_TEXTS
 from semloop import Lake
 from semloop.delta.streams import StreamId
 from semloop.embedders.hashing import Hashing
 from semloop.lake import generations
+from semloop.lake.recall.features import pack
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 
@@ -154,7 +156,7 @@ class MemoryLake:
             if row["kind"] == "episode"
             else hashlib.blake2b(origin.encode(), digest_size=16).digest()
         )
-        return row | {
+        complete = row | {
             "id": id_,
             "search_text": f"{context}\n{line}" if context else line,
             "vector": HASHING.embed([line])[0],
@@ -163,6 +165,8 @@ class MemoryLake:
             "event_ids": [f"event-{row['kafka_offset']}"],
             "writer": 1,
         }
+        source = pa.Table.from_pylist([complete], MEMORY_TEXTS)
+        return complete | {"features": pack(source)[0].as_py()}
 
 
 def a_memory_lake(folder: Path, *rows: Row, episodes: Sequence[Row] = ()) -> MemoryLake:

@@ -9,7 +9,7 @@ import pytest
 
 from semloop import Lake
 from semloop.errors import ConfigError, LakeError
-from semloop.lake.recall import candidates
+from semloop.lake.recall import engine
 from semloop.settings import load
 from tests.semloop.recall.a_memory_lake import (
     NOON,
@@ -77,13 +77,13 @@ def test_the_candidates_are_fetched_once_per_query(
 ) -> None:
     lake = a_memory_lake(tmp_path, a_message(REFUND))
     calls = []
-    find = candidates.Candidates.find
+    find = engine.RecallEngine.recall
 
     def counted(self: Any, request: Any) -> Any:
         calls.append(request.query)
         return find(self, request)
 
-    monkeypatch.setattr(candidates.Candidates, "find", counted)
+    monkeypatch.setattr(engine.RecallEngine, "recall", counted)
     with lake.open() as opened:
         opened.recall("refund")
         assert calls == ["refund"]
