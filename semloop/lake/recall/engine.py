@@ -125,8 +125,10 @@ class RecallEngine:
     def _opened(self) -> tuple[Episodes, MemoryTable] | None:
         """Return the state of the lake; None if there are no memories yet."""
         episodes = self._episodes.episodes()
-        table = episodes and self._tables.open(episodes.generation)
-        return (episodes, table) if episodes and table else None
+        if episodes is None:
+            return None
+        table = self._tables.open(episodes.generation)
+        return None if table is None else (episodes, table)
 
     def _embed(self, text: str) -> "Vectors":
         vector: Vectors = self.embedder.embed([text])[0]

@@ -180,7 +180,8 @@ class MemoryTables:
                 if self._connection is None:
                     self._connection = generations.connect(self._storage, self._stale_s)
                 table = generations.open_table(self._connection, generation)
-                self._table = table and MemoryTable(table, generation)
+                # A table without rows is false.
+                self._table = None if table is None else MemoryTable(table, generation)
             return self._table
 
 

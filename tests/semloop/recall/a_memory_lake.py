@@ -94,12 +94,18 @@ class MemoryLake:
     def commit(self, *episodes: Row, upto: int | None = None) -> None:
         """Commit episodes and the last visible offset, by default that of all rows."""
         offset = self._next - 1 if upto is None else upto
+        open_one = closed("open", state="open")
+        rows = [row | {"kafka_offset": offset} for row in (open_one, *episodes)]
+        self.commit_revisions(pa.Table.from_pylist(rows, arrow.EPISODES), offset)
+
+    def commit_revisions(self, revisions: pa.Table, offset: int) -> None:
+        """Commit revisions of episodes, and the last visible offset."""
         numbers = {
             LOG.app_id(generations.EPISODES, 0): offset,
             generations.GENERATION: self.generation,
         }
-        open_one = closed("open", state="open")
-        rows = [row | {"kafka_offset": offset} for row in (open_one, *episodes)]
+        stamp = {"ingested_at": NOON, "date": NOON.date()}
+        rows = [stamp | row for row in revisions.to_pylist()]
         self._write("episodes", arrow.EPISODES, rows, numbers)
         if not self.storage.has("streams"):
             row = {
