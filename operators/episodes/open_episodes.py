@@ -70,7 +70,7 @@ class OpenEpisodes:
             namespace: the namespace that was changed.
             settings: the bounds `open_episodes` and `open_episodes_total`.
         """
-        own = self._by_namespace.get(namespace, {})
+        own = self._by_namespace.get(namespace, OrderedDict[SessionKey, None]())
         while len(own) > settings.open_episodes:
             episode = self._episodes[next(iter(own))]
             self.remove(episode)

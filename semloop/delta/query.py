@@ -151,7 +151,7 @@ class WriterQueries:
     def existing_events(self, table: OpenTable, keys: Set[str]) -> set[str]:
         """Return those of the keys (`semloop.event_keys`) that the table contains."""
         ids = {id_of(key) for key in keys}
-        return keys & self._existing(table, "event_id", KEY_SQL, ids)
+        return self._existing(table, "event_id", KEY_SQL, ids) & keys
 
     def existing_letters(self, table: OpenTable, ids: Set[str]) -> set[str]:
         """Return those of the ids of dead letters that the table contains."""

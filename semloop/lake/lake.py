@@ -8,14 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from semloop import layout, tables
+from semloop import layout
 from semloop.errors import LakeError
-from semloop.lake import lance_view
-from semloop.lake.columns import comment_if_queried, comment_statements
-from semloop.lake.raw_views import RawViews
+from semloop.lake.catalog import Catalog, view_questions
 from semloop.lake.recall import macro
 from semloop.settings import Settings, load
-from semloop.storage.duckdb_access import delta_reader, init_statements
+from semloop.storage.duckdb_access import delta_reader
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from semloop.lake.recall.engine import RecallEngine
-
-VIEWS_FOLDER = Path(__file__).with_name("views")
-# Schema of the tables as they are stored; the documented views are in the main schema.
-RAW_SCHEMA = "tables"
-RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
 
 
 class Lake:
@@ -73,21 +66,12 @@ class Lake:
         self.connection: DuckDBPyConnection = delta_reader(self._storage)
         # Unknown table names are errors, never references to Python variables.
         self.connection.execute("SET GLOBAL python_enable_replacements = false")
-        self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         self._owner = threading.get_ident()
-        # Views are created by one thread at a time, on a connection of their own.
-        self._lock = threading.RLock()
-        self._catalog = self.connection.cursor()
-        self._raw_views = RawViews(self._catalog, self._storage, RAW_SCHEMA)
-        self._raw_views.refresh()
-        # Generation that the view of memories shows; None until it is loaded.
-        self._generation: int | None = None
-        self._catalog.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
-        self._catalog.execute("\n;".join(_view_statements()))
-        self._commented = False
         self._stale_s = stale_s
+        self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
-        macro.define(self._catalog, self._recall_engine)
+        self._catalog = Catalog(self.connection, self._storage, self._generation)
+        macro.define(self.connection, self._recall_engine)
 
     def sql(
         self,
@@ -104,13 +88,7 @@ class Lake:
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        with self._lock:
-            self._raw_views.refresh()
-            if not self._commented:
-                self._commented = comment_if_queried(self._catalog, query)
-            if lance_view.names_memories(query):
-                self._show_memories()
-            self._raw_views.check_store()
+        self._catalog.prepare(query)
         connection = self.connection
         if threading.get_ident() != self._owner:
             # The relation keeps it open.
@@ -196,26 +174,11 @@ class Lake:
 
     def views(self) -> dict[str, str]:
         """Return the views by name, each with the question that it answers."""
-        return {
-            name: query.splitlines()[0].removeprefix("--").strip()
-            for name, query in _view_queries().items()
-        }
+        return view_questions()
 
     def init_sql(self) -> list[str]:
         """Return statements, without keys, that open this lake in any DuckDB 1.5.5."""
-        statements = init_statements(self._storage)
-        statements.append(f"CREATE SCHEMA IF NOT EXISTS {RAW_SCHEMA}")
-        statements += [
-            self._raw_views.statement(table)[0] for table in tables.DELTA_TABLES
-        ]
-        statements += lance_view.load_statements(self._storage, reveal=False)
-        generation = self._recall_engine().generation()
-        statements.append(
-            lance_view.empty_view(RAW_MEMORIES, loaded=True)
-            if generation is None
-            else lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
-        )
-        return [*statements, *_view_statements(), *comment_statements()]
+        return self._catalog.init_statements()
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
@@ -244,19 +207,8 @@ class Lake:
                 self._engine = RecallEngine(self._settings, self._stale_s)
             return self._engine
 
-    def _show_memories(self) -> None:
-        """Create the view on the memories of the current generation."""
-        if self._generation is None:
-            for statement in lance_view.load_statements(self._storage, reveal=True):
-                self._catalog.execute(statement)
-            self._generation = 0
-        generation = self._recall_engine().generation()
-        if generation is None:
-            self._catalog.execute(lance_view.empty_view(RAW_MEMORIES, loaded=True))
-        elif generation != self._generation:
-            view = lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
-            self._catalog.execute(view)
-        self._generation = generation or 0
+    def _generation(self) -> int | None:
+        return self._recall_engine().generation()
 
 
 def _settings(
@@ -270,15 +222,3 @@ def _settings(
     if settings is None:
         return load(lake=lake)
     return settings.replace(lake=lake)
-
-
-def _view_statements() -> list[str]:
-    queries = _view_queries().items()
-    return [f"CREATE OR REPLACE VIEW {name} AS\n{query}" for name, query in queries]
-
-
-def _view_queries() -> dict[str, str]:
-    return {
-        file.stem: file.read_text("utf-8").strip()
-        for file in sorted(VIEWS_FOLDER.glob("*.sql"))
-    }

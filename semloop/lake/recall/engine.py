@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Cached vectors of queries: 1.5 kB each.
 QUERIES_MAX = 1_000
-# Searches that run beside the callers' own.
+# Searches that run at the same time, in addition to those of the callers.
 THREADS = 8
 ATTEMPTS = 3
 

@@ -110,7 +110,10 @@ class Episodes:
         for (topic, partition), offset in self.offsets.items():
             is_own = (header["topic"] == topic) & (header["partition"] == partition)
             last[is_own] = offset
-        return np.where(header["seq"] < 0, is_closed, header["offset"] <= last)
+        seen: Mask = header["offset"] <= last
+        is_episode = header["seq"] < 0
+        seen[is_episode] = is_closed[is_episode]
+        return seen
 
     def is_of_user(self, found: Ints, user: str) -> Mask:
         """Return which episodes name this user and no other one."""
@@ -136,7 +139,7 @@ class Episodes:
         return self._ids(mask, namespace)
 
     def count(self, namespace: str | None) -> int:
-        """Return the number of episodes of a namespace; of all if it is None."""
+        """Return the number of episodes of a namespace, or of all of them."""
         if namespace is None:
             return len(self.rows)
         return int(np.count_nonzero(self.rows["namespace"] == hash_of(namespace)))

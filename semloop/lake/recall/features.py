@@ -50,11 +50,13 @@ Ints = NDArray[np.int64]
 
 
 def hash_of(*values: str | None) -> int:
-    """Return 64 bits of BLAKE2b of values; 0 if the last one is None."""
+    """Return 64 bits of BLAKE2b of values; 0 if the last one is missing."""
     if values[-1] is None:
         return 0
     # A length before each value keeps ("a", "bc") and ("ab", "c") apart.
-    named = "".join(f"{-1 if v is None else len(v)}:{v or ''}" for v in values)
+    lengths = (-1 if value is None else len(value) for value in values)
+    pairs = zip(lengths, values, strict=True)
+    named = "".join(f"{length}:{value or ''}" for length, value in pairs)
     digest = blake2b(named.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") or 1
 

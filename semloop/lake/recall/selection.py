@@ -139,7 +139,7 @@ class Selection:
         order = np.lexsort((found.header["id"], -scores))
         if self._wall.request.user is not None:
             # Others match by a context that the user must not see.
-            order = order[counts.any(axis=1)[order]]
+            order = order[np.count_nonzero(counts, axis=1)[order] > 0]
         return found.take(order)
 
     def _line_and_context(self, found: Features) -> tuple[Ints, Ints]:

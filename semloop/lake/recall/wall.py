@@ -56,4 +56,5 @@ class Wall:
         user = self.request.user
         assert user is not None
         unnamed = (users == 0) & self.episodes.is_of_user(found, user)
-        return (users == hash_of(user)) | unnamed
+        own: Mask = (users == hash_of(user)) | unnamed
+        return own

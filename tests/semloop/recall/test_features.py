@@ -65,7 +65,7 @@ def test_features_have_the_values_of_their_memories(
 
 
 @given(memories=MEMORIES, query=LINES, data=st.data())
-def test_stems_are_counted_whatever_part_of_the_memories_is_taken(
+def test_stems_are_counted_in_any_selection_of_the_memories(
     memories: list[dict[str, Any]], query: str, data: st.DataObject
 ) -> None:
     found = read(memories)
