@@ -110,7 +110,7 @@ class Episodes:
         for (topic, partition), offset in self.offsets.items():
             is_own = (header["topic"] == topic) & (header["partition"] == partition)
             last[is_own] = offset
-        seen: Mask = header["offset"] <= last
+        seen = np.asarray(header["offset"] <= last, bool)
         is_episode = header["seq"] < 0
         seen[is_episode] = is_closed[is_episode]
         return seen
