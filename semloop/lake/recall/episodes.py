@@ -119,7 +119,8 @@ class Episodes:
         """Return which episodes name this user and no other one."""
         # No episode has code -3.
         code = self.users.get(user, -3)
-        return self._values(found, "user", default=NO_USER) == code
+        own: Mask = self._values(found, "user", default=NO_USER) == code
+        return own
 
     def has_reward(self, found: Ints, min_reward: float) -> Mask:
         """Return which episodes are closed with at least this reward."""
