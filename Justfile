@@ -70,7 +70,7 @@ bench-vectors *ROWS: _installed
 bench-embed FILE: _installed
     .venv/bin/python bench/embed.py {{ FILE }}
 
-# Generate the JSON Schema of events.
+# Generate the JSON Schema of events and docs/reference.
 [group('run')]
 generate: _installed
     .venv/bin/python -m schemas.json_schema

@@ -13,14 +13,10 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.guard import exit_on_error
-from schemas.batches import MaintenanceTask, Polled, PolledEvents, ReindexPart
+from schemas.batches import SourceItem
 
-Item = TypeVar("Item", bound=Polled | PolledEvents | ReindexPart | MaintenanceTask)
-Item_co = TypeVar(
-    "Item_co",
-    bound=Polled | PolledEvents | ReindexPart | MaintenanceTask,
-    covariant=True,
-)
+Item = TypeVar("Item", bound=SourceItem)
+Item_co = TypeVar("Item_co", bound=SourceItem, covariant=True)
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)
 PollGuard = Callable[[Callable[[], Item]], Callable[[], Item]]

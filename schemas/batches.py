@@ -155,3 +155,7 @@ class MaintenanceTask:
 
     generation: int
     progress: Progress = field(default_factory=Progress)
+
+
+# What the source of a flow emits.
+SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask

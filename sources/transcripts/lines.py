@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,17 @@ import msgspec
 from schemas.lines import Record, TooLong
 from semloop.errors import ConfigError
 from semloop.event import EVENT_ID_PATTERN, decode_envelope, decode_payload
-from sources.transcripts.openai_chat import chat_events, import_id
+from sources.transcripts.imported import ImportedEvent, import_id
+from sources.transcripts.openai_chat import chat_events
 
 Format = Literal["events", "chat"]
+# Format of transcripts -> the function that returns a line's session id and events, or
+# None if the line has another format.
+TRANSCRIPTS: Mapping[
+    Format, Callable[[bytes], tuple[str, Sequence[ImportedEvent]] | None]
+] = {"chat": chat_events}
+# What an error calls a file of the format.
+NAMES: Mapping[Format, str] = {"events": "events", "chat": "chat transcripts"}
 STDIN = "-"
 # The topic's `max.message.bytes`: a longer line does not fit into a message.
 LINE_BYTES_MAX = 4 * 2**20
@@ -48,6 +56,7 @@ def read_records(path: str, format: Format) -> Iterator[Record | TooLong]:  # no
         ConfigError: the file cannot be read completely, or has the other format.
     """
     broken = _Broken()
+    events_of = TRANSCRIPTS.get(format)
     first = True
     for line in _lines(path):
         if isinstance(line, TooLong):
@@ -59,11 +68,11 @@ def read_records(path: str, format: Format) -> Iterator[Record | TooLong]:  # no
         if first:
             _check_format(path, value, format)
             first = False
-        chat = chat_events(value) if format == "chat" else None
-        if chat is None:
+        transcript = events_of(value) if events_of else None
+        if transcript is None:
             yield _unchanged(number, value, broken)
             continue
-        session_id, events = chat
+        session_id, events = transcript
         key = session_id.encode()
         for event in events:
             yield Record(number, key, event.value, idempotency_key=event.id)
@@ -100,9 +109,8 @@ def _check_format(path: str, line: bytes, expected: Format) -> None:
             todo = f"Try: jq -c '{filter_}' FILE | semloop import - --format {expected}"
             raise ConfigError(msg, todo)
     found = guess_format(line)
-    if found not in (None, expected):
-        names = {"events": "events", "chat": "chat transcripts"}
-        msg = f"{_named(path)} contains {names[str(found)]}, not {names[expected]}."
+    if found is not None and found != expected:
+        msg = f"{_named(path)} contains {NAMES[found]}, not {NAMES[expected]}."
         raise ConfigError(msg, f"Import it with `--format {found}`.")
 
 

@@ -5,30 +5,18 @@ of a message, never on the length of the chat: importing it again adds nothing, 
 importing it after it grew adds only the new messages.
 """
 
-import hashlib
-import uuid
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
 
 from semloop.event import Completion, Envelope, EventType, Message, Meta, ToolCall
+from sources.transcripts.imported import ImportedEvent, import_id
 
 # Events of a chat are one second apart, closer if the chat would exceed this span.
 SPAN_S_MAX = 240.0
-# Namespace of all import ids, which are version-5 UUIDs.
-IMPORT_NAMESPACE = uuid.UUID("5c0a2f4e-6f0b-5d5e-9a43-2f1f3f0c7b11")
-
-
-@dataclass(frozen=True, slots=True)
-class ChatEvent:
-    """An event of a chat: its id and the value to produce."""
-
-    id: str
-    value: bytes
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -72,7 +60,7 @@ _TypedPayload = tuple[EventType, ToolCall | Message | Completion]
 _decode_chat = msgspec.json.Decoder(_Chat).decode
 
 
-def chat_events(line: bytes) -> tuple[str, list[ChatEvent]] | None:
+def chat_events(line: bytes) -> tuple[str, list[ImportedEvent]] | None:
     """Return a transcript's session id and events; None if it is not a transcript."""
     try:
         chat = _decode_chat(line)
@@ -177,7 +165,9 @@ def _completion(reward: float) -> Completion:
     return Completion(outcome="partial" if reward > 0 else "failure", reward=reward)
 
 
-def _in_envelopes(chat: _Chat, payloads: Sequence[_TypedPayload]) -> list[ChatEvent]:
+def _in_envelopes(
+    chat: _Chat, payloads: Sequence[_TypedPayload]
+) -> list[ImportedEvent]:
     # A long chat that has just begun must not end too far in the future to be accepted.
     step = timedelta(seconds=min(1.0, SPAN_S_MAX / (len(payloads) or 1)))
     start = chat.created_at.astimezone(UTC)
@@ -198,7 +188,7 @@ def _in_envelopes(chat: _Chat, payloads: Sequence[_TypedPayload]) -> list[ChatEv
             payload=raw,
             meta=meta,
         )
-        events.append(ChatEvent(event.id, msgspec.json.encode(event)))
+        events.append(ImportedEvent(event.id, msgspec.json.encode(event)))
     return events
 
 
@@ -212,10 +202,3 @@ def _meta(chat: _Chat) -> Meta:
         task=chat.task if isinstance(chat.task, str) else None,
         tags=words if words and len(words) == len(tags) else None,
     )
-
-
-def import_id(*parts: bytes) -> str:
-    """Return a UUID that depends only on these parts and their order."""
-    # Digests of equal length keep the boundaries of parts unambiguous.
-    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
-    return str(uuid.uuid5(IMPORT_NAMESPACE, digests.hex()))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.shell import Shell
+from tests.demo.shell import DEMO, Shell
 
 
 @pytest.fixture
@@ -20,5 +20,5 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, str, str]]:
     """A shell, and stdout and stderr of the demo."""
     shell = Shell(tmp_path_factory.mktemp("shown"))
-    yield shell, *shell.run("demo", "--events", "1000")
+    yield shell, *shell.run(*DEMO)
     assert shell.running() == []

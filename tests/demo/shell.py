@@ -8,6 +8,9 @@ import psutil
 from semloop.command.demo.folder import NAME
 from tests.support.processes import start_in
 
+# The demo of the quickstart.
+DEMO = ("demo", "--events", "1000")
+
 
 class Shell:
     def __init__(self, folder: Path) -> None:

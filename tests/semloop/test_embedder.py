@@ -61,7 +61,9 @@ def minilm(model: bytes) -> Minilm:
 
 @pytest.fixture(params=["minilm", "hashing"])
 def embedder(request: pytest.FixtureRequest, minilm: Minilm) -> Embedder:
-    return minilm if request.param == "minilm" else Hashing()
+    if request.param == "minilm":
+        return minilm
+    return embedder_of(load({}, embedder=request.param))
 
 
 def lengths(vectors: NDArray[Any]) -> NDArray[Any]:

@@ -1,50 +1,20 @@
 """The views `episodes` and `sessions`, queried through `Lake`."""
 
 import math
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
 
-from operators.episodes.sessions import Sessions
-from schemas import arrow
 from semloop import Lake, tables
-from tests.operators.event_rows import SMALL, Row, event_row, events_table
+from tests.operators.event_rows import Row, event_row
+from tests.semloop.written_lake import append, queried, write
 from tests.support.builders import NOW
 
 ADDED_BY_THE_VIEW = ("episode", "previous_episode_id", "feedback")
 # Arguments of the event builder; all others are fields of the payload.
 EVENT_ARGUMENTS = ("session", "at_s", "kafka_s")
-
-
-def append(lake: Path, table: str, rows: pa.Table) -> None:
-    schema = arrow.arrow_schema(tables.TABLES[table].columns)
-    stamped = [{"ingested_at": NOW, "date": NOW.date()} | r for r in rows.to_pylist()]
-    write_deltalake(
-        str(lake / table), pa.Table.from_pylist(stamped, schema), mode="append"
-    )
-
-
-def write(
-    lake: Path, *batches: Sequence[Row], first: int = 0, **common: Any
-) -> Sessions:
-    """Write what the flows write for these batches of one partition."""
-    sessions = Sessions(SMALL)
-    for batch in batches:
-        events = events_table(*(row | common for row in batch), first=first)
-        first += len(batch)
-        append(lake, "events", events)
-        append(lake, "episodes", sessions.feed(events).revisions)
-    return sessions
-
-
-def queried(lake: Path, query: str) -> list[tuple[Any, ...]]:
-    with Lake(lake) as opened:
-        return opened.sql(query).fetchall()
 
 
 def scored(name: str = "helpful", source: str = "human", **fields: Any) -> Row:

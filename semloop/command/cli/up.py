@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.cli.import_ import FileFormat
 from semloop.command.stack.start import failed, ready, refuse_second, size_of
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.command.stack.supervisor import (
@@ -166,7 +167,7 @@ def _print_summary(settings: Settings, stack: Stack, *, reading: bool) -> None:
             f"Port {DEFAULT_ADDRESS.rpartition(':')[2]} is in use. Agents in other "
             f"folders need: export SEMLOOP_KAFKA={stack.kafka}"
         )
-    print("Try    semloop import FILE --format events|chat")
+    print(f"Try    semloop import FILE --format {'|'.join(FileFormat)}")
     if stack.flows:
         print("       semloop sql 'SELECT type, count(*) FROM events GROUP BY ALL'")
     print("       semloop status, semloop down")

@@ -1,0 +1,23 @@
+"""The events of a transcript of any format, and their ids."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+# Namespace of all import ids, which are version-5 UUIDs.
+IMPORT_NAMESPACE = uuid.UUID("5c0a2f4e-6f0b-5d5e-9a43-2f1f3f0c7b11")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedEvent:
+    """An event of a transcript: its id and the value to produce."""
+
+    id: str
+    value: bytes
+
+
+def import_id(*parts: bytes) -> str:
+    """Return a UUID that depends only on these parts and their order."""
+    # Digests of equal length keep the boundaries of parts unambiguous.
+    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+    return str(uuid.uuid5(IMPORT_NAMESPACE, digests.hex()))
