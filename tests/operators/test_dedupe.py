@@ -93,6 +93,12 @@ def test_a_dead_lettered_event_does_not_count_as_the_first_of_its_id() -> None:
     assert result.events["kafka_offset"].to_pylist() == [1]
 
 
+def test_a_dead_letter_of_another_partition_drops_no_event() -> None:
+    windows = {0: DedupeWindow(100, HOUR_MS)}
+    result = dedupe(poll_of(IDS[:1]), windows, already_dead_lettered={(1, 0)})
+    assert ids_of(result) == IDS[:1]
+
+
 def test_a_window_of_size_0_drops_repetitions_within_a_poll() -> None:
     windows = {0: DedupeWindow(0, HOUR_MS)}
     assert dedupe(poll_of([IDS[0], IDS[0]]), windows).duplicates == 1
