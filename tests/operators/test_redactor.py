@@ -53,6 +53,7 @@ def test_public_text_is_not_changed(phrase: str) -> None:
         ("apiKey2", "api_key"),
         ("authToken", "token"),
         ("refresh_token", "token"),
+        ("inputPassword", "password"),
         ("SSN", "ssn"),
         ("cvv2", "cvv"),
         ("credit-card-number", "card_number"),
@@ -95,6 +96,11 @@ def test_a_card_that_is_a_number_is_redacted() -> None:
     assert cleaned["visa"].startswith("<card:")
     assert cleaned["amex"].startswith("<card:")
     assert cleaned["n"] == 1716200000
+
+
+def test_a_value_in_quotes_extends_beyond_escaped_quotes() -> None:
+    cleaned = REDACTOR.text(r'password = "left\"right" and more')
+    assert re.fullmatch(r'password = "<password:\w{12}>" and more', cleaned)
 
 
 def test_private_text_that_a_replacement_exposes_is_redacted_too() -> None:
