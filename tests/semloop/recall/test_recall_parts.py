@@ -1,0 +1,38 @@
+"""`recall` shows the beginning of the next text, if that was split into parts."""
+
+from pathlib import Path
+
+import pytest
+
+from semloop.lake.recall.candidates import Candidates
+from tests.semloop.recall.a_memory_lake import (
+    MemoryLake,
+    a_memory_lake,
+    a_message,
+    episode_id,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> MemoryLake:
+    return a_memory_lake(
+        tmp_path,
+        a_message("refund"),
+        a_message("the beginning", seq=1, part=0),
+        a_message("the end", seq=1, part=1),
+    )
+
+
+def test_after_is_the_first_part_of_the_next_text(lake: MemoryLake) -> None:
+    with lake.open() as opened:
+        row = opened.recall("refund", k=1).to_pylist()[0]
+    assert (row["text"], row["after"]) == ("refund", "the beginning")
+
+
+def test_the_text_at_a_position_is_its_first_part(lake: MemoryLake) -> None:
+    candidates = Candidates(lake.settings, stale_s=0)
+    position = (episode_id("e"), 1)
+    assert candidates.texts({position}) == {position: "the beginning"}
+    candidates.close()
