@@ -1,4 +1,4 @@
-"""`recall` shows the beginning of the next text, if that was split into parts."""
+"""Which memories `recall` relates: parts of one text, and those of one session."""
 
 from pathlib import Path
 
@@ -36,3 +36,17 @@ def test_the_text_at_a_position_is_its_first_part(lake: MemoryLake) -> None:
     position = (episode_id("e"), 1)
     assert candidates.texts({position}) == {position: "the beginning"}
     candidates.close()
+
+
+def test_a_session_of_another_namespace_does_not_raise_scores(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        a_message("the refund was refused", "a", session_id="s", namespace="one"),
+        a_message("it rains", "b", session_id="s", namespace="two"),
+    )
+    with lake.open() as opened:
+        best, other = opened.recall("refund refused").to_pylist()
+    assert best["text"] == "the refund was refused"
+    for row in (best, other):
+        base = 3 * row["similarity"] + row["keyword"] + row["keyword_context"]
+        assert row["session"] == pytest.approx(0.5 * base)
