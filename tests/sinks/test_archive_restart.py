@@ -22,10 +22,12 @@ def test_a_dead_letter_counts_although_another_partition_has_a_larger_offset(
     with pytest.raises(Crash):
         archive.loop.add(decoded_rows([(0, 0)], [(0, 1)], {0: 1}, last=True))
     again = Archive(tmp_path).started()
+    assert again.tables.already_dead_lettered == {(0, 1)}
     # The re-read judges both records valid.
     again.loop.add(decoded_rows([(0, 0), (0, 1)], [], {0: 1}, last=True))
     assert again.stored() == [(0, 0), (1, 9)]
     assert again.stored("dead_letters") == [(0, 1)]
+    assert again.tables.already_dead_lettered == set()
 
 
 def test_the_last_item_stores_caught_up_ms_without_rows(tmp_path: Path) -> None:

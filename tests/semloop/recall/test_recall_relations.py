@@ -50,3 +50,17 @@ def test_a_session_of_another_namespace_does_not_raise_scores(tmp_path: Path) ->
     for row in (best, other):
         base = 3 * row["similarity"] + row["keyword"] + row["keyword_context"]
         assert row["session"] == pytest.approx(0.5 * base)
+
+
+def test_a_memory_is_not_its_own_neighbour(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("refund"))
+    with lake.open() as opened:
+        assert opened.recall("refund")["neighbours"].to_pylist() == [0]
+
+
+def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> None:
+    rows = [a_message(f"{episode} {n}", episode) for episode in "ab" for n in range(2)]
+    candidates = Candidates(a_memory_lake(tmp_path, *rows).settings, stale_s=0)
+    wanted = {(episode_id("a"), 0): "a 0", (episode_id("b"), 1): "b 1"}
+    assert candidates.texts(set(wanted)) == wanted
+    candidates.close()
