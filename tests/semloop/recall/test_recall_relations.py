@@ -64,3 +64,11 @@ def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> N
     wanted = {(episode_id("a"), 0): "a 0", (episode_id("b"), 1): "b 1"}
     assert candidates.texts(set(wanted)) == wanted
     candidates.close()
+
+
+def test_events_of_two_episodes_of_a_session_are_not_neighbours(tmp_path: Path) -> None:
+    rows = [a_message(f"refund {n}", e, session_id="s") for e, n in ("a0", "b1", "b2")]
+    with a_memory_lake(tmp_path, *rows).open() as opened:
+        found = {row["text"]: row for row in opened.recall("refund").to_pylist()}
+    assert found["refund 0"]["neighbours"] == 0
+    assert found["refund 1"]["neighbours"] > 0
