@@ -1,8 +1,10 @@
 """Dropping of repeated ids within the window."""
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,15 +64,51 @@ def test_an_id_older_than_the_window_is_accepted_again() -> None:
     assert dedupe(poll_of(IDS[:1], first=2, hours=2), windows).duplicates == 0
 
 
+def test_an_id_of_exactly_the_maximum_age_is_still_in_the_window() -> None:
+    windows = {0: DedupeWindow(100, HOUR_MS)}
+    dedupe(poll_of(IDS[:1]), windows)
+    dedupe(poll_of(IDS[1:2], first=1, hours=1), windows)
+    assert dedupe(poll_of(IDS[:1], first=2, hours=1), windows).duplicates == 1
+
+
+def test_a_poll_is_as_old_as_its_newest_event() -> None:
+    windows = {0: DedupeWindow(100, HOUR_MS)}
+    old, new = poll_of(IDS[:1]), poll_of(IDS[1:2], first=1, hours=1)
+    events = pa.concat_batches([old.events, new.events])
+    dedupe(replace(old, events=events), windows)
+    dedupe(poll_of(IDS[2:3], first=2, hours=1.5), windows)
+    assert dedupe(poll_of(IDS[1:2], first=3, hours=1.5), windows).duplicates == 1
+
+
+def test_refilled_ids_are_as_old_as_the_newest_of_their_batch() -> None:
+    window = DedupeWindow(100, HOUR_MS)
+    refill(window, IDS[:2], [0, HOUR_MS])
+    window.add(IDS[2:3], HOUR_MS * 2)
+    assert window.seen == set(IDS[:3])
+
+
 def test_a_dead_lettered_event_does_not_count_as_the_first_of_its_id() -> None:
     windows = {0: DedupeWindow(100, HOUR_MS)}
     result = dedupe(poll_of([IDS[0], IDS[0]]), windows, already_dead_lettered={(0, 0)})
     assert result.events["kafka_offset"].to_pylist() == [1]
 
 
+def test_a_dead_letter_of_another_partition_drops_no_event() -> None:
+    windows = {0: DedupeWindow(100, HOUR_MS)}
+    result = dedupe(poll_of(IDS[:1]), windows, already_dead_lettered={(1, 0)})
+    assert ids_of(result) == IDS[:1]
+
+
 def test_a_window_of_size_0_drops_repetitions_within_a_poll() -> None:
     windows = {0: DedupeWindow(0, HOUR_MS)}
     assert dedupe(poll_of([IDS[0], IDS[0]]), windows).duplicates == 1
+
+
+def test_a_poll_expires_once_newer_ones_fill_the_window() -> None:
+    window = DedupeWindow(2, HOUR_MS)
+    for start in (0, 2):
+        window.add(IDS[start : start + 2], 0)
+    assert window.seen == set(IDS[2:4])
 
 
 @given(

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from operators.episodes.episode import episode_id
+from operators.episodes.events import both_ends
 from operators.episodes.sessions import Sessions
 from schemas.arrow import EPISODE_POSITIONS, EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
@@ -180,3 +181,11 @@ def test_request_and_last_text_are_null_without_messages() -> None:
     )
     names = ("request", "request_role", "last_text")
     assert values([row], *names) == [(None, "assistant", "then")]
+
+
+def test_only_a_text_of_more_than_500_characters_is_reduced_to_its_ends() -> None:
+    whole, long = "x" * 500, "a" * 250 + "b" + "c" * 250
+    reduced = "a" * 250 + " … " + "c" * 250
+    assert both_ends(pa.array([whole, long, None])).to_pylist() == [
+        whole, reduced, None,
+    ]  # fmt: skip

@@ -101,3 +101,15 @@ def test_ended_episodes_are_dropped() -> None:
     known = placed(empty, rows, positions)
     assert counter.episode_positions(empty, known).num_rows == 0
     assert len(counter) == 1
+
+
+def test_an_episode_that_ends_with_a_counted_event_is_dropped() -> None:
+    ended = events_table(*(event_row(at_s=n) for n in range(3)))
+    known = pa.table({
+        "episode_id": ["e"] * 3, "last_offset": [2] * 3, "closed": [True] * 3,
+    })  # fmt: skip
+    counter = PositionCounter()
+    counter.episode_positions(ended.slice(0, 2), known.slice(0, 2))
+    assert len(counter) == 1
+    counter.episode_positions(ended.slice(2), known.slice(2))
+    assert len(counter) == 0

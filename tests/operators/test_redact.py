@@ -77,6 +77,20 @@ def test_too_long_values_are_not_redacted_but_their_keys_are() -> None:
     assert b"ann@x.org" not in column(cleaned, "key")
 
 
+def test_the_gates_let_a_pattern_match_at_the_ends_of_a_value() -> None:
+    cleaned = redact(a_batch([b'{"from": "OSL"}']), ANCHORED, 2**20)
+    assert b'{"from": "<airport:' in cleaned["value"][0].as_py()
+
+
+@pytest.mark.parametrize("session", ["ann@x.org", '{"pwd": 5}', "a\0n\0n ann@x.org"])
+def test_a_key_stays_equal_to_the_session_id(session: str) -> None:
+    record = json.dumps({"session_id": session}).encode()
+    cleaned = redact(a_batch([record], [session.encode()]), REDACTOR, 2**20)
+    key, value = cleaned["key"][0].as_py(), cleaned["value"][0].as_py()
+    assert key != session.encode()
+    assert json.loads(value)["session_id"].encode() == key
+
+
 def test_header_names_are_treated_as_keys() -> None:
     headers = (
         '[["Authorization","Bearer abc"],["trace",null],["to","ann@x.org"],["a","b"]]'

@@ -1,6 +1,7 @@
 """Private and public content, and the properties of pseudonyms."""
 
 import json
+import re
 
 import pytest
 
@@ -52,6 +53,7 @@ def test_public_text_is_not_changed(phrase: str) -> None:
         ("apiKey2", "api_key"),
         ("authToken", "token"),
         ("refresh_token", "token"),
+        ("inputPassword", "password"),
         ("SSN", "ssn"),
         ("cvv2", "cvv"),
         ("credit-card-number", "card_number"),
@@ -89,9 +91,22 @@ def test_all_values_below_a_private_key_are_redacted() -> None:
 
 
 def test_a_card_that_is_a_number_is_redacted() -> None:
-    cleaned = json.loads(REDACTOR.json(b'{"card": 4111111111111111, "n": 1716200000}'))
-    assert cleaned["card"].startswith("<card:")
+    record = b'{"visa": 4111111111111111, "amex": 378282246310005, "n": 1716200000}'
+    cleaned = json.loads(REDACTOR.json(record))
+    assert cleaned["visa"].startswith("<card:")
+    assert cleaned["amex"].startswith("<card:")
     assert cleaned["n"] == 1716200000
+
+
+def test_a_value_in_quotes_extends_beyond_escaped_quotes() -> None:
+    cleaned = REDACTOR.text(r'password = "left\"right" and more')
+    assert re.fullmatch(r'password = "<password:\w{12}>" and more', cleaned)
+
+
+def test_private_text_that_a_replacement_exposes_is_redacted_too() -> None:
+    # An API key is recognized only where it does not continue a longer word.
+    cleaned = REDACTOR.text("call +14155550100sk-abcdefgh12345678")
+    assert re.fullmatch(r"call <phone:\w{12}><api_key:\w{12}>", cleaned)
 
 
 def test_equal_content_has_equal_pseudonyms() -> None:

@@ -123,6 +123,17 @@ def test_text_that_is_not_utf8_keeps_its_public_bytes() -> None:
     assert cleaned.endswith(b"> \xe9")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_utf16_record_is_replaced_and_stays_utf8_only_if_it_was(
+    encoding: str,
+) -> None:
+    """So that decoding rejects it for the same reason as without redaction."""
+    record = '{"a": "ann@x.org"}'.encode(encoding)
+    cleaned = REDACTOR.json(record)
+    assert b"<binary:" in cleaned
+    assert cleaned.startswith(b"\xff") == (encoding == "utf-16")
+
+
 def test_deeply_nested_records_are_redacted() -> None:
     depth = 20_000
     record = b'{"a":' * depth + b'"ann@x.org"' + b"}" * depth

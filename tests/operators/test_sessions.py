@@ -202,6 +202,22 @@ def test_a_restart_with_tighter_bounds_evicts_episodes() -> None:
     ]  # fmt: skip
 
 
+def test_a_restart_evicts_by_last_update_in_any_order_of_its_rows() -> None:
+    events = [event_row(session=name) for name in "ab"]
+    kept = feed(Sessions(SMALL), *events).revisions
+    newest_first = kept.sort_by([("kafka_offset", "descending")])
+    rows = feed(Sessions.of(newest_first, SMALL), event_row(session="c"), first=2)
+    assert values(rows.revisions.to_pylist(), "session_id", "closed_by") == [
+        ("a", "evicted"), ("c", None),
+    ]  # fmt: skip
+
+
+def test_a_restart_rejects_events_that_are_already_in_an_episode() -> None:
+    kept = feed(Sessions(SMALL), event_row(), event_row(session="s-2")).revisions
+    with pytest.raises(AssertionError):
+        feed(Sessions.of(kept, SMALL), event_row(), first=1)
+
+
 def test_a_hundred_thousand_events_of_many_sessions_are_processed() -> None:
     events = events_table(*(event_row(session=f"s-{n % 50}") for n in range(50)))
     many = pa.concat_tables([events] * 2_000).set_column(

@@ -157,6 +157,14 @@ def test_feedback_in_another_partition_belongs_to_the_last_episode_before_it(
     ]  # fmt: skip
 
 
+def test_feedback_in_another_partition_may_have_the_time_of_the_first_record(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, [event_row()])
+    write(tmp_path, [scored()], kafka_partition=1)
+    assert scores(tmp_path) == [("s-1", 1, {"helpful/human": 1.0})]
+
+
 def test_links_and_numbers_stay_within_a_partition_of_a_topic(tmp_path: Path) -> None:
     write(tmp_path, [event_row()])
     write(tmp_path, [event_row()], topic_id="topic-2")
@@ -213,6 +221,16 @@ def test_the_outcome_of_a_session_is_that_of_its_last_closed_episode(
     assert queried(tmp_path, query) == [("success", "open")]
     append(tmp_path, "episodes", sessions.close_inactive(math.inf))
     assert queried(tmp_path, query) == [(None, "closed")]
+
+
+def test_the_last_episode_of_a_session_is_the_latest_in_all_its_partitions(
+    tmp_path: Path,
+) -> None:
+    """The offsets of a topic that was created again begin at 0."""
+    write(tmp_path, [event_row("completion")], first=50)
+    later = event_row("completion", at_s=9, payload={"outcome": "failure"})
+    write(tmp_path, [later], topic_id="topic-2")
+    assert queried(tmp_path, "SELECT outcome FROM sessions") == [("failure",)]
 
 
 def test_sums_that_overflow_are_null(tmp_path: Path) -> None:

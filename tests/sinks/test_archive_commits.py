@@ -45,6 +45,19 @@ def test_it_commits_when_the_first_row_has_waited_for_the_interval(
     assert archive.stored() == [(0, 0), (0, 1)]
 
 
+def test_the_first_row_after_a_commit_waits_for_its_own_interval(
+    tmp_path: Path,
+) -> None:
+    archive = Archive(tmp_path, commit_interval_s=2.0).started()
+    archive.poll(0)
+    archive.tick(2.0)
+    archive.now += 5.0
+    archive.poll(1)
+    assert archive.stored() == [(0, 0)]
+    archive.tick(2.0)
+    assert archive.stored() == [(0, 0), (0, 1)]
+
+
 def test_it_commits_without_waiting_when_it_has_read_the_backlog(
     tmp_path: Path,
 ) -> None:

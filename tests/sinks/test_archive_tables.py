@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 import structlog
 from hypothesis import given
@@ -21,7 +23,7 @@ from semloop.delta.streams import Partition, StreamId
 from semloop.errors import LakeError
 from semloop.lake.lake import Lake
 from tests.sinks.archive_builder import IDS, Archive, Crash, named
-from tests.support.builders import LOG, decoded_rows, keyed
+from tests.support.builders import LOG, NOW, decoded_rows, keyed
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +172,18 @@ def test_metrics_count_committed_rows(tmp_path: Path) -> None:
     archive.poll(3, last=True)
     assert archive.counted("events_total") == 4
     assert archive.counted("commits_total", table="dead_letters") == 1
+
+
+def test_freshness_is_the_age_of_the_oldest_event_of_a_commit(tmp_path: Path) -> None:
+    archive = Archive(tmp_path).started()
+    rows = decoded_rows([(0, 0), (0, 1)], [], {0: 1}, last=True)
+    at = rows.events.schema.get_field_index("kafka_ts")
+    kafka_ts = pa.array([NOW, NOW + timedelta(seconds=20)], pa.timestamp("us", "UTC"))
+    archive.now += 30
+    archive.loop.add(
+        replace(rows, events=rows.events.set_column(at, "kafka_ts", kafka_ts))
+    )
+    assert archive.counted("freshness_seconds") == 30
 
 
 def test_redelivered_records_are_counted_as_duplicates(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from semloop.storage.location import Storage
 from sinks.delta.fenced_table import FencedTable
 from tests.sinks.maintenance import MAINTENANCE
 from tests.sinks.sink_contract import SINKS
-from tests.sinks.wrapped_log import Interrupted, Unread
+from tests.sinks.wrapped_log import Interrupted, Unread, WrappedLog
 from tests.sinks.writer_builder import stored, write, writer
 from tests.support.builders import LOG, keyed
 
@@ -129,6 +130,33 @@ def test_a_table_that_lost_commits_is_reported_and_not_as_a_take_over(
     assert again.take_over() == keyed({0: 1, 1: -1})
     write(again, 2)
     assert stored(settings) == [(0, 0), (0, 2)]
+
+
+def test_a_table_that_lost_commits_is_reported_by_a_commit_without_a_reply(
+    storage: Storage, tmp_path: Path
+) -> None:
+    class Restored(WrappedLog):
+        """Restores an older state of the table instead of the second commit."""
+
+        backup: Path | None = None
+
+        def commit(self, files: Any, transactions: Any) -> None:
+            folder = Path(storage.uri(self.name))
+            if self.backup:
+                shutil.rmtree(folder)
+                shutil.copytree(self.backup, folder)
+                msg = "no answer"
+                raise OSError(msg)
+            super().commit(files, transactions)
+
+    sink = SINKS[0]
+    log = sink.open_log(storage, Restored)
+    table = sink.taken(storage, log=log)
+    backup = shutil.copytree(storage.uri(sink.name), tmp_path / "backup")
+    table.commit(sink.rows(0, 1), keyed({0: 0}))
+    log.backup = backup
+    with pytest.raises(LakeError, match="Table events no longer contains"):
+        table.commit(sink.rows(1, 2), keyed({0: 1}))
 
 
 def test_a_table_that_was_recreated_is_reported(settings: Settings) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from semloop.lake.recall import candidates
 from tests.semloop.recall.a_memory_lake import (
+    NOON,
     MemoryLake,
     a_memory_lake,
     a_message,
@@ -95,6 +97,31 @@ def test_a_neighbour_that_fails_the_filters_is_not_a_hit(tmp_path: Path) -> None
     assert row["text"] == "the refund question"
     assert row["neighbours"] > 0
     assert row["after"] == "the refund answer"
+
+
+def test_a_neighbour_with_too_small_a_reward_is_not_a_hit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Too many episodes have the reward, so the searches do not filter by it; and they
+    # find only one of the texts.
+    monkeypatch.setattr(candidates, "EPISODES_MAX", 0)
+    monkeypatch.setattr(candidates, "COUNT_FIRST", 1)
+    monkeypatch.setattr(candidates, "COUNT_MAX", 1)
+    lake = a_memory_lake(
+        tmp_path,
+        a_message("refund", "a"),
+        a_message("goodbye", "a"),
+        episodes=[closed("a", reward=0.2), closed("b", reward=0.8)],
+    )
+    assert recalled(lake, "refund", min_reward=0.1) == ["refund", "goodbye"]
+    assert recalled(lake, "refund", min_reward=0.5) == []
+
+
+def test_since_includes_its_own_moment(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip", ts=NOON))
+    assert recalled(lake, "trip", since=NOON) == ["trip"]
+    later = NOON + timedelta(microseconds=1)
+    assert recalled(lake, "trip", since=later) == []
 
 
 SPECIAL = ["o'hara", 'a "b"', "back\\slash", "x\nline", "\N{GRINNING FACE}", "nul\0nul",

@@ -1,0 +1,74 @@
+"""Which memories `recall` relates: parts of one text, and those of one session."""
+
+from pathlib import Path
+
+import pytest
+
+from semloop.lake.recall.candidates import Candidates
+from tests.semloop.recall.a_memory_lake import (
+    MemoryLake,
+    a_memory_lake,
+    a_message,
+    episode_id,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> MemoryLake:
+    return a_memory_lake(
+        tmp_path,
+        a_message("refund"),
+        a_message("the beginning", seq=1, part=0),
+        a_message("the end", seq=1, part=1),
+    )
+
+
+def test_after_is_the_first_part_of_the_next_text(lake: MemoryLake) -> None:
+    with lake.open() as opened:
+        row = opened.recall("refund", k=1).to_pylist()[0]
+    assert (row["text"], row["after"]) == ("refund", "the beginning")
+
+
+def test_the_text_at_a_position_is_its_first_part(lake: MemoryLake) -> None:
+    candidates = Candidates(lake.settings, stale_s=0)
+    position = (episode_id("e"), 1)
+    assert candidates.texts({position}) == {position: "the beginning"}
+    candidates.close()
+
+
+def test_a_session_of_another_namespace_does_not_raise_scores(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        a_message("the refund was refused", "a", session_id="s", namespace="one"),
+        a_message("it rains", "b", session_id="s", namespace="two"),
+    )
+    with lake.open() as opened:
+        best, other = opened.recall("refund refused").to_pylist()
+    assert best["text"] == "the refund was refused"
+    for row in (best, other):
+        base = 3 * row["similarity"] + row["keyword"] + row["keyword_context"]
+        assert row["session"] == pytest.approx(0.5 * base)
+
+
+def test_a_memory_is_not_its_own_neighbour(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("refund"))
+    with lake.open() as opened:
+        assert opened.recall("refund")["neighbours"].to_pylist() == [0]
+
+
+def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> None:
+    rows = [a_message(f"{episode} {n}", episode) for episode in "ab" for n in range(2)]
+    candidates = Candidates(a_memory_lake(tmp_path, *rows).settings, stale_s=0)
+    wanted = {(episode_id("a"), 0): "a 0", (episode_id("b"), 1): "b 1"}
+    assert candidates.texts(set(wanted)) == wanted
+    candidates.close()
+
+
+def test_events_of_two_episodes_of_a_session_are_not_neighbours(tmp_path: Path) -> None:
+    rows = [a_message(f"refund {n}", e, session_id="s") for e, n in ("a0", "b1", "b2")]
+    with a_memory_lake(tmp_path, *rows).open() as opened:
+        found = {row["text"]: row for row in opened.recall("refund").to_pylist()}
+    assert found["refund 0"]["neighbours"] == 0
+    assert found["refund 1"]["neighbours"] > 0
