@@ -82,7 +82,8 @@ class Selection:
         near = self._near(count := COUNT_FIRST)
         matches = matching.result()
         while True:
-            hits = concatenated([near.features, _first(matches, count)])
+            best = matches.take(np.arange(min(count, len(matches))))
+            hits = concatenated([near.features, best])
             all_found = not near.more and count >= len(matches)
             enough = len(np.unique(hits.header["text"])) >= self._texts_needed
             if enough or all_found or count >= COUNT_MAX:
@@ -91,7 +92,7 @@ class Selection:
             near = self._near(count)
         adjacent = self._threads.submit(
             self._neighbours,
-            _top_positions(near.features) | _top_positions(matches),
+            _top_positions(near.features) | _top_positions(best),
             hits,
         )
         copies = _copies(hits, concatenated([near.features, matches]))
@@ -209,10 +210,6 @@ class Selection:
         found = found.take(kept)
         none = np.zeros(len(found))
         return self._counted(found, none, copies[kept], np.ones(len(found), bool))
-
-
-def _first(features: Features, count: int) -> Features:
-    return features.take(np.arange(min(count, len(features))))
 
 
 def _top_positions(features: Features) -> set[EventPosition]:
