@@ -128,7 +128,8 @@ EPISODES = {
 # the messages, tool calls and errors of the episode. `search_text` is the searched
 # text: its last line has the author and the text, preceded by a line with the previous
 # text of the episode, if there is one; `context_user` is the user of that one.
-# `features` is what recall ranks by, as `semloop.lake.recall.features` packs it.
+# `features` is what recall ranks by, as `semloop.lake.recall.features` packs it, and
+# `position` a hash of episode and `seq`, by which it finds neighbours.
 MEMORIES = {
     "id": "BLOB",
     "kind": "VARCHAR",
@@ -155,6 +156,7 @@ MEMORIES = {
     "importance": "DOUBLE",
     "episode_id": "VARCHAR",
     "seq": "BIGINT",
+    "position": "BIGINT",
     "event_ids": "VARCHAR[]",
     **ORIGIN,
     "writer": "BIGINT",

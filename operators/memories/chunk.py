@@ -22,7 +22,7 @@ from operators.memories.splitter import TOKENS_MAX, parts_of, perhaps_long, toke
 from operators.memories.summary import episode_text
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
-from semloop.lake.recall.features import pack
+from semloop.lake.recall.features import pack, positions
 from semloop.sampling import is_kept
 from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
@@ -196,8 +196,13 @@ def _memories(kind: str, columns: Mapping[str, pa.Array], rows: int) -> pa.Table
         for field in MEMORY_TEXTS
     ]
     memories = pa.table(arrays, schema=MEMORY_TEXTS)
-    column = MEMORY_TEXTS.get_field_index("features")
-    return memories.set_column(column, "features", pack(memories))
+    for name, values in (
+        ("position", positions(memories["episode_id"], memories["seq"])),
+        ("features", pack(memories)),
+    ):
+        column = MEMORY_TEXTS.get_field_index(name)
+        memories = memories.set_column(column, name, values)
+    return memories
 
 
 def _id(topic_id: str, partition: int, offset: int, part: int) -> bytes:

@@ -117,10 +117,7 @@ class RecallEngine:
         ).candidates()
         now_us = int(now.timestamp() * US)
         best = rank(found, request.k, request.half_life_s, now_us)
-        return read_hits(
-            table, wall, conditions, best, found.features, found.copies,
-            parsed.description, self._threads,
-        )  # fmt: skip
+        return read_hits(table, wall, conditions, found, best, parsed.description)
 
     def _opened(self) -> tuple[Episodes, MemoryTable] | None:
         """Return the state of the lake; None if there are no memories yet."""

@@ -10,7 +10,7 @@ from semloop.delta.streams_table import StreamsTable
 from semloop.delta.table import TableFollower
 from semloop.lake import generations
 from semloop.lake.recall.episodes import READ, Episodes
-from semloop.lake.recall.features import hash_of
+from semloop.lake.recall.features import log_of
 from semloop.storage.location import Storage
 
 
@@ -85,10 +85,10 @@ class EpisodeFollower:
         generation = snapshot.transactions.get(
             generations.GENERATION, generations.FIRST_GENERATION
         )
-        offsets: dict[tuple[int, int], int] = {}
+        offsets: dict[int, int] = {}
         for row in rows:
             # Topic ids are unique across clusters, so the cluster does not matter.
-            key = hash_of(row.partition.topic_id), row.partition.number
+            log = log_of(row.partition.topic_id, row.partition.number)
             offset = snapshot.transactions.get(row.app_id, -1)
-            offsets[key] = max(offset, offsets.get(key, -1))
+            offsets[log] = max(offset, offsets.get(log, -1))
         return snapshot, replace(episodes, offsets=offsets, generation=generation)

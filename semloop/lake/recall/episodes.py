@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from semloop.lake.recall.features import Features, Ints, Mask, hash_of
+from semloop.lake.recall.features import Features, Ints, Mask, hash_of, key_of
 
 # Columns of `episodes` that are read; `users` counts them.
 READ = (
@@ -24,6 +24,8 @@ READ = (
 NO_USER, SEVERAL_USERS = -1, -2
 ROW = np.dtype(
     [
+        # As `features.key_of` returns it.
+        ("key", "u8"),
         ("id", "S16"),
         ("revision", "i8"),
         ("reward", "f8"),
@@ -37,20 +39,20 @@ ROW = np.dtype(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Episodes:
-    """The newest revision of every episode: 61 bytes each, sorted by id; immutable.
+    """The newest revision of every episode: 69 bytes each, sorted by key; immutable.
 
     Attributes:
         rows: `ROW` of each episode.
         outcomes: names of outcomes, by their code.
         users: code of each user id.
-        offsets: (hash of the topic id, partition) -> last visible offset.
+        offsets: hash of topic id and partition -> last visible offset.
         generation: the current generation of the memories.
     """
 
     rows: NDArray[Any] = field(default_factory=lambda: np.zeros(0, ROW))
     outcomes: tuple[str | None, ...] = (None,)
     users: Mapping[str, int] = field(default_factory=dict)
-    offsets: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    offsets: Mapping[int, int] = field(default_factory=dict)
     generation: int = 0
 
     def with_revisions(self, read: pa.Table) -> Self:
@@ -61,7 +63,8 @@ class Episodes:
         users = dict(self.users)
         columns = read.to_pydict()
         added = np.zeros(read.num_rows, ROW)
-        added["id"] = [bytes.fromhex(id_) for id_ in columns["episode_id"]]
+        ids = [bytes.fromhex(id_) for id_ in columns["episode_id"]]
+        added["id"], added["key"] = ids, [key_of(id_) for id_ in ids]
         added["revision"] = columns["revision"]
         added["reward"] = [np.nan if r is None else r for r in columns["reward"]]
         added["namespace"] = [hash_of(name) for name in columns["namespace"]]
@@ -78,17 +81,17 @@ class Episodes:
             for user, count in zip(columns["user_id"], columns["users"], strict=True)
         ]
         rows = np.concatenate([self.rows, added])
-        rows = rows[np.lexsort((rows["revision"], rows["id"]))]
-        newest = np.append(rows["id"][1:] != rows["id"][:-1], True)
+        rows = rows[np.lexsort((rows["revision"], rows["key"]))]
+        newest = np.append(rows["key"][1:] != rows["key"][:-1], True)
         return replace(self, rows=rows[newest], outcomes=tuple(outcomes), users=users)
 
-    def index_of(self, episode_ids: NDArray[Any]) -> Ints:
+    def index_of(self, keys: NDArray[np.uint64]) -> Ints:
         """Return the index of episodes in `rows`; -1 for an unknown one."""
         if not len(self.rows):
-            return np.full(len(episode_ids), -1, np.int64)
-        at = np.searchsorted(self.rows["id"], episode_ids)
+            return np.full(len(keys), -1, np.int64)
+        at = np.searchsorted(self.rows["key"], keys)
         at = np.minimum(at, len(self.rows) - 1)
-        return np.where(self.rows["id"][at] == episode_ids, at, -1)
+        return np.where(self.rows["key"][at] == keys, at, -1)
 
     def ends_of(self, found: Ints) -> tuple[list[str | None], list[float | None]]:
         """Return outcome and reward of episodes by index; None while one is open."""
@@ -107,9 +110,8 @@ class Episodes:
         header = features.header
         is_closed = self._values(found, "closed", default=False)
         last = np.full(len(features), -1, np.int64)
-        for (topic, partition), offset in self.offsets.items():
-            is_own = (header["topic"] == topic) & (header["partition"] == partition)
-            last[is_own] = offset
+        for log, offset in self.offsets.items():
+            last[header["log"] == log] = offset
         seen = np.asarray(header["offset"] <= last, bool)
         is_episode = header["seq"] < 0
         seen[is_episode] = is_closed[is_episode]

@@ -16,25 +16,27 @@ from numpy.typing import NDArray
 
 from semloop.lake.recall.stems import text_hashes
 
-# Little endian, without padding. Hashes are 0 for NULL; `ts` is in microseconds.
+# Little endian, without padding: reading gets slower with its size. `id` and `episode`
+# are keys of ids (`key_of`), `log` is the hash of topic id and partition. Hashes are 0
+# for NULL; `ts` is in microseconds.
 HEADER = np.dtype(
     [
-        ("id", "S16"),
-        ("episode", "S16"),
-        ("topic", "<u8"),
+        ("id", "<u8"),
+        ("episode", "<u8"),
+        ("log", "<u8"),
         ("session", "<u8"),
         ("text", "<u8"),
-        ("user", "<u8"),
         ("context_user", "<u8"),
         ("offset", "<i8"),
         ("ts", "<i8"),
-        ("partition", "<i4"),
         # -1 for the memory of an episode.
         ("seq", "<i4"),
-        ("part", "<i4"),
         # NaN if unknown.
         ("importance", "<f4"),
-        ("line_stems", "<i4"),
+        ("part", "<u2"),
+        ("line_stems", "<u2"),
+        # 1 if the event or episode names one user.
+        ("has_user", "<u4"),
     ]
 )
 STEM = np.dtype("<u4")
@@ -44,6 +46,8 @@ SOURCES = (
     "context_user", "kafka_offset", "ts", "kafka_partition", "seq", "part",
     "importance", "search_text",
 )  # fmt: skip
+# (key of the episode's id, seq) of an event.
+EventPosition = tuple[int, int]
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,6 +65,36 @@ def hash_of(*values: str | None) -> int:
     return int.from_bytes(digest, "little") or 1
 
 
+def log_of(topic_id: str, partition: int) -> int:
+    """Return the hash of a topic's partition."""
+    return hash_of(topic_id, str(partition))
+
+
+def key_of(id_: bytes) -> int:
+    """Return the first 64 bits of an id, which are as unique as a hash of that size."""
+    return int.from_bytes(id_[:8], "big")
+
+
+def position_of(episode: int, seq: int) -> int:
+    """Return the column `position` of an event: a hash of 63 bits.
+
+    Args:
+        episode: key of the episode's id.
+        seq: number of the event in the episode.
+    """
+    return hash_of(f"{episode}/{seq}") >> 1
+
+
+def positions(episode_ids: pa.ChunkedArray, seqs: pa.ChunkedArray) -> pa.Array:
+    """Return the column `position` of memories; null for those of episodes."""
+    pairs = zip(episode_ids.to_pylist(), seqs.to_pylist(), strict=True)
+    found = [
+        None if seq is None else position_of(key_of(bytes.fromhex(episode)), seq)
+        for episode, seq in pairs
+    ]
+    return pa.array(found, pa.int64())
+
+
 def pack(memories: pa.Table) -> pa.Array:
     """Return the column `features` of memories.
 
@@ -75,16 +109,16 @@ def pack(memories: pa.Table) -> pa.Array:
     own = [text_hashes(line) for _, _, line in lines]
     header = np.zeros(memories.num_rows, HEADER)
     spaces = columns["namespace"]
-    header["id"] = columns["id"]
-    header["episode"] = [bytes.fromhex(id_) for id_ in columns["episode_id"]]
-    header["topic"] = [hash_of(topic) for topic in columns["topic_id"]]
+    header["id"] = [key_of(id_) for id_ in columns["id"]]
+    header["episode"] = [key_of(bytes.fromhex(id_)) for id_ in columns["episode_id"]]
+    logs = zip(columns["topic_id"], columns["kafka_partition"], strict=True)
+    header["log"] = [log_of(topic, partition) for topic, partition in logs]
     header["session"] = _hashes(spaces, columns["session_id"])
     header["text"] = _hashes(spaces, columns["text"])
-    header["user"] = [hash_of(user) for user in columns["user_id"]]
+    header["has_user"] = [user is not None for user in columns["user_id"]]
     header["context_user"] = [hash_of(user) for user in columns["context_user"]]
     header["offset"] = columns["kafka_offset"]
     header["ts"] = memories["ts"].cast(pa.int64()).to_numpy()
-    header["partition"] = columns["kafka_partition"]
     header["seq"] = [-1 if seq is None else seq for seq in columns["seq"]]
     header["part"] = columns["part"]
     header["importance"] = [np.nan if i is None else i for i in columns["importance"]]
@@ -155,11 +189,6 @@ class Features:
             row_ids=self.row_ids[rows],
         )
 
-    def ids(self) -> list[bytes]:
-        """Return the id of each memory."""
-        # numpy drops trailing zero bytes.
-        return [id_.ljust(16, b"\0") for id_ in self.header["id"].tolist()]
-
     def counts(self, wanted: Sequence[int]) -> tuple[Ints, Ints]:
         """Count the wanted stems of each memory.
 
@@ -184,6 +213,11 @@ class Features:
             own[number, order] = np.bincount(row[in_line], minlength=size)
             context[number, order] = np.bincount(row[~in_line], minlength=size)
         return own.T, context.T
+
+    def positions(self) -> list[EventPosition]:
+        """Return the position of each event; seq is -1 for the memory of an episode."""
+        episodes, seqs = self.header["episode"].tolist(), self.header["seq"].tolist()
+        return list(zip(episodes, seqs, strict=True))
 
     @property
     def line_lengths(self) -> Ints:

@@ -1,14 +1,15 @@
 """The result of a recall: the rows of the best candidates, read last."""
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 
 from semloop.lake.recall.conditions import Conditions
-from semloop.lake.recall.features import Features, Ints
-from semloop.lake.recall.ranking import Ranked
-from semloop.lake.recall.searches import EventPosition, MemoryTable
+from semloop.lake.recall.features import EventPosition, Features, Ints
+from semloop.lake.recall.ranking import Candidates, Ranked
+from semloop.lake.recall.searches import MemoryTable
 from semloop.lake.recall.wall import Wall
 
 TEXT = pa.string()
@@ -75,11 +76,9 @@ def read_hits(
     table: MemoryTable,
     wall: Wall,
     conditions: Conditions,
+    candidates: Candidates,
     ranked: Ranked,
-    candidates: Features,
-    copies: Ints,
     understood: str | None,
-    threads: ThreadPoolExecutor,
 ) -> pa.Table:
     """Read the rows of the best candidates and the texts after them.
 
@@ -87,19 +86,23 @@ def read_hits(
         table: the memories.
         wall: what the caller may see.
         conditions: the conditions of the request.
-        ranked: the best candidates.
         candidates: all candidates.
-        copies: memories with the text of each candidate.
+        ranked: the best of them.
         understood: the filters found in the query.
-        threads: for reads that run at the same time.
 
     Returns:
         a table of `HITS`.
     """
-    best = candidates.take(ranked.rows)
-    after = threads.submit(_texts_after, table, wall, conditions.wall, best)
-    rows = table.rows(best.row_ids, [*STORED, "search_text"])
+    best = candidates.features.take(ranked.rows)
     count = len(best)
+    following = Following.of(candidates, best)
+    # One read of all rows: most texts after the hits are those of candidates.
+    ids = np.concatenate([best.row_ids, following.row_ids])
+    read = table.rows(ids, [*STORED, "search_text"])
+    rows, more = read.slice(0, count), read.slice(count)["text"].to_pylist()
+    after = dict(zip(following.known, more, strict=True))
+    if following.unknown:
+        after |= _texts_at(table, wall, conditions.wall, following.unknown)
     episodes = wall.episodes.index_of(best.header["episode"])
     outcomes, rewards = wall.episodes.ends_of(episodes)
     columns: dict[str, Any] = {name: rows[name] for name in STORED}
@@ -107,10 +110,12 @@ def read_hits(
         "rank": range(1, count + 1),
         "score": ranked.score,
         "context": _contexts(rows["search_text"], wall.shows_context(best)),
-        "after": after.result(),
+        "after": [
+            after.get((e, n + 1)) if n >= 0 else None for e, n in best.positions()
+        ],
         "outcome": outcomes,
         "reward": rewards,
-        "count": copies[ranked.rows],
+        "count": candidates.copies[ranked.rows],
         "similarity": ranked.similarity,
         "keyword": ranked.keyword,
         "keyword_context": ranked.keyword_context,
@@ -128,46 +133,48 @@ def read_hits(
     return _with_metadata(pa.table(arrays, schema=HITS), understood)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Following:
+    """The positions after hits: of candidates, with their row ids, and of others."""
+
+    known: list[EventPosition]
+    row_ids: Ints
+    unknown: set[EventPosition]
+
+    @classmethod
+    def of(cls, candidates: Candidates, best: Features) -> Self:
+        """Find the positions after the best candidates."""
+        wanted = {(e, n + 1) for e, n in best.positions() if n >= 0}
+        wanted -= candidates.absent
+        features = candidates.features
+        first = features.take(features.header["part"] == 0)
+        at = dict(zip(first.positions(), first.row_ids.tolist(), strict=True))
+        known = sorted(wanted & at.keys())
+        row_ids = np.array([at[position] for position in known], np.int64)
+        return cls(known, row_ids, wanted - at.keys())
+
+
+def _texts_at(
+    table: MemoryTable, wall: Wall, where: str, positions: set[EventPosition]
+) -> dict[EventPosition, str]:
+    """Return the texts of events at these positions that may be shown."""
+    found = table.at(positions, where, {"text": "text"})
+    shown = wall.allowed(found.features) & (found.features.header["part"] == 0)
+    texts = zip(
+        found.features.positions(),
+        found.columns["text"].to_pylist(),
+        shown.tolist(),
+        strict=True,
+    )
+    return {position: text for position, text, show in texts if show}
+
+
 def _contexts(searched: pa.ChunkedArray, shown: Any) -> list[str | None]:
     before = [text.rpartition("\n")[0] for text in searched.to_pylist()]
     return [
         text or None if show else None
         for text, show in zip(before, shown.tolist(), strict=True)
     ]
-
-
-def _texts_after(
-    table: MemoryTable, wall: Wall, where: str, best: Features
-) -> list[str | None]:
-    """Return the text of the next event in the episode of each event."""
-    positions = _positions(best)
-    wanted = {position for position in positions if position is not None}
-    found = table.at(wanted, where, {"text": "text"}) if wanted else None
-    if found is None:
-        return [None] * len(best)
-    shown = wall.allowed(found.features) & (found.features.header["part"] == 0)
-    at = zip(_own_positions(found.features), shown.tolist(), strict=True)
-    texts = {
-        position: text
-        for (position, show), text in zip(
-            at, found.columns["text"].to_pylist(), strict=True
-        )
-        if show
-    }
-    return [texts.get(position) if position else None for position in positions]
-
-
-def _positions(best: Features) -> list[EventPosition | None]:
-    """Return the position after each event; None for the memory of an episode."""
-    own = _own_positions(best)
-    return [None if seq < 0 else (episode, seq + 1) for episode, seq in own]
-
-
-def _own_positions(features: Features) -> list[EventPosition]:
-    header = features.header
-    pairs = zip(header["episode"].tolist(), header["seq"].tolist(), strict=True)
-    # numpy drops trailing zero bytes.
-    return [(id_.ljust(16, b"\0").hex(), seq) for id_, seq in pairs]
 
 
 def _with_metadata(rows: pa.Table, understood: str | None) -> pa.Table:

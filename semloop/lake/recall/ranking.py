@@ -6,12 +6,19 @@ episode and the best of its session raise it. The weights are on a plateau, meas
 questions about long conversations.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from semloop.lake.recall.features import Features, Floats, Ints, Mask
+from semloop.lake.recall.features import (
+    EventPosition,
+    Features,
+    Floats,
+    Ints,
+    Mask,
+)
 from semloop.lake.recall.keywords import Statistics, bm25
 
 MEANING = 3.0
@@ -32,6 +39,7 @@ class Candidates:
         context_lengths: stems of the line before.
         copies: number of memories with the same text that were found.
         hits: True if a memory may be a hit; others are neighbours of one.
+        absent: positions of neighbours that do not exist, or must not be shown.
     """
 
     features: Features
@@ -41,6 +49,7 @@ class Candidates:
     context_lengths: Ints
     copies: Ints
     hits: Mask
+    absent: Set[EventPosition] = frozenset()
 
 
 class Ranked(NamedTuple):
@@ -103,7 +112,7 @@ def _scaled(scores: Floats) -> Floats:
 def _neighbours(features: Features, base: Floats) -> Floats:
     """Return the sum of the best base scores of the event before and the one after."""
     header = features.header
-    at: dict[tuple[bytes, int], float] = {}
+    at: dict[tuple[int, int], float] = {}
     positions = list(
         zip(header["episode"].tolist(), header["seq"].tolist(), strict=True)
     )

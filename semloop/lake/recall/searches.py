@@ -10,8 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from semloop.lake import generations
-from semloop.lake.recall.conditions import one_of
-from semloop.lake.recall.features import Features, Ints
+from semloop.lake.recall.features import EventPosition, Features, Ints, position_of
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ ALL_PARTITIONS = 1_000_000
 AT_MAX = 2_000
 # Cached numbers of rows behind a filter.
 COUNTS_MAX = 1_000
-# (episode id, seq) of an event.
-EventPosition = tuple[str, int]
 
 
 class Found(NamedTuple):
@@ -107,24 +104,14 @@ class MemoryTable:
             where: condition on the rows.
             columns: further columns, each with an expression in Lance's SQL.
         """
-        episodes = sorted({episode for episode, _ in positions})
-        seqs = ", ".join(str(n) for n in sorted({n for _, n in positions}))
-        condition = f"{one_of('episode_id', episodes)} AND seq IN ({seqs})"
+        numbers = ", ".join(str(position_of(*at)) for at in sorted(positions))
+        condition = f"position IN ({numbers})" if positions else "false"
         if where:
             condition += f" AND ({where})"
-        query: Any = self._table.search().where(condition if positions else "false")
+        query: Any = self._table.search().where(condition)
         read = {"features": "features"} | columns
         rows = query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
-        found = Found(Features.of(rows["features"], rows[ROW_ID]), rows)
-        # The condition also matches an episode id with the seq of another position.
-        wanted = {(bytes.fromhex(episode), n) for episode, n in positions}
-        at = zip(
-            (id_.ljust(16, b"\0") for id_ in found.features.header["episode"].tolist()),
-            found.features.header["seq"].tolist(),
-            strict=True,
-        )
-        mask = np.array([position in wanted for position in at], bool)
-        return Found(found.features.take(mask), rows.filter(pa.array(mask)))
+        return Found(Features.of(rows["features"], rows[ROW_ID]), rows)
 
     def rows(self, row_ids: Ints, columns: Sequence[str]) -> pa.Table:
         """Read the rows of these ids, in their order.

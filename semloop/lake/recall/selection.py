@@ -11,10 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from semloop.lake.recall.conditions import EPISODES_MAX, Conditions
-from semloop.lake.recall.features import Features, Floats, Ints, concatenated
+from semloop.lake.recall.features import (
+    EventPosition,
+    Features,
+    Floats,
+    Ints,
+    concatenated,
+)
 from semloop.lake.recall.keywords import Statistics, bm25
 from semloop.lake.recall.ranking import Candidates
-from semloop.lake.recall.searches import EventPosition, Found, MemoryTable, cosines
+from semloop.lake.recall.searches import Found, MemoryTable, cosines
 from semloop.lake.recall.stems import query_hashes, searched_words
 from semloop.lake.recall.wall import Wall
 
@@ -104,7 +110,7 @@ class Selection:
         vectors = self._table.rows(by_words.row_ids, ["vector"])["vector"]
         similar = np.concatenate([similar, cosines(vectors, self._vector)])
         return self._with_neighbours(
-            hits.take(is_kept), similar, copies[is_kept], adjacent.result()
+            hits.take(is_kept), similar, copies[is_kept], *adjacent.result()
         )
 
     def _near(self, count: int) -> Near:
@@ -152,18 +158,28 @@ class Selection:
     def _may_be_hits(self, features: Features) -> Any:
         return self._wall.allowed(features) & self._wall.has_reward(features)
 
-    def _neighbours(self, positions: set[EventPosition], hits: Features) -> Found:
-        """Return the events before and after these, as far as they are not hits."""
+    def _neighbours(
+        self, positions: set[EventPosition], hits: Features
+    ) -> tuple[Found, set[EventPosition]]:
+        """Return the events next to these that are not hits; positions without any."""
         adjacent = {(e, n + step) for e, n in positions for step in (-1, 1)}
         adjacent = {(e, n) for e, n in adjacent if n >= 0} - positions
         columns = {"vector": "vector", HIT: self._conditions.hits or "true"}
         found = self._table.at(adjacent, self._conditions.wall, columns)
-        is_new = ~np.isin(found.features.header["id"], hits.header["id"])
-        mask = is_new & self._wall.allowed(found.features)
-        return Found(found.features.take(mask), found.columns.filter(pa.array(mask)))
+        allowed = self._wall.allowed(found.features)
+        mask = allowed & ~np.isin(found.features.header["id"], hits.header["id"])
+        shown = found.features.take(allowed)
+        absent = adjacent - set(shown.positions())
+        rows = found.columns.filter(pa.array(mask))
+        return Found(found.features.take(mask), rows), absent
 
     def _with_neighbours(
-        self, hits: Features, similar: Floats, copies: Ints, neighbours: Found
+        self,
+        hits: Features,
+        similar: Floats,
+        copies: Ints,
+        neighbours: Found,
+        absent: set[EventPosition],
     ) -> Candidates:
         assert self._vector is not None
         near = neighbours.features
@@ -176,10 +192,16 @@ class Selection:
             np.concatenate([similar, others]),
             np.concatenate([copies, np.ones(len(near), np.int64)]),
             np.concatenate([np.ones(len(hits), bool), is_hit]),
+            absent,
         )
 
     def _counted(
-        self, features: Features, similar: Floats, copies: Ints, hits: Any
+        self,
+        features: Features,
+        similar: Floats,
+        copies: Ints,
+        hits: Any,
+        absent: set[EventPosition],
     ) -> Candidates:
         """Add the counts of the query's stems."""
         line, context = features.counts(self._stems)
@@ -192,6 +214,7 @@ class Selection:
             context_lengths=features.context_lengths * shown,
             copies=copies,
             hits=hits,
+            absent=absent,
         )
 
     def _newest(self) -> Candidates:
@@ -209,15 +232,14 @@ class Selection:
         kept = _rank_in_text(found) < COPIES_MAX
         found = found.take(kept)
         none = np.zeros(len(found))
-        return self._counted(found, none, copies[kept], np.ones(len(found), bool))
+        is_hit = np.ones(len(found), bool)
+        return self._counted(found, none, copies[kept], is_hit, set())
 
 
 def _top_positions(features: Features) -> set[EventPosition]:
     """Return the positions of the events among the first `NEIGHBOURS_OF` memories."""
-    header = features.header[:NEIGHBOURS_OF]
-    pairs = zip(header["episode"].tolist(), header["seq"].tolist(), strict=True)
-    # numpy drops trailing zero bytes.
-    return {(id_.ljust(16, b"\0").hex(), n) for id_, n in pairs if n >= 0}
+    first = features.take(np.arange(min(NEIGHBOURS_OF, len(features))))
+    return {(episode, n) for episode, n in first.positions() if n >= 0}
 
 
 def _copies(of: Features, among: Features) -> Ints:

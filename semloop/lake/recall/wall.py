@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semloop.lake.recall.conditions import Conditions, conditions_of
 from semloop.lake.recall.episodes import Episodes
-from semloop.lake.recall.features import Features, Ints, Mask, hash_of
+from semloop.lake.recall.features import Features, Mask, hash_of
 from semloop.lake.recall.query_parser import ParsedQuery
 from semloop.lake.recall.request import RecallRequest
 
@@ -35,15 +34,21 @@ class Wall:
         found = self.episodes.index_of(features.header["episode"])
         mask = self.episodes.visible(features, found)
         if self.request.user is not None:
-            mask &= self._is_own(features.header["user"], found)
+            # The condition of the search has checked the users of all others.
+            is_own = self.episodes.is_of_user(found, self.request.user)
+            mask &= (features.header["has_user"] != 0) | is_own
         return mask
 
     def shows_context(self, features: Features) -> Mask:
         """Return for which memories the text before may be shown."""
-        if self.request.user is None:
+        user = self.request.user
+        if user is None:
             return np.ones(len(features), bool)
+        users = features.header["context_user"]
         found = self.episodes.index_of(features.header["episode"])
-        return self._is_own(features.header["context_user"], found)
+        unnamed = (users == 0) & self.episodes.is_of_user(found, user)
+        own: Mask = (users == hash_of(user)) | unnamed
+        return own
 
     def has_reward(self, features: Features) -> Mask:
         """Return which memories are of episodes with enough reward."""
@@ -51,10 +56,3 @@ class Wall:
             return np.ones(len(features), bool)
         found = self.episodes.index_of(features.header["episode"])
         return self.episodes.has_reward(found, self.request.min_reward)
-
-    def _is_own(self, users: NDArray[np.uint64], found: Ints) -> Mask:
-        user = self.request.user
-        assert user is not None
-        unnamed = (users == 0) & self.episodes.is_of_user(found, user)
-        own: Mask = (users == hash_of(user)) | unnamed
-        return own

@@ -17,7 +17,7 @@ from semloop import Lake
 from semloop.delta.streams import StreamId
 from semloop.embedders.hashing import Hashing
 from semloop.lake import generations
-from semloop.lake.recall.features import pack
+from semloop.lake.recall.features import pack, positions
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 
@@ -172,7 +172,10 @@ class MemoryLake:
             "writer": 1,
         }
         source = pa.Table.from_pylist([complete], MEMORY_TEXTS)
-        return complete | {"features": pack(source)[0].as_py()}
+        return complete | {
+            "features": pack(source)[0].as_py(),
+            "position": positions(source["episode_id"], source["seq"])[0].as_py(),
+        }
 
 
 def a_memory_lake(folder: Path, *rows: Row, episodes: Sequence[Row] = ()) -> MemoryLake:

@@ -7,7 +7,7 @@ import numpy as np
 
 from semloop.lake import generations
 from semloop.lake.recall.episode_follower import EpisodeFollower
-from semloop.lake.recall.features import HEADER, STEM, Features, hash_of
+from semloop.lake.recall.features import HEADER, STEM, Features, key_of, log_of
 from semloop.settings import load
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
@@ -26,8 +26,8 @@ def visible(
 ) -> list[bool]:
     """Return which memories are visible: events at offsets, or of episode `a`."""
     header = np.zeros(len(memories), HEADER)
-    header["topic"] = hash_of(LOG.topic_id)
-    header["episode"] = bytes.fromhex(episode_id("a"))
+    header["log"] = log_of(LOG.topic_id, 0)
+    header["episode"] = key_of(bytes.fromhex(episode_id("a")))
     header["seq"] = [-1 if offset is None else 0 for _, offset in memories]
     header["offset"] = [offset or 0 for _, offset in memories]
     none = np.zeros(len(memories), np.int64)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.arrow import MEMORY_TEXTS
-from semloop.lake.recall.features import Features, concatenated, hash_of, pack
+from semloop.lake.recall.features import (
+    Features,
+    concatenated,
+    hash_of,
+    key_of,
+    log_of,
+    pack,
+)
 from semloop.lake.recall.keywords import Statistics, bm25
 from semloop.lake.recall.stems import query_hashes, text_hashes
 from tests.semloop.recall.a_memory_lake import NOON
@@ -44,18 +51,25 @@ def read(memories: list[dict[str, Any]]) -> Features:
     return Features.of(packed, pa.chunked_array([range(len(memories))], pa.uint64()))
 
 
+def keys(found: Features) -> list[int]:
+    ids: list[int] = found.header["id"].tolist()
+    return ids
+
+
 @given(memories=MEMORIES)
 def test_features_have_the_values_of_their_memories(
     memories: list[dict[str, Any]],
 ) -> None:
     found = read(memories)
-    assert found.ids() == [row["id"] for row in memories]
+    assert keys(found) == [key_of(row["id"]) for row in memories]
     for n, row in enumerate(memories):
         header = found.header[n]
         assert header["offset"] == row["kafka_offset"]
         assert header["seq"] == (-1 if row["seq"] is None else row["seq"])
         assert header["session"] == hash_of(row["namespace"], row["session_id"])
-        assert header["user"] == hash_of(row["user_id"])
+        assert header["has_user"] == (row["user_id"] is not None)
+        assert header["log"] == log_of("t", 3)
+        assert header["episode"] == key_of(bytes.fromhex(row["episode_id"]))
         assert header["context_user"] == hash_of(row["context_user"])
         context, _, line = row["search_text"].rpartition("\n")
         assert found.line_lengths[n] == len(text_hashes(line))
@@ -89,7 +103,7 @@ def test_concatenated_features_keep_each_id_once_in_order(
     found = concatenated([read(first), read(second)])
     rows = {row["id"]: row for row in reversed(first + second)}
     order = list(dict.fromkeys(row["id"] for row in first + second))
-    assert found.ids() == order
+    assert keys(found) == [key_of(id_) for id_ in order]
     wanted = query_hashes("refund fare 42")
     line, _ = found.counts(wanted)
     assert (

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from semloop.lake import generations
+from semloop.lake.recall.features import key_of
 from semloop.lake.recall.searches import EventPosition, MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
@@ -52,12 +53,16 @@ def test_a_memory_is_not_its_own_neighbour(tmp_path: Path) -> None:
         assert opened.recall("refund")["neighbours"].to_pylist() == [0]
 
 
+def key(episode: str) -> int:
+    return key_of(bytes.fromhex(episode_id(episode)))
+
+
 def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> None:
     rows = [a_message(f"{episode} {n}", episode) for episode in "ab" for n in range(2)]
     lake = a_memory_lake(tmp_path, *rows)
     table = MemoryTables(lake.storage, 0).open(generations.FIRST_GENERATION)
     assert table is not None
-    wanted: set[EventPosition] = {(episode_id("a"), 0), (episode_id("b"), 1)}
+    wanted: set[EventPosition] = {(key("a"), 0), (key("b"), 1)}
     found = table.at(wanted, "", {"text": "text"})
     assert sorted(found.columns["text"].to_pylist()) == ["a 0", "b 1"]
 
