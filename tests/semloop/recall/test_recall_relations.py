@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from semloop.lake import generations
-from semloop.lake.recall.features import key_of
-from semloop.lake.recall.searches import EventPosition, MemoryTables
+from semloop.lake.recall.features import EventPosition, key_of
+from semloop.lake.recall.searches import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
     a_memory_lake,
