@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.archive_workers import ArchiveWorkers
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.guard import exit_on_error, prepare_flow
+from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
@@ -35,6 +35,7 @@ def build(
     settings: Settings,
     metrics: Metrics,
     *,
+    guard: Guard = EXIT_ON_ERROR,
     until_caught_up: bool = False,
     new_log: bool = False,
     accept_gap: bool = False,
@@ -44,6 +45,7 @@ def build(
     Args:
         settings: source, target and limits.
         metrics: receives the counts.
+        guard: decides what an error of a step does.
         until_caught_up: stop once all records that existed at the start are committed.
         new_log: accept a topic that the lake already has from another cluster or flow.
         accept_gap: continue where retention removed records that were not read.
@@ -58,15 +60,15 @@ def build(
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
     bytes_max = settings.archive.event_bytes_max
 
-    @exit_on_error
+    @guard.step
     def redact_poll(polled: Polled) -> Polled:
         return replace(polled, records=redact(polled.records, redactor, bytes_max))
 
-    @exit_on_error
+    @guard.step
     def decode_poll(polled: Polled) -> Decoded:
         return decode(polled, datetime.now(UTC), bytes_max)
 
-    @exit_on_error
+    @guard.step
     def dedupe_poll(decoded: Decoded) -> Decoded:
         fresh = dedupe(decoded, workers.windows, workers.already_dead_lettered)
         if decoded.events.num_rows:
@@ -74,7 +76,11 @@ def build(
         return fresh
 
     dataflow = Dataflow(FLOW)
-    source = ReaderSource(workers.open_reader, until_caught_up=until_caught_up)
+    source = ReaderSource(
+        guard.step(workers.open_reader),
+        until_caught_up=until_caught_up,
+        guard=guard.poll,
+    )
     polls = op.input("kafka", dataflow, source)
     # Polled(records=2,000 raw Kafka records, progress={0: 1999})
     redacted = op.map("redact", polls, redact_poll)
@@ -83,5 +89,5 @@ def build(
     # Decoded(events=1,998 rows, dead_letters=2 rows, progress={0: 1999})
     fresh = op.map("dedupe", decoded, dedupe_poll)
     # Decoded, without events whose id is in the dedupe window
-    op.output("tables", fresh, WriterSink(workers.writer_of))
+    op.output("tables", fresh, WriterSink(workers.writer_of, guard.step))
     return dataflow

@@ -2,7 +2,6 @@
 
 from collections.abc import Set
 
-from flows.guard import exit_on_error
 from operators.dedupe import DedupeWindow, refill
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
@@ -46,7 +45,6 @@ class ArchiveWorkers:
             *(tables.already_dead_lettered for tables in self._tables)
         )
 
-    @exit_on_error
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
         """Take over the tables; return a reader that starts after their offsets."""
         settings, storage = self._context.settings, self._context.storage

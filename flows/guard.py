@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, ParamSpec, TextIO, TypeVar
+from typing import NoReturn, ParamSpec, Protocol, TextIO, TypeVar
 
 import prometheus_client
 import pyarrow as pa
@@ -38,6 +38,16 @@ LISTENERS = Path("/proc/net/tcp")
 # Long enough for a peer that starts on a busy machine.
 PEERS_LISTEN_S = 10.0
 _debug = False
+
+
+class Guard(Protocol):
+    """Wraps the functions of a dataflow and decides what an error in them does."""
+
+    def poll(self, function: Callable[[], R]) -> Callable[[], R]:
+        """Wrap the function that polls."""
+
+    def step(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap a function of an item, or the one that opens the input."""
 
 
 def run(
@@ -120,6 +130,21 @@ def exit_on_error(function: Callable[P, R]) -> Callable[P, R]:
             exit_with(error)
 
     return step
+
+
+class ExitOnError:
+    """An error ends the process; for a process that runs only this flow."""
+
+    def poll(self, function: Callable[[], R]) -> Callable[[], R]:
+        """Wrap with `exit_on_error`."""
+        return exit_on_error(function)
+
+    def step(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap with `exit_on_error`."""
+        return exit_on_error(function)
+
+
+EXIT_ON_ERROR = ExitOnError()
 
 
 def exit_with(error: Exception) -> NoReturn:

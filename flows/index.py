@@ -6,8 +6,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.guard import prepare_flow
-from flows.scheduled import ExitOnError, Guard, log_steps, run_to_end
+from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
+from flows.scheduled import log_steps, run_to_end
 from schemas.batches import MaintenanceTask
 from schemas.metrics import Metrics
 from schemas.steps import ProgressCallback
@@ -35,7 +35,7 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
     writer = IndexMaintenance(context, log_steps(INDEX.name))
-    return _dataflow(context, writer, ExitOnError())
+    return _dataflow(context, writer, EXIT_ON_ERROR)
 
 
 def index(

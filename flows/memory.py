@@ -10,7 +10,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.embed_step import embed_step
-from flows.guard import exit_on_error, prepare_flow
+from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from flows.memory_workers import MemoryWorkers
 from operators.episodes.assign import assign_episodes
 from operators.memories.chunk import chunk
@@ -28,23 +28,28 @@ def flow() -> Dataflow:
 
 
 def build(
-    settings: Settings, metrics: Metrics, *, until_caught_up: bool = False
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    guard: Guard = EXIT_ON_ERROR,
+    until_caught_up: bool = False,
 ) -> Dataflow:
     """Build the flow; it opens nothing before it runs.
 
     Args:
         settings: the lake, the episode limits, the memory policy and the embedder.
         metrics: receives the counts.
+        guard: decides what an error of a step does.
         until_caught_up: stop once all events that existed at the start are committed.
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
     workers = MemoryWorkers(context, until_caught_up=until_caught_up)
 
-    @exit_on_error
+    @guard.step
     def assign_poll(polled: PolledEvents) -> Assigned:
         return assign_episodes(polled, workers.sessions, workers.replaced)
 
-    @exit_on_error
+    @guard.step
     def chunk_poll(assigned: Assigned) -> Chunked:
         return chunk(assigned, settings.memory)
 
@@ -52,14 +57,18 @@ def build(
         settings, metrics, FLOW, lambda: workers.embedder, lambda: workers.cache
     )
     dataflow = Dataflow(FLOW)
-    source = ReaderSource(workers.open_reader, until_caught_up=until_caught_up)
+    source = ReaderSource(
+        guard.step(workers.open_reader),
+        until_caught_up=until_caught_up,
+        guard=guard.poll,
+    )
     polls = op.input("events", dataflow, source)
     # PolledEvents(events=1,000 rows of `events`, progress={("<topic id>", 0): 1041})
     assigned = op.map("assign", polls, assign_poll)
     # Assigned(memorable=870 of them, places=870 rows, episodes=60 new revisions)
     chunked = op.map("chunk", assigned, chunk_poll)
     # Chunked(memories=890 texts of bounded length, skipped={"importance": 12})
-    vectored = op.map("embed", chunked, exit_on_error(embed_poll))
+    vectored = op.map("embed", chunked, guard.step(embed_poll))
     # Vectored(memories=890 texts with their vectors)
-    op.output("tables", vectored, WriterSink(workers.writer_of))
+    op.output("tables", vectored, WriterSink(workers.writer_of, guard.step))
     return dataflow

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from flows.guard import exit_on_error
 from operators.episodes.sessions import Sessions
 from operators.memories.embed import VectorCache
 from schemas.batches import Vectored
@@ -65,7 +64,6 @@ class MemoryWorkers:
         """Return the writer of a worker; its source must have opened it."""
         return self._loops[worker_index]
 
-    @exit_on_error
     def open_reader(self, worker_index: int, worker_count: int) -> PatientLakeReader:
         """Take over the tables; return a reader that starts after their offsets."""
         settings, storage = self._settings, self._storage

@@ -12,9 +12,9 @@ from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.embed_step import embed_step
-from flows.guard import prepare_flow
+from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from flows.reindex_worker import ReindexWorker
-from flows.scheduled import ExitOnError, Guard, log_steps, run_to_end
+from flows.scheduled import log_steps, run_to_end
 from operators.episodes.rebuild_positions import rebuild_positions
 from operators.memories.chunk import chunk
 from schemas.batches import Assigned, Chunked, ReindexPart
@@ -41,7 +41,7 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
     worker = ReindexWorker(context, log_steps(REINDEX.name))
-    return _dataflow(context, worker, ExitOnError())
+    return _dataflow(context, worker, EXIT_ON_ERROR)
 
 
 def reindex(

@@ -2,41 +2,19 @@
 
 import functools
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from flows.guard import exit_on_error
+from flows.guard import Guard
 from schemas.steps import ProgressCallback
 
-T = TypeVar("T")
+P = ParamSpec("P")
 R = TypeVar("R")
 
 log = structlog.get_logger("flow")
-
-
-class Guard(Protocol):
-    """Wraps the functions of a dataflow and decides what an error in them does."""
-
-    def poll(self, function: Callable[[], R]) -> Callable[[], R]:
-        """Wrap the function that polls."""
-
-    def step(self, function: Callable[[T], R]) -> Callable[[T], R]:
-        """Wrap a function of an item."""
-
-
-class ExitOnError:
-    """An error ends the process; for a process that runs only this flow."""
-
-    def poll(self, function: Callable[[], R]) -> Callable[[], R]:
-        """Wrap with `exit_on_error`."""
-        return exit_on_error(function)
-
-    def step(self, function: Callable[[T], R]) -> Callable[[T], R]:
-        """Wrap with `exit_on_error`."""
-        return exit_on_error(function)
 
 
 class FirstErrorGuard:
@@ -64,14 +42,14 @@ class FirstErrorGuard:
 
         return poll
 
-    def step(self, function: Callable[[T], R]) -> Callable[[T], R]:
+    def step(self, function: Callable[P, R]) -> Callable[P, R]:
         """Wrap a function of an item; after an error it returns None."""
 
         @functools.wraps(function)
-        def step(item: T) -> R:
+        def step(*args: P.args, **kwargs: P.kwargs) -> R:
             if self.error is None:
                 try:
-                    return function(item)
+                    return function(*args, **kwargs)
                 except BaseException as error:
                     self.error = error
             return None  # type: ignore[return-value]

@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +17,9 @@ from semloop.storage.location import Storage
 from tests.kafka.secure_broker import Secure, SecureBroker
 from tests.support.fault_proxy import FaultProxy
 from tests.support.lakes import a_topic, settings_on
-from tests.support.processes import ROOT
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
+from tests.support.store_proxy import StoreProxy
 from tests.support.stores import RealStore, Store, start_store
 
 # The duration of an example depends on the machine, not on the code.
@@ -129,14 +127,8 @@ def proxy(store: Store) -> Iterator[FaultProxy]:
 @pytest.fixture
 def overwriting_endpoint(store: Store) -> Iterator[str]:
     """The test session's S3 server, behind a proxy that ignores `If-None-Match`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.s3.overwriting_store", store.endpoint],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.kill()
-    process.communicate()
+    with StoreProxy("tests.s3.overwriting_store", store.endpoint) as proxy:
+        yield proxy.endpoint
 
 
 @pytest.fixture

@@ -141,7 +141,10 @@ def run_failing_archive(settings: Settings, **options: bool) -> list[str]:
 
 
 def produce(
-    settings: Settings, values: int | Sequence[object], partition: int | None = None
+    settings: Settings,
+    values: int | Sequence[object],
+    partition: int | None = None,
+    key: str = "s-1",
 ) -> set[tuple[int, int]]:
     """Produce records; return (partition, offset) of each that the broker acknowledged.
 
@@ -160,7 +163,7 @@ def produce(
         producer.produce(
             settings.topic,
             None if value is None else raw(value),
-            key="s-1",
+            key=key,
             on_delivery=delivered,
             partition=PARTITION_BY_KEY if partition is None else partition,
         )

@@ -1,30 +1,26 @@
-"""Kafka to SQL, end to end, with processes started as users start them."""
+"""Kafka to SQL, end to end: what `archive` stores, and of which topics."""
 
 import json
 import re
-import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from deltalake import write_deltalake
 
-from semloop.kafka.clients import address, producer_config
-from semloop.kafka.topic import Topic, TopicAdmin
+from semloop.kafka.clients import address
+from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.flow_runner import run_failing_archive
+from tests.flows.flow_runner import produce, run_archive, run_failing_archive
 from tests.operators.broken_records import BROKEN
-from tests.support import processes
 from tests.support.builders import an_event, raw
 from tests.support.commands import run_command
-from tests.support.in_process import run_flow
-from tests.support.kill_and_audit import kill_and_audit
-from tests.support.services import wait_for
 
 PROFILE = {
     "name": "Ann Lee",
@@ -76,19 +72,6 @@ def sql(settings: Settings, query: str) -> list[tuple[Any, ...]]:
         return lake.sql(query).fetchall()
 
 
-def produce(settings: Settings, values: list[object], key: str = "s-1") -> None:
-    producer = Producer(producer_config(settings))
-    for value in values:
-        producer.produce(
-            settings.topic, key=key, value=None if value is None else raw(value)
-        )
-    assert producer.flush(30) == 0
-
-
-def archive(settings: Settings) -> None:
-    run_flow(settings)
-
-
 def all_stored_text(lake: Path) -> str:
     """Return the content of all files of a lake; Parquet files are decoded."""
     texts = []
@@ -105,7 +88,7 @@ def test_chat_imported_twice_is_stored_once(settings: Settings, tmp_path: Path) 
     file.write_text(json.dumps(CHAT) + "\n")
     for _ in range(2):
         run_command(settings, "import", str(file), "--format", "chat")
-        archive(settings)
+        run_archive(settings)
         assert sql(settings, COUNTS) == [(1, 2, 1, 1, 5)]
         assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
 
@@ -117,7 +100,7 @@ def test_private_values_are_in_no_file_and_equal_values_get_the_same_pseudonym(
     broken = '{"email": "bob@example.com", "dob": "1980-01-02", "x'
     file.write_text(json.dumps(CHAT) + "\n" + broken + "\n")
     run_command(settings, "import", str(file), "--format", "chat")
-    archive(settings)
+    run_archive(settings)
     stored = all_stored_text(Path(settings.lake))
     for private in (
         "ann.lee77@example.com",
@@ -152,7 +135,7 @@ def test_file_of_broken_records_is_stored_as_dead_letters_with_exact_counts(
     file.write_bytes(b"\n".join(lines) + b"\n")
     for _ in range(2):
         run_command(settings, "import", str(file), "--format", "events")
-        archive(settings)
+        run_archive(settings)
         assert sql(settings, "SELECT count(*) FROM events") == [(len(good),)]
         found = dict(
             sql(settings, "SELECT reason, count(*) FROM dead_letters GROUP BY reason")
@@ -165,7 +148,7 @@ def test_tombstones_misrouted_and_repeated_records_are_not_dead_letters(
 ) -> None:
     event = an_event()
     produce(settings, [event, None, b"", event, an_event()], key="other")
-    archive(settings)
+    run_archive(settings)
     assert sql(settings, "SELECT count(*) FROM events") == [(2,)]
     assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
 
@@ -176,60 +159,23 @@ def test_id_repeated_after_a_restart_is_dropped(
     event = an_event()
     for _ in range(2):
         produce(settings, [event])
-        archive(settings)
+        run_archive(settings)
     assert sql(settings, "SELECT count(*) FROM events") == [(1,)]
 
 
 def test_archive_catches_up_on_an_empty_topic(settings: Settings, topic: Topic) -> None:
-    archive(settings)
+    run_archive(settings)
     assert sql(settings, "SELECT count(*) FROM events") == [(0,)]
-
-
-def test_second_copy_of_archive_takes_over_and_the_older_stops(
-    settings: Settings, topic: Topic
-) -> None:
-    produce(settings, [an_event() for _ in range(50)])
-    older = processes.start(settings, "run", "archive")
-    newer = None
-    try:
-        lake = Path(settings.lake)
-        wait_for("first commit", lambda: list(lake.glob("events/date=*/*")))
-        newer = processes.start(settings, "run", "archive")
-        _, stderr = older.communicate(timeout=60)
-        assert older.returncode == 3
-        lines = [line for line in stderr.splitlines() if not line.startswith("{")]
-        assert len(lines) == 2
-        assert "took over" in lines[0]
-        produce(settings, [an_event() for _ in range(50)])
-        wait_for("the newer copy", lambda: sql(settings, COUNTS)[0][-1] == 100)
-        assert newer.poll() is None
-    finally:
-        for process in (older, newer):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.communicate()
-
-
-def test_archive_reports_a_missing_topic_in_two_lines(settings: Settings) -> None:
-    # With this timeout the test would hang if the flow waited for a missing topic.
-    result = processes.run(settings, "run", "archive", SEMLOOP_START_TIMEOUT_S="1000")
-    assert result.returncode == 1
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
-    assert lines[0].startswith(f"There is no topic '{settings.topic}'")
-    assert len(lines) == 2
 
 
 def test_archive_rejects_a_lake_filled_from_another_cluster_without_new_log(
     settings: Settings, topic: Topic
 ) -> None:
     produce(settings, [an_event()])
-    archive(settings)
+    run_archive(settings)
     with Lake(settings.lake) as lake:
         rows = lake.sql("FROM tables.streams").to_arrow_table()
     # Make the lake look as if another cluster had filled it.
-    import pyarrow as pa
-    from deltalake import write_deltalake
-
     renamed = rows.set_column(
         rows.column_names.index("cluster_id"),
         "cluster_id",
@@ -237,17 +183,17 @@ def test_archive_rejects_a_lake_filled_from_another_cluster_without_new_log(
     )
     write_deltalake(f"{settings.lake}/streams", renamed, mode="overwrite")
     assert "--new-log" in run_failing_archive(settings)[1]
-    run_flow(settings, new_log=True)
-    archive(settings)  # --new-log is needed only once
+    run_archive(settings, new_log=True)
+    run_archive(settings)  # --new-log is needed only once
 
 
 @pytest.mark.real_broker
 def test_archive_reports_a_retention_gap_and_accept_gap_skips_it(
     settings: Settings, topic: Topic
 ) -> None:
-    produce(settings, [an_event() for _ in range(10)])
-    archive(settings)
-    produce(settings, [an_event() for _ in range(10)])
+    produce(settings, 10)
+    run_archive(settings)
+    produce(settings, 10)
     admin = AdminClient({"bootstrap.servers": address(settings)})
     last_offsets = sql(
         settings, "SELECT kafka_partition, max(kafka_offset) FROM events GROUP BY 1"
@@ -259,51 +205,15 @@ def test_archive_reports_a_retention_gap_and_accept_gap_skips_it(
     what, todo = run_failing_archive(settings)
     assert "3 offsets" in what
     assert "--accept-gap" in todo
-    run_flow(settings, accept_gap=True)
+    run_archive(settings, accept_gap=True)
     assert sql(settings, COUNTS)[0][-1] == 17
-
-
-def test_archive_killed_at_random_moments_loses_and_duplicates_no_records(
-    settings: Settings,
-) -> None:
-    TopicAdmin(settings).ensure()
-    audit = kill_and_audit(settings, events=20_000, kills=5, seed=1, longest_s=2.2)
-    assert audit.clean, audit
-    assert audit.exits == {-signal.SIGKILL: 5}
-
-
-@pytest.mark.storm
-@pytest.mark.timeout(1800)
-def test_archive_killed_many_times_loses_and_duplicates_no_records(
-    settings: Settings,
-) -> None:
-    TopicAdmin(settings).ensure()
-    audit = kill_and_audit(settings, events=200_000, kills=25, seed=2)
-    print(audit)
-    assert audit.clean, audit
-    assert audit.kills >= 20
-
-
-def test_interrupted_archive_exits_with_130_without_a_traceback(
-    settings: Settings, topic: Topic
-) -> None:
-    process = processes.start(settings, "run", "archive")
-    wait_for("start", lambda: Path(settings.lake, "events").exists())
-    process.send_signal(signal.SIGINT)
-    try:
-        _, stderr = process.communicate(timeout=30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
 
 
 def test_archive_commits_its_offsets_to_kafka_for_lag_monitors(
     settings: Settings, topic: Topic
 ) -> None:
-    produce(settings, [an_event() for _ in range(5)])
-    archive(settings)
+    produce(settings, 5)
+    run_archive(settings)
     monitor = Consumer(
         {"bootstrap.servers": settings.kafka, "group.id": "semloop-archive"}
     )

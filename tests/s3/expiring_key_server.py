@@ -1,20 +1,19 @@
-"""Server process of `tests/s3/expiring_key_store.py`; exits at the end of its stdin.
+"""Server process of `tests/s3/expiring_key_store.py`.
 
 A request without the currently valid key and session token is answered with 403 and the
 matching S3 error code. All others are forwarded to the store.
 """
 
-import json
-import os
 import re
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-HOP_BY_HOP = {"connection", "expect", "transfer-encoding", "content-length"}
+from typing_extensions import override
+
+from tests.support.forwarding_server import ForwardingHandler, serve
+
 # Lifetime that the STS responses announce. Clients do not cache a key that expires this
 # soon, so a test can replace it without waiting for it to expire.
 KEY_LIFETIME_S = 5
@@ -57,34 +56,26 @@ class Keys:
             return code
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class KeyCheckingHandler(ForwardingHandler):
+    """Answers for STS, and forwards requests with the valid key to the store."""
+
     keys = Keys()
-    store = ""
 
-    def log_message(self, *words: object) -> None:
-        """Log nothing; tests query the counts."""
-
-    def handle_request(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    @override
+    def respond(self, body: bytes) -> None:
         if self.command == "POST" and b"Action=AssumeRole" in body:
-            self.answer(
-                200, [("Content-Type", "text/xml")], self.assume_role_response(body)
-            )
+            self.answer_xml(200, self.assume_role_response(body))
             return
         authorization = self.headers.get("Authorization", "")
         match = re.search(r"Credential=([^/]+)/", authorization)
         token = self.headers.get("X-Amz-Security-Token", "")
         if code := self.keys.refusal(match[1] if match else "", token):
-            text = f"<Error><Code>{code}</Code><Message>refused</Message></Error>"
-            self.answer(403, [("Content-Type", "application/xml")], text.encode())
+            self.refuse(403, code)
             return
-        self.answer(*self.forward(body))
+        self.answer(*self.request_store(body))
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request
-
-    def assume_role_response(self, body: bytes) -> bytes:
+    def assume_role_response(self, body: bytes) -> str:
+        """Return the reply of STS to a request for a key."""
         action = parse_qs(body.decode())["Action"][0]
         key, token = self.keys.issue()
         end = datetime.now(UTC) + timedelta(seconds=KEY_LIFETIME_S)
@@ -97,55 +88,8 @@ class Handler(BaseHTTPRequestHandler):
             f"<Expiration>{end:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
             f"</{action}Result><ResponseMetadata><RequestId>1</RequestId>"
             f"</ResponseMetadata></{action}Response>"
-        ).encode()
-
-    def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = HTTPConnection(self.store)
-        headers = {
-            name: value
-            for name, value in self.headers.items()
-            if name.lower() not in HOP_BY_HOP
-        }
-        connection.request(self.command, self.path, body, headers)
-        reply = connection.getresponse()
-        content = reply.read()
-        headers_sent = [h for h in reply.getheaders() if h[0].lower() not in HOP_BY_HOP]
-        if self.command == "HEAD":
-            headers_sent.append(
-                ("Content-Length", reply.getheader("Content-Length") or "0")
-            )
-        connection.close()
-        return reply.status, headers_sent, content
-
-    def answer(
-        self, status: int, headers: list[tuple[str, str]], content: bytes
-    ) -> None:
-        self.send_response_only(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        if self.command != "HEAD":
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore errors: readers close connections in the middle of a file."""
-
-
-def main(store: str) -> None:
-    Handler.store = urlsplit(store).netloc
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(json.dumps(f"http://127.0.0.1:{server.server_address[1]}"), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(getattr(Handler.keys, json.loads(line))()), flush=True)
-    os._exit(0)
+        )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(KeyCheckingHandler, KeyCheckingHandler.keys, sys.argv[1])

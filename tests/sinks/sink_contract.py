@@ -1,7 +1,7 @@
 """The sinks that the contract suite runs against, and helpers for each of them.
 
-To test a new sink, add a line to `SINKS`; `test_sink_contract.py` then checks the same
-guarantees as for all others.
+To test a new sink, add a line to `SINKS`; the files `test_sink_*.py` then check the
+same guarantees as for all others.
 """
 
 import os
@@ -30,6 +30,7 @@ from sinks.delta.takeover import Takeover
 from tests.support.builders import LOG
 
 Log = TypeVar("Log", bound=DeltaLog)
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 # A value of each type that is easily corrupted: NUL, emoji, an empty tag, bytes that
 # are not UTF-8, microseconds, an integer that a double cannot represent.

@@ -1,4 +1,4 @@
-"""Transcripts become sessions: calls are paired with results, and ids are stable."""
+"""Transcripts become sessions: calls are paired with results, in order of time."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -6,84 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from semloop.event import (
-    Completion,
-    Envelope,
-    Message,
-    Payload,
-    ToolCall,
-    decode_payload,
-    decode_strict,
+from semloop.event import Completion, Message, ToolCall
+from tests.sources.chats import (
+    a_chat,
+    assistant_calls,
+    decoded,
+    message_of,
+    outcomes,
+    payloads,
+    result,
+    tool_calls,
 )
-from sources.transcripts.openai_chat import chat_events
-
-Decoded = list[tuple[Envelope, Payload]]
-
-
-def message_of(
-    role: str, content: object = "hello", **rest: object
-) -> dict[str, object]:
-    return {"role": role, "content": content, **rest}
-
-
-def assistant_calls(
-    *ids: str, content: str | None = None, arguments: object = "{}"
-) -> Any:
-    function = {"name": "find", "arguments": arguments}
-    return {
-        "role": "assistant",
-        "content": content,
-        "tool_calls": [
-            {"id": i, "type": "function", "function": function} for i in ids
-        ],
-    }
-
-
-def result(call_id: str | None, content: object = "found") -> dict[str, object]:
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
-def a_chat(*messages: object, **fields: object) -> bytes:
-    chat = {
-        "id": "chat-1",
-        "agent": "helpdesk",
-        "created_at": "2026-01-02T03:04:05+02:00",
-        "messages": messages,
-    }
-    return msgspec.json.encode(chat | fields)
-
-
-def ids_of(line: bytes) -> list[str]:
-    found = chat_events(line)
-    assert found is not None
-    return [event.id for event in found[1]]
-
-
-def decoded(line: bytes) -> Decoded:
-    found = chat_events(line)
-    assert found is not None
-    events = []
-    for event in found[1]:
-        envelope = decode_strict(event.value)
-        assert envelope.id == event.id
-        assert envelope.meta.session_id == found[0]
-        events.append((envelope, decode_payload[envelope.type](envelope.payload)))
-    return events
-
-
-def payloads(line: bytes) -> list[Payload]:
-    return [payload for _, payload in decoded(line)]
-
-
-def tool_calls(line: bytes) -> list[ToolCall]:
-    return [p for p in payloads(line) if isinstance(p, ToolCall)]
-
-
-def outcomes(line: bytes) -> list[tuple[str, str | None, bytes]]:
-    return [(c.status, c.error_type, bytes(c.result)) for c in tool_calls(line)]
 
 
 def test_chat_becomes_one_session_in_order_of_time() -> None:
@@ -239,155 +173,6 @@ def test_optional_fields_of_wrong_type_are_left_out() -> None:
     )
     ((event, _),) = decoded(line)
     assert (event.meta.user_id, event.meta.task, event.meta.tags) == (None, None, None)
-
-
-def test_the_same_chat_produces_the_same_bytes() -> None:
-    line = a_chat(message_of("user"), assistant_calls("a"), result("a"), reward=0.5)
-    assert chat_events(line) == chat_events(line)
-
-
-def test_a_chat_that_grew_adds_only_new_events() -> None:
-    start = (message_of("user", "hi"), assistant_calls("a"), result("a"))
-    short = ids_of(a_chat(*start, reward=1))
-    more = ids_of(
-        a_chat(
-            *start,
-            message_of("user", "hi"),
-            assistant_calls("a"),
-            result("a"),
-            reward=1,
-        )
-    )
-    assert set(short) < set(more)
-    assert len(more) == len(short) + 2
-
-
-def test_changed_content_is_a_new_event() -> None:
-    before = ids_of(a_chat(message_of("user", "a"), message_of("user", "b"), reward=0))
-    after = ids_of(a_chat(message_of("user", "a"), message_of("user", "c"), reward=1))
-    assert [x == y for x, y in zip(before, after, strict=True)] == [True, False, False]
-
-
-@pytest.mark.parametrize(
-    "fields", [{"id": "chat-2"}, {"agent": "other"}, {"namespace": "eu"}], ids=str
-)
-def test_equal_messages_of_different_chats_have_different_ids(
-    fields: dict[str, object],
-) -> None:
-    same = ids_of(a_chat(message_of("user")))
-    assert ids_of(a_chat(message_of("user"), **fields)) != same
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"{", id="not JSON"),
-        pytest.param(b"[]", id="not an object"),
-        pytest.param(b'{"id":"a","agent":"b","messages":[]}', id="no created_at"),
-        pytest.param(a_chat(id=1), id="id is a number"),
-        pytest.param(a_chat(id=""), id="empty id"),
-        pytest.param(a_chat(agent="a" * 201), id="long agent"),
-        pytest.param(a_chat(created_at="2026-01-02T03:04:05"), id="no offset"),
-        pytest.param(a_chat(created_at="yesterday"), id="no time"),
-        pytest.param(a_chat(created_at=1767322800), id="time is a number"),
-        pytest.param(
-            a_chat(
-                message_of("user"),
-                message_of("user"),
-                created_at="9999-12-31T23:59:59Z",
-            ),
-            id="after the last year",
-        ),
-        pytest.param(a_chat(created_at="0001-01-01T00:00:00+05:00"), id="before any"),
-        pytest.param(a_chat(messages=None), id="no messages"),
-        pytest.param(
-            a_chat(message_of("user"), message_of("robot")), id="unknown role"
-        ),
-        pytest.param(a_chat({"content": "a"}), id="no role"),
-        pytest.param(a_chat(message_of("user", 5)), id="content is a number"),
-        pytest.param(a_chat(message_of("user", ["a"])), id="part is text"),
-        pytest.param(
-            a_chat(assistant_calls("a", arguments=5)), id="arguments are a number"
-        ),
-        pytest.param(
-            a_chat({"role": "assistant", "tool_calls": [{}]}), id="empty call"
-        ),
-        pytest.param(a_chat(reward=True), id="reward is a bool"),
-        pytest.param(a_chat(reward="1"), id="reward is text"),
-        pytest.param(a_chat()[:-1] + b',"reward":NaN}', id="reward is NaN"),
-        pytest.param(a_chat()[:-1] + b',"reward":1e999}', id="reward is infinite"),
-        pytest.param(a_chat(namespace=5), id="namespace is a number"),
-        pytest.param(
-            a_chat(message_of("user", "X")).replace(b"X", b"\xff"), id="not UTF-8"
-        ),
-        pytest.param(
-            a_chat(message_of("user", "X")).replace(b"X", b"\\ud800"),
-            id="half a surrogate",
-        ),
-        pytest.param(b'{"x":' + b"[" * 9999 + b"]" * 9999 + b"}", id="too deep"),
-    ],
-)
-def test_a_line_that_is_not_a_chat_is_rejected(line: bytes) -> None:
-    assert chat_events(line) is None
-
-
-some_ids = st.sampled_from(["a", "b", ""])
-texts = st.text(max_size=20) | st.sampled_from(["Error: no", "Error"])
-contents = st.none() | texts | st.lists(
-    st.builds(lambda text: {"type": "text", "text": text}, texts), max_size=2
-)  # fmt: skip
-arguments = st.none() | texts | st.sampled_from(['{"a": 1}', "[]", '{"a":'])
-messages = st.lists(
-    st.builds(
-        message_of, st.sampled_from(["user", "system", "assistant", "tool"]), contents
-    )
-    | st.builds(
-        lambda ids, content, args: assistant_calls(
-            *ids, content=content, arguments=args
-        ),
-        st.lists(some_ids, max_size=3),
-        st.none() | texts,
-        arguments,
-    )
-    | st.builds(result, st.none() | some_ids, contents),
-    max_size=12,
-)
-
-
-@given(messages, st.none() | st.floats(allow_nan=False, allow_infinity=False))
-def test_invariants_hold_for_any_chat(
-    chat: list[dict[str, Any]], reward: float | None
-) -> None:
-    line = a_chat(*chat, reward=reward)
-    events = decoded(line)
-    expected = sum(len(m.get("tool_calls", ())) for m in chat)
-    assert sum(e.type == "tool_call" for e, _ in events) == expected
-    times = [e.timestamp for e, _ in events]
-    assert all(a < b for a, b in pairwise(times))
-    assert len({e.id for e, _ in events}) == len(events)
-    assert chat_events(line) == chat_events(line)
-    # Every result is part of a call or a separate message.
-    results = sum(m["role"] == "tool" for m in chat)
-    answered = sum(isinstance(p, ToolCall) and bool(p.result) for _, p in events)
-    separate = sum(isinstance(p, Message) and p.role == "tool" for _, p in events)
-    assert answered + separate == results
-
-
-@given(messages, messages)
-def test_a_longer_chat_keeps_the_ids_of_the_shorter_one(
-    chat: list[dict[str, Any]], later: list[dict[str, Any]]
-) -> None:
-    def final_ids(line: bytes) -> list[str]:
-        return [
-            event.id
-            for event, payload in decoded(line)
-            if not (isinstance(payload, ToolCall) and payload.error_type == "no_result")
-        ]
-
-    # Only a call without a result may change.
-    short = final_ids(a_chat(*chat, reward=1))
-    assert set(short) <= set(final_ids(a_chat(*chat, *later, reward=1)))
 
 
 def test_a_long_chat_spans_less_than_five_minutes() -> None:

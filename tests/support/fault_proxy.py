@@ -1,17 +1,12 @@
 """An object store with fault injection: an HTTP proxy in front of a real one.
 
 A test arms a fault for the next matching requests and queries later how often it was
-injected. The proxy is a separate process: deltalake holds the GIL while it waits for
-some replies, so a thread could not send them.
+injected.
 """
 
-import json
-import subprocess
-import sys
 from enum import StrEnum
-from typing import Any
 
-from tests.support.processes import ROOT
+from tests.support.store_proxy import StoreProxy
 
 ALWAYS = 1_000_000
 
@@ -44,25 +39,12 @@ class ArmedFault:
         return count
 
 
-class FaultProxy:
+class FaultProxy(StoreProxy):
     """A context manager; `endpoint` is the URL of the store with faults."""
 
     def __init__(self, store: str) -> None:
         """Start the proxy; `store` is the http endpoint of the real store."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.fault_server", store],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.endpoint: str = self._answer()
-
-    def __enter__(self) -> "FaultProxy":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=30)  # exits at the end of its input
+        super().__init__("tests.support.fault_server", store)
 
     def arm(
         self,
@@ -92,14 +74,3 @@ class FaultProxy:
     def open_gate(self) -> None:
         """Release all held requests, and hold no further ones."""
         self.ask("open_gate")
-
-    def ask(self, command: str, *arguments: object) -> Any:
-        """Send a command to the proxy and return its reply."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([command, *arguments]) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())

@@ -1,23 +1,17 @@
-"""Server process of `tests/support/fault_proxy.py`; exits at the end of its stdin.
+"""Server process of `tests/support/fault_proxy.py`."""
 
-Method, path, headers and body are forwarded unchanged, so signatures remain valid.
-"""
-
-import json
-import os
 import socket
 import struct
 import sys
 import threading
 from dataclasses import dataclass
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from typing_extensions import override
 
 from tests.support.fault_proxy import Fault
+from tests.support.forwarding_server import ForwardingHandler, serve
 
-# These headers apply to one connection only; each side sets its own.
-HOP_BY_HOP = {"connection", "expect", "transfer-encoding"}
 CODES = {
     Fault.SLOW_DOWN: "SlowDown",
     Fault.INTERNAL_ERROR: "InternalError",
@@ -81,30 +75,16 @@ class Rules:
         return rule.fault if rule else None
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
+class FaultyHandler(ForwardingHandler):
+    """Applies the armed faults."""
 
-    def handle_error(self, *request: object) -> None:
-        """Ignore errors: clients give up, and tests kill the store."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Otherwise each reply waits 40 ms for the client's acknowledgement.
-    disable_nagle_algorithm = True
     rules = Rules()
-    store = ""
 
-    def log_message(self, *words: object) -> None:
-        """Log nothing; tests query the counts."""
-
-    def forward(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    @override
+    def respond(self, body: bytes) -> None:
         fault = self.rules.fault_for(self.command, unquote(self.path))
         if fault in CODES:
-            text = f"<Error><Code>{CODES[fault]}</Code><Message>armed</Message></Error>"
-            self.answer(int(fault), [("Content-Length", str(len(text)))], text.encode())
+            self.refuse(int(fault), CODES[fault])
             return
         if fault is Fault.RESET:
             self.reset()
@@ -129,38 +109,6 @@ class Handler(BaseHTTPRequestHandler):
         if fault is Fault.CUT_OFF:
             self.hang_up()
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
-
-    def request_store(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = HTTPConnection(self.store)
-        try:
-            connection.putrequest(
-                self.command, self.path, skip_host=True, skip_accept_encoding=True
-            )
-            for name, value in self.headers.items():
-                if name.lower() not in HOP_BY_HOP:
-                    connection.putheader(name, value)
-            connection.endheaders(body or None)
-            reply = connection.getresponse()
-            content = reply.read()
-            chunked = reply.getheader("Content-Length") is None
-            headers = [h for h in reply.getheaders() if h[0].lower() not in HOP_BY_HOP]
-            if chunked and reply.status != 204:
-                headers.append(("Content-Length", str(len(content))))
-            return reply.status, headers, content
-        finally:
-            connection.close()
-
-    def answer(
-        self, status: int, headers: list[tuple[str, str]], content: bytes
-    ) -> None:
-        self.send_response_only(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
     def hang_up(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
@@ -173,16 +121,5 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
 
-def main(store: str) -> None:
-    Handler.store = urlsplit(store).netloc
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(json.dumps(f"http://127.0.0.1:{server.server_address[1]}"), flush=True)
-    for line in sys.stdin:
-        what, *arguments = json.loads(line)
-        print(json.dumps(getattr(Handler.rules, what)(*arguments)), flush=True)
-    os._exit(0)  # even if requests are held at the gate
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(FaultyHandler, FaultyHandler.rules, sys.argv[1])

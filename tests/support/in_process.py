@@ -3,25 +3,27 @@
 Signals, exit codes, restarts and logs need a process: see `tests/support/processes.py`.
 """
 
+import functools
 import importlib
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
-import pytest
 from bytewax.testing import run_main
 from structlog.testing import capture_logs
 
-from flows import guard
 from schemas.metrics import Metrics
 from semloop.flow_registry import STREAMING
 from semloop.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def run_flow(settings: Settings, flow: str = "archive", **options: bool) -> Metrics:
     """Run a streaming flow until it has caught up; return its metrics.
 
     Bytewax runs the dataflow that `semloop run` builds, with one worker. Only the
-    guard differs: an error of a step is raised here, where the guard would end the
-    process.
+    guard differs: an error of a step is raised here instead of ending the process.
 
     Args:
         settings: the lake, the topic and the bounds.
@@ -31,22 +33,43 @@ def run_flow(settings: Settings, flow: str = "archive", **options: bool) -> Metr
     Raises:
         Exception: the first error of a step.
     """
-    errors: list[Exception] = []
-
-    def raise_error(error: Exception) -> NoReturn:
-        errors.append(error)
-        raise error
-
-    metrics = Metrics()
+    metrics, guard = Metrics(), RecordingGuard()
     module: Any = importlib.import_module(STREAMING[flow].module)
-    with pytest.MonkeyPatch.context() as patch, capture_logs():
-        patch.setattr(guard, "exit_with", raise_error)
-        dataflow = module.build(settings, metrics, until_caught_up=True, **options)
+    with capture_logs():
+        dataflow = module.build(
+            settings, metrics, guard=guard, until_caught_up=True, **options
+        )
         try:
             run_main(dataflow)  # type: ignore[no-untyped-call]
         except BaseException:
-            if not errors:
+            if not guard.errors:
                 raise
-    if errors:
-        raise errors[0]
+    if guard.errors:
+        raise guard.errors[0]
     return metrics
+
+
+class RecordingGuard:
+    """Records errors and raises them again; Bytewax replaces them by its own."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def poll(self, function: Callable[[], R]) -> Callable[[], R]:
+        """Wrap the function that polls."""
+        return self.step(function)
+
+    def step(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap any other function."""
+
+        @functools.wraps(function)
+        def step(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except StopIteration:  # how Bytewax signals the end of input
+                raise
+            except Exception as error:
+                self.errors.append(error)
+                raise
+
+        return step
