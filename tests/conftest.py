@@ -31,6 +31,7 @@ REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
 
 SERVERS = {"broker", "store", "own_broker", "own_store", "secure"}
 TIERS = ("server", "process", "slow", "storm")
+SLOWEST_FIRST = ("process", "storm", "slow", "server", "unit")
 
 # With a space and a non-ASCII letter.
 FOLDER = "la ke ü"
@@ -68,6 +69,22 @@ def pytest_collection_modifyitems(
             item.add_marker(pytest.mark.skip(reason=REAL))
         if item.get_closest_marker("real_store") and not SERVICES:
             item.add_marker(pytest.mark.skip(reason=REAL_STORE))
+    if hasattr(config, "workerinput"):
+        _put_slow_files_first(items)
+
+
+def _put_slow_files_first(items: list[pytest.Item]) -> None:
+    """Sort the files by the slowest tier of their tests.
+
+    A worker runs whole files, so a slow one at the end would run alone.
+    """
+    ranks: dict[Path, int] = {}
+    for item in items:
+        rank = min(
+            n for n, tier in enumerate(SLOWEST_FIRST) if item.get_closest_marker(tier)
+        )
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
