@@ -27,7 +27,7 @@ EXPECTED = {
     "semloop dlq ls": "chat-2",
     "semloop status": ", caught up",
     "semloop down": "Everything is in the lake",
-    'recall "refund refused because of the fare class"': "5 rows",
+    'recall "refund refused because of the fare class"': "5 results",
     "hits = lake.recall(": "success 1.0 fly to Oslo.",
     "--kind episode": "fly to Oslo. Outcome success",
     "FROM memories WHERE kind = 'episode'": "trip-1",
