@@ -121,6 +121,31 @@ def test_explain_shows_the_parts_of_each_score(lake: Path, semloop: Semloop) -> 
     assert score == pytest.approx(decay * (3 * similarity + sum(others)), abs=0.05)
 
 
+def test_the_format_prompt_quotes_memories_within_the_given_tokens(
+    lake: Path, semloop: Semloop
+) -> None:
+    arguments = ("recall", "refund refused", "--format", "prompt")
+    shown = semloop(*arguments)
+    assert shown.startswith("<recalled_memories>\n")
+    assert shown.count("<memory ") == 2
+    assert "a seat was changed\\u001b[31m" in shown
+    assert semloop(*arguments, "--max-tokens", "300").count("<memory ") == 1
+
+
+@pytest.mark.parametrize("form", ["prompt", "json"])
+def test_a_memory_that_exceeds_the_tokens_is_reported(
+    lake: Path, semloop: Semloop, form: str
+) -> None:
+    tokens = ("--max-tokens", "90", "--format", form)
+    code, out, err = semloop.run("recall", "refund refused", *tokens)
+    assert (code, out) == (0, "" if form == "prompt" else "[]\n")
+    assert err == "The best memory has more tokens than --max-tokens.\n"
+
+
+def test_a_prompt_without_memories_is_empty(lake: Path, semloop: Semloop) -> None:
+    assert semloop("recall", "x", "--agent", "another", "--format", "prompt") == ""
+
+
 def test_a_table_without_results_has_its_last_line(
     lake: Path, semloop: Semloop
 ) -> None:
@@ -186,6 +211,7 @@ def test_filters_taken_from_the_query_are_printed_to_stderr(
         (["x", "--since", "soon"], "since: 'soon' is neither"),
         (["x", "--half-life", "long"], "half_life: 'long' is not a duration"),
         (["x", "--min-reward", "much"], "Invalid value for '--min-reward'"),
+        (["x", "--max-tokens", "0"], "Invalid value for '--max-tokens'"),
         ([], "Missing argument 'QUERY'."),
     ],
 )

@@ -20,6 +20,7 @@ NO_MEMORIES = (
 NO_MATCHES = (
     "No memory matches these filters; --no-words searches for the words instead."
 )
+TOO_LONG = "The best memory has more tokens than --max-tokens."
 
 
 class RecallFormat(StrEnum):
@@ -28,6 +29,7 @@ class RecallFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    PROMPT = "prompt"
 
 
 def recall(
@@ -66,6 +68,15 @@ def recall(
             "--words/--no-words", help="Use time and status words as filters."
         ),
     ] = True,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            help="prompt, json, csv: only the best results with this many tokens in "
+            "all, estimated.",
+        ),
+    ] = None,
     unfold: Annotated[
         bool,
         typer.Option(
@@ -77,7 +88,10 @@ def recall(
     ] = False,
     form: Annotated[
         RecallFormat,
-        typer.Option("--format", help="table: for people; json, csv: all columns."),
+        typer.Option(
+            "--format",
+            help="table: for people; json, csv: all columns; prompt: for a model.",
+        ),
     ] = RecallFormat.TABLE,
 ) -> None:
     """Search the memories by meaning and by keywords."""
@@ -103,20 +117,49 @@ def recall(
         print(f"Filters: {filters.decode()}.", file=sys.stderr)
         if not found.num_rows:
             print(NO_MATCHES, file=sys.stderr)
-    if form is RecallFormat.TABLE:
-        from semloop.command.cli.recall_report import print_hits
+    match form:
+        case RecallFormat.TABLE:
+            stems = _stems(query, words=words)
+            _print_table(found, places, stems, unfold=unfold, explain=explain)
+        case RecallFormat.PROMPT:
+            _print_prompt(found, max_tokens)
+        case _:
+            _print_rows(found, Format(form), max_tokens)
 
-        hits = found.to_pylist()
-        print_hits(
-            console_of(sys.stdout),
-            [[hits[row] for row in place] for place in places],
-            _stems(query, words=words),
-            unfold=unfold,
-            explain=explain,
-        )
-        return
-    rows = (tuple(map(_printable, row.values())) for row in found.to_pylist())
-    print_rows(found.column_names, rows, Format(form))
+
+def _print_table(
+    found: "pa.Table",
+    places: list[list[int]],
+    stems: list[int],
+    *,
+    unfold: bool,
+    explain: bool,
+) -> None:
+    from semloop.command.cli.recall_report import print_hits
+
+    hits = found.to_pylist()
+    in_places = [[hits[row] for row in place] for place in places]
+    console = console_of(sys.stdout)
+    print_hits(console, in_places, stems, unfold=unfold, explain=explain)
+
+
+def _print_prompt(found: "pa.Table", max_tokens: int | None) -> None:
+    from semloop.lake.prompt import MAX_TOKENS, as_prompt
+
+    prompt = as_prompt(found, max_tokens or MAX_TOKENS)
+    if found.num_rows and not prompt:
+        print(TOO_LONG, file=sys.stderr)
+    sys.stdout.write(prompt)
+
+
+def _print_rows(found: "pa.Table", form: Format, max_tokens: int | None) -> None:
+    from semloop.lake.tokens import within_tokens
+
+    shown = within_tokens(found, max_tokens)
+    if found.num_rows and not shown.num_rows:
+        print(TOO_LONG, file=sys.stderr)
+    rows = (tuple(map(_printable, row.values())) for row in shown.to_pylist())
+    print_rows(shown.column_names, rows, form)
 
 
 def _stems(query: str, *, words: bool) -> list[int]:
