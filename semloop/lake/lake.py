@@ -113,6 +113,7 @@ class Lake:
         min_reward: float | None = None,
         half_life: str | timedelta | None = None,
         words: bool = True,
+        max_tokens: int | None = None,
     ) -> "pa.Table":
         """Return the memories that best match a query, best first, as an Arrow table.
 
@@ -148,6 +149,9 @@ class Lake:
             half_life: time in which a score halves, for example `7d`; by default scores
                 do not decay. Importance 1 lengthens it by half, 0 shortens it by half.
             words: False keeps time and status words in the query.
+            max_tokens: drop the hits from the first one on with which `text`, `context`
+                and `after` of all have more tokens, estimated by
+                `semloop.lake.tokens.estimate_tokens`.
 
         Raises:
             ConfigError: an argument is invalid.
@@ -158,6 +162,7 @@ class Lake:
             "query": query, "k": k, "agent": agent, "namespace": namespace,
             "session": session, "user": user, "kind": kind, "since": since,
             "min_reward": min_reward, "half_life": half_life, "words": words,
+            "max_tokens": max_tokens,
         }  # fmt: skip
         from semloop.lake.recall.request import RecallRequest
 

@@ -18,6 +18,7 @@ from semloop.lake.recall.request import RecallRequest
 from semloop.lake.recall.searches import MemoryTable, MemoryTables
 from semloop.lake.recall.selection import Selection
 from semloop.lake.recall.wall import Wall
+from semloop.lake.tokens import within_tokens
 from semloop.settings import Settings
 from semloop.storage.errors import LANCE_ERRORS, table_errors, translate
 from semloop.storage.location import Storage
@@ -117,7 +118,8 @@ class RecallEngine:
         ).candidates()
         now_us = int(now.timestamp() * US)
         best = rank(found, request.k, request.half_life_s, now_us)
-        return read_hits(table, wall, conditions, found, best, parsed.description)
+        hits = read_hits(table, wall, conditions, found, best, parsed.description)
+        return within_tokens(hits, request.max_tokens)
 
     def _opened(self) -> tuple[Episodes, MemoryTable] | None:
         """Return the state of the lake; None if there are no memories yet."""

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "min_reward": "NULL",
     "half_life": "NULL",
     "words": "true",
+    "max_tokens": "NULL",
 }
 VARCHAR = "VARCHAR"
 

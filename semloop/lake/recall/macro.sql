@@ -14,7 +14,7 @@ WITH response AS MATERIALIZED (
             'half_life': CASE WHEN typeof(half_life) = 'INTERVAL'
                 THEN epoch(try_cast(half_life::VARCHAR AS INTERVAL)) || 's'
                 ELSE half_life::VARCHAR END,
-            'words': words::BOOLEAN
+            'words': words::BOOLEAN, 'max_tokens': max_tokens::BIGINT
         })),
         '{"error": "VARCHAR", "hits": [{
             "rank": "BIGINT", "score": "DOUBLE", "kind": "VARCHAR", "type":

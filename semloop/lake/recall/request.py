@@ -28,6 +28,7 @@ class RecallRequest:
     min_reward: float | None
     half_life_s: float | None
     words: bool
+    max_tokens: int | None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], now: datetime) -> Self:
@@ -38,12 +39,12 @@ class RecallRequest:
             now: the current time, from which durations count.
 
         Raises:
-            ConfigError: the query is empty, k is out of range, the kind is unknown, or
-                a number, a time or a duration is invalid.
+            ConfigError: the query is empty, k or max_tokens is out of range, the kind
+                is unknown, or a number, a time or a duration is invalid.
         """
         given = dict(arguments)
         since, half_life = given.get("since"), given.get("half_life")
-        min_reward = given.get("min_reward")
+        min_reward, max_tokens = given.get("min_reward"), given.get("max_tokens")
         request = cls(
             query=given["query"] or "",
             k=0 if given["k"] is None else int(given["k"]),
@@ -53,6 +54,7 @@ class RecallRequest:
                 None if half_life is None else length_s("half_life", half_life)
             ),
             words=given.get("words") is not False,
+            max_tokens=None if max_tokens is None else int(max_tokens),
             **{
                 name: given.get(name)
                 for name in ("agent", "namespace", "session", "user", "kind")
@@ -76,3 +78,6 @@ class RecallRequest:
         if self.min_reward is not None and math.isnan(self.min_reward):
             msg = "min_reward is not a number."
             raise ConfigError(msg, "Pass a number such as 0.5.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            msg = f"max_tokens is {self.max_tokens}; it must be at least 1."
+            raise ConfigError(msg, "A memory of a few sentences has about 100 tokens.")

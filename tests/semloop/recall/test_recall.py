@@ -238,6 +238,7 @@ def test_recall_on_a_lake_without_memories_returns_an_empty_table(
         ("x", {"since": "soon"}, "since: 'soon' is neither a duration nor"),
         ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' is before"),
         ("x", {"half_life": "0d"}, "half_life: '0d' is not a duration above 0."),
+        ("x", {"max_tokens": 0}, "max_tokens is 0; it must be at least 1."),
         ("x", {"half_life": "never"}, "half_life: 'never' is not a duration"),
         ("x", {"min_reward": float("nan")}, "min_reward is not a number."),
     ],
@@ -270,3 +271,17 @@ def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
     ):
         opened.recall("trip")
     assert "semloop maintain reindex" in caught.value.todo
+
+
+def test_max_tokens_bounds_the_texts_of_the_hits_in_python_and_sql(
+    tmp_path: Path,
+) -> None:
+    rows = [a_message(f"refund {'x' * n}", f"e{n}") for n in range(3)]
+    with a_memory_lake(tmp_path, *rows).open() as opened:
+        every = opened.recall("refund", max_tokens=9)
+        assert len(every) == 3
+        some = opened.recall("refund", max_tokens=8)
+        assert some.equals(every.slice(0, 2))
+        query = "SELECT text FROM recall('refund', max_tokens := 8)"
+        assert [text for (text,) in opened.sql(query).fetchall()] == texts(some)
+        assert opened.recall("refund", max_tokens=2).schema == every.schema
