@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.operators.event_rows import Row, event_row
@@ -50,29 +50,25 @@ EVENTS = st.lists(an_event(), min_size=1, max_size=25)
 QUERIES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
 
 
-@given(
-    events=EVENTS,
-    query=QUERIES,
-    filters=st.fixed_dictionaries(
-        {},
-        optional={
-            "user": st.sampled_from(["ann", "bob"]),
-            "agent": st.just("booker"),
-            "session": st.just("1"),
-            "kind": st.sampled_from(["event", "episode"]),
-            "min_reward": st.sampled_from([0.0, 0.5]),
-        },
-    ),
-    k=st.sampled_from([1, 3, 50]),
+FILTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "user": st.sampled_from(["ann", "bob"]),
+        "agent": st.just("booker"),
+        "session": st.just("1"),
+        "kind": st.sampled_from(["event", "episode"]),
+        "min_reward": st.sampled_from([0.0, 0.5]),
+    },
 )
-@settings(deadline=None, max_examples=25)
-def test_another_namespace_changes_no_byte_of_an_answer(
-    events: list[Row], query: str, filters: dict[str, Any], k: int
-) -> None:
+# Examples in every run; each writes two lakes. `pytest -m storm` runs a thousand.
+FEW, MANY = settings(max_examples=10), settings(max_examples=1_000)
+
+
+def check_namespaces(events: list[Row], query: str, filters: Row, k: int) -> None:
+    """Compare answers with those of a lake that never had the other namespace."""
     rows = [row | {"kafka_offset": n} for n, row in enumerate(events)]
     own = [row for row in rows if row["namespace"] == "acme"]
-    if not own:
-        return
+    assume(own)
     with tempfile.TemporaryDirectory() as name:
         both = an_event_lake(Path(name, "both"), rows)
         alone = an_event_lake(Path(name, "alone"), own)
@@ -82,11 +78,8 @@ def test_another_namespace_changes_no_byte_of_an_answer(
             assert found.equals(single.recall(query, k, **filters))
 
 
-@given(events=EVENTS, query=QUERIES, namespace=st.sampled_from([None, "acme"]))
-@settings(deadline=None, max_examples=25)
-def test_no_text_of_another_user_reaches_an_answer(
-    events: list[Row], query: str, namespace: str | None
-) -> None:
+def check_users(events: list[Row], query: str, namespace: str | None) -> None:
+    """Check that every text in an answer is of the user, by a word in each event."""
     rows = [row | {"text": f"{row['text']} text{n}"} for n, row in enumerate(events)]
     with tempfile.TemporaryDirectory() as name:
         lake = an_event_lake(Path(name), rows)
@@ -103,6 +96,42 @@ def test_no_text_of_another_user_reaches_an_answer(
                 assert owner == "ann" or (
                     owner is None and users[hit["episode_id"]] == {"ann"}
                 )
+
+
+@given(events=EVENTS, query=QUERIES, filters=FILTERS, k=st.sampled_from([1, 3, 50]))
+@FEW
+def test_another_namespace_changes_no_byte_of_an_answer(
+    events: list[Row], query: str, filters: Row, k: int
+) -> None:
+    check_namespaces(events, query, filters, k)
+
+
+@given(events=EVENTS, query=QUERIES, namespace=st.sampled_from([None, "acme"]))
+@FEW
+def test_no_text_of_another_user_reaches_an_answer(
+    events: list[Row], query: str, namespace: str | None
+) -> None:
+    check_users(events, query, namespace)
+
+
+@pytest.mark.storm
+@pytest.mark.timeout(3_600)
+@given(events=EVENTS, query=QUERIES, filters=FILTERS, k=st.sampled_from([1, 3, 50]))
+@MANY
+def test_another_namespace_changes_no_byte_of_a_thousand_answers(
+    events: list[Row], query: str, filters: Row, k: int
+) -> None:
+    check_namespaces(events, query, filters, k)
+
+
+@pytest.mark.storm
+@pytest.mark.timeout(3_600)
+@given(events=EVENTS, query=QUERIES, namespace=st.sampled_from([None, "acme"]))
+@MANY
+def test_no_text_of_another_user_reaches_a_thousand_answers(
+    events: list[Row], query: str, namespace: str | None
+) -> None:
+    check_users(events, query, namespace)
 
 
 def shown(found: pa.Table, *names: str) -> list[tuple[Any, ...]]:
