@@ -109,6 +109,7 @@ class RecallEngine:
             return no_hits(parsed.description)
         wall, table = Wall(opened[0], request), opened[1]
         vector = None
+        self._check_columns(table)
         if parsed.text:
             self._check_model(table)
             vector = self.vector(parsed.text)
@@ -132,6 +133,13 @@ class RecallEngine:
     def _embed(self, text: str) -> "Vectors":
         vector: Vectors = self.embedder.embed([text])[0]
         return vector
+
+    def _check_columns(self, table: MemoryTable) -> None:
+        if not table.has_features:
+            root = self._storage.root
+            msg = f"An earlier version of SemLoop has written the memories of {root}."
+            todo = "Delete `episodes` and `memories`, and run the flow `memory` again."
+            raise LakeError(msg, todo)
 
     def _check_model(self, table: MemoryTable) -> None:
         stored, ours = table.model, self.embedder.model_id

@@ -47,6 +47,11 @@ class MemoryTable:
         self._lock = Lock()
 
     @property
+    def has_features(self) -> bool:
+        """False for a table that an earlier version of SemLoop has created."""
+        return {"features", "position"} <= set(self._table.schema.names)
+
+    @property
     def model(self) -> str | None:
         """The model of the vectors; None if the table's schema does not have it."""
         model = (self._table.schema.metadata or {}).get(b"semloop.model")

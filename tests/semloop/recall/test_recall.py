@@ -9,6 +9,7 @@ import pytest
 
 from semloop import Lake
 from semloop.errors import ConfigError, LakeError
+from semloop.lake import generations
 from semloop.lake.recall import engine
 from semloop.settings import load
 from tests.semloop.recall.a_memory_lake import (
@@ -261,6 +262,16 @@ def test_a_wrong_argument_in_sql_is_a_duckdb_error(tmp_path: Path) -> None:
             lake.sql("FROM recall('')").fetchall()
         # The error must not be reported again for the next call.
         assert lake.sql("FROM recall('x')").fetchall() == []
+
+
+def test_memories_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip"))
+    connection = generations.connect(lake.storage)
+    table = generations.open_table(connection, generations.FIRST_GENERATION)
+    assert table is not None
+    table.drop_columns(["features"])
+    with lake.open() as opened, pytest.raises(LakeError, match="earlier version"):
+        opened.recall("trip")
 
 
 def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
