@@ -19,6 +19,7 @@ from semloop.delta.streams import Partition, StreamId, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.lake.generations import EPISODES as TABLE
 from semloop.lake.generations import FIRST_GENERATION, FLOW
+from semloop.lake.recall.features import pack, positions
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.commit_columns import with_commit_columns
@@ -69,6 +70,10 @@ def write_synthetic_lake(settings: Settings, rows: int) -> None:
         flat = pa.array(near.astype(np.float32).ravel(), pa.float32())
         column = pa.FixedSizeListArray.from_arrays(flat, embedder.dimension)
         found = found.append_column("vector", column)
+        found = found.drop(["features", "position"])
+        found = found.append_column("features", pack(found))
+        position = positions(found["episode_id"], found["seq"])
+        found = found.append_column("position", position)
         table.merge(found.select(schema.names).cast(schema))
     _commit_episodes(storage, rows)
 
@@ -82,7 +87,8 @@ def _commit_episodes(storage: Storage, rows: int) -> None:
     records = [
         {
             "episode_id": _episode_id(number), "revision": 1, "state": "closed",
-            "closed_by": "completion", "session_id": f"s{number}", "topic": LOG.topic,
+            "closed_by": "completion", "session_id": f"s{number}",
+            "namespace": f"n{number % NAMESPACES}", "topic": LOG.topic,
             "topic_id": LOG.topic_id, "kafka_partition": 0, "reward": number % 11 / 10,
             "outcome": "success" if number % 3 else "failure",
             "first_offset": number * EPISODE_MEMORIES,

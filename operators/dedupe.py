@@ -1,9 +1,10 @@
-"""Drops events with a repeated id, within a bounded window per partition.
+"""Drops events that repeat an id of their namespace, within a bounded window.
 
-Input: `Decoded` and the windows. Output: `Decoded` without the repeated events. A
-window contains at least the newest `ids_max` ids, by arrival, that are not older than
-`age_max_ms` by Kafka's timestamp. It is refilled from `events` at start, so a restart
-loses no ids. A repeated id is counted; it is not a dead letter.
+Input: `Decoded` and the windows, one per partition. Output: `Decoded` without the
+repeated events. A window contains at least the newest `ids_max` ids, as the keys of
+`semloop.event_keys`, by arrival, that are not older than `age_max_ms` by Kafka's
+timestamp. It is refilled from `events` at start, so a restart loses no ids. A repeated
+id is counted; it is not a dead letter.
 """
 
 import itertools
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.batches import Decoded
+from semloop.event_keys import event_keys
 
 # Ids per batch of a refill, which expire together: about one poll.
 REFILL_IDS = 2_000
@@ -78,7 +80,7 @@ def dedupe(
     keep: list[pa.RecordBatch] = []
     for partition, part in _by_partition(events):
         window = windows[partition]
-        ids = part["event_id"].to_pylist()
+        ids = event_keys(part)
         if not window.seen.isdisjoint(ids) or len(set(ids)) < len(ids):
             part, ids = _first_of_each(part, ids, window.seen)  # noqa: PLW2901
         if ids:
@@ -112,8 +114,8 @@ def _first_of_each(
     part: pa.RecordBatch, ids: list[str], seen: set[str]
 ) -> tuple[pa.RecordBatch, list[str]]:
     row_by_id: dict[str, int] = {}
-    for row, event_id in enumerate(ids):
-        if event_id not in seen:
-            row_by_id.setdefault(event_id, row)
+    for row, key in enumerate(ids):
+        if key not in seen:
+            row_by_id.setdefault(key, row)
     rows = pa.array(list(row_by_id.values()), pa.int32())
     return part.take(rows), list(row_by_id)

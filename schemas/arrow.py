@@ -60,13 +60,14 @@ def memories(dimension: int, model: str) -> pa.Schema:
 
 
 # Position of each memorable event (message, tool call, error): its episode, the number
-# of memorable events before it in that episode, and the text of the last of them.
+# of memorable events before it in that episode, and text and user of the last of them.
 EPISODE_POSITIONS = arrow_schema(
     {
         "kafka_offset": "BIGINT",
         "episode_id": "VARCHAR",
         "seq": "BIGINT",
         "context": "VARCHAR",
+        "context_user": "VARCHAR",
     }
 )
 

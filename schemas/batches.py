@@ -46,7 +46,8 @@ class Decoded:
     """One poll after decoding: each record is an event, a dead letter or skipped.
 
     `events` as `DECODED_EVENTS` and `dead_letters` as `DECODED_DEAD_LETTERS`.
-    `redelivered_ids`: ids of both that must be looked up in the whole table.
+    `redelivered_ids`: keys of events and ids of dead letters that must be looked up in
+    the whole table.
     `skipped`: tombstones and empty values. `misrouted`: the key is not the session's.
     """
 

@@ -1,6 +1,7 @@
 """SemLoop: agent events in Kafka become SQL history and searchable memory.
 
-`from semloop import Agent` emits events, `from semloop import Lake` queries a lake.
+`from semloop import Agent` emits events, `from semloop import Lake` queries a lake,
+`from semloop import as_prompt` renders recalled memories for a model.
 Importing this package is cheap: each name is loaded on first use.
 """
 
@@ -10,10 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from semloop.agent.agent import Agent, feedback
     from semloop.lake.lake import Lake
+    from semloop.lake.prompt import as_prompt
 
-__all__ = ["Agent", "Lake", "__version__", "feedback"]
+__all__ = ["Agent", "Lake", "__version__", "as_prompt", "feedback"]
 __version__ = "0.1.0"
-_MODULES = {"Agent": "agent.agent", "Lake": "lake.lake", "feedback": "agent.agent"}
+_MODULES = {
+    "Agent": "agent.agent",
+    "Lake": "lake.lake",
+    "as_prompt": "lake.prompt",
+    "feedback": "agent.agent",
+}
 
 
 def __getattr__(name: str) -> object:

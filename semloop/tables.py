@@ -85,6 +85,7 @@ EPISODES = {
     "agent": "VARCHAR",
     "namespace": "VARCHAR",
     "user_id": "VARCHAR",
+    "users": "VARCHAR[]",
     "task": "VARCHAR",
     "task_type": "VARCHAR",
     "tags": "VARCHAR[]",
@@ -116,6 +117,7 @@ EPISODES = {
     "request": "VARCHAR",
     "request_role": "VARCHAR",
     "last_text": "VARCHAR",
+    "last_user": "VARCHAR",
     "step_log": "VARCHAR",
     **ORIGIN,
     **STAMP,
@@ -125,7 +127,9 @@ EPISODES = {
 # too long for one vector is stored as several memories, `part` 0 and up. `seq` counts
 # the messages, tool calls and errors of the episode. `search_text` is the searched
 # text: its last line has the author and the text, preceded by a line with the previous
-# text of the episode, if there is one.
+# text of the episode, if there is one; `context_user` is the user of that one.
+# `features` is what recall ranks by, as `semloop.lake.recall.features` packs it, and
+# `position` a hash of episode and `seq`, by which it finds neighbours.
 MEMORIES = {
     "id": "BLOB",
     "kind": "VARCHAR",
@@ -133,6 +137,7 @@ MEMORIES = {
     "part": "INTEGER",
     "text": "VARCHAR",
     "search_text": "VARCHAR",
+    "features": "BLOB",
     "vector": "FLOAT[]",
     "model": "VARCHAR",
     "ts": "TIMESTAMPTZ",
@@ -141,6 +146,7 @@ MEMORIES = {
     "session_id": "VARCHAR",
     "user_id": "VARCHAR",
     "namespace": "VARCHAR",
+    "context_user": "VARCHAR",
     "task_type": "VARCHAR",
     "tool": "VARCHAR",
     "status": "VARCHAR",
@@ -150,6 +156,7 @@ MEMORIES = {
     "importance": "DOUBLE",
     "episode_id": "VARCHAR",
     "seq": "BIGINT",
+    "position": "BIGINT",
     "event_ids": "VARCHAR[]",
     **ORIGIN,
     "writer": "BIGINT",

@@ -1,6 +1,6 @@
 """Selects the new rows of a commit of `archive`, and handles rejected rows."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 import pyarrow as pa
@@ -31,19 +31,19 @@ def without_dead_lettered(
 
 
 def first_of_redelivered(
-    rows: pa.Table, id_column: str, redelivered: Set[str], stored: Set[str]
+    rows: pa.Table, ids: Sequence[str], redelivered: Set[str], stored: Set[str]
 ) -> pa.Table:
     """Return the rows without redelivered ones that are stored or repeated.
 
     Args:
         rows: rows of one table.
-        id_column: column with their ids.
+        ids: their ids, or the keys of events.
         redelivered: ids of records that were sent again on purpose.
         stored: the ids that the table already contains.
     """
     seen = set(stored)
     is_new = []
-    for row_id in rows[id_column].to_pylist():
+    for row_id in ids:
         is_new.append(row_id not in seen)
         if row_id in redelivered:
             seen.add(row_id)

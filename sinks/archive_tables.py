@@ -6,6 +6,7 @@ the main offset is not written to either table again, even if it is now judged v
 """
 
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 
 import pyarrow as pa
 from typing_extensions import override
@@ -16,6 +17,7 @@ from schemas.committed import CommittedOffsets
 from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
 from semloop.errors import BrokerUnavailable, StorageUnavailable
+from semloop.event_keys import event_keys
 from semloop.flow_registry import ARCHIVE
 from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
@@ -123,11 +125,11 @@ class ArchiveTables(FlowTables[Decoded]):
         return offsets
 
     def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
-        """Partition -> event ids and their Kafka ms, to fill the dedupe windows."""
+        """Partition -> keys of events and their Kafka ms, to fill dedupe windows."""
         settings = self.settings
         age_ms = int(settings.archive.dedupe_hours * 3_600_000)
         return retry(
-            lambda: self._queries.newest_ids(
+            lambda: self._queries.newest_keys(
                 self._main, self._stream.topic_id, settings.archive.dedupe_ids, age_ms
             ),
             on=StorageUnavailable,
@@ -173,13 +175,13 @@ class ArchiveTables(FlowTables[Decoded]):
     def commit(self) -> None:
         buffer, self._buffer = self._buffer, ArchiveBuffer()
         now = self._context.now()
-        dead = self._new_rows(buffer.dead_letters(), self._side, "id", buffer)
+        dead = self._new_letters(buffer)
         if dead.num_rows:
             letters = with_commit_columns(dead, DEAD_LETTERS, now)
             self._timed(
                 SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
-        events = self._new_rows(buffer.events(), self._main, "event_id", buffer)
+        events = self._new_events(buffer)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         tables = (self._main, self._side)
@@ -196,26 +198,39 @@ class ArchiveTables(FlowTables[Decoded]):
         main = {p.number: offset for p, offset in self._main.offsets.items()}
         self._dead_lettered = {(p, o) for p, o in found if o > main.get(p, o)}
 
-    def _new_rows(
-        self,
-        rows: pa.Table,
-        table: FencedTable,
-        id_column: str,
-        buffer: ArchiveBuffer,
-    ) -> pa.Table:
-        """Return the rows without dead-lettered and without redelivered records."""
-        rows = without_dead_lettered(rows, self._dead_lettered)
+    def _new_letters(self, buffer: ArchiveBuffer) -> pa.Table:
+        """Return the dead letters of records that have none in the table."""
+        rows = without_dead_lettered(buffer.dead_letters(), self._dead_lettered)
         if not buffer.redelivered_ids:
             return rows
-        redelivered = buffer.redelivered_ids.intersection(rows[id_column].to_pylist())
+        ids = rows["id"].to_pylist()
+        existing = partial(self._queries.existing_letters, self._side)
+        return self._without_redelivered(rows, ids, buffer, existing)
+
+    def _new_events(self, buffer: ArchiveBuffer) -> pa.Table:
+        """Return the events that are not in the table and have no dead letter."""
+        rows = without_dead_lettered(buffer.events(), self._dead_lettered)
+        if not buffer.redelivered_ids:
+            return rows
+        existing = partial(self._queries.existing_events, self._main)
+        return self._without_redelivered(rows, event_keys(rows), buffer, existing)
+
+    def _without_redelivered(
+        self,
+        rows: pa.Table,
+        ids: Sequence[str],
+        buffer: ArchiveBuffer,
+        existing: Callable[[Set[str]], Set[str]],
+    ) -> pa.Table:
+        redelivered = buffer.redelivered_ids.intersection(ids)
         if not redelivered:
             return rows
         stored = retry(
-            lambda: self._queries.existing(table, id_column, redelivered),
+            lambda: existing(redelivered),
             on=StorageUnavailable,
             seconds=self.settings.commits.storage_retry_s,
         )
-        return first_of_redelivered(rows, id_column, redelivered, stored)
+        return first_of_redelivered(rows, ids, redelivered, stored)
 
     def _table(self, name: str) -> FencedTable:
         return self._context.fenced_table(

@@ -99,6 +99,7 @@ def test_importing_semloop_loads_no_heavy_module() -> None:
     heavy = ("duckdb", "pyarrow", "bytewax", "torch", "pydantic", "deltalake")
     code = (
         "import sys, semloop.agent.agent, semloop.settings, semloop.event, semloop.errors\n"
+        "from semloop import as_prompt\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run(

@@ -21,6 +21,7 @@ from operators.decoding.validation import DEPTH_MAX, Rejection, too_deep, valida
 from schemas.batches import Decoded, Polled
 from schemas.dead_letter import Reason
 from semloop.event import SCHEMA_VERSION, decode_payload, decode_strict
+from semloop.event_keys import event_keys
 
 
 @dataclass
@@ -138,11 +139,11 @@ def _rows_with_many_brackets(value: pa.BinaryArray) -> Sequence[int]:
 def _redelivered_events(
     records: pa.RecordBatch, events: pa.RecordBatch
 ) -> frozenset[str]:
-    """Return the ids of events that may have been sent before."""
+    """Return the keys of events that may have been sent before."""
     has_key = records["idempotency_key"].is_valid()
     if not pc.any(has_key).as_py():
         return frozenset()
-    return frozenset(events["event_id"].filter(has_key).to_pylist())
+    return frozenset(event_keys(events.filter(has_key)))
 
 
 def _redelivered_letters(

@@ -19,6 +19,7 @@ from semloop.settings.memory_sections import RewardSettings
 
 TOOLS_MAX = 100
 TAGS_MAX = 100
+USERS_MAX = 100
 # Bounds of sums, since agents may report any numbers.
 INT_MAX = 2**63 - 1
 FLOAT_MAX = sys.float_info.max
@@ -49,6 +50,7 @@ class Episode:
     agent: str | None = None
     namespace: str | None = None
     user_id: str | None = None
+    users: list[str] = field(default_factory=list)
     task: str | None = None
     task_type: str | None = None
     tags: list[str] | None = None
@@ -69,6 +71,7 @@ class Episode:
     request: str | None = None
     request_role: str | None = None
     last_text: str | None = None
+    last_user: str | None = None
     step_log: StepLog = field(default_factory=StepLog)
 
     @classmethod
@@ -78,6 +81,7 @@ class Episode:
         return cls(
             episode_id=episode_id(topic_id, partition, offset),
             session_id=event.session_id,
+            namespace=event.namespace,
             first_offset=offset,
             first_kafka_ts=event.kafka_ts,
             started_at=event.ts,
@@ -122,7 +126,7 @@ class Episode:
         else:
             self._add_step(event)
         if event.type in MEMORABLE:
-            self.last_text = event.text
+            self.last_text, self.last_user = event.text, event.user_id
 
     def row(
         self, rewards: RewardSettings, closed_by: str | None = None
@@ -144,13 +148,18 @@ class Episode:
     def _describe(self, event: Event) -> None:
         """Update the description: later values replace earlier ones."""
         self.agent = event.agent or self.agent
-        self.namespace = event.namespace or self.namespace
-        self.user_id = event.user_id or self.user_id
+        self._add_user(event.user_id)
         self.task_type = event.task_type or self.task_type
         if event.task:
             self.task = _bounded_text(event.task)
         if event.tags:
             self.tags = [truncate(tag) or "" for tag in event.tags[:TAGS_MAX]]
+
+    def _add_user(self, user_id: str | None) -> None:
+        """Add a user; an episode of several users belongs to none of them alone."""
+        if user_id and user_id not in self.users and len(self.users) < USERS_MAX:
+            self.users = [*self.users, user_id]
+            self.user_id = user_id if len(self.users) == 1 else None
 
     def _add_message(self, event: Event) -> None:
         """Add a message; the request is the first of a user, or else of any role."""

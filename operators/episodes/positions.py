@@ -15,12 +15,14 @@ from schemas.arrow import EPISODE_POSITIONS
 class EpisodeProgress(NamedTuple):
     """An episode up to its last counted event.
 
-    `memorable_count`: number of events counted. `last_text`: text of the last of them.
-    `end`: offset of the episode's last record; None while the episode is open.
+    `memorable_count`: number of events counted. `last_text`, `last_user`: text and user
+    of the last of them. `end`: offset of the episode's last record; None while the
+    episode is open.
     """
 
     memorable_count: int = 0
     last_text: str | None = None
+    last_user: str | None = None
     end: int | None = None
 
 
@@ -45,18 +47,21 @@ class PositionCounter:
         rows = zip(
             memorable["kafka_offset"].to_pylist(),
             both_ends(memorable["text"].combine_chunks()).to_pylist(),
+            memorable["user_id"].to_pylist(),
             placed["episode_id"].to_pylist(),
             placed["last_offset"].to_pylist(),
             placed["closed"].to_pylist(),
             strict=True,
         )
         found = []
-        for offset, text, episode_id, last_offset, closed in rows:
+        for offset, text, user, episode_id, last_offset, closed in rows:
             before = self._in_progress.get(episode_id, EpisodeProgress())
             count = before.memorable_count
-            found.append((offset, episode_id, count, before.last_text))
+            found.append(
+                (offset, episode_id, count, before.last_text, before.last_user)
+            )
             end = last_offset if closed else None
-            self._in_progress[episode_id] = EpisodeProgress(count + 1, text, end)
+            self._in_progress[episode_id] = EpisodeProgress(count + 1, text, user, end)
         if found:
             self._drop_ended(found[-1][0])
         columns = zip(*found, strict=True) if found else [()] * len(EPISODE_POSITIONS)

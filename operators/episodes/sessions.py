@@ -1,17 +1,17 @@
-"""Groups the events of one partition into episodes, by session.
+"""Groups the events of one partition into episodes, by namespace and session.
 
 Input: rows of `events`. Output: rows of `episodes`, one for each closed episode and one
 new revision of each open episode that changed; and the position of each message, tool
-call and error, which is stored in its memory. An episode is a contiguous range, by
-offset, of its session's records; every record except feedback is in exactly one. The
-state is the open episodes: `Sessions.of` restores it from their newest revisions.
+call and error, which is stored in its memory. A session is a pair of namespace and
+session id. An episode is a contiguous range, by offset, of its session's records; every
+record except feedback is in exactly one. The state is the open episodes: `Sessions.of`
+restores it from their newest revisions.
 
 Closed episodes are not part of the state. The episodes of a session are in one
 partition and do not overlap, and every closed one has a row; so the previous one has
 the next smaller `first_offset`, by which the view `episodes` finds it.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from operators.episodes.episode import Episode
 from operators.episodes.events import MEMORABLE, Event, read
+from operators.episodes.open_episodes import OpenEpisodes, SessionKey, key_of
 from schemas.arrow import EPISODE_POSITIONS, EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings, RewardSettings
 
@@ -29,7 +30,7 @@ PARTITION = ("topic", "topic_id", "kafka_partition")
 
 Row = dict[str, Any]
 # A row of `EPISODE_POSITIONS`.
-EpisodePosition = tuple[int, str, int, str | None]
+EpisodePosition = tuple[int, str, int, str | None, str | None]
 
 # Reused: most polls of an idle partition return these.
 NO_EPISODES = EPISODE_REVISIONS.empty_table()
@@ -64,8 +65,7 @@ class Sessions:
         self._rewards = rewards or RewardSettings()
         self._gap_us = settings.session_gap_s * US
         self._age_us = settings.age_s * US
-        # By session, the least recently updated one first.
-        self._open: OrderedDict[str, Episode] = OrderedDict()
+        self._open = OpenEpisodes()
         self._partition: Row = {}
         self._last_offset = -1
 
@@ -84,8 +84,8 @@ class Sessions:
         sessions._check_partition(rows)
         for row in _with_integer_times(rows.sort_by("kafka_offset")).to_pylist():
             episode = Episode.of(row)
-            assert episode.session_id not in sessions._open
-            sessions._open[episode.session_id] = episode
+            assert sessions._open.get(key_of(episode)) is None
+            sessions._open.add(episode)
         sessions._last_offset = pc.max(rows["kafka_offset"]).as_py()
         return sessions
 
@@ -105,15 +105,14 @@ class Sessions:
         self._check_order(events)
         rows: list[Row] = []
         positions: list[EpisodePosition] = []
-        updated: dict[str, None] = {}
+        updated: dict[SessionKey, None] = {}
         for event in read(events):
-            session = event.session_id
-            updated[session] = None
+            updated[key_of(event)] = None
             self._add(event, rows, positions)
         rows += [
-            self._open[session].row(self._rewards)
+            episode.row(self._rewards)
             for session in updated
-            if session in self._open
+            if (episode := self._open.get(session))
         ]
         return FeedResult(self._table(rows), _positions(positions))
 
@@ -129,41 +128,44 @@ class Sessions:
             the closed episodes, as `EPISODE_REVISIONS`.
         """
         idle = [
-            session
-            for session, episode in self._open.items()
+            episode
+            for episode in self._open
             if caught_up_ms * 1_000 - _last_received_us(episode) > self._gap_us
         ]
-        closed = [self._close(self._open.pop(session), "inactive") for session in idle]
+        for episode in idle:
+            self._open.remove(episode)
+        closed = [self._close(episode, "inactive") for episode in idle]
         return self._table(closed)
 
     def _add(
         self, event: Event, rows: list[Row], positions: list[EpisodePosition]
     ) -> None:
-        episode = self._open.get(event.session_id)
+        episode = self._open.get(key_of(event))
         if episode is not None and (bound := self._exceeded_bound(episode, event)):
             rows.append(self._close(episode, bound))
+            self._open.remove(episode)
             episode = None
         if episode is None:
             topic_id = self._partition["topic_id"]
             partition = self._partition["kafka_partition"]
             episode = Episode.opened_by(event, topic_id, partition)
-            self._open[event.session_id] = episode
-        self._open.move_to_end(event.session_id)
+            self._open.add(episode)
+        self._open.touch(episode)
         if event.type in MEMORABLE:
             position = (
                 event.kafka_offset,
                 episode.episode_id,
                 episode.memorable_count,
                 episode.last_text,
+                episode.last_user,
             )
             positions.append(position)
         episode.add(event)
         if event.type == "completion":
-            del self._open[event.session_id]
+            self._open.remove(episode)
             rows.append(self._close(episode, "completion"))
-        while len(self._open) > self._settings.open_episodes:
-            _, least_recent = self._open.popitem(last=False)
-            rows.append(self._close(least_recent, "evicted"))
+        for evicted in self._open.evict(event.namespace, self._settings):
+            rows.append(self._close(evicted, "evicted"))
 
     def _exceeded_bound(self, episode: Episode, event: Event) -> str | None:
         """Return the bound that the episode would exceed with this event, if any.

@@ -22,6 +22,7 @@ from operators.memories.splitter import TOKENS_MAX, parts_of, perhaps_long, toke
 from operators.memories.summary import episode_text
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
+from semloop.lake.recall.features import pack, positions
 from semloop.sampling import is_kept
 from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
@@ -56,7 +57,7 @@ def chunk(assigned: Assigned, settings: MemorySettings) -> Chunked:
     if not memorable.num_rows and not assigned.episodes.num_rows:
         return Chunked(NO_MEMORIES, assigned.episodes, assigned.progress)
     assert memorable["kafka_offset"].equals(positions["kafka_offset"])
-    for name in ("episode_id", "seq", "context"):
+    for name in ("episode_id", "seq", "context", "context_user"):
         memorable = memorable.append_column(name, positions[name])
     skipped: Counter[str] = Counter()
     for reason, is_kept_by in POLICY.items():
@@ -110,6 +111,7 @@ POLICY: Mapping[str, Callable[[pa.Table, MemorySettings], pa.Array]] = {
 def _events(events: pa.Table) -> pa.Table:
     rows, numbers, texts, contexts, speakers = _parts(events)
     events = events.take(rows)
+    is_first = pc.equal(numbers, 0)
     line = _speaker_line(speakers.take(rows), texts)
     both = pc.binary_join_element_wise(contexts, line, "\n")
     origin = [events[name].to_pylist() for name in ID_COLUMNS]
@@ -118,6 +120,8 @@ def _events(events: pa.Table) -> pa.Table:
         "part": numbers,
         "text": texts,
         "search_text": pc.if_else(_has_text(contexts), both, line),
+        # The context of a later part is the part before it.
+        "context_user": pc.if_else(is_first, events["context_user"], events["user_id"]),
         "started_at": events["ts"],
         "event_ids": _lists_of_one(events["event_id"]),
     }
@@ -191,7 +195,14 @@ def _memories(kind: str, columns: Mapping[str, pa.Array], rows: int) -> pa.Table
         columns[field.name] if field.name in columns else pa.nulls(rows, field.type)
         for field in MEMORY_TEXTS
     ]
-    return pa.table(arrays, schema=MEMORY_TEXTS)
+    memories = pa.table(arrays, schema=MEMORY_TEXTS)
+    for name, values in (
+        ("position", positions(memories["episode_id"], memories["seq"])),
+        ("features", pack(memories)),
+    ):
+        column = MEMORY_TEXTS.get_field_index(name)
+        memories = memories.set_column(column, name, values)
+    return memories
 
 
 def _id(topic_id: str, partition: int, offset: int, part: int) -> bytes:

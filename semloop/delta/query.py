@@ -7,12 +7,13 @@ aborted at exit.)
 
 import bisect
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition
+from semloop.event_keys import KEY_SQL, id_of
 from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
 
@@ -111,22 +112,22 @@ class WriterQueries:
         rows = self._rows(snapshot, paths, query, [topic_id, offset])
         return {(int(p), int(o)) for p, o in rows}
 
-    def newest_ids(
+    def newest_keys(
         self,
         table: OwnedTable,
         topic_id: str,
         ids_max: int,
         age_ms: int,
     ) -> dict[int, tuple[list[str], list[int]]]:
-        """Return the newest event ids of each owned partition, oldest first.
+        """Return the newest keys of events of each owned partition, oldest first.
 
-        Per partition at most `ids_max` ids, and none whose Kafka timestamp is more than
-        `age_ms` before the partition's newest one. Files ingested more than `age_ms`
-        before the table's last row are skipped, so an idle partition does not cause a
-        read of the whole history.
+        Per partition at most `ids_max` keys, and none whose Kafka timestamp is more
+        than `age_ms` before the partition's newest one. Files ingested more than
+        `age_ms` before the table's last row are skipped, so an idle partition does not
+        cause a read of the whole history.
 
         Returns:
-            Partition -> (event ids, their Kafka timestamps in milliseconds).
+            Partition -> (keys, their Kafka timestamps in milliseconds).
         """
         owned = [partition.number for partition in table.owned]
         snapshot = self._snapshot(table) if owned and ids_max else None
@@ -140,22 +141,31 @@ class WriterQueries:
             file_count = bisect.bisect_left(cumulative_rows, rows_needed) + 1
             paths = [path for path, _ in files[:file_count]]
             uris = snapshot.uris(self._storage, paths)
-            rows = self._ids(table.name, uris, topic_id)
+            rows = self._keys(table.name, uris, topic_id)
             newest = {p: _newest(rows, p, ids_max, age_ms) for p in owned}
-            full = all(len(ids) >= ids_max for ids, _ in newest.values())
+            full = all(len(keys) >= ids_max for keys, _ in newest.values())
             if full or file_count >= len(files):
                 return newest
             rows_needed *= 4
 
-    def existing(
-        self, table: OpenTable, column: str, values: Iterable[str]
+    def existing_events(self, table: OpenTable, keys: Set[str]) -> set[str]:
+        """Return those of the keys (`semloop.event_keys`) that the table contains."""
+        ids = {id_of(key) for key in keys}
+        return self._existing(table, "event_id", KEY_SQL, ids) & keys
+
+    def existing_letters(self, table: OpenTable, ids: Set[str]) -> set[str]:
+        """Return those of the ids of dead letters that the table contains."""
+        return self._existing(table, "id", "id", ids)
+
+    def _existing(
+        self, table: OpenTable, column: str, read: str, values: Set[str]
     ) -> set[str]:
-        """Return those of the values that a column of the table contains."""
+        """Return an expression over the rows whose column has one of the values."""
         import pyarrow as pa
 
-        wanted = pa.table({"value": pa.array(list(values), pa.string())})
+        wanted = pa.table({"value": pa.array(sorted(values), pa.string())})
         query = (
-            f"SELECT DISTINCT {column} FROM rows "  # noqa: S608 - ours
+            f"SELECT DISTINCT {read} FROM rows "  # noqa: S608 - ours
             f"SEMI JOIN wanted ON {column} = wanted.value"
         )
         snapshot = self._snapshot(table)
@@ -180,13 +190,13 @@ class WriterQueries:
         with storage_errors(self._storage, f"read table {table.name}"):
             return Snapshot.of(table.name, table.handle)
 
-    def _ids(self, table: str, uris: Sequence[str], topic_id: str) -> "pa.Table":
-        """Return partition, event id and Kafka ms of a topic's rows, by offset.
+    def _keys(self, table: str, uris: Sequence[str], topic_id: str) -> "pa.Table":
+        """Return partition, key and Kafka ms of a topic's rows, by offset.
 
         Arrow sorts them: DuckDB's sort of a million ids takes three times as long.
         """
         query = (
-            "SELECT kafka_partition, kafka_offset, event_id, "
+            f"SELECT kafka_partition, kafka_offset, {KEY_SQL} AS key, "  # noqa: S608 - ours
             "epoch_ms(kafka_ts) AS ms FROM rows WHERE topic_id = ?"
         )
         return self._files.arrow(table, uris, query, [topic_id]).sort_by("kafka_offset")
@@ -230,4 +240,4 @@ def _newest(
     if own.num_rows:
         newest = own["ms"][-1].as_py()
         own = own.filter(pc.greater_equal(own["ms"], newest - age_ms))
-    return own["event_id"].to_pylist(), own["ms"].to_pylist()
+    return own["key"].to_pylist(), own["ms"].to_pylist()

@@ -1,30 +1,26 @@
 """The lake as a DuckDB database: every table is a view on its newest commit."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from semloop import layout, tables
+from semloop import layout
 from semloop.errors import LakeError
-from semloop.lake import lance_view
-from semloop.lake.columns import comment_if_queried, comment_statements
-from semloop.lake.raw_views import RawViews
-from semloop.lake.recall.macro import Recall
+from semloop.lake.catalog import Catalog, view_questions
+from semloop.lake.recall import macro
 from semloop.settings import Settings, load
-from semloop.storage.duckdb_access import delta_reader, init_statements
+from semloop.storage.duckdb_access import delta_reader
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-VIEWS_FOLDER = Path(__file__).with_name("views")
-# Schema of the tables as they are stored; the documented views are in the main schema.
-RAW_SCHEMA = "tables"
-RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
+    from semloop.lake.recall.engine import RecallEngine
 
 
 class Lake:
@@ -36,7 +32,11 @@ class Lake:
     ```
 
     A table that no flow has created yet is empty and has its columns. `connection` is
-    the DuckDB connection, for its other methods; like it, a Lake is for one thread.
+    the DuckDB connection of the thread that opened the lake, for its other methods.
+
+    Several threads may use one Lake. In the thread that opened it, all queries share
+    one connection, with its temporary tables and settings; in other threads, each query
+    has a connection of its own. Asynchronous callers use `asyncio.to_thread`.
 
     Args:
         path: folder or `s3://bucket/prefix`; by default the setting `lake`.
@@ -65,16 +65,13 @@ class Lake:
         layout.check(self._storage)
         self.connection: DuckDBPyConnection = delta_reader(self._storage)
         # Unknown table names are errors, never references to Python variables.
-        self.connection.execute("SET python_enable_replacements = false")
-        self.connection.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
-        self._raw_views = RawViews(self.connection, self._storage, RAW_SCHEMA)
-        self._raw_views.refresh()
-        # Generation that the view of memories shows; None until it is loaded.
-        self._generation: int | None = None
-        self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
-        self.connection.execute("\n;".join(_view_statements()))
-        self._commented = False
-        self._recall = Recall(self.connection, self._settings, stale_s)
+        self.connection.execute("SET GLOBAL python_enable_replacements = false")
+        self._owner = threading.get_ident()
+        self._stale_s = stale_s
+        self._lock = threading.Lock()
+        self._engine: RecallEngine | None = None
+        self._catalog = Catalog(self.connection, self._storage, self._generation)
+        macro.define(self.connection, self._recall_engine)
 
     def sql(
         self,
@@ -91,18 +88,15 @@ class Lake:
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        self._raw_views.refresh()
-        if not self._commented:
-            self._commented = comment_if_queried(self.connection, query)
-        if lance_view.names_memories(query):
-            self._show_memories()
-        self._raw_views.check_store()
+        self._catalog.prepare(query)
+        connection = self.connection
+        if threading.get_ident() != self._owner:
+            # The relation keeps it open.
+            connection = connection.cursor()
         # Despite the stubs, None after a statement without a result such as SET x = 1.
-        relation = cast(
-            "DuckDBPyRelation | None", self.connection.sql(query, params=params)
-        )
+        relation = cast("DuckDBPyRelation | None", connection.sql(query, params=params))
         if relation is None:
-            return self.connection.sql("SELECT true AS done LIMIT 0")
+            return connection.sql("SELECT true AS done LIMIT 0")
         return relation
 
     def recall(
@@ -119,6 +113,7 @@ class Lake:
         min_reward: float | None = None,
         half_life: str | timedelta | None = None,
         words: bool = True,
+        max_tokens: int | None = None,
     ) -> "pa.Table":
         """Return the memories that best match a query, best first, as an Arrow table.
 
@@ -154,6 +149,9 @@ class Lake:
             half_life: time in which a score halves, for example `7d`; by default scores
                 do not decay. Importance 1 lengthens it by half, 0 shortens it by half.
             words: False keeps time and status words in the query.
+            max_tokens: drop the hits from the first one on with which `text`, `context`
+                and `after` of all have more tokens, estimated by
+                `semloop.lake.tokens.estimate_tokens`.
 
         Raises:
             ConfigError: an argument is invalid.
@@ -164,8 +162,12 @@ class Lake:
             "query": query, "k": k, "agent": agent, "namespace": namespace,
             "session": session, "user": user, "kind": kind, "since": since,
             "min_reward": min_reward, "half_life": half_life, "words": words,
+            "max_tokens": max_tokens,
         }  # fmt: skip
-        return self._recall.table(arguments)
+        from semloop.lake.recall.request import RecallRequest
+
+        request = RecallRequest.of(arguments, datetime.now(UTC))
+        return self._recall_engine().recall(request)
 
     def has_memories(self) -> bool:
         """Return True if the flow `memory` has created its tables.
@@ -173,34 +175,21 @@ class Lake:
         Raises:
             LakeError, StorageUnavailable: the lake cannot be read.
         """
-        return self._recall.generation() is not None
+        return self._recall_engine().generation() is not None
 
     def views(self) -> dict[str, str]:
         """Return the views by name, each with the question that it answers."""
-        return {
-            name: query.splitlines()[0].removeprefix("--").strip()
-            for name, query in _view_queries().items()
-        }
+        return view_questions()
 
     def init_sql(self) -> list[str]:
         """Return statements, without keys, that open this lake in any DuckDB 1.5.5."""
-        statements = init_statements(self._storage)
-        statements.append(f"CREATE SCHEMA IF NOT EXISTS {RAW_SCHEMA}")
-        statements += [
-            self._raw_views.statement(table)[0] for table in tables.DELTA_TABLES
-        ]
-        statements += lance_view.load_statements(self._storage, reveal=False)
-        generation = self._recall.generation()
-        statements.append(
-            lance_view.empty_view(RAW_MEMORIES, loaded=True)
-            if generation is None
-            else lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
-        )
-        return [*statements, *_view_statements(), *comment_statements()]
+        return self._catalog.init_statements()
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
-        self._recall.close()
+        if self._engine is not None:
+            self._engine.close()
+        self._catalog.close()
         self.connection.close()
 
     def __enter__(self) -> Self:
@@ -214,19 +203,17 @@ class Lake:
     ) -> None:
         self.close()
 
-    def _show_memories(self) -> None:
-        """Create the view on the memories of the current generation."""
-        if self._generation is None:
-            for statement in lance_view.load_statements(self._storage, reveal=True):
-                self.connection.execute(statement)
-            self._generation = 0
-        generation = self._recall.generation()
-        if generation is None:
-            self.connection.execute(lance_view.empty_view(RAW_MEMORIES, loaded=True))
-        elif generation != self._generation:
-            view = lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
-            self.connection.execute(view)
-        self._generation = generation or 0
+    def _recall_engine(self) -> "RecallEngine":
+        """Return the engine, opened on first use: it takes a moment to import."""
+        with self._lock:
+            if self._engine is None:
+                from semloop.lake.recall.engine import RecallEngine
+
+                self._engine = RecallEngine(self._settings, self._stale_s)
+            return self._engine
+
+    def _generation(self) -> int | None:
+        return self._recall_engine().generation()
 
 
 def _settings(
@@ -240,15 +227,3 @@ def _settings(
     if settings is None:
         return load(lake=lake)
     return settings.replace(lake=lake)
-
-
-def _view_statements() -> list[str]:
-    queries = _view_queries().items()
-    return [f"CREATE OR REPLACE VIEW {name} AS\n{query}" for name, query in queries]
-
-
-def _view_queries() -> dict[str, str]:
-    return {
-        file.stem: file.read_text("utf-8").strip()
-        for file in sorted(VIEWS_FOLDER.glob("*.sql"))
-    }

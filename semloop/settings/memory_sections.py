@@ -46,8 +46,12 @@ class EpisodeSettings(
     larger."""
 
     open_episodes: Positive = 10_000
-    """Maximum open episodes per partition; beyond it the least recently updated one is
-    closed."""
+    """Maximum open episodes per namespace and partition; beyond it the least recently
+    updated one of the namespace is closed."""
+
+    open_episodes_total: Positive = 40_000
+    """Maximum open episodes of all namespaces per partition; beyond it the least
+    recently updated one is closed."""
 
 
 class RewardSettings(

@@ -74,7 +74,9 @@ def _connected(storage: Storage, *extensions: str) -> "DuckDBPyConnection":
     # a running database does not let it be switched off.
     unverified = {"allow_unsigned_extensions": "true"}
     con: DuckDBPyConnection = need("duckdb").connect(config=unverified)
-    con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
+    con.execute("SET autoinstall_known_extensions = false")
+    # Global: cursors do not inherit the settings of a connection.
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
     names = ("httpfs", *extensions) if storage.on_s3 else extensions
     for name in names:
         con.execute(f"LOAD {quoted(extension(name))}")

@@ -35,6 +35,7 @@ SCALARS: Mapping[str, Scalar] = {
     "session_id": "BTREE",
     "user_id": "BTREE",
     "episode_id": "BTREE",
+    "position": "BTREE",
     "ts": "BTREE",
 }
 # Measured by bench/vectors.py: exact search is fast enough for smaller tables. For

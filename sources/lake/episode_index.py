@@ -22,7 +22,8 @@ from semloop.storage.location import Storage
 # The newest revision of each episode, narrow columns only; wide ones are read later.
 CREATE_REVISIONS = """
 CREATE OR REPLACE TABLE revisions (
-    episode_id VARCHAR, session_id VARCHAR, topic_id VARCHAR, kafka_partition INTEGER,
+    episode_id VARCHAR, namespace VARCHAR, session_id VARCHAR, topic_id VARCHAR,
+    kafka_partition INTEGER,
     revision BIGINT, first_offset BIGINT, last_offset BIGINT, closed BOOLEAN
 )
 """
@@ -30,7 +31,8 @@ CREATE OR REPLACE TABLE revisions (
 READ_NEW_REVISIONS = """
 CREATE OR REPLACE TEMP TABLE new_revisions AS
 SELECT
-    episode_id, any_value(session_id) AS session_id, any_value(topic_id) AS topic_id,
+    episode_id, any_value(namespace) AS namespace, any_value(session_id) AS session_id,
+    any_value(topic_id) AS topic_id,
     any_value(kafka_partition) AS kafka_partition, max(revision) AS revision,
     any_value(first_offset) AS first_offset, max(kafka_offset) AS last_offset,
     arg_max(state, revision) = 'closed' AS closed
@@ -47,6 +49,7 @@ FROM queried ASOF JOIN (
 ) AS near
     ON queried.topic_id = near.topic_id
     AND queried.kafka_partition = near.kafka_partition
+    AND queried.namespace = near.namespace
     AND queried.session_id = near.session_id
     AND queried.kafka_offset >= near.first_offset
 WHERE queried.kafka_offset <= near.last_offset ORDER BY queried.place
@@ -117,7 +120,13 @@ class EpisodeIndex:
             the episode in this version. In the order of `queried`.
         """
         places = pa.array(range(queried.num_rows), pa.int64())
-        keys = ["topic_id", "kafka_partition", "session_id", "kafka_offset"]
+        keys = [
+            "topic_id",
+            "kafka_partition",
+            "namespace",
+            "session_id",
+            "kafka_offset",
+        ]
         # Few episodes are near these offsets; sorting all of them per query is slow.
         ends = pc.min_max(queried["kafka_offset"]).as_py()
         bounds = {"first": ends["min"], "last": ends["max"]}

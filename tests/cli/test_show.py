@@ -250,3 +250,18 @@ def test_show_reads_a_lake_on_s3(
     assert semloop.refused("show", "s-1")[0] == "The lake has no events yet."
     Writer(s3_settings).write(at(0, "message"), at(1, "completion"))
     assert "user: hello" in semloop("show", "s-")
+
+
+def test_a_session_of_several_namespaces_needs_the_namespace(
+    writer: Writer, semloop: Semloop
+) -> None:
+    metas = [{"namespace": "acme"}, {"namespace": "globex"}]
+    writer.write(*(at(n, "message", meta=meta) for n, meta in enumerate(metas)))
+    assert semloop.refused("show", "s-1") == (
+        "2 namespaces have a session 's-1': acme, globex.",
+        "Choose one: --namespace acme.",
+    )
+    shown = header(semloop("show", "s-1", "--namespace", "globex"))
+    assert (shown["namespace"], shown["events"]) == ("globex", "1")
+    what, _ = semloop.refused("show", "s-1", "--namespace", "initech")
+    assert what == "There are no events in namespace 'initech'."

@@ -27,8 +27,10 @@ EXPECTED = {
     "semloop dlq ls": "chat-2",
     "semloop status": ", caught up",
     "semloop down": "Everything is in the lake",
-    'recall "refund refused because of the fare class"': "5 rows",
+    'recall "refund refused because of the fare class"': "5 results",
     "hits = lake.recall(": "success 1.0 fly to Oslo.",
+    "python agent_with_memory.py": "<recalled_memories>",
+    "--format prompt": "sold out</text>",
     "--kind episode": "fly to Oslo. Outcome success",
     "FROM memories WHERE kind = 'episode'": "trip-1",
 }

@@ -26,8 +26,9 @@ def naive_episodes(
     for event in events:
         if event["type"] == "feedback":
             continue
-        session = event["session_id"]
-        mine = [other for other in still_open if other[0]["session_id"] == session]
+        mine = [
+            other for other in still_open if session_of(other[0]) == session_of(event)
+        ]
         episode = mine[0] if mine else []
         if episode:
             still_open.remove(episode)
@@ -39,9 +40,19 @@ def naive_episodes(
             closed.append(("completion", episode))
         else:
             still_open.append(episode)  # the last one is the most recently updated
-        if len(still_open) > settings.open_episodes:
+        own = [
+            other for other in still_open if other[0]["namespace"] == event["namespace"]
+        ]
+        if len(own) > settings.open_episodes:
+            still_open.remove(own[0])
+            closed.append(("evicted", own[0]))
+        if len(still_open) > settings.open_episodes_total:
             closed.append(("evicted", still_open.pop(0)))
     return closed, still_open
+
+
+def session_of(event: Row) -> tuple[str, str]:
+    return event["namespace"], event["session_id"]
 
 
 def closing_reason(events: Events, event: Row, settings: EpisodeSettings) -> str | None:
@@ -66,7 +77,8 @@ def summed(events: Events) -> Row:
     messages = [e for e in events if e["type"] == "message"]
     by_users = [e for e in messages if e["role"] == "user"]
     request = next(iter(by_users or messages), {"text": None, "role": None})
-    memorable = [e["text"] for e in events if e["type"] in MEMORABLE]
+    memorable = [e for e in events if e["type"] in MEMORABLE]
+    users = list(dict.fromkeys(e["user_id"] for e in events if e["user_id"]))
 
     def last(name: str) -> object:
         return next((e[name] for e in reversed(events) if e[name]), None)
@@ -95,6 +107,9 @@ def summed(events: Events) -> Row:
         "credits_used": reduce(add, (e["credits_used"] for e in events)),
         "input_tokens": total("input_tokens"),
         "output_tokens": total("output_tokens"),
+        "namespace": events[0]["namespace"],
+        "users": users,
+        "user_id": users[0] if len(users) == 1 else None,
         "agent": last("agent"),
         "task": last("task"),
         "tags": last("tags"),
@@ -103,7 +118,8 @@ def summed(events: Events) -> Row:
         "summary": json.loads(ends[0]["payload"]).get("summary") if ends else None,
         "request": both_ends(request["text"]),
         "request_role": request["role"],
-        "last_text": both_ends(memorable[-1] if memorable else None),
+        "last_text": both_ends(memorable[-1]["text"] if memorable else None),
+        "last_user": memorable[-1]["user_id"] if memorable else None,
         "step_log": [logged(step) for step in steps],
     }
 
@@ -119,6 +135,7 @@ def positions(episodes: Iterable[Events]) -> list[Row]:
                 "first_offset": events[0]["kafka_offset"],
                 "seq": seq,
                 "context": both_ends(memorable[seq - 1]["text"]) if seq else None,
+                "context_user": memorable[seq - 1]["user_id"] if seq else None,
             }
             for seq, event in enumerate(memorable)
         ]

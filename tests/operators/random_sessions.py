@@ -1,4 +1,4 @@
-"""Random events of three sessions, and the rows that `Sessions` makes of them."""
+"""Random events of three session ids in two namespaces, and the rows that `Sessions` makes of them."""
 
 from collections.abc import Collection
 
@@ -37,6 +37,8 @@ def an_event(draw: st.DrawFn) -> Row:
             st.sampled_from(["", "hello", "é" * 30, "é" * 400, "é" * 250 + "x" * 251])
         ),
         agent=draw(st.sampled_from(["booker", "payer"])),
+        namespace=draw(st.sampled_from(["default", "default", "other"])),
+        user_id=draw(st.sampled_from([None, None, "u-1", "u-2"])),
         task=draw(st.sampled_from([None, "fly", "pay"])),
         tags=draw(st.sampled_from([None, [], ["x"], ["x", "y"]])),
         credits_used=draw(st.sampled_from([0.0, 0.1, 1.5])),

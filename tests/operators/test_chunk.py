@@ -15,6 +15,7 @@ from operators.memories.chunk import chunk
 from operators.memories.splitter import token_count
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
+from semloop.lake.recall.features import pack, positions
 from semloop.settings import Settings
 from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
 from tests.operators.event_rows import SMALL, Row, batches, event_row, events_table
@@ -41,13 +42,16 @@ def memories(*events: Row, **settings: Any) -> list[Row]:
     found = chunked(*events, **settings).memories
     assert found.schema == MEMORY_TEXTS
     found.validate(full=True)
-    rows: list[Row] = found.to_pylist()
+    assert found["features"].combine_chunks().equals(pack(found))
+    position = positions(found["episode_id"], found["seq"])
+    assert found["position"].combine_chunks().equals(position)
+    rows: list[Row] = found.drop(["features", "position"]).to_pylist()
     return rows
 
 
 def test_the_memory_of_an_event_has_all_columns() -> None:
     _, row = memories(
-        event_row(text="hello"),
+        event_row(text="hello", user_id="bob"),
         event_row(
             "tool_call", at_s=1, payload=FAILED, text="book error -> full",
             event_id="e-1", task_type="trip", importance=0.5, user_id="ann",
@@ -58,6 +62,7 @@ def test_the_memory_of_an_event_has_all_columns() -> None:
         "kind": "event", "type": "tool_call", "part": 0,
         "text": "book error -> full",
         "search_text": "hello\nbooker: book error -> full",
+        "context_user": "bob",
         "ts": NOW.replace(second=1), "started_at": NOW.replace(second=1),
         "agent": "booker", "session_id": "s-1", "user_id": "ann",
         "namespace": "default", "task_type": "trip", "tool": "book",
@@ -79,6 +84,7 @@ def test_the_memory_of_a_closed_episode_has_the_origin_of_its_last_record() -> N
     assert row == {
         "id": bytes.fromhex("2937e252e70ff32fc214a4c5e61155b3"),
         "kind": "episode", "type": None, "part": 0, "text": text, "search_text": text,
+        "context_user": None,
         "ts": NOW.replace(second=2), "started_at": NOW, "agent": "booker",
         "session_id": "s-1", "user_id": "ann", "namespace": "default",
         "task_type": "trip", "tool": None, "status": None, "error_type": None,

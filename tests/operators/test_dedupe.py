@@ -139,3 +139,16 @@ def test_a_refilled_window_contains_the_newest_ids(count: int) -> None:
     refill(window, ids, range(count))
     assert set(ids[-2_000:]) <= window.seen
     assert len(window.seen) <= 4_000
+
+
+def test_equal_ids_of_two_namespaces_are_two_events() -> None:
+    def poll(*namespaces: str, first: int) -> Decoded:
+        metas = [{"session_id": "s", "namespace": name} for name in namespaces]
+        values = [an_event(id=IDS[0], meta=meta) for meta in metas]
+        return decode(a_poll(*values, first=first, kafka_ts=NOW), NOW, 2**20)
+
+    windows = {0: DedupeWindow(100, HOUR_MS)}
+    first = dedupe(poll("acme", "default", "acme", first=0), windows)
+    again = dedupe(poll("default", "acme", "globex", first=3), windows)
+    assert first.events["namespace"].to_pylist() == ["acme", "default"]
+    assert again.events["namespace"].to_pylist() == ["globex"]

@@ -37,7 +37,7 @@ def test_an_episode_id_derives_from_its_first_origin() -> None:
 def test_the_last_value_of_each_description_is_stored() -> None:
     [row] = rows_of(
         event_row(agent="a", task="fly", task_type="trip", tags=["x"], user_id="u-1"),
-        event_row(agent="b", namespace="prod", tags=[]),
+        event_row(agent="b", tags=[]),
         event_row("completion", agent="c", task="fly to Oslo", tags=["y", "z"]),
     )
     assert values(

@@ -230,3 +230,49 @@ def test_a_hundred_thousand_events_of_many_sessions_are_processed() -> None:
     assert sum(rows["events"].to_pylist()) == 100_000
     assert set(rows["closed_by"].to_pylist()) == {"evicted", None}
     assert rows["state"].to_pylist().count("open") == 40
+
+
+def test_equal_session_ids_of_two_namespaces_are_two_sessions() -> None:
+    rows = rows_of(
+        event_row(namespace="acme", text="a secret"),
+        event_row(namespace="globex"),
+        event_row("completion", namespace="globex"),
+    )
+    assert values(rows, "namespace", "state", "events", "last_text") == [
+        ("globex", "closed", 2, "hello"), ("acme", "open", 1, "a secret"),
+    ]  # fmt: skip
+
+
+def test_a_namespace_with_many_sessions_evicts_only_its_own() -> None:
+    rows = rows_of(
+        event_row(namespace="acme"),
+        *(event_row(session=name, namespace="globex") for name in "abc"),
+    )
+    assert values(rows, "namespace", "session_id", "closed_by") == [
+        ("globex", "a", "evicted"), ("acme", "s-1", None),
+        ("globex", "b", None), ("globex", "c", None),
+    ]  # fmt: skip
+
+
+def test_too_many_open_episodes_in_all_evict_the_least_recently_updated() -> None:
+    settings = msgspec.structs.replace(SMALL, open_episodes_total=2)
+    rows = rows_of(*(event_row(namespace=name) for name in "abc"), settings=settings)
+    assert values(rows, "namespace", "closed_by") == [
+        ("a", "evicted"), ("b", None), ("c", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        pytest.param([None, None], None, id="none"),
+        pytest.param([None, "ann", None, "ann"], "ann", id="one"),
+        pytest.param(["ann", "bob", "ann"], None, id="several"),
+    ],
+)
+def test_an_episode_has_a_user_if_its_events_name_exactly_one(
+    users: list[str | None], expected: str | None
+) -> None:
+    [row] = rows_of(*(event_row(user_id=user) for user in users))
+    assert row["user_id"] == expected
+    assert row["users"] == list(dict.fromkeys(filter(None, users)))

@@ -17,7 +17,12 @@ from tests.operators.event_rows import (
     events_table,
     newest_open,
 )
-from tests.operators.naive_sessions import naive_episodes, positions, summed
+from tests.operators.naive_sessions import (
+    naive_episodes,
+    positions,
+    session_of,
+    summed,
+)
 from tests.operators.random_sessions import CUTS, an_event, run_with_positions
 
 pytestmark = pytest.mark.slow
@@ -30,6 +35,7 @@ BOUNDS = st.builds(
     events=st.sampled_from([1, 3, 1_000]),
     bytes=st.sampled_from([1, 150, 2**20]),
     open_episodes=st.sampled_from([1, 2, 1_000]),
+    open_episodes_total=st.sampled_from([1, 3, 1_000]),
 )
 
 
@@ -120,7 +126,7 @@ def test_every_record_except_feedback_is_in_one_contiguous_episode(
         inside = [
             row["kafka_offset"]
             for row in events.to_pylist()
-            if row["session_id"] == episode["session_id"]
+            if session_of(row) == session_of(episode)
             and row["type"] != "feedback"
             and row["kafka_offset"] in offsets
         ]

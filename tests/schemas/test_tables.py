@@ -72,6 +72,7 @@ session_id: string
 agent: string
 namespace: string
 user_id: string
+users: list<item: string>
 task: string
 task_type: string
 tags: list<item: string>
@@ -103,6 +104,7 @@ learning_bonus: double
 request: string
 request_role: string
 last_text: string
+last_user: string
 step_log: string
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]

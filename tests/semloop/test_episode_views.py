@@ -200,7 +200,7 @@ def test_a_session_aggregates_its_episodes(tmp_path: Path) -> None:
         )
     assert first == {
         "session_id": "s-1", "state": "closed", "episodes": 2,
-        "agents": ["booker", "payer"], "namespaces": ["default"], "users": None,
+        "agents": ["booker", "payer"], "namespace": "default", "users": [],
         "tasks": ["fly"], "started_at": NOW, "ended_at": NOW + timedelta(seconds=5),
         "events": 5, "messages": 0, "steps": 3, "tool_calls": 2, "tool_failures": 1,
         "errors": 1, "tools": ["book", "search"], "credits_used": 1.5,
@@ -253,3 +253,27 @@ def test_a_filter_on_the_session_is_pushed_down_to_every_scan(tmp_path: Path) ->
             [(_, plan)] = lake.sql(query).fetchall()
             assert plan.count("DELTA_SCAN") == scans
             assert plan.count("session_id='s-2'") == scans
+
+
+def test_sessions_of_two_namespaces_share_neither_episodes_nor_feedback(
+    tmp_path: Path,
+) -> None:
+    events = [
+        event_row(namespace="acme"),
+        event_row("completion", namespace="acme"),
+        event_row(namespace="globex"),
+        scored() | {"namespace": "acme"},
+        event_row(namespace="acme", at_s=1),
+    ]
+    write(tmp_path, events)
+    query = """
+        SELECT namespace, episode, previous_episode_id IS NOT NULL, len(feedback)
+        FROM episodes ORDER BY ALL
+    """
+    assert queried(tmp_path, query) == [
+        ("acme", 1, False, 1), ("acme", 2, True, None), ("globex", 1, False, None),
+    ]  # fmt: skip
+    query = "SELECT namespace, session_id, episodes, events FROM sessions ORDER BY ALL"
+    assert queried(tmp_path, query) == [
+        ("acme", "s-1", 2, 3), ("globex", "s-1", 1, 1),
+    ]  # fmt: skip

@@ -1,8 +1,9 @@
 """Helpers of the commands that query the lake."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from semloop.command.terminal.output import Row, visible
@@ -86,7 +87,12 @@ def fetch_rows(relation: "DuckDBPyRelation") -> Iterator[Row]:
 
 
 def resolve_id(
-    lake: Lake, view: str, column: str, prefix: str, what: str
+    lake: Lake,
+    view: str,
+    column: str,
+    prefix: str,
+    what: str,
+    within: Mapping[str, str] = MappingProxyType({}),
 ) -> str | None:
     """Return the id that equals `prefix` or is the only one that begins with it.
 
@@ -98,16 +104,18 @@ def resolve_id(
         column: the column of the ids.
         prefix: the id or its first characters.
         what: what the ids identify, in the plural, for the error.
+        within: {column: value} that the rows must have.
 
     Raises:
         ConfigError: several ids begin with the prefix.
     """
+    conditions = [f"starts_with({column}, ?)", *(f"{name} = ?" for name in within)]
     query = (
         f"SELECT {column}, count(*) OVER () FROM {view} "  # noqa: S608 - ours
-        f"WHERE starts_with({column}, ?) GROUP BY 1 "
+        f"WHERE {' AND '.join(conditions)} GROUP BY 1 "
         f"ORDER BY {column} = ? DESC, 1 LIMIT {LISTED_MAX}"
     )
-    found = lake.sql(query, [prefix, prefix]).fetchall()
+    found = lake.sql(query, [prefix, *within.values(), prefix]).fetchall()
     if not found:
         return None
     first, count = found[0]

@@ -1,23 +1,18 @@
 """`semloop recall`: search of the memories."""
 
 import sys
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.command.cli.lake_queries import one_line, open_lake
+from semloop.command.cli.lake_queries import open_lake
 from semloop.command.terminal.output import Format, console_of, print_rows
-from semloop.lake.recall.macro import UNDERSTOOD
 from semloop.settings import load
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# Columns of the table format; json and csv have all columns.
-SHOWN = ("rank", "score", "text", "reward", "outcome", "session_id", "ts")
-# Width of the space between two columns of a table.
-GAP_CHARS = 3
-TEXT_CHARS_MIN = 30
 
 NO_MEMORIES = (
     "There are no memories yet: the flow `memory` writes them (`semloop up` runs it)."
@@ -25,6 +20,16 @@ NO_MEMORIES = (
 NO_MATCHES = (
     "No memory matches these filters; --no-words searches for the words instead."
 )
+TOO_LONG = "The best memory has more tokens than --max-tokens."
+
+
+class RecallFormat(StrEnum):
+    """Output format of hits."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PROMPT = "prompt"
 
 
 def recall(
@@ -63,54 +68,107 @@ def recall(
             "--words/--no-words", help="Use time and status words as filters."
         ),
     ] = True,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            help="prompt, json, csv: only the best results with this many tokens in "
+            "all, estimated.",
+        ),
+    ] = None,
+    unfold: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="table: show near-equal results, too, which are folded."
+        ),
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="table: show the parts of each score.")
+    ] = False,
     form: Annotated[
-        Format, typer.Option("--format", help="Output format.")
-    ] = Format.TABLE,
+        RecallFormat,
+        typer.Option(
+            "--format",
+            help="table: for people; json, csv: all columns; prompt: for a model.",
+        ),
+    ] = RecallFormat.TABLE,
 ) -> None:
     """Search the memories by meaning and by keywords."""
+    from semloop.command.cli.near_equal import fetch_places
+
     with open_lake(load()) as lake:
-        found = lake.recall(
-            query, k, agent=agent, namespace=namespace, session=session, user=user,
-            kind=kind, since=since, min_reward=min_reward, half_life=half_life,
-            words=words,
-        )  # fmt: skip
+
+        def search(count: int) -> "pa.Table":
+            return lake.recall(
+                query, count, agent=agent, namespace=namespace, session=session,
+                user=user, kind=kind, since=since, min_reward=min_reward,
+                half_life=half_life, words=words,
+            )  # fmt: skip
+
+        places: list[list[int]] = []
+        if form is RecallFormat.TABLE:
+            found, places = fetch_places(search, k)
+        else:
+            found = search(k)
         if not found.num_rows and not lake.has_memories():
             print(NO_MEMORIES, file=sys.stderr)
-    if filters := (found.schema.metadata or {}).get(UNDERSTOOD):
+    if filters := (found.schema.metadata or {}).get(b"semloop.understood"):
         print(f"Filters: {filters.decode()}.", file=sys.stderr)
         if not found.num_rows:
             print(NO_MATCHES, file=sys.stderr)
-    if form is Format.TABLE:
-        found = _for_people(found)
-    rows = (tuple(map(_printable, row.values())) for row in found.to_pylist())
-    print_rows(found.column_names, rows, form)
+    match form:
+        case RecallFormat.TABLE:
+            stems = _stems(query, words=words)
+            _print_table(found, places, stems, unfold=unfold, explain=explain)
+        case RecallFormat.PROMPT:
+            _print_prompt(found, max_tokens)
+        case _:
+            _print_rows(found, Format(form), max_tokens)
 
 
-def _for_people(found: "pa.Table") -> "pa.Table":
-    """Return the main columns, with texts cut to the width of the terminal."""
-    import pyarrow as pa
+def _print_table(
+    found: "pa.Table",
+    places: list[list[int]],
+    stems: list[int],
+    *,
+    unfold: bool,
+    explain: bool,
+) -> None:
+    from semloop.command.cli.recall_report import print_hits
 
-    scores = [round(score, 2) for score in found["score"].to_pylist()]
-    columns = {name: found[name] for name in SHOWN} | {
-        "score": pa.array(scores, pa.float64()),
-        "ts": found["ts"].cast(pa.timestamp("s", "UTC"), safe=False),
-    }
-    others = (_chars(name, columns[name]) for name in SHOWN if name != "text")
-    room = max(console_of(sys.stdout).width - sum(others) - GAP_CHARS, TEXT_CHARS_MIN)
-    texts = [_cut(text, room) for text in found["text"].to_pylist()]
-    columns["text"] = pa.array(texts, pa.string())
-    names = ["session" if name == "session_id" else name for name in SHOWN]
-    return pa.table(columns).rename_columns(names)
-
-
-def _chars(name: str, column: "pa.ChunkedArray") -> int:
-    values = (str(value) for value in column.to_pylist() if value is not None)
-    return max(len(name), *map(len, values), 0) + GAP_CHARS
+    hits = found.to_pylist()
+    in_places = [[hits[row] for row in place] for place in places]
+    console = console_of(sys.stdout)
+    print_hits(console, in_places, stems, unfold=unfold, explain=explain)
 
 
-def _cut(text: str, chars: int) -> str:
-    line = one_line(text)
-    return line if len(line) <= chars else f"{line[: chars - 1]}…"
+def _print_prompt(found: "pa.Table", max_tokens: int | None) -> None:
+    from semloop.lake.prompt import MAX_TOKENS, as_prompt
+
+    prompt = as_prompt(found, max_tokens or MAX_TOKENS)
+    if found.num_rows and not prompt:
+        print(TOO_LONG, file=sys.stderr)
+    sys.stdout.write(prompt)
+
+
+def _print_rows(found: "pa.Table", form: Format, max_tokens: int | None) -> None:
+    from semloop.lake.tokens import within_tokens
+
+    shown = within_tokens(found, max_tokens)
+    if found.num_rows and not shown.num_rows:
+        print(TOO_LONG, file=sys.stderr)
+    rows = (tuple(map(_printable, row.values())) for row in shown.to_pylist())
+    print_rows(shown.column_names, rows, form)
+
+
+def _stems(query: str, *, words: bool) -> list[int]:
+    """Return the stems of a query without the words that became filters."""
+    from semloop.lake.recall.query_parser import parse_query
+    from semloop.lake.recall.stems import query_hashes
+
+    text = parse_query(query, datetime.now(UTC)).text if words else query
+    return query_hashes(text)
 
 
 def _printable(value: object) -> object:

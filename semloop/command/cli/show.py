@@ -1,5 +1,6 @@
 """`semloop show`: a session as a timeline."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from semloop.command.cli.lake_queries import (
     resolve_id,
 )
 from semloop.command.terminal.durations import format_duration
-from semloop.command.terminal.output import Format, console_of, print_rows
+from semloop.command.terminal.output import Format, console_of, print_rows, visible
 from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
 from semloop.settings import load
@@ -36,7 +37,8 @@ MORE = "--format json prints all."
 # Feedback does not define start or end: it may arrive days later, from another clock.
 SESSION = f"""
 WITH arrived AS (
-    SELECT *, {ARRIVAL_TIME} AS arrived FROM events WHERE session_id = $session
+    SELECT *, {ARRIVAL_TIME} AS arrived FROM events
+    WHERE session_id = $session AND namespace = $namespace
 ),
 session AS (
     SELECT * EXCLUDE (arrived), epoch(ts - coalesce(
@@ -50,7 +52,6 @@ SUMMARY = f"""{SESSION}
 SELECT count(*) AS events,
     list_sort(list(DISTINCT agent)) AS agents,
     list_sort(list(DISTINCT user_id) FILTER (user_id IS NOT NULL)) AS users,
-    list_sort(list(DISTINCT namespace)) AS namespaces,
     list_sort(list(DISTINCT task) FILTER (task IS NOT NULL)) AS tasks,
     min(ts) FILTER (since_start_s = 0) AS start,
     coalesce(max(since_start_s) FILTER (type <> 'feedback'), 0) AS duration_s,
@@ -72,8 +73,13 @@ FROM session WHERE place <= $first OR place > $last ORDER BY place
 EVENTS = f"""{SESSION}
 SELECT since_start_s, * EXCLUDE (since_start_s, place) FROM session ORDER BY place
 """  # noqa: S608 - ours
+NAMESPACES = """
+SELECT namespace FROM events WHERE session_id = $session
+GROUP BY ALL ORDER BY max(ingested_at) DESC, 1
+"""
 NEWEST = f"""
-SELECT session_id FROM events GROUP BY ALL
+SELECT session_id FROM events WHERE namespace = coalesce($namespace, namespace)
+GROUP BY ALL
 ORDER BY max(ingested_at) DESC, max(kafka_ts) DESC, 1 LIMIT {LISTED_MAX}
 """  # noqa: S608 - ours
 
@@ -82,6 +88,12 @@ def show(
     session: Annotated[
         str, typer.Argument(metavar="ID", help="Id of the session, or a prefix.")
     ],
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace", help="Only in this namespace; needed if several have the id."
+        ),
+    ] = None,
     form: Annotated[
         Format, typer.Option("--format", help="table: timeline; json, csv: all events.")
     ] = Format.TABLE,
@@ -89,17 +101,15 @@ def show(
     """Show a session: summary, timeline and outcome."""
     with open_lake(load()) as lake:
         with spinner("Querying ..."):
-            found = resolve_id(lake, "events", "session_id", session, "sessions")
-            if found is None:
-                raise _unknown(lake, session)
+            key = _resolve(lake, session, namespace)
             if form is Format.TABLE:
-                summary, rows = _query_session(lake, found)
+                summary, rows = _query_session(lake, key)
         if form is not Format.TABLE:
-            events = lake.sql(EVENTS, {"session": found})
+            events = lake.sql(EVENTS, key)
             print_rows(events.columns, fetch_rows(events), form)
             return
     console = console_of(sys.stdout)
-    _print_summary(console, found, summary)
+    _print_summary(console, key, summary)
     console.print()
     several = len(summary["agents"]) > 1
     omitted = summary["events"] - len(rows)
@@ -112,26 +122,56 @@ def show(
         console.print(f"Long texts are truncated; {MORE}")
 
 
+def _resolve(lake: "Lake", session: str, namespace: str | None) -> dict[str, str]:
+    """Return session and namespace, as parameters of the queries.
+
+    Raises:
+        ConfigError: there is no such session, or several namespaces have it.
+    """
+    within = {} if namespace is None else {"namespace": namespace}
+    found = resolve_id(lake, "events", "session_id", session, "sessions", within=within)
+    if found is None:
+        raise _unknown(lake, session, namespace)
+    if namespace is not None:
+        return {"session": found, "namespace": namespace}
+    names = [str(n) for (n,) in lake.sql(NAMESPACES, {"session": found}).fetchall()]
+    if len(names) > 1:
+        listed = ", ".join(visible(name) for name in names[:LISTED_MAX])
+        end = ", ..." if len(names) > LISTED_MAX else "."
+        msg = f"{len(names):,} namespaces have a session {found!r}: {listed}{end}"
+        raise ConfigError(msg, f"Choose one: --namespace {shlex.quote(names[0])}.")
+    return {"session": found, "namespace": names[0]}
+
+
 def _query_session(
-    lake: "Lake", session: str
+    lake: "Lake", key: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
     """Return the summary by column name, and the events to show."""
-    result = lake.sql(SUMMARY, {"session": session})
+    result = lake.sql(SUMMARY, key)
     summary = dict(zip(result.columns, result.fetchall()[0], strict=True))
     ends = {"first": EVENTS_SHOWN, "last": summary["events"] - EVENTS_SHOWN}
-    return summary, lake.sql(TIMELINE, {"session": session, **ends}).fetchall()
+    return summary, lake.sql(TIMELINE, {**key, **ends}).fetchall()
 
 
-def _unknown(lake: "Lake", session: str) -> ConfigError:
-    newest = [one_line(str(name)) for (name,) in lake.sql(NEWEST).fetchall()]
+def _unknown(lake: "Lake", session: str, namespace: str | None) -> ConfigError:
+    rows = lake.sql(NEWEST, {"namespace": namespace}).fetchall()
+    newest = [one_line(str(name)) for (name,) in rows]
+    if not newest and namespace is not None:
+        msg = f"There are no events in namespace {namespace!r}."
+        return ConfigError(
+            msg, "`semloop sql` lists them: SELECT DISTINCT namespace FROM events."
+        )
     if not newest:
         msg = "The lake has no events yet."
         return ConfigError(msg, "Check the flows with `semloop status`.")
-    msg = f"There is no session {session!r}."
+    where = "" if namespace is None else f" in namespace {namespace!r}"
+    msg = f"There is no session {session!r}{where}."
     return ConfigError(msg, f"The newest sessions are: {', '.join(newest)}.")
 
 
-def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) -> None:
+def _print_summary(
+    console: "Console", key: Mapping[str, str], values: Mapping[str, Any]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -141,10 +181,10 @@ def _print_summary(console: "Console", session: str, values: Mapping[str, Any]) 
     tokens = [values["input_tokens"], values["output_tokens"]]
     start = values["start"].astimezone()
     fields = {
-        "session": session,
+        "session": key["session"],
         "agent": ", ".join(values["agents"]),
         "user": ", ".join(values["users"] or ()),
-        "namespace": ", ".join(values["namespaces"]),
+        "namespace": key["namespace"],
         "task": ", ".join(values["tasks"] or ()),
         "start": start.isoformat(" ", "seconds"),
         "duration": format_duration(values["duration_s"]),

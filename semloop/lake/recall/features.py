@@ -1,235 +1,253 @@
-"""Operations on tables of candidates, and the features that the ranking needs."""
+"""The features of a memory that recall ranks by, packed in one binary column.
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+Recall compares thousands of matches, and each column that it reads of them takes a
+millisecond. So a memory stores all that ranking needs once more in `features`: a header
+of fixed size, then the hashes of the stems of its line and of the line before it.
+"""
 
-from semloop.lake.recall import tokens
-from semloop.lake.recall.searches import HIT, READ
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from hashlib import blake2b
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-    from semloop.embedders.contract import Vectors
-    from semloop.lake.recall.visibility import EpisodeEnds
+from semloop.lake.recall.stems import text_hashes
 
-COPIES = "copies"
-# Features of a candidate, as JSON with these DuckDB types. `n`: row number. `session`,
-# `text_group`: group numbers, equal for equal sessions and equal texts. `position`: the
-# next event of the episode has this plus 1. `line_counts`, `context_counts`:
-# occurrences of each stem of the query in the line, and in it with the line before.
-FEATURES = {
-    "n": "INTEGER",
-    "session": "INTEGER",
-    "text_group": "INTEGER",
-    "position": "BIGINT",
-    "part": "INTEGER",
-    "cosine": "DOUBLE",
-    "line_counts": "INTEGER[]",
-    "context_counts": "INTEGER[]",
-    "line_words": "INTEGER",
-    "context_words": "INTEGER",
-    "ts_us": "BIGINT",
-    "importance": "DOUBLE",
-    COPIES: "BIGINT",
-    HIT: "BOOLEAN",
-}
-# Output columns: one JSON value per candidate, which the ranking parses for hits only.
-OUTPUT = {
-    "kind": "VARCHAR",
-    "type": "VARCHAR",
-    "text": "VARCHAR",
-    "context": "VARCHAR",
-    "agent": "VARCHAR",
-    "session_id": "VARCHAR",
-    "user_id": "VARCHAR",
-    "namespace": "VARCHAR",
-    "task_type": "VARCHAR",
-    "tool": "VARCHAR",
-    "status": "VARCHAR",
-    "error_type": "VARCHAR",
-    "outcome": "VARCHAR",
-    "reward": "DOUBLE",
-    "importance": "DOUBLE",
-    "episode_id": "VARCHAR",
-    "seq": "BIGINT",
-    "part": "INTEGER",
-    "event_ids": "VARCHAR[]",
-    "topic": "VARCHAR",
-    "topic_id": "VARCHAR",
-    "kafka_partition": "INTEGER",
-    "kafka_offset": "BIGINT",
-    "id": "VARCHAR",
-    "model": "VARCHAR",
-}
+# Little endian, without padding: reading gets slower with its size. `id` and `episode`
+# are keys of ids (`key_of`), `log` is the hash of topic id and partition. Hashes are 0
+# for NULL; `ts` is in microseconds.
+HEADER = np.dtype(
+    [
+        ("id", "<u8"),
+        ("episode", "<u8"),
+        ("log", "<u8"),
+        ("session", "<u8"),
+        ("text", "<u8"),
+        ("context_user", "<u8"),
+        ("offset", "<i8"),
+        ("ts", "<i8"),
+        # -1 for the memory of an episode.
+        ("seq", "<i4"),
+        # NaN if unknown.
+        ("importance", "<f4"),
+        ("part", "<u2"),
+        ("line_stems", "<u2"),
+        # 1 if the event or episode names one user.
+        ("has_user", "<u4"),
+    ]
+)
+STEM = np.dtype("<u4")
+# Columns that features derive from.
+SOURCES = (
+    "id", "episode_id", "topic_id", "namespace", "session_id", "text", "user_id",
+    "context_user", "kafka_offset", "ts", "kafka_partition", "seq", "part",
+    "importance", "search_text",
+)  # fmt: skip
+# (key of the episode's id, seq) of an event.
+EventPosition = tuple[int, int]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def distinct(branches: Sequence["pa.Table"]) -> "pa.Table":
-    """Concatenate the rows of several searches without duplicates."""
-    import pyarrow as pa
-
-    rows = pa.concat_tables(branches)
-    first = {id_: n for n, id_ in reversed(list(enumerate(rows["id"].to_pylist())))}
-    return rows.take(sorted(first.values())) if len(first) < len(rows) else rows
-
-
-def filtered(rows: "pa.Table", mask: Sequence[bool]) -> "pa.Table":
-    """Return the rows where the mask is True."""
-    import pyarrow as pa
-
-    # Without a type, Arrow infers null for an empty list.
-    return rows.filter(pa.array(mask, pa.bool_()))
+def hash_of(*values: str | None) -> int:
+    """Return 64 bits of BLAKE2b of values; 0 if the last one is missing."""
+    if values[-1] is None:
+        return 0
+    # A length before each value keeps ("a", "bc") and ("ab", "c") apart.
+    lengths = (-1 if value is None else len(value) for value in values)
+    pairs = zip(lengths, values, strict=True)
+    named = "".join(f"{length}:{value or ''}" for length, value in pairs)
+    digest = blake2b(named.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1
 
 
-def with_outcomes(rows: "pa.Table", ends: "EpisodeEnds") -> "pa.Table":
-    """Add outcome and reward of their episodes to rows."""
-    import pyarrow as pa
-
-    rows = _with(rows, "outcome", pa.array(ends.outcomes, pa.string()))
-    return _with(rows, "reward", pa.array(ends.rewards, pa.float64(), from_pandas=True))
+def log_of(topic_id: str, partition: int) -> int:
+    """Return the hash of a topic's partition."""
+    return hash_of(topic_id, str(partition))
 
 
-def as_hits(rows: "pa.Table") -> "pa.Table":
-    """Mark all rows as hits."""
-    import pyarrow as pa
-
-    return _with(rows, HIT, pa.array([True] * len(rows), pa.bool_()))
+def key_of(id_: bytes) -> int:
+    """Return the first 64 bits of an id, which are as unique as a hash of that size."""
+    return int.from_bytes(id_[:8], "big")
 
 
-def distinct_text_count(rows: "pa.Table") -> int:
-    """Count the distinct pairs of namespace and text."""
-    return len(set(_texts(rows)))
-
-
-def limit_copies(rows: "pa.Table", copies_max: int) -> "pa.Table":
-    """Limit the rows of each text, and add how many there were as `copies`."""
-    import pyarrow as pa
-
-    texts = _texts(rows)
-    totals = Counter(texts)
-    seen: Counter[Any] = Counter()
-    kept = []
-    for text in texts:
-        seen[text] += 1
-        kept.append(seen[text] <= copies_max)
-    copies = pa.array([totals[text] for text in texts], pa.int64())
-    return filtered(_with(rows, COPIES, copies), kept)
-
-
-def joined(hits: "pa.Table", neighbours: "pa.Table") -> "pa.Table":
-    """Append the neighbours to the hits, each as one copy."""
-    import pyarrow as pa
-
-    ones = pa.array([1] * len(neighbours), pa.int64())
-    neighbours = _with(neighbours, COPIES, ones).select(hits.column_names)
-    return pa.concat_tables([hits, neighbours.cast(hits.schema)])
-
-
-def apply_min_reward(rows: "pa.Table", min_reward: float | None) -> "pa.Table":
-    """Unmark hits whose reward is unknown or less than the minimum."""
-    import pyarrow.compute as pc
-
-    if min_reward is None:
-        return rows
-    enough = pc.fill_null(pc.greater_equal(rows["reward"], min_reward), False)
-    return _with(rows, HIT, pc.and_(rows[HIT], enough))
-
-
-def features(
-    rows: "pa.Table", stems: Sequence[str], vector: "Vectors | None"
-) -> list[dict[str, Any]]:
-    """Compute `FEATURES` of rows, with the columns of `OUTPUT` as one field `output`.
+def position_of(episode: int, seq: int) -> int:
+    """Return the column `position` of an event: a hash of 63 bits.
 
     Args:
-        rows: memories with `hit` and `copies`.
-        stems: stems of the query.
-        vector: vector of the query; None if the query has only filters.
+        episode: key of the episode's id.
+        seq: number of the event in the episode.
     """
-    import pyarrow as pa
+    return hash_of(f"{episode}/{seq}") >> 1
 
-    columns = {name: rows[name].to_pylist() for name in READ if name != "vector"}
-    columns["id"] = [id_.hex() for id_ in columns["id"]]
-    lines = [searched.rpartition("\n") for searched in columns["search_text"]]
-    columns["context"] = [before or None for before, _, _ in lines]
-    output = _dicts({name: columns[name] for name in OUTPUT})
-    sessions = zip(columns["namespace"], columns["session_id"], strict=True)
-    columns |= {
-        "n": range(len(rows)),
-        "session": _group_numbers(sessions),
-        "text_group": _group_numbers(_texts(rows)),
-        "position": _positions(columns["episode_id"], columns["seq"]),
-        "cosine": _cosines(rows, vector),
-        "ts_us": rows["ts"].cast(pa.int64()).to_pylist(),
-        HIT: rows[HIT].to_pylist(),
-        COPIES: rows[COPIES].to_pylist(),
-        "output": output,
+
+def positions(episode_ids: pa.ChunkedArray, seqs: pa.ChunkedArray) -> pa.Array:
+    """Return the column `position` of memories; null for those of episodes."""
+    pairs = zip(episode_ids.to_pylist(), seqs.to_pylist(), strict=True)
+    found = [
+        None if seq is None else position_of(key_of(bytes.fromhex(episode)), seq)
+        for episode, seq in pairs
+    ]
+    return pa.array(found, pa.int64())
+
+
+def pack(memories: pa.Table) -> pa.Array:
+    """Return the column `features` of memories.
+
+    Args:
+        memories: rows with `SOURCES`.
+
+    Raises:
+        MissingExtra: snowballstemmer is not installed.
+    """
+    columns = {name: memories[name].to_pylist() for name in SOURCES}
+    lines = [text.rpartition("\n") for text in columns["search_text"]]
+    own = [text_hashes(line) for _, _, line in lines]
+    header = np.zeros(memories.num_rows, HEADER)
+    spaces = columns["namespace"]
+    header["id"] = [key_of(id_) for id_ in columns["id"]]
+    header["episode"] = [key_of(bytes.fromhex(id_)) for id_ in columns["episode_id"]]
+    logs = zip(columns["topic_id"], columns["kafka_partition"], strict=True)
+    header["log"] = [log_of(topic, partition) for topic, partition in logs]
+    header["session"] = _hashes(spaces, columns["session_id"])
+    header["text"] = _hashes(spaces, columns["text"])
+    header["has_user"] = [user is not None for user in columns["user_id"]]
+    header["context_user"] = [hash_of(user) for user in columns["context_user"]]
+    header["offset"] = columns["kafka_offset"]
+    header["ts"] = memories["ts"].cast(pa.int64()).to_numpy()
+    header["seq"] = [-1 if seq is None else seq for seq in columns["seq"]]
+    header["part"] = columns["part"]
+    header["importance"] = [np.nan if i is None else i for i in columns["importance"]]
+    header["line_stems"] = [len(stems) for stems in own]
+    packed = [
+        head.tobytes() + np.array([*stems, *text_hashes(context)], STEM).tobytes()
+        for head, stems, (context, _, _) in zip(header, own, lines, strict=True)
+    ]
+    return pa.array(packed, pa.binary())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """The features of some memories, and their row ids in LanceDB.
+
+    Attributes:
+        header: `HEADER` of each.
+        stems: the stems of all, one memory after the other.
+        starts: index in `stems` of the first one of each.
+        ends: index behind the last one of each.
+        row_ids: int64.
+    """
+
+    header: NDArray[Any]
+    stems: NDArray[np.uint32]
+    starts: Ints
+    ends: Ints
+    row_ids: Ints
+
+    @classmethod
+    def of(cls, packed: pa.ChunkedArray, row_ids: pa.ChunkedArray) -> Self:
+        """Read the column `features` of rows."""
+        column = packed.combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = pa.concat_arrays(column.chunks)
+        count = len(column)
+        if not count:
+            none = np.zeros(0, np.int64)
+            return cls(np.zeros(0, HEADER), np.zeros(0, STEM), none, none, none)
+        wide = isinstance(column, pa.LargeBinaryArray)
+        _, offsets, data = column.buffers()
+        bounds = np.frombuffer(offsets, np.int64 if wide else np.int32)
+        bounds = bounds[column.offset : column.offset + count + 1].astype(np.int64)
+        content = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
+        bounds = bounds - bounds[0]
+        at = bounds[:-1, None] + np.arange(HEADER.itemsize)
+        header = content[at].view(HEADER)[:, 0]
+        # Every part has a size that is a multiple of a stem's.
+        return cls(
+            header,
+            content.view(STEM),
+            (bounds[:-1] + HEADER.itemsize) // STEM.itemsize,
+            bounds[1:] // STEM.itemsize,
+            row_ids.to_numpy().astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of memories."""
+        return len(self.header)
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Return the memories at these indices, or where a mask is True."""
+        return replace(
+            self,
+            header=self.header[rows],
+            starts=self.starts[rows],
+            ends=self.ends[rows],
+            row_ids=self.row_ids[rows],
+        )
+
+    def counts(self, wanted: Sequence[int]) -> tuple[Ints, Ints]:
+        """Count the wanted stems of each memory.
+
+        Returns:
+            occurrences in the line and in the context, both of shape
+            (memories, wanted stems).
+        """
+        shape = (len(wanted), len(self))
+        own, context = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        # The stems between two memories are those of memories that `take` left out.
+        order = np.argsort(self.starts, kind="stable")
+        starts, ends = self.starts[order], self.ends[order]
+        line_ends = starts + self.header["line_stems"][order]
+        for number, stem in enumerate(wanted):
+            found = np.flatnonzero(self.stems == stem)
+            row = np.searchsorted(starts, found, "right") - 1
+            inside = row >= 0
+            inside[inside] &= found[inside] < ends[row[inside]]
+            found, row = found[inside], row[inside]
+            in_line = found < line_ends[row]
+            size = len(self)
+            own[number, order] = np.bincount(row[in_line], minlength=size)
+            context[number, order] = np.bincount(row[~in_line], minlength=size)
+        return own.T, context.T
+
+    def positions(self) -> list[EventPosition]:
+        """Return the position of each event; seq is -1 for the memory of an episode."""
+        episodes, seqs = self.header["episode"].tolist(), self.header["seq"].tolist()
+        return list(zip(episodes, seqs, strict=True))
+
+    @property
+    def line_lengths(self) -> Ints:
+        """Number of stems of each line."""
+        return self.header["line_stems"].astype(np.int64)
+
+    @property
+    def context_lengths(self) -> Ints:
+        """Number of stems of each context."""
+        return self.ends - self.starts - self.line_lengths
+
+
+def concatenated(parts: Iterable[Features]) -> Features:
+    """Return the memories of several reads, each id once, in their order."""
+    found = list(parts)
+    shifts = np.cumsum([0, *(len(part.stems) for part in found)])
+    moved = [
+        replace(part, starts=part.starts + shift, ends=part.ends + shift)
+        for part, shift in zip(found, shifts, strict=False)
+    ]
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in moved])
+        for field in fields(Features)
     }
-    columns |= _stem_counts(lines, stems)
-    return _dicts({name: columns[name] for name in (*FEATURES, "output")})
+    every = Features(**columns)
+    _, first = np.unique(every.header["id"], return_index=True)
+    return every if len(first) == len(every) else every.take(np.sort(first))
 
 
-def document_frequencies(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:
-    """Count, for each stem, the rows that contain it, by a feature with counts."""
-    counts = zip(*(row[name] for row in rows), strict=True)
-    return [sum(count > 0 for count in of_stem) for of_stem in counts]
-
-
-def _stem_counts(
-    lines: Sequence[tuple[str, str, str]], stems: Sequence[str]
-) -> dict[str, list[Any]]:
-    """Count the stems of the query and all words, per line and with the line before."""
-    line_counts, context_counts, line_words, context_words = [], [], [], []
-    for before, _, line in lines:
-        line_stems, before_stems = tokens.stems(line), tokens.stems(before)
-        counts = tokens.counts(line_stems, stems)
-        line_counts.append(counts)
-        line_words.append(len(line_stems))
-        both = zip(counts, tokens.counts(before_stems, stems), strict=True)
-        context_counts.append([a + b for a, b in both])
-        context_words.append(len(line_stems) + len(before_stems))
-    return {
-        "line_counts": line_counts,
-        "context_counts": context_counts,
-        "line_words": line_words,
-        "context_words": context_words,
-    }
-
-
-def _cosines(rows: "pa.Table", vector: "Vectors | None") -> list[float]:
-    if vector is None or not len(rows):
-        return [0.0] * len(rows)
-    flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    cosines: list[float] = (flat.reshape(len(rows), -1) @ vector).tolist()
-    return cosines
-
-
-def _positions(
-    episode_ids: Sequence[str], seqs: Sequence[int | None]
-) -> list[int | None]:
-    """Number events so that two numbers differ by 1 only for adjacent events."""
-    episodes = zip(_group_numbers(episode_ids), seqs, strict=True)
-    return [None if seq is None else (group << 32) + seq for group, seq in episodes]
-
-
-def _group_numbers(values: Iterable[Hashable]) -> list[int]:
-    """Assign equal numbers to equal values."""
-    numbers: dict[Hashable, int] = {}
-    return [numbers.setdefault(value, len(numbers)) for value in values]
-
-
-def _dicts(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
-    names = list(columns)
-    rows = zip(*columns.values(), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _texts(rows: "pa.Table") -> list[tuple[str, str]]:
-    columns = (rows["namespace"].to_pylist(), rows["text"].to_pylist())
-    return list(zip(*columns, strict=True))
-
-
-def _with(rows: "pa.Table", name: str, values: "pa.Array") -> "pa.Table":
-    if name in rows.column_names:
-        index = rows.column_names.index(name)
-        return rows.set_column(index, name, values)
-    return rows.append_column(name, values)
+def _hashes(spaces: Sequence[str | None], values: Sequence[str | None]) -> list[int]:
+    """Return the hashes of values within their namespaces."""
+    pairs = zip(spaces, values, strict=True)
+    return [hash_of(space, value) for space, value in pairs]

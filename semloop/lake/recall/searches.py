@@ -1,52 +1,153 @@
 """The LanceDB searches of a recall, on a table that stays open."""
 
-from collections.abc import Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from semloop.lake import generations
-from semloop.lake.recall.filters import one_of
-from semloop.tables import MEMORIES
+from semloop.lake.recall.features import EventPosition, Features, Ints, position_of
+from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from lancedb import DBConnection
     from lancedb.table import Table
 
     from semloop.embedders.contract import Vectors
-    from semloop.storage.location import Storage
 
-# Columns of a hit, with the vector for its similarity.
-READ = tuple(
-    name for name in MEMORIES if name not in {"started_at", "kafka_ts", "writer"}
-)
-# Column: True if a row passes the user's filters.
-HIT = "hit"
 ROW_ID = "_rowid"
-ATTEMPTS = 3
+# Rows of the table up to which a search reads all vectors, so that it is exact.
+EXACT_ROWS = 300_000
+# More partitions than an index has: all are searched.
+ALL_PARTITIONS = 1_000_000
 # Maximum rows of one lookup by position; an event with a long text has several rows.
 AT_MAX = 2_000
-# (episode id, seq) of an event.
-EventPosition = tuple[str, int]
-POSITION_COLUMNS = ("kind", "episode_id", "seq")
+# Cached numbers of rows behind a filter.
+COUNTS_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResults:
-    """Rows of both searches, best first, and the neighbours of their top results.
+class Found(NamedTuple):
+    """Rows of a search: their features, and further columns in the same order."""
 
-    `absent`: positions of neighbours that do not exist.
-    """
-
-    branches: "list[pa.Table]"
-    neighbours: "pa.Table"
-    absent: Set[EventPosition]
+    features: Features
+    columns: pa.Table
 
 
-class Searches:
-    """Searches in one generation of memories.
+class MemoryTable:
+    """Searches in one generation of memories, safe for concurrent callers."""
+
+    def __init__(self, table: "Table", generation: int) -> None:
+        self.generation = generation
+        self._table = table
+        self._counts: OrderedDict[tuple[int, str], int] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def has_features(self) -> bool:
+        """False for a table that an earlier version of SemLoop has created."""
+        return {"features", "position"} <= set(self._table.schema.names)
+
+    @property
+    def model(self) -> str | None:
+        """The model of the vectors; None if the table's schema does not have it."""
+        model = (self._table.schema.metadata or {}).get(b"semloop.model")
+        return model.decode() if model else None
+
+    def count(self, where: str) -> int:
+        """Return the number of rows behind a filter."""
+        version = self._table.version
+        key = (version, where)
+        with self._lock:
+            if key in self._counts:
+                self._counts.move_to_end(key)
+                return self._counts[key]
+        count = self._table.count_rows(where or None)
+        with self._lock:
+            self._counts[key] = count
+            if len(self._counts) > COUNTS_MAX:
+                self._counts.popitem(last=False)
+        return count
+
+    def by_meaning(self, vector: "Vectors", where: str, count: int) -> Found:
+        """Return the nearest rows behind a filter, with the column `vector`."""
+        query: Any = self._table.search(vector, vector_column_name="vector")
+        query = query.distance_type("dot")
+        if self.count("") <= EXACT_ROWS:
+            query = query.nprobes(ALL_PARTITIONS)
+        return self._found(query, where, count, ["vector", "_distance"])
+
+    def by_words(self, words: str, where: str, count: int) -> Found:
+        """Return the rows behind a filter that contain one of the words.
+
+        Only if there are more than `count` of them, Lance's score decides which.
+        """
+        from lancedb.query import MatchQuery
+
+        match = MatchQuery(words, "search_text")  # type: ignore[call-arg]
+        query = self._table.search(match, query_type="fts")
+        return self._found(query, where, count, ["_score"])
+
+    def newest(self, where: str, count: int) -> Found:
+        """Return the newest rows behind a filter."""
+        from lancedb.query import ColumnOrdering
+
+        order = [ColumnOrdering(column_name="ts", ascending=False)]
+        query = self._table.search().order_by(order)
+        return self._found(query, where, count, [])
+
+    def at(
+        self, positions: set[EventPosition], where: str, columns: dict[str, str]
+    ) -> Found:
+        """Return the memories of events at these positions.
+
+        Args:
+            positions: where to look.
+            where: condition on the rows.
+            columns: further columns, each with an expression in Lance's SQL.
+        """
+        numbers = ", ".join(str(position_of(*at)) for at in sorted(positions))
+        condition = f"position IN ({numbers})" if positions else "false"
+        if where:
+            condition += f" AND ({where})"
+        query: Any = self._table.search().where(condition)
+        read = {"features": "features"} | columns
+        rows = query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
+        return Found(Features.of(rows["features"], rows[ROW_ID]), rows)
+
+    def rows(self, row_ids: Ints, columns: Sequence[str]) -> pa.Table:
+        """Read the rows of these ids, in their order.
+
+        Raises:
+            RuntimeError, ValueError, OSError: a compaction has moved rows meanwhile.
+        """
+        if not len(row_ids):
+            return self._table.schema.empty_table().select(list(columns))
+        ids = row_ids.tolist()
+        query = self._table.take_row_ids(ids).select(list(columns)).with_row_id()
+        rows = query.to_arrow()
+        index = {row_id: n for n, row_id in enumerate(rows[ROW_ID].to_pylist())}
+        if missing := len(set(ids) - index.keys()):
+            msg = f"{missing} rows have moved"
+            raise ValueError(msg)
+        order = pa.array([index[row_id] for row_id in ids], pa.int64())
+        taken: pa.Table = rows.select(list(columns)).take(order)
+        return taken
+
+    @staticmethod
+    def _found(query: Any, where: str, count: int, more: list[str]) -> Found:
+        if where:
+            query = query.where(where, prefilter=True)
+        rows = query.select(["features", *more]).with_row_id(True).limit(count)
+        rows = rows.to_arrow()
+        return Found(Features.of(rows["features"], rows[ROW_ID]), rows)
+
+
+class MemoryTables:
+    """Opens the table of the current generation.
 
     Args:
         storage: the lake.
@@ -54,164 +155,34 @@ class Searches:
             for a new version is a request to the storage.
     """
 
-    def __init__(self, storage: "Storage", stale_s: float) -> None:
+    def __init__(self, storage: Storage, stale_s: float) -> None:
         self._storage, self._stale_s = storage, stale_s
         self._connection: DBConnection | None = None
-        self._table: Table | None = None
-        self._generation = 0
-        self._threads = ThreadPoolExecutor(2, "recall")
+        self._table: MemoryTable | None = None
+        self._lock = Lock()
 
-    def open(self, generation: int) -> bool:
-        """Open the table of a generation; False if it does not exist yet.
+    def open(self, generation: int) -> MemoryTable | None:
+        """Return the table of a generation; None if it does not exist yet.
 
         Raises:
             OSError, RuntimeError: it cannot be read.
         """
-        if self._table is not None and generation == self._generation:
-            return True
-        if self._connection is None:
-            self._connection = generations.connect(self._storage, self._stale_s)
-        self._table = generations.open_table(self._connection, generation)
-        self._generation = generation
-        return self._table is not None
-
-    def close(self) -> None:
-        """Stop the threads."""
-        self._threads.shutdown()
-
-    @property
-    def model(self) -> str | None:
-        """The model of the vectors; None if the table's schema does not have it."""
-        model = (self._open_table.schema.metadata or {}).get(b"semloop.model")
-        return model.decode() if model else None
-
-    def nearest(
-        self, vector: "Vectors", words: str, where: str, count: int, first: int
-    ) -> SearchResults:
-        """Search by vector and by full text.
-
-        The searches return row ids, and one read fetches the rows: half the time.
-
-        Args:
-            vector: vector of the query.
-            words: words of the query, without stop words.
-            where: filter of the hits, in Lance's SQL; empty for no filter.
-            count: maximum results per search.
-            first: top results per search whose neighbours are read too.
-        """
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return self._nearest(vector, words, where, count, first)
-            except (RuntimeError, ValueError, OSError):
-                # A compaction in between moves rows, which makes their ids invalid.
-                continue
-        return self._nearest(vector, words, where, count, first)
-
-    def _nearest(
-        self, vector: "Vectors", words: str, where: str, count: int, first: int
-    ) -> SearchResults:
-        submitted = self._threads.submit(self._by_meaning, vector, where, count)
-        by_words = self._by_words(words, where, count)
-        found = [submitted.result(), by_words]
-        top = {p for rows in found for p in _positions(rows.slice(0, first))}
-        adjacent = {(e, n + step) for e, n in top for step in (-1, 1) if n + step >= 0}
-        neighbours = self._at(adjacent - top, where)
-        ids = [rows[ROW_ID].to_pylist() for rows in (*found, neighbours)]
-        distinct = list(dict.fromkeys(chain(*ids)))
-        rows = self._rows(distinct, READ)
-        index = {row_id: n for n, row_id in enumerate(distinct)}
-        tables = [_take(rows, [index[row_id] for row_id in part]) for part in ids]
-        return SearchResults(
-            tables[:2],
-            tables[2].append_column(HIT, neighbours[HIT]),
-            adjacent - top - set(_positions(neighbours)),
-        )
-
-    def _rows(self, ids: list[int], columns: Sequence[str]) -> "pa.Table":
-        """Read the rows of these ids, in their order."""
-        if not ids:
-            return self._open_table.schema.empty_table().select(list(columns))
-        query = self._open_table.take_row_ids(ids).select(list(columns)).with_row_id()
-        rows = query.to_arrow()
-        index = {row_id: n for n, row_id in enumerate(rows[ROW_ID].to_pylist())}
-        return _take(rows.select(list(columns)), [index[row_id] for row_id in ids])
-
-    def newest(self, where: str, count: int) -> "pa.Table":
-        """Return the newest memories that pass the filters."""
-        from lancedb.query import ColumnOrdering
-
-        order = [ColumnOrdering(column_name="ts", ascending=False)]
-        query = self._open_table.search().order_by(order)
-        if where:
-            query = query.where(where)
-        rows: pa.Table = query.select(list(READ)).limit(count).to_arrow()
-        return rows
-
-    def at(self, positions: Set[EventPosition], columns: Sequence[str]) -> "pa.Table":
-        """Return the memories of events at these positions."""
-        return self._rows(self._at(positions, "")[ROW_ID].to_pylist(), columns)
-
-    def _at(self, positions: Set[EventPosition], where: str) -> "pa.Table":
-        """Find the row ids of events at these positions, with the column `hit`."""
-        import pyarrow as pa
-
-        seqs = ", ".join(str(n) for n in sorted({n for _, n in positions}))
-        condition = " AND ".join(
-            (
-                one_of("episode_id", sorted({episode for episode, _ in positions})),
-                f"seq IN ({seqs})",
-            )
-        )
-        query = self._open_table.search().where(condition if positions else "false")
-        read: dict[str, Any] = {name: name for name in POSITION_COLUMNS}
-        read[HIT] = where or "true"
-        found = query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
-        # The condition also matches an episode id with the seq of another position.
-        columns = (found[name].to_pylist() for name in POSITION_COLUMNS)
-        kept = [
-            kind == "event" and (episode, n) in positions
-            for kind, episode, n in zip(*columns, strict=True)
-        ]
-        rows: pa.Table = found.filter(pa.array(kept, pa.bool_()))
-        return rows
-
-    def _by_meaning(self, vector: "Vectors", where: str, count: int) -> "pa.Table":
-        query: Any = self._open_table.search(vector, vector_column_name="vector")
-        return _run(query.distance_type("dot"), where, count, "_distance")
-
-    def _by_words(self, words: str, where: str, count: int) -> "pa.Table":
-        from lancedb.query import MatchQuery
-
-        match = MatchQuery(words, "search_text")  # type: ignore[call-arg]
-        query = self._open_table.search(match, query_type="fts")
-        return _run(query, where, count, "_score")
-
-    @property
-    def _open_table(self) -> "Table":
-        assert self._table is not None, "open() first"
-        return self._table
+        with self._lock:
+            if self._table is None or self._table.generation != generation:
+                if self._connection is None:
+                    self._connection = generations.connect(self._storage, self._stale_s)
+                table = generations.open_table(self._connection, generation)
+                # A table without rows is false.
+                self._table = None if table is None else MemoryTable(table, generation)
+            return self._table
 
 
-def _run(query: Any, where: str, count: int, score: str) -> "pa.Table":
-    """Return row ids and positions of the hits that pass the filters, best first."""
-    if where:
-        query = query.where(where, prefilter=True)
-    read = [*POSITION_COLUMNS, score]
-    rows: pa.Table = query.select(read).with_row_id(True).limit(count).to_arrow()
-    return rows
+def cosines(vectors: pa.ChunkedArray, vector: "Vectors") -> NDArray[np.float64]:
+    """Return the dot product of each vector of a column with one vector.
 
-
-def _positions(rows: "pa.Table") -> list[EventPosition]:
-    """Return the positions of the events among the rows."""
-    columns = (rows[name].to_pylist() for name in POSITION_COLUMNS)
-    values = zip(*columns, strict=True)
-    return [(episode, n) for kind, episode, n in values if kind == "event"]
-
-
-def _take(rows: "pa.Table", indices: list[int]) -> "pa.Table":
-    """Return the rows at these indices, in their order."""
-    import pyarrow as pa
-
-    # Without a type, Arrow infers null for an empty list.
-    taken: pa.Table = rows.take(pa.array(indices, pa.int64()))
-    return taken
+    Each row is summed by itself, so that its value does not depend on other rows.
+    """
+    flat = vectors.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    matrix = flat.reshape(len(vectors), len(vector)).astype(np.float64)
+    products: NDArray[np.float64] = (matrix * vector.astype(np.float64)).sum(axis=1)
+    return products

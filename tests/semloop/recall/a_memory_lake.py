@@ -12,10 +12,12 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from lancedb.index import FTS
 
 from schemas import arrow
+from schemas.arrow import MEMORY_TEXTS
 from semloop import Lake
 from semloop.delta.streams import StreamId
 from semloop.embedders.hashing import Hashing
 from semloop.lake import generations
+from semloop.lake.recall.features import pack, positions
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 
@@ -92,12 +94,18 @@ class MemoryLake:
     def commit(self, *episodes: Row, upto: int | None = None) -> None:
         """Commit episodes and the last visible offset, by default that of all rows."""
         offset = self._next - 1 if upto is None else upto
+        open_one = closed("open", state="open")
+        rows = [row | {"kafka_offset": offset} for row in (open_one, *episodes)]
+        self.commit_revisions(pa.Table.from_pylist(rows, arrow.EPISODES), offset)
+
+    def commit_revisions(self, revisions: pa.Table, offset: int) -> None:
+        """Commit revisions of episodes, and the last visible offset."""
         numbers = {
             LOG.app_id(generations.EPISODES, 0): offset,
             generations.GENERATION: self.generation,
         }
-        open_one = closed("open", state="open")
-        rows = [row | {"kafka_offset": offset} for row in (open_one, *episodes)]
+        stamp = {"ingested_at": NOON, "date": NOON.date()}
+        rows = [stamp | row for row in revisions.to_pylist()]
         self._write("episodes", arrow.EPISODES, rows, numbers)
         if not self.storage.has("streams"):
             row = {
@@ -154,7 +162,7 @@ class MemoryLake:
             if row["kind"] == "episode"
             else hashlib.blake2b(origin.encode(), digest_size=16).digest()
         )
-        return row | {
+        complete = row | {
             "id": id_,
             "search_text": f"{context}\n{line}" if context else line,
             "vector": HASHING.embed([line])[0],
@@ -162,6 +170,11 @@ class MemoryLake:
             "started_at": row["ts"],
             "event_ids": [f"event-{row['kafka_offset']}"],
             "writer": 1,
+        }
+        source = pa.Table.from_pylist([complete], MEMORY_TEXTS)
+        return complete | {
+            "features": pack(source)[0].as_py(),
+            "position": positions(source["episode_id"], source["seq"])[0].as_py(),
         }
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from semloop import Lake
 from semloop.errors import ConfigError, LakeError
-from semloop.lake.recall import candidates
+from semloop.lake import generations
+from semloop.lake.recall import engine
 from semloop.settings import load
 from tests.semloop.recall.a_memory_lake import (
     NOON,
@@ -77,13 +78,13 @@ def test_the_candidates_are_fetched_once_per_query(
 ) -> None:
     lake = a_memory_lake(tmp_path, a_message(REFUND))
     calls = []
-    find = candidates.Candidates.find
+    find = engine.RecallEngine.recall
 
     def counted(self: Any, request: Any) -> Any:
         calls.append(request.query)
         return find(self, request)
 
-    monkeypatch.setattr(candidates.Candidates, "find", counted)
+    monkeypatch.setattr(engine.RecallEngine, "recall", counted)
     with lake.open() as opened:
         opened.recall("refund")
         assert calls == ["refund"]
@@ -238,6 +239,7 @@ def test_recall_on_a_lake_without_memories_returns_an_empty_table(
         ("x", {"since": "soon"}, "since: 'soon' is neither a duration nor"),
         ("x", {"since": timedelta(days=10**6)}, "since: '1000000 days, 0:00:00' is before"),
         ("x", {"half_life": "0d"}, "half_life: '0d' is not a duration above 0."),
+        ("x", {"max_tokens": 0}, "max_tokens is 0; it must be at least 1."),
         ("x", {"half_life": "never"}, "half_life: 'never' is not a duration"),
         ("x", {"min_reward": float("nan")}, "min_reward is not a number."),
     ],
@@ -262,6 +264,16 @@ def test_a_wrong_argument_in_sql_is_a_duckdb_error(tmp_path: Path) -> None:
         assert lake.sql("FROM recall('x')").fetchall() == []
 
 
+def test_memories_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip"))
+    connection = generations.connect(lake.storage)
+    table = generations.open_table(connection, generations.FIRST_GENERATION)
+    assert table is not None
+    table.drop_columns(["features"])
+    with lake.open() as opened, pytest.raises(LakeError, match="earlier version"):
+        opened.recall("trip")
+
+
 def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
     a_memory_lake(tmp_path, a_message("trip"))
     with (
@@ -270,3 +282,17 @@ def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
     ):
         opened.recall("trip")
     assert "semloop maintain reindex" in caught.value.todo
+
+
+def test_max_tokens_bounds_the_texts_of_the_hits_in_python_and_sql(
+    tmp_path: Path,
+) -> None:
+    rows = [a_message(f"refund {'x' * n}", f"e{n}") for n in range(3)]
+    with a_memory_lake(tmp_path, *rows).open() as opened:
+        every = opened.recall("refund", max_tokens=9)
+        assert len(every) == 3
+        some = opened.recall("refund", max_tokens=8)
+        assert some.equals(every.slice(0, 2))
+        query = "SELECT text FROM recall('refund', max_tokens := 8)"
+        assert [text for (text,) in opened.sql(query).fetchall()] == texts(some)
+        assert opened.recall("refund", max_tokens=2).schema == every.schema

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from semloop.lake.recall import candidates
+from semloop.lake.recall import conditions, selection
 from tests.semloop.recall.a_memory_lake import (
     NOON,
     MemoryLake,
@@ -104,9 +104,10 @@ def test_a_neighbour_with_too_small_a_reward_is_not_a_hit(
 ) -> None:
     # Too many episodes have the reward, so the searches do not filter by it; and they
     # find only one of the texts.
-    monkeypatch.setattr(candidates, "EPISODES_MAX", 0)
-    monkeypatch.setattr(candidates, "COUNT_FIRST", 1)
-    monkeypatch.setattr(candidates, "COUNT_MAX", 1)
+    for module in (conditions, selection):
+        monkeypatch.setattr(module, "EPISODES_MAX", 0)
+    for name, value in (("COUNT_FIRST", 1), ("COUNT_MAX", 1), ("MARGIN", 0)):
+        monkeypatch.setattr(selection, name, value)
     lake = a_memory_lake(
         tmp_path,
         a_message("refund", "a"),

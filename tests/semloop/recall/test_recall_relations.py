@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from semloop.lake.recall.candidates import Candidates
+from semloop.lake import generations
+from semloop.lake.recall.features import EventPosition, key_of
+from semloop.lake.recall.searches import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
     a_memory_lake,
@@ -31,13 +33,6 @@ def test_after_is_the_first_part_of_the_next_text(lake: MemoryLake) -> None:
     assert (row["text"], row["after"]) == ("refund", "the beginning")
 
 
-def test_the_text_at_a_position_is_its_first_part(lake: MemoryLake) -> None:
-    candidates = Candidates(lake.settings, stale_s=0)
-    position = (episode_id("e"), 1)
-    assert candidates.texts({position}) == {position: "the beginning"}
-    candidates.close()
-
-
 def test_a_session_of_another_namespace_does_not_raise_scores(tmp_path: Path) -> None:
     lake = a_memory_lake(
         tmp_path,
@@ -58,12 +53,18 @@ def test_a_memory_is_not_its_own_neighbour(tmp_path: Path) -> None:
         assert opened.recall("refund")["neighbours"].to_pylist() == [0]
 
 
+def key(episode: str) -> int:
+    return key_of(bytes.fromhex(episode_id(episode)))
+
+
 def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> None:
     rows = [a_message(f"{episode} {n}", episode) for episode in "ab" for n in range(2)]
-    candidates = Candidates(a_memory_lake(tmp_path, *rows).settings, stale_s=0)
-    wanted = {(episode_id("a"), 0): "a 0", (episode_id("b"), 1): "b 1"}
-    assert candidates.texts(set(wanted)) == wanted
-    candidates.close()
+    lake = a_memory_lake(tmp_path, *rows)
+    table = MemoryTables(lake.storage, 0).open(generations.FIRST_GENERATION)
+    assert table is not None
+    wanted: set[EventPosition] = {(key("a"), 0), (key("b"), 1)}
+    found = table.at(wanted, "", {"text": "text"})
+    assert sorted(found.columns["text"].to_pylist()) == ["a 0", "b 1"]
 
 
 def test_events_of_two_episodes_of_a_session_are_not_neighbours(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
-"""Tokenization and stemming for the keyword part of the ranking."""
+"""Word stems of memories and queries, which the keyword part of recall counts.
+
+A memory stores its stems as hashes (`features`), so that a query counts them without
+reading and stemming the texts again.
+"""
 
 import re
 import unicodedata
-from collections.abc import Sequence
+import zlib
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -47,28 +51,30 @@ def searched_words(query: str) -> str:
     return " ".join(kept) or query
 
 
-def query_stems(query: str) -> list[str]:
-    """Return the distinct stems of a query."""
-    return list(dict.fromkeys(stems(searched_words(query))))
+def query_hashes(query: str) -> list[int]:
+    """Return the hashes of the distinct stems of a query."""
+    return list(dict.fromkeys(text_hashes(searched_words(query))))
 
 
-def stems(text: str) -> list[str]:
-    """Return the stems of a text's words, in order, without stop words."""
-    return [stem for word in words(text) if (stem := stem_of(word))]
+def text_hashes(text: str) -> list[int]:
+    """Return the hashes of the stems of a text's words, in order.
+
+    A hash is the CRC-32 of the stem in UTF-8. Stop words have none.
+
+    Raises:
+        MissingExtra: snowballstemmer is not installed.
+    """
+    return [found for word in words(text) if (found := _hash_of(word)) is not None]
 
 
 @lru_cache(STEMS_MAX)
-def stem_of(word: str) -> str:
-    """Return the stem of a word; empty for a stop word."""
+def _hash_of(word: str) -> int | None:
+    """Return the hash of a word's stem; None for a stop word."""
     if word in STOP:
-        return ""
+        return None
     with STEMMER_LOCK:
-        return str(_stemmer().stemWord(word))
-
-
-def counts(stemmed: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Count the occurrences of each wanted stem."""
-    return [stemmed.count(stem) for stem in wanted]
+        stem = str(_stemmer().stemWord(word))
+    return zlib.crc32(stem.encode()) if stem else None
 
 
 @lru_cache(1)

@@ -1,0 +1,159 @@
+"""Recall on one lake: a request in, a table out; safe for concurrent callers."""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from semloop.embedders.contract import Embedder
+from semloop.embedders.factory import embedder_of
+from semloop.errors import LakeError, SemLoopError
+from semloop.lake.recall.episode_follower import EpisodeFollower
+from semloop.lake.recall.episodes import Episodes
+from semloop.lake.recall.hits import no_hits, read_hits
+from semloop.lake.recall.query_parser import ParsedQuery, parse_query
+from semloop.lake.recall.ranking import US, rank
+from semloop.lake.recall.request import RecallRequest
+from semloop.lake.recall.searches import MemoryTable, MemoryTables
+from semloop.lake.recall.selection import Selection
+from semloop.lake.recall.wall import Wall
+from semloop.lake.tokens import within_tokens
+from semloop.settings import Settings
+from semloop.storage.errors import LANCE_ERRORS, table_errors, translate
+from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from semloop.embedders.contract import Vectors
+
+# Cached vectors of queries: 1.5 kB each.
+QUERIES_MAX = 1_000
+# Searches that run at the same time, in addition to those of the callers.
+THREADS = 8
+ATTEMPTS = 3
+
+
+class RecallEngine:
+    """Searches the memories of one lake.
+
+    Unit of parallelism: a call. No call changes the state of another one.
+
+    Args:
+        settings: the lake and its embedder.
+        stale_s: maximum age, in seconds, of the state of the lake.
+    """
+
+    def __init__(self, settings: Settings, stale_s: float) -> None:
+        self._settings = settings
+        self._storage = Storage.of(settings)
+        self._episodes = EpisodeFollower(self._storage, stale_s)
+        self._tables = MemoryTables(self._storage, stale_s)
+        self._threads = ThreadPoolExecutor(THREADS, "recall")
+        self._embedder: Embedder | None = None
+        self._lock = Lock()
+        self.vector = functools.lru_cache(QUERIES_MAX)(self._embed)
+
+    def close(self) -> None:
+        """Close connections and threads."""
+        self._threads.shutdown()
+        self._episodes.close()
+
+    def generation(self) -> int | None:
+        """Return the current generation; None if there are no memories yet.
+
+        Raises:
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the storage is not available.
+        """
+        try:
+            found = self._opened()
+        except Exception as error:
+            raise self._translate(error) from error
+        return found[1].generation if found else None
+
+    def recall(self, request: RecallRequest) -> "pa.Table":
+        """Return the best memories, as a table of `semloop.lake.recall.hits.HITS`.
+
+        Raises:
+            LakeError: the memories are of another model, or cannot be read.
+            StorageUnavailable: the storage is not available.
+        """
+        try:
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return self._recall(request)
+                except (RuntimeError, ValueError, OSError):
+                    # A compaction in between moves rows, which makes ids invalid.
+                    continue
+            return self._recall(request)
+        except Exception as error:
+            raise self._translate(error) from error
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder of the settings, loaded on first use."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = embedder_of(self._settings)
+            return self._embedder
+
+    def _recall(self, request: RecallRequest) -> "pa.Table":
+        now = datetime.now(UTC)
+        parsed = ParsedQuery(request.query)
+        if request.words:
+            parsed = parse_query(request.query, now)
+        opened = self._opened()
+        if opened is None:
+            return no_hits(parsed.description)
+        wall, table = Wall(opened[0], request), opened[1]
+        vector = None
+        self._check_columns(table)
+        if parsed.text:
+            self._check_model(table)
+            vector = self.vector(parsed.text)
+        conditions = wall.conditions(parsed)
+        found = Selection(
+            table, wall, conditions, parsed.text, vector, self._threads
+        ).candidates()
+        now_us = int(now.timestamp() * US)
+        best = rank(found, request.k, request.half_life_s, now_us)
+        hits = read_hits(table, wall, conditions, found, best, parsed.description)
+        return within_tokens(hits, request.max_tokens)
+
+    def _opened(self) -> tuple[Episodes, MemoryTable] | None:
+        """Return the state of the lake; None if there are no memories yet."""
+        episodes = self._episodes.episodes()
+        if episodes is None:
+            return None
+        table = self._tables.open(episodes.generation)
+        return None if table is None else (episodes, table)
+
+    def _embed(self, text: str) -> "Vectors":
+        vector: Vectors = self.embedder.embed([text])[0]
+        return vector
+
+    def _check_columns(self, table: MemoryTable) -> None:
+        if not table.has_features:
+            root = self._storage.root
+            msg = f"An earlier version of SemLoop has written the memories of {root}."
+            todo = "Delete `episodes` and `memories`, and run the flow `memory` again."
+            raise LakeError(msg, todo)
+
+    def _check_model(self, table: MemoryTable) -> None:
+        stored, ours = table.model, self.embedder.model_id
+        if stored not in {None, ours}:
+            msg = f"The memories have vectors of {stored}; the embedder is {ours}."
+            todo = "Use the previous embedder, or run `semloop maintain reindex`."
+            raise LakeError(msg, todo)
+
+    def _translate(self, error: Exception) -> Exception:
+        """Translate an error of a storage library; return other errors unchanged."""
+        # LanceDB has no error classes of its own; its texts contain its name.
+        lance = isinstance(error, (*LANCE_ERRORS, OSError)) and "lance" in str(error)
+        if isinstance(error, SemLoopError):
+            return error
+        if not lance and not isinstance(error, table_errors()):
+            return error
+        return translate(self._storage, "recall memories", error, lance=lance)

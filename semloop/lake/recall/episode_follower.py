@@ -1,0 +1,94 @@
+"""Follows the table `episodes` for recall; each refresh reads only new files."""
+
+import time
+from dataclasses import replace
+from threading import Lock
+
+from semloop.delta.query import FileQueries
+from semloop.delta.snapshot import Snapshot
+from semloop.delta.streams_table import StreamsTable
+from semloop.delta.table import TableFollower
+from semloop.lake import generations
+from semloop.lake.recall.episodes import READ, Episodes
+from semloop.lake.recall.features import log_of
+from semloop.storage.location import Storage
+
+
+class EpisodeFollower:
+    """The committed state of `episodes`, safe for concurrent callers.
+
+    Args:
+        storage: the lake.
+        stale_s: maximum age of the state, in seconds; each refresh after that is a
+            request to the storage.
+    """
+
+    def __init__(self, storage: Storage, stale_s: float) -> None:
+        self._storage, self._stale_s = storage, stale_s
+        self._lock = Lock()
+        self._queries = FileQueries(storage)
+        self._table = TableFollower(
+            storage, generations.EPISODES, [generations.GENERATION]
+        )
+        self._streams = StreamsTable(storage)
+        self._refreshed_s = float("-inf")
+        self._snapshot: Snapshot | None = None
+        self._episodes = Episodes()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._queries.close()
+
+    def episodes(self) -> Episodes | None:
+        """Return the state, at most `stale_s` old; None if there are no episodes yet.
+
+        Raises:
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the storage is not available.
+        """
+        with self._lock:
+            now_s = time.monotonic()
+            is_fresh = now_s - self._refreshed_s < self._stale_s
+            if self._snapshot is not None and is_fresh:
+                return self._episodes
+            snapshot = self._table.refresh()
+            if snapshot is None:
+                self._snapshot, self._episodes = None, Episodes()
+                return None
+            if snapshot is not self._snapshot:
+                self._read(snapshot)
+            self._refreshed_s = now_s
+            return self._episodes
+
+    def _read(self, snapshot: Snapshot) -> None:
+        before = self._snapshot.files.keys() if self._snapshot else set()
+        episodes = self._episodes
+        if not before <= snapshot.files.keys():
+            # Rewritten or created again: episodes may have been removed.
+            episodes, before = Episodes(), set()
+        if added := sorted(snapshot.files.keys() - before):
+            uris = snapshot.uris(self._storage, added)
+            read = self._queries.arrow(snapshot.table, uris, READ)
+            episodes = episodes.with_revisions(read)
+        self._snapshot, self._episodes = self._with_offsets(snapshot, episodes)
+
+    def _with_offsets(
+        self, snapshot: Snapshot, episodes: Episodes
+    ) -> tuple[Snapshot, Episodes]:
+        """Read generation and offsets; return the snapshot that has the offsets too."""
+        rows = [
+            row
+            for row in self._streams.rows()
+            if (row.stream.flow, row.table) == (generations.FLOW, snapshot.table)
+        ]
+        snapshot = self._table.watch(row.app_id for row in rows) or snapshot
+        generation = snapshot.transactions.get(
+            generations.GENERATION, generations.FIRST_GENERATION
+        )
+        offsets: dict[int, int] = {}
+        for row in rows:
+            # Topic ids are unique across clusters, so the cluster does not matter.
+            log = log_of(row.partition.topic_id, row.partition.number)
+            offset = snapshot.transactions.get(row.app_id, -1)
+            offsets[log] = max(offset, offsets.get(log, -1))
+        return snapshot, replace(episodes, offsets=offsets, generation=generation)

@@ -1,0 +1,159 @@
+"""The episodes as recall sees them: which memories are visible, and how they ended.
+
+Memories are written before the commit that makes them visible, so a crash can leave
+orphans. A memory of an event is visible up to the offset that the flow has committed,
+one of an episode if the episode is closed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from semloop.lake.recall.features import Features, Ints, Mask, hash_of, key_of
+
+# Columns of `episodes` that are read; `users` counts them.
+READ = (
+    "SELECT episode_id, revision, state = 'closed' AS closed, outcome, reward, "
+    "namespace, user_id, len(users) AS users FROM rows"
+)
+# Codes of users of an episode; others are indexes in the names of users.
+NO_USER, SEVERAL_USERS = -1, -2
+ROW = np.dtype(
+    [
+        # As `features.key_of` returns it.
+        ("key", "u8"),
+        ("id", "S16"),
+        ("revision", "i8"),
+        ("reward", "f8"),
+        ("namespace", "u8"),
+        ("user", "i4"),
+        ("outcome", "i4"),
+        ("closed", "?"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Episodes:
+    """The newest revision of every episode: 69 bytes each, sorted by key; immutable.
+
+    Attributes:
+        rows: `ROW` of each episode.
+        outcomes: names of outcomes, by their code.
+        users: code of each user id.
+        offsets: hash of topic id and partition -> last visible offset.
+        generation: the current generation of the memories.
+    """
+
+    rows: NDArray[Any] = field(default_factory=lambda: np.zeros(0, ROW))
+    outcomes: tuple[str | None, ...] = (None,)
+    users: Mapping[str, int] = field(default_factory=dict)
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    generation: int = 0
+
+    def with_revisions(self, read: pa.Table) -> Self:
+        """Return the state with the rows that `READ` found in new files."""
+        if not read.num_rows:
+            return self
+        outcomes = {name: code for code, name in enumerate(self.outcomes)}
+        users = dict(self.users)
+        columns = read.to_pydict()
+        added = np.zeros(read.num_rows, ROW)
+        ids = [bytes.fromhex(id_) for id_ in columns["episode_id"]]
+        added["id"], added["key"] = ids, [key_of(id_) for id_ in ids]
+        added["revision"] = columns["revision"]
+        added["reward"] = [np.nan if r is None else r for r in columns["reward"]]
+        added["namespace"] = [hash_of(name) for name in columns["namespace"]]
+        added["closed"] = columns["closed"]
+        added["outcome"] = [
+            outcomes.setdefault(name, len(outcomes)) for name in columns["outcome"]
+        ]
+        added["user"] = [
+            SEVERAL_USERS
+            if (count or 0) > 1
+            else NO_USER
+            if user is None
+            else users.setdefault(user, len(users))
+            for user, count in zip(columns["user_id"], columns["users"], strict=True)
+        ]
+        rows = np.concatenate([self.rows, added])
+        rows = rows[np.lexsort((rows["revision"], rows["key"]))]
+        newest = np.append(rows["key"][1:] != rows["key"][:-1], True)
+        return replace(self, rows=rows[newest], outcomes=tuple(outcomes), users=users)
+
+    def index_of(self, keys: NDArray[np.uint64]) -> Ints:
+        """Return the index of episodes in `rows`; -1 for an unknown one."""
+        if not len(self.rows):
+            return np.full(len(keys), -1, np.int64)
+        at = np.searchsorted(self.rows["key"], keys)
+        at = np.minimum(at, len(self.rows) - 1)
+        return np.where(self.rows["key"][at] == keys, at, -1)
+
+    def ends_of(self, found: Ints) -> tuple[list[str | None], list[float | None]]:
+        """Return outcome and reward of episodes by index; None while one is open."""
+        outcomes: list[str | None] = []
+        rewards: list[float | None] = []
+        for index in found.tolist():
+            row = self.rows[index]
+            closed = index >= 0 and bool(row["closed"])
+            reward = float(row["reward"])
+            outcomes.append(self.outcomes[row["outcome"]] if closed else None)
+            rewards.append(reward if closed and not np.isnan(reward) else None)
+        return outcomes, rewards
+
+    def visible(self, features: Features, found: Ints) -> Mask:
+        """Return which memories are visible; `found` are their episodes' indexes."""
+        header = features.header
+        is_closed = self._values(found, "closed", default=False)
+        last = np.full(len(features), -1, np.int64)
+        for log, offset in self.offsets.items():
+            last[header["log"] == log] = offset
+        seen = np.asarray(header["offset"] <= last, bool)
+        is_episode = header["seq"] < 0
+        seen[is_episode] = is_closed[is_episode]
+        return seen
+
+    def is_of_user(self, found: Ints, user: str) -> Mask:
+        """Return which episodes name this user and no other one."""
+        # No episode has code -3.
+        code = self.users.get(user, -3)
+        own: Mask = self._values(found, "user", default=NO_USER) == code
+        return own
+
+    def has_reward(self, found: Ints, min_reward: float) -> Mask:
+        """Return which episodes are closed with at least this reward."""
+        rewards = self._values(found, "reward", default=np.nan)
+        closed = self._values(found, "closed", default=False)
+        return closed & (rewards >= min_reward)
+
+    def of_user(self, user: str, namespace: str | None) -> list[str]:
+        """Return the ids of the episodes that name this user and no other one."""
+        if user not in self.users:
+            return []
+        return self._ids(self.rows["user"] == self.users[user], namespace)
+
+    def with_reward(self, min_reward: float, namespace: str | None) -> list[str]:
+        """Return the ids of the closed episodes with at least a reward."""
+        mask = self.rows["closed"] & (self.rows["reward"] >= min_reward)
+        return self._ids(mask, namespace)
+
+    def count(self, namespace: str | None) -> int:
+        """Return the number of episodes of a namespace, or of all of them."""
+        if namespace is None:
+            return len(self.rows)
+        return int(np.count_nonzero(self.rows["namespace"] == hash_of(namespace)))
+
+    def _ids(self, mask: Mask, namespace: str | None) -> list[str]:
+        if namespace is not None:
+            mask = mask & (self.rows["namespace"] == hash_of(namespace))
+        # numpy drops trailing zero bytes.
+        return [id_.ljust(16, b"\0").hex() for id_ in self.rows["id"][mask].tolist()]
+
+    def _values(self, found: Ints, column: str, *, default: Any) -> NDArray[Any]:
+        if not len(self.rows):
+            return np.full(len(found), default, ROW[column])
+        return np.where(found >= 0, self.rows[column][found], default)

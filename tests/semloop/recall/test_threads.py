@@ -1,0 +1,66 @@
+"""One `Lake` in several threads: every answer equals that of one thread."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from semloop import Lake
+from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message
+
+pytestmark = pytest.mark.slow
+
+THREADS, ROUNDS = 8, 12
+NUMBERS = range(40)
+
+
+def answer(lake: Lake, number: int) -> str:
+    """Return an answer that only this number has, by one of the ways to ask."""
+    query = f"case w{number}"
+    if number % 4 == 0:
+        rows = lake.sql(f"FROM recall('{query}', k := 3)").fetchall()
+    elif number % 4 == 1:
+        rows = lake.sql("SELECT $n, count(*) FROM episodes", {"n": number}).fetchall()
+    elif number % 4 == 2:
+        query = (
+            f"SELECT text FROM memories WHERE contains(text, 'w{number} ') ORDER BY 1"
+        )
+        rows = lake.sql(query).fetchall()
+    else:
+        rows = lake.recall(query, 3, namespace=f"n{number % 3}").to_pylist()
+    return json.dumps(rows, default=str)
+
+
+def test_answers_in_threads_equal_those_of_one_thread(tmp_path: Path) -> None:
+    lake = a_memory_lake(
+        tmp_path,
+        *(
+            a_message(f"case w{n} of {n % 7}", f"e{n}", namespace=f"n{n % 3}")
+            for n in NUMBERS
+        ),
+    )
+    with Lake(settings=lake.settings) as opened:
+        expected = {number: answer(opened, number) for number in NUMBERS}
+        assert len(set(expected.values())) == len(expected)
+        begin = threading.Barrier(THREADS)
+
+        def ask(worker: int) -> list[int]:
+            begin.wait()
+            numbers = [(worker * 7 + n) % len(NUMBERS) for n in range(ROUNDS)]
+            return [n for n in numbers if answer(opened, n) != expected[n]]
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            wrong = list(threads.map(ask, range(THREADS)))
+    assert wrong == [[]] * THREADS
+
+
+def test_a_relation_of_another_thread_can_be_read_after_it_ended(
+    tmp_path: Path,
+) -> None:
+    lake = a_memory_lake(tmp_path, a_message("a trip"))
+    with lake.open() as opened, ThreadPoolExecutor(1) as thread:
+        query = "SELECT current_setting('TimeZone'), text FROM memories"
+        relation = thread.submit(opened.sql, query).result()
+        assert relation.fetchall() == [("UTC", "a trip")]
