@@ -157,7 +157,10 @@ class Episode:
 
     def _add_user(self, user_id: str | None) -> None:
         """Add a user; an episode of several users belongs to none of them alone."""
-        if user_id and user_id not in self.users and len(self.users) < USERS_MAX:
+        # An empty name is a user too: its texts must not become those of another one.
+        if user_id is None or user_id in self.users:
+            return
+        if len(self.users) < USERS_MAX:
             self.users = [*self.users, user_id]
             self.user_id = user_id if len(self.users) == 1 else None
 

@@ -78,7 +78,9 @@ def summed(events: Events) -> Row:
     by_users = [e for e in messages if e["role"] == "user"]
     request = next(iter(by_users or messages), {"text": None, "role": None})
     memorable = [e for e in events if e["type"] in MEMORABLE]
-    users = list(dict.fromkeys(e["user_id"] for e in events if e["user_id"]))
+    users = list(
+        dict.fromkeys(e["user_id"] for e in events if e["user_id"] is not None)
+    )
 
     def last(name: str) -> object:
         return next((e[name] for e in reversed(events) if e[name]), None)

@@ -38,7 +38,7 @@ def an_event(draw: st.DrawFn) -> Row:
         ),
         agent=draw(st.sampled_from(["booker", "payer"])),
         namespace=draw(st.sampled_from(["default", "default", "other"])),
-        user_id=draw(st.sampled_from([None, None, "u-1", "u-2"])),
+        user_id=draw(st.sampled_from([None, None, "", "u-1", "u-2"])),
         task=draw(st.sampled_from([None, "fly", "pay"])),
         tags=draw(st.sampled_from([None, [], ["x"], ["x", "y"]])),
         credits_used=draw(st.sampled_from([0.0, 0.1, 1.5])),

@@ -268,6 +268,7 @@ def test_too_many_open_episodes_in_all_evict_the_least_recently_updated() -> Non
         pytest.param([None, None], None, id="none"),
         pytest.param([None, "ann", None, "ann"], "ann", id="one"),
         pytest.param(["ann", "bob", "ann"], None, id="several"),
+        pytest.param(["", "ann"], None, id="an empty name and another one"),
     ],
 )
 def test_an_episode_has_a_user_if_its_events_name_exactly_one(
@@ -275,4 +276,4 @@ def test_an_episode_has_a_user_if_its_events_name_exactly_one(
 ) -> None:
     [row] = rows_of(*(event_row(user_id=user) for user in users))
     assert row["user_id"] == expected
-    assert row["users"] == list(dict.fromkeys(filter(None, users)))
+    assert row["users"] == list(dict.fromkeys(u for u in users if u is not None))

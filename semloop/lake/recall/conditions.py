@@ -34,7 +34,8 @@ def conditions_of(
 ) -> Conditions:
     """Return the conditions of a request.
 
-    A row without a user is behind the wall of a user if its episode names no other one.
+    A row without a user is behind the wall of a user if its episode names no other one,
+    unless the user has more than `EPISODES_MAX` such episodes.
 
     Args:
         request: the arguments.
@@ -82,9 +83,7 @@ def one_of(column: str, values: list[str]) -> str:
 
 def _of_user(user: str, episodes: list[str]) -> str:
     own = f"user_id = {literal(user)}"
-    if not episodes:
+    # Without the list, rows of other users that name none would fill the searches.
+    if not episodes or len(episodes) > EPISODES_MAX:
         return own
-    unnamed = "user_id IS NULL"
-    if len(episodes) <= EPISODES_MAX:
-        unnamed += f" AND {one_of('episode_id', episodes)}"
-    return f"({own} OR ({unnamed}))"
+    return f"({own} OR (user_id IS NULL AND {one_of('episode_id', episodes)}))"

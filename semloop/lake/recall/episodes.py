@@ -39,7 +39,7 @@ ROW = np.dtype(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Episodes:
-    """The newest revision of every episode: 69 bytes each, sorted by key; immutable.
+    """The newest revision of every episode: 57 bytes each, sorted by key; immutable.
 
     Attributes:
         rows: `ROW` of each episode.
@@ -98,11 +98,14 @@ class Episodes:
         outcomes: list[str | None] = []
         rewards: list[float | None] = []
         for index in found.tolist():
-            row = self.rows[index]
-            closed = index >= 0 and bool(row["closed"])
+            row = self.rows[index] if index >= 0 else None
+            if row is None or not row["closed"]:
+                outcomes.append(None)
+                rewards.append(None)
+                continue
             reward = float(row["reward"])
-            outcomes.append(self.outcomes[row["outcome"]] if closed else None)
-            rewards.append(reward if closed and not np.isnan(reward) else None)
+            outcomes.append(self.outcomes[row["outcome"]])
+            rewards.append(None if np.isnan(reward) else reward)
         return outcomes, rewards
 
     def visible(self, features: Features, found: Ints) -> Mask:

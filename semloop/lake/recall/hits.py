@@ -158,8 +158,10 @@ def _texts_at(
     table: MemoryTable, wall: Wall, where: str, positions: set[EventPosition]
 ) -> dict[EventPosition, str]:
     """Return the texts of events at these positions that may be shown."""
-    found = table.at(positions, where, {"text": "text"})
-    shown = wall.allowed(found.features) & (found.features.header["part"] == 0)
+    # Long texts have several parts, and a read has a maximum of rows.
+    condition = f"part = 0 AND ({where})" if where else "part = 0"
+    found = table.at(positions, condition, {"text": "text"})
+    shown = wall.allowed(found.features)
     texts = zip(
         found.features.positions(),
         found.columns["text"].to_pylist(),

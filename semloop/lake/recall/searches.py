@@ -78,6 +78,9 @@ class MemoryTable:
         query = query.distance_type("dot")
         if self.count("") <= EXACT_ROWS:
             query = query.nprobes(ALL_PARTITIONS)
+        else:
+            # No maximum: behind a narrow filter, the nearest parts may have no rows.
+            query = query.maximum_nprobes(0)
         return self._found(query, where, count, ["vector", "_distance"])
 
     def by_words(self, words: str, where: str, count: int) -> Found:
@@ -95,7 +98,11 @@ class MemoryTable:
         """Return the newest rows behind a filter."""
         from lancedb.query import ColumnOrdering
 
-        order = [ColumnOrdering(column_name="ts", ascending=False)]
+        # Equal times in the order of ids, which does not depend on how rows are stored.
+        order = [
+            ColumnOrdering(column_name="ts", ascending=False),
+            ColumnOrdering(column_name="id", ascending=True),
+        ]
         query = self._table.search().order_by(order)
         return self._found(query, where, count, [])
 

@@ -121,8 +121,10 @@ class Selection:
         features = found.features
         similar = cosines(found.columns["vector"], self._vector)
         order = np.lexsort((features.header["id"], -similar))
-        order = order[self._may_be_hits(features)[order]][:count]
-        return Near(features.take(order), similar[order], len(features) == limit)
+        order = order[self._may_be_hits(features)[order]]
+        more = len(features) == limit or len(order) > count
+        order = order[:count]
+        return Near(features.take(order), similar[order], more)
 
     def _results_per_hit(self) -> float:
         """Return how many results have one with enough reward, if no condition does."""

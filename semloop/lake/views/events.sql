@@ -1,4 +1,4 @@
--- What happened? One row is one event, redacted, each event id once.
+-- What happened? One row is one event, redacted, each event id once in its namespace.
 SELECT
     event_id, type, ts, agent, session_id, user_id, namespace, task, task_type, tags,
     tool, status, outcome, reward, score, label, error_type, duration_ms, credits_used,

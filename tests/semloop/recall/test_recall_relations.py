@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from semloop.lake import generations
+from semloop.lake.recall import conditions, searches, selection
 from semloop.lake.recall.features import EventPosition, key_of
 from semloop.lake.recall.searches import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
     a_memory_lake,
     a_message,
+    closed,
     episode_id,
 )
 
@@ -73,3 +75,58 @@ def test_events_of_two_episodes_of_a_session_are_not_neighbours(tmp_path: Path) 
         found = {row["text"]: row for row in opened.recall("refund").to_pylist()}
     assert found["refund 0"]["neighbours"] == 0
     assert found["refund 1"]["neighbours"] > 0
+
+
+def test_equal_texts_that_fill_the_first_results_do_not_end_the_search(
+    tmp_path: Path,
+) -> None:
+    rows = [a_message("refund refused", f"r{n}") for n in range(60)]
+    rows += [a_message(f"a note {'abcdefghij'[n]}", f"o{n}") for n in range(10)]
+    with a_memory_lake(tmp_path, *rows).open() as opened:
+        assert opened.recall("refund refused", k=10).num_rows == 10
+
+
+def test_newest_memories_of_equal_time_are_those_with_the_least_ids(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        a_message(f"call {n}", f"e{n}", type="tool_call", status="error")
+        for n in range(200)
+    ]
+    with a_memory_lake(tmp_path, *rows).open() as opened:
+        found = opened.recall("failed tool calls", k=10)["id"].to_pylist()
+        ids = opened.sql("SELECT id FROM memories ORDER BY id LIMIT 10").fetchall()
+    assert found == [id_ for (id_,) in ids]
+
+
+def test_the_parts_of_following_texts_do_not_displace_first_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "AT_MAX", 2)
+    # The searches return the hits alone, so that the texts after them are looked up.
+    for name, value in (("COUNT_FIRST", 2), ("COUNT_MAX", 2), ("MARGIN", 0)):
+        monkeypatch.setattr(selection, name, value)
+    monkeypatch.setattr(selection, "NEIGHBOURS_OF", 0)
+    rows = [
+        a_message("the end" if part else "the beginning", e, seq=1, part=part)
+        for e in "ab"
+        for part in (0, 1, 2)
+    ]
+    hits = [a_message("refund", "a", seq=0), a_message("a refund", "b", seq=0)]
+    with a_memory_lake(tmp_path, *reversed(rows), *hits).open() as opened:
+        found = opened.recall("refund", k=2)
+    assert found["after"].to_pylist() == ["the beginning"] * 2
+
+
+def test_unnamed_events_of_others_do_not_crowd_out_those_of_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (conditions, selection):
+        monkeypatch.setattr(module, "EPISODES_MAX", 1)
+    monkeypatch.setattr(selection, "COUNT_MAX", 60)
+    monkeypatch.setattr(selection, "MATCHES_MAX", 20)
+    others = [a_message(f"refund {n}", f"o{n}") for n in range(200)]
+    own = [a_message(f"my refund {e}", e, user_id="ann") for e in "ab"]
+    ends = [closed(e, user_id="ann", users=["ann"]) for e in "ab"]
+    with a_memory_lake(tmp_path, *others, *own, episodes=ends).open() as opened:
+        assert opened.recall("refund", user="ann").num_rows == 2

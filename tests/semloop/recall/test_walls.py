@@ -30,7 +30,7 @@ TYPES = (
 @st.composite
 def an_event(draw: st.DrawFn) -> Row:
     kind = draw(st.sampled_from(TYPES))
-    user = draw(st.sampled_from([None, "ann", "bob"]))
+    user = draw(st.sampled_from([None, "ann", "bob", ""]))
     return event_row(
         kind,
         draw(st.sampled_from(["1", "2"])),
