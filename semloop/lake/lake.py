@@ -121,8 +121,9 @@ class Lake:
         Memories of a namespace with equal texts are one hit. Time and status words such
         as "failed tool calls in the last 24 hours" become filters, shown in
         `understood`; without other words in the query, the newest memories are first.
-        Filters apply inside each search, so they do not reduce the number of hits. In
-        SQL: `FROM recall('...', k := 5)`.
+        Filters apply inside each search, so they do not reduce the number of hits; only
+        `min_reward` may, if over 2,000 episodes have it, but few of all. In SQL: `FROM
+        recall('...', k := 5)`.
 
         Columns: `rank` from 1; `score` = `decay` * (3 * `similarity` + `keyword` +
         `keyword_context` + `neighbours` + `session`), where `similarity` is the cosine,

@@ -23,8 +23,8 @@ from semloop.storage.location import Storage
 CREATE_REVISIONS = """
 CREATE OR REPLACE TABLE revisions (
     episode_id VARCHAR, namespace VARCHAR, session_id VARCHAR, topic_id VARCHAR,
-    kafka_partition INTEGER,
-    revision BIGINT, first_offset BIGINT, last_offset BIGINT, closed BOOLEAN
+    kafka_partition INTEGER, revision BIGINT, first_offset BIGINT, last_offset BIGINT,
+    closed BOOLEAN
 )
 """
 # Newer files contain newer revisions.
@@ -32,9 +32,9 @@ READ_NEW_REVISIONS = """
 CREATE OR REPLACE TEMP TABLE new_revisions AS
 SELECT
     episode_id, any_value(namespace) AS namespace, any_value(session_id) AS session_id,
-    any_value(topic_id) AS topic_id,
-    any_value(kafka_partition) AS kafka_partition, max(revision) AS revision,
-    any_value(first_offset) AS first_offset, max(kafka_offset) AS last_offset,
+    any_value(topic_id) AS topic_id, any_value(kafka_partition) AS kafka_partition,
+    max(revision) AS revision, any_value(first_offset) AS first_offset,
+    max(kafka_offset) AS last_offset,
     arg_max(state, revision) = 'closed' AS closed
 FROM read_parquet($files, union_by_name = true) GROUP BY episode_id
 """

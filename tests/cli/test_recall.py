@@ -139,7 +139,7 @@ def test_a_memory_that_exceeds_the_tokens_is_reported(
     tokens = ("--max-tokens", "90", "--format", form)
     code, out, err = semloop.run("recall", "refund refused", *tokens)
     assert (code, out) == (0, "" if form == "prompt" else "[]\n")
-    assert err == "The best memory has more tokens than --max-tokens.\n"
+    assert err == "The best memory has more tokens than --max-tokens: raise it.\n"
 
 
 def test_a_prompt_without_memories_is_empty(lake: Path, semloop: Semloop) -> None:

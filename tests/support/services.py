@@ -133,7 +133,7 @@ class RealBroker:
 
 
 def start_broker(folder: Path) -> EmbeddedBroker | RealBroker:
-    """Start the broker that this session is configured to use."""
+    """Start the broker that this test run is configured to use."""
     return RealBroker(folder, SERVICES) if SERVICES else EmbeddedBroker(folder)
 
 

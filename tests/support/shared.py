@@ -42,6 +42,6 @@ def shared(root: Path, name: str, start: Callable[[Path], Any]) -> dict[str, Any
 
 
 def stop_shared(root: Path) -> None:
-    """Stop all servers that this session started."""
+    """Stop all servers that this test run started."""
     for record in (root / FOLDER).glob("*.json"):
         kill(json.loads(record.read_text())["pid"])

@@ -102,7 +102,7 @@ class RealStore:
 
 
 def start_store(folder: Path) -> Moto | RealStore:
-    """Start the S3 server that this session is configured to use."""
+    """Start the S3 server that this test run is configured to use."""
     return RealStore(folder, SERVICES) if SERVICES else Moto(folder)
 
 

@@ -20,7 +20,7 @@ NO_MEMORIES = (
 NO_MATCHES = (
     "No memory matches these filters; --no-words searches for the words instead."
 )
-TOO_LONG = "The best memory has more tokens than --max-tokens."
+TOO_LONG = "The best memory has more tokens than --max-tokens: raise it."
 
 
 class RecallFormat(StrEnum):
@@ -96,6 +96,7 @@ def recall(
 ) -> None:
     """Search the memories by meaning and by keywords."""
     from semloop.command.cli.near_equal import fetch_places
+    from semloop.lake.recall.hits import UNDERSTOOD
 
     with open_lake(load()) as lake:
 
@@ -113,7 +114,7 @@ def recall(
             found = search(k)
         if not found.num_rows and not lake.has_memories():
             print(NO_MEMORIES, file=sys.stderr)
-    if filters := (found.schema.metadata or {}).get(b"semloop.understood"):
+    if filters := (found.schema.metadata or {}).get(UNDERSTOOD):
         print(f"Filters: {filters.decode()}.", file=sys.stderr)
         if not found.num_rows:
             print(NO_MATCHES, file=sys.stderr)

@@ -29,7 +29,7 @@ class Conditions:
 def conditions_of(
     request: RecallRequest,
     parsed: ParsedQuery,
-    of_user: list[str],
+    of_user: list[str] | None,
     with_reward: list[str] | None,
 ) -> Conditions:
     """Return the conditions of a request.
@@ -40,7 +40,8 @@ def conditions_of(
     Args:
         request: the arguments.
         parsed: the filters found in the query.
-        of_user: ids of the episodes that name only the request's user.
+        of_user: ids of the episodes that name only the request's user; None if there
+            are more than `EPISODES_MAX`.
         with_reward: ids of the episodes with enough reward; None for no condition.
     """
     wall = []
@@ -59,7 +60,7 @@ def conditions_of(
     hits += [f"ts >= {timestamp_literal(t)}" for t in starts if t]
     if parsed.until:
         hits.append(f"ts < {timestamp_literal(parsed.until)}")
-    if with_reward is not None and len(with_reward) <= EPISODES_MAX:
+    if with_reward is not None:
         hits.append(one_of("episode_id", with_reward))
     return Conditions(" AND ".join(wall), " AND ".join([*wall, *hits]))
 
@@ -81,9 +82,9 @@ def one_of(column: str, values: list[str]) -> str:
     return f"{column} IN ({', '.join(literal(value) for value in values)})"
 
 
-def _of_user(user: str, episodes: list[str]) -> str:
+def _of_user(user: str, episodes: list[str] | None) -> str:
     own = f"user_id = {literal(user)}"
     # Without the list, rows of other users that name none would fill the searches.
-    if not episodes or len(episodes) > EPISODES_MAX:
+    if not episodes:
         return own
     return f"({own} OR (user_id IS NULL AND {one_of('episode_id', episodes)}))"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
-from semloop.errors import LakeError, SemLoopError
-from semloop.lake.recall.episode_follower import EpisodeFollower
+from semloop.errors import LakeError, SemLoopError, StorageUnavailable
+from semloop.lake.recall.episode_follower import EpisodeFollower, earlier_version
 from semloop.lake.recall.episodes import Episodes
 from semloop.lake.recall.hits import no_hits, read_hits
 from semloop.lake.recall.query_parser import ParsedQuery, parse_query
 from semloop.lake.recall.ranking import US, rank
 from semloop.lake.recall.request import RecallRequest
-from semloop.lake.recall.searches import MemoryTable, MemoryTables
+from semloop.lake.recall.searches import MemoryTable, MemoryTables, RowsMoved
 from semloop.lake.recall.selection import Selection
 from semloop.lake.recall.wall import Wall
 from semloop.lake.tokens import within_tokens
@@ -84,9 +84,10 @@ class RecallEngine:
             for _ in range(ATTEMPTS - 1):
                 try:
                     return self._recall(request)
-                except (RuntimeError, ValueError, OSError):
-                    # A compaction in between moves rows, which makes ids invalid.
-                    continue
+                except (RowsMoved, RuntimeError, ValueError, OSError):
+                    # A compaction in between moves rows, which makes ids invalid, or
+                    # `maintain index` has dropped the table that `reindex` replaced.
+                    self._episodes.expire()
             return self._recall(request)
         except Exception as error:
             raise self._translate(error) from error
@@ -136,10 +137,7 @@ class RecallEngine:
 
     def _check_columns(self, table: MemoryTable) -> None:
         if not table.has_features:
-            root = self._storage.root
-            msg = f"An earlier version of SemLoop has written the memories of {root}."
-            todo = "Delete `episodes` and `memories`, and run the flow `memory` again."
-            raise LakeError(msg, todo)
+            raise earlier_version(self._storage)
 
     def _check_model(self, table: MemoryTable) -> None:
         stored, ours = table.model, self.embedder.model_id
@@ -154,6 +152,9 @@ class RecallEngine:
         lance = isinstance(error, (*LANCE_ERRORS, OSError)) and "lance" in str(error)
         if isinstance(error, SemLoopError):
             return error
+        if isinstance(error, RowsMoved):
+            msg = "The memories were compacted again and again during the search."
+            return StorageUnavailable(msg, "Try again.")
         if not lance and not isinstance(error, table_errors()):
             return error
         return translate(self._storage, "recall memories", error, lance=lance)

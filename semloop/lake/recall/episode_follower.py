@@ -1,17 +1,30 @@
 """Follows the table `episodes` for recall; each refresh reads only new files."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams_table import StreamsTable
 from semloop.delta.table import TableFollower
+from semloop.errors import LakeError
 from semloop.lake import generations
 from semloop.lake.recall.episodes import READ, Episodes
 from semloop.lake.recall.features import log_of
 from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def earlier_version(storage: Storage) -> LakeError:
+    """Return the error for a lake whose tables lack columns that recall reads."""
+    msg = f"An earlier version of SemLoop has written the memories of {storage.root}."
+    todo = "Delete `episodes` and `memories`, and run the flow `memory` again."
+    return LakeError(msg, todo)
 
 
 class EpisodeFollower:
@@ -34,6 +47,11 @@ class EpisodeFollower:
         self._refreshed_s = float("-inf")
         self._snapshot: Snapshot | None = None
         self._episodes = Episodes()
+
+    def expire(self) -> None:
+        """Read the state again on the next call, however old it is."""
+        with self._lock:
+            self._refreshed_s = float("-inf")
 
     def close(self) -> None:
         """Close the connection."""
@@ -68,9 +86,17 @@ class EpisodeFollower:
             episodes, before = Episodes(), set()
         if added := sorted(snapshot.files.keys() - before):
             uris = snapshot.uris(self._storage, added)
-            read = self._queries.arrow(snapshot.table, uris, READ)
+            read = self._revisions(snapshot.table, uris)
             episodes = episodes.with_revisions(read)
         self._snapshot, self._episodes = self._with_offsets(snapshot, episodes)
+
+    def _revisions(self, table: str, uris: Sequence[str]) -> "pa.Table":
+        from duckdb import BinderException
+
+        try:
+            return self._queries.arrow(table, uris, READ)
+        except BinderException as error:
+            raise earlier_version(self._storage) from error
 
     def _with_offsets(
         self, snapshot: Snapshot, episodes: Episodes

@@ -133,26 +133,42 @@ class Episodes:
         closed = self._values(found, "closed", default=False)
         return closed & (rewards >= min_reward)
 
-    def of_user(self, user: str, namespace: str | None) -> list[str]:
-        """Return the ids of the episodes that name this user and no other one."""
+    def of_user(
+        self, user: str, namespace: str | None, count_max: int
+    ) -> list[str] | None:
+        """Return ids of episodes that name only this user; None if over `count_max`."""
         if user not in self.users:
             return []
-        return self._ids(self.rows["user"] == self.users[user], namespace)
+        is_own = self.rows["user"] == self.users[user]
+        return self._ids(is_own & self._within(namespace), count_max)
 
-    def with_reward(self, min_reward: float, namespace: str | None) -> list[str]:
-        """Return the ids of the closed episodes with at least a reward."""
-        mask = self.rows["closed"] & (self.rows["reward"] >= min_reward)
-        return self._ids(mask, namespace)
+    def with_reward(
+        self, min_reward: float, namespace: str | None, count_max: int
+    ) -> list[str] | None:
+        """Return ids of episodes with at least a reward; None if over `count_max`."""
+        return self._ids(self._rewarded(min_reward, namespace), count_max)
+
+    def rewarded_count(self, min_reward: float, namespace: str | None) -> int:
+        """Return the number of closed episodes with at least a reward."""
+        return int(np.count_nonzero(self._rewarded(min_reward, namespace)))
 
     def count(self, namespace: str | None) -> int:
         """Return the number of episodes of a namespace, or of all of them."""
-        if namespace is None:
-            return len(self.rows)
-        return int(np.count_nonzero(self.rows["namespace"] == hash_of(namespace)))
+        return int(np.count_nonzero(self._within(namespace)))
 
-    def _ids(self, mask: Mask, namespace: str | None) -> list[str]:
-        if namespace is not None:
-            mask = mask & (self.rows["namespace"] == hash_of(namespace))
+    def _rewarded(self, min_reward: float, namespace: str | None) -> Mask:
+        enough: Mask = self.rows["closed"] & (self.rows["reward"] >= min_reward)
+        return enough & self._within(namespace)
+
+    def _within(self, namespace: str | None) -> Mask:
+        if namespace is None:
+            return np.ones(len(self.rows), bool)
+        is_own: Mask = self.rows["namespace"] == hash_of(namespace)
+        return is_own
+
+    def _ids(self, mask: Mask, count_max: int) -> list[str] | None:
+        if np.count_nonzero(mask) > count_max:
+            return None
         # numpy drops trailing zero bytes.
         return [id_.ljust(16, b"\0").hex() for id_ in self.rows["id"][mask].tolist()]
 

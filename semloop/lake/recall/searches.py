@@ -26,8 +26,8 @@ EXACT_ROWS = 300_000
 ALL_PARTITIONS = 1_000_000
 # Maximum rows of one lookup by position; an event with a long text has several rows.
 AT_MAX = 2_000
-# Cached numbers of rows behind a filter.
-COUNTS_MAX = 1_000
+# Cached numbers of rows behind a filter, whose text may have 100 kB.
+COUNTS_MAX = 16
 
 
 class Found(NamedTuple):
@@ -35,6 +35,10 @@ class Found(NamedTuple):
 
     features: Features
     columns: pa.Table
+
+
+class RowsMoved(Exception):
+    """A compaction has moved rows between two reads."""
 
 
 class MemoryTable:
@@ -129,7 +133,8 @@ class MemoryTable:
         """Read the rows of these ids, in their order.
 
         Raises:
-            RuntimeError, ValueError, OSError: a compaction has moved rows meanwhile.
+            RowsMoved: a compaction has moved rows meanwhile.
+            RuntimeError, ValueError, OSError: it has, or the rows cannot be read.
         """
         if not len(row_ids):
             return self._table.schema.empty_table().select(list(columns))
@@ -139,7 +144,7 @@ class MemoryTable:
         index = {row_id: n for n, row_id in enumerate(rows[ROW_ID].to_pylist())}
         if missing := len(set(ids) - index.keys()):
             msg = f"{missing} rows have moved"
-            raise ValueError(msg)
+            raise RowsMoved(msg)
         order = pa.array([index[row_id] for row_id in ids], pa.int64())
         taken: pa.Table = rows.select(list(columns)).take(order)
         return taken

@@ -131,10 +131,10 @@ class Selection:
         request, episodes = self._wall.request, self._wall.episodes
         if request.min_reward is None:
             return 1.0
-        rewarded = episodes.with_reward(request.min_reward, request.namespace)
-        if len(rewarded) <= EPISODES_MAX:
+        rewarded = episodes.rewarded_count(request.min_reward, request.namespace)
+        if rewarded <= EPISODES_MAX:
             return 1.0
-        return SHARE_MARGIN * episodes.count(request.namespace) / len(rewarded)
+        return SHARE_MARGIN * episodes.count(request.namespace) / rewarded
 
     def _matches(self) -> Features:
         """Return the memories with words of the query, best first by BM25."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semloop.lake.recall.conditions import Conditions, conditions_of
+from semloop.lake.recall.conditions import EPISODES_MAX, Conditions, conditions_of
 from semloop.lake.recall.episodes import Episodes
 from semloop.lake.recall.features import Features, Mask, hash_of
 from semloop.lake.recall.query_parser import ParsedQuery
@@ -21,12 +21,14 @@ class Wall:
     def conditions(self, parsed: ParsedQuery) -> Conditions:
         """Return the conditions of the request, in Lance's SQL."""
         request, episodes = self.request, self.episodes
-        of_user: list[str] = []
+        of_user: list[str] | None = None
         with_reward: list[str] | None = None
         if request.user is not None:
-            of_user = episodes.of_user(request.user, request.namespace)
+            of_user = episodes.of_user(request.user, request.namespace, EPISODES_MAX)
         if request.min_reward is not None:
-            with_reward = episodes.with_reward(request.min_reward, request.namespace)
+            with_reward = episodes.with_reward(
+                request.min_reward, request.namespace, EPISODES_MAX
+            )
         return conditions_of(request, parsed, of_user, with_reward)
 
     def allowed(self, features: Features) -> Mask:

@@ -57,9 +57,9 @@ feedback AS (
 )
 SELECT
     newest.episode_id, revision, state, closed_by, newest.session_id, agent,
-    newest.namespace, user_id, users, task, task_type, tags, started_at, ended_at, duration_ms, first_offset,
-    first_kafka_ts, events, bytes, messages, steps, tool_calls, tool_failures, errors,
-    tools, credits_used, input_tokens, output_tokens, outcome, summary, reward_given,
+    newest.namespace, user_id, users, task, task_type, tags, started_at, ended_at,
+    duration_ms, first_offset, first_kafka_ts, events, bytes, messages, steps,
+    tool_calls, tool_failures, errors, tools, credits_used, input_tokens, output_tokens, outcome, summary, reward_given,
     reward, base, efficiency, complexity_bonus, quality, learning_bonus, request,
     request_role, last_text, last_user, step_log,
     topic, topic_id, kafka_partition, kafka_offset, kafka_ts, ingested_at,

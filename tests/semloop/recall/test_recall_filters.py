@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from semloop.lake.recall import conditions, selection
+from semloop.lake.recall import selection, wall
 from tests.semloop.recall.a_memory_lake import (
     NOON,
     MemoryLake,
@@ -104,7 +104,7 @@ def test_a_neighbour_with_too_small_a_reward_is_not_a_hit(
 ) -> None:
     # Too many episodes have the reward, so the searches do not filter by it; and they
     # find only one of the texts.
-    for module in (conditions, selection):
+    for module in (wall, selection):
         monkeypatch.setattr(module, "EPISODES_MAX", 0)
     for name, value in (("COUNT_FIRST", 1), ("COUNT_MAX", 1), ("MARGIN", 0)):
         monkeypatch.setattr(selection, name, value)

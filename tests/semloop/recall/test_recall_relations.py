@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from semloop.lake import generations
-from semloop.lake.recall import conditions, searches, selection
+from semloop.lake.recall import searches, selection, wall
 from semloop.lake.recall.features import EventPosition, key_of
 from semloop.lake.recall.searches import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
@@ -121,7 +121,7 @@ def test_the_parts_of_following_texts_do_not_displace_first_parts(
 def test_unnamed_events_of_others_do_not_crowd_out_those_of_a_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (conditions, selection):
+    for module in (wall, selection):
         monkeypatch.setattr(module, "EPISODES_MAX", 1)
     monkeypatch.setattr(selection, "COUNT_MAX", 60)
     monkeypatch.setattr(selection, "MATCHES_MAX", 20)
