@@ -17,7 +17,7 @@ from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
-from operators.redaction.redactor import Redactor
+from operators.redaction.redactor import redactor_of
 from schemas.batches import Decoded, Polled
 from schemas.metrics import Metrics
 from semloop.settings import Settings
@@ -51,11 +51,7 @@ def build(
         accept_gap: continue where retention removed records that were not read.
     """
     storage = Storage.of(settings)
-    redactor = Redactor(
-        redaction_key(settings, storage),
-        settings.redaction.keys,
-        settings.redaction.patterns,
-    )
+    redactor = redactor_of(redaction_key(settings, storage), settings.redaction)
     context = FlowContext(settings, storage, metrics)
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
     bytes_max = settings.archive.event_bytes_max

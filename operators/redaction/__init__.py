@@ -1,1 +1,1 @@
-"""Replaces private content in the raw bytes of records by pseudonyms."""
+"""Redacts batches of records; `semloop.redaction` decides what is private."""

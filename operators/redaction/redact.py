@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.redaction.redactor import Redactor
+from semloop.redaction.redactor import Redactor
 
 Raw = TypeVar("Raw", bytes, str)
 

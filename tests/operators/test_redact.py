@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.redaction.redact import redact, suspects
-from operators.redaction.redactor import Redactor
 from schemas.arrow import RECORDS
+from semloop.redaction.redactor import Redactor
 from semloop.settings import Secret
 from tests.operators.private_texts import PRIVATE, PUBLIC
 from tests.support.builders import an_event

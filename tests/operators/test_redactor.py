@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from operators.redaction.redactor import Redactor
 from semloop.errors import ConfigError
+from semloop.redaction.redactor import Redactor
 from semloop.settings import Secret
 from tests.operators.private_texts import PRIVATE, PUBLIC
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from operators.redaction import key_values, pii_patterns, redactor
-from operators.redaction.redactor import Redactor
+from semloop.redaction import key_values, pii_patterns, redactor
+from semloop.redaction.redactor import Redactor
 from semloop.settings import Secret
 
 REDACTOR = Redactor(Secret("a key for tests only, 32 letters"))

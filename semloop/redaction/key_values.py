@@ -7,8 +7,8 @@ is truncated or quoted any number of times.
 import re
 from collections.abc import Iterator
 
-from operators.redaction import pii_patterns as pii
-from operators.redaction.key_names import (
+from semloop.redaction import pii_patterns as pii
+from semloop.redaction.key_names import (
     DIGIT_CLASSES,
     LINE_CLASSES,
     NUMBER_KEYS,

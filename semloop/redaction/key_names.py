@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
 
-from operators.redaction.pii_patterns import PSEUDONYM
 from semloop.errors import ConfigError
+from semloop.redaction.pii_patterns import PSEUDONYM
 
 # Size of the cache of key names, which repeat from event to event.
 KEY_NAMES_MAX = 4096

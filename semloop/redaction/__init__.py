@@ -1,0 +1,1 @@
+"""Replaces private content in the raw bytes of records by pseudonyms."""
