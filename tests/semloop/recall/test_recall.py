@@ -1,6 +1,5 @@
 """`Lake.recall` and `recall` in SQL, on memories written as the flow writes them."""
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from schemas import arrow
 from semloop import Lake
-from semloop.errors import ConfigError, LakeError, StorageUnavailable
-from semloop.lake import generations
-from semloop.lake.recall import engine, searches
-from semloop.settings import load
+from semloop.errors import ConfigError
+from semloop.lake.recall import engine
 from tests.semloop.recall.a_memory_lake import (
     NOON,
     MemoryLake,
@@ -264,65 +260,6 @@ def test_a_wrong_argument_in_sql_is_a_duckdb_error(tmp_path: Path) -> None:
             lake.sql("FROM recall('')").fetchall()
         # The error must not be reported again for the next call.
         assert lake.sql("FROM recall('x')").fetchall() == []
-
-
-def test_memories_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, a_message("trip"))
-    connection = generations.connect(lake.storage)
-    table = generations.open_table(connection, generations.FIRST_GENERATION)
-    assert table is not None
-    table.drop_columns(["features"])
-    with lake.open() as opened, pytest.raises(LakeError, match="earlier version"):
-        opened.recall("trip")
-
-
-def test_episodes_of_an_earlier_version_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lake = a_memory_lake(tmp_path, a_message("trip"))
-    shutil.rmtree(tmp_path / "episodes")
-    column = arrow.EPISODES.get_field_index("users")
-    monkeypatch.setattr(arrow, "EPISODES", arrow.EPISODES.remove(column))
-    lake.commit()
-    with lake.open() as opened:
-        for ask in (lambda: opened.recall("trip"), opened.has_memories):
-            with pytest.raises(LakeError, match="earlier version"):
-                ask()
-
-
-def test_recall_follows_a_table_that_was_replaced_and_dropped(tmp_path: Path) -> None:
-    lake = a_memory_lake(tmp_path, a_message("trip one"))
-    with Lake(settings=lake.settings, stale_s=3_600) as opened:
-        assert texts(opened.recall("trip")) == ["trip one"]
-        second = MemoryLake(lake.settings, generation=2)
-        second.remember(a_message("trip two"))
-        second.commit()
-        generations.connect(lake.storage).drop_table(generations.table_name(1))
-        assert texts(opened.recall("trip")) == ["trip two"]
-
-
-def test_memories_that_move_during_each_attempt_are_reported_in_two_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def move(*_: Any) -> None:
-        msg = "5 rows have moved"
-        raise searches.RowsMoved(msg)
-
-    lake = a_memory_lake(tmp_path, a_message("trip"))
-    monkeypatch.setattr(searches.MemoryTable, "rows", move)
-    with lake.open() as opened, pytest.raises(StorageUnavailable) as caught:
-        opened.recall("trip")
-    assert caught.value.todo == "Try again."
-
-
-def test_memories_of_another_embedder_are_refused(tmp_path: Path) -> None:
-    a_memory_lake(tmp_path, a_message("trip"))
-    with (
-        Lake(settings=load(lake=str(tmp_path), embedder="minilm")) as opened,
-        pytest.raises(LakeError, match="vectors of hashing") as caught,
-    ):
-        opened.recall("trip")
-    assert "semloop maintain reindex" in caught.value.todo
 
 
 def test_max_tokens_bounds_the_texts_of_the_hits_in_python_and_sql(
