@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from semloop.redaction import key_values, pii_patterns, redactor
+from semloop import redaction
 from semloop.redaction.redactor import Redactor
 from semloop.settings import Secret
 

@@ -1,0 +1,237 @@
+"""Credentials with a form of their own: headers, cookies, logins in URLs, command lines."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from semloop.redaction.finding import Finder, Found, Span, latin1, pattern_finder
+from semloop.redaction.shapes import Strength, strength
+
+# --- Logins in URLs ------------------------------------------------------------------
+
+LOGIN_WORDS = re.compile(
+    rb"(?i)[\w.\-]*(?:user|pass|pwd|secret|token|key|host)\w*|x+|\*+|\.+"
+)
+
+
+def _login(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end]
+    user, colon, password = found.partition(b":")
+    if not colon:
+        # `https://TOKEN@host`: a user name is no secret.
+        return Found(found, len(found)) if strength(user) >= Strength.STRONG else None
+    if LOGIN_WORDS.fullmatch(password) or strength(password) is Strength.NONE:
+        return None
+    return Found(found, len(found))
+
+
+URL_LOGIN = pattern_finder(
+    "url_login",
+    "@",
+    r""":(?:\\*/){2}([^\s/?#"'<>\\`]*)@[A-Za-z0-9\[$\x7f-\xff{]""",
+    _login,
+)
+
+
+def _slash_login(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end]
+    return Found(found, len(found)) if strength(found) >= Strength.MIXED else None
+
+
+# `jdbc:oracle:thin:scott/PASSWORD@db`, and a line of `.pgpass`.
+ORACLE_LOGIN = pattern_finder(
+    "url_login",
+    "(?i:oracle|sqlplus)",
+    r"(?i)(?:thin:|sqlplus )\w+/([^\s@/]+)@",
+    _slash_login,
+)
+PGPASS = pattern_finder(
+    "password",
+    r":(?:[0-9]{2,5}|\*):[\w*.\-]+:[\w*.\-]+:[^\s:]",
+    r"(?:^|[\s\"'`])[\w.*\-]+:(?:[0-9]{2,5}|\*):[\w*.\-]+:[\w*.\-]+:([^\s:\"'`]+)",
+    _slash_login,
+)
+
+# --- Headers -------------------------------------------------------------------------
+
+WORDS_AFTER_SCHEME = re.compile(
+    rb"(?i)(?:auth\w*|token\w*|access|scheme|type|format|or|and|is)"
+)
+
+
+def _scheme(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end]
+    if WORDS_AFTER_SCHEME.fullmatch(found.rstrip(b".,;:")):
+        return None
+    found = found.rstrip(b".,;")
+    random = bool(re.search(rb"[0-9]", found)) or (len(found) >= 16 and b"." not in found)
+    return Found(found, len(found)) if random and strength(found) else None
+
+
+BEARER = pattern_finder(
+    "bearer", "(?i:bearer)", r"(?i)bearer[ \t+]+([\w.~+/=\-]{8,})", _scheme
+)
+
+
+def _basic(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end]
+    try:
+        decoded = base64.b64decode(found + b"=" * (-len(found) % 4))
+    except binascii.Error:
+        return None
+    return Found(found, len(found)) if b":" in decoded and decoded.isascii() else None
+
+
+BASIC = pattern_finder(
+    "authorization", r"(?i:basic)[ \t+]+[A-Za-z0-9+/]{8}", r"(?i)basic[ \t+]+([A-Za-z0-9+/]{8,}={0,2})", _basic
+)
+
+
+def _authorization(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end].rstrip(b" \t,;")
+    scheme, _, rest = found.partition(b" ")
+    value = rest.strip() or scheme
+    least = Strength.TEXT if rest else Strength.MIXED
+    if rest and not re.fullmatch(SCHEMES, scheme):
+        return None
+    return Found(found, len(found)) if strength(value) >= least else None
+
+
+SCHEMES = re.compile(
+    rb"(?i)basic|bearer|digest|token|negotiate|ntlm|api-?key|hmac\S*|oauth|hawk"
+    rb"|aws4-hmac-sha256|shared\w*|bot|key|signature"
+)
+AUTHORIZATION = pattern_finder(
+    "authorization",
+    "(?i:authori[sz]ation)",
+    r"""(?i)authori[sz]ation["'`]?[ \t]*[:=,][ \t]*["'`]?([^\r\n"'`<>{}|]+)""",
+    _authorization,
+)
+# The value of `Digest` contains quotes.
+DIGEST = pattern_finder(
+    "authorization",
+    "(?i:digest)",
+    r"""(?i)authori[sz]ation["']?[ \t]*:[ \t]*(digest [^\r\n]+?)(?:'?[ \t]*(?:[\r\n]|$)|' )""",
+    lambda text, start, end: Found(text[start:end], end - start),
+)
+
+# Attributes of `Set-Cookie`.
+ATTRIBUTES = frozenset(
+    (b"path", b"domain", b"expires", b"max-age", b"samesite", b"version", b"priority")
+)
+COOKIE = latin1(
+    r"""(?i)(?:\bcookies?(?:["'`]?[ \t]*[:=]|["'`][ \t]*,)[ \t]*["'`]?|document\.cookie[ \t]*=[ \t]*["'`])"""
+    r"""([\w.%$\-]+=[^\r\n"'`<>]+)"""
+)
+SESSION = re.compile(rb"(?i)sess|sid|auth|token|csrf|xsrf|login|user|secret|jwt")
+PAIR = re.compile(rb"([\w.%$\-]+)=([^;\s,\\]+)")
+
+
+def _cookies(text: bytes) -> Iterator[Span]:
+    at = 0
+    while match := COOKIE.search(text, at):
+        at = match.end()
+        for pair in PAIR.finditer(text, *match.span(1)):
+            is_attribute = pair[1].lower() in ATTRIBUTES
+            if (
+                not is_attribute
+                and strength(pair[2]) is not Strength.NONE
+                and b"(" not in pair[2]
+            ):
+                yield Span(*pair.span(2), "cookie")
+
+
+COOKIES = Finder("(?i:cookie)", _cookies)
+
+
+# --- Command lines -------------------------------------------------------------------
+
+
+def _argument(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end].strip(b"\"'`")
+    if strength(found) is Strength.NONE or found.startswith((b"-", b"/", b"$")):
+        return None
+    at = text.find(found, start)
+    return Found(found, at + len(found) - start)
+
+
+V = r"""("[^"\r\n]+"|'[^'\r\n]+'|[^\s"'`;|&<>]+)"""
+OPTIONS = r"(?:[ \t]+[^\s|;&]+){0,12}?[ \t]+"
+COMMANDS = (
+    # tool, gate, options before the secret
+    ("redis-cli", rf"\bredis-cli{OPTIONS}-a[ \t]+{V}"),
+    ("mysql", rf"\b(?:mysql|mysqldump|mysqladmin|mariadb){OPTIONS}-p{V}"),
+    ("login[ \\t]", rf"\b(?:docker|podman|helm registry|nerdctl|az|oc|cf|vault|crane|skopeo|faas-cli|kubectl|registry)[ \t]+(?:registry )?login{OPTIONS}-p[ \t=]*{V}"),
+    ("curl", rf"\bcurl{OPTIONS}(?:-u|--user|--proxy-user|-U)[ \t=]*[\"']?[^\s:\"']+:([^\s\"'`|;&]+)"),
+    ("sshpass", rf"\bsshpass[ \t]+-p[ \t]*{V}"),
+    ("sudo", rf"""\becho[ \t]+(?:-n[ \t]+)?{V}[ \t]*\|[ \t]*(?:sudo|passwd|docker|podman|gh|vault|kinit|openssl|cryptsetup|su|base64|chpasswd)\b"""),
+    ("<<<", rf"(?i)(?:token|password|passwd|secret|login|passphrase)[^\r\n<]{{0,40}}<<<[ \t]*{V}"),
+    ("chpasswd", r"""\becho[ \t]+["']?[\w.\-]+:([^\s"'|]+)["']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?chpasswd"""),
+    ("pass:", rf"-pass(?:in|out)?[ \t]+pass:{V}"),
+    ("htpasswd", rf"\bhtpasswd[ \t]+-\w*b\w*{OPTIONS}[\w.@\-]+[ \t]+{V}[ \t]*(?:$|[\r\n|;&])"),
+    ("mongo", rf"\bmongo(?:sh|dump|restore|import|export)?{OPTIONS}-p[ \t]+{V}"),
+    ("ldap", rf"\bldap\w+{OPTIONS}-w[ \t]+{V}"),
+    ("sqlcmd", rf"\b(?:sqlcmd|bcp|isql){OPTIONS}-P[ \t]*{V}"),
+    ("zip[ \\t]", rf"\b(?:zip|unzip){OPTIONS}-P[ \t]*{V}"),
+    ("7z[ar]?[ \\t]", rf"\b7z[ar]?{OPTIONS}-p{V}"),
+    ("smbclient", rf"\b(?:smbclient|rpcclient|net|winexe|mount\.cifs){OPTIONS}-U[ \t]+[\w.\\/@\-]+%{V}"),
+    ("net user", rf"(?i)\bnet user[ \t]+[\w.\-]+[ \t]+{V}"),
+    ("keytool", rf"-(?:store|key|src|dest|deststore|srcstore)pass[ \t]+{V}"),
+    ("https?[ \\t]", rf"\bhttps?{OPTIONS}(?:-a|--auth)[ \t=]+[^\s:]+:{V}"),
+    ("ftp", rf"\b(?:lftp|ncftp|ftp){OPTIONS}-u[ \t]+[\w.@\-]+,{V}"),
+    ("rabbitmqctl", rf"\brabbitmqctl[ \t]+(?:add_user|change_password)[ \t]+[\w.\-]+[ \t]+{V}"),
+    ("machine[ \\t]", rf"\bmachine[ \t]+\S+\s+login[ \t]+\S+\s+password[ \t]+{V}"),
+    ("psexec", rf"(?i)\bpsexec\S*{OPTIONS}-p[ \t]+{V}"),
+    ("ansible", rf"-e[ \t]+[\"']?ansible_(?:ssh_|become_)?pass(?:word)?={V}"),
+    ("requirepass", rf"\b(?:requirepass|masterauth)[ \t]+{V}"),
+    ("git config", rf"\bgit config{OPTIONS}\S*(?:token|password)[ \t]+{V}"),
+    ("snowsql", rf"\b(?:snowsql|psql|clickhouse-client|cqlsh|influx|impala-shell|beeline|sqlplus|isql|jq){OPTIONS}(?:-p|--password)[ \t=]+{V}"),
+)  # fmt: skip
+COMMAND_LINES = tuple(
+    pattern_finder(
+        "password",
+        f"(?i:{gate})",
+        pattern,
+        _argument,
+    )
+    for gate, pattern in COMMANDS
+)
+
+
+# `login ann / PASSWORD`, `credentials: ann:PASSWORD`, `user ann with PASSWORD`.
+def _strong(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end].rstrip(b".,;:!?)")
+    return Found(found, len(found)) if strength(found) >= Strength.STRONG else None
+
+
+PAIR_OF_LOGIN = pattern_finder(
+    "password",
+    "(?i:login|log in|sign in|credentials|creds)",
+    r"""(?i)\b(?:login|log in|sign in|credentials|creds)\b["']?[ \t]*(?:is|as|with|:|=)?[ \t]*["'`]?"""
+    r"""[\w.@\-]{2,40}["'`]?[ \t]{0,2}(?:/|:|,|and|with)[ \t]{0,2}["'`]?([^\s"'`/]+)""",
+    _strong,
+)
+
+# --- JSON Web Tokens -----------------------------------------------------------------
+
+
+def _jwt(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end]
+    header = found.split(b".", 1)[0]
+    try:
+        decoded = base64.urlsafe_b64decode(header + b"=" * (-len(header) % 4))
+        msgspec.json.decode(decoded, type=dict[str, object])
+    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Found(found, len(found))
+
+
+JWT = pattern_finder("jwt", r"eyJ[\w\-]{5}", r"(eyJ[\w\-]{5,}(?:\.[\w\-]*){1,4})", _jwt)
+
+FINDERS = (
+    URL_LOGIN, ORACLE_LOGIN, PGPASS, BEARER, BASIC, AUTHORIZATION, DIGEST, COOKIES,
+    JWT, PAIR_OF_LOGIN, *COMMAND_LINES,
+)  # fmt: skip

@@ -1,0 +1,146 @@
+"""What names people: e-mail addresses, phone numbers, postal addresses."""
+
+import re
+
+from semloop.redaction.finding import Finder, Found, pattern_finder
+
+NOT_DIGITS = re.compile(rb"[^0-9]+")
+
+# --- E-mail --------------------------------------------------------------------------
+
+# Ends of file names and of images for high resolutions: `logo@2x.png`.
+FILE_ENDS = frozenset(
+    b"png jpg jpeg gif svg webp ico bmp css js mjs cjs ts tsx jsx json html htm txt pdf jar whl"
+    b" exe dll so deb rpm tar gz tgz zip lock toml yml yaml py rb go rs cpp hpp java class".split()
+)
+SYSTEM_USERS = frozenset((b"git", b"hg", b"svn"))
+# The password of a login in a URL stands before an at sign too.
+LOGIN_BEFORE = re.compile(rb"://[^/\s@]*:$")
+SPELLED_AT = re.compile(rb"(?i)\s?[\[({]at[\])}]\s?|%40|&#0?64;|&#x40;|&commat;| at ")
+SPELLED_DOT = re.compile(rb"(?i)\s?[\[({](?:dot|punkt)[\])}]\s?| dot ")
+
+
+def _email(text: bytes, start: int, end: int) -> Found | None:
+    found = text[start:end]
+    plain = SPELLED_DOT.sub(b".", SPELLED_AT.sub(b"@", found)).lower()
+    local, _, domain = plain.rpartition(b"@")
+    last = domain.rpartition(b".")[2]
+    if local in SYSTEM_USERS or last in FILE_ENDS:
+        return None
+    if text[end : end + 1] == b"(" or LOGIN_BEFORE.search(text[max(0, start - 64) : start]) or re.match(rb"[0-9]+x\.", domain):
+        return None
+    return Found(plain, len(found))
+
+
+WORD = r"[0-9A-Za-z_\xff]"
+LOCAL = rf"{WORD}(?:[0-9A-Za-z_\xff.%+\-!#$'*^~]*[0-9A-Za-z_\xff+\-])?"
+LABEL = r"[0-9A-Za-z\xff](?:[0-9A-Za-z\-\xff]*[0-9A-Za-z\xff])?"
+EMAIL = pattern_finder(
+    "email",
+    "@|%40|&#0?64;|&#x40;|&commat;",
+    rf"({LOCAL}(?:@|%40|&#0?64;|&#x40;|&commat;)"
+    rf"(?:(?:{LABEL}\.)+(?:[A-Za-z\xff]{{2,}}|xn--[0-9a-z\-]+)|\[[0-9A-Fa-f.:]{{7,}}\]))",
+    _email,
+)
+SPELLED_EMAIL = pattern_finder(
+    "email",
+    r"(?i:[\[({] ?at ?[\])}]| at [\w\-]+ dot )",
+    rf"(?i)({LOCAL} ?[\[({{] ?at ?[\])}}] ?{LABEL}(?:(?: ?[\[({{] ?(?:dot|punkt) ?[\])}}] ?|\.){LABEL})+"
+    rf"|{LOCAL} at {LABEL}(?: dot {LABEL})+)",
+    _email,
+)
+
+# --- Phone numbers -------------------------------------------------------------------
+
+PHONE = re.compile(
+    rb"(?:\+|00)1[ .\-/]{0,2}\(?[2-9]\d\d\)?[ .\-/]{0,2}[2-9]\d\d[ .\-/]{0,2}\d{4}"
+    rb"|(?:\+|00)[2-9](?:[^0-9]*+\d){7,14}|(?:[^+0-9]*+\d){10,11}"
+)
+
+
+def _phone(text: bytes, start: int, end: int) -> Found | None:
+    # A number after the phone number may match as more groups of it.
+    for stop in range(end, start + 7, -1):
+        if not text[stop : stop + 1].isdigit() and PHONE.fullmatch(text, start, stop):
+            digits = NOT_DIGITS.sub(b"", text[start:stop])
+            return Found(digits.removeprefix(b"00"), stop - start)
+    return None
+
+
+APART = r"(?:^|[^0-9A-Za-z_.+\-/])"
+PHONES = pattern_finder(
+    "phone",
+    r"\+[1-9](?:[ ().\-/\\]{0,3}[0-9]){7}"
+    r"|[2-9][0-9]{2}(?:\) ?|[.\-])[2-9][0-9]{2}[ .\-][0-9]{4}"
+    r"|0[1-9](?:[ .][0-9]{2}){4}",
+    APART + r"(\+[1-9](?:[ ().\-/]{0,3}[0-9]){7,18}"
+    r"|(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.\-])[2-9][0-9]{2}[ .\-]"
+    r"[0-9]{4}\b(?:[.\-][0-9]+)*"
+    # In pairs, as in France.
+    r"|0[1-9](?: [0-9]{2}){4}|0[1-9](?:\.[0-9]{2}){4})(?:[^0-9]|$)",
+    _phone,
+)
+
+
+def _cued_phone(text: bytes, start: int, end: int) -> Found | None:
+    digits = NOT_DIGITS.sub(b"", text[start:end])
+    return Found(digits, end - start) if 8 <= len(digits) <= 14 else None
+
+
+# Before `is my mobile`, or after `call`, `text` or `reach me at`.
+NATIONAL = r"\(?0?[0-9](?:[ ().\-/]{0,2}[0-9]){6,13}"
+CUED_PHONES = pattern_finder(
+    "phone",
+    r"(?i: is (?:my|his|her|the|our) (?:\w+ )?(?:mobile|phone|cell|number|fax|landline|handy))",
+    rf"(?i)(?:{APART}({NATIONAL}) is (?:my|his|her|the|our) (?:\w+ )?(?:mobile|phone|cell|number|fax|landline|handy))",
+    _cued_phone,
+)
+CALLED_PHONES = pattern_finder(
+    "phone",
+    r"(?i:call|calling|text|dial|ring|whats ?app|reach)[A-Za-z ]{0,24}:? \(?0[0-9]",
+    rf"(?i)\b(?:call|calling|text|dial|ring|whats ?app|reach)(?: (?:me|us|him|her|them|back|on|at|it|now|under))*:? (\(?0[0-9](?:[ ().\-/]{{0,2}}[0-9]){{6,12}})",
+    _cued_phone,
+)
+
+# --- Postal addresses ----------------------------------------------------------------
+
+STREET = (
+    "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl"
+    "|Square|Sq|Terrace|Close|Crescent|Parkway|Pkwy|Highway|Hwy|Circle|Trail|Alley"
+)
+NAMES = r"(?:(?:[NSEW]\.? )?[A-Z][A-Za-z\xff'.\-]+ ){1,3}"
+CITY = r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|#)\.? ?[0-9A-Za-z\-]+)?(?:,? [A-Z][A-Za-z\xff.\-]+(?: [A-Z][A-Za-z\xff.\-]+){0,2})?(?:,? [A-Z]{2})?(?:,? [0-9]{5}(?:-[0-9]{4})?|,? [A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})"
+
+
+def _any(text: bytes, start: int, end: int) -> Found:
+    return Found(text[start:end], end - start)
+
+
+ADDRESSES = (
+    # Without a postal code, only after a word for living, sending or meeting there.
+    pattern_finder(
+        "address",
+        rf"[0-9] {NAMES}(?:{STREET})",
+        r"(?i:\b(?:lives?|living|resid\w+|address|ship\w*|deliver\w*|mail|send|moved|home|located|billing|street)\b[^\n0-9]{0,24})"
+        rf"([0-9]{{1,5}}[A-Za-z]? {NAMES}(?:{STREET})\b\.?)",
+        _any,
+    ),
+    pattern_finder(
+        "address",
+        rf"[0-9] {NAMES}(?:{STREET})",
+        rf"\b([0-9]{{1,5}}[A-Za-z]? {NAMES}(?:{STREET})\b\.?(?:{CITY}))",
+        _any,
+    ),
+    pattern_finder(
+        "address",
+        r"(?:stra(?:\xc3\x9f|ss|\xff|\\u00df)e|str\.|[Rr]ue|[Aa]venue|[Cc]alle|[Vv]ia|weg|platz|gasse|laan|straat|[Rr]ua|[Pp]laza|[Pp]iazza)",
+        r"(\b[A-Z\xff][A-Za-z\xff\-]*(?:stra\xffe|strasse|str\.|weg|platz|gasse|laan|straat) [0-9]{1,4} ?[a-z]?(?:, ?[0-9]{4,5}(?: [A-Z]{2})? [A-Z\xff][A-Za-z\xff\-]+)?"
+        r"|\b[0-9]{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|all\xffe) (?:[A-Za-z\xff'\-]+ ?){1,5}(?:, ?[0-9]{5} [A-Z\xff][A-Za-z\xff\-]+)"
+        r"|\b(?:Calle|Via|Rua|Piazza|Plaza|Avenida|Viale|Corso) (?:[A-Za-z\xff']+ ){0,4}[A-Z\xff][A-Za-z\xff]+,? (?:n\. ?)?[0-9]{1,4}(?:, ?[0-9]{4,5}(?:-[0-9]{3})? [A-Z\xff][A-Za-z\xff]+)?)",
+        _any,
+    ),
+)
+
+FINDERS: tuple[Finder, ...] = (
+    EMAIL, SPELLED_EMAIL, PHONES, CUED_PHONES, CALLED_PHONES, *ADDRESSES,
+)  # fmt: skip
