@@ -118,12 +118,14 @@ def _values(text: bytes, start: int, end: int, name: Name) -> Iterator[Span]:
         if at < len(text) and text[at] in b"[{":
             yield from _leaves(text, at, name)
             return
-        for value in _value(text, at, url=text[start - 1 : start] in (b"?", b"&")):
-            if is_private(name, text[slice(*value)], least):
-                yield Span(
-                    *value, name.name, normal_form(name.name, text[slice(*value)])
-                )
-                return
+        url = text[start - 1 : start] in (b"?", b"&")
+        for begin, stop in _value(text, at, url=url):
+            if not is_private(name, text[begin:stop], least):
+                continue
+            rest = BARE.match(text, stop) if stop - begin == RUN_BYTES_MAX else None
+            end = rest.end() if rest else stop
+            yield Span(begin, end, name.name, normal_form(name.name, text[begin:end]))
+            return
 
 
 def _places(text: bytes, start: int, end: int) -> Iterator[tuple[int, Strength]]:
@@ -160,7 +162,10 @@ def _places(text: bytes, start: int, end: int) -> Iterator[tuple[int, Strength]]
         yield between.end(), Strength.STRONG
     if space := SPACE.match(text, end):
         # Both in quotes: JSON without its colon.
-        quotes = text[end : end + 1] in QUOTES and text[space.end() : space.end() + 1] in QUOTES
+        quotes = (
+            text[end : end + 1] in QUOTES
+            and text[space.end() : space.end() + 1] in QUOTES
+        )
         yield space.end(), Strength.MIXED if option or quotes else Strength.STRONG
 
 
@@ -189,8 +194,6 @@ def _value(text: bytes, at: int, *, url: bool) -> Iterator[tuple[int, int]]:
         return
     if not url and (more := MORE.match(text, end)) and more.end() == run.end():
         end = more.end()
-    if end - at == RUN_BYTES_MAX and (rest := BARE.match(text, end)):
-        end = rest.end()
     yield at, at + len(text[at:end].rstrip(TRAILING))
 
 

@@ -1,4 +1,4 @@
-"""What the finders of private content share: spans, patterns, and the text they read."""
+"""What the finders of private content share: spans and patterns."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

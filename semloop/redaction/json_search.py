@@ -71,8 +71,8 @@ class Level:
         # Of the key, or of the string before in an array.
         self.name: Name | None = None
         self.last = ""
-        # The strings of an object by name: content and its position.
-        self.members: dict[str, tuple[str, int]] = {}
+        # The strings of an object by name.
+        self.members: dict[str, re.Match[str]] = {}
 
 
 class JsonSearch:
@@ -89,31 +89,31 @@ class JsonSearch:
         level = Level(False, None)
         stack = [level]
         for match in TOKEN.finditer(document):
-            content = match[1]
-            if content is not None:
-                at = match.start() + 1
-                if match[2]:
-                    level.key, level.name, found = self._key(content)
-                    for part in found:
-                        parts.append(_moved(part, json_content(content), at))
-                    continue
-                if level.is_object:
-                    level.members[level.key] = (content, at)
-                parts += self._string(content, at, level)
+            content, colon = match.group(1, 2)
+            if colon:
+                level.key, level.name, found = self._key(content)
+                for part in found:
+                    parts.append(_moved(part, json_content(content), match.start(1)))
                 continue
-            token = match[0]
-            if token in "{[":
+            if content is not None:
+                if level.is_object:
+                    level.members[level.key] = match
+                if found := self._string(match, level):
+                    parts += found
+                continue
+            sign = match[0]
+            if sign in "{[":
                 name = level.name if level.is_object else None
-                level = Level(token == "{", name or level.scope)
+                level = Level(sign == "{", name or level.scope)
                 stack.append(level)
-            elif token in "]}":
-                if level.members:
+            elif sign in "]}":
+                if len(level.members) > 1:
                     parts += self._pairs(level.members)
                 stack.pop()
                 level = stack[-1]
-            elif token not in CONSTANTS:
+            elif sign not in CONSTANTS:
                 name = (level.name if level.is_object else None) or level.scope
-                if span := self._number(token, match.start(), name):
+                if span := self._number(sign, match.start(), name):
                     parts.append(Part(span, bare=True))
         return parts
 
@@ -127,17 +127,18 @@ class JsonSearch:
             if whole := self._whole(text, name, in_container=False):
                 return [Part(whole)]
         elif name and is_private(name, shadow_of(text), Strength.TEXT):
-            return [Part(Span(0, len(text), name.name))]
+            return [Part(Span(0, len(text), name.name, text.strip().encode()))]
         return self._content(text)
 
-    def _string(self, content: str, at: int, level: Level) -> list[Part]:
+    def _string(self, match: re.Match[str], level: Level) -> list[Part]:
         """Return the private parts of a value, as parts of the document."""
+        content = match[1]
         if "\\" in content:
             view = json_content(content)
             found = self._member(view.text, level)
-            return [_moved(part, view, at) for part in found] if found else found
+            return [_moved(part, view, match.start(1)) for part in found]
         found = self._member(content, level)
-        return [_shifted(part, at) for part in found] if found else found
+        return [_shifted(part, match.start(1)) for part in found] if found else found
 
     def _member(self, text: str, level: Level) -> list[Part]:
         if level.is_object:
@@ -145,9 +146,9 @@ class JsonSearch:
                 return self.value(text, level.name)
         else:
             header, level.last = level.last, text
-            if header and (name := self._header(header)):
-                if whole := self._whole(text, name, in_container=True):
-                    return [Part(whole)]
+            name = self._header(header)
+            if name and (whole := self._whole(text, name, in_container=True)):
+                return [Part(whole)]
         if level.scope and (whole := self._in_scope(text, level, level.scope)):
             return [Part(whole)]
         return self._content(text)
@@ -189,7 +190,8 @@ class JsonSearch:
             private = strength(shadow) >= Strength.MIXED
         if not private:
             return None
-        return Span(0, len(text), name.name, normal_form(name.name, shadow))
+        raw = shadow if text.isascii() else text.encode("utf-8", "surrogatepass")
+        return Span(0, len(text), name.name, normal_form(name.name, raw))
 
     def _number(self, token: str, at: int, name: Name | None) -> Span | None:
         if not NUMBER.fullmatch(token):
@@ -205,34 +207,36 @@ class JsonSearch:
             return Span(at, at + len(token), span.name, raw)
         return None
 
-    def _pairs(self, members: dict[str, tuple[str, int]]) -> Iterator[Part]:
+    def _pairs(self, members: dict[str, re.Match[str]]) -> Iterator[Part]:
         """Yield values whose names are values too, and the secrets of a JWK."""
+        if NAME_MEMBERS.isdisjoint(members) and "kty" not in members:
+            return
         if "kty" in members:
             for key in JWK_MEMBERS & members.keys():
                 yield from self._again(members[key], JWK)
         if VALUE_MEMBERS.isdisjoint(members):
             return
         for key in NAME_MEMBERS & members.keys():
-            content = members[key][0]
+            content = members[key][1]
             if len(content) <= NAME_CHARS_MAX and (name := self._key(content)[1]):
                 for value in VALUE_MEMBERS & members.keys():
                     yield from self._again(members[value], name)
 
-    def _again(self, member: tuple[str, int], name: Name) -> Iterator[Part]:
-        content, at = member
-        view = json_content(content)
+    def _again(self, match: re.Match[str], name: Name) -> Iterator[Part]:
+        view = json_content(match[1])
         for part in self.value(view.text, name):
-            yield _moved(part, view, at)
+            yield _moved(part, view, match.start(1))
 
 
 def _shifted(part: Part, by: int) -> Part:
-    span = part.span._replace(start=part.span.start + by, end=part.span.end + by)
-    return Part(span, part.bare, part.depth + 1)
+    """Return a part of a string's content as a part of the document around it."""
+    start, end, name, normal = part.span
+    return Part(Span(start + by, end + by, name, normal), part.bare, part.depth + 1)
 
 
 def _moved(part: Part, view: View, at: int) -> Part:
-    """Return a part of a string's content as a part of the document around it."""
-    return _shifted(part._replace(span=view.original(part.span)), at)
+    """The same, for a string with escapes."""
+    return _shifted(Part(view.original(part.span), part.bare, part.depth), at)
 
 
 def _is_container(text: str) -> bool:

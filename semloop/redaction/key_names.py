@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from semloop.errors import ConfigError
-from semloop.redaction.finding import OPAQUE
+from semloop.redaction.finding import PSEUDONYM
 
 # Size of the cache of names, which repeat from event to event.
 NAMES_MAX = 4096
@@ -38,6 +38,11 @@ SHORT = 5
 START = "(?:^|[^A-Za-z\xff])"
 # In raw JSON the letter of an escape may precede a name.
 RAW_START = r"(?:^|[^A-Za-z\xff]|\\[bfnrt]|\\u[0-9A-Fa-f]{4})"
+# Most events have `input_tokens`, which is a count.
+TOKENS = (
+    "(?:^|[^_A-Za-z])(?i:tokens)"
+    r"|(?i:(?:access|api|auth|bearer|device|refresh|secret|session|user)[ _\-]?tokens)"
+)
 WORDS = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z\xff]+|[0-9]+")
 BEYOND_ASCII = re.compile("[^\0-\x7f]")
 
@@ -47,8 +52,9 @@ def _words(name: str) -> tuple[str, ...]:
 
     Letters beyond ASCII are all the same, as in the text that is searched.
     """
-    if OPAQUE.decode() in name:
-        return ()
+    if "<" in name:
+        # The class in a pseudonym is no word of the name.
+        name = PSEUDONYM.sub(b" 0 ", name.encode("utf-8", "replace")).decode()
     same = BEYOND_ASCII.sub("\xff", name)
     return tuple(word.lower() for word in WORDS.findall(same))
 
@@ -172,9 +178,13 @@ OTHER_VALUES = frozenset(
 COUNTING = frozenset(
     "avg cached completion count expires has input is length limit max maximum min minimum"
     " n num number output per prompt reasoning remaining require required requires total"
-    " used usage vocab pad bos eos unk sep cls mask logprobs next stop special".split()
+    " used usage vocab pad bos eos unk sep cls mask logprobs stop special".split()
 )
-TOKEN_CLASSES = frozenset(("token", "tokens"))
+# Tokens that mark a place in a list, a request or a public key.
+PUBLIC_TOKENS = frozenset(
+    ("next", "change", "continuation", "page", "paging", "pagination", "idempotency",
+     "public", "starting", "marker", "cursor", "sync", "resume", "scan")
+)  # fmt: skip
 
 
 class NameTable:
@@ -203,7 +213,8 @@ class NameTable:
         self._cached = lru_cache(NAMES_MAX)(self._of)
         self.expression = _alternatives(self._known, START)
         """Matches the names in text, perhaps with a character before them."""
-        self.gate = f"(?:{_alternatives(self._known, RAW_START)})(?:[^a-z]|$)"
+        others = self._known.keys() - {("tokens",)}
+        self.gate = f"(?:{_alternatives(others, RAW_START)}|{TOKENS})(?:[^a-z]|$)"
         """Matches raw JSON if any name is in it."""
 
     def of(self, name: str) -> Name | None:
@@ -230,6 +241,8 @@ class NameTable:
             return found
         if found.values is Values.NUMBERS:
             return None if rest and rest[-1] in OTHER_VALUES else found
+        if found.name == "token" and not PUBLIC_TOKENS.isdisjoint(words):
+            return None
         counted = found.name == "token" and not COUNTING.isdisjoint(words)
         if counted or (rest and rest[-1] in OTHER_VALUES) or words[0] in ("is", "has"):
             return Name(found.name, Values.STRONG)

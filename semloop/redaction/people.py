@@ -1,4 +1,4 @@
-"""What names people: e-mail addresses, phone numbers, postal addresses."""
+"""E-mail addresses and phone numbers."""
 
 import re
 
@@ -27,7 +27,11 @@ def _email(text: bytes, start: int, end: int) -> Found | None:
     last = domain.rpartition(b".")[2]
     if local in SYSTEM_USERS or last in FILE_ENDS:
         return None
-    if text[end : end + 1] == b"(" or LOGIN_BEFORE.search(text[max(0, start - 64) : start]) or re.match(rb"[0-9]+x\.", domain):
+    if (
+        text[end : end + 1] == b"("
+        or LOGIN_BEFORE.search(text[max(0, start - 64) : start])
+        or re.match(rb"[0-9]+x\.", domain)
+    ):
         return None
     return Found(plain, len(found))
 
@@ -98,49 +102,8 @@ CUED_PHONES = pattern_finder(
 CALLED_PHONES = pattern_finder(
     "phone",
     r"(?i:call|calling|text|dial|ring|whats ?app|reach)[A-Za-z ]{0,24}:? \(?0[0-9]",
-    rf"(?i)\b(?:call|calling|text|dial|ring|whats ?app|reach)(?: (?:me|us|him|her|them|back|on|at|it|now|under))*:? (\(?0[0-9](?:[ ().\-/]{{0,2}}[0-9]){{6,12}})",
+    r"(?i)\b(?:call|calling|text|dial|ring|whats ?app|reach)(?: (?:me|us|him|her|them|back|on|at|it|now|under))*:? (\(?0[0-9](?:[ ().\-/]{0,2}[0-9]){6,12})",
     _cued_phone,
 )
 
-# --- Postal addresses ----------------------------------------------------------------
-
-STREET = (
-    "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl"
-    "|Square|Sq|Terrace|Close|Crescent|Parkway|Pkwy|Highway|Hwy|Circle|Trail|Alley"
-)
-NAMES = r"(?:(?:[NSEW]\.? )?[A-Z][A-Za-z\xff'.\-]+ ){1,3}"
-CITY = r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|#)\.? ?[0-9A-Za-z\-]+)?(?:,? [A-Z][A-Za-z\xff.\-]+(?: [A-Z][A-Za-z\xff.\-]+){0,2})?(?:,? [A-Z]{2})?(?:,? [0-9]{5}(?:-[0-9]{4})?|,? [A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})"
-
-
-def _any(text: bytes, start: int, end: int) -> Found:
-    return Found(text[start:end], end - start)
-
-
-ADDRESSES = (
-    # Without a postal code, only after a word for living, sending or meeting there.
-    pattern_finder(
-        "address",
-        rf"[0-9] {NAMES}(?:{STREET})",
-        r"(?i:\b(?:lives?|living|resid\w+|address|ship\w*|deliver\w*|mail|send|moved|home|located|billing|street)\b[^\n0-9]{0,24})"
-        rf"([0-9]{{1,5}}[A-Za-z]? {NAMES}(?:{STREET})\b\.?)",
-        _any,
-    ),
-    pattern_finder(
-        "address",
-        rf"[0-9] {NAMES}(?:{STREET})",
-        rf"\b([0-9]{{1,5}}[A-Za-z]? {NAMES}(?:{STREET})\b\.?(?:{CITY}))",
-        _any,
-    ),
-    pattern_finder(
-        "address",
-        r"(?:stra(?:\xc3\x9f|ss|\xff|\\u00df)e|str\.|[Rr]ue|[Aa]venue|[Cc]alle|[Vv]ia|weg|platz|gasse|laan|straat|[Rr]ua|[Pp]laza|[Pp]iazza)",
-        r"(\b[A-Z\xff][A-Za-z\xff\-]*(?:stra\xffe|strasse|str\.|weg|platz|gasse|laan|straat) [0-9]{1,4} ?[a-z]?(?:, ?[0-9]{4,5}(?: [A-Z]{2})? [A-Z\xff][A-Za-z\xff\-]+)?"
-        r"|\b[0-9]{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|all\xffe) (?:[A-Za-z\xff'\-]+ ?){1,5}(?:, ?[0-9]{5} [A-Z\xff][A-Za-z\xff\-]+)"
-        r"|\b(?:Calle|Via|Rua|Piazza|Plaza|Avenida|Viale|Corso) (?:[A-Za-z\xff']+ ){0,4}[A-Z\xff][A-Za-z\xff]+,? (?:n\. ?)?[0-9]{1,4}(?:, ?[0-9]{4,5}(?:-[0-9]{3})? [A-Z\xff][A-Za-z\xff]+)?)",
-        _any,
-    ),
-)
-
-FINDERS: tuple[Finder, ...] = (
-    EMAIL, SPELLED_EMAIL, PHONES, CUED_PHONES, CALLED_PHONES, *ADDRESSES,
-)  # fmt: skip
+FINDERS: tuple[Finder, ...] = (EMAIL, SPELLED_EMAIL, PHONES, CUED_PHONES, CALLED_PHONES)

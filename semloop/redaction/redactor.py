@@ -13,12 +13,21 @@ import msgspec
 import re2
 
 from semloop.errors import ConfigError
-from semloop.redaction import credentials, network, numbers, people, private_keys
+from semloop.redaction import (
+    addresses,
+    command_lines,
+    credentials,
+    network,
+    numbers,
+    people,
+    private_keys,
+)
 from semloop.redaction.cues import cue_finder
 from semloop.redaction.finding import Span, latin1, merged
 from semloop.redaction.json_search import JsonSearch, Part
 from semloop.redaction.key_names import NameTable
 from semloop.redaction.text_search import OwnPattern, TextSearch
+from semloop.redaction.vendor_keys import VENDOR_KEYS
 from semloop.settings import Secret
 
 HASH_CHARS = 12
@@ -57,8 +66,11 @@ class Redactor:
         built_in = [
             cue_finder(names),
             *private_keys.FINDERS,
+            VENDOR_KEYS,
             *credentials.FINDERS,
+            *command_lines.FINDERS,
             *people.FINDERS,
+            *addresses.FINDERS,
             *numbers.FINDERS,
             *network.finders(),
         ]
@@ -75,9 +87,7 @@ class Redactor:
         `key` is the name whose value the text is, such as the name of a Kafka header.
         """
         name = self._names.of(key) if key else None
-        if name:
-            return self._replaced(text, self._json.value(text, name))
-        return self._replaced(text, [Part(span) for span in self._text.find(text)])
+        return self._replaced(text, self._json.value(text, name))
 
     def json(self, raw: bytes) -> bytes:
         """Redact a record; return the same object if it has no private content.
@@ -90,10 +100,11 @@ class Redactor:
             broken = b"" if _is_utf8(raw) else b"\xff"
             return broken + self._pseudonym("binary", raw).encode()
         text = raw.decode("utf-8", "surrogateescape")
-        valid = _is_json(raw)
-        cleaned = (
-            self._replaced(text, self._json.find(text)) if valid else self.text(text)
-        )
+        if _is_json(raw):
+            parts = self._json.find(text)
+        else:
+            parts = [Part(span) for span in self._text.find(text)]
+        cleaned = self._replaced(text, parts)
         return raw if cleaned is text else cleaned.encode("utf-8", "surrogateescape")
 
     def _replaced(self, text: str, parts: Sequence[Part]) -> str:

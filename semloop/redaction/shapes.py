@@ -46,16 +46,16 @@ MASK = re.compile(
 )
 # Constants, calls, look-ups, paths of names, numbers with a unit, dates, versions.
 CODE = re.compile(
-    rb"[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+[(\[]?.*"
+    rb"[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)++[(\[]?.*"
     rb"|[A-Za-z_$][\w$.]*[(\[].*"
     rb"|[~.]{0,2}/[\w./~\-{}$@]*|[A-Za-z]:[\\/].*|\w+://.*|\\\w.*|[&|@!]\w.*"
-    rb"|v?[0-9]+(?:\.[0-9]+)+(?:[\-.+]?(?:rc|a|b|alpha|beta|dev|post)\.?[0-9]*)?"
+    rb"|v?[0-9]+(?:\.[0-9]+)++(?:[\-.+]?(?:rc|a|b|alpha|beta|dev|post)\.?[0-9]*)?"
     rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?"
     rb"|[0-9.]+ ?(?:[kmgt]i?b?|ms|us|ns|s|min|h|d|days?|hours?|chars?|bytes?|px|em|%)?"
-    rb"|0x[0-9A-Fa-f]{1,8}|#[0-9A-Fa-f]{3,8}|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--?\w.*|[\w\-]+\.\w{1,5}",
+    rb"|0x[0-9A-Fa-f]{1,8}|#[0-9A-Fa-f]{3,8}|--?\w.*|[\w\-]+\.\w{1,5}",
     re.IGNORECASE | re.DOTALL,
 )
-UPPER_NAME = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+UPPER_NAME = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)++")
 # Algorithms, encodings and standards whose names contain digits.
 TECHNICAL = re.compile(
     rb"(?:sha|shake|md|utf|ucs|base|aes|des|rc|cp|iso|rfc|oauth|openid|ipv|http|py|x509"
@@ -79,6 +79,8 @@ PIECES = re.compile(
     rb"(?:[A-Za-z]++[0-9]{0,2}+|[0-9]++)"
     rb"(?:[-_./:+@ ]*+(?:[A-Za-z]++[0-9]{0,2}+|[0-9]++))*+"
 )
+# Signs between letters that names and sentences do not have.
+SIGNS = re.compile(rb"[A-Za-z][!@#$^&*+~|\\\"]+[A-Za-z]")
 VOWEL = re.compile(rb"[aeiouyAEIOUY\xff]")
 CLOSE_CONSONANTS = re.compile(rb"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 
@@ -90,7 +92,7 @@ def strength(value: bytes) -> Strength:
     lower = value.lower()
     if not value or OPAQUE in value or lower.rstrip(b"?!.;,:") in CONSTANTS:
         return Strength.NONE
-    if PLACEHOLDER.match(value) or MASK.search(value) or UPPER_NAME.fullmatch(value):
+    if UPPER_NAME.fullmatch(value) or PLACEHOLDER.match(value) or MASK.search(value):
         return Strength.NONE
     spaced = b" " in value
     letters = bool(LETTER.search(value))
@@ -115,7 +117,11 @@ def strength(value: bytes) -> Strength:
 
 def _without_digits(value: bytes) -> Strength:
     """Judge a value of letters and signs: random letters are a secret."""
-    if b" " in value or len(value) < 12 or CODE.fullmatch(value):
+    if b" " in value or CODE.fullmatch(value):
+        return Strength.TEXT
+    if len(value) >= 6 and SIGNS.search(value):
+        return Strength.MIXED
+    if len(value) < 12:
         return Strength.TEXT
     return Strength.TEXT if _worded(value) else Strength.MIXED
 
@@ -149,6 +155,14 @@ def _vocabulary() -> frozenset[str]:
     """Return the words of the embedder's vocabulary, of three letters and more."""
     text = files("semloop.embedders").joinpath("vocabulary.txt").read_text("utf-8")
     return frozenset(w for w in text.split("\n") if len(w) > 2 and w.isalpha())
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Return whether a value stands for another one."""
+    return (
+        bool(PLACEHOLDER.match(value) or MASK.search(value))
+        or value.lower() in CONSTANTS
+    )
 
 
 def is_message(value: bytes) -> bool:

@@ -1,13 +1,13 @@
 """Searches a text for all kinds of private content."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import re2
 
 from semloop.redaction.finding import OPAQUE, Finder, Span, merged
-from semloop.redaction.views import View, shadow_of, views
+from semloop.redaction.views import OTHER, View, shadow_of, views
 
 # Cached texts: names of fields, agents and tools repeat; ids and times are longer.
 CACHED_CHARS_MAX, CACHED_MAX = 24, 2**12
@@ -57,7 +57,9 @@ class TextSearch:
         for finder in finders:
             self._gates.Add(finder.gate.encode("latin-1"))
         self._gates.Compile()
-        self._finders: list[Callable[[bytes], object]] = [f.find for f in finders]
+        self._finders: list[Callable[[bytes], Iterable[Span]]] = [
+            f.find for f in finders
+        ]
         self._own = own
         self._cached = lru_cache(CACHED_MAX)(self._find)
 
@@ -83,9 +85,20 @@ class TextSearch:
         shadow = shadow_of(view.text)
         found = [view.original(span) for span in self.own(view.text)]
         for index in self._gates.Match(shadow) or ():
-            for span in self._finders[index](shadow):
+            for match in self._finders[index](shadow):
+                span = _with_normal_form(match, view.text)
                 found.append(view.original(span) if view.below else span)
         return found
+
+
+def _with_normal_form(span: Span, text: str) -> Span:
+    """Add the normal form where letters beyond ASCII have none in the shadow."""
+    normal = span.normal
+    if normal is not None and normal.isascii() and OTHER not in normal:
+        return span
+    part = text[span.start : span.end]
+    folded = part.casefold() if span.name == "email" else part.strip()
+    return span._replace(normal=folded.encode("utf-8", "surrogatepass"))
 
 
 def _masked(text: str, spans: Sequence[Span]) -> str:
