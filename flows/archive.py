@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import bytewax.operators as op
+import pyarrow.compute as pc
 from bytewax.dataflow import Dataflow
 
 from flows.archive_workers import ArchiveWorkers
@@ -58,7 +59,10 @@ def build(
 
     @guard.step
     def redact_poll(polled: Polled) -> Polled:
-        return replace(polled, records=redact(polled.records, redactor, bytes_max))
+        # Pseudonyms may be longer than what they replace; the limit is the producer's.
+        sizes = pc.binary_length(polled.records["value"])
+        records = redact(polled.records, redactor, bytes_max)
+        return replace(polled, records=records, sizes=sizes)
 
     @guard.step
     def decode_poll(polled: Polled) -> Decoded:

@@ -49,10 +49,7 @@ COMMANDS = (
 )  # fmt: skip
 FINDERS = tuple(
     pattern_finder(
-        "password",
-        f"(?i:{gate})",
-        pattern,
-        _argument,
+        "password", f"(?i:{gate})", pattern, _argument, rule="password of a command"
     )
     for gate, pattern in COMMANDS
 )

@@ -149,7 +149,7 @@ def _cookies(text: bytes) -> Iterator[Span]:
                 yield Span(*pair.span(2), "cookie")
 
 
-COOKIES = Finder("(?i:cookie)", _cookies)
+COOKIES = Finder("(?i:cookie)", _cookies, "form of cookie")
 
 
 # `login ann / PASSWORD`, `credentials: ann:PASSWORD`, `user ann with PASSWORD`.

@@ -104,7 +104,7 @@ def cue_finder(names: NameTable) -> Finder:
             yield from spans
             at = max([at, *(span.end for span in spans)])
 
-    return Finder(names.gate, find)
+    return Finder(names.gate, find, "value after a name")
 
 
 def _values(text: bytes, start: int, end: int, name: Name) -> Iterator[Span]:

@@ -18,24 +18,27 @@ AUTOMATON_BYTES_MAX = 2**26
 class Span(NamedTuple):
     """A private part of a text: its class, and its normal form if it has another one.
 
-    Equal normal forms of a class have equal pseudonyms.
+    Equal normal forms of a class have equal pseudonyms. `rule` is what found it.
     """
 
     start: int
     end: int
     name: str
     normal: bytes | None = None
+    rule: str = ""
 
 
 class Finder(NamedTuple):
     """Finds one kind of private content.
 
     `find` gets a text in which each character is one byte (`views.shadow_of`). It is
-    called only for texts that match `gate`, an expression of RE2.
+    called only for texts that match `gate`, an expression of RE2. `rule` names it to
+    people.
     """
 
     gate: str
     find: Callable[[bytes], Iterable[Span]]
+    rule: str
 
 
 def latin1(pattern: str, *, capture: bool = True) -> Any:
@@ -61,6 +64,7 @@ def pattern_finder(
     check: Callable[[bytes, int, int], Found | None],
     *,
     retry_bytes: int = 0,
+    rule: str = "",
 ) -> Finder:
     """Return a finder of what group 1 of an RE2 expression matches.
 
@@ -81,7 +85,7 @@ def pattern_finder(
             elif retry_bytes:
                 at = min(at, start + retry_bytes)
 
-    return Finder(gate, spans)
+    return Finder(gate, spans, rule or f"form of {name}")
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
@@ -100,6 +104,6 @@ def merged(spans: Iterable[Span]) -> list[Span]:
         start, end = last.start, max(last.end, span.end)
         named = span if order < best else last
         covers = (named.start, named.end) == (start, end)
-        union = named if covers else Span(start, end, named.name)
+        union = named if covers else Span(start, end, named.name, None, named.rule)
         found[-1] = (min(order, best), union)
     return [span for _, span in found]

@@ -44,6 +44,7 @@ VALUE_MEMBERS = frozenset(
     ("value", "val", "content", "data", "text", "v", "default", "stringvalue")
 )
 JWK_MEMBERS = frozenset(("d", "k", "p", "q", "dp", "dq", "qi"))
+BY_NAME = "value of a name"
 JWK = Name("private_key", Values.TEXTS)
 MAYBE_CONTAINERS = frozenset('{["\t\n\r ')
 # Cached names of members, which repeat from event to event.
@@ -127,7 +128,7 @@ class JsonSearch:
             if whole := self._whole(text, name, in_container=False):
                 return [Part(whole)]
         elif name and is_private(name, shadow_of(text), Strength.TEXT):
-            return [Part(Span(0, len(text), name.name, text.strip().encode()))]
+            return [Part(Span(0, len(text), name.name, text.strip().encode(), BY_NAME))]
         return self._content(text)
 
     def _string(self, match: re.Match[str], level: Level) -> list[Part]:
@@ -191,20 +192,22 @@ class JsonSearch:
         if not private:
             return None
         raw = shadow if text.isascii() else text.encode("utf-8", "surrogatepass")
-        return Span(0, len(text), name.name, normal_form(name.name, raw))
+        return Span(0, len(text), name.name, normal_form(name.name, raw), BY_NAME)
 
     def _number(self, token: str, at: int, name: Name | None) -> Span | None:
         if not NUMBER.fullmatch(token):
             return None
         raw = token.encode()
         if name and name.values is Values.ALL:
-            return Span(at, at + len(token), name.name, raw)
+            return Span(at, at + len(token), name.name, raw, BY_NAME)
         if name and name.values is Values.NUMBERS and "." not in token:
-            return Span(at, at + len(token), name.name, normal_form(name.name, raw))
+            return Span(
+                at, at + len(token), name.name, normal_form(name.name, raw), BY_NAME
+            )
         if len(token) in (15, 16) and card_number(raw):
-            return Span(at, at + len(token), "card", raw)
+            return Span(at, at + len(token), "card", raw, "form of card")
         for span in self._text.own(token):
-            return Span(at, at + len(token), span.name, raw)
+            return Span(at, at + len(token), span.name, raw, span.rule)
         return None
 
     def _pairs(self, members: dict[str, re.Match[str]]) -> Iterator[Part]:
@@ -230,8 +233,9 @@ class JsonSearch:
 
 def _shifted(part: Part, by: int) -> Part:
     """Return a part of a string's content as a part of the document around it."""
-    start, end, name, normal = part.span
-    return Part(Span(start + by, end + by, name, normal), part.bare, part.depth + 1)
+    start, end, name, normal, rule = part.span
+    span = Span(start + by, end + by, name, normal, rule)
+    return Part(span, part.bare, part.depth + 1)
 
 
 def _moved(part: Part, view: View, at: int) -> Part:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from semloop.errors import ConfigError
 from semloop.redaction.finding import PSEUDONYM
@@ -12,6 +12,9 @@ from semloop.redaction.finding import PSEUDONYM
 # Size of the cache of names, which repeat from event to event.
 NAMES_MAX = 4096
 NAME_BYTES_MAX = 64
+
+
+Level = Literal["keys", "standard", "strict"]
 
 
 class Values(Enum):
@@ -147,7 +150,15 @@ KNOWN = {
         "insurance number, member id, policy number",
     ),
 }  # fmt: skip
-# These names are words of prose and code: in a text, their values need a sign.
+# Only of members of JSON objects, and only if redaction is strict.
+OF_PEOPLE = _named(
+    Values.TEXTS,
+    person="first name, last name, full name, given name, family name, surname,"
+    "middle name, maiden name, customer name, passenger name, patient name, firstname,"
+    "lastname, fullname",
+    address="address, address1, address2, street, street address, postal address,"
+    "zip code, postal code, postcode",
+)
 # A word that ends in one of these: `authtoken`, `mypassword`.
 ENDINGS = {
     "password": Name("password", Values.TEXTS), "passwd": Name("password", Values.TEXTS),
@@ -190,12 +201,13 @@ PUBLIC_TOKENS = frozenset(
 class NameTable:
     """Classifies names by whether their values are private."""
 
-    def __init__(self, own: Sequence[str] = ()) -> None:
+    def __init__(self, own: Sequence[str] = (), level: Level = "standard") -> None:
         """Create the table.
 
         Args:
             own: names of the settings; all their values are private, and unlike
                 built-in names they match next to any other words.
+            level: `keys` leaves out what identifies people, `strict` adds their names.
 
         Raises:
             ConfigError: a name without a letter or digit.
@@ -208,7 +220,10 @@ class NameTable:
             raise ConfigError(
                 msg, "Use key names of JSON objects, for example ticket_number."
             )
-        self._known = KNOWN | self._own
+        known = KNOWN | (OF_PEOPLE if level == "strict" else {})
+        if level == "keys":
+            known = {w: n for w, n in KNOWN.items() if n.values is not Values.NUMBERS}
+        self._known = known | self._own
         self._longest = max(map(len, self._known))
         self._cached = lru_cache(NAMES_MAX)(self._of)
         self.expression = _alternatives(self._known, START)

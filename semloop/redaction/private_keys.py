@@ -58,7 +58,7 @@ def _any(text: bytes, start: int, end: int) -> Found:
 
 
 FINDERS = (
-    Finder("PRIVATE KEY", _pem),
+    Finder("PRIVATE KEY", _pem, "form of private_key"),
     pattern_finder(
         "private_key",
         "LS0tLS1CRUdJTi",

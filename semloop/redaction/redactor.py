@@ -7,27 +7,18 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import re2
 
 from semloop.errors import ConfigError
-from semloop.redaction import (
-    addresses,
-    command_lines,
-    credentials,
-    network,
-    numbers,
-    people,
-    private_keys,
-)
-from semloop.redaction.cues import cue_finder
+from semloop.redaction.choice import STANDARD, Choice
+from semloop.redaction.finders import built_in_finders
 from semloop.redaction.finding import Span, latin1, merged
 from semloop.redaction.json_search import JsonSearch, Part
 from semloop.redaction.key_names import NameTable
 from semloop.redaction.text_search import OwnPattern, TextSearch
-from semloop.redaction.vendor_keys import VENDOR_KEYS
 from semloop.settings import Secret
 
 HASH_CHARS = 12
@@ -44,6 +35,15 @@ HIDING_GATE = (
 )
 
 
+class Replacement(NamedTuple):
+    """A private part of a text, what replaces it, and the rule that found it."""
+
+    start: int
+    end: int
+    pseudonym: str
+    rule: str
+
+
 class Redactor:
     """Replaces private content by pseudonyms `<class:12 hex digits>`.
 
@@ -53,33 +53,26 @@ class Redactor:
     """
 
     def __init__(
-        self, key: Secret, keys: Sequence[str] = (), patterns: Mapping[str, str] = {}
+        self,
+        key: Secret,
+        keys: Sequence[str] = (),
+        patterns: Mapping[str, str] = {},
+        choice: Choice = STANDARD,
     ) -> None:
         """Add `keys` and `patterns` of the settings to the built-in ones.
 
         Raises:
-            ConfigError: a pattern that RE2 does not compile, or an invalid name.
+            ConfigError: a pattern that RE2 does not compile, an invalid name or country.
         """
         self._secret = key
-        names = NameTable(keys)
+        self._choice = choice
+        self._names = NameTable(keys, choice.level)
+        built_in = built_in_finders(self._names, choice)
         own = [_own_pattern(name, pattern) for name, pattern in patterns.items()]
-        built_in = [
-            cue_finder(names),
-            *private_keys.FINDERS,
-            VENDOR_KEYS,
-            *credentials.FINDERS,
-            *command_lines.FINDERS,
-            *people.FINDERS,
-            *addresses.FINDERS,
-            *numbers.FINDERS,
-            *network.finders(),
-        ]
-        text = TextSearch(built_in, own)
-        self._text = text
-        self._json = JsonSearch(names, text)
+        self._text = TextSearch(built_in, own)
+        self._json = JsonSearch(self._names, self._text)
         gate = "|".join([HIDING_GATE, *(_raw_gate(f.gate) for f in built_in)])
         self.gates = [latin1(gate, capture=False), *_own_gates(patterns.values())]
-        self._names = names
 
     def text(self, text: str, key: str = "") -> str:
         """Redact a text; return the same object if it has no private content.
@@ -87,7 +80,7 @@ class Redactor:
         `key` is the name whose value the text is, such as the name of a Kafka header.
         """
         name = self._names.of(key) if key else None
-        return self._replaced(text, self._json.value(text, name))
+        return self._replaced(text, self._allowed(text, self._json.value(text, name)))
 
     def json(self, raw: bytes) -> bytes:
         """Redact a record; return the same object if it has no private content.
@@ -100,21 +93,39 @@ class Redactor:
             broken = b"" if _is_utf8(raw) else b"\xff"
             return broken + self._pseudonym("binary", raw).encode()
         text = raw.decode("utf-8", "surrogateescape")
-        if _is_json(raw):
-            parts = self._json.find(text)
-        else:
-            parts = [Part(span) for span in self._text.find(text)]
-        cleaned = self._replaced(text, parts)
+        cleaned = self._replaced(text, self._parts(raw, text))
         return raw if cleaned is text else cleaned.encode("utf-8", "surrogateescape")
+
+    def explain(self, text: str) -> list[Replacement]:
+        """Return what `json` or `text` would replace, in the order of the text."""
+        parts = self._parts(text.encode("utf-8", "surrogatepass"), text)
+        return [
+            Replacement(
+                *span[:2], self._pseudonym(span.name, _normal(text, span)), span.rule
+            )
+            for span in merged(part.span for part in parts)
+        ]
+
+    def _parts(self, raw: bytes, text: str) -> list[Part]:
+        if _is_json(raw):
+            return self._allowed(text, self._json.find(text))
+        return self._allowed(text, [Part(span) for span in self._text.find(text)])
+
+    def _allowed(self, text: str, parts: list[Part]) -> list[Part]:
+        """Return the parts without those that the settings let stay."""
+        if not self._choice.allow:
+            return parts
+        return [
+            p for p in parts if not self._choice.allows(text[p.span.start : p.span.end])
+        ]
 
     def _replaced(self, text: str, parts: Sequence[Part]) -> str:
         """Return the text with pseudonyms; the same object if there are no parts."""
-        bare = {part.span.start: part.depth for part in parts if part.bare}
-        spans = merged(part.span for part in parts)
-        if not spans:
+        if not parts:
             return text
+        bare = {part.span.start: part.depth for part in parts if part.bare}
         pieces, done = [], 0
-        for span in spans:
+        for span in merged(part.span for part in parts):
             pseudonym = self._pseudonym(span.name, _normal(text, span))
             if span.start in bare:
                 pseudonym = _quoted(pseudonym, bare[span.start])

@@ -1,6 +1,6 @@
 """Searches a text for all kinds of private content."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ class OwnPattern(NamedTuple):
                 continue
             start = position + _length(raw[done : match.start()])
             done, position = match.end(), start + _length(match[0])
-            spans.append(Span(start, position, self.name))
+            spans.append(Span(start, position, self.name, match[0], "own pattern"))
         return spans
 
 
@@ -57,9 +57,7 @@ class TextSearch:
         for finder in finders:
             self._gates.Add(finder.gate.encode("latin-1"))
         self._gates.Compile()
-        self._finders: list[Callable[[bytes], Iterable[Span]]] = [
-            f.find for f in finders
-        ]
+        self._finders = finders
         self._own = own
         self._cached = lru_cache(CACHED_MAX)(self._find)
 
@@ -85,20 +83,21 @@ class TextSearch:
         shadow = shadow_of(view.text)
         found = [view.original(span) for span in self.own(view.text)]
         for index in self._gates.Match(shadow) or ():
-            for match in self._finders[index](shadow):
-                span = _with_normal_form(match, view.text)
+            finder = self._finders[index]
+            for match in finder.find(shadow):
+                span = _complete(match, finder.rule, view.text)
                 found.append(view.original(span) if view.below else span)
         return found
 
 
-def _with_normal_form(span: Span, text: str) -> Span:
-    """Add the normal form where letters beyond ASCII have none in the shadow."""
+def _complete(span: Span, rule: str, text: str) -> Span:
+    """Add the rule, and the normal form if the shadow lacks letters of it."""
     normal = span.normal
-    if normal is not None and normal.isascii() and OTHER not in normal:
-        return span
-    part = text[span.start : span.end]
-    folded = part.casefold() if span.name == "email" else part.strip()
-    return span._replace(normal=folded.encode("utf-8", "surrogatepass"))
+    if normal is None or not normal.isascii() or OTHER in normal:
+        part = text[span.start : span.end]
+        folded = part.casefold() if span.name == "email" else part.strip()
+        normal = folded.encode("utf-8", "surrogatepass")
+    return Span(span.start, span.end, span.name, normal, rule)
 
 
 def _masked(text: str, spans: Sequence[Span]) -> str:

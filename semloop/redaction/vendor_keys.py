@@ -46,4 +46,5 @@ VENDOR_KEYS = pattern_finder(
     f"{RAW_START}(?:{'|'.join(_shortened(form.pattern) for form in KEY_FORMATS)})",
     f"(?:^|[^0-9A-Za-z])({'|'.join(form.pattern for form in KEY_FORMATS)})",
     _key,
+    rule="key format of a vendor",
 )

@@ -71,7 +71,7 @@ class View:
     def original(self, span: Span) -> Span:
         """Return the span of the original text."""
         start, end = self.origin(span.start), self.origin(span.end)
-        return Span(start, end, span.name, span.normal)
+        return Span(start, end, *span[2:])
 
     def _below(self, at: int) -> int:
         self._asked += 1
