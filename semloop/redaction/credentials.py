@@ -140,12 +140,10 @@ def _cookies(text: bytes) -> Iterator[Span]:
     while match := COOKIE.search(text, at):
         at = match.end()
         for pair in PAIR.finditer(text, *match.span(1)):
-            is_attribute = pair[1].lower() in ATTRIBUTES
-            if (
-                not is_attribute
-                and strength(pair[2]) is not Strength.NONE
-                and b"(" not in pair[2]
-            ):
+            if pair[1].lower() in ATTRIBUTES or b"(" in pair[2]:
+                continue
+            least = Strength.TEXT if SESSION.search(pair[1]) else Strength.MIXED
+            if strength(pair[2]) >= least:
                 yield Span(*pair.span(2), "cookie")
 
 

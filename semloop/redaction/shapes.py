@@ -106,7 +106,7 @@ def strength(value: bytes) -> Strength:
         return min(parts, Strength.MIXED) if MESSAGE.search(value) else parts
     if len(WORD.findall(value)) > 1 and _worded(value) and PIECES.fullmatch(value):
         return Strength.TEXT
-    changes = len(CHANGES.findall(value))
+    changes = changes_of(value)
     cases = value.lower() != value and value.upper() != value
     if len(value) >= 7 and (changes >= 3 or (changes and cases and not _worded(value))):
         return Strength.STRONG
@@ -155,6 +155,11 @@ def _vocabulary() -> frozenset[str]:
     """Return the words of the embedder's vocabulary, of three letters and more."""
     text = files("semloop.embedders").joinpath("vocabulary.txt").read_text("utf-8")
     return frozenset(w for w in text.split("\n") if len(w) > 2 and w.isalpha())
+
+
+def changes_of(value: bytes) -> int:
+    """Return how often letters and digits follow one another."""
+    return len(CHANGES.findall(value))
 
 
 def is_placeholder(value: bytes) -> bool:

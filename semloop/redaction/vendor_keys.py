@@ -4,10 +4,12 @@ import re
 
 from semloop.redaction.finding import Found, latin1, pattern_finder
 from semloop.redaction.numbers import RAW_START
-from semloop.redaction.shapes import Strength, strength
+from semloop.redaction.shapes import changes_of
 from semloop.redaction.vendors import KEY_FORMATS, KeyFormat
 from semloop.redaction.vendors.key_format import Rule
 
+# A name such as `sk-learn-1` has one or two changes between letters and digits.
+CHANGES_MIN = 3
 DIGIT = re.compile(rb"[0-9]")
 # A repetition in an expression. The gate needs no more than the beginning of a key, and
 # an automaton for whole lengths would be large.
@@ -25,7 +27,7 @@ def fits(form: KeyFormat, key: bytes) -> bool:
         case Rule.DIGIT:
             return bool(DIGIT.search(key[len(form.prefix) :]))
         case Rule.RANDOM:
-            return strength(key) >= Strength.MIXED and bool(DIGIT.search(key))
+            return changes_of(key[len(form.prefix) :]) >= CHANGES_MIN
 
 
 def _key(text: bytes, start: int, end: int) -> Found | None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "tail": "semloop.command.cli.tail:tail",
     "dlq": "semloop.command.cli.dlq:app",
     "maintain": "semloop.command.cli.maintain:app",
+    "redact": "semloop.command.cli.redact:redact",
     "doctor": "semloop.command.cli.doctor:doctor",
 }
 # Commands that only SemLoop itself starts.
