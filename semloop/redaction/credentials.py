@@ -100,7 +100,7 @@ def _authorization(text: bytes, start: int, end: int) -> Found | None:
     scheme, _, rest = found.partition(b" ")
     value = rest.strip() or scheme
     least = Strength.TEXT if rest else Strength.MIXED
-    if rest and not re.fullmatch(SCHEMES, scheme):
+    if found.endswith((b"$", b"%")) or (rest and not SCHEMES.fullmatch(scheme)):
         return None
     return Found(found, len(found)) if strength(value) >= least else None
 
@@ -164,6 +164,21 @@ PAIR_OF_LOGIN = pattern_finder(
     _strong,
 )
 
+# `482913 is your verification code`; `_auth` of npm.
+OTP = pattern_finder(
+    "otp",
+    r"(?i:[0-9] (?:is|as) (?:your|the|my) (?:\w+ ){0,3}(?:code|pin|otp|passcode|password))",
+    r"(?i)(?:^|[^0-9A-Za-z.])((?:[A-Z]-)?[0-9]{3}[ \-]?[0-9]{3}|[0-9]{4,8}) (?:is|as) (?:your|the|my) (?:\w+ ){0,3}"
+    r"(?:code|pin|otp|passcode|password)",
+    lambda text, start, end: Found(text[start:end], end - start),
+)
+NPM_AUTH = pattern_finder(
+    "authorization",
+    r"_auth[ \t]*=",
+    r"\b_auth[ \t]*=[ \t]*([0-9A-Za-z+/]{8,}={0,2})",
+    lambda text, start, end: Found(text[start:end], end - start),
+)
+
 # --- JSON Web Tokens -----------------------------------------------------------------
 
 
@@ -182,5 +197,5 @@ JWT = pattern_finder("jwt", r"eyJ[\w\-]{5}", r"(eyJ[\w\-]{5,}(?:\.[\w\-]*){1,4})
 
 FINDERS = (
     URL_LOGIN, ORACLE_LOGIN, PGPASS, BEARER, BASIC, AUTHORIZATION, DIGEST, COOKIES,
-    JWT, PAIR_OF_LOGIN,
+    JWT, PAIR_OF_LOGIN, OTP, NPM_AUTH,
 )  # fmt: skip

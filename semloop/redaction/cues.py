@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from semloop.redaction.finding import Finder, Span, latin1
 from semloop.redaction.key_names import Name, NameTable, Values
 from semloop.redaction.named_values import is_private, normal_form
-from semloop.redaction.shapes import Strength, strength
+from semloop.redaction.shapes import CONSTANTS, Strength, strength
 
 NAME_BYTES_MAX = 64
 # Of a value without quotes, what is judged; each of many names may have that much.
@@ -66,13 +66,14 @@ MONTH_FIRST = re.compile(
 )
 NUMBER_WORDS = re.compile(
     rb"""["'`*_]{0,3}\]?[*)]{0,2}[ \t|"'`]{0,5}"""
-    rb"""(?:(?:number|no\.?|nr\.?|num|code|id|is|was|on|am|#|:|=>?|%3[Dd]|->|/)"""
+    rb"""(?:(?:number|no\.?|nr\.?|num|code|id|is|was|on|am|#|\.|:|=>?|%3[Dd]|->|/)"""
     rb"""[ \t"'`*_|(]{0,4}){0,4}""",
     re.IGNORECASE,
 )
 LEAF = re.compile(
     rb"""["'`]([^"'`\r\n]{1,200})["'`](?!\s*:)|([^\s"'`,:{}\[\]\\()]{1,200})(?!["'`]?\s*:)"""
 )
+DIGITS = b"0123456789"
 QUOTES = (b'"', b"'", b"`")
 CLOSING = re.compile(rb"[\[\]{}]")
 TRAILING = b" .,;:!?)]}>*|\\"
@@ -130,37 +131,50 @@ def _values(text: bytes, start: int, end: int, name: Name) -> Iterator[Span]:
 
 def _places(text: bytes, start: int, end: int) -> Iterator[tuple[int, Strength]]:
     """Yield where a value may begin, with what is demanded of it there."""
-    option = text[start : start + 1] == b"-"
     if sign := SIGN.match(text, end):
-        at = sign.end()
-        if block := BLOCK.match(text, at):
-            yield block.end(), Strength.MIXED
-        elif line := NEXT_LINE.match(text, at):
-            yield line.end(), Strength.STRONG
-        else:
-            if typed := TYPE.match(text, at):
-                yield typed.end(), Strength.MIXED
-            yield at, Strength.MIXED
-            if not QUOTED.match(text, at) and (
-                verb := VERB.match(b" " + text[at : at + 20])
-            ):
-                yield at + verb.end() - 1, Strength.MIXED
+        yield from _after_sign(text, sign.end())
+    elif place := _in_markup(text, start, end):
+        yield place
+    else:
+        yield from _after_words(text, start, end)
+
+
+def _after_sign(text: bytes, at: int) -> Iterator[tuple[int, Strength]]:
+    if block := BLOCK.match(text, at):
+        yield block.end(), Strength.MIXED
         return
-    before = text[max(0, start - 32) : start]
+    if line := NEXT_LINE.match(text, at):
+        yield line.end(), Strength.STRONG
+        return
+    if typed := TYPE.match(text, at):
+        yield typed.end(), Strength.MIXED
+    yield at, Strength.MIXED
+    # `password: is x`
+    if verb := VERB.match(b" " + text[at : at + 20]):
+        yield at + verb.end() - 1, Strength.MIXED
+
+
+def _in_markup(text: bytes, start: int, end: int) -> tuple[int, Strength] | None:
+    """Return the place of a value in XML, HTML, YAML's pairs, or a table."""
     if text[start - 1 : start] == b"<" and (element := ELEMENT.match(text, end)):
-        yield element.start(1), Strength.MIXED
-        return
-    if NAME_BEFORE.search(before) and (after := VALUE_AFTER.match(text, end)):
-        yield after.end(), Strength.TEXT
-        return
+        return element.start(1), Strength.MIXED
+    if NAME_BEFORE.search(text[max(0, start - 32) : start]):
+        if after := VALUE_AFTER.match(text, end):
+            return after.end(), Strength.TEXT
+        if element := ELEMENT.match(text, end):
+            return element.start(1), Strength.MIXED
     if cell := CELL.match(text, end):
-        yield cell.start(1), Strength.MIXED
-        return
+        return cell.start(1), Strength.MIXED
+    return None
+
+
+def _after_words(text: bytes, start: int, end: int) -> Iterator[tuple[int, Strength]]:
     if verb := VERB.match(text, end):
         yield verb.end(), Strength.MIXED
     if between := WORDS_BETWEEN.match(text, end):
         yield between.end(), Strength.STRONG
     if space := SPACE.match(text, end):
+        option = text[start : start + 1] == b"-"
         # Both in quotes: JSON without its colon.
         quotes = (
             text[end : end + 1] in QUOTES
@@ -184,7 +198,7 @@ def _value(text: bytes, at: int, *, url: bool) -> Iterator[tuple[int, int]]:
         return
     bare = BARE.match(text, at, run.end())
     end = bare.end() if bare else at
-    if end == at:
+    if end == at or text[at:end].rstrip(DIGITS).lower() in CONSTANTS:
         return
     if (
         not url

@@ -12,6 +12,7 @@ from semloop.redaction import (
     private_keys,
 )
 from semloop.redaction.choice import Choice
+from semloop.redaction.columns import column_finder
 from semloop.redaction.cues import cue_finder
 from semloop.redaction.finding import Finder, Found, pattern_finder
 from semloop.redaction.key_names import NameTable
@@ -43,6 +44,7 @@ def built_in_finders(names: NameTable, choice: Choice) -> list[Finder]:
     """Return the finders that a choice asks for."""
     found = [
         cue_finder(names),
+        column_finder(names),
         *private_keys.FINDERS,
         VENDOR_KEYS,
         *credentials.FINDERS,

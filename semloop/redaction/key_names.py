@@ -85,7 +85,8 @@ KNOWN = {
     ),
     **_named(
         Values.MIXED,
-        password="pwd, pword, pswd, passw, passwds",
+        password="pwd, pword, pswd, passw, passwds, wifi key, wi fi key, wlan key, network key,"
+        "wpa key, router key, pre shared secret",
         token="token, tokens, authtoken, jwt, bearer, pat",
         access_token="access token", refresh_token="refresh token", id_token="id token",
         secret="secret, secrets, shared secret, credential, credentials, creds, psk,"
@@ -139,7 +140,7 @@ KNOWN = {
         "tax number, tax no, tin, itin, ein, steuer id, steuernummer, steueridentifikationsnummer,"
         "identifikationsnummer, codice fiscale, cpf, cnpj, national insurance,"
         "national insurance number, ni number, nino, nhs, nhs number, nhs no, aadhaar,"
-        "aadhar, aadhaar number, pan number, dni, nie, nif, nir, insee, bsn,"
+        "aadhar, aadhaar number, pan number, pan card, dni, nie, nif, nir, insee, bsn,"
         "burgerservicenummer, pesel, personnummer, cpr, cpr number, rodne cislo, ahv, avs,"
         "sozialversicherungsnummer, svnr, sin, social insurance number, curp, rut,"
         "nric, hkid, my number, medicare, medicare number, medicaid id, vat id,"
