@@ -31,7 +31,8 @@ FINDERS = (
     ),
     pattern_finder(
         "address",
-        r"(?:stra(?:\xc3\x9f|ss|\xff|\\u00df)e|str\.|[Rr]ue|[Aa]venue|[Cc]alle|[Vv]ia|weg|platz|gasse|laan|straat|[Rr]ua|[Pp]laza|[Pp]iazza)",
+        "(?:stra(?:ss|\xff)e"
+        r"|str\.|[Rr]ue|[Aa]venue|[Cc]alle|[Vv]ia|weg|platz|gasse|laan|straat|[Rr]ua|[Pp]laza|[Pp]iazza)",
         r"(\b[A-Z\xff][A-Za-z\xff\-]*(?:stra\xffe|strasse|str\.|weg|platz|gasse|laan|straat) [0-9]{1,4} ?[a-z]?(?:, ?[0-9]{4,5}(?: [A-Z]{2})? [A-Z\xff][A-Za-z\xff\-]+)?"
         r"|\b[0-9]{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|all\xffe) (?:[A-Za-z\xff'\-]+ ?){1,5}(?:, ?[0-9]{5} [A-Z\xff][A-Za-z\xff\-]+)"
         r"|\b(?:Calle|Via|Rua|Piazza|Plaza|Avenida|Viale|Corso) (?:[A-Za-z\xff']+ ){0,4}[A-Z\xff][A-Za-z\xff]+,? (?:n\. ?)?[0-9]{1,4}(?:, ?[0-9]{4,5}(?:-[0-9]{3})? [A-Z\xff][A-Za-z\xff]+)?)",

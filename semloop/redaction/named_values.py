@@ -1,4 +1,4 @@
-"""Decides whether a value is private, given the name that it stands behind."""
+"""Decides whether a value is private, given the name before it."""
 
 import re
 

@@ -57,7 +57,7 @@ def card(text: bytes, start: int, end: int) -> Found | None:
 
 
 def _continues(text: bytes, end: int) -> bool:
-    """Return whether a decimal fraction or an id goes on after the number."""
+    """Return whether a decimal fraction or an id continues after the number."""
     return (
         text[end : end + 1] in b".-_"
         and text[end + 1 : end + 2].isalnum()
@@ -72,9 +72,9 @@ def card_number(digits: bytes) -> bool:
 
 CARD = pattern_finder(
     "card",
-    r"(?:^[A-Za-z]?|[^0-9A-Za-z][A-Za-z]?|\\[bfnrt]|\\u[0-9A-Fa-f]{4})"
+    r"(?:^[A-Za-z]?|[^0-9A-Za-z][A-Za-z]?|\\[bfnrt][A-Za-z]?|\\u[0-9A-Fa-f]{4})"
     r"[2-6][0-9]{3}(?:[0-9]{10,15}(?:\W|_|$)"
-    r"|(?:[ \-._\\\n][\-._rn \\\r\n]{0,3}[0-9]{4}){2}[ \-._\\\r\n]|[ \-._]{1,2}[0-9]{6}[ \-._])",
+    r"|(?:[ \-._\\\n][\-._rn \\\r\n]{0,6}[0-9]{4}){2}[ \-._\\\r\n]|[ \-._]{1,2}[0-9]{6}[ \-._])",
     r"(?:^|[^0-9A-Za-z])[A-Za-z]?"
     r"([2-6][0-9]{3}(?:[0-9]{10,15}|(?:[ \-._]{1,2}|[ ]?\r?\n)[0-9]{4}(?:(?:[ \-._]{1,2}|[ ]?\r?\n)[0-9]{4}){2}"
     r"(?:[ \-][0-9]{1,3})?|[ \-._]{1,2}[0-9]{6}[ \-._]{1,2}[0-9]{4,5}))",

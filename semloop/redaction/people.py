@@ -14,7 +14,7 @@ FILE_ENDS = frozenset(
     b" exe dll so deb rpm tar gz tgz zip lock toml yml yaml py rb go rs cpp hpp java class".split()
 )
 SYSTEM_USERS = frozenset((b"git", b"hg", b"svn"))
-# The password of a login in a URL stands before an at sign too.
+# The password of a login in a URL is before an at sign too.
 LOGIN_BEFORE = re.compile(rb"://[^/\s@]*:$")
 SPELLED_AT = re.compile(rb"(?i)\s?[\[({]at[\])}]\s?|%40|&#0?64;|&#x40;|&commat;| at ")
 SPELLED_DOT = re.compile(rb"(?i)\s?[\[({](?:dot|punkt)[\])}]\s?| dot ")

@@ -19,6 +19,7 @@ from semloop.redaction.finding import Span, latin1, merged
 from semloop.redaction.json_search import JsonSearch, Part
 from semloop.redaction.key_names import NameTable
 from semloop.redaction.text_search import OwnPattern, TextSearch
+from semloop.redaction.views import FOREIGN_WORDS
 from semloop.settings import Secret
 
 HASH_CHARS = 12
@@ -71,7 +72,8 @@ class Redactor:
         own = [_own_pattern(name, pattern) for name, pattern in patterns.items()]
         self._text = TextSearch(built_in, own)
         self._json = JsonSearch(self._names, self._text)
-        gate = "|".join([HIDING_GATE, *(_raw_gate(f.gate) for f in built_in)])
+        hiding = [HIDING_GATE, *map(_foreign_gate, FOREIGN_WORDS)]
+        gate = "|".join([*hiding, *(_raw_gate(f.gate) for f in built_in)])
         self.gates = [latin1(gate, capture=False), *_own_gates(patterns.values())]
 
     def text(self, text: str, key: str = "") -> str:
@@ -155,7 +157,15 @@ def _quoted(pseudonym: str, depth: int) -> str:
 
 def _raw_gate(gate: str) -> str:
     """Return the gate for raw JSON, where letters beyond ASCII are bytes or escapes."""
-    return gate.replace("\xff", r"(?:[\x80-\xff]{2,3}|\\u[0-9A-Fa-f]{4})")
+    return gate.replace("\xff", r"(?:[\x80-\xff]{2,3}|\\+u[0-9A-Fa-f]{4})")
+
+
+def _foreign_gate(word: str) -> str:
+    """Return the gate for a word without ASCII letters."""
+    raw = (w.encode().decode("latin-1") for w in {word, word.title()})
+    # The first letter may be a capital one.
+    escaped = (rf"\\+u(?i:{ord(letter):04x})" for letter in word[1:])
+    return "|".join([*raw, "".join(escaped)])
 
 
 def _own_pattern(name: str, pattern: str) -> OwnPattern:

@@ -1,6 +1,6 @@
 """Judges by its shape whether a value is a secret, a word, code or a placeholder.
 
-What stands behind `password` may be a password, but also a type, a call, a message or a
+What follows `password` may be a password, but also a type, a call, a message or a
 variable. The stronger a value looks, the weaker may be the sign that it is a secret.
 """
 
@@ -163,7 +163,7 @@ def changes_of(value: bytes) -> int:
 
 
 def is_placeholder(value: bytes) -> bool:
-    """Return whether a value stands for another one."""
+    """Return whether a value is a place for another one."""
     return (
         bool(PLACEHOLDER.match(value) or MASK.search(value))
         or value.lower() in CONSTANTS

@@ -85,7 +85,7 @@ class View:
     def _encoder(self) -> Callable[[str], str] | None:
         """The encoder that made the form below, if it is a usual one.
 
-        Encoding what stands before a position is faster than a map of all escapes.
+        Encoding the text before a position is faster than a map of all escapes.
         """
         if self._pattern is ESCAPE:
             for encode in ENCODERS:

@@ -1,6 +1,6 @@
 """Formats of vendors' keys, as data: one table per kind of vendor.
 
-A key is recognized by its own form, wherever it stands. Keys without a form of their
+A key is recognized by its own form, in any text. Keys without a form of their
 own, such as plain hex digits, are recognized by the names in front of them (`cues.py`).
 """
 

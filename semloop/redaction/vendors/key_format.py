@@ -15,7 +15,7 @@ class Rule(Enum):
 class KeyFormat(NamedTuple):
     """One kind of key.
 
-    `pattern` is an expression of RE2 for the whole key; no letter or digit stands before
+    `pattern` is an expression of RE2 for the whole key; no letter or digit is before
     it. `prefix` is the part of it that every key contains, or empty. `example` is made
     up. `documented` is where the vendor, or a scanner of secrets, documents the format.
     """

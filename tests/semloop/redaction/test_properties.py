@@ -37,7 +37,7 @@ PLACES = (
 
 @st.composite
 def secrets_in_place(draw: st.DrawFn) -> tuple[str, str, str]:
-    """Draw what stands before a secret, the secret, and what stands after it."""
+    """Draw the text before a secret, the secret, and the text after it."""
     before, rest = draw(st.sampled_from(PLACES)).split("«")
     secret, after = rest.split("»")
     return before.replace("%%", "%"), secret % draw(passwords), after

@@ -102,7 +102,7 @@ def test_a_value_under_a_public_key_is_not_changed(name: str, value: object) -> 
      "invalid", "the token of the next page", None, False, 3, {"type": "string"},
      ["the", "cat"], {"a": {"token": "x"}}],
 )  # fmt: skip
-def test_what_stands_under_a_secret_key_may_be_no_secret(value: object) -> None:
+def test_a_value_under_a_secret_key_may_be_no_secret(value: object) -> None:
     record = json.dumps({"token": value, "logprob": -0.01}).encode()
     assert REDACTOR.json(record) is record
 
