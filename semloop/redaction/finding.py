@@ -46,6 +46,7 @@ def latin1(pattern: str, *, capture: bool = True) -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = not capture
+    options.log_errors = False
     options.max_mem = AUTOMATON_BYTES_MAX
     return re2.compile(pattern.encode("latin-1"), options)
 

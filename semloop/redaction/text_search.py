@@ -52,6 +52,7 @@ class TextSearch:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.never_capture = True
+        options.log_errors = False
         options.max_mem = GATES_BYTES_MAX
         self._gates = re2.Set.SearchSet(options)
         for finder in finders:

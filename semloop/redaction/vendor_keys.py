@@ -1,8 +1,9 @@
 """Finds vendors' keys by the table of their formats."""
 
 import re
+from collections.abc import Iterator
 
-from semloop.redaction.finding import Found, latin1, pattern_finder
+from semloop.redaction.finding import Finder, Span, latin1
 from semloop.redaction.numbers import RAW_START
 from semloop.redaction.shapes import changes_of
 from semloop.redaction.vendors import KEY_FORMATS, KeyFormat
@@ -16,7 +17,7 @@ DIGIT = re.compile(rb"[0-9]")
 REPETITION = re.compile(r"\{([0-9]+)(?:,[0-9]*)?\}")
 GATE_REPEATS_MAX = 8
 
-WHOLE = [(latin1(f"^(?:{form.pattern})$"), form) for form in KEY_FORMATS]
+WHOLE = [(latin1(form.pattern), form) for form in KEY_FORMATS]
 
 
 def fits(form: KeyFormat, key: bytes) -> bool:
@@ -30,11 +31,16 @@ def fits(form: KeyFormat, key: bytes) -> bool:
             return changes_of(key[len(form.prefix) :]) >= CHANGES_MIN
 
 
-def _key(text: bytes, start: int, end: int) -> Found | None:
-    found = text[start:end]
-    if any(fits(form, found) for regex, form in WHOLE if regex.search(found)):
-        return Found(found, len(found))
-    return None
+def _find(text: bytes) -> Iterator[Span]:
+    at = 0
+    while match := BEGINNING.search(text, at):
+        start, at = match.span(1)
+        matches = ((regex.match(text, start), form) for regex, form in WHOLE)
+        keys = [m[0] for m, form in matches if m and fits(form, m[0])]
+        if keys:
+            key = max(keys, key=len)
+            at = start + len(key)
+            yield Span(start, at, "api_key", key)
 
 
 def _shortened(pattern: str) -> str:
@@ -43,10 +49,6 @@ def _shortened(pattern: str) -> str:
     )
 
 
-VENDOR_KEYS = pattern_finder(
-    "api_key",
-    f"{RAW_START}(?:{'|'.join(_shortened(form.pattern) for form in KEY_FORMATS)})",
-    f"(?:^|[^0-9A-Za-z])({'|'.join(form.pattern for form in KEY_FORMATS)})",
-    _key,
-    rule="key format of a vendor",
-)
+SHORTENED = "|".join(_shortened(form.pattern) for form in KEY_FORMATS)
+BEGINNING = latin1(f"(?:^|[^0-9A-Za-z])({SHORTENED})")
+VENDOR_KEYS = Finder(f"{RAW_START}(?:{SHORTENED})", _find, "key format of a vendor")

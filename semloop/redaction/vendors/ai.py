@@ -27,4 +27,6 @@ AI = (
     KeyFormat("Firecrawl", "API key", "fc-", r"fc-[0-9a-f]{32}", Rule.ANY, "fc-3f9a0c51d2e7b846a1c05d9e3f7b2864", "https://docs.firecrawl.dev/"),
     KeyFormat("Weights & Biases", "API key", "wandb_v1_", r"wandb_v1_[\w\-]{40,}", Rule.ANY, "wandb_v1_k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2", "https://docs.wandb.ai/"),
     KeyFormat("Mem0", "API key", "m0-", r"m0-[0-9A-Za-z]{36,44}", Rule.DIGIT, "m0-k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2", "https://docs.mem0.ai/"),
+    KeyFormat("Together AI", "API key", "tgp_v1_", r"tgp_v1_[\w\-]{40,}", Rule.ANY, "tgp_v1_k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3y", "https://docs.together.ai/reference/authentication"),
+    KeyFormat("Cursor", "API key", "key_", r"key_[0-9a-f]{64}", Rule.ANY, "key_3f9a0c51d2e7b846a1c05d9e3f7b28643f9a0c51d2e7b846a1c05d9e3f7b2864", "https://docs.cursor.com/"),
 )  # fmt: skip

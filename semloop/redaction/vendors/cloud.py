@@ -3,13 +3,13 @@
 from semloop.redaction.vendors.key_format import KeyFormat, Rule
 
 CLOUD = (
-    KeyFormat("AWS", "access key id", "", r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{12,16}", Rule.DIGIT, "AKIAQ3EGRTV7W2XNPLM4", "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html"),
+    KeyFormat("AWS", "access key id", "", r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{16}", Rule.ANY, "AKIAQ3EGRTV7W2XNPLM4", "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html"),
     KeyFormat("AWS", "Bedrock API key", "ABSK", r"ABSK[0-9A-Za-z+/]{60,}={0,2}", Rule.ANY, "ABSKQmVkcm9ja0FQSUtleS1hYmNkLWF0LTEyMzQ1Njc4OTAxMjpxd2VydHl1aW9wYXNkZmdo", "https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html"),
     KeyFormat("Google", "API key", "AIza", r"AIza[\w\-]{30,40}", Rule.ANY, "AIzaSyB7d3kQ9wXe2RtY5uLpZ8vNmC1aJ4hGf6o", "https://cloud.google.com/docs/authentication/api-keys"),
     KeyFormat("Google", "OAuth access token", "ya29.", r"ya29\.[\w\-]{20,}", Rule.ANY, "ya29.a0AfH6SMBx3kQ9wXe2RtY5uLpZ8vNmC1aJ4hGf6o", "https://developers.google.com/identity/protocols/oauth2"),
     KeyFormat("Google", "OAuth client secret", "GOCSPX-", r"GOCSPX-[\w\-]{20,}", Rule.ANY, "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", "https://developers.google.com/identity/protocols/oauth2"),
     KeyFormat("Google", "OAuth refresh token", "1//0", r"1//0[\w\-]{30,}", Rule.ANY, "1//0gk3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7", "https://developers.google.com/identity/protocols/oauth2"),
-    KeyFormat("Microsoft", "Entra client secret", "8Q~", r"[\w~.\-]{3}8Q~[\w~.\-]{30,36}", Rule.ANY, "x7K8Q~k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7", "https://learn.microsoft.com/purview/sit-defn-client-secret-api-key"),
+    KeyFormat("Microsoft", "Entra client secret", "8Q~|7Q~", r"[\w~.\-]{3}[78]Q~[\w~.\-]{30,36}", Rule.ANY, "x7K8Q~k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7", "https://learn.microsoft.com/purview/sit-defn-client-secret-api-key"),
     KeyFormat("Microsoft", "shared access signature", "sig=", r"sig=[0-9A-Za-z%+/]{40,}(?:%3[dD]|=)", Rule.ANY, "sig=k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3y%3D", "https://learn.microsoft.com/azure/storage/common/storage-sas-overview"),
     KeyFormat("Microsoft", "storage account key", "==", r"[0-9A-Za-z+/]{86}==", Rule.RANDOM, "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3J4k5L6z7X8c9V0b1N2m3Q4w==", "https://learn.microsoft.com/azure/storage/common/storage-account-keys-manage"),
     KeyFormat("Microsoft", "DevOps token", "AZDO", r"[0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4}", Rule.ANY, "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3J4k5L6z7X8c9VAZDO4d5E", "https://learn.microsoft.com/azure/devops/organizations/accounts/use-personal-access-tokens-to-authenticate"),
@@ -37,4 +37,7 @@ CLOUD = (
     KeyFormat("1Password", "service account token", "ops_eyJ", r"ops_eyJ[\w\-]{100,}", Rule.ANY, "ops_eyJ" + "zaWduSW5BZGRyZXNz" * 8, "https://developer.1password.com/docs/service-accounts/"),
     KeyFormat("1Password", "secret key", "A3-", r"A3-[0-9A-Z]{6}-(?:[0-9A-Z]{11}|[0-9A-Z]{6}-[0-9A-Z]{5})(?:-[0-9A-Z]{5}){3}", Rule.ANY, "A3-Q9WXE2-RTY5UL-PZ8VN-MC1AJ-4HGF6-OSDB7", "https://support.1password.com/secret-key-security/"),
     KeyFormat("age", "secret key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{50,60}", Rule.ANY, "AGE-SECRET-KEY-1QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7LQPZRY9X8GF2TVDW0S3JN54KHCE", "https://github.com/FiloSottile/age"),
+    KeyFormat("AWS", "short-term Bedrock API key", "bedrock-api-key-", r"bedrock-api-key-[0-9A-Za-z+/=]{60,}", Rule.ANY, "bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29tLz9BY3Rpb249Q2FsbFdpdGhCZWFyZXJUb2tlbg==", "https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html"),
+    KeyFormat("Yandex Cloud", "IAM token", "t1.", r"t1\.[0-9A-Za-z_\-]{40,}[0-9A-Za-z_=.\-]*", Rule.RANDOM, "t1.9euelZrPk3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3y", "https://yandex.cloud/docs/iam/concepts/authorization/iam-token"),
+    KeyFormat("Rancher", "token", "token-", r"token-[0-9a-z]{5}:[0-9a-z]{54}", Rule.ANY, "token-k3q9w:xe2rty5ulpz8vnmc1aj4hgf6osdb7qw1er2t3yu4i5o6p7a8s9d0f1", "https://ranchermanager.docs.rancher.com/api/v3-rancher-api-guide"),
 )  # fmt: skip

@@ -22,4 +22,5 @@ MESSAGING = (
     KeyFormat("Intercom", "access token", "dG9r", r"dG9r[0-9A-Za-z+/=]{40,60}", Rule.DIGIT, "dG9rOjNmOWEwYzUxX2QyZTdfNDg0Nl9hMWMwXzVkOWUzZjdiMjg2NA==", "https://developers.intercom.com/docs/build-an-integration/learn-more/authentication"),
     KeyFormat("HubSpot", "private app token", "pat-", r"pat-(?:na|eu|ap)[0-9]-[0-9a-f\-]{36}", Rule.ANY, "pat-na1-3f9a0c51-d2e7-4846-a1c0-5d9e3f7b2864", "https://developers.hubspot.com/docs/guides/apps/private-apps/overview"),
     KeyFormat("Salesforce", "session id", "!AQ", r"00D[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?!AQ[0-9A-Za-z._]{60,}", Rule.ANY, "00Dk3Q9wXe2RtY5!AQ" + "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3", "https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/"),
+    KeyFormat("Mailgun", "signing key", "", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}", Rule.ANY, "3f9a0c51d2e7b846a1c05d9e3f7b2864-3f9a0c51-d2e7b846", "https://documentation.mailgun.com/docs/mailgun/api-reference/authentication/"),
 )  # fmt: skip

@@ -29,4 +29,5 @@ SERVICES = (
     KeyFormat("Okta", "API token", "SSWS ", r"SSWS 00[\w\-]{38,42}", Rule.ANY, "SSWS 00k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2", "https://developer.okta.com/docs/guides/create-an-api-token/"),
     KeyFormat("Zapier", "webhook", "hooks.zapier.com/", r"hooks\.zapier\.com/hooks/catch/[0-9]{5,}/[0-9a-z]{6,}", Rule.ANY, "hooks.zapier.com/hooks/catch/1234567/k3q9wxe", "https://help.zapier.com/hc/en-us/articles/8496288690317"),
     KeyFormat("Algolia", "secured key", "", r"[0-9A-Za-z]{80,90}cmVzdHJpY3RJbmRpY2Vz[0-9A-Za-z=]{6,}", Rule.ANY, "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3J4k5L6z7X8c9V0b1N2m3Qw4cmVzdHJpY3RJbmRpY2VzPWFiYw==", "https://www.algolia.com/doc/guides/security/api-keys/"),
+    KeyFormat("Grafana", "legacy API key", "eyJrIjoi", r"eyJrIjoi[0-9A-Za-z]{60,}={0,2}", Rule.ANY, "eyJrIjoiazNROXdYZTJSdFk1dUxwWjh2Tm1DMWFKNGhHZjZvU2RCN1F3MUVyIiwibiI6ImEiLCJpZCI6MX0=", "https://grafana.com/docs/grafana/latest/developers/http_api/auth/"),
 )  # fmt: skip
