@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from semloop.redaction.finding import Finder, Span, latin1
-from semloop.redaction.key_names import Name, NameTable, Values
+from semloop.redaction.key_names import SHORT, Name, NameTable, Values
 from semloop.redaction.named_values import is_private, normal_form
 from semloop.redaction.shapes import CONSTANTS, Strength, strength
 
@@ -36,7 +36,7 @@ WORDS_BETWEEN = re.compile(
     rb"(?:[ \t]+[A-Za-z][\w@.\-']{0,24}){1,5}"
     rb"(?:[ \t]+(?:is|was|to|as)[ \t]*[:=]?|[ \t]*[:=])[ \t]+"
 )
-SPACE = re.compile(rb"""["'`]?[ \t]{1,20}[:=]?[ \t]{0,4}""")
+SPACE = re.compile(rb"""["'`]?[ \t]{1,20}[:=]?[ \t]{0,4}|["'],[ \t]{0,4}(?=["'])""")
 CELL = re.compile(rb"[ \t]{0,40}\|[ \t]{0,40}([^|\r\n]{1,200}?)[ \t]{0,40}\|")
 ELEMENT = re.compile(rb"[^<>]{0,80}>\s{0,20}([^<>]{1,4096}?)\s{0,20}</")
 NAME_BEFORE = re.compile(
@@ -82,12 +82,16 @@ TRAILING = b" .,;:!?)]}>*|\\"
 def cue_finder(names: NameTable) -> Finder:
     """Return a finder of values behind names."""
     regex = latin1(names.expression, capture=False)
+    # A short name is found with the character before it, so before a longer one.
+    long_names = latin1(names.long_expression, capture=False)
 
     def find(text: bytes) -> Iterator[Span]:
         at = 0
         while match := regex.search(text, at):
             start, at = match.span()
             start += len(match[0]) - len(match[0].lstrip(NOT_NAME_BYTES))
+            if at - start <= SHORT and (longer := long_names.match(text, start)):
+                at = longer.end()
             if text[at : at + 1] and text[at] in LOWER:
                 # A longer name may begin here, or a part of another word ends.
                 at = match.start() + 1

@@ -229,6 +229,8 @@ class NameTable:
         self._cached = lru_cache(NAMES_MAX)(self._of)
         self.expression = _alternatives(self._known, START)
         """Matches the names in text, perhaps with a character before them."""
+        self.long_expression = f"(?i:{_phrases(self._known)[0]})"
+        """Matches names that are no parts of other words."""
         others = self._known.keys() - {("tokens",)}
         self.gate = f"(?:{_alternatives(others, RAW_START)}|{TOKENS})(?:[^a-z]|$)"
         """Matches raw JSON if any name is in it."""
@@ -263,6 +265,29 @@ class NameTable:
         if counted or (rest and rest[-1] in OTHER_VALUES) or words[0] in ("is", "has"):
             return Name(found.name, Values.STRONG)
         return found
+
+
+def is_other(name: str) -> bool:
+    """Return whether a name says that its value is a type, an id, a description, ..."""
+    words = _words(name)
+    return bool(words) and words[-1] in OTHER_VALUES
+
+
+def _phrases(known: Iterable[tuple[str, ...]]) -> tuple[str, str]:
+    """Return expressions for long and for short phrases, in any style of names."""
+    phrases = sorted(known, key=lambda words: (-len("".join(words)), words))
+    expressions = [BETWEEN.join(words) for words in phrases]
+    long = [e for e in expressions if len(e) > SHORT]
+    return "|".join(long), "|".join(e for e in expressions if len(e) <= SHORT)
+
+
+def _alternatives(known: Iterable[tuple[str, ...]], start: str) -> str:
+    """Return an expression for names in text.
+
+    Short ones are parts of many words, so they need the start of a word.
+    """
+    long, short = _phrases(known)
+    return f"(?i:{long})|{start}(?i:{short})|[a-z](?:{short.title()})"
 
 
 def is_other(name: str) -> bool:
