@@ -288,22 +288,3 @@ def _alternatives(known: Iterable[tuple[str, ...]], start: str) -> str:
     """
     long, short = _phrases(known)
     return f"(?i:{long})|{start}(?i:{short})|[a-z](?:{short.title()})"
-
-
-def is_other(name: str) -> bool:
-    """Return whether a name says that its value is a type, an id, a description, ..."""
-    words = _words(name)
-    return bool(words) and words[-1] in OTHER_VALUES
-
-
-def _alternatives(known: Iterable[tuple[str, ...]], start: str) -> str:
-    """Return an expression for phrases in any style of names.
-
-    Short ones are parts of many words, so they need the start of a word.
-    """
-    phrases = sorted(known, key=lambda words: (-len("".join(words)), words))
-    expressions = [BETWEEN.join(words) for words in phrases]
-    long = "|".join(e for e in expressions if len(e) > SHORT)
-    short = "|".join(e for e in expressions if len(e) <= SHORT)
-    camel = "|".join(e.title() for e in expressions if len(e) <= SHORT)
-    return f"(?i:{long})|{start}(?i:{short})|[a-z](?:{camel})"
