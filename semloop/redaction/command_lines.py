@@ -34,7 +34,7 @@ COMMANDS = (
     ("sqlcmd", rf"\b(?:sqlcmd|bcp|isql){OPTIONS}-P[ \t]*{V}"),
     ("zip[ \\t]", rf"\b(?:zip|unzip){OPTIONS}-P[ \t]*{V}"),
     ("7z[ar]?[ \\t]", rf"\b7z[ar]?{OPTIONS}-p{V}"),
-    ("smbclient", rf"\b(?:smbclient|rpcclient|net|winexe|mount\.cifs){OPTIONS}-U[ \t]+[\w.\\/@\-]+%{V}"),
+    ("smbclient", rf"\b(?:smbclient|rpcclient|net|winexe|mount\.cifs){OPTIONS}-U[ \t]+[\"']?[\w.\\/@\-]+%{V}"),
     ("net user", rf"(?i)\bnet user[ \t]+[\w.\-]+[ \t]+{V}"),
     ("keytool", rf"-(?:store|key|src|dest|deststore|srcstore)pass[ \t]+{V}"),
     ("https?[ \\t]", rf"\bhttps?{OPTIONS}(?:-a|--auth)[ \t=]+[^\s:]+:{V}"),

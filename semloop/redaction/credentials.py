@@ -139,12 +139,17 @@ def _cookies(text: bytes) -> Iterator[Span]:
     at = 0
     while match := COOKIE.search(text, at):
         at = match.end()
-        for pair in PAIR.finditer(text, *match.span(1)):
-            if pair[1].lower() in ATTRIBUTES or b"(" in pair[2]:
-                continue
-            least = Strength.TEXT if SESSION.search(pair[1]) else Strength.MIXED
-            if strength(pair[2]) >= least:
-                yield Span(*pair.span(2), "cookie")
+        yield from cookie_values(text, *match.span(1))
+
+
+def cookie_values(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """Yield the private values in the pairs of a cookie header."""
+    for pair in PAIR.finditer(text, start, end):
+        if pair[1].lower() in ATTRIBUTES or b"(" in pair[2]:
+            continue
+        least = Strength.TEXT if SESSION.search(pair[1]) else Strength.MIXED
+        if strength(pair[2]) >= least:
+            yield Span(*pair.span(2), "cookie")
 
 
 COOKIES = Finder("(?i:cookie)", _cookies, "form of cookie")
@@ -172,6 +177,13 @@ OTP = pattern_finder(
     r"(?:code|pin|otp|passcode|password)",
     lambda text, start, end: Found(text[start:end], end - start),
 )
+# `auth=("ann", "PASSWORD")` of Python's HTTP clients.
+PYTHON_AUTH = pattern_finder(
+    "password",
+    r"auth[ \t]*=[ \t]*(?:HTTP\w+)?\(",
+    r"""auth[ \t]*=[ \t]*(?:HTTP\w+)?\([ \t]*["'][^"'\r\n]{1,64}["'],[ \t]*["']([^"'\r\n]{4,})["']""",
+    _slash_login,
+)
 NPM_AUTH = pattern_finder(
     "authorization",
     r"_auth[ \t]*=",
@@ -197,5 +209,5 @@ JWT = pattern_finder("jwt", r"eyJ[\w\-]{5}", r"(eyJ[\w\-]{5,}(?:\.[\w\-]*){1,4})
 
 FINDERS = (
     URL_LOGIN, ORACLE_LOGIN, PGPASS, BEARER, BASIC, AUTHORIZATION, DIGEST, COOKIES,
-    JWT, PAIR_OF_LOGIN, OTP, NPM_AUTH,
+    JWT, PAIR_OF_LOGIN, OTP, NPM_AUTH, PYTHON_AUTH,
 )  # fmt: skip

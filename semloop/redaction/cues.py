@@ -36,6 +36,7 @@ WORDS_BETWEEN = re.compile(
     rb"(?:[ \t]+[A-Za-z][\w@.\-']{0,24}){1,5}"
     rb"(?:[ \t]+(?:is|was|to|as)[ \t]*[:=]?|[ \t]*[:=])[ \t]+"
 )
+CALL = re.compile(rb"""\((?=["'])""")
 SPACE = re.compile(rb"""["'`]?[ \t]{1,20}[:=]?[ \t]{0,4}|["'],[ \t]{0,4}(?=["'])""")
 CELL = re.compile(rb"[ \t]{0,40}\|[ \t]{0,40}([^|\r\n]{1,200}?)[ \t]{0,40}\|")
 ELEMENT = re.compile(rb"[^<>]{0,80}>\s{0,20}([^<>]{1,4096}?)\s{0,20}</")
@@ -48,8 +49,8 @@ VALUE_AFTER = re.compile(
     re.IGNORECASE,
 )
 QUOTED = re.compile(
-    rb"""[bBfFrRuU]{0,2}(?:"((?:[^"\\\r\n]|\\.){0,4096})"|'((?:[^'\\\r\n]|\\.){0,4096})'"""
-    rb"""|`((?:[^`\\\r\n]|\\.){0,4096})`)"""
+    rb"""[bBfFnNrRuU]{0,2}(?:"((?:[^"\\\r\n]|\\.){0,4096})"|'((?:[^'\\\r\n]|\\.){0,4096})'"""
+    rb"""|`((?:[^`\\\r\n]|\\.){0,4096})`|\{([^{}\r\n]{6,200})\}(?=;|$))"""
 )
 OPEN_QUOTE = re.compile(rb"""[bBfFrRuU]{0,2}["'`]([^"'`\r\n]{1,4096})(?:$|[\r\n])""")
 RUN = re.compile(rb"""[^\s"'`]{1,128}""")
@@ -57,16 +58,18 @@ BARE = re.compile(rb"""(?![=:])(?:[^\s"'`,;&|<>(){}\[\]\\]++|\\[^\s"'`\\/bfnrtu]
 # A secret with `,` `<` or `(` inside, but not the next argument or the next pair.
 MORE = re.compile(rb"""[,<(\[{]+[^\s"'`,;&|<>(){}\[\]=:]+""")
 NUMBERS = re.compile(
-    rb"""[+(]?[0-9A-Za-z][0-9A-Za-z]*(?:[ ().\-/,]{1,2}[0-9][0-9A-Za-z]*|[ ][A-Z]{1,2}(?= ?[0-9])"""
+    rb"""(?:%2[Bb])?[+(]?[0-9A-Za-z][0-9A-Za-z]*(?:[ ().\-/,]{1,2}[0-9][0-9A-Za-z]*|[ ][A-Z]{1,2}(?= ?[0-9])"""
     rb"""|,? ?(?:de |of )?[A-Za-z\xff]{3,10}\.?,? (?:de )?[0-9]{1,4})*"""
     rb"""(?: [A-Z](?![A-Za-z]))?(?:(?: ?x| ext\.?) ?[0-9]{1,6})?"""
 )
 MONTH_FIRST = re.compile(
     rb"[A-Za-z\xff]{3,10}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{4}"
 )
+# With a letter after each part, as in Chinese and Japanese.
+YEAR_FIRST = re.compile(rb"[0-9]{4}\xff ?[0-9]{1,2}\xff ?[0-9]{1,2}\xff?")
 NUMBER_WORDS = re.compile(
     rb"""["'`*_]{0,3}\]?[*)]{0,2}[ \t|"'`]{0,5}"""
-    rb"""(?:(?:number|no\.?|nr\.?|num|code|id|is|was|on|am|#|\.|:|=>?|%3[Dd]|->|/)"""
+    rb"""(?:(?:number|no\.?|nr\.?|num|code|id|is|was|on|am|lautet|ist|est|es|#|\.|:|=>?|%3[Dd]|->|/)"""
     rb"""[ \t"'`*_|(]{0,4}){0,4}""",
     re.IGNORECASE,
 )
@@ -177,6 +180,8 @@ def _after_words(text: bytes, start: int, end: int) -> Iterator[tuple[int, Stren
         yield verb.end(), Strength.MIXED
     if between := WORDS_BETWEEN.match(text, end):
         yield between.end(), Strength.STRONG
+    if call := CALL.match(text, end):
+        yield call.end(), Strength.MIXED
     if space := SPACE.match(text, end):
         option = text[start : start + 1] == b"-"
         # Both in quotes: JSON without its colon.
@@ -223,7 +228,7 @@ def _numbers(text: bytes, end: int, name: Name) -> Iterator[Span]:
     if text[at : at + 1] in (b"[", b"{"):
         yield from _leaves(text, at, name)
         return
-    for pattern in (NUMBERS, MONTH_FIRST):
+    for pattern in (NUMBERS, MONTH_FIRST, YEAR_FIRST):
         if found := pattern.match(text, at):
             value = _longest_number(name, text, at, found.end())
             if value:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from semloop.redaction.credentials import cookie_values
 from semloop.redaction.finding import PSEUDONYM, Span
 from semloop.redaction.key_names import Name, NameTable, Values, is_other
 from semloop.redaction.named_values import is_private, normal_form
@@ -127,6 +128,9 @@ class JsonSearch:
         if name and name.values is not Values.HEADERS:
             if whole := self._whole(text, name, in_container=False):
                 return [Part(whole)]
+        elif name and name.name == "cookie" and "=" in text:
+            spans = cookie_values(shadow_of(text), 0, len(text))
+            return [Part(span._replace(rule=BY_NAME)) for span in spans]
         elif name and is_private(name, shadow_of(text), Strength.TEXT):
             return [Part(Span(0, len(text), name.name, text.strip().encode(), BY_NAME))]
         return self._content(text)

@@ -86,7 +86,7 @@ KNOWN = {
     **_named(
         Values.MIXED,
         password="pwd, pword, pswd, passw, passwds, wifi key, wi fi key, wlan key, network key,"
-        "wpa key, router key, pre shared secret",
+        "wpa key, router key, pre shared secret, zugangspasswort, adgangskode, jelszo, jelszó",
         token="token, tokens, authtoken, jwt, bearer, pat",
         access_token="access token", refresh_token="refresh token", id_token="id token",
         secret="secret, secrets, shared secret, credential, credentials, creds, psk,"
@@ -96,7 +96,10 @@ KNOWN = {
         "webhook key, hmac key, aes key, ssh key, service role key, app key, client key,"
         "client key data, access keys, secret keys, private keys, functions key,"
         "shared access key, cookie secret, session secret, jwt secret, secret base",
-        license_key="license key, licence key, product key, activation key, serial key,"
+        recovery_code="backup code, backup codes, recovery code, recovery codes, recovery key,"
+        "backup key",
+        license_key="lizenzschlüssel, clé de licence, cle de licence, clave de licencia,"
+        "chiave di licenza, licentiesleutel, license key, licence key, product key, activation key, serial key,"
         "activation code, license code",
         session="phpsessid, jsessionid, aspsessionid, connect sid, csrftoken, xsrf token,"
         "csrf token, session token, session cookie, asp net sessionid",
@@ -109,7 +112,7 @@ KNOWN = {
     ),
     **_named(
         Values.HEADERS,
-        authorization="authorization, proxy authorization, authorisation",
+        authorization="auth, authorization, proxy authorization, authorisation",
         cookie="cookie, set cookie, cookies",
     ),
     **_named(
@@ -123,11 +126,13 @@ KNOWN = {
         cvv="cvv, cvc, cvv2, cvc2, card security code",
         otp="otp, otp code, verification code, one time code, one time password,"
         "one time passcode, security code, login code, auth code, authentication code,"
-        "confirmation pin, two factor code, 2fa code, 2fa, mfa code, sms code, pin, pin code",
+        "confirmation pin, einmalcode, einmalpasswort, bestätigungscode, code de vérification,"
+        "código de verificación, codigo de verificacion, puk, tan code, two factor code, 2fa code, 2fa, mfa code, sms code, pin, pin code",
         iban="iban",
         phone="phone, phones, phone number, phone numbers, phone no, mobile, mobile number,"
         "mobile phone, mobile no, telephone, telephone number, tel, cell, cellphone,"
         "cell phone, fax, fax number, whatsapp, telefon, telefonnummer, handy, handynummer,"
+        "ph, mob, mobil, mobiel, gsm, cellulare, cellulaire, mobilnummer, rufnummer,"
         "téléphone, portable, móvil, celular, telefono, teléfono",
         account_number="account number, account no, acct, acct no, account num, bank account,"
         "routing, routing number, routing no, sort code, konto, kontonummer, bic account,"
@@ -141,7 +146,7 @@ KNOWN = {
         "identifikationsnummer, codice fiscale, cpf, cnpj, national insurance,"
         "national insurance number, ni number, nino, nhs, nhs number, nhs no, aadhaar,"
         "aadhar, aadhaar number, pan number, pan card, dni, nie, nif, nir, insee, bsn,"
-        "burgerservicenummer, pesel, personnummer, cpr, cpr number, rodne cislo, ahv, avs,"
+        "burgerservicenummer, pesel, personnummer, henkilötunnus, hetu, tfn, pasport, personal number, citizen id, cpr, cpr number, rodne cislo, ahv, avs,"
         "sozialversicherungsnummer, svnr, sin, social insurance number, curp, rut,"
         "nric, hkid, my number, medicare, medicare number, medicaid id, vat id,"
         "numéro de sécurité sociale, personalausweis, ausweisnummer, social number,"

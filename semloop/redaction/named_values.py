@@ -25,11 +25,11 @@ NUMBER_SHAPES = {
         rb"[0-9]{1,4}[ ./\-]{1,2}[0-9]{1,2}[ ./\-]{1,2}[0-9]{1,4}(?:[T ][0-9:.Z+\-]*)?"
         rb"|[0-9]{1,2}(?:st|nd|rd|th|er|\.)? ?(?:de |of )?[A-Za-z\xff]{3,10}\.?,? ?(?:de )?"
         rb"[0-9]{2,4}|[A-Za-z\xff]{3,10}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{2,4}"
-        rb"|(?:19|20)[0-9]{6}|[0-9]{6}",
+        rb"|(?:19|20)[0-9]{6}|[0-9]{6}|[0-9]{4}\xff ?[0-9]{1,2}\xff ?[0-9]{1,2}\xff?",
         re.IGNORECASE,
     ),
     "phone": re.compile(
-        rb"\+?[(]?[0-9](?:[ ().\-/]{0,3}[0-9]){5,16}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
+        rb"(?:\+|%2[Bb])?[(]?[0-9](?:[ ().\-/]{0,3}[0-9]){5,16}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
     ),
     "card": re.compile(rb"[0-9](?:[ \-._]{0,2}[0-9]){11,18}"),
     "ssn": re.compile(rb"[0-9]{3}[ \-.]?[0-9]{2}[ \-.]?[0-9]{4}"),
@@ -85,6 +85,7 @@ def normal_form(name: str, value: bytes) -> bytes:
     """Normalize a value, so that equal values of a class get equal pseudonyms."""
     value = value.strip()
     if name in DIGIT_CLASSES:
+        value = value.removeprefix(b"%2B").removeprefix(b"%2b")
         return NOT_DIGITS.sub(b"", value) or value
     if name in ("iban", "national_id"):
         return re.sub(rb"[ .\-/]", b"", value).upper()

@@ -9,7 +9,7 @@ from semloop.redaction.finding import Finder, Found, pattern_finder
 VERSION_BEFORE = re.compile(
     rb"(?i)(?:\b(?:version|ver|v|firmware|build|release|section|chapter|rev|revision|clause"
     rb"|kernel|driver|schema|oid|api|software|rfc|item|step|paragraph|annex|appendix|figure"
-    rb"|table|update|patch|upgrade)[\"']?[ :=#\"'v]{0,4}|[A-Za-z]/|==|[<>~^]=?|@|[A-Za-z]-)$"
+    rb"|table|update|patch|upgrade)[\"']?[ :=#\"'v]{0,4}|[A-Za-z]/|==|[<>~^]=?|[A-Za-z]-)$"
 )
 IDENTIFIER = frozenset(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
@@ -75,7 +75,19 @@ def finders(keep_private: bool = False) -> tuple[Finder, ...]:
         except ValueError:
             return None
 
+    def written(text: bytes, start: int, end: int) -> Found | None:
+        found = text[start:end].replace(b"[.]", b".")
+        try:
+            accepted = accept(ipaddress.IPv4Address(found.decode()), end - start)
+        except ValueError:
+            return None
+        return accepted
+
     return (
+        # So that it is no link: `192[.]0[.]2[.]1`.
+        pattern_finder(
+            "ip", r"[0-9]\[\.\][0-9]", r"([0-9]{1,3}(?:\[\.\][0-9]{1,3}){3})", written
+        ),
         pattern_finder(
             "ip",
             r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",

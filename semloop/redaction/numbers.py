@@ -121,9 +121,19 @@ IBAN = pattern_finder(
     "iban",
     RAW_START
     + rf"(?:(?i:{IBAN_COUNTRIES})[0-9]{{2}}(?:[ .]?[0-9A-Za-z]{{4}}){{2}}[ .]?[0-9A-Za-z]{{3}}"
-    r"|[A-Z]{2}[0-9]{2}(?:-[0-9A-Z]{4}){2}-[0-9A-Z]{3})",
+    r"|[A-Z]{2}[0-9]{2}(?:[ \-.]?[0-9A-Z]){11})",
     rf"(?:^|[^0-9A-Za-z])((?i:{IBAN_COUNTRIES})[0-9]{{2}}(?:(?:{SEPARATOR}[0-9A-Za-z]{{4}}){{2,7}}"
-    rf"(?:{SEPARATOR}[0-9A-Za-z]{{1,3}})?|(?:-[0-9A-Z]{{4}}){{2,7}}(?:-[0-9A-Z]{{1,3}})?))(?:[^0-9A-Za-z]|$)",
+    rf"(?:{SEPARATOR}[0-9A-Za-z]{{1,3}})?))(?:[^0-9A-Za-z]|$)",
+    _iban,
+    retry_bytes=4,
+)
+
+
+# In groups of other lengths, in capital letters.
+GROUPED_IBAN = pattern_finder(
+    "iban",
+    f"{RAW_START}(?:{IBAN_COUNTRIES})[0-9]{{2}}(?:[ \\-.]?[0-9A-Z]){{11}}",
+    f"(?:^|[^0-9A-Za-z])((?:{IBAN_COUNTRIES})[0-9]{{2}}(?:[ \\-.]?[0-9A-Z]){{11,30}})",
     _iban,
     retry_bytes=4,
 )
@@ -147,4 +157,4 @@ SSN = pattern_finder(
     r"(?:^|[^0-9A-Za-z.\-_/+])([0-9]{3}-[0-9]{2}-[0-9]{4})(?:[^0-9A-Za-z\-_/]|$)",
     _ssn,
 )
-FINDERS = (IBAN, CARD, SSN)
+FINDERS = (IBAN, GROUPED_IBAN, CARD, SSN)

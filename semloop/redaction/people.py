@@ -16,8 +16,8 @@ FILE_ENDS = frozenset(
 SYSTEM_USERS = frozenset((b"git", b"hg", b"svn"))
 # The password of a login in a URL is before an at sign too.
 LOGIN_BEFORE = re.compile(rb"://[^/\s@]*:$")
-SPELLED_AT = re.compile(rb"(?i)\s?[\[({]at[\])}]\s?|%40|&#0?64;|&#x40;|&commat;| at ")
-SPELLED_DOT = re.compile(rb"(?i)\s?[\[({](?:dot|punkt)[\])}]\s?| dot ")
+SPELLED_AT = re.compile(rb"(?i)\s?[\[({<]at[\])}>]\s?|%40|&#0?64;|&#x40;|&commat;| at ")
+SPELLED_DOT = re.compile(rb"(?i)\s?[\[({<](?:dot|punkt)[\])}>]\s?| dot ")
 
 
 def _email(text: bytes, start: int, end: int) -> Found | None:
@@ -42,14 +42,14 @@ LABEL = r"[0-9A-Za-z\xff](?:[0-9A-Za-z\-\xff]*[0-9A-Za-z\xff])?"
 EMAIL = pattern_finder(
     "email",
     "@|%40|&#0?64;|&#x40;|&commat;",
-    rf"({LOCAL}(?:@|%40|&#0?64;|&#x40;|&commat;)"
+    rf"""((?:{LOCAL}|"[^"\r\n@]{{1,40}}")(?:@|%40|&#0?64;|&#x40;|&commat;)"""
     rf"(?:(?:{LABEL}\.)+(?:[A-Za-z\xff]{{2,}}|xn--[0-9a-z\-]+)|\[[0-9A-Fa-f.:]{{7,}}\]))",
     _email,
 )
 SPELLED_EMAIL = pattern_finder(
     "email",
-    r"(?i:[\[({] ?at ?[\])}]| at [\w\-]+ dot )",
-    rf"(?i)({LOCAL} ?[\[({{] ?at ?[\])}}] ?{LABEL}(?:(?: ?[\[({{] ?(?:dot|punkt) ?[\])}}] ?|\.){LABEL})+"
+    r"(?i:[\[({<] ?at ?[\])}>]| at [\w\-]+ dot )",
+    rf"(?i)({LOCAL} ?[\[({{<] ?at ?[\])}}>] ?{LABEL}(?:(?: ?[\[({{<] ?(?:dot|punkt) ?[\])}}>] ?|\.){LABEL})+"
     rf"|{LOCAL} at {LABEL}(?: dot {LABEL})+)",
     _email,
 )
@@ -76,8 +76,9 @@ PHONES = pattern_finder(
     "phone",
     r"\+[1-9](?:[ ().\-/\\]{0,3}[0-9]){7}"
     r"|[2-9][0-9]{2}(?:\) ?|[.\-])[2-9][0-9]{2}[ .\-][0-9]{4}"
-    r"|0[1-9](?:[ .][0-9]{2}){4}",
-    APART + r"(\+[1-9](?:[ ().\-/]{0,3}[0-9]){7,18}"
+    r"|0[1-9](?:[ .][0-9]{2}){4}|00[1-9][0-9]?[ ().\-/]",
+    APART
+    + r"(00[1-9][0-9]{0,2}[ ().\-/](?:[ ().\-/]{0,3}[0-9]){7,14}|\+[1-9](?:[ ().\-/]{0,3}[0-9]){7,18}"
     r"|(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.\-])[2-9][0-9]{2}[ .\-]"
     r"[0-9]{4}\b(?:[.\-][0-9]+)*"
     # In pairs, as in France.
@@ -95,15 +96,31 @@ def _cued_phone(text: bytes, start: int, end: int) -> Found | None:
 NATIONAL = r"\(?0?[0-9](?:[ ().\-/]{0,2}[0-9]){6,13}"
 CUED_PHONES = pattern_finder(
     "phone",
-    r"(?i: is (?:my|his|her|the|our) (?:\w+ )?(?:mobile|phone|cell|number|fax|landline|handy))",
-    rf"(?i)(?:{APART}({NATIONAL}) is (?:my|his|her|the|our) (?:\w+ )?(?:mobile|phone|cell|number|fax|landline|handy))",
+    r"(?i: is (?:my|his|her|the|our) (?:\w+ )?(?:mobile|phone|cell|number|fax|landline|handy)"
+    r"|[0-9] \((?:mobile|mobiel|mobil|cell|home|work|office|handy|privat|phone|tel))",
+    rf"(?i)(?:{APART}({NATIONAL}) (?:is (?:my|his|her|the|our) (?:\w+ )?(?:mobile|phone|cell|number|fax|landline|handy)"
+    r"|\((?:mobile|mobiel|mobil|cell|home|work|office|handy|privat|phone|tel)))",
     _cued_phone,
 )
 CALLED_PHONES = pattern_finder(
     "phone",
-    r"(?i:call|calling|text|dial|ring|whats ?app|reach)[A-Za-z ]{0,24}:? \(?0[0-9]",
+    r"(?i:call|calling|text|dial|ring|whats ?app|reach)[A-Za-z ]{0,24}:? \(?[0-9]{2}",
     r"(?i)\b(?:call|calling|text|dial|ring|whats ?app|reach)(?: (?:me|us|him|her|them|back|on|at|it|now|under))*:? (\(?0[0-9](?:[ ().\-/]{0,2}[0-9]){6,12})",
     _cued_phone,
 )
 
-FINDERS: tuple[Finder, ...] = (EMAIL, SPELLED_EMAIL, PHONES, CUED_PHONES, CALLED_PHONES)
+PHONE_LINKS = pattern_finder(
+    "phone",
+    r"wa\.me/|whatsapp\.com/send",
+    r"(?:wa\.me/|whatsapp\.com/send/?\?phone=)\+?([0-9]{8,15})",
+    _cued_phone,
+)
+
+FINDERS: tuple[Finder, ...] = (
+    PHONE_LINKS,
+    EMAIL,
+    SPELLED_EMAIL,
+    PHONES,
+    CUED_PHONES,
+    CALLED_PHONES,
+)

@@ -69,7 +69,8 @@ TECHNICAL = re.compile(
 MESSAGE = re.compile(
     rb"(?i)\b(?:must|should|cannot|can't|invalid|incorrect|wrong|missing|required|is|are"
     rb"|was|be|your|please|enter|not|has|have|too|least|the|for|forgot|forgotten|expired"
-    rb"|of|to|and|or|with|field|characters)\b"
+    rb"|of|to|and|or|with|field|characters|min|max|minimum|maximum|chars|length|at|in|on"
+    rb"|step|version|no|see|use|using|by|from|new|old|change|reset|per|each|only|any)\b"
 )
 LETTER, DIGIT = re.compile(rb"[A-Za-z\xff]"), re.compile(rb"[0-9]")
 WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -99,12 +100,20 @@ def strength(value: bytes) -> Strength:
     digits = bool(DIGIT.search(value))
     if not letters or not digits or len(value) < 6:
         return _without_digits(value) if letters else Strength.TEXT
+    if not spaced and any(
+        len(part) >= 12 and changes_of(part) >= 4 for part in value.split(b".")
+    ):
+        return Strength.STRONG
     if not spaced and (CODE.fullmatch(value) or TECHNICAL.fullmatch(value)):
         return Strength.TEXT if _plain_name(value) else Strength.NONE
     if spaced:
         parts = max(strength(part) for part in value.split() if part != value)
-        return min(parts, Strength.MIXED) if MESSAGE.search(value) else parts
-    if len(WORD.findall(value)) > 1 and _worded(value) and PIECES.fullmatch(value):
+        if MESSAGE.search(value):
+            return min(parts, Strength.MIXED)
+        # A password may contain a space; a sentence has more of them.
+        return max(parts, Strength.MIXED) if value.count(b" ") < 3 else parts
+    words = [word for word in WORD.findall(value) if len(word) > 2]
+    if len(words) > 1 and _worded(value) and PIECES.fullmatch(value):
         return Strength.TEXT
     changes = changes_of(value)
     cases = value.lower() != value and value.upper() != value

@@ -32,10 +32,13 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
 ASKED_MAX = 16
 NULS = re.compile("\0+")
 LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-# Words for a password in other alphabets, replaced by words of the same length.
+# Names in other alphabets, replaced by names of the same length.
 FOREIGN_WORDS = {
     "пароль": "passwd", "密码": "pw", "密碼": "pw", "口令": "pw", "パスワード": "pword",
-    "비밀번호": "pass", "κωδικός": "passwrd", "סיסמה": "pword",
+    "비밀번호": "pass", "κωδικός": "passwrd", "סיסמה": "pword", "身份证": "dni",
+    "生年月日": "dob ", "出生日期": "dob ", "дата рождения": "date of birth", "電話": "ph",
+    "电话": "ph", "手机": "ph", "携帯": "ph", "전화": "ph", "휴대폰": "tel",
+    "телефон": "telefon", "паспорт": "pasport",
 }  # fmt: skip
 FOREIGN = re.compile("|".join(FOREIGN_WORDS), re.IGNORECASE)
 

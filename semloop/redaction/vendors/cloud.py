@@ -11,7 +11,6 @@ CLOUD = (
     KeyFormat("Google", "OAuth refresh token", "1//0", r"1//0[\w\-]{30,}", Rule.ANY, "1//0gk3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7", "https://developers.google.com/identity/protocols/oauth2"),
     KeyFormat("Microsoft", "Entra client secret", "8Q~|7Q~", r"[\w~.\-]{3}[78]Q~[\w~.\-]{30,36}", Rule.ANY, "x7K8Q~k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7", "https://learn.microsoft.com/purview/sit-defn-client-secret-api-key"),
     KeyFormat("Microsoft", "shared access signature", "sig=", r"sig=[0-9A-Za-z%+/]{40,}(?:%3[dD]|=)", Rule.ANY, "sig=k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3y%3D", "https://learn.microsoft.com/azure/storage/common/storage-sas-overview"),
-    KeyFormat("Microsoft", "storage account key", "==", r"[0-9A-Za-z+/]{86}==", Rule.RANDOM, "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3J4k5L6z7X8c9V0b1N2m3Q4w==", "https://learn.microsoft.com/azure/storage/common/storage-account-keys-manage"),
     KeyFormat("Microsoft", "DevOps token", "AZDO", r"[0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4}", Rule.ANY, "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3J4k5L6z7X8c9VAZDO4d5E", "https://learn.microsoft.com/azure/devops/organizations/accounts/use-personal-access-tokens-to-authenticate"),
     KeyFormat("Alibaba Cloud", "access key id", "LTAI", r"LTAI[0-9A-Za-z]{12,24}", Rule.DIGIT, "LTAI5tQ9wXe2RtY5uLpZ8vNm", "https://www.alibabacloud.com/help/ram"),
     KeyFormat("Tencent Cloud", "secret id", "AKID", r"AKID[0-9A-Za-z]{32}", Rule.DIGIT, "AKIDk3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSd", "https://cloud.tencent.com/document/product/598"),

@@ -16,7 +16,7 @@ SERVICES = (
     KeyFormat("Figma", "token", "fig", r"fig(?:d|ma|o[ur])_[\w\-]{36,}", Rule.ANY, "figd_k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2", "https://www.figma.com/developers/api#access-tokens"),
     KeyFormat("Contentful", "token", "CFPAT-", r"CFPAT-[\w\-]{40,46}", Rule.ANY, "CFPAT-k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3y", "https://www.contentful.com/developers/docs/references/authentication/"),
     KeyFormat("Typeform", "token", "tfp_", r"tfp_[\w.\-]{40,60}", Rule.DIGIT, "tfp_k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3y", "https://www.typeform.com/developers/get-started/personal-access-token/"),
-    KeyFormat("Mapbox", "secret token", "sk.eyJ", r"sk\.eyJ[\w\-]{60,}\.[\w\-]{20,}", Rule.ANY, "sk.eyJ1Ijoic3RyYW5nZXIiLCJhIjoiazNROXdYZTJSdFk1dUxwWjh2Tm1DMWFKNGhHZjZvU2QifQ.k3Q9wXe2RtY5uLpZ8vNmC1", "https://docs.mapbox.com/accounts/guides/tokens/"),
+    KeyFormat("Mapbox", "secret token", "sk.eyJ", r"sk\.eyJ[\w\-]{20,}\.[\w\-]{16,}", Rule.ANY, "sk.eyJ1Ijoic3RyYW5nZXIiLCJhIjoiazNROXdYZTJSdFk1dUxwWjh2Tm1DMWFKNGhHZjZvU2QifQ.k3Q9wXe2RtY5uLpZ8vNmC1", "https://docs.mapbox.com/accounts/guides/tokens/"),
     KeyFormat("MaxMind", "license key", "_mmk", r"[0-9A-Za-z]{6}_[0-9A-Za-z]{29}_mmk", Rule.ANY, "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", "https://support.maxmind.com/hc/en-us/articles/4407111582235"),
     KeyFormat("Dropbox", "token", "sl.", r"sl\.(?:u\.)?[\w\-]{100,}", Rule.RANDOM, "sl.u." + "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2" * 3, "https://developers.dropbox.com/oauth-guide"),
     KeyFormat("LaunchDarkly", "key", "", r"(?:sdk|api|mob)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", Rule.ANY, "sdk-3f9a0c51-d2e7-4846-a1c0-5d9e3f7b2864", "https://launchdarkly.com/docs/home/account/environment/keys"),
@@ -30,4 +30,5 @@ SERVICES = (
     KeyFormat("Zapier", "webhook", "hooks.zapier.com/", r"hooks\.zapier\.com/hooks/catch/[0-9]{5,}/[0-9a-z]{6,}", Rule.ANY, "hooks.zapier.com/hooks/catch/1234567/k3q9wxe", "https://help.zapier.com/hc/en-us/articles/8496288690317"),
     KeyFormat("Algolia", "secured key", "", r"[0-9A-Za-z]{80,90}cmVzdHJpY3RJbmRpY2Vz[0-9A-Za-z=]{6,}", Rule.ANY, "k3Q9wXe2RtY5uLpZ8vNmC1aJ4hGf6oSdB7Qw1Er2T3yU4i5O6p7A8s9D0f1G2h3J4k5L6z7X8c9V0b1N2m3Qw4cmVzdHJpY3RJbmRpY2VzPWFiYw==", "https://www.algolia.com/doc/guides/security/api-keys/"),
     KeyFormat("Grafana", "legacy API key", "eyJrIjoi", r"eyJrIjoi[0-9A-Za-z]{60,}={0,2}", Rule.ANY, "eyJrIjoiazNROXdYZTJSdFk1dUxwWjh2Tm1DMWFKNGhHZjZvU2RCN1F3MUVyIiwibiI6ImEiLCJpZCI6MX0=", "https://grafana.com/docs/grafana/latest/developers/http_api/auth/"),
+    KeyFormat("Lichess", "token", "lip_", r"lip_[0-9A-Za-z]{16,24}", Rule.DIGIT, "lip_k3Q9wXe2RtY5uLpZ8vNm", "https://lichess.org/api"),
 )  # fmt: skip
