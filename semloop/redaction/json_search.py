@@ -80,7 +80,11 @@ class Level:
 class JsonSearch:
     """Finds private content in JSON."""
 
-    def __init__(self, names: NameTable, text: TextSearch) -> None:
+    def __init__(
+        self, names: NameTable, text: TextSearch, *, cards: bool = True
+    ) -> None:
+        """Search with these names and rules of text; `cards`: numbers of cards too."""
+        self._cards = cards
         self._names = names
         self._text = text
         self._key = lru_cache(KEYS_MAX)(self._key_of)
@@ -208,7 +212,7 @@ class JsonSearch:
             return Span(
                 at, at + len(token), name.name, normal_form(name.name, raw), BY_NAME
             )
-        if len(token) in (15, 16) and card_number(raw):
+        if self._cards and len(token) in (15, 16) and card_number(raw):
             return Span(at, at + len(token), "card", raw, "form of card")
         for span in self._text.own(token):
             return Span(at, at + len(token), span.name, raw, span.rule)

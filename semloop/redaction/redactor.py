@@ -71,7 +71,8 @@ class Redactor:
         built_in = built_in_finders(self._names, choice)
         own = [_own_pattern(name, pattern) for name, pattern in patterns.items()]
         self._text = TextSearch(built_in, own)
-        self._json = JsonSearch(self._names, self._text)
+        cards = choice.level != "keys"
+        self._json = JsonSearch(self._names, self._text, cards=cards)
         hiding = [HIDING_GATE, *map(_foreign_gate, FOREIGN_WORDS)]
         gate = "|".join([*hiding, *(_raw_gate(f.gate) for f in built_in)])
         self.gates = [latin1(gate, capture=False), *_own_gates(patterns.values())]
