@@ -28,6 +28,7 @@ from schemas.metrics import Metrics
 from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
 from semloop.masking import masked
 from semloop.settings import Settings, load
+from semloop.storage.local_files import close_new_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,6 +104,7 @@ def _prepare_process(settings: Settings, metrics: Metrics, logs: TextIO) -> None
     global _debug  # noqa: PLW0603 - one flow per process; Bytewax passes steps only items
     _debug = settings.debug
     configure(settings, logs)
+    close_new_files(settings)
     # SIGTERM keeps its default: the process ends immediately, and the next start reads
     # uncommitted records again. A handler that raises would hang a cluster.
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
