@@ -3,6 +3,7 @@
 import re
 
 from semloop.errors import ConfigError
+from semloop.masking import masked
 from semloop.settings.model import Settings
 
 # Of a URL, also with one slash too few.
@@ -17,11 +18,13 @@ def refuse_logins(settings: Settings) -> None:
     Raises:
         ConfigError: an address has one.
     """
-    if settings.kafka is not None and "@" in settings.kafka:
+    kafka, lake = settings.kafka or "", settings.lake
+    if "@" in kafka or masked(kafka) != kafka:
         msg = "Setting 'kafka' contains a login, which is not part of host:port."
         todo = "Set SEMLOOP_KAFKA_USER and SEMLOOP_KAFKA_PASSWORD instead."
         raise ConfigError(msg, todo)
-    if SCHEME.match(settings.lake) and "@" in settings.lake:
+    # The name of an object may contain an @.
+    if SCHEME.match(lake) and masked(lake) != lake:
         msg = (
             "Setting 'lake' contains a login, which is not part of s3://bucket/prefix."
         )
