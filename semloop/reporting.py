@@ -19,7 +19,7 @@ SWITCHES = {
 
 
 def import_without_reports(package: str) -> Any:
-    """Import a package of `SWITCHES`; it reports nothing, whatever the environment.
+    """Import a package of `SWITCHES`; it reports nothing, in any environment.
 
     A host program that has imported the package before keeps its own choice.
 

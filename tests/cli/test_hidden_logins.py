@@ -38,7 +38,7 @@ ADDRESSES = {
         f"gs://ann:{WORD}@bucket",
     ),
 }
-# What the environment of a command may have besides, and the commands that use it.
+# Other settings of a command that may hold a login, and the commands that use them.
 OTHERS = {
     "broker": (
         {"SEMLOOP_KAFKA": "ann:{word}@127.0.0.1:{port}"},
