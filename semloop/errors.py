@@ -24,6 +24,8 @@ import os
 import traceback
 from typing import Literal
 
+from semloop.masking import masked
+
 # Why a text has no vector: a component is not finite; wrong dimension; the norm is
 # zero; no answer in time; the model refused the text, for example as too long.
 SkipReason = Literal["nan", "dimension", "zero", "timeout", "refused"]
@@ -37,14 +39,16 @@ def unexpected(error: BaseException) -> str:
 
 
 class SemLoopError(Exception):
-    """Base of all errors: `what` happened and what `todo`, one line each."""
+    """Base of all errors: `what` happened and what `todo`, one line each.
+
+    Both may quote settings: logins and keys in addresses are masked.
+    """
 
     exit_code = 1
 
     def __init__(self, what: str, todo: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.todo = todo
+        self.what, self.todo = masked(what), masked(todo)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.todo}" if self.todo else self.what

@@ -16,7 +16,7 @@ from semloop.settings import LOCAL_FOLDER, Secret, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
-from semloop.storage.local_files import create_exclusive, write_durable
+from semloop.storage.local_files import create_exclusive, make_folder, write_durable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +39,8 @@ class Storage:
     root: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     credentials: ChainCredentials | None = None
+    file_mode: int = 0o600
+    """Of new files of a local lake, before the umask."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
@@ -48,7 +50,8 @@ class Storage:
             ConfigError: the location or an `AWS_*` variable is invalid.
         """
         if not settings.on_s3:
-            return cls(settings.lake)
+            private = settings.lake_mode == "private"
+            return cls(settings.lake, file_mode=0o600 if private else 0o666)
         root = object_store.root_of(settings.lake)
         options = object_store.options_of()
         credentials = chain_credentials()
@@ -142,7 +145,7 @@ class Storage:
         if self.on_s3:
             self.objects.put(name, data)
         else:
-            write_durable(Path(self.root, name), data)
+            write_durable(Path(self.root, name), data, self.file_mode)
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a small file of the lake atomically, unless it exists.
@@ -157,7 +160,7 @@ class Storage:
             if self.on_s3:
                 self.objects.put(name, data, only_new=True)
                 return True
-            return create_exclusive(Path(self.root, name), data, 0o644)
+            return create_exclusive(Path(self.root, name), data, self.file_mode)
         except FileExistsError:
             return False
         except OSError as error:
@@ -196,7 +199,7 @@ class Storage:
             raise LakeError(msg, "Set SEMLOOP_LAKE to a folder for the local stack.")
         folder = Path(self.root) / LOCAL_FOLDER
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder, self.file_mode)
         except OSError as exc:
             msg = f"The lake {self.root} cannot be written: {exc.strerror}."
             todo = "Set SEMLOOP_LAKE to a folder that you may write to."
