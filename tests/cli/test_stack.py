@@ -153,7 +153,7 @@ def test_a_flow_that_was_taken_over_is_not_restarted(shell: Shell) -> None:
         try:
             wait_for(
                 "the take-over",
-                lambda: shell.stack().flows["archive"].state == "taken over",
+                lambda: shell.stack().flows["archive"].state == "stopped",
             )
         finally:
             newer.kill()
