@@ -80,7 +80,7 @@ def write_durable(path: Path, data: "Buffer") -> None:
 
 
 def _draft(path: Path, data: bytes, mode: int) -> Path:
-    """Write a durable file of another name beside `path`, and return its path."""
+    """Write a durable file of another name next to `path`, and return its path."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

@@ -180,7 +180,7 @@ def refusal(
     """Return the error for a writer whose keys are not the lake's."""
     lost = "if it is lost, run `semloop maintain rotate-key --key-lost`."
     if not keys:
-        msg = f"The lake {storage.root} has a redaction key, but there is none here."
+        msg = f"The redaction key of the lake {storage.root} is missing here."
         todo = f"Set SEMLOOP_REDACTION_KEY to it; {lost}"
         if not storage.on_s3:
             todo = f"Restore {key_file(storage)}, or set SEMLOOP_REDACTION_KEY; {lost}"

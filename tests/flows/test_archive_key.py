@@ -56,7 +56,7 @@ def test_archive_with_another_or_no_key_exits_with_3_and_stores_nothing(
     key = file.read_text()
     file.unlink()
     what, todo = failed(settings)
-    assert what.endswith("has a redaction key, but there is none here.")
+    assert what == f"The redaction key of the lake {settings.lake} is missing here."
     assert todo.startswith(f"Restore {file}")
     assert not file.exists()
     assert stored_origins(settings) == each_once({topic.topic_id: sent})
@@ -108,14 +108,14 @@ def test_first_starts_with_different_keys_leave_one_winner(settings: Settings) -
 def test_rows_after_a_rotation_use_the_new_key_and_old_ones_can_be_looked_up(
     settings: Settings,
 ) -> None:
-    event = an_event(payload={"role": "user", "text": "write to ann@example.com"})
+    event = an_event(payload={"role": "user", "content": "write to ann@example.com"})
     produce(settings, [event])
     processes.check(settings, "run", "archive", "--until-caught-up")
     shown = processes.check(settings, "maintain", "rotate-key")
     key = own_key_file(settings).read_text().splitlines()[0]
     assert f"fingerprint {fingerprint(Secret(key))[:12]}; earlier keys: 1." in shown
     assert key not in shown
-    again = an_event(payload={"role": "user", "text": "write to ann@example.com"})
+    again = an_event(payload={"role": "user", "content": "write to ann@example.com"})
     produce(settings, [again])
     processes.check(settings, "run", "archive", "--until-caught-up")
     with Lake(settings=settings) as lake:

@@ -35,7 +35,7 @@ RIVALS = 4
 
 
 def in_threads(function: Callable[[], object]) -> list[object]:
-    """Call a function in several threads at once; return results and errors."""
+    """Call a function in several threads at the same time; return results and errors."""
     found: list[object] = []
     barrier = threading.Barrier(RIVALS)
 
@@ -179,7 +179,7 @@ def test_a_local_lake_whose_key_file_is_lost_gets_a_new_one_on_demand(
     storage = Storage.of(settings)
     lost = writer_key(settings, storage)
     key_file(Path(storage.root)).unlink()
-    with pytest.raises(KeyRefused, match="there is none here") as error:
+    with pytest.raises(KeyRefused, match="is missing here") as error:
         rotate(settings, storage)
     assert "rotate-key --key-lost" in error.value.todo
     rotate(settings, storage, key_lost=True)
@@ -220,7 +220,7 @@ def test_a_store_that_ignores_if_match_is_refused_unchanged(
     writer_key(s3_settings, storage)
     before = storage.read(FINGERPRINT_FILE)
     put = storage.objects.put
-    # A store that overwrites whatever the condition is.
+    # A store that overwrites in spite of every condition.
     monkeypatch.setattr(storage.objects, "put", lambda name, data, **_: put(name, data))
     seen = read_seen(storage, FINGERPRINT_FILE)
     assert seen is not None

@@ -144,7 +144,7 @@ def test_a_writer_without_the_key_of_a_bound_lake_makes_no_new_one(
     storage = Storage.of(keyed_lake)
     writer_key(keyed_lake, storage)
     without = holding(keyed_lake, None)
-    with pytest.raises(KeyRefused, match="there is none here") as error:
+    with pytest.raises(KeyRefused, match="is missing here") as error:
         writer_key(without, storage)
     assert error.value.exit_code == 3
     if not storage.on_s3:
@@ -172,7 +172,7 @@ def test_a_lake_with_rows_and_a_key_but_no_fingerprint_is_bound(
 def test_a_lake_with_rows_of_a_lost_key_gets_no_new_one(settings: Settings) -> None:
     storage = Storage.of(settings)
     with_rows(storage)
-    with pytest.raises(KeyRefused, match="there is none here"):
+    with pytest.raises(KeyRefused, match="is missing here"):
         writer_key(settings, storage)
     assert not key_file(Path(storage.root)).exists()
 
@@ -209,7 +209,9 @@ def test_look_up_finds_the_keys_of_the_lake_and_no_others(keyed_lake: Settings) 
     assert lookup_keys(holding(keyed_lake, foreign), storage) == []
 
 
-def test_a_writer_with_only_an_earlier_key_is_told_so(keyed_lake: Settings) -> None:
+def test_a_writer_with_only_an_earlier_key_is_refused_as_such(
+    keyed_lake: Settings,
+) -> None:
     storage = Storage.of(keyed_lake)
     names = [fingerprint(Secret(key)) for key in (OTHER, HIDDEN)]
     storage.create(FINGERPRINT_FILE, Binding(names[0], (names[1],)).encoded())

@@ -67,7 +67,7 @@ def rotate_key(
     *,
     key_lost: Annotated[
         bool,
-        typer.Option(help="Rotate without the present key, which nobody has any more."),
+        typer.Option(help="Rotate without the present key, which is lost for good."),
     ] = False,
 ) -> None:
     """Use another redaction key for new rows; earlier ones stay for look-up.

@@ -34,5 +34,5 @@ def check(context: CheckContext) -> Iterator[Finding]:
     elif keys:
         yield fail(CHECK, problem.what, problem.todo)
     else:
-        found = "the lake has one, and there is none here, which readers do not need"
+        found = "the lake has one that is missing here; readers do not need it"
         yield warn(CHECK, found, f"To run `archive` here: {problem.todo}")
