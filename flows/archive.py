@@ -18,11 +18,10 @@ from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
-from operators.redaction.redactor import redactor_of
 from schemas.batches import Decoded, Polled
 from schemas.metrics import Metrics
 from semloop.settings import Settings
-from semloop.storage.location import Storage, redaction_key
+from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW
 from sinks.flow_tables import FlowContext
 
@@ -52,7 +51,6 @@ def build(
         accept_gap: continue where retention removed records that were not read.
     """
     storage = Storage.of(settings)
-    redactor = redactor_of(redaction_key(settings, storage), settings.redaction)
     context = FlowContext(settings, storage, metrics)
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
     bytes_max = settings.archive.event_bytes_max
@@ -61,7 +59,7 @@ def build(
     def redact_poll(polled: Polled) -> Polled:
         # Pseudonyms may be longer than what they replace; the limit is the producer's.
         sizes = pc.binary_length(polled.records["value"])
-        records = redact(polled.records, redactor, bytes_max)
+        records = redact(polled.records, workers.redactor, bytes_max)
         return replace(polled, records=records, sizes=sizes)
 
     @guard.step

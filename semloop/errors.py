@@ -11,6 +11,7 @@ SemLoopError
 │   ├── UnusableAnswer      the embedder returned no usable vectors
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
+│   ├── KeyRefused          not the key that the lake is bound to      (exit 3)
 │   ├── TopicChanged        topic re-created or partitions added       (exit 4)
 │   └── MemoriesSwitched    `reindex` replaced the table of memories   (exit 4)
 └── Transient               retry after a pause
@@ -101,6 +102,12 @@ class OffsetsGone(Terminal):
 
 class TakenOver(Terminal):
     """A newer copy of the flow has fenced this one; only the newer one continues."""
+
+    exit_code = 3
+
+
+class KeyRefused(Terminal):
+    """The redaction key is missing, or is not the one that the lake is bound to."""
 
     exit_code = 3
 

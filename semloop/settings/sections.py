@@ -87,6 +87,7 @@ class RedactionSettings(
     frozen=True,
     rename={
         "key": "redaction_key",
+        "keys_old": "redaction_keys_old",
         "keys": "redact_keys",
         "patterns": "redact_patterns",
         "level": "redact",
@@ -114,6 +115,9 @@ class RedactionSettings(
 
     key: Secret | None = None
     """Key for pseudonyms; a local lake generates its own, a lake on S3 requires one."""
+
+    keys_old: tuple[Secret, ...] = ()
+    """Earlier keys for pseudonyms, to look up rows from before a rotation."""
 
     keys: tuple[str, ...] = ()
     """Additional key names whose values are redacted, for example `passport_number`."""

@@ -4,15 +4,14 @@ A lake is a folder or `s3://bucket/prefix` with one folder per Delta table. Code
 depends on which of the two it is belongs here.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semloop.errors import ConfigError, LakeError
-from semloop.settings import LOCAL_FOLDER, Secret, Settings
+from semloop.errors import LakeError
+from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from semloop.storage.objects import Objects
-
-KEY_CHARS_MIN = 16
 
 
 @dataclass(frozen=True)
@@ -205,37 +202,3 @@ class Storage:
             todo = "Set SEMLOOP_LAKE to a folder that you may write to."
             raise LakeError(msg, todo) from None
         return folder
-
-
-def redaction_key(settings: Settings, storage: Storage) -> Secret:
-    """Return the key of the pseudonyms.
-
-    A local lake generates its own key once, in a file that only its owner may read.
-
-    Raises:
-        ConfigError: the lake is on S3 and no key is set, or the key is too short.
-        LakeError: the lake's own key cannot be read or created.
-    """
-    key = settings.redaction.key
-    if key is None and storage.on_s3:
-        msg = "A lake on S3 needs SEMLOOP_REDACTION_KEY, the same for all writers."
-        todo = "Generate one with `openssl rand -hex 32` and store it safely."
-        raise ConfigError(msg, todo)
-    if key is None:
-        key = _own_key(storage.local_folder() / "redaction.key")
-    if len(key.reveal()) < KEY_CHARS_MIN:
-        msg = f"SEMLOOP_REDACTION_KEY is shorter than {KEY_CHARS_MIN} characters."
-        raise ConfigError(msg, "Generate one with `openssl rand -hex 32`.")
-    return key
-
-
-def _own_key(path: Path) -> Secret:
-    """Read the lake's key, or create it; of two concurrent processes one creates it."""
-    try:
-        if not path.exists():
-            create_exclusive(path, secrets.token_hex(32).encode(), 0o600)
-        return Secret(path.read_text().strip())
-    except OSError as exc:
-        msg = f"The key {path} can be neither read nor created: {exc.strerror}."
-        todo = "Check disk space and permissions, or set SEMLOOP_REDACTION_KEY."
-        raise LakeError(msg, todo) from None
