@@ -14,6 +14,7 @@ import re2
 
 from semloop.errors import ConfigError
 from semloop.redaction.choice import STANDARD, Choice
+from semloop.redaction.encoded import encoded_finder
 from semloop.redaction.finders import built_in_finders
 from semloop.redaction.finding import Span, latin1, merged
 from semloop.redaction.json_search import JsonSearch, Part
@@ -28,6 +29,9 @@ ANCHOR = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would match.
 WIDE = re.compile(rb"[ -~]\x00++[ -~]")
+# The beginnings of compressed bytes, in which no pattern would match either.
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh", b"PK\x03\x04")
+COMPRESSED_GATE = r"\x1f\x8b|\x28\xb5\x2f\xfd|\xfd7zXZ|BZh[0-9]|PK\x03\x04"
 # Escapes of ASCII, NULs, and Unicode's spaces, hyphens and full-width forms may hide
 # what the other gates search for.
 HIDING_GATE = (
@@ -70,10 +74,12 @@ class Redactor:
         self._names = NameTable(keys, choice.level)
         built_in = built_in_finders(self._names, choice)
         own = [_own_pattern(name, pattern) for name, pattern in patterns.items()]
+        # What Base64 encodes is searched once, not what that encodes.
+        built_in.append(encoded_finder(TextSearch(built_in, own).find))
         self._text = TextSearch(built_in, own)
         cards = choice.level != "keys"
         self._json = JsonSearch(self._names, self._text, cards=cards)
-        hiding = [HIDING_GATE, *map(_foreign_gate, FOREIGN_WORDS)]
+        hiding = [HIDING_GATE, COMPRESSED_GATE, *map(_foreign_gate, FOREIGN_WORDS)]
         gate = "|".join([*hiding, *(_raw_gate(f.gate) for f in built_in)])
         self.gates = [latin1(gate, capture=False), *_own_gates(patterns.values())]
 
@@ -89,9 +95,9 @@ class Redactor:
         """Redact a record; return the same object if it has no private content.
 
         Valid JSON stays valid and keeps every other byte. Anything else is redacted as
-        text, its escapes decoded. UTF-16 is replaced as a whole.
+        text, its escapes decoded. UTF-16 and compressed bytes are replaced as a whole.
         """
-        if b"\0" in raw and WIDE.search(raw):
+        if raw.startswith(COMPRESSED) or (b"\0" in raw and WIDE.search(raw)):
             # Invalid UTF-8 stays invalid, so that the record is rejected for that reason.
             broken = b"" if _is_utf8(raw) else b"\xff"
             return broken + self._pseudonym("binary", raw).encode()

@@ -1,12 +1,19 @@
 """Redaction of broken, nested, duplicated and hostile records."""
 
+import base64
+import bz2
+import gzip
 import json
+import lzma
 import re
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 
+import pyarrow as pa
 import pytest
 
+from operators.redaction.redact import suspects
 from semloop import redaction
 from semloop.redaction.redactor import Redactor
 from semloop.settings import Secret
@@ -134,6 +141,30 @@ def test_a_utf16_record_is_replaced_and_stays_utf8_only_if_it_was(
     cleaned = REDACTOR.json(record)
     assert b"<binary:" in cleaned
     assert cleaned.startswith(b"\xff") == (encoding == "utf-16")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_records_are_replaced_as_a_whole(
+    compress: Callable[[bytes], bytes],
+) -> None:
+    record = compress(b'{"a": "ann@x.org"}')
+    cleaned = REDACTOR.json(record)
+    assert re.fullmatch(rb"\xff<binary:\w{12}>", cleaned)
+    assert suspects(pa.array([record], pa.binary()), REDACTOR) == [0]
+
+
+def test_base64_of_private_text_is_replaced_and_other_base64_stays() -> None:
+    def encoded(text: bytes) -> str:
+        return base64.b64encode(text).decode()
+
+    private = encoded(b'{"from": "Ann", "to": "ann@example.com", "n": 1}')
+    public = encoded(b'{"from": "the shop", "to": "the customer"}')
+    image = encoded(bytes(range(256)) * 20)
+    text = f"a {private} b {public} c {image}"
+    cleaned = REDACTOR.text(text)
+    assert re.fullmatch(r"a <encoded:\w{12}> b \S+ c \S+", cleaned)
+    assert cleaned.endswith(f" b {public} c {image}")
+    assert b"<encoded:" in assert_clean(json.dumps({"body": private}).encode())
 
 
 def test_deeply_nested_records_are_redacted() -> None:
