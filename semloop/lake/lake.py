@@ -73,9 +73,9 @@ class Lake:
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
         self._catalog = Catalog(self.connection, self._storage, self._generation)
-        self._private_ids = PrivateIds(self._settings, self._storage)
+        self._ids = PrivateIds(self._settings, self._storage)
         macro.define(self.connection, self._recall_engine)
-        private_ids.define(self.connection, self._private_ids)
+        private_ids.define(self.connection, self._ids)
 
     def sql(
         self,
@@ -129,9 +129,6 @@ class Lake:
         `min_reward` may, if over 2,000 episodes have it, but few of all. In SQL: `FROM
         recall('...', k := 5)`.
 
-        `session` and `user` may be the originals of pseudonyms, if this reader has the
-        redaction key; with the key, private parts of the query become pseudonyms too.
-
         Columns: `rank` from 1; `score` = `decay` * (3 * `similarity` + `keyword` +
         `keyword_context` + `neighbours` + `session`), where `similarity` is the cosine,
         `keyword` and `keyword_context` are BM25 of the line and of the line with the
@@ -150,7 +147,7 @@ class Lake:
             agent: only this agent.
             namespace: only this namespace.
             session: only this session.
-            user: only this user.
+            user: only this user, also by the original of a private id.
             kind: only memories of an `event` or of an `episode`.
             since: maximum age (`24h`, a timedelta) or earliest time (ISO, a datetime).
             min_reward: only closed episodes with at least this reward.
@@ -178,16 +175,11 @@ class Lake:
         return self._recall_engine().recall(request)
 
     def pseudonyms(self, text: str) -> list[str]:
-        """Return how the lake stores an id: as it is, or as one of its pseudonyms.
+        """Return how the lake stores an id; of several keys, the newest one is first.
 
-        The first one is of the newest redaction key; there are others after a rotation
-        of the key. In SQL: `pseudonyms(text)`, and `pseudonym(text)` for the first.
-
-        Raises:
-            ConfigError: the id is stored as a pseudonym, and this reader has no key.
-            LakeError, StorageUnavailable: the lake cannot be read.
+        Raises ConfigError if it stores a pseudonym and this reader has no key.
         """
-        return self._private_ids.pseudonyms(text)
+        return self._ids.pseudonyms(text)
 
     def has_memories(self) -> bool:
         """Return True if the flow `memory` has created its tables.
@@ -229,9 +221,7 @@ class Lake:
             if self._engine is None:
                 from semloop.lake.recall.engine import RecallEngine
 
-                self._engine = RecallEngine(
-                    self._settings, self._stale_s, self._private_ids
-                )
+                self._engine = RecallEngine(self._settings, self._stale_s, self._ids)
             return self._engine
 
     def _generation(self) -> int | None:

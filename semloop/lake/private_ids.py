@@ -1,7 +1,7 @@
 """Finds stored pseudonyms by the originals, where the reader has the lake's key.
 
 An id that is an e-mail address, a phone number or an IP address is stored as its
-pseudonym. Whoever holds the redaction key may ask for the original.
+pseudonym. A reader with the redaction key may ask for the original.
 """
 
 import re

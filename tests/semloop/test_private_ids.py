@@ -72,7 +72,7 @@ def test_sql_has_a_function_for_the_pseudonym(lake: MemoryLake) -> None:
 def test_private_parts_of_a_query_are_searched_as_pseudonyms(tmp_path: Path) -> None:
     lake = a_memory_lake(tmp_path)
     name = stored(lake.settings, ANN)
-    lake.remember(a_message(f"write to {name}"), a_message("write to nobody", "2"))
+    lake.remember(a_message(f"write to {name}"), a_message("write to the shop", "2"))
     lake.commit()
     with lake.open() as opened:
         best = opened.recall(f"message for {ANN}", k=1)

@@ -27,9 +27,10 @@ QUICKSTART = "docs/quickstart.md"
 MEMORY = "docs/memory.md"
 AGENTS = "docs/agents.md"
 OPERATING = "docs/operating.md"
+PRIVACY = "docs/privacy.md"
 
 # The pages of each test; the tests iterate over these.
-LOCAL_STACK = (QUICKSTART, README, MEMORY)
+LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)
 OWN_KAFKA = (AGENTS, OPERATING)
 JUST = (CONTRIBUTING,)
 
