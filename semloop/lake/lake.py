@@ -175,10 +175,7 @@ class Lake:
         return self._recall_engine().recall(request)
 
     def pseudonyms(self, text: str) -> list[str]:
-        """Return how the lake stores an id; of several keys, the newest one is first.
-
-        Raises ConfigError if it stores a pseudonym and this reader has no key.
-        """
+        """Return how the lake stores an id; needs the redaction key if it is private."""
         return self._ids.pseudonyms(text)
 
     def has_memories(self) -> bool:
