@@ -175,7 +175,7 @@ class Lake:
         return self._recall_engine().recall(request)
 
     def pseudonyms(self, text: str) -> list[str]:
-        """Return how the lake stores an id; needs the redaction key if it is private."""
+        """Return how the lake stores an id; a private one needs the redaction key."""
         return self._ids.pseudonyms(text)
 
     def has_memories(self) -> bool:
