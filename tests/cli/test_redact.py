@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from semloop.redaction.factory import redactor_of
+from semloop.settings import load
+from semloop.storage.location import Storage
+from semloop.storage.redaction_key import writer_key
 from tests.cli.helpers import Semloop
 
 TEXT = (
@@ -55,6 +59,15 @@ def test_it_follows_the_settings(
     monkeypatch.setenv("SEMLOOP_REDACT_ALLOW", "a1b2*")
     _, out, _ = semloop.run("redact", str(file), "--format", "csv")
     assert [line.split(",")[2] for line in out.splitlines()[1:]] == ["S3cr3tPw9"]
+
+
+def test_the_pseudonyms_are_those_of_the_lake(file: Path, semloop: Semloop) -> None:
+    settings = load(lake=str(file.parent / ".semloop"))
+    Path(settings.lake).mkdir()
+    key = writer_key(settings, Storage.of(settings))
+    _, out, _ = semloop.run("redact", str(file), "--format", "json")
+    pseudonym = redactor_of(key, settings.redaction).text("ann@x.org")
+    assert json.loads(out)[0]["pseudonym"] == pseudonym
 
 
 def test_a_text_without_private_content_is_reported(

@@ -11,6 +11,8 @@ import typer
 from semloop.command.terminal.output import Format, print_rows, visible
 from semloop.errors import ConfigError
 from semloop.settings import Secret, Settings, load
+from semloop.storage.location import Storage
+from semloop.storage.redaction_key import lookup_keys
 
 COLUMNS = ("line", "rule", "text", "pseudonym")
 # Limit of the table format; json and csv print the whole text.
@@ -32,7 +34,8 @@ def redact(
     """Show what would be redacted in a file, and by which rule.
 
     Each line that is a JSON document is redacted as one, all else as text. Nothing is
-    stored. Without a key in the settings, the pseudonyms are those of a random key.
+    stored. Without a key in the settings or in a local lake, the pseudonyms are those
+    of a random key.
     """
     from operators.redaction.redactor import redactor_of
 
@@ -92,7 +95,15 @@ def _pieces(text: str) -> list[tuple[int, str]]:
 
 
 def _key(settings: Settings) -> Secret:
-    return settings.redaction.key or Secret(secrets.token_hex(32))
+    """Return the key of the settings or of the local lake, else a random one."""
+    if settings.redaction.key or settings.on_s3:
+        return settings.redaction.key or _random_key()
+    keys = lookup_keys(settings, Storage.of(settings))
+    return keys[0] if keys else _random_key()
+
+
+def _random_key() -> Secret:
+    return Secret(secrets.token_hex(32))
 
 
 def _shown(text: str, form: Format) -> str:
