@@ -50,6 +50,7 @@ JWK = Name("private_key", Values.TEXTS)
 MAYBE_CONTAINERS = frozenset('{["\t\n\r ')
 # Cached names of members, which repeat from event to event.
 KEYS_MAX = 4096
+SHORT = 32
 NAME_CHARS_MAX = 64
 
 
@@ -88,6 +89,7 @@ class JsonSearch:
         self._names = names
         self._text = text
         self._key = lru_cache(KEYS_MAX)(self._key_of)
+        self._public = lru_cache(KEYS_MAX)(self._is_public)
 
     def find(self, document: str) -> list[Part]:
         """Return the private parts of a valid JSON document, in any order."""
@@ -104,6 +106,10 @@ class JsonSearch:
             if content is not None:
                 if level.is_object:
                     level.members[level.key] = match
+                    named = level.name or level.scope
+                    # Most strings are short, repeat, and have no private part.
+                    if not named and len(content) <= SHORT and self._public(content):
+                        continue
                 if found := self._string(match, level):
                     parts += found
                 continue
@@ -126,6 +132,9 @@ class JsonSearch:
     def _key_of(self, content: str) -> tuple[str, Name | None, list[Part]]:
         text = json_content(content).text
         return text.lower(), self._names.of(text), self._content(text)
+
+    def _is_public(self, content: str) -> bool:
+        return not self._content(json_content(content).text)
 
     def value(self, text: str, name: Name | None) -> list[Part]:
         """Return the private parts of the content of a string behind a name."""
