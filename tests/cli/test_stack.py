@@ -51,14 +51,6 @@ def test_a_file_imported_twice_is_in_the_lake_once(shell: Shell) -> None:
     assert shell.json("status")["kafka"]["reachable"] is False
 
 
-def test_a_running_stack_or_flow_is_not_started_again(shell: Shell) -> None:
-    shell.run("up")
-    stack = shell.stack()
-    assert f"with Kafka at {stack.kafka}" in shell.run("up", code=1)
-    assert "semloop down" in shell.run("run", "archive", code=1)
-    assert shell.stack() == stack
-
-
 def test_import_reports_invalid_and_too_long_lines(shell: Shell) -> None:
     shell.run("up", "--broker-only")
     long = '{"text": "' + "x" * (4 * 2**20) + '"}'
@@ -128,7 +120,9 @@ def test_down_without_archive_needs_force_if_something_would_be_lost(
     assert shell.json("sql", SQL) == [{"n": 3, "ids": 3}]
 
 
-def test_a_flow_that_died_is_restarted(shell: Shell) -> None:
+def test_a_flow_is_restarted_after_its_death_but_not_after_a_take_over(
+    shell: Shell,
+) -> None:
     shell.write_events(20)
     shell.run("up")
     before = shell.stack().flows["archive"]
@@ -145,9 +139,6 @@ def test_a_flow_that_died_is_restarted(shell: Shell) -> None:
     shell.run("run", "archive", "--until-caught-up")
     assert shell.json("sql", SQL) == [{"n": 20, "ids": 20}]
 
-
-def test_a_flow_that_was_taken_over_is_not_restarted(shell: Shell) -> None:
-    shell.run("up")
     kafka = shell.stack().kafka
     with shell.start("run", "archive", "--supervised", SEMLOOP_KAFKA=kafka) as newer:
         try:
@@ -210,7 +201,9 @@ def test_a_reused_pid_of_another_process_is_ignored(shell: Shell) -> None:
     assert shell.local.read() is None
 
 
-def test_a_port_in_use_is_reported_and_another_one_is_used(shell: Shell) -> None:
+def test_a_second_stack_uses_another_port_and_is_not_started_twice(
+    shell: Shell,
+) -> None:
     host, _, port = DEFAULT_ADDRESS.rpartition(":")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -232,6 +225,11 @@ def test_a_port_in_use_is_reported_and_another_one_is_used(shell: Shell) -> None
     # Commands in this folder read the address from the lake.
     shell.write_events(3)
     assert "records produced: 3." in shell.import_()
+
+    stack = shell.stack()
+    assert f"with Kafka at {kafka}" in shell.run("up", code=1)
+    assert "semloop down" in shell.run("run", "archive", code=1)
+    assert shell.stack() == stack
 
 
 def test_commands_report_a_folder_without_a_lake(shell: Shell) -> None:
