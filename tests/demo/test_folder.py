@@ -10,10 +10,8 @@ from semloop.command.stack.state import LocalFolder
 from semloop.errors import ConfigError, LakeError
 from semloop.settings import Settings
 from semloop.settings.model import setting_fields
-from tests.demo.shell import Shell
+from tests.support.commands import execute
 from tests.support.services import free_port
-
-pytestmark = pytest.mark.process
 
 
 def test_a_demo_removes_only_the_tables_of_the_previous_demo() -> None:
@@ -151,10 +149,10 @@ def test_the_demo_does_not_use_the_default_port(
     ids=["zero", "too large", "not a number", "an argument"],
 )
 def test_wrong_arguments_are_reported_and_nothing_is_created(
-    shell: Shell, arguments: list[str], message: str
+    arguments: list[str], message: str
 ) -> None:
-    out, err = shell.run("demo", *arguments, code=1)
+    code, out, err = execute({}, "demo", *arguments)
+    assert (code, out) == (1, "")
     assert message in err
     assert "semloop demo --help" in err
-    assert out == ""
-    assert not shell.lake.exists()
+    assert not Path(NAME).exists()
