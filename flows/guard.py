@@ -26,7 +26,9 @@ from bytewax.run import cli_main
 from flows.logging_setup import configure
 from schemas.metrics import Metrics
 from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
+from semloop.masking import masked
 from semloop.settings import Settings, load
+from semloop.storage.local_files import close_new_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,6 +104,7 @@ def _prepare_process(settings: Settings, metrics: Metrics, logs: TextIO) -> None
     global _debug  # noqa: PLW0603 - one flow per process; Bytewax passes steps only items
     _debug = settings.debug
     configure(settings, logs)
+    close_new_files(settings)
     # SIGTERM keeps its default: the process ends immediately, and the next start reads
     # uncommitted records again. A handler that raises would hang a cluster.
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
@@ -150,7 +153,7 @@ EXIT_ON_ERROR = ExitOnError()
 def exit_with(error: Exception) -> NoReturn:
     """Report an error and exit the process without passing through Bytewax."""
     if _debug:
-        traceback.print_exception(error)
+        print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, SemLoopError):
         print(error, file=sys.stderr, flush=True)
         os._exit(error.exit_code)

@@ -35,10 +35,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """One poll of Kafka: `records` as `schemas.arrow.RECORDS`; no rows while idle."""
+    """One poll of Kafka: `records` as `schemas.arrow.RECORDS`; no rows while idle.
+
+    `sizes`: bytes of each value as it was produced, if redaction may have changed them.
+    """
 
     records: pa.RecordBatch
     progress: Progress
+    sizes: pa.Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

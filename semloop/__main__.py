@@ -20,7 +20,9 @@ def main() -> None:
         sys.exit(1)
     from semloop.command.cli import main as command
     from semloop.command.lancedb_import_shim import skip_rest_client
+    from semloop.storage.local_files import close_new_files
 
+    close_new_files()
     skip_rest_client()
     command()
 

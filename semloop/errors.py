@@ -11,6 +11,7 @@ SemLoopError
 │   ├── UnusableAnswer      the embedder returned no usable vectors
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
+│   ├── KeyRefused          not the key that the lake is bound to      (exit 3)
 │   ├── TopicChanged        topic re-created or partitions added       (exit 4)
 │   └── MemoriesSwitched    `reindex` replaced the table of memories   (exit 4)
 └── Transient               retry after a pause
@@ -23,6 +24,8 @@ SemLoopError
 import os
 import traceback
 from typing import Literal
+
+from semloop.masking import masked
 
 # Why a text has no vector: a component is not finite; wrong dimension; the norm is
 # zero; no answer in time; the model refused the text, for example as too long.
@@ -37,14 +40,16 @@ def unexpected(error: BaseException) -> str:
 
 
 class SemLoopError(Exception):
-    """Base of all errors: `what` happened and what `todo`, one line each."""
+    """Base of all errors: `what` happened and what `todo`, one line each.
+
+    Both may quote settings: logins and keys in addresses are masked.
+    """
 
     exit_code = 1
 
     def __init__(self, what: str, todo: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.todo = todo
+        self.what, self.todo = masked(what), masked(todo)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.todo}" if self.todo else self.what
@@ -97,6 +102,12 @@ class OffsetsGone(Terminal):
 
 class TakenOver(Terminal):
     """A newer copy of the flow has fenced this one; only the newer one continues."""
+
+    exit_code = 3
+
+
+class KeyRefused(Terminal):
+    """The redaction key is missing, or is not the one that the lake is bound to."""
 
     exit_code = 3
 

@@ -100,14 +100,20 @@ def _values(name: str, info: Any) -> str:
     if isinstance(info, msgspec.inspect.BoolType):
         return "`true`, `false`"
     if isinstance(info, msgspec.inspect.VarTupleType):
+        if _is_secret(info.item_type):
+            return "texts with commas between; never shown"
         return "words with commas between"
-    if isinstance(info, msgspec.inspect.CustomType) and info.cls is Secret:
+    if _is_secret(info):
         return "text; never shown"
     if isinstance(info, msgspec.inspect.DictType):
         return "JSON object"
     if isinstance(info, msgspec.inspect.StructType):
         return "JSON object of the default's form"
     return "text"
+
+
+def _is_secret(info: Any) -> bool:
+    return isinstance(info, msgspec.inspect.CustomType) and info.cls is Secret
 
 
 def _number(name: str, info: Any) -> str:

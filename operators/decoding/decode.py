@@ -46,9 +46,13 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
         every record as exactly one event, one dead letter or one skipped.
     """
     records = polled.records
-    decoded = _decode_fast(records, bytes_max)
+    sizes = polled.sizes
+    if sizes is None:
+        sizes = pc.binary_length(records["value"])
+    too_large = (pc.max(sizes).as_py() or 0) > bytes_max
+    decoded = None if too_large else _decode_fast(records)
     if decoded is None:
-        decoded = _decode_by_row(records, bytes_max)
+        decoded = _decode_by_row(records, sizes.to_pylist(), bytes_max)
     valid = records
     if decoded.rows is not None:
         valid = records.take(pa.array(decoded.rows, pa.int32()))
@@ -73,12 +77,10 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
     )
 
 
-def _decode_fast(records: pa.RecordBatch, bytes_max: int) -> _DecodedRows | None:
+def _decode_fast(records: pa.RecordBatch) -> _DecodedRows | None:
     """Decode all records as events; None if any of them must be decoded by row."""
     value, version = records["value"], records["schema_version"]
     if value.null_count or version.null_count < len(version):
-        return None
-    if (pc.max(pc.binary_length(value)).as_py() or 0) > bytes_max:
         return None
     values = value.to_pylist()
     if any(too_deep(values[row]) for row in _rows_with_many_brackets(value)):
@@ -94,21 +96,25 @@ def _decode_fast(records: pa.RecordBatch, bytes_max: int) -> _DecodedRows | None
     return _DecodedRows(events)
 
 
-def _decode_by_row(records: pa.RecordBatch, bytes_max: int) -> _DecodedRows:
+def _decode_by_row(
+    records: pa.RecordBatch, sizes: Sequence[int], bytes_max: int
+) -> _DecodedRows:
     """Decode and validate each record separately."""
     decoded = _DecodedRows([], [], [])
     assert decoded.rows is not None
     assert decoded.extras is not None
     versions = records["schema_version"].to_pylist()
     values = records["value"].to_pylist()
-    for row, (value, version) in enumerate(zip(values, versions, strict=True)):
+    for row, (value, version, size) in enumerate(
+        zip(values, versions, sizes, strict=True)
+    ):
         if not value:
             continue  # a tombstone or an empty value
-        if version not in (None, SCHEMA_VERSION) and len(value) <= bytes_max:
+        if version not in (None, SCHEMA_VERSION) and size <= bytes_max:
             detail = f"expected version {SCHEMA_VERSION}"
             decoded.rejected[row] = Rejection(Reason.UNKNOWN_SCHEMA, detail)
             continue
-        outcome = validate(value, bytes_max)
+        outcome = validate(value, size, bytes_max)
         if isinstance(outcome, Rejection):
             decoded.rejected[row] = outcome
             continue

@@ -51,10 +51,13 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def validate(value: bytes, bytes_max: int) -> Validated | Rejection:
-    """Decode one record, or return the reason why it is not an event."""
-    if len(value) > bytes_max:
-        detail = f"{len(value)} bytes, at most {bytes_max} are allowed; "
+def validate(value: bytes, size: int, bytes_max: int) -> Validated | Rejection:
+    """Decode one record, or return the reason why it is not an event.
+
+    `size` is the number of bytes that were produced, before redaction.
+    """
+    if size > bytes_max:
+        detail = f"{size} bytes, at most {bytes_max} are allowed; "
         detail += f"sha256:{sha256(value).hexdigest()}"
         return Rejection(Reason.TOO_LARGE, detail, keep_raw=False)
     if too_deep(value):

@@ -71,7 +71,8 @@ class Endpoint:
             msg = "Setting 'embedder_url' is not a valid http:// or https:// URL."
             todo = "Set SEMLOOP_EMBEDDER_URL, for example to http://localhost:11434/v1."
             raise ConfigError(msg, todo)
-        self._url = f"{url.rstrip('/')}/embeddings"
+        base = httpx2.URL(url)
+        self._url = base.copy_with(path=f"{base.path.rstrip('/')}/embeddings")
         self._model, self._timeout_s, self._sleep = model, timeout_s, sleep
         headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
         # A redirect would send texts and key to a server that is not in the settings.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from semloop.errors import LakeError, MissingExtra
 from semloop.extras import install_todo
+from semloop.reporting import import_without_reports
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -41,8 +42,9 @@ class Minilm:
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
         try:
-            import onnxruntime
             import tokenizers
+
+            onnxruntime = import_without_reports("onnxruntime")
         except ModuleNotFoundError as error:
             msg = f"The package {error.name!r} is not installed."
             raise MissingExtra(msg, install_todo("query")) from None

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop.errors import ConfigError, MissingExtra
 from semloop.extras import install_todo
+from semloop.reporting import import_without_reports
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -26,12 +28,14 @@ class TorchModel:
 
     def __init__(self, name: str) -> None:
         try:
-            from sentence_transformers import SentenceTransformer
+            library = import_without_reports("sentence_transformers")
         except ModuleNotFoundError:
             msg = "The package 'sentence_transformers' is not installed."
             raise MissingExtra(msg, install_todo("models")) from None
+        # The files of a local model are complete: nothing is looked up for it.
+        local = Path(name).is_dir()
         try:
-            self._model = SentenceTransformer(name)
+            self._model = library.SentenceTransformer(name, local_files_only=local)
         except (OSError, ValueError, RuntimeError) as error:
             msg = f"The model {name!r} cannot be loaded: {type(error).__name__}."
             todo = "Set SEMLOOP_EMBEDDER_MODEL to the path of a model's folder."

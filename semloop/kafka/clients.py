@@ -7,6 +7,7 @@ from semloop.errors import ConfigError
 from semloop.kafka.local_broker import broker_address
 from semloop.kafka.security import security_config
 from semloop.settings import Settings
+from semloop.settings.logins import refuse_logins
 
 DEFAULT_ADDRESS = "127.0.0.1:19092"
 # Record, key, headers and framing of a 4 MiB event.
@@ -21,6 +22,7 @@ def address(settings: Settings) -> str:
     """
     if settings.kafka is None:
         return broker_address(settings) or DEFAULT_ADDRESS
+    refuse_logins(settings)  # for settings that `load` did not check
     for server in settings.kafka.split(","):
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:

@@ -1,51 +1,48 @@
 """Replaces private content by pseudonyms, in text and in valid or invalid JSON.
 
-A record is not parsed and re-encoded: its tokens are scanned and only private ones are
-replaced, so that all other bytes stay the producer's, including duplicate keys.
-Internally text is bytes; a lone surrogate is the three bytes of "surrogatepass".
+All other bytes stay the producer's.
 """
 
 import hmac
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import re2
 
 from semloop.errors import ConfigError
-from semloop.redaction import pii_patterns as pii
-from semloop.redaction.json_strings import quoted, unescape
-from semloop.redaction.key_names import KeyNames
-from semloop.redaction.key_values import NOT_VALUES, key_finder, normal_form
+from semloop.redaction.choice import STANDARD, Choice
+from semloop.redaction.finders import built_in_finders
+from semloop.redaction.finding import Span, latin1, merged
+from semloop.redaction.json_search import JsonSearch, Part
+from semloop.redaction.key_names import NameTable
+from semloop.redaction.text_search import OwnPattern, TextSearch
+from semloop.redaction.views import FOREIGN_WORDS
 from semloop.settings import Secret
 
 HASH_CHARS = 12
-# A replacement may expose another match, for example a number next to it. Two passes
-# are usual; the bound keeps hostile input linear.
-PASSES_MAX = 8
-# Cached texts: names of fields, agents and tools repeat; ids and times are longer.
-CACHED_BYTES_MAX, CACHED_MAX = 24, 2**12
 # With these a pattern depends on the end of its text, which is unknown in raw bytes.
 ANCHOR = re.compile(r"(?<!\[)\^|\$|\\[Az]")
 PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would match.
 WIDE = re.compile(rb"[ -~]\x00++[ -~]")
-# At any escaping depth: `\u0040` in JSON within JSON has two backslashes.
-ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([02-7][0-9A-Fa-f])")
-ANYTHING = re.compile(b"")
-# Separates a key name from its value.
-KEY_SIGN = re.compile(b"[:=]")
-HIDING_GATE = r"\\u00[02-7]|\x00"
-
-# A string and what marks it as a key (a colon; in invalid records, another string), a
-# bracket, a comma, or any other characters. Possessive: no byte is read twice.
-TOKEN = re.compile(
-    rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+(?::|(?=")))?|[{}\[\],]|[^\s"{}\[\],:]++',
-    re.DOTALL,
+# Escapes of ASCII, NULs, and Unicode's spaces, hyphens and full-width forms may hide
+# what the other gates search for.
+HIDING_GATE = (
+    r"\\u00[02-7aA]|\\x[2-7]|\x00|\xc2[\xa0\xad]|\xe2\x80[\x80-\x95\xaf]|\xef\xbc"
+    r"|\\u(?:20[01]|ff)"
 )
-NUMBER = re.compile(rb"-?[0-9][0-9.eE+\-]*+")
+
+
+class Replacement(NamedTuple):
+    """A private part of a text, what replaces it, and the rule that found it."""
+
+    start: int
+    end: int
+    pseudonym: str
+    rule: str
 
 
 class Redactor:
@@ -57,171 +54,122 @@ class Redactor:
     """
 
     def __init__(
-        self, key: Secret, keys: Sequence[str] = (), patterns: Mapping[str, str] = {}
+        self,
+        key: Secret,
+        keys: Sequence[str] = (),
+        patterns: Mapping[str, str] = {},
+        choice: Choice = STANDARD,
     ) -> None:
         """Add `keys` and `patterns` of the settings to the built-in ones.
 
         Raises:
-            ConfigError: a pattern that RE2 does not compile, or an invalid name.
+            ConfigError: a pattern that RE2 does not compile, an invalid name or country.
         """
         self._secret = key
-        self._keys = KeyNames(keys)
-        self._own = [(name, _own_pattern(name, f)) for name, f in patterns.items()]
-        gates = [HIDING_GATE, self._keys.gate, *(p.gate for p in pii.PATTERNS)]
-        self._hit = pii.latin1("|".join(gates), never_capture=True)
-        self.gates = [self._hit, *_own_gates(patterns.values())]
-        self._cached_search = lru_cache(CACHED_MAX)(self._search)
-        # Each with a required substring, whose search takes a tenth of the time.
-        finders = [(ANYTHING, _own_finder(*own)) for own in self._own]
-        finders += [(KEY_SIGN, key_finder(self._keys))]
-        finders += [(pattern.needs, pattern.finder()) for pattern in pii.PATTERNS]
-        self._finders = finders
+        self._choice = choice
+        self._names = NameTable(keys, choice.level)
+        built_in = built_in_finders(self._names, choice)
+        own = [_own_pattern(name, pattern) for name, pattern in patterns.items()]
+        self._text = TextSearch(built_in, own)
+        cards = choice.level != "keys"
+        self._json = JsonSearch(self._names, self._text, cards=cards)
+        hiding = [HIDING_GATE, *map(_foreign_gate, FOREIGN_WORDS)]
+        gate = "|".join([*hiding, *(_raw_gate(f.gate) for f in built_in)])
+        self.gates = [latin1(gate, capture=False), *_own_gates(patterns.values())]
 
     def text(self, text: str, key: str = "") -> str:
         """Redact a text; return the same object if it has no private content.
 
         `key` is the name whose value the text is, such as the name of a Kafka header.
         """
-        raw = text.encode("utf-8", "surrogatepass")
-        cleaned = self._value(raw, self._keys.of(key.encode("utf-8", "replace")))
-        return text if cleaned == raw else cleaned.decode("utf-8", "surrogatepass")
+        name = self._names.of(key) if key else None
+        return self._replaced(text, self._allowed(text, self._json.value(text, name)))
 
     def json(self, raw: bytes) -> bytes:
         """Redact a record; return the same object if it has no private content.
 
-        Valid JSON stays valid and keeps every other byte. Invalid JSON is redacted both
-        as JSON, as far as possible, and as text. UTF-16 is replaced as a whole.
+        Valid JSON stays valid and keeps every other byte. Anything else is redacted as
+        text, its escapes decoded. UTF-16 is replaced as a whole.
         """
-        if not WIDE.search(raw):
-            return self._document(raw)
-        # Invalid UTF-8 stays invalid, so that the record is rejected for that reason.
-        broken = b"" if _is_utf8(raw) else b"\xff"
-        return broken + self._pseudonym("binary", raw)
+        if b"\0" in raw and WIDE.search(raw):
+            # Invalid UTF-8 stays invalid, so that the record is rejected for that reason.
+            broken = b"" if _is_utf8(raw) else b"\xff"
+            return broken + self._pseudonym("binary", raw).encode()
+        text = raw.decode("utf-8", "surrogateescape")
+        cleaned = self._replaced(text, self._parts(raw, text))
+        return raw if cleaned is text else cleaned.encode("utf-8", "surrogateescape")
 
-    def _pseudonym(self, name: str, value: bytes) -> bytes:
+    def explain(self, text: str) -> list[Replacement]:
+        """Return what `json` or `text` would replace, in the order of the text."""
+        parts = self._parts(text.encode("utf-8", "surrogatepass"), text)
+        return [
+            Replacement(
+                *span[:2], self._pseudonym(span.name, _normal(text, span)), span.rule
+            )
+            for span in merged(part.span for part in parts)
+        ]
+
+    def _parts(self, raw: bytes, text: str) -> list[Part]:
+        if _is_json(raw):
+            return self._allowed(text, self._json.find(text))
+        return self._allowed(text, [Part(span) for span in self._text.find(text)])
+
+    def _allowed(self, text: str, parts: list[Part]) -> list[Part]:
+        """Return the parts without those that the settings let stay."""
+        if not self._choice.allow:
+            return parts
+        return [
+            p for p in parts if not self._choice.allows(text[p.span.start : p.span.end])
+        ]
+
+    def _replaced(self, text: str, parts: Sequence[Part]) -> str:
+        """Return the text with pseudonyms; the same object if there are no parts."""
+        if not parts:
+            return text
+        bare = {part.span.start: part.depth for part in parts if part.bare}
+        pieces, done = [], 0
+        for span in merged(part.span for part in parts):
+            pseudonym = self._pseudonym(span.name, _normal(text, span))
+            if span.start in bare:
+                pseudonym = _quoted(pseudonym, bare[span.start])
+            pieces += [text[done : span.start], pseudonym]
+            done = span.end
+        return "".join([*pieces, text[done:]])
+
+    def _pseudonym(self, name: str, value: bytes) -> str:
         message = name.encode() + b"\0" + value
         digest = hmac.digest(self._secret.reveal().encode(), message, "sha256")
-        return f"<{name}:{digest.hex()[:HASH_CHARS]}>".encode()
-
-    def _may_be_private(self, text: bytes) -> bool:
-        short = len(text) <= CACHED_BYTES_MAX
-        return self._cached_search(text) if short else self._search(text)
-
-    def _search(self, text: bytes) -> bool:
-        if self._hit.search(text):
-            return True
-        return bool(self._own) and any(regex.search(text) for _, regex in self._own)
-
-    def _text(self, text: bytes) -> bytes:
-        if not self._may_be_private(text):
-            return text
-        cleaned = self._passes(text)
-        plain = _plain(cleaned)
-        if plain != cleaned:
-            revealed = self._passes(plain)
-            if revealed != plain:
-                return revealed
-        return cleaned if cleaned != text else text
-
-    def _passes(self, text: bytes) -> bytes:
-        for _ in range(PASSES_MAX):
-            pieces = pii.PSEUDONYM.split(text)
-            for needs, finder in self._finders:
-                if not needs.search(text):
-                    continue
-                texts = iter(pieces[::2])
-                split = self._split(finder, next(texts))
-                for pseudonym, piece in zip(pieces[1::2], texts, strict=True):
-                    split += [pseudonym, *self._split(finder, piece)]
-                pieces = split
-            if len(pieces) == 1 or (cleaned := b"".join(pieces)) == text:
-                return text
-            text = cleaned
-        return text
-
-    def _split(self, finder: pii.Finder, text: bytes) -> list[bytes]:
-        """Return alternating text and pseudonyms; the first and last are text."""
-        pieces, done = [], 0
-        for span in finder(text):
-            pieces += [text[done : span.start], self._pseudonym(span.name, span.normal)]
-            done = span.end
-        return [*pieces, text[done:]]
-
-    def _document(self, raw: bytes) -> bytes:
-        if _is_json(raw):
-            return self._walk(raw)
-        for _ in range(PASSES_MAX):
-            if (cleaned := self._text(self._walk(raw))) == raw:
-                break
-            raw = cleaned
-        return raw
-
-    def _walk(self, raw: bytes) -> bytes:
-        """Redact the tokens of a record as if it were JSON.
-
-        `scope` is the class of the enclosing key, `pending` that of the key just read;
-        `stack` contains the scopes of the open brackets.
-        """
-        out: list[bytes] = []
-        stack: list[str | None] = []
-        scope: str | None = None
-        pending: str | None = None
-        done = 0
-        for match in TOKEN.finditer(raw):
-            token = match[0]
-            kind = token[:1]
-            if kind in b"{[":
-                stack.append(scope)
-                scope, pending = pending or scope, None
-                continue
-            if kind in b"}],":
-                if kind != b",":
-                    scope = stack.pop() if stack else None
-                pending = None
-                continue
-            if kind != b'"':
-                cleaned = self._bare(token, pending or scope)
-                if cleaned is token:
-                    continue
-            else:
-                content = unescape(match[1])
-                above = pending or scope
-                if match[3] is not None and (not above or match[3].endswith(b":")):
-                    pending = self._keys.of(content)
-                    cleaned = self._text(content)
-                else:
-                    cleaned = self._value(content, above)
-                if cleaned == content:
-                    continue
-                cleaned = quoted(cleaned, closed=bool(match[2])) + (match[3] or b"")
-            out += [raw[done : match.start()], cleaned]
-            done = match.end()
-        return b"".join([*out, raw[done:]]) if out else raw
-
-    def _value(self, content: bytes, name: str | None) -> bytes:
-        """Redact the content of a string value; `name` is the class of its key."""
-        if name:
-            if not content or pii.PSEUDONYM.fullmatch(content):
-                return content
-            return self._pseudonym(name, normal_form(name, content))
-        if content.lstrip()[:1] in (b"{", b"[", b'"') and self._may_be_private(content):
-            return self._document(content)
-        return self._text(content)
-
-    def _bare(self, token: bytes, name: str | None) -> bytes:
-        """Redact a number or constant; in invalid records any unquoted text."""
-        if name:
-            pseudonym = self._pseudonym(name, normal_form(name, token))
-            return token if token in NOT_VALUES else quoted(pseudonym)
-        if len(token) in (15, 16) and pii.card(token):
-            return quoted(self._pseudonym("card", token))
-        for own_name, regex in self._own if NUMBER.fullmatch(token) else ():
-            if regex.search(token):
-                return quoted(self._pseudonym(own_name, token))
-        return token
+        return f"<{name}:{digest.hex()[:HASH_CHARS]}>"
 
 
-def _own_pattern(name: str, find: str) -> Any:
+def _normal(text: str, span: Span) -> bytes:
+    if span.normal is not None:
+        return span.normal
+    return text[span.start : span.end].encode("utf-8", "surrogatepass")
+
+
+def _quoted(pseudonym: str, depth: int) -> str:
+    """Return a JSON string, in JSON strings of a depth."""
+    quoted = json.dumps(pseudonym)
+    for _ in range(depth):
+        quoted = json.dumps(quoted)[1:-1]
+    return quoted
+
+
+def _raw_gate(gate: str) -> str:
+    """Return the gate for raw JSON, where letters beyond ASCII are bytes or escapes."""
+    return gate.replace("\xff", r"(?:[\x80-\xff]{2,3}|\\+u[0-9A-Fa-f]{4})")
+
+
+def _foreign_gate(word: str) -> str:
+    """Return the gate for a word without ASCII letters."""
+    raw = (w.encode().decode("latin-1") for w in {word, word.title()})
+    # The first letter may be a capital one.
+    escaped = (rf"\\+u(?i:{ord(letter):04x})" for letter in word[1:])
+    return "|".join([*raw, "".join(escaped)])
+
+
+def _own_pattern(name: str, pattern: str) -> OwnPattern:
     if not PATTERN_NAME.fullmatch(name):
         msg = f"The name of the redaction pattern {name!r} is not valid."
         raise ConfigError(
@@ -230,20 +178,11 @@ def _own_pattern(name: str, find: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(find.encode(), options)
+        return OwnPattern(name, re2.compile(pattern.encode(), options))
     except (re2.error, UnicodeEncodeError):
         msg = f"The redaction pattern {name!r} is not a regular expression of RE2."
         todo = "Correct it; RE2 has no look-around and no back-references."
         raise ConfigError(msg, todo) from None
-
-
-def _own_finder(name: str, regex: Any) -> pii.Finder:
-    """Return a finder of the non-empty matches of a pattern of the settings."""
-    return lambda text: (
-        pii.Span(match.start(), match.end(), name, match[0])
-        for match in regex.finditer(text)
-        if match[0]
-    )
 
 
 def _own_gates(patterns: Iterable[str]) -> list[Any]:
@@ -251,17 +190,6 @@ def _own_gates(patterns: Iterable[str]) -> list[Any]:
         return [re2.compile(b"")]
     # An escape sequence may encode any character.
     return [re2.compile(f"{pattern}|\\\\".encode()) for pattern in patterns]
-
-
-def _plain(text: bytes) -> bytes:
-    """Remove NULs and decode escapes of ASCII, which may hide private content."""
-    for _ in range(PASSES_MAX):
-        plain = ASCII_ESCAPE.sub(lambda m: bytes.fromhex(m[1].decode()), text)
-        plain = plain.replace(b"\0", b"")
-        if plain == text:
-            break
-        text = plain
-    return text
 
 
 def _is_json(raw: bytes) -> bool:

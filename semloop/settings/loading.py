@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from semloop.errors import ConfigError
+from semloop.settings.logins import SCHEME, refuse_logins
 from semloop.settings.model import Settings, setting_fields
 from semloop.settings.secret import Secret
 
@@ -62,11 +63,11 @@ def load(
         msg = f"Setting {name or '?'!r}: {what.lower()}."
         todo = f"Correct {PREFIX}{name.upper()} or `{name}` in {CONFIG_FILE}."
         raise ConfigError(msg, todo) from None
+    refuse_logins(settings)
     if settings.on_s3:
         return settings
-    if "://" in settings.lake:
-        scheme = settings.lake.partition("://")[0]
-        msg = f"Setting 'lake': {scheme}:// is neither a folder nor s3://."
+    if found := SCHEME.match(settings.lake):
+        msg = f"Setting 'lake': {found[0]} is neither a folder nor s3://."
         raise ConfigError(msg, "Set SEMLOOP_LAKE to a folder or s3://bucket/prefix.")
     return settings.replace(lake=str(Path(settings.lake).absolute()))
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -32,6 +32,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     lake: str = ".semloop"
     """Location of the tables: a folder, or `s3://bucket/prefix`."""
+
+    lake_mode: Literal["private", "umask"] = "private"
+    """Modes of new files of a local lake; `private`: only their owner may read them,
+    `umask`: those of the process's umask."""
 
     kafka: str | None = None
     """Brokers, `host:port[,host:port]`; unset: that of the running `semloop up`."""

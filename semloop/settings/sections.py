@@ -87,14 +87,37 @@ class RedactionSettings(
     frozen=True,
     rename={
         "key": "redaction_key",
+        "keys_old": "redaction_keys_old",
         "keys": "redact_keys",
         "patterns": "redact_patterns",
+        "level": "redact",
+        "allow": "redact_allow",
+        "countries": "redact_countries",
+        "private_ips": "redact_private_ips",
     },
 ):
     """What to redact before storing anything."""
 
+    level: Literal["keys", "standard", "strict"] = "standard"
+    """How much is redacted: `keys` only credentials, `standard` also what identifies
+    people, `strict` also their names and addresses under names that say so, and random
+    strings without a name."""
+
+    allow: tuple[str, ...] = ()
+    """Texts that stay, as shell patterns, for example `*@example.com`."""
+
+    countries: tuple[str, ...] = ()
+    """Countries, for example `DE`; phone numbers in their national forms are redacted
+    without a word such as `phone` before them."""
+
+    private_ips: bool = True
+    """Whether addresses of private networks and of documentation are redacted too."""
+
     key: Secret | None = None
     """Key for pseudonyms; a local lake generates its own, a lake on S3 requires one."""
+
+    keys_old: tuple[Secret, ...] = ()
+    """Earlier keys for pseudonyms, to look up rows from before a rotation."""
 
     keys: tuple[str, ...] = ()
     """Additional key names whose values are redacted, for example `passport_number`."""

@@ -4,19 +4,18 @@ A lake is a folder or `s3://bucket/prefix` with one folder per Delta table. Code
 depends on which of the two it is belongs here.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semloop.errors import ConfigError, LakeError
-from semloop.settings import LOCAL_FOLDER, Secret, Settings
+from semloop.errors import LakeError
+from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
-from semloop.storage.local_files import create_exclusive, write_durable
+from semloop.storage.local_files import create_exclusive, make_folder, write_durable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from semloop.storage.objects import Objects
-
-KEY_CHARS_MIN = 16
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,8 @@ class Storage:
     root: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     credentials: ChainCredentials | None = None
+    file_mode: int = 0o600
+    """Of new files of a local lake, before the umask."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
@@ -48,7 +47,8 @@ class Storage:
             ConfigError: the location or an `AWS_*` variable is invalid.
         """
         if not settings.on_s3:
-            return cls(settings.lake)
+            private = settings.lake_mode == "private"
+            return cls(settings.lake, file_mode=0o600 if private else 0o666)
         root = object_store.root_of(settings.lake)
         options = object_store.options_of()
         credentials = chain_credentials()
@@ -142,7 +142,7 @@ class Storage:
         if self.on_s3:
             self.objects.put(name, data)
         else:
-            write_durable(Path(self.root, name), data)
+            write_durable(Path(self.root, name), data, self.file_mode)
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a small file of the lake atomically, unless it exists.
@@ -157,7 +157,7 @@ class Storage:
             if self.on_s3:
                 self.objects.put(name, data, only_new=True)
                 return True
-            return create_exclusive(Path(self.root, name), data, 0o644)
+            return create_exclusive(Path(self.root, name), data, self.file_mode)
         except FileExistsError:
             return False
         except OSError as error:
@@ -196,43 +196,9 @@ class Storage:
             raise LakeError(msg, "Set SEMLOOP_LAKE to a folder for the local stack.")
         folder = Path(self.root) / LOCAL_FOLDER
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder, self.file_mode)
         except OSError as exc:
             msg = f"The lake {self.root} cannot be written: {exc.strerror}."
             todo = "Set SEMLOOP_LAKE to a folder that you may write to."
             raise LakeError(msg, todo) from None
         return folder
-
-
-def redaction_key(settings: Settings, storage: Storage) -> Secret:
-    """Return the key of the pseudonyms.
-
-    A local lake generates its own key once, in a file that only its owner may read.
-
-    Raises:
-        ConfigError: the lake is on S3 and no key is set, or the key is too short.
-        LakeError: the lake's own key cannot be read or created.
-    """
-    key = settings.redaction.key
-    if key is None and storage.on_s3:
-        msg = "A lake on S3 needs SEMLOOP_REDACTION_KEY, the same for all writers."
-        todo = "Generate one with `openssl rand -hex 32` and store it safely."
-        raise ConfigError(msg, todo)
-    if key is None:
-        key = _own_key(storage.local_folder() / "redaction.key")
-    if len(key.reveal()) < KEY_CHARS_MIN:
-        msg = f"SEMLOOP_REDACTION_KEY is shorter than {KEY_CHARS_MIN} characters."
-        raise ConfigError(msg, "Generate one with `openssl rand -hex 32`.")
-    return key
-
-
-def _own_key(path: Path) -> Secret:
-    """Read the lake's key, or create it; of two concurrent processes one creates it."""
-    try:
-        if not path.exists():
-            create_exclusive(path, secrets.token_hex(32).encode(), 0o600)
-        return Secret(path.read_text().strip())
-    except OSError as exc:
-        msg = f"The key {path} can be neither read nor created: {exc.strerror}."
-        todo = "Check disk space and permissions, or set SEMLOOP_REDACTION_KEY."
-        raise LakeError(msg, todo) from None

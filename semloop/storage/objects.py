@@ -13,6 +13,7 @@ from semloop.storage.credentials import KEY_OPTIONS, ChainCredentials
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from obstore import PutMode
     from obstore.store import S3Credential, S3Store
     from typing_extensions import Buffer
 
@@ -66,11 +67,32 @@ class Objects:
         with self._os_errors():
             return obstore.get(self._store, name).bytes().to_bytes()
 
-    def put(self, name: str, data: "Buffer", *, only_new: bool = False) -> None:
-        """Write a whole object by one request.
+    def read_tagged(self, name: str) -> tuple[bytes, str]:
+        """Read a whole object and its ETag.
 
         Raises:
-            FileExistsError: `only_new` is True and the object exists.
+            FileNotFoundError: the object does not exist.
+        """
+        import obstore
+
+        with self._os_errors():
+            found = obstore.get(self._store, name)
+            return found.bytes().to_bytes(), found.meta["e_tag"] or ""
+
+    def put(
+        self, name: str, data: "Buffer", *, only_new: bool = False, replaces: str = ""
+    ) -> None:
+        """Write a whole object by one request.
+
+        Args:
+            name: name of the object.
+            data: its content.
+            only_new: refuse to replace an object.
+            replaces: ETag of the only object that may be replaced; empty for any.
+
+        Raises:
+            FileExistsError: `only_new` is True and the object exists, or it is not
+                the one to replace.
         """
         import obstore
 
@@ -84,7 +106,7 @@ class Objects:
                 store,
                 name,
                 content,
-                mode="create" if only_new else "overwrite",
+                mode=_put_mode(only_new=only_new, replaces=replaces),
                 use_multipart=False,  # Multipart uploads are not conditional.
             )
 
@@ -158,14 +180,14 @@ class Objects:
     @contextmanager
     def _os_errors(self) -> Iterator[None]:
         """Raise obstore's errors as OSErrors, with the cause on a separate line."""
-        from obstore.exceptions import AlreadyExistsError, BaseError
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         if self._credentials is not None:
             # Raise our error for missing keys here; obstore would wrap it.
             self._credentials.keys()
         try:
             yield
-        except AlreadyExistsError as error:
+        except (AlreadyExistsError, PreconditionError) as error:
             raise FileExistsError(_message(error)) from None
         except FileNotFoundError as error:
             raise FileNotFoundError(_message(error)) from None
@@ -203,6 +225,12 @@ class _ObjectFile(io.RawIOBase):
         content = self._objects.read_range(self._name, self._position, end)
         self._position += len(content)
         return content
+
+
+def _put_mode(*, only_new: bool, replaces: str) -> "PutMode":
+    if replaces:
+        return {"e_tag": replaces}
+    return "create" if only_new else "overwrite"
 
 
 def _message(error: Exception) -> str:

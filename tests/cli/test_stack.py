@@ -144,13 +144,38 @@ def test_a_flow_is_restarted_after_its_death_but_not_after_a_take_over(
         try:
             wait_for(
                 "the take-over",
-                lambda: shell.stack().flows["archive"].state == "taken over",
+                lambda: shell.stack().flows["archive"].state == "stopped",
             )
         finally:
             newer.kill()
             newer.communicate()
     assert shell.stack().flows["archive"].exit_code == 3
     assert "A newer copy took over its tables" in shell.run("health", code=1)
+
+
+def test_archive_without_the_key_of_the_lake_is_not_restarted(shell: Shell) -> None:
+    shell.run("up")
+    flow = shell.stack().flows["archive"]
+    assert flow.pid is not None
+    (shell.lake / "_local" / "redaction.key").unlink()
+    os.kill(flow.pid, signal.SIGKILL)
+    wait_for(
+        "the end of archive",
+        lambda: shell.stack().flows["archive"].state == "stopped",
+    )
+    assert shell.stack().flows["archive"].exit_code == 3
+    assert "is missing here. Restore" in shell.run("health", code=1)
+    assert "Flow   archive: stopped" in shell.run("status")
+    assert not (shell.lake / "_local" / "redaction.key").exists()
+
+
+def test_up_with_another_key_than_the_lakes_fails_and_says_why(shell: Shell) -> None:
+    shell.run("up")
+    shell.run("down")
+    other = {"SEMLOOP_REDACTION_KEY": "another key of some length"}
+    shown = shell.run("up", code=1, **other)
+    assert "The redaction key is not the one of the lake" in shown
+    assert shell.processes() == []
 
 
 def test_a_broker_that_died_is_restarted_and_the_loss_is_logged(shell: Shell) -> None:

@@ -88,11 +88,11 @@ def flow(deaths: int = 0, state: str = RUNNING) -> FlowState:
     [
         # `down` does not wait for a flow that keeps dying, was taken over or stopped.
         (a_stack(flow(deaths=5)), NO_LIMIT, 30),
-        (a_stack(flow(state="taken over")), NO_LIMIT, 30),
+        (a_stack(flow(state="stopped")), NO_LIMIT, 30),
         (None, NO_LIMIT, 30),
         (a_stack(flow()), 0.0, 30),
     ],
-    ids=["keeps dying", "taken over", "no supervisor", "no time"],
+    ids=["keeps dying", "stopped for good", "no supervisor", "no time"],
 )
 def test_down_returns_the_lag_of_memory_without_waiting(
     settings: Settings,

@@ -1,4 +1,4 @@
-"""Dead letters that a crash left without their events, in the whole flow."""
+"""Which records become dead letters, in the whole flow."""
 
 from typing import NoReturn
 
@@ -39,3 +39,19 @@ def test_a_record_with_a_dead_letter_does_not_hide_a_later_event_with_its_id(
     with Lake(settings.lake) as lake:
         assert lake.sql(query.format("dead_letters")).fetchall() == [(0,)]
         assert lake.sql(query.format("events")).fetchall() == [(1,)]
+
+
+def test_pseudonyms_do_not_make_a_record_too_large(
+    settings: Settings, topic: Topic
+) -> None:
+    content = " ".join(f"a{n}@b.io" for n in range(1_000))
+    event = raw(an_event("message", payload={"role": "user", "content": content}))
+    producer = Producer(producer_config(settings))
+    producer.produce(settings.topic, key="s-1", value=event)
+    assert producer.flush(30) == 0
+    run_flow(settings.replace(event_bytes_max=len(event)))
+    with Lake(settings.lake) as lake:
+        (row,) = lake.sql("SELECT text, length(payload) FROM events").fetchall()
+        assert lake.sql("FROM dead_letters").fetchall() == []
+    assert "a7@b.io" not in row[0]
+    assert row[1] > len(event)

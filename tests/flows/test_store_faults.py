@@ -18,7 +18,8 @@ from semloop.errors import LakeError
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from semloop.storage.errors import CHECK_FOLDER, CHECK_STORE
-from semloop.storage.location import Storage, redaction_key
+from semloop.storage.location import Storage
+from semloop.storage.redaction_key import writer_key
 from tests.flows.flow_runner import (
     each_once,
     produce,
@@ -166,11 +167,11 @@ def test_redaction_key_reports_that_a_full_disk_prevents_its_creation(
 ) -> None:
     storage = Storage.of(settings)
     with full_disk(0), pytest.raises(LakeError) as error:
-        redaction_key(settings, storage)
+        writer_key(settings, storage)
     assert error.value.what.endswith("can be neither read nor created: File too large.")
     assert "SEMLOOP_REDACTION_KEY" in error.value.todo
     assert list(storage.local_folder().iterdir()) == []
-    assert redaction_key(settings, storage)
+    assert writer_key(settings, storage)
 
 
 # Permissions do not apply to root unless it drops CAP_DAC_OVERRIDE (1) before exec.

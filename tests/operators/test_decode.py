@@ -1,9 +1,11 @@
 """Decoding and validation: every reason of a dead letter, in several forms."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,16 @@ def test_a_too_large_record_is_stored_as_hash_and_origin_only() -> None:
     assert letter["detail"].startswith(
         f"{BYTES_MAX + 1} bytes, at most {BYTES_MAX} are allowed; sha256:"
     )
+
+
+def test_the_limit_applies_to_what_was_produced() -> None:
+    grown = an_event(payload={"role": "user", "content": "x" * BYTES_MAX})
+    shrunk = an_event()
+    poll = replace(a_poll(grown, shrunk), sizes=pa.array([BYTES_MAX, BYTES_MAX + 1]))
+    result = decode(poll, NOW, BYTES_MAX)
+    assert result.events["kafka_offset"].to_pylist() == [0]
+    assert reasons(result) == ["too_large"]
+    assert f"{BYTES_MAX + 1} bytes" in result.dead_letters["detail"][0].as_py()
 
 
 def test_a_too_large_record_is_stored_without_names() -> None:

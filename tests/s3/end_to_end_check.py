@@ -66,4 +66,5 @@ def _check_top_level_names(settings: Settings) -> None:
     if not storage.on_s3:
         return
     names = {name.partition("/")[0] for name in storage.objects.names()}
-    assert names == {"_layout.json", "events", "dead_letters", "streams"}
+    tables = {"events", "dead_letters", "streams"}
+    assert names == {"_layout.json", "_redaction_key.json", *tables}

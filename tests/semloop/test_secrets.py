@@ -42,6 +42,7 @@ def test_the_error_for_a_secret_under_another_name_never_shows_it() -> None:
     any_text = {"lake", "kafka", "topic", "metrics_host", "redact_keys"}
     any_text |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
     any_text |= {"embedder_model", "embedder_url"}
+    any_text |= {"redaction_keys_old"}
     secret = {"redaction_key", "kafka_password", "kafka_key_password", "embedder_key"}
     for name in setting_fields():
         if name not in any_text | secret:  # those accept any text
@@ -64,6 +65,14 @@ def test_a_secret_is_masked_everywhere(caplog: pytest.LogCaptureFixture) -> None
     ]  # fmt: skip
     assert not [text for text in shown if HIDDEN in text]
     assert secret.reveal() == HIDDEN
+
+
+def test_earlier_keys_are_masked_and_separated_by_commas() -> None:
+    found = load({"SEMLOOP_REDACTION_KEYS_OLD": f"{HIDDEN}, {HIDDEN} 2"})
+    assert found.redaction.keys_old == (Secret(HIDDEN), Secret(f"{HIDDEN} 2"))
+    assert HIDDEN not in repr(found)
+    error = refused({}, redaction_keys_old=[HIDDEN, 1])
+    assert (HIDDEN in str(error), "redaction_keys_old" in error.what) == (False, True)
 
 
 def test_secrets_compare_by_value() -> None:

@@ -1,10 +1,6 @@
-"""Files of the lake: the redaction key, atomic writes, and the broker's address."""
+"""Files of the lake: atomic writes, and the broker's address."""
 
 import json
-import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,101 +9,16 @@ from semloop.errors import ConfigError, LakeError
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config
 from semloop.kafka.clients import producer_config as producer_config_of
 from semloop.kafka.local_broker import STACK_FILE
-from semloop.settings import LOCAL_FOLDER, Secret, load
+from semloop.settings import LOCAL_FOLDER, load
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import init_statements
-from semloop.storage.location import Storage, redaction_key
+from semloop.storage.location import Storage
 from semloop.storage.object_store import duckdb_secret, options_of
 from tests.sinks.sink_contract import full_disk
-from tests.support.processes import ROOT
 
 HIDDEN = "tr0ub4dor&3-horse-battery"
 S3 = {"SEMLOOP_LAKE": "s3://bucket/prefix"}
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": HIDDEN}
-
-
-def key_file(lake: Path) -> Path:
-    return lake / LOCAL_FOLDER / "redaction.key"
-
-
-def test_a_local_lake_creates_its_key_once_readable_by_its_owner_only(
-    tmp_path: Path,
-) -> None:
-    settings = load({}, lake=str(tmp_path / "lake"))
-    storage = Storage.of(settings)
-    key = redaction_key(settings, storage)
-    assert redaction_key(settings, Storage.of(settings)) == key
-    file = key_file(tmp_path / "lake")
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.read_text() == key.reveal()
-    assert len(key.reveal()) == 64
-    assert list(file.parent.iterdir()) == [file]
-    other = load({}, lake=str(tmp_path / "other"))
-    assert redaction_key(other, Storage.of(other)) != key
-
-
-def test_processes_that_start_at_the_same_time_get_the_same_key(tmp_path: Path) -> None:
-    code = (
-        "import sys; from semloop.settings import load\n"
-        "from semloop.storage.location import Storage, redaction_key\n"
-        "settings = load({}, lake=sys.argv[1])\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
-        "print(redaction_key(settings, Storage.of(settings)).reveal())\n"
-    )
-    lake = tmp_path / "lake"
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(lake)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for _ in range(6)
-    ]  # fmt: skip
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    keys = {racer.communicate(timeout=60)[0].strip() for racer in racers}
-    assert keys == {key_file(lake).read_text()}
-    assert [racer.returncode for racer in racers] == [0] * 6
-    assert os.listdir(lake / LOCAL_FOLDER) == ["redaction.key"]
-
-
-def test_a_key_in_the_settings_has_precedence_and_creates_no_file(
-    tmp_path: Path,
-) -> None:
-    settings = load({"SEMLOOP_REDACTION_KEY": HIDDEN}, lake=str(tmp_path / "lake"))
-    assert redaction_key(settings, Storage.of(settings)) == Secret(HIDDEN)
-    assert not (tmp_path / "lake").exists()
-
-
-def test_a_lake_on_s3_is_refused_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    settings = load(S3)
-    with pytest.raises(ConfigError) as error:
-        redaction_key(settings, Storage.of(settings))
-    assert error.value.what.startswith("A lake on S3 needs SEMLOOP_REDACTION_KEY")
-    given = load(S3 | {"SEMLOOP_REDACTION_KEY": HIDDEN})
-    assert redaction_key(given, Storage.of(given)) == Secret(HIDDEN)
-
-
-@pytest.mark.parametrize("where", ["settings", "file"])
-def test_a_key_that_is_too_short_is_refused_without_showing_it(
-    tmp_path: Path, where: str
-) -> None:
-    short = HIDDEN[:15]
-    environ = {"SEMLOOP_REDACTION_KEY": short} if where == "settings" else {}
-    settings = load(environ, lake=str(tmp_path))
-    if where == "file":
-        key_file(tmp_path).parent.mkdir()
-        key_file(tmp_path).write_text(short)
-    with pytest.raises(ConfigError) as error:
-        redaction_key(settings, Storage.of(settings))
-    assert error.value.what == "SEMLOOP_REDACTION_KEY is shorter than 16 characters."
-    assert short not in str(error.value)
 
 
 def test_only_a_local_lake_has_a_folder_for_local_files(

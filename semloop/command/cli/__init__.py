@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from semloop import __version__
 from semloop.errors import ConfigError, MissingExtra, SemLoopError, unexpected
 from semloop.extras import FLOWS_DISTRIBUTION, install_todo
+from semloop.masking import masked
 from semloop.settings import PREFIX, load
 
 # Name -> function, in the order of `semloop --help`.
@@ -35,6 +36,7 @@ COMMANDS = {
     "tail": "semloop.command.cli.tail:tail",
     "dlq": "semloop.command.cli.dlq:app",
     "maintain": "semloop.command.cli.maintain:app",
+    "redact": "semloop.command.cli.redact:redact",
     "doctor": "semloop.command.cli.doctor:doctor",
 }
 # Commands that only SemLoop itself starts.
@@ -121,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _report(error: Exception) -> int:
     """Print what happened and what to do about it; return the exit code."""
     if _debug():
-        traceback.print_exception(error)
+        print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
     reported = _as_semloop_error(error)
     print(reported, file=sys.stderr, flush=True)
     return reported.exit_code

@@ -5,16 +5,19 @@ It starts, creates and changes nothing, and works while no process runs.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from semloop.command.cli.status_report import NOT_OURS, find_stack, stack_runs
 from semloop.command.cli.table_stats import table_stats
-from semloop.command.stack.state import RUNNING, TAKEN_OVER, Stack
-from semloop.errors import BrokerError, BrokerUnavailable
-from semloop.flow_registry import STREAMING
+from semloop.command.stack.state import RUNNING, STOPPED, Stack
+from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.flow_registry import ARCHIVE, STREAMING
 from semloop.kafka.clients import address, listens
 from semloop.settings import LOCAL_FOLDER, Settings
+from semloop.storage.location import Storage
+from semloop.storage.redaction_key import key_problem
 from semloop.tables import DELTA_TABLES
 
 
@@ -93,9 +96,19 @@ def _check_flow(
         return _check(f"flow {name} runs", todo)
     if flow.state == RUNNING and not flow.is_unstable(time.time()):
         return _check(f"flow {name} runs")
-    if flow.state == TAKEN_OVER:
-        todo = "A newer copy took over its tables; `down`, then `up`, takes them back."
-        return _check(f"flow {name} runs", todo)
+    if flow.state == STOPPED:
+        return _check(f"flow {name} runs", _why_stopped(settings, name))
     log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
     todo = f"It keeps dying, last with exit code {flow.exit_code}; see {log}."
     return _check(f"flow {name} runs", todo)
+
+
+def _why_stopped(settings: Settings, name: str) -> str:
+    """Return what to do about a flow that ended with exit code 3."""
+    problem = None
+    if name == ARCHIVE.name:
+        with suppress(SemLoopError):  # the check of the lake reports it
+            problem = key_problem(settings, Storage.of(settings))
+    if problem is not None:
+        return f"{problem.what} {problem.todo}"
+    return "A newer copy took over its tables; `down`, then `up`, takes them back."

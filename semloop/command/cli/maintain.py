@@ -60,3 +60,34 @@ def reindex(
     )
     if model is not None:
         print(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers as well.")
+
+
+@app.command("rotate-key")
+def rotate_key(
+    *,
+    key_lost: Annotated[
+        bool,
+        typer.Option(help="Rotate without the present key, which is lost for good."),
+    ] = False,
+) -> None:
+    """Use another redaction key for new rows; earlier ones stay for look-up.
+
+    A local lake makes the new key itself. Elsewhere, first set SEMLOOP_REDACTION_KEY to
+    the new key and SEMLOOP_REDACTION_KEYS_OLD to the present one, for all writers.
+    """
+    from semloop import layout
+    from semloop.storage.key_file import key_file
+    from semloop.storage.key_rotation import rotate
+    from semloop.storage.location import Storage
+
+    settings = load()
+    storage = Storage.of(settings)
+    layout.check(storage)
+    found = rotate(settings, storage, key_lost=key_lost)
+    where = "SEMLOOP_REDACTION_KEY"
+    if settings.redaction.key is None:
+        where = str(key_file(storage))
+    print(
+        f"New rows use the key in {where}, fingerprint {found.present[:12]}; earlier "
+        f"keys: {len(found.previous)}.\nBack it up, and restart `archive`."
+    )

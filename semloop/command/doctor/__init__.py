@@ -15,6 +15,7 @@ CHECKS = {
     "broker": "semloop.command.doctor.broker:check",
     "topic": "semloop.command.doctor.topic:check",
     "lake": "semloop.command.doctor.lake:check",
+    "redaction key": "semloop.command.doctor.redaction_key:check",
     "commits": "semloop.command.doctor.commits:check",
     "resume point": "semloop.command.doctor.resume:check",
     "lag": "semloop.command.doctor.lag:check",

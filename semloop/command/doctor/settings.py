@@ -9,7 +9,8 @@ from semloop.errors import SemLoopError
 from semloop.kafka.clients import address
 from semloop.kafka.security import security_config
 from semloop.settings import Settings, load, setting_source
-from semloop.storage.location import Storage, redaction_key
+from semloop.storage.location import Storage
+from semloop.storage.redaction_key import check_length
 
 CHECK = "settings"
 
@@ -31,12 +32,10 @@ def check(context: CheckContext) -> Iterator[Finding]:
     yield ok(CHECK, f"topic {own.topic!r} ({_origin('topic', stack)})")
     if stack is not None:
         yield from _conflicts(own, stack)
-    # A local lake creates its key on first use.
-    if settings.on_s3 or settings.redaction.key is not None:
-        try:
-            redaction_key(settings, Storage.of(settings))
-        except SemLoopError as error:
-            yield warn(CHECK, error.what, error.todo)
+    try:
+        check_length(settings.redaction.key)
+    except SemLoopError as error:
+        yield warn(CHECK, error.what, error.todo)
 
 
 def _lake(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from semloop.command.stack.back_off import PAUSES_S, BackOff
 from semloop.command.stack.state import (
     RESTARTING,
     RUNNING,
-    TAKEN_OVER,
+    STOPPED,
     FlowState,
     Process,
 )
@@ -32,7 +32,7 @@ class Child:
     report: Callable[[str], None]
     restarts: int = 0
     exit_code: int | None = None
-    taken_over: bool = False
+    stopped: bool = False
     _process: "subprocess.Popen[bytes] | None" = None
     _identity: Process | None = None
     _back_off: BackOff = field(default_factory=BackOff)
@@ -75,10 +75,8 @@ class Child:
 
     def state(self) -> FlowState:
         """Return the state for `stack.json`."""
-        if self.taken_over:
-            state = TAKEN_OVER
-        else:
-            state = RUNNING if self._identity else RESTARTING
+        state = RUNNING if self._identity else RESTARTING
+        state = STOPPED if self.stopped else state
         pid = self._identity.pid if self._identity else None
         started = self._identity.create_time if self._identity else None
         deaths = self._back_off.deaths
@@ -117,8 +115,11 @@ class Child:
     def _died(self, code: int, now: float) -> None:
         self._process, self._identity, self.exit_code = None, None, code
         if code == TakenOver.exit_code:
-            self.taken_over = True
-            self.report(f"{self.name} was taken over by a newer copy; not restarted.")
+            self.stopped = True
+            self.report(
+                f"{self.name} exited with {code}: a newer copy took over, or the key "
+                "is not the lake's; not restarted."
+            )
             return
         pause_s = self._back_off.pause_s(now - self._started_s)
         self._due_s = now + pause_s

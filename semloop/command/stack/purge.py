@@ -7,9 +7,11 @@ from semloop.errors import LakeError
 from semloop.lake.generations import FOLDER
 from semloop.layout import LAYOUT_FILE
 from semloop.settings import LOCAL_FOLDER
+from semloop.storage.redaction_key import FINGERPRINT_FILE
 
 # Folders of a lake that are not Delta tables.
 OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER)
+OWN_FILES = (LAYOUT_FILE, FINGERPRINT_FILE)
 
 
 def delete_tables(lake: Path) -> list[str]:
@@ -25,7 +27,7 @@ def delete_tables(lake: Path) -> list[str]:
         for entry in lake.iterdir():
             if entry.name in OWN_FOLDERS or (entry / "_delta_log").is_dir():
                 shutil.rmtree(entry)
-            elif entry.name == LAYOUT_FILE:
+            elif entry.name in OWN_FILES:
                 entry.unlink()
         return sorted(entry.name for entry in lake.iterdir())
     except OSError as error:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOCK_FILE = "lock"
 # Deaths in quick succession after which a flow counts as failed.
 FAILED_DEATHS = 5
-RUNNING, RESTARTING, TAKEN_OVER = "running", "restarting", "taken over"
+RUNNING, RESTARTING, STOPPED = "running", "restarting", "stopped"
 # psutil derives start times from the wall clock, which may have been set since.
 START_TIME_TOLERANCE_S = 2.0
 LOCK_TRIES_S = 2.0
@@ -93,8 +93,8 @@ class FlowState(msgspec.Struct, frozen=True):
 
     @property
     def is_failed(self) -> bool:
-        """True if the flow was taken over or keeps dying: waiting for it is useless."""
-        return self.state == TAKEN_OVER or self.deaths >= FAILED_DEATHS
+        """True if waiting for the flow is useless: it stopped or keeps dying."""
+        return self.state == STOPPED or self.deaths >= FAILED_DEATHS
 
     def process(self) -> Process | None:
         """Return the flow's process; None if it has none."""

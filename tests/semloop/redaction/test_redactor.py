@@ -8,7 +8,7 @@ import pytest
 from semloop.errors import ConfigError
 from semloop.redaction.redactor import Redactor
 from semloop.settings import Secret
-from tests.operators.private_texts import PRIVATE, PUBLIC
+from tests.semloop.redaction.private_texts import PRIVATE, PUBLIC
 
 KEY = Secret("a key for tests only, 32 letters")
 REDACTOR = Redactor(KEY)
@@ -42,52 +42,95 @@ def test_public_text_is_not_changed(phrase: str) -> None:
     assert REDACTOR.json(record) is record
 
 
+DATE, NUMBER, SECRET = "1990-04-05", "4155550100", "S3cr3tPw9"
+
+
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "value", "found"),
     [
-        ("dob", "dob"),
-        ("date_of_birth", "date_of_birth"),
-        ("passengerDateOfBirth", "date_of_birth"),
-        ("X-API-Key", "api_key"),
-        ("APIKey", "api_key"),
-        ("apiKey2", "api_key"),
-        ("authToken", "token"),
-        ("refresh_token", "token"),
-        ("inputPassword", "password"),
-        ("SSN", "ssn"),
-        ("cvv2", "cvv"),
-        ("credit-card-number", "card_number"),
-        ("home phone number", "phone_number"),
-        ("credentials", "credentials"),
-        ("Set-Cookie", "cookie"),
+        ("dob", DATE, "date_of_birth"),
+        ("date_of_birth", DATE, "date_of_birth"),
+        ("passengerDateOfBirth", DATE, "date_of_birth"),
+        ("X-API-Key", SECRET, "api_key"),
+        ("APIKey", SECRET, "api_key"),
+        ("apiKey2", SECRET, "api_key"),
+        ("authToken", SECRET, "token"),
+        ("refresh_token", SECRET, "refresh_token"),
+        ("inputPassword", "correct horse", "password"),
+        ("passwordHash", SECRET, "password"),
+        ("mypassword", SECRET, "password"),
+        ("password", "wo,rd<(s)", "password"),
+        ("SSN", "123456789", "ssn"),
+        ("cvv2", "123", "cvv"),
+        ("credit-card-number", "4111111111111111", "card"),
+        ("home phone number", NUMBER, "phone"),
+        ("credentials", "ann:" + SECRET, "secret"),
+        ("Set-Cookie", "sid=" + SECRET, "cookie"),
+        ("Authorization", "Token " + SECRET, "authorization"),
+        ("license_key", "AAAA-BBBB-CCCC-DDDD", "license_key"),
+        ("contraseña", "hunter2", "password"),
     ],
 )
-def test_a_value_under_a_private_key_is_redacted(name: str, found: str) -> None:
-    record = json.dumps({name: "x y", "n": 1}).encode()
-    cleaned = json.loads(REDACTOR.json(record))
-    assert cleaned[name].startswith(f"<{found}:")
-    assert cleaned["n"] == 1
+def test_a_value_under_a_private_key_is_redacted(
+    name: str, value: str, found: str
+) -> None:
+    for text in (name, json.dumps(name)[1:-1]):
+        record = f'{{"{text}": {json.dumps(value)}, "n": 1}}'.encode()
+        cleaned = json.loads(REDACTOR.json(record))
+        assert f"<{found}:" in cleaned[name]
+        assert value.partition("=")[2] not in cleaned[name] or "=" not in value
+        assert cleaned["n"] == 1
 
 
 @pytest.mark.parametrize(
     "name",
     ["max_tokens", "input_tokens", "output_tokens", "token_count", "max_token",
      "tokens", "token_limit", "token_type", "token_usage", "prompt_token_details",
-     "secretary", "phonetic", "credit_card", "birthplace", "author", "cookiecutter"],
+     "next_token", "password_policy", "secretName", "pad_token_id", "phone_type",
+     "secretary", "phonetic", "credit_card", "birthplace", "author", "cookiecutter",
+     "birthday_party", "primary_key", "compass", "tokenizer"],
 )  # fmt: skip
-def test_a_value_under_a_public_key_is_not_changed(name: str) -> None:
-    record = json.dumps({name: "x y", "n": 1}).encode()
+@pytest.mark.parametrize("value", ["x y", "Bearer", "app-tls", 812, [1, 2, 3], True])
+def test_a_value_under_a_public_key_is_not_changed(name: str, value: object) -> None:
+    record = json.dumps({name: value, "n": 1}).encode()
     assert REDACTOR.json(record) is record
 
 
-def test_all_values_below_a_private_key_are_redacted() -> None:
-    record = b'{"token": {"a": [1, "x", null, true, false, ""], "cvv": {"b": -1.5e3}}}'
-    cleaned = json.loads(REDACTOR.json(record))["token"]
-    one, text, *others = cleaned["a"]
-    assert one.startswith("<token:")
-    assert text.startswith("<token:")
-    assert others == [None, True, False, ""]
-    assert cleaned["cvv"]["b"].startswith("<cvv:")
+@pytest.mark.parametrize(
+    "value",
+    ["", " Oslo", "string", "Bearer", "<your token>", "${TOKEN}", "{{ token }}", "****",
+     "invalid", "the token of the next page", None, False, 3, {"type": "string"},
+     ["the", "cat"], {"a": {"token": "x"}}],
+)  # fmt: skip
+def test_a_value_under_a_secret_key_may_be_no_secret(value: object) -> None:
+    record = json.dumps({"token": value, "logprob": -0.01}).encode()
+    assert REDACTOR.json(record) is record
+
+
+def test_strings_in_a_container_under_a_secret_key_are_judged_by_their_shape() -> None:
+    record = {"tokens": ["S3cr3tPw9xyz", "cat"], "dob": {"y": 1990, "m": 4}, "x": 1990}
+    cleaned = json.loads(REDACTOR.json(json.dumps(record).encode()))
+    secret, word = cleaned["tokens"]
+    assert secret.startswith("<token:")
+    assert word == "cat"
+    assert cleaned["dob"]["y"].startswith("<date_of_birth:")
+    assert cleaned["x"] == 1990
+
+
+@pytest.mark.parametrize(
+    "record",
+    ['{"headers": [{"name": "Authorization", "value": "Basic S3cr3tPw9xyz"}]}',
+     '{"env": [{"value": "S3cr3tPw9xyz", "name": "DB_PASSWORD"}]}',
+     '{"rawHeaders": ["Host", "x.example", "X-Api-Key", "S3cr3tPw9xyz"]}',
+     '{"cookies": [{"name": "sid", "value": "S3cr3tPw9xyz"}]}',
+     '{"kty": "oct", "k": "S3cr3tPw9xyz", "alg": "HS256"}'],
+)  # fmt: skip
+def test_a_value_is_redacted_whose_name_is_a_value_too(record: str) -> None:
+    for text in (record, json.dumps({"inner": record})):
+        cleaned = REDACTOR.json(text.encode())
+        assert b"S3cr3tPw9xyz" not in cleaned
+        rest = re.sub(r"(Basic )?S3cr3tPw9xyz", "", text).encode()
+        assert re.sub(rb"<\w+:\w{12}>", b"", cleaned) == rest
 
 
 def test_a_card_that_is_a_number_is_redacted() -> None:
@@ -105,7 +148,7 @@ def test_a_value_in_quotes_extends_beyond_escaped_quotes() -> None:
 
 def test_private_text_that_a_replacement_exposes_is_redacted_too() -> None:
     # An API key is recognized only where it does not continue a longer word.
-    cleaned = REDACTOR.text("call +14155550100sk-abcdefgh12345678")
+    cleaned = REDACTOR.text("call +14155550100sk-a1b2c3d4e5f6g7h8")
     assert re.fullmatch(r"call <phone:\w{12}><api_key:\w{12}>", cleaned)
 
 
@@ -125,7 +168,7 @@ def test_another_redaction_key_produces_other_pseudonyms() -> None:
 
 
 def test_pseudonyms_of_different_classes_differ() -> None:
-    cleaned = json.loads(REDACTOR.json(b'{"token": "x", "secret": "x"}'))
+    cleaned = json.loads(REDACTOR.json(b'{"token": "a1b2c3", "secret": "a1b2c3"}'))
     assert cleaned["token"].split(":")[1] != cleaned["secret"].split(":")[1]
 
 
