@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Self, cast
 
 from semloop import layout
 from semloop.errors import LakeError
+from semloop.lake import private_ids
 from semloop.lake.catalog import Catalog, view_questions
+from semloop.lake.private_ids import PrivateIds
 from semloop.lake.recall import macro
 from semloop.settings import Settings, load
 from semloop.storage.duckdb_access import lake_reader
@@ -71,7 +73,9 @@ class Lake:
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
         self._catalog = Catalog(self.connection, self._storage, self._generation)
+        self._private_ids = PrivateIds(self._settings, self._storage)
         macro.define(self.connection, self._recall_engine)
+        private_ids.define(self.connection, self._private_ids)
 
     def sql(
         self,
@@ -125,6 +129,9 @@ class Lake:
         `min_reward` may, if over 2,000 episodes have it, but few of all. In SQL: `FROM
         recall('...', k := 5)`.
 
+        `session` and `user` may be the originals of pseudonyms, if this reader has the
+        redaction key; with the key, private parts of the query become pseudonyms too.
+
         Columns: `rank` from 1; `score` = `decay` * (3 * `similarity` + `keyword` +
         `keyword_context` + `neighbours` + `session`), where `similarity` is the cosine,
         `keyword` and `keyword_context` are BM25 of the line and of the line with the
@@ -170,6 +177,18 @@ class Lake:
         request = RecallRequest.of(arguments, datetime.now(UTC))
         return self._recall_engine().recall(request)
 
+    def pseudonyms(self, text: str) -> list[str]:
+        """Return how the lake stores an id: as it is, or as one of its pseudonyms.
+
+        The first one is of the newest redaction key; there are others after a rotation
+        of the key. In SQL: `pseudonyms(text)`, and `pseudonym(text)` for the first.
+
+        Raises:
+            ConfigError: the id is stored as a pseudonym, and this reader has no key.
+            LakeError, StorageUnavailable: the lake cannot be read.
+        """
+        return self._private_ids.pseudonyms(text)
+
     def has_memories(self) -> bool:
         """Return True if the flow `memory` has created its tables.
 
@@ -210,7 +229,9 @@ class Lake:
             if self._engine is None:
                 from semloop.lake.recall.engine import RecallEngine
 
-                self._engine = RecallEngine(self._settings, self._stale_s)
+                self._engine = RecallEngine(
+                    self._settings, self._stale_s, self._private_ids
+                )
             return self._engine
 
     def _generation(self) -> int | None:

@@ -129,7 +129,11 @@ def _resolve(lake: "Lake", session: str, namespace: str | None) -> dict[str, str
         ConfigError: there is no such session, or several namespaces have it.
     """
     within = {} if namespace is None else {"namespace": namespace}
-    found = resolve_id(lake, "events", "session_id", session, "sessions", within=within)
+    candidates = (
+        resolve_id(lake, "events", "session_id", stored, "sessions", within=within)
+        for stored in lake.pseudonyms(session)
+    )
+    found = next(filter(None, candidates), None)
     if found is None:
         raise _unknown(lake, session, namespace)
     if namespace is not None:

@@ -21,7 +21,9 @@ from semloop.command.cli.new_events import COLUMNS, NewEvents
 from semloop.command.terminal.output import Row, console_of, json_object
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.event import EVENT_TYPES
+from semloop.lake.private_ids import PrivateIds
 from semloop.settings import load
+from semloop.storage.location import Storage
 
 # Poll interval; the flow commits once a second.
 POLL_S = 0.5
@@ -74,9 +76,10 @@ def tail(
 ) -> None:
     """Show the last events, then new ones as they are committed."""
     settings = load()
+    ids = PrivateIds(settings, Storage.of(settings))
     conditions = {
         "agent = ?": agent,
-        "starts_with(session_id, ?)": session,
+        "starts_with(session_id, ?)": session and ids.pseudonyms(session)[0],
         "type = ?": None
         if kind is None
         else require_choice(kind, EVENT_TYPES, "event type"),

@@ -2,6 +2,7 @@
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError, SemLoopError, StorageUnavailable
+from semloop.lake.private_ids import PrivateIds
 from semloop.lake.recall.episode_follower import EpisodeFollower, earlier_version
 from semloop.lake.recall.episodes import Episodes
 from semloop.lake.recall.hits import no_hits, read_hits
@@ -43,11 +45,18 @@ class RecallEngine:
     Args:
         settings: the lake and its embedder.
         stale_s: maximum age, in seconds, of the state of the lake.
+        private_ids: finds stored pseudonyms by the originals; by default its own.
     """
 
-    def __init__(self, settings: Settings, stale_s: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stale_s: float,
+        private_ids: PrivateIds | None = None,
+    ) -> None:
         self._settings = settings
         self._storage = Storage.of(settings)
+        self._private_ids = private_ids or PrivateIds(settings, self._storage)
         self._episodes = EpisodeFollower(self._storage, stale_s)
         self._tables = MemoryTables(self._storage, stale_s)
         self._threads = ThreadPoolExecutor(THREADS, "recall")
@@ -81,6 +90,7 @@ class RecallEngine:
             StorageUnavailable: the storage is not available.
         """
         try:
+            request = self._stored(request)
             for _ in range(ATTEMPTS - 1):
                 try:
                     return self._recall(request)
@@ -91,6 +101,22 @@ class RecallEngine:
             return self._recall(request)
         except Exception as error:
             raise self._translate(error) from error
+
+    def _stored(self, request: RecallRequest) -> RecallRequest:
+        """Return a request with ids and query as the lake has them."""
+        return replace(
+            request,
+            query=self._private_ids.in_query(request.query),
+            session=request.session and self._stored_id(request.session),
+            user=request.user and self._stored_id(request.user),
+        )
+
+    def _stored_id(self, text: str) -> str:
+        ids = self._private_ids.pseudonyms(text)
+        if len(ids) > 1 and (opened := self._opened()):
+            # After a rotation of the key: the one that the lake knows as a user.
+            return next((i for i in ids if i in opened[0].users), ids[0])
+        return ids[0]
 
     @property
     def embedder(self) -> Embedder:
