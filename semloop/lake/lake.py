@@ -15,7 +15,7 @@ from semloop.lake.catalog import Catalog, view_questions
 from semloop.lake.private_ids import PrivateIds
 from semloop.lake.recall import macro
 from semloop.settings import Settings, load
-from semloop.storage.duckdb_access import delta_reader
+from semloop.storage.duckdb_access import lake_reader
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Lake:
             todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
             raise LakeError(msg, todo)
         layout.check(self._storage)
-        self.connection: DuckDBPyConnection = delta_reader(self._storage)
+        self.connection: DuckDBPyConnection = lake_reader(self._storage)
         # Unknown table names are errors, never references to Python variables.
         self.connection.execute("SET GLOBAL python_enable_replacements = false")
         self._owner = threading.get_ident()

@@ -1,7 +1,7 @@
 """The stored memories as a DuckDB view, by the lance extension.
 
-The extension takes a second to load, so the first query that names memories loads it.
-`recall` does not need it.
+Only a query that names memories asks the store for their current generation. `recall`
+does not need the extension.
 """
 
 import functools

@@ -9,12 +9,19 @@ import psutil
 
 from semloop.command.stack.state import LocalFolder, Process, Stack
 from tests.support.builders import an_event
+from tests.support.commands import execute
 from tests.support.processes import start_in
 from tests.support.services import wait_for
 
+# Commands that start processes or flows, and so need a process of their own.
+STARTING = {"up", "run"}
+
 
 class Shell:
-    """Runs commands in a folder of its own, as a user would."""
+    """Runs commands in a folder of its own, as a user would.
+
+    The folder is the working folder of the test.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,10 +39,19 @@ class Shell:
         return start_in(self.folder, *arguments, **self.settings | environ)
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> str:
-        """Return the output of a command, which must exit with this code."""
-        with self.start(*arguments, **environ) as process:
-            out, err = process.communicate(timeout=90)
-        assert process.returncode == code, f"{arguments}\n{out}\n{err}"
+        """Return the output of a command, which must exit with this code.
+
+        Commands that start nothing run in the process of the test. As processes, they
+        run in `tests/documents/test_local_stack.py`.
+        """
+        if arguments[0] in STARTING:
+            with self.start(*arguments, **environ) as process:
+                out, err = process.communicate(timeout=90)
+            found = process.returncode
+        else:
+            assert self.folder == Path.cwd()
+            found, out, err = execute(self.settings | environ, *arguments)
+        assert found == code, f"{arguments}\n{out}\n{err}"
         return out + err
 
     def json(self, *arguments: str) -> Any:

@@ -6,12 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from semloop.command.demo.agents import PEOPLE
 from semloop.command.demo.answers import NEXT, QUESTIONS
 from semloop.command.demo.broken import broken_records
+from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.lake.lake import Lake
 from tests.demo.shell import Shell
 from tests.support.processes import ROOT
@@ -121,20 +123,57 @@ def test_each_command_to_try_next_works_unchanged(shown: Shown, number: int) -> 
     assert done.stdout.strip()
 
 
-def test_on_a_terminal_the_demo_shows_bars_and_colors(shell: Shell) -> None:
-    seen = on_a_terminal(shell, "demo", "--events", "20")
-    assert "in the lake \x1b[" in seen
-    assert "\x1b[2mSELECT" in seen
-    assert "nothing duplicated" in seen
+# Settings of a user, with which no demo could run.
+TOML = """
+kafka = "127.0.0.1:1"
+lake = "mine"
+topic = "mine"
+spool = "spool"
+metrics_port = 1
+redaction_key = "a key of the user, long enough"
+dedupe_ids = 0
+event_bytes_max = 10
+[sample]
+'*' = 0.0
+"""
+VARIABLES = {
+    "SEMLOOP_KAFKA": "127.0.0.1:1",
+    "SEMLOOP_LAKE": "s3://mine",
+    "SEMLOOP_SAMPLE": '{"*": 0}',
+    "SEMLOOP_KAFKA_SECURITY": "sasl_ssl",
+}
 
 
-def on_a_terminal(shell: Shell, *arguments: str) -> str:
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a user with settings, and what a terminal there shows of a demo."""
+    folder = tmp_path_factory.mktemp("terminal")
+    (folder / "semloop.toml").write_text(TOML)
+    return folder, on_a_terminal(folder, "demo", "--events", "20", **VARIABLES)
+
+
+def test_on_a_terminal_the_demo_shows_bars_and_colors(seen: tuple[Path, str]) -> None:
+    _, output = seen
+    assert "in the lake \x1b[" in output
+    assert "\x1b[2mSELECT" in output
+
+
+def test_a_demo_does_not_touch_the_lake_and_spool_of_the_user(
+    seen: tuple[Path, str],
+) -> None:
+    folder, output = seen
+    assert "nothing lost, nothing duplicated" in output
+    assert f"Kafka at {DEFAULT_ADDRESS}" not in output
+    assert sorted(os.listdir(folder)) == ["semloop-demo", "semloop.toml"]
+
+
+def on_a_terminal(folder: Path, *arguments: str, **variables: str) -> str:
     pid, descriptor = pty.fork()
     if pid == 0:
-        os.chdir(shell.folder)
+        os.chdir(folder)
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
         command = [sys.executable, "-P", "-m", "semloop", *arguments]
-        os.execve(sys.executable, command, environ)
+        os.execve(sys.executable, command, environ | variables)
     output = b""
     try:
         while part := os.read(descriptor, 65_536):

@@ -1,6 +1,5 @@
 """The demo's folder and settings are separate from those of the user."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,10 @@ from semloop.command.demo.folder import MARKER, NAME, own_folder, private_settin
 from semloop.command.stack.broker import free_address
 from semloop.command.stack.state import LocalFolder
 from semloop.errors import ConfigError, LakeError
-from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import Settings
 from semloop.settings.model import setting_fields
-from tests.demo.shell import Shell
+from tests.support.commands import execute
 from tests.support.services import free_port
-
-pytestmark = pytest.mark.process
 
 
 def test_a_demo_removes_only_the_tables_of_the_previous_demo() -> None:
@@ -142,24 +138,6 @@ def test_the_demo_does_not_use_the_default_port(
     assert free_address(private=True) != default
 
 
-def test_a_demo_does_not_touch_the_lake_and_spool_of_the_user(
-    shell: Shell,
-) -> None:
-    spool = shell.folder / "spool"
-    (shell.folder / "semloop.toml").write_text(
-        f'kafka = "127.0.0.1:1"\nlake = "mine"\ntopic = "mine"\nspool = "{spool}"\n'
-        'metrics_port = 1\nredaction_key = "a key of the user, long enough"\n'
-        "dedupe_ids = 0\nevent_bytes_max = 10\n[sample]\n'*' = 0.0\n"
-    )
-    out, _ = shell.run(
-        "demo", "--events", "1", SEMLOOP_KAFKA="127.0.0.1:1", SEMLOOP_LAKE="s3://mine",
-        SEMLOOP_SAMPLE='{"*": 0}', SEMLOOP_KAFKA_SECURITY="sasl_ssl",
-    )  # fmt: skip
-    assert "nothing lost, nothing duplicated" in out
-    assert f"Kafka at {DEFAULT_ADDRESS}" not in out
-    assert sorted(os.listdir(shell.folder)) == ["semloop-demo", "semloop.toml"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -171,10 +149,10 @@ def test_a_demo_does_not_touch_the_lake_and_spool_of_the_user(
     ids=["zero", "too large", "not a number", "an argument"],
 )
 def test_wrong_arguments_are_reported_and_nothing_is_created(
-    shell: Shell, arguments: list[str], message: str
+    arguments: list[str], message: str
 ) -> None:
-    out, err = shell.run("demo", *arguments, code=1)
+    code, out, err = execute({}, "demo", *arguments)
+    assert (code, out) == (1, "")
     assert message in err
     assert "semloop demo --help" in err
-    assert out == ""
-    assert not shell.lake.exists()
+    assert not Path(NAME).exists()

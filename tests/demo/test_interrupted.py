@@ -52,9 +52,8 @@ STAGES: dict[str, Callable[[Shell], object]] = {
         ("supervisor started", signal.SIGTERM),
         ("broker started", signal.SIGINT),
         ("flow started", signal.SIGTERM),
-        ("tables created", signal.SIGINT),
+        ("tables created", signal.SIGHUP),
         ("rows committed", signal.SIGINT),
-        ("rows committed", signal.SIGHUP),
     ],
     ids=str,
 )

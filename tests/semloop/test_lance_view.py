@@ -1,4 +1,4 @@
-"""Which queries load DuckDB's lance extension, which takes a second."""
+"""Which queries read memories and therefore ask the store for their generation."""
 
 import pytest
 

@@ -13,6 +13,7 @@ from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import Settings
 
 HOST = "127.0.0.1"
+RETRY_S = 0.1
 
 
 def command(address: str) -> list[str]:
@@ -98,5 +99,7 @@ def make_topic(
         except BrokerUnavailable:
             if stopping() or time.monotonic() >= deadline_s:
                 raise
+            # Where nothing listens, the attempt fails immediately.
+            time.sleep(RETRY_S)
         else:
             return

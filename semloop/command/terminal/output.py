@@ -93,7 +93,7 @@ def console_of(out: TextIO) -> "Console":
 
 def visible(text: str) -> str:
     """Escape characters that control the terminal: events contain untrusted text."""
-    if text.isprintable():
+    if text.replace("\n", " ").replace("\t", " ").isprintable():
         return text
     return "".join(
         char if char in "\n\t" or not _is_control(char) else f"\\u{ord(char):04x}"
