@@ -131,7 +131,8 @@ class JsonSearch:
 
     def _key_of(self, content: str) -> tuple[str, Name | None, list[Part]]:
         text = json_content(content).text
-        return text.lower(), self._names.of(text), self._content(text)
+        name = self._names.of(shadow_of(text).decode("latin-1"))
+        return text.lower(), name, self._content(text)
 
     def _is_public(self, content: str) -> bool:
         return not self._content(json_content(content).text)

@@ -69,6 +69,8 @@ DATE, NUMBER, SECRET = "1990-04-05", "4155550100", "S3cr3tPw9"
         ("Authorization", "Token " + SECRET, "authorization"),
         ("license_key", "AAAA-BBBB-CCCC-DDDD", "license_key"),
         ("contraseña", "hunter2", "password"),
+        ("пароль", "hunter2", "password"),
+        ("密码", "S3cr3tPw9", "password"),
     ],
 )
 def test_a_value_under_a_private_key_is_redacted(
