@@ -34,7 +34,7 @@ CONSTANTS = frozenset(
 PLACEHOLDER = re.compile(
     rb"\$?\{.*\}|\$[A-Za-z_(]|%[({A-Za-z]|<[^>]*>?$|\{\{|#\{|@\{|!\w|__\w+__$"
     rb"|[*.xX\-_#?\x1a]+$|\[?(?:redacted|masked|hidden|filtered|removed|secret|secure)\]?$"
-    rb"|(?:your|my|the|some|insert|enter|replace|put|add|change)[-_ ]?\w*[-_ ]"
+    rb"|(?:your|my|the|some|insert|enter|replace|put|add|change)(?:[-_ ][a-z]+)++$"
     rb"|(?:env|op|vault|secret|file|arn|ssm|awssm|gcpsm|ref)[:+](?://|arn|[a-z])"
     rb"|ENC\[|\(\w*\)$|x{4,}|\*{3,}|example|dummy|sample|placeholder|changeme",
     re.IGNORECASE,
@@ -78,7 +78,7 @@ CHANGES = re.compile(rb"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 # Words in the style of names: with separators, or in camel case.
 PIECES = re.compile(
     rb"(?:[A-Za-z]++[0-9]{0,2}+|[0-9]++)"
-    rb"(?:[-_./:+@ ]*+(?:[A-Za-z]++[0-9]{0,2}+|[0-9]++))*+"
+    rb"(?:[-_./:+@ ]++(?:[A-Za-z]++[0-9]{0,2}+|[0-9]++)|[A-Z][A-Za-z]*+[0-9]{0,2}+)*+"
 )
 # Signs between letters that names and sentences do not have.
 SIGNS = re.compile(rb"[A-Za-z][!@#$^&*+~|\\\"]+[A-Za-z]")
@@ -105,7 +105,7 @@ def strength(value: bytes) -> Strength:
     ):
         return Strength.STRONG
     if not spaced and (CODE.fullmatch(value) or TECHNICAL.fullmatch(value)):
-        return Strength.TEXT if _plain_name(value) else Strength.NONE
+        return Strength.TEXT if value.isalnum() else Strength.NONE
     if spaced:
         parts = max(strength(part) for part in value.split() if part != value)
         if MESSAGE.search(value):
@@ -133,10 +133,6 @@ def _without_digits(value: bytes) -> Strength:
     if len(value) < 12:
         return Strength.TEXT
     return Strength.TEXT if _worded(value) else Strength.MIXED
-
-
-def _plain_name(value: bytes) -> bool:
-    return value.isalnum()
 
 
 def _worded(value: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 # text, the part that must be removed
 SECRETS = (
+    ('password: MyS3cret-Pw9', 'MyS3cret-Pw9'),
+    ('password: The_Pa55word_x7', 'The_Pa55word_x7'),
     ("sshpass -p 'Tr0ub4dor&3' ssh root@host", 'Tr0ub4dor&3'),
     ('PGPASSWORD=q8Zk2mPx psql -h db', 'q8Zk2mPx'),
     ('az login -u ann -p q8Zk2mPx', 'q8Zk2mPx'),
