@@ -55,7 +55,7 @@ def test_a_host_with_its_own_schemas_and_flows_queries_and_emits(
             "PYTHONPATH": str(ROOT),
             "SEMLOOP_KAFKA": f"127.0.0.1:{free_port()}",
             "SEMLOOP_SPOOL": str(tmp_path / "spool"),
-            "SEMLOOP_AGENT_FLUSH_S": "0.1",
+            "SEMLOOP_AGENT_FLUSH_S": "2",
         },
         capture_output=True,
         text=True,
