@@ -52,10 +52,11 @@ def built_in_finders(names: NameTable, choice: Choice) -> list[Finder]:
     ]
     if choice.level != "keys":
         found += [
+            # Before phone numbers, which parts of them look like.
+            *numbers.FINDERS,
             *people.FINDERS,
             *national_phones(choice.countries),
             *addresses.FINDERS,
-            *numbers.FINDERS,
             *network.finders(keep_private=not choice.private_ips),
         ]
     if choice.level == "strict":

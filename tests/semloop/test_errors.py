@@ -16,6 +16,7 @@ OTHER_CODES = {
     "TakenOver": 3,
     "TopicChanged": 4,
     "MemoriesSwitched": 4,
+    "KeyRefused": 3,
     "PeerLost": 6,
 }
 

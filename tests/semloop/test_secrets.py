@@ -42,7 +42,7 @@ def test_the_error_for_a_secret_under_another_name_never_shows_it() -> None:
     any_text = {"lake", "kafka", "topic", "metrics_host", "redact_keys"}
     any_text |= {"kafka_ca", "kafka_certificate", "kafka_key", "kafka_user", "spool"}
     any_text |= {"embedder_model", "embedder_url"}
-    any_text |= {"redaction_keys_old"}
+    any_text |= {"redaction_keys_old", "redact_allow", "redact_countries"}
     secret = {"redaction_key", "kafka_password", "kafka_key_password", "embedder_key"}
     for name in setting_fields():
         if name not in any_text | secret:  # those accept any text

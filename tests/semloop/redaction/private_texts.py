@@ -24,6 +24,7 @@ PRIVATE = {
     "an IPv6 address that ends short": ("(2001:db8::)", "ip", "2001:db8"),
     "an IBAN": ("to GB82WEST12345698765432", "iban", "12345698765432"),
     "an IBAN with spaces": ("BE68 5390 0754 7034 then more", "iban", "0754 7034"),
+    "an IBAN like a phone": ("to DE89 3704 0044 0532 0130 00 by", "iban", "0044 0532"),
     "an IBAN in small letters": ("gb82 west 1234 5698 7654 32", "iban", "5698"),
     "a JWT": ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "jwt", "eyJzdWIiOiIxIn0"),
     "an AWS key": ("id AKIAIOSFODNN7EXAMPLE", "api_key", "IOSFODNN7"),
