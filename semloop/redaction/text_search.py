@@ -83,7 +83,8 @@ class TextSearch:
     def _in_view(self, view: View) -> list[Span]:
         shadow = shadow_of(view.text)
         found = [view.original(span) for span in self.own(view.text)]
-        for index in self._gates.Match(shadow) or ():
+        # In the order of precedence, in which the set does not return them.
+        for index in sorted(self._gates.Match(shadow) or ()):
             finder = self._finders[index]
             for match in finder.find(shadow):
                 span = _complete(match, finder.rule, view.text)
