@@ -43,8 +43,11 @@ def suspects(column: pa.Array, redactor: Redactor) -> list[int]:
     for gate in redactor.gates:
         at, end = starts[0], starts[len(column)]
         while at < end and (match := gate.search(text, at, end)):
-            row = bisect_right(starts, match.start(), 0, len(column)) - 1
-            rows.add(row)
+            start, stop = match.span()
+            # A match may begin with the last character of the row before.
+            for place in (start, min(start + 1, max(start, stop - 1))):
+                row = bisect_right(starts, place, 0, len(column)) - 1
+                rows.add(row)
             at = starts[row + 1]
     return sorted(rows)
 

@@ -120,6 +120,15 @@ def test_slices_of_a_batch_are_redacted_at_the_right_rows() -> None:
         assert column(part, "value") == expected
 
 
+@pytest.mark.parametrize("private", ["4111-1111-1111-1111", "pwd=a1b2c3", "a@b.io"])
+def test_a_private_row_is_found_between_other_rows(private: str) -> None:
+    for other in (b"{}", b"", b"no brace", b"}"):
+        batch = a_batch([other, private.encode(), other])
+        rows = column(redact(batch, REDACTOR, 2**20), "value")
+        assert rows == [other, REDACTOR.json(private.encode()), other]
+        assert private.encode() not in rows
+
+
 def test_redacting_a_batch_twice_changes_nothing() -> None:
     batch = a_batch([text.encode() for text, _, _ in PRIVATE.values()])
     once = redact(batch, REDACTOR, 2**20)

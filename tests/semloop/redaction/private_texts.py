@@ -50,7 +50,7 @@ PRIVATE = {
     "a key after words": ("Your date of birth: 5 May 1967", "date_of_birth", "19"),
     "a setting": ("password=hunter2", "password", "hunter2"),
     "a header": ("Authorization: Bearer abc", "authorization", "abc"),
-    "a header of several parts": ("Cookie: theme=dark; sid=a1b2c3d4", "cookie", "a1b2c3d4"),
+    "a header of several parts": ("Cookie: theme=dark; id=a1b2c3d4", "cookie", "a1b2c3d4"),
     "a repr": ("{'dob': '1990-04-05', 'x': 1}", "date_of_birth", "1990"),
     "a repr with a list": ("'secrets': ['on3x7e', 'tw0x9o'], 'x'", "secret", "tw0x9o"),
     "a query": ("/a?token=abc123&x=1", "token", "abc123"),
