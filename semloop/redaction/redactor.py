@@ -30,8 +30,8 @@ PATTERN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Letter, NULs, letter: UTF-16 or UTF-32, in which no pattern would match.
 WIDE = re.compile(rb"[ -~]\x00++[ -~]")
 # The beginnings of compressed bytes, in which no pattern would match either.
-COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh", b"PK\x03\x04")
-COMPRESSED_GATE = r"\x1f\x8b|\x28\xb5\x2f\xfd|\xfd7zXZ|BZh[0-9]|PK\x03\x04"
+COMPRESSED_GATE = r"\x1f\x8b|\x28\xb5\x2f\xfd|\xfd7zXZ|BZh[1-9]1AY|PK\x03\x04"
+COMPRESSED = re.compile(COMPRESSED_GATE.encode())
 # Escapes of ASCII, NULs, and Unicode's spaces, hyphens and full-width forms may hide
 # what the other gates search for.
 HIDING_GATE = (
@@ -97,7 +97,7 @@ class Redactor:
         Valid JSON stays valid and keeps every other byte. Anything else is redacted as
         text, its escapes decoded. UTF-16 and compressed bytes are replaced as a whole.
         """
-        if raw.startswith(COMPRESSED) or (b"\0" in raw and WIDE.search(raw)):
+        if COMPRESSED.match(raw) or (b"\0" in raw and WIDE.search(raw)):
             # Invalid UTF-8 stays invalid, so that the record is rejected for that reason.
             broken = b"" if _is_utf8(raw) else b"\xff"
             return broken + self._pseudonym("binary", raw).encode()
