@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from semloop.redaction.credentials import cookie_values
-from semloop.redaction.finding import PSEUDONYM, Span
+from semloop.redaction.finding import OPAQUE, PSEUDONYM, Span
 from semloop.redaction.key_names import Name, NameTable, Values, is_other
 from semloop.redaction.named_values import is_private, normal_form
 from semloop.redaction.numbers import card_number
@@ -24,6 +24,7 @@ from semloop.redaction.views import View, json_content, shadow_of
 TOKEN = re.compile(
     r'"((?:[^"\\]++|\\.)*+)"(\s*+:)?|[{}\[\]]|[^\s"{}\[\],:]++', re.DOTALL
 )
+HEADER_NAME = re.compile(r"[\w.\-]{1,40}")
 NUMBER = re.compile(r"-?[0-9][0-9.eE+\-]*+")
 CONSTANTS = frozenset(("null", "true", "false"))
 # Pairs of a name and its value: `{"name": "password", "value": "..."}`.
@@ -131,8 +132,11 @@ class JsonSearch:
 
     def _key_of(self, content: str) -> tuple[str, Name | None, list[Part]]:
         text = json_content(content).text
-        name = self._names.of(shadow_of(text).decode("latin-1"))
-        return text.lower(), name, self._content(text)
+        parts, shadow = self._content(text), shadow_of(text)
+        # A name with private content is a text; with its pseudonym it is the same one.
+        is_name = not parts and OPAQUE not in shadow
+        name = self._names.of(shadow.decode("latin-1")) if is_name else None
+        return text.lower(), name, parts
 
     def _is_public(self, content: str) -> bool:
         return not self._content(json_content(content).text)
@@ -182,7 +186,7 @@ class JsonSearch:
 
     def _header(self, name: str) -> Name | None:
         """Return the class of a name in a list of names and values."""
-        return self._names.of(name) if 0 < len(name) <= 40 and " " not in name else None
+        return self._names.of(name) if HEADER_NAME.fullmatch(name) else None
 
     def _content(self, text: str) -> list[Part]:
         if text[:1] in MAYBE_CONTAINERS and _is_container(text):

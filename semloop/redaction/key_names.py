@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from semloop.errors import ConfigError
-from semloop.redaction.finding import PSEUDONYM
 
 # Size of the cache of names, which repeat from event to event.
 NAMES_MAX = 4096
@@ -55,9 +54,6 @@ def _words(name: str) -> tuple[str, ...]:
 
     Letters beyond ASCII are all the same, as in the text that is searched.
     """
-    if "<" in name:
-        # The class in a pseudonym is no word of the name.
-        name = PSEUDONYM.sub(b" 0 ", name.encode("utf-8", "replace")).decode()
     same = BEYOND_ASCII.sub("\xff", name)
     return tuple(word.lower() for word in WORDS.findall(same))
 

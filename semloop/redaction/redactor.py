@@ -88,7 +88,7 @@ class Redactor:
 
         `key` is the name whose value the text is, such as the name of a Kafka header.
         """
-        name = self._names.of(key) if key else None
+        name = self._names.of(key) if key and "<" not in key else None
         return self._replaced(text, self._allowed(text, self._json.value(text, name)))
 
     def json(self, raw: bytes) -> bytes:
