@@ -1,4 +1,4 @@
-"""The redactor of flows and of commands that redact."""
+"""The redactor of the flows."""
 
 from semloop.redaction.factory import redactor_of
 from semloop.redaction.redactor import Redactor

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from semloop.redaction.credentials import cookie_values
-from semloop.redaction.finding import OPAQUE, PSEUDONYM, Span
+from semloop.redaction.finding import OPAQUE, Span
 from semloop.redaction.key_names import Name, NameTable, Values, is_other
 from semloop.redaction.named_values import is_private, normal_form
 from semloop.redaction.numbers import card_number
@@ -196,8 +196,6 @@ class JsonSearch:
 
     def _whole(self, text: str, name: Name, *, in_container: bool) -> Span | None:
         shadow = shadow_of(text)
-        if PSEUDONYM.fullmatch(text.encode("utf-8", "replace")):
-            return None
         least = Strength.MIXED if in_container else Strength.TEXT
         private = is_private(name, shadow, least)
         if not private and name.values is Values.MIXED and not in_container:
@@ -234,8 +232,6 @@ class JsonSearch:
 
     def _pairs(self, members: dict[str, re.Match[str]]) -> Iterator[Part]:
         """Yield values whose names are values too, and the secrets of a JWK."""
-        if NAME_MEMBERS.isdisjoint(members) and "kty" not in members:
-            return
         if "kty" in members:
             for key in JWK_MEMBERS & members.keys():
                 yield from self._again(members[key], JWK)

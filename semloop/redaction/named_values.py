@@ -6,8 +6,6 @@ from semloop.redaction.finding import OPAQUE
 from semloop.redaction.key_names import Name, Values
 from semloop.redaction.shapes import Strength, is_message, strength
 
-DIGIT = re.compile(rb"[0-9]")
-DIGITS = re.compile(rb"[0-9]+")
 NOT_DIGITS = re.compile(rb"[^0-9]+")
 # Classes that are compared by their digits only, in any notation.
 DIGIT_CLASSES = frozenset(("card", "phone", "ssn", "cvv", "otp"))

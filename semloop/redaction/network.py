@@ -11,9 +11,8 @@ VERSION_BEFORE = re.compile(
     rb"|kernel|driver|schema|oid|api|software|rfc|item|step|paragraph|annex|appendix|figure"
     rb"|table|update|patch|upgrade)[\"']?[ :=#\"'v]{0,4}|[A-Za-z]/|==|[<>~^]=?|[A-Za-z]-)$"
 )
-IDENTIFIER = frozenset(
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
-)
+
+CONTINUES = re.compile(rb"[.\-+][0-9A-Za-z]")
 
 
 def _kept(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -78,10 +77,9 @@ def finders(keep_private: bool = False) -> tuple[Finder, ...]:
     def written(text: bytes, start: int, end: int) -> Found | None:
         found = text[start:end].replace(b"[.]", b".")
         try:
-            accepted = accept(ipaddress.IPv4Address(found.decode()), end - start)
+            return accept(ipaddress.IPv4Address(found.decode()), end - start)
         except ValueError:
             return None
-        return accepted
 
     return (
         # So that it is no link: `192[.]0[.]2[.]1`.
@@ -108,7 +106,5 @@ def finders(keep_private: bool = False) -> tuple[Finder, ...]:
 
 
 def _longer(text: bytes, end: int) -> bool:
-    after = text[end : end + 2]
-    return after[:1].isalnum() or (
-        after[:1] in b".-+" and after[1:2].isalnum() and bool(after)
-    )
+    """Return whether a version or a name continues after the number."""
+    return text[end : end + 1].isalnum() or bool(CONTINUES.match(text, end))

@@ -39,6 +39,9 @@ OTHER_NUMBER = re.compile(
     rb"[ _\-]?(?:number|no\.?|nr\.?|id|#)?[\"']?[ :=#\"']{0,4}$|\bid[\"']?[ :=]{0,3}[\"']?$|0x$|[.][0-9]*$"
 )
 
+# A decimal fraction, or an id.
+CONTINUES = re.compile(rb"[.\-_][0-9A-Za-z]")
+
 
 def card(text: bytes, start: int, end: int) -> Found | None:
     """Accept a payment card: prefix, length and groups of an issuer, and Luhn's digit."""
@@ -50,19 +53,10 @@ def card(text: bytes, start: int, end: int) -> Found | None:
         sizes = tuple(len(group[0]) for group in groups[:n])
         if sizes in GROUP_SIZES and card_number(b"".join(g[0] for g in groups[:n])):
             stop = groups[n - 1].end()
-            if text[stop : stop + 1].isalnum() or _continues(text, stop):
+            if text[stop : stop + 1].isalnum() or CONTINUES.match(text, stop):
                 continue
             return Found(NOT_DIGITS.sub(b"", text[start:stop]), stop - start)
     return None
-
-
-def _continues(text: bytes, end: int) -> bool:
-    """Return whether a decimal fraction or an id continues after the number."""
-    return (
-        text[end : end + 1] in b".-_"
-        and text[end + 1 : end + 2].isalnum()
-        and bool(text[end : end + 1])
-    )
 
 
 def card_number(digits: bytes) -> bool:
@@ -120,8 +114,7 @@ def _iban(text: bytes, start: int, end: int) -> Found | None:
 IBAN = pattern_finder(
     "iban",
     RAW_START
-    + rf"(?:(?i:{IBAN_COUNTRIES})[0-9]{{2}}(?:[ .]?[0-9A-Za-z]{{4}}){{2}}[ .]?[0-9A-Za-z]{{3}}"
-    r"|[A-Z]{2}[0-9]{2}(?:[ \-.]?[0-9A-Z]){11})",
+    + rf"(?i:{IBAN_COUNTRIES})[0-9]{{2}}(?:[ .]?[0-9A-Za-z]{{4}}){{2}}[ .]?[0-9A-Za-z]{{3}}",
     rf"(?:^|[^0-9A-Za-z])((?i:{IBAN_COUNTRIES})[0-9]{{2}}(?:(?:{SEPARATOR}[0-9A-Za-z]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[0-9A-Za-z]{{1,3}})?))(?:[^0-9A-Za-z]|$)",
     _iban,

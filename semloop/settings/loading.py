@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -59,8 +59,10 @@ def load(
         parts = re.split(r"[.\[]", path.rstrip("`"))
         name = next((part for part in parts if part in setting_fields()), "")
         # The value is not shown: it may be a secret under the wrong name.
-        what = what.partition(" '")[0]
-        msg = f"Setting {name or '?'!r}: {what.lower()}."
+        what = what.partition(" '")[0].lower()
+        if name and what.startswith("invalid enum value"):
+            what = f"expected one of {', '.join(_choices(setting_fields()[name].type))}"
+        msg = f"Setting {name or '?'!r}: {what}."
         todo = f"Correct {PREFIX}{name.upper()} or `{name}` in {CONFIG_FILE}."
         raise ConfigError(msg, todo) from None
     refuse_logins(settings)
@@ -70,6 +72,13 @@ def load(
         msg = f"Setting 'lake': {found[0]} is neither a folder nor s3://."
         raise ConfigError(msg, "Set SEMLOOP_LAKE to a folder or s3://bucket/prefix.")
     return settings.replace(lake=str(Path(settings.lake).absolute()))
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """Return the values that a type allows, if it is or contains a Literal."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(choice for part in get_args(kind) for choice in _choices(part))
 
 
 def setting_source(

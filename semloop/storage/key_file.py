@@ -37,24 +37,11 @@ def own_keys(storage: Storage) -> list[Secret]:
             return []
 
 
-def create_own_key(storage: Storage) -> Secret:
-    """Create the first key of a local lake; of two processes one creates it.
-
-    Raises:
-        LakeError: the file cannot be created.
-    """
-    storage.local_folder()
-    path = key_file(storage)
-    with _key_errors(path):
-        hide_from_git(path.parent)
-        create_exclusive(path, _new_key().encode(), 0o600)
-        return _parsed(path.read_text())[0]
-
-
 def put_new_key_first(storage: Storage, known: list[Secret]) -> Secret:
     """Make the first key of the file a new one, and keep the others.
 
-    A first key that is not `known` is one that an interrupted call has put there.
+    Of two processes that make the first file, one creates it. A first key that is not
+    `known` is one that an interrupted call has put there.
 
     Raises:
         LakeError: the file cannot be changed.

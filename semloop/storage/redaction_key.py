@@ -12,7 +12,12 @@ from dataclasses import asdict, dataclass
 
 from semloop.errors import ConfigError, KeyRefused, LakeError
 from semloop.settings import Secret, Settings
-from semloop.storage.key_file import create_own_key, hide_from_git, key_file, own_keys
+from semloop.storage.key_file import (
+    hide_from_git,
+    key_file,
+    own_keys,
+    put_new_key_first,
+)
 from semloop.storage.location import Storage
 
 FINGERPRINT_FILE = "_redaction_key.json"
@@ -204,7 +209,7 @@ def _first_key(settings: Settings, storage: Storage) -> Secret:
     if storage.has(DATA_TABLE):
         # Its rows have pseudonyms under a key that is not here.
         raise refusal(storage, None, [])
-    return create_own_key(storage)
+    return put_new_key_first(storage, [])
 
 
 def _hide_own_key(storage: Storage) -> None:

@@ -31,6 +31,20 @@ def test_the_error_for_a_field_of_an_object_names_the_setting(
 
 
 @pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("redact", "keys, standard, strict"),
+        ("kafka_sasl_mechanism", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        ("memory_kinds", "message, tool_call, error, episode"),
+    ],
+)
+def test_the_error_for_a_value_of_a_list_has_the_list(name: str, allowed: str) -> None:
+    error = refused({PREFIX + name.upper(): HIDDEN})
+    assert error.what == f"Setting {name!r}: expected one of {allowed}."
+    assert HIDDEN not in str(error)
+
+
+@pytest.mark.parametrize(
     ("name", "todo"),
     [("topics", "Did you mean 'topic'?"), ("colour", "Remove it.")],
     ids=["misspelled", "unknown"],

@@ -37,7 +37,7 @@ def redact(
     stored. Without a key in the settings or in a local lake, the pseudonyms are those
     of a random key.
     """
-    from operators.redaction.redactor import redactor_of
+    from semloop.redaction.factory import redactor_of
 
     settings = load()
     text = _read(file)
