@@ -24,6 +24,7 @@ from semloop.kafka.clients import address
 from semloop.kafka.refusals import ConnectionErrors
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
+from sources.kafka.bounded_poll import BoundedPoll
 from sources.kafka.broker_watch import wait_for_broker
 from sources.kafka.consumer import (
     available_offsets,
@@ -82,10 +83,10 @@ class KafkaReader:
         self._at_end: set[int] = set()
         # Partition -> offset of the next record.
         self._next: dict[int, int] = {}
-        self._emptied_ms = time.time_ns() // 1_000_000
         config = consumer_config(settings, committed.group)
         self._errors = ConnectionErrors(config)
         self._consumer = Consumer(config | {"error_cb": self._errors})
+        self._messages = BoundedPoll(self._consumer, settings.archive.poll_records)
         self._idle_ends = IdleEnds(self._consumer, settings)
         self._offsets = {p.number: offset for p, offset in offsets.items()}
         if accept_gap:
@@ -101,7 +102,7 @@ class KafkaReader:
         return len(self._at_end) == len(self._offsets)
 
     def poll(self) -> Polled:
-        """Return at most `poll_records` records, or none after `POLL_S`.
+        """Return at most `poll_records` records and 2 MiB, or none after `POLL_S`.
 
         Raises:
             OffsetsGone: retention removed the next records; those read before are
@@ -112,8 +113,10 @@ class KafkaReader:
         self._commit_group()
         if self._gone:
             return self._finish(self._gone)
-        self._idle_ends.request_again(self._topic.name, self._next)
-        messages = self._consumer.consume(self._settings.archive.poll_records, POLL_S)
+        if not self._messages.holds_messages:
+            # A seek returns to `_next`, so kept messages would be read twice.
+            self._idle_ends.request_again(self._topic.name, self._next)
+        messages = self._messages.take(POLL_S)
         self._errors.raise_refusal()
         caught_up_ms: dict[int, int] = {}
         ends: dict[int, int] = {}
@@ -131,14 +134,12 @@ class KafkaReader:
                 ends[partition] = end
                 # The end is only known for the time when the queue was last empty: the
                 # process may have been suspended since.
-                caught_up_ms[partition] = self._emptied_ms
+                caught_up_ms[partition] = self._messages.emptied_ms
                 self._idle_ends.reported(partition)
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 gone = message.partition()
             else:
                 self._raise_if_permanent(error)
-        if len(messages) < self._settings.archive.poll_records:
-            self._emptied_ms = time.time_ns() // 1_000_000
         if data or ends or gone is not None:
             self._has_answer = True
         elif not self._has_answer and self._offsets:
@@ -174,6 +175,7 @@ class KafkaReader:
         name, begin = self._topic.name, OFFSET_BEGINNING
         starts = {p: begin if o < 0 else o + 1 for p, o in self._offsets.items()}
         places = (starts | self._next).items()
+        self._messages.drop()
         self._consumer.assign([TopicPartition(name, p, o) for p, o in places])
 
     def _ends(self, moved: Mapping[int, int]) -> dict[int, int]:

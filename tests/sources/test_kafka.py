@@ -21,6 +21,7 @@ from semloop.event import IDEMPOTENCY_HEADER, SCHEMA_HEADER
 from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
+from sources.kafka.bounded_poll import POLL_BYTES_MAX
 from sources.kafka.reader import KafkaReader, owned_partitions
 from tests.sources.topic_reader import (
     BEGINNING,
@@ -167,6 +168,30 @@ def test_a_poll_returns_at_most_poll_records(settings: Settings, topic: Topic) -
         polls = read_to_end(reader)
     assert max(poll.records.num_rows for poll in polls) <= 7
     assert table_of(polls)["kafka_offset"].to_pylist() == list(range(50))
+
+
+def test_a_poll_is_cut_by_bytes_and_nothing_is_lost_or_read_twice(
+    settings: Settings, topic: Topic
+) -> None:
+    sizes = {0: [900_000] * 5, 1: [3_000_000, 10, 10], 2: [0, 2_000_000, 200_000]}
+    producer = Producer(
+        {"bootstrap.servers": address(settings), "message.max.bytes": 4_000_000}
+    )
+    for partition, values in sizes.items():
+        for size in values:
+            producer.produce(settings.topic, bytes(size), partition=partition)
+    assert producer.flush(30) == 0
+    with reading(settings, topic, BEGINNING) as reader:
+        polls = read_to_end(reader)
+        polls += [reader.poll() for _ in range(3)]
+    for poll in polls:
+        values = [len(value) for value in poll.records["value"].to_pylist()]
+        assert len(values) <= 1 or sum(values) <= POLL_BYTES_MAX
+    found: dict[int, list[int]] = defaultdict(list)
+    for row in table_of(polls).to_pylist():
+        assert row["kafka_offset"] == len(found[row["kafka_partition"]])
+        found[row["kafka_partition"]].append(len(row["value"]))
+    assert found == sizes
 
 
 def test_lag_monitors_see_the_committed_group_offsets(
