@@ -19,6 +19,8 @@ class ArchiveBuffer:
         self.ends: dict[Partition, int] = {}
         self.redelivered_ids: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
+        # Name of an object -> its content.
+        self.artifacts: dict[str, bytes] = {}
         self._events: list[pa.RecordBatch] = []
         self._dead_letters: list[pa.RecordBatch] = []
 
@@ -43,6 +45,8 @@ class ArchiveBuffer:
             self._dead_letters.append(decoded.dead_letters)
         self.rows += decoded.events.num_rows + decoded.dead_letters.num_rows
         self.bytes += decoded.events.nbytes + decoded.dead_letters.nbytes
+        self.artifacts |= decoded.artifacts
+        self.bytes += sum(map(len, decoded.artifacts.values()))
 
     def events(self) -> pa.Table:
         """All events, as `DECODED_EVENTS`."""

@@ -28,6 +28,7 @@ from sinks.archive_rows import (
     first_of_redelivered,
     without_dead_lettered,
 )
+from sinks.artifact_objects import put_artifacts
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
@@ -182,6 +183,7 @@ class ArchiveTables(FlowTables[Decoded]):
                 SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
         events = self._new_events(buffer)
+        put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         tables = (self._main, self._side)

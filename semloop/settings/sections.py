@@ -69,6 +69,10 @@ class ArchiveSettings(Section, frozen=True):
     """Memory per worker for records that were fetched but not polled, in MiB."""
 
     event_bytes_max: Positive = 2**20
+    """Maximum size of `payload` and `extra` in a row: the largest values of a larger
+    record are stored as artifacts."""
+
+    record_bytes_max: Positive = 4 * 2**20
     """Maximum size of a record; a larger one becomes a dead letter without content,
     only its hash and size."""
 

@@ -128,7 +128,7 @@ assert process.exitcode == 0
 def test_an_event_too_large_for_the_topic_is_dropped_without_blocking_others(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = settings.replace(spool=str(tmp_path / "spool"), event_bytes_max=8 * 2**20)
+    own = settings.replace(spool=str(tmp_path / "spool"), record_bytes_max=8 * 2**20)
     agent = Agent("tester", settings=own)
     with agent.session("s-1") as s:
         for number in range(3):
