@@ -77,7 +77,9 @@ class Decoded:
     `events` as `DECODED_EVENTS` and `dead_letters` as `DECODED_DEAD_LETTERS`.
     `redelivered_ids`: keys of events and ids of dead letters that must be looked up in
     the whole table.
-    `skipped`: tombstones and empty values. `misrouted`: the key is not the session's.
+    `skipped`: tombstones and empty values. `misrouted`: events by partition whose key
+    is not their session. `repeated`: events by partition whose id another partition
+    has in its dedupe window.
     `artifacts`: name of an object -> its content; events name it in `artifacts`.
     """
 
@@ -86,7 +88,8 @@ class Decoded:
     progress: Progress
     redelivered_ids: frozenset[str] = frozenset()
     skipped: int = 0
-    misrouted: int = 0
+    misrouted: Mapping[int, int] = field(default_factory=dict)
+    repeated: Mapping[int, int] = field(default_factory=dict)
     duplicates: int = 0
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
 

@@ -58,6 +58,11 @@ METRICS: tuple[Metric, ...] = (
         "Set the producer's key to meta.session_id, partitioner to murmur2_random.",
     ),
     Metric(
+        "semloop_repeated_total", "counter", "records", ("flow",),
+        "Events whose id another partition has, too: stored again.",
+        "Send with the session as key, or set `dedupe` to `lake`.",
+    ),
+    Metric(
         "semloop_skipped_total", "counter", "records", ("flow",),
         "Tombstones and records with an empty value: skipped, not stored.",
         "Zero expected: a program writes them to the topic; identify it by the key.",

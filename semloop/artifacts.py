@@ -1,6 +1,6 @@
 """Artifacts: values too large for a row of `events`, stored as objects of the lake.
 
-In the row stands a placeholder with both ends of the value. The column `artifacts`,
+The row has a placeholder with both ends of the value. The column `artifacts`,
 which only the flow `archive` writes, says which objects a row has: nothing in a payload
 can name an object.
 """
@@ -59,7 +59,7 @@ def session_folder(namespace: str, session_id: str, ts: datetime) -> str:
 
 
 def placeholder(text: str, number: int, size: int, digest: str) -> str:
-    """Return what stands in place of a value: both ends of it, its size and its hash.
+    """Return what replaces a value in its row: both ends of it, its size and its hash.
 
     Args:
         text: the value, if it is a string, or else its JSON.
@@ -72,7 +72,7 @@ def placeholder(text: str, number: int, size: int, digest: str) -> str:
 
 
 def restore(payload: str, values: Sequence[tuple[ArtifactReference, bytes]]) -> bytes:
-    """Return a payload with its moved values put back, byte for byte.
+    """Return a payload with its moved values in their places, byte for byte.
 
     Args:
         payload: the column of the row.

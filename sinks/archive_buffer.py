@@ -19,6 +19,9 @@ class ArchiveBuffer:
         self.ends: dict[Partition, int] = {}
         self.redelivered_ids: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
+        # Number of a partition -> events.
+        self.misrouted: Counter[int] = Counter()
+        self.repeated: Counter[int] = Counter()
         # Name of an object -> its content.
         self.artifacts: dict[str, bytes] = {}
         self._events: list[pa.RecordBatch] = []
@@ -34,11 +37,9 @@ class ArchiveBuffer:
         }
         self.ends |= progress.ends
         self.redelivered_ids |= decoded.redelivered_ids
-        self.counts.update(
-            skipped=decoded.skipped,
-            misrouted=decoded.misrouted,
-            duplicates=decoded.duplicates,
-        )
+        self.counts.update(skipped=decoded.skipped, duplicates=decoded.duplicates)
+        self.misrouted.update(decoded.misrouted)
+        self.repeated.update(decoded.repeated)
         if decoded.events.num_rows:
             self._events.append(decoded.events)
         if decoded.dead_letters.num_rows:

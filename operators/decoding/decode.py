@@ -6,6 +6,7 @@ whole columns. A poll with a bad record, or with unknown fields, is decoded row 
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -172,7 +173,13 @@ def _redelivered_letters(
     )
 
 
-def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> int:
-    """Count events whose key is not their session: they may be out of order."""
+def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> dict[int, int]:
+    """Count events whose key is not their session, by partition.
+
+    They may be out of order, and repeated in another partition.
+    """
     same = pc.equal(records["key"], events["session_id"].cast(pa.binary()))
-    return int(events.num_rows - (pc.sum(same).as_py() or 0))
+    same = same.fill_null(False)
+    if pc.all(same).as_py():
+        return {}
+    return Counter(events["kafka_partition"].filter(pc.invert(same)).to_pylist())

@@ -63,7 +63,7 @@ def test_a_large_record_keeps_its_event_and_its_redacted_values(
     shown = json.loads(row["payload"])["result"]
     assert shown.startswith(lines[0])
     assert shown.endswith(lines[-1])
-    # The values put back, it is the redacted record byte for byte.
+    # With its values in their places, it is the redacted record byte for byte.
     redacted = json.loads(redactor.json(raw(event)))["payload"]
     assert payload == json.dumps(redacted).encode()
     assert value == redacted["result"]

@@ -1,4 +1,4 @@
-"""Values move out of large records, and can be put back byte for byte."""
+"""Values move out of large records, and can be restored byte for byte."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ def moved(*values: object) -> Decoded:
 
 
 def whole_payload(decoded: Decoded, row: int = 0) -> bytes:
-    """Return the payload of an event with its artifacts put back."""
+    """Return the payload of an event with its artifacts in their places."""
     event = decoded.events.slice(row, 1).to_pylist()[0]
     references = decode_references(event["artifacts"])
     return restore(

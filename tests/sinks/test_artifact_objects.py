@@ -1,4 +1,4 @@
-"""Artifacts exist before a commit names them, whatever fails in between."""
+"""Artifacts exist before a commit names them, also after a failure in between."""
 
 import json
 from dataclasses import replace
