@@ -9,6 +9,7 @@ from semloop.artifacts import ArtifactReference, encode_references, session_fold
 
 # Hexadecimal digits of a hash in the name of an object.
 HASH_DIGITS = 12
+URL_SAFE = str.maketrans("+/", "-_")
 OWNER = ("namespace", "session_id", "ts", "topic_id", "kafka_partition", "kafka_offset")
 
 
@@ -33,9 +34,12 @@ def name_artifacts(
     for index, row in enumerate(rows):
         if (record := large.get(row)) is None:
             continue
-        namespace, session_id, ts, *origin = (events[n][index].as_py() for n in OWNER)
-        prefix = session_folder(namespace, session_id, ts)
-        prefix += "/" + "-".join(map(str, origin))
+        owner = (events[name][index].as_py() for name in OWNER)
+        namespace, session_id, ts, topic_id, partition, offset = owner
+        # librdkafka writes topic ids in standard Base64, Kafka in that for URLs.
+        topic_id = topic_id.translate(URL_SAFE)
+        folder = session_folder(namespace, session_id, ts)
+        prefix = f"{folder}/{topic_id}-{partition}-{offset}"
         references = []
         for number, value in enumerate(record.values):
             name = f"{prefix}-{number}-{value.sha256[:HASH_DIGITS]}"

@@ -3,12 +3,14 @@
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.artifacts.choose import PLACEHOLDER_BYTES_MAX, VALUE_BYTES_MIN
 from operators.artifacts.move import move, move_large_values
+from operators.decoding.artifact_column import name_artifacts
 from operators.decoding.decode import decode
 from schemas.batches import Decoded
 from semloop.artifacts import decode_references, restore
@@ -192,6 +194,16 @@ def test_any_payload_is_restored_byte_for_byte(
         kept = json.loads(row["payload"])
         biggest = max(len(json.dumps(kept.get(k))) for k in ("arguments", "result"))
         assert biggest < VALUE_BYTES_MIN * 2 + len(large.values) * PLACEHOLDER_BYTES_MAX
+
+
+def test_an_object_name_has_no_further_folder() -> None:
+    large = move(raw(tool_call(result="x" * BIG)), ROW_BYTES)
+    events = moved(tool_call(result="x" * BIG)).events
+    at = events.schema.get_field_index("topic_id")
+    events = events.set_column(at, "topic_id", pa.array(["a+b/c=="]))
+    _, contents = name_artifacts(events, [0], {0: large})
+    assert [name.count("/") for name in contents] == [5]
+    assert "/a-b_c==-0-0-0-" in next(iter(contents))
 
 
 def test_names_depend_on_origin_and_session_and_repeat_on_another_read() -> None:
