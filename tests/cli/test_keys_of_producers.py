@@ -28,8 +28,8 @@ def test_health_notes_misrouted_and_repeated_events_without_failing(
 ) -> None:
     settings = lake_with(tmp_path, {0: 38, 1: 2}, {1: 20})
     found = health(settings)
-    assert found["lake"]["ok"]
-    notes = [c["todo"] for c in found["lake"]["checks"] if c["todo"]]
+    assert found["flows"]["ok"]
+    notes = [c["todo"] for c in found["flows"]["checks"] if c["todo"]]
     assert notes[0].startswith("40 events had another key than their session")
     assert notes[1].startswith("20 of the newest events are repeated")
     flow = status_of(settings)["flows"]["archive"]
@@ -38,7 +38,7 @@ def test_health_notes_misrouted_and_repeated_events_without_failing(
 
 def test_health_has_no_note_about_keys_that_are_as_expected(tmp_path: Path) -> None:
     found = health(lake_with(tmp_path, {}, {}))
-    assert not any(check["todo"] for check in found["lake"]["checks"])
+    assert not any(check["todo"] for check in found["flows"]["checks"])
 
 
 def test_a_note_is_printed_as_such() -> None:

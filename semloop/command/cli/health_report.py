@@ -38,7 +38,7 @@ def health(settings: Settings) -> dict[str, Any]:
         "lake": _check_lake(settings),
         "flows": [_check_flow(settings, name, stack, runs=runs) for name in STREAMING],
     }
-    parts["lake"] += _notes(settings)
+    parts["flows"] += _notes(settings)
     results: dict[str, Any] = {
         part: {"ok": all(check["ok"] for check in checks), "checks": checks}
         for part, checks in parts.items()
