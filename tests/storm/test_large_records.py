@@ -47,7 +47,7 @@ def value(number: int, session: str) -> bytes:
     """Return a small event, or every twentieth time one of 1 to 4 MiB."""
     result = f"flight {number}"
     if number % LARGE_EVERY == 0:
-        size = 2**20 + 1_000 + number * 7919 % (3 * 2**20 - 10_000)
+        size = 2**20 + 1_000 + number * 7919 % (3 * 2**20 - 150_000)
         cut = number * 31 % 2_000
         result = LOG[cut : cut + size // 2] + SECRET + LOG[: size - size // 2]
     payload = {"tool": "cat", "status": "success", "result": result}
