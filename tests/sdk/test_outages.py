@@ -13,8 +13,8 @@ import pytest
 
 from semloop import Lake
 from semloop.agent.agent import Agent
-from semloop.agent.sender import spool_name
 from semloop.agent.spool import file_name
+from semloop.agent.spools import spool_name
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent
 from tests.support.lakes import a_topic

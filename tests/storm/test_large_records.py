@@ -49,7 +49,8 @@ def value(number: int, session: str) -> bytes:
     if number % LARGE_EVERY == 0:
         size = 2**20 + 1_000 + number * 7919 % (3 * 2**20 - 150_000)
         cut = number * 31 % 2_000
-        result = LOG[cut : cut + size // 2] + SECRET + LOG[: size - size // 2]
+        head, tail = LOG[cut : cut + size // 2], LOG[: size - size // 2]
+        result = f"{head}\nkey {SECRET}\n{tail}"
     payload = {"tool": "cat", "status": "success", "result": result}
     return json.dumps(
         {
