@@ -65,7 +65,7 @@ def _searched(folder: Path) -> Iterator[Path]:
 
 
 def _own_file(path: Path) -> bytes | None:
-    """Return the content of a file of this user; None if there is none."""
+    """Return the content of a file, or None if it is not a file of this user."""
     try:
         with path.open("rb") as file:
             info: Any = os.fstat(file.fileno())
