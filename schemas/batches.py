@@ -53,6 +53,7 @@ class Decoded:
     `redelivered_ids`: keys of events and ids of dead letters that must be looked up in
     the whole table.
     `skipped`: tombstones and empty values. `misrouted`: the key is not the session's.
+    `absurd_times`: records whose Kafka timestamp was replaced by the time of arrival.
     """
 
     events: pa.RecordBatch
@@ -61,6 +62,7 @@ class Decoded:
     redelivered_ids: frozenset[str] = frozenset()
     skipped: int = 0
     misrouted: int = 0
+    absurd_times: int = 0
     duplicates: int = 0
 
 

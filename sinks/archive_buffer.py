@@ -35,6 +35,7 @@ class ArchiveBuffer:
         self.counts.update(
             skipped=decoded.skipped,
             misrouted=decoded.misrouted,
+            absurd_times=decoded.absurd_times,
             duplicates=decoded.duplicates,
         )
         if decoded.events.num_rows:
