@@ -36,7 +36,7 @@ def test_null_in_a_required_field_is_a_dead_letter_that_names_it(field: Field) -
     assert not VALIDATOR.is_valid(event_with(field, None))
 
 
-def test_null_stands_for_the_default_value() -> None:
+def test_null_is_the_default_value() -> None:
     meta = {"namespace": None, "credits_used": None}
     rows = decoded(an_event(), an_event(meta=meta), an_event(meta={"namespace": "n"}))
     assert rows.events["namespace"].to_pylist() == ["default", "default", "n"]

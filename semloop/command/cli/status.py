@@ -9,6 +9,7 @@ import typer
 
 from semloop.command.cli import health_report, status_report
 from semloop.command.terminal.output import Format, Row, print_rows
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
 from semloop.settings import load
 
@@ -28,7 +29,7 @@ def status(form: Form = StatusFormat.TABLE) -> None:
     with spinner("Checking ..."):
         found = status_report.status(load())
     if form is StatusFormat.JSON:
-        print(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
     else:
         _print_status(found)
 
@@ -38,13 +39,13 @@ def health(form: Form = StatusFormat.TABLE) -> None:
     with spinner("Checking ..."):
         found = health_report.health(load())
     if form is StatusFormat.JSON:
-        print(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
     else:
         for part in ("kafka", "lake", "flows"):
             for check in found[part]["checks"]:
-                print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['check']}")
+                say(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['check']}")
                 if check["todo"]:
-                    print(f"      {check['todo']}")
+                    say(f"      {check['todo']}")
     if not found["ok"]:
         raise typer.Exit(1)
 
@@ -58,11 +59,11 @@ def _print_status(found: Mapping[str, Any]) -> None:
     topic = f", topic {kafka['topic']!r} {exists}" if kafka["reachable"] else ""
     if kafka["refusal"]:
         topic = f", but refuses requests: {kafka['refusal']}"
-    print(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
+    say(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
     state = "" if lake["tables"] else " has no tables yet"
-    print(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
+    say(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
     for line in (lake["problem"] or "").splitlines():
-        print(f"       {line}")
+        say(f"       {line}")
     names = ("rows", "version", "files", "bytes")
     if lake["tables"]:
         rows = [(t, *(at[n] for n in names)) for t, at in lake["tables"].items()]
@@ -70,7 +71,7 @@ def _print_status(found: Mapping[str, Any]) -> None:
     for name, flow in found["flows"].items():
         pid = f", pid {flow['pid']}" if flow["pid"] else ""
         restarts = _restarts(flow)
-        print(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
+        say(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
         columns = ("partition", "last_offset", "end", "lag", "caught_up_at")
         places: list[Row] = [tuple(at[n] for n in columns) for at in flow["partitions"]]
         if places:
