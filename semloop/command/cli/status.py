@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from semloop.command.cli import health_report, status_report
+from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.output import Format, Row, print_rows
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
@@ -90,8 +91,7 @@ def _behind(flow: Mapping[str, Any]) -> str:
     least = "at least " if flow["at_least"] else ""
     if not flow["lag"] and not least:
         return ", caught up"
-    age = (
-        f", the oldest {flow['freshness_s']:,.0f} s old" if flow["freshness_s"] else ""
-    )
+    oldest_s = flow["freshness_s"]
+    age = f", the oldest {format_duration(oldest_s)} old" if oldest_s else ""
     records = "record" if flow["lag"] == 1 else "records"
     return f", {least}{flow['lag']:,} {records} behind{age}"
