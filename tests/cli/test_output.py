@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,6 +20,9 @@ from semloop.command.terminal.output import (
     distinct_names,
     print_rows,
 )
+from tests.cli.helpers import Writer
+from tests.support import processes
+from tests.support.builders import an_event
 from tests.support.hostile_text import HOSTILE, hidden_in
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
@@ -133,3 +138,24 @@ def test_a_table_escapes_control_characters() -> None:
     assert "\\u001b[2J [bold]x[/bold] \\u009b1m \\u202e :smile: 👩\u200d💻" in text
     assert "\\u001b]0;t" in text
     assert not set(text) & set("\x1b\x9b\u202e")
+
+
+@pytest.mark.process
+def test_a_terminal_without_unicode_shows_escapes_and_programs_get_utf_8(
+    writer: Writer,
+) -> None:
+    writer.write(an_event(agent="é😀\x1b", payload={"role": "user", "content": "說"}))
+    latin = {"PYTHONIOENCODING": "latin-1", "COLUMNS": "200"}
+
+    def printed_by(*arguments: str) -> bytes:
+        return subprocess.check_output(
+            [sys.executable, "-P", "-m", "semloop", *arguments],
+            env=processes.environment(writer.settings, **latin),
+        )
+
+    line = printed_by("tail", "--no-follow")
+    assert b"\xe9\\U0001f600\\u001b" in line
+    assert b"user: \\u8aaa" in line
+    for command in (["tail", "--no-follow"], ["show", "s-1"], ["sql", "FROM events"]):
+        rows = json.loads(printed_by(*command, "--format", "json"))
+        assert (rows[0] if isinstance(rows, list) else rows)["agent"] == "é😀\x1b"

@@ -20,7 +20,7 @@ from semloop.command.cli.lake_queries import (
 from semloop.command.cli.local_option import Local, in_zone
 from semloop.command.cli.new_events import COLUMNS, NewEvents
 from semloop.command.terminal.output import Row, json_object
-from semloop.command.terminal.printing import console_of, note, say
+from semloop.command.terminal.printing import console_of, note, print_for_programs, say
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.escaping import one_line
 from semloop.event import EVENT_TYPES
@@ -63,6 +63,7 @@ class Show:
     def rows(self, rows: Iterable[Row]) -> None:
         """Print events."""
         if self.form is TailFormat.JSON:
+            print_for_programs()
             for row in rows:
                 say(json_object(COLUMNS, row))
         else:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TextIO
 
-from semloop.command.terminal.printing import console_of
+from semloop.command.terminal.printing import console_of, print_for_programs
 from semloop.escaping import visible, visible_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def print_rows(
     ISO 8601, and bytes are text with `\xNN` for unprintable ones, as DuckDB casts
     them.
     """
-    out = sys.stdout if out is None else out
+    if out is None:
+        out = sys.stdout
+        if form is not Format.TABLE:
+            print_for_programs()
     if form is Format.JSON:
         _print_json(distinct_names(columns), rows, out)
     elif form is Format.CSV:

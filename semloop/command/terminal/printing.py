@@ -44,6 +44,15 @@ def console_of(out: TextIO) -> "TerminalConsole":
 
 def accept_all_characters() -> None:
     """Escape what the terminal's encoding lacks, instead of failing at it."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
+    _reconfigure(errors="backslashreplace")
+
+
+def print_for_programs() -> None:
+    """Print UTF-8 to standard output, as JSON requires, in any locale."""
+    _reconfigure(encoding="utf-8")
+
+
+def _reconfigure(**options: str) -> None:
+    # A stream that replaces standard output in a test, or a notebook, may lack it.
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(**options)
