@@ -14,8 +14,8 @@ US = 1_000_000
 TS_MIN_US = 946_684_800 * US  # 2000-01-01
 # Tolerance for agents' clocks that are ahead.
 TS_AHEAD_US = 5 * 60 * US
-# More than clocks differ that anything keeps in step, a wrong time zone included.
-# Kafka's own default limit is an hour (`message.timestamp.after.max.ms`).
+# A clock that is only wrong differs by less, even by a time zone. By default, brokers
+# accept an hour (`message.timestamp.after.max.ms`), older ones any number.
 KAFKA_AHEAD_US = 24 * 3_600 * US
 # Details of dead letters whose own timestamp is out of range.
 TOO_EARLY = "timestamp: expected a time from 2000-01-01 on"

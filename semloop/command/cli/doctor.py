@@ -13,7 +13,6 @@ from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
-from semloop.escaping import visible
 
 
 def doctor(form: Form = StatusFormat.TABLE) -> None:
@@ -45,9 +44,9 @@ def doctor(form: Form = StatusFormat.TABLE) -> None:
 def _print(finding: Finding) -> None:
     # One line each, even if a server message or a path contains line breaks.
     what, todo = (" ".join(text.split()) for text in (finding.found, finding.todo))
-    say(f"{finding.state:<4}  {visible(f'{finding.check}: {what}')}", flush=True)
+    say(f"{finding.state:<4}  {finding.check}: {what}", flush=True)
     if todo:
-        say(f"      {visible(todo)}", flush=True)
+        say(f"      {todo}", flush=True)
 
 
 def _summary(found: list[Finding]) -> str:

@@ -54,13 +54,13 @@ class TailFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Show:
+class EventPrinter:
     """Prints events: in which format, and in which time zone."""
 
     form: TailFormat
     local: bool
 
-    def rows(self, rows: Iterable[Row]) -> None:
+    def print(self, rows: Iterable[Row]) -> None:
         """Print events."""
         if self.form is TailFormat.JSON:
             print_for_programs()
@@ -127,8 +127,8 @@ def tail(
     where = " AND ".join(given) or "true"
     events = NewEvents(settings, columns, where, list(given.values()))
     last = events.last(count)
-    show = Show(form, local)
-    show.rows(last)
+    printer = EventPrinter(form, local)
+    printer.print(last)
     if not follow:
         if not last and count and form is TailFormat.TABLE:
             say("No events match." if given else "No events.")
@@ -137,10 +137,10 @@ def tail(
         _report(f"There is no lake at {settings.lake} yet; `semloop up` creates it.")
     elif not last and count:
         _report(f"No events{' match' if given else ''} yet.")
-    _follow(events, show)
+    _follow(events, printer)
 
 
-def _follow(events: NewEvents, show: Show) -> None:
+def _follow(events: NewEvents, printer: EventPrinter) -> None:
     """Print new events until Ctrl-C; report an outage once and keep polling."""
     seen = reported = False
     while True:
@@ -154,7 +154,7 @@ def _follow(events: NewEvents, show: Show) -> None:
         reported = error is not None
         if found is not None:
             seen = True
-            show.rows(found)
+            printer.print(found)
         _exit_if_pipe_closed()
         time.sleep(POLL_S)
 
