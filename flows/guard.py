@@ -26,6 +26,7 @@ from bytewax.run import cli_main
 from flows.logging_setup import configure
 from schemas.metrics import Metrics
 from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
+from semloop.escaping import visible
 from semloop.masking import masked
 from semloop.settings import Settings, load
 from semloop.storage.local_files import close_new_files
@@ -153,7 +154,8 @@ EXIT_ON_ERROR = ExitOnError()
 def exit_with(error: Exception) -> NoReturn:
     """Report an error and exit the process without passing through Bytewax."""
     if _debug:
-        print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
+        trace = masked("".join(traceback.format_exception(error)))
+        print(visible(trace), file=sys.stderr)
     if isinstance(error, SemLoopError):
         print(error, file=sys.stderr, flush=True)
         os._exit(error.exit_code)

@@ -7,6 +7,7 @@ import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from semloop.errors import BrokerUnavailable, SemLoopError
+from semloop.escaping import visible
 from semloop.settings import Settings
 
 # The first retries finish within two seconds and are not logged; later ones are two
@@ -22,17 +23,18 @@ def configure(settings: Settings, stream: TextIO) -> None:
     console = settings.logs.format == "console" or (
         settings.logs.format == "auto" and on_terminal
     )
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=on_terminal)
+    # JSON has escapes of its own.
+    renderers: list[structlog.typing.Processor] = (
+        [_escape, structlog.dev.ConsoleRenderer(colors=on_terminal)]
         if console
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.logs.level.upper()]
@@ -41,6 +43,16 @@ def configure(settings: Settings, stream: TextIO) -> None:
     )
     # stamina's default hooks log the error text, which may contain event content.
     set_on_retry_hooks([_log_retry])
+
+
+def _escape(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Escape characters in values that would control a terminal."""
+    return {
+        name: visible(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 def _log_retry(details: RetryDetails) -> None:

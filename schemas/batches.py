@@ -3,11 +3,12 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from semloop.artifacts import Column
 from semloop.delta.streams import Partition
 
 
@@ -40,7 +41,7 @@ class MovedValue(NamedTuple):
     `column`, `path`, `start` and `end` as in `semloop.artifacts.ArtifactReference`.
     """
 
-    column: Literal["payload", "extra"]
+    column: Column
     path: str
     content: bytes
     sha256: str
@@ -80,6 +81,7 @@ class Decoded:
     `skipped`: tombstones and empty values. `misrouted`: events by partition whose key
     is not their session. `repeated`: events by partition whose id another partition
     has in its dedupe window.
+    `absurd_times`: records whose Kafka timestamp was replaced by the time of arrival.
     `artifacts`: name of an object -> its content; events name it in `artifacts`.
     """
 
@@ -90,6 +92,7 @@ class Decoded:
     skipped: int = 0
     misrouted: Mapping[int, int] = field(default_factory=dict)
     repeated: Mapping[int, int] = field(default_factory=dict)
+    absurd_times: int = 0
     duplicates: int = 0
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
 

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     """Larger than `record_bytes_max`; hash and offset are stored, no content."""
     TIMESTAMP_OUT_OF_RANGE = "timestamp_out_of_range"
-    """Before 2000-01-01, or more than 5 minutes later than Kafka's timestamp."""
+    """Before 2000-01-01, or more than 5 minutes after Kafka's timestamp or after the
+    clock of `archive`; `detail` says which."""
     UNSTORABLE = "unstorable"
     """The table refused the row."""

@@ -28,7 +28,8 @@ def schema() -> dict[str, Any]:
         "$id": f"urn:semloop:event:{event.SCHEMA_VERSION}",
         **envelope,
         "title": f"SemLoop event, version {event.SCHEMA_VERSION}",
-        "description": "One Kafka message. `type` determines the form of `payload`.",
+        "description": "One Kafka message. `type` determines the form of `payload`. "
+        "null is the same as an absent field where a field is optional.",
         "allOf": [
             _payload_of(name, struct.__name__)
             for name, struct in event.PAYLOADS.items()

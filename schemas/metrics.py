@@ -63,6 +63,12 @@ METRICS: tuple[Metric, ...] = (
         "Send with the session as key, or set `dedupe` to `lake`.",
     ),
     Metric(
+        "semloop_absurd_kafka_times_total", "counter", "records", ("flow",),
+        "Records whose Kafka timestamp is absent, before 2000-01-01 or over a day "
+        "ahead: replaced by the time of arrival.",
+        "Zero expected: a producer sets it in another unit than milliseconds.",
+    ),
+    Metric(
         "semloop_skipped_total", "counter", "records", ("flow",),
         "Tombstones and records with an empty value: skipped, not stored.",
         "Zero expected: a program writes them to the topic; identify it by the key.",

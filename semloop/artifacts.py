@@ -17,20 +17,24 @@ FOLDER = "artifacts"
 END_CHARS = 1_000
 
 
+# The column that a value was in.
+Column = Literal["payload", "extra", "task"]
+
+
 class ArtifactReference(msgspec.Struct, frozen=True):
     """One moved value of an event; the column `artifacts` is a JSON array of these.
 
     Attributes:
-        column: the column that the value was in.
+        column: the column that the value was in; `task` is that of `meta`.
         path: JSONPath of the value, from the root of the record.
         object: name of the object in the lake; it has the JSON of the value.
         bytes: size of the object.
         sha256: hash of the object, as 64 hexadecimal digits.
-        start: first byte of the placeholder in `payload`; None in `extra`.
+        start: first byte of the placeholder in `payload`; None elsewhere.
         end: the byte after it.
     """
 
-    column: Literal["payload", "extra"]
+    column: Column
     path: str
     object: str
     bytes: int

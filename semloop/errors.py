@@ -25,6 +25,7 @@ import os
 import traceback
 from typing import Literal
 
+from semloop.escaping import visible
 from semloop.masking import masked
 
 # Why a text has no vector: a component is not finite; wrong dimension; the norm is
@@ -42,13 +43,14 @@ def unexpected(error: BaseException) -> str:
 class SemLoopError(Exception):
     """Base of all errors: `what` happened and what `todo`, one line each.
 
-    Both may quote settings: logins and keys in addresses are masked.
+    Both may quote settings and arguments: logins and keys in addresses are masked, and
+    characters that would control a terminal are escaped.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, todo: str = "") -> None:
-        self.what, self.todo = masked(what), masked(todo)
+        self.what, self.todo = visible(masked(what)), visible(masked(todo))
         super().__init__(self.what)
 
     def __str__(self) -> str:

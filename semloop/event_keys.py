@@ -6,12 +6,11 @@ default one. So two tenants that send the same id store two events.
 
 from typing import TYPE_CHECKING
 
-from semloop.event import Meta
+from semloop.event import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DEFAULT_NAMESPACE = Meta(session_id="").namespace
 SEPARATOR = " "
 # The same key as an expression of DuckDB over columns of `events`.
 KEY_SQL = (

@@ -35,13 +35,14 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _TYPE = re.compile(r"Expected `([\w |]+)`, got `(\w+)`")
 _INTEGER_RANGE = re.compile(r"Expected `int` [<>]= -?\d+")
 _NUMBER_RANGE = re.compile(r"Expected `float` ([<>]=) (\S+)")
-_LENGTH = re.compile(r"Expected `str` of length ([<>]=) (\d+)")
+_LENGTH = re.compile(r"Expected `(str|array)` of length ([<>]=) (\d+)")
 _WORD = re.compile(r"Invalid enum value '([A-Za-z][A-Za-z_-]{0,31})'")
 _TIME = ("Invalid RFC3339", "Expected `datetime`")
 _NAMES = {
     "str": "text", "int": "an integer", "float": "a number", "bool": "a boolean",
     "array": "an array", "object": "an object",
 }  # fmt: skip
+_CONTAINERS = {"str": ("text", "character"), "array": ("an array", "value")}
 _BOUNDS = {">=": "at least", "<=": "at most"}
 
 
@@ -88,8 +89,9 @@ def _explained(
             f"expected a number of {_BOUNDS[match[1]]} {float(match[2]):g}",
         )
     if match := _LENGTH.match(message):
-        count = "character" if match[2] == "1" else "characters"
-        return Kind.VALUE, f"expected text of {_BOUNDS[match[1]]} {match[2]} {count}"
+        container, unit = _CONTAINERS[match[1]]
+        count = f"{match[3]} {unit}{'' if match[3] == '1' else 's'}"
+        return Kind.VALUE, f"expected {container} of {_BOUNDS[match[2]]} {count}"
     if message.startswith("Invalid enum value"):
         word = _WORD.fullmatch(message)
         given = f'"{word[1]}"' if word else "the value"

@@ -37,7 +37,11 @@ class ArchiveBuffer:
         }
         self.ends |= progress.ends
         self.redelivered_ids |= decoded.redelivered_ids
-        self.counts.update(skipped=decoded.skipped, duplicates=decoded.duplicates)
+        self.counts.update(
+            skipped=decoded.skipped,
+            absurd_times=decoded.absurd_times,
+            duplicates=decoded.duplicates,
+        )
         self.misrouted.update(decoded.misrouted)
         self.repeated.update(decoded.repeated)
         if decoded.events.num_rows:

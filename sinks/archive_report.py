@@ -40,6 +40,8 @@ def report(
     metrics.add("semloop_misrouted_total", buffer.misrouted.total(), flow=FLOW)
     metrics.add("semloop_repeated_total", buffer.repeated.total(), flow=FLOW)
     metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
+    absurd_times = buffer.counts["absurd_times"]
+    metrics.add("semloop_absurd_kafka_times_total", absurd_times, flow=FLOW)
     reasons = Counter(dead["reason"].to_pylist())
     if rejected:
         reasons[Reason.UNSTORABLE] += rejected

@@ -1,6 +1,7 @@
 """Layout rules: allowed imports, and limits on the size of files and classes."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,20 @@ def test_classes_are_short_and_constructors_have_few_parameters() -> None:
                     given = method.args
                     taken = len(given.args) + len(given.kwonlyargs) - 1
                     assert taken <= ARGUMENTS_MAX, (label(file), node.name, taken)
+
+
+def test_commands_print_only_through_the_functions_that_escape() -> None:
+    home = ROOT / "semloop/command/terminal"
+    printers = ("print(", "sys.stdout.write", "sys.stderr.write", "Console(", "echo(")
+    found = [
+        (label(file), number)
+        for file in FILES
+        if file.is_relative_to(ROOT / "semloop/command") and file.parent != home
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if re.search(rf"(?<![\w.])({'|'.join(map(re.escape, printers))})", line)
+        and "def print(" not in line
+    ]
+    assert found == []
 
 
 def test_no_module_is_named_like_a_library_it_imports() -> None:

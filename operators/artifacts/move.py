@@ -8,7 +8,6 @@ and `extra` fit, and wait in `Polled.large` for the sink.
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
-from typing import Literal
 
 import msgspec
 import pyarrow as pa
@@ -18,13 +17,18 @@ from operators.artifacts.choose import VALUE_BYTES_MIN, choose
 from operators.artifacts.json_nodes import Node, large_nodes, path_of
 from operators.decoding.validation import too_deep
 from schemas.batches import LargeRecord, MovedValue, Polled
-from semloop.artifacts import placeholder
+from semloop.artifacts import Column, placeholder
 from semloop.event import PAYLOADS, Envelope, Meta
 
+# The one text of `meta` without a bound.
+TASK = "task"
+KNOWN_META = frozenset(Meta.__struct_fields__) - {TASK}
 decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Texts without a bound of their length. The other fields of the schema are
 # identifiers and numbers: too long ones are errors.
-LONG_TEXTS = frozenset(("content", "message", "stack", "summary", "reason", "comment"))
+LONG_TEXTS = frozenset(
+    ("content", "message", "stack", "summary", "reason", "comment", "task")
+)
 
 
 def move_large_values(
@@ -73,7 +77,7 @@ def move(raw: bytes, row_bytes_max: int) -> LargeRecord:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
         return unchanged
     unknown = [v for k, v in fields.items() if k not in Envelope.__struct_fields__]
-    unknown += [v for k, v in meta.items() if k not in Meta.__struct_fields__]
+    unknown += [v for k, v in meta.items() if k not in KNOWN_META]
     excess = payload_size + sum(map(len, unknown)) - row_bytes_max
     if excess <= 0:
         return unchanged
@@ -83,11 +87,15 @@ def move(raw: bytes, row_bytes_max: int) -> LargeRecord:
     if payload is not None and payload.size != payload_size:
         payload = None  # A smaller one follows.
     movable = _of_payload(payload, kind)
-    movable += _unknown(members, Envelope)
-    if "meta" in members:
-        inner = {_name(node): node for node in members["meta"].children}
-        movable += _unknown(inner, Meta)
-    return _replaced(raw, choose(movable, excess), payload)
+    movable += _unknown(members, frozenset(Envelope.__struct_fields__))
+    if (outer := members.get("meta")) is not None:
+        inner = {_name(node): node for node in outer.children}
+        movable += [
+            node
+            for node in _unknown(inner, KNOWN_META)
+            if node.is_text or _name(node) != TASK
+        ]
+    return _replaced(raw, choose(movable, excess), payload, outer)
 
 
 def _name(node: Node) -> str:
@@ -110,13 +118,20 @@ def _of_payload(payload: Node | None, kind: str) -> list[Node]:
     return movable
 
 
-def _unknown(members: Mapping[str, Node], struct: type[msgspec.Struct]) -> list[Node]:
+def _unknown(members: Mapping[str, Node], known: frozenset[str]) -> list[Node]:
     """Return the values of fields that the schema does not have."""
-    known = struct.__struct_fields__
     return [node for name, node in members.items() if name not in known]
 
 
-def _replaced(raw: bytes, nodes: list[Node], payload: Node | None) -> LargeRecord:
+def _column(node: Node, payload: Node | None, meta: Node | None) -> Column:
+    if payload and payload.start <= node.start and node.end <= payload.end:
+        return "payload"
+    return "task" if node.parent is meta and _name(node) == TASK else "extra"
+
+
+def _replaced(
+    raw: bytes, nodes: list[Node], payload: Node | None, meta: Node | None
+) -> LargeRecord:
     """Return the record with placeholders for the nodes, which are in its order."""
     pieces: list[bytes] = []
     values = []
@@ -128,15 +143,11 @@ def _replaced(raw: bytes, nodes: list[Node], payload: Node | None) -> LargeRecor
         if node.is_text:
             text = msgspec.json.decode(content, type=str)
         token = msgspec.json.encode(placeholder(text, number, len(content), digest))
-        in_payload = payload is not None and (
-            payload.start <= node.start and node.end <= payload.end
-        )
+        column = _column(node, payload, meta)
         start = end = None
-        if in_payload:
-            assert payload is not None
+        if payload and column == "payload":
             start = node.start - payload.start + longer - longer_before_payload
             end = start + len(token)
-        column: Literal["payload", "extra"] = "payload" if in_payload else "extra"
         values.append(
             MovedValue(column, path_of(node, raw), content, digest, start, end)
         )

@@ -7,14 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.decoding.times import (
+    AFTER_ARRIVAL,
+    AFTER_KAFKA,
+    TOO_EARLY,
+    TS_AHEAD_US,
+    TS_MIN_US,
+    US,
+)
 from operators.decoding.validation import Rejection
 from schemas.dead_letter import Reason
 from semloop.event import CONTEXT_HASH_PATTERN, EVENT_ID_PATTERN
 
-US = 1_000_000
-TS_MIN_US = 946_684_800 * US  # 2000-01-01
-# Tolerance for agents' clocks that are ahead of the broker's.
-TS_AHEAD_US = 5 * 60 * US
 # `#` is a lower-case hex digit.
 UUID_FORM = "########-####-####-####-############"
 HASH_FORM = "sha256:" + 64 * "#"
@@ -41,7 +45,12 @@ def canonical_ids(
 
 
 def column_rejections(events: pa.RecordBatch, now: datetime) -> dict[int, Rejection]:
-    """Return {row: rejection} of events with an invalid hash or timestamp."""
+    """Return {row: rejection} of events with an invalid hash or timestamp.
+
+    Args:
+        events: as `DECODED_EVENTS`; no `kafka_ts` is null.
+        now: the time of arrival.
+    """
     rejected = {}
     hashes = events["context_hash"]
     for row in _unmatched(hashes, HASH_FORM, CONTEXT_HASH_PATTERN):
@@ -49,10 +58,13 @@ def column_rejections(events: pa.RecordBatch, now: datetime) -> dict[int, Reject
         rejected[row] = Rejection(Reason.INVALID_VALUE, detail)
     now_us = int(now.timestamp() * US)
     ts = events["ts"].cast(pa.int64()).to_numpy()
-    arrived = events["kafka_ts"].cast(pa.int64()).fill_null(now_us).to_numpy()
-    latest = np.minimum(arrived, now_us) + TS_AHEAD_US
+    produced = events["kafka_ts"].cast(pa.int64()).to_numpy()
+    latest = np.minimum(produced, now_us) + TS_AHEAD_US
     for row in np.flatnonzero((ts < TS_MIN_US) | (ts > latest)).tolist():
-        detail = "timestamp: expected 2000-01-01 to 5 minutes after its arrival"
+        if ts[row] < TS_MIN_US:
+            detail = TOO_EARLY
+        else:
+            detail = AFTER_KAFKA if produced[row] < now_us else AFTER_ARRIVAL
         rejected[row] = Rejection(Reason.TIMESTAMP_OUT_OF_RANGE, detail)
     return rejected
 

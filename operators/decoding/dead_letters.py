@@ -9,9 +9,12 @@ import pyarrow as pa
 from operators.decoding.validation import Rejection
 from schemas.arrow import DECODED_DEAD_LETTERS
 from semloop import tables
+from semloop.event import ID_CHARS_MAX, NAME_CHARS_MAX
 
 # Namespace of ids derived from a record's origin, which are equal when it is re-read.
 NAMESPACE = uuid.UUID("6f0c7c3e-5b1e-4f0e-9a53-0d6b4f7a1c11")
+# The end of a name that was too long.
+CUT = "…"
 
 NO_DEAD_LETTERS = pa.RecordBatch.from_pylist([], DECODED_DEAD_LETTERS)
 
@@ -78,7 +81,10 @@ def _ids(bad: pa.RecordBatch) -> list[str]:
 
 
 def _names(raw: bytes) -> tuple[str | None, str | None, str | None]:
-    """Return agent, session and user, None where they cannot be read."""
+    """Return agent, session and user, None where they cannot be read.
+
+    A name that is longer than an event may have is cut; `raw` has all of it.
+    """
     try:
         record = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -87,6 +93,14 @@ def _names(raw: bytes) -> tuple[str | None, str | None, str | None]:
         return None, None, None
     meta = record.get("meta")
     meta = meta if isinstance(meta, dict) else {}
-    found = (record.get("agent"), meta.get("session_id"), meta.get("user_id"))
-    agent, session, user = (v if isinstance(v, str) else None for v in found)
-    return agent, session, user
+    return (
+        _bounded(record.get("agent"), NAME_CHARS_MAX),
+        _bounded(meta.get("session_id"), ID_CHARS_MAX),
+        _bounded(meta.get("user_id"), ID_CHARS_MAX),
+    )
+
+
+def _bounded(name: object, chars_max: int) -> str | None:
+    if not isinstance(name, str):
+        return None
+    return name if len(name) <= chars_max else name[: chars_max - len(CUT)] + CUT

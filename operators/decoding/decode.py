@@ -20,6 +20,7 @@ from operators.decoding.artifact_column import name_artifacts
 from operators.decoding.column_checks import canonical_ids, column_rejections
 from operators.decoding.dead_letters import to_dead_letters
 from operators.decoding.event_columns import EventRow, event_columns, event_row
+from operators.decoding.times import replace_absurd_times
 from operators.decoding.validation import DEPTH_MAX, Rejection, too_deep, validate
 from schemas.batches import Decoded, Polled
 from schemas.dead_letter import Reason
@@ -43,13 +44,14 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
     Args:
         polled: records as the source emits them, already redacted, with placeholders
             for the values of large ones.
-        now: upper bound of an event's time, together with its Kafka timestamp.
+        now: the time of arrival: it replaces an absurd Kafka timestamp, and is an upper
+            bound of an event's time, together with the Kafka timestamp.
         bytes_max: a larger record becomes a dead letter without its content.
 
     Returns:
         every record as exactly one event, one dead letter or one skipped.
     """
-    records = polled.records
+    records, absurd_times = replace_absurd_times(polled.records, now)
     sizes = polled.sizes
     if sizes is None:
         sizes = pc.binary_length(records["value"])
@@ -84,6 +86,7 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
         skipped=records.num_rows - events.num_rows - letters.num_rows,
         misrouted=_misrouted(valid, events),
         artifacts=artifacts,
+        absurd_times=absurd_times,
     )
 
 

@@ -8,7 +8,13 @@ import pyarrow.compute as pc
 
 from schemas.arrow import DECODED_EVENTS
 from semloop import tables
-from semloop.event import TEXT_CHARS_MAX, Envelope, Payload
+from semloop.event import (
+    DEFAULT_CREDITS,
+    DEFAULT_NAMESPACE,
+    TEXT_CHARS_MAX,
+    Envelope,
+    Payload,
+)
 
 # Names of the values of an `EventRow`: envelope, meta, then `PayloadColumns`.
 ROW = (
@@ -19,6 +25,8 @@ ROW = (
     "duration_ms", "model", "input_tokens", "output_tokens", "role", "payload_task",
     "text",
 )  # fmt: skip
+# Columns whose null in an event means a value: {name: value}.
+DEFAULTS = {"namespace": DEFAULT_NAMESPACE, "credits_used": DEFAULT_CREDITS}
 # Bytes that end a line or a column of text, or that text cannot contain.
 BREAKS = (b"\n", b"\r", b"\t", b"\0")
 
@@ -62,6 +70,7 @@ def event_columns(
     for field in DECODED_EVENTS:
         if field.name not in built:
             built[field.name] = _array(columns.get(field.name, ()), field.type)
+    built |= {name: pc.fill_null(built[name], v) for name, v in DEFAULTS.items()}
     tasks = _array(columns.get("payload_task", ()), pa.string())
     if tasks.null_count < len(tasks):
         built["task"] = pc.coalesce(built["task"], tasks)

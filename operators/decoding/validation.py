@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from operators.decoding.times import AFTER_ARRIVAL, TOO_EARLY
 from schemas.dead_letter import Reason
 from semloop.event import (
     PAYLOADS,
@@ -79,7 +80,9 @@ def validate(value: bytes, size: int, bytes_max: int) -> Validated | Rejection:
     except (msgspec.DecodeError, RecursionError):
         return _malformed(value)
     if envelope.timestamp.year not in YEARS:
-        return Rejection(Reason.TIMESTAMP_OUT_OF_RANGE, "timestamp: year out of range")
+        is_early = envelope.timestamp.year < YEARS.start
+        detail = TOO_EARLY if is_early else AFTER_ARRIVAL
+        return Rejection(Reason.TIMESTAMP_OUT_OF_RANGE, detail)
     return envelope, payload, extra
 
 

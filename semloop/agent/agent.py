@@ -34,7 +34,7 @@ class Agent:
     """A named agent; create one and use it from any thread or task.
 
     Args:
-        name: 1 to 200 characters.
+        name: 1 to 200 characters; docs/reference/identifiers.md has all bounds.
         namespace: the namespace of its events in memory.
         strict: raise errors that are otherwise counted and logged once.
         settings: read from the environment and `semloop.toml` if not given.
@@ -60,12 +60,7 @@ class Agent:
         self._refused: set[str] = set()
         self._dropped = 0
         self._lock = threading.Lock()
-        try:
-            check_names(name, namespace)
-        except EventRefused as error:
-            if strict:
-                raise
-            self._log_once(error)
+        self._check_names({"session_id": "-", "namespace": namespace})
 
     @property
     def dropped(self) -> int:
@@ -82,7 +77,11 @@ class Agent:
         tags: Sequence[str] | None = None,
         trace_id: str | None = None,
     ) -> Session:
-        """Return a session; without an id, a new one."""
+        """Return a session; without an id, a new one.
+
+        Raises:
+            EventRefused: `strict`, and an argument is invalid, such as a too long id.
+        """
         meta: dict[str, object] = {
             "session_id": session_id or str(uuid.uuid4()),
             "namespace": self.namespace,
@@ -92,6 +91,7 @@ class Agent:
             "tags": list(tags) if tags is not None else None,
             "trace_id": trace_id,
         }
+        self._check_names(meta)
         return Session(self.emit, meta)
 
     def emit(
@@ -139,6 +139,15 @@ class Agent:
             and are sent as soon as possible.
         """
         return self._emitter.flush(timeout_s)
+
+    def _check_names(self, meta: Mapping[str, object]) -> None:
+        """Report now what would make every event with this `meta` invalid."""
+        try:
+            check_names(self.name, meta)
+        except EventRefused as error:
+            if self._strict:
+                raise
+            self._log_once(error)
 
     def _refuse(self, error: EventRefused) -> None:
         with self._lock:

@@ -56,13 +56,12 @@ def encode(
     return event
 
 
-def check_names(agent: str, namespace: str) -> None:
-    """Check what all events of an agent have in common.
+def check_names(agent: str, meta: Mapping[str, object]) -> None:
+    """Check what all events of an agent, or of one of its sessions, have in common.
 
     Raises:
-        EventRefused: events with this name or namespace would not be valid.
+        EventRefused: events of this agent with this `meta` would not be valid.
     """
-    meta = {"session_id": "-", "namespace": namespace}
     now = datetime.now(UTC)
     encode("error", "-", agent, now, {"error_type": "-", "message": "-"}, meta, 2**20)
 

@@ -18,7 +18,7 @@ _ORIGIN = {
     "topic_id": "Id of the topic; a topic created again has a new one.",
     "kafka_partition": "Partition of the record.",
     "kafka_offset": "Offset of the record in its partition.",
-    "kafka_ts": "Kafka's timestamp of the record.",
+    "kafka_ts": "Kafka's timestamp of the record; if absurd, its time of arrival.",
 }
 _COMMITTED = {"ingested_at": "Time at which the flow committed the row."}
 

@@ -64,7 +64,9 @@ def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
         partition_values=partition,
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
-        stats=json.dumps(_statistics(columns, spec.statistics)),
+        # NOTE: Without escapes: DuckDB's delta extension 1.5.5 reads \ud840\udc00 as
+        # another character, and then skips a file that has the rows of a query.
+        stats=json.dumps(_statistics(columns, spec.statistics), ensure_ascii=False),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semloop.command.cli.lake_queries import one_line, open_lake
+from semloop.command.cli.lake_queries import open_lake
 from semloop.settings import load
 
 
@@ -24,17 +24,3 @@ def run_endless_query(timer: threading.Timer) -> None:
     with open_lake(load()) as lake:
         timer.start()
         lake.sql(endless).fetchall()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, ""),
-        ("a\n\tb\u2028c ", "a b c"),
-        ("\x1b[2J\r\u202e", r"\u001b[2J\u000d\u202e"),
-    ],
-)
-def test_one_line_escapes_line_breaks_and_control_characters(
-    text: str | None, expected: str
-) -> None:
-    assert one_line(text) == expected

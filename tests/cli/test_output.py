@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,12 +13,17 @@ import duckdb
 import pytest
 
 from semloop.command.terminal import output
+from semloop.command.terminal.console import PIPE_CHARS
 from semloop.command.terminal.output import (
     Format,
     bytes_text,
     distinct_names,
     print_rows,
 )
+from tests.cli.helpers import Writer
+from tests.support import processes
+from tests.support.builders import an_event
+from tests.support.hostile_text import HOSTILE, hidden_in
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 
@@ -76,6 +83,19 @@ def test_a_csv_reader_restores_the_values() -> None:
     ]  # fmt: skip
 
 
+def test_csv_restores_every_character_of_a_text() -> None:
+    rows = [[HOSTILE[:end], "x"] for end in range(len(HOSTILE))]
+    text = printed(Format.CSV, ["a\rb", "c"], *rows)
+    found = list(csv.reader(io.StringIO(text, newline="")))
+    assert found == [["a\rb", "c"], *rows]
+
+
+def test_json_restores_every_character_and_shows_none_that_is_hidden() -> None:
+    text = printed(Format.JSON, [HOSTILE], [HOSTILE])
+    assert json.loads(text) == [{HOSTILE: HOSTILE}]
+    assert hidden_in(text) == set()
+
+
 def test_duckdb_restores_bytes_from_their_text() -> None:
     value = bytes(range(256))
     found = duckdb.sql("SELECT ?::VARCHAR, ?::BLOB", params=[value, bytes_text(value)])
@@ -93,14 +113,14 @@ def test_a_wide_table_is_printed_as_one_block_per_row() -> None:
     columns = [f"column_{n}" for n in range(30)]
     text = printed(Format.TABLE, columns, ["x" * 20] * 30, [None] * 29 + ["last"])
     assert "-- row 2" in text
-    assert max(len(line) for line in text.splitlines()) <= output.PIPE_CHARS
+    assert max(len(line) for line in text.splitlines()) <= PIPE_CHARS
     assert text.count("x" * 20) == 30
     assert "last" in text
 
 
 def test_a_long_value_is_wrapped_and_truncated_in_a_table() -> None:
     text = printed(Format.TABLE, ["a", "b"], ["x" * 300, "y" * 5_000])
-    assert max(len(line) for line in text.splitlines()) <= output.PIPE_CHARS
+    assert max(len(line) for line in text.splitlines()) <= PIPE_CHARS
     assert text.count("x") == 300
     assert text.count("y") == output.TABLE_CELL_CHARS_MAX - 1
     assert "…" in text
@@ -118,3 +138,24 @@ def test_a_table_escapes_control_characters() -> None:
     assert "\\u001b[2J [bold]x[/bold] \\u009b1m \\u202e :smile: 👩\u200d💻" in text
     assert "\\u001b]0;t" in text
     assert not set(text) & set("\x1b\x9b\u202e")
+
+
+@pytest.mark.process
+def test_a_terminal_without_unicode_shows_escapes_and_programs_get_utf_8(
+    writer: Writer,
+) -> None:
+    writer.write(an_event(agent="é😀\x1b", payload={"role": "user", "content": "說"}))
+    latin = {"PYTHONIOENCODING": "latin-1", "COLUMNS": "200"}
+
+    def printed_by(*arguments: str) -> bytes:
+        return subprocess.check_output(
+            [sys.executable, "-P", "-m", "semloop", *arguments],
+            env=processes.environment(writer.settings, **latin),
+        )
+
+    line = printed_by("tail", "--no-follow")
+    assert b"\xe9\\U0001f600\\u001b" in line
+    assert b"user: \\u8aaa" in line
+    for command in (["tail", "--no-follow"], ["show", "s-1"], ["sql", "FROM events"]):
+        rows = json.loads(printed_by(*command, "--format", "json"))
+        assert (rows[0] if isinstance(rows, list) else rows)["agent"] == "é😀\x1b"

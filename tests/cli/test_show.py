@@ -234,6 +234,16 @@ def test_control_characters_of_events_are_escaped(
     assert "\x1b" not in todo
 
 
+@pytest.mark.parametrize(
+    "name", ["𠮷野家", "😀", "\U000e0041", "\U0010ffff", "a\n\x1b[2J"], ids=ascii
+)
+def test_a_session_is_found_by_a_name_of_any_characters(
+    writer: Writer, semloop: Semloop, name: str
+) -> None:
+    writer.write(at(0, "message", name), at(1, "message", "s-1"))
+    assert header(semloop("show", name))["events"] == "1"
+
+
 def test_show_reports_a_lake_without_events(semloop: Semloop) -> None:
     assert semloop.refused("show", "s-1")[0].startswith("There is no lake at ")
     Path(".semloop").mkdir()

@@ -1,3 +1,4 @@
+import math
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -69,7 +70,12 @@ def test_since_defaults_to_the_system_clock() -> None:
         (0, "0 ms"), (0.35, "350 ms"), (0.9996, "1.0 s"), (1.24, "1.2 s"),
         (59.97, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (3_600, "1 h"),
         (3_605, "1 h"), (7_500, "2 h 5 min"), (273_600, "3 d 4 h"), (-1.5, "-1.5 s"),
-        (400 * 86_400, "400 d"),
+        (400 * 86_400, "1 y 35 d"), (365 * 86_400, "1 y"), (12 * 86_400, "12 d"),
+        (0.0003, "0.3 ms"), (0.012, "12 ms"), (2, "2.0 s"), (184, "3 min 4 s"),
+        (1e-9, "0.0 ms"), (0.00995, "10 ms"), (2e9, "63 y 153 d"),
+        (1e13, "317,097 y 335 d"), (1e297, "over 1,000,000 y"),
+        (math.inf, "over 1,000,000 y"), (-1e297, "under -1,000,000 y"),
+        (math.nan, "unknown"),
     ],
 )  # fmt: skip
 def test_a_duration_is_formatted_in_two_units(seconds: float, expected: str) -> None:

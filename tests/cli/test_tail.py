@@ -147,7 +147,7 @@ def test_a_line_shows_time_agent_session_type_and_text(
         kafka_ts=max(today, datetime(2026, 11, 20, 12, tzinfo=UTC)),
     )
     first, second = semloop("tail", "--no-follow").splitlines()
-    clock = today.astimezone().strftime("%H:%M:%S")
+    clock = today.strftime("%H:%M:%S")
     assert first == f"{clock}  tester          a-session-w…  message       user: hello"
     assert second.startswith("01-0")  # the date, because it is not today
     assert second.split()[2:] == ["tester", "s-1", "tool_call", "pay", "error"]
@@ -162,7 +162,7 @@ def test_a_line_is_as_wide_as_the_terminal(
     message = {"role": "user", "content": "說\x1b[2J\u202e" * 200}
     writer.write(
         an_event(agent="a\nb", payload=message),
-        an_event("error", payload={"error_type": "x" * 500, "message": "y"}),
+        an_event("error", payload={"error_type": "x", "message": "y" * 500}),
         an_event(payload={"role": "user", "content": "說" * 15}),
     )
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -2,18 +2,20 @@
 
 import json
 import re
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from deltalake import write_deltalake
 
-from semloop.kafka.clients import address
+from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
@@ -21,6 +23,7 @@ from tests.flows.flow_runner import produce, run_archive, run_failing_archive
 from tests.operators.broken_records import BROKEN
 from tests.support.builders import an_event, raw
 from tests.support.commands import run_command
+from tests.support.in_process import run_flow
 
 PROFILE = {
     "name": "Ann Lee",
@@ -152,6 +155,23 @@ def test_tombstones_misrouted_and_repeated_records_are_not_dead_letters(
     run_archive(settings)
     assert sql(settings, "SELECT count(*) FROM events") == [(2,)]
     assert sql(settings, "SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+def test_absurd_kafka_timestamps_do_not_refuse_events(
+    settings: Settings, topic: Topic
+) -> None:
+    now_ms = int(time.time() * 1_000)
+    producer = Producer(producer_config(settings))
+    # The first keeps the others from Kafka's retention, which goes by the newest.
+    for kafka_ms in (now_ms, now_ms // 1_000, 1):
+        event = an_event(timestamp=datetime.now(UTC).isoformat())
+        producer.produce(settings.topic, raw(event), "s-1", timestamp=kafka_ms)
+    assert producer.flush(60) == 0
+    metrics = run_flow(settings)
+    absurd = metrics.value("semloop_absurd_kafka_times_total", flow="archive")
+    late = "count(*) FILTER (kafka_ts > ts - INTERVAL 1 HOUR)"
+    assert sql(settings, f"SELECT count(*), {late} FROM events") == [(3, 3)]
+    assert absurd == 2
 
 
 def test_id_repeated_after_a_restart_is_dropped(

@@ -5,10 +5,12 @@ import json
 
 import pytest
 import stamina
+import structlog
 
 from flows.logging_setup import configure
 from semloop.errors import StorageUnavailable
 from semloop.settings import load
+from tests.support.hostile_text import hidden_in
 
 pytestmark = pytest.mark.usefixtures("log_setup_restored")
 
@@ -39,3 +41,11 @@ def test_retries_log_every_fifth_attempt_without_event_content(
     assert [line["tries"] for line in lines] == [7, 12, 17]
     assert {line["reason"] for line in lines} == {reason}
     assert HIDDEN not in logged.getvalue()
+
+
+def test_a_log_for_people_escapes_what_would_control_their_terminal() -> None:
+    logged = io.StringIO()
+    configure(load({"SEMLOOP_LOG_FORMAT": "console"}), logged)
+    structlog.get_logger().warning("odd", topic="\x1b[2J\u202e", count=2)
+    assert hidden_in(logged.getvalue()) == set()
+    assert "\\u001b[2J\\u202e" in logged.getvalue()

@@ -3,17 +3,19 @@
 import json
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.artifacts.choose import PLACEHOLDER_BYTES_MAX, VALUE_BYTES_MIN
-from operators.artifacts.move import move, move_large_values
+from operators.artifacts.move import LONG_TEXTS, move, move_large_values
 from operators.decoding.artifact_column import name_artifacts
 from operators.decoding.decode import decode
 from schemas.batches import Decoded
 from semloop.artifacts import decode_references, restore
+from semloop.event import PAYLOADS
 from tests.support.builders import NOW, a_poll, an_event, raw
 
 ROW_BYTES = 100_000
@@ -58,6 +60,9 @@ def tool_call(**payload: Any) -> dict[str, Any]:
         (an_event(payload={"role": "user", "content": "x" * BIG}), ["$.payload.content"]),
         (an_event("error", payload={"error_type": "E", "message": "m", "stack": "s" * BIG}),
          ["$.payload.stack"]),
+        (an_event(meta={"task": "x" * BIG}), ["$.meta.task"]),
+        (an_event("completion", payload={"outcome": "success", "task": "x" * BIG}),
+         ["$.payload.task"]),
         (an_event(more={"deep": "x" * BIG}), ["$.more.deep"]),
         (an_event(meta={"more": ["x" * BIG]}), ["$.meta.more[0]"]),
     ],
@@ -71,7 +76,8 @@ def test_the_largest_values_of_a_large_record_become_artifacts(
     references = decode_references(columns["artifacts"])
     assert [r.path for r in references] == paths
     assert {r.object for r in references} == decoded.artifacts.keys()
-    size = len(columns["payload"].encode()) + len((columns["extra"] or "").encode())
+    fields = (columns["payload"], columns["extra"], columns["task"])
+    size = sum(len((field or "").encode()) for field in fields)
     assert size <= ROW_BYTES
     assert whole_payload(decoded, 1) == payload_of(raw(event))
     assert decoded.events["artifacts"][0].as_py() is None
@@ -215,3 +221,16 @@ def test_names_depend_on_origin_and_session_and_repeat_on_another_read() -> None
     folders = [name.rsplit("/", 1)[0] for name in decoded.artifacts]
     assert folders[0] == folders[2] != folders[1]
     assert all(f.startswith("artifacts/2026/11/20/") for f in folders)
+
+
+def test_only_texts_without_a_bound_are_moved() -> None:
+    unbounded = {
+        field.name
+        for struct in PAYLOADS.values()
+        for field in msgspec.inspect.type_info(struct).fields  # type: ignore[attr-defined]
+        if any(
+            isinstance(kind, msgspec.inspect.StrType) and kind.max_length is None
+            for kind in getattr(field.type, "types", [field.type])
+        )
+    }
+    assert unbounded == LONG_TEXTS

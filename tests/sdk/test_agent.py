@@ -152,3 +152,20 @@ def test_an_invalid_event_raises_only_in_strict_mode_and_is_logged_once(
         call(agent.session())
     assert agent.dropped == 3
     assert [message in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"session_id": "s" * 501}, {"user_id": "u" * 501}, {"tags": ["t"] * 101}],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_a_session_reports_a_too_long_argument_before_its_first_event(
+    own: Settings, arguments: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    (name,) = arguments
+    with pytest.raises(EventRefused, match=rf"meta\.{name}: expected .* at most"):
+        Agent("tester", settings=own, strict=True).session(**arguments)
+    agent = Agent("tester", settings=own)
+    agent.session(**arguments)
+    assert [f"meta.{name}: " in r.getMessage() for r in caplog.records] == [True]
+    assert agent.dropped == 0

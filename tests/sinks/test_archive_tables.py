@@ -155,6 +155,7 @@ def test_metrics_count_committed_rows(tmp_path: Path) -> None:
         progress=Progress(keyed({0: 2, 1: 6}), keyed({0: 10, 1: 7}), last=True),
         skipped=3,
         misrouted={0: 2},
+        absurd_times=5,
         duplicates=4,
     )
     archive.now += 30
@@ -163,6 +164,7 @@ def test_metrics_count_committed_rows(tmp_path: Path) -> None:
     assert archive.counted("dead_letters_total", reason="not_json") == 2
     assert archive.counted("duplicates_total") == 4
     assert archive.counted("misrouted_total") == 2
+    assert archive.counted("absurd_kafka_times_total") == 5
     assert archive.counted("skipped_total") == 3
     assert [archive.counted("last_offset", partition=p) for p in (0, 1)] == [2, 6]
     assert [archive.counted("lag_records", partition=p) for p in (0, 1)] == [7, 0]

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from semloop import __version__
+from semloop.command.terminal.printing import accept_all_characters, note, say
 from semloop.errors import ConfigError, MissingExtra, SemLoopError, unexpected
 from semloop.extras import FLOWS_DISTRIBUTION, install_todo
 from semloop.masking import masked
@@ -93,9 +94,9 @@ def semloop(
         # As an environment variable, so that child processes inherit it.
         os.environ[f"{PREFIX}DEBUG"] = "true"
     if version:
-        print(f"semloop {__version__}")
+        say(f"semloop {__version__}")
     elif ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+        say(ctx.get_help())
     else:
         return
     raise typer.Exit
@@ -103,6 +104,7 @@ def semloop(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its exit code."""
+    accept_all_characters()
     try:
         code = app(arguments, prog_name="semloop", standalone_mode=False)
         sys.stdout.flush()
@@ -123,9 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _report(error: Exception) -> int:
     """Print what happened and what to do about it; return the exit code."""
     if _debug():
-        print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
+        note(masked("".join(traceback.format_exception(error))))
     reported = _as_semloop_error(error)
-    print(reported, file=sys.stderr, flush=True)
+    note(str(reported))
     return reported.exit_code
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner, step_progress
 from semloop.flow_registry import STREAMING
 
@@ -45,8 +46,8 @@ def demo(
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
             flows = " and ".join(STREAMING)
-            print(f"Kafka at {kafka}; the flows {flows} stop when the demo ends.")
-            print(f"The lake {settings.lake} is kept.", flush=True)
+            say(f"Kafka at {kafka}; the flows {flows} stop when the demo ends.")
+            say(f"The lake {settings.lake} is kept.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)
 
@@ -86,7 +87,7 @@ def _stream(stack: "DemoStack", events: int) -> "Expected":
         wait_for_lake(stack, expected, lambda found: show(total, found, total))
     with step_progress() as show_step:
         wait_for_lake_readers(stack, show_step)
-    print(
+    say(
         f"Agents: {crowd.agents}, sessions: {crowd.sessions:,}, events:"
         f" {crowd.produced:,}; from a faulty producer: {sent.records} records"
     )
@@ -100,8 +101,8 @@ def _report(settings: "Settings", expected: "Expected", took_s: float) -> None:
     from semloop.lake.lake import Lake
 
     with Lake(settings=settings) as lake:
-        print(audit.check(lake, expected))
-        answers.say(f"nothing lost, nothing duplicated ({took_s:.1f} s)", "bold green")
+        say(audit.check(lake, expected))
+        say(f"nothing lost, nothing duplicated ({took_s:.1f} s)", style="bold green")
         session_id = answers.story(lake)
         answers.answer(lake, session_id, answers.QUESTIONS)
     answers.print_next(NAME, session_id)

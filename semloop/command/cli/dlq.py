@@ -23,12 +23,12 @@ from semloop.command.terminal.output import (
     Format,
     Row,
     bytes_text,
-    console_of,
     print_rows,
-    visible,
 )
+from semloop.command.terminal.printing import console_of, say
 from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
+from semloop.escaping import visible
 from semloop.settings import load
 
 # Minimum length of an id prefix.
@@ -95,7 +95,7 @@ def ls(
         if form is not Format.TABLE:
             print_rows(result.columns, rows, form)
         elif not first:
-            print("No dead letters match." if values else "No dead letters.")
+            say("No dead letters match." if values else "No dead letters.")
         else:
             _print_list(result.columns, rows, each=each)
 
@@ -150,7 +150,7 @@ def _print_list(
     if each:
         names = ["id", "reason", "agent", "session", "age", "origin", "detail"]
         print_rows(names, (_letter(row, now) for row in rows), Format.TABLE)
-        print("Run `semloop dlq show ID` for details.")
+        say("Run `semloop dlq show ID` for details.")
     else:
         shown = (
             (
@@ -164,7 +164,7 @@ def _print_list(
             for reason, agent, count, oldest, newest, letter in rows
         )
         print_rows(columns, shown, Format.TABLE)
-        print("Run `semloop dlq show ID` for details, `semloop dlq ls --each` for all.")
+        say("Run `semloop dlq show ID` for details, `semloop dlq ls --each` for all.")
 
 
 def _letter(row: Sequence[Any], now: datetime) -> Row:
@@ -210,10 +210,16 @@ def _print_letter(values: Mapping[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, value in fields.items():
         if value is not None and value != "":
-            table.add_row(Text(name), Text(visible(str(value))))
+            table.add_row(Text(name), Text(_cut(str(value))))
     console.print(table)
     console.print()
     console.print(Text(_record(values["raw"])), soft_wrap=True)
+
+
+def _cut(text: str) -> str:
+    shown = visible(text[:RAW_CHARS_SHOWN])
+    more = len(text) - RAW_CHARS_SHOWN
+    return f"{shown}… and {more:,} characters more" if more > 0 else shown
 
 
 def _record(raw: bytes | None) -> str:

@@ -11,7 +11,7 @@ from semloop.command.cli.status import Form, StatusFormat
 from semloop.command.doctor import CHECKS, Finding, State
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.runner import CheckRunner
-from semloop.command.terminal.output import visible
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
 
 
@@ -34,9 +34,9 @@ def doctor(form: Form = StatusFormat.TABLE) -> None:
     passed = not any(finding.state is State.FAIL for finding in found)
     if form is StatusFormat.JSON:
         checks = [asdict(finding) for finding in found]
-        print(json.dumps({"ok": passed, "checks": checks}, indent=2))
+        say(json.dumps({"ok": passed, "checks": checks}, indent=2))
     else:
-        print(_summary(found), flush=True)
+        say(_summary(found), flush=True)
     if not passed:
         raise typer.Exit(1)
 
@@ -44,9 +44,9 @@ def doctor(form: Form = StatusFormat.TABLE) -> None:
 def _print(finding: Finding) -> None:
     # One line each, even if a server message or a path contains line breaks.
     what, todo = (" ".join(text.split()) for text in (finding.found, finding.todo))
-    print(f"{finding.state:<4}  {visible(f'{finding.check}: {what}')}", flush=True)
+    say(f"{finding.state:<4}  {finding.check}: {what}", flush=True)
     if todo:
-        print(f"      {visible(todo)}", flush=True)
+        say(f"      {todo}", flush=True)
 
 
 def _summary(found: list[Finding]) -> str:

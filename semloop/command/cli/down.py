@@ -10,6 +10,7 @@ import typer
 from semloop.command.stack.purge import delete_tables, not_deleted
 from semloop.command.stack.state import LocalFolder, Process, Stack, running_stack
 from semloop.command.stack.supervisor import STOP_FLOW_S
+from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
@@ -59,7 +60,7 @@ def down(
         if stack.embedded and not purge:
             end = _drain(settings, stack, folder, timeout, force=force)
         _stop(folder, stack, force=force)
-        print(end)
+        say(end)
     if purge:
         _delete(Path(settings.lake))
 
@@ -75,7 +76,7 @@ def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
         left = _wait(settings, stack, ORPHANS_S if running else 0.0)
         if left is not None and not left.is_empty:
             lost = f"Lost in the crash: {left} (only in the broker's memory)."
-            print(lost, file=sys.stderr)
+            note(lost)
     for process in stack.children():
         process.stop(STOP_FLOW_S)
 
@@ -225,6 +226,6 @@ def _delete(lake: Path) -> None:
     except OSError as error:
         raise not_deleted(error) from None
     if others:
-        print(f"Deleted the tables of {lake}; other files kept: {', '.join(others)}.")
+        say(f"Deleted the tables of {lake}; other files kept: {', '.join(others)}.")
     else:
-        print(f"Deleted {lake}.")
+        say(f"Deleted {lake}.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.terminal.printing import console_of, note, say
 from semloop.errors import ConfigError
 from semloop.kafka.clients import producer_config
 from semloop.settings import load
@@ -57,7 +58,7 @@ def import_(
 
     settings = load()
     if path == "-" and sys.stdin.isatty():
-        print("Reading from the terminal; press Ctrl-D to finish.", file=sys.stderr)
+        note("Reading from the terminal; press Ctrl-D to finish.")
     records = read_records(path, form.value)
     # Before the topic is created, so that a wrong path changes nothing.
     first = next(records, None)
@@ -73,10 +74,10 @@ def import_(
     summary = f"Lines read: {counts.lines:,}, records produced: {sent.records:,}"
     if counts.invalid:
         summary += f", lines that become dead letters: {counts.invalid:,}"
-    print(f"{summary}.")
+    say(f"{summary}.")
     if counts.invalid and counts.invalid == sent.records:
         todo = "No line is an event: check --format, and see `semloop dlq ls`."
-        print(todo, file=sys.stderr)
+        note(todo)
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX
@@ -137,8 +138,7 @@ def _progress(size: int | None, counts: ReadCounts) -> "Iterator[ImportProgress]
     if not sys.stderr.isatty():
         yield ImportProgress(counts, None, None)
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=console_of(sys.stderr), transient=True) as bar:
         yield ImportProgress(counts, bar, bar.add_task("", total=size))

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from semloop.command.terminal.output import Row, visible
+from semloop.command.terminal.output import Row
 from semloop.errors import ConfigError
+from semloop.escaping import visible
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.errors import translate
@@ -57,11 +58,6 @@ def open_lake(settings: Settings) -> Iterator[Lake]:
             # Otherwise DuckDB's threads keep running, and closing waits for them.
             lake.connection.interrupt()
             raise
-
-
-def one_line(text: str | None) -> str:
-    """Replace line breaks and control characters of a text."""
-    return " ".join(visible(text).split()) if text else ""
 
 
 def require_choice(given: str, names: Sequence[str], what: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import step_progress
 from semloop.errors import ConfigError
 from semloop.settings import load
@@ -26,10 +27,10 @@ def index() -> None:
     with step_progress() as show:
         report = run(settings, show)
     if not report.rows:
-        print(f"The lake {settings.lake} has no memories yet.")
+        say(f"The lake {settings.lake} has no memories yet.")
         return
     vectors = "used" if report.indexed else "none (table is small; exact search)"
-    print(
+    say(
         f"Memories: {report.rows:,}, fragments: {report.fragments}, vector index: "
         f"{vectors}, indexes built: {', '.join(report.made) or 'none'}."
     )
@@ -54,12 +55,12 @@ def reindex(
     configure(settings, sys.stderr)
     with step_progress() as show:
         report = run(settings, show)
-    print(
+    say(
         f"Memories: {report.memories:,}, model: {report.model}, skipped by settings: "
         f"{report.skipped:,}. Generation {report.generation} is now current."
     )
     if model is not None:
-        print(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers as well.")
+        say(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers as well.")
 
 
 @app.command("rotate-key")
@@ -87,7 +88,7 @@ def rotate_key(
     where = "SEMLOOP_REDACTION_KEY"
     if settings.redaction.key is None:
         where = str(key_file(storage))
-    print(
+    say(
         f"New rows use the key in {where}, fingerprint {found.present[:12]}; earlier "
         f"keys: {len(found.previous)}.\nBack it up, and restart `archive`."
     )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop.command.cli.lake_queries import open_lake
-from semloop.command.terminal.output import Format, console_of, print_rows
+from semloop.command.cli.local_option import Local
+from semloop.command.terminal.output import Format, print_rows
+from semloop.command.terminal.printing import console_of, note, say
 from semloop.settings import load
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def recall(
             help="table: for people; json, csv: all columns; prompt: for a model.",
         ),
     ] = RecallFormat.TABLE,
+    local: Local = False,
 ) -> None:
     """Search the memories by meaning and by keywords."""
     from semloop.command.cli.near_equal import fetch_places
@@ -113,15 +116,17 @@ def recall(
         else:
             found = search(k)
         if not found.num_rows and not lake.has_memories():
-            print(NO_MEMORIES, file=sys.stderr)
+            note(NO_MEMORIES)
     if filters := (found.schema.metadata or {}).get(UNDERSTOOD):
-        print(f"Filters: {filters.decode()}.", file=sys.stderr)
+        note(f"Filters: {filters.decode()}.")
         if not found.num_rows:
-            print(NO_MATCHES, file=sys.stderr)
+            note(NO_MATCHES)
     match form:
         case RecallFormat.TABLE:
             stems = _stems(query, words=words)
-            _print_table(found, places, stems, unfold=unfold, explain=explain)
+            _print_table(
+                found, places, stems, unfold=unfold, explain=explain, local=local
+            )
         case RecallFormat.PROMPT:
             _print_prompt(found, max_tokens)
         case _:
@@ -135,13 +140,14 @@ def _print_table(
     *,
     unfold: bool,
     explain: bool,
+    local: bool,
 ) -> None:
     from semloop.command.cli.recall_report import print_hits
 
     hits = found.to_pylist()
     in_places = [[hits[row] for row in place] for place in places]
     console = console_of(sys.stdout)
-    print_hits(console, in_places, stems, unfold=unfold, explain=explain)
+    print_hits(console, in_places, stems, unfold=unfold, explain=explain, local=local)
 
 
 def _print_prompt(found: "pa.Table", max_tokens: int | None) -> None:
@@ -149,8 +155,8 @@ def _print_prompt(found: "pa.Table", max_tokens: int | None) -> None:
 
     prompt = as_prompt(found, max_tokens or MAX_TOKENS)
     if found.num_rows and not prompt:
-        print(TOO_LONG, file=sys.stderr)
-    sys.stdout.write(prompt)
+        note(TOO_LONG)
+    say(prompt, end="")
 
 
 def _print_rows(found: "pa.Table", form: Format, max_tokens: int | None) -> None:
@@ -158,7 +164,7 @@ def _print_rows(found: "pa.Table", form: Format, max_tokens: int | None) -> None
 
     shown = within_tokens(found, max_tokens)
     if found.num_rows and not shown.num_rows:
-        print(TOO_LONG, file=sys.stderr)
+        note(TOO_LONG)
     rows = (tuple(map(_printable, row.values())) for row in shown.to_pylist())
     print_rows(shown.column_names, rows, form)
 

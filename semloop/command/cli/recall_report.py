@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from semloop.command.cli.excerpts import excerpt, marks_in
-from semloop.command.cli.lake_queries import one_line
+from semloop.command.cli.local_option import in_zone
 from semloop.command.terminal.figures import format_count
+from semloop.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,7 @@ class HitPrinter:
         rank_columns: width of the largest rank.
         namespaces: True if hits are shown with their namespace.
         explain: True if the parts of the scores are shown.
+        local: True if times are in the time zone of the terminal.
     """
 
     console: "Console"
@@ -42,6 +44,7 @@ class HitPrinter:
     rank_columns: int
     namespaces: bool
     explain: bool
+    local: bool
 
     def print(self, rank: int, hit: Hit, like_it: int) -> None:
         """Print a hit.
@@ -55,7 +58,7 @@ class HitPrinter:
 
         column = self.rank_columns + GAP
         width = self.console.width - column
-        head = _in_lines(_head(hit, namespace=self.namespaces), width)
+        head = _in_lines(_head(hit, namespace=self.namespaces, local=self.local), width)
         self._print(Text(head), column, str(rank))
         if self.explain:
             self._print(Text(_parts(hit), "dim"), column)
@@ -110,6 +113,7 @@ def print_hits(
     *,
     unfold: bool = False,
     explain: bool = False,
+    local: bool = False,
 ) -> None:
     """Print hits, best first, and how many there are.
 
@@ -119,6 +123,7 @@ def print_hits(
         stems: hashes of the stems of the query.
         unfold: show all hits, not only the first of each place.
         explain: show the parts of the scores.
+        local: show times in the time zone of the terminal.
     """
     shown = [(place[0], len(place) - 1) for place in places]
     if unfold:
@@ -130,6 +135,7 @@ def print_hits(
         rank_columns=len(str(len(shown))),
         namespaces=len({hit["namespace"] for hit, _ in shown}) > 1,
         explain=explain,
+        local=local,
     )
     for rank, (hit, like_it) in enumerate(shown, 1):
         printer.print(rank, hit, like_it)
@@ -139,7 +145,7 @@ def print_hits(
     console.print(format_count(len(shown), "result") + more)
 
 
-def _head(hit: Hit, *, namespace: bool) -> list[str]:
+def _head(hit: Hit, *, namespace: bool, local: bool) -> list[str]:
     """Return score, time, agent and user, session, and how its episode ended."""
     who = one_line(hit["agent"])
     if hit["user_id"]:
@@ -152,7 +158,7 @@ def _head(hit: Hit, *, namespace: bool) -> list[str]:
         end += f" (reward {hit['reward']:g})"
     parts = [
         f"{hit['score']:.2f}",
-        hit["ts"].astimezone().isoformat(" ", "minutes"),
+        in_zone(hit["ts"], local=local).isoformat(" ", "minutes"),
         who,
         session,
         end.strip(),

@@ -8,8 +8,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from semloop.command.terminal.output import Format, print_rows, visible
+from semloop.command.terminal.output import Format, print_rows
+from semloop.command.terminal.printing import note
 from semloop.errors import ConfigError
+from semloop.escaping import visible
 from semloop.settings import Secret, Settings, load
 from semloop.storage.location import Storage
 from semloop.storage.redaction_key import lookup_keys
@@ -54,7 +56,7 @@ def redact(
             line = first_line + piece.count("\n", 0, start)
             rows.append((line, rule, _shown(piece[start:end], form), pseudonym))
     if not rows and form is Format.TABLE:
-        print(NOTHING, file=sys.stderr)
+        note(NOTHING)
         return
     print_rows(COLUMNS, rows, form)
 

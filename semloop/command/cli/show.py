@@ -14,14 +14,17 @@ from semloop.command.cli.lake_queries import (
     ORIGIN,
     TEXT_WITH_ROLE,
     fetch_rows,
-    one_line,
     open_lake,
     resolve_id,
 )
+from semloop.command.cli.local_option import Local, in_zone
 from semloop.command.terminal.durations import format_duration
-from semloop.command.terminal.output import Format, console_of, print_rows, visible
+from semloop.command.terminal.figures import format_list
+from semloop.command.terminal.output import Format, print_rows
+from semloop.command.terminal.printing import console_of
 from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
+from semloop.escaping import one_line, visible
 from semloop.settings import load
 
 if TYPE_CHECKING:
@@ -97,6 +100,7 @@ def show(
     form: Annotated[
         Format, typer.Option("--format", help="table: timeline; json, csv: all events.")
     ] = Format.TABLE,
+    local: Local = False,
 ) -> None:
     """Show a session: summary, timeline and outcome."""
     with open_lake(load()) as lake:
@@ -109,15 +113,16 @@ def show(
             print_rows(events.columns, fetch_rows(events), form)
             return
     console = console_of(sys.stdout)
-    _print_summary(console, key, summary)
+    start = in_zone(summary["start"], local=local)
+    _print_summary(console, key, summary | {"start": start})
     console.print()
     several = len(summary["agents"]) > 1
     omitted = summary["events"] - len(rows)
     first = EVENTS_SHOWN if omitted else len(rows)
-    _print_timeline(console, rows[:first], several=several)
+    _print_timeline(console, rows[:first], several=several, local=local)
     if omitted:
         console.print(f"  ... {omitted:,} events omitted; {MORE}")
-        _print_timeline(console, rows[first:], several=several)
+        _print_timeline(console, rows[first:], several=several, local=local)
     elif any(len(row[-1]) > TEXT_CHARS for row in rows):
         console.print(f"Long texts are truncated; {MORE}")
 
@@ -183,14 +188,13 @@ def _print_summary(
     if values["failed_calls"]:
         calls += f", {values['failed_calls']:,} failed"
     tokens = [values["input_tokens"], values["output_tokens"]]
-    start = values["start"].astimezone()
     fields = {
         "session": key["session"],
-        "agent": ", ".join(values["agents"]),
-        "user": ", ".join(values["users"] or ()),
+        "agent": _names(values["agents"]),
+        "user": _names(values["users"]),
         "namespace": key["namespace"],
-        "task": ", ".join(values["tasks"] or ()),
-        "start": start.isoformat(" ", "seconds"),
+        "task": _names(values["tasks"]),
+        "start": values["start"].isoformat(" ", "seconds"),
         "duration": format_duration(values["duration_s"]),
         "events": f"{values['events']:,}",
         "tool calls": calls,
@@ -210,6 +214,15 @@ def _print_summary(
     console.print(table)
 
 
+def _names(values: Sequence[str] | None) -> str:
+    """Join the first few values, each cut to a length that a screen can show."""
+    return format_list([_cut(value) for value in values or ()])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_CHARS else f"{text[:TEXT_CHARS]}…"
+
+
 def _last_values(values: Sequence[str] | None, none: str) -> str:
     """Join the last few values; the last outcome is the valid one."""
     if not values:
@@ -220,7 +233,7 @@ def _last_values(values: Sequence[str] | None, none: str) -> str:
 
 
 def _print_timeline(
-    console: "Console", rows: Sequence[Sequence[Any]], *, several: bool
+    console: "Console", rows: Sequence[Sequence[Any]], *, several: bool, local: bool
 ) -> None:
     """Print one event per row; long texts wrap within their column."""
     from rich.table import Table
@@ -236,12 +249,11 @@ def _print_timeline(
         text.append(kind, "bold")
         if duration_ms is not None:
             text.append(f" ({format_duration(duration_ms / 1_000)})")
-        cut = content if len(content) <= TEXT_CHARS else f"{content[:TEXT_CHARS]}…"
-        text.append(f"  {one_line(cut)}", "" if not failed else "red")
+        text.append(f"  {one_line(_cut(content))}", "" if not failed else "red")
         table.add_row(
             Text("!" if failed else " ", "bold red"),
             Text(since if since.startswith("-") else f"+{since}"),
-            Text(ts.astimezone().strftime("%H:%M:%S"), "dim"),
+            Text(in_zone(ts, local=local).strftime("%H:%M:%S"), "dim"),
             text,
         )
     console.print(table)

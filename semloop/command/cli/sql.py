@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop.command.terminal.output import Format, Row, print_rows
+from semloop.command.terminal.printing import note, say
 from semloop.errors import ConfigError, LakeError, SemLoopError
 from semloop.lake.lake import Lake
 from semloop.settings import load
@@ -95,14 +96,12 @@ def _format_of(output: Path | None) -> SqlFormat:
 def _print_init(lake: Lake) -> None:
     statements = lake.init_sql()
     if any("credential_chain" in statement for statement in statements):
-        print(
-            "-- DuckDB reads credentials from AWS_* and the AWS profiles at run time."
-        )
+        say("-- DuckDB reads credentials from AWS_* and the AWS profiles at run time.")
     if any("ca_cert_file" in statement for statement in statements):
-        print("-- The delta extension needs the same CA in the variable SSL_CERT_FILE.")
-    print("-- recall() and embed() are available only in `semloop sql` and in Lake.")
+        say("-- The delta extension needs the same CA in the variable SSL_CERT_FILE.")
+    say("-- recall() and embed() are available only in `semloop sql` and in Lake.")
     for statement in statements:
-        print(f"{statement};")
+        say(f"{statement};")
 
 
 def _run_query(lake: Lake, query: str, form: SqlFormat, output: Path | None) -> None:
@@ -214,7 +213,7 @@ def _shell(lake: Lake, storage: Storage, form: SqlFormat) -> None:
         msg = "The shell cannot print Parquet."
         raise ConfigError(msg, "Pass the query as an argument, with --output FILE.")
     session = _session(lake.connection, _history(storage))
-    print(f"Lake {storage.root}\nType .help for help, .tables for a list of the views.")
+    say(f"Lake {storage.root}\nType .help for help, .tables for a list of the views.")
     while True:
         try:
             line = session.prompt("semloop> ").strip()
@@ -234,13 +233,13 @@ def _run_input(lake: Lake, line: str, form: SqlFormat) -> None:
         if line == ".tables":
             print_rows(["view", "question"], list(lake.views().items()), Format.TABLE)
         elif line.startswith("."):
-            print(SHELL_HELP)
+            say(SHELL_HELP)
         else:
             _run_query(lake, line, form, None)
     except SemLoopError as exc:
-        print(exc.what, file=sys.stderr)
+        note(exc.what)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        note("Interrupted.")
 
 
 def _history(storage: Storage) -> "History":

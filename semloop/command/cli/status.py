@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from semloop.command.cli import health_report, status_report
+from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.output import Format, Row, print_rows
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
 from semloop.settings import load
 
@@ -28,7 +30,7 @@ def status(form: Form = StatusFormat.TABLE) -> None:
     with spinner("Checking ..."):
         found = status_report.status(load())
     if form is StatusFormat.JSON:
-        print(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
     else:
         _print_status(found)
 
@@ -38,13 +40,13 @@ def health(form: Form = StatusFormat.TABLE) -> None:
     with spinner("Checking ..."):
         found = health_report.health(load())
     if form is StatusFormat.JSON:
-        print(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
     else:
         for part in ("kafka", "lake", "flows"):
             for check in found[part]["checks"]:
-                print(f"{_mark(check)}  {check['check']}")
+                say(f"{_mark(check)}  {check['check']}")
                 if check["todo"]:
-                    print(f"      {check['todo']}")
+                    say(f"      {check['todo']}")
     if not found["ok"]:
         raise typer.Exit(1)
 
@@ -64,11 +66,11 @@ def _print_status(found: Mapping[str, Any]) -> None:
     topic = f", topic {kafka['topic']!r} {exists}" if kafka["reachable"] else ""
     if kafka["refusal"]:
         topic = f", but refuses requests: {kafka['refusal']}"
-    print(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
+    say(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
     state = "" if lake["tables"] else " has no tables yet"
-    print(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
+    say(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
     for line in (lake["problem"] or "").splitlines():
-        print(f"       {line}")
+        say(f"       {line}")
     names = ("rows", "version", "files", "bytes")
     if lake["tables"]:
         rows = [(t, *(at[n] for n in names)) for t, at in lake["tables"].items()]
@@ -76,9 +78,9 @@ def _print_status(found: Mapping[str, Any]) -> None:
     for name, flow in found["flows"].items():
         pid = f", pid {flow['pid']}" if flow["pid"] else ""
         restarts = _restarts(flow)
-        print(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
+        say(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
         for line in status_report.key_lines(flow["misrouted"], flow["repeated"]):
-            print(f"       {line}")
+            say(f"       {line}")
         columns = ("partition", "last_offset", "end", "lag", "caught_up_at")
         places: list[Row] = [tuple(at[n] for n in columns) for at in flow["partitions"]]
         if places:
@@ -97,8 +99,7 @@ def _behind(flow: Mapping[str, Any]) -> str:
     least = "at least " if flow["at_least"] else ""
     if not flow["lag"] and not least:
         return ", caught up"
-    age = (
-        f", the oldest {flow['freshness_s']:,.0f} s old" if flow["freshness_s"] else ""
-    )
+    oldest_s = flow["freshness_s"]
+    age = f", the oldest {format_duration(oldest_s)} old" if oldest_s else ""
     records = "record" if flow["lag"] == 1 else "records"
     return f", {least}{flow['lag']:,} {records} behind{age}"

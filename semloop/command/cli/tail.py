@@ -3,8 +3,9 @@
 import select
 import sys
 import time
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +15,14 @@ import typer
 from semloop.command.cli.lake_queries import (
     FAILED,
     TEXT_WITH_ROLE,
-    one_line,
     require_choice,
 )
+from semloop.command.cli.local_option import Local, in_zone
 from semloop.command.cli.new_events import COLUMNS, NewEvents
-from semloop.command.terminal.output import Row, console_of, json_object
+from semloop.command.terminal.output import Row, json_object
+from semloop.command.terminal.printing import console_of, note, print_for_programs, say
 from semloop.errors import LakeError, StorageUnavailable
+from semloop.escaping import one_line
 from semloop.event import EVENT_TYPES
 from semloop.lake.private_ids import PrivateIds
 from semloop.settings import load
@@ -28,9 +31,9 @@ from semloop.storage.location import Storage
 # Poll interval; the flow commits once a second.
 POLL_S = 0.5
 # Widths of the columns of a line.
-AGENT_CHARS = 14
-SESSION_CHARS = 12
-TYPE_CHARS = max(len(kind) for kind in EVENT_TYPES)
+AGENT_CELLS = 14
+SESSION_CELLS = 12
+TYPE_CELLS = max(len(kind) for kind in EVENT_TYPES)
 # More than the width of any terminal.
 TEXT_CHARS = 1_000
 LINE = [
@@ -48,6 +51,35 @@ class TailFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class EventPrinter:
+    """Prints events: in which format, and in which time zone."""
+
+    form: TailFormat
+    local: bool
+
+    def print(self, rows: Iterable[Row]) -> None:
+        """Print events."""
+        if self.form is TailFormat.JSON:
+            print_for_programs()
+            for row in rows:
+                say(json_object(COLUMNS, row))
+        else:
+            self._lines(rows)
+        sys.stdout.flush()
+
+    def _lines(self, rows: Iterable[Row]) -> None:
+        from rich.cells import cell_len, set_cell_size
+
+        width = console_of(sys.stdout).width
+        for row in rows:
+            line, failed = _line(row, local=self.local)
+            if cell_len(line) > width:
+                line = set_cell_size(line, width - 1) + "…"
+            # Without a style, this takes a tenth of the time, for bursts of events.
+            say(line, style="red" if failed else "")
 
 
 def tail(
@@ -73,6 +105,7 @@ def tail(
         TailFormat,
         typer.Option("--format", help="json: one object per line."),
     ] = TailFormat.TABLE,
+    local: Local = False,
 ) -> None:
     """Show the last events, then new ones as they are committed."""
     settings = load()
@@ -94,19 +127,20 @@ def tail(
     where = " AND ".join(given) or "true"
     events = NewEvents(settings, columns, where, list(given.values()))
     last = events.last(count)
-    _print(last, form)
+    printer = EventPrinter(form, local)
+    printer.print(last)
     if not follow:
         if not last and count and form is TailFormat.TABLE:
-            print("No events match." if given else "No events.")
+            say("No events match." if given else "No events.")
         return
     if absent:
         _report(f"There is no lake at {settings.lake} yet; `semloop up` creates it.")
     elif not last and count:
         _report(f"No events{' match' if given else ''} yet.")
-    _follow(events, form)
+    _follow(events, printer)
 
 
-def _follow(events: NewEvents, form: TailFormat) -> None:
+def _follow(events: NewEvents, printer: EventPrinter) -> None:
     """Print new events until Ctrl-C; report an outage once and keep polling."""
     seen = reported = False
     while True:
@@ -120,13 +154,13 @@ def _follow(events: NewEvents, form: TailFormat) -> None:
         reported = error is not None
         if found is not None:
             seen = True
-            _print(found, form)
+            printer.print(found)
         _exit_if_pipe_closed()
         time.sleep(POLL_S)
 
 
 def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    note(line)
 
 
 def _exit_if_pipe_closed() -> None:
@@ -144,48 +178,30 @@ def _exit_if_pipe_closed() -> None:
         raise BrokenPipeError
 
 
-def _print(rows: Iterable[Row], form: TailFormat) -> None:
-    if form is TailFormat.JSON:
-        for row in rows:
-            sys.stdout.write(json_object(COLUMNS, row) + "\n")
-    else:
-        _print_lines(rows)
-    sys.stdout.flush()
-
-
-def _print_lines(rows: Iterable[Row]) -> None:
-    from rich.cells import cell_len, set_cell_size
-    from rich.text import Text
-
-    console = console_of(sys.stdout)
-    for row in rows:
-        line, failed = _line(*row)
-        if cell_len(line) > console.width:
-            line = set_cell_size(line, console.width - 1) + "…"
-        if failed:
-            console.print(Text(line, "red"))
-        else:  # Takes a tenth of the time of rich, for bursts of events.
-            sys.stdout.write(line + "\n")
-
-
-def _line(*row: Any) -> tuple[str, bool]:
+def _line(row: Sequence[Any], *, local: bool) -> tuple[str, bool]:
+    """Return the line of an event, and whether it reports a failure."""
     ts, agent, session, kind, failed, content = row
     parts = [
-        _clock(ts).ljust(8),
-        _fit(agent, AGENT_CHARS),
-        _fit(session, SESSION_CHARS),
-        _fit(kind, TYPE_CHARS),
+        _clock(ts, local=local).ljust(8),
+        _fit(agent, AGENT_CELLS),
+        _fit(session, SESSION_CELLS),
+        _fit(kind, TYPE_CELLS),
         one_line(content),
     ]
     return "  ".join(parts), failed
 
 
-def _fit(text: str | None, chars: int) -> str:
+def _fit(text: str | None, cells: int) -> str:
+    """Return a text that takes this many columns; some characters take two."""
+    from rich.cells import cell_len, set_cell_size
+
     text = one_line(text)
-    return text.ljust(chars) if len(text) <= chars else text[: chars - 1] + "…"
+    if cell_len(text) <= cells:
+        return set_cell_size(text, cells)
+    return set_cell_size(text, cells - 1) + "…"
 
 
-def _clock(moment: datetime) -> str:
-    local = moment.astimezone()
-    today = datetime.now(local.tzinfo).date()
-    return local.strftime("%H:%M:%S" if local.date() == today else "%m-%d %H:%M")
+def _clock(moment: datetime, *, local: bool) -> str:
+    shown = in_zone(moment, local=local)
+    today = in_zone(datetime.now(UTC), local=local).date()
+    return shown.strftime("%H:%M:%S" if shown.date() == today else "%m-%d %H:%M")

@@ -19,6 +19,7 @@ from semloop.command.stack.supervisor import (
     check_startable,
     semloop_command,
 )
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner
 from semloop.errors import ConfigError
 from semloop.flow_registry import ARCHIVE, STREAMING
@@ -158,16 +159,16 @@ def _positions(settings: Settings, topic: "Topic") -> "dict[int, Position]":
 
 
 def _print_summary(settings: Settings, stack: Stack, *, reading: bool) -> None:
-    print(f"Kafka  {stack.kafka}, topic {stack.topic!r}")
-    print(f"Lake   {settings.lake}")
+    say(f"Kafka  {stack.kafka}, topic {stack.topic!r}")
+    say(f"Lake   {settings.lake}")
     if not reading:
-        print("The flow archive is still starting; check it with `semloop status`.")
+        say("The flow archive is still starting; check it with `semloop status`.")
     if stack.embedded and stack.kafka != DEFAULT_ADDRESS:
-        print(
+        say(
             f"Port {DEFAULT_ADDRESS.rpartition(':')[2]} is in use. Agents in other "
             f"folders need: export SEMLOOP_KAFKA={stack.kafka}"
         )
-    print(f"Try    semloop import FILE --format {'|'.join(FileFormat)}")
+    say(f"Try    semloop import FILE --format {'|'.join(FileFormat)}")
     if stack.flows:
-        print("       semloop sql 'SELECT type, count(*) FROM events GROUP BY ALL'")
-    print("       semloop status, semloop down")
+        say("       semloop sql 'SELECT type, count(*) FROM events GROUP BY ALL'")
+    say("       semloop status, semloop down")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semloop.command.terminal.output import Format, print_rows
+from semloop.command.terminal.printing import say
 from semloop.lake.lake import Lake
 
 
@@ -97,8 +98,8 @@ def answer(lake: Lake, session_id: str, questions: Sequence[Question]) -> None:
     """Print each question, its SQL and the result as a table."""
     for question in questions:
         sql = question.sql.format(session=session_id)
-        say(f"\n{question.text.format(session=session_id)}", "bold")
-        say(sql, "dim")
+        say(f"\n{question.text.format(session=session_id)}", style="bold")
+        say(sql, style="dim")
         relation = lake.sql(sql)
         print_rows(relation.columns, relation.fetchall(), Format.TABLE)
 
@@ -111,12 +112,12 @@ def story(lake: Lake) -> str:
 
 def print_next(folder: str, session_id: str) -> None:
     """Print commands that can be copied and run unchanged."""
-    say("\nTry next", "bold")
+    say("\nTry next", style="bold")
     semloop = _semloop()
     for command in NEXT:
         arguments = command.format(session=session_id)
-        print(f"  SEMLOOP_LAKE={folder} {semloop} {arguments}")
-    print(f"Your own agents: `{semloop} up`, then semloop.Agent; see docs/agents.md")
+        say(f"  SEMLOOP_LAKE={folder} {semloop} {arguments}")
+    say(f"Your own agents: `{semloop} up`, then semloop.Agent; see docs/agents.md")
 
 
 def _semloop() -> str:
@@ -124,12 +125,3 @@ def _semloop() -> str:
     called = Path(sys.argv[0])
     by_name = called.name != "semloop" or shutil.which("semloop")
     return "semloop" if by_name else shlex.quote(str(called))
-
-
-def say(text: str, style: str) -> None:
-    """Print a text, styled if stdout is a terminal."""
-    from rich.console import Console
-
-    # Not wrapped, so that it can be copied.
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
-    console.print(text, style=style)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from semloop.command.terminal.printing import console_of, note
+
 QUARTERS = 4
 
 
@@ -21,7 +23,6 @@ def bars() -> Iterator[ShowProgress]:
     if not sys.stderr.isatty():
         yield _Lines().show
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
@@ -29,7 +30,7 @@ def bars() -> Iterator[ShowProgress]:
         BarColumn(),
         TextColumn("{task.completed:>9,.0f}"),
     )
-    progress = Progress(*columns, console=Console(stderr=True))
+    progress = Progress(*columns, console=console_of(sys.stderr))
     tasks = [progress.add_task(text) for text in ("produced", "in the lake")]
     with progress:
 
@@ -51,4 +52,4 @@ class _Lines:
         if quarter > self._printed:
             self._printed = quarter
             line = f"produced {produced:,}, in the lake {committed:,} of {total:,}"
-            print(line, file=sys.stderr, flush=True)
+            note(line)

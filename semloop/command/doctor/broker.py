@@ -7,6 +7,7 @@ from semloop.command.doctor import Finding, ok, warn
 from semloop.command.doctor.cluster import Cluster, Nodes
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.versions import broker_version
+from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_count, format_list
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.kafka.clients import address, client_config, listens
@@ -29,10 +30,10 @@ def check(context: CheckContext) -> Iterator[Finding]:
         raise BrokerUnavailable(msg, todo)
     started_s = time.perf_counter()
     nodes = cluster.nodes()
-    took_ms = (time.perf_counter() - started_s) * 1000
+    took = format_duration(time.perf_counter() - started_s)
     context.cluster = cluster
     brokers = format_list([f"{node.number} at {node.server}" for node in nodes.brokers])
-    reachable = f"{where} answers in {took_ms:.0f} ms, connection accepted"
+    reachable = f"{where} answers in {took}, connection accepted"
     yield ok(
         CHECK, f"{reachable}; {format_count(len(nodes.brokers), 'broker')}: {brokers}"
     )

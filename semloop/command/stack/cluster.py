@@ -24,6 +24,7 @@ from semloop.command.stack.member import (
     most_severe,
     start_failure,
 )
+from semloop.command.terminal.printing import note
 from semloop.errors import SemLoopError, TakenOver
 
 # Exit code 1 this soon after the first start means a wrong setting or argument.
@@ -66,7 +67,7 @@ class Cluster:
             end = most_severe(self._run_once(first=first))
             if end.code == 0:
                 return 0
-            print(end.message, end="", file=sys.stderr, flush=True)
+            note(end.message, end="")
             lived_s = time.monotonic() - started_s
             usage_error = first and end.code == SemLoopError.exit_code
             if end.code == TakenOver.exit_code or (

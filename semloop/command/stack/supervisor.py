@@ -13,6 +13,7 @@ from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import LocalFolder, Process, Stack
+from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import FLOWS, SCHEDULED, STREAMING
 from semloop.kafka.clients import address, client_config, listens
@@ -261,4 +262,4 @@ def _flow_command(name: str) -> list[str]:
 
 def _report(line: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(f"{now} {line}", file=sys.stderr, flush=True)
+    note(f"{now} {line}")

@@ -3,15 +3,16 @@
 import csv
 import json
 import math
-import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TextIO
+
+from semloop.command.terminal.printing import console_of, print_for_programs
+from semloop.escaping import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,11 +24,6 @@ TABLE_ROWS_MAX = 1_000
 TABLE_CELL_CHARS_MAX = 2_000
 # A column narrower than this is unreadable: rows are then printed as records.
 COLUMN_CHARS_MIN = 12
-# Width of a table in a file or pipe, unless COLUMNS is set.
-PIPE_CHARS = 120
-
-# Unicode classes of bidirectional control characters, which reorder the visible text.
-BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 class Format(StrEnum):
@@ -47,7 +43,10 @@ def print_rows(
     ISO 8601, and bytes are text with `\xNN` for unprintable ones, as DuckDB casts
     them.
     """
-    out = sys.stdout if out is None else out
+    if out is None:
+        out = sys.stdout
+        if form is not Format.TABLE:
+            print_for_programs()
     if form is Format.JSON:
         _print_json(distinct_names(columns), rows, out)
     elif form is Format.CSV:
@@ -76,29 +75,14 @@ def bytes_text(value: bytes) -> str:
 
 
 def json_object(columns: Sequence[str], row: Row) -> str:
-    """Return a row as a JSON object on one line; column names must be distinct."""
+    """Return a row as a JSON object on one line; column names must be distinct.
+
+    Characters that would control a terminal are escaped, which changes no value.
+    """
     values = {
         name: _json_value(value) for name, value in zip(columns, row, strict=True)
     }
-    return json.dumps(values, ensure_ascii=False, allow_nan=False)
-
-
-def console_of(out: TextIO) -> "Console":
-    """Return a rich console for tables, which does not interpret markup in texts."""
-    from rich.console import Console
-
-    width = None if out.isatty() or "COLUMNS" in os.environ else PIPE_CHARS
-    return Console(file=out, width=width, highlight=False, markup=False, emoji=False)
-
-
-def visible(text: str) -> str:
-    """Escape characters that control the terminal: events contain untrusted text."""
-    if text.replace("\n", " ").replace("\t", " ").isprintable():
-        return text
-    return "".join(
-        char if char in "\n\t" or not _is_control(char) else f"\\u{ord(char):04x}"
-        for char in text
-    )
+    return visible_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
 
 
 def _needs_no_escape(byte: int) -> bool:
@@ -114,10 +98,12 @@ def _print_json(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> Non
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow("" if value is None else _text(value) for value in row)
+    plain = csv.writer(out, lineterminator="\n")
+    # By itself, Python quotes a carriage return only if it is part of a line's end.
+    quoting = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in chain([columns], rows):
+        cells = ["" if value is None else _text(value) for value in row]
+        (quoting if any("\r" in cell for cell in cells) else plain).writerow(cells)
 
 
 def _json_value(value: object) -> object:
@@ -208,9 +194,3 @@ def _cell(value: object) -> str:
     if len(text) > TABLE_CELL_CHARS_MAX:
         text = text[: TABLE_CELL_CHARS_MAX - 1] + "…"
     return visible(text)
-
-
-def _is_control(char: str) -> bool:
-    return unicodedata.category(char) == "Cc" or (
-        unicodedata.bidirectional(char) in BIDI_CONTROLS
-    )

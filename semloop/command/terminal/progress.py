@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from semloop.command.terminal.printing import console_of, note
+from semloop.escaping import visible
+
 # Interval between two checks of a condition.
 POLL_S = 0.2
 
@@ -22,11 +25,10 @@ def spinner(text: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
-    with Console(stderr=True).status(escape(text)) as status:
-        yield lambda new: status.update(escape(new))
+    with console_of(sys.stderr).status(Text(visible(text))) as status:
+        yield lambda new: status.update(Text(visible(new)))
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -45,7 +47,6 @@ def step_progress() -> Iterator[ProgressCallback]:
     if not sys.stderr.isatty():
         yield _Lines().show
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -54,7 +55,7 @@ def step_progress() -> Iterator[ProgressCallback]:
         TextColumn("{task.completed:>9,.0f} of {task.total:,.0f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console_of(sys.stderr)) as progress:
         tasks: dict[str, int] = {}
 
         def show(step: str, done: int, total: int) -> None:
@@ -74,4 +75,4 @@ class _Lines:
     def show(self, step: str, done: int, total: int) -> None:
         if step != self._step:
             self._step = step
-            print(f"{step} ({total:,})", file=sys.stderr, flush=True)
+            note(f"{step} ({total:,})")
