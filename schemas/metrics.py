@@ -122,6 +122,12 @@ METRICS: tuple[Metric, ...] = (
         "Flat while sessions end: agents send no completion and archive has stalled.",
     ),
     Metric(
+        "semloop_episodes_closed_early_total", "counter", "episodes", ("flow",),
+        "Episodes closed for lack of events although their session continued.",
+        "A producer holds records for longer than delivery_max_s: raise the setting. "
+        "Or hosts of one session, or successive hosts of archive, differ in time.",
+    ),
+    Metric(
         "semloop_not_remembered_total", "counter", "texts", ("flow", "reason"),
         "Texts that became no memory: by policy (kind, importance, sample), empty, or "
         "without a vector (nan, dimension, zero, timeout, refused).",

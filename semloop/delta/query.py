@@ -176,7 +176,9 @@ class WriterQueries:
             self._files.connection.unregister("wanted")
         return {str(value) for (value,) in rows}
 
-    def rows_of(self, table: OpenTable, query: str) -> "pa.Table":
+    def rows_of(
+        self, table: OpenTable, query: str, values: Sequence[object] = ()
+    ) -> "pa.Table":
         """Run a query over `rows`, the whole table, and return its result.
 
         The result for a table without files has no columns.
@@ -184,7 +186,9 @@ class WriterQueries:
         import pyarrow as pa
 
         uris = self._snapshot(table).uris(self._storage)
-        return self._files.arrow(table.name, uris, query) if uris else pa.table({})
+        if not uris:
+            return pa.table({})
+        return self._files.arrow(table.name, uris, query, values)
 
     def _snapshot(self, table: OpenTable) -> Snapshot:
         with storage_errors(self._storage, f"read table {table.name}"):
