@@ -93,7 +93,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "semloop_dedupe_window_seconds", "gauge", "seconds", ("flow", "partition"),
-        "Time span of the dedupe window, by Kafka's timestamps of its event ids.",
+        "Time between the arrivals of the oldest and the newest ids of the window.",
         "Shorter than producers may retry: raise dedupe_ids.",
     ),
     Metric(
