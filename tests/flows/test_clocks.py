@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from confluent_kafka import Producer
 
+from schemas.metrics import Metrics
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
@@ -19,6 +20,7 @@ from tests.support.in_process import run_flow
 pytestmark = pytest.mark.slow
 
 HOUR_S = 3_600
+CLOSED_EARLY = "semloop_episodes_closed_early_total"
 # When a session has an event, and then none: two episodes.
 EVENTS_S = {0: 1, 10: 1, 22: 1, 40 * 60: 0, 41 * 60: 1, 41 * 60 + 5: 1, 90 * 60: 0}
 
@@ -43,15 +45,15 @@ class Clock:
 
 def run_at(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, flow: str, ahead_s: float
-) -> None:
-    """Run a flow until it has caught up, by a clock that is ahead."""
+) -> Metrics:
+    """Run a flow until it has caught up, by a clock that is ahead; return its metrics."""
     clock = Clock(ahead_s)
     with monkeypatch.context() as patched:
         patched.setattr("sources.kafka.bounded_poll.time", clock)
         patched.setattr("flows.archive.datetime", clock)
         context = partial(FlowContext, clock=clock.time)
         patched.setattr(f"flows.{flow}.FlowContext", context)
-        run_flow(settings, flow)
+        return run_flow(settings, flow)
 
 
 def produce(settings: Settings, skews_s: list[int], at_s: float) -> None:
@@ -88,7 +90,8 @@ def test_clocks_that_are_off_change_no_episode(
     for at_s, events in EVENTS_S.items():
         produce(settings, skews_s * events, at_s)
         run_at(monkeypatch, settings, "archive", at_s + archive_s)
-        run_at(monkeypatch, settings, "memory", at_s + memory_s)
+        metrics = run_at(monkeypatch, settings, "memory", at_s + memory_s)
+        assert metrics.value(CLOSED_EARLY, flow="memory") == 0
     with Lake(settings=settings) as lake:
         found = lake.sql(
             "SELECT session_id, list((closed_by, events) ORDER BY first_offset) "
@@ -97,3 +100,18 @@ def test_clocks_that_are_off_change_no_episode(
         assert lake.sql("SELECT count(*) FROM dead_letters").fetchall() == [(0,)]
     expected = [("inactive", 3), ("inactive", 2)]
     assert dict(found) == {f"of {skew_s:+}": expected for skew_s in skews_s}
+
+
+def test_a_record_that_its_producer_held_for_long_is_counted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.replace(embedder="hashing")
+    TopicAdmin(settings).ensure()
+    metrics = Metrics()
+    # The second event is from a minute after the first, and arrives after 50 minutes.
+    for at_s, sent_s in ((0, [0]), (40 * 60, []), (50 * 60, [60])):
+        for event_s in sent_s:
+            produce(settings, [0], event_s)
+        run_at(monkeypatch, settings, "archive", at_s)
+        metrics = run_at(monkeypatch, settings, "memory", at_s)
+    assert metrics.value(CLOSED_EARLY, flow="memory") == 1

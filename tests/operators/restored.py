@@ -1,6 +1,6 @@
 """A restart of `Sessions`: restored from rows that it returned, as the flow does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import duckdb
@@ -14,10 +14,15 @@ from tests.operators.event_rows import Row
 from tests.support.builders import NOW
 
 
-def restored(rows: Iterable[Row], settings: EpisodeSettings) -> Sessions:
-    """Return sessions that continue from all rows so far, of one partition."""
+def restored(
+    rows: Iterable[Row], settings: EpisodeSettings, missing: Sequence[str] = ()
+) -> Sessions:
+    """Return sessions that continue from all rows so far, of one partition.
+
+    `missing`: columns that the stored files do not have.
+    """
     stamped = [{"ingested_at": NOW, "date": NOW.date()} | row for row in rows]
-    stored = pa.Table.from_pylist(stamped, EPISODES)
+    stored = pa.Table.from_pylist(stamped, EPISODES).drop_columns(list(missing))
     query = f"WITH rows AS (FROM stored) {RESTORED}"
     connection = _connection().register("stored", stored)
     values = [settings.open_episodes_total]

@@ -74,6 +74,28 @@ def test_an_episode_that_continues_after_it_was_closed_is_counted(
     assert feed(sessions, later, first=2).closed_early == 0
 
 
+def test_rows_of_an_earlier_version_are_as_old_as_their_commit() -> None:
+    rows = feed(Sessions(SMALL), event_row(kafka_s=-7_200)).revisions.to_pylist()
+    sessions = restored(rows, SMALL, missing=["latest_kafka_ts", "archived_at"])
+    assert sessions.close_inactive(caught_up_ms(13)).num_rows == 0
+    assert sessions.close_inactive(caught_up_ms(13.001)).num_rows == 1
+
+
+def test_a_restart_remembers_the_last_silent_sessions_of_each_bound() -> None:
+    sessions = Sessions(SMALL)
+    rows: list[Row] = []
+    for n, name in enumerate("abb"):
+        # The second episode of `b` is the one that counts.
+        event = event_row(session=name, at_s=20 * n)
+        rows += feed(sessions, event, first=n).revisions.to_pylist()
+        rows += sessions.close_inactive(caught_up_ms(14)).to_pylist()
+    one = msgspec.structs.replace(SMALL, open_episodes_total=1)
+    for settings, early in ((SMALL, 2), (one, 1)):
+        later = [event_row(session="a", at_s=5), event_row(session="b", at_s=45)]
+        fed = feed(restored(rows, settings), *later, first=3)
+        assert fed.closed_early == early
+
+
 def test_as_many_silent_sessions_are_remembered_as_may_be_open() -> None:
     settings = msgspec.structs.replace(SMALL, open_episodes=9, open_episodes_total=2)
     sessions = Sessions(settings)
