@@ -38,7 +38,8 @@ BYTES_CONFIG = {"max.message.bytes": str(TOPIC_BYTES_MAX)}
 # By default, Kafka 4 refuses records that are dated an hour ahead of the broker: from a
 # producer whose clock is ahead, or to a broker whose clock is behind. `archive` judges
 # the time of an event; a record that it rejects is not lost.
-TIME_CONFIG = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+AHEAD_MAX = "message.timestamp.after.max.ms"
+TIME_CONFIG = {AHEAD_MAX: str(2**63 - 1)}
 R = TypeVar("R")
 UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
 

@@ -26,7 +26,7 @@ EVENTS_S = {0: 1, 10: 1, 22: 1, 40 * 60: 0, 41 * 60: 1, 41 * 60 + 5: 1, 90 * 60:
 
 
 class Clock:
-    """Stands in for the module `time` of a flow that runs at another time."""
+    """Replaces the module `time` of a flow that runs at another time."""
 
     monotonic = staticmethod(time.monotonic)
 

@@ -72,7 +72,7 @@ class History:
         return events_table(*rows)
 
 
-def a_history(rng: random.Random, count: int = 100) -> History:
+def a_history(rng: random.Random, count: int = 70) -> History:
     """Return a random history; sessions are few, so that bounds are reached."""
     sessions = [
         (f"s-{n}", rng.choice(["a", "b"]), rng.choice(PRODUCER_SKEWS_S))
