@@ -1,4 +1,4 @@
-"""The flow `archive`: Kafka -> redact -> decode -> dedupe -> dead_letters, events.
+"""The flow `archive`: Kafka -> redact -> move -> decode -> dedupe -> tables.
 
 START READING HERE. Each step is a plain function on one poll of records;
 `schemas/batches.py` defines the items passed between steps. Steps are partition-local:
@@ -15,6 +15,7 @@ from bytewax.dataflow import Dataflow
 from flows.archive_workers import ArchiveWorkers
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
+from operators.artifacts.move import move_large_values
 from operators.decoding.decode import decode
 from operators.dedupe import dedupe
 from operators.redaction.redact import redact
@@ -53,7 +54,8 @@ def build(
     storage = Storage.of(settings)
     context = FlowContext(settings, storage, metrics)
     workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
-    bytes_max = settings.archive.event_bytes_max
+    row_bytes_max = settings.archive.event_bytes_max
+    bytes_max = settings.archive.record_bytes_max
 
     @guard.step
     def redact_poll(polled: Polled) -> Polled:
@@ -61,6 +63,10 @@ def build(
         sizes = pc.binary_length(polled.records["value"])
         records = redact(polled.records, workers.redactor, bytes_max)
         return replace(polled, records=records, sizes=sizes)
+
+    @guard.step
+    def move_poll(polled: Polled) -> Polled:
+        return move_large_values(polled, row_bytes_max, bytes_max)
 
     @guard.step
     def decode_poll(polled: Polled) -> Decoded:
@@ -85,7 +91,9 @@ def build(
     # Polled(records=2,000 raw Kafka records, progress={0: 1999})
     redacted = op.map("redact", polls, redact_poll)
     # Polled, with pseudonyms (<email:3f9a0c51d2e7>) in values, keys and headers
-    decoded = op.map("decode", redacted, decode_poll)
+    moved = op.map("move", redacted, move_poll)
+    # Polled, with placeholders for the largest values of records over 1 MiB
+    decoded = op.map("decode", moved, decode_poll)
     # Decoded(events=1,998 rows, dead_letters=2 rows, progress={0: 1999})
     fresh = op.map("dedupe", decoded, dedupe_poll)
     # Decoded, without events whose id is in the dedupe window

@@ -9,7 +9,7 @@ from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
 from semloop import layout
 from semloop.delta.streams import StreamId
-from semloop.errors import StorageUnavailable
+from semloop.errors import ConfigError, StorageUnavailable
 from semloop.kafka.topic import TopicAdmin
 from semloop.redaction.redactor import Redactor
 from semloop.retry import retry
@@ -64,6 +64,10 @@ class ArchiveWorkers:
     def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
         """Take over the tables; return a reader that starts after their offsets."""
         settings = self._context.settings
+        if settings.archive.dedupe == "lake" and worker_count > 1:
+            # Two workers that commit at the same time do not see each other's rows.
+            msg = f"With dedupe = lake, archive has one process, not {worker_count}."
+            raise ConfigError(msg, "Run it without --processes, or set dedupe.")
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
         retry(

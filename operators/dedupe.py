@@ -89,6 +89,9 @@ def dedupe(
 ) -> Decoded:
     """Drop events whose id is in their partition's window or repeated in this poll.
 
+    Events whose id is in the window of another partition are kept and counted, if the
+    poll has misrouted events: with the session as key they are in one partition.
+
     Args:
         decoded: a poll.
         windows: partition -> its window; they are updated.
@@ -103,6 +106,7 @@ def dedupe(
     if not events.num_rows:
         return decoded
     keep: list[pa.RecordBatch] = []
+    repeated: dict[int, int] = {}
     for partition, part in _by_partition(events):
         window = windows[partition]
         ids = event_keys(part)
@@ -111,12 +115,23 @@ def dedupe(
         if ids:
             window.add(ids, now_ms)
             keep.append(part)
+        if decoded.misrouted and (count := _elsewhere(ids, partition, windows)):
+            repeated[partition] = repeated.get(partition, 0) + count
+    decoded = replace(decoded, repeated=repeated) if repeated else decoded
     kept = sum(part.num_rows for part in keep)
     if kept == events.num_rows:
         return decoded
     batch = pa.concat_batches(keep) if keep else events.slice(0, 0)
     dropped = events.num_rows - kept
     return replace(decoded, events=batch, duplicates=decoded.duplicates + dropped)
+
+
+def _elsewhere(
+    ids: Sequence[str], partition: int, windows: Mapping[int, DedupeWindow]
+) -> int:
+    """Count the ids that the window of another partition contains."""
+    others = [window.seen for p, window in windows.items() if p != partition]
+    return len(set().union(*(seen.intersection(ids) for seen in others)))
 
 
 def _without(events: pa.RecordBatch, origins: Set[tuple[int, int]]) -> pa.RecordBatch:

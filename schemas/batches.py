@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,16 +34,40 @@ class Progress:
     last: bool = False
 
 
+class MovedValue(NamedTuple):
+    """A value that was moved out of a record: its JSON, and where it was.
+
+    `column`, `path`, `start` and `end` as in `semloop.artifacts.ArtifactReference`.
+    """
+
+    column: Literal["payload", "extra"]
+    path: str
+    content: bytes
+    sha256: str
+    start: int | None
+    end: int | None
+
+
+class LargeRecord(NamedTuple):
+    """A record that is too large for a row, whole and with placeholders."""
+
+    whole: bytes
+    smaller: bytes
+    values: tuple[MovedValue, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Polled:
     """One poll of Kafka: `records` as `schemas.arrow.RECORDS`; no rows while idle.
 
     `sizes`: bytes of each value as it was produced, if redaction may have changed them.
+    `large`: row -> the record that this row had before its values were moved.
     """
 
     records: pa.RecordBatch
     progress: Progress
     sizes: pa.Array | None = None
+    large: Mapping[int, LargeRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +77,10 @@ class Decoded:
     `events` as `DECODED_EVENTS` and `dead_letters` as `DECODED_DEAD_LETTERS`.
     `redelivered_ids`: keys of events and ids of dead letters that must be looked up in
     the whole table.
-    `skipped`: tombstones and empty values. `misrouted`: the key is not the session's.
+    `skipped`: tombstones and empty values. `misrouted`: events by partition whose key
+    is not their session. `repeated`: events by partition whose id another partition
+    has in its dedupe window.
+    `artifacts`: name of an object -> its content; events name it in `artifacts`.
     """
 
     events: pa.RecordBatch
@@ -60,8 +88,10 @@ class Decoded:
     progress: Progress
     redelivered_ids: frozenset[str] = frozenset()
     skipped: int = 0
-    misrouted: int = 0
+    misrouted: Mapping[int, int] = field(default_factory=dict)
+    repeated: Mapping[int, int] = field(default_factory=dict)
     duplicates: int = 0
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

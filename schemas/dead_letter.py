@@ -33,7 +33,7 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     """Nested deeper than 64 levels."""
     TOO_LARGE = "too_large"
-    """Larger than `event_bytes_max`; hash and offset are stored, the content is not."""
+    """Larger than `record_bytes_max`; hash and offset are stored, no content."""
     TIMESTAMP_OUT_OF_RANGE = "timestamp_out_of_range"
     """Before 2000-01-01, or more than 5 minutes later than Kafka's timestamp."""
     UNSTORABLE = "unstorable"

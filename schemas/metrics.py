@@ -48,9 +48,19 @@ METRICS: tuple[Metric, ...] = (
         "Query `dead_letters` for reason and agent; fix the producer, send them again.",
     ),
     Metric(
+        "semloop_artifacts_total", "counter", "artifacts", ("flow",),
+        "Values of records over `event_bytes_max`, stored as objects in `artifacts/`.",
+        "Steady growth: the lake's artifacts take space; send less, or elsewhere.",
+    ),
+    Metric(
         "semloop_misrouted_total", "counter", "records", ("flow",),
         "Events whose Kafka key is not their session: accepted, maybe out of order.",
         "Set the producer's key to meta.session_id, partitioner to murmur2_random.",
+    ),
+    Metric(
+        "semloop_repeated_total", "counter", "records", ("flow",),
+        "Events whose id another partition has, too: stored again.",
+        "Send with the session as key, or set `dedupe` to `lake`.",
     ),
     Metric(
         "semloop_skipped_total", "counter", "records", ("flow",),

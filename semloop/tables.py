@@ -56,6 +56,7 @@ EVENTS = {
     "span_id": "VARCHAR",
     "parent_span_id": "VARCHAR",
     "importance": "DOUBLE",
+    "artifacts": "VARCHAR",
     **ORIGIN,
     **STAMP,
 }

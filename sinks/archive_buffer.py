@@ -19,6 +19,11 @@ class ArchiveBuffer:
         self.ends: dict[Partition, int] = {}
         self.redelivered_ids: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
+        # Number of a partition -> events.
+        self.misrouted: Counter[int] = Counter()
+        self.repeated: Counter[int] = Counter()
+        # Name of an object -> its content.
+        self.artifacts: dict[str, bytes] = {}
         self._events: list[pa.RecordBatch] = []
         self._dead_letters: list[pa.RecordBatch] = []
 
@@ -32,17 +37,17 @@ class ArchiveBuffer:
         }
         self.ends |= progress.ends
         self.redelivered_ids |= decoded.redelivered_ids
-        self.counts.update(
-            skipped=decoded.skipped,
-            misrouted=decoded.misrouted,
-            duplicates=decoded.duplicates,
-        )
+        self.counts.update(skipped=decoded.skipped, duplicates=decoded.duplicates)
+        self.misrouted.update(decoded.misrouted)
+        self.repeated.update(decoded.repeated)
         if decoded.events.num_rows:
             self._events.append(decoded.events)
         if decoded.dead_letters.num_rows:
             self._dead_letters.append(decoded.dead_letters)
         self.rows += decoded.events.num_rows + decoded.dead_letters.num_rows
         self.bytes += decoded.events.nbytes + decoded.dead_letters.nbytes
+        self.artifacts |= decoded.artifacts
+        self.bytes += sum(map(len, decoded.artifacts.values()))
 
     def events(self) -> pa.Table:
         """All events, as `DECODED_EVENTS`."""

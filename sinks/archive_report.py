@@ -37,7 +37,8 @@ def report(
     metrics.add("semloop_events_total", events.num_rows - rejected, flow=FLOW)
     duplicates = buffer.counts["duplicates"] + left_out
     metrics.add("semloop_duplicates_total", duplicates, flow=FLOW)
-    metrics.add("semloop_misrouted_total", buffer.counts["misrouted"], flow=FLOW)
+    metrics.add("semloop_misrouted_total", buffer.misrouted.total(), flow=FLOW)
+    metrics.add("semloop_repeated_total", buffer.repeated.total(), flow=FLOW)
     metrics.add("semloop_skipped_total", buffer.counts["skipped"], flow=FLOW)
     reasons = Counter(dead["reason"].to_pylist())
     if rejected:

@@ -21,6 +21,7 @@ from semloop.event_keys import event_keys
 from semloop.flow_registry import ARCHIVE
 from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
+from sinks.archive_counters import KeyCounters
 from sinks.archive_report import report
 from sinks.archive_rows import (
     commit_dead_letters,
@@ -28,6 +29,7 @@ from sinks.archive_rows import (
     first_of_redelivered,
     without_dead_lettered,
 )
+from sinks.artifact_objects import put_artifacts
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
@@ -116,6 +118,7 @@ class ArchiveTables(FlowTables[Decoded]):
     def resume(self) -> dict[Partition, int]:
         """Return the offsets of the fenced version, and load its dead letters."""
         offsets = dict(self._main.offsets)
+        self._counters = KeyCounters(self._main, self._owned)
         if offsets:
             lowest = min(offsets.values())
             found = self._queries.origins_beyond(
@@ -182,8 +185,10 @@ class ArchiveTables(FlowTables[Decoded]):
                 SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
         events = self._new_events(buffer)
+        put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
+        numbers |= self._counters.add(buffer)
         tables = (self._main, self._side)
         rejected = self._timed(
             MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
@@ -201,28 +206,29 @@ class ArchiveTables(FlowTables[Decoded]):
     def _new_letters(self, buffer: ArchiveBuffer) -> pa.Table:
         """Return the dead letters of records that have none in the table."""
         rows = without_dead_lettered(buffer.dead_letters(), self._dead_lettered)
-        if not buffer.redelivered_ids:
-            return rows
         ids = rows["id"].to_pylist()
         existing = partial(self._queries.existing_letters, self._side)
-        return self._without_redelivered(rows, ids, buffer, existing)
+        return self._without_redelivered(rows, ids, buffer.redelivered_ids, existing)
 
     def _new_events(self, buffer: ArchiveBuffer) -> pa.Table:
         """Return the events that are not in the table and have no dead letter."""
         rows = without_dead_lettered(buffer.events(), self._dead_lettered)
-        if not buffer.redelivered_ids:
+        everywhere = self.settings.archive.dedupe == "lake"
+        if not (everywhere or buffer.redelivered_ids):
             return rows
+        keys = event_keys(rows)
+        looked_up = frozenset(keys) if everywhere else buffer.redelivered_ids
         existing = partial(self._queries.existing_events, self._main)
-        return self._without_redelivered(rows, event_keys(rows), buffer, existing)
+        return self._without_redelivered(rows, keys, looked_up, existing)
 
     def _without_redelivered(
         self,
         rows: pa.Table,
         ids: Sequence[str],
-        buffer: ArchiveBuffer,
+        looked_up: Set[str],
         existing: Callable[[Set[str]], Set[str]],
     ) -> pa.Table:
-        redelivered = buffer.redelivered_ids.intersection(ids)
+        redelivered = looked_up & set(ids)
         if not redelivered:
             return rows
         stored = retry(

@@ -1,7 +1,7 @@
 """Converts rejections to rows of `dead_letters`."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pyarrow as pa
@@ -17,13 +17,16 @@ NO_DEAD_LETTERS = pa.RecordBatch.from_pylist([], DECODED_DEAD_LETTERS)
 
 
 def to_dead_letters(
-    records: pa.RecordBatch, rejected: Sequence[tuple[int, Rejection]]
+    records: pa.RecordBatch,
+    rejected: Sequence[tuple[int, Rejection]],
+    whole: Mapping[int, bytes] = {},
 ) -> pa.RecordBatch:
     """Return the dead letters of a poll.
 
     Args:
         records: the poll, as `schemas.arrow.RECORDS`.
         rejected: (row, rejection) of each rejected record, by row.
+        whole: values to store instead of those of these rows.
 
     Returns:
         one row per rejection, as `DECODED_DEAD_LETTERS`.
@@ -31,7 +34,10 @@ def to_dead_letters(
     if not rejected:
         return NO_DEAD_LETTERS
     bad = records.take(pa.array([row for row, _ in rejected], pa.int32()))
-    values = bad["value"].to_pylist()
+    values = [
+        whole.get(row, value)
+        for (row, _), value in zip(rejected, bad["value"].to_pylist(), strict=True)
+    ]
     # A record that is too large was not redacted, so none of its content is stored.
     names = [
         _names(raw) if rejection.keep_raw else (None, None, None)

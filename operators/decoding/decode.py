@@ -5,7 +5,9 @@ a bad record takes the fast path: one comprehension over the records, then check
 whole columns. A poll with a bad record, or with unknown fields, is decoded row by row.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.decoding.artifact_column import name_artifacts
 from operators.decoding.column_checks import canonical_ids, column_rejections
 from operators.decoding.dead_letters import to_dead_letters
 from operators.decoding.event_columns import EventRow, event_columns, event_row
@@ -38,7 +41,8 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
     """Decode and validate every record of a poll.
 
     Args:
-        polled: records as the source emits them, already redacted.
+        polled: records as the source emits them, already redacted, with placeholders
+            for the values of large ones.
         now: upper bound of an event's time, together with its Kafka timestamp.
         bytes_max: a larger record becomes a dead letter without its content.
 
@@ -59,12 +63,17 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
     events = event_columns(valid, decoded.events, decoded.extras)
     events, rejected = canonical_ids(events)
     rejected |= column_rejections(events, now)
+    rows = range(records.num_rows) if decoded.rows is None else decoded.rows
     if rejected:
-        rows = decoded.rows or range(records.num_rows)
         decoded.rejected |= {rows[i]: rejection for i, rejection in rejected.items()}
         keep = [i not in rejected for i in range(events.num_rows)]
         valid, events = (batch.filter(pa.array(keep)) for batch in (valid, events))
-    letters = to_dead_letters(records, sorted(decoded.rejected.items()))
+        rows = list(itertools.compress(rows, keep))
+    artifacts: Mapping[str, bytes] = {}
+    if polled.large:
+        events, artifacts = name_artifacts(events, rows, polled.large)
+    whole = {row: record.whole for row, record in polled.large.items()}
+    letters = to_dead_letters(records, sorted(decoded.rejected.items()), whole)
     return Decoded(
         events=events,
         dead_letters=letters,
@@ -74,6 +83,7 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
         ),
         skipped=records.num_rows - events.num_rows - letters.num_rows,
         misrouted=_misrouted(valid, events),
+        artifacts=artifacts,
     )
 
 
@@ -163,7 +173,13 @@ def _redelivered_letters(
     )
 
 
-def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> int:
-    """Count events whose key is not their session: they may be out of order."""
+def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> dict[int, int]:
+    """Count events whose key is not their session, by partition.
+
+    They may be out of order, and repeated in another partition.
+    """
     same = pc.equal(records["key"], events["session_id"].cast(pa.binary()))
-    return int(events.num_rows - (pc.sum(same).as_py() or 0))
+    same = same.fill_null(False)
+    if pc.all(same).as_py():
+        return {}
+    return Counter(events["kafka_partition"].filter(pc.invert(same)).to_pylist())

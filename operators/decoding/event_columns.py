@@ -57,6 +57,7 @@ def event_columns(
     built = {"payload": pa.array(columns.pop("payload", ()), pa.binary())}
     built["payload"] = built["payload"].cast(pa.string())
     built["extra"] = _array(extras or (None,) * len(rows), pa.string())
+    built["artifacts"] = pa.nulls(len(rows), pa.string())
     built |= {name: records[name] for name in tables.ORIGIN}
     for field in DECODED_EVENTS:
         if field.name not in built:

@@ -118,7 +118,7 @@ class Agent:
         try:
             event = encode(
                 kind, event_id, self.name, datetime.now(UTC), payload, meta,
-                self._settings.archive.event_bytes_max,
+                self._settings.archive.record_bytes_max,
             )  # fmt: skip
         except EventRefused as error:
             if self._strict:

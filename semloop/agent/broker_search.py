@@ -6,8 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from semloop.agent.local_stack import LocalStack, local_stack, nearest_lake
 from semloop.errors import SemLoopError
-from semloop.kafka.clients import address, listens, producer_config
+from semloop.kafka.clients import listens, producer_config
 from semloop.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,15 +38,24 @@ class BrokerSearch:
     """One attempt to connect to the broker; runs in a thread since it may block."""
 
     def __init__(self, settings: Settings) -> None:
-        """Start the thread."""
-        # Resolve the address once: the local stack may start meanwhile.
-        self._settings = settings.replace(kafka=address(settings))
-        self._started_s = time.monotonic()
+        """Start the thread, if there is an address to connect to."""
+        self._stack: LocalStack | None = None
+        self.address = settings.kafka
+        """Where the broker is, None without a setting and without a local stack."""
         self._error: str | None = None
         self.producer: Producer | None = None
         """The producer, if the attempt succeeded."""
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        if self.address is None:
+            # Resolved for each attempt, since the local stack may start meanwhile.
+            self._stack = local_stack(nearest_lake(settings))
+            self.address = self._stack.kafka if self._stack else None
+        self._settings = settings.replace(kafka=self.address)
+        self._started_s = time.monotonic()
+        if self.address is None:
+            self._error = "no stack"
+        else:
+            self._thread.start()
 
     @property
     def finished(self) -> bool:
@@ -81,9 +91,25 @@ class BrokerSearch:
             return None
         with _loading:
             admin = TopicAdmin(self._settings)
+        if self._stack is not None and not self._is_of(self._stack):
+            self._error = "the server there is not the broker of the local stack"
+            return None
         admin.ensure()
         with _loading:
             return Producer(producer_config(self._settings) | CONFIG)
+
+    def _is_of(self, stack: LocalStack) -> bool:
+        """Return True if the broker has the topic that the stack has created.
+
+        After a crash of the stack another server may listen on its port.
+        """
+        from semloop.kafka.topic import TopicAdmin
+
+        with _loading:
+            admin = TopicAdmin(self._settings.replace(topic=stack.topic))
+        return (
+            stack.topic_id is not None and admin.describe().topic_id == stack.topic_id
+        )
 
 
 def error_name(error: Exception) -> str:

@@ -9,13 +9,10 @@ the order of a session. The broker may already have an event that is sent again:
 header makes the archive look up its id in the whole table.
 """
 
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop.agent.broker_search import (
@@ -25,9 +22,8 @@ from semloop.agent.broker_search import (
     error_name,
 )
 from semloop.agent.resend import TOO_LARGE, event_ids, resend
-from semloop.agent.spool import Spool
-from semloop.kafka.clients import address
-from semloop.settings import Settings
+from semloop.agent.spools import Spools
+from semloop.settings import DEFAULT_LAKE, Settings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
@@ -38,52 +34,39 @@ Acknowledged = Callable[[int, str | None], None]
 """Called with the number of finished events, and why they were dropped, or None."""
 
 
-def spool_name(settings: Settings) -> str:
-    """Return the name of the spool files of a broker and topic."""
-    target = settings.kafka
-    if target is None:
-        # The port of the local stack may change, its lake does not.
-        target = hashlib.blake2b(settings.lake.encode(), digest_size=6).hexdigest()
-    return f"{target}-{settings.topic}"
-
-
 class Sender:
     """One producer, its unacknowledged events, and the spool; for one thread."""
 
     def __init__(self, settings: Settings, acknowledged: Acknowledged) -> None:
-        """Adopt the files of dead processes; open nothing else yet."""
+        """Find the files of dead processes; open nothing yet."""
         self._settings = settings
         self._acknowledged = acknowledged
-        self._folder = Path(os.path.expanduser(settings.agent.spool))  # never raises
-        self._bytes_max = settings.agent.spool_mb * 2**20
-        self._name = spool_name(settings)
+        self._spools = Spools(settings)
         self._producer: Producer | None = None
         self._sent: dict[int, tuple[bytes, float]] = {}
         self._next_number = 0
-        self._orphans = Spool.orphans(self._folder, self._name, self._bytes_max)
-        self._own: Spool | None = None
         self._unavailable = False
+        self._address = settings.kafka
         self._next_attempt_s = 0.0
         self._search: BrokerSearch | None = None
 
     @property
     def pause_s(self) -> float | None:
         """Longest pause before the next `work`; None: until there are more events."""
-        has_spool = bool(self._orphans or self._own)
         first_search = self._search and not self._unavailable
-        if self._sent or first_search or (has_spool and self._producer):
+        if self._sent or first_search or (self._spools and self._producer):
             return POLL_S
-        return RETRY_S if has_spool or self._search else None
+        return RETRY_S if self._spools or self._search else None
 
     @property
     def ready(self) -> bool:
         """True once the sender can decide between broker and spool."""
-        return bool(self._producer or self._own or self._unavailable)
+        return bool(self._producer or self._spools.own or self._unavailable)
 
     def send(self, events: Sequence[bytes]) -> None:
         """Send events to the broker, or spool them while it is unavailable."""
         for index, event in enumerate(events):
-            if self._own is not None or not self._produce(event):
+            if self._spools.own is not None or not self._produce(event):
                 self._spool(events[index:])
                 return
 
@@ -94,20 +77,17 @@ class Sender:
         oldest = next(iter(self._sent.values()), None)
         if oldest and time.monotonic() - oldest[1] > SPOOL_AFTER_S:
             self._disconnect("it does not acknowledge events")
-        if self._producer and (self._orphans or self._own):
+        if self._producer and self._spools:
             self._catch_up(self._producer)
 
     def close(self) -> None:
         """Spool the unacknowledged events, and close producer and files."""
         self._disconnect("the process is exiting", warn=False)
-        for spool in (*self._orphans, *([self._own] if self._own else [])):
-            spool.close()
-        self._orphans, self._own = [], None
+        self._spools.close()
 
     def release_files(self) -> None:
         """Close the files in a forked child: they and their locks are the parent's."""
-        for spool in (*self._orphans, *([self._own] if self._own else [])):
-            spool.release()
+        self._spools.release()
 
     def _open(self) -> "Producer | None":
         """Return the producer if connected; otherwise start or check an attempt."""
@@ -118,6 +98,7 @@ class Sender:
             if time.monotonic() >= self._next_attempt_s:
                 self._search = BrokerSearch(self._settings)
             return None
+        self._address = search.address
         if search.finished:
             self._search = None
             self._next_attempt_s = time.monotonic() + RETRY_S
@@ -190,32 +171,29 @@ class Sender:
     def _spool(self, events: Sequence[bytes]) -> None:
         stored, drop_reason = 0, "the spool is full"
         try:
-            if self._own is None:
-                self._own = Spool.new(self._folder, self._name, self._bytes_max)
-            stored = self._own.append(events)
+            stored = self._spools.append(events)
         except OSError as error:
-            drop_reason = f"cannot write to the spool in {self._folder}"
+            drop_reason = f"cannot write to the spool in {self._spools.folder}"
             drop_reason += f": {error.strerror}"
         if stored < len(events):
             self._acknowledged(len(events) - stored, drop_reason)
 
     def _catch_up(self, producer: "Producer") -> None:
         """Send the next batch of the oldest spool."""
-        spool = self._orphans[0] if self._orphans else self._own
-        assert spool is not None
+        spool = self._spools.oldest()
+        if spool is None:
+            return
         batch = spool.head()
         if batch and not self._resend(producer, batch):
             return
         spool.acknowledge(batch)
-        if spool is self._own:
+        is_own = spool is self._spools.own
+        if is_own:
             self._acknowledged(len(batch), None)
         if spool.empty:
-            spool.close()
-            if spool is self._own:
-                self._own = None
+            self._spools.remove(spool)
+            if is_own:
                 self._log_available()
-            else:
-                del self._orphans[0]
 
     def _resend(self, producer: "Producer", events: Sequence[bytes]) -> bool:
         """Send spooled events; True once the broker has acknowledged all of them."""
@@ -225,17 +203,26 @@ class Sender:
         return not failure
 
     def _log_unavailable(self, reason: str) -> None:
-        if not self._unavailable:
-            self._unavailable = True
+        if self._unavailable:
+            return
+        self._unavailable = True
+        if self._address is None:
             log.warning(
-                "Kafka at %s is unavailable: %s. Events are stored in %s.",
-                address(self._settings), reason.rstrip("."), self._folder,
-            )  # fmt: skip
+                "SEMLOOP_KAFKA is not set, and no stack of `semloop up` runs for %s"
+                " or a folder above it. Until one does, events are stored in %s.",
+                self._settings.lake.removesuffix(f"/{DEFAULT_LAKE}"),
+                self._spools.folder,
+            )
+            return
+        log.warning(
+            "Kafka at %s is unavailable: %s. Events are stored in %s.",
+            self._address, reason.rstrip("."), self._spools.folder,
+        )  # fmt: skip
 
     def _log_available(self) -> None:
         if self._unavailable:
             self._unavailable = False
-            log.warning("Kafka at %s accepts events again.", address(self._settings))
+            log.warning("Kafka at %s accepts events again.", self._address)
 
 
 def _too_large(event: bytes) -> str:

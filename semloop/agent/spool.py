@@ -11,7 +11,9 @@ import errno
 import fcntl
 import os
 import re
+import stat
 import uuid
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -26,19 +28,23 @@ class Spool:
     Not thread-safe: only the thread that sends events uses it.
     """
 
-    def __init__(self, path: Path, bytes_max: int) -> None:
+    def __init__(self, path: Path, bytes_max: int, *, new: bool) -> None:
         """Create a file, or adopt an existing one.
+
+        Links are not followed: the folder may be one that others can write to.
 
         Raises:
             BlockingIOError: another process owns the file.
-            OSError: the file cannot be created.
+            OSError: the file cannot be opened, or is not a regular one of this user.
         """
         self._path = path
         self._bytes_max = bytes_max
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        flags |= os.O_CREAT | os.O_EXCL if new else 0
+        descriptor = os.open(path, flags, 0o600)
         self._file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
         try:
+            _check_own(descriptor, path)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
@@ -49,20 +55,20 @@ class Spool:
     @classmethod
     def new(cls, folder: Path, name: str, bytes_max: int) -> Self:
         """Create a file of this process."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         unique = f"{file_name(name)}.{os.getpid()}.{uuid.uuid4().hex[:8]}{SUFFIX}"
-        return cls(folder / unique, bytes_max)
+        return cls(folder / unique, bytes_max, new=True)
 
     @classmethod
-    def orphans(cls, folder: Path, name: str, bytes_max: int) -> list[Self]:
-        """Adopt the files that dead processes left, the oldest first."""
-        found = []
-        with contextlib.suppress(OSError):
-            paths = list(folder.glob(f"{file_name(name)}.*{SUFFIX}"))
-            paths.sort(key=lambda path: path.stat().st_mtime)
-            for path in paths:
-                with contextlib.suppress(OSError):
-                    found.append(cls(path, bytes_max))
-        return found
+    def adopt(cls, paths: deque[Path], bytes_max: int) -> Self | None:
+        """Adopt the first file that no process owns; remove it and those before it.
+
+        One at a time, since each takes a file descriptor of the host program.
+        """
+        while paths:
+            with contextlib.suppress(OSError):
+                return cls(paths.popleft(), bytes_max, new=False)
+        return None
 
     @property
     def empty(self) -> bool:
@@ -134,6 +140,23 @@ class Spool:
                 return start + found + 1
             size = start
         return 0
+
+
+def spool_paths(folder: Path, names: Iterable[str]) -> deque[Path]:
+    """Return the files of these names that processes have left, the oldest first."""
+    found = []
+    for name in dict.fromkeys(map(file_name, names)):
+        with contextlib.suppress(OSError):
+            for path in folder.glob(f"{name}.*{SUFFIX}"):
+                with contextlib.suppress(OSError):
+                    found.append((path.lstat().st_mtime, path))
+    return deque(path for _, path in sorted(found))
+
+
+def _check_own(descriptor: int, path: Path) -> None:
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(path))
 
 
 def file_name(name: str) -> str:

@@ -11,6 +11,10 @@ from typing import NamedTuple
 # Suffix of a partition's app id: wall clock, in milliseconds, when a flow last reached
 # the end of the partition.
 CAUGHT_UP = "/caught_up_ms"
+# Suffixes of counters since the first record: events whose key is not their session,
+# and events whose id another partition has, too.
+MISROUTED = "/misrouted"
+REPEATED = "/repeated"
 # Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 

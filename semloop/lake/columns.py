@@ -54,6 +54,8 @@ EVENTS = {
     "span_id": "OpenTelemetry span id.",
     "parent_span_id": "OpenTelemetry id of the parent span.",
     "importance": "Weight from 0 to 1 that the producer gave the event.",
+    "artifacts": "Values that were too large for the row, as a JSON array with the "
+    "column, path, object, bytes and sha256 of each.",
     **_ORIGIN,
     **_COMMITTED,
 }

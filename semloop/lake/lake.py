@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, cast
 from semloop import layout
 from semloop.errors import LakeError
 from semloop.lake import private_ids
+from semloop.lake.artifacts import ArtifactQueries
 from semloop.lake.catalog import Catalog, view_questions
 from semloop.lake.private_ids import PrivateIds
 from semloop.lake.recall import macro
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from semloop.lake.recall.engine import RecallEngine
 
 
-class Lake:
+class Lake(ArtifactQueries):
     """SQL access to all tables of a lake.
 
     ```python

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from semloop.delta.fence import FENCE, Fence
 from semloop.delta.snapshot import read_snapshot
-from semloop.delta.streams import CAUGHT_UP, NEVER_READ, StreamId
+from semloop.delta.streams import CAUGHT_UP, MISROUTED, NEVER_READ, REPEATED, StreamId
 from semloop.delta.streams_table import read_streams
 from semloop.flow_registry import ARCHIVE, FLOWS
 from semloop.storage.location import Storage
@@ -14,16 +14,22 @@ if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
 
 # Suffixes of a partition's app ids in a commit; the empty one has the last offset.
-KINDS = ("", CAUGHT_UP, FENCE)
+KINDS = ("", CAUGHT_UP, FENCE, MISROUTED, REPEATED)
 
 
 @dataclass(frozen=True)
 class Position:
-    """Position of a flow in a partition."""
+    """Position of a flow in a partition, and what it has counted there so far.
+
+    `misrouted` and `repeated`: events whose key is not their session, and those whose
+    id another partition has, too; only `archive` counts them.
+    """
 
     last_offset: int = NEVER_READ
     caught_up_ms: int | None = None
     epoch: int = 0
+    misrouted: int = 0
+    repeated: int = 0
 
 
 def stream_of(topic: "Topic") -> StreamId:
@@ -108,6 +114,8 @@ def positions(
             numbers.get(name, NEVER_READ),
             numbers.get(f"{name}{CAUGHT_UP}"),
             Fence.unpack(numbers.get(f"{name}{FENCE}")).epoch,
+            numbers.get(f"{name}{MISROUTED}", 0),
+            numbers.get(f"{name}{REPEATED}", 0),
         )
         for partition, name in names.items()
     }

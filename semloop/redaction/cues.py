@@ -18,6 +18,11 @@ RUN_BYTES_MAX = 128
 VALUE_BYTES_MAX = 4096
 NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.$-\xff"
 NOT_NAME_BYTES = bytes(set(range(256)) - set(NAME_BYTES))
+# After a name these end it: no longer name begins like this.
+SIGNS = frozenset((b":", b"=", b'"', b"'", b",", b"}", b"<", b"\n"))
+# Bytes of a value in which its first digit is, such as behind the name of a month.
+FIRST_DIGIT_MAX = 64
+DIGIT = re.compile(rb"[0-9]")
 LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz\xff")
 
 # What follows a name: the end of its quotes, then a sign, a verb or a space.
@@ -26,8 +31,10 @@ SIGN = re.compile(
     rb"""[*_ \t]{0,20}"""
 )
 BLOCK = re.compile(rb"[>|][+\-]?[ \t]{0,4}\r?\n[ \t]{1,40}")
+BLOCK_SIGNS = (b">", b"|")
 NEXT_LINE = re.compile(rb"[ \t]{0,20}\r?\n[ \t]{0,40}(?:- )?")
 TYPE = re.compile(rb"""[\w.\[\], |?<>]{1,60}?[ \t]*=[ \t]*(?=[bBfFrRuU]{0,2}["'`])""")
+TYPE_BYTES_MAX = 80
 VERB = re.compile(
     rb"""["'`]?[ \t]+(?:is|was|will be|are|as|to|ist|lautet|est|es|war|becomes)"""
     rb"""(?:[ \t]+(?:set to|now|changed to|just))?[ \t]{0,4}[:=]?[ \t]{1,4}"""
@@ -93,7 +100,11 @@ def cue_finder(names: NameTable) -> Finder:
         while match := regex.search(text, at):
             start, at = match.span()
             start += len(match[0]) - len(match[0].lstrip(NOT_NAME_BYTES))
-            if at - start <= SHORT and (longer := long_names.match(text, start)):
+            if (
+                at - start <= SHORT
+                and text[at : at + 1] not in SIGNS
+                and (longer := long_names.match(text, start))
+            ):
                 at = longer.end()
             if text[at : at + 1] and text[at] in LOWER:
                 # A longer name may begin here, or a part of another word ends.
@@ -147,17 +158,21 @@ def _places(text: bytes, start: int, end: int) -> Iterator[tuple[int, Strength]]
 
 
 def _after_sign(text: bytes, at: int) -> Iterator[tuple[int, Strength]]:
-    if block := BLOCK.match(text, at):
+    # A look at the next bytes saves most of the searches in a list of names.
+    first = text[at : at + 1]
+    if first in BLOCK_SIGNS and (block := BLOCK.match(text, at)):
         yield block.end(), Strength.MIXED
         return
-    if line := NEXT_LINE.match(text, at):
+    if first.isspace() and (line := NEXT_LINE.match(text, at)):
         yield line.end(), Strength.STRONG
         return
-    if typed := TYPE.match(text, at):
+    if text.find(b"=", at, at + TYPE_BYTES_MAX) >= 0 and (
+        typed := TYPE.match(text, at)
+    ):
         yield typed.end(), Strength.MIXED
     yield at, Strength.MIXED
     # `password: is x`
-    if verb := VERB.match(b" " + text[at : at + 20]):
+    if first.isalpha() and (verb := VERB.match(b" " + text[at : at + 20])):
         yield at + verb.end() - 1, Strength.MIXED
 
 
@@ -223,7 +238,7 @@ def _value(text: bytes, at: int, *, url: bool) -> Iterator[tuple[int, int]]:
 def _numbers(text: bytes, end: int, name: Name) -> Iterator[Span]:
     words = NUMBER_WORDS.match(text, end)
     at = words.end() if words else end
-    if at == end:
+    if at == end or not DIGIT.search(text, at, at + FIRST_DIGIT_MAX):
         return
     if text[at : at + 1] in (b"[", b"{"):
         yield from _leaves(text, at, name)

@@ -23,6 +23,7 @@ from semloop.settings.sections import (
     RedactionSettings,
 )
 
+DEFAULT_LAKE = ".semloop"
 # Folder in a local lake that is not a table: pid files, logs and the redaction key.
 LOCAL_FOLDER = "_local"
 
@@ -30,7 +31,7 @@ LOCAL_FOLDER = "_local"
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings; each part of the program receives the sections that it uses."""
 
-    lake: str = ".semloop"
+    lake: str = DEFAULT_LAKE
     """Location of the tables: a folder, or `s3://bucket/prefix`."""
 
     lake_mode: Literal["private", "umask"] = "private"

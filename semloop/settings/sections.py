@@ -69,8 +69,16 @@ class ArchiveSettings(Section, frozen=True):
     """Memory per worker for records that were fetched but not polled, in MiB."""
 
     event_bytes_max: Positive = 2**20
+    """Maximum size of `payload` and `extra` in a row: the largest values of a larger
+    record are stored as artifacts."""
+
+    record_bytes_max: Positive = 4 * 2**20
     """Maximum size of a record; a larger one becomes a dead letter without content,
     only its hash and size."""
+
+    dedupe: Literal["partition", "lake"] = "partition"
+    """Where an event id is looked up: among the newest ids of its partition, or in the
+    whole table `events` at every commit, for producers that do not set a key."""
 
     dedupe_ids: Count = 250_000
     """Event ids per partition in the dedupe window; the newest ones are kept."""

@@ -1,12 +1,16 @@
-"""Creates the Delta tables of a lake, with the properties that flows rely on."""
+"""Creates the Delta tables of a lake, with the properties that flows rely on.
 
-from deltalake import DeltaTable
+This is the one place where the schema of a table changes: a table of an earlier version
+gets the columns that it lacks when a flow starts, never while one runs.
+"""
+
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
 from schemas.arrow import arrow_schema
 from semloop import tables
 from semloop.errors import LakeError
-from semloop.storage.errors import translate
+from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
 
 # Old log entries slow down every handle; readers use a handle for seconds at most.
@@ -16,7 +20,9 @@ PATTERN_CHARACTERS = "*?[]%"
 
 
 def create(storage: Storage, name: str) -> None:
-    """Create a table if it is absent; concurrent calls create it once.
+    """Create a table if it is absent, and add columns that an older one lacks.
+
+    Concurrent calls do it once.
 
     Args:
         storage: the lake.
@@ -30,6 +36,7 @@ def create(storage: Storage, name: str) -> None:
         msg = f"The lake cannot be in {storage.root!r}: {' '.join(found)} in its path."
         raise LakeError(msg, "Table readers interpret these as patterns: rename it.")
     if storage.has(name):
+        _add_columns(storage, name)
         return
     spec = tables.TABLES[name]
     try:
@@ -48,3 +55,19 @@ def create(storage: Storage, name: str) -> None:
         if storage.has(name):
             return
         raise translate(storage, f"create table {name}", error) from error
+
+
+def _add_columns(storage: Storage, name: str) -> None:
+    """Add the columns of this version; they are null in the rows that exist.
+
+    Raises:
+        StorageUnavailable: another writer committed meanwhile; the caller retries.
+    """
+    table = storage.open(name)
+    stored = {field.name for field in table.schema().fields}
+    columns = arrow_schema(tables.TABLES[name].columns)
+    missing = [f for f in Schema.from_arrow(columns).fields if f.name not in stored]
+    if not missing:
+        return
+    with storage_errors(storage, f"add columns to table {name}"):
+        table.alter.add_columns(missing)

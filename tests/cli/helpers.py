@@ -43,7 +43,7 @@ class Writer:
         self._next[partition] += len(values)
         polled = a_poll(*values, partition=partition, first=first, **options)
         now = options["kafka_ts"]
-        decoded = decode(polled, now, self.settings.archive.event_bytes_max)
+        decoded = decode(polled, now, self.settings.archive.record_bytes_max)
         last = replace(decoded.progress, last=True)
         self.loop.add(replace(decoded, progress=last))
 

@@ -225,7 +225,7 @@ def test_a_long_record_is_truncated_only_in_the_table_format(
 def test_show_reports_that_a_too_large_record_was_not_stored(
     writer: Writer, semloop: Semloop
 ) -> None:
-    writer.write(b"x" * 2**21, idempotency_keys=LETTERS[:1])
+    writer.write(b"x" * (2**22 + 1), idempotency_keys=LETTERS[:1])
     assert "was not stored" in semloop("dlq", "show", LETTERS[0])
     found = shown(semloop, LETTERS[0])
     assert (found["raw"], found["raw_encoding"]) == (None, None)

@@ -279,6 +279,7 @@ def test_purge_deletes_the_lake_but_no_other_files(shell: Shell) -> None:
     shell.run("up")
     shell.import_()
     (shell.lake / "notes.txt").touch()
+    (shell.lake / "artifacts/2026/11/28").mkdir(parents=True)
     assert "needs a confirmation" in shell.run("down", "--purge", code=1)
     processes = shell.processes()
     assert "kept: notes.txt" in shell.run("down", "--purge", "--force")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from semloop.agent.spool import Spool
+from semloop.agent.spool import Spool, spool_paths
 from semloop.command.doctor import State
 from semloop.command.doctor.disk import FreeSpace, judged
 from semloop.settings import Settings, load
@@ -83,7 +83,8 @@ def test_spool_check_counts_unsent_events_without_changing_files(
     assert f"semloop import {folder}" in second.todo
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     # The check releases its locks, so the next agent can adopt the files.
-    (orphan,) = Spool.orphans(folder, "a", 2**20)
+    orphan = Spool.adopt(spool_paths(folder, ["a"]), 2**20)
+    assert orphan is not None
     orphan.close()
     live.close()
     empty.close()

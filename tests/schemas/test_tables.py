@@ -45,6 +45,7 @@ trace_id: string
 span_id: string
 parent_span_id: string
 importance: double
+artifacts: string
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""

@@ -134,7 +134,7 @@ def test_threads_can_share_an_agent(own: Settings) -> None:
             lambda s: s.tool_call("t", duration_ms="soon"),
             "payload.duration_ms: expected a number",
         ),
-        (lambda s: s.message("user", "x" * 2_000_000), "over the limit of 1,048,576"),
+        (lambda s: s.message("user", "x" * 5_000_000), "over the limit of 4,194,304"),
         (lambda s: s.message("user", "\ud800"), "cannot be written as JSON"),
     ],
     ids=["unknown role", "wrong type", "too large", "lone surrogate"],

@@ -13,8 +13,8 @@ import pytest
 
 from semloop import Lake
 from semloop.agent.agent import Agent
-from semloop.agent.sender import spool_name
 from semloop.agent.spool import file_name
+from semloop.agent.spools import spool_name
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent
 from tests.support.lakes import a_topic
@@ -128,7 +128,7 @@ assert process.exitcode == 0
 def test_an_event_too_large_for_the_topic_is_dropped_without_blocking_others(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = settings.replace(spool=str(tmp_path / "spool"), event_bytes_max=8 * 2**20)
+    own = settings.replace(spool=str(tmp_path / "spool"), record_bytes_max=8 * 2**20)
     agent = Agent("tester", settings=own)
     with agent.session("s-1") as s:
         for number in range(3):

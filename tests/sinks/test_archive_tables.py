@@ -154,7 +154,7 @@ def test_metrics_count_committed_rows(tmp_path: Path) -> None:
         decoded_rows([(0, 0), (0, 1), (1, 5)], [(0, 2), (1, 6)], {}),
         progress=Progress(keyed({0: 2, 1: 6}), keyed({0: 10, 1: 7}), last=True),
         skipped=3,
-        misrouted=2,
+        misrouted={0: 2},
         duplicates=4,
     )
     archive.now += 30

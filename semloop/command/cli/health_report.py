@@ -9,12 +9,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from semloop.command.cli.status_report import NOT_OURS, find_stack, stack_runs
+from semloop.command.cli.status_report import (
+    NOT_OURS,
+    find_stack,
+    key_lines,
+    stack_runs,
+)
 from semloop.command.cli.table_stats import table_stats
 from semloop.command.stack.state import RUNNING, STOPPED, Stack
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import ARCHIVE, STREAMING
 from semloop.kafka.clients import address, listens
+from semloop.progress.positions import newest_stream, positions
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage.location import Storage
 from semloop.storage.redaction_key import key_problem
@@ -32,6 +38,7 @@ def health(settings: Settings) -> dict[str, Any]:
         "lake": _check_lake(settings),
         "flows": [_check_flow(settings, name, stack, runs=runs) for name in STREAMING],
     }
+    parts["flows"] += _notes(settings)
     results: dict[str, Any] = {
         part: {"ok": all(check["ok"] for check in checks), "checks": checks}
         for part, checks in parts.items()
@@ -83,6 +90,20 @@ def _check_lake(settings: Settings) -> list[dict[str, Any]]:
         todo = "" if writable else f"Give this user write permission for {lake}."
         checks.append(_check(f"lake {lake} can be written", todo))
     return checks
+
+
+def _notes(settings: Settings) -> list[dict[str, Any]]:
+    """Return what is worth knowing about the keys of the producers; none is a fault."""
+    try:
+        storage = Storage.of(settings)
+        stream = newest_stream(storage, settings.topic)
+        found = positions(storage, *stream).values() if stream else ()
+    except SemLoopError:  # the check of the lake reports it
+        return []
+    misrouted = sum(at.misrouted for at in found)
+    repeated = sum(at.repeated for at in found)
+    notes = key_lines(misrouted, repeated)
+    return [{"check": "keys of the producers", "ok": True, "todo": n} for n in notes]
 
 
 def _check_flow(

@@ -42,11 +42,17 @@ def health(form: Form = StatusFormat.TABLE) -> None:
     else:
         for part in ("kafka", "lake", "flows"):
             for check in found[part]["checks"]:
-                print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['check']}")
+                print(f"{_mark(check)}  {check['check']}")
                 if check["todo"]:
                     print(f"      {check['todo']}")
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+def _mark(check: Mapping[str, Any]) -> str:
+    if not check["ok"]:
+        return "FAIL"
+    return "note" if check["todo"] else "ok  "
 
 
 def _print_status(found: Mapping[str, Any]) -> None:
@@ -71,6 +77,8 @@ def _print_status(found: Mapping[str, Any]) -> None:
         pid = f", pid {flow['pid']}" if flow["pid"] else ""
         restarts = _restarts(flow)
         print(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
+        for line in status_report.key_lines(flow["misrouted"], flow["repeated"]):
+            print(f"       {line}")
         columns = ("partition", "last_offset", "end", "lag", "caught_up_at")
         places: list[Row] = [tuple(at[n] for n in columns) for at in flow["partitions"]]
         if places:

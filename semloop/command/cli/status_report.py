@@ -153,6 +153,8 @@ def _flow_progress(found: dict[int, Position], left: Missing | None) -> dict[str
         "lag": left.records if left else None,
         "at_least": left.at_least if left else False,
         "freshness_s": _freshness_s(left) if left else None,
+        "misrouted": sum(at.misrouted for at in found.values()),
+        "repeated": sum(at.repeated for at in found.values()),
         "partitions": [
             {
                 "partition": partition,
@@ -176,3 +178,19 @@ def _freshness_s(left: Missing) -> float | None:
 
 def _time(ms: int | None) -> str | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+
+def key_lines(misrouted: int, repeated: int) -> list[str]:
+    """Return what the keys of the producers cause; nothing if they are as expected."""
+    lines = []
+    if misrouted:
+        lines.append(
+            f"{misrouted:,} events had another key than their session: set it to"
+            " meta.session_id, else sessions lose their order and repeats are stored"
+        )
+    if repeated:
+        lines.append(
+            f"{repeated:,} of the newest events are repeated in another partition:"
+            " set the keys, or dedupe = lake"
+        )
+    return lines

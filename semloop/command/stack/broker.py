@@ -76,10 +76,11 @@ def _binary() -> str:
         raise MissingExtra(msg, "Set SEMLOOP_KAFKA to your own broker.") from None
 
 
-def make_topic(
-    settings: Settings, seconds: float, stopping: Callable[[], bool]
-) -> None:
+def make_topic(settings: Settings, seconds: float, stopping: Callable[[], bool]) -> str:
     """Create the topic if it is missing, as soon as the broker answers.
+
+    Returns:
+        the id of the topic.
 
     Args:
         settings: broker and topic.
@@ -95,11 +96,9 @@ def make_topic(
     deadline_s = time.monotonic() + seconds
     while True:
         try:
-            TopicAdmin(settings).ensure()
+            return TopicAdmin(settings).ensure().topic_id
         except BrokerUnavailable:
             if stopping() or time.monotonic() >= deadline_s:
                 raise
             # Where nothing listens, the attempt fails immediately.
             time.sleep(RETRY_S)
-        else:
-            return

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from semloop.artifacts import FOLDER as ARTIFACTS
 from semloop.errors import LakeError
 from semloop.lake.generations import FOLDER
 from semloop.layout import LAYOUT_FILE
@@ -10,7 +11,7 @@ from semloop.settings import LOCAL_FOLDER
 from semloop.storage.redaction_key import FINGERPRINT_FILE
 
 # Folders of a lake that are not Delta tables.
-OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER)
+OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER, ARTIFACTS)
 OWN_FILES = (LAYOUT_FILE, FINGERPRINT_FILE)
 
 

@@ -111,6 +111,7 @@ class Stack(msgspec.Struct, frozen=True):
     started_at: str
     kafka: str
     topic: str
+    topic_id: str | None = None
     embedded: bool = False
     broker_pid: int | None = None
     broker_create_time: float | None = None

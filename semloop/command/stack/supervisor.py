@@ -58,8 +58,8 @@ class Supervisor:
         self._flows: list[Child] = []
         self._scheduled: list[ScheduledCommand] = []
         self._kafka = ""
-        self._ready = False
-        self._stopping = False
+        self._topic_id: str | None = None
+        self._ready = self._stopping = False
 
     def run(self) -> None:
         """Start the stack, supervise it until SIGTERM or SIGINT, and stop it.
@@ -90,7 +90,6 @@ class Supervisor:
             self._start_broker()
         else:
             self._kafka = address(self._settings)
-            self._write()
         self._make_topic()
         for index, name in enumerate(self._names):
             environ = self._environ(index)
@@ -145,7 +144,7 @@ class Supervisor:
 
     def _make_topic(self) -> None:
         settings = self._settings.replace(kafka=self._kafka)
-        make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
+        self._topic_id = make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
 
     def _watch(self) -> None:
         rotated_s = time.monotonic()
@@ -166,6 +165,7 @@ class Supervisor:
                 self._rotate_logs()
 
     def _recreate_topic(self) -> None:
+        self._topic_id = None
         self._write()
         _report(
             "The broker died and was restarted without its records: events that were "
@@ -206,6 +206,7 @@ class Supervisor:
             started_at=self._started_at,
             kafka=self._kafka,
             topic=self._settings.topic,
+            topic_id=self._topic_id,
             embedded=self._broker is not None,
             broker_pid=broker_process.pid if broker_process else None,
             broker_create_time=broker_process.create_time if broker_process else None,
@@ -223,10 +224,10 @@ class Supervisor:
 
         The flow with number `index` serves its metrics on the `index`-th next port.
         """
-        port = self._settings.metrics.port
+        first = self._settings.metrics.port
         return {
             **os.environ,
-            f"{PREFIX}METRICS_PORT": str(port + index if port else 0),
+            f"{PREFIX}METRICS_PORT": str(first and first + index),
             f"{PREFIX}LAKE": self._settings.lake,
             f"{PREFIX}KAFKA": self._kafka,
             f"{PREFIX}TOPIC": self._settings.topic,

@@ -1,0 +1,1 @@
+"""Moves values that are too large for a row to objects next to the tables."""
