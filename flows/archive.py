@@ -74,7 +74,9 @@ def build(
 
     @guard.step
     def dedupe_poll(decoded: Decoded) -> Decoded:
-        fresh = dedupe(decoded, workers.windows, workers.already_dead_lettered)
+        fresh = dedupe(
+            decoded, workers.windows, workers.now_ms(), workers.already_dead_lettered
+        )
         if decoded.events.num_rows:
             workers.report_windows()
         return fresh

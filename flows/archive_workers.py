@@ -1,5 +1,6 @@
 """State shared by the source, the steps and the sink of each worker of `archive`."""
 
+import time
 from collections.abc import Set
 
 from operators.dedupe import DedupeWindow, refill
@@ -37,6 +38,11 @@ class ArchiveWorkers:
         self._tables: list[ArchiveTables] = []
         self._loops: dict[int, CommitLoop[Decoded]] = {}
         self._redactor: Redactor | None = None
+
+    @staticmethod
+    def now_ms() -> int:
+        """Return the time of a clock that cannot be set, for the dedupe windows."""
+        return time.monotonic_ns() // 1_000_000
 
     def writer_of(self, worker_index: int) -> CommitLoop[Decoded]:
         """Return the writer of a worker; its source must have opened it."""
@@ -83,7 +89,7 @@ class ArchiveWorkers:
                 settings.archive.dedupe_ids,
                 int(settings.archive.dedupe_hours * 3_600_000),
             )
-            refill(window, ids, ms)
+            refill(window, ids, ms, self.now_ms())
             self.windows[partition] = window
         self._tables.append(tables)
         self._loops[worker_index] = CommitLoop(settings, tables)

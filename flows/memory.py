@@ -47,7 +47,10 @@ def build(
 
     @guard.step
     def assign_poll(polled: PolledEvents) -> Assigned:
-        return assign_episodes(polled, workers.sessions, workers.replaced)
+        assigned = assign_episodes(polled, workers.sessions, workers.replaced)
+        early = assigned.closed_early
+        metrics.add("semloop_episodes_closed_early_total", early, flow=FLOW)
+        return assigned
 
     @guard.step
     def chunk_poll(assigned: Assigned) -> Chunked:

@@ -100,8 +100,8 @@ class MemoryWorkers:
             time.sleep(POLL_S)
 
     def _resume(self, owned: list[Partition], tables: MemoryTables) -> None:
-        """Load the open episodes of the owned partitions."""
-        rows = tables.open_episodes()
+        """Restore the sessions of the owned partitions."""
+        rows = tables.recent_sessions()
         indices: dict[Partition, list[int]] = {partition: [] for partition in owned}
         topic_ids = rows["topic_id"].to_pylist()
         numbers = rows["kafka_partition"].to_pylist()

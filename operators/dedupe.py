@@ -2,9 +2,12 @@
 
 Input: `Decoded` and the windows, one per partition. Output: `Decoded` without the
 repeated events. A window contains at least the newest `ids_max` ids, as the keys of
-`semloop.event_keys`, by arrival, that are not older than `age_max_ms` by Kafka's
-timestamp. It is refilled from `events` at start, so a restart loses no ids. A repeated
-id is counted; it is not a dead letter.
+`semloop.event_keys`, that did not arrive more than `age_max_ms` ago. It is refilled
+from `events` at start, so a restart loses no ids. A repeated id is counted; it is not a
+dead letter.
+
+Ages are differences of times of this process or of `archive`: no clock of a producer
+can empty a window, and neither can a clock that is set.
 """
 
 import itertools
@@ -14,7 +17,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.batches import Decoded
 from semloop.event_keys import event_keys
@@ -30,17 +32,22 @@ class DedupeWindow:
     ids_max: int
     age_max_ms: int
     seen: set[str] = field(default_factory=set)
-    # The ids of each poll, in order of arrival, with their newest Kafka timestamp: a
-    # poll expires as a whole.
+    # The ids of each poll with the time of their arrival, the oldest first: a poll
+    # expires as a whole.
     polls: deque[tuple[list[str], int]] = field(default_factory=deque)
 
-    def add(self, ids: list[str], kafka_ms: int) -> None:
-        """Add ids that are not in the window; drop polls beyond the bounds."""
+    def add(self, ids: list[str], now_ms: int) -> None:
+        """Add ids that are not in the window; drop polls beyond the bounds.
+
+        Args:
+            ids: keys of events.
+            now_ms: time of their arrival, by a clock that only moves forward.
+        """
         if not ids:
             return
         self.seen.update(ids)
-        self.polls.append((ids, kafka_ms))
-        while self.polls and self._is_expired(kafka_ms):
+        self.polls.append((ids, now_ms))
+        while self.polls and self._is_expired(now_ms):
             expired, _ = self.polls.popleft()
             self.seen.difference_update(expired)
 
@@ -50,28 +57,47 @@ class DedupeWindow:
         return too_many or now_ms - oldest_ms > self.age_max_ms
 
     def span_ms(self) -> int:
-        """Return the time that the window covers, by Kafka's timestamps."""
+        """Return the time between the arrivals of the oldest and the newest ids."""
         return self.polls[-1][1] - self.polls[0][1] if self.polls else 0
 
 
-def refill(window: DedupeWindow, ids: Sequence[str], kafka_ms: Sequence[int]) -> None:
-    """Fill a window with stored ids and their Kafka times, in order of offsets."""
+def refill(
+    window: DedupeWindow, ids: Sequence[str], arrived_ms: Sequence[int], now_ms: int
+) -> None:
+    """Fill a window with stored ids, as if the newest of them arrived now.
+
+    So time during which `archive` did not run does not count: what was sent twice
+    meanwhile is read right after it.
+
+    Args:
+        window: an empty window.
+        ids: keys of events in order of offsets.
+        arrived_ms: when `archive` committed each, by its clock of that time.
+        now_ms: the present time of the clock of `add`.
+    """
     for start in range(0, len(ids), REFILL_IDS):
         stop = min(start + REFILL_IDS, len(ids))
-        window.add(list(ids[start:stop]), kafka_ms[stop - 1])
+        age_ms = arrived_ms[-1] - arrived_ms[stop - 1]
+        window.add(list(ids[start:stop]), now_ms - age_ms)
 
 
 def dedupe(
     decoded: Decoded,
     windows: Mapping[int, DedupeWindow],
+    now_ms: int,
     already_dead_lettered: Set[tuple[int, int]] = frozenset(),
 ) -> Decoded:
     """Drop events whose id is in their partition's window or repeated in this poll.
 
     Events whose id is in the window of another partition are kept and counted, if the
     poll has misrouted events: with the session as key they are in one partition.
-    Events of `already_dead_lettered` origins (partition, offset) are dropped first, so
-    that no other event counts as their repetition.
+
+    Args:
+        decoded: a poll.
+        windows: partition -> its window; they are updated.
+        now_ms: time of arrival, by a clock that only moves forward.
+        already_dead_lettered: (partition, offset) of events that are dropped first, so
+            that no other event counts as their repetition.
     """
     if already_dead_lettered:
         events = _without(decoded.events, already_dead_lettered)
@@ -87,8 +113,7 @@ def dedupe(
         if not window.seen.isdisjoint(ids) or len(set(ids)) < len(ids):
             part, ids = _first_of_each(part, ids, window.seen)  # noqa: PLW2901
         if ids:
-            newest = pc.max(part["kafka_ts"]).cast(pa.int64()).as_py() or 0
-            window.add(ids, newest // 1000)
+            window.add(ids, now_ms)
             keep.append(part)
         if decoded.misrouted and (count := _elsewhere(ids, partition, windows)):
             repeated[partition] = repeated.get(partition, 0) + count

@@ -130,13 +130,15 @@ class Assigned:
 
     `memorable`: its messages, tool calls and errors, as `EVENTS`. `episode_positions`:
     the position of each of them, row by row, as `EPISODE_POSITIONS`. `episodes`: new
-    revisions, as `EPISODE_REVISIONS`.
+    revisions, as `EPISODE_REVISIONS`. `closed_early`: number of events that continue an
+    episode which inactivity had closed.
     """
 
     memorable: pa.Table
     episode_positions: pa.Table
     episodes: pa.Table
     progress: Progress = field(default_factory=Progress)
+    closed_early: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "semloop_dedupe_window_seconds", "gauge", "seconds", ("flow", "partition"),
-        "Time span of the dedupe window, by Kafka's timestamps of its event ids.",
+        "Time between the arrivals of the oldest and the newest ids of the window.",
         "Shorter than producers may retry: raise dedupe_ids.",
     ),
     Metric(
@@ -136,6 +136,12 @@ METRICS: tuple[Metric, ...] = (
         "semloop_episodes_total", "counter", "episodes", ("flow",),
         "Episodes closed.",
         "Flat while sessions end: agents send no completion and archive has stalled.",
+    ),
+    Metric(
+        "semloop_episodes_closed_early_total", "counter", "episodes", ("flow",),
+        "Episodes closed for lack of events although their session continued.",
+        "A producer holds records for longer than delivery_max_s: raise the setting. "
+        "Or hosts of one session, or successive hosts of archive, differ in time.",
     ),
     Metric(
         "semloop_not_remembered_total", "counter", "texts", ("flow", "reason"),

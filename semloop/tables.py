@@ -120,6 +120,8 @@ EPISODES = {
     "last_text": "VARCHAR",
     "last_user": "VARCHAR",
     "step_log": "VARCHAR",
+    "latest_kafka_ts": "TIMESTAMPTZ",
+    "archived_at": "TIMESTAMPTZ",
     **ORIGIN,
     **STAMP,
 }

@@ -128,7 +128,7 @@ class ArchiveTables(FlowTables[Decoded]):
         return offsets
 
     def recent_ids(self) -> dict[int, tuple[list[str], list[int]]]:
-        """Partition -> keys of events and their Kafka ms, to fill dedupe windows."""
+        """Partition -> keys of events and when they arrived, for dedupe windows."""
         settings = self.settings
         age_ms = int(settings.archive.dedupe_hours * 3_600_000)
         return retry(

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import structlog
 from typing_extensions import override
 
-from schemas.arrow import EPISODE_REVISIONS, EPISODES
+from schemas.arrow import EPISODES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Vectored
 from semloop.delta.query import WriterQueries
@@ -35,19 +35,12 @@ from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
 from sinks.memory_buffer import MemoryBuffer
+from sinks.session_rows import restored_rows
 from sinks.vectors.table import VectorTable
 
 FLOW = MEMORY.name
 MAIN = MEMORY.main
 (SIDE,) = MEMORY.sides
-# Selects by state and revision first: most episodes are closed.
-OPEN_EPISODES = """
-, newest AS (
-    SELECT episode_id, max(revision) AS revision FROM rows
-    GROUP BY episode_id HAVING arg_max(state, revision) = 'open'
-)
-SELECT * FROM rows JOIN newest USING (episode_id, revision)
-"""
 
 log = structlog.get_logger(FLOW)
 
@@ -102,10 +95,11 @@ class MemoryTables(FlowTables[Vectored]):
             seconds=self.settings.commits.storage_retry_s,
         )
 
-    def open_episodes(self) -> pa.Table:
-        """Return the newest revision of each open episode."""
+    def recent_sessions(self) -> pa.Table:
+        """Return the rows of `episodes` from which to restore the sessions."""
+        sessions_max = self.settings.episodes.open_episodes_total
         return retry(
-            self._open_episodes,
+            lambda: restored_rows(self._queries, self._main, sessions_max),
             on=StorageUnavailable,
             seconds=self.settings.commits.storage_retry_s,
         )
@@ -195,12 +189,6 @@ class MemoryTables(FlowTables[Vectored]):
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
         vectors.open()
         return vectors
-
-    def _open_episodes(self) -> pa.Table:
-        found = self._queries.rows_of(self._main, OPEN_EPISODES)
-        if not found.num_rows:
-            return EPISODE_REVISIONS.empty_table()
-        return found.select(EPISODE_REVISIONS.names).cast(EPISODE_REVISIONS)
 
     def _with_writer(self, memories: pa.Table) -> pa.Table:
         """Add this writer's epochs, so that older writers cannot overwrite the rows."""

@@ -14,14 +14,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.lines import Record, TooLong
 from semloop.errors import BrokerError, SemLoopError
 from semloop.event import IDEMPOTENCY_HEADER
+from semloop.kafka.clients import DELIVERY_TIMEOUT_S
 from semloop.kafka.refusals import ConnectionErrors, unusable
 
-# A record that the broker has not acknowledged after this time has failed.
-DELIVERY_TIMEOUT_S = 60.0
 PROGRESS_RECORDS = 1_000
 # Added to the configuration that all our producers share.
 PRODUCER_CONFIG: Mapping[str, str | int | float | bool] = {
-    "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
     "queue.buffering.max.kbytes": 64 * 1024,  # Enough for 15 of the largest records.
 }
 

@@ -34,11 +34,13 @@ def assign_episodes(
     memorable: list[pa.Table] = []
     positions: list[pa.Table] = []
     revisions: list[pa.Table] = []
+    closed_early = 0
     for partition, rows in by_partition(polled.events):
         fed = sessions[partition].feed(rows)
         memorable.append(rows.filter(pc.is_in(rows["type"], MEMORABLE_TYPES)))
         positions.append(fed.episode_positions)
         revisions.append(fed.revisions)
+        closed_early += fed.closed_early
     if polled.progress.complete:
         for partition in polled.progress.ends:
             # A replaced topic has ended, no matter when it was last read.
@@ -53,4 +55,5 @@ def assign_episodes(
         episode_positions=pa.concat_tables(positions) if positions else NO_POSITIONS,
         episodes=pa.concat_tables(revisions) if revisions else NO_EPISODES,
         progress=polled.progress,
+        closed_early=closed_early,
     )

@@ -46,6 +46,8 @@ class Episode:
     ended_at: int
     kafka_offset: int
     kafka_ts: int | None
+    latest_kafka_ts: int
+    archived_at: int
     revision: int = 0
     agent: str | None = None
     namespace: str | None = None
@@ -88,6 +90,8 @@ class Episode:
             ended_at=event.ts,
             kafka_offset=offset,
             kafka_ts=event.kafka_ts,
+            latest_kafka_ts=event.received_at,
+            archived_at=event.ingested_at,
         )
 
     @classmethod
@@ -104,6 +108,8 @@ class Episode:
     def add(self, event: Event) -> None:
         """Add the next event of the session."""
         self.kafka_offset, self.kafka_ts = event.kafka_offset, event.kafka_ts
+        self.archived_at = event.ingested_at
+        self.latest_kafka_ts = max(self.latest_kafka_ts, event.received_at)
         if event.ts > self.ended_at:
             self.ended_at = event.ts
         elif event.ts < self.started_at:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 # Rows that are converted to Python values at a time.
 ROWS = 5_000
-TIMES = ("ts", "kafka_ts")
+TIMES = ("ts", "kafka_ts", "ingested_at")
 # Types of events from whose payload values are read.
 PAYLOAD_OF = pa.array(["completion", "state_change"])
 # Types of events that become memories, with the text before them as context.
@@ -53,7 +53,13 @@ class Event(NamedTuple):
     input_tokens: int | None
     output_tokens: int | None
     payload: str | None
+    ingested_at: int
     bytes: int
+
+    @property
+    def received_at(self) -> int:
+        """Kafka's timestamp, or the time of arrival if the record has none."""
+        return self.ingested_at if self.kafka_ts is None else self.kafka_ts
 
 
 class Detail(msgspec.Struct, gc=False):

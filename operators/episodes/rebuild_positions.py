@@ -1,7 +1,7 @@
 """Rebuilds the positions of stored events in the episodes that they are assigned to.
 
 Input: `ReindexPart`. Output: `Assigned`. The stored assignment is used, since episodes
-depend on settings and times at which events were first read and cannot be recomputed.
+depend on settings that may have changed and on events that may have expired.
 """
 
 from collections.abc import Mapping

@@ -7,13 +7,20 @@ session id. An episode is a contiguous range, by offset, of its session's record
 record except feedback is in exactly one. The state is the open episodes: `Sessions.of`
 restores it from their newest revisions.
 
+Episodes are a function of records and settings, even if clocks are off. A pause is a
+difference of times of one producer; silence is one of times of `archive`. A producer
+delivers a record within `delivery_max_s`, so a record after silence comes after a
+pause, too: it opens an episode whether or not `close_inactive` had closed the one
+before. An eviction of a silent session changes as little, and it is the first to go.
+
 Closed episodes are not part of the state. The episodes of a session are in one
 partition and do not overlap, and every closed one has a row; so the previous one has
 the next smaller `first_offset`, by which the view `episodes` finds it.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,11 +50,21 @@ class FeedResult:
 
     `revisions` as `EPISODE_REVISIONS`: closed episodes in the order in which they
     closed, then the open ones that changed. `episode_positions` as `EPISODE_POSITIONS`:
-    one row for each message, tool call and error, in order of offsets.
+    one row for each message, tool call and error, in order of offsets. `closed_early`:
+    number of episodes that inactivity closed although they continue: a producer held
+    a record for longer than `delivery_max_s`, or clocks differ within a session.
     """
 
     revisions: pa.Table
     episode_positions: pa.Table
+    closed_early: int = 0
+
+
+class Silent(NamedTuple):
+    """The latest times of an episode that inactivity has closed, in us of UTC."""
+
+    ended_at: int
+    latest_kafka_ts: int
 
 
 class Sessions:
@@ -64,8 +81,13 @@ class Sessions:
         self._settings = settings
         self._rewards = rewards or RewardSettings()
         self._gap_us = settings.session_gap_s * US
+        self._silence_us = (settings.session_gap_s + settings.delivery_max_s) * US
         self._age_us = settings.age_s * US
         self._open = OpenEpisodes()
+        # Sessions whose last episode inactivity closed, to count those that
+        # continue; at most as many as may be open.
+        self._silent: OrderedDict[SessionKey, Silent] = OrderedDict()
+        self._closed_early = 0
         self._partition: Row = {}
         self._last_offset = -1
 
@@ -76,16 +98,25 @@ class Sessions:
         settings: EpisodeSettings,
         rewards: RewardSettings | None = None,
     ) -> Self:
-        """Restore from a partition's open episodes, the newest revision of each."""
+        """Restore from rows of a partition.
+
+        Args:
+            rows: the newest revision of each open episode; of sessions whose last one
+                was closed by inactivity, its origin, session, state and times.
+            settings: the gap and the bounds.
+            rewards: the weights of the reward.
+        """
         sessions = cls(settings, rewards)
         if not rows.num_rows:
             return sessions
-        assert pc.all(pc.equal(rows["state"], "open")).as_py()
+        assert len(pc.unique(rows["episode_id"])) == rows.num_rows
         sessions._check_partition(rows)
         for row in _with_integer_times(rows.sort_by("kafka_offset")).to_pylist():
-            episode = Episode.of(row)
-            assert sessions._open.get(key_of(episode)) is None
-            sessions._open.add(episode)
+            if row["state"] == "open":
+                sessions._open.add(Episode.of(row))
+            else:
+                assert row["closed_by"] == "inactive"
+                sessions._keep_silent((row["namespace"], row["session_id"]), row)
         sessions._last_offset = pc.max(rows["kafka_offset"]).as_py()
         return sessions
 
@@ -105,6 +136,7 @@ class Sessions:
         self._check_order(events)
         rows: list[Row] = []
         positions: list[EpisodePosition] = []
+        self._closed_early = 0
         updated: dict[SessionKey, None] = {}
         for event in read(events):
             updated[key_of(event)] = None
@@ -114,33 +146,42 @@ class Sessions:
             for session in updated
             if (episode := self._open.get(session))
         ]
-        return FeedResult(self._table(rows), _positions(positions))
+        positions_table = _positions(positions)
+        return FeedResult(self._table(rows), positions_table, self._closed_early)
 
     def close_inactive(self, caught_up_ms: float) -> pa.Table:
-        """Close the episodes that received no record for longer than the gap.
+        """Close the episodes of sessions that are silent: no record can continue them.
+
+        That is so once `archive` has read no record of the session for longer than the
+        gap and the time that a producer may take to deliver one.
 
         Args:
-            caught_up_ms: wall-clock milliseconds at which `archive` had read all
-                records of the partition; every row of that snapshot must have been
+            caught_up_ms: when `archive` had read all records of the partition, in
+                milliseconds by its own clock; every row of that snapshot must have been
                 fed. Infinite for a partition that receives no more records.
 
         Returns:
             the closed episodes, as `EPISODE_REVISIONS`.
         """
-        idle = [
+        silent = [
             episode
             for episode in self._open
-            if caught_up_ms * 1_000 - _last_received_us(episode) > self._gap_us
+            if caught_up_ms * 1_000 - episode.archived_at > self._silence_us
         ]
-        for episode in idle:
+        closed = [self._close(episode, "inactive") for episode in silent]
+        for episode, row in zip(silent, closed, strict=True):
             self._open.remove(episode)
-        closed = [self._close(episode, "inactive") for episode in idle]
+            self._keep_silent(key_of(episode), row)
         return self._table(closed)
 
     def _add(
         self, event: Event, rows: list[Row], positions: list[EpisodePosition]
     ) -> None:
-        episode = self._open.get(key_of(event))
+        session = key_of(event)
+        silent = self._silent.pop(session, None)
+        if silent is not None and not self._is_pause(silent, event):
+            self._closed_early += 1
+        episode = self._open.get(session)
         if episode is not None and (bound := self._exceeded_bound(episode, event)):
             rows.append(self._close(episode, bound))
             self._open.remove(episode)
@@ -168,13 +209,9 @@ class Sessions:
             rows.append(self._close(evicted, "evicted"))
 
     def _exceeded_bound(self, episode: Episode, event: Event) -> str | None:
-        """Return the bound that the episode would exceed with this event, if any.
-
-        The gap is measured from the latest timestamp: an event with an earlier one, as
-        in a file in reverse order, is not a pause.
-        """
+        """Return the bound that the episode would exceed with this event, if any."""
         ended_at = max(episode.ended_at, event.ts)
-        if event.ts - episode.ended_at > self._gap_us:
+        if self._is_pause(episode, event):
             return "gap"
         if ended_at - min(episode.started_at, event.ts) > self._age_us:
             return "age"
@@ -183,6 +220,23 @@ class Sessions:
         if episode.bytes + event.bytes > self._settings.bytes:
             return "bytes"
         return None
+
+    def _is_pause(self, before: "Episode | Silent", event: Event) -> bool:
+        """Return True if the event comes more than the gap after the ones before it.
+
+        By its own time, or by Kafka's: that of an event from a spool or an import is
+        the time of sending. Measured from the latest times: an event with an earlier
+        one, as in a file in reverse order, is not a pause.
+        """
+        return (
+            event.ts - before.ended_at > self._gap_us
+            or event.received_at - before.latest_kafka_ts > self._gap_us
+        )
+
+    def _keep_silent(self, session: SessionKey, row: Row) -> None:
+        self._silent[session] = Silent(row["ended_at"], row["latest_kafka_ts"])
+        if len(self._silent) > self._settings.open_episodes_total:
+            self._silent.popitem(last=False)
 
     def _close(self, episode: Episode, closed_by: str) -> Row:
         return episode.row(self._rewards, closed_by)
@@ -207,11 +261,6 @@ class Sessions:
         assert offsets[0] > self._last_offset
         assert (offsets[1:] > offsets[:-1]).all()
         self._last_offset = int(offsets[-1])
-
-
-def _last_received_us(episode: Episode) -> int:
-    """Return the Kafka time of the last record, or its own time if it has none."""
-    return episode.ended_at if episode.kafka_ts is None else episode.kafka_ts
 
 
 def _positions(positions: list[EpisodePosition]) -> pa.Table:

@@ -20,8 +20,6 @@ RETRY_S = 0.5
 CONFIG: dict[str, Any] = {
     # Short batching: a crash loses what the broker has not acknowledged.
     "linger.ms": 5,
-    # No timeout in the client: `Sender` decides when to spool an event.
-    "message.timeout.ms": 0,
     "error_cb": lambda error: None,
 }
 

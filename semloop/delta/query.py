@@ -121,13 +121,13 @@ class WriterQueries:
     ) -> dict[int, tuple[list[str], list[int]]]:
         """Return the newest keys of events of each owned partition, oldest first.
 
-        Per partition at most `ids_max` keys, and none whose Kafka timestamp is more
-        than `age_ms` before the partition's newest one. Files ingested more than
-        `age_ms` before the table's last row are skipped, so an idle partition does not
-        cause a read of the whole history.
+        Per partition at most `ids_max` keys, and none that was ingested more than
+        `age_ms` before the partition's newest one. Files ingested more than `age_ms`
+        before the table's last row are skipped, so an idle partition does not cause a
+        read of the whole history.
 
         Returns:
-            Partition -> (keys, their Kafka timestamps in milliseconds).
+            Partition -> (keys, when they were ingested, in milliseconds).
         """
         owned = [partition.number for partition in table.owned]
         snapshot = self._snapshot(table) if owned and ids_max else None
@@ -176,7 +176,9 @@ class WriterQueries:
             self._files.connection.unregister("wanted")
         return {str(value) for (value,) in rows}
 
-    def rows_of(self, table: OpenTable, query: str) -> "pa.Table":
+    def rows_of(
+        self, table: OpenTable, query: str, values: Sequence[object] = ()
+    ) -> "pa.Table":
         """Run a query over `rows`, the whole table, and return its result.
 
         The result for a table without files has no columns.
@@ -184,20 +186,22 @@ class WriterQueries:
         import pyarrow as pa
 
         uris = self._snapshot(table).uris(self._storage)
-        return self._files.arrow(table.name, uris, query) if uris else pa.table({})
+        if not uris:
+            return pa.table({})
+        return self._files.arrow(table.name, uris, query, values)
 
     def _snapshot(self, table: OpenTable) -> Snapshot:
         with storage_errors(self._storage, f"read table {table.name}"):
             return Snapshot.of(table.name, table.handle)
 
     def _keys(self, table: str, uris: Sequence[str], topic_id: str) -> "pa.Table":
-        """Return partition, key and Kafka ms of a topic's rows, by offset.
+        """Return partition, key and time of ingestion of a topic's rows, by offset.
 
         Arrow sorts them: DuckDB's sort of a million ids takes three times as long.
         """
         query = (
             f"SELECT kafka_partition, kafka_offset, {KEY_SQL} AS key, "  # noqa: S608 - ours
-            "epoch_ms(kafka_ts) AS ms FROM rows WHERE topic_id = ?"
+            "epoch_ms(ingested_at) AS ms FROM rows WHERE topic_id = ?"
         )
         return self._files.arrow(table, uris, query, [topic_id]).sort_by("kafka_offset")
 

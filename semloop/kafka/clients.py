@@ -12,6 +12,9 @@ from semloop.settings.logins import refuse_logins
 DEFAULT_ADDRESS = "127.0.0.1:19092"
 # Record, key, headers and framing of a 4 MiB event.
 MESSAGE_BYTES_MAX = 5 * 2**20
+# A record that the broker has not acknowledged after this time has failed. Episodes
+# rely on it: no record arrives later than `delivery_max_s` after its Kafka timestamp.
+DELIVERY_TIMEOUT_S = 60.0
 
 
 def address(settings: Settings) -> str:
@@ -56,6 +59,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         # The Java default: librdkafka's own maps most keys to other partitions.
         "partitioner": "murmur2_random",
         "linger.ms": 20,
+        "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
         "compression.type": "lz4",
         "message.max.bytes": MESSAGE_BYTES_MAX,
     }

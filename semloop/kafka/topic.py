@@ -34,6 +34,12 @@ PROBE_AFTER_S = 1.0
 # Maximum time until all brokers know a new topic.
 CREATE_TIMEOUT_S = 10.0
 TOPIC_BYTES_MAX = 4 * 2**20
+BYTES_CONFIG = {"max.message.bytes": str(TOPIC_BYTES_MAX)}
+# By default, Kafka 4 refuses records that are dated an hour ahead of the broker: from a
+# producer whose clock is ahead, or to a broker whose clock is behind. `archive` judges
+# the time of an event; a record that it rejects is not lost.
+AHEAD_MAX = "message.timestamp.after.max.ms"
+TIME_CONFIG = {AHEAD_MAX: str(2**63 - 1)}
 R = TypeVar("R")
 UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
 
@@ -120,17 +126,24 @@ class TopicAdmin:
             return self.describe()
         except TopicMissing:
             pass
-        topic = NewTopic(
-            self._settings.topic,
-            num_partitions=self._settings.archive.partitions,
-            config={"max.message.bytes": str(TOPIC_BYTES_MAX)},
-        )
-        try:
-            self._answer(self._admin.create_topics([topic])[self._settings.topic])
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._translated(error.args[0]) from None
+        error = self._create(BYTES_CONFIG | TIME_CONFIG)
+        if error is not None and error.code() == KafkaError.INVALID_CONFIG:
+            # Kafka before 3.6 has no such limit.
+            error = self._create(BYTES_CONFIG)
+        if error is not None and error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise self._translated(error) from None
         return self._describe_new()
+
+    def _create(self, config: dict[str, str]) -> KafkaError | None:
+        """Create the topic; return why that failed."""
+        name, partitions = self._settings.topic, self._settings.archive.partitions
+        topic = NewTopic(name, num_partitions=partitions, config=config)
+        try:
+            self._answer(self._admin.create_topics([topic])[name])
+        except KafkaException as error:
+            found: KafkaError = error.args[0]
+            return found
+        return None
 
     def _answer(self, future: "Future[R]") -> R:
         """Wait for a response, or for the reason why there will be none.

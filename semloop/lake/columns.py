@@ -117,6 +117,8 @@ EPISODES = {
     "last_text": "Text of the latest message, tool call or error, shortened.",
     "last_user": "User of that message, tool call or error.",
     "step_log": "First and last 40 steps in order, as JSON text.",
+    "latest_kafka_ts": "Latest of Kafka's timestamps of the events.",
+    "archived_at": "Time at which `archive` committed the last event.",
     **_ORIGIN,
     **_COMMITTED,
     "episode": "Number of the episode in its session, from 1.",

@@ -35,6 +35,10 @@ class EpisodeSettings(
     """Seconds without an event of the session that end its episode, either between two
     events or after the last one."""
 
+    delivery_max_s: Seconds = 120.0
+    """Maximum seconds between the Kafka timestamp of a record and its arrival at the
+    broker: the longest `message.timeout.ms` of your producers, in seconds."""
+
     age_s: Seconds = 86_400.0
     """Maximum span of an episode in seconds, by the timestamps of its events."""
 

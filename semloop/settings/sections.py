@@ -84,7 +84,7 @@ class ArchiveSettings(Section, frozen=True):
     """Event ids per partition in the dedupe window; the newest ones are kept."""
 
     dedupe_hours: Seconds = 24.0
-    """Maximum age of an event id in the dedupe window, by Kafka's timestamp."""
+    """Maximum age of an event id in the dedupe window, by its time of arrival."""
 
     start_timeout_s: Seconds = 30.0
     """Seconds a starting flow waits for the broker's first answer before it fails."""

@@ -5,7 +5,7 @@ A row is written before the first fence of its partition.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -56,12 +56,17 @@ def register(
     ]
     if not missing:
         return
+    # Readers take the topic that was seen last for the current one: a flow on a host
+    # whose clock is behind must not register a new topic before the old one.
+    same = (stream.flow, stream.topic)
+    earlier = [r.first_seen for r in known if (r.stream.flow, r.stream.topic) == same]
+    first_seen = max([now, *(at + timedelta(microseconds=1) for at in earlier)])
     row = {
         "flow": stream.flow,
         "cluster_id": stream.cluster_id,
         "topic": stream.topic,
         "topic_id": stream.topic_id,
-        "first_seen": now,
+        "first_seen": first_seen,
     }
     rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
     handle = storage.open("streams")

@@ -1,7 +1,7 @@
 """Index of table `episodes`: the episode of each event, and the closed episodes.
 
-`reindex` uses it instead of computing episodes again: the result could differ where a
-setting or the time of an import decided the boundaries.
+`reindex` uses it instead of computing episodes again: the result would differ if a
+setting was changed, or if events expired.
 """
 
 from collections.abc import Iterator, Mapping, Set

@@ -95,7 +95,7 @@ def test_resume_check_warns_about_unread_records_near_the_end_of_retention(
         settings, *BASE_CHECKS, "resume point", "lag", **RETENTION
     )
     assert finding.state is state
-    assert f"the oldest unread record is {age} old (partition 0)" in finding.found
+    assert f"the oldest unread record is {age} old by" in finding.found
     assert "retention is 7 d" in finding.found
     assert (lake.state, f"the oldest {age} old" in lake.found) == (State.WARN, True)
 

@@ -45,12 +45,18 @@ def test_memories_check_is_ok_without_lag_and_with_the_configured_model(
         (None, State.WARN, "memory is 15 offsets behind archive"),
     ],
 )
+@pytest.mark.parametrize("skew_s", [0, 7_200])
 def test_memories_check_warns_about_a_flow_that_lags(
-    settings: Settings, caught_up_s: float | None, state: State, found: str
+    settings: Settings,
+    caught_up_s: float | None,
+    state: State,
+    found: str,
+    skew_s: float,
 ) -> None:
-    events = Events(settings)
+    """The clock of `archive` may be ahead of the one of this machine."""
+    now = time.time() + skew_s
+    events = Events(settings, caught_up_ms=int(now * 1_000))
     events.add(overlapping_sessions(10))
-    now = time.time()
     ms = None if caught_up_s is None else int((now - caught_up_s) * 1_000)
     run_memory(settings, events, later_ms=ms)
     events.add(overlapping_sessions(15, first=10))

@@ -6,7 +6,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from semloop.command.doctor import State
 from semloop.command.doctor.cluster import Partition
 from semloop.command.doctor.topic import _replication
-from semloop.kafka.topic import Topic
+from semloop.kafka.topic import TIME_CONFIG, Topic
 from semloop.settings import Settings
 from tests.doctor.run_checks import (
     BASE_CHECKS,
@@ -19,6 +19,8 @@ from tests.support.services import SERVICES, wait_for
 
 
 def create(settings: Settings, config: dict[str, str], partitions: int = 4) -> None:
+    """Create a topic that accepts records of any clock, unless `config` says less."""
+    config = TIME_CONFIG | config
     new = NewTopic(settings.topic, num_partitions=partitions, config=config)
     admin = kafka_admin(settings)
     admin.create_topics([new])[settings.topic].result()
@@ -69,10 +71,11 @@ def test_topic_check_warns_about_fewer_partitions_than_configured(
         ({"cleanup.policy": "compact"}, State.FAIL, "only the newest event per session is kept", "cleanup.policy=delete"),
         ({"cleanup.policy": "compact,delete"}, State.FAIL, "only the newest event per session is kept", "cleanup.policy=delete"),
         ({"max.message.bytes": "1048588"}, State.WARN, "max.message.bytes is 1,048,588", "max.message.bytes=4194304"),
+        ({"message.timestamp.after.max.ms": "3600000"}, State.WARN, "dated over 1 h ahead of the broker's clock are refused", "message.timestamp.after.max.ms=9223372036854775807"),
         ({"retention.ms": "3600000"}, State.WARN, "kept for 1 h, any size", "retention.ms=604800000"),
         ({"min.insync.replicas": "2"}, State.FAIL, "fewer are in sync for partition 0, 1, 2, 3", "these partitions reject writes"),
     ],
-    ids=["compact", "compact and delete", "small messages", "short retention", "too few replicas"],
+    ids=["compact", "compact and delete", "small messages", "only exact clocks", "short retention", "too few replicas"],
 )  # fmt: skip
 def test_topic_check_reports_configuration_that_loses_events(
     settings: Settings, config: dict[str, str], state: State, found: str, todo: str

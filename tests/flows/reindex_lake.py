@@ -47,15 +47,18 @@ def overlapping_sessions(
 class Events:
     """Replaces `archive` in tests: appends events of one partition to the lake."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, caught_up_ms: int = LATER_MS) -> None:
         self.all = events_table()
+        self._caught_up_ms = caught_up_ms
         self._table = EventsTable(Storage.of(settings), LOG, (0,))
 
     def add(self, stream: pa.Table) -> pa.Table:
         """Append events; return all events so far."""
         self.all = pa.concat_tables([self.all, stream])
         last = stream["kafka_offset"][-1].as_py()
-        self._table.table.commit(stream, {P0: last}, {(P0, CAUGHT_UP): LATER_MS})
+        self._table.table.commit(
+            stream, {P0: last}, {(P0, CAUGHT_UP): self._caught_up_ms}
+        )
         return self.all
 
     def expire(self, last_offset: int) -> None:

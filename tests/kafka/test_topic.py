@@ -1,7 +1,9 @@
 """Describing and creating a topic; some tests need a real broker."""
 
+import time
+
 import pytest
-from confluent_kafka import TopicCollection
+from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -9,7 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from semloop.errors import BrokerUnavailable, TopicChanged, TopicMissing
-from semloop.kafka.clients import address
+from semloop.kafka.clients import address, producer_config
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
 from tests.support.services import free_port, wait_for
@@ -35,6 +37,23 @@ def test_a_created_topic_accepts_records_of_four_mebibytes(
     resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic)
     config = admin.describe_configs([resource])[resource].result()
     assert config["max.message.bytes"].value == str(4 * 2**20)
+
+
+@pytest.mark.real_broker
+@pytest.mark.parametrize("ahead_s", [-7_200, 7_200, 36_000])
+def test_a_created_topic_accepts_records_of_any_clock(
+    settings: Settings, topic: Topic, ahead_s: int
+) -> None:
+    errors: list[object] = []
+    producer = Producer(producer_config(settings))
+    producer.produce(
+        settings.topic,
+        b"{}",
+        timestamp=int((time.time() + ahead_s) * 1_000),
+        on_delivery=lambda error, _: errors.append(error),
+    )
+    producer.flush(20)
+    assert errors == [None]
 
 
 def test_a_missing_topic_is_reported_with_what_to_do(settings: Settings) -> None:

@@ -26,10 +26,14 @@ def event_row(
     at_s: float = 0,
     *,
     kafka_s: float | None = None,
+    ingested_s: float = 0,
     payload: Row | None = None,
     **columns: Any,
 ) -> Row:
-    """Return an event `at_s` after NOW, with Kafka time `kafka_s` (the same) after NOW."""
+    """Return an event `at_s` after NOW, with Kafka time `kafka_s` (the same) after NOW.
+
+    `archive` committed it `ingested_s` after NOW, by its own clock.
+    """
     payload = PAYLOADS[kind] if payload is None else payload
     kafka_ts = NOW + timedelta(seconds=at_s if kafka_s is None else kafka_s)
     own = {name: payload[name] for name in OWN_COLUMNS if name in payload}
@@ -38,7 +42,8 @@ def event_row(
         "agent": "booker", "session_id": session, "namespace": "default",
         "credits_used": 0.0, "text": "hello", "payload": json.dumps(payload),
         "topic": "agent-events", "topic_id": "topic-1", "kafka_partition": 0,
-        "kafka_ts": kafka_ts, "ingested_at": NOW, "date": NOW.date(), **own, **columns,
+        "kafka_ts": kafka_ts, "ingested_at": NOW + timedelta(seconds=ingested_s),
+        "date": NOW.date(), **own, **columns,
     }  # fmt: skip
 
 
@@ -55,7 +60,7 @@ def batches(events: pa.Table, cuts: Iterable[int]) -> list[pa.Table]:
 
 
 def newest_open(rows: Iterable[Row]) -> list[Row]:
-    """Return what a restart loads: the newest revision of each open episode."""
+    """Return the newest revision of each open episode."""
     newest: dict[str, Row] = {}
     for row in rows:
         if row["revision"] > newest.get(row["episode_id"], {"revision": 0})["revision"]:
@@ -63,4 +68,6 @@ def newest_open(rows: Iterable[Row]) -> list[Row]:
     return [row for row in newest.values() if row["state"] == "open"]
 
 
-SMALL = EpisodeSettings(session_gap_s=10, age_s=25, events=4, open_episodes=2)
+SMALL = EpisodeSettings(
+    session_gap_s=10, delivery_max_s=3, age_s=25, events=4, open_episodes=2
+)

@@ -57,8 +57,10 @@ def session_of(event: Row) -> tuple[str, str]:
 
 def closing_reason(events: Events, event: Row, settings: EpisodeSettings) -> str | None:
     times = [e["ts"] for e in events]
-    if event["ts"] - max(times) > timedelta(seconds=settings.session_gap_s):
-        return "gap"
+    for column in ("ts", "kafka_ts"):
+        pause = event[column] - max(e[column] for e in events)
+        if pause > timedelta(seconds=settings.session_gap_s):
+            return "gap"
     times.append(event["ts"])
     if max(times) - min(times) > timedelta(seconds=settings.age_s):
         return "age"

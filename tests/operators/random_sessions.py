@@ -6,9 +6,9 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from operators.episodes.sessions import Sessions
-from schemas.arrow import EPISODE_REVISIONS
 from semloop.settings.memory_sections import EpisodeSettings
-from tests.operators.event_rows import Row, batches, event_row, newest_open
+from tests.operators.event_rows import Row, batches, event_row
+from tests.operators.restored import restored
 from tests.support.builders import PAYLOADS
 
 OTHERS: dict[str, list[Row]] = {
@@ -42,7 +42,9 @@ def an_event(draw: st.DrawFn) -> Row:
         task=draw(st.sampled_from([None, "fly", "pay"])),
         tags=draw(st.sampled_from([None, [], ["x"], ["x", "y"]])),
         credits_used=draw(st.sampled_from([0.0, 0.1, 1.5])),
-        kafka_s=draw(st.integers(0, 60)),
+        # Any order: restarts must not depend on it.
+        kafka_s=draw(st.sampled_from([0, 0, 1, 5, 9, 12, 30, 60])),
+        ingested_s=draw(st.integers(0, 60)),
     )
 
 
@@ -58,12 +60,12 @@ def run_with_positions(
     found: list[Row] = []
     for number, batch in enumerate(batches(events, cuts)):
         if number in restarts:
-            kept = pa.Table.from_pylist(newest_open(rows)[::-1], EPISODE_REVISIONS)
-            sessions = Sessions.of(kept, settings)
+            sessions = restored(rows, settings)
         fed = sessions.feed(batch)
         rows += fed.revisions.to_pylist()
         found += fed.episode_positions.to_pylist()
         if number in inactive:
-            newest = batch["kafka_ts"].to_pylist()[-1].timestamp() * 1_000
-            rows += sessions.close_inactive(newest).to_pylist()
+            newest_s = batch["ingested_at"].to_pylist()[-1].timestamp()
+            caught_up_ms = (newest_s + settings.delivery_max_s) * 1_000
+            rows += sessions.close_inactive(caught_up_ms).to_pylist()
     return rows, found

@@ -99,6 +99,19 @@ def test_only_a_complete_snapshot_closes_inactive_episodes(
     assert closed(found.episodes) == expected
 
 
+def test_events_that_continue_a_closed_episode_are_counted(
+    sessions: dict[Partition, Sessions],
+) -> None:
+    first = [at(partition, event_row()) for partition in PARTITIONS]
+    caught_up = dict.fromkeys(PARTITIONS, LATER_MS)
+    poll = polled(*first, complete=True, caught_up=caught_up)
+    assert assign_episodes(poll, sessions, frozenset()).closed_early == 0
+    event = event_row(at_s=1, kafka_offset=1)
+    later = [at(partition, event) for partition in (NEW, OTHER)]
+    found = assign_episodes(polled(*later), sessions, frozenset())
+    assert found.closed_early == 2
+
+
 def test_episodes_of_a_replaced_topic_close_without_a_time(
     sessions: dict[Partition, Sessions],
 ) -> None:

@@ -46,6 +46,10 @@ def test_a_reward_from_the_agent_takes_precedence(reward: float) -> None:
         pytest.param([event_row(), event_row(at_s=10)], None, id="a pause of the gap"),
         pytest.param([event_row(), event_row(at_s=10.001)], "gap", id="a longer pause"),
         pytest.param([event_row(), event_row(at_s=-20)], None, id="a pause backwards"),
+        pytest.param([event_row(), event_row(kafka_s=10)], None, id="a pause of the gap in Kafka"),
+        pytest.param([event_row(), event_row(kafka_s=10.001)], "gap", id="a longer pause in Kafka"),
+        pytest.param([event_row(kafka_s=9), event_row(), event_row(kafka_s=18)], None, id="a gap from the latest time in Kafka"),
+        pytest.param([event_row(kafka_ts=None), event_row(kafka_ts=None, ingested_s=10.001)], "gap", id="a pause of arrivals without a time in Kafka"),
         pytest.param([event_row(at_s=9), event_row(), event_row(at_s=18)], None, id="a gap from the latest timestamp"),
         pytest.param([event_row(at_s=n) for n in (0, 9, 18, 25)], None, id="the maximum age"),
         pytest.param([event_row(at_s=n) for n in (0, 9, 18, 25.001)], "age", id="over the maximum age"),
@@ -120,8 +124,7 @@ def test_feedback_neither_opens_nor_updates_an_episode() -> None:
     later = events_table(event_row("feedback", at_s=9, kafka_s=9), first=2)
     assert sessions.feed(later).revisions.num_rows == 0
     # It does not delay the closing of an inactive episode either.
-    caught_up_ms = (NOW.timestamp() + 10.001) * 1_000
-    [row] = sessions.close_inactive(caught_up_ms).to_pylist()
+    [row] = sessions.close_inactive((NOW.timestamp() + 13.001) * 1_000).to_pylist()
     assert (row["events"], row["kafka_offset"]) == (1, 1)
 
 
@@ -132,33 +135,6 @@ def test_no_events_produce_no_rows() -> None:
     assert nothing.episode_positions.equals(EPISODE_POSITIONS.empty_table())
     assert sessions.close_inactive(math.inf).equals(EPISODE_REVISIONS.empty_table())
     assert len(Sessions.of(EPISODE_REVISIONS.empty_table(), SMALL)) == 0
-
-
-@pytest.mark.parametrize(("waited_s", "closes"), [(10, False), (10.001, True)])
-def test_inactivity_is_measured_from_the_kafka_time_of_the_last_record(
-    waited_s: float, closes: bool
-) -> None:
-    sessions = Sessions(SMALL)
-    # As after an import: the events are a year old and out of order.
-    feed(sessions, event_row(at_s=-3e7, kafka_s=5), event_row(at_s=-3e7, kafka_s=2))
-    closed = sessions.close_inactive((NOW.timestamp() + 2 + waited_s) * 1_000)
-    expected = [("inactive", 2)] if closes else []
-    assert values(closed.to_pylist(), "closed_by", "revision") == expected
-    assert len(sessions) == 1 - closes
-
-
-def test_all_episodes_of_an_ended_partition_close() -> None:
-    sessions = Sessions(SMALL)
-    feed(sessions, event_row(session="a"), event_row(session="b", kafka_ts=None))
-    assert sessions.close_inactive(math.inf).num_rows == 2
-    assert len(sessions) == 0
-
-
-def test_inactivity_is_measured_from_event_time_without_a_kafka_time() -> None:
-    sessions = Sessions(SMALL)
-    feed(sessions, event_row(kafka_ts=None))
-    assert sessions.close_inactive(NOW.timestamp() * 1_000).num_rows == 0
-    assert sessions.close_inactive((NOW.timestamp() + 11) * 1_000).num_rows == 1
 
 
 def test_offsets_may_have_gaps_but_must_increase() -> None:

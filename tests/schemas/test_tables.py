@@ -107,6 +107,8 @@ request_role: string
 last_text: string
 last_user: string
 step_log: string
+latest_kafka_ts: timestamp[us, tz=UTC]
+archived_at: timestamp[us, tz=UTC]
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""

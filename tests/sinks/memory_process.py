@@ -66,7 +66,7 @@ class MemoryProcess:
         self.tables = MemoryTables(context, Streams.of(STREAM), [ORIGIN], model)
         self.loop = CommitLoop(settings, self.tables, clock)
         self.position = self.tables.take_over()[ORIGIN]
-        rows = self.tables.open_episodes()
+        rows = self.tables.recent_sessions()
         self.sessions = {ORIGIN: Sessions.of(rows, settings.episodes, settings.rewards)}
         self._cache = VectorCache(1_000)
 

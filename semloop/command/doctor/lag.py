@@ -53,14 +53,17 @@ def _lake_lag(missing: Missing) -> Finding:
         return ok(CHECK, "everything is in the lake")
     found = f"{missing} not in the lake yet (partition {missing.by_partition()})"
     oldest = [b.oldest_ms for b in missing.backlogs if b.oldest_ms is not None]
-    age_s = time.time() - min(oldest) / 1000 if oldest else 0
-    found += f", the oldest {format_duration(age_s)} old" if oldest else ""
+    # An unread record has no other time; its producer's clock may be off.
+    age_s = max(0.0, time.time() - min(oldest) / 1000) if oldest else 0
+    age = format_duration(age_s)
+    found += f", the oldest {age} old by Kafka's timestamp" if oldest else ""
     if missing.at_least and not oldest:
         todo = "Run `semloop doctor` again: the end was not reached in time."
         return skip(CHECK, found, todo)
     if age_s <= LATE_S:
         return ok(CHECK, found)
-    todo = "Start `archive` (`semloop up`, `semloop run archive`), or check its log."
+    todo = "Start `archive` (`semloop up`, `semloop run archive`), or check its log; "
+    todo += "if it has just been sent, the clock of its producer is behind."
     return warn(CHECK, found, todo)
 
 

@@ -1,14 +1,17 @@
 """Memories check: lag of the flow `memory`, and the embedding model of the memories."""
 
-import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_count
-from semloop.flow_registry import LAKE_READERS
+from semloop.flow_registry import ARCHIVE, LAKE_READERS
 from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    from semloop.delta.streams import StreamId
 
 CHECK = "memories"
 # `memory` commits every second; the rest is time to embed a burst of texts.
@@ -45,12 +48,28 @@ def _lag(storage: Storage, topic: str, flow: str) -> Finding:
     # When `memory` had last caught up, in the partitions in which it lags.
     positions = positions_of(storage, flow, *newest)
     caught_up_ms = [positions[p].caught_up_ms or 0 for p, n in offsets.items() if n]
-    age_s = time.time() - min(caught_up_ms) / 1000
+    age_s = (_archived_ms(storage, *newest) - min(caught_up_ms)) / 1000
     if age_s <= LATE_S:
         return ok(CHECK, found)
     if min(caught_up_ms):
         found += f", for {format_duration(age_s)}"
     return warn(CHECK, found, START.format(flow))
+
+
+def _archived_ms(storage: Storage, stream: "StreamId", partitions: int) -> int:
+    """Return the latest time that `archive` stored.
+
+    By the clock of `archive`, as are the times at which `memory` had caught up: the
+    clock of this machine may be another one.
+    """
+    from semloop.delta.snapshot import read_snapshot
+    from semloop.progress.positions import positions
+
+    snapshot = read_snapshot(storage, ARCHIVE.main)
+    files = snapshot.files.values() if snapshot else ()
+    times = [int(f.ingested_at.timestamp() * 1000) for f in files if f.ingested_at]
+    found = positions(storage, stream, partitions).values()
+    return max([0, *times, *(at.caught_up_ms or 0 for at in found)])
 
 
 def _model(context: CheckContext, storage: Storage, generation: int) -> Finding:

@@ -64,9 +64,11 @@ def _age(context: CheckContext, positions: Mapping[int, Position]) -> Finding:
     if not oldest:
         return ok(CHECK, found)
     ms, partition = min(oldest)
-    age_s = time.time() - ms / 1000
+    # Retention, too, counts from Kafka's timestamp.
+    age_s = max(0.0, time.time() - ms / 1000)
     age = format_duration(age_s)
-    found += f"; the oldest unread record is {age} old (partition {partition})"
+    found += f"; the oldest unread record is {age} old by Kafka's timestamp "
+    found += f"(partition {partition})"
     if retention_s < 0:
         return ok(CHECK, found)
     found += f", retention is {format_duration(retention_s)}"

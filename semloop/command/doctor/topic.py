@@ -9,11 +9,13 @@ from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_bytes, format_count, format_list
 from semloop.errors import BrokerError
 from semloop.kafka.clients import address
-from semloop.kafka.topic import TOPIC_BYTES_MAX
+from semloop.kafka.topic import AHEAD_MAX, TIME_CONFIG, TOPIC_BYTES_MAX
 
 CHECK = "topic"
 # A flow that was stopped overnight must still find all records.
 RETENTION_S_MIN = 24 * 3_600
+# A clock in a wrong time zone is ahead by less than this.
+AHEAD_S_MIN = 24 * 3_600
 CHECKED_CONFIG = (
     "max.message.bytes", "cleanup.policy", "min.insync.replicas",
     "retention.ms", "retention.bytes",
@@ -98,6 +100,11 @@ def _configuration(
             yield warn(CHECK, what, todo)
         else:
             yield ok(CHECK, found)
+    if (text := config.get(AHEAD_MAX)) is not None and int(text) < AHEAD_S_MIN * 1000:
+        what = f"records dated over {format_duration(int(text) / 1000)} ahead of the "
+        what += "broker's clock are refused: agents then spool all of their events"
+        todo = f"Run: {alter}{AHEAD_MAX}={TIME_CONFIG[AHEAD_MAX]}"
+        yield warn(CHECK, what, todo)
     if (policy := config.get("cleanup.policy")) is not None:
         if "compact" in policy:
             what = f"cleanup.policy is {policy}: "

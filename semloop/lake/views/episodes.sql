@@ -61,7 +61,7 @@ SELECT
     duration_ms, first_offset, first_kafka_ts, events, bytes, messages, steps,
     tool_calls, tool_failures, errors, tools, credits_used, input_tokens, output_tokens, outcome, summary, reward_given,
     reward, base, efficiency, complexity_bonus, quality, learning_bonus, request,
-    request_role, last_text, last_user, step_log,
+    request_role, last_text, last_user, step_log, latest_kafka_ts, archived_at,
     topic, topic_id, kafka_partition, kafka_offset, kafka_ts, ingested_at,
     row_number() OVER of_session AS episode,
     lag(newest.episode_id) OVER of_session AS previous_episode_id,

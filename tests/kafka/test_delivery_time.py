@@ -1,0 +1,42 @@
+"""How long our producers may hold a record; episodes rely on it."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from semloop.agent.broker_search import CONFIG as AGENT
+from semloop.agent.resend import resend
+from semloop.kafka.clients import client_config, producer_config
+from semloop.kafka.topic import TopicAdmin
+from semloop.settings import Settings, load
+from sinks.topic import PRODUCER_CONFIG as IMPORT
+from tests.support.builders import an_event
+
+
+@pytest.mark.parametrize("own", [{}, AGENT, IMPORT], ids=["demo", "agent", "import"])
+def test_no_producer_holds_a_record_longer_than_episodes_allow(
+    own: Mapping[str, Any],
+) -> None:
+    settings = load({}, kafka="127.0.0.1:9")
+    held_ms = {**producer_config(settings), **own}["message.timeout.ms"]
+    assert 0 < held_ms < settings.episodes.delivery_max_s * 1_000
+
+
+def test_a_spooled_event_gets_the_time_of_sending(settings: Settings) -> None:
+    TopicAdmin(settings.replace(partitions=1)).ensure()
+    spooled_at = datetime.now(UTC) - timedelta(days=1)
+    event = an_event(timestamp=spooled_at.isoformat())
+    producer = Producer(producer_config(settings) | AGENT)
+    sending_s = time.time()
+    assert not resend(producer, settings.topic, [json.dumps(event).encode()])
+    consumer = Consumer(client_config(settings) | {"group.id": "test"})
+    consumer.assign([TopicPartition(settings.topic, 0, 0)])
+    [message] = consumer.consume(1, 20.0)
+    consumer.close()
+    # Kafka's timestamps are in milliseconds.
+    assert message.timestamp()[1] >= int(sending_s * 1_000)
