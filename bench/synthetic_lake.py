@@ -19,7 +19,7 @@ from semloop.delta.streams import Partition, StreamId, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.lake.generations import EPISODES as TABLE
 from semloop.lake.generations import FIRST_GENERATION, FLOW
-from semloop.lake.recall.features import pack, positions
+from semloop.lake.recall.features import pack, positions, words
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.commit_columns import with_commit_columns
@@ -70,7 +70,8 @@ def write_synthetic_lake(settings: Settings, rows: int) -> None:
         flat = pa.array(near.astype(np.float32).ravel(), pa.float32())
         column = pa.FixedSizeListArray.from_arrays(flat, embedder.dimension)
         found = found.append_column("vector", column)
-        found = found.drop(["features", "position"])
+        found = found.drop(["features", "position", "words"])
+        found = found.append_column("words", words(found))
         found = found.append_column("features", pack(found))
         position = positions(found["episode_id"], found["seq"])
         found = found.append_column("position", position)

@@ -22,7 +22,7 @@ from operators.memories.splitter import TOKENS_MAX, parts_of, perhaps_long, toke
 from operators.memories.summary import episode_text
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
-from semloop.lake.recall.features import pack, positions
+from semloop.lake.recall.features import pack, positions, words
 from semloop.sampling import is_kept
 from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
@@ -198,6 +198,7 @@ def _memories(kind: str, columns: Mapping[str, pa.Array], rows: int) -> pa.Table
     memories = pa.table(arrays, schema=MEMORY_TEXTS)
     for name, values in (
         ("position", positions(memories["episode_id"], memories["seq"])),
+        ("words", words(memories)),
         ("features", pack(memories)),
     ):
         column = MEMORY_TEXTS.get_field_index(name)

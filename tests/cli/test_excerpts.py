@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semloop.command.cli.excerpts import CUT, excerpt, marks_in
-from semloop.lake.recall.stems import query_hashes
+from semloop.lake.recall.words import query_terms
 
 pytestmark = pytest.mark.unit
 
@@ -14,7 +14,7 @@ QUERY = "why was the refund refused?"
 
 def marked(text: str, query: str = QUERY, chars: int = 1_000) -> str:
     """Return the excerpt of a text with brackets around the marked words."""
-    shown = excerpt(text, marks_in(text, query_hashes(query)), chars)
+    shown = excerpt(text, marks_in(text, query_terms(query)), chars)
     text = shown.text
     for mark in reversed(shown.marks):
         text = f"{text[: mark.start]}[{text[mark.start : mark.end]}]{text[mark.end :]}"
@@ -77,7 +77,7 @@ def test_an_excerpt_is_a_marked_part_of_the_text_within_the_bound(
     words: list[str], chars: int
 ) -> None:
     text = " ".join(words)
-    marks = marks_in(text, query_hashes(QUERY))
+    marks = marks_in(text, query_terms(QUERY))
     shown = excerpt(text, marks, chars)
     assert len(shown.text) <= chars
     assert shown.text.strip(CUT) in text

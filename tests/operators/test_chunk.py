@@ -15,7 +15,7 @@ from operators.memories.chunk import chunk
 from operators.memories.splitter import token_count
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
-from semloop.lake.recall.features import pack, positions
+from semloop.lake.recall.features import pack, positions, words
 from semloop.settings import Settings
 from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
 from tests.operators.event_rows import SMALL, Row, batches, event_row, events_table
@@ -45,7 +45,8 @@ def memories(*events: Row, **settings: Any) -> list[Row]:
     assert found["features"].combine_chunks().equals(pack(found))
     position = positions(found["episode_id"], found["seq"])
     assert found["position"].combine_chunks().equals(position)
-    rows: list[Row] = found.drop(["features", "position"]).to_pylist()
+    assert found["words"].combine_chunks().equals(words(found))
+    rows: list[Row] = found.drop(["features", "position", "words"]).to_pylist()
     return rows
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from semloop.lake.recall.stems import text_hashes
+from semloop.lake.recall.stems import hashes
+from semloop.lake.recall.words import text_terms
 
 # Little endian, without padding: reading gets slower with its size. `id` and `episode`
 # are keys of ids (`key_of`), `log` is the hash of topic id and partition. Hashes are 0
@@ -95,6 +96,17 @@ def positions(episode_ids: pa.ChunkedArray, seqs: pa.ChunkedArray) -> pa.Array:
     return pa.array(found, pa.int64())
 
 
+def words(memories: pa.Table) -> pa.Array:
+    """Return the column `words` of memories: the distinct terms of `search_text`.
+
+    Raises:
+        MissingExtra: snowballstemmer is not installed.
+    """
+    texts = memories["search_text"].to_pylist()
+    found = [" ".join(dict.fromkeys(text_terms(text))) for text in texts]
+    return pa.array(found, pa.string())
+
+
 def pack(memories: pa.Table) -> pa.Array:
     """Return the column `features` of memories.
 
@@ -106,7 +118,7 @@ def pack(memories: pa.Table) -> pa.Array:
     """
     columns = {name: memories[name].to_pylist() for name in SOURCES}
     lines = [text.rpartition("\n") for text in columns["search_text"]]
-    own = [text_hashes(line) for _, _, line in lines]
+    own = [hashes(text_terms(line)) for _, _, line in lines]
     header = np.zeros(memories.num_rows, HEADER)
     spaces = columns["namespace"]
     header["id"] = [key_of(id_) for id_ in columns["id"]]
@@ -124,7 +136,8 @@ def pack(memories: pa.Table) -> pa.Array:
     header["importance"] = [np.nan if i is None else i for i in columns["importance"]]
     header["line_stems"] = [len(stems) for stems in own]
     packed = [
-        head.tobytes() + np.array([*stems, *text_hashes(context)], STEM).tobytes()
+        head.tobytes()
+        + np.array([*stems, *hashes(text_terms(context))], STEM).tobytes()
         for head, stems, (context, _, _) in zip(header, own, lines, strict=True)
     ]
     return pa.array(packed, pa.binary())

@@ -21,8 +21,9 @@ from semloop.lake.recall.features import (
 from semloop.lake.recall.keywords import Statistics, bm25
 from semloop.lake.recall.ranking import Candidates
 from semloop.lake.recall.searches import Found, MemoryTable, cosines
-from semloop.lake.recall.stems import query_hashes, searched_words
+from semloop.lake.recall.stems import hashes
 from semloop.lake.recall.wall import Wall
+from semloop.lake.recall.words import query_terms
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -76,8 +77,9 @@ class Selection:
         threads: ThreadPoolExecutor,
     ) -> None:
         self._table, self._wall, self._threads = table, wall, threads
-        self._conditions, self._text, self._vector = conditions, text, vector
-        self._stems = query_hashes(text) if text else []
+        self._conditions, self._vector = conditions, vector
+        self._terms = query_terms(text)
+        self._stems = hashes(self._terms)
         self._texts_needed = max(3 * wall.request.k, TEXTS_MIN)
 
     def candidates(self) -> Candidates:
@@ -139,8 +141,7 @@ class Selection:
     def _matches(self) -> Features:
         """Return the memories with words of the query, best first by BM25."""
         where = self._conditions.hits
-        words = searched_words(self._text)
-        found = self._table.by_words(words, where, MATCHES_MAX).features
+        found = self._table.by_words(self._terms, where, MATCHES_MAX).features
         found = found.take(self._may_be_hits(found))
         counts, lengths = self._line_and_context(found)
         statistics = Statistics.of(counts, lengths, self._table.count(where))
