@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from schemas.arrow import DECODED_EVENTS
 from semloop import tables
 from semloop.event import TEXT_CHARS_MAX, Envelope, Payload
+from semloop.texts.wordless import GATE, without_data
 
 # Names of the values of an `EventRow`: envelope, meta, then `PayloadColumns`.
 ROW = (
@@ -21,6 +22,9 @@ ROW = (
 )  # fmt: skip
 # Bytes that end a line or a column of text, or that text cannot contain.
 BREAKS = (b"\n", b"\r", b"\t", b"\0")
+
+# Shorter texts have no data worth a placeholder.
+DATA_BYTES_MIN = 64
 
 EventRow = tuple[Any, ...]
 
@@ -80,9 +84,23 @@ def _one_line(text: pa.StringArray) -> pa.StringArray:
     data = text.buffers()[2]
     if data is None:
         return text
-    content = data.to_pybytes()
+    text = _without_data(text)
+    content = text.buffers()[2].to_pybytes()
     if any(byte in content for byte in BREAKS):
         text = pc.replace_substring_regex(text, r"[\s\x00]+", " ")
     if (pc.max(pc.binary_length(text)).as_py() or 0) > TEXT_CHARS_MAX:
         text = pc.utf8_slice_codeunits(text, 0, TEXT_CHARS_MAX)
     return text
+
+
+def _without_data(text: pa.StringArray) -> pa.StringArray:
+    rows = pc.indices_nonzero(pc.greater(pc.binary_length(text), DATA_BYTES_MIN))
+    if not len(rows):
+        return text
+    rows = rows.filter(pc.match_substring_regex(text.take(rows), GATE))
+    if not len(rows):
+        return text
+    texts = text.to_pylist()
+    for row in rows.to_pylist():
+        texts[row] = without_data(texts[row])
+    return pa.array(texts, pa.string())

@@ -24,7 +24,7 @@ ROW_ID = "_rowid"
 EXACT_ROWS = 300_000
 # More partitions than an index has: all are searched.
 ALL_PARTITIONS = 1_000_000
-# Maximum rows of one lookup by position; an event with a long text has several rows.
+# Maximum rows of one lookup by position.
 AT_MAX = 2_000
 # Cached numbers of rows behind a filter, whose text may have 100 kB.
 COUNTS_MAX = 16

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from semloop.lake.recall.conditions import EPISODES_MAX, Conditions
+from semloop.lake.recall.conditions import EPISODES_MAX, Conditions, first_parts
 from semloop.lake.recall.features import (
     EventPosition,
     Features,
@@ -168,7 +168,7 @@ class Selection:
         adjacent = {(e, n + step) for e, n in positions for step in (-1, 1)}
         adjacent = {(e, n) for e, n in adjacent if n >= 0} - positions
         columns = {"vector": "vector", HIT: self._conditions.hits or "true"}
-        found = self._table.at(adjacent, self._conditions.wall, columns)
+        found = self._table.at(adjacent, first_parts(self._conditions.wall), columns)
         allowed = self._wall.allowed(found.features)
         mask = allowed & ~np.isin(found.features.header["id"], hits.header["id"])
         shown = found.features.take(allowed)

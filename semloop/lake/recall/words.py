@@ -91,7 +91,7 @@ WORDS_MAX = 30_000
 
 
 class Term(NamedTuple):
-    """A term of a text, and the characters of the text that it stands for."""
+    """A term of a text, and its characters in the text."""
 
     start: int
     end: int

@@ -38,9 +38,12 @@ def test_memories_without_our_terms_are_refused(tmp_path: Path) -> None:
     table = generations.open_table(connection, generations.FIRST_GENERATION)
     assert table is not None
     table.drop_columns(["words"])
-    with lake.open() as opened, pytest.raises(LakeError, match="other columns") as told:
+    with (
+        lake.open() as opened,
+        pytest.raises(LakeError, match="other columns") as error,
+    ):
         opened.recall("trip")
-    assert "maintain reindex" in told.value.todo
+    assert "maintain reindex" in error.value.todo
 
 
 def test_episodes_of_an_earlier_version_are_refused(
