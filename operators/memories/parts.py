@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from operators.memories.splitter import TOKENS_MAX, parts_of, token_count
 from semloop.event import TEXT_CHARS_MAX, Error, Message, ToolCall, decode_payload
-from semloop.lake.recall.words import text_terms
+from semloop.lake.recall.words import terms_in
 from semloop.texts.event_text import plain_line
 from semloop.texts.shortened import reports_error, shortened
 
@@ -60,7 +60,7 @@ def event_parts(texts: Sequence[str], speaker: str | None, count: int) -> list[s
     parts = [part for text in texts for part in parts_of(text, tokens)]
     if len(parts) > 1:
         # Lines of signs, and what is left of data.
-        parts = list(filter(text_terms, parts)) or parts[:1]
+        parts = [part for part in parts if any(terms_in(part))] or parts[:1]
     if len(parts) <= count:
         return parts
     first, last = int(count * FIRST_SHARE), count - int(count * FIRST_SHARE)

@@ -41,6 +41,8 @@ HEADER = np.dtype(
     ]
 )
 STEM = np.dtype("<u4")
+# Of a selection that is smaller by this factor, only its own stems are kept.
+FEW = 4
 # Columns that features derive from.
 SOURCES = (
     "id", "episode_id", "topic_id", "namespace", "session_id", "text", "user_id",
@@ -97,13 +99,13 @@ def positions(episode_ids: pa.ChunkedArray, seqs: pa.ChunkedArray) -> pa.Array:
 
 
 def words(memories: pa.Table) -> pa.Array:
-    """Return the column `words` of memories: the distinct terms of `search_text`.
+    """Return the column `words` of memories: the distinct terms of line and context.
 
     Raises:
         MissingExtra: snowballstemmer is not installed.
     """
-    texts = memories["search_text"].to_pylist()
-    found = [" ".join(dict.fromkeys(text_terms(text))) for text in texts]
+    pairs = _lines_and_contexts(memories)
+    found = [" ".join(dict.fromkeys(text_terms("\n".join(pair)))) for pair in pairs]
     return pa.array(found, pa.string())
 
 
@@ -117,8 +119,8 @@ def pack(memories: pa.Table) -> pa.Array:
         MissingExtra: snowballstemmer is not installed.
     """
     columns = {name: memories[name].to_pylist() for name in SOURCES}
-    lines = [text.rpartition("\n") for text in columns["search_text"]]
-    own = [hashes(text_terms(line)) for _, _, line in lines]
+    lines = _lines_and_contexts(memories)
+    own = [hashes(text_terms(line)) for line, _ in lines]
     header = np.zeros(memories.num_rows, HEADER)
     spaces = columns["namespace"]
     header["id"] = [key_of(id_) for id_ in columns["id"]]
@@ -138,7 +140,7 @@ def pack(memories: pa.Table) -> pa.Array:
     packed = [
         head.tobytes()
         + np.array([*stems, *hashes(text_terms(context))], STEM).tobytes()
-        for head, stems, (context, _, _) in zip(header, own, lines, strict=True)
+        for head, stems, (_, context) in zip(header, own, lines, strict=True)
     ]
     return pa.array(packed, pa.binary())
 
@@ -194,13 +196,22 @@ class Features:
 
     def take(self, rows: NDArray[Any]) -> Self:
         """Return the memories at these indices, or where a mask is True."""
-        return replace(
+        taken = replace(
             self,
             header=self.header[rows],
             starts=self.starts[rows],
             ends=self.ends[rows],
             row_ids=self.row_ids[rows],
         )
+        return taken._compact() if len(taken) * FEW <= len(self) else taken
+
+    def _compact(self) -> Self:
+        """Drop the stems of other memories: those of long texts are megabytes."""
+        lengths = self.ends - self.starts
+        ends = np.cumsum(lengths, dtype=np.int64)
+        starts = ends - lengths
+        places = np.arange(int(lengths.sum())) + np.repeat(self.starts - starts, lengths)
+        return replace(self, stems=self.stems[places], starts=starts, ends=ends)
 
     def counts(self, wanted: Sequence[int]) -> tuple[Ints, Ints]:
         """Count the wanted stems of each memory.
@@ -258,6 +269,20 @@ def concatenated(parts: Iterable[Features]) -> Features:
     every = Features(**columns)
     _, first = np.unique(every.header["id"], return_index=True)
     return every if len(first) == len(every) else every.take(np.sort(first))
+
+
+def _lines_and_contexts(memories: pa.Table) -> list[tuple[str, str]]:
+    """Return the line of each memory, and the line before it whose words count, too.
+
+    Those of a later part do not: the part before is a memory of its own, and the number
+    of matches, and their size, is what a search by words costs.
+    """
+    columns = (memories[name].to_pylist() for name in ("search_text", "part"))
+    found = []
+    for text, part in zip(*columns, strict=True):
+        context, _, line = text.rpartition("\n")
+        found.append((line, "" if part else context))
+    return found
 
 
 def _hashes(spaces: Sequence[str | None], values: Sequence[str | None]) -> list[int]:

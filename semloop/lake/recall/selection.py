@@ -103,7 +103,7 @@ class Selection:
             _top_positions(near.features) | _top_positions(best),
             hits,
         )
-        copies = _copies(hits, concatenated([near.features, matches]))
+        copies = _copies(hits, near.features, matches)
         # The nearest are the first of the hits, in the same order.
         is_kept = _rank_in_text(hits) < COPIES_MAX
         is_near = np.arange(len(hits)) < len(near.features)
@@ -245,9 +245,11 @@ def _top_positions(features: Features) -> set[EventPosition]:
     return {(episode, n) for episode, n in first.positions() if n >= 0}
 
 
-def _copies(of: Features, among: Features) -> Ints:
-    """Count, for each memory, those of the same text among others."""
-    texts, counts = np.unique(among.header["text"], return_counts=True)
+def _copies(of: Features, *among: Features) -> Ints:
+    """Count, for each memory, those of the same text among others, each id once."""
+    header = np.concatenate([features.header for features in among])
+    _, first = np.unique(header["id"], return_index=True)
+    texts, counts = np.unique(header["text"][first], return_counts=True)
     found: Ints = counts[np.searchsorted(texts, of.header["text"])]
     return found
 

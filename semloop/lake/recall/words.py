@@ -104,17 +104,21 @@ def terms_in(text: str) -> Iterator[Term]:
     Raises:
         MissingExtra: snowballstemmer is not installed.
     """
-    pattern = ASCII_TOKEN if text.isascii() else TOKEN
-    for found in pattern.finditer(text):
-        begin, token = found.start(), found[0]
-        terms = _run(token) if found.lastgroup == "run" else _word(token)
-        for start, end, term in terms:
+    for found in _tokens(text):
+        begin = found.start()
+        for start, end, term in _terms(found):
             yield Term(begin + start, begin + end, term)
 
 
 def text_terms(text: str) -> list[str]:
-    """Return the terms of a text, in order."""
-    return [found.term for found in terms_in(text)]
+    """Return the terms of a text, in the order of `terms_in`."""
+    terms: list[str] = []
+    for found in _tokens(text):
+        if found.lastgroup == "word":
+            terms += _word_terms(found[0])
+        else:
+            terms += [term.term for term in _terms(found)]
+    return terms
 
 
 def query_terms(query: str) -> list[str]:
@@ -132,13 +136,21 @@ def query_terms(query: str) -> list[str]:
 
 def _asked(query: str) -> Iterator[Term]:
     """Yield the terms of a query: of a run without spaces, only the pairs."""
-    for found in TOKEN.finditer(query):
-        terms = _run(found[0]) if found.lastgroup == "run" else _word(found[0])
+    for found in _tokens(query):
+        terms = _terms(found)
         if found.lastgroup == "run" and len(terms) > 1:
             # After the first one, characters and pairs take turns.
             terms = terms[2::2]
         for start, end, term in terms:
             yield Term(found.start() + start, found.start() + end, term)
+
+
+def _tokens(text: str) -> Iterator["re.Match[str]"]:
+    return (ASCII_TOKEN if text.isascii() else TOKEN).finditer(text)
+
+
+def _terms(token: "re.Match[str]") -> tuple[Term, ...]:
+    return _run(token[0]) if token.lastgroup == "run" else _word(token[0])
 
 
 def _run(run: str) -> tuple[Term, ...]:
@@ -172,6 +184,11 @@ def _word(word: str) -> tuple[Term, ...]:
     if start and len(word) <= WHOLE_CHARS_MAX and not PROSE.fullmatch(word):
         terms.append(Term(0, len(word), _folded(word)))
     return tuple(terms)
+
+
+@lru_cache(WORDS_MAX)
+def _word_terms(word: str) -> tuple[str, ...]:
+    return tuple(term.term for term in _word(word))
 
 
 def _camel_parts(word: str) -> list[tuple[int, int]]:
