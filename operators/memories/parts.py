@@ -48,7 +48,7 @@ def full_texts(events: pa.Table, chars: int) -> Mapping[int, Sequence[str]]:
 
 
 def event_parts(texts: Sequence[str], speaker: str | None, count: int) -> list[str]:
-    """Split texts into parts that a model embeds without truncation.
+    """Split texts into different parts that a model embeds without truncation.
 
     Args:
         texts: the texts of an event.
@@ -57,7 +57,8 @@ def event_parts(texts: Sequence[str], speaker: str | None, count: int) -> list[s
             that report errors are kept.
     """
     tokens = TOKENS_MAX - (token_count(f"{speaker}:") if speaker else 0)
-    parts = [part for text in texts for part in parts_of(text, tokens)]
+    # Equal parts are one: a log repeats itself.
+    parts = list(dict.fromkeys(p for text in texts for p in parts_of(text, tokens)))
     if len(parts) > 1:
         # Lines of signs, and what is left of data.
         parts = [part for part in parts if any(terms_in(part))] or parts[:1]

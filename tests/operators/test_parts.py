@@ -1,5 +1,6 @@
 """Memories of long events: whole payloads, in parts, within bounds."""
 
+import random
 from typing import Any
 
 import pytest
@@ -21,10 +22,10 @@ def texts_of(*events: Row, **settings: Any) -> list[str]:
 
 
 def test_a_long_payload_is_remembered_to_its_end() -> None:
-    result = FILL * 1_600 + "FAILED test_quokka: checksum mismatch in shard 17"
-    assert len(result) > 99_000
+    filling = "".join(f"{n}. {FILL}" for n in range(1_600))
+    result = f"{filling}FAILED test_quokka: checksum mismatch in shard 17"
     parts = texts_of(a_call(arguments={"path": "tests"}, result=result))
-    assert parts[0].startswith('run success {"path": "tests"} -> The committee')
+    assert parts[0].startswith('run success {"path": "tests"} -> 0. The committee')
     assert " ".join(parts).endswith("mismatch in shard 17")
     assert " ".join(parts).count("committee") == 1_600
     assert all(token_count(part) <= 240 for part in parts)
@@ -38,7 +39,8 @@ def test_a_result_behind_long_arguments_is_remembered() -> None:
 
 
 def test_of_too_long_an_event_both_ends_and_errors_are_remembered() -> None:
-    content = f"first {FILL * 400} KeyError: quokka {FILL * 400} last"
+    filling = "".join(f"{n}. {FILL}" for n in range(400))
+    content = f"first {filling} KeyError: quokka {filling[::-1]} last"
     event = event_row(payload={"role": "user", "content": content})
     text = " ".join(texts_of(event, memory_event_chars=5_000))
     assert len(text) <= 5_000
@@ -48,6 +50,13 @@ def test_of_too_long_an_event_both_ends_and_errors_are_remembered() -> None:
         assert found.startswith("first ")
         assert "KeyError: quokka" in found
         assert found.endswith(" last")
+
+
+def test_equal_parts_of_an_event_are_one_memory() -> None:
+    content = f"{FILL * 900} quokka"
+    parts = texts_of(event_row(payload={"role": "user", "content": content}))
+    assert len(parts) == len(set(parts)) < 5
+    assert parts[-1].endswith("quokka")
 
 
 def test_parts_without_words_are_no_memories() -> None:
@@ -72,7 +81,7 @@ def test_the_stack_of_an_error_is_remembered_behind_its_message() -> None:
 
 
 def test_a_text_without_spaces_is_split_too() -> None:
-    content = "การเชื่อมต่อ" * 900
+    content = "".join(random.Random(1).choices("กขคงจชดตทนบปพมยรลวสห", k=9_000))
     parts = texts_of(event_row(payload={"role": "user", "content": content}))
     assert "".join(parts) == content
     assert max(map(len, parts)) <= 2_000

@@ -210,7 +210,9 @@ class Features:
         lengths = self.ends - self.starts
         ends = np.cumsum(lengths, dtype=np.int64)
         starts = ends - lengths
-        places = np.arange(int(lengths.sum())) + np.repeat(self.starts - starts, lengths)
+        places = np.arange(int(lengths.sum())) + np.repeat(
+            self.starts - starts, lengths
+        )
         return replace(self, stems=self.stems[places], starts=starts, ends=ends)
 
     def counts(self, wanted: Sequence[int]) -> tuple[Ints, Ints]:
