@@ -4,7 +4,6 @@ import msgspec
 
 from semloop.texts.readable import readable
 from semloop.texts.shortened import one_line, shared, shortened
-from semloop.texts.wordless import without_data
 
 BEFORE_RESULT = " -> "
 
@@ -39,4 +38,7 @@ def call_text(
 
 def plain_line(text: str) -> str:
     """Return a text in one line, with placeholders for its data."""
+    # Its expressions take milliseconds to compile, and most agents send short texts.
+    from semloop.texts.wordless import without_data
+
     return one_line(without_data(text))
