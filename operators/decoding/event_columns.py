@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from schemas.arrow import DECODED_EVENTS
 from semloop import tables
 from semloop.event import TEXT_CHARS_MAX, Envelope, Payload
-from semloop.texts.wordless import GATE, without_data
+from semloop.texts.wordless import GATE, RUN_CHARS_MIN, without_data
 
 # Names of the values of an `EventRow`: envelope, meta, then `PayloadColumns`.
 ROW = (
@@ -22,9 +22,6 @@ ROW = (
 )  # fmt: skip
 # Bytes that end a line or a column of text, or that text cannot contain.
 BREAKS = (b"\n", b"\r", b"\t", b"\0")
-
-# Shorter texts have no data worth a placeholder.
-DATA_BYTES_MIN = 64
 
 EventRow = tuple[Any, ...]
 
@@ -94,7 +91,7 @@ def _one_line(text: pa.StringArray) -> pa.StringArray:
 
 
 def _without_data(text: pa.StringArray) -> pa.StringArray:
-    rows = pc.indices_nonzero(pc.greater(pc.binary_length(text), DATA_BYTES_MIN))
+    rows = pc.indices_nonzero(pc.greater_equal(pc.binary_length(text), RUN_CHARS_MIN))
     if not len(rows):
         return text
     rows = rows.filter(pc.match_substring_regex(text.take(rows), GATE))

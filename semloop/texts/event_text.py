@@ -39,6 +39,6 @@ def call_text(
 def plain_line(text: str) -> str:
     """Return a text in one line, with placeholders for its data."""
     # Its expressions take milliseconds to compile, and most agents send short texts.
-    from semloop.texts.wordless import without_data
+    from semloop.texts.wordless import may_have_data, without_data
 
-    return one_line(without_data(text))
+    return one_line(without_data(text) if may_have_data(text) else text)

@@ -11,6 +11,7 @@ ESCAPE = re.compile(
 )
 JSON = re.compile(r"\s*[{\[].*[}\]]\s*\Z", re.DOTALL)
 INNER_JSON = re.compile(r'[{\[]\s*\\+"')
+RAW = (("\0", "\\\\"), ("\1", '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 # JSON in a string of JSON in a string: deeper ones are left as they are.
 LEVELS_MAX = 3
@@ -35,10 +36,24 @@ def readable(raw: msgspec.Raw) -> str:
             break
         # Of other texts, such as a path of Windows, backslashes are part.
         has_inner = INNER_JSON.search(text)
-        text = ESCAPE.sub(_shown, text)
+        text = _unescaped(text)
         if not has_inner:
             break
     return text
+
+
+def _unescaped(text: str) -> str:
+    """Replace the escapes in a text, by JSON's own decoder if it accepts them."""
+    if "\0" in text or "\1" in text:
+        return ESCAPE.sub(_shown, text)
+    # A JSON string of the same text: only its quotes and line breaks need escapes.
+    escaped = text.replace("\\\\", "\0").replace('\\"', "\1").replace('"', '\\"')
+    for character, escape in RAW:
+        escaped = escaped.replace(character, escape)
+    try:
+        return _decode_text(f'"{escaped}"')
+    except ValueError:
+        return ESCAPE.sub(_shown, text)
 
 
 def _shown(escape: "re.Match[str]") -> str:

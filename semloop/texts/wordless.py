@@ -8,7 +8,10 @@ the first bytes of the data, or is how it is written: `base64`, `hex`.
 import base64
 import binascii
 import re
+from functools import cache
+from typing import Any
 
+from semloop.extras import need
 from semloop.texts.media_types import declared_type, type_of_bytes
 
 # Shorter runs stay: hashes, ids, keys, the names of a path.
@@ -82,7 +85,7 @@ def without_data(text: str) -> str:
 
     Words, paths, URLs, hashes and JSON stay; so do scripts without spaces.
     """
-    if len(text) < RUN_CHARS_MIN and "data:" not in text:
+    if len(text) < RUN_CHARS_MIN:
         return text
     text = DATA_URL.sub(_of_data_url, text)
     text = BASE64.sub(_of_code, text)
@@ -94,6 +97,20 @@ def without_data(text: str) -> str:
     text = BYTE_LIST.sub(_of_byte_list, text)
     text = VECTOR.sub(lambda found: f"{found[0].count('.'):,} numbers", text)
     return SAME.sub(lambda found: found[1] * 3, text)
+
+
+def may_have_data(text: str) -> bool:
+    """Return False if a text certainly has no data; ten times as fast as to replace it.
+
+    Raises:
+        MissingExtra: google-re2 is not installed.
+    """
+    return _gate().search(text) is not None
+
+
+@cache
+def _gate() -> Any:
+    return need("re2").compile(GATE)
 
 
 def placeholder(kind: str, size: float) -> str:

@@ -46,7 +46,7 @@ def hexdump(data: bytes, *, offset_end: str, step: int, text: str) -> str:
         pytest.param(f"data:image/png;base64,{CODE}", "[image/png, 60 kB]", id="data URL"),
         pytest.param(f"a data:text/plain;charset=utf-8;base64,{CODE} b", "a [text/plain, 60 kB] b", id="data URL with a charset"),
         pytest.param(f"data:;base64,{CODE}", "[base64, 60 kB]", id="data URL without a type"),
-        pytest.param(f"<img src='data:image/gif;base64,{'R0lG' * 6}'>", "<img src='[image/gif, 18 bytes]'>", id="a small data URL"),
+        pytest.param(f"<img src='data:image/gif;base64,{'R0lG' * 40}'>", "<img src='[image/gif, 120 bytes]'>", id="a small data URL"),
         pytest.param(f"data:image/svg+xml,{quote('<path d=1/>' * 40)}", "[image/svg+xml, 440 bytes]", id="data URL without base64"),
         pytest.param(f"data:image/png;base64,\n{in_lines(CODE, 76)}\nok", "[image/png, 60 kB]\nok", id="data URL in lines"),
         pytest.param(f"see {CODE}, ok", "see [base64, 60 kB], ok", id="base64"),
