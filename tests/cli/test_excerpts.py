@@ -35,6 +35,24 @@ def test_accents_make_no_difference(text: str) -> None:
     assert marked(text, "cafe") == f"[{text[:-5]}] open"
 
 
+@pytest.mark.parametrize(
+    ("text", "query", "shown"),
+    [
+        ("部署失败是因为证书过期了", "证书过期", "部署失败是因为[证书过期]了"),
+        ("会話と会議", "会議", "会話と[会議]"),
+        ("calls getUserName", "user", "calls get[User]Name"),
+        ("calls getUserName", "getusername", "calls [getUserName]"),
+        ("in src/app/main.py", "main", "in src/app/[main].py"),
+        ("shipped 🚀 today", "🚀", "shipped [🚀] today"),
+        ("ＥＲＲＯＲ here", "error", "[ＥＲＲＯＲ] here"),
+    ],
+)
+def test_parts_of_names_and_of_texts_without_spaces_are_marked(
+    text: str, query: str, shown: str
+) -> None:
+    assert marked(text, query) == shown
+
+
 def test_nothing_is_marked_without_words_in_the_query() -> None:
     assert excerpt("text", marks_in("text", []), 10) == ("text", [])
 
