@@ -64,7 +64,8 @@ def event_parts(texts: Sequence[str], speaker: str | None, count: int) -> list[s
         parts = [part for part in parts if any(terms_in(part))] or parts[:1]
     if len(parts) <= count:
         return parts
-    first, last = int(count * FIRST_SHARE), count - int(count * FIRST_SHARE)
+    first = max(int(count * FIRST_SHARE), 1)
+    last = count - first
     middle = parts[first:-last]
     errors = list(filter(reports_error, middle))[: int(count * ERRORS_SHARE)]
     return [*parts[:first], *errors, *parts[len(errors) - last :]]

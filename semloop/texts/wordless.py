@@ -73,7 +73,7 @@ SAME = re.compile(rf"([^\s\w])\1{{{RUN_CHARS_MIN - 1},}}")
 # What `without_data` looks for, roughly and in the syntax of RE2, to skip other texts.
 GATE = (
     r"data:[A-Za-z]+/|[A-Za-z0-9+/_-]{56}|(?:(?:0x)?[0-9A-Fa-f]{2,8}[ ,:]{1,2}){8}"
-    r"|(?:[0-9]{1,3}, ?){16}|[0-9]\.[0-9]{4,}, ?-?[0-9]+\.[0-9]{4}"
+    r"|(?:[0-9]{1,3},\s*){16}|[0-9]\.[0-9]{4,},\s*-?[0-9]+\.[0-9]{4}"
     r"|(?:\\[x0-7][0-9a-fA-F]{2}){2}|(?:%[0-9A-Fa-f]{2}){6}|[\x01-\x08\x0e-\x1a\x{FFFD}]"
     r"|[^\s\w]{64}"
 )

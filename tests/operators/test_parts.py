@@ -44,6 +44,7 @@ def test_of_too_long_an_event_both_ends_and_errors_are_remembered() -> None:
     event = event_row(payload={"role": "user", "content": content})
     text = " ".join(texts_of(event, memory_event_chars=5_000))
     assert len(text) <= 5_000
+    assert [len(texts_of(event, memory_event_parts=n)) for n in (2, 3)] == [2, 3]
     parts = texts_of(event, memory_event_parts=9)
     assert len(parts) == 9
     for found in (text, " ".join(parts)):
