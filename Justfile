@@ -60,6 +60,11 @@ bench-emit: _installed
 bench-recall *FILE: _installed
     .venv/bin/python bench/recall.py {{ FILE }}
 
+# Measure what long texts cost: their memories, and recall over them.
+[group('run')]
+bench-long-texts: _installed
+    .venv/bin/python bench/long_texts.py
+
 # Measure the table of memories: merges, maintenance, searches.
 [group('run')]
 bench-vectors *ROWS: _installed

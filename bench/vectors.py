@@ -93,6 +93,7 @@ def rows(start: int, count: int) -> pa.Table:
         "type": pa.array(["message"] * count),
         "text": pa.array(texts),
         "search_text": pa.array([f"a: {text}" for text in texts]),
+        "words": pa.array([f"a {text}" for text in texts]),
         "vector": pa.FixedSizeListArray.from_arrays(
             pa.array(some_vectors(count).ravel()), DIMENSION
         ),
@@ -179,7 +180,7 @@ def words(table: "Table", number: int, where: str = "") -> int:
     """Find the best rows by full text."""
     picked = np.random.default_rng(number).integers(5, 3_000, 4)
     text = " ".join(f"w{i}" for i in picked)
-    query: Any = table.search(text, query_type="fts", fts_columns="search_text")
+    query: Any = table.search(text, query_type="fts", fts_columns="words")
     if where:
         query = query.where(where, prefilter=True)
     return int(query.select(["id", "_score"]).limit(NEAREST).to_arrow().num_rows)

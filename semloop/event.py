@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from semloop.texts.event_text import call_text, within
+
 SCHEMA_VERSION = "1"
 SCHEMA_HEADER = "semloop-schema"
 # Records that may be sent more than once on purpose (`import`, `dlq replay`) carry this
@@ -55,8 +57,8 @@ ContextHash = Annotated[
     str, msgspec.Meta(extra_json_schema={"pattern": CONTEXT_HASH_PATTERN})
 ]
 
-# Maximum length of `text` in characters: enough for search and for one line on a
-# screen. The payload contains the full text.
+# Maximum length of `text` in characters: enough for SQL and for one line on a screen.
+# The payload contains the full text, from which memories are made.
 TEXT_CHARS_MAX = 4000
 
 # tool, status, outcome, reward, score, label, error_type, duration_ms, model,
@@ -66,16 +68,6 @@ PayloadColumns = tuple[
     str | None, float | None, str | None, int | None, int | None, str | None,
     str | None, str,
 ]  # fmt: skip
-
-
-NULL = msgspec.Raw(b"null")
-_decode_text = msgspec.json.Decoder(str).decode
-
-
-def as_text(raw: msgspec.Raw) -> str:
-    """Return a JSON value as readable text: a string unquoted, any other as JSON."""
-    value = str(raw, "utf-8")
-    return _decode_text(value) if value[0] == '"' else value
 
 
 class ToolCall(msgspec.Struct, gc=False, omit_defaults=True):
@@ -91,15 +83,15 @@ class ToolCall(msgspec.Struct, gc=False, omit_defaults=True):
 
     def columns(self) -> PayloadColumns:
         """The payload's columns of `events`."""
-        text = f"{self.tool} {self.status}"
-        if self.arguments and self.arguments != NULL:
-            text += " " + as_text(self.arguments)
-        if self.result and self.result != NULL:
-            text += " -> " + as_text(self.result)
         return (
             self.tool, self.status, None, None, None, None, self.error_type,
-            self.duration_ms, None, None, None, None, None, text,
+            self.duration_ms, None, None, None, None, None, self.text(),
         )  # fmt: skip
+
+    def text(self, chars: int = TEXT_CHARS_MAX) -> str:
+        """Return the call as a text of at most `chars` characters."""
+        call = f"{self.tool} {self.status}"
+        return call_text(call, self.arguments, self.result, chars)
 
 
 class StateChange(msgspec.Struct, gc=False, omit_defaults=True):
@@ -151,8 +143,12 @@ class Error(msgspec.Struct, gc=False, omit_defaults=True):
         """The payload's columns of `events`."""
         return (
             None, None, None, None, None, None, self.error_type, None, None, None, None,
-            None, None, f"{self.error_type}: {self.message}",
+            None, None, self.text(),
         )  # fmt: skip
+
+    def text(self, chars: int = TEXT_CHARS_MAX) -> str:
+        """Return the error, without its stack, in at most `chars` characters."""
+        return within(f"{self.error_type}: {self.message}", chars)
 
 
 class Message(msgspec.Struct, gc=False, omit_defaults=True):
@@ -168,8 +164,14 @@ class Message(msgspec.Struct, gc=False, omit_defaults=True):
         """The payload's columns of `events`."""
         return (
             None, None, None, None, None, None, None, None, self.model,
-            self.input_tokens, self.output_tokens, self.role, None, self.content,
+            self.input_tokens, self.output_tokens, self.role, None,
+            self.text(),
         )  # fmt: skip
+
+    def text(self, chars: int = TEXT_CHARS_MAX) -> str:
+        """Return the content in at most `chars` characters."""
+        content = self.content
+        return content if len(content) <= chars else within(content, chars)
 
 
 class Feedback(msgspec.Struct, gc=False, omit_defaults=True):

@@ -130,7 +130,8 @@ EPISODES = {
 # too long for one vector is stored as several memories, `part` 0 and up. `seq` counts
 # the messages, tool calls and errors of the episode. `search_text` is the searched
 # text: its last line has the author and the text, preceded by a line with the previous
-# text of the episode, if there is one; `context_user` is the user of that one.
+# text of the episode, if there is one; `context_user` is the user of that one. `words`
+# are the distinct terms of `search_text`, separated by spaces, for the full-text index.
 # `features` is what recall ranks by, as `semloop.lake.recall.features` packs it, and
 # `position` a hash of episode and `seq`, by which it finds neighbours.
 MEMORIES = {
@@ -140,6 +141,7 @@ MEMORIES = {
     "part": "INTEGER",
     "text": "VARCHAR",
     "search_text": "VARCHAR",
+    "words": "VARCHAR",
     "features": "BLOB",
     "vector": "FLOAT[]",
     "model": "VARCHAR",

@@ -1,6 +1,6 @@
 """Converts decoded events to columns of the `events` table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,8 @@ from semloop.event import (
     Envelope,
     Payload,
 )
+from semloop.texts.shortened import shortened
+from semloop.texts.wordless import GATE, RUN_CHARS_MIN, without_data
 
 # Names of the values of an `EventRow`: envelope, meta, then `PayloadColumns`.
 ROW = (
@@ -90,9 +92,32 @@ def _one_line(text: pa.StringArray) -> pa.StringArray:
     data = text.buffers()[2]
     if data is None:
         return text
-    content = data.to_pybytes()
+    text = _without_data(text)
+    content = text.buffers()[2].to_pybytes()
     if any(byte in content for byte in BREAKS):
         text = pc.replace_substring_regex(text, r"[\s\x00]+", " ")
-    if (pc.max(pc.binary_length(text)).as_py() or 0) > TEXT_CHARS_MAX:
-        text = pc.utf8_slice_codeunits(text, 0, TEXT_CHARS_MAX)
-    return text
+    long = pc.greater(pc.binary_length(text), TEXT_CHARS_MAX)
+    return _changed(text, pc.indices_nonzero(long), _within_bound)
+
+
+def _without_data(text: pa.StringArray) -> pa.StringArray:
+    rows = pc.indices_nonzero(pc.greater_equal(pc.binary_length(text), RUN_CHARS_MIN))
+    if len(rows):
+        rows = rows.filter(pc.match_substring_regex(text.take(rows), GATE))
+    return _changed(text, rows, without_data)
+
+
+def _within_bound(text: str) -> str:
+    return shortened(text, TEXT_CHARS_MAX)
+
+
+def _changed(
+    text: pa.StringArray, rows: pa.Array, change: Callable[[str], str]
+) -> pa.StringArray:
+    """Return the texts, those of some rows changed."""
+    if not len(rows):
+        return text
+    texts = text.to_pylist()
+    for row in rows.to_pylist():
+        texts[row] = change(texts[row])
+    return pa.array(texts, pa.string())

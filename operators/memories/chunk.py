@@ -2,7 +2,8 @@
 
 Input: `Assigned`. Output: `Chunked`: one row of `MEMORY_TEXTS` for each message, tool
 call and error that the policy keeps, several if its text is too long for a model, then
-one for each closed episode. The texts do not depend on how events are batched.
+one for each closed episode. The texts do not depend on how events are batched. They are
+made of the payload if the column `text` may be shortened (`parts.py`).
 
 The text before an event in its episode, or the part before a later part, is searched
 together with it; only the last line, the speaker and the text, is embedded. The memory
@@ -18,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.episodes.events import both_ends
-from operators.memories.splitter import TOKENS_MAX, parts_of, perhaps_long, token_count
+from operators.memories.parts import event_parts, full_texts
+from operators.memories.splitter import perhaps_long
 from operators.memories.summary import episode_text
 from schemas.arrow import MEMORY_TEXTS
 from schemas.batches import Assigned, Chunked
-from semloop.lake.recall.features import pack, positions
+from semloop.lake.recall.features import pack, positions, words
 from semloop.sampling import is_kept
 from semloop.settings.memory_sections import MemorySettings
 from semloop.tables import ORIGIN
@@ -68,7 +70,7 @@ def chunk(assigned: Assigned, settings: MemorySettings) -> Chunked:
     if "episode" not in settings.kinds:
         skipped["kind"] += closed.num_rows
         closed = closed.slice(0, 0)
-    memories = pa.concat_tables([_events(memorable), _episodes(closed)])
+    memories = pa.concat_tables([_events(memorable, settings), _episodes(closed)])
     return Chunked(memories, assigned.episodes, assigned.progress, +skipped)
 
 
@@ -108,8 +110,8 @@ POLICY: Mapping[str, Callable[[pa.Table, MemorySettings], pa.Array]] = {
 }
 
 
-def _events(events: pa.Table) -> pa.Table:
-    rows, numbers, texts, contexts, speakers = _parts(events)
+def _events(events: pa.Table, settings: MemorySettings) -> pa.Table:
+    rows, numbers, texts, contexts, speakers = _parts(events, settings)
     events = events.take(rows)
     is_first = pc.equal(numbers, 0)
     line = _speaker_line(speakers.take(rows), texts)
@@ -128,18 +130,24 @@ def _events(events: pa.Table) -> pa.Table:
     return _memories("event", columns, events.num_rows)
 
 
-def _parts(events: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.Array]:
+def _parts(
+    events: pa.Table, settings: MemorySettings
+) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.Array]:
     """Return the row, number, text and context of each part; and speakers by row."""
     speakers = _speakers(events)
     texts = events["text"].combine_chunks()
     long = set(perhaps_long(_speaker_line(speakers, texts)))
+    full = full_texts(events, settings.event_chars)
     rows: list[int] = []
     numbers: list[int] = []
     found: list[str] = []
     contexts: list[str | None] = []
     pairs = zip(texts.to_pylist(), events["context"].to_pylist(), strict=True)
     for row, (text, context) in enumerate(pairs):
-        parts = _split(text, speakers[row].as_py()) if row in long else [text]
+        parts = [text]
+        if row in long or row in full:
+            speaker = speakers[row].as_py()
+            parts = event_parts(full.get(row, [text]), speaker, settings.event_parts)
         rows += [row] * len(parts)
         numbers += range(len(parts))
         found += parts
@@ -151,10 +159,6 @@ def _parts(events: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa
         both_ends(pa.array(contexts, pa.string())),
         speakers,
     )
-
-
-def _split(text: str, speaker: str | None) -> list[str]:
-    return parts_of(text, TOKENS_MAX - (token_count(f"{speaker}:") if speaker else 0))
 
 
 def _speakers(events: pa.Table) -> pa.Array:
@@ -198,6 +202,7 @@ def _memories(kind: str, columns: Mapping[str, pa.Array], rows: int) -> pa.Table
     memories = pa.table(arrays, schema=MEMORY_TEXTS)
     for name, values in (
         ("position", positions(memories["episode_id"], memories["seq"])),
+        ("words", words(memories)),
         ("features", pack(memories)),
     ):
         column = MEMORY_TEXTS.get_field_index(name)

@@ -18,6 +18,9 @@ from semloop.extras import need
 TOKENS_MAX = 240
 # The tokenizer replaces a longer word by one token, so no word has more.
 WORD_TOKENS_MAX = 100
+# Maximum of a part in characters: a long word, or a text without spaces, may be one
+# token.
+CHARS_MAX = 2_000
 SENTENCE_ENDS = (".", "!", "?", "…")
 # Chinese and Japanese sentence ends, which no space follows.
 WIDE_ENDS = ("。", "\uff01", "\uff1f")
@@ -77,7 +80,24 @@ def parts_of(text: str, tokens: int = TOKENS_MAX) -> list[str]:
         )
         parts.append(text[begin : spans[first][0]].rstrip())
         begin = spans[first][0]
-    return [*parts, text[begin:]]
+    return [piece for part in [*parts, text[begin:]] for piece in _pieces(part, tokens)]
+
+
+def _pieces(part: str, tokens: int) -> list[str]:
+    """Split a part of too many characters, at a space if there is one near the end."""
+    if len(part) <= CHARS_MAX:
+        return [part]
+    pieces = []
+    while len(part) > CHARS_MAX:
+        end = part.rfind(" ", CHARS_MAX * 2 // 3, CHARS_MAX)
+        end = end if end > 0 else CHARS_MAX
+        # A mark belongs to the letter before it.
+        while end > CHARS_MAX // 2 and unicodedata.category(part[end])[0] == "M":
+            end -= 1
+        pieces.append(part[:end].rstrip())
+        part = part[end:].lstrip()
+    # What is left of a long word may have more tokens than the whole word.
+    return [short for piece in [*pieces, part] for short in parts_of(piece, tokens)]
 
 
 def _is_short(text: str, tokens: int) -> bool:

@@ -46,7 +46,7 @@ EVENTS = {
     "input_tokens": "Tokens that the model read.",
     "output_tokens": "Tokens that the model wrote.",
     "role": "user, assistant, system or tool; message only.",
-    "text": "One line for people and search, at most 4,000 characters.",
+    "text": "One line, at most 4,000 characters: of a longer text ends and errors.",
     "payload": "Whole payload as JSON text; query it by `payload->>'$.result'`.",
     "extra": "Fields of the envelope that this version does not know, as JSON text.",
     "context_hash": "`sha256:` and the hash of the context that the agent worked with.",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from semloop.storage.location import Storage
 
 NAMED = re.compile(r"\bmemories\b", re.IGNORECASE)
+# Columns that only recall reads are in other forms in older tables.
+SHOWN = {c: t for c, t in tables.MEMORIES.items() if c not in {"features", "words"}}
 # Error of a query that reads the view before the extension is loaded.
 UNLOADED = "Memories are loaded by a query of Lake.sql that names them."
 
@@ -49,7 +51,7 @@ def _parser() -> "DuckDBPyConnection":
 
 def empty_view(name: str, *, loaded: bool) -> str:
     """Return the statement for the view without memories, or before they are loaded."""
-    columns = ", ".join(f"NULL::{t} AS {c}" for c, t in tables.MEMORIES.items())
+    columns = ", ".join(f"NULL::{t} AS {c}" for c, t in SHOWN.items())
     end = "LIMIT 0" if loaded else f"WHERE error({quoted(UNLOADED)}) IS NULL"
     return f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} {end}"
 
@@ -59,7 +61,7 @@ def generation_view(name: str, storage: "Storage", generation: int) -> str:
     url = (
         f"{storage.uri(generations.FOLDER)}/{generations.table_name(generation)}.lance"
     )
-    columns = ", ".join(tables.MEMORIES)
+    columns = ", ".join(SHOWN)
     select = f"SELECT {columns} FROM {quoted(url)}"  # noqa: S608 - names of ours
     return f"CREATE OR REPLACE VIEW {name} AS {select}"
 

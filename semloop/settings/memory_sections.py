@@ -108,6 +108,8 @@ class MemorySettings(
         "kinds": "memory_kinds",
         "importance_min": "memory_importance_min",
         "sample": "memory_sample",
+        "event_chars": "memory_event_chars",
+        "event_parts": "memory_event_parts",
         "poll_events": "memory_poll_events",
     },
 ):
@@ -129,6 +131,13 @@ class MemorySettings(
     ] = msgspec.field(default_factory=dict)
     """Share of sessions whose events are remembered, by `agent`, `agent/type`, `*/type`
     or `*`; closed episodes, errors and failed tool calls are always remembered."""
+
+    event_chars: Annotated[int, msgspec.Meta(ge=1_000, le=4_000_000)] = 200_000
+    """Maximum characters of an event that become memories. Of a longer event, the
+    beginning, the end and reports of errors between them are remembered."""
+
+    event_parts: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 400
+    """Maximum memories of an event; more parts are reduced like characters."""
 
     poll_events: Positive = 1_000
     """Events per poll; all of them are embedded before the next commit."""

@@ -19,6 +19,7 @@ CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and its permissions."
 CHECK_RIGHTS = "Check SEMLOOP_LAKE, and that this user or key may read and write there."
 CHECK_STORE = "Check the object store, SEMLOOP_LAKE, its permissions and AWS_*."
 CHECK_NETWORK = "Check AWS_ENDPOINT_URL and the network."
+OTHER_COLUMNS = "The memories have other columns than this version of SemLoop."
 REINDEX = "Run `semloop maintain reindex`: it fills a new table from the lake."
 # S3 error codes for which a retry is useless, and what to do.
 REFUSALS = {

@@ -18,7 +18,7 @@ from semloop.lake import generations
 from semloop.retry import retry
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
-from sinks.vectors.table import NAME, SEARCH_TEXT
+from sinks.vectors.table import NAME, WORDS
 
 if TYPE_CHECKING:
     from lancedb._lancedb import IndexConfig
@@ -190,7 +190,7 @@ def _index_config(table: "Table", column: str) -> "IndexConfig | None":
 def _report(storage: Storage, table: "Table", made: tuple[str, ...] = ()) -> Report:
     with storage_errors(storage, f"read table {NAME}", lance=True):
         table.checkout_latest()  # type: ignore[no-untyped-call]
-        texts = _index_config(table, SEARCH_TEXT)
+        texts = _index_config(table, WORDS)
         vectors = _index_config(table, VECTOR)
         rows = table.count_rows()
         # LanceDB declares another type than it returns.

@@ -19,6 +19,7 @@ from semloop.lake import generations
 from semloop.retry import retry
 from semloop.storage.errors import (
     LANCE_ERRORS,
+    OTHER_COLUMNS,
     REINDEX,
     is_contention,
     storage_errors,
@@ -27,11 +28,12 @@ from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
+    from lancedb.index import FTS
     from lancedb.table import Table
 
 R = TypeVar("R")
 NAME = "memories"
-SEARCH_TEXT = "search_text"
+WORDS = "words"
 MODEL = b"semloop.model"
 # Makes Lance detect two writers that insert the same new id. Works only for ids of
 # variable length: with `binary(16)`, LanceDB 0.40 stores both rows.
@@ -209,22 +211,14 @@ class VectorTable:
             )
             raise LakeError(msg, REINDEX)
         if not found.equals(_stored_schema(self._schema)):
-            msg = "The memories have other columns than this version of SemLoop."
-            raise LakeError(msg, REINDEX)
+            raise LakeError(OTHER_COLUMNS, REINDEX)
 
     def _ensure_index(self) -> None:
-        """Build the full-text index; without it, search scans texts without stems."""
+        """Build the full-text index; without it, search would split words by itself."""
         if self._has_index():
             return
-        # Imported late: only `generations.connect` handles a missing LanceDB.
-        from lancedb.index import FTS  # noqa: PLC0415
-
-        # No positions: they have crashed maintenance, and only phrase queries use them.
-        stems = FTS(
-            language="English", stem=True, remove_stop_words=True, with_position=False
-        )
         try:
-            self._table.create_index(SEARCH_TEXT, config=stems, replace=False)
+            self._table.create_index(WORDS, config=words_index(), replace=False)
         except (ValueError, RuntimeError):
             # Another process may have built it at the same time.
             self._table.checkout_latest()  # type: ignore[no-untyped-call]
@@ -232,9 +226,24 @@ class VectorTable:
                 raise
 
     def _has_index(self) -> bool:
-        return any(
-            found.columns == [SEARCH_TEXT] for found in self._table.list_indices()
-        )
+        return any(found.columns == [WORDS] for found in self._table.list_indices())
+
+
+def words_index() -> "FTS":
+    """Return the full-text index of the column `words`, which has terms, not texts."""
+    # Imported late: only `generations.connect` handles a missing LanceDB.
+    from lancedb.index import FTS  # noqa: PLC0415
+
+    # No positions: they have crashed maintenance, and only phrase queries use them.
+    return FTS(
+        base_tokenizer="whitespace",
+        max_token_length=None,
+        lower_case=False,
+        stem=False,
+        remove_stop_words=False,
+        ascii_folding=False,
+        with_position=False,
+    )
 
 
 def _stored_schema(schema: pa.Schema) -> pa.Schema:

@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.arrow import EVENTS as SCHEMA
@@ -30,6 +31,9 @@ from sources.lake.streams import EVENTS
 # Rows in memory before they are spilled, and so about the size of a spill file; sorting
 # needs the same amount again.
 MEMORY_BYTES = 12 * 2**20
+# Payloads of a piece, unless the first alone is larger: what is made of them is in
+# memory together, and is made again after a crash.
+PIECE_BYTES = 2 * 2**20
 # Each is an open file descriptor.
 SPILL_FILES_MAX = 200
 # Rows decoded at a time.
@@ -61,7 +65,8 @@ class OrderedRows:
             groups: the files to read, in order.
             unread: selects the rows to return.
             open_file: opens a file of the lake.
-            rows_max: maximum rows of a piece.
+            rows_max: maximum rows of a piece; a piece has fewer if its payloads are
+                large.
         """
         self._groups = deque(groups)
         self._unread = unread
@@ -84,8 +89,7 @@ class OrderedRows:
         """
         if not self._pieces:
             rows = self._next_spilled() if self._spill_files else self._load()
-            for first in range(0, rows.num_rows, self._rows_max):
-                self._pieces.append(rows.slice(first, self._rows_max))
+            self._pieces.extend(_pieces(rows, self._rows_max))
         return self._pieces.popleft()
 
     def close(self) -> None:
@@ -187,6 +191,17 @@ class _SpillFiles:
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             self._writers[key] = pa.ipc.new_stream(file, SCHEMA, options=options)
         return self._writers[key]
+
+
+def _pieces(rows: pa.Table, rows_max: int) -> Iterator[pa.Table]:
+    sizes = pc.fill_null(pc.binary_length(rows["payload"]), 0)
+    ends = np.cumsum(sizes.to_numpy(), dtype=np.int64)
+    first = before = 0
+    while first < rows.num_rows:
+        within = int(np.searchsorted(ends, before + PIECE_BYTES, "right"))
+        end = min(max(within, first + 1), first + rows_max, rows.num_rows)
+        yield rows.slice(first, end - first)
+        first, before = end, int(ends[end - 1])
 
 
 def _sorted(batches: Sequence[pa.RecordBatch]) -> pa.Table:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semloop.command.cli.excerpts import CUT, excerpt, marks_in
-from semloop.lake.recall.stems import query_hashes
+from semloop.lake.recall.words import query_terms
 
 pytestmark = pytest.mark.unit
 
@@ -14,7 +14,7 @@ QUERY = "why was the refund refused?"
 
 def marked(text: str, query: str = QUERY, chars: int = 1_000) -> str:
     """Return the excerpt of a text with brackets around the marked words."""
-    shown = excerpt(text, marks_in(text, query_hashes(query)), chars)
+    shown = excerpt(text, marks_in(text, query_terms(query)), chars)
     text = shown.text
     for mark in reversed(shown.marks):
         text = f"{text[: mark.start]}[{text[mark.start : mark.end]}]{text[mark.end :]}"
@@ -33,6 +33,24 @@ def test_stop_words_and_parts_of_words_are_not_marked() -> None:
 @pytest.mark.parametrize("text", ["caf\u00e9s open", "cafe\u0301s open"])
 def test_accents_make_no_difference(text: str) -> None:
     assert marked(text, "cafe") == f"[{text[:-5]}] open"
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "shown"),
+    [
+        ("部署失败是因为证书过期了", "证书过期", "部署失败是因为[证书过期]了"),
+        ("会話と会議", "会議", "会話と[会議]"),
+        ("calls getUserName", "user", "calls get[User]Name"),
+        ("calls getUserName", "getusername", "calls [getUserName]"),
+        ("in src/app/main.py", "main", "in src/app/[main].py"),
+        ("shipped 🚀 today", "🚀", "shipped [🚀] today"),
+        ("ＥＲＲＯＲ here", "error", "[ＥＲＲＯＲ] here"),
+    ],
+)
+def test_parts_of_names_and_of_texts_without_spaces_are_marked(
+    text: str, query: str, shown: str
+) -> None:
+    assert marked(text, query) == shown
 
 
 def test_nothing_is_marked_without_words_in_the_query() -> None:
@@ -77,7 +95,7 @@ def test_an_excerpt_is_a_marked_part_of_the_text_within_the_bound(
     words: list[str], chars: int
 ) -> None:
     text = " ".join(words)
-    marks = marks_in(text, query_hashes(QUERY))
+    marks = marks_in(text, query_terms(QUERY))
     shown = excerpt(text, marks, chars)
     assert len(shown.text) <= chars
     assert shown.text.strip(CUT) in text

@@ -162,7 +162,7 @@ def test_a_line_is_as_wide_as_the_terminal(
     message = {"role": "user", "content": "說\x1b[2J\u202e" * 200}
     writer.write(
         an_event(agent="a\nb", payload=message),
-        an_event("error", payload={"error_type": "x", "message": "y" * 500}),
+        an_event("error", payload={"error_type": "x", "message": "y z " * 150}),
         an_event(payload={"role": "user", "content": "說" * 15}),
     )
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -2,10 +2,7 @@
 
 import hashlib
 import math
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,39 +11,15 @@ from operators.episodes.sessions import Sessions
 from operators.memories.chunk import chunk
 from operators.memories.splitter import token_count
 from schemas.arrow import MEMORY_TEXTS
-from schemas.batches import Assigned, Chunked
-from semloop.lake.recall.features import pack, positions
-from semloop.settings import Settings
+from schemas.batches import Assigned
 from semloop.settings.memory_sections import EpisodeSettings, MemorySettings
 from tests.operators.event_rows import SMALL, Row, batches, event_row, events_table
+from tests.operators.memory_texts import assigned, chunked, memories
 from tests.support.builders import NOW
 
 FAILED: Row = {"tool": "book", "status": "error", "error_type": "Full"}
-LONG = "One two three four five. " * 100
-
-
-def assigned(events: pa.Table, sessions: Sessions) -> Assigned:
-    fed = sessions.feed(events)
-    types = pa.array(["message", "tool_call", "error"])
-    memorable = events.filter(pc.is_in(events["type"], types))
-    return Assigned(memorable, fed.episode_positions, fed.revisions)
-
-
-def chunked(*events: Row, **settings: Any) -> Chunked:
-    given = Settings().replace(**settings)
-    sessions = Sessions(given.episodes, given.rewards)
-    return chunk(assigned(events_table(*events), sessions), given.memory)
-
-
-def memories(*events: Row, **settings: Any) -> list[Row]:
-    found = chunked(*events, **settings).memories
-    assert found.schema == MEMORY_TEXTS
-    found.validate(full=True)
-    assert found["features"].combine_chunks().equals(pack(found))
-    position = positions(found["episode_id"], found["seq"])
-    assert found["position"].combine_chunks().equals(position)
-    rows: list[Row] = found.drop(["features", "position"]).to_pylist()
-    return rows
+KOREAN = "".join(f"각{n} " for n in range(200))
+LONG = "".join(f"One two three four {n}. " for n in range(100))
 
 
 def test_the_memory_of_an_event_has_all_columns() -> None:
@@ -218,7 +191,7 @@ EVENTS = st.lists(
         st.sampled_from(["message", "tool_call", "error", "completion", "feedback"]),
         st.sampled_from(["a", "b"]),
         st.sampled_from([0, 5, 20, 40]),
-        text=st.sampled_from(["", "hello", LONG, "각 " * 300, "x" * 900, None]),
+        text=st.sampled_from(["", "hello", LONG, KOREAN, "x" * 900, None]),
         user_id=st.sampled_from([None, "ann", "각" * 90]),
         agent=st.sampled_from(["booker", "a\nb", "é" * 200]),
     ),

@@ -27,6 +27,7 @@ def memory_rows(numbers: Iterable[int], writer: int = 1, **values: object) -> pa
             "kind": "event",
             "text": f"number {number}",
             "search_text": f"tester: number {number}",
+            "words": f"tester number {number}",
             "vector": vector,
             "model": MODEL,
             "writer": writer,
@@ -59,7 +60,7 @@ def search_texts(storage: Storage, words: str) -> list[str]:
     """Return the texts that contain the words, best match first."""
     table = generations.open_table(generations.connect(storage), 1)
     assert table is not None
-    query: Any = table.search(words, query_type="fts", fts_columns="search_text")
+    query: Any = table.search(words, query_type="fts", fts_columns="words")
     texts: list[str] = (
         query.select(["text", "_score"]).limit(10).to_arrow()["text"].to_pylist()
     )

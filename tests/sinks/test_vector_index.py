@@ -67,7 +67,7 @@ def test_files_are_compacted_and_new_rows_indexed(storage: Storage) -> None:
     assert stored(storage) == before
     assert steps[0] == ("vectors", 0, len(steps) - 1)
     assert steps[-1] == ("done", len(steps) - 1, len(steps) - 1)
-    table.merge(memory_rows([99], search_text="anna: flights"))
+    table.merge(memory_rows([99], words="anna flight"))
     assert search_texts(storage, "flight") == ["number 99"]  # Not indexed yet.
     report = run_maintenance(storage)
     assert (report.rows, report.unindexed, report.made) == (61, 0, ())

@@ -1,23 +1,20 @@
 """The words of a query in a text, and the part of a long text around them."""
 
-import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from semloop.lake.recall.stems import text_hashes
+from semloop.lake.recall.words import terms_in
 
-# A word with its accents, which may be characters of their own.
-WORD = re.compile("(?:[^\\W_]|[\u0300-\u036f])+")
 CUT = "…"
 
 
 class Mark(NamedTuple):
-    """A word of the query in a text: its place, and the hash of its stem."""
+    """Words of the query in a text, overlapping ones as one: their place and terms."""
 
     start: int
     end: int
-    stem: int
+    terms: frozenset[str]
 
 
 class Excerpt(NamedTuple):
@@ -27,21 +24,25 @@ class Excerpt(NamedTuple):
     marks: list[Mark]
 
 
-def marks_in(text: str, stems: Collection[int]) -> list[Mark]:
+def marks_in(text: str, terms: Collection[str]) -> list[Mark]:
     """Find the words of a query in a text.
 
     Args:
         text: the text.
-        stems: hashes of the query's stems (`query_hashes`).
+        terms: terms of the query (`query_terms`).
     """
-    if not stems:
+    if not terms:
         return []
-    return [
-        Mark(*word.span(), stem)
-        for word in WORD.finditer(text)
-        for stem in text_hashes(word[0])[:1]
-        if stem in stems
-    ]
+    found = [term for term in terms_in(text) if term.term in terms]
+    marks: list[Mark] = []
+    for start, end, term in sorted(found):
+        if marks and start < marks[-1].end:
+            before = marks[-1]
+            both = before.terms | {term}
+            marks[-1] = Mark(before.start, max(before.end, end), both)
+        else:
+            marks.append(Mark(start, end, frozenset((term,))))
+    return marks
 
 
 def excerpt(text: str, marks: Sequence[Mark], chars: int) -> Excerpt:
@@ -72,7 +73,7 @@ def excerpt(text: str, marks: Sequence[Mark], chars: int) -> Excerpt:
     return Excerpt(
         before + text[start:end] + after,
         [
-            Mark(mark.start + moved, min(mark.end, end) + moved, mark.stem)
+            Mark(mark.start + moved, min(mark.end, end) + moved, mark.terms)
             for mark in marks
             if start <= mark.start < end
         ],
@@ -88,7 +89,8 @@ def _most_marks(marks: Sequence[Mark], room: int) -> Sequence[Mark]:
         # The first one counts even if it is longer.
         upto = max(bisect_right(ends, mark.start + room), index + 1)
         fitting = marks[index:upto]
-        found = len({mark.stem for mark in fitting}), len(fitting)
+        terms = frozenset[str]().union(*(mark.terms for mark in fitting))
+        found = len(terms), len(fitting)
         if found > value:
             best, value = fitting, found
     return best

@@ -123,9 +123,9 @@ def recall(
             note(NO_MATCHES)
     match form:
         case RecallFormat.TABLE:
-            stems = _stems(query, words=words)
+            terms = _terms(query, words=words)
             _print_table(
-                found, places, stems, unfold=unfold, explain=explain, local=local
+                found, places, terms, unfold=unfold, explain=explain, local=local
             )
         case RecallFormat.PROMPT:
             _print_prompt(found, max_tokens)
@@ -136,7 +136,7 @@ def recall(
 def _print_table(
     found: "pa.Table",
     places: list[list[int]],
-    stems: list[int],
+    terms: list[str],
     *,
     unfold: bool,
     explain: bool,
@@ -147,7 +147,7 @@ def _print_table(
     hits = found.to_pylist()
     in_places = [[hits[row] for row in place] for place in places]
     console = console_of(sys.stdout)
-    print_hits(console, in_places, stems, unfold=unfold, explain=explain, local=local)
+    print_hits(console, in_places, terms, unfold=unfold, explain=explain, local=local)
 
 
 def _print_prompt(found: "pa.Table", max_tokens: int | None) -> None:
@@ -169,13 +169,13 @@ def _print_rows(found: "pa.Table", form: Format, max_tokens: int | None) -> None
     print_rows(shown.column_names, rows, form)
 
 
-def _stems(query: str, *, words: bool) -> list[int]:
-    """Return the stems of a query without the words that became filters."""
+def _terms(query: str, *, words: bool) -> list[str]:
+    """Return the terms of a query without the words that became filters."""
     from semloop.lake.recall.query_parser import parse_query
-    from semloop.lake.recall.stems import query_hashes
+    from semloop.lake.recall.words import query_terms
 
     text = parse_query(query, datetime.now(UTC)).text if words else query
-    return query_hashes(text)
+    return query_terms(text)
 
 
 def _printable(value: object) -> object:

@@ -32,7 +32,7 @@ class HitPrinter:
 
     Attributes:
         console: where to print.
-        stems: hashes of the stems whose words are marked.
+        terms: terms whose words are marked.
         rank_columns: width of the largest rank.
         namespaces: True if hits are shown with their namespace.
         explain: True if the parts of the scores are shown.
@@ -40,7 +40,7 @@ class HitPrinter:
     """
 
     console: "Console"
-    stems: Collection[int]
+    terms: Collection[str]
     rank_columns: int
     namespaces: bool
     explain: bool
@@ -62,7 +62,7 @@ class HitPrinter:
         self._print(Text(head), column, str(rank))
         if self.explain:
             self._print(Text(_parts(hit), "dim"), column)
-        self._print(self._text(hit["text"], self.stems, TEXT_LINES), column)
+        self._print(self._text(hit["text"], self.terms, TEXT_LINES), column)
         if hit["after"]:
             after = self._text(hit["after"], (), AFTER_LINES, THEN)
             after.stylize("dim")
@@ -71,13 +71,13 @@ class HitPrinter:
             self._print(Text(f"and {like_it:,} like it", "dim"), column + GAP)
 
     def _text(
-        self, text: str, stems: Collection[int], lines: int, label: str = ""
+        self, text: str, terms: Collection[str], lines: int, label: str = ""
     ) -> "Text":
         """Return a label and as much of a text as fits in these lines, marked."""
         from rich.text import Text
 
         text = one_line(text)
-        marks = marks_in(text, stems)
+        marks = marks_in(text, terms)
         width = max(self.console.width - self.rank_columns - 2 * GAP, CHARS_MIN)
         chars = lines * width
         while True:
@@ -109,7 +109,7 @@ class HitPrinter:
 def print_hits(
     console: "Console",
     places: Sequence[Sequence[Hit]],
-    stems: Collection[int],
+    terms: Collection[str],
     *,
     unfold: bool = False,
     explain: bool = False,
@@ -120,7 +120,7 @@ def print_hits(
     Args:
         console: where to print.
         places: near-equal hits; the first of each place is the best.
-        stems: hashes of the stems of the query.
+        terms: terms of the query.
         unfold: show all hits, not only the first of each place.
         explain: show the parts of the scores.
         local: show times in the time zone of the terminal.
@@ -131,7 +131,7 @@ def print_hits(
         shown = [(hit, 0) for hit in sorted(hits, key=lambda hit: int(hit["rank"]))]
     printer = HitPrinter(
         console,
-        stems,
+        terms,
         rank_columns=len(str(len(shown))),
         namespaces=len({hit["namespace"] for hit, _ in shown}) > 1,
         explain=explain,

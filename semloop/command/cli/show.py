@@ -26,13 +26,15 @@ from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
 from semloop.escaping import one_line, visible
 from semloop.settings import load
+from semloop.texts.shortened import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from semloop.lake.lake import Lake
 
-# Events shown at each end of a long session, and characters of each text.
+# Events shown at each end of a long session, and characters of each text: its
+# beginning, its end and errors between them.
 EVENTS_SHOWN = 250
 TEXT_CHARS = 600
 MORE = "--format json prints all."
@@ -70,7 +72,7 @@ FROM session
 """  # noqa: S608 - ours
 TIMELINE = f"""{SESSION}
 SELECT place, since_start_s, ts, agent, type, duration_ms, {FAILED},
-    left({TEXT_WITH_ROLE}, {TEXT_CHARS + 1})
+    {TEXT_WITH_ROLE}
 FROM session WHERE place <= $first OR place > $last ORDER BY place
 """  # noqa: S608 - ours
 EVENTS = f"""{SESSION}
@@ -249,7 +251,8 @@ def _print_timeline(
         text.append(kind, "bold")
         if duration_ms is not None:
             text.append(f" ({format_duration(duration_ms / 1_000)})")
-        text.append(f"  {one_line(_cut(content))}", "" if not failed else "red")
+        shown = one_line(shortened(content, TEXT_CHARS))
+        text.append(f"  {shown}", "" if not failed else "red")
         table.add_row(
             Text("!" if failed else " ", "bold red"),
             Text(since if since.startswith("-") else f"+{since}"),

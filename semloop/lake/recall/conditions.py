@@ -65,6 +65,14 @@ def conditions_of(
     return Conditions(" AND ".join(wall), " AND ".join([*wall, *hits]))
 
 
+def first_parts(where: str) -> str:
+    """Restrict a condition to the first parts of events.
+
+    A long text has hundreds of parts, and those that match are found by the searches.
+    """
+    return f"part = 0 AND ({where})" if where else "part = 0"
+
+
 def literal(text: str) -> str:
     """Quote a text for Lance's SQL, whose only escape in literals is `''`."""
     return quoted(text)

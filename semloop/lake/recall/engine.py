@@ -22,7 +22,13 @@ from semloop.lake.recall.selection import Selection
 from semloop.lake.recall.wall import Wall
 from semloop.lake.tokens import within_tokens
 from semloop.settings import Settings
-from semloop.storage.errors import LANCE_ERRORS, table_errors, translate
+from semloop.storage.errors import (
+    LANCE_ERRORS,
+    OTHER_COLUMNS,
+    REINDEX,
+    table_errors,
+    translate,
+)
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -164,6 +170,8 @@ class RecallEngine:
     def _check_columns(self, table: MemoryTable) -> None:
         if not table.has_features:
             raise earlier_version(self._storage)
+        if not table.has_words:
+            raise LakeError(OTHER_COLUMNS, REINDEX)
 
     def _check_model(self, table: MemoryTable) -> None:
         stored, ours = table.model, self.embedder.model_id

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from semloop.lake.recall.stems import text_hashes
+from semloop.lake.recall.stems import hashes
+from semloop.lake.recall.words import text_terms
 
 # Little endian, without padding: reading gets slower with its size. `id` and `episode`
 # are keys of ids (`key_of`), `log` is the hash of topic id and partition. Hashes are 0
@@ -40,6 +41,8 @@ HEADER = np.dtype(
     ]
 )
 STEM = np.dtype("<u4")
+# Of a selection that is smaller by this factor, only its own stems are kept.
+FEW = 4
 # Columns that features derive from.
 SOURCES = (
     "id", "episode_id", "topic_id", "namespace", "session_id", "text", "user_id",
@@ -95,6 +98,17 @@ def positions(episode_ids: pa.ChunkedArray, seqs: pa.ChunkedArray) -> pa.Array:
     return pa.array(found, pa.int64())
 
 
+def words(memories: pa.Table) -> pa.Array:
+    """Return the column `words` of memories: the distinct terms of line and context.
+
+    Raises:
+        MissingExtra: snowballstemmer is not installed.
+    """
+    pairs = _lines_and_contexts(memories)
+    found = [" ".join(dict.fromkeys(text_terms("\n".join(pair)))) for pair in pairs]
+    return pa.array(found, pa.string())
+
+
 def pack(memories: pa.Table) -> pa.Array:
     """Return the column `features` of memories.
 
@@ -105,8 +119,8 @@ def pack(memories: pa.Table) -> pa.Array:
         MissingExtra: snowballstemmer is not installed.
     """
     columns = {name: memories[name].to_pylist() for name in SOURCES}
-    lines = [text.rpartition("\n") for text in columns["search_text"]]
-    own = [text_hashes(line) for _, _, line in lines]
+    lines = _lines_and_contexts(memories)
+    own = [hashes(text_terms(line)) for line, _ in lines]
     header = np.zeros(memories.num_rows, HEADER)
     spaces = columns["namespace"]
     header["id"] = [key_of(id_) for id_ in columns["id"]]
@@ -124,8 +138,9 @@ def pack(memories: pa.Table) -> pa.Array:
     header["importance"] = [np.nan if i is None else i for i in columns["importance"]]
     header["line_stems"] = [len(stems) for stems in own]
     packed = [
-        head.tobytes() + np.array([*stems, *text_hashes(context)], STEM).tobytes()
-        for head, stems, (context, _, _) in zip(header, own, lines, strict=True)
+        head.tobytes()
+        + np.array([*stems, *hashes(text_terms(context))], STEM).tobytes()
+        for head, stems, (_, context) in zip(header, own, lines, strict=True)
     ]
     return pa.array(packed, pa.binary())
 
@@ -181,13 +196,24 @@ class Features:
 
     def take(self, rows: NDArray[Any]) -> Self:
         """Return the memories at these indices, or where a mask is True."""
-        return replace(
+        taken = replace(
             self,
             header=self.header[rows],
             starts=self.starts[rows],
             ends=self.ends[rows],
             row_ids=self.row_ids[rows],
         )
+        return taken._compact() if len(taken) * FEW <= len(self) else taken
+
+    def _compact(self) -> Self:
+        """Drop the stems of other memories: those of long texts are megabytes."""
+        lengths = self.ends - self.starts
+        ends = np.cumsum(lengths, dtype=np.int64)
+        starts = ends - lengths
+        places = np.arange(int(lengths.sum())) + np.repeat(
+            self.starts - starts, lengths
+        )
+        return replace(self, stems=self.stems[places], starts=starts, ends=ends)
 
     def counts(self, wanted: Sequence[int]) -> tuple[Ints, Ints]:
         """Count the wanted stems of each memory.
@@ -245,6 +271,20 @@ def concatenated(parts: Iterable[Features]) -> Features:
     every = Features(**columns)
     _, first = np.unique(every.header["id"], return_index=True)
     return every if len(first) == len(every) else every.take(np.sort(first))
+
+
+def _lines_and_contexts(memories: pa.Table) -> list[tuple[str, str]]:
+    """Return the line of each memory, and the line before it whose words count, too.
+
+    Those of a later part do not: the part before is a memory of its own, and the number
+    of matches, and their size, is what a search by words costs.
+    """
+    columns = (memories[name].to_pylist() for name in ("search_text", "part"))
+    found = []
+    for text, part in zip(*columns, strict=True):
+        context, _, line = text.rpartition("\n")
+        found.append((line, "" if part else context))
+    return found
 
 
 def _hashes(spaces: Sequence[str | None], values: Sequence[str | None]) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from semloop.lake.recall.conditions import Conditions
+from semloop.lake.recall.conditions import Conditions, first_parts
 from semloop.lake.recall.features import EventPosition, Features, Ints
 from semloop.lake.recall.ranking import Candidates, Ranked
 from semloop.lake.recall.searches import MemoryTable
@@ -158,9 +158,7 @@ def _texts_at(
     table: MemoryTable, wall: Wall, where: str, positions: set[EventPosition]
 ) -> dict[EventPosition, str]:
     """Return the texts of events at these positions that may be shown."""
-    # Long texts have several parts, and a read has a maximum of rows.
-    condition = f"part = 0 AND ({where})" if where else "part = 0"
-    found = table.at(positions, condition, {"text": "text"})
+    found = table.at(positions, first_parts(where), {"text": "text"})
     shown = wall.allowed(found.features)
     texts = zip(
         found.features.positions(),

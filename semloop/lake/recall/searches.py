@@ -24,7 +24,7 @@ ROW_ID = "_rowid"
 EXACT_ROWS = 300_000
 # More partitions than an index has: all are searched.
 ALL_PARTITIONS = 1_000_000
-# Maximum rows of one lookup by position; an event with a long text has several rows.
+# Maximum rows of one lookup by position.
 AT_MAX = 2_000
 # Cached numbers of rows behind a filter, whose text may have 100 kB.
 COUNTS_MAX = 16
@@ -54,6 +54,11 @@ class MemoryTable:
     def has_features(self) -> bool:
         """False for a table that an earlier version of SemLoop has created."""
         return {"features", "position"} <= set(self._table.schema.names)
+
+    @property
+    def has_words(self) -> bool:
+        """False for a table that was filled before LanceDB indexed our own terms."""
+        return "words" in self._table.schema.names
 
     @property
     def model(self) -> str | None:
@@ -87,14 +92,16 @@ class MemoryTable:
             query = query.maximum_nprobes(0)
         return self._found(query, where, count, ["vector", "_distance"])
 
-    def by_words(self, words: str, where: str, count: int) -> Found:
-        """Return the rows behind a filter that contain one of the words.
+    def by_words(self, terms: Sequence[str], where: str, count: int) -> Found:
+        """Return the rows behind a filter that contain one of the terms.
 
         Only if there are more than `count` of them, Lance's score decides which.
         """
         from lancedb.query import MatchQuery
 
-        match = MatchQuery(words, "search_text")  # type: ignore[call-arg]
+        if not terms:
+            return self.newest(where, 0)
+        match = MatchQuery(" ".join(terms), "words")  # type: ignore[call-arg]
         query = self._table.search(match, query_type="fts")
         return self._found(query, where, count, ["_score"])
 

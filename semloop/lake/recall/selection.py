@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from semloop.lake.recall.conditions import EPISODES_MAX, Conditions
+from semloop.lake.recall.conditions import EPISODES_MAX, Conditions, first_parts
 from semloop.lake.recall.features import (
     EventPosition,
     Features,
@@ -21,8 +21,9 @@ from semloop.lake.recall.features import (
 from semloop.lake.recall.keywords import Statistics, bm25
 from semloop.lake.recall.ranking import Candidates
 from semloop.lake.recall.searches import Found, MemoryTable, cosines
-from semloop.lake.recall.stems import query_hashes, searched_words
+from semloop.lake.recall.stems import hashes
 from semloop.lake.recall.wall import Wall
+from semloop.lake.recall.words import query_terms
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -76,8 +77,9 @@ class Selection:
         threads: ThreadPoolExecutor,
     ) -> None:
         self._table, self._wall, self._threads = table, wall, threads
-        self._conditions, self._text, self._vector = conditions, text, vector
-        self._stems = query_hashes(text) if text else []
+        self._conditions, self._vector = conditions, vector
+        self._terms = query_terms(text)
+        self._stems = hashes(self._terms)
         self._texts_needed = max(3 * wall.request.k, TEXTS_MIN)
 
     def candidates(self) -> Candidates:
@@ -101,7 +103,7 @@ class Selection:
             _top_positions(near.features) | _top_positions(best),
             hits,
         )
-        copies = _copies(hits, concatenated([near.features, matches]))
+        copies = _copies(hits, near.features, matches)
         # The nearest are the first of the hits, in the same order.
         is_kept = _rank_in_text(hits) < COPIES_MAX
         is_near = np.arange(len(hits)) < len(near.features)
@@ -139,8 +141,7 @@ class Selection:
     def _matches(self) -> Features:
         """Return the memories with words of the query, best first by BM25."""
         where = self._conditions.hits
-        words = searched_words(self._text)
-        found = self._table.by_words(words, where, MATCHES_MAX).features
+        found = self._table.by_words(self._terms, where, MATCHES_MAX).features
         found = found.take(self._may_be_hits(found))
         counts, lengths = self._line_and_context(found)
         statistics = Statistics.of(counts, lengths, self._table.count(where))
@@ -167,7 +168,7 @@ class Selection:
         adjacent = {(e, n + step) for e, n in positions for step in (-1, 1)}
         adjacent = {(e, n) for e, n in adjacent if n >= 0} - positions
         columns = {"vector": "vector", HIT: self._conditions.hits or "true"}
-        found = self._table.at(adjacent, self._conditions.wall, columns)
+        found = self._table.at(adjacent, first_parts(self._conditions.wall), columns)
         allowed = self._wall.allowed(found.features)
         mask = allowed & ~np.isin(found.features.header["id"], hits.header["id"])
         shown = found.features.take(allowed)
@@ -244,9 +245,11 @@ def _top_positions(features: Features) -> set[EventPosition]:
     return {(episode, n) for episode, n in first.positions() if n >= 0}
 
 
-def _copies(of: Features, among: Features) -> Ints:
-    """Count, for each memory, those of the same text among others."""
-    texts, counts = np.unique(among.header["text"], return_counts=True)
+def _copies(of: Features, *among: Features) -> Ints:
+    """Count, for each memory, those of the same text among others, each id once."""
+    header = np.concatenate([features.header for features in among])
+    _, first = np.unique(header["id"], return_index=True)
+    texts, counts = np.unique(header["text"][first], return_counts=True)
     found: Ints = counts[np.searchsorted(texts, of.header["text"])]
     return found
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, Transaction, write_deltalake
-from lancedb.index import FTS
 
 from schemas import arrow
 from schemas.arrow import MEMORY_TEXTS
@@ -17,9 +16,10 @@ from semloop import Lake
 from semloop.delta.streams import StreamId
 from semloop.embedders.hashing import Hashing
 from semloop.lake import generations
-from semloop.lake.recall.features import pack, positions
+from semloop.lake.recall.features import pack, positions, words
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
+from sinks.vectors.table import WORDS, words_index
 
 LOG = StreamId("memory", "cluster-1", "agent-events", "topic-1")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -84,10 +84,7 @@ class MemoryLake:
             folder = generations.connect(self.storage)
             name = generations.table_name(self.generation)
             self._memories = folder.create_table(name, table)
-            self._memories.create_index(
-                "search_text",
-                config=FTS(stem=True, remove_stop_words=True, with_position=False),
-            )
+            self._memories.create_index(WORDS, config=words_index())
         else:
             self._memories.add(table)
 
@@ -174,6 +171,7 @@ class MemoryLake:
         source = pa.Table.from_pylist([complete], MEMORY_TEXTS)
         return complete | {
             "features": pack(source)[0].as_py(),
+            "words": words(source)[0].as_py(),
             "position": positions(source["episode_id"], source["seq"])[0].as_py(),
         }
 

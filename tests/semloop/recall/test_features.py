@@ -19,7 +19,8 @@ from semloop.lake.recall.features import (
     pack,
 )
 from semloop.lake.recall.keywords import Statistics, bm25
-from semloop.lake.recall.stems import query_hashes, text_hashes
+from semloop.lake.recall.stems import hashes
+from semloop.lake.recall.words import query_terms, text_terms
 from tests.semloop.recall.a_memory_lake import NOON
 
 WORDS = ("refund", "refunds", "the", "fare", "näive", "会議", "42", "a_b")
@@ -72,8 +73,8 @@ def test_features_have_the_values_of_their_memories(
         assert header["episode"] == key_of(bytes.fromhex(row["episode_id"]))
         assert header["context_user"] == hash_of(row["context_user"])
         context, _, line = row["search_text"].rpartition("\n")
-        assert found.line_lengths[n] == len(text_hashes(line))
-        assert found.context_lengths[n] == len(text_hashes(context))
+        assert found.line_lengths[n] == len(text_terms(line))
+        assert found.context_lengths[n] == len(text_terms(context))
         known = not math.isnan(header["importance"])
         assert (header["importance"] if known else None) == row["importance"]
 
@@ -88,12 +89,13 @@ def test_stems_are_counted_in_any_selection_of_the_memories(
     )
     order = list(dict.fromkeys(rows))
     taken = found.take(np.array(order, np.int64))
-    wanted = query_hashes(query)
+    terms = query_terms(query)
+    wanted = hashes(terms)
     line, context = taken.counts(wanted)
     for at, n in enumerate(order):
         before, _, text = memories[n]["search_text"].rpartition("\n")
-        assert line[at].tolist() == [text_hashes(text).count(w) for w in wanted]
-        assert context[at].tolist() == [text_hashes(before).count(w) for w in wanted]
+        assert line[at].tolist() == [text_terms(text).count(t) for t in terms]
+        assert context[at].tolist() == [text_terms(before).count(t) for t in terms]
 
 
 @given(first=MEMORIES, second=MEMORIES)
@@ -104,7 +106,7 @@ def test_concatenated_features_keep_each_id_once_in_order(
     rows = {row["id"]: row for row in reversed(first + second)}
     order = list(dict.fromkeys(row["id"] for row in first + second))
     assert keys(found) == [key_of(id_) for id_ in order]
-    wanted = query_hashes("refund fare 42")
+    wanted = hashes(query_terms("refund fare 42"))
     line, _ = found.counts(wanted)
     assert (
         line.tolist() == read([rows[id_] for id_ in order]).counts(wanted)[0].tolist()
@@ -140,10 +142,3 @@ def test_bm25_equals_the_formula_computed_by_hand() -> None:
     assert bm25(counts, lengths, statistics).tolist() == pytest.approx(expected)
     none = Statistics.of(counts[:0], lengths[:0])
     assert bm25(counts[:0], lengths[:0], none).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("text", "equal"), [("Refunds", "refund"), ("NAÏVE", "naive"), ("a_b", "b")]
-)
-def test_words_of_one_stem_have_one_hash(text: str, equal: str) -> None:
-    assert text_hashes(text) == text_hashes(equal)

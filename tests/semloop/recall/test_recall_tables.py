@@ -32,6 +32,20 @@ def test_memories_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
         opened.recall("trip")
 
 
+def test_memories_without_our_terms_are_refused(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path, a_message("trip"))
+    connection = generations.connect(lake.storage)
+    table = generations.open_table(connection, generations.FIRST_GENERATION)
+    assert table is not None
+    table.drop_columns(["words"])
+    with (
+        lake.open() as opened,
+        pytest.raises(LakeError, match="other columns") as error,
+    ):
+        opened.recall("trip")
+    assert "maintain reindex" in error.value.todo
+
+
 def test_episodes_of_an_earlier_version_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
