@@ -12,15 +12,15 @@ through a bounded queue to a thread, which stores them on disk while the broker 
 unavailable. docs/agents.md lists what may be lost, and when.
 """
 
+import contextlib
 import logging
 import threading
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from semloop.agent.emitter import emitter_of
 from semloop.agent.events import check_names, encode
-from semloop.agent.identity import as_text, usable_meta
+from semloop.agent.identity import as_text, new_id, usable_meta
 from semloop.agent.session import Session, Source
 from semloop.errors import EventRefused, StorageUnavailable
 from semloop.sampling import is_kept
@@ -120,7 +120,7 @@ class Agent:
             EventRefused: `strict`, and the arguments do not form a valid event.
             StorageUnavailable: `strict`, and neither queue nor spool can store it.
         """
-        event_id = str(uuid.uuid4())
+        event_id = new_id()
         try:
             event = self._encoded(event_id, kind, meta, payload)
         except EventRefused as error:
@@ -196,7 +196,9 @@ class Agent:
             if is_logged:
                 self._refused.add(error.what)
         if is_logged:
-            log.warning("%s %s This is logged once.", error.what, error.todo)
+            # The host's filters and handlers may raise.
+            with contextlib.suppress(Exception):
+                log.warning("%s %s This is logged once.", error.what, error.todo)
 
 
 def feedback(

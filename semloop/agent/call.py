@@ -25,7 +25,7 @@ class Call:
         self._continues = False
         self.result: object = None
         """The tool's result; set it inside the block."""
-        self.call_id: str | None = None
+        self.call_id: object = None
         self.notes: Notes | None = None
         """What was changed in the result already."""
 

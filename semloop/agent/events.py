@@ -10,6 +10,7 @@ import msgspec
 
 from semloop.agent.fields import META_TYPES, PAYLOAD_TYPES, Converter
 from semloop.agent.notes import FIELD, Notes
+from semloop.agent.plain import is_plain
 from semloop.agent.scalars import clean
 from semloop.agent.shorten import shortened
 from semloop.errors import EventRefused
@@ -66,16 +67,14 @@ def encode(
     if kind not in PAYLOADS:
         msg = f"There is no type of events with this name; the types are {_TYPES}."
         raise EventRefused(msg, "See semloop/event.py for the fields.")
-    draft = _Draft(kind, event_id, agent, timestamp, bytes_max)
-    try:
-        draft.convert(payload, meta)
-        event = draft.encoded()
-    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError):
-        # Half a surrogate pair, or a value that another thread changed.
-        draft.convert(payload, meta, thorough=True)
-        event = draft.encoded()
+    draft = _Draft(kind, event_id, agent, timestamp, payload, meta)
+    event = draft.unchanged(bytes_max)
+    if event is not None:
+        return event
+    draft.convert(bytes_max)
+    event = draft.encoded()
     if len(event) > bytes_max:
-        draft.shorten()
+        draft.shorten(bytes_max)
         event = draft.encoded()
     for _ in range(REPAIRS_MAX):
         problem = draft.problem(event)
@@ -103,7 +102,7 @@ def check_names(agent: str, meta: Mapping[str, object]) -> None:
 
 
 class _Draft:
-    """An event that is converted, but not encoded yet."""
+    """An event that is to be encoded."""
 
     def __init__(
         self,
@@ -111,49 +110,55 @@ class _Draft:
         event_id: str,
         agent: str,
         timestamp: datetime,
-        bytes_max: int,
+        payload: Mapping[str, object],
+        meta: Mapping[str, object],
     ) -> None:
         self._kind = kind
         self._id = event_id
         self._agent = agent
         self._timestamp = timestamp
-        self._bytes_max = bytes_max
+        self._payload = {k: v for k, v in payload.items() if v is not None}
+        self._meta = {k: v for k, v in meta.items() if v is not None}
+        self._notes: Notes | None = None
 
-    def convert(
-        self,
-        payload: Mapping[str, object],
-        meta: Mapping[str, object],
-        *,
-        thorough: bool = False,
-    ) -> None:
+    def unchanged(self, bytes_max: int) -> bytes | None:
+        """Return the event as it is; None if anything must be converted."""
+        if not (is_plain(self._payload) and is_plain(self._meta)):
+            return None
+        try:
+            event = self.encoded()
+            if len(event) > bytes_max:
+                return None
+            decode_payload[self._kind](decode_envelope(event).payload)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            # An invalid field, or half a surrogate pair.
+            return None
+        return event
+
+    def convert(self, bytes_max: int) -> None:
         """Convert all fields."""
         self._notes = Notes()
-        text_max = self._bytes_max * TEXT_FACTOR
-        converter = Converter(self._notes, text_max, thorough=thorough)
-        self._payload = converter.fields(payload, PAYLOAD_TYPES[self._kind])
-        self._meta = converter.fields(meta, META_TYPES, "meta.")
-        if thorough:
-            self._agent = clean(self._agent)
+        converter = Converter(self._notes, bytes_max * TEXT_FACTOR)
+        self._payload = converter.fields(self._payload, PAYLOAD_TYPES[self._kind])
+        self._meta = converter.fields(self._meta, META_TYPES, "meta.")
+        self._agent = clean(self._agent)
 
     def encoded(self) -> bytes:
         """Return the event as JSON, with its notes."""
         payload = self._payload
-        if notes := self._notes.texts():
-            payload = payload | {FIELD: [*self._earlier_notes(), *notes]}
+        if self._notes is not None and (notes := self._notes.texts()):
+            earlier: Any = payload.get(FIELD, [])
+            payload = payload | {FIELD: [*earlier, *notes]}
         return _encode(
             OutgoingEnvelope(
                 self._id, self._kind, self._timestamp, self._agent, payload, self._meta
             )
         )
 
-    def _earlier_notes(self) -> list[Any]:
-        earlier = self._payload.get(FIELD)
-        return earlier if isinstance(earlier, list) else []
-
-    def shorten(self) -> None:
+    def shorten(self, bytes_max: int) -> None:
         """Shorten the largest values."""
-        room = self._bytes_max - ENVELOPE_BYTES
-        room -= min(NOTES_BYTES, self._bytes_max // 4)
+        assert self._notes is not None
+        room = bytes_max - ENVELOPE_BYTES - min(NOTES_BYTES, bytes_max // 4)
         both = {"payload": self._payload, "meta": self._meta}
         kept: Any = shortened(both, max(0, room), self._notes)
         self._payload = kept.get("payload", {})
@@ -189,6 +194,7 @@ class _Draft:
             del fields[name]
         else:
             return False
+        assert self._notes is not None
         self._notes.add(problem.path.removeprefix("payload."), "invalid, or too long")
         return True
 

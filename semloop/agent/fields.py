@@ -12,11 +12,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from semloop.agent.foreign import array
+from semloop.agent.foreign_code import alone, catches
 from semloop.agent.notes import Notes
 from semloop.agent.parts import content_text
-from semloop.agent.plain import INT_MAX, INT_MIN, is_plain
 from semloop.agent.scalars import NotTextError, id_text, is_missing, unwrapped
-from semloop.agent.values import catches, to_plain
+from semloop.agent.values import to_plain
 from semloop.event import PAYLOADS, Meta
 
 # Roles of other APIs: OpenAI's since o1 and until 2023, LangChain's, Gemini's.
@@ -26,11 +26,6 @@ ROLES = {
 }  # fmt: skip
 # More tags are not read: their argument may be an endless iterator.
 TAGS_READ_MAX = 1_000
-# Types of fields by the type of a number.
-NUMBERS: Mapping[type, tuple[Any, ...]] = {
-    float: (float, msgspec.Raw),
-    int: (float, int, msgspec.Raw),
-}
 # Integers of more bits are not finite as a float.
 FLOAT_BITS_MAX = 1_023
 
@@ -69,43 +64,28 @@ class Converter:
     Args:
         notes: receives what was changed.
         text_max: characters to keep of a text.
-        thorough: convert also what seems to be right already, such as texts with half
-            a surrogate pair.
     """
 
-    def __init__(self, notes: Notes, text_max: int, *, thorough: bool = False) -> None:
+    def __init__(self, notes: Notes, text_max: int) -> None:
         self._notes = notes
         self._text_max = text_max
-        self._thorough = thorough
 
     def fields(
-        self, values: Mapping[str, Any], known: FieldTypes, prefix: str = ""
+        self, values: Mapping[str, object], known: FieldTypes, prefix: str = ""
     ) -> dict[str, object]:
-        """Return the fields that have a value, with the types that the struct has."""
-        converted: dict[str, object] = {}
-        types, thorough, text_max = known.types, self._thorough, self._text_max
+        """Return the fields that have a value, with the types that the struct has.
+
+        A required text that has no value is empty.
+        """
+        converted: dict[str, object] = {
+            name: "" for name in known.required if known.types[name] is str
+        }
         for name, value in values.items():
-            if value is None:
-                if name in known.required and types[name] is str:
-                    converted[name] = ""
-                continue
-            kind = types.get(name, msgspec.Raw)
-            given = type(value)
-            # Most values have the type of their field.
-            if given is str and (kind is str or kind is Literal):
-                right = not thorough and len(value) <= text_max and value not in ROLES
-            elif given is float or given is int:
-                right = kind in NUMBERS[given] and INT_MIN <= value <= INT_MAX
-            else:
-                right = kind is msgspec.Raw and not thorough and is_plain(value)
-            if right:
-                converted[name] = value
-                continue
-            new = self._converted(kind, name, value, prefix)
-            if new is not None:
-                converted[name] = new
-            elif name in known.required and kind is str:
-                converted[name] = ""
+            kind = known.types.get(name, msgspec.Raw)
+            if value is not None:
+                new = self._converted(kind, name, value, prefix)
+                if new is not None:
+                    converted[name] = new
         return converted
 
     def _converted(self, kind: Any, name: str, value: object, prefix: str) -> object:
@@ -152,7 +132,7 @@ class Converter:
         if isinstance(value, str | bytes):
             return self._plain(value, path)
         if hasattr(type(value), "__float__"):
-            return self._plain(float(value), path)  # type: ignore[arg-type]
+            return self._plain(alone(float, value), path)  # type: ignore[arg-type]
         found = array(value)
         return self._plain(value if found is None else found, path)
 

@@ -81,7 +81,7 @@ def array(value: Any) -> object:
         rows = max(1, CELLS_MAX // prod(shape[1:]))
         value = value.iloc[:rows] if hasattr(kind, "iloc") else value[:rows]
         if prod(value.shape) > CELLS_MAX:
-            return Items(iter(value), shape[0])
+            return Items(list(islice(value, CELLS_MAX)), shape[0])
     return Items(value.tolist(), shape[0])
 
 
@@ -97,7 +97,7 @@ def _frame(value: Any) -> Items:
 
 
 def _attributes(value: object, names: Iterable[str]) -> Fields:
-    return Fields(_present(value, names))
+    return Fields(list(_present(value, names)))
 
 
 def _present(value: object, names: Iterable[str]) -> Iterator[tuple[str, object]]:

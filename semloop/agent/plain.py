@@ -15,15 +15,13 @@ WEIGHT_MAX = VALUES_MAX * VALUE_WEIGHT
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 
 
-def is_plain(value: object) -> bool:
-    """Return True if JSON has every type in a value, and it is not too large.
+def is_plain(value: dict[str, object]) -> bool:
+    """Return True if JSON has every type in an object, and it is not too large.
 
     It does not detect half surrogate pairs; encoding them fails.
     """
     try:
-        if type(value) is not dict and type(value) is not list:
-            value = (value,)
-        return _weighed(value, WEIGHT_MAX, DEPTH_MAX) >= 0
+        return _weighed(value, WEIGHT_MAX, DEPTH_MAX + 1) >= 0
     except (RuntimeError, RecursionError):  # another thread changed a container
         return False
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from semloop.agent.foreign_code import alone
+
 # Longer integers become hexadecimal text: decimal digits would take quadratic time.
 INT_BITS_MAX = 2048
 # Integers up to this size are exact in a float.
@@ -18,6 +20,8 @@ EXACT_FLOAT_MAX = 2**53
 AS_STR = (uuid.UUID, PurePath, Decimal, Fraction, complex)
 # Types without containers that JSON writes as text.
 SCALARS = (*AS_STR, date, time, timedelta)
+# Types whose methods are not code of others.
+BUILT_IN = frozenset((str, int, float, bool, type(None), bytes))
 # pandas' markers of an absent value.
 MISSING_TYPES = frozenset(("NaTType", "NAType"))
 
@@ -50,26 +54,9 @@ def id_text(value: object) -> str | None:
 
     Raises:
         NotTextError: the value is a container or an object without a `str` of its own.
+        Exception: what the code of the value raises.
     """
-    value = unwrapped(value)
-    if value is None or is_missing(value):
-        return None
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return int_text(value)
-    if isinstance(value, float):
-        whole = value.is_integer() and abs(value) <= EXACT_FLOAT_MAX
-        return str(int(value) if whole else value)
-    if isinstance(value, bytes | bytearray):
-        return _bytes_text(bytes(value))
-    if isinstance(value, SCALARS):
-        return clean(scalar_text(value))
-    if not _has_own_text(value):
-        raise NotTextError
-    return clean(str(value))
+    return _id_text(value) if type(value) in BUILT_IN else alone(_id_text, value)
 
 
 def unwrapped(value: Any) -> Any:
@@ -108,6 +95,28 @@ def scalar_text(value: object) -> str:
         plain = timedelta(value.days, value.seconds, value.microseconds)
         return str(msgspec.to_builtins(plain))
     return str(value)
+
+
+def _id_text(value: Any) -> str | None:
+    value = unwrapped(value)
+    if value is None or is_missing(value):
+        return None
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int_text(value)
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) <= EXACT_FLOAT_MAX
+        return str(int(value) if whole else value)
+    if isinstance(value, bytes | bytearray):
+        return _bytes_text(bytes(value))
+    if isinstance(value, SCALARS):
+        return clean(scalar_text(value))
+    if not _has_own_text(value):
+        raise NotTextError
+    return clean(str(value))
 
 
 def _bytes_text(value: bytes) -> str:

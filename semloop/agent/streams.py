@@ -38,14 +38,13 @@ class Yielded:
         self._count += 1
         if self._left <= 0:
             return
-        if type(value) is str:
-            self._left -= VALUE_WEIGHT + len(value)
-        elif type(value) in SCALARS:
-            self._left -= VALUE_WEIGHT
-        else:
-            name = f"result.{self._count - 1}"
-            value = to_plain(value, name, self.notes, self._left)
-            self._left -= VALUE_WEIGHT + len(msgspec.json.encode(value))
+        try:
+            if type(value) not in SCALARS:
+                name = f"result.{self._count - 1}"
+                value = to_plain(value, name, self.notes, self._left)
+            self._left -= VALUE_WEIGHT + _size(value)
+        except Exception as error:  # such as MemoryError: the generator must not fail
+            value = f"<{type(value).__name__}: {type(error).__name__}>"
         self._values.append(value)
 
     def result(
@@ -61,6 +60,12 @@ class Yielded:
         if returned is not None:
             return {"yielded": self._values, "returned": returned}
         return self._values
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return 0 if type(value) in SCALARS else len(msgspec.json.encode(value))
 
 
 class _Tap:

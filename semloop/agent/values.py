@@ -15,6 +15,7 @@ from types import FunctionType, NoneType
 from typing import Any
 
 from semloop.agent.foreign import Fields, Items, array, record
+from semloop.agent.foreign_code import alone, catches
 from semloop.agent.notes import Notes, Place
 from semloop.agent.plain import (
     CONTAINER_MAX,
@@ -26,6 +27,7 @@ from semloop.agent.plain import (
     VALUES_MAX,
 )
 from semloop.agent.scalars import (
+    BUILT_IN,
     SCALARS,
     clean,
     id_text,
@@ -45,6 +47,8 @@ KEY_CHARS_MAX = 500
 STEPS_MAX = 4
 # Attempts to copy a container that another thread changes meanwhile.
 COPIES_MAX = 3
+# Types whose conversion runs no code of others.
+OWN_TYPES = BUILT_IN | {dict, list, tuple, set, Items, Fields}
 JSON_SCALARS = (str, int, float, NoneType)
 
 
@@ -58,14 +62,6 @@ def to_plain(value: object, name: str, notes: Notes, text_max: int) -> object:
         text_max: characters to keep of a text, and of all texts.
     """
     return _Conversion(notes, text_max).run(value, name)
-
-
-def catches(error: BaseException) -> bool:
-    """Return True if an error of foreign code is not to reach the caller.
-
-    `sys.exit` and Ctrl-C may come from the host's signal handlers, at any moment.
-    """
-    return not isinstance(error, KeyboardInterrupt | SystemExit)
 
 
 class _Conversion:
@@ -92,7 +88,10 @@ class _Conversion:
         """Set `target[key]` to a value, or to a container that is filled later."""
         self._left -= 1
         try:
-            form = self._form(value, place)
+            if type(value) in OWN_TYPES:
+                form = self._form(value, place)
+            else:
+                form = alone(self._form, value, place)
         except BaseException as error:
             if not catches(error):
                 raise
@@ -120,21 +119,15 @@ class _Conversion:
         target[key] = kept
         seen = 0
         source = form.values if isinstance(form, Items) else form.pairs
-        try:
-            for item in islice(source, count):
-                seen += 1
-                if isinstance(form, Items):
-                    kept.append(None)
-                    self._put(kept, seen - 1, item, Place(seen - 1, place), depth)
-                else:
-                    pair: Any = item
-                    name, value = self._key(pair[0], kept), pair[1]
-                    self._put(kept, name, value, Place(name, place), depth)
-        except BaseException as error:
-            if not catches(error):
-                raise
-            self._notes.add(place, f"{type(error).__name__} after {seen:,} values")
-            return
+        for item in islice(source, count):
+            seen += 1
+            if isinstance(form, Items):
+                kept.append(None)
+                self._put(kept, seen - 1, item, Place(seen - 1, place), depth)
+            else:
+                pair: Any = item
+                name, value = self._key(pair[0], kept), pair[1]
+                self._put(kept, name, value, Place(name, place), depth)
         total = form.total if form.total is not None else seen
         if seen < total:
             self._notes.add(place, f"shortened to {seen:,} of {total:,} values")
@@ -246,7 +239,7 @@ class _Conversion:
         except BaseException as error:
             if not catches(error):
                 raise
-            text = _bounded_repr(key)
+            text = _key_repr(key)
         text = unused = text[:KEY_CHARS_MAX]
         number = len(kept)
         while unused in kept:
@@ -262,7 +255,7 @@ class _Conversion:
         """Return the `repr` of a value whose conversion failed, or only its type."""
         self._notes.add(place, f"not readable: {type(error).__name__}")
         try:
-            return self._repr(value, place)
+            return alone(self._repr, value, place)
         except BaseException as second:
             if not catches(second):
                 raise
@@ -279,10 +272,10 @@ def _copied(container: Any) -> list[Any]:
     return list(container)
 
 
-def _bounded_repr(value: object) -> str:
+def _key_repr(key: object) -> str:
     try:
-        return clean(reprlib.repr(value))
+        return clean(alone(reprlib.repr, key))
     except BaseException as error:
         if not catches(error):
             raise
-        return f"<{type(value).__name__}>"
+        return f"<{type(key).__name__}>"

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sdk.recorded_events import recorded, stored
+from tests.sdk.recorded_events import Recorded, recorded, stored
 
 SOME_ID = "3f2b8a52-6a1e-4c1d-9a7e-0d5b8c1f2a3b"
 
@@ -179,6 +179,31 @@ def test_a_value_that_raises_is_replaced_and_marked(value: object) -> None:
     assert result["good"] == 1
     assert "broken mapping" in result["bad"] or "not readable" in result["bad"]
     assert ["result.bad: not readable: " in note for note in notes] == [True]
+
+
+class Emitting:
+    """Emits two events with itself whenever it is printed."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self.recorded = recorded
+
+    def __repr__(self) -> str:
+        self.recorded.session.message("user", self)
+        self.recorded.session.tool_call("t", {1: self}, call_id=self)
+        return "emitting"
+
+    __str__ = __repr__
+
+
+def test_a_repr_that_emits_events_is_not_called_for_these() -> None:
+    recorded = Recorded()
+    value = Emitting(recorded)
+    recorded.session.tool_call("t", {"value": value})
+    *nested, last = recorded.payloads
+    assert last["arguments"] == {"value": "emitting"}
+    assert [payload.get("content") or payload["arguments"] for payload in nested] == [
+        "<Emitting: not readable>", {"1": "<Emitting: not readable>"},
+    ]  # fmt: skip
 
 
 def test_a_mock_is_written_as_it_prints() -> None:
