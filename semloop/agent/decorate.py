@@ -37,6 +37,8 @@ def decorated(function: Any, start: Start) -> Any:
         wrapper = streams.async_generator_function(begin)
     elif _is(inspect.iscoroutinefunction, function):
         wrapper = streams.coroutine_function(begin)
+    elif streams.is_iterable_coroutine(function):
+        pass
     elif _is(inspect.isgeneratorfunction, function):
         wrapper = streams.generator_function(begin)
     functools.update_wrapper(wrapper, function)

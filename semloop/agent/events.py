@@ -147,7 +147,8 @@ class _Draft:
         """Return the event as JSON, with its notes."""
         payload = self._payload
         if self._notes is not None and (notes := self._notes.texts()):
-            earlier: Any = payload.get(FIELD, [])
+            earlier = payload.get(FIELD)
+            earlier = earlier if isinstance(earlier, list) else []
             payload = payload | {FIELD: [*earlier, *notes]}
         return _encode(
             OutgoingEnvelope(
@@ -195,7 +196,8 @@ class _Draft:
         else:
             return False
         assert self._notes is not None
-        self._notes.add(problem.path.removeprefix("payload."), "invalid, or too long")
+        change = "shortened" if name in fields else "left out: invalid"
+        self._notes.add(problem.path, change)
         return True
 
 

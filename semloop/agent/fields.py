@@ -15,7 +15,7 @@ from semloop.agent.foreign import array
 from semloop.agent.foreign_code import alone, catches
 from semloop.agent.notes import Notes
 from semloop.agent.parts import content_text
-from semloop.agent.scalars import NotTextError, id_text, is_missing, unwrapped
+from semloop.agent.scalars import id_text, is_missing, unwrapped
 from semloop.agent.values import to_plain
 from semloop.event import PAYLOADS, Meta
 
@@ -104,7 +104,9 @@ class Converter:
         if not isinstance(value, str):
             try:
                 text = id_text(value)
-            except NotTextError:
+            except BaseException as error:
+                if not catches(error):
+                    raise
                 plain = self._plain(value, path)
                 text = content_text(plain, path, self._notes)
             if text is None:
@@ -133,7 +135,7 @@ class Converter:
             return self._plain(value, path)
         if hasattr(type(value), "__float__"):
             return self._plain(alone(float, value), path)  # type: ignore[arg-type]
-        found = array(value)
+        found = alone(array, value)
         return self._plain(value if found is None else found, path)
 
     def _integer(self, value: object, path: str) -> object:

@@ -4,7 +4,7 @@ Everything is looked up in the class, not in the object: objects that invent att
 such as mocks and proxies, are not taken for what they are not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import prod
 from typing import Any
@@ -36,16 +36,15 @@ class Fields:
         self.total = total
 
 
-def record(value: Any) -> Fields | Mapping[str, object] | None:
+def record(value: Any) -> object:
     """Return the fields of a dataclass, a model or a named tuple; None if not one."""
     kind = type(value)
     if hasattr(kind, "model_dump"):
-        pydantic = hasattr(kind, "__pydantic_serializer__")
-        dumped = value.model_dump(warnings=False) if pydantic else value.model_dump()
-        return dumped if isinstance(dumped, Mapping) else Fields([("value", dumped)])
+        if hasattr(kind, "__pydantic_serializer__"):
+            return value.model_dump(warnings=False)
+        return value.model_dump()
     if hasattr(kind, "__fields__") and hasattr(kind, "parse_obj"):  # pydantic 1
-        dumped = value.dict()
-        return dumped if isinstance(dumped, Mapping) else None
+        return value.dict()
     if hasattr(kind, "__dataclass_fields__"):
         return _attributes(value, kind.__dataclass_fields__)
     if hasattr(kind, "__attrs_attrs__"):
@@ -65,23 +64,25 @@ def array(value: Any) -> object:
     kind = type(value)
     if hasattr(kind, "iloc") and hasattr(kind, "to_dict") and hasattr(kind, "columns"):
         return _frame(value)
-    if hasattr(kind, "to_pylist") and hasattr(kind, "slice"):  # pyarrow
-        width = max(1, getattr(value, "num_columns", 1))
-        return Items(value.slice(0, CELLS_MAX // width).to_pylist(), len(value))
+    for method in ("to_pylist", "to_dicts", "to_list"):  # of pyarrow and polars
+        if hasattr(kind, method) and hasattr(kind, "slice"):
+            width = getattr(value, "num_columns", getattr(value, "width", 1))
+            first = value.slice(0, CELLS_MAX // max(1, width))
+            return Items(getattr(first, method)(), len(value))
     if not (hasattr(kind, "tolist") and hasattr(kind, "shape")):
         return None
     shape = tuple(value.shape)
     if not shape:
         return value.tolist()
-    dtype = getattr(value, "dtype", None)
-    if kind.__module__ == "numpy" and dtype is not None and dtype.kind in "mM":
-        # Of nanoseconds, `tolist` would return integers.
-        value = value[:CELLS_MAX].astype(f"{TIMES[dtype.kind]}[us]")
     if prod(shape) > CELLS_MAX:
         rows = max(1, CELLS_MAX // prod(shape[1:]))
         value = value.iloc[:rows] if hasattr(kind, "iloc") else value[:rows]
         if prod(value.shape) > CELLS_MAX:
             return Items(list(islice(value, CELLS_MAX)), shape[0])
+    dtype = getattr(value, "dtype", None)
+    if kind.__module__ == "numpy" and dtype is not None and dtype.kind in TIMES:
+        # Of nanoseconds, `tolist` would return integers.
+        value = value.astype(f"{TIMES[dtype.kind]}[us]")
     return Items(value.tolist(), shape[0])
 
 

@@ -5,6 +5,7 @@ log matter most; large lists and objects keep their first values.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ START_SHARE = 0.75
 # Between both ends of a shortened text.
 MARK = " […shortened…] "
 MARK_BYTES = len(MARK.encode())
-# Separator, quotes and colon of a value in its container.
+# Brackets of a container; separator of a value, with the colon of its key.
 JOIN_BYTES = 2
 
 _encode = msgspec.json.Encoder().encode
@@ -34,7 +35,7 @@ def shortened(value: object, bytes_max: int, notes: Notes) -> object:
     if size <= bytes_max:
         return value
     sizes = list(_text_sizes(value))
-    _, limit = limits(sizes, bytes_max - size + sum(sizes), 0)
+    limit = common_limit(sizes, bytes_max - size + sum(sizes))
     value = _with_shorter_texts(value, max(limit, BYTES_MIN), notes, Place(""))
     return _shortened(value, bytes_max, notes, Place(""))
 
@@ -50,26 +51,18 @@ def cut_text(text: str, chars: int) -> str:
     return text[:start] + MARK + text[len(text) - (chars - start) :]
 
 
-def limits(sizes: list[int], total_max: int, size_min: int) -> tuple[int, int]:
-    """Return how many values to keep, and a limit of the size of each.
+def common_limit(sizes: list[int], total_max: int) -> int:
+    """Return a limit of each size with which all together are at most a total.
 
-    With that limit, the values that are larger than it share equally what the smaller
-    ones leave of the total. Values at the end are left out until the limit is at least
-    `size_min`.
+    The sizes over the limit share equally what the smaller ones leave.
     """
-    count, smallest = 0, 0
-    for size in sizes:
-        smallest += min(size, size_min)
-        if smallest > total_max:
-            break
-        count += 1
-    left, larger = total_max, count
-    for size in sorted(sizes[:count]):
+    left, larger = total_max, len(sizes)
+    for size in sorted(sizes):
         if size * larger > left:
-            return count, left // larger
+            return max(0, left) // larger
         left -= size
         larger -= 1
-    return count, total_max
+    return total_max
 
 
 def _text_sizes(value: Any) -> Iterator[int]:
@@ -123,37 +116,38 @@ def _text(text: str, size: int, bytes_max: int, notes: Notes, place: Place) -> s
 
 
 def _list(values: list[Any], bytes_max: int, notes: Notes, place: Place) -> list[Any]:
-    sizes = [size_of(value) + JOIN_BYTES for value in values]
-    count, limit = limits(sizes, bytes_max - JOIN_BYTES, BYTES_MIN)
-    if count < len(values):
-        text = f"shortened to {count:,} of {len(values):,} values"
-        notes.add(place, text)
-    return [
-        value if size <= limit
-        else _shortened(value, limit - JOIN_BYTES, notes, Place(index, place))
-        for index, (value, size) in enumerate(
-            zip(values[:count], sizes[:count], strict=True)
-        )
-    ]  # fmt: skip
+    pairs = dict(enumerate(values))
+    kept = _kept(pairs, [JOIN_BYTES] * len(values), bytes_max, notes, place)
+    return list(kept.values())
 
 
 def _dict(
     fields: dict[str, Any], bytes_max: int, notes: Notes, place: Place
 ) -> dict[str, Any]:
     keys = [size_of(key) + JOIN_BYTES for key in fields]
-    sizes = [
-        size_of(value) + key for value, key in zip(fields.values(), keys, strict=True)
-    ]
-    count, limit = limits(sizes, bytes_max - JOIN_BYTES, BYTES_MIN)
+    return _kept(fields, keys, bytes_max, notes, place)
+
+
+def _kept(
+    fields: dict[Any, Any], keys: list[int], bytes_max: int, notes: Notes, place: Place
+) -> dict[Any, Any]:
+    """Return the first values, shortened; `keys` are the bytes of each key."""
+    sizes = [size_of(value) for value in fields.values()]
+    left = bytes_max - JOIN_BYTES
+    count = 0
+    for size, key in zip(sizes, keys, strict=True):
+        left -= key + min(size, BYTES_MIN)
+        if left < 0:
+            break
+        count += 1
     if count < len(fields):
         notes.add(place, f"shortened to {count:,} of {len(fields):,} values")
-    kept = {}
-    for (key, value), key_size, size in list(
-        zip(fields.items(), keys, sizes, strict=True)
-    )[:count]:
-        smaller = value
-        if size > limit:
-            room = max(0, limit - key_size)
-            smaller = _shortened(value, room, notes, Place(key, place))
-        kept[key] = smaller
-    return kept
+    room = bytes_max - JOIN_BYTES - sum(keys[:count])
+    limit = common_limit(sizes[:count], room)
+    return {
+        key: value if size <= limit
+        else _shortened(value, limit, notes, Place(key, place))
+        for (key, value), size in zip(
+            islice(fields.items(), count), sizes[:count], strict=True
+        )
+    }  # fmt: skip

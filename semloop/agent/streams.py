@@ -4,6 +4,7 @@ The wrappers keep the protocol of what they wrap: `send`, `throw`, `close` and t
 that a generator returns.
 """
 
+import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
@@ -163,11 +164,20 @@ def recorded(result: Any, call: Call) -> Any:
     The call is then recorded at its end, not now.
     """
     for kind, function in FUNCTIONS.items():
-        if isinstance(result, kind):
+        if isinstance(result, kind) and not is_iterable_coroutine(result):
             call.continues()
             return function(lambda *_: (result, call))()
     call.result = result
     return result
+
+
+def is_iterable_coroutine(value: Any) -> bool:
+    """Return True for a generator, or its function, of `types.coroutine`.
+
+    It would no longer be awaitable as another generator.
+    """
+    code = getattr(value, "gi_code", getattr(value, "__code__", None))
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 FUNCTIONS: Mapping[type, Callable[[Begin], Callable[..., Any]]] = {

@@ -36,7 +36,7 @@ from semloop.agent.scalars import (
     scalar_text,
     unwrapped,
 )
-from semloop.agent.shorten import cut_text, limits
+from semloop.agent.shorten import common_limit, cut_text
 
 # Bytes of a binary value that are kept.
 BINARY_BYTES_MAX = 2**18
@@ -141,7 +141,7 @@ class _Conversion:
         lengths = [len(target[key]) for target, key, _ in self._texts]
         if sum(lengths) <= self._text_max:
             return
-        _, limit = limits(lengths, self._text_max, 0)
+        limit = common_limit(lengths, self._text_max)
         for (target, key, place), length in zip(self._texts, lengths, strict=True):
             if length > limit:
                 target[key] = cut_text(target[key], limit)
@@ -264,12 +264,12 @@ class _Conversion:
 
 def _copied(container: Any) -> list[Any]:
     """Return the first values of a container, which other threads may change."""
-    for _ in range(COPIES_MAX):
+    for _ in range(COPIES_MAX - 1):
         try:
             return list(islice(container, CONTAINER_MAX))
         except RuntimeError:
             continue
-    return list(container)
+    return list(islice(container, CONTAINER_MAX))
 
 
 def _key_repr(key: object) -> str:

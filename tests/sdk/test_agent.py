@@ -156,6 +156,22 @@ def test_an_invalid_optional_field_is_left_out_and_logged_once(
     assert agent.dropped == 0
     assert [message in record.getMessage() for record in caplog.records] == [True]
     assert agent.flush()
-    left_out = {"semloop_notes": ["duration_ms: invalid, or too long"]}
+    left_out = {"semloop_notes": ["duration_ms: left out: invalid"]}
     payload = {"tool": "t", "status": "success"}
     assert [event["payload"] for event in sent(own)] == [payload | left_out] * 3
+
+
+def test_events_of_an_agent_with_a_too_long_name_are_kept(
+    own: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["n" * 300 + end for end in ("1", "2")]
+    with pytest.raises(EventRefused, match="agent: expected text of at most 200"):
+        Agent(names[0], settings=own, strict=True)
+    for name in names:
+        agent = Agent(name, settings=own)
+        agent.session().message("user", "x")
+        assert agent.flush()
+    assert len(caplog.records) == len(names)
+    stored = {event["agent"] for event in sent(own)}
+    assert len(stored) == len(names)
+    assert {len(name) for name in stored} == {200}

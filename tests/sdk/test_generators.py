@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from typing import Any
 
@@ -220,3 +221,20 @@ def test_an_async_generator_keeps_its_protocol() -> None:
         "tool": "answering", "status": "success", "arguments": {},
         "result": ["first", "second", "third"], "ended": "closed",
     }  # fmt: skip
+
+
+def test_a_generator_that_can_be_awaited_still_can() -> None:
+    @types.coroutine
+    def answer() -> Generator[None, None, int]:
+        yield
+        return 42
+
+    def returning_it() -> Awaitable[int]:
+        return answer()
+
+    async def main(tool: Callable[[], Awaitable[int]]) -> int:
+        return await tool()
+
+    recorded = Recorded()
+    for function in (answer, returning_it):
+        assert asyncio.run(main(recorded.session.tool(function))) == 42

@@ -45,11 +45,15 @@ def shared(levels: int) -> object:
         (lambda: b"x" * 10**7, "shortened to 262,144 of 10,000,000 bytes"),
         (lambda: {str(n): "z" * 90 for n in range(50_000)}, "of 50,000 values"),
         (lambda: [["y" * 50] * 1000] * 100, ""),
+        (lambda: {f"{n}" + "k" * 600: n for n in range(50_000)}, "of 50,000 values"),
+        (lambda: {"\x01" * 400 + f"{n}": [n] for n in range(9_999)}, "of 9,999 values"),
+        (lambda: np.full((9, 9_999), "2026-01-01", "M8[ns]"), "shortened to 1 of 9"),
         (lambda: 10**5000, "an integer over 64 bits became text"),
     ],
     ids=[
         "cycle", "deep", "very deep", "shared", "one text often", "long list", "range",
-        "array", "text", "escaped text", "bytes", "many texts", "lists", "integer",
+        "array", "text", "escaped text", "bytes", "many texts", "lists", "long keys",
+        "escaped keys", "times", "integer",
     ],
 )  # fmt: skip
 def test_a_value_that_is_too_large_is_shortened_and_marked(
