@@ -27,6 +27,8 @@ from semloop.sampling import is_kept
 from semloop.settings import Settings, load
 
 log = logging.getLogger("semloop")
+# Name of an agent without a usable one, so that its events are stored.
+UNNAMED = "unnamed"
 # Maximum distinct refusals to log; each is logged once.
 LOGGED_REFUSALS_MAX = 100
 
@@ -62,6 +64,7 @@ class Agent:
         self._lock = threading.Lock()
         meta = {"session_id": "-", "namespace": namespace}
         self.namespace = str(self._checked(meta)["namespace"])
+        self.name = self.name or UNNAMED
 
     @property
     def dropped(self) -> int:

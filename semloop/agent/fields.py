@@ -118,8 +118,8 @@ class Converter:
         value = unwrapped(value)
         if not isinstance(value, str):
             return self._plain(value, path)
-        value = str.__str__(value)
-        return ROLES.get(value, value) if path == "role" else value
+        word = str.__str__(value).lower()
+        return ROLES.get(word, word) if path == "role" else word
 
     def _number(self, value: object, path: str) -> object:
         value = unwrapped(value)

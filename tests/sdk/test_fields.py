@@ -40,7 +40,8 @@ def test_the_parts_of_a_message_become_its_text(content: object, text: str) -> N
 @pytest.mark.parametrize(
     ("role", "stored_as"),
     [("developer", "system"), ("function", "tool"), ("human", "user"),
-     ("ai", "assistant"), ("model", "assistant"), ("user", "user")],
+     ("ai", "assistant"), ("model", "assistant"), ("user", "user"),
+     ("User", "user")],
 )  # fmt: skip
 def test_roles_of_other_apis_have_their_equivalent(role: str, stored_as: str) -> None:
     found = stored("message", {"role": role, "content": "x"})

@@ -129,7 +129,8 @@ def test_an_argument_that_raises_does_not_reach_the_host(own: Settings) -> None:
         __bool__ = __iter__ = __float__ = __repr__ = __str__
 
     hostile: Any = Hostile()
-    agent = Agent("tester", namespace=hostile, settings=own)
+    agent = Agent(hostile, namespace=hostile, settings=own)
+    assert agent.name == "unnamed"
     with agent.session(hostile, user_id=hostile, tags=hostile, task=hostile) as s:
         s.message("user", hostile, model=hostile, input_tokens=hostile)
         s.tool_call(hostile, hostile, hostile, duration_ms=hostile, call_id=hostile)
