@@ -12,20 +12,23 @@ through a bounded queue to a thread, which stores them on disk while the broker 
 unavailable. docs/agents.md lists what may be lost, and when.
 """
 
+import contextlib
 import logging
 import threading
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from semloop.agent.emitter import emitter_of
 from semloop.agent.events import check_names, encode
+from semloop.agent.identity import as_text, new_id, usable_meta
 from semloop.agent.session import Session, Source
 from semloop.errors import EventRefused, StorageUnavailable
 from semloop.sampling import is_kept
 from semloop.settings import Settings, load
 
 log = logging.getLogger("semloop")
+# Name of an agent without a usable one, so that its events are stored.
+UNNAMED = "unnamed"
 # Maximum distinct refusals to log; each is logged once.
 LOGGED_REFUSALS_MAX = 100
 
@@ -52,15 +55,16 @@ class Agent:
         strict: bool = False,
         settings: Settings | None = None,
     ) -> None:
-        self.name = name
-        self.namespace = namespace
+        self.name = as_text(name)
         self._strict = strict
         self._settings = settings or load()
         self._emitter = emitter_of(self._settings)
         self._refused: set[str] = set()
         self._dropped = 0
         self._lock = threading.Lock()
-        self._check_names({"session_id": "-", "namespace": namespace})
+        meta = {"session_id": "-", "namespace": namespace}
+        self.namespace = str(self._checked(meta)["namespace"])
+        self.name = self.name or UNNAMED
 
     @property
     def dropped(self) -> int:
@@ -69,30 +73,40 @@ class Agent:
 
     def session(
         self,
-        session_id: str | None = None,
+        session_id: object = None,
         *,
+        namespace: object = None,
         task: str | None = None,
         task_type: str | None = None,
-        user_id: str | None = None,
-        tags: Sequence[str] | None = None,
-        trace_id: str | None = None,
+        user_id: object = None,
+        tags: Iterable[object] | None = None,
+        trace_id: object = None,
     ) -> Session:
-        """Return a session; without an id, a new one.
+        """Return a session.
+
+        Args:
+            session_id: text, a number, a UUID or another scalar; a new id if not given.
+            namespace: its namespace in memory; the agent's if not given.
+            task: what is to be done.
+            task_type: the kind of task.
+            user_id: the user whom it belongs to, a scalar.
+            tags: texts; a text alone is one tag.
+            trace_id: the trace that it is a part of, a scalar.
 
         Raises:
-            EventRefused: `strict`, and an argument is invalid, such as a too long id.
+            EventRefused: `strict`, and an argument is invalid. Without `strict`, this
+                is logged, and an id that is not a scalar is replaced by a new one.
         """
         meta: dict[str, object] = {
-            "session_id": session_id or str(uuid.uuid4()),
-            "namespace": self.namespace,
+            "session_id": session_id,
+            "namespace": self.namespace if namespace is None else namespace,
             "task": task,
             "task_type": task_type,
             "user_id": user_id,
-            "tags": list(tags) if tags is not None else None,
+            "tags": tags,
             "trace_id": trace_id,
         }
-        self._check_names(meta)
-        return Session(self.emit, meta)
+        return Session(self.emit, self._checked(meta))
 
     def emit(
         self,
@@ -109,21 +123,15 @@ class Agent:
             EventRefused: `strict`, and the arguments do not form a valid event.
             StorageUnavailable: `strict`, and neither queue nor spool can store it.
         """
-        event_id = str(uuid.uuid4())
-        failed = payload.get("status") == "error"
-        session_id = str(meta["session_id"])
-        sample = self._settings.agent.sample
-        if not is_kept(kind, self.name, session_id, sample, failed=failed):
-            return event_id
+        event_id = new_id()
         try:
-            event = encode(
-                kind, event_id, self.name, datetime.now(UTC), payload, meta,
-                self._settings.archive.record_bytes_max,
-            )  # fmt: skip
+            event = self._encoded(event_id, kind, meta, payload)
         except EventRefused as error:
             if self._strict:
                 raise
             self._refuse(error)
+            return event_id
+        if event is None:
             return event_id
         drop_reason = self._emitter.emit(event)
         if drop_reason and self._strict:
@@ -140,14 +148,44 @@ class Agent:
         """
         return self._emitter.flush(timeout_s)
 
-    def _check_names(self, meta: Mapping[str, object]) -> None:
-        """Report now what would make every event with this `meta` invalid."""
+    def _encoded(
+        self,
+        event_id: str,
+        kind: str,
+        meta: Mapping[str, object],
+        payload: Mapping[str, object],
+    ) -> bytes | None:
+        """Return an event as JSON; None if sampling drops it."""
         try:
-            check_names(self.name, meta)
-        except EventRefused as error:
-            if self._strict:
-                raise
-            self._log_once(error)
+            failed = payload.get("status") == "error"
+            session_id = str(meta["session_id"])
+            sample = self._settings.agent.sample
+            if not is_kept(kind, self.name, session_id, sample, failed=failed):
+                return None
+            return encode(
+                kind, event_id, self.name, datetime.now(UTC), payload, meta,
+                self._settings.archive.record_bytes_max,
+                None if self._strict else self._log_once,
+            )  # fmt: skip
+        except EventRefused:
+            raise
+        except Exception as error:  # the host must not fail
+            msg = f"An event cannot be encoded: {type(error).__name__}."
+            raise EventRefused(msg, "Pass text, numbers, lists and dicts.") from None
+
+    def _checked(self, meta: Mapping[str, object]) -> dict[str, object]:
+        """Return `meta` with usable ids; report now what is wrong with it."""
+        usable, problems = usable_meta(meta)
+        if not problems:
+            try:
+                check_names(self.name, usable)
+            except EventRefused as error:
+                problems.append(error)
+        if problems and self._strict:
+            raise problems[0]
+        for problem in problems:
+            self._log_once(problem)
+        return usable
 
     def _refuse(self, error: EventRefused) -> None:
         with self._lock:
@@ -161,18 +199,20 @@ class Agent:
             if is_logged:
                 self._refused.add(error.what)
         if is_logged:
-            log.warning("%s %s This is logged once.", error.what, error.todo)
+            # The host's filters and handlers may raise.
+            with contextlib.suppress(Exception):
+                log.warning("%s %s This is logged once.", error.what, error.todo)
 
 
 def feedback(
-    session_id: str,
+    session_id: object,
     name: str,
     score: float | None = None,
     *,
     source: Source = "human",
     label: str | None = None,
     comment: str | None = None,
-    event_id: str | None = None,
+    event_id: object = None,
     agent: str = "feedback",
     namespace: str = "default",
 ) -> str:

@@ -1,14 +1,16 @@
 """The API for the events of one session."""
 
-import traceback
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Literal, Self, overload
 
+from semloop.agent.decorate import name_of
+from semloop.agent.endings import ended_by, error_text, stack_of
 from semloop.agent.tool import F, Tool
+from semloop.errors import SemLoopError
 
 Outcome = Literal["success", "partial", "failure"]
-Role = Literal["user", "assistant", "system", "tool"]
+Role = Literal["user", "assistant", "system", "tool", "developer", "function"]
 Source = Literal["human", "agent", "evaluator"]
 # (type, meta, payload) -> the event's id.
 Emit = Callable[[str, Mapping[str, object], Mapping[str, object]], str]
@@ -18,7 +20,8 @@ class Session:
     """The events of one task; for any thread, as `with` or `async with`.
 
     An exception that leaves the block is recorded as an `error` and a `completion` with
-    the outcome failure, and propagates.
+    the outcome failure, and propagates. Cancellation, a closed generator and an exit
+    with status 0 propagate, too, but are no failures.
     """
 
     def __init__(self, emit: Emit, meta: Mapping[str, object]) -> None:
@@ -40,7 +43,7 @@ class Session:
         *,
         status: Literal["success", "error"] = "success",
         duration_ms: float | None = None,
-        call_id: str | None = None,
+        call_id: object = None,
         error_type: str | None = None,
         credits_used: float | None = None,
     ) -> str:
@@ -60,24 +63,35 @@ class Session:
     def tool(self, name: str | F, arguments: object = None) -> Tool | F:
         """Time and record a call, including its error.
 
-        Use `with s.tool("search", args) as call: call.result = ...`, or decorate a
-        function or coroutine function with `@s.tool` or `@s.tool("search")`.
+        Use `with s.tool("search", args) as call: call.result = ...`, or decorate any
+        callable with `@s.tool` or `@s.tool("search")`. A generator is recorded when it
+        is used up or closed, with what it yielded.
         """
         if isinstance(name, str):
-            return Tool(self.tool_call, name, arguments)
-        return Tool(self.tool_call, name.__name__, None)(name)
+            return Tool(self._record_call, name, arguments)
+        return Tool(self._record_call, name_of(name), None)(name)
 
     def message(
         self,
         role: Role,
-        content: str,
+        content: object,
         *,
         model: str | None = None,
         input_tokens: int | None = None,
         output_tokens: int | None = None,
         credits_used: float | None = None,
     ) -> str:
-        """Record a message and the role of its author; return the event's id."""
+        """Record a message and the role of its author; return the event's id.
+
+        Args:
+            role: `developer` is stored as `system`, `function` as `tool`.
+            content: text, or a list of parts as the APIs of models have it, of which
+                the text is stored.
+            model: name of the model that wrote it.
+            input_tokens: tokens that the model read.
+            output_tokens: tokens that the model wrote.
+            credits_used: cost of the message.
+        """
         payload = {
             "role": role, "content": content, "model": model,
             "input_tokens": input_tokens, "output_tokens": output_tokens,
@@ -105,11 +119,12 @@ class Session:
             message: the error message; the exception's text if not given.
             recoverable: True if the agent can continue.
         """
+        stack: str | None = None
+        error_type: object = error
+        text: object = "" if message is None else message
         if isinstance(error, BaseException):
-            stack = "".join(traceback.format_tb(error.__traceback__)) or None
-            error_type, text = type(error).__name__, message or str(error)
-        else:
-            stack, error_type, text = None, error, message or ""
+            stack, error_type = stack_of(error), type(error).__name__
+            text = error_text(error) if message is None else message
         payload = {
             "error_type": error_type, "message": text, "stack": stack,
             "recoverable": recoverable,
@@ -124,7 +139,7 @@ class Session:
         source: Source = "agent",
         label: str | None = None,
         comment: str | None = None,
-        event_id: str | None = None,
+        event_id: object = None,
     ) -> str:
         """Rate the session, or one of its events; return the event's id."""
         payload = {
@@ -160,10 +175,15 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if error is None or ended_by(error) is not None:
+            return
+        try:
             self.error(error, recoverable=False)
             if not self._completed:
                 self.complete("failure")
+        except SemLoopError:
+            # The caller's own exception is the one to propagate.
+            return
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,6 +195,9 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.__exit__(kind, error, trace)
+
+    def _record_call(self, payload: Mapping[str, object]) -> str:
+        return self._emit("tool_call", payload)
 
     def _emit(self, kind: str, payload: Mapping[str, object], **meta: object) -> str:
         return self._send(kind, self._meta | meta, payload)

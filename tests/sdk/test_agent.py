@@ -123,33 +123,20 @@ def test_threads_can_share_an_agent(own: Settings) -> None:
         assert steps == list(range(50))
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda s: s.message("robot", "x"),
-            'payload.role: "robot" is not one of user, ',
-        ),
-        (
-            lambda s: s.tool_call("t", duration_ms="soon"),
-            "payload.duration_ms: expected a number",
-        ),
-        (lambda s: s.message("user", "x" * 5_000_000), "over the limit of 4,194,304"),
-        (lambda s: s.message("user", "\ud800"), "cannot be written as JSON"),
-    ],
-    ids=["unknown role", "wrong type", "too large", "lone surrogate"],
-)
-def test_an_invalid_event_raises_only_in_strict_mode_and_is_logged_once(
-    own: Settings, call: Any, message: str, caplog: pytest.LogCaptureFixture
+def test_an_event_without_a_form_raises_only_in_strict_mode_and_is_logged_once(
+    own: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    strict = Agent("tester", settings=own, strict=True).session()
+    def call(agent: Agent) -> None:
+        agent.session().message("robot", "x")  # type: ignore[arg-type]
+
     with pytest.raises(EventRefused) as refused:
-        call(strict)
+        call(Agent("tester", settings=own, strict=True))
+    message = 'payload.role: "robot" is not one of user, '
     assert message in refused.value.what
     assert isinstance(refused.value, SemLoopError)
     agent = Agent("tester", settings=own)
     for _ in range(3):
-        call(agent.session())
+        call(agent)
     assert agent.dropped == 3
     assert [message in record.getMessage() for record in caplog.records] == [True]
 
@@ -169,3 +156,39 @@ def test_a_session_reports_a_too_long_argument_before_its_first_event(
     agent.session(**arguments)
     assert [f"meta.{name}: " in r.getMessage() for r in caplog.records] == [True]
     assert agent.dropped == 0
+
+
+def test_an_invalid_optional_field_is_left_out_and_logged_once(
+    own: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    def call(agent: Agent) -> None:
+        agent.session().tool_call("t", duration_ms="soon")  # type: ignore[arg-type]
+
+    message = "payload.duration_ms: expected a number"
+    with pytest.raises(EventRefused, match=message):
+        call(Agent("tester", settings=own, strict=True))
+    agent = Agent("tester", settings=own)
+    for _ in range(3):
+        call(agent)
+    assert agent.dropped == 0
+    assert [message in record.getMessage() for record in caplog.records] == [True]
+    assert agent.flush()
+    left_out = {"semloop_notes": ["duration_ms: left out: invalid"]}
+    payload = {"tool": "t", "status": "success"}
+    assert [event["payload"] for event in sent(own)] == [payload | left_out] * 3
+
+
+def test_events_of_an_agent_with_a_too_long_name_are_kept(
+    own: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["n" * 300 + end for end in ("1", "2")]
+    with pytest.raises(EventRefused, match="agent: expected text of at most 200"):
+        Agent(names[0], settings=own, strict=True)
+    for name in names:
+        agent = Agent(name, settings=own)
+        agent.session().message("user", "x")
+        assert agent.flush()
+    assert len(caplog.records) == len(names)
+    stored = {event["agent"] for event in sent(own)}
+    assert len(stored) == len(names)
+    assert {len(name) for name in stored} == {200}
