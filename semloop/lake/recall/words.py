@@ -48,6 +48,7 @@ FLAG = "\U0001f1e6-\U0001f1ff"
 EMOJI = (
     "\u231a-\u23ff\u2600-\u27bf\u2b50-\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001fbff"
 )
+UNSPACED_LETTER = re.compile(rf"(?=[^\W\d_])[{UNSPACED}]")
 LETTER = rf"[^\W_{UNSPACED}]"
 WORD = rf"{LETTER}(?:{LETTER}|[{MARK}])*"
 # The separators of an identifier, a dotted name, a number or a path.
@@ -132,6 +133,12 @@ def query_terms(query: str) -> list[str]:
         if _folded(query[start:end]) not in STOP_IN_QUESTIONS
     ]
     return list(dict.fromkeys(found or text_terms(query)))
+
+
+def unspaced_share(query: str) -> float:
+    """Return the share of a query's letters that are of scripts without spaces."""
+    letters = sum(map(str.isalpha, query))
+    return len(UNSPACED_LETTER.findall(query)) / letters if letters else 0.0
 
 
 def _asked(query: str) -> Iterator[Term]:

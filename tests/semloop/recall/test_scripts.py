@@ -89,6 +89,23 @@ def test_the_text_with_the_words_of_a_query_is_among_the_first_three(
     assert sum(found) >= len(queries) * FOUND_MIN / 100
 
 
+def test_similarity_does_not_outweigh_words_that_the_model_cannot_read(
+    tmp_path: Path,
+) -> None:
+    choice = random.Random(11)
+    kana = [chr(code) for code in (*range(0x3042, 0x3090), *range(0x30A2, 0x30F0))]
+    words = ["".join(choice.choices(kana, k=3)) for _ in range(40)]
+    written = ["".join(choice.sample(words, 5)) for _ in range(COUNT)]
+    events = [event_row(text=text, session=f"s-{n}") for n, text in enumerate(written)]
+    queries = [
+        " ".join(choice.sample([text[n : n + 3] for n in range(0, 15, 3)], 3))
+        for text in written
+    ]
+    with an_event_lake(tmp_path / "lake", events, "minilm").open() as lake:
+        found = [found_in_first_three(lake, query, written) for query in queries]
+    assert sum(found) >= FOUND_MIN
+
+
 OTHERS = (
     "请把会议改到下周三下午三点",
     "用户想要取消订阅并退款",
