@@ -86,17 +86,19 @@ class BrokerSearch:
 
             from semloop.kafka.topic import TopicAdmin
 
-        if not listens(str(self._settings.kafka), RETRY_S):
-            self._error = "no server listens on this address"
-            return None
+        # Looking up a host takes a lock of the C library, and the threads of a client
+        # do so as soon as it exists. Hence the lock until each client has connected.
         with _loading:
-            admin = TopicAdmin(self._settings)
-        if self._stack is not None and not self._is_of(self._stack):
-            self._error = "the server there is not the broker of the local stack"
-            return None
-        admin.ensure()
-        with _loading:
-            return Producer(producer_config(self._settings) | CONFIG)
+            if not listens(str(self._settings.kafka), RETRY_S):
+                self._error = "no server listens on this address"
+                return None
+            if self._stack is not None and not self._is_of(self._stack):
+                self._error = "the server there is not the broker of the local stack"
+                return None
+            TopicAdmin(self._settings).ensure()
+            producer = Producer(producer_config(self._settings) | CONFIG)
+            producer.list_topics(self._settings.topic, RETRY_S)
+        return producer
 
     def _is_of(self, stack: LocalStack) -> bool:
         """Return True if the broker has the topic that the stack has created.
@@ -105,11 +107,8 @@ class BrokerSearch:
         """
         from semloop.kafka.topic import TopicAdmin
 
-        with _loading:
-            admin = TopicAdmin(self._settings.replace(topic=stack.topic))
-        return (
-            stack.topic_id is not None and admin.describe().topic_id == stack.topic_id
-        )
+        found = TopicAdmin(self._settings.replace(topic=stack.topic)).describe()
+        return stack.topic_id is not None and found.topic_id == stack.topic_id
 
 
 def error_name(error: Exception) -> str:
