@@ -31,6 +31,9 @@ ROW = (
 DEFAULTS = {"namespace": DEFAULT_NAMESPACE, "credits_used": DEFAULT_CREDITS}
 # Bytes that end a line or a column of text, or that text cannot contain.
 BREAKS = (b"\n", b"\r", b"\t", b"\0")
+# Spaces that become one. A single space does not match, since to replace each of them
+# by itself takes five times as long.
+SPACES = r" *[\t\n\f\r\x00][\s\x00]*|  +"
 
 EventRow = tuple[Any, ...]
 
@@ -95,7 +98,7 @@ def _one_line(text: pa.StringArray) -> pa.StringArray:
     text = _without_data(text)
     content = text.buffers()[2].to_pybytes()
     if any(byte in content for byte in BREAKS):
-        text = pc.replace_substring_regex(text, r"[\s\x00]+", " ")
+        text = pc.replace_substring_regex(text, SPACES, " ")
     long = pc.greater(pc.binary_length(text), TEXT_CHARS_MAX)
     return _changed(text, pc.indices_nonzero(long), _within_bound)
 

@@ -1,6 +1,7 @@
 """Decoding and validation: every reason of a dead letter, in several forms."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,9 @@ from tests.operators.broken_records import (
     nested,
 )
 from tests.support.builders import NOW, PAYLOADS, a_poll, an_event, raw
+
+# Only a text with one of these needs another form to be one line.
+BREAK = re.compile(r"[\n\r\t\0]")
 
 
 def decoded(*values: object, **poll: Any) -> Decoded:
@@ -285,3 +289,12 @@ def test_every_record_is_one_event_or_one_dead_letter_or_skipped(
     assert len(events) + len(dead) + result.skipped == len(values)
     assert not set(events) & set(dead)
     result.events.validate(full=True)
+
+
+@given(st.text(" \t\n\r\f\v\0ab", max_size=12))
+def test_runs_of_spaces_and_breaks_become_one_space(content: str) -> None:
+    result = decoded(an_event(payload={"role": "user", "content": content}))
+    expected = (
+        re.sub(r"[ \t\n\r\f\0]+", " ", content) if BREAK.search(content) else content
+    )
+    assert result.events["text"].to_pylist() == [expected]
