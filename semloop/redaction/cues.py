@@ -59,6 +59,8 @@ QUOTED = re.compile(
     rb"""[bBfFnNrRuU]{0,2}(?:"((?:[^"\\\r\n]|\\.){0,4096})"|'((?:[^'\\\r\n]|\\.){0,4096})'"""
     rb"""|`((?:[^`\\\r\n]|\\.){0,4096})`|\{([^{}\r\n]{6,200})\}(?=;|$))"""
 )
+# The first bytes of both.
+QUOTE_STARTS = frozenset(bytes([byte]) for byte in b"bBfFnNrRuU\"'`{")
 OPEN_QUOTE = re.compile(rb"""[bBfFrRuU]{0,2}["'`]([^"'`\r\n]{1,4096})(?:$|[\r\n])""")
 RUN = re.compile(rb"""[^\s"'`]{1,128}""")
 BARE = re.compile(rb"""(?![=:])(?:[^\s"'`,;&|<>(){}\[\]\\]++|\\[^\s"'`\\/bfnrtu])++""")
@@ -98,8 +100,9 @@ def cue_finder(names: NameTable) -> Finder:
     def find(text: bytes) -> Iterator[Span]:
         at = 0
         while match := regex.search(text, at):
-            start, at = match.span()
-            start += len(match[0]) - len(match[0].lstrip(NOT_NAME_BYTES))
+            begin, at = match.span()
+            found = text[begin:at]
+            start = begin + len(found) - len(found.lstrip(NOT_NAME_BYTES))
             if (
                 at - start <= SHORT
                 and text[at : at + 1] not in SIGNS
@@ -108,7 +111,7 @@ def cue_finder(names: NameTable) -> Finder:
                 at = longer.end()
             if text[at : at + 1] and text[at] in LOWER:
                 # A longer name may begin here, or a part of another word ends.
-                at = match.start() + 1
+                at = begin + 1
                 continue
             before = text[max(0, start - NAME_BYTES_MAX) : start]
             start -= len(before) - len(before.rstrip(NAME_BYTES))
@@ -209,12 +212,13 @@ def _after_words(text: bytes, start: int, end: int) -> Iterator[tuple[int, Stren
 
 def _value(text: bytes, at: int, *, url: bool) -> Iterator[tuple[int, int]]:
     """Yield the forms that a value at a position may have, the likeliest first."""
-    if quoted := QUOTED.match(text, at):
+    starts_quote = text[at : at + 1] in QUOTE_STARTS
+    if starts_quote and (quoted := QUOTED.match(text, at)):
         group = quoted.lastindex
         if group and quoted[group]:
             yield quoted.span(group)
         return
-    if quoted := OPEN_QUOTE.match(text, at):
+    if starts_quote and (quoted := OPEN_QUOTE.match(text, at)):
         yield quoted.span(1)
         return
     run = RUN.match(text, at)

@@ -72,6 +72,8 @@ def test_a_long_message_keeps_both_ends(kind: str, payload: dict[str, Any]) -> N
     assert text.endswith(" last")
 
 
-def test_a_tool_with_a_long_name_leaves_the_bound() -> None:
-    call = {"tool": "x" * 9_000, "status": "error", "result": "done"}
-    assert text_of("tool_call", call).startswith("xxx")
+def test_a_tool_with_a_long_name_does_not_crowd_out_its_result() -> None:
+    call = {"tool": "x" * 200, "status": "error", "result": "some text " * 900 + "done"}
+    text = text_of("tool_call", call)
+    assert text.startswith("xxx")
+    assert text.endswith("done")
