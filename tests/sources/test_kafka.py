@@ -194,6 +194,36 @@ def test_a_poll_is_cut_by_bytes_and_nothing_is_lost_or_read_twice(
     assert found == sizes
 
 
+def test_records_that_a_cut_keeps_are_not_fetched_again(
+    settings: Settings, topic: Topic
+) -> None:
+    producer = Producer(
+        {"bootstrap.servers": address(settings), "message.max.bytes": 4_000_000}
+    )
+    offsets: list[int] = []
+    with reading(settings, topic, {0: -1}) as reader:
+
+        def read() -> list[int]:
+            offsets.extend(reader.poll().records["kafka_offset"].to_pylist())
+            return offsets
+
+        read_to_end(reader)
+        reader._idle_ends._pause_s = float("inf")
+        for _ in range(9):
+            producer.produce(settings.topic, bytes(900_000), partition=0)
+        assert producer.flush(30) == 0
+        wait_for("a cut poll", lambda: read() and reader._messages.holds_messages)
+        # The end of the partition is due: to ask for it moves the consumer back to the
+        # next record that was not returned.
+        reader._idle_ends._pause_s = 0.0
+        read()
+        reader._idle_ends._pause_s = float("inf")
+        wait_for("all records", lambda: 8 in read())
+        for _ in range(20):
+            read()
+    assert offsets == list(range(9))
+
+
 def test_lag_monitors_see_the_committed_group_offsets(
     settings: Settings, topic: Topic
 ) -> None:

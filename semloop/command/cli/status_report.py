@@ -190,7 +190,7 @@ def key_lines(misrouted: int, repeated: int) -> list[str]:
         )
     if repeated:
         lines.append(
-            f"{repeated:,} of the newest events are repeated in another partition:"
+            f"{repeated:,} events had an id that another partition had stored, too:"
             " set the keys, or dedupe = lake"
         )
     return lines
