@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from confluent_kafka import Producer
 
-from semloop.kafka.clients import address
+from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
 from sources.kafka.bounded_poll import POLL_BYTES_MAX
@@ -16,9 +16,7 @@ def test_a_poll_is_cut_by_bytes_and_nothing_is_lost_or_read_twice(
     settings: Settings, topic: Topic
 ) -> None:
     sizes = {0: [900_000] * 5, 1: [3_000_000, 10, 10], 2: [0, 2_000_000, 200_000]}
-    producer = Producer(
-        {"bootstrap.servers": address(settings), "message.max.bytes": 4_000_000}
-    )
+    producer = Producer(producer_config(settings))
     for partition, values in sizes.items():
         for size in values:
             producer.produce(settings.topic, bytes(size), partition=partition)
@@ -39,9 +37,7 @@ def test_a_poll_is_cut_by_bytes_and_nothing_is_lost_or_read_twice(
 def test_records_that_a_cut_keeps_are_not_fetched_again(
     settings: Settings, topic: Topic
 ) -> None:
-    producer = Producer(
-        {"bootstrap.servers": address(settings), "message.max.bytes": 4_000_000}
-    )
+    producer = Producer(producer_config(settings))
     offsets: list[int] = []
     with reading(settings, topic, {0: -1}) as reader:
 
