@@ -109,7 +109,7 @@ def show(
         with spinner("Querying ..."):
             key = _resolve(lake, session, namespace)
             if form is Format.TABLE:
-                summary, rows = _query_session(lake, key)
+                summary, rows = query_session(lake, key)
         if form is not Format.TABLE:
             events = lake.sql(EVENTS, key)
             print_rows(events.columns, fetch_rows(events), form)
@@ -154,7 +154,7 @@ def _resolve(lake: "Lake", session: str, namespace: str | None) -> dict[str, str
     return {"session": found, "namespace": names[0]}
 
 
-def _query_session(
+def query_session(
     lake: "Lake", key: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
     """Return the summary by column name, and the events to show."""

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from semloop import Lake
 from tests.operators.event_rows import Row, event_row
+from tests.semloop.recall.a_memory_lake import MemoryLake
 from tests.semloop.recall.event_lake import an_event_lake
 from tests.support.builders import PAYLOADS
+from tests.support.commands import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +67,9 @@ FILTERS = st.fixed_dictionaries(
 FEW, MANY = settings(max_examples=10), settings(max_examples=1_000)
 
 
-def check_namespaces(events: list[Row], query: str, filters: Row, k: int) -> None:
+def check_namespaces(
+    events: list[Row], query: str, filters: Row, k: int, *, with_command: bool = False
+) -> None:
     """Compare answers with those of a lake that never had the other namespace."""
     rows = [row | {"kafka_offset": n} for n, row in enumerate(events)]
     own = [row for row in rows if row["namespace"] == "acme"]
@@ -76,6 +81,32 @@ def check_namespaces(events: list[Row], query: str, filters: Row, k: int) -> Non
             found = shared.recall(query, k, namespace="acme", **filters)
             assert found.equals(single.recall(query, k, namespace="acme", **filters))
             assert found.equals(single.recall(query, k, **filters))
+            assert in_sql(shared, query, k, filters) == in_sql(
+                single, query, k, filters
+            )
+        if with_command:
+            assert by_command(both, query, k, filters) == by_command(
+                alone, query, k, filters
+            )
+
+
+def in_sql(lake: Lake, query: str, k: int, filters: Row) -> list[tuple[Any, ...]]:
+    """Return the answer of the SQL function for the namespace acme."""
+    named = filters | {"namespace": "acme", "k": k}
+    arguments = ", ".join(f'"{name}" := ${name}' for name in named)
+    sql = f"FROM recall($query, {arguments})"
+    return lake.sql(sql, named | {"query": query}).fetchall()
+
+
+def by_command(lake: MemoryLake, query: str, k: int, filters: Row) -> str:
+    """Return what `semloop recall` prints for the namespace acme."""
+    options = [
+        text
+        for name, value in (filters | {"namespace": "acme"}).items()
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    arguments = ("recall", query, "-k", str(k), "--format", "json", *options)
+    return run_command(lake.settings, *arguments)
 
 
 def check_users(events: list[Row], query: str, namespace: str | None) -> None:
@@ -121,7 +152,7 @@ def test_no_text_of_another_user_reaches_an_answer(
 def test_another_namespace_changes_no_byte_of_a_thousand_answers(
     events: list[Row], query: str, filters: Row, k: int
 ) -> None:
-    check_namespaces(events, query, filters, k)
+    check_namespaces(events, query, filters, k, with_command=True)
 
 
 @pytest.mark.storm
