@@ -13,7 +13,10 @@ import pytest
 
 from schemas.dead_letter import Reason
 from semloop.command.cli.dead_letter_reasons import MEANINGS, meaning
+from semloop.redaction.factory import redactor_of
 from semloop.settings import Settings, load
+from semloop.storage.location import Storage
+from semloop.storage.redaction_key import writer_key
 from tests.cli.helpers import Semloop, Writer
 from tests.support import processes
 from tests.support.builders import NOW, an_event
@@ -105,6 +108,21 @@ def test_options_filter_letters(
 ) -> None:
     found = json.loads(semloop("dlq", "ls", "--each", *options, "--format", "json"))
     assert [row["id"] for row in found] == [LETTERS[n] for n in expected]
+
+
+def test_an_agent_whose_name_is_private_is_found_by_its_original(
+    tmp_path: Path, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "ann@example.com"
+    settings = load({}, lake=str(tmp_path))
+    key = writer_key(settings, Storage.of(settings))
+    stored = redactor_of(key, settings.redaction).text(name)
+    writer = Writer(settings)
+    writer.write(an_event("message", agent=stored, type="nope"))
+    monkeypatch.setenv("SEMLOOP_LAKE", writer.settings.lake)
+    for asked in (name, stored):
+        out = semloop("dlq", "ls", "--each", "--agent", asked, "--format", "json")
+        assert [row["agent"] for row in json.loads(out)] == [stored]
 
 
 @pytest.mark.usefixtures("letters")

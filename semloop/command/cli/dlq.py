@@ -137,7 +137,8 @@ def _where(
     if reason is not None:
         conditions["reason = ?"] = require_choice(reason, list(Reason), "reason")
     if agent is not None:
-        conditions["agent = ?"] = agent
+        # A name that is private is stored as its pseudonym.
+        conditions["list_contains(pseudonyms(?), agent)"] = agent
     if since_ is not None:
         conditions["ingested_at >= ?"] = parse_since(since_)
     return " AND ".join(conditions) or "true", list(conditions.values())

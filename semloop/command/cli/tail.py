@@ -111,7 +111,7 @@ def tail(
     settings = load()
     ids = PrivateIds(settings, Storage.of(settings))
     conditions = {
-        "agent = ?": agent,
+        "agent = ?": agent and ids.pseudonyms(agent)[0],
         "starts_with(session_id, ?)": session and ids.pseudonyms(session)[0],
         "type = ?": None
         if kind is None

@@ -32,13 +32,13 @@ FROM (
   SELECT *, lead(tool) OVER run AS next_tool,
     lead(status) OVER run AS next_status
   FROM events WHERE type = 'tool_call'
-  WINDOW run AS (PARTITION BY session_id ORDER BY kafka_offset))
+  WINDOW run AS (PARTITION BY namespace, session_id ORDER BY kafka_offset))
 GROUP BY tool ORDER BY failed DESC, tool LIMIT 6""",
     ),
     Question(
         "How successful is each agent, and at what cost?",
         """\
-SELECT agent, count(DISTINCT session_id) AS sessions,
+SELECT agent, count(DISTINCT (namespace, session_id)) AS sessions,
   round(100 * avg((outcome = 'success')::INT))::INT AS success_pct,
   round(avg(reward), 2) AS reward, round(avg(score), 2) AS helpful,
   sum(input_tokens + output_tokens)::BIGINT AS tokens,
@@ -80,7 +80,8 @@ FROM dead_letters GROUP BY reason ORDER BY records DESC, reason""",
 
 # Prefer a successful session in which one tool failed and another one succeeded.
 STORY = """\
-SELECT session_id FROM events GROUP BY session_id HAVING count(outcome) > 0
+SELECT session_id FROM events
+GROUP BY namespace, session_id HAVING count(outcome) > 0
 ORDER BY max(outcome) = 'success' AND count_if(status = 'error') = 1 DESC, session_id
 LIMIT 1"""
 
