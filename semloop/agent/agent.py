@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from semloop.agent.emitter import emitter_of
 from semloop.agent.events import check_names, encode
 from semloop.agent.identity import as_text, new_id, usable_meta
+from semloop.agent.record_ids import record_ids
 from semloop.agent.session import Session, Source
 from semloop.errors import EventRefused, StorageUnavailable
 from semloop.sampling import is_kept
@@ -59,6 +60,7 @@ class Agent:
         self._strict = strict
         self._settings = settings or load()
         self._emitter = emitter_of(self._settings)
+        self._emitter.start()
         self._refused: set[str] = set()
         self._dropped = 0
         self._lock = threading.Lock()
@@ -133,7 +135,9 @@ class Agent:
             return event_id
         if event is None:
             return event_id
-        drop_reason = self._emitter.emit(event)
+        # Not that of `meta`: an id that is too long is shortened.
+        key = record_ids(event).meta.session_id.encode()
+        drop_reason = self._emitter.emit(key, event)
         if drop_reason and self._strict:
             msg = f"The event cannot be stored: {drop_reason}."
             raise StorageUnavailable(msg, "Check the broker and the spool folder.")

@@ -12,33 +12,70 @@ from semloop.kafka.clients import listens, producer_config
 from semloop.settings import Settings
 
 if TYPE_CHECKING:
-    from confluent_kafka import Producer
+    from collections.abc import Callable
+
+    from confluent_kafka import KafkaError, Producer
 
 # Events go to the spool after this long without an answer of the broker.
 SPOOL_AFTER_S = 2.0
 RETRY_S = 0.5
-CONFIG: dict[str, Any] = {
-    # Short batching: a crash loses what the broker has not acknowledged.
-    "linger.ms": 5,
-    "error_cb": lambda error: None,
-}
+# Short batching, so that events are soon where they can be queried.
+CONFIG: dict[str, Any] = {"linger.ms": 5}
 
-# Importing libraries and creating clients takes internal locks. In a child forked
-# meanwhile these would stay locked indefinitely, so a fork waits for this lock.
-_loading = threading.Lock()
+# Importing libraries takes locks; in a child forked meanwhile they would stay locked
+# indefinitely, so a fork waits until the libraries are imported.
+_importing = threading.Lock()
+# Looking up a host takes a lock of the C library, and the threads of a client do so as
+# soon as it exists. So a fork also waits until each client has connected, but not long:
+# a broker that accepts connections, but does not answer, has been looked up by then.
+_connecting = threading.Lock()
+FORK_WAITS_S = 0.5
+
+
+class _Forking(threading.local):
+    """Whether the forking thread holds the lock `_connecting`."""
+
+    connecting = False
+
+
+_forking = _Forking()
+
+
+def _before_fork() -> None:
+    _importing.acquire()
+    _forking.connecting = _connecting.acquire(timeout=FORK_WAITS_S)
+
+
+def _after_fork_in_parent() -> None:
+    if _forking.connecting:
+        _connecting.release()
+    _importing.release()
+
+
+def _after_fork_in_child() -> None:
+    # Not `release`: C code may fork without running `_before_fork`.
+    for lock in (_importing, _connecting):
+        lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
 os.register_at_fork(
-    before=_loading.acquire,
-    after_in_parent=_loading.release,
-    # Not `release`: C code may fork without running the `before` hook.
-    after_in_child=_loading._at_fork_reinit,  # type: ignore[attr-defined]
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
 )
 
 
 class BrokerSearch:
     """One attempt to connect to the broker; runs in a thread since it may block."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start the thread, if there is an address to connect to."""
+    def __init__(
+        self, settings: Settings, on_error: "Callable[[KafkaError], None]"
+    ) -> None:
+        """Start the thread, if there is an address to connect to.
+
+        `on_error` becomes the error callback of the producer.
+        """
+        self._on_error = on_error
         self._stack: LocalStack | None = None
         self.address = settings.kafka
         """Where the broker is, None without a setting and without a local stack."""
@@ -79,16 +116,14 @@ class BrokerSearch:
             self._error = error_name(error)
 
     def _connect(self) -> "Producer | None":
-        with _loading:
+        with _importing:
             # A host lookup would import this outside the lock.
             importlib.import_module("encodings.idna")
             from confluent_kafka import Producer
 
             from semloop.kafka.topic import TopicAdmin
 
-        # Looking up a host takes a lock of the C library, and the threads of a client
-        # do so as soon as it exists. Hence the lock until each client has connected.
-        with _loading:
+        with _connecting:
             if not listens(str(self._settings.kafka), RETRY_S):
                 self._error = "no server listens on this address"
                 return None
@@ -96,7 +131,8 @@ class BrokerSearch:
                 self._error = "the server there is not the broker of the local stack"
                 return None
             TopicAdmin(self._settings).ensure()
-            producer = Producer(producer_config(self._settings) | CONFIG)
+            callback = {"error_cb": self._on_error}
+            producer = Producer(producer_config(self._settings) | CONFIG | callback)
             producer.list_topics(self._settings.topic, RETRY_S)
         return producer
 

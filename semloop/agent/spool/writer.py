@@ -1,0 +1,230 @@
+"""Appends the events of this process to its segments.
+
+`append` may run at any moment in any thread, also while it runs: a signal handler, or
+an object that the garbage collector finalises, may emit. Therefore the lock is
+re-entrant, and is only held by code that calls nothing and allocates nothing that
+would start the garbage collector; the interpreter runs no signal handler there.
+"""
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+from semloop.agent.spool.chain import Chain
+from semloop.agent.spool.folder import Owner, bytes_in
+from semloop.agent.spool.layout import (
+    DONE,
+    HEADER_BYTES,
+    RECORD_BYTES,
+    RESERVED,
+    WRITTEN,
+    checksum,
+)
+from semloop.agent.spool.segment import Segment
+
+# Segments grow, since the folder is bounded and many processes emit only a few events.
+FIRST_BYTES = 64 * 2**10
+GROWTH = 4
+SEGMENT_BYTES = 8 * 2**20
+MEMORY_SEGMENT_BYTES = 2**20
+# After a failure, pause before the next attempt to create a file.
+RETRY_S = 0.5
+
+
+class Writer:
+    """Appends to the chain of segments of this process.
+
+    Attributes:
+        chain: the segments.
+        folder: where the files are; None: events are in memory only.
+    """
+
+    def __init__(
+        self, folder: Path | None, name: str, bytes_max: int, memory_max: int
+    ) -> None:
+        """Create nothing yet.
+
+        Args:
+            folder: the folder of the spool; None: keep events in memory only.
+            name: stands for broker and topic.
+            bytes_max: of all files in the folder.
+            memory_max: bytes of events in memory, where files cannot be written.
+        """
+        self.folder = folder
+        self.chain = Chain()
+        self._name = name
+        self._bytes_max = bytes_max
+        self._memory_max = memory_max
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._size = FIRST_BYTES
+        self._owner: Owner | None = None
+        self._retry_s = 0.0
+        self._failure = "the queue is full"
+
+    @property
+    def position(self) -> int:
+        """Where the next event will be; positions only grow."""
+        with self._lock:
+            return self.chain.last.base + self.chain.last.end
+
+    @property
+    def emitted(self) -> int:
+        """Number of events appended."""
+        with self._lock:
+            return self.chain.last.events_before + self.chain.last.events
+
+    def append(self, key: bytes, event: bytes) -> str | None:
+        """Store an event; return None, or why it was dropped."""
+        key_size, size = len(key), len(key) + len(event)
+        space = (RECORD_BYTES + size + 7) & ~7
+        reserved = -1
+        try:
+            while True:
+                with self._lock:
+                    segment = self.chain.last
+                    start = segment.end
+                    end = start + space
+                    if end <= segment.size:
+                        words, memory = segment.words, segment.memory
+                        words[start >> 2] = RESERVED | size  # type: ignore[index]
+                        segment.end = end
+                        segment.events += 1
+                        reserved = start
+                        break
+                if drop_reason := self._grow(segment, space):
+                    return drop_reason
+            assert words is not None
+            assert memory is not None
+            position = start + RECORD_BYTES
+            memory[position : position + key_size] = key
+            memory[position + key_size : position + size] = event
+            index = start >> 2
+            words[index + 1] = checksum(key, event)
+            words[index + 2] = key_size
+            words[index] = WRITTEN | size
+            reserved = -1
+        except BaseException:
+            # The host's: Ctrl-C, or a signal handler that raises.
+            if reserved >= 0:
+                words[reserved >> 2] = DONE | size  # type: ignore[index]
+            raise
+        if segment.buffered and start < segment.dirty:
+            segment.dirty = start
+        return None
+
+    def close(self) -> int:
+        """Remove the files of which every event was sent; later events get new ones.
+
+        Returns:
+            number of events that were only in memory, and cannot be stored.
+        """
+        fresh = Chain()
+        with self._lock:
+            closed, owner = self.chain, self._owner
+            fresh.last.base = closed.last.base + closed.last.end
+            fresh.last.events_before = closed.last.events_before + closed.last.events
+            self.chain, self._owner = fresh, None
+        lost = 0
+        for segment in closed:
+            try:
+                unsent = segment.unsent()
+            except OSError:  # the file was removed
+                lost += segment.events - segment.done
+                continue
+            if not unsent:
+                segment.remove()
+            elif segment.path is not None:
+                segment.finish()
+            elif not self._saved(segment, owner):
+                lost += unsent
+        if owner is not None:
+            owner.remove()
+        return lost
+
+    def release(self) -> None:
+        """Close the files in a forked child: they and their locks are the parent's."""
+        if self._owner is not None:
+            self._owner.release()
+
+    def _grow(self, full: Segment, space: int) -> str | None:
+        """Append a segment to the chain; return why there can be none."""
+        new = self._new_segment(space + HEADER_BYTES)
+        if new is None:
+            return self._failure
+        with self._lock:
+            # Not if another thread, or a signal handler, did so meanwhile.
+            added = self.chain.last is full
+            if added:
+                new.base = full.base + full.end
+                new.events_before = full.events_before + full.events
+                full.next = self.chain.last = new
+        if added:
+            full.release()
+        else:
+            new.remove()
+        return None
+
+    def _new_segment(self, needed: int) -> Segment | None:
+        if self.folder is not None and time.monotonic() >= self._retry_s:
+            segment = self._new_file(self.folder, needed)
+            if segment is not None:
+                return segment
+            self._retry_s = time.monotonic() + RETRY_S
+        in_memory = sum(each.size for each in self.chain if each.path is None)
+        room = self._memory_max - in_memory
+        if needed > room:
+            return None
+        size = max(needed, min(self._size, MEMORY_SEGMENT_BYTES))
+        try:
+            return Segment.in_memory(_pages(min(size, room)))
+        except OSError:
+            return None
+
+    def _new_file(self, folder: Path, needed: int) -> Segment | None:
+        room = self._bytes_max - bytes_in(folder)
+        if needed > room:
+            self._failure = "the spool and the queue are full"
+            return None
+        try:
+            owner = self._own(folder)
+            path = owner.segment_path(next(self._numbers))
+            segment = Segment.create(path, _pages(max(needed, min(self._size, room))))
+        except OSError as error:
+            self._failure = f"cannot write to the spool in {folder}: {error.strerror}"
+            return None
+        self._size = min(self._size * GROWTH, SEGMENT_BYTES)
+        return segment
+
+    def _own(self, folder: Path) -> Owner:
+        """Return the lock of this process.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if self._owner is not None:
+            return self._owner
+        new = Owner.new(folder, self._name)
+        with self._lock:
+            if self._owner is None:
+                self._owner = new
+            owner = self._owner
+        if owner is not new:
+            new.remove()
+        return owner
+
+    def _saved(self, segment: Segment, owner: Owner | None) -> bool:
+        """Store what is only in memory; False if the disk refuses."""
+        if self.folder is None:
+            return False
+        try:
+            owner = owner or Owner.new(self.folder, self._name)
+            segment.save(owner.segment_path(next(self._numbers)))
+        except OSError:
+            return False
+        return True
+
+
+def _pages(size: int) -> int:
+    return (size + 4095) & ~4095
