@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from semloop.agent.spools import spool_name
 
 from semloop import Lake
 from semloop.agent.agent import Agent
 from semloop.agent.spool import file_name
-from semloop.agent.spools import spool_name
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent
 from tests.support.lakes import a_topic

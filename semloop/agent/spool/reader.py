@@ -121,8 +121,7 @@ class Reader:
         self._mark(record, DONE)
         while self._in_flight and self._in_flight[0].done:
             self._in_flight.popleft()
-        if self._chain.first is not record.segment:
-            self._cut()
+        self._cut()
 
     def rewind(self) -> None:
         """Take all records again that are not done: their producer was discarded."""

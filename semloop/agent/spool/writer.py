@@ -167,20 +167,17 @@ class Writer:
         return None
 
     def _new_segment(self, needed: int) -> Segment | None:
+        new = None
         if self.folder is not None and time.monotonic() >= self._retry_s:
-            segment = self._new_file(self.folder, needed)
-            if segment is not None:
-                return segment
-            self._retry_s = time.monotonic() + RETRY_S
-        in_memory = sum(each.size for each in self.chain if each.path is None)
-        room = self._memory_max - in_memory
-        if needed > room:
-            return None
-        size = max(needed, min(self._size, MEMORY_SEGMENT_BYTES))
-        try:
-            return Segment.in_memory(_pages(min(size, room)))
-        except OSError:
-            return None
+            new = self._new_file(self.folder, needed)
+            if new is None:
+                self._size = FIRST_BYTES
+                self._retry_s = time.monotonic() + RETRY_S
+        if new is None:
+            new = self._new_memory(needed)
+        if new is not None:
+            self._size = min(self._size * GROWTH, SEGMENT_BYTES)
+        return new
 
     def _new_file(self, folder: Path, needed: int) -> Segment | None:
         room = self._bytes_max - bytes_in(folder)
@@ -188,14 +185,22 @@ class Writer:
             self._failure = "the spool and the queue are full"
             return None
         try:
-            owner = self._own(folder)
-            path = owner.segment_path(next(self._numbers))
-            segment = Segment.create(path, _pages(max(needed, min(self._size, room))))
+            path = self._own(folder).segment_path(next(self._numbers))
+            return Segment.create(path, _pages(max(needed, min(self._size, room))))
         except OSError as error:
             self._failure = f"cannot write to the spool in {folder}: {error.strerror}"
             return None
-        self._size = min(self._size * GROWTH, SEGMENT_BYTES)
-        return segment
+
+    def _new_memory(self, needed: int) -> Segment | None:
+        in_memory = sum(each.size for each in self.chain if each.path is None)
+        room = self._memory_max - in_memory
+        if needed > room:
+            return None
+        size = max(needed, min(self._size, MEMORY_SEGMENT_BYTES, room))
+        try:
+            return Segment.in_memory(_pages(size))
+        except OSError:
+            return None
 
     def _own(self, folder: Path) -> Owner:
         """Return the lock of this process.
