@@ -5,6 +5,7 @@ from pathlib import Path
 
 from semloop.agent.spool.orphans import Orphans
 from semloop.agent.spool.reader import Reader, Record
+from semloop.agent.spool.segment import Segment
 from semloop.agent.spool.writer import Writer
 
 
@@ -52,3 +53,8 @@ def left_events(folder: Path, *names: str, drops: Drops | None = None) -> list[b
         found += events_of(orphan.reader)
         orphan.close()
     return found
+
+
+def unsent(folder: Path) -> int:
+    """Return the number of events in a spool, whether their processes have ended."""
+    return sum(Segment.adopt(path).unsent() for path in folder.glob("*.seg"))

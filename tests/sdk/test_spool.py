@@ -102,7 +102,7 @@ def test_segments_grow_and_are_removed_when_all_their_events_are_done(
 ) -> None:
     writer = a_writer_of(kind, tmp_path, monkeypatch)
     reader = Reader(writer.chain, Drops(), live=True)
-    for number in range(3_000):
+    for number in range(6_000):
         writer.append(b"s", b"%d" % number * 400)
     sizes = [segment.size for segment in writer.chain if segment.size]
     assert sizes == sorted(sizes)

@@ -23,10 +23,14 @@ from semloop.agent.spool.layout import (
 )
 from semloop.agent.spool.segment import Segment
 
-# Segments grow, since the folder is bounded and many processes emit only a few events.
+# Segments grow, since the folder is bounded, and many processes may share it: to
+# `STEADY_BYTES`, and while the broker does not keep up to `SEGMENT_BYTES`. None takes
+# more than a part of the room that is left.
 FIRST_BYTES = 64 * 2**10
 GROWTH = 4
+STEADY_BYTES = 2**20
 SEGMENT_BYTES = 8 * 2**20
+ROOM_PARTS = 8
 MEMORY_SEGMENT_BYTES = 2**20
 # After a failure, pause before the next attempt to create a file.
 RETRY_S = 0.5
@@ -176,7 +180,9 @@ class Writer:
         if new is None:
             new = self._new_memory(needed)
         if new is not None:
-            self._size = min(self._size * GROWTH, SEGMENT_BYTES)
+            keeps_up = self.chain.first is self.chain.last
+            size_max = STEADY_BYTES if keeps_up else SEGMENT_BYTES
+            self._size = min(self._size * GROWTH, size_max)
         return new
 
     def _new_file(self, folder: Path, needed: int) -> Segment | None:
@@ -184,9 +190,11 @@ class Writer:
         if needed > room:
             self._failure = "the spool and the queue are full"
             return None
+        part = max(FIRST_BYTES, room // ROOM_PARTS)
+        size = max(needed, min(self._size, part, room))
         try:
             path = self._own(folder).segment_path(next(self._numbers))
-            return Segment.create(path, _pages(max(needed, min(self._size, room))))
+            return Segment.create(path, _pages(size))
         except OSError as error:
             self._failure = f"cannot write to the spool in {folder}: {error.strerror}"
             return None
