@@ -145,7 +145,7 @@ def test_what_does_not_fit_the_folder_is_kept_in_memory_then_refused(
         reader = Reader(writer.chain, Drops(), live=True)
         assert len(events_of(reader)) == writer.emitted
         # There is room again.
-        writer._retry_s = 0
+        writer._retry_s = writer._refused_until_s = 0
         assert writer.append(b"s", b"x" * 1_000) is None
 
 

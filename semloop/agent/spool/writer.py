@@ -34,6 +34,8 @@ ROOM_PARTS = 8
 MEMORY_SEGMENT_BYTES = 2**20
 # After a failure, pause before the next attempt to create a file.
 RETRY_S = 0.5
+# After a refusal, further ones cost nothing for this long.
+REFUSAL_S = 0.01
 
 
 class Writer:
@@ -64,7 +66,7 @@ class Writer:
         self._numbers = itertools.count(1)
         self._size = FIRST_BYTES
         self._owner: Owner | None = None
-        self._retry_s = 0.0
+        self._retry_s = self._refused_until_s = 0.0
         self._failure = "the queue is full"
 
     @property
@@ -171,15 +173,19 @@ class Writer:
         return None
 
     def _new_segment(self, needed: int) -> Segment | None:
-        new = None
-        if self.folder is not None and time.monotonic() >= self._retry_s:
+        new, now_s = None, time.monotonic()
+        if now_s < self._refused_until_s:
+            return None
+        if self.folder is not None and now_s >= self._retry_s:
             new = self._new_file(self.folder, needed)
             if new is None:
                 self._size = FIRST_BYTES
-                self._retry_s = time.monotonic() + RETRY_S
+                self._retry_s = now_s + RETRY_S
         if new is None:
             new = self._new_memory(needed)
-        if new is not None:
+        if new is None:
+            self._refused_until_s = now_s + REFUSAL_S
+        else:
             keeps_up = self.chain.first is self.chain.last
             size_max = STEADY_BYTES if keeps_up else SEGMENT_BYTES
             self._size = min(self._size * GROWTH, size_max)
