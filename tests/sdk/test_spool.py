@@ -1,7 +1,6 @@
 """Segments, their writer and their reader, in one process."""
 
 import contextlib
-import gc
 import os
 import signal
 import stat
@@ -267,11 +266,6 @@ def lines_of_append(folder: Path) -> int:
     return at_each_line(append, lambda _: None)
 
 
-def outside_reservation(writer: Writer) -> bool:
-    """Return True where the interpreter may run other code of this thread."""
-    return not writer._lock._is_owned()  # type: ignore[attr-defined]
-
-
 def test_append_may_be_interrupted_by_another_append_at_each_line(
     tmp_path: Path,
 ) -> None:
@@ -282,7 +276,7 @@ def test_append_may_be_interrupted_by_another_append_at_each_line(
         nested_at = []
 
         def nested(now: int, at: int = line, writer: Writer = writer) -> None:
-            if now == at and outside_reservation(writer):
+            if now == at:
                 assert writer.append(b"k", b"nested") is None
                 nested_at.append(now)  # noqa: B023
 
@@ -302,7 +296,7 @@ def test_an_interrupted_append_leaves_no_damage(tmp_path: Path) -> None:
         reader = Reader(writer.chain, drops, live=True)
 
         def interrupt(now: int, at: int = line, writer: Writer = writer) -> None:
-            if now == at and outside_reservation(writer):
+            if now == at:
                 raise KeyboardInterrupt
 
         def outer(writer: Writer = writer) -> None:
@@ -313,28 +307,6 @@ def test_an_interrupted_append_leaves_no_damage(tmp_path: Path) -> None:
         writer.append(b"k", b"next")
         assert events_of(reader) in ([b"next"], [b"interrupted", b"next"])
         assert not drops
-
-
-def test_the_garbage_collector_never_runs_while_the_lock_is_held(
-    tmp_path: Path,
-) -> None:
-    writer = a_writer(tmp_path)
-    held = []
-
-    def check(phase: str, _: dict[str, int]) -> None:
-        held.append(not outside_reservation(writer))
-
-    threshold = gc.get_threshold()
-    gc.callbacks.append(check)
-    gc.set_threshold(1, 1, 1)
-    try:
-        for _ in range(2_000):
-            writer.append(b"s", b"x" * 100)
-    finally:
-        gc.set_threshold(*threshold)
-        gc.callbacks.remove(check)
-    assert held
-    assert not any(held)
 
 
 def test_threads_and_signals_append_each_event_once(tmp_path: Path) -> None:

@@ -140,7 +140,9 @@ class Segment:
         """Set the state of a record."""
         words = self.view()[1]
         words[start >> 2] = state | (words[start >> 2] & SIZE_MAX)
-        self.dirty = min(self.dirty, start)
+        # Not `min`: a thread may append, and set `dirty`, during a call.
+        if start < self.dirty:  # noqa: PLR1730
+            self.dirty = start
 
     def sync(self) -> None:
         """Write what has changed to the file, if the memory is not the file.
@@ -158,7 +160,8 @@ class Segment:
             word = words[position >> 2]
             if word & STATE == RESERVED:
                 # A thread is writing it: next time again.
-                self.dirty = min(self.dirty, position)
+                if position < self.dirty:  # noqa: PLR1730
+                    self.dirty = position
                 break
             position = end_of(position, word)
         descriptor = os.open(self.path, _OPEN)
@@ -167,7 +170,8 @@ class Segment:
             if written < end - start:
                 raise OSError
         except OSError:
-            self.dirty = start
+            if start < self.dirty:  # noqa: PLR1730
+                self.dirty = start
             raise
         finally:
             os.close(descriptor)
@@ -187,12 +191,20 @@ class Segment:
             start = end_of(start, word)
         return count
 
-    def finish(self) -> None:
-        """Write the rest to the file, and give back the space that it does not use."""
-        assert self.path is not None
-        with contextlib.suppress(OSError):
+    def finish(self) -> bool:
+        """Write the rest to the file, and give back the space that it does not use.
+
+        Returns:
+            False if there is no file, or it has not all.
+        """
+        if self.path is None:
+            return False
+        try:
             self.sync()
             os.truncate(self.path, self.end)
+        except OSError:
+            return not self.buffered and self.path.exists()
+        return True
 
     def save(self, path: Path) -> "Segment":
         """Write memory without a file to a file.

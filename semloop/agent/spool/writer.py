@@ -1,13 +1,18 @@
 """Appends the events of this process to its segments.
 
 `append` may run at any moment in any thread, also while it runs: a signal handler, or
-an object that the garbage collector finalises, may emit. Therefore the lock is
-re-entrant, and is only held by code that calls nothing and allocates nothing that
-would start the garbage collector; the interpreter runs no signal handler there.
+an object that the garbage collector finalises, may emit. There is no lock, since code
+that holds one may be interrupted by code that waits for it in another thread.
+
+Instead, the lines marked with `atomic` are not interrupted. The interpreter runs signal
+handlers, and switches threads, only at calls and jumps backwards; it collects garbage
+only there, or (Python 3.11) where it creates a container. These lines have none of
+that, up to the last of their stores. Each is one line since the functions of
+`sys.settrace`, as debuggers use them, run between lines. Only one that asks for each
+instruction (`f_trace_opcodes`) can interrupt them; it must not emit there.
 """
 
 import itertools
-import threading
 import time
 from pathlib import Path
 
@@ -62,7 +67,6 @@ class Writer:
         self._name = name
         self._bytes_max = bytes_max
         self._memory_max = memory_max
-        self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._size = FIRST_BYTES
         self._owner: Owner | None = None
@@ -72,14 +76,14 @@ class Writer:
     @property
     def position(self) -> int:
         """Where the next event will be; positions only grow."""
-        with self._lock:
-            return self.chain.last.base + self.chain.last.end
+        last = self.chain.last
+        return last.base + last.end
 
     @property
     def emitted(self) -> int:
         """Number of events appended."""
-        with self._lock:
-            return self.chain.last.events_before + self.chain.last.events
+        last = self.chain.last
+        return last.events_before + last.events
 
     def append(self, key: bytes, event: bytes) -> str | None:
         """Store an event; return None, or why it was dropped."""
@@ -87,20 +91,19 @@ class Writer:
         space = (RECORD_BYTES + size + 7) & ~7
         reserved = -1
         try:
-            while True:
-                with self._lock:
-                    segment = self.chain.last
-                    start = segment.end
-                    end = start + space
-                    if end <= segment.size:
-                        words, memory = segment.words, segment.memory
-                        words[start >> 2] = RESERVED | size  # type: ignore[index]
-                        segment.end = end
-                        segment.events += 1
-                        reserved = start
-                        break
-                if drop_reason := self._grow(segment, space):
-                    return drop_reason
+            while reserved < 0:
+                segment = self.chain.last
+                words, memory = segment.words, segment.memory
+                start = segment.end
+                end = start + space
+                if end > segment.size:
+                    if drop_reason := self._grow(segment, space):
+                        return drop_reason
+                    continue
+                # Unless other code came between. The reader sees `end` after the word.
+                # fmt: off
+                if segment.end == start and self.chain.last is segment: words[start >> 2] = RESERVED | size; segment.end = end; segment.events += 1; reserved = start  # type: ignore[index]  # noqa: E501, E701, E702  # atomic
+                # fmt: on
             assert words is not None
             assert memory is not None
             position = start + RECORD_BYTES
@@ -127,11 +130,10 @@ class Writer:
             number of events that were only in memory, and cannot be stored.
         """
         fresh = Chain()
-        with self._lock:
-            closed, owner = self.chain, self._owner
-            fresh.last.base = closed.last.base + closed.last.end
-            fresh.last.events_before = closed.last.events_before + closed.last.events
-            self.chain, self._owner = fresh, None
+        closed, owner = self.chain, self._owner
+        fresh.last.base = closed.last.base + closed.last.end
+        fresh.last.events_before = closed.last.events_before + closed.last.events
+        self.chain, self._owner = fresh, None
         lost = 0
         for segment in closed:
             try:
@@ -141,9 +143,7 @@ class Writer:
                 continue
             if not unsent:
                 segment.remove()
-            elif segment.path is not None:
-                segment.finish()
-            elif not self._saved(segment, owner):
+            elif not (segment.finish() or self._saved(segment)):
                 lost += unsent
         if owner is not None:
             owner.remove()
@@ -159,14 +159,13 @@ class Writer:
         new = self._new_segment(space + HEADER_BYTES)
         if new is None:
             return self._failure
-        with self._lock:
-            # Not if another thread, or a signal handler, did so meanwhile.
-            added = self.chain.last is full
-            if added:
-                new.base = full.base + full.end
-                new.events_before = full.events_before + full.events
-                full.next = self.chain.last = new
-        if added:
+        new.base = full.base + full.end
+        new.events_before = full.events_before + full.events
+        # Not if another thread, or a signal handler, did so meanwhile.
+        # fmt: off
+        if self.chain.last is full: full.next = self.chain.last = new  # noqa: E701  # atomic
+        # fmt: on
+        if full.next is new:
             full.release()
         else:
             new.remove()
@@ -202,7 +201,10 @@ class Writer:
             path = self._own(folder).segment_path(next(self._numbers))
             return Segment.create(path, _pages(size))
         except OSError as error:
-            self._failure = f"cannot write to the spool in {folder}: {error.strerror}"
+            reason = error.strerror or type(error).__name__
+            self._failure = f"cannot write to the spool in {folder}: {reason}"
+            if isinstance(error, FileNotFoundError):
+                self._owner = None  # the folder was removed, and the lock with it
             return None
 
     def _new_memory(self, needed: int) -> Segment | None:
@@ -225,23 +227,25 @@ class Writer:
         if self._owner is not None:
             return self._owner
         new = Owner.new(folder, self._name)
-        with self._lock:
-            if self._owner is None:
-                self._owner = new
-            owner = self._owner
+        owner = self._owner = self._owner or new  # atomic
         if owner is not new:
             new.remove()
         return owner
 
-    def _saved(self, segment: Segment, owner: Owner | None) -> bool:
-        """Store what is only in memory; False if the disk refuses."""
-        if self.folder is None:
+    def _saved(self, segment: Segment) -> bool:
+        """Store what has no file; False if the disk or the bound refuses."""
+        if self.folder is None or segment.end > self._bytes_max - bytes_in(self.folder):
             return False
         try:
-            owner = owner or Owner.new(self.folder, self._name)
-            segment.save(owner.segment_path(next(self._numbers)))
+            owner = Owner.new(self.folder, self._name)
         except OSError:
             return False
+        try:
+            segment.save(owner.segment_path(1))
+        except OSError:
+            return False
+        finally:
+            owner.remove()
         return True
 
 
