@@ -1,18 +1,17 @@
 """The connection of a sender: a producer, or the search for the broker."""
 
 import _thread
-import logging
 import time
 from typing import TYPE_CHECKING
 
 from semloop.agent.broker_search import RETRY_S, SPOOL_AFTER_S, BrokerSearch
 from semloop.agent.spool.names import spool_folder
+from semloop.agent.warn import warn
 from semloop.settings import DEFAULT_LAKE, Settings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
 
-log = logging.getLogger("semloop")
 # A broker that is connected, but acknowledges nothing for this long, is given up.
 GIVE_UP_S = 30.0
 # Timeout for destroying a producer when the process ends.
@@ -80,7 +79,7 @@ class Connection:
         self._is_down = False
         if self._is_unavailable:
             self._is_unavailable = False
-            log.warning("Kafka at %s accepts events again.", self._address)
+            warn("Kafka at %s accepts events again.", self._address)
 
     def failed(self, reason: str) -> None:
         """Note why the producer cannot be used any more."""
@@ -125,7 +124,10 @@ class Connection:
             producer.purge()
             holder = [producer]
             del producer
-            _thread.start_new_thread(_clear, (holder, destroyed))
+            try:
+                _thread.start_new_thread(_clear, (holder, destroyed))
+            except RuntimeError:  # no more threads, or the interpreter exits
+                _clear(holder, destroyed)
         return destroyed
 
     def _on_error(self, error: "KafkaError") -> None:
@@ -139,13 +141,13 @@ class Connection:
         folder = spool_folder(self._settings)
         stored = "in memory" if folder is None else f"in {folder}"
         if self._address is None:
-            log.warning(
+            warn(
                 "SEMLOOP_KAFKA is not set, and no stack of `semloop up` runs for %s"
                 " or a folder above it. Until one does, events are stored %s.",
                 self._settings.lake.removesuffix(f"/{DEFAULT_LAKE}"), stored,
             )  # fmt: skip
             return
-        log.warning(
+        warn(
             "Kafka at %s is unavailable: %s. Events are stored %s.",
             self._address, reason.rstrip("."), stored,
         )  # fmt: skip
