@@ -1,5 +1,6 @@
 """Connects an agent to its broker in a thread, which also creates the topic."""
 
+import _thread
 import importlib
 import os
 import threading
@@ -23,37 +24,56 @@ RETRY_S = 0.5
 CONFIG: dict[str, Any] = {"linger.ms": 5}
 
 # Importing libraries takes locks; in a child forked meanwhile they would stay locked
-# indefinitely, so a fork waits until the libraries are imported.
+# indefinitely, so a fork waits until the libraries are imported, but not without end:
+# an import runs code of the host, which may wait for what the forking thread holds.
 _importing = threading.Lock()
 # Looking up a host takes a lock of the C library, and the threads of a client do so as
 # soon as it exists. So a fork also waits until each client has connected, but not long:
 # a broker that accepts connections, but does not answer, has been looked up by then.
 _connecting = threading.Lock()
 FORK_WAITS_S = 0.5
+FORK_WAITS_FOR_IMPORT_S = 10.0
 
 
 class _Forking(threading.local):
-    """Whether the forking thread holds the lock `_connecting`."""
+    """Which of the locks the forking thread holds."""
 
-    connecting = False
+    importing = connecting = False
+
+
+class _Search(threading.local):
+    """Whether this thread imports libraries; as a block, while it does."""
+
+    imports = False
+
+    def __enter__(self) -> None:
+        self.imports = True
+
+    def __exit__(self, *_: object) -> None:
+        self.imports = False
 
 
 _forking = _Forking()
+_search = _Search()
 
 
 def _before_fork() -> None:
-    _importing.acquire()
+    # Not if an import by this thread runs code that forks.
+    _forking.importing = not _search.imports and _importing.acquire(
+        timeout=FORK_WAITS_FOR_IMPORT_S
+    )
     _forking.connecting = _connecting.acquire(timeout=FORK_WAITS_S)
 
 
 def _after_fork_in_parent() -> None:
     if _forking.connecting:
         _connecting.release()
-    _importing.release()
+    if _forking.importing:
+        _importing.release()
 
 
-def _after_fork_in_child() -> None:
-    # Not `release`: C code may fork without running `_before_fork`.
+def after_fork_in_child() -> None:
+    """Unlock all; for a child that C code forks, which does not call the hooks."""
     for lock in (_importing, _connecting):
         lock._at_fork_reinit()  # type: ignore[attr-defined]
 
@@ -61,7 +81,7 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(
     before=_before_fork,
     after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
+    after_in_child=after_fork_in_child,
 )
 
 
@@ -82,7 +102,8 @@ class BrokerSearch:
         self._error: str | None = None
         self.producer: Producer | None = None
         """The producer, if the attempt succeeded."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.finished = False
+        """True after success or failure."""
         if self.address is None:
             # Resolved for each attempt, since the local stack may start meanwhile.
             self._stack = local_stack(nearest_lake(settings))
@@ -91,13 +112,10 @@ class BrokerSearch:
         self._started_s = time.monotonic()
         if self.address is None:
             self._error = "no stack"
+            self.finished = True
         else:
-            self._thread.start()
-
-    @property
-    def finished(self) -> bool:
-        """True after success or failure."""
-        return not self._thread.is_alive()
+            # Not `threading.Thread`: programs join all those that they find.
+            _thread.start_new_thread(self._run, ())
 
     @property
     def failure(self) -> str | None:
@@ -114,9 +132,11 @@ class BrokerSearch:
             self._error = error.what
         except Exception as error:
             self._error = error_name(error)
+        finally:
+            self.finished = True
 
     def _connect(self) -> "Producer | None":
-        with _importing:
+        with _importing, _search:
             # A host lookup would import this outside the lock.
             importlib.import_module("encodings.idna")
             from confluent_kafka import Producer

@@ -9,20 +9,23 @@ the interrupted code of the same one, may hold; a thread is woken by releasing a
 
 import _thread
 import atexit
-import logging
+import contextlib
 import os
 import sys
 import threading
 import time
 from collections import deque
 
+from semloop.agent import broker_search
+from semloop.agent.drops import Drops
 from semloop.agent.sender import POLL_S, Sender
 from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
+from semloop.agent.timeouts import usable_s
+from semloop.agent.warn import warn
 from semloop.settings import Settings
 from semloop.settings.model import setting_fields
 
-log = logging.getLogger("semloop")
 # Timeout for the thread to end, after that for the broker.
 JOIN_S = 2.0
 # Pause before the next attempt to start a thread.
@@ -57,7 +60,7 @@ class Emitter:
 
     def drops(self) -> dict[str, int]:
         """Return the number of dropped events by reason."""
-        return {why: tally.count for why, tally in tuple(self._tallies.items())}
+        return self._drop.by_reason()
 
     @property
     def emitted(self) -> int:
@@ -74,8 +77,8 @@ class Emitter:
         Returns:
             None, or why the event was dropped.
         """
-        if self._pid != os.getpid():
-            self.after_fork()  # by C code, which does not call the hook
+        if self._pid != os.getpid():  # not a call more for each event
+            self._after_c_fork()
         drop_reason = self._writer.append(key, event)
         if drop_reason is not None:
             self._drop(1, drop_reason)
@@ -107,9 +110,10 @@ class Emitter:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the broker has all events emitted so far; False on timeout."""
+        deadline_s = time.monotonic() + usable_s(timeout_s)
+        self._after_c_fork()
         target = self._writer.position
         self.start()
-        deadline_s = time.monotonic() + timeout_s
         waiter = _thread.allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
@@ -118,7 +122,8 @@ class Emitter:
             while self._sent < target:
                 left_s = min(deadline_s - time.monotonic(), _thread.TIMEOUT_MAX)
                 is_sender = _thread.get_ident() == self._thread_id
-                if left_s <= 0 or is_sender or not self._started:
+                ended = not (self._started and self._ended.locked())
+                if left_s <= 0 or is_sender or ended:
                     return False
                 waiter.acquire(timeout=left_s)
         finally:
@@ -133,6 +138,7 @@ class Emitter:
 
     def begin_close(self, deadline_s: float) -> None:
         """Let the thread end once all is sent, or at this time of the clock."""
+        self._after_c_fork()
         self._closed = True
         self._close_by_s = deadline_s
         self._wake()
@@ -151,6 +157,15 @@ class Emitter:
         self._writer.release()
         self._reset()
 
+    def _after_c_fork(self) -> None:
+        """Start anew in a child that C code forked, which does not call the hooks."""
+        if self._pid == os.getpid():
+            return
+        broker_search.after_fork_in_child()
+        for emitter in (self, *_emitters.values()):
+            if emitter._pid != os.getpid():
+                emitter.after_fork()
+
     def _reset(self) -> None:
         """Set the state of a new emitter."""
         self._pid = os.getpid()
@@ -161,12 +176,13 @@ class Emitter:
         self._sent = 0
         self.delivered = 0
         self.available = None
-        self._tallies: dict[str, _Tally] = {}
-        self._tally_lock = threading.RLock()
+        self._drop = Drops()
         self._drop_logged = False
         self._starting = _thread.allocate_lock()
         self._started = self._closed = self._idle = False
         self._start_again_s = 0.0
+        main_thread = threading.main_thread()
+        self._forked_by_thread = type(main_thread).__name__ != "_MainThread"
         self._close_by_s = None
         self._thread_id = 0
         self._waiters: deque[_thread.LockType] = deque()
@@ -185,19 +201,24 @@ class Emitter:
                 pause_s = sender.work()
             except Exception as error:
                 # The host must not fail, and the thread must go on.
-                sender.restart(type(error).__name__)
                 pause_s = START_AGAIN_S
+                with contextlib.suppress(Exception):
+                    sender.restart(type(error).__name__)
             self._report(sender)
             if pause_s != 0:
                 self._sleep(sender, pause_s)
         sender.close()
         self._report(sender)
         self._ended.release()
+        self._wake_waiters()
 
     def _ends(self, sender: Sender) -> bool:
         """Return True if the thread should end now."""
         if self._close_by_s is None:
-            return False
+            if not self._forked_by_thread or threading.main_thread().is_alive():
+                return False
+            # The process ends with its last thread, which would be this one.
+            self._close_by_s = time.monotonic() + self._settings.agent.flush_s
         sender.begin_close()
         is_late = time.monotonic() > self._close_by_s
         return is_late or sender.done or not sender.may_succeed
@@ -210,6 +231,8 @@ class Emitter:
             return
         if self._closed:
             pause_s = min(pause_s, POLL_S)
+        elif self._forked_by_thread:
+            pause_s = min(pause_s, START_AGAIN_S)
         self._alarm.acquire(timeout=pause_s)
         self._idle = False
 
@@ -227,32 +250,21 @@ class Emitter:
         self.available = sender.available
         if sender.position > self._sent:
             self._sent = sender.position
-            for waiter in tuple(self._waiters):
-                if waiter.locked():
-                    waiter.release()
-        if self._tallies and not self._drop_logged:
+            self._wake_waiters()
+        if not self._drop_logged and (reasons := self.drops()):
             self._drop_logged = True
-            why = next(iter(self._tallies))
-            log.warning("Events are dropped: %s. This is logged once.", why)
+            why = next(iter(reasons))
+            warn("Events are dropped: %s. This is logged once.", why)
 
-    def _drop(self, count: int, reason: str) -> None:
-        tally = self._tallies.setdefault(reason, _Tally())
-        with self._tally_lock:
-            tally.count += count
+    def _wake_waiters(self) -> None:
+        for waiter in tuple(self._waiters):
+            if waiter.locked():
+                waiter.release()
 
     def _close_files(self) -> None:
         lost = self._writer.close()
         if lost:
             self._drop(lost, "the process ended, and they were only in memory")
-
-
-class _Tally:
-    """A number of events."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
 
 
 def emitter_of(settings: Settings) -> Emitter:
