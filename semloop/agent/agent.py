@@ -14,13 +14,13 @@ unavailable. docs/agents.md lists what may be lost, and when.
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from semloop.agent.emitter import emitter_of
 from semloop.agent.events import check_names, encode
 from semloop.agent.identity import as_text, new_id, usable_meta
+from semloop.agent.interpreters import check_interpreter
 from semloop.agent.record_ids import record_ids
 from semloop.agent.session import Session, Source
 from semloop.errors import EventRefused, StorageUnavailable
@@ -44,7 +44,7 @@ class Agent:
         settings: read from the environment and `semloop.toml` if not given.
 
     Raises:
-        ConfigError: a setting is invalid.
+        ConfigError: a setting is invalid, or this is a sub-interpreter.
         EventRefused: `strict`, and the name or the namespace is invalid.
     """
 
@@ -56,14 +56,15 @@ class Agent:
         strict: bool = False,
         settings: Settings | None = None,
     ) -> None:
+        check_interpreter()
         self.name = as_text(name)
         self._strict = strict
         self._settings = settings or load()
         self._emitter = emitter_of(self._settings)
         self._emitter.start()
-        self._refused: set[str] = set()
+        # No lock: a signal handler that emits would wait for the code it interrupts.
+        self._refused: dict[str, object] = {}
         self._dropped = 0
-        self._lock = threading.Lock()
         meta = {"session_id": "-", "namespace": namespace}
         self.namespace = str(self._checked(meta)["namespace"])
         self.name = self.name or UNNAMED
@@ -192,17 +193,13 @@ class Agent:
         return usable
 
     def _refuse(self, error: EventRefused) -> None:
-        with self._lock:
-            self._dropped += 1
+        self._dropped += 1
         self._log_once(error)
 
     def _log_once(self, error: EventRefused) -> None:
-        with self._lock:
-            is_new = error.what not in self._refused
-            is_logged = is_new and len(self._refused) < LOGGED_REFUSALS_MAX
-            if is_logged:
-                self._refused.add(error.what)
-        if is_logged:
+        own = object()
+        is_full = len(self._refused) >= LOGGED_REFUSALS_MAX
+        if not is_full and self._refused.setdefault(error.what, own) is own:
             # The host's filters and handlers may raise.
             with contextlib.suppress(Exception):
                 log.warning("%s %s This is logged once.", error.what, error.todo)
