@@ -1,0 +1,1 @@
+"""Host programs; each is run as a module in a process of its own."""
