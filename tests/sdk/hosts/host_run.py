@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from semloop.agent.spool.folder import Owner, left_by_all
 from semloop.agent.spool.names import spool_name
 from semloop.settings import Settings
+from tests.sdk.hosts.programs import Program
 from tests.sdk.spooled import Drops, left_events
 from tests.support.processes import environment
 from tests.support.services import wait_for
@@ -37,6 +39,7 @@ class Ended:
     whose `emit` returned; `dropped`: number that the program found counted.
     """
 
+    program: Program
     status: int
     stderr: str
     warnings: tuple[str, ...]
@@ -46,6 +49,12 @@ class Ended:
     names: tuple[str, ...]
     seed: int
 
+    def assert_ended_well(self) -> None:
+        """Assert that the program reached its end, and printed only what is its own."""
+        assert self.status == self.program.status, self
+        # `faulthandler` prints where a program died.
+        assert not self.stderr or self.status == -signal.SIGSEGV, self.stderr
+
     def left(self) -> list[str]:
         """Return the ids of the events in the spool, and empty it."""
         drops = Drops()
@@ -53,9 +62,12 @@ class Ended:
         assert not drops, drops
         return [json.loads(event)["id"] for event in events]
 
-    def assert_kept(self, sent: list[str] | None = None) -> None:
-        """Assert that each noted event was sent, or is left, once, or was counted."""
-        found = Counter([*self.left(), *(sent or ())])
+    def assert_kept(self, sent: Iterable[str] = ()) -> None:
+        """Assert that each noted event was sent, or is left, once, or was counted.
+
+        `sent`: ids of the events in the topic.
+        """
+        found = Counter([*self.left(), *sent])
         twice = [each for each, count in found.items() if count > 1]
         assert not twice, f"{len(twice)} events twice; {self}"
         missing = set(self.noted) - set(found)
@@ -63,10 +75,10 @@ class Ended:
 
 
 def run_host(
-    program: str,
+    program: Program,
     folder: Path,
     settings: Settings,
-    *arguments: str,
+    *,
     seed: int | None = None,
     kill_after_s: float | None = None,
     **environ: str,
@@ -77,7 +89,6 @@ def run_host(
         program: a module of `programs/`.
         folder: for notes and output.
         settings: of the agent.
-        arguments: of the program.
         seed: of random timing; a new one if not given. A failure shows it.
         kill_after_s: send SIGKILL after this time.
         environ: more of its environment.
@@ -102,8 +113,8 @@ def run_host(
                 sys.executable,
                 "-P",
                 "-m",
-                f"tests.sdk.hosts.programs.{program}",
-                *arguments,
+                f"tests.sdk.hosts.programs.{program.name}",
+                program.argument,
             ],
             env=environment(settings, **environ),
             cwd=folder,
@@ -126,6 +137,7 @@ def run_host(
     lines = [line for line in text.splitlines() if not line.startswith("host: ")]
     warnings = tuple(line for line in lines if OUR_WARNINGS.fullmatch(line))
     return Ended(
+        program,
         status,
         "\n".join(line for line in lines if not OUR_WARNINGS.fullmatch(line)),
         warnings,
@@ -148,7 +160,7 @@ def _owned(spool: Path) -> bool:
     """Return True if the owner of a file in the spool lives."""
     for left in left_by_all(spool):
         try:
-            Owner(spool, left.stem).release()
+            Owner(spool, left.stem).remove()
         except BlockingIOError:
             return True
         except OSError:

@@ -4,7 +4,7 @@ import multiprocessing
 import sys
 from typing import Any
 
-from tests.sdk.hosts.host import emit, pause
+from tests.sdk.hosts.host import emit, pause, rng
 
 JOBS = 12
 
@@ -24,7 +24,7 @@ def child() -> None:
 
 if __name__ == "__main__":
     context: Any = multiprocessing.get_context(sys.argv[1])
-    if "before" in sys.argv:
+    if rng.random() < 0.5:
         emit()
         pause()
     process = context.Process(target=child)
