@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from semloop.agent.emitter import emitter_of
+from semloop.agent.emitters import emitter_of
 from semloop.agent.events import check_names, encode
 from semloop.agent.identity import as_text, new_id, usable_meta
 from semloop.agent.record_ids import record_ids

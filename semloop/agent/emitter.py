@@ -8,56 +8,72 @@ the interrupted code of the same one, may hold; a thread is woken by releasing a
 """
 
 import _thread
-import atexit
 import logging
 import os
-import sys
-import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
+from semloop.agent.alarm import Alarm
 from semloop.agent.sender import POLL_S, Sender
 from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
+from semloop.agent.tallies import Tallies
 from semloop.settings import Settings
-from semloop.settings.model import setting_fields
 
 log = logging.getLogger("semloop")
 # Timeout for the thread to end, after that for the broker.
 JOIN_S = 2.0
-# Pause before the next attempt to start a thread.
-START_AGAIN_S = 1.0
-_emitters: dict[tuple[object, ...], "Emitter"] = {}
+# Pause before the next attempt to start a thread, or after an error in it.
+AGAIN_S = 1.0
 
 
 class Emitter:
     """The spool of one process for one broker and topic, and its sending thread.
 
     Attributes:
+        drops: numbers of dropped events by reason.
         delivered: number of events that the broker has acknowledged.
         available: whether the broker accepts events; None until that is known.
+        closed: True once the process ends; events are then only stored.
     """
 
-    available: bool | None
-    _close_by_s: float | None
-    _idle: bool
-    _start_again_s: float
-    _started: bool
+    def __init__(self, settings: Settings, on_start: Callable[[], None]) -> None:
+        """Create nothing yet; the thread starts with `start` or the first event.
 
-    def __init__(self, settings: Settings) -> None:
-        """Create nothing yet; the thread starts with `start` or the first event."""
+        `on_start` is called in each process before the thread starts.
+        """
         self._settings = settings
+        self._on_start = on_start
         self._name = spool_name(settings)
         self._reset()
+
+    def _reset(self) -> None:
+        """Set the state of a new emitter."""
+        self._pid = os.getpid()
+        agent = self._settings.agent
+        folder = spool_folder(self._settings)
+        size, memory = agent.spool_mb * 2**20, agent.queue_mb * 2**20
+        self._writer = Writer(folder, self._name, size, memory)
+        self.drops = Tallies()
+        self._drop_logged = False
+        self.delivered = self._sent = 0
+        self.available: bool | None = None
+        self._starting = _thread.allocate_lock()
+        self._start_again_s = 0.0
+        self._started = False
+        self._thread_id = 0
+        self.closed = False
+        self._close_by_s = 0.0
+        self._idle = False
+        self._alarm = Alarm()
+        self._ended = Alarm()
+        self._waiting: deque[Alarm] = deque()
 
     @property
     def dropped(self) -> int:
         """Number of events that were dropped."""
-        return sum(self.drops().values())
-
-    def drops(self) -> dict[str, int]:
-        """Return the number of dropped events by reason."""
-        return {why: tally.count for why, tally in tuple(self._tallies.items())}
+        return sum(self.drops.counts().values())
 
     @property
     def emitted(self) -> int:
@@ -78,9 +94,10 @@ class Emitter:
             self.after_fork()  # by C code, which does not call the hook
         drop_reason = self._writer.append(key, event)
         if drop_reason is not None:
-            self._drop(1, drop_reason)
+            self.drops.add(1, drop_reason)
         if self._idle:
-            self._wake()
+            self._idle = False
+            self._alarm.ring()
         elif not self._started:
             self.start()
         return drop_reason
@@ -88,19 +105,17 @@ class Emitter:
     def start(self) -> None:
         """Start the thread, which connects to the broker."""
         now_s = time.monotonic()
-        if self._started or self._closed or now_s < self._start_again_s:
+        if self._started or self.closed or now_s < self._start_again_s:
             return
         if not self._starting.acquire(blocking=False):
-            return  # another thread, or the code that this one interrupts, does so
+            return  # another thread, or the code that this one interrupts, starts it
         try:
-            # A child process of `multiprocessing` does not run `atexit` handlers.
-            if util := sys.modules.get("multiprocessing.util"):
-                util.Finalize(None, close_all, exitpriority=0)
+            self._on_start()
             # Not `threading.Thread`: it takes a lock, which the code that a signal
             # handler has interrupted may hold.
             _thread.start_new_thread(self._run, ())
         except Exception:  # no more threads, or the interpreter exits
-            self._start_again_s = now_s + START_AGAIN_S
+            self._start_again_s = now_s + AGAIN_S
             self._starting.release()
         else:
             self._started = True
@@ -110,93 +125,75 @@ class Emitter:
         target = self._writer.position
         self.start()
         deadline_s = time.monotonic() + timeout_s
-        waiter = _thread.allocate_lock()
-        waiter.acquire()
-        self._waiters.append(waiter)
+        alarm = Alarm()
+        self._waiting.append(alarm)
         try:
-            self._wake()
+            self._alarm.ring()
             while self._sent < target:
-                left_s = min(deadline_s - time.monotonic(), _thread.TIMEOUT_MAX)
                 is_sender = _thread.get_ident() == self._thread_id
-                if left_s <= 0 or is_sender or not self._started:
+                left_s = deadline_s - time.monotonic()
+                if is_sender or not self._started or not left_s > 0:
                     return False
-                waiter.acquire(timeout=left_s)
+                alarm.wait(left_s)
         finally:
-            self._waiters.remove(waiter)
+            self._waiting.remove(alarm)
         return True
 
     def close(self, timeout_s: float) -> None:
         """Wait for the broker up to the timeout, and close the files."""
-        deadline_s = time.monotonic() + timeout_s
-        self.begin_close(deadline_s)
-        self.end_close(deadline_s)
+        self.begin_close(timeout_s)
+        self.end_close()
 
-    def begin_close(self, deadline_s: float) -> None:
-        """Let the thread end once all is sent, or at this time of the clock."""
-        self._closed = True
-        self._close_by_s = deadline_s
-        self._wake()
+    def begin_close(self, timeout_s: float | None = None) -> None:
+        """Let the thread end once all is sent, or after a time.
 
-    def end_close(self, deadline_s: float) -> None:
+        Args:
+            timeout_s: that of the settings if not given.
+        """
+        if timeout_s is None:
+            timeout_s = self._settings.agent.flush_s
+        self._close_by_s = time.monotonic() + timeout_s
+        self.closed = True
+        self._alarm.ring()
+
+    def end_close(self) -> None:
         """Wait for the thread to end; what was not sent is in the spool."""
-        if self._started and _thread.get_ident() != self._thread_id:
-            left_s = deadline_s + JOIN_S - time.monotonic()
-            if self._ended.acquire(timeout=max(0.0, left_s)):
-                self._started = False
+        is_other = self._started and _thread.get_ident() != self._thread_id
+        join_s = self._close_by_s + JOIN_S - time.monotonic()
+        if is_other and self._ended.wait(join_s):
+            self._started = False
         if not self._started:
-            self._close_files()
+            lost = self._writer.close()
+            if lost:
+                self.drops.add(lost, "the process ended, and they were only in memory")
 
     def after_fork(self) -> None:
-        """Start anew in a forked child: the events of its parent are the parent's."""
+        """Start again in a forked child: the events of its parent are the parent's."""
         self._writer.release()
         self._reset()
-
-    def _reset(self) -> None:
-        """Set the state of a new emitter."""
-        self._pid = os.getpid()
-        agent = self._settings.agent
-        folder = spool_folder(self._settings)
-        size, memory = agent.spool_mb * 2**20, agent.queue_mb * 2**20
-        self._writer = Writer(folder, self._name, size, memory)
-        self._sent = 0
-        self.delivered = 0
-        self.available = None
-        self._tallies: dict[str, _Tally] = {}
-        self._tally_lock = threading.RLock()
-        self._drop_logged = False
-        self._starting = _thread.allocate_lock()
-        self._started = self._closed = self._idle = False
-        self._start_again_s = 0.0
-        self._close_by_s = None
-        self._thread_id = 0
-        self._waiters: deque[_thread.LockType] = deque()
-        self._alarm = _thread.allocate_lock()
-        self._alarm.acquire()
-        self._ended = _thread.allocate_lock()
-        self._ended.acquire()
 
     def _run(self) -> None:
         self._thread_id = _thread.get_ident()
         # Only this thread refers to the sender: in a forked child nothing must, as a
         # producer without its threads would wait for them when it is destroyed.
-        sender = Sender(self._settings, self._writer.chain, self._drop)
+        sender = Sender(self._settings, self._writer.chain, self.drops.add)
         while not self._ends(sender):
             try:
                 pause_s = sender.work()
             except Exception as error:
-                # The host must not fail, and the thread must go on.
+                # The host must not fail, and the thread must continue.
                 sender.restart(type(error).__name__)
-                pause_s = START_AGAIN_S
+                pause_s = AGAIN_S
             self._report(sender)
-            if pause_s != 0:
+            if pause_s:
                 self._sleep(sender, pause_s)
         sender.close()
         self._report(sender)
-        self._ended.release()
+        self._ended.ring()
 
     def _ends(self, sender: Sender) -> bool:
         """Return True if the thread should end now."""
-        if self._close_by_s is None:
+        if not self.closed:
             return False
         sender.begin_close()
         is_late = time.monotonic() > self._close_by_s
@@ -208,18 +205,8 @@ class Emitter:
         if self._idle and self._writer.position > sender.position:
             self._idle = False  # emitted before `_idle` was set
             return
-        if self._closed:
-            pause_s = min(pause_s, POLL_S)
-        self._alarm.acquire(timeout=pause_s)
+        self._alarm.wait(min(pause_s, POLL_S) if self.closed else pause_s)
         self._idle = False
-
-    def _wake(self) -> None:
-        self._idle = False
-        if self._alarm.locked():
-            try:
-                self._alarm.release()
-            except RuntimeError:
-                return  # another thread did so
 
     def _report(self, sender: Sender) -> None:
         """Publish what the sender has reached, and wake those that wait for it."""
@@ -227,62 +214,10 @@ class Emitter:
         self.available = sender.available
         if sender.position > self._sent:
             self._sent = sender.position
-            for waiter in tuple(self._waiters):
-                if waiter.locked():
-                    waiter.release()
-        if self._tallies and not self._drop_logged:
+            for alarm in tuple(self._waiting):
+                alarm.ring()
+        if not self._drop_logged and (drops := self.drops.counts()):
             self._drop_logged = True
-            why = next(iter(self._tallies))
-            log.warning("Events are dropped: %s. This is logged once.", why)
-
-    def _drop(self, count: int, reason: str) -> None:
-        tally = self._tallies.setdefault(reason, _Tally())
-        with self._tally_lock:
-            tally.count += count
-
-    def _close_files(self) -> None:
-        lost = self._writer.close()
-        if lost:
-            self._drop(lost, "the process ended, and they were only in memory")
-
-
-class _Tally:
-    """A number of events."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-def emitter_of(settings: Settings) -> Emitter:
-    """Return the process-wide emitter for broker, credentials, topic and spool."""
-    prefixes = ("kafka", "lake", "topic", "spool", "agent_")
-    names = [n for n in setting_fields() if n.startswith(prefixes)]
-    key = tuple(settings.value(name) for name in names)
-    found = _emitters.get(key)
-    # No lock: of two emitters that are created at the same time one is never used.
-    return found if found is not None else _emitters.setdefault(key, Emitter(settings))
-
-
-def close_all() -> None:
-    """Send what is left, each emitter for at most its `SEMLOOP_AGENT_FLUSH_S`."""
-    now_s = time.monotonic()
-    closing = [
-        (emitter, now_s + emitter._settings.agent.flush_s)
-        for emitter in tuple(_emitters.values())
-        if not emitter._closed
-    ]
-    for emitter, deadline_s in closing:
-        emitter.begin_close(deadline_s)
-    for emitter, deadline_s in closing:
-        emitter.end_close(deadline_s)
-
-
-def _after_fork() -> None:
-    for emitter in tuple(_emitters.values()):
-        emitter.after_fork()
-
-
-atexit.register(close_all)
-os.register_at_fork(after_in_child=_after_fork)
+            log.warning(
+                "Events are dropped: %s. This is logged once.", next(iter(drops))
+            )
