@@ -17,7 +17,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from semloop.agent.emitter import emitter_of
+from semloop.agent.emitters import emitter_of
 from semloop.agent.events import check_names, encode
 from semloop.agent.identity import as_text, new_id, usable_meta
 from semloop.agent.interpreters import check_interpreter

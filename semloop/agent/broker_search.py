@@ -41,6 +41,12 @@ class _Forking(threading.local):
     importing = connecting = False
 
 
+class _Process:
+    """The process that the locks are of."""
+
+    pid = os.getpid()
+
+
 class _Search(threading.local):
     """Whether this thread imports libraries; as a block, while it does."""
 
@@ -73,7 +79,10 @@ def _after_fork_in_parent() -> None:
 
 
 def after_fork_in_child() -> None:
-    """Unlock all; for a child that C code forks, which does not call the hooks."""
+    """Unlock all; called again in a child that C code forks, without the hooks."""
+    if _Process.pid == os.getpid():
+        return
+    _Process.pid = os.getpid()
     for lock in (_importing, _connecting):
         lock._at_fork_reinit()  # type: ignore[attr-defined]
 
@@ -150,10 +159,16 @@ class BrokerSearch:
             if self._stack is not None and not self._is_of(self._stack):
                 self._error = "the server there is not the broker of the local stack"
                 return None
-            TopicAdmin(self._settings).ensure()
+            with TopicAdmin(self._settings) as admin:
+                admin.ensure()
             callback = {"error_cb": self._on_error}
             producer = Producer(producer_config(self._settings) | CONFIG | callback)
-            producer.list_topics(self._settings.topic, RETRY_S)
+            try:
+                producer.list_topics(self._settings.topic, RETRY_S)
+            except Exception as error:
+                # Not raised: the producer must end here, not with the error's frames.
+                self._error = error_name(error)
+                return None
         return producer
 
     def _is_of(self, stack: LocalStack) -> bool:
@@ -163,7 +178,8 @@ class BrokerSearch:
         """
         from semloop.kafka.topic import TopicAdmin
 
-        found = TopicAdmin(self._settings.replace(topic=stack.topic)).describe()
+        with TopicAdmin(self._settings.replace(topic=stack.topic)) as admin:
+            found = admin.describe()
         return stack.topic_id is not None and found.topic_id == stack.topic_id
 
 

@@ -154,5 +154,7 @@ class Connection:
 
 
 def _clear(holder: list["Producer"], cleared: _thread.LockType) -> None:
+    # The callback of each event refers to the producer, so they are called first.
+    holder[0].flush(DESTROY_S)
     holder.clear()
     cleared.release()

@@ -8,59 +8,78 @@ the interrupted code of the same one, may hold; a thread is woken by releasing a
 """
 
 import _thread
-import atexit
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from semloop.agent import broker_search
-from semloop.agent.drops import Drops
+from semloop.agent.alarm import Alarm
 from semloop.agent.sender import POLL_S, Sender
 from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
+from semloop.agent.tallies import Tallies
 from semloop.agent.timeouts import usable_s
 from semloop.agent.warn import warn
 from semloop.settings import Settings
-from semloop.settings.model import setting_fields
 
 # Timeout for the thread to end, after that for the broker.
 JOIN_S = 2.0
-# Pause before the next attempt to start a thread.
-START_AGAIN_S = 1.0
-_emitters: dict[tuple[object, ...], "Emitter"] = {}
+# Pause before the next attempt to start a thread, or after an error in it.
+AGAIN_S = 1.0
 
 
 class Emitter:
     """The spool of one process for one broker and topic, and its sending thread.
 
     Attributes:
+        drops: numbers of dropped events by reason.
         delivered: number of events that the broker has acknowledged.
         available: whether the broker accepts events; None until that is known.
+        closed: True once the process ends; events are then only stored.
     """
 
-    available: bool | None
-    _close_by_s: float | None
-    _idle: bool
-    _start_again_s: float
-    _started: bool
+    def __init__(self, settings: Settings, on_start: Callable[[], None]) -> None:
+        """Create nothing yet; the thread starts with `start` or the first event.
 
-    def __init__(self, settings: Settings) -> None:
-        """Create nothing yet; the thread starts with `start` or the first event."""
+        `on_start` is called in each process before the thread starts.
+        """
         self._settings = settings
+        self._on_start = on_start
         self._name = spool_name(settings)
         self._reset()
+
+    def _reset(self) -> None:
+        """Set the state of a new emitter."""
+        agent = self._settings.agent
+        folder = spool_folder(self._settings)
+        size, memory = agent.spool_mb * 2**20, agent.queue_mb * 2**20
+        self._writer = Writer(folder, self._name, size, memory)
+        self.drops = Tallies()
+        self._drop_logged = False
+        self.delivered = self._sent = 0
+        self.available: bool | None = None
+        self._running = _thread.allocate_lock()
+        self._start_again_s = 0.0
+        self._started = self._finished = False
+        self._thread_id = 0
+        main_thread = threading.main_thread()
+        self._forked_by_thread = type(main_thread).__name__ != "_MainThread"
+        self.closed = False
+        self._close_by_s = 0.0
+        self._idle = False
+        self._alarm = Alarm()
+        self._ended = Alarm()
+        self._waiting: deque[Alarm] = deque()
+        # Last: a signal handler that emits before starts again, too.
+        self._pid = os.getpid()
 
     @property
     def dropped(self) -> int:
         """Number of events that were dropped."""
-        return sum(self.drops().values())
-
-    def drops(self) -> dict[str, int]:
-        """Return the number of dropped events by reason."""
-        return self._drop.by_reason()
+        return sum(self.drops.counts().values())
 
     @property
     def emitted(self) -> int:
@@ -77,13 +96,14 @@ class Emitter:
         Returns:
             None, or why the event was dropped.
         """
-        if self._pid != os.getpid():  # not a call more for each event
+        if self._pid != os.getpid():
             self._after_c_fork()
         drop_reason = self._writer.append(key, event)
         if drop_reason is not None:
-            self._drop(1, drop_reason)
+            self.drops.add(1, drop_reason)
         if self._idle:
-            self._wake()
+            self._idle = False
+            self._alarm.ring()
         elif not self._started:
             self.start()
         return drop_reason
@@ -91,22 +111,19 @@ class Emitter:
     def start(self) -> None:
         """Start the thread, which connects to the broker."""
         now_s = time.monotonic()
-        if self._started or self._closed or now_s < self._start_again_s:
+        if self._started or self.closed or now_s < self._start_again_s:
             return
-        if not self._starting.acquire(blocking=False):
-            return  # another thread, or the code that this one interrupts, does so
+        # No lock: a signal handler may raise at any place here. Of two threads that are
+        # started at the same time, one ends at once.
+        self._start_again_s = now_s + AGAIN_S
         try:
-            # A child process of `multiprocessing` does not run `atexit` handlers.
-            if util := sys.modules.get("multiprocessing.util"):
-                util.Finalize(None, close_all, exitpriority=0)
+            self._on_start()
             # Not `threading.Thread`: it takes a lock, which the code that a signal
             # handler has interrupted may hold.
             _thread.start_new_thread(self._run, ())
         except Exception:  # no more threads, or the interpreter exits
-            self._start_again_s = now_s + START_AGAIN_S
-            self._starting.release()
-        else:
-            self._started = True
+            return
+        self._started = True
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the broker has all events emitted so far; False on timeout."""
@@ -114,114 +131,105 @@ class Emitter:
         self._after_c_fork()
         target = self._writer.position
         self.start()
-        waiter = _thread.allocate_lock()
-        waiter.acquire()
-        self._waiters.append(waiter)
+        alarm = Alarm()
+        self._waiting.append(alarm)
         try:
-            self._wake()
+            self._alarm.ring()
             while self._sent < target:
-                left_s = min(deadline_s - time.monotonic(), _thread.TIMEOUT_MAX)
                 is_sender = _thread.get_ident() == self._thread_id
-                ended = not (self._started and self._ended.locked())
-                if left_s <= 0 or is_sender or ended:
+                left_s = deadline_s - time.monotonic()
+                ended = self._finished or not self._started
+                if is_sender or ended or not left_s > 0:
                     return False
-                waiter.acquire(timeout=left_s)
+                alarm.wait(left_s)
         finally:
-            self._waiters.remove(waiter)
+            self._waiting.remove(alarm)
         return True
 
     def close(self, timeout_s: float) -> None:
         """Wait for the broker up to the timeout, and close the files."""
-        deadline_s = time.monotonic() + timeout_s
-        self.begin_close(deadline_s)
-        self.end_close(deadline_s)
+        self.begin_close(timeout_s)
+        self.end_close()
 
-    def begin_close(self, deadline_s: float) -> None:
-        """Let the thread end once all is sent, or at this time of the clock."""
+    def begin_close(self, timeout_s: float | None = None) -> None:
+        """Let the thread end once all is sent, or after a time.
+
+        Args:
+            timeout_s: that of the settings if not given.
+        """
+        if timeout_s is None:
+            timeout_s = self._settings.agent.flush_s
         self._after_c_fork()
-        self._closed = True
-        self._close_by_s = deadline_s
-        self._wake()
+        self._close_by_s = time.monotonic() + timeout_s
+        self.closed = True
+        self._alarm.ring()
 
-    def end_close(self, deadline_s: float) -> None:
+    def end_close(self) -> None:
         """Wait for the thread to end; what was not sent is in the spool."""
-        if self._started and _thread.get_ident() != self._thread_id:
-            left_s = deadline_s + JOIN_S - time.monotonic()
-            if self._ended.acquire(timeout=max(0.0, left_s)):
-                self._started = False
+        is_other = self._started and _thread.get_ident() != self._thread_id
+        join_s = self._close_by_s + JOIN_S - time.monotonic()
+        if is_other and self._ended.wait(join_s):
+            self._started = False
         if not self._started:
-            self._close_files()
+            lost = self._writer.close()
+            if lost:
+                self.drops.add(lost, "the process ended, and they were only in memory")
 
     def after_fork(self) -> None:
-        """Start anew in a forked child: the events of its parent are the parent's."""
+        """Start again in a forked child: the events of its parent are the parent's."""
         self._writer.release()
         self._reset()
 
     def _after_c_fork(self) -> None:
-        """Start anew in a child that C code forked, which does not call the hooks."""
-        if self._pid == os.getpid():
-            return
-        broker_search.after_fork_in_child()
-        for emitter in (self, *_emitters.values()):
-            if emitter._pid != os.getpid():
-                emitter.after_fork()
-
-    def _reset(self) -> None:
-        """Set the state of a new emitter."""
-        self._pid = os.getpid()
-        agent = self._settings.agent
-        folder = spool_folder(self._settings)
-        size, memory = agent.spool_mb * 2**20, agent.queue_mb * 2**20
-        self._writer = Writer(folder, self._name, size, memory)
-        self._sent = 0
-        self.delivered = 0
-        self.available = None
-        self._drop = Drops()
-        self._drop_logged = False
-        self._starting = _thread.allocate_lock()
-        self._started = self._closed = self._idle = False
-        self._start_again_s = 0.0
-        main_thread = threading.main_thread()
-        self._forked_by_thread = type(main_thread).__name__ != "_MainThread"
-        self._close_by_s = None
-        self._thread_id = 0
-        self._waiters: deque[_thread.LockType] = deque()
-        self._alarm = _thread.allocate_lock()
-        self._alarm.acquire()
-        self._ended = _thread.allocate_lock()
-        self._ended.acquire()
+        """Start again in a child that C code forked, which does not call the hooks."""
+        if self._pid != os.getpid():
+            broker_search.after_fork_in_child()
+            self.after_fork()
 
     def _run(self) -> None:
+        if not self._running.acquire(blocking=False):
+            return
+        self._started = True
         self._thread_id = _thread.get_ident()
         # Only this thread refers to the sender: in a forked child nothing must, as a
         # producer without its threads would wait for them when it is destroyed.
-        sender = Sender(self._settings, self._writer.chain, self._drop)
+        sender = Sender(self._settings, self._writer.chain, self.drops.add)
         while not self._ends(sender):
             try:
                 pause_s = sender.work()
             except Exception as error:
-                # The host must not fail, and the thread must go on.
-                pause_s = START_AGAIN_S
+                # The host must not fail, and the thread must continue.
+                pause_s = AGAIN_S
                 with contextlib.suppress(Exception):
                     sender.restart(type(error).__name__)
             self._report(sender)
-            if pause_s != 0:
+            if pause_s:
                 self._sleep(sender, pause_s)
         sender.close()
+        self._finished = True
         self._report(sender)
-        self._ended.release()
-        self._wake_waiters()
+        self._ring_all()
+        self._ended.ring()
 
     def _ends(self, sender: Sender) -> bool:
         """Return True if the thread should end now."""
-        if self._close_by_s is None:
-            if not self._forked_by_thread or threading.main_thread().is_alive():
-                return False
-            # The process ends with its last thread, which would be this one.
-            self._close_by_s = time.monotonic() + self._settings.agent.flush_s
+        if not self.closed and not self._is_last_thread():
+            return False
         sender.begin_close()
         is_late = time.monotonic() > self._close_by_s
         return is_late or sender.done or not sender.may_succeed
+
+    def _is_last_thread(self) -> bool:
+        """Return True if the process would run only for the sake of this thread.
+
+        A child that a thread has forked ends with its last thread.
+        """
+        if not self._forked_by_thread or threading.main_thread().is_alive():
+            return False
+        self._close_by_s = self._close_by_s or (
+            time.monotonic() + self._settings.agent.flush_s
+        )
+        return True
 
     def _sleep(self, sender: Sender, pause_s: float) -> None:
         """Wait for an event, or for some time."""
@@ -229,20 +237,10 @@ class Emitter:
         if self._idle and self._writer.position > sender.position:
             self._idle = False  # emitted before `_idle` was set
             return
-        if self._closed:
-            pause_s = min(pause_s, POLL_S)
-        elif self._forked_by_thread:
-            pause_s = min(pause_s, START_AGAIN_S)
-        self._alarm.acquire(timeout=pause_s)
+        if self._forked_by_thread:
+            pause_s = min(pause_s, AGAIN_S)
+        self._alarm.wait(min(pause_s, POLL_S) if self.closed else pause_s)
         self._idle = False
-
-    def _wake(self) -> None:
-        self._idle = False
-        if self._alarm.locked():
-            try:
-                self._alarm.release()
-            except RuntimeError:
-                return  # another thread did so
 
     def _report(self, sender: Sender) -> None:
         """Publish what the sender has reached, and wake those that wait for it."""
@@ -250,51 +248,11 @@ class Emitter:
         self.available = sender.available
         if sender.position > self._sent:
             self._sent = sender.position
-            self._wake_waiters()
-        if not self._drop_logged and (reasons := self.drops()):
+            self._ring_all()
+        if not self._drop_logged and (drops := self.drops.counts()):
             self._drop_logged = True
-            why = next(iter(reasons))
-            warn("Events are dropped: %s. This is logged once.", why)
+            warn("Events are dropped: %s. This is logged once.", next(iter(drops)))
 
-    def _wake_waiters(self) -> None:
-        for waiter in tuple(self._waiters):
-            if waiter.locked():
-                waiter.release()
-
-    def _close_files(self) -> None:
-        lost = self._writer.close()
-        if lost:
-            self._drop(lost, "the process ended, and they were only in memory")
-
-
-def emitter_of(settings: Settings) -> Emitter:
-    """Return the process-wide emitter for broker, credentials, topic and spool."""
-    prefixes = ("kafka", "lake", "topic", "spool", "agent_")
-    names = [n for n in setting_fields() if n.startswith(prefixes)]
-    key = tuple(settings.value(name) for name in names)
-    found = _emitters.get(key)
-    # No lock: of two emitters that are created at the same time one is never used.
-    return found if found is not None else _emitters.setdefault(key, Emitter(settings))
-
-
-def close_all() -> None:
-    """Send what is left, each emitter for at most its `SEMLOOP_AGENT_FLUSH_S`."""
-    now_s = time.monotonic()
-    closing = [
-        (emitter, now_s + emitter._settings.agent.flush_s)
-        for emitter in tuple(_emitters.values())
-        if not emitter._closed
-    ]
-    for emitter, deadline_s in closing:
-        emitter.begin_close(deadline_s)
-    for emitter, deadline_s in closing:
-        emitter.end_close(deadline_s)
-
-
-def _after_fork() -> None:
-    for emitter in tuple(_emitters.values()):
-        emitter.after_fork()
-
-
-atexit.register(close_all)
-os.register_at_fork(after_in_child=_after_fork)
+    def _ring_all(self) -> None:
+        for alarm in tuple(self._waiting):
+            alarm.ring()

@@ -73,7 +73,7 @@ class Sender:
 
     @property
     def wants_events(self) -> bool:
-        """True if a new event can be sent at once."""
+        """True if a new event can be sent immediately."""
         return self._connection.producer is not None and not self._own.is_stalled
 
     @property
@@ -162,7 +162,7 @@ class Sender:
                 self._settings.topic, event, key, on_delivery=callback, headers=headers
             )
         except BufferError:
-            reader.put_back(record)
+            reader.unread(record)
             return False
         except Exception as error:
             if error_name(error) == TOO_LARGE:
@@ -172,7 +172,7 @@ class Sender:
                 # Not Kafka's: this record can never be sent.
                 self._drop(reader, record, type(error).__name__)
                 return True
-            reader.put_back(record)
+            reader.unread(record)
             self._connection.failed(error_name(error))
             return False
         if not self._in_flight:

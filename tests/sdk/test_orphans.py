@@ -25,7 +25,8 @@ from semloop.agent.spool.writer import Writer
 folder, how, count = sys.argv[1:]
 writer = Writer(Path(folder), "b:1-t", 2**28, 2**20)
 for number in range(int(count)):
-    assert writer.append(b"key", b"%d %d " % (os.getpid(), number) + b"x" * 480) is None
+    reason = writer.append(b"key", b"%d %d " % (os.getpid(), number) + b"x" * 480)
+    assert not reason
 if how == "segmentation fault":
     ctypes.string_at(0)
 if how == "_exit":
@@ -88,7 +89,7 @@ def test_an_adopted_file_continues_where_its_last_reader_ended(tmp_path: Path) -
     orphan = adopted(tmp_path)
     assert orphan is not None
     found = [(r.content.event, r.handed_before) for r in taken(orphan.reader)]
-    # The producer of the ended process had 1; nobody knows whether the broker has it.
+    # The producer of the ended process had 1; it is unknown whether the broker has it.
     assert found == [(b"1", True), (b"3", False), (b"4", False)]
     orphan.release()
     orphan = adopted(tmp_path)

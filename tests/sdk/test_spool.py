@@ -1,15 +1,10 @@
 """Segments, their writer and their reader, in one process."""
 
-import contextlib
 import os
-import signal
 import stat
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -31,7 +26,7 @@ STEP = st.one_of(
     st.tuples(st.just("take"), st.integers(1, 5)),
     st.tuples(st.just("finish"), st.integers(0, 5)),
     st.tuples(st.just("rewind"), st.just(0)),
-    st.tuples(st.just("put back"), st.just(0)),
+    st.tuples(st.just("unread"), st.just(0)),
 )
 KINDS = pytest.mark.parametrize("kind", ["mapped", "buffered", "memory"])
 
@@ -69,10 +64,10 @@ def test_each_event_is_read_in_order_until_it_is_finished(
                     assert record.content == (key, event)
                     assert record.handed_before == before
                     handed.append(record)
-            elif step == "put back" and handed and not handed[-1].done:
+            elif step == "unread" and handed and not handed[-1].done:
                 record = handed.pop()
                 expected.appendleft((*record.content, record.handed_before))
-                reader.put_back(record)
+                reader.unread(record)
             elif step == "finish" and handed:
                 record = data.draw(st.sampled_from(handed))
                 finished += not record.done
@@ -144,7 +139,7 @@ def test_what_does_not_fit_the_folder_is_kept_in_memory_then_refused(
         reader = Reader(writer.chain, Drops(), live=True)
         assert len(events_of(reader)) == writer.emitted
         # There is room again.
-        writer._retry_s = writer._refused_until_s = 0
+        writer._space._retry_s = writer._space._refused_until_s = 0
         assert writer.append(b"s", b"x" * 1_000) is None
 
 
@@ -225,123 +220,6 @@ def test_events_of_a_file_that_was_removed_are_counted(tmp_path: Path) -> None:
     first.unlink()
     assert len(events_of(reader)) == 200 - in_first
     assert drops == {"their file in the spool was removed": in_first}
-
-
-def at_each_line(function: Callable[[], None], nested: Callable[[int], None]) -> int:
-    """Call a function; call `nested` before each line of `Writer.append` in it.
-
-    Returns:
-        the number of lines.
-    """
-    count = 0
-    running = False
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count, running
-        if frame.f_code is not Writer.append.__code__ or running:
-            return None
-        if event == "line":
-            running = True
-            try:
-                nested(count)
-            finally:
-                running = False
-            count += 1
-        return trace
-
-    sys.settrace(trace)
-    try:
-        function()
-    finally:
-        sys.settrace(None)
-    return count
-
-
-def lines_of_append(folder: Path) -> int:
-    writer = a_writer(folder)
-
-    def append() -> None:
-        writer.append(b"s", b"x")
-
-    return at_each_line(append, lambda _: None)
-
-
-def test_append_may_be_interrupted_by_another_append_at_each_line(
-    tmp_path: Path,
-) -> None:
-    for line in range(lines_of_append(tmp_path / "count")):
-        writer = a_writer(tmp_path / str(line))
-        drops = Drops()
-        reader = Reader(writer.chain, drops, live=True)
-        nested_at = []
-
-        def nested(now: int, at: int = line, writer: Writer = writer) -> None:
-            if now == at:
-                assert writer.append(b"k", b"nested") is None
-                nested_at.append(now)  # noqa: B023
-
-        def outer(writer: Writer = writer) -> None:
-            assert writer.append(b"k", b"outer") is None
-
-        at_each_line(outer, nested)
-        found = events_of(reader)
-        assert sorted(found) == sorted([b"outer", *[b"nested"] * len(nested_at)])
-        assert not drops
-
-
-def test_an_interrupted_append_leaves_no_damage(tmp_path: Path) -> None:
-    for line in range(lines_of_append(tmp_path / "count")):
-        writer = a_writer(tmp_path / str(line))
-        drops = Drops()
-        reader = Reader(writer.chain, drops, live=True)
-
-        def interrupt(now: int, at: int = line, writer: Writer = writer) -> None:
-            if now == at:
-                raise KeyboardInterrupt
-
-        def outer(writer: Writer = writer) -> None:
-            writer.append(b"k", b"interrupted")
-
-        with contextlib.suppress(KeyboardInterrupt):
-            at_each_line(outer, interrupt)
-        writer.append(b"k", b"next")
-        assert events_of(reader) in ([b"next"], [b"interrupted", b"next"])
-        assert not drops
-
-
-def test_threads_and_signals_append_each_event_once(tmp_path: Path) -> None:
-    writer = a_writer(tmp_path)
-    drops = Drops()
-    reader = Reader(writer.chain, drops, live=True)
-    by_signal: list[bytes] = []
-
-    def handle(*_: object) -> None:
-        event = b"signal %d" % len(by_signal)
-        by_signal.append(event)
-        writer.append(b"k", event)
-
-    def work(name: int) -> None:
-        for number in range(2_000):
-            writer.append(b"k", b"%d %d" % (name, number))
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    previous = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-    try:
-        for thread in threads:
-            thread.start()
-        work(9)
-        for thread in threads:
-            thread.join()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    found = events_of(reader)
-    expected = [b"%d %d" % (t, n) for t in (0, 1, 2, 3, 9) for n in range(2_000)]
-    assert sorted(found) == sorted(expected + by_signal)
-    for name in range(4):
-        own = [e for e in found if e.startswith(b"%d " % name)]
-        assert own == [b"%d %d" % (name, n) for n in range(2_000)]
 
 
 def test_a_record_is_marked_before_a_producer_has_it(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
     <name>.<owner>.lock           locked by its owner, until that process ends
     <name>.<owner>.000001.seg     its segments
 
-`name` stands for broker and topic, `owner` for one process. The lock ends with its
+`name` names broker and topic, `owner` one process. The lock ends with its
 process, however that ends; a forked child closes its copy.
 """
 

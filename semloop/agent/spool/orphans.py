@@ -73,7 +73,7 @@ class Orphans:
             self._found.extend(left_by_all(self._folder, self._names))
 
     def next(self) -> Orphan | None:
-        """Adopt the next one; None if there is none now."""
+        """Adopt the next one; None if there are no more now."""
         if self._folder is None:
             return None
         if not self._found:

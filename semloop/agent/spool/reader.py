@@ -105,7 +105,7 @@ class Reader:
                 self._start = min(HEADER_BYTES, following.end)
                 self._cut()
 
-    def put_back(self, record: Record) -> None:
+    def unread(self, record: Record) -> None:
         """Take the newest record again later: no producer has accepted it."""
         self._in_flight.remove(record)
         if not record.handed_before:
@@ -139,7 +139,7 @@ class Reader:
             self._remove(segment)
 
     def _read(self, segment: Segment, start: int) -> Record | None:
-        """Return the record at this place, or None and go on to the next one."""
+        """Return the record at this place, or None and continue with the next one."""
         try:
             memory, words = segment.view()
         except OSError:

@@ -12,12 +12,9 @@ that, up to the last of their stores. Each is one line since the functions of
 instruction (`f_trace_opcodes`) can interrupt them; it must not emit there.
 """
 
-import itertools
-import time
 from pathlib import Path
 
 from semloop.agent.spool.chain import Chain
-from semloop.agent.spool.folder import Owner, bytes_in
 from semloop.agent.spool.layout import (
     DONE,
     HEADER_BYTES,
@@ -27,29 +24,11 @@ from semloop.agent.spool.layout import (
     checksum,
 )
 from semloop.agent.spool.segment import Segment
-
-# Segments grow, since the folder is bounded, and many processes may share it: to
-# `STEADY_BYTES`, and while the broker does not keep up to `SEGMENT_BYTES`. None takes
-# more than a part of the room that is left.
-FIRST_BYTES = 64 * 2**10
-GROWTH = 4
-STEADY_BYTES = 2**20
-SEGMENT_BYTES = 8 * 2**20
-ROOM_PARTS = 8
-MEMORY_SEGMENT_BYTES = 2**20
-# After a failure, pause before the next attempt to create a file.
-RETRY_S = 0.5
-# After a refusal, further ones cost nothing for this long.
-REFUSAL_S = 0.01
+from semloop.agent.spool.space import Space
 
 
 class Writer:
-    """Appends to the chain of segments of this process.
-
-    Attributes:
-        chain: the segments.
-        folder: where the files are; None: events are in memory only.
-    """
+    """Appends to the chain of segments of this process."""
 
     def __init__(
         self, folder: Path | None, name: str, bytes_max: int, memory_max: int
@@ -58,20 +37,12 @@ class Writer:
 
         Args:
             folder: the folder of the spool; None: keep events in memory only.
-            name: stands for broker and topic.
+            name: of broker and topic.
             bytes_max: of all files in the folder.
             memory_max: bytes of events in memory, where files cannot be written.
         """
-        self.folder = folder
         self.chain = Chain()
-        self._name = name
-        self._bytes_max = bytes_max
-        self._memory_max = memory_max
-        self._numbers = itertools.count(1)
-        self._size = FIRST_BYTES
-        self._owner: Owner | None = None
-        self._retry_s = self._refused_until_s = 0.0
-        self._failure = "the queue is full"
+        self._space = Space(folder, name, bytes_max, memory_max)
 
     @property
     def position(self) -> int:
@@ -130,10 +101,10 @@ class Writer:
             number of events that were only in memory, and cannot be stored.
         """
         fresh = Chain()
-        closed, owner = self.chain, self._owner
+        closed = self.chain
         fresh.last.base = closed.last.base + closed.last.end
         fresh.last.events_before = closed.last.events_before + closed.last.events
-        self.chain, self._owner = fresh, None
+        self.chain = fresh
         lost = 0
         for segment in closed:
             try:
@@ -143,22 +114,23 @@ class Writer:
                 continue
             if not unsent:
                 segment.remove()
-            elif not (segment.finish() or self._saved(segment)):
+            elif not (segment.finish() or self._space.save(segment)):
                 lost += unsent
-        if owner is not None:
-            owner.remove()
+        self._space.close()
         return lost
 
     def release(self) -> None:
         """Close the files in a forked child: they and their locks are the parent's."""
-        if self._owner is not None:
-            self._owner.release()
+        self._space.release()
 
     def _grow(self, full: Segment, space: int) -> str | None:
         """Append a segment to the chain; return why there can be none."""
-        new = self._new_segment(space + HEADER_BYTES)
+        chain = self.chain
+        in_memory = sum(each.size for each in chain if each.path is None)
+        keeps_up = chain.first is chain.last
+        new = self._space.new(space + HEADER_BYTES, in_memory, keeps_up=keeps_up)
         if new is None:
-            return self._failure
+            return self._space.refusal
         new.base = full.base + full.end
         new.events_before = full.events_before + full.events
         # Not if another thread, or a signal handler, did so meanwhile.
@@ -170,84 +142,3 @@ class Writer:
         else:
             new.remove()
         return None
-
-    def _new_segment(self, needed: int) -> Segment | None:
-        new, now_s = None, time.monotonic()
-        if now_s < self._refused_until_s:
-            return None
-        if self.folder is not None and now_s >= self._retry_s:
-            new = self._new_file(self.folder, needed)
-            if new is None:
-                self._size = FIRST_BYTES
-                self._retry_s = now_s + RETRY_S
-        if new is None:
-            new = self._new_memory(needed)
-        if new is None:
-            self._refused_until_s = now_s + REFUSAL_S
-        else:
-            keeps_up = self.chain.first is self.chain.last
-            size_max = STEADY_BYTES if keeps_up else SEGMENT_BYTES
-            self._size = min(self._size * GROWTH, size_max)
-        return new
-
-    def _new_file(self, folder: Path, needed: int) -> Segment | None:
-        room = self._bytes_max - bytes_in(folder)
-        if needed > room:
-            self._failure = "the spool and the queue are full"
-            return None
-        part = max(FIRST_BYTES, room // ROOM_PARTS)
-        size = max(needed, min(self._size, part, room))
-        try:
-            path = self._own(folder).segment_path(next(self._numbers))
-            return Segment.create(path, _pages(size))
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            self._failure = f"cannot write to the spool in {folder}: {reason}"
-            if isinstance(error, FileNotFoundError):
-                self._owner = None  # the folder was removed, and the lock with it
-            return None
-
-    def _new_memory(self, needed: int) -> Segment | None:
-        in_memory = sum(each.size for each in self.chain if each.path is None)
-        room = self._memory_max - in_memory
-        if needed > room:
-            return None
-        size = max(needed, min(self._size, MEMORY_SEGMENT_BYTES, room))
-        try:
-            return Segment.in_memory(_pages(size))
-        except OSError:
-            return None
-
-    def _own(self, folder: Path) -> Owner:
-        """Return the lock of this process.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
-        if self._owner is not None:
-            return self._owner
-        new = Owner.new(folder, self._name)
-        owner = self._owner = self._owner or new  # atomic
-        if owner is not new:
-            new.remove()
-        return owner
-
-    def _saved(self, segment: Segment) -> bool:
-        """Store what has no file; False if the disk or the bound refuses."""
-        if self.folder is None or segment.end > self._bytes_max - bytes_in(self.folder):
-            return False
-        try:
-            owner = Owner.new(self.folder, self._name)
-        except OSError:
-            return False
-        try:
-            segment.save(owner.segment_path(1))
-        except OSError:
-            return False
-        finally:
-            owner.remove()
-        return True
-
-
-def _pages(size: int) -> int:
-    return (size + 4095) & ~4095

@@ -21,6 +21,7 @@ NOTES = os.environ["HOST_NOTES"]
 rng = random.Random(int(os.environ["HOST_SEED"]))
 # The watchdog asks for the stacks of all threads before it kills the program.
 faulthandler.register(signal.SIGUSR1, all_threads=True)
+faulthandler.enable()
 _agents: list[Agent] = []
 
 

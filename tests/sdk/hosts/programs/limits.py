@@ -29,6 +29,7 @@ if how == "descriptors":
 if how == "threads":
     _thread.start_new_thread = refused
 if how == "folder":
+    agent()
     os.mkdir("removed")
     os.chdir("removed")
     os.rmdir("../removed")

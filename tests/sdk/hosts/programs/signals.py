@@ -21,9 +21,11 @@ def emits(_: int, __: FrameType | None) -> None:
     agent().session(object()).state_change("refused")
 
 
-def raises(_: int, __: FrameType | None) -> None:
-    """Handle a signal: raise."""
-    raise Interrupt
+def raises(number: int, _: FrameType | None) -> None:
+    """Handle a signal: raise, if `work` runs; an exception elsewhere ends the host."""
+    if inside:
+        inside.clear()
+        raise KeyboardInterrupt if number == signal.SIGINT else Interrupt
 
 
 def flushes(_: int, __: FrameType | None) -> None:
@@ -32,32 +34,45 @@ def flushes(_: int, __: FrameType | None) -> None:
     agent().flush(0.001)
 
 
-signal.signal(signal.SIGALRM, emits)
-signal.signal(signal.SIGUSR2, flushes)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGVTALRM, raises)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007 + rng.random() / 1000)
-signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.003 + rng.random() / 100)
-done = threading.Event()
+HANDLERS = {
+    signal.SIGALRM: emits,
+    signal.SIGUSR2: flushes,
+    signal.SIGINT: raises,
+    signal.SIGVTALRM: raises,
+}
 
 
 def interrupt() -> None:
     """Send signals to this process."""
+    begin.wait()
     while not done.wait(rng.random() * 0.01):
         os.kill(os.getpid(), rng.choice([signal.SIGINT, signal.SIGUSR2]))
 
 
+def work() -> None:
+    """Emit while signals arrive."""
+    inside.append(True)
+    while time.monotonic() < end_s:
+        emit()
+        agent().session(object()).state_change("refused")
+    inside.clear()
+
+
+inside: list[bool] = []
+begin, done = threading.Event(), threading.Event()
 thread = threading.Thread(target=interrupt)
 thread.start()
+for kind, handler in HANDLERS.items():
+    signal.signal(kind, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007 + rng.random() / 1000)
+signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.003 + rng.random() / 100)
+begin.set()
 end_s = time.monotonic() + 0.5
 while time.monotonic() < end_s:
     with contextlib.suppress(Interrupt, KeyboardInterrupt):
-        emit()
-        agent().session(object()).state_change("refused")
-while thread.is_alive():
-    with contextlib.suppress(Interrupt, KeyboardInterrupt):
-        done.set()
-        thread.join()
-for kind in (signal.SIGALRM, signal.SIGVTALRM, signal.SIGINT, signal.SIGUSR2):
+        work()
+done.set()
+for kind in HANDLERS:
     signal.signal(kind, signal.SIG_IGN)
+thread.join()
 emit()
