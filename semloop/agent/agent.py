@@ -14,13 +14,14 @@ unavailable. docs/agents.md lists what may be lost, and when.
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from semloop.agent.emitter import emitter_of
+from semloop.agent.emitters import emitter_of
 from semloop.agent.events import check_names, encode
 from semloop.agent.identity import as_text, new_id, usable_meta
+from semloop.agent.interpreters import check_interpreter
+from semloop.agent.record_ids import record_ids
 from semloop.agent.session import Session, Source
 from semloop.errors import EventRefused, StorageUnavailable
 from semloop.sampling import is_kept
@@ -43,7 +44,7 @@ class Agent:
         settings: read from the environment and `semloop.toml` if not given.
 
     Raises:
-        ConfigError: a setting is invalid.
+        ConfigError: a setting is invalid, or this is a sub-interpreter.
         EventRefused: `strict`, and the name or the namespace is invalid.
     """
 
@@ -55,13 +56,15 @@ class Agent:
         strict: bool = False,
         settings: Settings | None = None,
     ) -> None:
+        check_interpreter()
         self.name = as_text(name)
         self._strict = strict
         self._settings = settings or load()
         self._emitter = emitter_of(self._settings)
-        self._refused: set[str] = set()
+        self._emitter.start()
+        # No lock: a signal handler that emits would wait for the code it interrupts.
+        self._refused: dict[str, object] = {}
         self._dropped = 0
-        self._lock = threading.Lock()
         meta = {"session_id": "-", "namespace": namespace}
         self.namespace = str(self._checked(meta)["namespace"])
         self.name = self.name or UNNAMED
@@ -133,7 +136,9 @@ class Agent:
             return event_id
         if event is None:
             return event_id
-        drop_reason = self._emitter.emit(event)
+        # Not that of `meta`: an id that is too long is shortened.
+        key = record_ids(event).meta.session_id.encode()
+        drop_reason = self._emitter.emit(key, event)
         if drop_reason and self._strict:
             msg = f"The event cannot be stored: {drop_reason}."
             raise StorageUnavailable(msg, "Check the broker and the spool folder.")
@@ -188,17 +193,13 @@ class Agent:
         return usable
 
     def _refuse(self, error: EventRefused) -> None:
-        with self._lock:
-            self._dropped += 1
+        self._dropped += 1
         self._log_once(error)
 
     def _log_once(self, error: EventRefused) -> None:
-        with self._lock:
-            is_new = error.what not in self._refused
-            is_logged = is_new and len(self._refused) < LOGGED_REFUSALS_MAX
-            if is_logged:
-                self._refused.add(error.what)
-        if is_logged:
+        own = object()
+        is_full = len(self._refused) >= LOGGED_REFUSALS_MAX
+        if not is_full and self._refused.setdefault(error.what, own) is own:
             # The host's filters and handlers may raise.
             with contextlib.suppress(Exception):
                 log.warning("%s %s This is logged once.", error.what, error.todo)

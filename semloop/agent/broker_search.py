@@ -1,5 +1,6 @@
 """Connects an agent to its broker in a thread, which also creates the topic."""
 
+import _thread
 import importlib
 import os
 import threading
@@ -12,40 +13,106 @@ from semloop.kafka.clients import listens, producer_config
 from semloop.settings import Settings
 
 if TYPE_CHECKING:
-    from confluent_kafka import Producer
+    from collections.abc import Callable
+
+    from confluent_kafka import KafkaError, Producer
 
 # Events go to the spool after this long without an answer of the broker.
 SPOOL_AFTER_S = 2.0
 RETRY_S = 0.5
-CONFIG: dict[str, Any] = {
-    # Short batching: a crash loses what the broker has not acknowledged.
-    "linger.ms": 5,
-    "error_cb": lambda error: None,
-}
+# Short batching, so that events are soon where they can be queried.
+CONFIG: dict[str, Any] = {"linger.ms": 5}
 
-# Importing libraries and creating clients takes internal locks. In a child forked
-# meanwhile these would stay locked indefinitely, so a fork waits for this lock.
-_loading = threading.Lock()
+# Importing libraries takes locks; in a child forked meanwhile they would stay locked
+# indefinitely, so a fork waits until the libraries are imported, but not without end:
+# an import runs code of the host, which may wait for what the forking thread holds.
+_importing = threading.Lock()
+# Looking up a host takes a lock of the C library, and the threads of a client do so as
+# soon as it exists. So a fork also waits until each client has connected, but not long:
+# a broker that accepts connections, but does not answer, has been looked up by then.
+_connecting = threading.Lock()
+FORK_WAITS_S = 0.5
+FORK_WAITS_FOR_IMPORT_S = 10.0
+
+
+class _Forking(threading.local):
+    """Which of the locks the forking thread holds."""
+
+    importing = connecting = False
+
+
+class _Process:
+    """The process that the locks are of."""
+
+    pid = os.getpid()
+
+
+class _Search(threading.local):
+    """Whether this thread imports libraries; as a block, while it does."""
+
+    imports = False
+
+    def __enter__(self) -> None:
+        self.imports = True
+
+    def __exit__(self, *_: object) -> None:
+        self.imports = False
+
+
+_forking = _Forking()
+_search = _Search()
+
+
+def _before_fork() -> None:
+    # Not if an import by this thread runs code that forks.
+    _forking.importing = not _search.imports and _importing.acquire(
+        timeout=FORK_WAITS_FOR_IMPORT_S
+    )
+    _forking.connecting = _connecting.acquire(timeout=FORK_WAITS_S)
+
+
+def _after_fork_in_parent() -> None:
+    if _forking.connecting:
+        _connecting.release()
+    if _forking.importing:
+        _importing.release()
+
+
+def after_fork_in_child() -> None:
+    """Unlock all; called again in a child that C code forks, without the hooks."""
+    if _Process.pid == os.getpid():
+        return
+    _Process.pid = os.getpid()
+    for lock in (_importing, _connecting):
+        lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
 os.register_at_fork(
-    before=_loading.acquire,
-    after_in_parent=_loading.release,
-    # Not `release`: C code may fork without running the `before` hook.
-    after_in_child=_loading._at_fork_reinit,  # type: ignore[attr-defined]
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=after_fork_in_child,
 )
 
 
 class BrokerSearch:
     """One attempt to connect to the broker; runs in a thread since it may block."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start the thread, if there is an address to connect to."""
+    def __init__(
+        self, settings: Settings, on_error: "Callable[[KafkaError], None]"
+    ) -> None:
+        """Start the thread, if there is an address to connect to.
+
+        `on_error` becomes the error callback of the producer.
+        """
+        self._on_error = on_error
         self._stack: LocalStack | None = None
         self.address = settings.kafka
         """Where the broker is, None without a setting and without a local stack."""
         self._error: str | None = None
         self.producer: Producer | None = None
         """The producer, if the attempt succeeded."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.finished = False
+        """True after success or failure."""
         if self.address is None:
             # Resolved for each attempt, since the local stack may start meanwhile.
             self._stack = local_stack(nearest_lake(settings))
@@ -54,13 +121,10 @@ class BrokerSearch:
         self._started_s = time.monotonic()
         if self.address is None:
             self._error = "no stack"
+            self.finished = True
         else:
-            self._thread.start()
-
-    @property
-    def finished(self) -> bool:
-        """True after success or failure."""
-        return not self._thread.is_alive()
+            # Not `threading.Thread`: programs join all those that they find.
+            _thread.start_new_thread(self._run, ())
 
     @property
     def failure(self) -> str | None:
@@ -77,27 +141,34 @@ class BrokerSearch:
             self._error = error.what
         except Exception as error:
             self._error = error_name(error)
+        finally:
+            self.finished = True
 
     def _connect(self) -> "Producer | None":
-        with _loading:
+        with _importing, _search:
             # A host lookup would import this outside the lock.
             importlib.import_module("encodings.idna")
             from confluent_kafka import Producer
 
             from semloop.kafka.topic import TopicAdmin
 
-        # Looking up a host takes a lock of the C library, and the threads of a client
-        # do so as soon as it exists. Hence the lock until each client has connected.
-        with _loading:
+        with _connecting:
             if not listens(str(self._settings.kafka), RETRY_S):
                 self._error = "no server listens on this address"
                 return None
             if self._stack is not None and not self._is_of(self._stack):
                 self._error = "the server there is not the broker of the local stack"
                 return None
-            TopicAdmin(self._settings).ensure()
-            producer = Producer(producer_config(self._settings) | CONFIG)
-            producer.list_topics(self._settings.topic, RETRY_S)
+            with TopicAdmin(self._settings) as admin:
+                admin.ensure()
+            callback = {"error_cb": self._on_error}
+            producer = Producer(producer_config(self._settings) | CONFIG | callback)
+            try:
+                producer.list_topics(self._settings.topic, RETRY_S)
+            except Exception as error:
+                # Not raised: the producer must end here, not with the error's frames.
+                self._error = error_name(error)
+                return None
         return producer
 
     def _is_of(self, stack: LocalStack) -> bool:
@@ -107,7 +178,8 @@ class BrokerSearch:
         """
         from semloop.kafka.topic import TopicAdmin
 
-        found = TopicAdmin(self._settings.replace(topic=stack.topic)).describe()
+        with TopicAdmin(self._settings.replace(topic=stack.topic)) as admin:
+            found = admin.describe()
         return stack.topic_id is not None and found.topic_id == stack.topic_id
 
 

@@ -1,163 +1,258 @@
-"""The queue between agents and the sending thread: no agent waits for a broker.
+"""Between agents and the thread that sends: no agent waits for a broker.
 
-emit() -> queue (bounded) -> thread -> Sender -> broker, or spool
+emit() -> segment of the spool -> thread -> Sender -> broker
+
+Events may be emitted at any moment: in a signal handler, in a finaliser, after a fork,
+while the interpreter exits. So nothing here waits for a lock that another thread, or
+the interrupted code of the same one, may hold; a thread is woken by releasing a lock.
 """
 
-import atexit
-import logging
+import _thread
+import contextlib
 import os
-import sys
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 
+from semloop.agent import broker_search
+from semloop.agent.alarm import Alarm
 from semloop.agent.sender import POLL_S, Sender
+from semloop.agent.spool.names import spool_folder, spool_name
+from semloop.agent.spool.writer import Writer
+from semloop.agent.tallies import Tallies
+from semloop.agent.timeouts import usable_s
+from semloop.agent.warn import warn
 from semloop.settings import Settings
-from semloop.settings.model import setting_fields
 
-log = logging.getLogger("semloop")
-# Events per batch to the sender: few, so that a caller never waits long for the GIL.
-BATCH_EVENTS = 100
-# Timeout for the thread to spool the remaining events.
-JOIN_S = 5.0
-_emitters: dict[tuple[object, ...], "Emitter"] = {}
-_lock = threading.Lock()
+# Timeout for the thread to end, after that for the broker.
+JOIN_S = 2.0
+# Pause before the next attempt to start a thread, or after an error in it.
+AGAIN_S = 1.0
 
 
 class Emitter:
-    """Queue and sending thread of one process; thread-safe."""
+    """The spool of one process for one broker and topic, and its sending thread.
 
-    def __init__(self, settings: Settings) -> None:
-        """Create the queue; the thread starts with the first event."""
-        self._settings = settings
-        self._bytes_max = settings.agent.queue_mb * 2**20
-        self.dropped = 0
-        self._thread: threading.Thread | None = None
-        self._sender: Sender | None = None
-        self._reset()
-        os.register_at_fork(after_in_child=self._after_fork)
-        atexit.register(self._at_exit)
+    Attributes:
+        drops: numbers of dropped events by reason.
+        delivered: number of events that the broker has acknowledged.
+        available: whether the broker accepts events; None until that is known.
+        closed: True once the process ends; events are then only stored.
+    """
 
-    def emit(self, event: bytes) -> str | None:
-        """Queue an event, one line of JSON.
+    def __init__(self, settings: Settings, on_start: Callable[[], None]) -> None:
+        """Create nothing yet; the thread starts with `start` or the first event.
 
-        Returns:
-            None, or why the event was dropped.
+        `on_start` is called in each process before the thread starts.
         """
-        with self._lock:
-            if self._closing:
-                drop_reason = "the process is exiting"
-            elif self._bytes + len(event) > self._bytes_max:
-                drop_reason = "the queue is full"
-            else:
-                self._bytes += len(event)
-                self._queued += 1
-                self._queue.append(event)
-                if self._thread is None:
-                    self._start()
-                self._wake.set()
-                return None
-            self._drop(1, drop_reason)
-            return drop_reason
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until the broker has all events emitted so far; False on timeout."""
-        with self._lock:
-            target = self._queued
-            return self._changed.wait_for(lambda: self._done >= target, timeout_s)
-
-    def close(self, timeout_s: float) -> None:
-        """Wait for the broker up to the timeout, then spool the remaining events."""
-        self.flush(timeout_s)
-        with self._lock:
-            self._closing = True
-            thread, self._thread = self._thread, None
-        self._wake.set()
-        if thread is not None:
-            thread.join(JOIN_S)
-
-    def _after_fork(self) -> None:
-        """Reset a forked child: it has no thread and sends no events of its parent."""
-        if self._sender is not None:
-            self._sender.release_files()
-        self.dropped = 0
+        self._settings = settings
+        self._on_start = on_start
+        self._name = spool_name(settings)
         self._reset()
 
     def _reset(self) -> None:
         """Set the state of a new emitter."""
-        self._queue: deque[bytes] = deque()
-        self._bytes = self._queued = self._done = 0
-        self._closing = self._drop_logged = False
-        self._lock: threading.Lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._wake: threading.Event = threading.Event()
-        self._thread = None
+        agent = self._settings.agent
+        folder = spool_folder(self._settings)
+        size, memory = agent.spool_mb * 2**20, agent.queue_mb * 2**20
+        self._writer = Writer(folder, self._name, size, memory)
+        self.drops = Tallies()
+        self._drop_logged = False
+        self.delivered = self._sent = 0
+        self.available: bool | None = None
+        self._running = _thread.allocate_lock()
+        self._start_again_s = 0.0
+        self._started = self._finished = False
+        self._thread_id = 0
+        main_thread = threading.main_thread()
+        self._forked_by_thread = type(main_thread).__name__ != "_MainThread"
+        self.closed = False
+        self._close_by_s = 0.0
+        self._idle = False
+        self._alarm = Alarm()
+        self._ended = Alarm()
+        self._waiting: deque[Alarm] = deque()
+        # Last: a signal handler that emits before starts again, too.
+        self._pid = os.getpid()
 
-    def _start(self) -> None:
-        # A child process of `multiprocessing` does not run `atexit` handlers.
-        if util := sys.modules.get("multiprocessing.util"):
-            util.Finalize(None, self._at_exit, exitpriority=0)
-        self._thread = threading.Thread(target=self._run, name="semloop", daemon=True)
-        self._thread.start()
+    @property
+    def dropped(self) -> int:
+        """Number of events that were dropped."""
+        return sum(self.drops.counts().values())
+
+    @property
+    def emitted(self) -> int:
+        """Number of events stored, in the spool or in memory."""
+        return self._writer.emitted
+
+    def emit(self, key: bytes, event: bytes) -> str | None:
+        """Store an event, to be sent.
+
+        Args:
+            key: the key of its record in Kafka.
+            event: one line of JSON.
+
+        Returns:
+            None, or why the event was dropped.
+        """
+        if self._pid != os.getpid():
+            self._after_c_fork()
+        drop_reason = self._writer.append(key, event)
+        if drop_reason is not None:
+            self.drops.add(1, drop_reason)
+        if self._idle:
+            self._idle = False
+            self._alarm.ring()
+        elif not self._started:
+            self.start()
+        return drop_reason
+
+    def start(self) -> None:
+        """Start the thread, which connects to the broker."""
+        now_s = time.monotonic()
+        if self._started or self.closed or now_s < self._start_again_s:
+            return
+        # No lock: a signal handler may raise at any place here. Of two threads that are
+        # started at the same time, one ends at once.
+        self._start_again_s = now_s + AGAIN_S
+        try:
+            self._on_start()
+            # Not `threading.Thread`: it takes a lock, which the code that a signal
+            # handler has interrupted may hold.
+            _thread.start_new_thread(self._run, ())
+        except Exception:  # no more threads, or the interpreter exits
+            return
+        self._started = True
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the broker has all events emitted so far; False on timeout."""
+        deadline_s = time.monotonic() + usable_s(timeout_s)
+        self._after_c_fork()
+        target = self._writer.position
+        self.start()
+        alarm = Alarm()
+        self._waiting.append(alarm)
+        try:
+            self._alarm.ring()
+            while self._sent < target:
+                is_sender = _thread.get_ident() == self._thread_id
+                left_s = deadline_s - time.monotonic()
+                ended = self._finished or not self._started
+                if is_sender or ended or not left_s > 0:
+                    return False
+                alarm.wait(left_s)
+        finally:
+            self._waiting.remove(alarm)
+        return True
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for the broker up to the timeout, and close the files."""
+        self.begin_close(timeout_s)
+        self.end_close()
+
+    def begin_close(self, timeout_s: float | None = None) -> None:
+        """Let the thread end once all is sent, or after a time.
+
+        Args:
+            timeout_s: that of the settings if not given.
+        """
+        if timeout_s is None:
+            timeout_s = self._settings.agent.flush_s
+        self._after_c_fork()
+        self._close_by_s = time.monotonic() + timeout_s
+        self.closed = True
+        self._alarm.ring()
+
+    def end_close(self) -> None:
+        """Wait for the thread to end; what was not sent is in the spool."""
+        is_other = self._started and _thread.get_ident() != self._thread_id
+        join_s = self._close_by_s + JOIN_S - time.monotonic()
+        if is_other and self._ended.wait(join_s):
+            self._started = False
+        if not self._started:
+            lost = self._writer.close()
+            if lost:
+                self.drops.add(lost, "the process ended, and they were only in memory")
+
+    def after_fork(self) -> None:
+        """Start again in a forked child: the events of its parent are the parent's."""
+        self._writer.release()
+        self._reset()
+
+    def _after_c_fork(self) -> None:
+        """Start again in a child that C code forked, which does not call the hooks."""
+        if self._pid != os.getpid():
+            broker_search.after_fork_in_child()
+            self.after_fork()
 
     def _run(self) -> None:
-        sender = self._sender = Sender(self._settings, self._acknowledged)
-        while True:
-            self._wake.wait(POLL_S if self._queue else sender.pause_s)
-            self._wake.clear()
-            events: list[bytes] = []
+        if not self._running.acquire(blocking=False):
+            return
+        self._started = True
+        self._thread_id = _thread.get_ident()
+        # Only this thread refers to the sender: in a forked child nothing must, as a
+        # producer without its threads would wait for them when it is destroyed.
+        sender = Sender(self._settings, self._writer.chain, self.drops.add)
+        while not self._ends(sender):
             try:
-                while (self._closing or sender.ready) and (events := self._next()):
-                    sender.send(events)
-                    events = []
-                    sender.work()
-                sender.work()
-                if self._closing and not self._queue:
-                    sender.close()
-                    return
+                pause_s = sender.work()
             except Exception as error:
-                # The agent must not fail, and the thread must send its next events.
-                reason = f"{type(error).__name__} in the sender"
-                self._acknowledged(len(events), reason)
+                # The host must not fail, and the thread must continue.
+                pause_s = AGAIN_S
+                with contextlib.suppress(Exception):
+                    sender.restart(type(error).__name__)
+            self._report(sender)
+            if pause_s:
+                self._sleep(sender, pause_s)
+        sender.close()
+        self._finished = True
+        self._report(sender)
+        self._ring_all()
+        self._ended.ring()
 
-    def _next(self) -> list[bytes]:
-        with self._lock:
-            count = min(BATCH_EVENTS, len(self._queue))
-            events = [self._queue.popleft() for _ in range(count)]
-            self._bytes -= sum(map(len, events))
-            return events
+    def _ends(self, sender: Sender) -> bool:
+        """Return True if the thread should end now."""
+        if not self.closed and not self._is_last_thread():
+            return False
+        sender.begin_close()
+        is_late = time.monotonic() > self._close_by_s
+        return is_late or sender.done or not sender.may_succeed
 
-    def _acknowledged(self, count: int, drop_reason: str | None) -> None:
-        with self._lock:
-            self._done += count
-            if drop_reason is not None:
-                self._drop(count, drop_reason)
-            self._changed.notify_all()
+    def _is_last_thread(self) -> bool:
+        """Return True if the process would run only for the sake of this thread.
 
-    def _drop(self, count: int, reason: str) -> None:
-        self.dropped += count
-        if not self._drop_logged:
+        A child that a thread has forked ends with its last thread.
+        """
+        if not self._forked_by_thread or threading.main_thread().is_alive():
+            return False
+        self._close_by_s = self._close_by_s or (
+            time.monotonic() + self._settings.agent.flush_s
+        )
+        return True
+
+    def _sleep(self, sender: Sender, pause_s: float) -> None:
+        """Wait for an event, or for some time."""
+        self._idle = sender.wants_events
+        if self._idle and self._writer.position > sender.position:
+            self._idle = False  # emitted before `_idle` was set
+            return
+        if self._forked_by_thread:
+            pause_s = min(pause_s, AGAIN_S)
+        self._alarm.wait(min(pause_s, POLL_S) if self.closed else pause_s)
+        self._idle = False
+
+    def _report(self, sender: Sender) -> None:
+        """Publish what the sender has reached, and wake those that wait for it."""
+        self.delivered = sender.delivered
+        self.available = sender.available
+        if sender.position > self._sent:
+            self._sent = sender.position
+            self._ring_all()
+        if not self._drop_logged and (drops := self.drops.counts()):
             self._drop_logged = True
-            log.warning("Events are dropped: %s. This is logged once.", reason)
+            warn("Events are dropped: %s. This is logged once.", next(iter(drops)))
 
-    def _at_exit(self) -> None:
-        if self._thread is not None:
-            self.close(self._settings.agent.flush_s)
-
-
-# The forking thread holds this lock, so no other thread can hold it in the child.
-os.register_at_fork(
-    before=_lock.acquire,
-    after_in_parent=_lock.release,
-    after_in_child=_lock._at_fork_reinit,  # type: ignore[attr-defined]
-)
-
-
-def emitter_of(settings: Settings) -> Emitter:
-    """Return the process-wide emitter for broker, credentials, topic and spool."""
-    prefixes = ("kafka", "lake", "topic", "spool", "agent_")
-    names = [n for n in setting_fields() if n.startswith(prefixes)]
-    key = tuple(settings.value(name) for name in names)
-    with _lock:
-        if key not in _emitters:
-            _emitters[key] = Emitter(settings)
-        return _emitters[key]
+    def _ring_all(self) -> None:
+        for alarm in tuple(self._waiting):
+            alarm.ring()

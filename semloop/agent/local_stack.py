@@ -27,6 +27,10 @@ class LocalStack(msgspec.Struct, frozen=True):
     topic_id: str | None = None
 
 
+# Prepared while importing: msgspec crashes if a signal handler interrupts that.
+_stack_of = msgspec.json.Decoder(LocalStack).decode
+
+
 def nearest_lake(settings: Settings) -> Path:
     """Return the lake whose stack an agent sends to, whether it runs or not.
 
@@ -35,7 +39,11 @@ def nearest_lake(settings: Settings) -> Path:
     repository or the home folder.
     """
     lake = Path(settings.lake)
-    if settings.on_s3 or lake != Path(DEFAULT_LAKE).absolute():
+    try:
+        is_default = lake == Path(DEFAULT_LAKE).absolute()
+    except OSError:  # the current folder was removed
+        return lake
+    if settings.on_s3 or not is_default:
         return lake
     for folder in _searched(lake.parent):
         if _own_file(folder / DEFAULT_LAKE / LOCAL_FOLDER / STACK_FILE) is not None:
@@ -47,9 +55,7 @@ def local_stack(lake: Path) -> LocalStack | None:
     """Return the stack of a lake; None if none was started by this user."""
     content = _own_file(lake / LOCAL_FOLDER / STACK_FILE)
     try:
-        return (
-            None if content is None else msgspec.json.decode(content, type=LocalStack)
-        )
+        return None if content is None else _stack_of(content)
     except msgspec.MsgspecError:
         return None
 

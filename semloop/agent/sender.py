@@ -1,229 +1,226 @@
-"""Sends events to the broker in order, or to the spool while it does not answer.
+"""Sends events from the spool to the broker, in order.
 
 A separate thread connects to the broker, since connecting may block. An event stays in
-`_sent` until the broker acknowledges it. Once the oldest has waited `SPOOL_AFTER_S`,
-the sender discards the producer and moves the unacknowledged events to the spool, in
-order; later events follow them there. When the broker answers again, the sender first
-sends the spool from its start and only then new events, so an outage does not change
-the order of a session. The broker may already have an event that is sent again: a
-header makes the archive look up its id in the whole table.
+the spool until the broker acknowledges it. After a failure the sender discards the
+producer, and takes all unacknowledged events again from the spool, so an outage does
+not change the order of a session. The broker may already have an event that is sent
+again: a header makes the archive look up its id in the whole table.
 """
 
-import logging
-import time
-from collections.abc import Callable, Sequence
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from semloop.agent.broker_search import (
-    RETRY_S,
-    SPOOL_AFTER_S,
-    BrokerSearch,
-    error_name,
-)
-from semloop.agent.resend import TOO_LARGE, event_ids, resend
-from semloop.agent.spools import Spools
-from semloop.settings import DEFAULT_LAKE, Settings
+from semloop.agent.broker_search import RETRY_S, error_name
+from semloop.agent.connection import Connection
+from semloop.agent.record_ids import record_ids
+from semloop.agent.spool.chain import Chain
+from semloop.agent.spool.names import spool_folder, spool_names
+from semloop.agent.spool.orphans import SEARCH_S, Orphan, Orphans
+from semloop.agent.spool.reader import Dropped, Reader, Record
+from semloop.event import IDEMPOTENCY_HEADER
+from semloop.settings import Settings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
-log = logging.getLogger("semloop")
 POLL_S = 0.005
-Acknowledged = Callable[[int, str | None], None]
-"""Called with the number of finished events, and why they were dropped, or None."""
+# Where the memory of a segment is not its file, pause between writes to the file.
+SYNC_S = 0.02
+# Events per batch: few, so that a caller never waits long for the interpreter's lock.
+BATCH_EVENTS = 100
+# Unacknowledged events, at most.
+IN_FLIGHT_EVENTS = 10_000
+IN_FLIGHT_BYTES = 8 * 2**20
+TOO_LARGE = "MSG_SIZE_TOO_LARGE"
 
 
 class Sender:
-    """One producer, its unacknowledged events, and the spool; for one thread."""
+    """One producer, and what is left to send; for one thread.
 
-    def __init__(self, settings: Settings, acknowledged: Acknowledged) -> None:
-        """Find the files of dead processes; open nothing yet."""
+    Attributes:
+        delivered: number of events of this process that the broker has acknowledged.
+    """
+
+    def __init__(self, settings: Settings, chain: Chain, dropped: Dropped) -> None:
+        """Open nothing yet."""
         self._settings = settings
-        self._acknowledged = acknowledged
-        self._spools = Spools(settings)
-        self._producer: Producer | None = None
-        self._sent: dict[int, tuple[bytes, float]] = {}
-        self._next_number = 0
-        self._unavailable = False
-        self._address = settings.kafka
-        self._next_attempt_s = 0.0
-        self._search: BrokerSearch | None = None
+        self._dropped = dropped
+        self._chain = chain
+        self._own = Reader(chain, dropped, live=True)
+        self._orphans = Orphans(spool_folder(settings), spool_names(settings), dropped)
+        self._orphan: Orphan | None = None
+        self._connection = Connection(settings)
+        self._in_flight = 0
+        self._in_flight_bytes = 0
+        self._closing = False
+        self.delivered = 0
 
     @property
-    def pause_s(self) -> float | None:
-        """Longest pause before the next `work`; None: until there are more events."""
-        first_search = self._search and not self._unavailable
-        if self._sent or first_search or (self._spools and self._producer):
-            return POLL_S
-        return RETRY_S if self._spools or self._search else None
+    def position(self) -> int:
+        """All events before this position of the chain are sent or dropped."""
+        return self._own.position
 
     @property
-    def ready(self) -> bool:
-        """True once the sender can decide between broker and spool."""
-        return bool(self._producer or self._spools.own or self._unavailable)
+    def available(self) -> bool | None:
+        """True if the broker accepts events; None until that is known."""
+        return self._connection.available
 
-    def send(self, events: Sequence[bytes]) -> None:
-        """Send events to the broker, or spool them while it is unavailable."""
-        for index, event in enumerate(events):
-            if self._spools.own is not None or not self._produce(event):
-                self._spool(events[index:])
-                return
+    @property
+    def may_succeed(self) -> bool:
+        """True unless the broker is unavailable, as far as is known."""
+        return self._connection.available is not False
 
-    def work(self) -> None:
-        """Handle acknowledgements and timeouts, reconnect, resend spooled events."""
-        if producer := self._open():
-            producer.poll(0)
-        oldest = next(iter(self._sent.values()), None)
-        if oldest and time.monotonic() - oldest[1] > SPOOL_AFTER_S:
-            self._disconnect("it does not acknowledge events")
-        if self._producer and self._spools:
-            self._catch_up(self._producer)
+    @property
+    def wants_events(self) -> bool:
+        """True if a new event can be sent immediately."""
+        return self._connection.producer is not None and not self._own.is_stalled
+
+    @property
+    def done(self) -> bool:
+        """True if nothing is left to send, as far as is known."""
+        others = self._orphan is not None or self._orphans.found
+        return not (self._in_flight or others) and self._own.is_empty
+
+    def work(self) -> float:
+        """Connect, send, handle acknowledgements.
+
+        Returns:
+            seconds until the next call, if there is no event before.
+        """
+        for segment in self._chain:
+            with contextlib.suppress(OSError):  # tried again, and left in memory
+                segment.sync()
+        producer = self._connection.open()
+        if producer is None:
+            return self._unconnected_pause_s()
+        sent_all = self._send_from(self._own, producer)
+        sent_all &= self._send_orphans(producer)
+        # Without unacknowledged events the wait for new ones is `_sleep`'s.
+        producer.poll(POLL_S if sent_all and self._in_flight else 0)
+        if failure := self._connection.failure(waits=bool(self._in_flight)):
+            self.restart(failure)
+            return RETRY_S
+        if not sent_all or self._in_flight:
+            return 0
+        return self._idle_pause_s()
+
+    def restart(self, reason: str) -> None:
+        """Discard the producer, and send again what the broker has not acknowledged."""
+        self._connection.discard(reason)
+        self._own.rewind()
+        if self._orphan is not None:
+            self._orphan.reader.rewind()
+        self._in_flight = self._in_flight_bytes = 0
+
+    def begin_close(self) -> None:
+        """Look for events of other processes once more."""
+        if not self._closing:
+            self._closing = True
+            self._orphans.search()
 
     def close(self) -> None:
-        """Spool the unacknowledged events, and close producer and files."""
-        self._disconnect("the process is exiting", warn=False)
-        self._spools.close()
+        """Close the connection and the files of other processes."""
+        self._connection.close()
+        if self._orphan is not None:
+            self._orphan.release()
 
-    def release_files(self) -> None:
-        """Close the files in a forked child: they and their locks are the parent's."""
-        self._spools.release()
+    def _send_from(self, reader: Reader, producer: "Producer") -> bool:
+        """Send a batch; return True if no more can be sent now."""
+        for _ in range(BATCH_EVENTS):
+            if self._in_flight and (
+                self._in_flight >= IN_FLIGHT_EVENTS
+                or self._in_flight_bytes >= IN_FLIGHT_BYTES
+            ):
+                return True
+            record = reader.take()
+            if record is None or not self._sent(record, reader, producer):
+                return True
+        return False
 
-    def _open(self) -> "Producer | None":
-        """Return the producer if connected; otherwise start or check an attempt."""
-        if self._producer is not None:
-            return self._producer
-        search = self._search
-        if search is None:
-            if time.monotonic() >= self._next_attempt_s:
-                self._search = BrokerSearch(self._settings)
-            return None
-        self._address = search.address
-        if search.finished:
-            self._search = None
-            self._next_attempt_s = time.monotonic() + RETRY_S
-            self._producer = search.producer
-        if search.failure is not None:
-            self._log_unavailable(search.failure)
-        return self._producer
-
-    def _produce(self, event: bytes) -> bool:
-        """Pass an event to the producer; False if the broker is unavailable."""
-        producer = self._open()
-        if producer is None:
+    def _send_orphans(self, producer: "Producer") -> bool:
+        """Send a batch of what others left; return True if no more can be sent now."""
+        orphan = self._orphan = self._orphan or self._orphans.next()
+        if orphan is None:
+            return True
+        sent_all = self._send_from(orphan.reader, producer)
+        if sent_all and orphan.reader.is_empty:
+            orphan.close()
+            self._orphan = None
             return False
-        deadline_s = time.monotonic() + SPOOL_AFTER_S
-        key, number = event_ids(event).meta.session_id, self._next_number
-        callback = partial(self._delivered, self._sent, number)
-        while True:
-            try:
-                producer.produce(self._settings.topic, event, key, on_delivery=callback)
-                break
-            except BufferError:
-                producer.poll(POLL_S)
-            except Exception as error:
-                if error_name(error) == TOO_LARGE:
-                    self._acknowledged(1, _too_large(event))
-                    return True
-                # For example, the topic was deleted.
-                self._disconnect(error_name(error))
-                return False
-            if time.monotonic() > deadline_s:
-                self._disconnect("its queue is full")
-                return False
-        self._sent[number] = (event, time.monotonic())
-        self._next_number += 1
+        return sent_all
+
+    def _sent(self, record: Record, reader: Reader, producer: "Producer") -> bool:
+        """Hand a record to the producer; False if it accepts none now."""
+        key, event = record.content
+        headers: dict[str, str | bytes | None] = {}
+        callback = partial(self._delivered, producer, reader, record)
+        try:
+            if record.handed_before:
+                headers[IDEMPOTENCY_HEADER] = record_ids(event).id
+            producer.produce(
+                self._settings.topic, event, key, on_delivery=callback, headers=headers
+            )
+        except BufferError:
+            reader.unread(record)
+            return False
+        except Exception as error:
+            if error_name(error) == TOO_LARGE:
+                self._drop(reader, record, _too_large(len(event)))
+                return True
+            if not hasattr(error.args[0] if error.args else None, "code"):
+                # Not Kafka's: this record can never be sent.
+                self._drop(reader, record, type(error).__name__)
+                return True
+            reader.unread(record)
+            self._connection.failed(error_name(error))
+            return False
+        if not self._in_flight:
+            self._connection.waiting()
+        self._in_flight += 1
+        self._in_flight_bytes += len(event)
         return True
 
     def _delivered(
         self,
-        sent: dict[int, tuple[bytes, float]],
-        number: int,
+        producer: "Producer",
+        reader: Reader,
+        record: Record,
         error: "KafkaError | None",
         _: "Message",
     ) -> None:
-        if sent is not self._sent:
-            return  # From a discarded producer: its events are already in the spool.
+        if producer is not self._connection.producer:
+            return  # Discarded: its events are sent again.
+        size = len(record.content.event)
         if error is None:
-            del sent[number]
-            self._acknowledged(1, None)
+            self._connection.answered()
+            self.delivered += reader is self._own
+            reader.finish(record)
         elif error.name() == TOO_LARGE:
-            event, _sent_s = sent.pop(number)
-            self._acknowledged(1, _too_large(event))
+            self._drop(reader, record, _too_large(size))
         else:
-            event, _sent_s = sent[number]
-            # Mark the event as overdue, so that the next `work` disconnects.
-            sent[number] = (event, -SPOOL_AFTER_S)
-
-    def _disconnect(self, reason: str, *, warn: bool = True) -> None:
-        """Discard the producer; spool unacknowledged events, before all later ones."""
-        if warn:
-            self._log_unavailable(reason)
-        events = [event for event, _ in self._sent.values()]
-        self._sent = {}
-        if self._producer is not None:
-            self._producer.purge()
-            self._producer = None
-        self._next_attempt_s = time.monotonic() + RETRY_S
-        if events:
-            self._spool(events)
-
-    def _spool(self, events: Sequence[bytes]) -> None:
-        stored, drop_reason = 0, "the spool is full"
-        try:
-            stored = self._spools.append(events)
-        except OSError as error:
-            drop_reason = f"cannot write to the spool in {self._spools.folder}"
-            drop_reason += f": {error.strerror}"
-        if stored < len(events):
-            self._acknowledged(len(events) - stored, drop_reason)
-
-    def _catch_up(self, producer: "Producer") -> None:
-        """Send the next batch of the oldest spool."""
-        spool = self._spools.oldest()
-        if spool is None:
+            self._connection.failed(error.name())
             return
-        batch = spool.head()
-        if batch and not self._resend(producer, batch):
-            return
-        spool.acknowledge(batch)
-        is_own = spool is self._spools.own
-        if is_own:
-            self._acknowledged(len(batch), None)
-        if spool.empty:
-            self._spools.remove(spool)
-            if is_own:
-                self._log_available()
+        self._in_flight -= 1
+        self._in_flight_bytes -= size
 
-    def _resend(self, producer: "Producer", events: Sequence[bytes]) -> bool:
-        """Send spooled events; True once the broker has acknowledged all of them."""
-        failure = resend(producer, self._settings.topic, events)
-        if failure:
-            self._disconnect(failure)
-        return not failure
+    def _drop(self, reader: Reader, record: Record, reason: str) -> None:
+        self._dropped(1, reason)
+        reader.finish(record)
 
-    def _log_unavailable(self, reason: str) -> None:
-        if self._unavailable:
-            return
-        self._unavailable = True
-        if self._address is None:
-            log.warning(
-                "SEMLOOP_KAFKA is not set, and no stack of `semloop up` runs for %s"
-                " or a folder above it. Until one does, events are stored in %s.",
-                self._settings.lake.removesuffix(f"/{DEFAULT_LAKE}"),
-                self._spools.folder,
-            )
-            return
-        log.warning(
-            "Kafka at %s is unavailable: %s. Events are stored in %s.",
-            self._address, reason.rstrip("."), self._spools.folder,
-        )  # fmt: skip
+    def _unconnected_pause_s(self) -> float:
+        last = self._chain.last
+        if self._connection.is_searching:
+            return POLL_S
+        return SYNC_S if last.buffered or not last.size else RETRY_S
 
-    def _log_available(self) -> None:
-        if self._unavailable:
-            self._unavailable = False
-            log.warning("Kafka at %s accepts events again.", self._address)
+    def _idle_pause_s(self) -> float:
+        if self._own.is_stalled:
+            return POLL_S
+        if self._chain.last.buffered:
+            return SYNC_S
+        return SEARCH_S
 
 
-def _too_large(event: bytes) -> str:
-    return f"the topic does not accept messages of {len(event):,} bytes"
+def _too_large(size: int) -> str:
+    return f"the topic does not accept messages of {size:,} bytes"

@@ -7,7 +7,7 @@ second behind its long poll.
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -55,7 +55,12 @@ class Topic:
 
 
 class TopicAdmin:
-    """Describes one topic and creates it."""
+    """Describes one topic and creates it; as a block, which ends its client.
+
+    In a program that forks it must be a block: errors of a client make cycles with it.
+    A child that collects these would wait for the threads of the client, which it does
+    not have.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Create the client; it sends no request yet.
@@ -73,6 +78,12 @@ class TopicAdmin:
         except KafkaException as error:
             raise unusable(error.args[0], config) from None
         self._cluster_id: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._admin
 
     def describe(self) -> Topic:
         """Return the current state of the topic.

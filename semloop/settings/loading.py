@@ -40,7 +40,7 @@ def load(
     """
     environ = os.environ if environ is None else environ
     _refuse_typos(environ)
-    values = _from_file((folder or Path.cwd()) / CONFIG_FILE)
+    values = _from_file((folder or _current_folder()) / CONFIG_FILE)
     for name in setting_fields():
         text = environ.get(PREFIX + name.upper())
         if text:
@@ -52,8 +52,7 @@ def load(
         section = setting_fields()[name].section
         (nested.setdefault(section, {}) if section else nested)[name] = value
     try:
-        # strict=False converts the text of environment variables to numbers.
-        settings = msgspec.convert(nested, Settings, strict=False, dec_hook=_decode)
+        settings = _converted(nested)
     except msgspec.ValidationError as exc:
         what, _, path = str(exc).partition(" - at `$.")
         parts = re.split(r"[.\[]", path.rstrip("`"))
@@ -72,6 +71,19 @@ def load(
         msg = f"Setting 'lake': {found[0]} is neither a folder nor s3://."
         raise ConfigError(msg, "Set SEMLOOP_LAKE to a folder or s3://bucket/prefix.")
     return settings.replace(lake=str(Path(settings.lake).absolute()))
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        msg = "The current folder was removed."
+        raise ConfigError(msg, "Start the program in a folder that exists.") from None
+
+
+def _converted(nested: Mapping[str, Any]) -> Settings:
+    # strict=False converts the text of environment variables to numbers.
+    return msgspec.convert(nested, Settings, strict=False, dec_hook=_decode)
 
 
 def _choices(kind: Any) -> tuple[str, ...]:
@@ -170,3 +182,8 @@ def _decode(kind: type, value: object) -> object:
         return value if isinstance(value, Secret) else Secret(value)
     msg = "expected text"
     raise TypeError(msg)  # msgspec adds the path of the value
+
+
+# msgspec prepares a type when it is first used, and crashes if a signal handler or a
+# thread uses it meanwhile. So the first use is here, not in the first `load`.
+_converted({})

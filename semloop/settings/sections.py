@@ -187,7 +187,7 @@ class AgentSettings(
     """Maximum size of a spool file in MiB; further events are dropped, counted and
     logged once."""
 
-    queue_mb: Positive = 32
+    queue_mb: Positive = 16
     """Memory of an agent's process for events that are not sent yet, in MiB."""
 
     flush_s: Seconds = 5.0

@@ -13,10 +13,11 @@ import pytest
 
 from semloop import Lake
 from semloop.agent.agent import Agent
-from semloop.agent.spool import file_name
-from semloop.agent.spools import spool_name
+from semloop.agent.spool.folder import file_name
+from semloop.agent.spool.names import spool_name
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent
+from tests.sdk.spooled import unsent
 from tests.support.lakes import a_topic
 from tests.support.processes import ROOT, environment, run
 from tests.support.services import RealBroker, free_port, wait_for
@@ -56,8 +57,7 @@ def unavailable(tmp_path: Path) -> Settings:
 
 
 def spooled(settings: Settings) -> int:
-    files = Path(settings.agent.spool).glob("*.jsonl")
-    return sum(file.read_bytes().count(b"\n") for file in files)
+    return unsent(Path(settings.agent.spool))
 
 
 def run_agent(
@@ -91,7 +91,8 @@ def test_the_next_process_sends_the_events_that_the_previous_one_spooled(
     with agent.session("s-2") as s:
         s.state_change("0")
     assert agent.flush(30)
-    wait_for("the spool", lambda: not list(Path(unavailable.agent.spool).iterdir()))
+    agent._emitter.close(30)
+    assert not list(Path(unavailable.agent.spool).iterdir())
     found = steps(sent(available))
     assert found == {"s-1": list(range(200)), "s-2": [0]}
 
@@ -137,42 +138,28 @@ def test_an_event_too_large_for_the_topic_is_dropped_without_blocking_others(
     assert steps(sent(own)) == {"s-1": [0, 2]}
     assert agent.dropped == 1
     assert "the topic does not accept messages of 6,29" in caplog.text
+    agent._emitter.close(30)
     assert not list(tmp_path.glob("spool/*"))
 
 
-def test_a_spool_file_can_be_imported(
-    unavailable: Settings, settings: Settings
-) -> None:
-    assert run_agent(unavailable).returncode == 0
-    [file] = Path(unavailable.agent.spool).iterdir()
-    done = run(settings, "import", str(file), "--format", "events")
-    assert "records produced: 200." in done.stdout
-    assert steps(sent(settings)) == {"s-1": list(range(200))}
-
-
-def test_spooled_events_of_a_killed_process_are_kept(unavailable: Settings) -> None:
-    kill = "\nimport time, signal\nfrom pathlib import Path\n"
-    kill += f"while not list(Path({unavailable.agent.spool!r}).glob('*.jsonl')): time.sleep(0.01)\n"
-    kill += "os.kill(os.getpid(), signal.SIGKILL)\n"
-    assert run_agent(unavailable, kill).returncode == -signal.SIGKILL
-    assert 0 < spooled(unavailable) <= 200
-
-
-def test_a_killed_process_loses_only_unacknowledged_events(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_killed_process_loses_no_event(settings: Settings, tmp_path: Path) -> None:
     own = settings.replace(spool=str(tmp_path / "spool"))
     kill = """
 import signal
-assert agent.flush(30)
 for number in range(200, 1000):
     s.state_change(str(number))
+    if number == 600:
+        assert agent.flush(30)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = run_agent(own, kill)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    found = steps(sent(own))["s-1"]
-    assert found == list(range(max(200, len(found))))
+    before = len(sent(own))
+    assert spooled(own) >= 1000 - before
+    agent = Agent("tester", settings=own)
+    agent._emitter.close(30)
+    assert spooled(own) == 0
+    assert steps(sent(own)) == {"s-1": list(range(1000))}
 
 
 def test_events_dropped_by_a_full_spool_or_queue_are_counted_and_logged_once(
@@ -184,7 +171,6 @@ def test_events_dropped_by_a_full_spool_or_queue_are_counted_and_logged_once(
         for _ in range(3_000):
             s.message("user", "x" * 1_000)
     emitter = agent._emitter
-    wait_for("the spool", lambda: emitter.dropped)
     emitter.close(0.1)
     assert 0 < emitter.dropped < 3_000
     assert emitter.dropped + spooled(small) == 3_000
@@ -214,6 +200,7 @@ def test_no_event_is_lost_or_reordered_if_the_broker_is_killed_twice(
 ) -> None:
     settings = unavailable.replace(kafka=own_broker.address)
     agent = Agent("tester", settings=settings, strict=True)
+    emitter = agent._emitter
     sessions = [agent.session(str(n)) for n in range(20)]
     assert agent.flush()
     for number in range(EVENTS):
@@ -221,7 +208,7 @@ def test_no_event_is_lost_or_reordered_if_the_broker_is_killed_twice(
         if number in (EVENTS // 5, 3 * EVENTS // 5):
             own_broker.kill()
         if number in (2 * EVENTS // 5, 4 * EVENTS // 5):
-            wait_for("the spool", lambda: spooled(settings))
+            wait_for("the failure", lambda: emitter.available is False)
             own_broker.start()
     assert agent.flush(60)
     assert agent.dropped == 0

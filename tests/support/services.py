@@ -68,8 +68,8 @@ class EmbeddedBroker:
 
     kind = "embedded"
 
-    def __init__(self, folder: Path) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+    def __init__(self, folder: Path, address: str = "") -> None:
+        self.address = address or f"127.0.0.1:{free_port()}"
         with (folder / "broker.log").open("wb") as log:
             self.process = subprocess.Popen(
                 command(self.address), env=environment(), stdout=log, stderr=log

@@ -1,0 +1,149 @@
+"""The files of the spool, of all processes of a user.
+
+    <name>.<owner>.lock           locked by its owner, until that process ends
+    <name>.<owner>.000001.seg     its segments
+
+`name` names broker and topic, `owner` one process. The lock ends with its
+process, however that ends; a forked child closes its copy.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from semloop.agent.spool.segment import DAMAGED
+
+SEGMENT = ".seg"
+LOCK = ".lock"
+_FILE = re.compile(r"(?P<name>.+)\.(?P<owner>[0-9]+-[0-9a-f]+)\.(?:[0-9]+\.seg|lock)")
+
+
+class Owner:
+    """The lock of one process on its segments, or on those that a dead one left."""
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        """Lock `<stem>.lock` in the folder.
+
+        Raises:
+            BlockingIOError: its owner lives.
+            OSError: the folder or the file cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder
+        self.stem = stem
+        self._path = folder / f"{stem}{LOCK}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        self._descriptor = os.open(self._path, flags, 0o600)
+        try:
+            info = os.fstat(self._descriptor)
+            if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+                raise PermissionError
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self._identity = (info.st_dev, info.st_ino)
+
+    @classmethod
+    def new(cls, folder: Path, name: str) -> "Owner":
+        """Lock the files of this process.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        return cls(folder, f"{file_name(name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
+
+    def segment_path(self, number: int) -> Path:
+        """Return the path of a segment, numbered from 1."""
+        return self.folder / f"{self.stem}.{number:06}{SEGMENT}"
+
+    def segments(self) -> list[Path]:
+        """Return the segments that there are, in order."""
+        prefix = f"{self.stem}."
+        with os.scandir(self.folder) as entries:
+            names = [e.name for e in entries if e.name.startswith(prefix)]
+        return [self.folder / name for name in sorted(names) if name.endswith(SEGMENT)]
+
+    def remove(self) -> None:
+        """Unlock; remove the lock if there are no more segments."""
+        with contextlib.suppress(OSError):
+            if not self.segments():
+                self._path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Unlock."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        with contextlib.suppress(OSError):
+            # A host that becomes a daemon closes all descriptors, and opens others.
+            info = os.fstat(descriptor)
+            if (info.st_dev, info.st_ino) == self._identity:
+                os.close(descriptor)
+
+
+class Left(NamedTuple):
+    """Segments of one owner.
+
+    `stem`: the start of their names. `bytes`: of all. `changed_s`: Unix time of the
+    last change.
+    """
+
+    name: str
+    stem: str
+    paths: tuple[Path, ...]
+    bytes: int
+    changed_s: float
+
+
+def left_by_all(folder: Path, names: Iterable[str] | None = None) -> list[Left]:
+    """Return what all processes have in a folder, the oldest first.
+
+    Args:
+        folder: the folder of the spool; it need not exist.
+        names: brokers and topics; all if not given.
+    """
+    wanted = None if names is None else {file_name(name) for name in names}
+    found: dict[tuple[str, str], list[tuple[Path, os.stat_result]]] = defaultdict(list)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _FILE.fullmatch(entry.name)
+            if match is None or (wanted is not None and match["name"] not in wanted):
+                continue
+            with contextlib.suppress(OSError):
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode):
+                    found[match["name"], match["owner"]].append(
+                        (folder / entry.name, info)
+                    )
+    left = []
+    for (name, owner), files in found.items():
+        segments = sorted(path for path, _ in files if path.suffix == SEGMENT)
+        size = sum(info.st_size for path, info in files if path.suffix == SEGMENT)
+        changed_s = max(info.st_mtime for _, info in files)
+        left.append(Left(name, f"{name}.{owner}", tuple(segments), size, changed_s))
+    return sorted(left, key=lambda each: each.changed_s)
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the bytes of all segments in a folder."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith((SEGMENT, DAMAGED)):
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def file_name(name: str) -> str:
+    """Return a name with all characters replaced that file names should not have."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -1,0 +1,144 @@
+"""Appends the events of this process to its segments.
+
+`append` may run at any moment in any thread, also while it runs: a signal handler, or
+an object that the garbage collector finalises, may emit. There is no lock, since code
+that holds one may be interrupted by code that waits for it in another thread.
+
+Instead, the lines marked with `atomic` are not interrupted. The interpreter runs signal
+handlers, and switches threads, only at calls and jumps backwards; it collects garbage
+only there, or (Python 3.11) where it creates a container. These lines have none of
+that, up to the last of their stores. Each is one line since the functions of
+`sys.settrace`, as debuggers use them, run between lines. Only one that asks for each
+instruction (`f_trace_opcodes`) can interrupt them; it must not emit there.
+"""
+
+from pathlib import Path
+
+from semloop.agent.spool.chain import Chain
+from semloop.agent.spool.layout import (
+    DONE,
+    HEADER_BYTES,
+    RECORD_BYTES,
+    RESERVED,
+    WRITTEN,
+    checksum,
+)
+from semloop.agent.spool.segment import Segment
+from semloop.agent.spool.space import Space
+
+
+class Writer:
+    """Appends to the chain of segments of this process."""
+
+    def __init__(
+        self, folder: Path | None, name: str, bytes_max: int, memory_max: int
+    ) -> None:
+        """Create nothing yet.
+
+        Args:
+            folder: the folder of the spool; None: keep events in memory only.
+            name: of broker and topic.
+            bytes_max: of all files in the folder.
+            memory_max: bytes of events in memory, where files cannot be written.
+        """
+        self.chain = Chain()
+        self._space = Space(folder, name, bytes_max, memory_max)
+
+    @property
+    def position(self) -> int:
+        """Where the next event will be; positions only grow."""
+        last = self.chain.last
+        return last.base + last.end
+
+    @property
+    def emitted(self) -> int:
+        """Number of events appended."""
+        last = self.chain.last
+        return last.events_before + last.events
+
+    def append(self, key: bytes, event: bytes) -> str | None:
+        """Store an event; return None, or why it was dropped."""
+        key_size, size = len(key), len(key) + len(event)
+        space = (RECORD_BYTES + size + 7) & ~7
+        reserved = -1
+        try:
+            while reserved < 0:
+                segment = self.chain.last
+                words, memory = segment.words, segment.memory
+                start = segment.end
+                end = start + space
+                if end > segment.size:
+                    if drop_reason := self._grow(segment, space):
+                        return drop_reason
+                    continue
+                # Unless other code came between. The reader sees `end` after the word.
+                # fmt: off
+                if segment.end == start and self.chain.last is segment: words[start >> 2] = RESERVED | size; segment.end = end; segment.events += 1; reserved = start  # type: ignore[index]  # noqa: E501, E701, E702  # atomic
+                # fmt: on
+            assert words is not None
+            assert memory is not None
+            position = start + RECORD_BYTES
+            memory[position : position + key_size] = key
+            memory[position + key_size : position + size] = event
+            index = start >> 2
+            words[index + 1] = checksum(key, event)
+            words[index + 2] = key_size
+            words[index] = WRITTEN | size
+            reserved = -1
+        except BaseException:
+            # The host's: Ctrl-C, or a signal handler that raises.
+            if reserved >= 0:
+                words[reserved >> 2] = DONE | size  # type: ignore[index]
+            raise
+        if segment.buffered and start < segment.dirty:
+            segment.dirty = start
+        return None
+
+    def close(self) -> int:
+        """Remove the files of which every event was sent; later events get new ones.
+
+        Returns:
+            number of events that were only in memory, and cannot be stored.
+        """
+        fresh = Chain()
+        closed = self.chain
+        fresh.last.base = closed.last.base + closed.last.end
+        fresh.last.events_before = closed.last.events_before + closed.last.events
+        self.chain = fresh
+        lost = 0
+        for segment in closed:
+            try:
+                unsent = segment.unsent()
+            except OSError:  # the file was removed
+                lost += segment.events - segment.done
+                continue
+            if not unsent:
+                segment.remove()
+            elif not (segment.finish() or self._space.save(segment)):
+                lost += unsent
+        self._space.close()
+        return lost
+
+    def release(self) -> None:
+        """Close the files in a forked child: they and their locks are the parent's."""
+        self._space.release()
+
+    def _grow(self, full: Segment, space: int) -> str | None:
+        """Append a segment to the chain; return why there can be none."""
+        chain = self.chain
+        in_memory = sum(each.size for each in chain if each.path is None)
+        keeps_up = chain.first is chain.last
+        new = self._space.new(space + HEADER_BYTES, in_memory, keeps_up=keeps_up)
+        if new is None:
+            return self._space.refusal
+        new.base = full.base + full.end
+        new.events_before = full.events_before + full.events
+        # Not if another thread, or a signal handler, did so meanwhile.
+        # fmt: off
+        if self.chain.last is full: full.next = self.chain.last = new  # noqa: E701  # atomic
+        # fmt: on
+        if full.next is new:
+            full.release()
+        else:
+            new.remove()
+        return None

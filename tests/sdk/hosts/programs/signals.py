@@ -1,0 +1,78 @@
+"""Signals arrive while the program emits: handlers emit, flush, log and raise."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from tests.sdk.hosts.host import agent, emit, rng
+
+
+class Interrupt(Exception):
+    """Raised by a handler."""
+
+
+def emits(_: int, __: FrameType | None) -> None:
+    """Handle a signal: emit."""
+    emit()
+    # A refused event takes the path that logs.
+    agent().session(object()).state_change("refused")
+
+
+def raises(number: int, _: FrameType | None) -> None:
+    """Handle a signal: raise, if `work` runs; an exception elsewhere ends the host."""
+    if inside:
+        inside.clear()
+        raise KeyboardInterrupt if number == signal.SIGINT else Interrupt
+
+
+def flushes(_: int, __: FrameType | None) -> None:
+    """Handle a signal: emit and flush."""
+    emit()
+    agent().flush(0.001)
+
+
+HANDLERS = {
+    signal.SIGALRM: emits,
+    signal.SIGUSR2: flushes,
+    signal.SIGINT: raises,
+    signal.SIGVTALRM: raises,
+}
+
+
+def interrupt() -> None:
+    """Send signals to this process."""
+    begin.wait()
+    while not done.wait(rng.random() * 0.01):
+        os.kill(os.getpid(), rng.choice([signal.SIGINT, signal.SIGUSR2]))
+
+
+def work() -> None:
+    """Emit while signals arrive."""
+    inside.append(True)
+    while time.monotonic() < end_s:
+        emit()
+        agent().session(object()).state_change("refused")
+    inside.clear()
+
+
+inside: list[bool] = []
+begin, done = threading.Event(), threading.Event()
+thread = threading.Thread(target=interrupt)
+thread.start()
+for kind, handler in HANDLERS.items():
+    signal.signal(kind, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007 + rng.random() / 1000)
+signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.003 + rng.random() / 100)
+begin.set()
+end_s = time.monotonic() + 0.5
+while time.monotonic() < end_s:
+    with contextlib.suppress(Interrupt, KeyboardInterrupt):
+        work()
+done.set()
+for kind in HANDLERS:
+    signal.signal(kind, signal.SIG_IGN)
+thread.join()
+emit()
