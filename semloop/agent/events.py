@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from semloop.agent.fields import META_TYPES, PAYLOAD_TYPES, Converter
+from semloop.agent.metadata import FIELD as METADATA
 from semloop.agent.notes import FIELD, Notes
 from semloop.agent.plain import is_plain
 from semloop.agent.scalars import clean
 from semloop.agent.shorten import shortened
+from semloop.agent.values import to_plain
 from semloop.errors import EventRefused
 from semloop.event import PAYLOADS, Envelope, decode_envelope, decode_payload
 from semloop.field_errors import FieldError, explain
@@ -41,6 +43,8 @@ class OutgoingEnvelope(msgspec.Struct, omit_defaults=True):
     agent: str
     payload: dict[str, Any]
     meta: dict[str, Any]
+    # Unknown to the archive, which stores it in the column `extra`.
+    metadata: dict[str, Any] = {}
 
 
 def encode(
@@ -52,6 +56,7 @@ def encode(
     meta: Mapping[str, object],
     bytes_max: int,
     report: Report | None = None,
+    metadata: Mapping[str, object] | None = None,
 ) -> bytes:
     """Encode an event as one line of JSON, omitting None values.
 
@@ -68,6 +73,7 @@ def encode(
         msg = f"There is no type of events with this name; the types are {_TYPES}."
         raise EventRefused(msg, "See semloop/event.py for the fields.")
     draft = _Draft(kind, event_id, agent, timestamp, payload, meta)
+    draft.metadata = dict(metadata or {})
     event = draft.unchanged(bytes_max)
     if event is not None:
         return event
@@ -119,11 +125,13 @@ class _Draft:
         self._timestamp = timestamp
         self._payload = {k: v for k, v in payload.items() if v is not None}
         self._meta = {k: v for k, v in meta.items() if v is not None}
+        self.metadata: dict[str, Any] = {}
         self._notes: Notes | None = None
 
     def unchanged(self, bytes_max: int) -> bytes | None:
         """Return the event as it is; None if anything must be converted."""
-        if not (is_plain(self._payload) and is_plain(self._meta)):
+        fields = (self._payload, self._meta, self.metadata)
+        if not all(map(is_plain, fields)):
             return None
         try:
             event = self.encoded()
@@ -141,6 +149,8 @@ class _Draft:
         converter = Converter(self._notes, bytes_max * TEXT_FACTOR)
         self._payload = converter.fields(self._payload, PAYLOAD_TYPES[self._kind])
         self._meta = converter.fields(self._meta, META_TYPES, "meta.")
+        plain = to_plain(self.metadata, METADATA, self._notes, bytes_max)
+        self.metadata = plain if isinstance(plain, dict) else {}
         self._agent = clean(self._agent)
 
     def encoded(self) -> bytes:
@@ -150,20 +160,23 @@ class _Draft:
             earlier = payload.get(FIELD)
             earlier = earlier if isinstance(earlier, list) else []
             payload = payload | {FIELD: [*earlier, *notes]}
-        return _encode(
-            OutgoingEnvelope(
-                self._id, self._kind, self._timestamp, self._agent, payload, self._meta
-            )
-        )
+        event = OutgoingEnvelope(
+            self._id, self._kind, self._timestamp, self._agent, payload, self._meta,
+            self.metadata,
+        )  # fmt: skip
+        return _encode(event)
 
     def shorten(self, bytes_max: int) -> None:
         """Shorten the largest values."""
         assert self._notes is not None
         room = bytes_max - ENVELOPE_BYTES - min(NOTES_BYTES, bytes_max // 4)
-        both = {"payload": self._payload, "meta": self._meta}
-        kept: Any = shortened(both, max(0, room), self._notes)
+        all_fields = {
+            "payload": self._payload, "meta": self._meta, METADATA: self.metadata,
+        }  # fmt: skip
+        kept: Any = shortened(all_fields, max(0, room), self._notes)
         self._payload = kept.get("payload", {})
         self._meta = kept.get("meta", {})
+        self.metadata = kept.get(METADATA, {})
 
     def problem(self, event: bytes) -> FieldError | None:
         """Return the first field that is not valid."""

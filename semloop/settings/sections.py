@@ -191,7 +191,8 @@ class AgentSettings(
     """Memory of an agent's process for events that are not sent yet, in MiB."""
 
     flush_s: Seconds = 5.0
-    """Seconds that an exiting process waits for the broker; the rest is spooled."""
+    """Seconds that an exiting process, and the end of a block `with Agent(...)`, wait
+    for the broker; the rest is spooled."""
 
     sample: Annotated[
         dict[str, Share],

@@ -1,0 +1,115 @@
+"""The session, and the tool call in it, in whose block the running code is.
+
+A context variable holds the innermost block, so each asyncio task, and each thread that
+runs in a copied context, continues in the blocks of the code that started it.
+A generator may leave its block in another context than it entered it, or before a block
+that it entered later. Then the context variable cannot be reset, so the block is marked
+instead, and skipped.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
+
+from semloop.agent.metadata import Metadata, merged
+
+# (type, meta, payload, metadata) -> the event's id.
+Emit = Callable[[str, Mapping[str, object], Mapping[str, object], Metadata], str]
+
+
+class Recorder:
+    """Sends the events of one session."""
+
+    __slots__ = ("_emit", "_metadata", "agent", "meta", "wall")
+
+    def __init__(
+        self, emit: Emit, meta: Mapping[str, object], agent: object, metadata: Metadata
+    ) -> None:
+        self._emit = emit
+        self._metadata = metadata
+        self.agent = agent
+        self.meta = dict(meta)
+        # Only events of the same namespace and user refer to each other.
+        self.wall = meta.get("namespace"), meta.get("user_id")
+
+    def record(
+        self,
+        kind: str,
+        payload: Mapping[str, object],
+        metadata: object = None,
+        **meta: object,
+    ) -> str:
+        """Send one event; return its id. `meta` is added to that of the session."""
+        if "parent_span_id" not in meta:
+            meta["parent_span_id"] = enclosing_span(self)
+        both = merged(self._metadata, metadata)
+        return self._emit(kind, self.meta | meta, payload, both)
+
+
+class Scope:
+    """One block: of a session, or of a tool call in it."""
+
+    __slots__ = ("is_left", "outer", "session", "span_id", "token")
+
+    def __init__(
+        self, session: Recorder, span_id: str | None, outer: "Scope | None"
+    ) -> None:
+        self.session = session
+        self.span_id = span_id
+        """Id of the innermost call, if there is one."""
+        self.outer = outer
+        self.token: Token[Scope | None] | None = None
+        self.is_left = False
+
+
+_innermost: ContextVar[Scope | None] = ContextVar("semloop_scope", default=None)
+
+
+def enter(session: Recorder, span_id: str | None = None) -> Scope:
+    """Enter a block: of a call with a span id, or of the session."""
+    outer = next(scopes(), None)
+    scope = Scope(session, span_id or enclosing_span(session), outer)
+    scope.token = _innermost.set(scope)
+    return scope
+
+
+def leave(scope: Scope) -> None:
+    """Leave a block, from any context. Never raises."""
+    if _innermost.get() is scope and scope.token is not None:
+        # Tasks that were started in the block stay in it, so it is not marked.
+        with suppress(ValueError, RuntimeError):  # of another context, or used before
+            _innermost.reset(scope.token)
+            return
+    scope.is_left = True
+
+
+def scopes() -> Iterator[Scope]:
+    """Yield the blocks around the running code, from the innermost."""
+    scope = _innermost.get()
+    while scope is not None:
+        if not scope.is_left:
+            yield scope
+        scope = scope.outer
+
+
+def current_session(agent: object = None) -> Recorder | None:
+    """Return the innermost session: of an agent, or else of any."""
+    innermost = None
+    for scope in scopes():
+        if agent is None or scope.session.agent is agent:
+            return scope.session
+        innermost = innermost or scope.session
+    return innermost
+
+
+def enclosing_span(session: Recorder) -> str | None:
+    """Return the span id of the innermost call, if the session may refer to it."""
+    for scope in scopes():
+        return scope.span_id if scope.session.wall == session.wall else None
+    return None
+
+
+def new_span_id() -> str:
+    """Return a random span id as OpenTelemetry writes it: 16 hexadecimal digits."""
+    return os.urandom(8).hex()
