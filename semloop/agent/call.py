@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
+from semloop.agent.block import Block
 from semloop.agent.current import (
     Recorder,
     Scope,
@@ -21,7 +22,7 @@ from semloop.errors import SemLoopError
 FindSession = Callable[[], Recorder | None]
 
 
-class Call:
+class Call(Block):
     """`with s.tool("search", args) as call: call.result = ...`.
 
     Inside the block, attributes replace what is recorded. Any other attribute raises
@@ -135,17 +136,6 @@ class Call:
         if scope is not None:
             leave(scope)
         self.end(error)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
 
     def _payload(self, error: BaseException | None) -> Mapping[str, object]:
         started_s = self._started_s or 0.0

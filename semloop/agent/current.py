@@ -93,6 +93,28 @@ def scopes() -> Iterator[Scope]:
         scope = scope.outer
 
 
+class Blocks:
+    """The blocks of one session that were entered and not left, in any thread."""
+
+    __slots__ = ("_scopes", "_session")
+
+    def __init__(self, session: Recorder) -> None:
+        self._session = session
+        self._scopes: list[Scope] = []
+
+    def enter(self) -> None:
+        """Enter a block in the current context."""
+        self._scopes.append(enter(self._session))
+
+    def leave(self) -> None:
+        """Leave the innermost block of this context, or else the one entered last."""
+        own = next((scope for scope in scopes() if scope in self._scopes), None)
+        with suppress(IndexError, ValueError):  # left twice, or by another thread
+            scope = own or self._scopes[-1]
+            self._scopes.remove(scope)
+            leave(scope)
+
+
 def current_session(agent: object = None) -> Recorder | None:
     """Return the innermost session: of an agent, or else of any."""
     innermost = None

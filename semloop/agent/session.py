@@ -1,19 +1,11 @@
 """The API for the events of one session."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self, overload
 
-from semloop.agent.current import (
-    Emit,
-    Recorder,
-    Scope,
-    enter,
-    leave,
-    new_span_id,
-    scopes,
-)
+from semloop.agent.block import Block
+from semloop.agent.current import Blocks, Emit, Recorder, new_span_id
 from semloop.agent.endings import ended_by, error_text, stack_of
 from semloop.agent.metadata import Metadata, fields_of
 from semloop.agent.tool import F, Tool, tool_of
@@ -24,7 +16,7 @@ Role = Literal["user", "assistant", "system", "tool", "developer", "function"]
 Source = Literal["human", "agent", "evaluator"]
 
 
-class Session:
+class Session(Block):
     """The events of one task; for any thread, as `with` or `async with`.
 
     Inside the block, it is the session of the current context: tools decorated with
@@ -36,7 +28,7 @@ class Session:
     with status 0 propagate, too, but are no failures.
     """
 
-    __slots__ = ("__weakref__", "_completed", "_recorder", "_scopes")
+    __slots__ = ("__weakref__", "_blocks", "_completed", "_recorder")
 
     def __init__(
         self,
@@ -49,8 +41,7 @@ class Session:
         """`emit(kind, meta, payload, metadata)` sends one event and returns its id."""
         self._recorder = Recorder(emit, meta, agent, fields_of(metadata))
         self._completed = False
-        # Of the blocks that were entered and not left, in any thread.
-        self._scopes: list[Scope] = []
+        self._blocks = Blocks(self._recorder)
 
     @property
     def id(self) -> str:
@@ -204,7 +195,7 @@ class Session:
         return self._recorder.record("completion", payload, metadata)
 
     def __enter__(self) -> Self:
-        self._scopes.append(enter(self._recorder))
+        self._blocks.enter()
         return self
 
     def __exit__(
@@ -213,7 +204,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave()
+        self._blocks.leave()
         if error is None or ended_by(error) is not None:
             return
         try:
@@ -223,22 +214,3 @@ class Session:
         except SemLoopError:
             # The caller's own exception is the one to propagate.
             return
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
-    def _leave(self) -> None:
-        """Leave the innermost block of this context, or else the one entered last."""
-        own = [scope for scope in scopes() if scope in self._scopes]
-        with suppress(IndexError, ValueError):  # left twice, or by another thread
-            scope = own[0] if own else self._scopes[-1]
-            self._scopes.remove(scope)
-            leave(scope)
