@@ -1,6 +1,5 @@
 """Decides which events to send or remember when only a share of them is configured."""
 
-import hashlib
 from collections.abc import Mapping
 
 # Never sampled out: these are useful even without the rest of their session.
@@ -23,5 +22,7 @@ def is_kept(
         return True
     names = (f"{agent}/{kind}", f"*/{kind}", agent, "*")
     share = next((sample[name] for name in names if name in sample), 1.0)
+    import hashlib
+
     digest = hashlib.blake2b(session_id.encode("utf-8", "replace"), digest_size=8)
     return int.from_bytes(digest.digest(), "big") < share * 2**64

@@ -3,12 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from semloop.agent.fields import META_TYPES, PAYLOAD_TYPES, Converter
+from semloop.agent.fields import META_TYPES, Converter, payload_types
 from semloop.agent.metadata import FIELD as METADATA
 from semloop.agent.notes import FIELD, Notes
 from semloop.agent.plain import is_plain
@@ -17,7 +16,9 @@ from semloop.agent.shorten import shortened
 from semloop.agent.values import to_plain
 from semloop.errors import EventRefused
 from semloop.event import PAYLOADS, Envelope, decode_envelope, decode_payload
-from semloop.field_errors import FieldError, explain
+
+if TYPE_CHECKING:
+    from semloop.field_errors import FieldError
 
 # Bytes of an envelope without payload and `meta`, and of the notes.
 ENVELOPE_BYTES = 1_500
@@ -147,7 +148,7 @@ class _Draft:
         """Convert all fields."""
         self._notes = Notes()
         converter = Converter(self._notes, bytes_max * TEXT_FACTOR)
-        self._payload = converter.fields(self._payload, PAYLOAD_TYPES[self._kind])
+        self._payload = converter.fields(self._payload, payload_types(self._kind))
         self._meta = converter.fields(self._meta, META_TYPES, "meta.")
         plain = to_plain(self.metadata, METADATA, self._notes, bytes_max)
         self.metadata = plain if isinstance(plain, dict) else {}
@@ -178,8 +179,10 @@ class _Draft:
         self._meta = kept.get("meta", {})
         self.metadata = kept.get(METADATA, {})
 
-    def problem(self, event: bytes) -> FieldError | None:
+    def problem(self, event: bytes) -> "FieldError | None":
         """Return the first field that is not valid."""
+        from semloop.field_errors import explain
+
         try:
             envelope = decode_envelope(event)
         except msgspec.ValidationError as error:
@@ -190,7 +193,7 @@ class _Draft:
             return explain(error, PAYLOADS[self._kind], "payload")
         return None
 
-    def repair(self, problem: FieldError) -> bool:
+    def repair(self, problem: "FieldError") -> bool:
         """Shorten the field of a problem, or leave it out; False if it is required."""
         place, _, name = re.split(r"\[", problem.path)[0].partition(".")
         bound = _LENGTH.search(problem.text)
@@ -198,7 +201,7 @@ class _Draft:
             self._agent = _cut_name(self._agent, int(bound[1]))
             return True
         fields = self._payload if place == "payload" else self._meta
-        known = PAYLOAD_TYPES[self._kind] if place == "payload" else META_TYPES
+        known = payload_types(self._kind) if place == "payload" else META_TYPES
         value = fields.get(name)
         if bound and isinstance(value, str):
             fields[name] = _cut_name(value, int(bound[1]))
@@ -216,6 +219,8 @@ class _Draft:
 
 def _cut_name(name: str, chars: int) -> str:
     """Shorten a name; different names stay different."""
+    from hashlib import sha256
+
     digest = sha256(name.encode()).hexdigest()[:HASH_DIGITS]
     return f"{name[: chars - HASH_DIGITS - 1]}…{digest}"
 
@@ -226,7 +231,7 @@ def _cut_names(names: list[Any], bound: int, path: str) -> list[Any]:
     return [_cut_name(n, bound) if len(n) > bound else n for n in names]
 
 
-def _refusal(problem: FieldError) -> EventRefused:
+def _refusal(problem: "FieldError") -> EventRefused:
     msg = f"The arguments do not form a valid event: {problem.text}."
     return EventRefused(msg, "See semloop/event.py for the fields.")
 

@@ -4,7 +4,6 @@ The wrappers keep the protocol of what they wrap: `send`, `throw`, `close` and t
 that a generator returns.
 """
 
-import inspect
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -27,6 +26,8 @@ from semloop.agent.values import to_plain
 
 # Starts a call: what its function returns, and the recorder.
 Begin = Callable[[Any, Any], tuple[Any, Call]]
+# `inspect.CO_ITERABLE_COROUTINE`; importing `inspect` takes milliseconds.
+CO_ITERABLE_COROUTINE = 0x100
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -214,7 +215,7 @@ def is_iterable_coroutine(value: Any) -> bool:
     It would no longer be awaitable as another generator.
     """
     code = getattr(value, "gi_code", getattr(value, "__code__", None))
-    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+    return code is not None and bool(code.co_flags & CO_ITERABLE_COROUTINE)
 
 
 FUNCTIONS: Mapping[type, Callable[[Begin], Callable[..., Any]]] = {

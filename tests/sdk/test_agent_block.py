@@ -59,7 +59,7 @@ def test_an_async_block_ends_when_the_broker_has_its_events(own: Settings) -> No
 
 
 class Flush:
-    """A flush that ends when it is told to."""
+    """A flush that ends when `finish` is set."""
 
     def __init__(self) -> None:
         self.started, self.finish = threading.Event(), threading.Event()
@@ -69,7 +69,7 @@ class Flush:
         return self.finish.wait(60)
 
 
-def run_beside(flush: Flush, then: Callable[[asyncio.Task[bool]], object]) -> bool:
+def run_alongside(flush: Flush, then: Callable[[asyncio.Task[bool]], object]) -> bool:
     """Wait for a flush while the event loop does something else."""
 
     async def main() -> bool:
@@ -85,17 +85,17 @@ def run_beside(flush: Flush, then: Callable[[asyncio.Task[bool]], object]) -> bo
 
 def test_the_event_loop_runs_on_during_a_flush() -> None:
     flush = Flush()
-    assert run_beside(flush, lambda _: flush.finish.set()) is True
+    assert run_alongside(flush, lambda _: flush.finish.set()) is True
 
 
 def test_a_task_can_be_cancelled_during_a_flush() -> None:
     flush = Flush()
     with pytest.raises(asyncio.CancelledError):
-        run_beside(flush, lambda task: task.cancel())
+        run_alongside(flush, lambda task: task.cancel())
     flush.finish.set()
 
 
-def test_without_an_event_loop_a_flush_is_made_at_once() -> None:
+def test_without_an_event_loop_a_flush_blocks() -> None:
     flush = Flush()
     flush.finish.set()
     with pytest.raises(StopIteration) as stopped:

@@ -148,7 +148,7 @@ def test_each_task_has_its_own_session_and_keeps_it() -> None:
 
     asyncio.run(main())
     for number, recorded in enumerate(both):
-        # The background task goes on in the session in which it was started.
+        # The background task continues in the session in which it was started.
         assert recorded.tools == ["double", "echo", "half of"]
         assert recorded.payloads[0]["arguments"] == {"n": number}
         echoed = recorded.span_of("echo")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from mypy import api
 
 PROGRAM = Path(__file__).with_name("typed_program.py")
-# The expected type, or error, stands in the line that it is about.
+# The expected type, or error, is in the line that it is about.
 EXPECTED = re.compile(r"reveal_type\(.*\)  # (?P<type>.+)|  # E: (?P<error>.+)")
 FOUND = re.compile(
     r".*?:(\d+): (?:note: Revealed type is \"(?P<type>.+)\"|error: (?P<error>.+)  \[)"
