@@ -5,6 +5,9 @@ from collections.abc import Mapping
 # Never sampled out: these are useful even without the rest of their session.
 ALWAYS = frozenset({"error", "completion", "feedback"})
 
+# A call without its start is complete, but a start without its call never ends.
+SAMPLED_AS = {"tool_start": "tool_call"}
+
 
 def is_kept(
     kind: str, agent: str, session_id: str, sample: Mapping[str, float], *, failed: bool
@@ -20,6 +23,7 @@ def is_kept(
     """
     if not sample or kind in ALWAYS or failed:
         return True
+    kind = SAMPLED_AS.get(kind, kind)
     names = (f"{agent}/{kind}", f"*/{kind}", agent, "*")
     share = next((sample[name] for name in names if name in sample), 1.0)
     import hashlib

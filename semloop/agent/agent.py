@@ -134,8 +134,10 @@ class Agent:
             "tags": tags,
             "trace_id": trace_id,
         }
-        usable = self._checked(meta)
-        return Session(self.emit, usable, agent=self, metadata=metadata)
+        return Session(
+            self.emit, self._checked(meta), agent=self, metadata=metadata,
+            long_call_s=self._settings.agent.long_call_s,
+        )  # fmt: skip
 
     @overload
     def tool(self, name: str, arguments: object = None) -> Tool: ...

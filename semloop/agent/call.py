@@ -15,6 +15,7 @@ from semloop.agent.current import (
     new_span_id,
 )
 from semloop.agent.endings import ended_by, error_text
+from semloop.agent.long_calls import long_calls
 from semloop.agent.notes import FIELD, Notes
 from semloop.errors import SemLoopError
 
@@ -30,9 +31,10 @@ class Call(Block):
     """
 
     __slots__ = (
-        "_find", "_is_continued", "_name", "_notes", "_parent_span_id", "_scope",
-        "_session", "_span_id", "_started_s", "arguments", "call_id", "credits_used",
-        "duration_ms", "error_type", "metadata", "result", "status",
+        "_find", "_is_continued", "_is_reported", "_name", "_notes",
+        "_parent_span_id", "_scope", "_session", "_span_id", "_started_s",
+        "arguments", "call_id", "credits_used", "duration_ms", "error_type",
+        "metadata", "result", "status",
     )  # fmt: skip
 
     def __init__(self, find: FindSession, name: str, arguments: object) -> None:
@@ -45,6 +47,7 @@ class Call(Block):
         self._parent_span_id: str | None = None
         self._started_s: float | None = None
         self._is_continued = False
+        self._is_reported = False
         self._notes: Notes | None = None
         self.arguments = arguments
         """The tool's arguments; those of a decorated function have their names."""
@@ -87,17 +90,22 @@ class Call(Block):
         self._notes = notes
 
     def begin(self) -> None:
-        """Begin the call, unless it has begun in an earlier block."""
-        if self._started_s is not None:
-            return
-        self._session = session = self._find()
-        if session is not None:
-            self._span_id = new_span_id()
-            self._parent_span_id = enclosing_span(session)
-        self._started_s = time.perf_counter()
+        """Begin the call, or its next block."""
+        if self._started_s is None:
+            self._session = session = self._find()
+            self._is_reported = False
+            if session is not None:
+                self._span_id = new_span_id()
+                self._parent_span_id = enclosing_span(session)
+            self._started_s = time.perf_counter()
+        session = self._session
+        if session is not None and session.long_call_s and not self._is_reported:
+            ran_s = time.perf_counter() - self._started_s
+            long_calls.add(self._report, session.long_call_s - ran_s)
 
     def end(self, error: BaseException | None) -> None:
         """Record the call, unless it continues in a later block."""
+        long_calls.remove(self._report)
         if self._is_continued and error is None:
             self._is_continued = False
             return
@@ -137,9 +145,25 @@ class Call(Block):
             leave(scope)
         self.end(error)
 
+    def _report(self) -> None:
+        """Record that the call runs; for the thread of `LongCalls`."""
+        session, started_s = self._session, self._started_s
+        if session is None or started_s is None:
+            return  # it has ended meanwhile
+        self._is_reported = True
+        payload = {
+            "tool": self._name, "running_ms": _ms_since(started_s),
+            "call_id": self.call_id,
+        }  # fmt: skip
+        session.record(
+            "tool_start", payload,
+            span_id=self._span_id, parent_span_id=self._parent_span_id,
+        )  # fmt: skip
+
     def _payload(self, error: BaseException | None) -> Mapping[str, object]:
-        started_s = self._started_s or 0.0
-        duration_ms: object = round((time.perf_counter() - started_s) * 1000, 3)
+        duration_ms: object = self.duration_ms
+        if duration_ms is None:
+            duration_ms = _ms_since(self._started_s or 0.0)
         ended = ended_by(error)
         error_type, status, result = self.error_type, self.status, self.result
         if error is not None and ended is None:
@@ -153,9 +177,7 @@ class Call(Block):
             "status": status,
             "arguments": self.arguments,
             "result": result,
-            "duration_ms": duration_ms
-            if self.duration_ms is None
-            else self.duration_ms,
+            "duration_ms": duration_ms,
             "call_id": self.call_id,
             "error_type": error_type,
             "ended": ended,
@@ -163,6 +185,10 @@ class Call(Block):
         if self._notes is not None:
             payload[FIELD] = self._notes.texts() or None
         return payload
+
+
+def _ms_since(started_s: float) -> float:
+    return round((time.perf_counter() - started_s) * 1000, 3)
 
 
 class Recording:

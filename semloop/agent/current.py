@@ -21,14 +21,21 @@ Emit = Callable[[str, Mapping[str, object], Mapping[str, object], Metadata], str
 class Recorder:
     """Sends the events of one session."""
 
-    __slots__ = ("_emit", "_metadata", "agent", "meta", "wall")
+    __slots__ = ("_emit", "_metadata", "agent", "long_call_s", "meta", "wall")
 
     def __init__(
-        self, emit: Emit, meta: Mapping[str, object], agent: object, metadata: Metadata
+        self,
+        emit: Emit,
+        meta: Mapping[str, object],
+        agent: object,
+        metadata: Metadata,
+        long_call_s: float,
     ) -> None:
         self._emit = emit
         self._metadata = metadata
         self.agent = agent
+        # After this time, a call is reported as running; 0: never.
+        self.long_call_s = long_call_s
         self.meta = dict(meta)
         # Only events of the same namespace and user refer to each other.
         self.wall = meta.get("namespace"), meta.get("user_id")

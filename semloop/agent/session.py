@@ -37,9 +37,11 @@ class Session(Block):
         *,
         agent: object = None,
         metadata: Metadata = None,
+        long_call_s: float = 0.0,
     ) -> None:
         """`emit(kind, meta, payload, metadata)` sends one event and returns its id."""
-        self._recorder = Recorder(emit, meta, agent, fields_of(metadata))
+        own = fields_of(metadata)
+        self._recorder = Recorder(emit, meta, agent, own, long_call_s)
         self._completed = False
         self._blocks = Blocks(self._recorder)
 
