@@ -84,14 +84,27 @@ def test_a_generator_is_reported_once_it_runs() -> None:
     def returned(count: int) -> Iterator[int]:
         return watched.numbers(count)
 
-    unused = watched.session.tool("unused")(returned)(3)
     running = watched.session.tool("running")(returned)(3)
     next(running)
     assert watched.reported.wait(WAIT_S)
     assert list(running) == [1, 2]
-    del unused
     found = [(e["type"], e["payload"]["tool"]) for e in watched.events]
     assert found == [("tool_start", "running"), ("tool_call", "running")]
+
+
+def test_a_generator_that_is_not_started_does_not_run() -> None:
+    watched = Watched(3_600.0)
+
+    def returned(count: int) -> Iterator[int]:
+        return watched.numbers(count)
+
+    waiting = set(long_calls._due_s)
+    unused = watched.session.tool("unused")(returned)(3)
+    assert set(long_calls._due_s) <= waiting
+    next(unused)
+    [report] = set(long_calls._due_s) - waiting
+    assert list(unused) == [1, 2]
+    assert report not in long_calls._due_s
 
 
 def test_one_thread_serves_all_calls_and_ends_after_them() -> None:
