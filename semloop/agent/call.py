@@ -12,11 +12,11 @@ from semloop.agent.current import (
     enclosing_span,
     enter,
     leave,
-    new_span_id,
 )
 from semloop.agent.endings import ended_by, error_text
 from semloop.agent.long_calls import long_calls
 from semloop.agent.notes import FIELD, Notes
+from semloop.agent.span_ids import new_span_id
 from semloop.errors import SemLoopError
 
 # Returns the session that records a call; None without one.
@@ -100,12 +100,11 @@ class Call(Block):
             self._started_s = time.perf_counter()
         session = self._session
         if session is not None and session.long_call_s and not self._is_reported:
-            ran_s = time.perf_counter() - self._started_s
-            long_calls.add(self._report, session.long_call_s - ran_s)
+            long_calls.add(self, self._started_s + session.long_call_s)
 
     def end(self, error: BaseException | None) -> None:
         """Record the call, unless it continues in a later block."""
-        long_calls.remove(self._report)
+        long_calls.remove(self)
         if self._is_continued and error is None:
             self._is_continued = False
             return
@@ -145,7 +144,7 @@ class Call(Block):
             leave(scope)
         self.end(error)
 
-    def _report(self) -> None:
+    def report(self) -> None:
         """Record that the call runs; for the thread of `LongCalls`."""
         session, started_s = self._session, self._started_s
         if session is None or started_s is None:

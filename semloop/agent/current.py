@@ -7,7 +7,6 @@ that it entered later. Then the context variable cannot be reset, so the block i
 instead, and skipped.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -75,8 +74,7 @@ _innermost: ContextVar[Scope | None] = ContextVar("semloop_scope", default=None)
 
 def enter(session: Recorder, span_id: str | None = None) -> Scope:
     """Enter a block: of a call with a span id, or of the session."""
-    outer = next(scopes(), None)
-    scope = Scope(session, span_id or enclosing_span(session), outer)
+    scope = Scope(session, span_id or enclosing_span(session), innermost())
     scope.token = _innermost.set(scope)
     return scope
 
@@ -84,16 +82,27 @@ def enter(session: Recorder, span_id: str | None = None) -> Scope:
 def leave(scope: Scope) -> None:
     """Leave a block, from any context. Never raises."""
     if _innermost.get() is scope and scope.token is not None:
-        # Tasks that were started in the block stay in it, so it is not marked.
-        with suppress(ValueError, RuntimeError):  # of another context, or used before
+        try:
             _innermost.reset(scope.token)
+        except (ValueError, RuntimeError):  # of another context, or used before
+            pass
+        else:
+            # Tasks that were started in the block stay in it, so it is not marked.
             return
     scope.is_left = True
 
 
+def innermost() -> Scope | None:
+    """Return the innermost block around the running code."""
+    scope = _innermost.get()
+    while scope is not None and scope.is_left:
+        scope = scope.outer
+    return scope
+
+
 def scopes() -> Iterator[Scope]:
     """Yield the blocks around the running code, from the innermost."""
-    scope = _innermost.get()
+    scope = innermost()
     while scope is not None:
         if not scope.is_left:
             yield scope
@@ -124,21 +133,16 @@ class Blocks:
 
 def current_session(agent: object = None) -> Recorder | None:
     """Return the innermost session: of an agent, or else of any."""
-    innermost = None
     for scope in scopes():
         if agent is None or scope.session.agent is agent:
             return scope.session
-        innermost = innermost or scope.session
-    return innermost
+    scope_of_other = innermost()
+    return None if scope_of_other is None else scope_of_other.session
 
 
 def enclosing_span(session: Recorder) -> str | None:
     """Return the span id of the innermost call, if the session may refer to it."""
-    for scope in scopes():
-        return scope.span_id if scope.session.wall == session.wall else None
-    return None
-
-
-def new_span_id() -> str:
-    """Return a random span id as OpenTelemetry writes it: 16 hexadecimal digits."""
-    return os.urandom(8).hex()
+    scope = innermost()
+    if scope is None or scope.session.wall != session.wall:
+        return None
+    return scope.span_id

@@ -131,8 +131,9 @@ class _Draft:
 
     def unchanged(self, bytes_max: int) -> bytes | None:
         """Return the event as it is; None if anything must be converted."""
-        fields = (self._payload, self._meta, self.metadata)
-        if not all(map(is_plain, fields)):
+        if not (is_plain(self._payload) and is_plain(self._meta)):
+            return None
+        if self.metadata and not is_plain(self.metadata):
             return None
         try:
             event = self.encoded()

@@ -1,6 +1,6 @@
 """Tool calls that run for long are reported while they run."""
 
-import functools
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,7 @@ import pytest
 
 from semloop.agent.long_calls import LongCalls, long_calls
 from semloop.agent.session import Session
+from semloop.agent.span_ids import new_span_id
 from semloop.sampling import is_kept
 from tests.sdk.recorded_events import stored
 
@@ -73,8 +74,8 @@ def test_a_long_call_is_reported_while_it_runs() -> None:
 def test_a_call_that_ends_before_is_not_reported(long_call_s: float) -> None:
     watched = Watched(long_call_s)
     with watched.session.tool("search") as call:
-        assert (call._report in long_calls._due_s) is bool(long_call_s)
-    assert call._report not in long_calls._due_s
+        assert (call in long_calls._due_s) is bool(long_call_s)
+    assert call not in long_calls._due_s
     assert [event["type"] for event in watched.events] == ["tool_call"]
 
 
@@ -102,48 +103,57 @@ def test_a_generator_that_is_not_started_does_not_run() -> None:
     unused = watched.session.tool("unused")(returned)(3)
     assert set(long_calls._due_s) <= waiting
     next(unused)
-    [report] = set(long_calls._due_s) - waiting
+    [call] = set(long_calls._due_s) - waiting
     assert list(unused) == [1, 2]
-    assert report not in long_calls._due_s
+    assert call not in long_calls._due_s
+
+
+class Reported:
+    """A call whose report is counted."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self._error = error
+
+    def report(self) -> None:
+        REPORTS.release()
+        if self._error is not None:
+            raise self._error
+
+
+REPORTS = threading.Semaphore(0)
 
 
 def test_one_thread_serves_all_calls_and_ends_after_them() -> None:
     calls = LongCalls()
-    reports = threading.Semaphore(0)
-
-    def failing() -> None:
-        reports.release()
-        raise SystemExit
-
-    # Each call has a function of its own.
-    functions = [functools.partial(reports.release) for _ in range(200)]
-    endless = functools.partial(reports.release)
-    calls.add(endless, 3_600.0)
+    endless = Reported()
+    calls.add(endless, math.inf)
     thread = calls._thread
     assert thread is not None
-    calls.add(failing, 0.0)
-    for function in functions:
-        calls.add(function, 0.01)
+    calls.add(Reported(SystemExit()), 0.0)
+    for _ in range(200):
+        calls.add(Reported(), 0.0)
     assert calls._thread is thread
     for _ in range(201):
-        assert reports.acquire(timeout=WAIT_S)
+        assert REPORTS.acquire(timeout=WAIT_S)
     calls.remove(endless)
     thread.join(WAIT_S)
     assert not calls._due_s
     assert not thread.is_alive()
-    calls.add(failing, 0.0)  # the next call starts a thread again
-    assert reports.acquire(timeout=WAIT_S)
+    calls.add(Reported(), 0.0)  # the next call starts a thread again
+    assert REPORTS.acquire(timeout=WAIT_S)
 
 
 def test_a_forked_child_does_not_report_its_parents_calls() -> None:
-    calls = LongCalls()
-    calls.add(lambda: None, 3_600.0)
+    calls, endless = LongCalls(), Reported()
+    calls.add(endless, math.inf)
+    number = int(new_span_id(), 16)
     child = os.fork()
     if child == 0:
-        os._exit(bool(calls._due_s) or calls._thread is not None)
+        is_new = abs(int(new_span_id(), 16) - number) > 1_000
+        os._exit(not is_new or bool(calls._due_s) or calls._thread is not None)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert calls._due_s
-    calls._due_s.clear()
+    calls.remove(endless)
 
 
 def test_starts_are_sampled_with_their_calls() -> None:
