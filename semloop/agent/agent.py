@@ -239,9 +239,11 @@ def feedback(
     event_id: object = None,
     agent: str = "feedback",
     namespace: str = "default",
+    metadata: Metadata = None,
 ) -> str:
     """Rate a session, which may have ended days ago; return the event's id."""
     session = Agent(agent, namespace=namespace).session(session_id)
     return session.feedback(
-        name, score, source=source, label=label, comment=comment, event_id=event_id
-    )
+        name, score, source=source, label=label, comment=comment, event_id=event_id,
+        metadata=metadata,
+    )  # fmt: skip

@@ -13,6 +13,8 @@ from contextvars import ContextVar, Token
 
 from semloop.agent.metadata import Metadata, merged
 
+# Blocks around the running code that are remembered.
+DEPTH_MAX = 1_000
 # (type, meta, payload, metadata) -> the event's id.
 Emit = Callable[[str, Mapping[str, object], Mapping[str, object], Metadata], str]
 
@@ -56,7 +58,7 @@ class Recorder:
 class Scope:
     """One block: of a session, or of a tool call in it."""
 
-    __slots__ = ("is_left", "outer", "session", "span_id", "token")
+    __slots__ = ("depth", "is_left", "outer", "session", "span_id", "token")
 
     def __init__(
         self, session: Recorder, span_id: str | None, outer: "Scope | None"
@@ -64,7 +66,9 @@ class Scope:
         self.session = session
         self.span_id = span_id
         """Id of the innermost call, if there is one."""
-        self.outer = outer
+        self.depth: int = 0 if outer is None else outer.depth + 1
+        # Tasks that start each other in their blocks would keep all that came before.
+        self.outer = outer if self.depth % DEPTH_MAX else None
         self.token: Token[Scope | None] | None = None
         self.is_left = False
 

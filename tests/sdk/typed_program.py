@@ -87,7 +87,7 @@ reveal_type(agent.stats().broker_available)  # bool | None
 agent.stats().emitted = 1  # E: Property "emitted" defined in "Stats" is read-only
 agent.name = "other"  # E: Property "name" defined in "Agent" is read-only
 reveal_type(agent.flush(1.0))  # bool
-reveal_type(feedback("s-1", "helpful", 1.0))  # str
+reveal_type(feedback("s-1", "helpful", 1.0, metadata={"via": "mail"}))  # str
 
 
 async def main() -> None:
