@@ -27,8 +27,8 @@ import semloop
 print("msgspec" in sys.modules, "logging" in sys.modules)
 from semloop import Agent
 agent = Agent("a")
-with agent.session(task="t") as s, s.tool("search"):
-    pass
+with agent.session(task="t") as s:
+    s.tool("search")
 print(*sorted(set(sys.modules) - before))
 """
 
@@ -53,9 +53,7 @@ def test_an_agent_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     assert package == "False False"
     names = set(imported.split())
     assert {"msgspec", "semloop.agent.session"} <= names
-    # The thread that sends may have started to connect.
-    in_thread = {"confluent_kafka", "socket", "json", "encodings.idna"}
-    assert names & HEAVY - in_thread == set()
+    assert names & HEAVY == set()
     assert "inspect" not in names
 
 
