@@ -33,6 +33,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 def stats_of(emitter: Any, refused: int) -> Stats:
     """Return the numbers of an emitter, with those of one agent."""
+    if hasattr(emitter, "stats"):
+        found: Stats = msgspec.structs.replace(emitter.stats(), refused=refused)
+        return found
     dropped, done = emitter.dropped, emitter._done
     waiting = max(0, emitter._queued - done)
     delivered = max(0, done - dropped)
