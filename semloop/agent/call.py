@@ -6,13 +6,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from semloop.agent.block import Block
-from semloop.agent.current import (
-    Recorder,
-    Scope,
-    enclosing_span,
-    enter,
-    leave,
-)
+from semloop.agent.current import Recorder, Scope, enclosing_span, enter, leave
 from semloop.agent.endings import ended_by, error_text
 from semloop.agent.long_calls import long_calls
 from semloop.agent.notes import FIELD, Notes
@@ -32,7 +26,7 @@ class Call(Block):
 
     __slots__ = (
         "_find", "_is_continued", "_is_reported", "_name", "_notes",
-        "_parent_span_id", "_scope", "_session", "_span_id", "_started_s",
+        "_parent_span_id", "_scopes", "_session", "_span_id", "_started_s",
         "arguments", "call_id", "credits_used", "duration_ms", "error_type",
         "metadata", "result", "status",
     )  # fmt: skip
@@ -42,7 +36,8 @@ class Call(Block):
         self._find = find
         self._name = name
         self._session: Recorder | None = None
-        self._scope: Scope | None = None
+        # Several, if blocks of one object are nested or in different threads.
+        self._scopes: list[Scope | None] = []
         self._span_id: str | None = None
         self._parent_span_id: str | None = None
         self._started_s: float | None = None
@@ -130,7 +125,7 @@ class Call(Block):
 
     def __enter__(self) -> Self:
         self.begin()
-        self._scope = self.enter()
+        self._scopes.append(self.enter())
         return self
 
     def __exit__(
@@ -139,8 +134,7 @@ class Call(Block):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        scope, self._scope = self._scope, None
-        if scope is not None:
+        if self._scopes and (scope := self._scopes.pop()) is not None:
             leave(scope)
         self.end(error)
 

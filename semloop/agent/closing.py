@@ -26,9 +26,15 @@ async def flush_in_thread(flush: Callable[[float], bool], timeout_s: float) -> b
             flushed.set_result(result)
 
     def wait() -> None:
-        result = flush(timeout_s)
+        try:
+            result = flush(timeout_s)
+        except Exception:  # the task must not wait for ever
+            result = False
         with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(set_result, result)
 
-    threading.Thread(target=wait, name="semloop-flush", daemon=True).start()
+    try:
+        threading.Thread(target=wait, name="semloop-flush", daemon=True).start()
+    except RuntimeError:  # no more threads
+        return False
     return bool(await flushed)

@@ -85,9 +85,10 @@ def enter(session: Recorder, span_id: str | None = None) -> Scope:
 
 def leave(scope: Scope) -> None:
     """Leave a block, from any context. Never raises."""
-    if _innermost.get() is scope and scope.token is not None:
+    token, scope.token = scope.token, None  # it refers to its whole context
+    if _innermost.get() is scope and token is not None:
         try:
-            _innermost.reset(scope.token)
+            _innermost.reset(token)
         except (ValueError, RuntimeError):  # of another context, or used before
             pass
         else:

@@ -95,6 +95,13 @@ def test_a_task_can_be_cancelled_during_a_flush() -> None:
     flush.finish.set()
 
 
+def test_a_flush_that_fails_does_not_make_its_task_wait() -> None:
+    def fail(timeout_s: float) -> bool:
+        raise OSError(timeout_s)
+
+    assert asyncio.run(flush_in_thread(fail, 5.0)) is False
+
+
 def test_without_an_event_loop_a_flush_blocks() -> None:
     flush = Flush()
     flush.finish.set()

@@ -212,6 +212,27 @@ def test_an_async_generator_that_the_loop_closes_raises_nothing() -> None:
     assert problems == []
 
 
+def test_blocks_of_one_call_in_two_threads_leave_nothing_behind() -> None:
+    recorded = Recorded()
+    call = recorded.session.tool("shared")
+    other_is_in, other_may_leave = threading.Event(), threading.Event()
+    found: list[object] = []
+
+    def other() -> None:
+        with call:
+            other_is_in.set()
+            other_may_leave.wait(60)
+        found.append(current_session())
+
+    with call:
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert other_is_in.wait(60)
+    other_may_leave.set()
+    thread.join()
+    assert [*found, current_session()] == [None, None]
+
+
 def test_tasks_that_start_each_other_do_not_keep_all_earlier_sessions() -> None:
     recorded = Recorded()
 
