@@ -92,6 +92,11 @@ PAYLOADS: Mapping[str, Mapping[str, Field]] = {
         "comment": Field("gen_ai.evaluation.explanation", content=True),
         "event_id": Field(None, note="the span that the result belongs to"),
     },
+    "tool_start": {
+        "tool": Field("gen_ai.tool.name"),
+        "running_ms": Field(None, note="the span has not ended"),
+        "call_id": Field("gen_ai.tool.call.id"),
+    },
 }
 
 # Type of event -> value of `gen_ai.operation.name`, or the name of an OpenTelemetry
@@ -103,6 +108,7 @@ OPERATIONS: Mapping[str, str] = {
     "error": "gen_ai.execute_tool.exception",
     "message": "chat",
     "feedback": "gen_ai.evaluation.result",
+    "tool_start": "execute_tool",
 }
 
 # `message.role` -> attribute for the content: messages of other roles than assistant

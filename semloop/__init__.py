@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from semloop.agent.agent import Agent, feedback
+    from semloop.agent.tool import tool
     from semloop.lake.lake import Lake
     from semloop.lake.prompt import as_prompt
 
-__all__ = ["Agent", "Lake", "__version__", "as_prompt", "feedback"]
+__all__ = ["Agent", "Lake", "__version__", "as_prompt", "feedback", "tool"]
 __version__ = "0.1.0"
 _MODULES = {
     "Agent": "agent.agent",
     "Lake": "lake.lake",
     "as_prompt": "lake.prompt",
     "feedback": "agent.agent",
+    "tool": "agent.tool",
 }
 
 

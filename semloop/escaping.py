@@ -6,9 +6,7 @@ logs of flows on a terminal their values.
 """
 
 import functools
-import json
 import re
-import unicodedata
 
 # Categories of Unicode: control characters, halves of surrogate pairs, separators of
 # lines and paragraphs, and formats, which reorder, hide or join the visible text.
@@ -55,8 +53,12 @@ def _escaped(char: str) -> str:
 
 @functools.lru_cache(4096)
 def _escaped_in_json(char: str) -> str:
+    import json
+
     return json.dumps(char)[1:-1] if _is_hidden(char) else char
 
 
 def _is_hidden(char: str) -> bool:
+    import unicodedata
+
     return char not in ALLOWED and unicodedata.category(char) in HIDDEN

@@ -24,10 +24,12 @@ IDEMPOTENCY_HEADER = "semloop-idempotency-key"
 
 EVENT_TYPES = (
     "tool_call", "state_change", "completion", "error", "message", "feedback",
+    "tool_start",
 )  # fmt: skip
 EventType = Literal[
-    "tool_call", "state_change", "completion", "error", "message", "feedback"
-]
+    "tool_call", "state_change", "completion", "error", "message", "feedback",
+    "tool_start",
+]  # fmt: skip
 # What an absent field of `meta` means, and null in it.
 DEFAULT_NAMESPACE = "default"
 DEFAULT_CREDITS = 0.0
@@ -196,7 +198,25 @@ class Feedback(msgspec.Struct, gc=False, omit_defaults=True):
         )  # fmt: skip
 
 
-Payload = ToolCall | StateChange | Completion | Error | Message | Feedback
+class ToolStart(msgspec.Struct, gc=False, omit_defaults=True):
+    """A tool call that runs for long; its `tool_call` follows, with equal `span_id`.
+
+    It is no step of an episode. `running_ms`: for how long it ran when this was sent.
+    """
+
+    tool: Name
+    running_ms: float | None = None
+    call_id: Id | None = None
+
+    def columns(self) -> PayloadColumns:
+        """The payload's columns of `events`; `tool` is that of finished calls only."""
+        return (
+            None, None, None, None, None, None, None, None, None, None, None, None,
+            None, f"{self.tool} running",
+        )  # fmt: skip
+
+
+Payload = ToolCall | StateChange | Completion | Error | Message | Feedback | ToolStart
 
 
 class Meta(msgspec.Struct, gc=False, omit_defaults=True):
@@ -244,6 +264,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "error": Error,
     "message": Message,
     "feedback": Feedback,
+    "tool_start": ToolStart,
 }
 decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(Envelope).decode
 decode_strict: Callable[[bytes], Envelope] = msgspec.json.Decoder(StrictEnvelope).decode

@@ -1,10 +1,12 @@
 """Decides which events to send or remember when only a share of them is configured."""
 
-import hashlib
 from collections.abc import Mapping
 
 # Never sampled out: these are useful even without the rest of their session.
 ALWAYS = frozenset({"error", "completion", "feedback"})
+
+# A call without its start is complete, but a start without its call never ends.
+SAMPLED_AS = {"tool_start": "tool_call"}
 
 
 def is_kept(
@@ -21,7 +23,10 @@ def is_kept(
     """
     if not sample or kind in ALWAYS or failed:
         return True
+    kind = SAMPLED_AS.get(kind, kind)
     names = (f"{agent}/{kind}", f"*/{kind}", agent, "*")
     share = next((sample[name] for name in names if name in sample), 1.0)
+    import hashlib
+
     digest = hashlib.blake2b(session_id.encode("utf-8", "replace"), digest_size=8)
     return int.from_bytes(digest.digest(), "big") < share * 2**64

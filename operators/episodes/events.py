@@ -1,6 +1,7 @@
 """Reads rows of `events` as the values that episodes aggregate.
 
 Feedback is excluded: it never opens or extends an episode; the view `episodes` adds it.
+So is the start of a tool call, which is a step when it ends.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ ROWS = 5_000
 TIMES = ("ts", "kafka_ts", "ingested_at")
 # Types of events from whose payload values are read.
 PAYLOAD_OF = pa.array(["completion", "state_change"])
+# Types of events that are in no episode.
+OUTSIDE = pa.array(["feedback", "tool_start"])
 # Types of events that become memories, with the text before them as context.
 MEMORABLE = frozenset({"message", "tool_call", "error"})
 # A text over `TEXT_ENDS_CHARS` is reduced to both of its ends: the beginning shows its
@@ -73,8 +76,8 @@ _decode = msgspec.json.Decoder(Detail).decode
 
 
 def read(events: pa.Table) -> Iterator[Event]:
-    """Yield the events of a table, in its order, without feedback."""
-    rows = events.filter(pc.not_equal(events["type"], "feedback"))
+    """Yield the events of a table, in its order, that may be in an episode."""
+    rows = events.filter(pc.invert(pc.is_in(events["type"], OUTSIDE)))
     for batch in rows.to_batches(max_chunksize=ROWS):
         columns = [_values(_column(batch, name)) for name in Event._fields]
         yield from map(Event._make, zip(*columns, strict=True))

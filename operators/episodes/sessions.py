@@ -4,8 +4,8 @@ Input: rows of `events`. Output: rows of `episodes`, one for each closed episode
 new revision of each open episode that changed; and the position of each message, tool
 call and error, which is stored in its memory. A session is a pair of namespace and
 session id. An episode is a contiguous range, by offset, of its session's records; every
-record except feedback is in exactly one. The state is the open episodes: `Sessions.of`
-restores it from their newest revisions.
+record is in exactly one, except feedback and starts of calls. The state is the open
+episodes: `Sessions.of` restores it from their newest revisions.
 
 Episodes are a function of records and settings, even if clocks are off. A pause is a
 difference of times of one producer; silence is one of times of `archive`. A producer

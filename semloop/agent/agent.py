@@ -1,41 +1,47 @@
 """`Agent`: the API for authors of agents.
 
-    agent = Agent("tool-builder")
-    with agent.session(task="find a flight to Oslo") as s:
-        s.message("user", "to Oslo, please")
-        with s.tool("search", {"to": "OSL"}) as call:
-            call.result = search("OSL")
-        s.complete("success")
+    with Agent("tool-builder") as agent:
+        with agent.session(task="find a flight to Oslo") as s:
+            s.message("user", "to Oslo, please")
+            with s.tool("search", {"to": "OSL"}) as call:
+                call.result = search("OSL")
+            s.complete("success")
 
-No call waits for a broker, and only the caller's own errors are raised: events go
-through a bounded queue to a thread, which stores them on disk while the broker is
-unavailable. docs/agents.md lists what may be lost, and when.
+No call waits for a broker, and only the caller's own errors are raised: an event lies
+in the spool when a call returns, and a thread sends it from there. docs/agents.md lists
+what may be lost, and when.
 """
 
-import contextlib
-import logging
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, overload
 
+from semloop.agent.closing import flush_in_thread
 from semloop.agent.emitters import emitter_of
-from semloop.agent.events import check_names, encode
+from semloop.agent.encoder import Encoder
+from semloop.agent.events import check_names
 from semloop.agent.identity import as_text, new_id, usable_meta
 from semloop.agent.interpreters import check_interpreter
+from semloop.agent.metadata import Metadata
 from semloop.agent.record_ids import record_ids
+from semloop.agent.refusals import Refusals
 from semloop.agent.session import Session, Source
+from semloop.agent.stats import Stats, stats_of
+from semloop.agent.tool import F, Tool, found_session, tool_of
 from semloop.errors import EventRefused, StorageUnavailable
-from semloop.sampling import is_kept
 from semloop.settings import Settings, load
 
-log = logging.getLogger("semloop")
 # Name of an agent without a usable one, so that its events are stored.
 UNNAMED = "unnamed"
-# Maximum distinct refusals to log; each is logged once.
-LOGGED_REFUSALS_MAX = 100
 
 
 class Agent:
     """A named agent; create one and use it from any thread or task.
+
+    At the end of a block `with Agent(...) as agent:` it waits for the broker, for at
+    most `SEMLOOP_AGENT_FLUSH_S`; at that of an `async with` the event loop runs on. No
+    event needs this: one that is not delivered then is delivered later. The agent can
+    be used after the block.
 
     Args:
         name: 1 to 200 characters; docs/reference/identifiers.md has all bounds.
@@ -48,6 +54,11 @@ class Agent:
         EventRefused: `strict`, and the name or the namespace is invalid.
     """
 
+    __slots__ = (
+        "__weakref__", "_emitter", "_encoder", "_name", "_namespace", "_refusals",
+        "_settings",
+    )  # fmt: skip
+
     def __init__(
         self,
         name: str,
@@ -57,22 +68,38 @@ class Agent:
         settings: Settings | None = None,
     ) -> None:
         check_interpreter()
-        self.name = as_text(name)
-        self._strict = strict
+        self._name = as_text(name)
+        self._refusals = Refusals(strict)
         self._settings = settings or load()
         self._emitter = emitter_of(self._settings)
         self._emitter.start()
-        # No lock: a signal handler that emits would wait for the code it interrupts.
-        self._refused: dict[str, object] = {}
-        self._dropped = 0
         meta = {"session_id": "-", "namespace": namespace}
-        self.namespace = str(self._checked(meta)["namespace"])
-        self.name = self.name or UNNAMED
+        self._namespace = str(self._checked(meta)["namespace"])
+        self._name = self._name or UNNAMED
+        self._encoder = Encoder(self._name, self._settings, self._refusals)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its sessions."""
+        return self._namespace
 
     @property
     def dropped(self) -> int:
         """Number of events that were refused, or that this process could not store."""
-        return self._dropped + self._emitter.dropped
+        return self._refusals.count + self._emitter.dropped
+
+    def stats(self) -> Stats:
+        """Return what has become of the events so far; cheap enough for each request.
+
+        All but `refused` counts the events of all agents of this process that send to
+        the same broker and topic.
+        """
+        return stats_of(self._emitter, self._refusals.count)
 
     def session(
         self,
@@ -84,6 +111,7 @@ class Agent:
         user_id: object = None,
         tags: Iterable[object] | None = None,
         trace_id: object = None,
+        metadata: Metadata = None,
     ) -> Session:
         """Return a session.
 
@@ -95,6 +123,7 @@ class Agent:
             user_id: the user whom it belongs to, a scalar.
             tags: texts; a text alone is one tag.
             trace_id: the trace that it is a part of, a scalar.
+            metadata: values of your own, which are stored with each of its events.
 
         Raises:
             EventRefused: `strict`, and an argument is invalid. Without `strict`, this
@@ -109,13 +138,30 @@ class Agent:
             "tags": tags,
             "trace_id": trace_id,
         }
-        return Session(self.emit, self._checked(meta))
+        return Session(
+            self.emit, self._checked(meta), agent=self, metadata=metadata,
+            long_call_s=self._settings.agent.long_call_s,
+        )  # fmt: skip
+
+    @overload
+    def tool(self, name: str, arguments: object = None) -> Tool: ...
+
+    @overload
+    def tool(self, name: F) -> F: ...
+
+    def tool(self, name: str | F, arguments: object = None) -> Tool | F:
+        """Time and record a call in the session of the current context.
+
+        As `semloop.tool`, but a session of this agent is preferred to the innermost.
+        """
+        return tool_of(lambda: found_session(self), name, arguments)
 
     def emit(
         self,
         kind: str,
         meta: Mapping[str, object],
         payload: Mapping[str, object],
+        metadata: Metadata = None,
     ) -> str:
         """Send one event; the methods of a session call this.
 
@@ -128,18 +174,16 @@ class Agent:
         """
         event_id = new_id()
         try:
-            event = self._encoded(event_id, kind, meta, payload)
+            event = self._encoder.encode(event_id, kind, meta, payload, metadata)
         except EventRefused as error:
-            if self._strict:
-                raise
-            self._refuse(error)
+            self._refusals.refuse(error)
             return event_id
         if event is None:
             return event_id
         # Not that of `meta`: an id that is too long is shortened.
         key = record_ids(event).meta.session_id.encode()
         drop_reason = self._emitter.emit(key, event)
-        if drop_reason and self._strict:
+        if drop_reason and self._refusals.strict:
             msg = f"The event cannot be stored: {drop_reason}."
             raise StorageUnavailable(msg, "Check the broker and the spool folder.")
         return event_id
@@ -153,56 +197,41 @@ class Agent:
         """
         return self._emitter.flush(timeout_s)
 
-    def _encoded(
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
         self,
-        event_id: str,
-        kind: str,
-        meta: Mapping[str, object],
-        payload: Mapping[str, object],
-    ) -> bytes | None:
-        """Return an event as JSON; None if sampling drops it."""
-        try:
-            failed = payload.get("status") == "error"
-            session_id = str(meta["session_id"])
-            sample = self._settings.agent.sample
-            if not is_kept(kind, self.name, session_id, sample, failed=failed):
-                return None
-            return encode(
-                kind, event_id, self.name, datetime.now(UTC), payload, meta,
-                self._settings.archive.record_bytes_max,
-                None if self._strict else self._log_once,
-            )  # fmt: skip
-        except EventRefused:
-            raise
-        except Exception as error:  # the host must not fail
-            msg = f"An event cannot be encoded: {type(error).__name__}."
-            raise EventRefused(msg, "Pass text, numbers, lists and dicts.") from None
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.flush(self._settings.agent.flush_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await flush_in_thread(self.flush, self._settings.agent.flush_s)
 
     def _checked(self, meta: Mapping[str, object]) -> dict[str, object]:
         """Return `meta` with usable ids; report now what is wrong with it."""
         usable, problems = usable_meta(meta)
         if not problems:
             try:
-                check_names(self.name, usable)
+                check_names(self._name, usable)
             except EventRefused as error:
                 problems.append(error)
-        if problems and self._strict:
+        if problems and self._refusals.strict:
             raise problems[0]
         for problem in problems:
-            self._log_once(problem)
+            self._refusals.log_once(problem)
         return usable
-
-    def _refuse(self, error: EventRefused) -> None:
-        self._dropped += 1
-        self._log_once(error)
-
-    def _log_once(self, error: EventRefused) -> None:
-        own = object()
-        is_full = len(self._refused) >= LOGGED_REFUSALS_MAX
-        if not is_full and self._refused.setdefault(error.what, own) is own:
-            # The host's filters and handlers may raise.
-            with contextlib.suppress(Exception):
-                log.warning("%s %s This is logged once.", error.what, error.todo)
 
 
 def feedback(
@@ -216,9 +245,11 @@ def feedback(
     event_id: object = None,
     agent: str = "feedback",
     namespace: str = "default",
+    metadata: Metadata = None,
 ) -> str:
     """Rate a session, which may have ended days ago; return the event's id."""
     session = Agent(agent, namespace=namespace).session(session_id)
     return session.feedback(
-        name, score, source=source, label=label, comment=comment, event_id=event_id
-    )
+        name, score, source=source, label=label, comment=comment, event_id=event_id,
+        metadata=metadata,
+    )  # fmt: skip

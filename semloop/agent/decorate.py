@@ -1,7 +1,6 @@
 """Decorates a function of any kind as a tool."""
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,8 @@ def decorated(function: Any, start: Start) -> Any:
             function; a method, `functools.partial` or another callable object.
         start: makes the recorder of one call.
     """
+    import inspect  # takes milliseconds; agents without decorators do not need it
+
     if isinstance(function, staticmethod | classmethod):
         return type(function)(decorated(function.__func__, start))
     bind = _Arguments(function)
@@ -69,6 +70,8 @@ class _Arguments:
     """Names the arguments of calls of a function."""
 
     def __init__(self, function: Any) -> None:
+        import inspect
+
         try:
             self._signature: inspect.Signature | None = inspect.signature(function)
         except Exception:  # of built-in functions, or a wrong `__signature__`

@@ -37,6 +37,8 @@ class Emitter:
     Attributes:
         drops: numbers of dropped events by reason.
         delivered: number of events that the broker has acknowledged.
+        finished: number of events that were delivered, or dropped after they were
+            stored.
         available: whether the broker accepts events; None until that is known.
         closed: True once the process ends; events are then only stored.
     """
@@ -59,7 +61,7 @@ class Emitter:
         self._writer = Writer(folder, self._name, size, memory)
         self.drops = Tallies()
         self._drop_logged = False
-        self.delivered = self._sent = 0
+        self.delivered = self.finished = self._sent = 0
         self.available: bool | None = None
         self._running = _thread.allocate_lock()
         self._start_again_s = 0.0
@@ -82,8 +84,8 @@ class Emitter:
         return sum(self.drops.counts().values())
 
     @property
-    def emitted(self) -> int:
-        """Number of events stored, in the spool or in memory."""
+    def stored(self) -> int:
+        """Number of events that were stored, in the spool or in memory."""
         return self._writer.emitted
 
     def emit(self, key: bytes, event: bytes) -> str | None:
@@ -245,6 +247,7 @@ class Emitter:
     def _report(self, sender: Sender) -> None:
         """Publish what the sender has reached, and wake those that wait for it."""
         self.delivered = sender.delivered
+        self.finished = sender.finished
         self.available = sender.available
         if sender.position > self._sent:
             self._sent = sender.position

@@ -3,19 +3,22 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from semloop.agent.fields import META_TYPES, PAYLOAD_TYPES, Converter
+from semloop.agent.fields import META_TYPES, Converter, payload_types
+from semloop.agent.metadata import FIELD as METADATA
 from semloop.agent.notes import FIELD, Notes
 from semloop.agent.plain import is_plain
 from semloop.agent.scalars import clean
 from semloop.agent.shorten import shortened
+from semloop.agent.values import to_plain
 from semloop.errors import EventRefused
 from semloop.event import PAYLOADS, Envelope, decode_envelope, decode_payload
-from semloop.field_errors import FieldError, explain
+
+if TYPE_CHECKING:
+    from semloop.field_errors import FieldError
 
 # Bytes of an envelope without payload and `meta`, and of the notes.
 ENVELOPE_BYTES = 1_500
@@ -41,6 +44,8 @@ class OutgoingEnvelope(msgspec.Struct, omit_defaults=True):
     agent: str
     payload: dict[str, Any]
     meta: dict[str, Any]
+    # Unknown to the archive, which stores it in the column `extra`.
+    metadata: dict[str, Any] = {}
 
 
 def encode(
@@ -52,6 +57,7 @@ def encode(
     meta: Mapping[str, object],
     bytes_max: int,
     report: Report | None = None,
+    metadata: Mapping[str, object] | None = None,
 ) -> bytes:
     """Encode an event as one line of JSON, omitting None values.
 
@@ -68,6 +74,7 @@ def encode(
         msg = f"There is no type of events with this name; the types are {_TYPES}."
         raise EventRefused(msg, "See semloop/event.py for the fields.")
     draft = _Draft(kind, event_id, agent, timestamp, payload, meta)
+    draft.metadata = dict(metadata or {})
     event = draft.unchanged(bytes_max)
     if event is not None:
         return event
@@ -119,11 +126,14 @@ class _Draft:
         self._timestamp = timestamp
         self._payload = {k: v for k, v in payload.items() if v is not None}
         self._meta = {k: v for k, v in meta.items() if v is not None}
+        self.metadata: dict[str, Any] = {}
         self._notes: Notes | None = None
 
     def unchanged(self, bytes_max: int) -> bytes | None:
         """Return the event as it is; None if anything must be converted."""
         if not (is_plain(self._payload) and is_plain(self._meta)):
+            return None
+        if self.metadata and not is_plain(self.metadata):
             return None
         try:
             event = self.encoded()
@@ -139,8 +149,10 @@ class _Draft:
         """Convert all fields."""
         self._notes = Notes()
         converter = Converter(self._notes, bytes_max * TEXT_FACTOR)
-        self._payload = converter.fields(self._payload, PAYLOAD_TYPES[self._kind])
+        self._payload = converter.fields(self._payload, payload_types(self._kind))
         self._meta = converter.fields(self._meta, META_TYPES, "meta.")
+        plain = to_plain(self.metadata, METADATA, self._notes, bytes_max)
+        self.metadata = plain if isinstance(plain, dict) else {}
         self._agent = clean(self._agent)
 
     def encoded(self) -> bytes:
@@ -150,23 +162,28 @@ class _Draft:
             earlier = payload.get(FIELD)
             earlier = earlier if isinstance(earlier, list) else []
             payload = payload | {FIELD: [*earlier, *notes]}
-        return _encode(
-            OutgoingEnvelope(
-                self._id, self._kind, self._timestamp, self._agent, payload, self._meta
-            )
-        )
+        event = OutgoingEnvelope(
+            self._id, self._kind, self._timestamp, self._agent, payload, self._meta,
+            self.metadata,
+        )  # fmt: skip
+        return _encode(event)
 
     def shorten(self, bytes_max: int) -> None:
         """Shorten the largest values."""
         assert self._notes is not None
         room = bytes_max - ENVELOPE_BYTES - min(NOTES_BYTES, bytes_max // 4)
-        both = {"payload": self._payload, "meta": self._meta}
-        kept: Any = shortened(both, max(0, room), self._notes)
+        all_fields = {
+            "payload": self._payload, "meta": self._meta, METADATA: self.metadata,
+        }  # fmt: skip
+        kept: Any = shortened(all_fields, max(0, room), self._notes)
         self._payload = kept.get("payload", {})
         self._meta = kept.get("meta", {})
+        self.metadata = kept.get(METADATA, {})
 
-    def problem(self, event: bytes) -> FieldError | None:
+    def problem(self, event: bytes) -> "FieldError | None":
         """Return the first field that is not valid."""
+        from semloop.field_errors import explain
+
         try:
             envelope = decode_envelope(event)
         except msgspec.ValidationError as error:
@@ -177,7 +194,7 @@ class _Draft:
             return explain(error, PAYLOADS[self._kind], "payload")
         return None
 
-    def repair(self, problem: FieldError) -> bool:
+    def repair(self, problem: "FieldError") -> bool:
         """Shorten the field of a problem, or leave it out; False if it is required."""
         place, _, name = re.split(r"\[", problem.path)[0].partition(".")
         bound = _LENGTH.search(problem.text)
@@ -185,7 +202,7 @@ class _Draft:
             self._agent = _cut_name(self._agent, int(bound[1]))
             return True
         fields = self._payload if place == "payload" else self._meta
-        known = PAYLOAD_TYPES[self._kind] if place == "payload" else META_TYPES
+        known = payload_types(self._kind) if place == "payload" else META_TYPES
         value = fields.get(name)
         if bound and isinstance(value, str):
             fields[name] = _cut_name(value, int(bound[1]))
@@ -203,6 +220,8 @@ class _Draft:
 
 def _cut_name(name: str, chars: int) -> str:
     """Shorten a name; different names stay different."""
+    from hashlib import sha256
+
     digest = sha256(name.encode()).hexdigest()[:HASH_DIGITS]
     return f"{name[: chars - HASH_DIGITS - 1]}…{digest}"
 
@@ -213,7 +232,7 @@ def _cut_names(names: list[Any], bound: int, path: str) -> list[Any]:
     return [_cut_name(n, bound) if len(n) > bound else n for n in names]
 
 
-def _refusal(problem: FieldError) -> EventRefused:
+def _refusal(problem: "FieldError") -> EventRefused:
     msg = f"The arguments do not form a valid event: {problem.text}."
     return EventRefused(msg, "See semloop/event.py for the fields.")
 

@@ -6,6 +6,7 @@ is passed on as it is: validation then names the field.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import cache
 from itertools import islice
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -54,8 +55,13 @@ def _type_of(hint: Any) -> Any:
     raise AssertionError(msg)
 
 
-PAYLOAD_TYPES = {name: FieldTypes(struct) for name, struct in PAYLOADS.items()}
 META_TYPES = FieldTypes(Meta)
+
+
+@cache
+def payload_types(kind: str) -> FieldTypes:
+    """Return the types of the fields of a payload; most events do not need them."""
+    return FieldTypes(PAYLOADS[kind])
 
 
 class Converter:

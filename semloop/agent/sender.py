@@ -62,6 +62,11 @@ class Sender:
         return self._own.position
 
     @property
+    def finished(self) -> int:
+        """Number of events of this process that were sent or dropped."""
+        return self._own.finished
+
+    @property
     def available(self) -> bool | None:
         """True if the broker accepts events; None until that is known."""
         return self._connection.available

@@ -1,39 +1,55 @@
 """The API for the events of one session."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Literal, Self, overload
 
-from semloop.agent.decorate import name_of
+from semloop.agent.block import Block
+from semloop.agent.current import Blocks, Emit, Recorder
 from semloop.agent.endings import ended_by, error_text, stack_of
-from semloop.agent.tool import F, Tool
+from semloop.agent.metadata import Metadata, fields_of
+from semloop.agent.span_ids import new_span_id
+from semloop.agent.tool import F, Tool, tool_of
 from semloop.errors import SemLoopError
 
 Outcome = Literal["success", "partial", "failure"]
 Role = Literal["user", "assistant", "system", "tool", "developer", "function"]
 Source = Literal["human", "agent", "evaluator"]
-# (type, meta, payload) -> the event's id.
-Emit = Callable[[str, Mapping[str, object], Mapping[str, object]], str]
 
 
-class Session:
+class Session(Block):
     """The events of one task; for any thread, as `with` or `async with`.
+
+    Inside the block, it is the session of the current context: tools decorated with
+    `@semloop.tool` and `@agent.tool` record their calls in it. Every method that sends
+    an event takes `metadata`, values of your own that are stored with the event.
 
     An exception that leaves the block is recorded as an `error` and a `completion` with
     the outcome failure, and propagates. Cancellation, a closed generator and an exit
     with status 0 propagate, too, but are no failures.
     """
 
-    def __init__(self, emit: Emit, meta: Mapping[str, object]) -> None:
-        """`emit(kind, meta, payload)` sends one event and returns its id."""
-        self._send = emit
-        self._meta = dict(meta)
+    __slots__ = ("__weakref__", "_blocks", "_completed", "_recorder")
+
+    def __init__(
+        self,
+        emit: Emit,
+        meta: Mapping[str, object],
+        *,
+        agent: object = None,
+        metadata: Metadata = None,
+        long_call_s: float = 0.0,
+    ) -> None:
+        """`emit(kind, meta, payload, metadata)` sends one event and returns its id."""
+        own = fields_of(metadata)
+        self._recorder = Recorder(emit, meta, agent, own, long_call_s)
         self._completed = False
+        self._blocks = Blocks(self._recorder)
 
     @property
     def id(self) -> str:
         """The session's id; later feedback refers to it."""
-        return str(self._meta["session_id"])
+        return str(self._recorder.meta["session_id"])
 
     def tool_call(
         self,
@@ -46,13 +62,17 @@ class Session:
         call_id: object = None,
         error_type: str | None = None,
         credits_used: float | None = None,
+        metadata: Metadata = None,
     ) -> str:
         """Record a finished call of a tool; return the event's id."""
         payload = {
             "tool": tool, "status": status, "arguments": arguments, "result": result,
             "duration_ms": duration_ms, "call_id": call_id, "error_type": error_type,
         }  # fmt: skip
-        return self._emit("tool_call", payload, credits_used=credits_used)
+        return self._recorder.record(
+            "tool_call", payload, metadata,
+            credits_used=credits_used, span_id=new_span_id(),
+        )  # fmt: skip
 
     @overload
     def tool(self, name: str, arguments: object = None) -> Tool: ...
@@ -67,9 +87,7 @@ class Session:
         callable with `@s.tool` or `@s.tool("search")`. A generator is recorded when it
         is used up or closed, with what it yielded.
         """
-        if isinstance(name, str):
-            return Tool(self._record_call, name, arguments)
-        return Tool(self._record_call, name_of(name), None)(name)
+        return tool_of(lambda: self._recorder, name, arguments)
 
     def message(
         self,
@@ -80,6 +98,7 @@ class Session:
         input_tokens: int | None = None,
         output_tokens: int | None = None,
         credits_used: float | None = None,
+        metadata: Metadata = None,
     ) -> str:
         """Record a message and the role of its author; return the event's id.
 
@@ -91,19 +110,27 @@ class Session:
             input_tokens: tokens that the model read.
             output_tokens: tokens that the model wrote.
             credits_used: cost of the message.
+            metadata: values of your own.
         """
         payload = {
             "role": role, "content": content, "model": model,
             "input_tokens": input_tokens, "output_tokens": output_tokens,
         }  # fmt: skip
-        return self._emit("message", payload, credits_used=credits_used)
+        return self._recorder.record(
+            "message", payload, metadata, credits_used=credits_used
+        )
 
     def state_change(
-        self, to_state: str, from_state: str | None = None, reason: str | None = None
+        self,
+        to_state: str,
+        from_state: str | None = None,
+        reason: str | None = None,
+        *,
+        metadata: Metadata = None,
     ) -> str:
         """Record a transition from one state to another; return the event's id."""
         payload = {"to_state": to_state, "from_state": from_state, "reason": reason}
-        return self._emit("state_change", payload)
+        return self._recorder.record("state_change", payload, metadata)
 
     def error(
         self,
@@ -111,6 +138,7 @@ class Session:
         message: str | None = None,
         *,
         recoverable: bool | None = None,
+        metadata: Metadata = None,
     ) -> str:
         """Record a failure outside a tool call; return the event's id.
 
@@ -118,6 +146,7 @@ class Session:
             error: the exception, or the error type as text.
             message: the error message; the exception's text if not given.
             recoverable: True if the agent can continue.
+            metadata: values of your own.
         """
         stack: str | None = None
         error_type: object = error
@@ -129,7 +158,7 @@ class Session:
             "error_type": error_type, "message": text, "stack": stack,
             "recoverable": recoverable,
         }  # fmt: skip
-        return self._emit("error", payload)
+        return self._recorder.record("error", payload, metadata)
 
     def feedback(
         self,
@@ -140,13 +169,14 @@ class Session:
         label: str | None = None,
         comment: str | None = None,
         event_id: object = None,
+        metadata: Metadata = None,
     ) -> str:
         """Rate the session, or one of its events; return the event's id."""
         payload = {
             "name": name, "source": source, "score": score, "label": label,
             "comment": comment, "event_id": event_id,
         }  # fmt: skip
-        return self._emit("feedback", payload)
+        return self._recorder.record("feedback", payload, metadata)
 
     def complete(
         self,
@@ -155,6 +185,7 @@ class Session:
         reward: float | None = None,
         summary: str | None = None,
         task: str | None = None,
+        metadata: Metadata = None,
     ) -> str:
         """Record the end of the task and close the episode; return the event's id."""
         self._completed = True
@@ -164,9 +195,10 @@ class Session:
             "reward": reward,
             "summary": summary,
         }
-        return self._emit("completion", payload)
+        return self._recorder.record("completion", payload, metadata)
 
     def __enter__(self) -> Self:
+        self._blocks.enter()
         return self
 
     def __exit__(
@@ -175,6 +207,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._blocks.leave()
         if error is None or ended_by(error) is not None:
             return
         try:
@@ -184,20 +217,3 @@ class Session:
         except SemLoopError:
             # The caller's own exception is the one to propagate.
             return
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
-    def _record_call(self, payload: Mapping[str, object]) -> str:
-        return self._emit("tool_call", payload)
-
-    def _emit(self, kind: str, payload: Mapping[str, object], **meta: object) -> str:
-        return self._send(kind, self._meta | meta, payload)

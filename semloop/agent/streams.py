@@ -4,14 +4,21 @@ The wrappers keep the protocol of what they wrap: `send`, `throw`, `close` and t
 that a generator returns.
 """
 
-import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+)
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 import msgspec
 
-from semloop.agent.call import Call
+from semloop.agent.call import Call, Recording
+from semloop.agent.current import leave
 from semloop.agent.endings import ended_by, error_text
 from semloop.agent.notes import Notes
 from semloop.agent.plain import VALUE_WEIGHT, WEIGHT_MAX
@@ -19,6 +26,8 @@ from semloop.agent.values import to_plain
 
 # Starts a call: what its function returns, and the recorder.
 Begin = Callable[[Any, Any], tuple[Any, Call]]
+# `inspect.CO_ITERABLE_COROUTINE`; importing `inspect` takes milliseconds.
+CO_ITERABLE_COROUTINE = 0x100
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -26,12 +35,13 @@ class Yielded:
     """Copies of what a generator yielded, up to the size of an event.
 
     They are copies so that large values can be freed, and changed, by the caller.
+    Without `is_recorded`, nothing is copied.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_recorded: bool) -> None:
         self._values: list[object] = []
         self._count = 0
-        self._left = WEIGHT_MAX
+        self._left = WEIGHT_MAX if is_recorded else 0
         self.notes = Notes()
 
     def add(self, value: object) -> None:
@@ -70,28 +80,46 @@ def _size(value: object) -> int:
 
 
 class _Tap:
-    """A generator that reports what it yields; for `yield from`."""
+    """A generator that reports what it yields; for `yield from`.
 
-    def __init__(self, generator: Generator[Any, Any, Any], yielded: Yielded) -> None:
+    Only its own code is in the scope of the call, not that of its caller between two
+    values.
+    """
+
+    def __init__(
+        self, generator: Generator[Any, Any, Any], call: Call, yielded: Yielded
+    ) -> None:
         self._generator = generator
+        self._call = call
         self._yielded = yielded
 
     def __iter__(self) -> "_Tap":
         return self
 
     def __next__(self) -> Any:
-        return self._seen(next(self._generator))
+        return self._step(next, self._generator)
 
     def send(self, value: Any) -> Any:
-        return self._seen(self._generator.send(value))
+        return self._step(self._generator.send, value)
 
     def throw(self, *error: Any) -> Any:
-        return self._seen(self._generator.throw(*error))
+        return self._step(self._generator.throw, *error)
 
     def close(self) -> None:
-        self._generator.close()
+        scope = self._call.enter()
+        try:
+            self._generator.close()
+        finally:
+            if scope is not None:
+                leave(scope)
 
-    def _seen(self, value: Any) -> Any:
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+        scope = self._call.enter()
+        try:
+            value = step(*args)
+        finally:
+            if scope is not None:
+                leave(scope)
         self._yielded.add(value)
         return value
 
@@ -101,11 +129,11 @@ def generator_function(begin: Begin) -> Callable[..., Generator[Any, Any, Any]]:
 
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         source, call = begin(args, kwargs)
-        yielded = Yielded()
-        with call:
-            call.notes = yielded.notes
+        yielded = Yielded(call.is_recorded)
+        with Recording(call):
+            call.add_notes(yielded.notes)
             try:
-                returned = yield from _Tap(source, yielded)
+                returned = yield from _Tap(source, call, yielded)
             except BaseException as error:
                 call.result = yielded.result(error=error)
                 raise
@@ -120,19 +148,19 @@ def async_generator_function(begin: Begin) -> Callable[..., AsyncGenerator[Any, 
 
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         source, call = begin(args, kwargs)
-        yielded = Yielded()
-        with call:
-            call.notes = yielded.notes
+        yielded = Yielded(call.is_recorded)
+        with Recording(call):
+            call.add_notes(yielded.notes)
             # `async for` would not pass on what is sent and thrown.
             step = source.asend(None)
             try:
                 while True:
-                    value = await step
+                    value = await _inside(call, step)
                     yielded.add(value)
                     try:
                         sent = yield value
                     except GeneratorExit:
-                        await source.aclose()
+                        await _inside(call, source.aclose())
                         raise
                     except BaseException as error:
                         step = source.athrow(error)
@@ -145,6 +173,16 @@ def async_generator_function(begin: Begin) -> Callable[..., AsyncGenerator[Any, 
                 raise
 
     return wrapper
+
+
+async def _inside(call: Call, step: Awaitable[Any]) -> Any:
+    """Wait for a step of an async generator in the scope of its call."""
+    scope = call.enter()
+    try:
+        return await step
+    finally:
+        if scope is not None:
+            leave(scope)
 
 
 def coroutine_function(begin: Begin) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -177,7 +215,7 @@ def is_iterable_coroutine(value: Any) -> bool:
     It would no longer be awaitable as another generator.
     """
     code = getattr(value, "gi_code", getattr(value, "__code__", None))
-    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+    return code is not None and bool(code.co_flags & CO_ITERABLE_COROUTINE)
 
 
 FUNCTIONS: Mapping[type, Callable[[Begin], Callable[..., Any]]] = {

@@ -6,7 +6,7 @@ is kept if there is more than an event can hold. Code of other people runs meanw
 """
 
 import reprlib
-from base64 import b64encode
+from binascii import b2a_base64
 from collections import deque
 from collections.abc import Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
@@ -221,7 +221,7 @@ class _Conversion:
         if size > BINARY_BYTES_MAX:
             text = f"shortened to {BINARY_BYTES_MAX:,} of {size:,} bytes"
             self._notes.add(place, text)
-        return {"base64": b64encode(kept).decode(), "bytes": size}
+        return {"base64": b2a_base64(kept, newline=False).decode(), "bytes": size}
 
     def _repr(self, value: object, place: Place) -> str:
         if isinstance(value, type | FunctionType):

@@ -1,6 +1,5 @@
 """Kafka client configuration derived from the settings."""
 
-import socket
 from typing import Any
 
 from semloop.errors import ConfigError
@@ -67,6 +66,8 @@ def producer_config(settings: Settings) -> dict[str, Any]:
 
 def listens(address: str, timeout_s: float = 1.0) -> bool:
     """Return True if one of the addresses accepts TCP connections."""
+    import socket
+
     for server in address.split(","):
         host, _, port = server.strip().rpartition(":")
         try:

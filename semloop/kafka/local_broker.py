@@ -1,7 +1,5 @@
 """Address of the broker of `semloop up`, from the stack file in the lake."""
 
-import json
-
 from semloop.settings import LOCAL_FOLDER, Settings
 
 STACK_FILE = "stack.json"
@@ -9,6 +7,8 @@ STACK_FILE = "stack.json"
 
 def broker_address(settings: Settings) -> str | None:
     """Return the address of the local stack's broker; None without a stack."""
+    import json
+
     if settings.on_s3:
         return None
     try:

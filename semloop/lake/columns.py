@@ -24,7 +24,8 @@ _COMMITTED = {"ingested_at": "Time at which the flow committed the row."}
 
 EVENTS = {
     "event_id": "UUID of the event, chosen by its producer; unique in the view.",
-    "type": "tool_call, state_change, completion, error, message or feedback.",
+    "type": "tool_call, state_change, completion, error, message, feedback or "
+    "tool_start, a tool call that runs for long.",
     "ts": "Time of the event by its producer's clock.",
     "agent": "Name of the agent.",
     "session_id": "Session that the event belongs to; the usual key of the record.",
@@ -51,8 +52,8 @@ EVENTS = {
     "extra": "Fields of the envelope that this version does not know, as JSON text.",
     "context_hash": "`sha256:` and the hash of the context that the agent worked with.",
     "trace_id": "OpenTelemetry trace id.",
-    "span_id": "OpenTelemetry span id.",
-    "parent_span_id": "OpenTelemetry id of the parent span.",
+    "span_id": "OpenTelemetry span id; of tool calls by `Agent`, one for each.",
+    "parent_span_id": "OpenTelemetry id of the parent span: the call around it.",
     "importance": "Weight from 0 to 1 that the producer gave the event.",
     "artifacts": "Values that were too large for the row, as a JSON array with the "
     "column, path, object, bytes and sha256 of each.",
@@ -178,11 +179,28 @@ SESSIONS = {
     "reward": "Mean reward of the episodes.",
 }
 
+RUNNING_CALLS = {
+    "namespace": "Tenant or application.",
+    "session_id": "Session of the call.",
+    "agent": "Name of the agent.",
+    "user_id": "User that the agent works for.",
+    "task": "Task in words.",
+    "tool": "Name of the tool.",
+    "call_id": "Id that the model gave the call.",
+    "started_at": "When the call began, by its producer's clock.",
+    "reported_at": "When the agent reported that it runs.",
+    "event_id": "UUID of the report, an event of the type tool_start.",
+    "trace_id": "OpenTelemetry trace id.",
+    "span_id": "Id of the call.",
+    "parent_span_id": "Id of the call around it.",
+}
+
 VIEW_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "dead_letters": DEAD_LETTERS,
     "episodes": EPISODES,
     "events": EVENTS,
     "memories": MEMORIES,
+    "running_calls": RUNNING_CALLS,
     "sessions": SESSIONS,
 }
 

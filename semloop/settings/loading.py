@@ -4,11 +4,9 @@ The value of a setting `x` is the first of: the variable `SEMLOOP_X`, `x = ...` 
 `semloop.toml` of the current folder, the default.
 """
 
-import difflib
 import os
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -121,27 +119,43 @@ def _refuse_typos(environ: Mapping[str, str]) -> None:
     for name in environ:
         if not name.startswith(PREFIX) or name in known:
             continue
-        if near := difflib.get_close_matches(name, known, 1, cutoff=0.9):
+        if near := _nearest(name, known, 0.9):
             msg = f"Unknown setting {name}."
-            raise ConfigError(msg, f"Did you mean {near[0]}?")
+            raise ConfigError(msg, f"Did you mean {near}?")
 
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        msg = f"{path} cannot be read: {exc}."
-        todo = "It must be a TOML file with lines `setting = value`."
-        raise ConfigError(msg, todo) from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _unreadable(path, exc) from None
+    import tomllib
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise _unreadable(path, exc) from None
     for name in values:
         if name not in setting_fields():
-            near = difflib.get_close_matches(name, list(setting_fields()), 1)
+            near = _nearest(name, list(setting_fields()))
             msg = f"{path}: unknown setting {name!r}."
-            todo = f"Did you mean {near[0]!r}?" if near else "Remove it."
+            todo = f"Did you mean {near!r}?" if near else "Remove it."
             raise ConfigError(msg, todo)
     return values
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    msg = f"{path} cannot be read: {error}."
+    return ConfigError(msg, "It must be a TOML file with lines `setting = value`.")
+
+
+def _nearest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most similar to a name; None if none is."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, known, 1, cutoff)), None)
 
 
 def _from_text(name: str, text: str) -> object:

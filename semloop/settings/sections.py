@@ -176,7 +176,11 @@ class CommitSettings(
 class AgentSettings(
     Section,
     frozen=True,
-    rename={"queue_mb": "agent_queue_mb", "flush_s": "agent_flush_s"},
+    rename={
+        "queue_mb": "agent_queue_mb",
+        "flush_s": "agent_flush_s",
+        "long_call_s": "agent_long_call_s",
+    },
 ):
     """How an agent sends events."""
 
@@ -191,7 +195,12 @@ class AgentSettings(
     """Memory of an agent's process for events that are not sent yet, in MiB."""
 
     flush_s: Seconds = 5.0
-    """Seconds that an exiting process waits for the broker; the rest is spooled."""
+    """Seconds that an exiting process, and the end of a block `with Agent(...)`, wait
+    for the broker; the rest is spooled."""
+
+    long_call_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    """Seconds after which a tool call that still runs is reported by an event
+    `tool_start`; 0 = never."""
 
     sample: Annotated[
         dict[str, Share],

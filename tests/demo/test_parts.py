@@ -32,7 +32,7 @@ class Recorder(Agent):
         super().__init__(name)
         self.emitted: list[tuple[str, dict[str, Any]]] = []
 
-    def emit(self, kind: str, meta: Any, payload: Any) -> str:
+    def emit(self, kind: str, meta: Any, payload: Any, metadata: Any = None) -> str:
         self.emitted.append((kind, dict(payload)))
         return super().emit.__name__ + str(len(self.emitted))
 

@@ -36,11 +36,12 @@ def test_the_flows_store_what_the_agents_page_sends(
     }
     flows, _ = OPERATING
     output = project.run(flows.replaced(values | ARCHIVE | MEMORY))
-    assert "Memories: 3" in output
+    assert "Memories: 5" in output
     with Lake(storage.root) as lake:
         stored = lake.sql("SELECT type FROM events ORDER BY type").fetchall()
     assert [kind for (kind,) in stored] == [
-        "completion", "feedback", "message", "state_change", "tool_call",
+        "completion", "feedback", "message", "message", "state_change", "tool_call",
+        "tool_call",
     ]  # fmt: skip
 
 

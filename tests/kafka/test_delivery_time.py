@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from semloop.agent.resend import resend
 
 from semloop.agent.broker_search import CONFIG as AGENT
-from semloop.agent.resend import resend
 from semloop.kafka.clients import client_config, producer_config
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings, load

@@ -11,6 +11,8 @@ from tests.operators.event_rows import Row
 
 Events = list[Row]
 MEMORABLE = ("message", "tool_call", "error")
+# In no episode.
+OUTSIDE = ("feedback", "tool_start")
 
 
 def byte_size(event: Row) -> int:
@@ -24,7 +26,7 @@ def naive_episodes(
     closed: list[tuple[str, Events]] = []
     still_open: list[Events] = []
     for event in events:
-        if event["type"] == "feedback":
+        if event["type"] in OUTSIDE:
             continue
         mine = [
             other for other in still_open if session_of(other[0]) == session_of(event)

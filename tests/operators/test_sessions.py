@@ -117,11 +117,12 @@ def test_only_updated_episodes_get_a_revision() -> None:
     assert len(sessions) == 1
 
 
-def test_feedback_neither_opens_nor_updates_an_episode() -> None:
+@pytest.mark.parametrize("kind", ["feedback", "tool_start"])
+def test_what_is_no_step_neither_opens_nor_updates_an_episode(kind: str) -> None:
     sessions = Sessions(SMALL)
-    assert feed(sessions, event_row("feedback")).revisions.num_rows == 0
+    assert feed(sessions, event_row(kind)).revisions.num_rows == 0
     feed(sessions, event_row(), first=1)
-    later = events_table(event_row("feedback", at_s=9, kafka_s=9), first=2)
+    later = events_table(event_row(kind, at_s=9, kafka_s=9), first=2)
     assert sessions.feed(later).revisions.num_rows == 0
     # It does not delay the closing of an inactive episode either.
     [row] = sessions.close_inactive((NOW.timestamp() + 13.001) * 1_000).to_pylist()

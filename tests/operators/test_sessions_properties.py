@@ -18,6 +18,7 @@ from tests.operators.event_rows import (
     newest_open,
 )
 from tests.operators.naive_sessions import (
+    OUTSIDE,
     naive_episodes,
     positions,
     session_of,
@@ -115,7 +116,7 @@ def test_positions_equal_those_of_the_oracle(
 
 
 @given(events=EVENTS, settings=BOUNDS, cuts=CUTS, inactive=CUTS)
-def test_every_record_except_feedback_is_in_one_contiguous_episode(
+def test_every_record_of_a_step_is_in_one_contiguous_episode(
     events: pa.Table, settings: EpisodeSettings, cuts: set[int], inactive: set[int]
 ) -> None:
     closed, still_open = ends(run(events, settings, cuts, (), inactive))
@@ -127,7 +128,7 @@ def test_every_record_except_feedback_is_in_one_contiguous_episode(
             row["kafka_offset"]
             for row in events.to_pylist()
             if session_of(row) == session_of(episode)
-            and row["type"] != "feedback"
+            and row["type"] not in OUTSIDE
             and row["kafka_offset"] in offsets
         ]
         assert len(inside) == episode["events"]
@@ -135,5 +136,5 @@ def test_every_record_except_feedback_is_in_one_contiguous_episode(
     kinds: dict[int, Any] = dict(
         zip(events["kafka_offset"].to_pylist(), events["type"].to_pylist(), strict=True)
     )
-    expected = {offset: 1 for offset, kind in kinds.items() if kind != "feedback"}
+    expected = {offset: 1 for offset, kind in kinds.items() if kind not in OUTSIDE}
     assert episodes_by_offset == expected

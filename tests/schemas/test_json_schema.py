@@ -16,6 +16,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "error": {"error_type": "Timeout", "message": "no answer", "recoverable": True},
     "message": {"role": "user", "content": "hello", "input_tokens": 3},
     "feedback": {"name": "helpful", "source": "human", "score": 1, "event_id": ID},
+    "tool_start": {"tool": "search", "running_ms": 10_000},
 }
 
 

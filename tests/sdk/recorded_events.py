@@ -15,9 +15,21 @@ BYTES_MAX = 4 * 2**20
 
 def stored(kind: str, payload: Mapping[str, object], **meta: object) -> dict[str, Any]:
     """Return an event as its agent sends it; the archive must accept it."""
+    return stored_with(None, kind, payload, **meta)
+
+
+def stored_with(
+    metadata: Mapping[str, object] | None,
+    kind: str,
+    payload: Mapping[str, object],
+    **meta: object,
+) -> dict[str, Any]:
+    """Return an event with metadata as its agent sends it."""
     meta = {"session_id": "s-1", **meta}
     event_id = str(uuid.uuid4())
-    event = encode(kind, event_id, "tester", NOW, payload, meta, BYTES_MAX, _ignored)
+    event = encode(
+        kind, event_id, "tester", NOW, payload, meta, BYTES_MAX, _ignored, metadata
+    )
     assert len(event) <= BYTES_MAX
     decoded = decode(a_poll(event), NOW, BYTES_MAX)
     assert decoded.dead_letters["detail"].to_pylist() == []
@@ -34,19 +46,43 @@ def recorded(result: object) -> tuple[Any, list[str]]:
 
 
 class Recorded:
-    """A session, the payloads of its events, and their types."""
+    """A session, and its events: their types, payloads, `meta` and metadata."""
 
-    def __init__(self) -> None:
-        self.payloads: list[dict[str, Any]] = []
-        self.kinds: list[str] = []
-        self.session = Session(self._emit, {"session_id": "s-1"})
+    def __init__(self, metadata: Any = None, **meta: object) -> None:
+        self.events: list[dict[str, Any]] = []
+        meta = {"session_id": "s-1", **meta}
+        self.session = Session(self._emit, meta, agent=self, metadata=metadata)
 
     def _emit(
-        self, kind: str, meta: Mapping[str, object], payload: Mapping[str, object]
+        self,
+        kind: str,
+        meta: Mapping[str, object],
+        payload: Mapping[str, object],
+        metadata: Mapping[str, object] | None,
     ) -> str:
-        self.kinds.append(kind)
-        self.payloads.append(stored(kind, payload)["payload"])
+        self.events.append(stored_with(metadata, kind, payload, **meta))
         return ""
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+    @property
+    def payloads(self) -> list[dict[str, Any]]:
+        return [event["payload"] for event in self.events]
+
+    @property
+    def metadata(self) -> list[Any]:
+        return [event.get("metadata") for event in self.events]
+
+    @property
+    def tools(self) -> list[str]:
+        return [payload["tool"] for payload in self.payloads]
+
+    def span_of(self, tool: str) -> tuple[str, str | None]:
+        """Return the ids of the span of the only call of a tool, and of its parent."""
+        [meta] = [e["meta"] for e in self.events if e["payload"].get("tool") == tool]
+        return meta["span_id"], meta.get("parent_span_id")
 
     def call(self) -> dict[str, Any]:
         """Return the payload of the only call, without its duration."""

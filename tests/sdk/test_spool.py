@@ -206,6 +206,7 @@ def test_a_record_that_a_thread_does_not_finish_holds_up_others_only_for_a_time(
     assert events_of(reader) == [b"two"]
     assert drops == {"a thread did not finish it": 1}
     assert not reader.is_stalled
+    assert reader.finished == writer.emitted == 2
 
 
 def test_events_of_a_file_that_was_removed_are_counted(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "error": {"error_type": "Timeout", "message": "no answer"},
     "message": {"role": "user", "content": "hello"},
     "feedback": {"name": "helpful", "source": "human", "score": 0.5},
+    "tool_start": {"tool": "search", "running_ms": 10_000.0},
 }
 
 

@@ -50,7 +50,11 @@ class Record:
 
 
 class Reader:
-    """Takes records in order; those that are not finished can be taken again."""
+    """Takes records in order; those that are not finished can be taken again.
+
+    Attributes:
+        finished: number of records that were sent or dropped.
+    """
 
     def __init__(self, chain: Chain, dropped: Dropped, *, live: bool) -> None:
         """Start with the first record that is not done.
@@ -68,6 +72,7 @@ class Reader:
         self._in_flight: deque[Record] = deque()
         self._damaged: set[Segment] = set()
         self._unfinished_s: float | None = None
+        self.finished = 0
 
     @property
     def is_empty(self) -> bool:
@@ -117,7 +122,7 @@ class Reader:
         if record.done:
             return
         record.done = True
-        record.segment.done += 1
+        self._finished(record.segment)
         self._mark(record, DONE)
         while self._in_flight and self._in_flight[0].done:
             self._in_flight.popleft()
@@ -145,6 +150,7 @@ class Reader:
         except OSError:
             lost = segment.events - segment.done
             self._dropped(max(1, lost), "their file in the spool was removed")
+            self._finished(segment, lost)
             segment.end = start
             return None
         word = words[start >> 2]
@@ -161,8 +167,11 @@ class Reader:
             segment.end = start
             return None
         self._start = end
-        if state in {DONE, RESERVED}:
-            segment.done += 1
+        if state == DONE:
+            return None
+        if state == RESERVED:
+            self._finished(segment)
+            segment.mark(start, DONE)
             return None
         content = content_at(memory, words, start)
         if content is None:
@@ -184,7 +193,12 @@ class Reader:
         self._dropped(1, "a thread did not finish it")
         return True
 
+    def _finished(self, segment: Segment, count: int = 1) -> None:
+        segment.done += count
+        self.finished += count
+
     def _damage(self, segment: Segment) -> None:
+        self._finished(segment)
         self._damaged.add(segment)
         self._dropped(1, "it is damaged in the spool")
 

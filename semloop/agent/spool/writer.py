@@ -89,6 +89,7 @@ class Writer:
             # The host's: Ctrl-C, or a signal handler that raises.
             if reserved >= 0:
                 words[reserved >> 2] = DONE | size  # type: ignore[index]
+                segment.events -= 1
             raise
         if segment.buffered and start < segment.dirty:
             segment.dirty = start
