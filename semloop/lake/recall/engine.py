@@ -17,7 +17,8 @@ from semloop.lake.recall.hits import no_hits, read_hits
 from semloop.lake.recall.query_parser import ParsedQuery, parse_query
 from semloop.lake.recall.ranking import US, rank
 from semloop.lake.recall.request import RecallRequest
-from semloop.lake.recall.searches import MemoryTable, MemoryTables, RowsMoved
+from semloop.lake.recall.search_engine import RowsMoved
+from semloop.lake.recall.searches import MemoryTable, MemoryTables
 from semloop.lake.recall.selection import Selection
 from semloop.lake.recall.wall import Wall
 from semloop.lake.recall.words import unspaced_share

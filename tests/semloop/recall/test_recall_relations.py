@@ -7,6 +7,7 @@ import pytest
 from semloop.lake import generations
 from semloop.lake.recall import searches, selection, wall
 from semloop.lake.recall.features import EventPosition, key_of
+from semloop.lake.recall.filters import Every
 from semloop.lake.recall.searches import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
@@ -65,8 +66,8 @@ def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> N
     table = MemoryTables(lake.storage, 0).open(generations.FIRST_GENERATION)
     assert table is not None
     wanted: set[EventPosition] = {(key("a"), 0), (key("b"), 1)}
-    found = table.at(wanted, "", {"text": "text"})
-    assert sorted(found.columns["text"].to_pylist()) == ["a 0", "b 1"]
+    found = table.texts_at(wanted, Every())
+    assert sorted(found.texts) == ["a 0", "b 1"]
 
 
 def test_events_of_two_episodes_of_a_session_are_not_neighbours(tmp_path: Path) -> None:
