@@ -203,9 +203,9 @@ class Features:
             ends=self.ends[rows],
             row_ids=self.row_ids[rows],
         )
-        return taken._compact() if len(taken) * FEW <= len(self) else taken
+        return taken.compact() if len(taken) * FEW <= len(self) else taken
 
-    def _compact(self) -> Self:
+    def compact(self) -> Self:
         """Drop the stems of other memories: those of long texts are megabytes."""
         lengths = self.ends - self.starts
         ends = np.cumsum(lengths, dtype=np.int64)

@@ -17,10 +17,12 @@ MICROSECOND = timedelta(microseconds=1)
 class Rows(Protocol):
     """Memories in memory, as conditions see them."""
 
-    features: Features
+    @property
+    def features(self) -> Features:
+        """Their features."""
 
     def is_one_of(self, column: str, values: Sequence[str]) -> Mask:
-        """Return which rows have one of these values; null is none."""
+        """Return which rows have one of these values; null is not one."""
 
     def is_null(self, column: str) -> Mask:
         """Return which rows have no value."""
