@@ -146,6 +146,9 @@ class RecallEngine:
         parsed = ParsedQuery(request.query)
         if request.words:
             parsed = parse_query(request.query, now)
+        if parsed.text and self._embedder is None:
+            # A process imports LanceDB meanwhile. An error is raised again below.
+            self._threads.submit(lambda: self.embedder)
         opened = self.opened()
         if opened is None:
             return no_hits(parsed.description)

@@ -121,7 +121,7 @@ def test_a_new_generation_replaces_the_memories(lake: MemoryLake) -> None:
         assert texts(engines.same("trip")) == ["a journey"]
 
 
-def test_a_table_that_was_created_anew_is_read_again(lake: MemoryLake) -> None:
+def test_a_table_that_was_dropped_and_created_is_read_again(lake: MemoryLake) -> None:
     with two_engines(lake.settings) as engines:
         generations.connect(lake.storage).drop_table(generations.table_name(1))
         again = MemoryLake(lake.settings)

@@ -1,5 +1,6 @@
 """Keeps the memories of the current table in memory, within a bound."""
 
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -11,7 +12,7 @@ from semloop.lake.recall.resident.memories import ResidentMemories
 from semloop.lake.recall.resident.reading import read_all, with_added
 from semloop.lake.recall.resident.searches import ResidentSearches
 from semloop.lake.recall.search_engine import SearchEngine
-from semloop.lake.recall.searches import EXACT_ROWS, MemoryTable
+from semloop.lake.recall.searches import MemoryTable
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 # Recalls that use LanceDB before the memories are read: a process that recalls only
 # once or twice does not pay for it.
 RECALLS_BEFORE = 3
-# A table that is filled or compacted is read again at most for this share of the time:
-# after each time, there is a pause of so many times its length.
+# After reading a table that took a second, the next time is this many seconds later: a
+# table that is filled changes all the time.
 PAUSE = 10
 MIB = 2**20
 
@@ -51,7 +52,7 @@ class ResidentFollower:
         self._reading: Future[None] | None = None
         self._recalls = 0
         # Memories of this number, or more, exceed the bound, without columns of hits.
-        self._too_many = EXACT_ROWS + 1
+        self._too_many = sys.maxsize
         self._shown = True
         self._next_s = float("-inf")
         self._is_closed = False

@@ -14,10 +14,10 @@ from semloop.lake.recall.searches import ROW_ID
 if TYPE_CHECKING:
     from lancedb.table import Table
 
-# Memories of a segment: 50 MB of vectors. Its copy, when it is merged with others, is
-# what an added memory costs at most.
-SEGMENT_ROWS = 32_768
-BATCH_ROWS = 4_096
+# Memories of a segment: 25 MB of vectors, in memory twice while they are read.
+# A segment of a large table has more, since each search visits all segments.
+SEGMENT_ROWS = 16_384
+SEGMENTS = 16
 # New memories that a recall waits for; more are read in the background.
 ADDED_MAX = 2_000
 
@@ -36,19 +36,15 @@ def read_all(
     Returns:
         None if `may_take` has returned False.
     """
-    rows = table.count_rows()
-    query: Any = table.search().select(columns(shown=shown)).with_row_id(True)
+    rows, last = table.count_rows(), -1
+    count = max(SEGMENT_ROWS, -(-rows // SEGMENTS))
     found: list[Segment] = []
-    waiting: list[pa.RecordBatch] = []
-    read = 0
-    for batch in query.to_batches(batch_size=BATCH_ROWS):
-        waiting.append(batch)
-        read += len(batch)
-        if sum(map(len, waiting)) >= SEGMENT_ROWS or read == rows:
-            found.append(Segment.of(pa.Table.from_batches(waiting)))
-            waiting = []
-            if not may_take(sum(part.nbytes for part in found) * rows / read):
-                return None
+    while (read := sum(map(len, found))) < rows:
+        found.append(_segment(table, last + 1, count, shown=shown))
+        last = int(found[-1].features.row_ids[-1])
+        read += len(found[-1])
+        if not may_take(sum(part.nbytes for part in found) * rows / read):
+            return None
     return tuple(found)
 
 
@@ -58,7 +54,7 @@ def with_added(
     """Return the memories of a later version, if it only adds or replaces a few.
 
     Rows never change in place, and new rows have larger ids than all earlier ones. The
-    last known row is read again: if it differs, the table was deleted and created again.
+    last known row is read again: if it differs, the table was created again.
 
     Args:
         table: the later version.
@@ -69,8 +65,7 @@ def with_added(
     """
     known = int(segments[-1].features.row_ids[-1])
     shown = all(part.has_shown for part in segments)
-    query: Any = table.search().select(columns(shown=shown)).with_row_id(True)
-    rows = query.where(f"{ROW_ID} >= {known}").limit(ADDED_MAX + 2).to_arrow()
+    rows = _rows(table, known, ADDED_MAX + 2, shown=shown)
     if len(rows) > ADDED_MAX + 1 or not _begins_with(rows, segments[-1]):
         return None
     rows = rows.filter(pc.greater(rows[ROW_ID], pa.scalar(known, pa.uint64())))
@@ -81,6 +76,20 @@ def with_added(
     if sum(np.count_nonzero(part.alive) for part in segments) != table.count_rows():
         return None
     return _fewer(segments)
+
+
+def _segment(table: "Table", first: int, count: int, *, shown: bool) -> Segment:
+    rows = _rows(table, first, count, shown=shown)
+    if not len(rows):
+        msg = "The table has fewer rows than it counts."
+        raise ValueError(msg)
+    return Segment.of(rows)
+
+
+def _rows(table: "Table", first: int, count: int, *, shown: bool) -> pa.Table:
+    """Read the rows from a row id on, in the order of their ids."""
+    query: Any = table.search().select(columns(shown=shown)).with_row_id(True)
+    return query.where(f"{ROW_ID} >= {first}").limit(count).to_arrow()
 
 
 def _begins_with(rows: pa.Table, last: Segment) -> bool:

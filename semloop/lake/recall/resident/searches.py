@@ -30,8 +30,8 @@ from semloop.lake.recall.stems import hashes
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
-# Of fewer rows than one in so many, the vectors are copied before they are compared.
-GATHERED = 4
+# Up to this share of the rows, their vectors are copied to compare them alone.
+GATHERED = 1 / 4
 
 
 class ResidentSearches:
@@ -180,7 +180,7 @@ def _products(part: Segment, rows: Ints, vector: "Vectors") -> NDArray[np.float3
     product of matrix and vector by BLAS would start threads, and took three times as
     long.
     """
-    few = len(rows) * GATHERED <= len(part)
+    few = len(rows) <= GATHERED * len(part)
     products: NDArray[np.float32] = (
         np.vecdot(part.vectors[rows], vector)
         if few
