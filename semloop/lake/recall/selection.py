@@ -122,6 +122,9 @@ class Selection:
         similar = cosines(found.vectors, self._vector)
         order = np.lexsort((features.header["id"], -similar))
         order = order[self._may_be_hits(features)[order]]
+        # Two writers at the same time may have stored a memory twice.
+        _, first = np.unique(features.header["id"][order], return_index=True)
+        order = order[np.sort(first)]
         more = len(features) == limit or len(order) > count
         order = order[:count]
         return Near(features.take(order), similar[order], more)

@@ -75,6 +75,13 @@ def test_a_replaced_memory_is_not_found_any_more(lake: MemoryLake) -> None:
     assert after.segments[0].vectors is before.segments[0].vectors
 
 
+def test_a_memory_that_is_stored_twice_is_found(lake: MemoryLake) -> None:
+    twice = lake.table.search().where("text = 'trip 7'").to_arrow()
+    lake.table.add(twice)
+    with two_engines(lake.settings) as engines:
+        assert len(texts(engines.same("trip 7", k=50))) == 40
+
+
 def test_deleted_memories_are_read_again(lake: MemoryLake) -> None:
     with two_engines(lake.settings) as engines:
         lake.table.delete("text = 'trip 7'")

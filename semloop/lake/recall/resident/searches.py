@@ -12,8 +12,8 @@ from semloop.lake.recall.features import (
     Features,
     Ints,
     Mask,
-    concatenated,
     position_of,
+    stacked,
 )
 from semloop.lake.recall.filters import Filter
 from semloop.lake.recall.resident.memories import ResidentMemories
@@ -160,9 +160,7 @@ class ResidentSearches:
         return chosen, np.argsort(places)
 
     def _features(self, chosen: Sequence[Ints]) -> Features:
-        return concatenated(
-            part.features.take(rows) for part, rows in self._with(chosen)
-        )
+        return stacked(part.features.take(rows) for part, rows in self._with(chosen))
 
     def _vectors(self, chosen: Sequence[Ints]) -> Matrix:
         parts = [part.vectors[rows] for part, rows in self._with(chosen)]

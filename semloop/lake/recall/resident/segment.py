@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from semloop.lake.recall.features import Features, Ints, Mask, concatenated
+from semloop.lake.recall.features import Features, Ints, Mask, stacked
 from semloop.lake.recall.filters import Filter
 from semloop.lake.recall.hits import STORED
 from semloop.lake.recall.resident.lookup import Lookup
@@ -73,7 +73,7 @@ class Segment:
         """Return one segment of several in order, without replaced memories."""
         table = pa.concat_tables(part.table.filter(part.alive) for part in parts)
         return cls._of(
-            concatenated(part.features.take(part.alive) for part in parts),
+            stacked(part.features.take(part.alive) for part in parts),
             np.concatenate([part.vectors[part.alive] for part in parts]),
             table,
         )
