@@ -150,8 +150,8 @@ class RecallSettings(Section, frozen=True, rename={"memory_mb": "recall_memory_m
     """How memories are searched."""
 
     memory_mb: Count = 256
-    """MiB that a process which recalls again and again may use to hold the memories:
-    recall is then faster. More memories than fit are searched on storage; 0: always."""
+    """MiB in which a `Lake` that recalls again and again may hold the memories: recall
+    is then faster. If they do not fit they are searched on storage; 0: always."""
 
 
 class EmbeddingSettings(
