@@ -15,6 +15,7 @@ from semloop.lake.recall.features import (
     Features,
     Floats,
     Ints,
+    Mask,
     concatenated,
 )
 from semloop.lake.recall.keywords import Statistics, bm25
@@ -122,9 +123,7 @@ class Selection:
         similar = cosines(found.vectors, self._vector)
         order = np.lexsort((features.header["id"], -similar))
         order = order[self._may_be_hits(features)[order]]
-        # Two writers at the same time may have stored a memory twice.
-        _, first = np.unique(features.header["id"][order], return_index=True)
-        order = order[np.sort(first)]
+        order = order[_is_first(features.take(order))]
         more = len(features) == limit or len(order) > count
         order = order[:count]
         return Near(features.take(order), similar[order], more)
@@ -173,7 +172,8 @@ class Selection:
         features = found.features
         allowed = self._wall.allowed(features)
         absent = adjacent - set(features.take(allowed).positions())
-        mask = allowed & ~np.isin(features.header["id"], hits.header["id"])
+        is_hit = np.isin(features.header["id"], hits.header["id"])
+        mask = allowed & ~is_hit & _is_first(features)
         others = Neighbours(
             features.take(mask), found.vectors[mask], found.is_hit[mask]
         )
@@ -245,6 +245,16 @@ def _top_positions(features: Features) -> set[EventPosition]:
     """Return the positions of the events among the first `NEIGHBOURS_OF` memories."""
     first = features.take(np.arange(min(NEIGHBOURS_OF, len(features))))
     return {(episode, n) for episode, n in first.positions() if n >= 0}
+
+
+def _is_first(features: Features) -> Mask:
+    """Return which memories are the first of their id.
+
+    Two writers at the same time may have stored a memory twice.
+    """
+    mask = np.zeros(len(features), bool)
+    mask[np.unique(features.header["id"], return_index=True)[1]] = True
+    return mask
 
 
 def _copies(of: Features, *among: Features) -> Ints:

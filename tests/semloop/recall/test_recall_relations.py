@@ -119,6 +119,20 @@ def test_the_parts_of_following_texts_do_not_displace_first_parts(
     assert found["after"].to_pylist() == ["the beginning"] * 2
 
 
+def test_a_neighbour_that_is_stored_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("COUNT_FIRST", 1), ("COUNT_MAX", 1), ("MARGIN", 0)):
+        monkeypatch.setattr(selection, name, value)
+    lake = a_memory_lake(tmp_path, a_message("refund"), a_message("it rains"))
+    with lake.open() as opened:
+        expected = opened.recall("refund", k=1)
+        lake.table.add(lake.table.search().where("text = 'it rains'").to_arrow())
+        found = opened.recall("refund", k=1)
+    assert found["after"].to_pylist() == ["it rains"]
+    assert found.equals(expected)
+
+
 def test_unnamed_events_of_others_do_not_crowd_out_those_of_a_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
