@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recall import QUESTIONS
+from recall_speed import QUESTIONS
 from synthetic_lake import write_synthetic_lake
 
 from operators.memories.parts import event_parts

@@ -6,14 +6,13 @@ FILE is gzipped or plain JSON lines, one conversation per line: {"conversation",
 timestamps, one namespace per conversation, through broker, `archive` and `memory` like
 all events. Quality is the share of a question's evidence among the first hits.
 Freshness is the time until an event can be recalled, at 100 events per second. Speed is
-measured with or without FILE, over 100,000 memories. Prints tables, then JSON.
+measured with or without FILE, over 3,000 and 100,000 memories, from storage and in
+memory by turns; both must give the same answers. Prints tables, then JSON.
 """
 
 import gzip
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 import rich.table
-from synthetic_lake import write_synthetic_lake
+from recall_speed import SIZES, Figures, quantiles, semloop, speed
 
 from semloop import Agent, Lake
 from semloop.settings import load
@@ -34,29 +33,11 @@ from semloop.settings import load
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEMORIES = 100_000
-QUERIES = 100
-COLD_STARTS = 5
 LIVE_S, LIVE_PER_S = 30, 100
 PROBE_EVERY = 50
 # The components of the ranking, also measured alone.
 COMPONENTS = ("similarity", "keyword", "keyword_context")
 COMPONENT_HITS = 50
-QUESTIONS = (
-    "a payment was refused", "who fixed the failing test", "change the flight",
-    "the customer wants her money back", "timeout while searching", "ship the order",
-)  # fmt: skip
-Figures = dict[str, Any]
-
-
-def semloop(lake: Path, *arguments: str) -> str:
-    """Run a `semloop` command in a process."""
-    environ = {**os.environ, "SEMLOOP_LAKE": str(lake)}
-    command = [sys.executable, "-P", "-m", "semloop", *arguments]
-    result = subprocess.run(
-        command, env=environ, cwd=lake.parent, check=True, capture_output=True
-    )
-    return result.stdout.decode()
 
 
 @contextmanager
@@ -164,47 +145,6 @@ def freshness(lake: Lake, kafka: str, folder: Path) -> Figures:
     return {"events per second": LIVE_PER_S, **quantiles(took, 1, "s")}
 
 
-def speed(folder: Path) -> Figures:
-    """Milliseconds of a recall in this process, and seconds of the whole command."""
-    settings = load(lake=str(folder / "synthetic"))
-    write_synthetic_lake(settings, MEMORIES)
-    semloop(folder / "synthetic", "maintain", "index")
-    figures: Figures = {"memories": MEMORIES}
-    with Lake(settings=settings) as lake:
-        lake.recall("the first query loads the model")
-        for name, filters in (
-            ("all", {}),
-            ("a namespace of 5 %", {"namespace": "n3"}),
-            ("a high reward", {"min_reward": 0.9}),
-        ):
-            took = []
-            for number in range(QUERIES):
-                # A new query each time, since vectors of queries are cached.
-                query = f"{QUESTIONS[number % len(QUESTIONS)]}, case {number} of {name}"
-                begin_s = time.perf_counter()
-                hits = lake.recall(query, **filters)
-                took.append(time.perf_counter() - begin_s)
-                assert hits.num_rows == 10, hits.num_rows
-            figures[f"recall, {name}"] = quantiles(took, 1e3, "ms")
-    cold = []
-    for _ in range(COLD_STARTS):
-        begin_s = time.perf_counter()
-        semloop(folder / "synthetic", "recall", QUESTIONS[0])
-        cold.append(time.perf_counter() - begin_s)
-    figures["semloop recall, cold"] = quantiles(cold, 1, "s")
-    return figures
-
-
-def quantiles(took: Sequence[float], scale: float, unit: str) -> Figures:
-    """Return the median and the 95th percentile."""
-    ordered = sorted(took)
-    p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
-    return {
-        f"p50 {unit}": round(statistics.median(ordered) * scale, 2),
-        f"p95 {unit}": round(p95 * scale, 2),
-    }
-
-
 def show(title: str, figures: Figures) -> None:
     """Print figures as a table with one row per name."""
     rows = {k: v if isinstance(v, dict) else {"": v} for k, v in figures.items()}
@@ -238,8 +178,10 @@ def main() -> None:
                     show("Share of the evidence in the first hits", figures["quality"])
                     figures["freshness"] = freshness(opened, kafka, folder)
                     show("Time from an event to its recall", {"": figures["freshness"]})
-        figures["speed"] = speed(folder)
-        show("Recall", figures["speed"])
+        for memories in SIZES:
+            figures[f"speed, {memories}"] = speed(folder, memories)
+            for title, found in figures[f"speed, {memories}"].items():
+                show(f"{memories:,} memories: {title}", found)
     print(json.dumps(figures, indent=2))
 
 

@@ -146,6 +146,14 @@ class MemorySettings(
     """Seconds between two runs of `maintain index` by `semloop up`."""
 
 
+class RecallSettings(Section, frozen=True, rename={"memory_mb": "recall_memory_mb"}):
+    """How memories are searched."""
+
+    memory_mb: Count = 256
+    """MiB in which a `Lake` that recalls again and again may hold the memories: recall
+    is then faster. If they do not fit they are searched on storage; 0: always."""
+
+
 class EmbeddingSettings(
     Section,
     frozen=True,

@@ -11,6 +11,7 @@ from semloop.settings.memory_sections import (
     EmbeddingSettings,
     EpisodeSettings,
     MemorySettings,
+    RecallSettings,
     RewardSettings,
 )
 from semloop.settings.sections import (
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     episodes: EpisodeSettings = EpisodeSettings()
     rewards: RewardSettings = RewardSettings()
     memory: MemorySettings = MemorySettings()
+    recall: RecallSettings = RecallSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     agent: AgentSettings = AgentSettings()
     metrics: MetricsSettings = MetricsSettings()

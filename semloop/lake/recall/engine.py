@@ -17,7 +17,9 @@ from semloop.lake.recall.hits import no_hits, read_hits
 from semloop.lake.recall.query_parser import ParsedQuery, parse_query
 from semloop.lake.recall.ranking import US, rank
 from semloop.lake.recall.request import RecallRequest
-from semloop.lake.recall.searches import MemoryTable, MemoryTables, RowsMoved
+from semloop.lake.recall.resident.follower import ResidentFollower
+from semloop.lake.recall.search_engine import RowsMoved
+from semloop.lake.recall.searches import MemoryTable, MemoryTables
 from semloop.lake.recall.selection import Selection
 from semloop.lake.recall.wall import Wall
 from semloop.lake.recall.words import unspaced_share
@@ -70,12 +72,15 @@ class RecallEngine:
         self._episodes = EpisodeFollower(self._storage, stale_s)
         self._tables = MemoryTables(self._storage, stale_s)
         self._threads = ThreadPoolExecutor(THREADS, "recall")
+        mb_max = settings.recall.memory_mb
+        self.resident = ResidentFollower(self._storage, self._threads, mb_max)
         self._embedder: Embedder | None = None
         self._lock = Lock()
         self.vector = functools.lru_cache(QUERIES_MAX)(self._embed)
 
     def close(self) -> None:
         """Close connections and threads."""
+        self.resident.close()
         self._threads.shutdown()
         self._episodes.close()
 
@@ -87,7 +92,7 @@ class RecallEngine:
             StorageUnavailable: the storage is not available.
         """
         try:
-            found = self._opened()
+            found = self.opened()
         except Exception as error:
             raise self._translate(error) from error
         return found[1].generation if found else None
@@ -123,7 +128,7 @@ class RecallEngine:
 
     def _stored_id(self, text: str) -> str:
         ids = self._private_ids.pseudonyms(text)
-        if len(ids) > 1 and (opened := self._opened()):
+        if len(ids) > 1 and (opened := self.opened()):
             # After a rotation of the key: the one that the lake knows as a user.
             return next((i for i in ids if i in opened[0].users), ids[0])
         return ids[0]
@@ -141,7 +146,10 @@ class RecallEngine:
         parsed = ParsedQuery(request.query)
         if request.words:
             parsed = parse_query(request.query, now)
-        opened = self._opened()
+        if parsed.text and self._embedder is None:
+            # A process imports LanceDB meanwhile. An error is raised again below.
+            self._threads.submit(lambda: self.embedder)
+        opened = self.opened()
         if opened is None:
             return no_hits(parsed.description)
         wall, table = Wall(opened[0], request), opened[1]
@@ -151,16 +159,17 @@ class RecallEngine:
             self._check_model(table)
             vector = self.vector(parsed.text)
         conditions = wall.conditions(parsed)
+        searches = self.resident.current(table)
         found = Selection(
-            table, wall, conditions, parsed.text, vector, self._threads
+            searches, wall, conditions, parsed.text, vector, self._threads
         ).candidates()
         found = replace(found, cosines=found.cosines * self._trust(parsed.text))
         now_us = int(now.timestamp() * US)
         best = rank(found, request.k, request.half_life_s, now_us)
-        hits = read_hits(table, wall, conditions, found, best, parsed.description)
+        hits = read_hits(searches, wall, conditions, found, best, parsed.description)
         return within_tokens(hits, request.max_tokens)
 
-    def _opened(self) -> tuple[Episodes, MemoryTable] | None:
+    def opened(self) -> tuple[Episodes, MemoryTable] | None:
         """Return the state of the lake; None if there are no memories yet."""
         episodes = self._episodes.episodes()
         if episodes is None:

@@ -203,9 +203,9 @@ class Features:
             ends=self.ends[rows],
             row_ids=self.row_ids[rows],
         )
-        return taken._compact() if len(taken) * FEW <= len(self) else taken
+        return taken.compact() if len(taken) * FEW <= len(self) else taken
 
-    def _compact(self) -> Self:
+    def compact(self) -> Self:
         """Drop the stems of other memories: those of long texts are megabytes."""
         lengths = self.ends - self.starts
         ends = np.cumsum(lengths, dtype=np.int64)
@@ -258,6 +258,13 @@ class Features:
 
 def concatenated(parts: Iterable[Features]) -> Features:
     """Return the memories of several reads, each id once, in their order."""
+    every = stacked(parts)
+    _, first = np.unique(every.header["id"], return_index=True)
+    return every if len(first) == len(every) else every.take(np.sort(first))
+
+
+def stacked(parts: Iterable[Features]) -> Features:
+    """Return the memories of several reads, at least one, in their order."""
     found = list(parts)
     shifts = np.cumsum([0, *(len(part.stems) for part in found)])
     moved = [
@@ -268,9 +275,7 @@ def concatenated(parts: Iterable[Features]) -> Features:
         field.name: np.concatenate([getattr(part, field.name) for part in moved])
         for field in fields(Features)
     }
-    every = Features(**columns)
-    _, first = np.unique(every.header["id"], return_index=True)
-    return every if len(first) == len(every) else every.take(np.sort(first))
+    return Features(**columns)
 
 
 def _lines_and_contexts(memories: pa.Table) -> list[tuple[str, str]]:

@@ -6,10 +6,11 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from semloop.lake.recall.conditions import Conditions, first_parts
+from semloop.lake.recall.conditions import Conditions
 from semloop.lake.recall.features import EventPosition, Features, Ints
+from semloop.lake.recall.filters import Filter
 from semloop.lake.recall.ranking import Candidates, Ranked
-from semloop.lake.recall.searches import MemoryTable
+from semloop.lake.recall.search_engine import SearchEngine
 from semloop.lake.recall.wall import Wall
 
 TEXT = pa.string()
@@ -73,7 +74,7 @@ def no_hits(understood: str | None) -> pa.Table:
 
 
 def read_hits(
-    table: MemoryTable,
+    table: SearchEngine,
     wall: Wall,
     conditions: Conditions,
     candidates: Candidates,
@@ -155,14 +156,14 @@ class Following:
 
 
 def _texts_at(
-    table: MemoryTable, wall: Wall, where: str, positions: set[EventPosition]
+    table: SearchEngine, wall: Wall, where: Filter, positions: set[EventPosition]
 ) -> dict[EventPosition, str]:
     """Return the texts of events at these positions that may be shown."""
-    found = table.at(positions, first_parts(where), {"text": "text"})
+    found = table.texts_at(positions, where)
     shown = wall.allowed(found.features)
     texts = zip(
         found.features.positions(),
-        found.columns["text"].to_pylist(),
+        found.texts,
         shown.tolist(),
         strict=True,
     )

@@ -6,18 +6,21 @@ filler words around them too, but only if a rule matched.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-# Status filter -> condition on memories, in Lance's SQL.
-STATUS_FILTERS = {
-    "tool calls that failed": "type = 'tool_call' AND status = 'error'",
-    "tool calls that succeeded": "type = 'tool_call' AND status = 'success'",
-    "errors and failed tool calls": (
-        "(type = 'error' OR (type = 'tool_call' AND status = 'error'))"
-    ),
-    "episodes that failed": "kind = 'episode' AND outcome = 'failure'",
-    "episodes that succeeded": "kind = 'episode' AND outcome = 'success'",
+from semloop.lake.recall.filters import Either, Every, Filter, is_equal
+
+CALL, EPISODE = is_equal("type", "tool_call"), is_equal("kind", "episode")
+FAILED_CALL = Every((CALL, is_equal("status", "error")))
+# Status filter -> condition on memories.
+STATUS_FILTERS: Mapping[str, Filter] = {
+    "tool calls that failed": FAILED_CALL,
+    "tool calls that succeeded": Every((CALL, is_equal("status", "success"))),
+    "errors and failed tool calls": Either(is_equal("type", "error"), FAILED_CALL),
+    "episodes that failed": Every((EPISODE, is_equal("outcome", "failure"))),
+    "episodes that succeeded": Every((EPISODE, is_equal("outcome", "success"))),
 }
 
 FILLER = r"(?:(?:please|show\s+me|list|what\s+were|all|the)\b\s*)*"

@@ -3,14 +3,23 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from semloop.lake import generations
+from semloop.lake.recall.conditions import first_parts
 from semloop.lake.recall.features import EventPosition, Features, Ints, position_of
+from semloop.lake.recall.filters import Every, Filter
+from semloop.lake.recall.search_engine import (
+    Matrix,
+    Nearest,
+    Neighbours,
+    RowsMoved,
+    Texts,
+    matrix_of,
+)
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
 
 ROW_ID = "_rowid"
+HIT = "hit"
 # Rows of the table up to which a search reads all vectors, so that it is exact.
 EXACT_ROWS = 300_000
 # More partitions than an index has: all are searched.
@@ -28,17 +38,6 @@ ALL_PARTITIONS = 1_000_000
 AT_MAX = 2_000
 # Cached numbers of rows behind a filter, whose text may have 100 kB.
 COUNTS_MAX = 16
-
-
-class Found(NamedTuple):
-    """Rows of a search: their features, and further columns in the same order."""
-
-    features: Features
-    columns: pa.Table
-
-
-class RowsMoved(Exception):
-    """A compaction has moved rows between two reads."""
 
 
 class MemoryTable:
@@ -66,47 +65,57 @@ class MemoryTable:
         model = (self._table.schema.metadata or {}).get(b"semloop.model")
         return model.decode() if model else None
 
-    def count(self, where: str) -> int:
-        """Return the number of rows behind a filter."""
-        version = self._table.version
-        key = (version, where)
+    @property
+    def version(self) -> int:
+        """The version that is searched now."""
+        return int(self._table.version)
+
+    def count(self, where: Filter) -> int:
+        """Return the number of memories behind a filter."""
+        condition = where.sql()
+        key = (self.version, condition)
         with self._lock:
             if key in self._counts:
                 self._counts.move_to_end(key)
                 return self._counts[key]
-        count = self._table.count_rows(where or None)
+        count = self._table.count_rows(condition or None)
         with self._lock:
             self._counts[key] = count
             if len(self._counts) > COUNTS_MAX:
                 self._counts.popitem(last=False)
         return count
 
-    def by_meaning(self, vector: "Vectors", where: str, count: int) -> Found:
-        """Return the nearest rows behind a filter, with the column `vector`."""
+    def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
+        """Return the nearest memories behind a filter, at most `count`."""
         query: Any = self._table.search(vector, vector_column_name="vector")
         query = query.distance_type("dot")
-        if self.count("") <= EXACT_ROWS:
+        if self.count(Every()) <= EXACT_ROWS:
             query = query.nprobes(ALL_PARTITIONS)
         else:
             # No maximum: behind a narrow filter, the nearest parts may have no rows.
             query = query.maximum_nprobes(0)
-        return self._found(query, where, count, ["vector", "_distance"])
+        columns = ["features", "vector", "_distance"]
+        rows = _read(query, where, count, columns)
+        return Nearest(_features(rows), matrix_of(rows["vector"]))
 
-    def by_words(self, terms: Sequence[str], where: str, count: int) -> Found:
-        """Return the rows behind a filter that contain one of the terms.
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+        """Return the memories behind a filter that contain one of the terms.
 
         Only if there are more than `count` of them, Lance's score decides which.
         """
-        from lancedb.query import MatchQuery
-
         if not terms:
             return self.newest(where, 0)
-        match = MatchQuery(" ".join(terms), "words")  # type: ignore[call-arg]
-        query = self._table.search(match, query_type="fts")
-        return self._found(query, where, count, ["_score"])
+        query = self._matching(terms)
+        return _features(_read(query, where, count, ["features", "_score"]))
 
-    def newest(self, where: str, count: int) -> Found:
-        """Return the newest rows behind a filter."""
+    def ids_by_words(self, terms: Sequence[str], where: Filter, count: int) -> Ints:
+        """Return the ids of the rows that `by_words` returns; needs at least a term."""
+        rows = _read(self._matching(terms), where, count, ["_score"])
+        ids: Ints = rows[ROW_ID].to_numpy().astype(np.int64)
+        return ids
+
+    def newest(self, where: Filter, count: int) -> Features:
+        """Return the newest memories behind a filter, at most `count`."""
         from lancedb.query import ColumnOrdering
 
         # Equal times in the order of ids, which does not depend on how rows are stored.
@@ -115,26 +124,25 @@ class MemoryTable:
             ColumnOrdering(column_name="id", ascending=True),
         ]
         query = self._table.search().order_by(order)
-        return self._found(query, where, count, [])
+        return _features(_read(query, where, count, ["features"]))
 
-    def at(
-        self, positions: set[EventPosition], where: str, columns: dict[str, str]
-    ) -> Found:
-        """Return the memories of events at these positions.
+    def neighbours(
+        self, positions: set[EventPosition], where: Filter, hits: Filter
+    ) -> Neighbours:
+        """Return the first parts of events at these positions."""
+        columns = {"vector": "vector", HIT: hits.sql() or "true"}
+        rows = self._at(positions, where, columns)
+        is_hit = rows[HIT].to_numpy().astype(bool)
+        return Neighbours(_features(rows), matrix_of(rows["vector"]), is_hit)
 
-        Args:
-            positions: where to look.
-            where: condition on the rows.
-            columns: further columns, each with an expression in Lance's SQL.
-        """
-        numbers = ", ".join(str(position_of(*at)) for at in sorted(positions))
-        condition = f"position IN ({numbers})" if positions else "false"
-        if where:
-            condition += f" AND ({where})"
-        query: Any = self._table.search().where(condition)
-        read = {"features": "features"} | columns
-        rows = query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
-        return Found(Features.of(rows["features"], rows[ROW_ID]), rows)
+    def texts_at(self, positions: set[EventPosition], where: Filter) -> Texts:
+        """Return the first parts of events at these positions, with their texts."""
+        rows = self._at(positions, where, {"text": "text"})
+        return Texts(_features(rows), rows["text"].to_pylist())
+
+    def vectors(self, row_ids: Ints) -> Matrix:
+        """Return the vectors of these rows, in their order."""
+        return matrix_of(self.rows(row_ids, ["vector"])["vector"])
 
     def rows(self, row_ids: Ints, columns: Sequence[str]) -> pa.Table:
         """Read the rows of these ids, in their order.
@@ -156,13 +164,32 @@ class MemoryTable:
         taken: pa.Table = rows.select(list(columns)).take(order)
         return taken
 
-    @staticmethod
-    def _found(query: Any, where: str, count: int, more: list[str]) -> Found:
-        if where:
-            query = query.where(where, prefilter=True)
-        rows = query.select(["features", *more]).with_row_id(True).limit(count)
-        rows = rows.to_arrow()
-        return Found(Features.of(rows["features"], rows[ROW_ID]), rows)
+    def _matching(self, terms: Sequence[str]) -> Any:
+        from lancedb.query import MatchQuery
+
+        match = MatchQuery(" ".join(terms), "words")  # type: ignore[call-arg]
+        return self._table.search(match, query_type="fts")
+
+    def _at(
+        self, positions: set[EventPosition], where: Filter, columns: dict[str, str]
+    ) -> pa.Table:
+        """Read features and further columns, each an expression in Lance's SQL."""
+        numbers = ", ".join(str(position_of(*at)) for at in sorted(positions))
+        condition = f"position IN ({numbers})" if positions else "false"
+        query: Any = self._table.search()
+        query = query.where(f"{condition} AND ({first_parts(where).sql()})")
+        read = {"features": "features"} | columns
+        return query.select(read).with_row_id(True).limit(AT_MAX).to_arrow()
+
+
+def _read(query: Any, where: Filter, count: int, columns: list[str]) -> pa.Table:
+    if condition := where.sql():
+        query = query.where(condition, prefilter=True)
+    return query.select(columns).with_row_id(True).limit(count).to_arrow()
+
+
+def _features(rows: pa.Table) -> Features:
+    return Features.of(rows["features"], rows[ROW_ID])
 
 
 class MemoryTables:
@@ -194,14 +221,3 @@ class MemoryTables:
                 # A table without rows is false.
                 self._table = None if table is None else MemoryTable(table, generation)
             return self._table
-
-
-def cosines(vectors: pa.ChunkedArray, vector: "Vectors") -> NDArray[np.float64]:
-    """Return the dot product of each vector of a column with one vector.
-
-    Each row is summed by itself, so that its value does not depend on other rows.
-    """
-    flat = vectors.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    matrix = flat.reshape(len(vectors), len(vector)).astype(np.float64)
-    products: NDArray[np.float64] = (matrix * vector.astype(np.float64)).sum(axis=1)
-    return products

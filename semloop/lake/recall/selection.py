@@ -8,19 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from semloop.lake.recall.conditions import EPISODES_MAX, Conditions, first_parts
+from semloop.lake.recall.conditions import EPISODES_MAX, Conditions
 from semloop.lake.recall.features import (
     EventPosition,
     Features,
     Floats,
     Ints,
+    Mask,
     concatenated,
 )
 from semloop.lake.recall.keywords import Statistics, bm25
 from semloop.lake.recall.ranking import Candidates
-from semloop.lake.recall.searches import Found, MemoryTable, cosines
+from semloop.lake.recall.search_engine import Neighbours, SearchEngine, cosines
 from semloop.lake.recall.stems import hashes
 from semloop.lake.recall.wall import Wall
 from semloop.lake.recall.words import query_terms
@@ -44,7 +44,6 @@ COPIES_MAX = 8
 MATCHES_MAX = 5_000
 # More results than the share of episodes with enough reward lets expect.
 SHARE_MARGIN = 1.5
-HIT = "hit"
 
 
 class Near(NamedTuple):
@@ -69,7 +68,7 @@ class Selection:
 
     def __init__(
         self,
-        table: MemoryTable,
+        table: SearchEngine,
         wall: Wall,
         conditions: Conditions,
         text: str,
@@ -109,7 +108,7 @@ class Selection:
         is_near = np.arange(len(hits)) < len(near.features)
         by_words = hits.take(is_kept & ~is_near)
         similar = near.cosines[is_kept[: len(near.cosines)]]
-        vectors = self._table.rows(by_words.row_ids, ["vector"])["vector"]
+        vectors = self._table.vectors(by_words.row_ids)
         similar = np.concatenate([similar, cosines(vectors, self._vector)])
         return self._with_neighbours(
             hits.take(is_kept), similar, copies[is_kept], *adjacent.result()
@@ -121,9 +120,10 @@ class Selection:
         limit = min(int(count * self._results_per_hit()), COUNT_MAX) + MARGIN
         found = self._table.by_meaning(self._vector, self._conditions.hits, limit)
         features = found.features
-        similar = cosines(found.columns["vector"], self._vector)
+        similar = cosines(found.vectors, self._vector)
         order = np.lexsort((features.header["id"], -similar))
         order = order[self._may_be_hits(features)[order]]
+        order = order[_is_first(features.take(order))]
         more = len(features) == limit or len(order) > count
         order = order[:count]
         return Near(features.take(order), similar[order], more)
@@ -141,7 +141,7 @@ class Selection:
     def _matches(self) -> Features:
         """Return the memories with words of the query, best first by BM25."""
         where = self._conditions.hits
-        found = self._table.by_words(self._terms, where, MATCHES_MAX).features
+        found = self._table.by_words(self._terms, where, MATCHES_MAX)
         found = found.take(self._may_be_hits(found))
         counts, lengths = self._line_and_context(found)
         statistics = Statistics.of(counts, lengths, self._table.count(where))
@@ -163,33 +163,35 @@ class Selection:
 
     def _neighbours(
         self, positions: set[EventPosition], hits: Features
-    ) -> tuple[Found, set[EventPosition]]:
+    ) -> tuple[Neighbours, set[EventPosition]]:
         """Return the events next to these that are not hits; positions without any."""
         adjacent = {(e, n + step) for e, n in positions for step in (-1, 1)}
         adjacent = {(e, n) for e, n in adjacent if n >= 0} - positions
-        columns = {"vector": "vector", HIT: self._conditions.hits or "true"}
-        found = self._table.at(adjacent, first_parts(self._conditions.wall), columns)
-        allowed = self._wall.allowed(found.features)
-        mask = allowed & ~np.isin(found.features.header["id"], hits.header["id"])
-        shown = found.features.take(allowed)
-        absent = adjacent - set(shown.positions())
-        rows = found.columns.filter(pa.array(mask))
-        return Found(found.features.take(mask), rows), absent
+        where = self._conditions
+        found = self._table.neighbours(adjacent, where.wall, where.hits)
+        features = found.features
+        allowed = self._wall.allowed(features)
+        absent = adjacent - set(features.take(allowed).positions())
+        is_hit = np.isin(features.header["id"], hits.header["id"])
+        mask = allowed & ~is_hit & _is_first(features)
+        others = Neighbours(
+            features.take(mask), found.vectors[mask], found.is_hit[mask]
+        )
+        return others, absent
 
     def _with_neighbours(
         self,
         hits: Features,
         similar: Floats,
         copies: Ints,
-        neighbours: Found,
+        neighbours: Neighbours,
         absent: set[EventPosition],
     ) -> Candidates:
         assert self._vector is not None
         near = neighbours.features
-        is_hit = neighbours.columns[HIT].to_numpy().astype(bool)
-        is_hit &= self._wall.has_reward(near)
+        is_hit = neighbours.is_hit & self._wall.has_reward(near)
         features = concatenated([hits, near])
-        others = cosines(neighbours.columns["vector"], self._vector)
+        others = cosines(neighbours.vectors, self._vector)
         return self._counted(
             features,
             np.concatenate([similar, others]),
@@ -224,7 +226,7 @@ class Selection:
         """Return the newest memories that may be hits."""
         count = COUNT_FIRST
         while True:
-            found = self._table.newest(self._conditions.hits, count).features
+            found = self._table.newest(self._conditions.hits, count)
             full = len(found) == count
             found = found.take(self._may_be_hits(found))
             enough = len(np.unique(found.header["text"])) >= self._texts_needed
@@ -243,6 +245,16 @@ def _top_positions(features: Features) -> set[EventPosition]:
     """Return the positions of the events among the first `NEIGHBOURS_OF` memories."""
     first = features.take(np.arange(min(NEIGHBOURS_OF, len(features))))
     return {(episode, n) for episode, n in first.positions() if n >= 0}
+
+
+def _is_first(features: Features) -> Mask:
+    """Return which memories are the first of their id.
+
+    Two writers at the same time may have stored a memory twice.
+    """
+    mask = np.zeros(len(features), bool)
+    mask[np.unique(features.header["id"], return_index=True)[1]] = True
+    return mask
 
 
 def _copies(of: Features, *among: Features) -> Ints:

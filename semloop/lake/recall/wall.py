@@ -19,7 +19,7 @@ class Wall:
     request: RecallRequest
 
     def conditions(self, parsed: ParsedQuery) -> Conditions:
-        """Return the conditions of the request, in Lance's SQL."""
+        """Return the conditions of the request."""
         request, episodes = self.request, self.episodes
         of_user: list[str] | None = None
         with_reward: list[str] | None = None

@@ -75,11 +75,7 @@ class MemoryLake:
 
     def remember(self, *rows: Row) -> None:
         """Write memories only; they are not visible until `commit`."""
-        rows = tuple(self._positioned(rows))
-        table = pa.Table.from_pylist(
-            [self._complete(row) for row in rows],
-            arrow.memories(HASHING.dimension, HASHING.model_id),
-        )
+        table = self._completed(rows)
         if self._memories is None:
             folder = generations.connect(self.storage)
             name = generations.table_name(self.generation)
@@ -87,6 +83,16 @@ class MemoryLake:
             self._memories.create_index(WORDS, config=words_index())
         else:
             self._memories.add(table)
+
+    def replace(self, row: Row) -> None:
+        """Write a memory again, which has the `kafka_offset` of an earlier one."""
+        merge = self.table.merge_insert("id").when_matched_update_all()
+        merge.execute(self._completed([row]))
+
+    @property
+    def table(self) -> Any:
+        """The table of the memories in LanceDB."""
+        return self._memories
 
     def commit(self, *episodes: Row, upto: int | None = None) -> None:
         """Commit episodes and the last visible offset, by default that of all rows."""
@@ -133,6 +139,12 @@ class MemoryLake:
             commit_properties=CommitProperties(app_transactions=transactions),
         )
 
+    def _completed(self, rows: Sequence[Row]) -> pa.Table:
+        return pa.Table.from_pylist(
+            [self._complete(row) for row in self._positioned(rows)],
+            arrow.memories(HASHING.dimension, HASHING.model_id),
+        )
+
     def _positioned(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Add offsets in order, and `seq` and context within each episode."""
         positioned = []
@@ -162,7 +174,7 @@ class MemoryLake:
         complete = row | {
             "id": id_,
             "search_text": f"{context}\n{line}" if context else line,
-            "vector": HASHING.embed([line])[0],
+            "vector": row.get("vector", HASHING.embed([line])[0]),
             "model": HASHING.model_id,
             "started_at": row["ts"],
             "event_ids": [f"event-{row['kafka_offset']}"],

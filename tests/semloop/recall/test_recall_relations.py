@@ -7,6 +7,7 @@ import pytest
 from semloop.lake import generations
 from semloop.lake.recall import searches, selection, wall
 from semloop.lake.recall.features import EventPosition, key_of
+from semloop.lake.recall.filters import Every
 from semloop.lake.recall.searches import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
@@ -65,8 +66,8 @@ def test_only_texts_at_the_requested_positions_are_returned(tmp_path: Path) -> N
     table = MemoryTables(lake.storage, 0).open(generations.FIRST_GENERATION)
     assert table is not None
     wanted: set[EventPosition] = {(key("a"), 0), (key("b"), 1)}
-    found = table.at(wanted, "", {"text": "text"})
-    assert sorted(found.columns["text"].to_pylist()) == ["a 0", "b 1"]
+    found = table.texts_at(wanted, Every())
+    assert sorted(found.texts) == ["a 0", "b 1"]
 
 
 def test_events_of_two_episodes_of_a_session_are_not_neighbours(tmp_path: Path) -> None:
@@ -116,6 +117,20 @@ def test_the_parts_of_following_texts_do_not_displace_first_parts(
     with a_memory_lake(tmp_path, *reversed(rows), *hits).open() as opened:
         found = opened.recall("refund", k=2)
     assert found["after"].to_pylist() == ["the beginning"] * 2
+
+
+def test_a_neighbour_that_is_stored_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("COUNT_FIRST", 1), ("COUNT_MAX", 1), ("MARGIN", 0)):
+        monkeypatch.setattr(selection, name, value)
+    lake = a_memory_lake(tmp_path, a_message("refund"), a_message("it rains"))
+    with lake.open() as opened:
+        expected = opened.recall("refund", k=1)
+        lake.table.add(lake.table.search().where("text = 'it rains'").to_arrow())
+        found = opened.recall("refund", k=1)
+    assert found["after"].to_pylist() == ["it rains"]
+    assert found.equals(expected)
 
 
 def test_unnamed_events_of_others_do_not_crowd_out_those_of_a_user(

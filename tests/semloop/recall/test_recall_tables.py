@@ -11,6 +11,7 @@ from semloop import Lake
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.lake import generations
 from semloop.lake.recall import searches
+from semloop.lake.recall.search_engine import RowsMoved
 from semloop.settings import load
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
@@ -76,7 +77,7 @@ def test_memories_that_move_during_each_attempt_are_reported_in_two_lines(
 ) -> None:
     def move(*_: Any) -> None:
         msg = "5 rows have moved"
-        raise searches.RowsMoved(msg)
+        raise RowsMoved(msg)
 
     lake = a_memory_lake(tmp_path, a_message("trip"))
     monkeypatch.setattr(searches.MemoryTable, "rows", move)

@@ -1,0 +1,1 @@
+"""Memories in memory: the searches of a recall without LanceDB."""

@@ -1,0 +1,224 @@
+"""The searches of one recall in memory."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from semloop.lake.recall.features import (
+    EventPosition,
+    Features,
+    Ints,
+    Mask,
+    position_of,
+    stacked,
+)
+from semloop.lake.recall.filters import Filter
+from semloop.lake.recall.resident.memories import ResidentMemories
+from semloop.lake.recall.resident.segment import Segment
+from semloop.lake.recall.search_engine import (
+    Matrix,
+    Nearest,
+    Neighbours,
+    RowsMoved,
+    Texts,
+)
+from semloop.lake.recall.stems import hashes
+
+if TYPE_CHECKING:
+    from semloop.embedders.contract import Vectors
+
+# Up to this share of the rows, their vectors are copied to compare them alone.
+GATHERED = 1 / 4
+
+
+class ResidentSearches:
+    """Searches in memory; what is not in memory, it asks of the table.
+
+    Unit of parallelism: a recall, whose threads share it; numpy and Arrow release the
+    interpreter lock.
+
+    Args:
+        memories: what to search.
+    """
+
+    def __init__(self, memories: ResidentMemories) -> None:
+        self._table, self._segments = memories.table, memories.segments
+        # A recall uses the same filters again and again.
+        self._masks: dict[int, tuple[Filter, list[Mask]]] = {}
+
+    def count(self, where: Filter) -> int:
+        """Return the number of memories behind a filter."""
+        return sum(int(np.count_nonzero(mask)) for mask in self._mask(where))
+
+    def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
+        """Return the nearest memories behind a filter, at most `count`."""
+        chosen = self._behind(where)
+        near = [_products(part, rows, vector) for part, rows in self._with(chosen)]
+        chosen = _largest(chosen, near, count)
+        return Nearest(self._features(chosen), self._vectors(chosen))
+
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+        """Return the memories behind a filter that contain one of the terms.
+
+        Only if there are more than `count` of them, Lance's score decides which.
+        """
+        stems = hashes(terms)
+        matching = (part.stems.rows_of(stems) for part in self._segments)
+        masks = self._mask(where)
+        chosen = [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
+        if sum(map(len, chosen)) > count:
+            ids = self._table.ids_by_words(terms, where, count)
+            indexes = (part.index_of(ids) for part in self._segments)
+            # A later version of the table may have others.
+            chosen = [index[index >= 0] for index in indexes]
+        return self._features(chosen)
+
+    def newest(self, where: Filter, count: int) -> Features:
+        """Return the newest memories behind a filter, at most `count`."""
+        chosen = self._behind(where)
+        times = [part.features.header["ts"][rows] for part, rows in self._with(chosen)]
+        found = self._features(_largest(chosen, times, count, ties=True))
+        header = found.header
+        return found.take(np.lexsort((header["id"], -header["ts"]))[:count])
+
+    def neighbours(
+        self, positions: set[EventPosition], where: Filter, hits: Filter
+    ) -> Neighbours:
+        """Return the first parts of events at these positions."""
+        chosen = self._at(positions, where)
+        masks = zip(self._mask(hits), chosen, strict=True)
+        is_hit = [mask[rows] for mask, rows in masks]
+        return Neighbours(
+            self._features(chosen), self._vectors(chosen), np.concatenate(is_hit)
+        )
+
+    def texts_at(self, positions: set[EventPosition], where: Filter) -> Texts:
+        """Return the first parts of events at these positions, with their texts."""
+        features = self._features(self._at(positions, where))
+        texts = self.rows(features.row_ids, ["text"])["text"]
+        return Texts(features, texts.to_pylist())
+
+    def vectors(self, row_ids: Ints) -> Matrix:
+        """Return the vectors of these rows, in their order."""
+        chosen, order = self._places(row_ids)
+        return self._vectors(chosen)[order]
+
+    def rows(self, row_ids: Ints, columns: Sequence[str]) -> pa.Table:
+        """Return the rows of these ids, in their order.
+
+        Raises:
+            RowsMoved: a compaction has moved rows meanwhile.
+            RuntimeError, ValueError, OSError: it has, or the rows cannot be read.
+        """
+        if not all(part.has_shown for part in self._segments):
+            return self._table.rows(row_ids, columns)
+        chosen, order = self._places(row_ids)
+        names = list(columns)
+        parts = [
+            _decoded(part.table.select(names).take(rows))
+            for part, rows in self._with(chosen)
+            if len(rows)
+        ]
+        found = pa.concat_tables(parts or [_decoded(self._without_rows(names))])
+        return found.take(order)
+
+    def _with(self, chosen: Sequence[Ints]) -> list[tuple[Segment, Ints]]:
+        return list(zip(self._segments, chosen, strict=True))
+
+    def _mask(self, where: Filter) -> list[Mask]:
+        """Return which memories of each segment are behind a filter."""
+        if id(where) not in self._masks:
+            # The filter is kept, too: its address must not be that of another one.
+            found = [part.mask(where) for part in self._segments]
+            self._masks[id(where)] = where, found
+        return self._masks[id(where)][1]
+
+    def _behind(self, where: Filter) -> list[Ints]:
+        return [np.flatnonzero(mask) for mask in self._mask(where)]
+
+    def _at(self, positions: set[EventPosition], where: Filter) -> list[Ints]:
+        keys = [position_of(*position) for position in positions]
+        chosen = []
+        for part, mask in zip(self._segments, self._mask(where), strict=True):
+            rows = part.positions.rows_of(keys)
+            is_first = part.features.header["part"][rows] == 0
+            chosen.append(rows[mask[rows] & is_first])
+        return chosen
+
+    def _places(self, row_ids: Ints) -> tuple[list[Ints], Ints]:
+        """Return the rows of each segment with these ids, and how to order them."""
+        indexes = [part.index_of(row_ids) for part in self._segments]
+        asked = [np.flatnonzero(index >= 0) for index in indexes]
+        places = np.concatenate(asked)
+        if len(places) < len(row_ids):
+            msg = f"{len(row_ids) - len(places)} rows have moved"
+            raise RowsMoved(msg)
+        chosen = [index[at] for index, at in zip(indexes, asked, strict=True)]
+        return chosen, np.argsort(places)
+
+    def _features(self, chosen: Sequence[Ints]) -> Features:
+        return stacked(part.features.take(rows) for part, rows in self._with(chosen))
+
+    def _vectors(self, chosen: Sequence[Ints]) -> Matrix:
+        parts = [part.vectors[rows] for part, rows in self._with(chosen)]
+        found: Matrix = np.concatenate(parts)
+        return found
+
+    def _without_rows(self, names: list[str]) -> pa.Table:
+        return self._segments[0].table.select(names).slice(0, 0)
+
+
+def _products(part: Segment, rows: Ints, vector: "Vectors") -> NDArray[np.float32]:
+    """Return the dot products of the vectors of some rows with one vector.
+
+    `vecdot` computes each row in the calling thread, without the interpreter lock: a
+    product of matrix and vector by BLAS would start threads, and took three times as
+    long.
+    """
+    few = len(rows) <= GATHERED * len(part)
+    products: NDArray[np.float32] = (
+        np.vecdot(part.vectors[rows], vector)
+        if few
+        else np.vecdot(part.vectors, vector)[rows]
+    )
+    return products
+
+
+def _largest(
+    chosen: Sequence[Ints],
+    values: Sequence[NDArray[Any]],
+    count: int,
+    *,
+    ties: bool = False,
+) -> list[Ints]:
+    """Return the rows of each segment with the largest values, `count` in all.
+
+    With `ties`, also the others that have the smallest value of these.
+    """
+    every = np.concatenate(values)
+    if count >= len(every):
+        return list(chosen)
+    if not count:
+        return [rows[:0] for rows in chosen]
+    best = np.argpartition(every, len(every) - count)[len(every) - count :]
+    kept = np.zeros(len(every), bool)
+    kept[best] = True
+    if ties:
+        kept |= every == every[best].min()
+    bounds = np.cumsum([len(rows) for rows in chosen])[:-1]
+    masks = np.split(kept, bounds)
+    return [rows[mask] for rows, mask in zip(chosen, masks, strict=True)]
+
+
+def _decoded(rows: pa.Table) -> pa.Table:
+    """Return rows with texts in place of codes."""
+    columns = [
+        column.cast(column.type.value_type)
+        if pa.types.is_dictionary(column.type)
+        else column
+        for column in rows.columns
+    ]
+    return pa.table(columns, names=rows.column_names)
