@@ -1,10 +1,12 @@
 """Host programs beside brokers that are good, slow, silent, foreign or replaced."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from semloop.errors import TopicMissing
 from semloop.settings import Settings
 from tests.sdk.hosts.bad_brokers import bad_broker
 from tests.sdk.hosts.host_run import Ended, run_host
@@ -44,9 +46,12 @@ def test_a_host_beside_a_bad_broker_ends_in_time_and_its_events_are_kept(
     own: Settings, tmp_path: Path, how: str
 ) -> None:
     with bad_broker(how, str(own.kafka)) as address:
-        ended = run_host(Program("forks"), tmp_path, own.replace(kafka=address))
+        ended = run_host(Program("threads"), tmp_path, own.replace(kafka=address))
     ended.assert_ended_well()
-    sent = sent_ids(own) if how == "slow" else []
+    # A slow one may have got some.
+    sent: list[str] = []
+    with contextlib.suppress(TopicMissing):
+        sent = sent_ids(own)
     ended.assert_kept(sent)
 
 
