@@ -152,7 +152,7 @@ class BrokerSearch:
             self.producer = None
 
     def abandon(self) -> None:
-        """End the producer, now or when the attempt ends: nobody will use it.
+        """End the producer, now or when the attempt ends: no caller will use it.
 
         A child that a thread has forked would run as long as the producer's threads.
         """

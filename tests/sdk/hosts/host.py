@@ -1,6 +1,6 @@
 """What host programs share: an agent, and a note of each event whose `emit` returned.
 
-A note is appended to a file before the program goes on, so it is not lost however the
+A note is appended to a file before the program continues, so it is not lost however the
 process ends. `HOST_NOTES`: the folder of notes; `HOST_SEED`: of the random timing.
 """
 

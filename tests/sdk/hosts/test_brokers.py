@@ -1,4 +1,4 @@
-"""Host programs beside brokers that are good, slow, silent, foreign or replaced."""
+"""Host programs with brokers that are good, slow, silent, foreign or replaced."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tests.support.services import EmbeddedBroker, wait_for
 pytestmark = pytest.mark.process
 
 GOOD = ("forks", "pools fork", "signals", "loggers forks", "ends SIGKILL")
-PROGRAMS_BESIDE_A_BROKER = [
+PROGRAMS_WITH_A_BROKER = [
     Program("c_forks"),
     *(each for each in PROGRAMS if str(each) in GOOD),
 ]
@@ -36,7 +36,7 @@ def assert_sent(ended: Ended, settings: Settings, folder: Path) -> None:
     ended.assert_kept(sent_ids(settings))
 
 
-@pytest.mark.parametrize("program", PROGRAMS_BESIDE_A_BROKER, ids=str)
+@pytest.mark.parametrize("program", PROGRAMS_WITH_A_BROKER, ids=str)
 def test_the_next_process_sends_what_a_host_left(
     own: Settings, tmp_path: Path, program: Program
 ) -> None:
@@ -46,7 +46,7 @@ def test_the_next_process_sends_what_a_host_left(
 
 
 @pytest.mark.parametrize("how", ["silent", "closing", "garbage", "slow"])
-def test_a_host_beside_a_bad_broker_ends_in_time_and_its_events_are_kept(
+def test_a_host_with_a_bad_broker_ends_in_time_and_its_events_are_kept(
     own: Settings, tmp_path: Path, how: str
 ) -> None:
     with bad_broker(how, str(own.kafka)) as address:

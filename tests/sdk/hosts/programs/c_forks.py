@@ -22,7 +22,7 @@ for number in range(4):
     if not pid:
         if number % 2:
             emit()
-        # Without an event to wait for, it returns at once.
+        # Without an event to wait for, it returns immediately.
         agent().flush(math.nan if number % 2 else math.inf)
         if number == 0:
             os._exit(0)
