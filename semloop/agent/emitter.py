@@ -65,9 +65,8 @@ class Emitter:
         self._start_again_s = 0.0
         self._started = self._finished = False
         self._thread_id = 0
-        self.closed = False
+        self.closed = self._idle = False
         self._close_by_s = 0.0
-        self._idle = False
         self._alarm = Alarm()
         self._ended = Alarm()
         self._waiting: deque[Alarm] = deque()
