@@ -42,9 +42,10 @@ class _Forking(threading.local):
 
 
 class _Process:
-    """The process that the locks are of."""
+    """The process that the locks are of, and when the last attempt began in it."""
 
     pid = os.getpid()
+    connecting_since_s = 0.0
 
 
 class _Search(threading.local):
@@ -68,7 +69,10 @@ def _before_fork() -> None:
     _forking.importing = not _search.imports and _importing.acquire(
         timeout=FORK_WAITS_FOR_IMPORT_S
     )
-    _forking.connecting = _connecting.acquire(timeout=FORK_WAITS_S)
+    # Only once for an attempt, however often the program forks meanwhile.
+    waited_s = time.monotonic() - _Process.connecting_since_s
+    left_s = max(0.0, FORK_WAITS_S - waited_s)
+    _forking.connecting = _connecting.acquire(timeout=left_s)
 
 
 def _after_fork_in_parent() -> None:
@@ -111,6 +115,7 @@ class BrokerSearch:
         self._error: str | None = None
         self.producer: Producer | None = None
         """The producer, if the attempt succeeded."""
+        self._abandoned = False
         self.finished = False
         """True after success or failure."""
         if self.address is None:
@@ -143,6 +148,17 @@ class BrokerSearch:
             self._error = error_name(error)
         finally:
             self.finished = True
+        if self._abandoned:
+            self.producer = None
+
+    def abandon(self) -> None:
+        """End the producer, now or when the attempt ends: no caller will use it.
+
+        A child that a thread has forked would run as long as the producer's threads.
+        """
+        self._abandoned = True
+        if self.finished:
+            self.producer = None
 
     def _connect(self) -> "Producer | None":
         with _importing, _search:
@@ -153,6 +169,7 @@ class BrokerSearch:
             from semloop.kafka.topic import TopicAdmin
 
         with _connecting:
+            _Process.connecting_since_s = time.monotonic()
             if not listens(str(self._settings.kafka), RETRY_S):
                 self._error = "no server listens on this address"
                 return None

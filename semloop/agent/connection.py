@@ -109,6 +109,8 @@ class Connection:
 
     def close(self) -> None:
         """Discard the producer at the end of the process."""
+        if self._search is not None:
+            self._search.abandon()
         destroyed = self._destroy()
         destroyed.acquire(timeout=DESTROY_S)
 

@@ -10,13 +10,13 @@ the interrupted code of the same one, may hold; a thread is woken by releasing a
 import _thread
 import contextlib
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 from semloop.agent import broker_search
 from semloop.agent.alarm import Alarm
+from semloop.agent.last_thread import is_last_thread, was_forked_by_thread
 from semloop.agent.sender import POLL_S, Sender
 from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
@@ -67,11 +67,8 @@ class Emitter:
         self._start_again_s = 0.0
         self._started = self._finished = False
         self._thread_id = 0
-        main_thread = threading.main_thread()
-        self._forked_by_thread = type(main_thread).__name__ != "_MainThread"
-        self.closed = False
+        self.closed = self._idle = False
         self._close_by_s = 0.0
-        self._idle = False
         self._alarm = Alarm()
         self._ended = Alarm()
         self._waiting: deque[Alarm] = deque()
@@ -89,14 +86,9 @@ class Emitter:
         return self._writer.emitted
 
     def emit(self, key: bytes, event: bytes) -> str | None:
-        """Store an event, to be sent.
+        """Store an event, one line of JSON; return None, or why it was dropped.
 
-        Args:
-            key: the key of its record in Kafka.
-            event: one line of JSON.
-
-        Returns:
-            None, or why the event was dropped.
+        `key`: of its record in Kafka.
         """
         if self._pid != os.getpid():
             self._after_c_fork()
@@ -116,7 +108,7 @@ class Emitter:
         if self._started or self.closed or now_s < self._start_again_s:
             return
         # No lock: a signal handler may raise at any place here. Of two threads that are
-        # started at the same time, one ends at once.
+        # started at the same time, one ends immediately.
         self._start_again_s = now_s + AGAIN_S
         try:
             self._on_start()
@@ -154,11 +146,7 @@ class Emitter:
         self.end_close()
 
     def begin_close(self, timeout_s: float | None = None) -> None:
-        """Let the thread end once all is sent, or after a time.
-
-        Args:
-            timeout_s: that of the settings if not given.
-        """
+        """Let the thread end once all is sent, or after a time."""
         if timeout_s is None:
             timeout_s = self._settings.agent.flush_s
         self._after_c_fork()
@@ -210,28 +198,18 @@ class Emitter:
         sender.close()
         self._finished = True
         self._report(sender)
-        self._ring_all()
         self._ended.ring()
 
     def _ends(self, sender: Sender) -> bool:
         """Return True if the thread should end now."""
-        if not self.closed and not self._is_last_thread():
-            return False
+        if not self.closed:
+            if not is_last_thread():
+                return False
+            flush_s = self._settings.agent.flush_s
+            self._close_by_s = self._close_by_s or time.monotonic() + flush_s
         sender.begin_close()
         is_late = time.monotonic() > self._close_by_s
         return is_late or sender.done or not sender.may_succeed
-
-    def _is_last_thread(self) -> bool:
-        """Return True if the process would run only for the sake of this thread.
-
-        A child that a thread has forked ends with its last thread.
-        """
-        if not self._forked_by_thread or threading.main_thread().is_alive():
-            return False
-        self._close_by_s = self._close_by_s or (
-            time.monotonic() + self._settings.agent.flush_s
-        )
-        return True
 
     def _sleep(self, sender: Sender, pause_s: float) -> None:
         """Wait for an event, or for some time."""
@@ -239,7 +217,7 @@ class Emitter:
         if self._idle and self._writer.position > sender.position:
             self._idle = False  # emitted before `_idle` was set
             return
-        if self._forked_by_thread:
+        if was_forked_by_thread():
             pause_s = min(pause_s, AGAIN_S)
         self._alarm.wait(min(pause_s, POLL_S) if self.closed else pause_s)
         self._idle = False
@@ -249,13 +227,10 @@ class Emitter:
         self.delivered = sender.delivered
         self.finished = sender.finished
         self.available = sender.available
-        if sender.position > self._sent:
+        if sender.position > self._sent or self._finished:
             self._sent = sender.position
-            self._ring_all()
+            for alarm in tuple(self._waiting):
+                alarm.ring()
         if not self._drop_logged and (drops := self.drops.counts()):
             self._drop_logged = True
             warn("Events are dropped: %s. This is logged once.", next(iter(drops)))
-
-    def _ring_all(self) -> None:
-        for alarm in tuple(self._waiting):
-            alarm.ring()

@@ -84,8 +84,12 @@ class Sender:
     @property
     def done(self) -> bool:
         """True if nothing is left to send, as far as is known."""
-        others = self._orphan is not None or self._orphans.found
-        return not (self._in_flight or others) and self._own.is_empty
+        return not (self._in_flight or self._has_others) and self._own.is_empty
+
+    @property
+    def _has_others(self) -> bool:
+        """True while events of ended processes, that were found, are not all sent."""
+        return self._orphan is not None or self._orphans.found
 
     def work(self) -> float:
         """Connect, send, handle acknowledgements.
@@ -106,7 +110,7 @@ class Sender:
         if failure := self._connection.failure(waits=bool(self._in_flight)):
             self.restart(failure)
             return RETRY_S
-        if not sent_all or self._in_flight:
+        if not sent_all or self._in_flight or self._has_others:
             return 0
         return self._idle_pause_s()
 

@@ -4,7 +4,7 @@ import math
 
 
 def usable_s(timeout_s: float) -> float:
-    """Return a timeout in seconds that is a number; what is none is no time.
+    """Return a timeout in seconds as a number; what is not a number is 0.
 
     Applications compute timeouts: the result may be NaN, or come from elsewhere.
     """

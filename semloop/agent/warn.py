@@ -11,7 +11,7 @@ import logging
 import threading
 
 log = logging.getLogger("semloop")
-# Usually the line is logged before the caller goes on.
+# Usually the line is logged before the caller continues.
 WAIT_S = 1.0
 
 

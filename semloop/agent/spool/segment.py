@@ -108,6 +108,11 @@ class Segment:
             ValueError: it is not a segment.
         """
         memory = _mapped(path)
+        if memory is not None and memory[:HEADER_BYTES] == bytes(HEADER_BYTES):
+            # Its process was killed before it wrote the header, so before any record.
+            path.unlink(missing_ok=True)
+            msg = "empty"
+            raise ValueError(msg)
         if memory is None or memory[:HEADER_BYTES] != MAGIC:
             msg = "not a segment"
             raise ValueError(msg)

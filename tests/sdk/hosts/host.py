@@ -1,6 +1,6 @@
 """What host programs share: an agent, and a note of each event whose `emit` returned.
 
-A note is appended to a file before the program goes on, so it is not lost however the
+A note is appended to a file before the program continues, so it is not lost however the
 process ends. `HOST_NOTES`: the folder of notes; `HOST_SEED`: of the random timing.
 """
 
@@ -22,6 +22,8 @@ rng = random.Random(int(os.environ["HOST_SEED"]))
 # The watchdog asks for the stacks of all threads before it kills the program.
 faulthandler.register(signal.SIGUSR1, all_threads=True)
 faulthandler.enable()
+# Descriptors of notes; usually none stays open, since a program may close all.
+kept: dict[str, int] = {}
 _agents: list[Agent] = []
 
 
@@ -44,13 +46,19 @@ def emit(text: str = "") -> None:
 
 
 def note(kind: str, line: object) -> None:
-    """Append a line to a file of notes, without a descriptor that stays open."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    descriptor = os.open(os.path.join(NOTES, kind), flags, 0o600)
+    """Append a line to a file of notes."""
+    descriptor = kept.get(kind) or open_notes(kind)
     try:
         os.write(descriptor, f"{line}\n".encode())
     finally:
-        os.close(descriptor)
+        if kind not in kept:
+            os.close(descriptor)
+
+
+def open_notes(kind: str) -> int:
+    """Open a file of notes."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    return os.open(os.path.join(NOTES, kind), flags, 0o600)
 
 
 def note_dropped() -> None:

@@ -27,7 +27,7 @@ def test_a_host_at_random(settings: Settings, tmp_path: Path, run: int) -> None:
     rng = random.Random(seed)
     program, how = rng.choice(PROGRAMS), rng.choice(BROKERS)
     kill_after_s = rng.random() * 2 if rng.random() < 0.25 else None
-    print(f"{program} beside a broker that is {how}, killed after {kill_after_s}")
+    print(f"{program} with a broker that is {how}, killed after {kill_after_s}")
     good = settings.replace(spool=str(tmp_path / "spool"), spool_mb=4, agent_queue_mb=1)
     address = str(good.kafka)
     if how == "away":

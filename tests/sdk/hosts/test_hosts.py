@@ -64,7 +64,6 @@ def test_files_of_others_in_the_spool_are_left_alone(
     (spool / f"{stem}.8-abc.000001.seg").hardlink_to(target)
     (spool / f"{stem}.9-abc.000001.seg").mkdir()
     (spool / f"{stem}.10-abc.000001.seg").write_bytes(MAGIC + b"\xff" * 99)
-    (spool / f"{stem}.11-abc.000001.seg").write_bytes(b"")
     os.mkfifo(spool / f"{stem}.12-abc.000001.seg")
     (spool / "notes.txt").write_text("mine")
     before = {path.name for path in spool.iterdir()}

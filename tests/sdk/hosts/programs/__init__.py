@@ -18,7 +18,6 @@ class Program(NamedTuple):
 PROGRAMS = [
     Program("threads"),
     Program("forks"),
-    Program("c_forks"),
     Program("daemon"),
     Program("pools", "fork"),
     Program("pools", "forkserver"),

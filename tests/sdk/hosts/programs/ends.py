@@ -24,7 +24,7 @@ class Finalised:
 
 
 def on_signal(_: int, __: FrameType | None) -> None:
-    """Handle a signal: emit, and end at once."""
+    """Handle a signal: emit, and end immediately."""
     emit()
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""`flush` with every kind of number, in several threads at once."""
+"""`flush` with every kind of number, in several threads."""
 
 import math
 import threading

@@ -6,7 +6,7 @@ import threading
 
 from tests.sdk.hosts.host import agent, emit, emit_for, pause, rng
 
-FORKS = 6
+FORKS = 3
 
 
 def child(number: int) -> None:

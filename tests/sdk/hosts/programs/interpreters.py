@@ -1,4 +1,4 @@
-"""Sub-interpreters create an agent, and are told why they cannot."""
+"""Sub-interpreters create an agent, and get the reason why they cannot."""
 
 import sys
 import textwrap

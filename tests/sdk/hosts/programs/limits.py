@@ -6,7 +6,7 @@ import resource
 import sys
 from typing import Any
 
-from tests.sdk.hosts.host import agent, emit, emit_for, pause
+from tests.sdk.hosts.host import agent, emit, emit_for, kept, open_notes, pause
 
 how = sys.argv[1]
 opened = []
@@ -20,12 +20,14 @@ def refused(*_: Any, **__: Any) -> int:
 
 if how == "descriptors":
     emit()
+    for kind in ("events", "dropped"):
+        kept[kind] = open_notes(kind)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     try:
         while True:
             opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
-        os.close(opened.pop())  # the notes need one
+        pass
 if how == "threads":
     _thread.start_new_thread = refused
 if how == "folder":

@@ -72,7 +72,7 @@ while time.monotonic() < end_s:
     with contextlib.suppress(Interrupt, KeyboardInterrupt):
         work()
 done.set()
-for kind in HANDLERS:
-    signal.signal(kind, signal.SIG_IGN)
 thread.join()
+signal.setitimer(signal.ITIMER_REAL, 0)
+signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 emit()
