@@ -1,6 +1,7 @@
 """One broker and store per test run, a topic and lake per test, no outside settings."""
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,12 @@ def pytest_collection_modifyitems(
             item.add_marker(pytest.mark.skip(reason=REAL_STORE))
     if hasattr(config, "workerinput"):
         _put_slow_files_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from traversing what was imported and collected."""
+    gc.collect()
+    gc.freeze()
 
 
 def _put_slow_files_first(items: list[pytest.Item]) -> None:
