@@ -30,7 +30,7 @@ from tests.sinks.archive_builder import Crash
 from tests.sinks.wrapped_log import WrappedLog
 from tests.support.builders import LOG, decoded_rows
 
-PARTITIONS, RECORDS = 3, 40
+PARTITIONS, RECORDS = 3, 20
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
 EVERY = {(p, o) for p in range(PARTITIONS) for o in range(RECORDS)}
 
