@@ -34,6 +34,7 @@ REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
 SERVERS = {"broker", "store", "own_broker", "own_store", "secure"}
 TIERS = ("server", "process", "slow", "storm")
 SLOWEST_FIRST = ("process", "storm", "slow", "server", "unit")
+WAITING = {"process", "server"}
 
 # With a space and a non-ASCII letter.
 FOLDER = "la ke ü"
@@ -87,9 +88,11 @@ def pytest_collection_finish() -> None:
 
 
 def _put_slow_files_first(items: list[pytest.Item]) -> None:
-    """Sort the files by the slowest tier of their tests.
+    """Sort the files by the slowest tier of their tests, and mix two kinds of files.
 
-    A worker runs whole files, so a slow one at the end would run alone.
+    A worker runs whole files, so a slow one at the end would run alone. Tests of
+    processes and servers mostly wait and the others mostly compute: each kind alone
+    would leave a core idle, or have all workers compete for it.
     """
     ranks: dict[Path, int] = {}
     for item in items:
@@ -97,7 +100,16 @@ def _put_slow_files_first(items: list[pytest.Item]) -> None:
             n for n, tier in enumerate(SLOWEST_FIRST) if item.get_closest_marker(tier)
         )
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
-    items.sort(key=lambda item: ranks[item.path])
+    waiting, computing = [], []
+    for path in sorted(ranks, key=lambda path: ranks[path]):
+        tier = SLOWEST_FIRST[ranks[path]]
+        (waiting if tier in WAITING else computing).append(path)
+    places = {
+        path: place / len(files)
+        for files in (waiting, computing)
+        for place, path in enumerate(files)
+    }
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
