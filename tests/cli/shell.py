@@ -29,8 +29,9 @@ class Shell:
         self.local = LocalFolder(self.lake / "_local")
         self.settings = {
             "SEMLOOP_LAKE": "lake",
-            # A flow that was taken over detects it quickly.
+            # A flow that was taken over detects it quickly, and rows are soon there.
             "SEMLOOP_FENCE_CHECK_S": "0.3",
+            "SEMLOOP_COMMIT_INTERVAL_S": "0.2",
             # No model: these tests check processes and rows.
             "SEMLOOP_EMBEDDER": "hashing",
         }
