@@ -12,7 +12,7 @@ from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message
 
 pytestmark = pytest.mark.slow
 
-THREADS, ROUNDS = 8, 12
+THREADS, ROUNDS = 8, 6
 NUMBERS = range(40)
 
 
