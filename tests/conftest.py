@@ -54,6 +54,24 @@ def pytest_report_header() -> str:
     return f"servers: {servers}"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Let one worker import all that the tests import before the others do.
+
+    In a new environment it compiles them; together, each worker would compile all.
+    """
+    if not hasattr(session.config, "workerinput"):
+        return (yield)
+    root = _root(session.config)
+    with (root / "imports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "imported").exists():
+            yield
+            (root / "imported").touch()
+            return None
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
