@@ -118,7 +118,8 @@ def _put_slow_files_first(items: list[pytest.Item]) -> None:
             n for n, tier in enumerate(SLOWEST_FIRST) if item.get_closest_marker(tier)
         )
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
-    waiting, computing = [], []
+    waiting: list[Path] = []
+    computing: list[Path] = []
     for path in sorted(ranks, key=lambda path: ranks[path]):
         tier = SLOWEST_FIRST[ranks[path]]
         (waiting if tier in WAITING else computing).append(path)

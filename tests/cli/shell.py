@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ class Shell:
             return []
         processes = [Process(stack.pid, stack.create_time), *stack.children()]
         return [found for p in processes if (found := p.find()) is not None]
+
+    def has_processes(self, count: int) -> Callable[[], bool]:
+        """Return a condition: so many of these processes run."""
+        return lambda: len(self.processes()) == count
 
     def write_events(self, count: int) -> None:
         events = [an_event(meta={"session_id": f"s-{n % 5}"}) for n in range(count)]

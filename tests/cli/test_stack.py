@@ -200,10 +200,7 @@ def test_up_and_down_stop_the_processes_that_a_killed_supervisor_left(
         shell.run(command)
         assert gone(left), command
         # A new broker has a new topic: memory restarts to read it.
-        wait_for(
-            f"the processes after {command}",
-            lambda expected=expected: len(shell.processes()) == expected,
-        )
+        wait_for(f"the processes after {command}", shell.has_processes(expected))
 
 
 def test_a_reused_pid_of_another_process_is_ignored(shell: Shell) -> None:

@@ -41,7 +41,7 @@ def test_every_record_is_stored_once_despite_faults(tmp_path: Path, seed: int) -
 @pytest.mark.timeout(3600)
 def test_every_record_is_stored_once_in_many_more_schedules(tmp_path: Path) -> None:
     for seed in range(1000, 1300):
-        check(Storm(tmp_path / str(seed), seed))
+        check(Storm(tmp_path / str(seed), seed, records=40))
 
 
 def rivals(folder: Path, order: tuple[int, ...], takeover: type[Takeover]) -> int:

@@ -26,7 +26,7 @@ SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 # Retries: one random cluster id in 64 begins with a dash, and is parsed as an option.
 STARTS_MAX = 3
 # For brokers that run for minutes and are never restarted: fewer heartbeats, and no
-# empty records in the log of the metadata, which would use a second of CPU a minute.
+# empty records in the log of the metadata, which would use almost a second of CPU a minute.
 IDLE = """
 broker.heartbeat.interval.ms=3000
 broker.session.timeout.ms=18000
