@@ -145,7 +145,8 @@ class KafkaReader:
         elif not self._has_answer and self._offsets:
             self._raise_if_silent()
         batch, positions = records(data, self._topic)
-        positions |= {p: end - 1 for p, end in ends.items()}
+        # Records that were produced meanwhile may follow the end in the same poll.
+        positions |= {p: max(positions.get(p, -1), end - 1) for p, end in ends.items()}
         self._at_end |= ends.keys()
         self._next |= {p: position + 1 for p, position in positions.items()}
         if gone is not None:

@@ -73,7 +73,7 @@ class Shell:
         return [found for p in processes if (found := p.find()) is not None]
 
     def has_processes(self, count: int) -> Callable[[], bool]:
-        """Return a condition: so many of these processes run."""
+        """Return a condition: this number of `processes` run."""
         return lambda: len(self.processes()) == count
 
     def write_events(self, count: int) -> None:

@@ -7,7 +7,7 @@ from semloop.settings import Settings
 
 
 def prompt_producer(settings: Settings) -> Producer:
-    """Return a producer that sends at once, to a broker that stays alive.
+    """Return a producer that sends without delay, to a broker that stays alive.
 
     An idempotent producer waits half a second or more for its id. This one sends one
     request after the other, so that a retry cannot change the order.
