@@ -38,7 +38,7 @@ types: _installed
 # Run tests: all, or `just test tests/operators`; `-n 0 -s` shows their output.
 [group('check')]
 test *ARGS: _installed
-    .venv/bin/pytest -n 4 --dist loadfile {{ ARGS }}
+    .venv/bin/pytest -n 6 --dist loadfile {{ ARGS }}
 
 # Run the CI script in a fresh clone of the last commit.
 [group('check')]

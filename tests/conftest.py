@@ -1,6 +1,7 @@
 """One broker and store per test run, a topic and lake per test, no outside settings."""
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
 SERVERS = {"broker", "store", "own_broker", "own_store", "secure"}
 TIERS = ("server", "process", "slow", "storm")
 SLOWEST_FIRST = ("process", "storm", "slow", "server", "unit")
+WAITING = {"process", "server"}
 
 # With a space and a non-ASCII letter.
 FOLDER = "la ke ü"
@@ -50,6 +52,24 @@ def pytest_report_header() -> str:
         else "embedded broker and moto"
     )
     return f"servers: {servers}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Let one worker import all that the tests import before the others do.
+
+    In a new environment it compiles them; together, each worker would compile all.
+    """
+    if not hasattr(session.config, "workerinput"):
+        return (yield)
+    root = _root(session.config)
+    with (root / "imports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "imported").exists():
+            yield
+            (root / "imported").touch()
+            return None
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,10 +99,18 @@ def pytest_collection_modifyitems(
         _put_slow_files_first(items)
 
 
-def _put_slow_files_first(items: list[pytest.Item]) -> None:
-    """Sort the files by the slowest tier of their tests.
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from traversing what was imported and collected."""
+    gc.collect()
+    gc.freeze()
 
-    A worker runs whole files, so a slow one at the end would run alone.
+
+def _put_slow_files_first(items: list[pytest.Item]) -> None:
+    """Sort the files by the slowest tier of their tests, and mix two kinds of files.
+
+    A worker runs whole files, so a slow one at the end would run alone. Tests of
+    processes and servers mostly wait and the others mostly compute: each kind alone
+    would leave a core idle, or have all workers compete for it.
     """
     ranks: dict[Path, int] = {}
     for item in items:
@@ -90,7 +118,17 @@ def _put_slow_files_first(items: list[pytest.Item]) -> None:
             n for n, tier in enumerate(SLOWEST_FIRST) if item.get_closest_marker(tier)
         )
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
-    items.sort(key=lambda item: ranks[item.path])
+    waiting: list[Path] = []
+    computing: list[Path] = []
+    for path in sorted(ranks, key=lambda path: ranks[path]):
+        tier = SLOWEST_FIRST[ranks[path]]
+        (waiting if tier in WAITING else computing).append(path)
+    places = {
+        path: place / len(files)
+        for files in (waiting, computing)
+        for place, path in enumerate(files)
+    }
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

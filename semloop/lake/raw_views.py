@@ -1,9 +1,12 @@
 """DuckDB views on the Delta tables of a lake, created as the tables appear."""
 
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from semloop import tables
+from semloop.extras import need
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import renew_keys
 from semloop.storage.location import Storage
@@ -40,10 +43,20 @@ class RawViews:
         """Renew the keys, and create the views of incomplete tables again."""
         renew_keys(self._storage, self._connection)
         for table in sorted(self._incomplete):
-            statement, complete = self.statement(table)
-            self._connection.execute(statement)
-            if complete:
+            if self._create(table):
                 self._incomplete.discard(table)
+
+    def _create(self, table: str) -> bool:
+        """Create the view of a table; return True if all columns exist."""
+        columns = tables.TABLES[table].columns
+        if self._has(table):
+            # Almost always they do, and to describe the table takes as long as this.
+            with suppress(need("duckdb").BinderException):
+                self._connection.execute(self._view(table, columns, self._scan(table)))
+                return True
+        statement, complete = self.statement(table)
+        self._connection.execute(statement)
+        return complete
 
     def check_store(self) -> None:
         """Check that the object store answers, at most every `CHECK_INTERVAL_S`.
@@ -65,16 +78,22 @@ class RawViews:
         stored: set[str] = set()
         source = ""
         if self._has(table):
-            source = f" FROM delta_scan({quoted(self._storage.uri(table))})"
+            source = self._scan(table)
             described = self._connection.sql(f"DESCRIBE SELECT *{source}").fetchall()
             stored = {str(row[0]) for row in described}
         parts = [
             name if name in stored else f"NULL::{kind} AS {name}"
             for name, kind in columns.items()
         ]
-        selected = f"SELECT {', '.join(parts)}{source or ' LIMIT 0'}"
-        statement = f"CREATE OR REPLACE VIEW {self._schema}.{table} AS {selected}"
+        statement = self._view(table, parts, source or " LIMIT 0")
         return statement, stored.issuperset(columns)
+
+    def _view(self, table: str, columns: Iterable[str], source: str) -> str:
+        selected = f"SELECT {', '.join(columns)}{source}"
+        return f"CREATE OR REPLACE VIEW {self._schema}.{table} AS {selected}"
+
+    def _scan(self, table: str) -> str:
+        return f" FROM delta_scan({quoted(self._storage.uri(table))})"
 
     def _has(self, table: str) -> bool:
         exists = self._storage.has(table)

@@ -40,6 +40,9 @@ def consumer_config(settings: Settings, group: str) -> dict[str, Any]:
         "isolation.level": "read_committed",
         # With the default of one second a fast reader waits most of the time.
         "fetch.queue.backoff.ms": 5,
+        # The end of a partition is reported by a fetch that finds no records. It lasts
+        # half a second by default, for which a flow that has caught up would wait.
+        "fetch.wait.max.ms": 100,
         "queued.max.messages.kbytes": settings.archive.fetch_memory_mb * 1024,
         "fetch.message.max.bytes": 4 * 2**20,
     }

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from semloop.settings import Settings
 
-# Minimum pause: each seek interrupts the broker's long poll, which lasts half a second.
+# Minimum pause: each seek interrupts a long poll of the broker.
 SEEK_PAUSE_S = 2.0
 
 

@@ -145,7 +145,7 @@ class KafkaReader:
         elif not self._has_answer and self._offsets:
             self._raise_if_silent()
         batch, positions = records(data, self._topic)
-        positions |= {p: end - 1 for p, end in ends.items()}
+        positions = _moved(positions, ends)
         self._at_end |= ends.keys()
         self._next |= {p: position + 1 for p, position in positions.items()}
         if gone is not None:
@@ -239,6 +239,15 @@ class KafkaReader:
             lambda: available_offsets(self._consumer, place, self._settings),
             self._settings.archive.start_timeout_s,
         )
+
+
+def _moved(positions: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, int]:
+    """Return the positions after a poll that reported ends.
+
+    Records that were produced meanwhile may follow an end in the same poll.
+    """
+    at_ends = {p: max(positions.get(p, -1), end - 1) for p, end in ends.items()}
+    return {**positions, **at_ends}
 
 
 def _keyed(topic: Topic, values: Mapping[int, int]) -> dict[Partition, int]:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ class Shell:
         self.local = LocalFolder(self.lake / "_local")
         self.settings = {
             "SEMLOOP_LAKE": "lake",
-            # A flow that was taken over detects it quickly.
+            # A flow that was taken over detects it quickly, and rows are soon there.
             "SEMLOOP_FENCE_CHECK_S": "0.3",
+            "SEMLOOP_COMMIT_INTERVAL_S": "0.2",
             # No model: these tests check processes and rows.
             "SEMLOOP_EMBEDDER": "hashing",
         }
@@ -69,6 +71,10 @@ class Shell:
             return []
         processes = [Process(stack.pid, stack.create_time), *stack.children()]
         return [found for p in processes if (found := p.find()) is not None]
+
+    def has_processes(self, count: int) -> Callable[[], bool]:
+        """Return a condition: this number of `processes` run."""
+        return lambda: len(self.processes()) == count
 
     def write_events(self, count: int) -> None:
         events = [an_event(meta={"session_id": f"s-{n % 5}"}) for n in range(count)]

@@ -273,8 +273,8 @@ def test_control_characters_of_names_are_escaped(
 def test_json_lists_more_letters_than_the_table(
     writer: Writer, semloop: Semloop
 ) -> None:
-    writer.write(*[b"x"] * 5_001)
-    assert len(json.loads(semloop("dlq", "ls", "--each", "--format", "json"))) == 5_001
+    writer.write(*[b"x"] * 2_001)
+    assert len(json.loads(semloop("dlq", "ls", "--each", "--format", "json"))) == 2_001
     assert "First 1,000 rows shown" in semloop("dlq", "ls", "--each")
 
 

@@ -63,25 +63,11 @@ def test_import_reports_invalid_and_too_long_lines(shell: Shell) -> None:
     assert "too long for a message, not produced: 4." in output
 
 
-def test_down_waits_for_archive_and_reports_what_would_be_lost(shell: Shell) -> None:
+def test_status_run_and_down_follow_the_progress_of_the_flows(shell: Shell) -> None:
     shell.write_events(30)
     shell.run("up")
-    flow = shell.stack().flows["archive"].process()
-    assert flow is not None
-    os.kill(flow.pid, signal.SIGSTOP)
-    shell.import_()
-    output = shell.run("down", "--timeout", "0.5", code=1)
-    assert "Not in the lake yet: 30 records" in output
-    assert len(shell.processes()) == PROCESSES
-    os.kill(flow.pid, signal.SIGCONT)
-    shell.run("down")
-    assert shell.json("sql", SQL) == [{"n": 30, "ids": 30}]
-
-
-def test_status_run_and_down_follow_the_progress_of_memory(shell: Shell) -> None:
-    shell.write_events(30)
-    shell.run("up")
-    flow = shell.stack().flows["memory"].process()
+    archive, flow = (shell.stack().flows[n].process() for n in ("archive", "memory"))
+    assert archive is not None
     assert flow is not None
     os.kill(flow.pid, signal.SIGSTOP)
     shell.import_()
@@ -98,12 +84,19 @@ def test_status_run_and_down_follow_the_progress_of_memory(shell: Shell) -> None
     assert shell.json("sql", remembered) == [{"n": 30}]
     assert shell.json("status")["flows"]["memory"]["lag"] == 0
 
-    os.kill(flow.pid, signal.SIGSTOP)
+    # `down` waits for archive, without which records would be lost, but not for memory.
+    for process in (archive, flow):
+        os.kill(process.pid, signal.SIGSTOP)
     shell.import_()
+    output = shell.run("down", "--timeout", "0.5", code=1)
+    assert "Not in the lake yet: 30 records" in output
+    assert len(shell.processes()) == PROCESSES
+    os.kill(archive.pid, signal.SIGCONT)
     shell.run("run", "archive", "--until-caught-up")
     output = shell.run("down", "--timeout", "3")
     assert "Everything is in the lake" in output
     assert "memory is 30 offsets behind; the next start resumes." in output
+    assert shell.json("sql", SQL) == [{"n": 30, "ids": 30}]
 
 
 def test_down_without_archive_needs_force_if_something_would_be_lost(
@@ -153,7 +146,9 @@ def test_a_flow_is_restarted_after_its_death_but_not_after_a_take_over(
     assert "A newer copy took over its tables" in shell.run("health", code=1)
 
 
-def test_archive_without_the_key_of_the_lake_is_not_restarted(shell: Shell) -> None:
+def test_without_the_key_of_the_lake_archive_is_not_restarted_and_up_fails(
+    shell: Shell,
+) -> None:
     shell.run("up")
     flow = shell.stack().flows["archive"]
     assert flow.pid is not None
@@ -167,10 +162,6 @@ def test_archive_without_the_key_of_the_lake_is_not_restarted(shell: Shell) -> N
     assert "is missing here. Restore" in shell.run("health", code=1)
     assert "Flow   archive: stopped" in shell.run("status")
     assert not (shell.lake / "_local" / "redaction.key").exists()
-
-
-def test_up_with_another_key_than_the_lakes_fails_and_says_why(shell: Shell) -> None:
-    shell.run("up")
     shell.run("down")
     other = {"SEMLOOP_REDACTION_KEY": "another key of some length"}
     shown = shell.run("up", code=1, **other)
@@ -196,21 +187,20 @@ def test_a_broker_that_died_is_restarted_and_the_loss_is_logged(shell: Shell) ->
     assert shell.json("sql", SQL) == [{"n": 10, "ids": 10}]
 
 
-@pytest.mark.parametrize("command", ["up", "down"])
-def test_processes_left_by_a_killed_supervisor_are_stopped(
-    shell: Shell, command: str
+def test_up_and_down_stop_the_processes_that_a_killed_supervisor_left(
+    shell: Shell,
 ) -> None:
     shell.run("up")
-    left = shell.processes()
-    left[0].kill()
-    # A killed process may have threads left, which hold its lock.
-    wait_for("the end of the supervisor", lambda: not shell.local.is_locked())
-    assert "left over by a crash" in shell.run("status")
-    shell.run(command)
-    assert gone(left)
-    # A new broker has a new topic: memory restarts to read it.
-    expected = PROCESSES if command == "up" else 0
-    wait_for("the expected processes", lambda: len(shell.processes()) == expected)
+    for command, expected in (("up", PROCESSES), ("down", 0)):
+        left = shell.processes()
+        left[0].kill()
+        # A killed process may have threads left, which hold its lock.
+        wait_for("the end of the supervisor", lambda: not shell.local.is_locked())
+        assert "left over by a crash" in shell.run("status"), command
+        shell.run(command)
+        assert gone(left), command
+        # A new broker has a new topic: memory restarts to read it.
+        wait_for(f"the processes after {command}", shell.has_processes(expected))
 
 
 def test_a_reused_pid_of_another_process_is_ignored(shell: Shell) -> None:

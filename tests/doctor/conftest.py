@@ -1,12 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import Producer
 
 from schemas.batches import Progress
 from schemas.metrics import Metrics
 from semloop.delta.streams import Partition, StreamId
-from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
 from semloop.progress.positions import stream_of
 from semloop.settings import Settings
@@ -16,6 +14,7 @@ from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
 from tests.doctor.run_checks import Read, Send
 from tests.support.builders import decoded_rows
+from tests.support.prompt_producer import prompt_producer
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def send(settings: Settings, topic: Topic) -> Send:
     """Return a function that produces records to partition 0; timestamp 0 is now."""
 
     def run(count: int, timestamp_ms: int = 0) -> None:
-        producer = Producer(producer_config(settings))
+        producer = prompt_producer(settings)
         for _ in range(count):
             producer.produce(settings.topic, b"{}", partition=0, timestamp=timestamp_ms)
         assert producer.flush(30) == 0

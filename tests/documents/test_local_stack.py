@@ -12,7 +12,8 @@ import pytest
 from semloop import Lake
 from tests.support.documents import LOCAL_STACK, Block, Project, blocks
 
-pytestmark = pytest.mark.process
+# Some thirty commands: half a minute on an idle machine.
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 # Part of a block -> text in the output of the first block that contains this part.
 EXPECTED = {

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from semloop.errors import SemLoopError
-from semloop.kafka.clients import address, producer_config
+from semloop.kafka.clients import address
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.support import processes
 from tests.support.builders import an_event, raw
 from tests.support.in_process import run_flow
+from tests.support.prompt_producer import prompt_producer
 from tests.support.services import wait_for
 
 # librdkafka's value for: choose the partition by the key.
@@ -158,7 +158,7 @@ def produce(
         assert error is None, error
         origins.add((message.partition(), message.offset()))
 
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     for value in values:
         producer.produce(
             settings.topic,

@@ -58,7 +58,11 @@ def produce_sessions(settings: Settings, events: int, first: int = 0) -> None:
     """Produce complete sessions of `session_event`; the broker must acknowledge all."""
     TopicAdmin(settings).ensure()
     load = Load(
-        settings, events, 0.1, lambda n, s: session_event(n + first, f"{first}-{s}")
+        settings,
+        events,
+        0.1,
+        lambda n, s: session_event(n + first, f"{first}-{s}"),
+        prompt=True,
     )
     load.start()
     load.join()

@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from deltalake import write_deltalake
 
-from semloop.kafka.clients import address, producer_config
+from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
@@ -24,6 +24,7 @@ from tests.operators.broken_records import BROKEN
 from tests.support.builders import an_event, raw
 from tests.support.commands import run_command
 from tests.support.in_process import run_flow
+from tests.support.prompt_producer import prompt_producer
 
 PROFILE = {
     "name": "Ann Lee",
@@ -161,7 +162,7 @@ def test_absurd_kafka_timestamps_do_not_refuse_events(
     settings: Settings, topic: Topic
 ) -> None:
     now_ms = int(time.time() * 1_000)
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     # The first keeps the others from Kafka's retention, which goes by the newest.
     for kafka_ms in (now_ms, now_ms // 1_000, 1):
         event = an_event(timestamp=datetime.now(UTC).isoformat())

@@ -3,16 +3,15 @@
 from typing import NoReturn
 
 import pytest
-from confluent_kafka import Producer
 
 from semloop.errors import StorageUnavailable
-from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from sinks import archive_tables
 from tests.support.builders import an_event, raw
 from tests.support.in_process import run_flow
+from tests.support.prompt_producer import prompt_producer
 
 
 def test_a_record_with_a_dead_letter_does_not_hide_a_later_event_with_its_id(
@@ -23,7 +22,7 @@ def test_a_record_with_a_dead_letter_does_not_hide_a_later_event_with_its_id(
         raise StorageUnavailable(msg, "Start again.")
 
     event = an_event()
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     producer.produce(settings.topic, key="s-1", value=raw(event))
     assert producer.flush(30) == 0
     with monkeypatch.context() as patch:
@@ -46,7 +45,7 @@ def test_pseudonyms_do_not_make_a_record_too_large(
 ) -> None:
     content = " ".join(f"a{n}@b.io" for n in range(1_000))
     event = raw(an_event("message", payload={"role": "user", "content": content}))
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     producer.produce(settings.topic, key="s-1", value=event)
     assert producer.flush(30) == 0
     run_flow(settings.replace(record_bytes_max=len(event)))

@@ -45,7 +45,7 @@ def test_archive_with_another_or_no_key_exits_with_3_and_stores_nothing(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 10)
-    processes.check(settings, "run", "archive", "--until-caught-up")
+    run_archive(settings)
     sent_later = produce(settings, 10)
     what, todo = failed(settings, SEMLOOP_REDACTION_KEY=OTHER)
     assert what.startswith(
@@ -61,7 +61,7 @@ def test_archive_with_another_or_no_key_exits_with_3_and_stores_nothing(
     assert not file.exists()
     assert stored_origins(settings) == each_once({topic.topic_id: sent})
     file.write_text(key)
-    processes.check(settings, "run", "archive", "--until-caught-up")
+    run_archive(settings)
     assert stored_origins(settings) == each_once({topic.topic_id: sent | sent_later})
 
 
@@ -110,14 +110,14 @@ def test_rows_after_a_rotation_use_the_new_key_and_old_ones_can_be_looked_up(
 ) -> None:
     event = an_event(payload={"role": "user", "content": "write to ann@example.com"})
     produce(settings, [event])
-    processes.check(settings, "run", "archive", "--until-caught-up")
+    run_archive(settings)
     shown = processes.check(settings, "maintain", "rotate-key")
     key = own_key_file(settings).read_text().splitlines()[0]
     assert f"fingerprint {fingerprint(Secret(key))[:12]}; earlier keys: 1." in shown
     assert key not in shown
     again = an_event(payload={"role": "user", "content": "write to ann@example.com"})
     produce(settings, [again])
-    processes.check(settings, "run", "archive", "--until-caught-up")
+    run_archive(settings)
     with Lake(settings=settings) as lake:
         texts = [row[0] for row in lake.sql("SELECT text FROM events").fetchall()]
     pseudonyms = {name for text in texts for name in re.findall(r"<email:\w+>", text)}

@@ -6,16 +6,15 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 
 import pytest
-from confluent_kafka import Producer
 
 from schemas.metrics import Metrics
-from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from sinks.flow_tables import FlowContext
 from tests.support.builders import an_event
 from tests.support.in_process import run_flow
+from tests.support.prompt_producer import prompt_producer
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +57,7 @@ def run_at(
 
 def produce(settings: Settings, skews_s: list[int], at_s: float) -> None:
     """Send an event of each producer, at that time by its own clock."""
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     for skew_s in skews_s:
         at = datetime.now(UTC) + timedelta(seconds=at_s + skew_s)
         session = f"of {skew_s:+}"

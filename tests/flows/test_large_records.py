@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 
 from semloop.errors import ConfigError
-from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import Topic
 from semloop.lake.lake import Lake
 from semloop.redaction.factory import redactor_of
@@ -18,6 +16,7 @@ from semloop.storage.location import Storage
 from semloop.storage.redaction_key import writer_key
 from tests.support.builders import an_event, raw
 from tests.support.in_process import run_flow
+from tests.support.prompt_producer import prompt_producer
 
 LARGE = 2 * 2**20
 SECRET = "sk-ant-api03-" + "".join(random.Random(4).choices("abcdefgh23456789", k=80))
@@ -29,7 +28,7 @@ def tool_call(result: object, **meta: str) -> dict[str, Any]:
 
 
 def produce(settings: Settings, *events: dict[str, Any]) -> None:
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     for event in events:
         producer.produce(settings.topic, raw(event), key=event["meta"]["session_id"])
     assert producer.flush(60) == 0

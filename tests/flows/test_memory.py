@@ -11,7 +11,13 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.flows.flow_runner import FlowProcess, kafka_admin, run_archive, running_flow
+from tests.flows.flow_runner import (
+    FlowProcess,
+    kafka_admin,
+    produce,
+    run_archive,
+    running_flow,
+)
 from tests.flows.memory_audit import (
     SESSION_EVENTS,
     memory_differences,
@@ -47,10 +53,7 @@ def test_memory_continues_open_episodes_after_a_restart(settings: Settings) -> N
     for part in range(3):
         # One session of 20 events in three runs of the flow.
         steps = range(SESSION_EVENTS * part // 3, SESSION_EVENTS * (part + 1) // 3)
-        for n in steps:
-            load = Load(settings, 1, 0.0, lambda _, s, n=n: session_event(n, "s"))  # type: ignore[misc]
-            load.start()
-            load.join()
+        produce(settings, [session_event(n, "s") for n in steps], key="s")
         run_archive(settings)
         run_memory_flow(settings)
     assert memory_differences(settings) == {}
@@ -131,7 +134,7 @@ def test_memory_rejects_flags_that_only_archive_supports(settings: Settings) -> 
 def test_memory_killed_at_random_moments_loses_and_duplicates_no_memories(
     settings: Settings, number_of_processes: int
 ) -> None:
-    storm(settings, 4_000, kills=6, seed=7, number_of_processes=number_of_processes)
+    storm(settings, 4_000, kills=4, seed=7, number_of_processes=number_of_processes)
 
 
 @pytest.mark.storm

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from semloop.settings import Settings, load
-from tests.support.services import SERVICES, RealBroker, free_port, wait_for
+from tests.support.services import IDLE, SERVICES, RealBroker, free_port, wait_for
 
 # A `SecureBroker`, or its attributes as written by another test worker.
 Secure = Any
@@ -84,7 +84,9 @@ class SecureBroker:
         _issue(folder)
         first = free_port(len(PROTOCOLS))
         ports = {name: first + i for i, name in enumerate(PROTOCOLS)}
-        broker = RealBroker(folder, SERVICES, _listeners(ports) + _stores(folder))
+        broker = RealBroker(
+            folder, SERVICES, IDLE + _listeners(ports) + _stores(folder)
+        )
         self.pid = broker.pid
         self.plaintext = broker.address
         for name, port in ports.items():

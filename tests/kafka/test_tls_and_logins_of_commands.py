@@ -31,6 +31,21 @@ with agent.session() as s:
     s.message("user", "hello")
 assert agent.flush(30)
 """
+# An agent that ends once it has logged a refusal; its flush would wait to the end.
+UNTIL_REFUSED = """
+import logging, threading
+from semloop import Agent
+refused = threading.Event()
+def notice(record):
+    if "rejects" in record.getMessage():
+        refused.set()
+    return True
+logging.basicConfig()
+logging.root.handlers[0].addFilter(notice)
+with Agent("tester").session() as s:
+    s.message("user", "hello")
+assert refused.wait(60)
+"""
 
 pytestmark = [pytest.mark.real_broker, pytest.mark.process]
 
@@ -162,9 +177,9 @@ def test_every_command_reports_a_rejected_login(
             assert rejected in err.splitlines()[-2], line
             assert out == "", line
     # An agent continues: it spools its events and logs the reason.
-    agent = AGENT.replace(", strict=True", "").replace("assert agent.flush(30)", "")
+    environ["SEMLOOP_AGENT_FLUSH_S"] = "0.5"
     spool = tmp_path / "spool"
-    output = run_agent(unsecured, spool, agent, SEMLOOP_AGENT_FLUSH_S="2", **environ)
+    output = run_agent(unsecured, spool, UNTIL_REFUSED, **environ)
     assert rejected in output
     assert len(list(spool.glob("*.jsonl"))) == 1
 

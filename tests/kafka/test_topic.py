@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from confluent_kafka import Producer, TopicCollection
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -11,9 +11,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from semloop.errors import BrokerUnavailable, TopicChanged, TopicMissing
-from semloop.kafka.clients import address, producer_config
+from semloop.kafka.clients import address
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings
+from tests.support.prompt_producer import prompt_producer
 from tests.support.services import free_port, wait_for
 
 
@@ -45,7 +46,7 @@ def test_a_created_topic_accepts_records_of_any_clock(
     settings: Settings, topic: Topic, ahead_s: int
 ) -> None:
     errors: list[object] = []
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     producer.produce(
         settings.topic,
         b"{}",

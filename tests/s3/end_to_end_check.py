@@ -4,16 +4,15 @@ import os
 import subprocess
 import sys
 
-from confluent_kafka import Producer
-
 from semloop.command.cli import health_report, status_report
-from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from tests.support import processes
 from tests.support.builders import an_event, raw
+from tests.support.commands import run_command
+from tests.support.in_process import run_flow
+from tests.support.prompt_producer import prompt_producer
 from tests.support.stores import SECRET
 
 PLAIN_DUCKDB = """
@@ -28,12 +27,12 @@ with duckdb.connect() as plain:
 def check_end_to_end(settings: Settings, events: int = 25) -> None:
     """Produce and archive events; check that all readers return the same counts."""
     TopicAdmin(settings).ensure()
-    producer = Producer(producer_config(settings))
+    producer = prompt_producer(settings)
     for _ in range(events):
         producer.produce(settings.topic, key="s-1", value=raw(an_event()))
     producer.produce(settings.topic, key="s-1", value=b"{")
     assert producer.flush(60) == 0
-    processes.check(settings, "run", "archive", "--until-caught-up")
+    run_flow(settings)
     with Lake(settings.lake) as lake:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(events,)]
         assert lake.sql("SELECT reason FROM dead_letters").fetchall() == [("not_json",)]
@@ -48,7 +47,7 @@ def check_end_to_end(settings: Settings, events: int = 25) -> None:
 
 def _plain_duckdb(settings: Settings) -> int:
     """Count events in a fresh DuckDB with the statements from `--print-init`."""
-    script = processes.check(settings, "sql", "--print-init")
+    script = run_command(settings, "sql", "--print-init")
     assert SECRET not in script
     environment = dict(os.environ)
     if bundle := environment.get("AWS_CA_BUNDLE"):

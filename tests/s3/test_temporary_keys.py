@@ -74,6 +74,12 @@ def lake(
     return settings.replace(embedder="hashing")
 
 
+# The keys of every role come from one place, which the flow uses with each kind.
+one_role = pytest.mark.parametrize(
+    "lake", [web_identity], ids=["web identity"], indirect=True
+)
+
+
 def test_a_flow_renews_expired_keys(
     lake: Settings, key_store: ExpiringKeyStore
 ) -> None:
@@ -90,6 +96,7 @@ def test_a_flow_renews_expired_keys(
         assert opened.sql("SELECT count(*) FROM events").fetchall() == [(30,)]
 
 
+@one_role
 def test_an_open_writer_renews_expired_keys(
     lake: Settings, key_store: ExpiringKeyStore
 ) -> None:
@@ -104,6 +111,7 @@ def test_an_open_writer_renews_expired_keys(
     assert stored(lake) == [(0, 0), (0, 2), (0, 4)]
 
 
+@one_role
 def test_an_open_table_of_memories_renews_expired_keys(
     lake: Settings, key_store: ExpiringKeyStore
 ) -> None:
@@ -116,6 +124,7 @@ def test_an_open_table_of_memories_renews_expired_keys(
     assert len(stored_memories(storage)) == 30
 
 
+@one_role
 def test_a_reader_renews_expired_keys(
     lake: Settings, key_store: ExpiringKeyStore
 ) -> None:

@@ -226,11 +226,13 @@ def test_a_fingerprint_reveals_no_part_of_the_key(key: str, other: str) -> None:
     assert (found == fingerprint(Secret(other))) == (key == other)
     for text in (key, key.encode().hex()):
         assert text not in found
-    # It is not a digest of the key alone, nor a pseudonym of any recognized text.
+    # It is not a digest of the key alone.
     assert found != hashlib.sha256(key.encode()).hexdigest()
-    assert (
-        Redactor(Secret(key)).text(FINGERPRINT_OF.decode()) == FINGERPRINT_OF.decode()
-    )
+
+
+def test_a_fingerprint_is_not_the_pseudonym_of_a_recognized_text() -> None:
+    text = FINGERPRINT_OF.decode()
+    assert Redactor(Secret("a key of some length")).text(text) == text
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"present": 1}'])

@@ -30,9 +30,8 @@ from tests.sinks.archive_builder import Crash
 from tests.sinks.wrapped_log import WrappedLog
 from tests.support.builders import LOG, decoded_rows
 
-PARTITIONS, RECORDS = 3, 40
+PARTITIONS, RECORDS = 3, 20
 OWNED = ([0, 1, 2], [0, 1, 2], [0, 1], [1, 2])
-EVERY = {(p, o) for p in range(PARTITIONS) for o in range(RECORDS)}
 
 
 class StormyLog(WrappedLog):
@@ -111,7 +110,7 @@ class Writer:
         dead: list[tuple[int, int]] = []
         for p in self.owned:
             if rng.random() < 0.7:
-                stop = min(RECORDS, offsets[p] + 1 + rng.randrange(1, 9))
+                stop = min(self.storm.records, offsets[p] + 1 + rng.randrange(1, 9))
                 for o in range(offsets[p] + 1, stop):
                     (dead if rng.random() < 0.2 else good).append((p, o))
                 offsets[p] = stop - 1
@@ -120,7 +119,9 @@ class Writer:
     @property
     def done(self) -> bool:
         offsets = self._main.offsets if self._main else {}
-        return bool(offsets) and all(o == RECORDS - 1 for o in offsets.values())
+        return bool(offsets) and all(
+            offset == self.storm.records - 1 for offset in offsets.values()
+        )
 
 
 class Storm:
@@ -130,8 +131,10 @@ class Storm:
     takeover_class: type[Takeover] = Takeover
     after_resume: Callable[[ArchiveTables], None] = staticmethod(lambda tables: None)
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, records: int = RECORDS) -> None:
+        """Start nothing yet; `records`: how many each partition has."""
         self.rng = random.Random(seed)
+        self.records = records
         self.settings: Settings = load({}, lake=str(folder), storage_retry_s=5)
         self.storage = Storage.of(self.settings)
         self.writers: list[Writer] = []
@@ -216,4 +219,5 @@ class Storm:
                     .fetchall()
                 )
         duplicated = sum(count - 1 for count in found.values())
-        return len(EVERY - found.keys()), duplicated
+        every = {(p, o) for p in range(PARTITIONS) for o in range(self.records)}
+        return len(every - found.keys()), duplicated

@@ -56,7 +56,9 @@ def visible_without_crashes(folder: Path, stream: pa.Table) -> list[tuple[object
     return visible_memories(settings)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(n, marks=pytest.mark.storm) for n in range(2, 20))]
+)
 def test_each_memory_is_visible_once_despite_crashes(tmp_path: Path, seed: int) -> None:
     stream, rng = session_events(120, seed), random.Random(seed)
     wanted = visible_without_crashes(tmp_path / "calm", stream)

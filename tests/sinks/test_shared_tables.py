@@ -24,8 +24,8 @@ from tests.support.builders import LOG, keyed
 
 pytestmark = pytest.mark.slow
 
-WRITERS = 6
-COMMITS = 3
+WRITERS = 4
+COMMITS = 2
 
 
 @pytest.fixture(params=["settings", "s3_settings"], ids=["folder", "s3"])

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -139,6 +140,28 @@ def test_the_end_of_a_partition_reports_its_position_and_the_time(
             lambda: later.append(reader.poll()) or table_of(later).num_rows == 4,  # type: ignore[func-returns-value]
         )
         assert reader.caught_up
+
+
+def test_an_end_before_records_of_the_same_poll_does_not_move_the_position_back(
+    settings: Settings, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records may be produced between the report of an end and the poll."""
+    messages: list[Any] = []
+    with reading(settings, topic, {0: -1}) as reader:
+        take = reader._messages.take
+
+        def has_taken(count: int) -> bool:
+            messages.extend(take(0.05))
+            return len(messages) >= count
+
+        wait_for("the end", lambda: has_taken(1))
+        send(settings, 3)
+        wait_for("the records", lambda: has_taken(4))
+        assert [m.error() is None for m in messages[:4]] == [False, True, True, True]
+        monkeypatch.setattr(reader._messages, "take", lambda _: messages[:4])
+        polled = reader.poll()
+    assert polled.records["kafka_offset"].to_pylist() == [0, 1, 2]
+    assert polled.progress.positions == keyed({0: 2}, topic.topic_id)
 
 
 def test_a_position_at_the_very_end_is_caught_up(

@@ -15,7 +15,7 @@ def hidden_in(text: str) -> set[str]:
     """Return the characters of a text that could control a terminal."""
     return {
         char
-        for char in text
+        for char in set(text)
         if (
             unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}
             or unicodedata.bidirectional(char).startswith(("LR", "RL", "FS", "PD"))

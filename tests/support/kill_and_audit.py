@@ -24,6 +24,7 @@ from semloop.kafka.clients import producer_config
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from tests.support.processes import check, start
+from tests.support.prompt_producer import prompt_producer
 from tests.support.services import wait_for
 
 BROKEN_EVERY = 97
@@ -59,8 +60,12 @@ class Load(threading.Thread):
         events: int,
         seconds: float,
         value: Callable[[int, str], bytes] | None = None,
+        *,
+        prompt: bool = False,
     ) -> None:
+        """Start nothing yet; `prompt`: the broker stays alive, see `prompt_producer`."""
         super().__init__(daemon=True)
+        self._prompt = prompt
         self._value = value or _value
         self.origins: set[tuple[int, int]] = set()
         self._settings = settings
@@ -68,7 +73,10 @@ class Load(threading.Thread):
         self._seconds = seconds
 
     def run(self) -> None:
-        producer = Producer(producer_config(self._settings))
+        if self._prompt:
+            producer = prompt_producer(self._settings)
+        else:
+            producer = Producer(producer_config(self._settings))
         started = time.monotonic()
         for number in range(self._events):
             session = f"s-{number // 20}"

@@ -24,6 +24,12 @@ TABLE_ROWS_MAX = 1_000
 TABLE_CELL_CHARS_MAX = 2_000
 # A column narrower than this is unreadable: rows are then printed as records.
 COLUMN_CHARS_MIN = 12
+# What DuckDB writes for the bytes that it escapes when it casts a BLOB to text.
+_ESCAPED_BYTES = {
+    byte: f"\\x{byte:02X}"
+    for byte in range(256)
+    if not 32 <= byte < 127 or chr(byte) in "\\'\""
+}
 
 
 class Format(StrEnum):
@@ -69,9 +75,7 @@ def distinct_names(columns: Sequence[str]) -> list[str]:
 
 def bytes_text(value: bytes) -> str:
     r"""Return bytes as DuckDB casts a BLOB to text; `'...'::BLOB` restores them."""
-    return "".join(
-        chr(byte) if _needs_no_escape(byte) else f"\\x{byte:02X}" for byte in value
-    )
+    return value.decode("latin-1").translate(_ESCAPED_BYTES)
 
 
 def json_object(columns: Sequence[str], row: Row) -> str:
@@ -83,10 +87,6 @@ def json_object(columns: Sequence[str], row: Row) -> str:
         name: _json_value(value) for name, value in zip(columns, row, strict=True)
     }
     return visible_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
-
-
-def _needs_no_escape(byte: int) -> bool:
-    return 32 <= byte < 127 and chr(byte) not in "\\'\""
 
 
 def _print_json(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:

@@ -46,6 +46,8 @@ THAI: Vocabulary = {
     "between": ("", ""),
 }
 COUNT = 100
+# The texts that the queries look for, among all of them.
+QUERIED = 40
 FOUND_MIN = 95
 
 
@@ -80,9 +82,9 @@ def test_the_text_with_the_words_of_a_query_is_among_the_first_three(
     written = [a_text(vocabulary, w, choice.choice(vocabulary["end"])) for w in chosen]
     events = [event_row(text=text, session=f"s-{n}") for n, text in enumerate(written)]
     queries = [
-        *(" ".join(words) for words in chosen),
-        *(" ".join(words[1:]) for words in chosen),
-        *(text[: len(text) // 2] for text in written),
+        *(" ".join(words) for words in chosen[:QUERIED]),
+        *(" ".join(words[1:]) for words in chosen[:QUERIED]),
+        *(text[: len(text) // 2] for text in written[:QUERIED]),
     ]
     with an_event_lake(tmp_path / "lake", events, "minilm").open() as lake:
         found = [found_in_first_three(lake, query, written) for query in queries]

@@ -17,7 +17,7 @@ from tests.semloop.written_lake import append
 
 pytestmark = pytest.mark.slow
 
-THREADS, ROUNDS = 8, 12
+THREADS, ROUNDS = 8, 6
 MINUTE_S = 60.0
 NUMBERS = range(40)
 
