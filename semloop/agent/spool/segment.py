@@ -146,8 +146,7 @@ class Segment:
         words = self.view()[1]
         words[start >> 2] = state | (words[start >> 2] & SIZE_MAX)
         # Not `min`: a thread may append, and set `dirty`, during a call.
-        if start < self.dirty:  # noqa: PLR1730
-            self.dirty = start
+        self.dirty = start if start < self.dirty else self.dirty
 
     def sync(self) -> None:
         """Write what has changed to the file, if the memory is not the file.
@@ -165,8 +164,7 @@ class Segment:
             word = words[position >> 2]
             if word & STATE == RESERVED:
                 # A thread is writing it: next time again.
-                if position < self.dirty:  # noqa: PLR1730
-                    self.dirty = position
+                self.dirty = position if position < self.dirty else self.dirty
                 break
             position = end_of(position, word)
         descriptor = os.open(self.path, _OPEN)
@@ -175,8 +173,7 @@ class Segment:
             if written < end - start:
                 raise OSError
         except OSError:
-            if start < self.dirty:  # noqa: PLR1730
-                self.dirty = start
+            self.dirty = start if start < self.dirty else self.dirty
             raise
         finally:
             os.close(descriptor)
@@ -197,11 +194,7 @@ class Segment:
         return count
 
     def finish(self) -> bool:
-        """Write the rest to the file, and give back the space that it does not use.
-
-        Returns:
-            False if there is no file, or it has not all.
-        """
+        """Write the rest to the file, and cut it; False if no file has all."""
         if self.path is None:
             return False
         try:

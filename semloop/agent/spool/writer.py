@@ -63,18 +63,12 @@ class Writer:
         reserved = -1
         try:
             while reserved < 0:
-                segment = self.chain.last
-                words, memory = segment.words, segment.memory
-                start = segment.end
-                end = start + space
-                if end > segment.size:
-                    if drop_reason := self._grow(segment, space):
-                        return drop_reason
-                    continue
-                # Unless other code came between. The reader sees `end` after the word.
+                # The reader sees `end` only after the word.
                 # fmt: off
-                if segment.end == start and self.chain.last is segment: words[start >> 2] = RESERVED | size; segment.end = end; segment.events += 1; reserved = start  # type: ignore[index]  # noqa: E501, E701, E702  # atomic
+                if (start := (segment := self.chain.last).end) + space <= segment.size: words = segment.words; memory = segment.memory; words[start >> 2] = RESERVED | size; segment.end = start + space; segment.events += 1; reserved = start  # type: ignore[index]  # noqa: E501, E701, E702  # atomic
                 # fmt: on
+                if reserved < 0 and (refusal := self._grow(segment, space)):
+                    return refusal
             assert words is not None
             assert memory is not None
             position = start + RECORD_BYTES

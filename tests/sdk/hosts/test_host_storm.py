@@ -1,11 +1,12 @@
 """Host programs many times, with random timing, kills and brokers."""
 
 import random
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
+from semloop.errors import TopicMissing
 from semloop.settings import Settings
 from tests.sdk.hosts.bad_brokers import bad_broker
 from tests.sdk.hosts.host_run import run_host
@@ -26,9 +27,13 @@ def test_a_host_at_random(settings: Settings, tmp_path: Path, run: int) -> None:
     seed = random.randrange(2**31)
     rng = random.Random(seed)
     program, how = rng.choice(PROGRAMS), rng.choice(BROKERS)
-    kill_after_s = rng.random() * 2 if rng.random() < 0.25 else None
+    # A killed process loses events where the disk, or the bound, refuses them.
+    killed = rng.random() < 0.25 and program.name != "disks"
+    kill_after_s = rng.random() * 2 if killed else None
     print(f"{program} with a broker that is {how}, killed after {kill_after_s}")
-    good = settings.replace(spool=str(tmp_path / "spool"), spool_mb=4, agent_queue_mb=1)
+    good = settings.replace(
+        spool=str(tmp_path / "spool"), spool_mb=64 if killed else 4, agent_queue_mb=1
+    )
     address = str(good.kafka)
     if how == "away":
         address = f"127.0.0.1:{free_port()}"
@@ -43,4 +48,7 @@ def test_a_host_at_random(settings: Settings, tmp_path: Path, run: int) -> None:
         ended.assert_kept()
         return
     run_host(LATER, tmp_path, good).assert_ended_well()
-    ended.assert_kept(sent_ids(good))
+    sent: list[str] = []
+    with suppress(TopicMissing):  # killed before there was an event
+        sent = sent_ids(good)
+    ended.assert_kept(sent)
