@@ -181,17 +181,19 @@ class AgentSettings(
     """How an agent sends events."""
 
     spool: str = "~/.local/state/semloop/spool"
-    """Folder where an agent stores events while the broker does not answer."""
+    """Folder where an agent stores each event until the broker has it; `off`: memory
+    only, and a process that ends loses what it has not sent."""
 
     spool_mb: Positive = 256
-    """Maximum size of a spool file in MiB; further events are dropped, counted and
-    logged once."""
+    """Maximum size of the spool's folder in MiB, for all processes together; what does
+    not fit is kept in memory, and then dropped, counted and logged once."""
 
     queue_mb: Positive = 16
-    """Memory of an agent's process for events that are not sent yet, in MiB."""
+    """Memory of an agent's process for events that the spool cannot store, in MiB."""
 
     flush_s: Seconds = 5.0
-    """Seconds that an exiting process waits for the broker; the rest is spooled."""
+    """Seconds that an exiting process waits for the broker; what it has not sent is in
+    the spool."""
 
     sample: Annotated[
         dict[str, Share],
