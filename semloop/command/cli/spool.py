@@ -52,7 +52,7 @@ def spool(
 ) -> None:
     """List events that agents emitted and no broker has yet; send or print them.
 
-    Payloads are not shown. A name stands for a broker and a topic.
+    Payloads are not shown. A name denotes a broker and a topic.
     """
     if ctx.invoked_subcommand is None:
         _list(load(), form)
