@@ -8,6 +8,7 @@ again: a header makes the archive look up its id in the whole table.
 """
 
 import contextlib
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,13 +43,28 @@ class Sender:
         delivered: number of events of this process that the broker has acknowledged.
     """
 
-    def __init__(self, settings: Settings, chain: Chain, dropped: Dropped) -> None:
-        """Open nothing yet."""
+    def __init__(
+        self,
+        settings: Settings,
+        chain: Chain,
+        dropped: Dropped,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            settings: where to send.
+            chain: the events of this process.
+            dropped: receives events that cannot be sent.
+            names: whose events to send of processes that have ended; those for the
+                same broker and topic if not given.
+        """
         self._settings = settings
         self._dropped = dropped
         self._chain = chain
         self._own = Reader(chain, dropped, live=True)
-        self._orphans = Orphans(spool_folder(settings), spool_names(settings), dropped)
+        names = spool_names(settings) if names is None else names
+        self._orphans = Orphans(spool_folder(settings), names, dropped)
         self._orphan: Orphan | None = None
         self._connection = Connection(settings)
         self._in_flight = 0

@@ -185,18 +185,19 @@ class AgentSettings(
     """How an agent sends events."""
 
     spool: str = "~/.local/state/semloop/spool"
-    """Folder where an agent stores events while the broker does not answer."""
+    """Folder where an agent stores each event until the broker has it; `off`: memory
+    only, and a process that ends loses what it has not sent."""
 
     spool_mb: Positive = 256
-    """Maximum size of a spool file in MiB; further events are dropped, counted and
-    logged once."""
+    """Maximum size of the spool's folder in MiB, for all processes together; what does
+    not fit is kept in memory, and then dropped, counted and logged once."""
 
     queue_mb: Positive = 16
-    """Memory of an agent's process for events that are not sent yet, in MiB."""
+    """Memory of an agent's process for events that the spool cannot store, in MiB."""
 
     flush_s: Seconds = 5.0
     """Seconds that an exiting process, and the end of a block `with Agent(...)`, wait
-    for the broker; the rest is spooled."""
+    for the broker; what is not sent by then is in the spool."""
 
     long_call_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     """Seconds after which a tool call that still runs is reported by an event

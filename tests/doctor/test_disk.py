@@ -1,14 +1,13 @@
-"""Disk space and unsent events in the spool."""
+"""Disk space."""
 
 from pathlib import Path
 
 import pytest
 
-from semloop.agent.spool import Spool, spool_paths
 from semloop.command.doctor import State
 from semloop.command.doctor.disk import FreeSpace, judged
 from semloop.settings import Settings, load
-from tests.doctor.run_checks import findings_of, only_problem, problems
+from tests.doctor.run_checks import findings_of
 
 GIB = 2**30
 
@@ -61,41 +60,6 @@ def test_disk_check_ignores_a_lake_on_s3(here: Settings) -> None:
     assert not any(f.found.startswith("lake") for f in found)
 
 
-def test_spool_check_counts_unsent_events_without_changing_files(
-    here: Settings, tmp_path: Path
-) -> None:
-    folder = tmp_path / "spool"
-    assert problems(findings_of(here, "spool")) == []
-    for name in ("a", "b"):
-        dead = Spool.new(folder, name, 2**20)
-        dead.append([b"{}", b"{}"])
-        dead.close()  # as a process does that ends while the broker is down
-    live = Spool.new(folder, "live", 2**20)
-    live.append([b"{}"])
-    empty = Spool.new(folder, "empty", 2**20)
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    first, second = findings_of(here, "spool")
-    assert (first.state, second.state) == (State.OK, State.WARN)
-    assert "1 event (3 bytes, 1 file) of running processes" in first.found
-    assert (
-        "4 events (12 bytes, 2 files) of ended processes were not sent" in second.found
-    )
-    assert f"semloop import {folder}" in second.todo
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    # The check releases its locks, so the next agent can adopt the files.
-    orphan = Spool.adopt(spool_paths(folder, ["a"]), 2**20)
-    assert orphan is not None
-    orphan.close()
-    live.close()
-    empty.close()
-
-
-def test_spool_check_warns_about_unreadable_files(
-    here: Settings, tmp_path: Path
-) -> None:
-    folder = tmp_path / "spool"
-    folder.mkdir()
-    (folder / "x.jsonl").symlink_to(
-        folder / "x.jsonl"
-    )  # a symlink loop, which not even root can read
-    assert only_problem(findings_of(here, "spool")).found == "1 file cannot be read"
+def test_disk_check_ignores_a_spool_that_is_off(here: Settings) -> None:
+    found = findings_of(here.replace(spool="off"), "disk")
+    assert not any("spool" in finding.found for finding in found)

@@ -12,7 +12,7 @@ from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings, load
 from tests.sdk.sent_events import sent
-from tests.support.services import wait_for
+from tests.support.spools import unsent_texts
 
 STACK = {"kafka": "127.0.0.1:7777", "topic": "t", "topic_id": "id-1", "pid": 1}
 
@@ -92,8 +92,8 @@ def test_an_agent_without_a_stack_spools_and_names_the_folder_once(
     session = agent.session("s-1")
     session.message("user", "hello")
     spool = tmp_path / "spool"
-    wait_for("the spool", lambda: any(f.stat().st_size for f in spool.glob("*.jsonl")))
     session.message("user", "again")
+    assert unsent_texts(spool) == ["hello", "again"]
     assert not agent.flush(0.5)
     (line,) = [r.getMessage() for r in caplog.records if r.name == "semloop"]
     assert str(project) in line
@@ -121,4 +121,4 @@ def test_events_wait_for_the_stack_and_go_to_its_broker_only(
     write_stack(project.parent, kafka=kafka, topic=name, topic_id=topic.topic_id)
     assert agent.flush(30)
     assert [event["payload"]["content"] for event in sent(settings)] == ["hello"]
-    assert not list(tmp_path.glob("spool/*.jsonl"))
+    assert unsent_texts(tmp_path / "spool") == []

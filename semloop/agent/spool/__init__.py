@@ -3,5 +3,6 @@
 `layout.py`: how records lie in a segment; `segment.py`: one file, mapped into memory;
 `chain.py`: the segments of one process; `writer.py` appends to it, `reader.py` takes
 what is left to send; `folder.py`: the files of all processes; `orphans.py`: those of
-processes that have ended; `names.py`: for which broker and topic.
+processes that have ended; `names.py`: for which broker and topic;
+`inspection.py`: what is there, for people.
 """

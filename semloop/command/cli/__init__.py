@@ -36,6 +36,7 @@ COMMANDS = {
     "show": "semloop.command.cli.show:show",
     "tail": "semloop.command.cli.tail:tail",
     "dlq": "semloop.command.cli.dlq:app",
+    "spool": "semloop.command.cli.spool:app",
     "maintain": "semloop.command.cli.maintain:app",
     "redact": "semloop.command.cli.redact:redact",
     "doctor": "semloop.command.cli.doctor:doctor",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from semloop.agent.spool.names import spool_folder
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import format_bytes
@@ -32,7 +33,8 @@ def check(context: CheckContext) -> Iterator[Finding]:
     """Yield one finding per file system, even if it contains several of the folders."""
     settings = context.require_settings()
     paths = {} if settings.on_s3 else {"lake": Path(settings.lake)}
-    paths["spool"] = Path(os.path.expanduser(settings.agent.spool))
+    if (spool := spool_folder(settings)) is not None:
+        paths["spool"] = spool
     paths["temporary files"] = Path(tempfile.gettempdir())
     names_by_device: dict[int, list[str]] = {}
     folders: dict[int, Path] = {}

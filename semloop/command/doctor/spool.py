@@ -1,74 +1,103 @@
-"""Spool check: unsent events that ended processes left behind."""
+"""Spool check: events that ended processes left, and files that no process sends."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from semloop.agent.spool import SUFFIX
-from semloop.command.doctor import Finding, ok, warn
+from semloop.agent.spool.folder import bytes_in, file_name
+from semloop.agent.spool.inspection import (
+    State,
+    Unsent,
+    is_readable,
+    other_files,
+    unsent_of_all,
+)
+from semloop.agent.spool.names import spool_folder, spool_names
+from semloop.agent.spool.space import FIRST_BYTES
+from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.terminal.figures import format_bytes, format_count
+from semloop.command.terminal.figures import format_bytes, format_count, format_list
 
 CHECK = "spool"
-PIECE_BYTES = 2**20
-
-
-@dataclass
-class Unsent:
-    """Unsent events in a group of spool files."""
-
-    files: int = 0
-    events: int = 0
-    bytes_: int = 0
-
-    def __str__(self) -> str:
-        files = format_count(self.files, "file")
-        events = format_count(self.events, "event")
-        return f"{events} ({format_bytes(self.bytes_)}, {files})"
+# Share of its bound from which the folder counts as almost full.
+NEAR_SHARE = 0.8
 
 
 def check(context: CheckContext) -> Iterator[Finding]:
-    """Count the events; files are not adopted, moved or sent."""
-    folder = Path(os.path.expanduser(context.require_settings().agent.spool))
-    orphaned, active, unreadable = Unsent(), Unsent(), 0
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        try:
-            _count(path, orphaned, active)
-        except FileNotFoundError:
-            continue  # sent and removed in the meantime
-        except OSError:
-            unreadable += 1
-    if active.files:
-        found = f"{active} of running processes, not yet acknowledged by the broker"
-        yield ok(CHECK, found)
-    if orphaned.files:
-        todo = (
-            "Start a `semloop.Agent` for the same broker and topic, which sends them, "
-        )
-        todo += f"or run: semloop import {folder}/FILE --format events"
-        yield warn(CHECK, f"{orphaned} of ended processes were not sent", todo)
-    if unreadable:
-        todo = "Run `semloop doctor` as the user who runs the agents."
-        yield warn(CHECK, f"{format_count(unreadable, 'file')} cannot be read", todo)
-    if not (active.files or orphaned.files or unreadable):
-        yield ok(CHECK, f"no unsent events in {folder}")
-
-
-def _count(path: Path, orphaned: Unsent, active: Unsent) -> None:
-    # Do not lock an empty file: its process may be creating it.
-    if not path.stat().st_size:
+    """Count the events; files are not adopted, changed or sent."""
+    settings = context.require_settings()
+    folder = spool_folder(settings)
+    if folder is None:
+        yield ok(CHECK, "off: what a process has not sent when it ends is lost")
         return
-    with path.open("rb") as file:
-        try:
-            # A shared lock, released immediately, so that the owner is not disturbed.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
-            unsent = orphaned
-        except BlockingIOError:
-            unsent = active
-        unsent.files += 1
-        while piece := file.read(PIECE_BYTES):
-            unsent.events += piece.count(b"\n")
-            unsent.bytes_ += len(piece)
+    if not is_readable(folder):
+        found = f"{folder} is not a folder that this user can read"
+        todo = "Run `semloop doctor` as the user who runs the agents."
+        yield warn(CHECK, found, todo)
+        return
+    owners = unsent_of_all(folder)
+    here = {file_name(name) for name in spool_names(settings)}
+    findings = [
+        *_unsent(owners, here),
+        *_not_sent(folder, owners),
+        *_size(folder, settings.agent.spool_mb * 2**20),
+    ]
+    yield from findings or [ok(CHECK, f"no unsent events in {folder}")]
+
+
+def _unsent(owners: list[Unsent], here: set[str]) -> Iterator[Finding]:
+    running = [e for e in owners if e.state is not State.ENDED and e.events]
+    ended = [e for e in owners if e.state is State.ENDED and e.events]
+    own = [each for each in ended if each.left.name in here]
+    other = [each for each in ended if each.left.name not in here]
+    if running:
+        yield ok(CHECK, f"{_total(running)} that running processes send")
+    if own:
+        found = f"{_total(own)} of ended processes were not sent"
+        yield warn(CHECK, found, "Run: semloop spool send")
+    if other:
+        names = format_list(sorted({each.left.name for each in other}))
+        found = f"{_total(other)} of ended processes were not sent to {names}"
+        todo = "Run `semloop spool send` with the settings of that broker and topic, or"
+        todo += " `semloop spool send --from NAME` to send them to those of here."
+        yield warn(CHECK, found, todo)
+
+
+def _not_sent(folder: Path, owners: Iterable[Unsent]) -> Iterator[Finding]:
+    """Yield a finding for each kind of file that no process sends."""
+    others = other_files(folder)
+    unreadable = {path for each in owners for path in each.unreadable}
+    damaged = [*others.damaged, *unreadable.difference(others.refused)]
+    if damaged:
+        found = f"{format_count(len(damaged), 'file')} with events that are damaged"
+        todo = f"They cannot be sent. Remove: {_listed(damaged)}"
+        yield warn(CHECK, found, todo)
+    if others.refused:
+        found = f"{format_count(len(others.refused), 'file')} refused: links, files of"
+        found += " other users, or files that others may write"
+        yield warn(CHECK, found, f"Check and remove: {_listed(others.refused)}")
+    if others.earlier:
+        count = format_count(len(others.earlier), "file")
+        todo = f"Import each, then remove it: semloop import {folder}/FILE --format "
+        yield warn(CHECK, f"{count} of an earlier version", f"{todo}events")
+
+
+def _size(folder: Path, bytes_max: int) -> Iterator[Finding]:
+    used = bytes_in(folder)
+    found = f"{format_bytes(used)} of {format_bytes(bytes_max)} used in {folder}"
+    todo = "Run `semloop spool send`, or raise SEMLOOP_SPOOL_MB for all agents."
+    if bytes_max - used < FIRST_BYTES:
+        yield fail(CHECK, f"{found}: it is full, and new events are dropped", todo)
+    elif used >= NEAR_SHARE * bytes_max:
+        yield warn(CHECK, f"{found}: beyond that, new events are dropped", todo)
+
+
+def _total(owners: Iterable[Unsent]) -> str:
+    listed = list(owners)
+    events = format_count(sum(each.events for each in listed), "event")
+    size = format_bytes(sum(each.bytes for each in listed))
+    processes = len(listed)
+    return f"{events} ({size}, {processes:,} process{'es' * (processes != 1)})"
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return format_list([str(path) for path in sorted(paths)])
