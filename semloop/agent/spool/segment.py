@@ -108,7 +108,8 @@ class Segment:
             ValueError: it is not a segment.
         """
         memory = _mapped(path)
-        if memory is not None and memory[:HEADER_BYTES] == bytes(HEADER_BYTES):
+        header = b"" if memory is None else memory[:HEADER_BYTES]
+        if not any(header) and (memory is not None or not path.stat().st_size):
             # Its process was killed before it wrote the header, so before any record.
             path.unlink(missing_ok=True)
             msg = "empty"
