@@ -108,13 +108,11 @@ class Segment:
             ValueError: it is not a segment.
         """
         memory = _mapped(path)
-        header = b"" if memory is None else memory[:HEADER_BYTES]
-        if not any(header) and (memory is not None or not path.stat().st_size):
-            # Its process was killed before it wrote the header, so before any record.
-            path.unlink(missing_ok=True)
-            msg = "empty"
-            raise ValueError(msg)
         if memory is None or memory[:HEADER_BYTES] != MAGIC:
+            header = b"" if memory is None else memory[:HEADER_BYTES]
+            if not any(header) and (header or path.lstat().st_size == 0):
+                # Its process was killed before it wrote the header, and any record.
+                path.unlink(missing_ok=True)
             msg = "not a segment"
             raise ValueError(msg)
         segment = cls(path, memory, len(memory) & ~7)
