@@ -8,7 +8,7 @@ import pytest
 from semloop.errors import ConfigError, LakeError
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config
 from semloop.kafka.clients import producer_config as producer_config_of
-from semloop.kafka.local_broker import STACK_FILE
+from semloop.local.stack_file import STACK_FILE
 from semloop.settings import LOCAL_FOLDER, load
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import init_statements

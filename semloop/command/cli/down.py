@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STOP_S = STOP_FLOW_S + 10.0
 # Time for flows left by a crash to write the remaining events into the lake.
 ORPHANS_S = 10.0
+# Time for a supervisor to write its files again; more than its interval.
+FILES_S = 3.0
 
 
 def down(
@@ -46,14 +48,17 @@ def down(
     if purge:
         _confirm_purge(folder, force=force)
     runs = folder.is_locked()
-    stack = folder.read()
+    # A supervisor restores a file that was lost.
+    wait_until(lambda: not runs or folder.read() is not None, FILES_S)
+    stack = folder.read() or (None if runs else folder.rebuilt())
     if runs and stack is None:
         msg = "SemLoop is still starting."
         raise LakeError(msg, "Try again in a moment.")
     if stack is None or not (runs or folder.orphans()):
         folder.clear()
         if not purge:
-            msg = f"SemLoop is not running for the lake {settings.lake}."
+            origin = f": {where}" if (where := folder.origin()) else ""
+            msg = f"SemLoop is not running for the lake {settings.lake}{origin}."
             raise LakeError(msg, "Start it with `semloop up`.")
     else:
         end = "Stopped."
@@ -67,17 +72,17 @@ def down(
 
 def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
     """Stop the processes of a killed supervisor, if possible without losing events."""
-    stack = folder.read()
+    stack = folder.read() or folder.rebuilt()
     if stack is None:
         return
     if stack.broker_pid is not None:
-        flows = [flow.process() for flow in stack.flows.values()]
+        flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
         running = any(flow is not None and flow.find() for flow in flows)
         left = _wait(settings, stack, ORPHANS_S if running else 0.0)
         if left is not None and not left.is_empty:
             lost = f"Lost in the crash: {left} (only in the broker's memory)."
             note(lost)
-    for process in stack.children():
+    for process in folder.orphans():
         process.stop(STOP_FLOW_S)
 
 
@@ -186,7 +191,7 @@ def _wait_for_reader(settings: Settings, flow: str, deadline: float) -> int:
 
 
 def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
-    supervisor = Process(stack.pid, stack.create_time)
+    supervisor = stack.supervisor()
     with spinner("Stopping ..."):
         if (handle := supervisor.find()) is not None:
             handle.terminate()
@@ -195,7 +200,7 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
                     msg = f"The supervisor (pid {stack.pid}) does not stop."
                     raise Terminal(msg, "Use --force to kill it.")
                 supervisor.stop(1.0)
-        for process in stack.children():
+        for process in folder.orphans():
             process.stop(STOP_FLOW_S)
     folder.clear()
 

@@ -11,12 +11,16 @@ from types import FrameType
 from semloop.command.stack import broker
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
+from semloop.command.stack.departure import archive_rest
 from semloop.command.stack.scheduled_command import ScheduledCommand
-from semloop.command.stack.state import LocalFolder, Process, Stack
+from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Process, Stack
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
-from semloop.flow_registry import FLOWS, SCHEDULED, STREAMING
-from semloop.kafka.clients import address, client_config, listens
+from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
+from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config, listens
+from semloop.local.held_folder import HeldFolder
+from semloop.local.lock import StackLock
+from semloop.local.marks import mark
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
@@ -25,6 +29,7 @@ STOP_FLOW_S = 10.0
 BROKER_ANSWERS_S = 30.0
 POLL_S = 0.1
 ROTATE_LOGS_S = 5.0
+KEEP_FILES_S = 1.0
 # Exit code if another supervisor has the lock.
 LOCKED_CODE = 5
 BROKER_PORT_TRIES = 3
@@ -61,6 +66,9 @@ class Supervisor:
         self._kafka = ""
         self._topic_id: str | None = None
         self._ready = self._stopping = False
+        self._held = HeldFolder(self._folder.path)
+        self._lock: StackLock | None = None
+        self._written: Stack | None = None
 
     def run(self) -> None:
         """Start the stack, supervise it until SIGTERM or SIGINT, and stop it.
@@ -69,8 +77,8 @@ class Supervisor:
             Locked: another supervisor runs for this lake.
             SemLoopError: the broker or the topic failed; all processes were stopped.
         """
-        with self._folder.lock() as locked:
-            if not locked:
+        with self._folder.lock() as self._lock:
+            if self._lock is None:
                 msg = "SemLoop is already running for this lake."
                 raise Locked(msg, "Show it: `semloop status`. Stop it: `semloop down`.")
             signal.signal(signal.SIGTERM, self._request_stop)
@@ -93,7 +101,7 @@ class Supervisor:
             self._kafka = address(self._settings)
         self._make_topic()
         for index, name in enumerate(self._names):
-            environ = self._environ(index)
+            environ = self._environ(index, name)
             flow = Child(name, _flow_command(name), self._log(name), environ, _report)
             flow.start()
             self._flows.append(flow)
@@ -102,7 +110,7 @@ class Supervisor:
                 ScheduledCommand(
                     semloop_command(*flow.command),
                     self._log(name),
-                    self._environ(0),
+                    self._environ(0, name),
                     self._settings.value(flow.every),
                 )
                 for name, flow in SCHEDULED.items()
@@ -117,10 +125,10 @@ class Supervisor:
         for _ in range(BROKER_PORT_TRIES):
             self._kafka = broker.free_address(private=self._private)
             self._broker = Child(
-                "broker",
+                BROKER,
                 broker.command(self._kafka),
-                self._log("broker"),
-                broker.environment(),
+                self._log(BROKER),
+                broker.environment() | self._marked(BROKER),
                 _report,
             )
             self._broker.start()
@@ -130,7 +138,7 @@ class Supervisor:
             # Another process may have taken the port in between.
             self._broker.kill()
         msg = "The embedded broker does not start."
-        raise BrokerError(msg, f"See {self._log('broker')}.")
+        raise BrokerError(msg, f"See {self._log(BROKER)}.")
 
     def _broker_listens(self) -> bool:
         """Wait until the broker listens; return False if it ended or timed out."""
@@ -148,9 +156,12 @@ class Supervisor:
         self._topic_id = make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
 
     def _watch(self) -> None:
-        rotated_s = time.monotonic()
+        rotated_s = kept_s = time.monotonic()
         while not self._stopping:
             time.sleep(POLL_S)
+            if not self._held.is_in_place():
+                self._leave()
+                return
             changed = [flow for flow in self._flows if flow.poll()]
             for command in self._scheduled:
                 if problem := command.poll():
@@ -164,6 +175,36 @@ class Supervisor:
             if time.monotonic() - rotated_s > ROTATE_LOGS_S:
                 rotated_s = time.monotonic()
                 self._rotate_logs()
+            if time.monotonic() - kept_s > KEEP_FILES_S:
+                kept_s = time.monotonic()
+                self._keep_files()
+
+    def _leave(self) -> None:
+        """Save the records of the broker, since the lake is no longer in its place."""
+        for command in self._scheduled:
+            command.stop()
+        for flow in self._flows:
+            flow.kill()
+        local = self._held.present_path()
+        where = "is gone" if local is None else f"is now {local.parent}"
+        _report(f"The lake was moved or deleted: {self._settings.lake} {where}.")
+        if local is not None and self._broker is not None and self._names:
+            arguments = (*ARCHIVE.command, "--supervised", "--until-caught-up")
+            rest = semloop_command(*arguments)
+            environ = self._environ(0, ARCHIVE.name)
+            if not archive_rest(rest, local, environ, lambda: self._stopping):
+                log = local / f"{ARCHIVE.name}.log"
+                _report(f"Records that only the broker had are lost; see {log}.")
+
+    def _keep_files(self) -> None:
+        """Write the files again by which others find this stack, if they are lost."""
+        try:
+            if self._lock is not None:
+                self._lock.keep()
+            if self._written is not None and self._folder.read() != self._written:
+                self._folder.write(self._written)
+        except OSError as error:
+            _report(f"The files of the stack cannot be kept: {error.strerror}")
 
     def _recreate_topic(self) -> None:
         self._topic_id = None
@@ -179,7 +220,7 @@ class Supervisor:
             _report(error.what)
 
     def _rotate_logs(self) -> None:
-        for name in ("supervisor", "broker", *self._names, *SCHEDULED):
+        for name in (SUPERVISOR, BROKER, *self._names, *SCHEDULED):
             try:
                 rotate_log(self._log(name))
             except OSError as error:
@@ -196,7 +237,8 @@ class Supervisor:
         if self._broker is not None:
             # It has nothing to save, and on SIGTERM it would wait for its clients.
             self._broker.kill()
-        self._folder.clear()
+        if self._held.is_in_place():
+            self._folder.clear()
         _report("stopped")
 
     def _write(self) -> None:
@@ -213,14 +255,16 @@ class Supervisor:
             broker_create_time=broker_process.create_time if broker_process else None,
             ready=self._ready,
             flows={flow.name: flow.state() for flow in self._flows},
+            lake=self._lock.lake if self._lock else None,
         )
+        self._written = stack
         try:
             self._folder.write(stack)
         except OSError as error:
             # Not fatal: the next change writes the file again.
             _report(f"stack.json cannot be written: {error.strerror}")
 
-    def _environ(self, index: int) -> dict[str, str]:
+    def _environ(self, index: int, name: str) -> dict[str, str]:
         """Return a flow's environment: this stack's lake, broker and topic.
 
         The flow with number `index` serves its metrics on the `index`-th next port.
@@ -230,6 +274,14 @@ class Supervisor:
             **os.environ,
             f"{PREFIX}METRICS_PORT": str(first and first + index),
             f"{PREFIX}LAKE": self._settings.lake,
+            **self._marked(name),
+        }
+
+    def _marked(self, name: str) -> dict[str, str]:
+        """Return what tells others that a process belongs to this stack."""
+        assert self._lock is not None
+        return {
+            **mark(self._lock.lake.id, name),
             f"{PREFIX}KAFKA": self._kafka,
             f"{PREFIX}TOPIC": self._settings.topic,
         }
@@ -251,9 +303,10 @@ def check_startable(settings: Settings) -> None:
         ConfigError: a Kafka setting is invalid.
     """
     Process.of(os.getpid())
-    client_config(settings)
     if settings.kafka is None:
-        broker.command(broker.free_address())
+        settings = settings.replace(kafka=DEFAULT_ADDRESS)
+        broker.command(DEFAULT_ADDRESS)
+    client_config(settings)
 
 
 def _flow_command(name: str) -> list[str]:

@@ -1,0 +1,53 @@
+"""What a stack does when its lake is no longer where it was: it ends.
+
+Its processes have the path of the lake, so they would go on in another folder, or make
+a new one. The records that only the embedded broker has are written into the lake at
+its new place first.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from semloop.flow_registry import ARCHIVE
+from semloop.settings import PREFIX
+
+# Records of the last second are usual. What `archive` cannot write in this time waits
+# for a store or a key that is missing.
+REST_S = 60.0
+POLL_S = 0.05
+
+
+def archive_rest(
+    command: list[str],
+    local: Path,
+    environ: Mapping[str, str],
+    stopping: Callable[[], bool],
+) -> bool:
+    """Write what the broker still has into the lake with the folder `local`.
+
+    Returns:
+        True if everything is in the lake.
+
+    Args:
+        command: runs `archive` until it has caught up.
+        local: the lake's folder `_local`, at its new place.
+        environ: of the flows of the stack.
+        stopping: returns True if the stack is to end at once.
+    """
+    own = {**environ, f"{PREFIX}LAKE": str(local.parent)}
+    try:
+        with (local / f"{ARCHIVE.name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=own
+            )
+    except OSError:
+        return False
+    deadline = time.monotonic() + REST_S
+    while process.poll() is None and time.monotonic() < deadline and not stopping():
+        time.sleep(POLL_S)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    return process.returncode == 0
