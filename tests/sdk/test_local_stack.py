@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from semloop.agent.agent import Agent
 from semloop.agent.local_stack import local_stack, nearest_lake
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.kafka.topic import Topic
+from semloop.local.identity import LakeIdentity
 from semloop.settings import Settings, load
 from tests.sdk.sent_events import sent
 from tests.support.services import wait_for
@@ -19,8 +22,10 @@ STACK = {"kafka": "127.0.0.1:7777", "topic": "t", "topic_id": "id-1", "pid": 1}
 
 def write_stack(folder: Path, **fields: object) -> Path:
     lake = folder / ".semloop"
-    (lake / "_local").mkdir(parents=True, exist_ok=True)
-    (lake / "_local" / "stack.json").write_text(json.dumps(STACK | fields))
+    local = lake / "_local"
+    local.mkdir(parents=True, exist_ok=True)
+    identity = msgspec.to_builtins(LakeIdentity.new(local))
+    (local / "stack.json").write_text(json.dumps(STACK | {"lake": identity} | fields))
     return lake
 
 
@@ -75,6 +80,24 @@ def test_a_stack_of_another_user_is_not_used(
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     assert local_stack(lake) is None
+
+
+def test_a_stack_of_another_lake_is_not_used(project: Path) -> None:
+    lake = write_stack(project)
+    copy = shutil.copytree(project, project.parent / "copy") / ".semloop"
+    assert local_stack(copy) is None
+    link = project.parent / "link"
+    link.symlink_to(lake)
+    assert local_stack(lake) is not None
+    assert local_stack(link) == local_stack(lake)
+    moved = project.parent / "moved"
+    project.rename(moved)
+    assert local_stack(moved / ".semloop") is None
+
+
+def test_a_stack_whose_broker_died_is_not_used(project: Path) -> None:
+    lake = write_stack(project, embedded=True, broker_pid=os.getpid())
+    assert local_stack(lake) is None  # this process has no mark of a stack
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kafka": 7}', "{}"])

@@ -59,8 +59,8 @@ def _mark(check: Mapping[str, Any]) -> str:
 
 def _print_status(found: Mapping[str, Any]) -> None:
     kafka, lake = found["kafka"], found["lake"]
-    if found["stack"]["absent"]:
-        say(f"Stack  {found['stack']['absent']}; start it: `semloop up`")
+    if lake["not_running"]:
+        say(f"Stack  {lake['not_running']}; start it: `semloop up`")
     answers = "answers" if kafka["reachable"] else "DOES NOT ANSWER"
     kind = " (embedded)" if kafka["embedded"] else ""
     partitions = kafka["partitions"]

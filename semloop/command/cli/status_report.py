@@ -37,7 +37,6 @@ def status(settings: Settings) -> dict[str, Any]:
     tables, problem = table_stats(settings)
     progress = _progress(settings, topic, readable=problem is None)
     return {
-        "stack": {"runs": runs, "absent": "" if runs or stack else _absence(settings)},
         "kafka": {
             "address": address(settings) if has_broker(settings) else None,
             "embedded": bool(stack and stack.embedded),
@@ -48,6 +47,7 @@ def status(settings: Settings) -> dict[str, Any]:
         },
         "lake": {
             "path": settings.lake,
+            "not_running": None if runs or stack else _absence(settings),
             "readable": problem is None,
             "problem": None if problem is None else str(problem),
             "tables": tables,
@@ -59,14 +59,14 @@ def status(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _absence(settings: Settings) -> str:
-    """Return a line that says that no stack runs, and whose copy the lake is."""
+def _absence(settings: Settings) -> str | None:
+    """Return that no stack runs, and whose copy the lake is; None without a need."""
     if settings.on_s3:
-        return ""
+        return None
     folder = LocalFolder.of(settings)
     if where := folder.origin():
         return f"nothing of this lake runs: {where}"
-    return "" if settings.kafka else "nothing of this lake runs"
+    return None if settings.kafka else "nothing of this lake runs"
 
 
 def stack_runs(settings: Settings) -> bool:

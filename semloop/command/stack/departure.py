@@ -17,28 +17,44 @@ from semloop.settings import PREFIX
 # for a store or a key that is missing.
 REST_S = 60.0
 POLL_S = 0.05
+LOG = f"{ARCHIVE.name}.log"
 
 
-def archive_rest(
+def leave(
+    local: Path | None,
+    rest: list[str] | None,
+    environ: Mapping[str, str],
+    stopping: Callable[[], bool],
+    report: Callable[[str], None],
+) -> None:
+    """Write what the broker still has into the lake at its new place.
+
+    Args:
+        local: the lake's folder `_local` at its new place; None if it is gone.
+        rest: command that runs `archive` until it has caught up; None without a
+            broker of the stack's own, whose records end with it.
+        environ: of the flows of the stack.
+        stopping: returns True if the stack is to end at once.
+        report: logs a line.
+    """
+    where = "is gone" if local is None else f"is now {local.parent}"
+    report(f"The lake was moved or deleted: {environ[f'{PREFIX}LAKE']} {where}.")
+    if rest is None:
+        return
+    if local is None or not _succeeds(rest, local, environ, stopping):
+        log = f"; see {local / LOG}" if local else ""
+        report(f"Records that only the broker had are lost{log}.")
+
+
+def _succeeds(
     command: list[str],
     local: Path,
     environ: Mapping[str, str],
     stopping: Callable[[], bool],
 ) -> bool:
-    """Write what the broker still has into the lake with the folder `local`.
-
-    Returns:
-        True if everything is in the lake.
-
-    Args:
-        command: runs `archive` until it has caught up.
-        local: the lake's folder `_local`, at its new place.
-        environ: of the flows of the stack.
-        stopping: returns True if the stack is to end at once.
-    """
     own = {**environ, f"{PREFIX}LAKE": str(local.parent)}
     try:
-        with (local / f"{ARCHIVE.name}.log").open("ab") as log:
+        with (local / LOG).open("ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=own
             )

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -11,16 +12,14 @@ from types import FrameType
 from semloop.command.stack import broker
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
-from semloop.command.stack.departure import archive_rest
+from semloop.command.stack.departure import leave
+from semloop.command.stack.presence import Presence
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Process, Stack
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config, listens
-from semloop.local.held_folder import HeldFolder
-from semloop.local.lock import StackLock
-from semloop.local.marks import mark
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
@@ -29,7 +28,6 @@ STOP_FLOW_S = 10.0
 BROKER_ANSWERS_S = 30.0
 POLL_S = 0.1
 ROTATE_LOGS_S = 5.0
-KEEP_FILES_S = 1.0
 # Exit code if another supervisor has the lock.
 LOCKED_CODE = 5
 BROKER_PORT_TRIES = 3
@@ -60,15 +58,13 @@ class Supervisor:
         self._folder = LocalFolder(Storage.of(settings).local_folder())
         self._me = Process.of(os.getpid())
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._presence = Presence(self._folder, _report)
         self._broker: Child | None = None
         self._flows: list[Child] = []
         self._scheduled: list[ScheduledCommand] = []
         self._kafka = ""
         self._topic_id: str | None = None
         self._ready = self._stopping = False
-        self._held = HeldFolder(self._folder.path)
-        self._lock: StackLock | None = None
-        self._written: Stack | None = None
 
     def run(self) -> None:
         """Start the stack, supervise it until SIGTERM or SIGINT, and stop it.
@@ -77,8 +73,8 @@ class Supervisor:
             Locked: another supervisor runs for this lake.
             SemLoopError: the broker or the topic failed; all processes were stopped.
         """
-        with self._folder.lock() as self._lock:
-            if self._lock is None:
+        with self._presence.locked() as locked:
+            if not locked:
                 msg = "SemLoop is already running for this lake."
                 raise Locked(msg, "Show it: `semloop status`. Stop it: `semloop down`.")
             signal.signal(signal.SIGTERM, self._request_stop)
@@ -128,7 +124,7 @@ class Supervisor:
                 BROKER,
                 broker.command(self._kafka),
                 self._log(BROKER),
-                broker.environment() | self._marked(BROKER),
+                broker.environment() | self._marks(BROKER),
                 _report,
             )
             self._broker.start()
@@ -156,12 +152,13 @@ class Supervisor:
         self._topic_id = make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
 
     def _watch(self) -> None:
-        rotated_s = kept_s = time.monotonic()
+        rotated_s = time.monotonic()
         while not self._stopping:
             time.sleep(POLL_S)
-            if not self._held.is_in_place():
+            if not self._presence.is_in_place:
                 self._leave()
                 return
+            self._presence.keep()
             changed = [flow for flow in self._flows if flow.poll()]
             for command in self._scheduled:
                 if problem := command.poll():
@@ -174,10 +171,9 @@ class Supervisor:
                 self._write()
             if time.monotonic() - rotated_s > ROTATE_LOGS_S:
                 rotated_s = time.monotonic()
-                self._rotate_logs()
-            if time.monotonic() - kept_s > KEEP_FILES_S:
-                kept_s = time.monotonic()
-                self._keep_files()
+                _rotate_logs(
+                    self._folder, (SUPERVISOR, BROKER, *self._names, *SCHEDULED)
+                )
 
     def _leave(self) -> None:
         """Save the records of the broker, since the lake is no longer in its place."""
@@ -185,26 +181,9 @@ class Supervisor:
             command.stop()
         for flow in self._flows:
             flow.kill()
-        local = self._held.present_path()
-        where = "is gone" if local is None else f"is now {local.parent}"
-        _report(f"The lake was moved or deleted: {self._settings.lake} {where}.")
-        if local is not None and self._broker is not None and self._names:
-            arguments = (*ARCHIVE.command, "--supervised", "--until-caught-up")
-            rest = semloop_command(*arguments)
-            environ = self._environ(0, ARCHIVE.name)
-            if not archive_rest(rest, local, environ, lambda: self._stopping):
-                log = local / f"{ARCHIVE.name}.log"
-                _report(f"Records that only the broker had are lost; see {log}.")
-
-    def _keep_files(self) -> None:
-        """Write the files again by which others find this stack, if they are lost."""
-        try:
-            if self._lock is not None:
-                self._lock.keep()
-            if self._written is not None and self._folder.read() != self._written:
-                self._folder.write(self._written)
-        except OSError as error:
-            _report(f"The files of the stack cannot be kept: {error.strerror}")
+        rest = _archive_rest() if self._broker is not None and self._flows else None
+        local, environ = self._presence.present_path(), self._environ(0, ARCHIVE.name)
+        leave(local, rest, environ, lambda: self._stopping, _report)
 
     def _recreate_topic(self) -> None:
         self._topic_id = None
@@ -219,13 +198,6 @@ class Supervisor:
         except SemLoopError as error:
             _report(error.what)
 
-    def _rotate_logs(self) -> None:
-        for name in (SUPERVISOR, BROKER, *self._names, *SCHEDULED):
-            try:
-                rotate_log(self._log(name))
-            except OSError as error:
-                _report(f"{self._log(name)}: {error.strerror}")
-
     def _stop(self) -> None:
         for command in self._scheduled:
             command.stop()
@@ -237,8 +209,7 @@ class Supervisor:
         if self._broker is not None:
             # It has nothing to save, and on SIGTERM it would wait for its clients.
             self._broker.kill()
-        if self._held.is_in_place():
-            self._folder.clear()
+        self._presence.clear()
         _report("stopped")
 
     def _write(self) -> None:
@@ -255,36 +226,16 @@ class Supervisor:
             broker_create_time=broker_process.create_time if broker_process else None,
             ready=self._ready,
             flows={flow.name: flow.state() for flow in self._flows},
-            lake=self._lock.lake if self._lock else None,
+            lake=self._presence.lake,
         )
-        self._written = stack
-        try:
-            self._folder.write(stack)
-        except OSError as error:
-            # Not fatal: the next change writes the file again.
-            _report(f"stack.json cannot be written: {error.strerror}")
+        self._presence.write(stack)
 
     def _environ(self, index: int, name: str) -> dict[str, str]:
-        """Return a flow's environment: this stack's lake, broker and topic.
+        metrics = _metrics_port(self._settings, index)
+        return {**os.environ, **metrics, **self._marks(name)}
 
-        The flow with number `index` serves its metrics on the `index`-th next port.
-        """
-        first = self._settings.metrics.port
-        return {
-            **os.environ,
-            f"{PREFIX}METRICS_PORT": str(first and first + index),
-            f"{PREFIX}LAKE": self._settings.lake,
-            **self._marked(name),
-        }
-
-    def _marked(self, name: str) -> dict[str, str]:
-        """Return what tells others that a process belongs to this stack."""
-        assert self._lock is not None
-        return {
-            **mark(self._lock.lake.id, name),
-            f"{PREFIX}KAFKA": self._kafka,
-            f"{PREFIX}TOPIC": self._settings.topic,
-        }
+    def _marks(self, name: str) -> dict[str, str]:
+        return self._presence.environ(name, self._kafka, self._settings)
 
     def _log(self, name: str) -> Path:
         return self._folder.log(name)
@@ -307,6 +258,24 @@ def check_startable(settings: Settings) -> None:
         settings = settings.replace(kafka=DEFAULT_ADDRESS)
         broker.command(DEFAULT_ADDRESS)
     client_config(settings)
+
+
+def _archive_rest() -> list[str]:
+    return semloop_command(*ARCHIVE.command, "--supervised", "--until-caught-up")
+
+
+def _rotate_logs(folder: LocalFolder, names: Iterable[str]) -> None:
+    for log in map(folder.log, names):
+        try:
+            rotate_log(log)
+        except OSError as error:
+            _report(f"{log}: {error.strerror}")
+
+
+def _metrics_port(settings: Settings, index: int) -> dict[str, str]:
+    """Return the port of a flow's metrics: that of flow 0, plus the flow's number."""
+    first = settings.metrics.port
+    return {f"{PREFIX}METRICS_PORT": str(first and first + index)}
 
 
 def _flow_command(name: str) -> list[str]:
