@@ -39,14 +39,17 @@ class StackLock:
         """The lake; it has had this identity since the lock was taken."""
 
     def keep(self) -> None:
-        """Take the lock again if its file was removed or replaced.
+        """Restore the lock and the identity of the lake if their files were damaged.
 
         Raises:
             OSError: the file system refuses.
         """
+        bind(self._local, [self.lake])
         with suppress(FileNotFoundError):
             found = os.stat(self._local / LOCK_FILE)
             if os.path.samestat(found, os.fstat(self._descriptor)):
+                if _holder(self._descriptor) is None:
+                    _write_holder(self._descriptor, self.lake)
                 return
         with _alone(self._local):
             descriptor = _taken(self._local)
