@@ -1,9 +1,9 @@
 """Which lake a stack was started for: a random id, and the place of the folder.
 
 A copy of a lake has the same files as the original, pids and addresses included. So
-whatever the stack writes names its lake by id, path and inode. A folder is this lake
-only if it is at this place: a copy has another inode, a moved folder another path. A
-path through links or a second mount of the same folder leads to the same inode.
+the files of a stack name its lake by id, path and inode. A folder is this lake only if
+it is at this place: a copy has another inode, a moved folder another path. A path
+through links or a second mount of the same folder leads to the same inode.
 """
 
 import os
@@ -77,7 +77,7 @@ class LakeIdentity(msgspec.Struct, frozen=True):
 def read_identity(local: Path) -> LakeIdentity | None:
     """Return the identity in the folder, perhaps that of the lake it was copied from.
 
-    None if there is none, or if the file is invalid.
+    None if the file is missing or invalid.
     """
     try:
         return msgspec.json.decode((local / LAKE_FILE).read_bytes(), type=LakeIdentity)

@@ -42,7 +42,7 @@ class Project:
         return int(row["n"])
 
     def copy(self, name: str = "copy") -> "Project":
-        """Copy the folder beside the original, as `cp -r` does."""
+        """Copy the folder next to the original, as `cp -r` does."""
         target = self.folder.with_name(name)
         shutil.copytree(self.folder, target, symlinks=True)
         return Project(target)

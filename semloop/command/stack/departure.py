@@ -1,6 +1,6 @@
 """What a stack does when its lake is no longer where it was: it ends.
 
-Its processes have the path of the lake, so they would go on in another folder, or make
+Its processes have the path of the lake, so they would continue in another folder, or make
 a new one. The records that only the embedded broker has are written into the lake at
 its new place first.
 """
@@ -34,7 +34,7 @@ def leave(
         rest: command that runs `archive` until it has caught up; None without a
             broker of the stack's own, whose records end with it.
         environ: of the flows of the stack.
-        stopping: returns True if the stack is to end at once.
+        stopping: returns True if the stack must end immediately.
         report: logs a line.
     """
     where = "is gone" if local is None else f"is now {local.parent}"
