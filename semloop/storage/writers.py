@@ -78,7 +78,7 @@ class WriterRecord:
         if self._own is None:
             return
         try:
-            # Only a process that nobody has replaced.
+            # Not if another process has replaced this one.
             if self._read(self._own) == self._own:
                 self._write(msgspec.structs.replace(self._own, ended=True))
         except (SemLoopError, OSError):

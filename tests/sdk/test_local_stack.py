@@ -12,7 +12,7 @@ from semloop.agent.agent import Agent
 from semloop.agent.local_stack import local_stack, nearest_lake
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.kafka.topic import Topic
-from semloop.local.identity import LakeIdentity
+from semloop.local.identity import LakeIdentity, bind
 from semloop.settings import Settings, load
 from tests.sdk.sent_events import sent
 from tests.support.services import wait_for
@@ -52,6 +52,17 @@ def test_the_nearest_stack_of_the_folder_or_one_above_it_is_found(
     found = local_stack(own)
     assert found is not None
     assert (found.kafka, found.topic, found.topic_id) == ("127.0.0.1:8888", "t", "id-1")
+
+
+def test_a_folder_whose_stack_is_stopped_does_not_use_the_one_above_it(
+    project: Path,
+) -> None:
+    write_stack(project.parent)
+    own = project / ".semloop"
+    (own / "_local").mkdir(parents=True)
+    bind(own / "_local")
+    assert nearest_lake(load({})) == own
+    assert local_stack(own) is None
 
 
 def test_a_lake_that_is_set_is_the_only_one(project: Path) -> None:

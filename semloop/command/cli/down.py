@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.stack.process import Process
 from semloop.command.stack.purge import delete_tables, not_deleted
-from semloop.command.stack.state import LocalFolder, Process, Stack, running_stack
+from semloop.command.stack.state import LocalFolder, Stack, running_stack
 from semloop.command.stack.supervisor import STOP_FLOW_S
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
@@ -193,13 +194,16 @@ def _wait_for_reader(settings: Settings, flow: str, deadline: float) -> int:
 def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
     supervisor = stack.supervisor()
     with spinner("Stopping ..."):
-        if (handle := supervisor.find()) is not None:
-            handle.terminate()
-            if not wait_until(lambda: _has_ended(supervisor, folder), STOP_S):
-                if not force:
-                    msg = f"The supervisor (pid {stack.pid}) does not stop."
-                    raise Terminal(msg, "Use --force to kill it.")
-                supervisor.stop(1.0)
+        found = supervisor.terminate()
+        if found and not wait_until(lambda: _has_ended(supervisor, folder), STOP_S):
+            if not force:
+                msg = f"The supervisor (pid {stack.pid}) does not stop."
+                raise Terminal(msg, "Use --force to kill it.")
+            supervisor.stop(1.0)
+        elif not found and folder.is_locked():
+            msg = f"The supervisor (pid {stack.pid}) runs, but not visibly from here."
+            todo = "Run `semloop down` on the host or in the container where it runs."
+            raise Terminal(msg, todo)
         for process in folder.orphans():
             process.stop(STOP_FLOW_S)
     folder.clear()

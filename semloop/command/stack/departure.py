@@ -1,8 +1,8 @@
 """What a stack does when its lake is no longer where it was: it ends.
 
-Its processes have the path of the lake, so they would continue in another folder, or make
-a new one. The records that only the embedded broker has are written into the lake at
-its new place first.
+Its processes have the path of the lake, so they would continue in another folder, or
+make a new one. The records that only the embedded broker has are written into the lake
+at its new place first.
 """
 
 import subprocess

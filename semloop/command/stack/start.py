@@ -50,9 +50,14 @@ def supervisor_mark(folder: LocalFolder) -> dict[str, str]:
         LakeError: a stack is already running, or the one of the lake's former place.
     """
     _wait_for_moved(folder)
-    with folder.lock() as lock:
-        if lock is not None:
-            return mark(lock.lake.id, SUPERVISOR)
+    try:
+        with folder.lock() as lock:
+            if lock is not None:
+                return mark(lock.lake.id, SUPERVISOR)
+    except OSError as error:
+        msg = f"The folder {folder.path} cannot be used: {error.strerror}."
+        todo = "Run `semloop up` as the user who owns it, or set SEMLOOP_LAKE."
+        raise LakeError(msg, todo) from None
     refuse_second(folder)
     msg = f"Another process has the lock of the lake {folder.path.parent}."
     raise LakeError(msg, "Try again in a moment.")

@@ -5,16 +5,15 @@ folder for which it was written, and a pid in it only if its process has the mar
 lake: the folder may be a copy, and another process may have got the pid.
 """
 
-import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Self
 
 import msgspec
 
 from semloop.command.stack.back_off import HEALTHY_S
-from semloop.errors import LakeError, MissingExtra
-from semloop.extras import install_todo
+from semloop.command.stack.process import Process
+from semloop.errors import LakeError
 from semloop.flow_registry import STREAMING
 from semloop.local.identity import LakeIdentity, is_of, read_identity
 from semloop.local.lock import (
@@ -24,66 +23,15 @@ from semloop.local.lock import (
     is_held,
     moved_holder,
 )
-from semloop.local.marks import Marked, has_mark, marked_processes
+from semloop.local.marks import Marked, marked_processes
 from semloop.local.stack_file import STACK_FILE
 from semloop.settings import LOCAL_FOLDER, PREFIX, Settings
-
-if TYPE_CHECKING:
-    import psutil
 
 # Names of processes of a stack in their marks; flows have their own.
 SUPERVISOR, BROKER = "supervisor", "broker"
 # Deaths in quick succession after which a flow counts as failed.
 FAILED_DEATHS = 5
 RUNNING, RESTARTING, STOPPED = "running", "restarting", "stopped"
-# psutil derives start times from the wall clock, which may have been set since.
-START_TIME_TOLERANCE_S = 2.0
-POLL_S = 0.05
-
-
-class Process(msgspec.Struct, frozen=True):
-    """A process of a stack, distinguished from a later one with the same pid.
-
-    lake_id: id of the lake whose mark the process has. The start time distinguishes
-        processes whose mark cannot be read, and those without one.
-    """
-
-    pid: int
-    create_time: float
-    lake_id: str = ""
-
-    @classmethod
-    def of(cls, pid: int) -> Self:
-        """Return the process that has this pid now."""
-        return cls(pid, _psutil().Process(pid).create_time())
-
-    def find(self) -> "psutil.Process | None":
-        """Return a handle of the process; None if it no longer runs."""
-        library = _psutil()
-        try:
-            process = library.Process(self.pid)
-            difference_s = abs(process.create_time() - self.create_time)
-            zombie = process.status() == library.STATUS_ZOMBIE
-        except library.Error:
-            return None
-        found = has_mark(self.pid, self.lake_id) if self.lake_id else None
-        if found is None:
-            found = difference_s < START_TIME_TOLERANCE_S
-        found = found and not zombie
-        return cast("psutil.Process", process) if found else None
-
-    def stop(self, grace_s: float) -> None:
-        """Terminate the process, and kill it after `grace_s`."""
-        library = _psutil()
-        for method in ("terminate", "kill"):
-            if (process := self.find()) is None:
-                return
-            with suppress(library.NoSuchProcess):
-                getattr(process, method)()
-            # Not `Process.wait`: the parent may never reap it, leaving a zombie.
-            deadline = time.monotonic() + grace_s
-            while self.find() and time.monotonic() < deadline:
-                time.sleep(POLL_S)
 
 
 class FlowState(msgspec.Struct, frozen=True):
@@ -276,12 +224,3 @@ class LocalFolder:
 def running_stack(settings: Settings) -> Stack | None:
     """Return the running stack of a lake; always None for one in an object store."""
     return None if settings.on_s3 else LocalFolder.of(settings).running()
-
-
-def _psutil() -> Any:
-    try:
-        import psutil
-    except ModuleNotFoundError:
-        msg = "The local stack needs the package 'psutil'."
-        raise MissingExtra(msg, install_todo("local")) from None
-    return psutil

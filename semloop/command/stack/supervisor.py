@@ -14,8 +14,9 @@ from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
 from semloop.command.stack.departure import leave
 from semloop.command.stack.presence import Presence
+from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
-from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Process, Stack
+from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Stack
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
