@@ -200,7 +200,7 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
                 msg = f"The supervisor (pid {stack.pid}) does not stop."
                 raise Terminal(msg, "Use --force to kill it.")
             supervisor.stop(1.0)
-        elif not found and folder.is_locked():
+        elif not found and not wait_until(lambda: not folder.is_locked(), FILES_S):
             msg = f"The supervisor (pid {stack.pid}) runs, but not visibly from here."
             todo = "Run `semloop down` on the host or in the container where it runs."
             raise Terminal(msg, todo)

@@ -172,7 +172,7 @@ class LocalFolder:
     def orphans(self) -> list[Process]:
         """Return the running processes that a dead supervisor left, the broker last."""
         stack = self.read() or self.rebuilt()
-        found = [process for process in (stack.children() if stack else ())]
+        found = stack.children() if stack else []
         known = {process.pid for process in found}
         others = [p for p in self._marked() if p.pid not in known]
         found[:0] = [Process(p.pid, 0.0, self._lake_id()) for p in others]
