@@ -27,9 +27,12 @@ from flows.logging_setup import configure
 from schemas.metrics import Metrics
 from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
 from semloop.escaping import visible
+from semloop.flow_registry import STREAMING
 from semloop.masking import masked
 from semloop.settings import Settings, load
 from semloop.storage.local_files import close_new_files
+from semloop.storage.location import Storage
+from semloop.storage.writers import WriterRecord
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,10 +76,12 @@ def run(
     """
     _prepare_process(settings, metrics, _separate_logs() if addresses else sys.stderr)
     log.info("started", flow=dataflow.flow_id, lake=settings.lake, process=index)
+    record = _record_writer(settings, dataflow.flow_id, index)
     if addresses:
         _run_with_peers(dataflow, addresses, index)
     else:
         cli_main(dataflow)  # type: ignore[no-untyped-call]
+    record.end()
     log.info("ended", flow=dataflow.flow_id, process=index)
 
 
@@ -97,7 +102,23 @@ def prepare_flow(build: Callable[[Settings, Metrics], Dataflow]) -> Dataflow:
     except Exception as error:
         exit_with(error)
     log.info("started", flow=dataflow.flow_id, lake=settings.lake)
+    _record_writer(settings, dataflow.flow_id)
     return dataflow
+
+
+def _record_writer(settings: Settings, flow: str, index: int = 0) -> WriterRecord:
+    """Record who runs the flow, and log whom this process replaces."""
+    record = WriterRecord(Storage.of(settings), flow, index)
+    if flow in STREAMING and (other := record.start()):
+        log.warning(
+            f"taking {flow} over from {other.host}: if it still runs there, it ends "
+            "with exit code 3; a second stack needs another SEMLOOP_LAKE",
+            flow=flow,
+            host=other.host,
+            pid=other.pid,
+            started_at=other.started_at,
+        )
+    return record
 
 
 def _prepare_process(settings: Settings, metrics: Metrics, logs: TextIO) -> None:

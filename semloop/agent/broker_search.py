@@ -7,9 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from semloop.agent.local_stack import LocalStack, local_stack, nearest_lake
+from semloop.agent.local_stack import local_stack, nearest_lake
 from semloop.errors import SemLoopError
 from semloop.kafka.clients import listens, producer_config
+from semloop.local.stack_file import LocalStack
 from semloop.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,33 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from semloop.kafka.local_broker import STACK_FILE
+from semloop.local.identity import LAKE_FILE
+from semloop.local.stack_file import STACK_FILE, LocalStack, running_stack_in
 from semloop.settings import DEFAULT_LAKE, LOCAL_FOLDER, Settings
-
-
-class LocalStack(msgspec.Struct, frozen=True):
-    """What an agent reads of `stack.json`.
-
-    `topic_id`: None until the topic exists.
-    """
-
-    kafka: str
-    topic: str
-    topic_id: str | None = None
-
-
-# Prepared while importing: msgspec crashes if a signal handler interrupts that.
-_stack_of = msgspec.json.Decoder(LocalStack).decode
 
 
 def nearest_lake(settings: Settings) -> Path:
     """Return the lake whose stack an agent sends to, whether it runs or not.
 
     A lake that is set is the only one. The default is that of the current folder or,
-    without a stack there, of the nearest folder above it that has one, up to the
-    repository or the home folder.
+    if no stack was ever started there, of the nearest folder above it with one, up to
+    the repository or the home folder.
     """
     lake = Path(settings.lake)
     try:
@@ -46,18 +30,16 @@ def nearest_lake(settings: Settings) -> Path:
     if settings.on_s3 or not is_default:
         return lake
     for folder in _searched(lake.parent):
-        if _own_file(folder / DEFAULT_LAKE / LOCAL_FOLDER / STACK_FILE) is not None:
+        local = folder / DEFAULT_LAKE / LOCAL_FOLDER
+        if any(_own_file(local / name) is not None for name in (STACK_FILE, LAKE_FILE)):
             return folder / DEFAULT_LAKE
     return lake
 
 
 def local_stack(lake: Path) -> LocalStack | None:
-    """Return the stack of a lake; None if none was started by this user."""
+    """Return the stack of a lake; None if none that this user started runs for it."""
     content = _own_file(lake / LOCAL_FOLDER / STACK_FILE)
-    try:
-        return None if content is None else _stack_of(content)
-    except msgspec.MsgspecError:
-        return None
+    return None if content is None else running_stack_in(lake / LOCAL_FOLDER, content)
 
 
 def _searched(folder: Path) -> Iterator[Path]:

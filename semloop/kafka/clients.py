@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from semloop.errors import ConfigError
-from semloop.kafka.local_broker import broker_address
+from semloop.errors import BrokerUnavailable, ConfigError
 from semloop.kafka.security import security_config
+from semloop.local.stack_file import broker_address
 from semloop.settings import Settings
 from semloop.settings.logins import refuse_logins
 
@@ -40,7 +40,12 @@ def client_config(settings: Settings) -> dict[str, Any]:
 
     Raises:
         ConfigError: settings contradict each other, or a file cannot be read.
+        BrokerUnavailable: no broker is set, and no stack runs for the lake.
     """
+    if not has_broker(settings):
+        msg = f"No broker is set, and no stack runs for the lake {settings.lake}."
+        todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
+        raise BrokerUnavailable(msg, todo)
     return {
         "bootstrap.servers": address(settings),
         # Reconnect to a restarted broker within seconds.
@@ -62,6 +67,15 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         "compression.type": "lz4",
         "message.max.bytes": MESSAGE_BYTES_MAX,
     }
+
+
+def has_broker(settings: Settings) -> bool:
+    """Return False if no broker is set, and no stack runs for the lake in a folder.
+
+    A server that listens where its stack would may be that of another lake, for
+    example of the one from which this lake was copied.
+    """
+    return bool(settings.kafka or settings.on_s3 or broker_address(settings))
 
 
 def listens(address: str, timeout_s: float = 1.0) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 import psutil
 
-from semloop.command.stack.state import LocalFolder, Process, Stack
+from semloop.command.stack.process import Process
+from semloop.command.stack.state import LocalFolder, Stack
 from tests.support.builders import an_event
 from tests.support.commands import execute
 from tests.support.processes import start_in

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from semloop.command.stack.state import Process, Stack
+from semloop.command.stack.process import Process
+from semloop.command.stack.state import Stack
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from tests.cli.shell import Shell, gone
 from tests.support.services import wait_for

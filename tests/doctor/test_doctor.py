@@ -180,8 +180,10 @@ def test_settings_check_uses_broker_and_topic_of_a_running_stack(
 ) -> None:
     folder = LocalFolder.of(load({}))
     folder.path.mkdir(parents=True)
-    folder.write(Stack(1, 0.0, "now", kafka="127.0.0.1:2", topic="orders"))
-    with folder.lock():
+    with folder.lock() as lock:
+        assert lock is not None
+        stack = Stack(1, 0.0, "", kafka="127.0.0.1:2", topic="orders", lake=lock.lake)
+        folder.write(stack)
         context = CheckContext()
         _, broker, topic = run(context)
         assert broker.found.startswith(

@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from semloop.agent.agent import Agent
 from semloop.agent.local_stack import local_stack, nearest_lake
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.kafka.topic import Topic
+from semloop.local.identity import LakeIdentity, bind
 from semloop.settings import Settings, load
 from tests.sdk.sent_events import sent
 from tests.support.spools import unsent_texts
@@ -19,8 +22,10 @@ STACK = {"kafka": "127.0.0.1:7777", "topic": "t", "topic_id": "id-1", "pid": 1}
 
 def write_stack(folder: Path, **fields: object) -> Path:
     lake = folder / ".semloop"
-    (lake / "_local").mkdir(parents=True, exist_ok=True)
-    (lake / "_local" / "stack.json").write_text(json.dumps(STACK | fields))
+    local = lake / "_local"
+    local.mkdir(parents=True, exist_ok=True)
+    identity = msgspec.to_builtins(LakeIdentity.new(local))
+    (local / "stack.json").write_text(json.dumps(STACK | {"lake": identity} | fields))
     return lake
 
 
@@ -49,6 +54,17 @@ def test_the_nearest_stack_of_the_folder_or_one_above_it_is_found(
     assert (found.kafka, found.topic, found.topic_id) == ("127.0.0.1:8888", "t", "id-1")
 
 
+def test_a_folder_whose_stack_is_stopped_does_not_use_the_one_above_it(
+    project: Path,
+) -> None:
+    write_stack(project.parent)
+    own = project / ".semloop"
+    (own / "_local").mkdir(parents=True)
+    bind(own / "_local")
+    assert nearest_lake(load({})) == own
+    assert local_stack(own) is None
+
+
 def test_a_lake_that_is_set_is_the_only_one(project: Path) -> None:
     write_stack(project.parent)
     lake = project / "lake"
@@ -75,6 +91,24 @@ def test_a_stack_of_another_user_is_not_used(
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     assert local_stack(lake) is None
+
+
+def test_a_stack_of_another_lake_is_not_used(project: Path) -> None:
+    lake = write_stack(project)
+    copy = shutil.copytree(project, project.parent / "copy") / ".semloop"
+    assert local_stack(copy) is None
+    link = project.parent / "link"
+    link.symlink_to(lake)
+    assert local_stack(lake) is not None
+    assert local_stack(link) == local_stack(lake)
+    moved = project.parent / "moved"
+    project.rename(moved)
+    assert local_stack(moved / ".semloop") is None
+
+
+def test_a_stack_whose_broker_died_is_not_used(project: Path) -> None:
+    lake = write_stack(project, embedded=True, broker_pid=os.getpid())
+    assert local_stack(lake) is None  # this process has no mark of a stack
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kafka": 7}', "{}"])

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from semloop.errors import ConfigError, LakeError
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config
 from semloop.kafka.clients import producer_config as producer_config_of
-from semloop.kafka.local_broker import STACK_FILE
+from semloop.local.identity import LakeIdentity
+from semloop.local.stack_file import STACK_FILE
 from semloop.settings import LOCAL_FOLDER, load
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import init_statements
@@ -94,7 +96,9 @@ def test_the_broker_address_is_from_the_settings_the_local_stack_or_the_default(
     assert address(load({})) == DEFAULT_ADDRESS
     folder = tmp_path / ".semloop" / LOCAL_FOLDER
     folder.mkdir(parents=True)
-    (folder / STACK_FILE).write_text(json.dumps({"kafka": "127.0.0.1:7777"}))
+    lake = msgspec.to_builtins(LakeIdentity.new(folder))
+    stack = {"kafka": "127.0.0.1:7777", "topic": "t", "lake": lake}
+    (folder / STACK_FILE).write_text(json.dumps(stack))
     assert address(load({})) == "127.0.0.1:7777"
     assert address(load({"SEMLOOP_KAFKA": "a:1,b:2"})) == "a:1,b:2"
     assert address(load(S3)) == DEFAULT_ADDRESS

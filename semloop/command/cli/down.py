@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.stack.process import Process
 from semloop.command.stack.purge import delete_tables, not_deleted
-from semloop.command.stack.state import LocalFolder, Process, Stack, running_stack
+from semloop.command.stack.state import LocalFolder, Stack, running_stack
 from semloop.command.stack.supervisor import STOP_FLOW_S
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 STOP_S = STOP_FLOW_S + 10.0
 # Time for flows left by a crash to write the remaining events into the lake.
 ORPHANS_S = 10.0
+# Time for a supervisor to write its files again; more than its interval.
+FILES_S = 3.0
 
 
 def down(
@@ -46,14 +49,17 @@ def down(
     if purge:
         _confirm_purge(folder, force=force)
     runs = folder.is_locked()
-    stack = folder.read()
+    # A supervisor restores a file that was lost.
+    wait_until(lambda: not runs or folder.read() is not None, FILES_S)
+    stack = folder.read() or (None if runs else folder.rebuilt())
     if runs and stack is None:
         msg = "SemLoop is still starting."
         raise LakeError(msg, "Try again in a moment.")
     if stack is None or not (runs or folder.orphans()):
         folder.clear()
         if not purge:
-            msg = f"SemLoop is not running for the lake {settings.lake}."
+            origin = f": {where}" if (where := folder.origin()) else ""
+            msg = f"SemLoop is not running for the lake {settings.lake}{origin}."
             raise LakeError(msg, "Start it with `semloop up`.")
     else:
         end = "Stopped."
@@ -67,17 +73,17 @@ def down(
 
 def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
     """Stop the processes of a killed supervisor, if possible without losing events."""
-    stack = folder.read()
+    stack = folder.read() or folder.rebuilt()
     if stack is None:
         return
     if stack.broker_pid is not None:
-        flows = [flow.process() for flow in stack.flows.values()]
+        flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
         running = any(flow is not None and flow.find() for flow in flows)
         left = _wait(settings, stack, ORPHANS_S if running else 0.0)
         if left is not None and not left.is_empty:
             lost = f"Lost in the crash: {left} (only in the broker's memory)."
             note(lost)
-    for process in stack.children():
+    for process in folder.orphans():
         process.stop(STOP_FLOW_S)
 
 
@@ -186,16 +192,19 @@ def _wait_for_reader(settings: Settings, flow: str, deadline: float) -> int:
 
 
 def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
-    supervisor = Process(stack.pid, stack.create_time)
+    supervisor = stack.supervisor()
     with spinner("Stopping ..."):
-        if (handle := supervisor.find()) is not None:
-            handle.terminate()
-            if not wait_until(lambda: _has_ended(supervisor, folder), STOP_S):
-                if not force:
-                    msg = f"The supervisor (pid {stack.pid}) does not stop."
-                    raise Terminal(msg, "Use --force to kill it.")
-                supervisor.stop(1.0)
-        for process in stack.children():
+        found = supervisor.terminate()
+        if found and not wait_until(lambda: _has_ended(supervisor, folder), STOP_S):
+            if not force:
+                msg = f"The supervisor (pid {stack.pid}) does not stop."
+                raise Terminal(msg, "Use --force to kill it.")
+            supervisor.stop(1.0)
+        elif not found and not wait_until(lambda: not folder.is_locked(), FILES_S):
+            msg = f"The supervisor (pid {stack.pid}) runs, but not visibly from here."
+            todo = "Run `semloop down` on the host or in the container where it runs."
+            raise Terminal(msg, todo)
+        for process in folder.orphans():
             process.stop(STOP_FLOW_S)
     folder.clear()
 

@@ -59,6 +59,8 @@ def _mark(check: Mapping[str, Any]) -> str:
 
 def _print_status(found: Mapping[str, Any]) -> None:
     kafka, lake = found["kafka"], found["lake"]
+    if lake["not_running"]:
+        say(f"Stack  {lake['not_running']}; start it: `semloop up`")
     answers = "answers" if kafka["reachable"] else "DOES NOT ANSWER"
     kind = " (embedded)" if kafka["embedded"] else ""
     partitions = kafka["partitions"]
@@ -66,7 +68,8 @@ def _print_status(found: Mapping[str, Any]) -> None:
     topic = f", topic {kafka['topic']!r} {exists}" if kafka["reachable"] else ""
     if kafka["refusal"]:
         topic = f", but refuses requests: {kafka['refusal']}"
-    say(f"Kafka  {kafka['address']}{kind} {answers}{topic}")
+    where = f"{kafka['address']}{kind} {answers}{topic}"
+    say(f"Kafka  {where if kafka['address'] else 'no broker is set'}")
     state = "" if lake["tables"] else " has no tables yet"
     say(f"Lake   {lake['path']}{state if lake['readable'] else ' CANNOT BE READ'}")
     for line in (lake["problem"] or "").splitlines():

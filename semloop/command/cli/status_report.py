@@ -13,7 +13,7 @@ from semloop.command.cli.table_stats import table_stats
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.flow_registry import STREAMING
-from semloop.kafka.clients import address, listens
+from semloop.kafka.clients import address, has_broker, listens
 from semloop.progress.backlog import Backlog, Missing
 from semloop.progress.positions import Position
 from semloop.settings import Settings
@@ -38,7 +38,7 @@ def status(settings: Settings) -> dict[str, Any]:
     progress = _progress(settings, topic, readable=problem is None)
     return {
         "kafka": {
-            "address": address(settings),
+            "address": address(settings) if has_broker(settings) else None,
             "embedded": bool(stack and stack.embedded),
             "reachable": reachable,
             "refusal": refusal,
@@ -47,6 +47,7 @@ def status(settings: Settings) -> dict[str, Any]:
         },
         "lake": {
             "path": settings.lake,
+            "not_running": None if runs or stack else _absence(settings),
             "readable": problem is None,
             "problem": None if problem is None else str(problem),
             "tables": tables,
@@ -56,6 +57,16 @@ def status(settings: Settings) -> dict[str, Any]:
             for name in STREAMING
         },
     }
+
+
+def _absence(settings: Settings) -> str | None:
+    """Return that no stack runs, and whose copy the lake is; None without a need."""
+    if settings.on_s3:
+        return None
+    folder = LocalFolder.of(settings)
+    if where := folder.origin():
+        return f"nothing of this lake runs: {where}"
+    return None if settings.kafka else "nothing of this lake runs"
 
 
 def stack_runs(settings: Settings) -> bool:
@@ -68,7 +79,9 @@ def find_stack(settings: Settings) -> Stack | None:
     if settings.on_s3:
         return None
     folder = LocalFolder.of(settings)
-    return folder.read() if folder.is_locked() or folder.orphans() else None
+    if folder.is_locked():
+        return folder.read()
+    return folder.read() or folder.rebuilt() if folder.orphans() else None
 
 
 def _query_broker(settings: Settings) -> "tuple[bool, Topic | None, str | None]":
@@ -77,7 +90,7 @@ def _query_broker(settings: Settings) -> "tuple[bool, Topic | None, str | None]"
     from semloop.kafka.topic import TopicAdmin
 
     # Detects a refused connection immediately; a client would retry for seconds.
-    if not listens(address(settings)):
+    if not has_broker(settings) or not listens(address(settings)):
         return False, None, None
     try:
         return True, TopicAdmin(settings).describe(), None

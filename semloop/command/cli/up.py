@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop.command.cli.import_ import FileFormat
-from semloop.command.stack.start import failed, ready, refuse_second, size_of
+from semloop.command.stack.start import (
+    failed,
+    ready,
+    refuse_second,
+    size_of,
+    supervisor_mark,
+)
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.command.stack.supervisor import (
     STOP_FLOW_S,
@@ -50,6 +56,7 @@ def up(
     refuse_second(folder)
     check_startable(settings)
     Storage.of(settings).local_folder()
+    origin = folder.origin()
     with spinner("Starting ...") as update:
         if folder.orphans():
             from semloop.command.cli.down import stop_orphans
@@ -57,7 +64,7 @@ def up(
             update("Stopping processes left by a crash ...")
             stop_orphans(settings, folder)
         stack, reading = _start(settings, folder, broker_only=broker_only)
-    _print_summary(settings, stack, reading=reading)
+    _print_summary(settings, stack, origin, reading=reading)
 
 
 def supervise(
@@ -105,13 +112,14 @@ def _spawn(
     settings: Settings, folder: LocalFolder, *, broker_only: bool
 ) -> "subprocess.Popen[bytes]":
     option = ["--broker-only"] if broker_only else []
+    marked = supervisor_mark(folder)
     with folder.log("supervisor").open("ab") as log:
         return subprocess.Popen(
             semloop_command("_supervise", *option),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, f"{PREFIX}LAKE": settings.lake},
+            env={**os.environ, f"{PREFIX}LAKE": settings.lake, **marked},
             # Neither a closed terminal nor Ctrl-C may stop it.
             start_new_session=True,
         )
@@ -158,9 +166,13 @@ def _positions(settings: Settings, topic: "Topic") -> "dict[int, Position]":
     return positions(Storage.of(settings), stream_of(topic), topic.partitions)
 
 
-def _print_summary(settings: Settings, stack: Stack, *, reading: bool) -> None:
+def _print_summary(
+    settings: Settings, stack: Stack, origin: str, *, reading: bool
+) -> None:
     say(f"Kafka  {stack.kafka}, topic {stack.topic!r}")
     say(f"Lake   {settings.lake}")
+    if origin:
+        say(f"       ({origin}; this stack is its own)")
     if not reading:
         say("The flow archive is still starting; check it with `semloop status`.")
     if stack.embedded and stack.kafka != DEFAULT_ADDRESS:

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from semloop.command.demo.signals import Signals
-from semloop.command.stack.start import failed, ready
-from semloop.command.stack.state import LocalFolder
+from semloop.command.stack.start import failed, ready, supervisor_mark
+from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder
 from semloop.command.stack.supervisor import STOP_FLOW_S, semloop_command
 from semloop.command.terminal.progress import wait_until
 from semloop.errors import BrokerError
@@ -18,7 +18,6 @@ from semloop.storage.location import Storage
 
 # For processes that a killed supervisor left running: they have nothing to save.
 STOP_S = 1.0
-SUPERVISOR, BROKER = "supervisor", "broker"
 
 
 class DemoStack:
@@ -117,6 +116,7 @@ class DemoStack:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         if self._initial_settings.debug:
             kept[f"{PREFIX}DEBUG"] = "true"
+        kept |= supervisor_mark(self._folder)
         return kept | {f"{PREFIX}LAKE": self._initial_settings.lake}
 
     def _stop(self) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semloop.command.stack.back_off import PAUSES_S, BackOff
+from semloop.command.stack.process import Process
 from semloop.command.stack.state import (
     RESTARTING,
     RUNNING,
     STOPPED,
     FlowState,
-    Process,
 )
 from semloop.errors import TakenOver
 

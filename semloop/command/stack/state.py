@@ -1,74 +1,37 @@
 """Files of a running stack in the lake: a lock, `stack.json` and its logs.
 
-The stack is running while its supervisor has the lock. A pid in `stack.json` is trusted
-only with the start time of its process, because after a crash another process may have
-got the same pid.
+The stack is running while its supervisor has the lock. `stack.json` counts only in the
+folder for which it was written, and a pid in it only if its process has the mark of the
+lake: the folder may be a copy, and another process may have got the pid.
 """
 
-import fcntl
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Self
 
 import msgspec
 
 from semloop.command.stack.back_off import HEALTHY_S
-from semloop.errors import LakeError, MissingExtra
-from semloop.extras import install_todo
-from semloop.kafka.local_broker import STACK_FILE
-from semloop.settings import LOCAL_FOLDER, Settings
+from semloop.command.stack.process import Process
+from semloop.errors import LakeError
+from semloop.flow_registry import STREAMING
+from semloop.local.identity import LakeIdentity, is_of, read_identity
+from semloop.local.lock import (
+    Holder,
+    StackLock,
+    held_lock,
+    is_held,
+    moved_holder,
+)
+from semloop.local.marks import Marked, marked_processes
+from semloop.local.stack_file import STACK_FILE
+from semloop.settings import LOCAL_FOLDER, PREFIX, Settings
 
-if TYPE_CHECKING:
-    import psutil
-
-LOCK_FILE = "lock"
+# Names of processes of a stack in their marks; flows have their own.
+SUPERVISOR, BROKER = "supervisor", "broker"
 # Deaths in quick succession after which a flow counts as failed.
 FAILED_DEATHS = 5
 RUNNING, RESTARTING, STOPPED = "running", "restarting", "stopped"
-# psutil derives start times from the wall clock, which may have been set since.
-START_TIME_TOLERANCE_S = 2.0
-LOCK_TRIES_S = 2.0
-POLL_S = 0.05
-
-
-class Process(msgspec.Struct, frozen=True):
-    """A process, distinguished by its start time from a later one with the same pid."""
-
-    pid: int
-    create_time: float
-
-    @classmethod
-    def of(cls, pid: int) -> Self:
-        """Return the process that has this pid now."""
-        return cls(pid, _psutil().Process(pid).create_time())
-
-    def find(self) -> "psutil.Process | None":
-        """Return a handle of the process; None if it no longer runs."""
-        library = _psutil()
-        try:
-            process = library.Process(self.pid)
-            difference_s = abs(process.create_time() - self.create_time)
-            zombie = process.status() == library.STATUS_ZOMBIE
-        except library.Error:
-            return None
-        found = difference_s < START_TIME_TOLERANCE_S and not zombie
-        return cast("psutil.Process", process) if found else None
-
-    def stop(self, grace_s: float) -> None:
-        """Terminate the process, and kill it after `grace_s`."""
-        library = _psutil()
-        for method in ("terminate", "kill"):
-            if (process := self.find()) is None:
-                return
-            with suppress(library.NoSuchProcess):
-                getattr(process, method)()
-            # Not `Process.wait`: the parent may never reap it, leaving a zombie.
-            deadline = time.monotonic() + grace_s
-            while self.find() and time.monotonic() < deadline:
-                time.sleep(POLL_S)
 
 
 class FlowState(msgspec.Struct, frozen=True):
@@ -96,11 +59,11 @@ class FlowState(msgspec.Struct, frozen=True):
         """True if waiting for the flow is useless: it stopped or keeps dying."""
         return self.state == STOPPED or self.deaths >= FAILED_DEATHS
 
-    def process(self) -> Process | None:
+    def process(self, lake_id: str = "") -> Process | None:
         """Return the flow's process; None if it has none."""
         if self.pid is None or self.create_time is None:
             return None
-        return Process(self.pid, self.create_time)
+        return Process(self.pid, self.create_time, lake_id)
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -117,6 +80,16 @@ class Stack(msgspec.Struct, frozen=True):
     broker_create_time: float | None = None
     ready: bool = False
     flows: dict[str, FlowState] = {}
+    lake: LakeIdentity | None = None
+
+    @property
+    def lake_id(self) -> str:
+        """Id of the lake; empty in a file without one."""
+        return self.lake.id if self.lake else ""
+
+    def supervisor(self) -> Process:
+        """Return the supervisor."""
+        return Process(self.pid, self.create_time, self.lake_id)
 
     def settings(self, settings: Settings) -> Settings:
         """Return the settings with the broker and topic of the running stack."""
@@ -124,9 +97,10 @@ class Stack(msgspec.Struct, frozen=True):
 
     def children(self) -> list[Process]:
         """Return the flows, then the broker: the order in which they are stopped."""
-        processes = [flow.process() for flow in self.flows.values()]
+        of = self.lake_id
+        processes = [flow.process(of) for flow in self.flows.values()]
         if self.broker_pid is not None and self.broker_create_time is not None:
-            processes.append(Process(self.broker_pid, self.broker_create_time))
+            processes.append(Process(self.broker_pid, self.broker_create_time, of))
         return [process for process in processes if process is not None]
 
 
@@ -156,41 +130,30 @@ class LocalFolder:
         return self.path / f"{name}.log"
 
     def is_locked(self) -> bool:
-        """Return True if a supervisor runs."""
-        try:
-            descriptor = os.open(self.path / LOCK_FILE, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            # Shared, so that two checks do not mistake each other for a supervisor.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        """Return True if a supervisor of this lake runs."""
+        return is_held(self.path)
 
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Take the lock for the block; yield False if another process has it."""
-        flags = os.O_RDWR | os.O_CREAT
-        descriptor = os.open(self.path / LOCK_FILE, flags, 0o644)
-        try:
-            yield _flock(descriptor)
-        finally:
-            os.close(descriptor)
+    def moved_supervisor(self) -> Holder | None:
+        """Return the supervisor that runs for the place the folder was moved from."""
+        return moved_holder(self.path)
+
+    def lock(self) -> AbstractContextManager[StackLock | None]:
+        """Take the lock for the block; yield None if another process has it."""
+        stack = self._decoded()
+        return held_lock(self.path, stack.lake if stack else None)
+
+    def origin(self) -> str:
+        """Return where the folder was copied or moved from; empty if it was not."""
+        identity = read_identity(self.path)
+        return identity.difference(self.path) if identity else ""
 
     def read(self) -> Stack | None:
         """Return the content of `stack.json`, written by a supervisor past or present.
 
-        None if the file is missing or invalid.
+        None if the file is missing, invalid, or belongs to a lake in another place.
         """
-        try:
-            return msgspec.json.decode(
-                (self.path / STACK_FILE).read_bytes(), type=Stack
-            )
-        except (OSError, msgspec.MsgspecError):
-            return None
+        stack = self._decoded()
+        return stack if stack and stack.lake and is_of(stack.lake, self.path) else None
 
     def running(self) -> Stack | None:
         """Return the running stack; None if it has not written `stack.json` yet."""
@@ -207,35 +170,57 @@ class LocalFolder:
         (self.path / STACK_FILE).unlink(missing_ok=True)
 
     def orphans(self) -> list[Process]:
-        """Return the running processes of `stack.json`, left by a dead supervisor."""
+        """Return the running processes that a dead supervisor left, the broker last."""
+        stack = self.read() or self.rebuilt()
+        found = stack.children() if stack else []
+        known = {process.pid for process in found}
+        others = [p for p in self._marked() if p.pid not in known]
+        found[:0] = [Process(p.pid, 0.0, self._lake_id()) for p in others]
+        return [process for process in found if process.find()]
+
+    def rebuilt(self) -> Stack | None:
+        """Return what runs of a stack whose supervisor and `stack.json` are gone."""
+        marked = {process.name: process for process in self._marked()}
+        if not marked:
+            return None
+        environ = next(iter(marked.values())).environ
+        broker = marked.get(BROKER)
+        return Stack(
+            pid=0,
+            create_time=0.0,
+            started_at="",
+            kafka=environ.get(f"{PREFIX}KAFKA", ""),
+            topic=environ.get(f"{PREFIX}TOPIC", ""),
+            embedded=broker is not None,
+            broker_pid=broker.pid if broker else None,
+            broker_create_time=0.0 if broker else None,
+            flows={
+                name: FlowState(process.pid, 0.0, RUNNING, 0, None)
+                for name, process in marked.items()
+                if name in STREAMING
+            },
+            lake=read_identity(self.path),
+        )
+
+    def _marked(self) -> list[Marked]:
+        """Return the processes of this lake, except supervisors."""
+        found = marked_processes(lake_id) if (lake_id := self._lake_id()) else []
+        return [process for process in found if process.name != SUPERVISOR]
+
+    def _lake_id(self) -> str:
+        """Return the id of the lake; empty if it has none in this place."""
         stack = self.read()
-        children = stack.children() if stack else []
-        return [process for process in children if process.find()]
+        identity = stack.lake if stack else read_identity(self.path)
+        return identity.id if identity and identity.is_here(self.path) else ""
+
+    def _decoded(self) -> Stack | None:
+        try:
+            content = (self.path / STACK_FILE).read_bytes()
+            return msgspec.json.decode(content, type=Stack)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
 
 def running_stack(settings: Settings) -> Stack | None:
     """Return the running stack of a lake; always None for one in an object store."""
     return None if settings.on_s3 else LocalFolder.of(settings).running()
-
-
-def _flock(descriptor: int) -> bool:
-    deadline = time.monotonic() + LOCK_TRIES_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # It may be another process in `is_locked`.
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_S)
-        else:
-            return True
-
-
-def _psutil() -> Any:
-    try:
-        import psutil
-    except ModuleNotFoundError:
-        msg = "The local stack needs the package 'psutil'."
-        raise MissingExtra(msg, install_todo("local")) from None
-    return psutil

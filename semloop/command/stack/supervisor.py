@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -11,12 +12,15 @@ from types import FrameType
 from semloop.command.stack import broker
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
+from semloop.command.stack.departure import leave
+from semloop.command.stack.presence import Presence
+from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
-from semloop.command.stack.state import LocalFolder, Process, Stack
+from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Stack
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
-from semloop.flow_registry import FLOWS, SCHEDULED, STREAMING
-from semloop.kafka.clients import address, client_config, listens
+from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
+from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config, listens
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
@@ -55,6 +59,7 @@ class Supervisor:
         self._folder = LocalFolder(Storage.of(settings).local_folder())
         self._me = Process.of(os.getpid())
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._presence = Presence(self._folder, _report)
         self._broker: Child | None = None
         self._flows: list[Child] = []
         self._scheduled: list[ScheduledCommand] = []
@@ -69,7 +74,7 @@ class Supervisor:
             Locked: another supervisor runs for this lake.
             SemLoopError: the broker or the topic failed; all processes were stopped.
         """
-        with self._folder.lock() as locked:
+        with self._presence.locked() as locked:
             if not locked:
                 msg = "SemLoop is already running for this lake."
                 raise Locked(msg, "Show it: `semloop status`. Stop it: `semloop down`.")
@@ -93,7 +98,7 @@ class Supervisor:
             self._kafka = address(self._settings)
         self._make_topic()
         for index, name in enumerate(self._names):
-            environ = self._environ(index)
+            environ = self._environ(index, name)
             flow = Child(name, _flow_command(name), self._log(name), environ, _report)
             flow.start()
             self._flows.append(flow)
@@ -102,7 +107,7 @@ class Supervisor:
                 ScheduledCommand(
                     semloop_command(*flow.command),
                     self._log(name),
-                    self._environ(0),
+                    self._environ(0, name),
                     self._settings.value(flow.every),
                 )
                 for name, flow in SCHEDULED.items()
@@ -117,10 +122,10 @@ class Supervisor:
         for _ in range(BROKER_PORT_TRIES):
             self._kafka = broker.free_address(private=self._private)
             self._broker = Child(
-                "broker",
+                BROKER,
                 broker.command(self._kafka),
-                self._log("broker"),
-                broker.environment(),
+                self._log(BROKER),
+                broker.environment() | self._marks(BROKER),
                 _report,
             )
             self._broker.start()
@@ -130,7 +135,7 @@ class Supervisor:
             # Another process may have taken the port in between.
             self._broker.kill()
         msg = "The embedded broker does not start."
-        raise BrokerError(msg, f"See {self._log('broker')}.")
+        raise BrokerError(msg, f"See {self._log(BROKER)}.")
 
     def _broker_listens(self) -> bool:
         """Wait until the broker listens; return False if it ended or timed out."""
@@ -151,6 +156,10 @@ class Supervisor:
         rotated_s = time.monotonic()
         while not self._stopping:
             time.sleep(POLL_S)
+            if not self._presence.is_in_place:
+                self._leave()
+                return
+            self._presence.keep()
             changed = [flow for flow in self._flows if flow.poll()]
             for command in self._scheduled:
                 if problem := command.poll():
@@ -163,7 +172,19 @@ class Supervisor:
                 self._write()
             if time.monotonic() - rotated_s > ROTATE_LOGS_S:
                 rotated_s = time.monotonic()
-                self._rotate_logs()
+                _rotate_logs(
+                    self._folder, (SUPERVISOR, BROKER, *self._names, *SCHEDULED)
+                )
+
+    def _leave(self) -> None:
+        """Save the records of the broker, since the lake is no longer in its place."""
+        for command in self._scheduled:
+            command.stop()
+        for flow in self._flows:
+            flow.kill()
+        rest = _archive_rest() if self._broker is not None and self._flows else None
+        local, environ = self._presence.present_path(), self._environ(0, ARCHIVE.name)
+        leave(local, rest, environ, lambda: self._stopping, _report)
 
     def _recreate_topic(self) -> None:
         self._topic_id = None
@@ -178,13 +199,6 @@ class Supervisor:
         except SemLoopError as error:
             _report(error.what)
 
-    def _rotate_logs(self) -> None:
-        for name in ("supervisor", "broker", *self._names, *SCHEDULED):
-            try:
-                rotate_log(self._log(name))
-            except OSError as error:
-                _report(f"{self._log(name)}: {error.strerror}")
-
     def _stop(self) -> None:
         for command in self._scheduled:
             command.stop()
@@ -196,7 +210,7 @@ class Supervisor:
         if self._broker is not None:
             # It has nothing to save, and on SIGTERM it would wait for its clients.
             self._broker.kill()
-        self._folder.clear()
+        self._presence.clear()
         _report("stopped")
 
     def _write(self) -> None:
@@ -213,26 +227,16 @@ class Supervisor:
             broker_create_time=broker_process.create_time if broker_process else None,
             ready=self._ready,
             flows={flow.name: flow.state() for flow in self._flows},
+            lake=self._presence.lake,
         )
-        try:
-            self._folder.write(stack)
-        except OSError as error:
-            # Not fatal: the next change writes the file again.
-            _report(f"stack.json cannot be written: {error.strerror}")
+        self._presence.write(stack)
 
-    def _environ(self, index: int) -> dict[str, str]:
-        """Return a flow's environment: this stack's lake, broker and topic.
+    def _environ(self, index: int, name: str) -> dict[str, str]:
+        metrics = _metrics_port(self._settings, index)
+        return {**os.environ, **metrics, **self._marks(name)}
 
-        The flow with number `index` serves its metrics on the `index`-th next port.
-        """
-        first = self._settings.metrics.port
-        return {
-            **os.environ,
-            f"{PREFIX}METRICS_PORT": str(first and first + index),
-            f"{PREFIX}LAKE": self._settings.lake,
-            f"{PREFIX}KAFKA": self._kafka,
-            f"{PREFIX}TOPIC": self._settings.topic,
-        }
+    def _marks(self, name: str) -> dict[str, str]:
+        return self._presence.environ(name, self._kafka, self._settings)
 
     def _log(self, name: str) -> Path:
         return self._folder.log(name)
@@ -251,9 +255,28 @@ def check_startable(settings: Settings) -> None:
         ConfigError: a Kafka setting is invalid.
     """
     Process.of(os.getpid())
-    client_config(settings)
     if settings.kafka is None:
-        broker.command(broker.free_address())
+        settings = settings.replace(kafka=DEFAULT_ADDRESS)
+        broker.command(DEFAULT_ADDRESS)
+    client_config(settings)
+
+
+def _archive_rest() -> list[str]:
+    return semloop_command(*ARCHIVE.command, "--supervised", "--until-caught-up")
+
+
+def _rotate_logs(folder: LocalFolder, names: Iterable[str]) -> None:
+    for log in map(folder.log, names):
+        try:
+            rotate_log(log)
+        except OSError as error:
+            _report(f"{log}: {error.strerror}")
+
+
+def _metrics_port(settings: Settings, index: int) -> dict[str, str]:
+    """Return the port of a flow's metrics: that of flow 0, plus the flow's number."""
+    first = settings.metrics.port
+    return {f"{PREFIX}METRICS_PORT": str(first and first + index)}
 
 
 def _flow_command(name: str) -> list[str]:

@@ -1,0 +1,151 @@
+"""Whose processes and files are a lake's, without a stack."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from semloop.command.stack.process import Process
+from semloop.command.stack.state import LocalFolder, Stack
+from semloop.errors import LakeError
+from semloop.local.held_folder import HeldFolder
+from semloop.local.identity import LakeIdentity, bind, read_identity
+from semloop.local.lock import held_lock, is_held
+from semloop.local.marks import mark, marked_processes
+
+SLEEPS = [sys.executable, "-S", "-c", "import sys; print(flush=True); sys.stdin.read()"]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    folder = tmp_path / "lake" / "_local"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def marked(local: Path) -> Iterator[tuple[LakeIdentity, int]]:
+    """The identity of a lake, and the pid of a process with its mark."""
+    lake = bind(local)
+    environ = {**os.environ, **mark(lake.id, "broker")}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(SLEEPS, env=environ, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield lake, process.pid
+        process.kill()
+
+
+def a_stack(pid: int, lake: LakeIdentity) -> Stack:
+    """A stack whose broker is the process with this pid, with its true start time."""
+    started = psutil.Process(pid).create_time()
+    return Stack(
+        pid, started, "", "127.0.0.1:1", "t", embedded=True, lake=lake,
+        broker_pid=pid, broker_create_time=started,
+    )  # fmt: skip
+
+
+def test_an_identity_is_kept_and_a_copy_gets_another(local: Path) -> None:
+    lake = bind(local)
+    assert bind(local) == lake
+    copy = local.parent.with_name("copy")
+    shutil.copytree(local.parent, copy)
+    assert read_identity(copy / "_local") == lake
+    assert lake.difference(copy / "_local") == f"it is a copy of {local.parent}"
+    own = bind(copy / "_local", [lake])
+    assert own.id != lake.id
+    assert own.difference(copy / "_local") == ""
+    assert read_identity(local) == lake
+
+
+def test_a_lost_identity_is_restored_from_another_file(local: Path) -> None:
+    lake = bind(local)
+    (local / "lake.json").write_text("{")
+    assert bind(local, [None, lake]) == lake
+
+
+def test_a_process_is_a_stacks_if_it_has_the_mark(
+    local: Path, marked: tuple[LakeIdentity, int]
+) -> None:
+    lake, pid = marked
+    assert [process.pid for process in marked_processes(lake.id)] == [pid]
+    # The clock was set since: the start time differs, the mark does not.
+    assert Process(pid, 0.0, lake.id).find() is not None
+    assert Process(pid, psutil.Process(pid).create_time(), "another").find() is None
+    folder = LocalFolder(local)
+    folder.write(a_stack(pid, lake))
+    assert [process.pid for process in folder.orphans()] == [pid]
+
+
+def test_pids_of_other_processes_in_a_stack_file_are_ignored(local: Path) -> None:
+    folder = LocalFolder(local)
+    folder.write(a_stack(os.getpid(), bind(local)))
+    assert folder.read() is not None
+    assert folder.orphans() == []
+
+
+def test_a_copied_stack_file_is_ignored(
+    local: Path, marked: tuple[LakeIdentity, int]
+) -> None:
+    lake, pid = marked
+    folder = LocalFolder(local)
+    folder.write(a_stack(pid, lake))
+    copy = LocalFolder(
+        shutil.copytree(local.parent, local.parent.parent / "copy") / "_local"
+    )
+    assert (copy.read(), copy.orphans()) == (None, [])
+    local.parent.rename(local.parent.with_name("moved"))
+    moved = LocalFolder(local.parent.with_name("moved") / "_local")
+    assert (moved.read(), moved.orphans()) == (None, [])
+    # The copy is where the original was, with the same id: it is another folder.
+    copy.path.parent.rename(local.parent)
+    assert (folder.read(), folder.orphans()) == (None, [])
+
+
+def test_a_process_of_another_user_is_named(
+    marked: tuple[LakeIdentity, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "terminate", refuse)
+    lake, pid = marked
+    with pytest.raises(LakeError, match="started by another user"):
+        Process(pid, 0.0, lake.id).stop(1.0)
+
+
+def test_a_lock_moves_with_its_folder_but_is_not_that_of_the_new_place(
+    local: Path,
+) -> None:
+    moved = local.parent.with_name("moved")
+    with held_lock(local) as lock, held_lock(local) as second:
+        assert lock is not None
+        assert second is None
+        assert is_held(local)
+        local.parent.rename(moved)
+        assert not is_held(moved / "_local")
+        with held_lock(moved / "_local") as third:
+            assert third is None
+    with held_lock(moved / "_local") as fourth:
+        assert fourth is not None
+        assert fourth.lake.id != lock.lake.id
+
+
+def test_a_held_folder_is_recognized_after_a_move(local: Path) -> None:
+    held = HeldFolder(local)
+    assert held.is_in_place()
+    moved = local.parent.with_name("moved")
+    local.parent.rename(moved)
+    assert not held.is_in_place()
+    assert held.present_path() == moved / "_local"
+    local.parent.symlink_to(moved)
+    assert held.is_in_place()
+    shutil.rmtree(moved)
+    assert not held.is_in_place()
+    assert held.present_path() is None
+    held.close()
