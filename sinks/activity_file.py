@@ -7,6 +7,7 @@ import structlog
 
 from semloop.delta.streams import Partition
 from semloop.errors import SemLoopError
+from semloop.flow_registry import LAKE_READERS
 from semloop.progress.activity import (
     Activity,
     AgentCounts,
@@ -49,6 +50,10 @@ class ActivityFile:
         partitions = [f"{p.topic_id}/{p.number}" for p in owned]
         minutes = earlier.minutes if earlier else {}
         self._activity = Activity(now_ms, partitions=partitions, minutes=minutes)
+        if self._place[0] in LAKE_READERS:
+            # What has waited since before the start counts, too.
+            caught_up_ms = earlier.caught_up_ms if earlier else None
+            self._activity.caught_up_ms = caught_up_ms or now_ms
         self._write(now_ms)
 
     def count(self, found: Mapping[str, AgentCounts], now_ms: int) -> None:
@@ -63,11 +68,12 @@ class ActivityFile:
         """Note that an item has passed all steps.
 
         Args:
-            caught_up_ms: when the worker had last read all of its input, if ever.
+            caught_up_ms: when the worker had last read all of its input; None: no news.
             now_ms: wall clock.
             ended: no item follows.
         """
-        self._activity.caught_up_ms = caught_up_ms
+        if caught_up_ms is not None:
+            self._activity.caught_up_ms = caught_up_ms
         self._activity.ended = ended
         last_ms = self._written_ms
         # The clock may have been set back.

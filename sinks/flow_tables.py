@@ -107,7 +107,7 @@ class FlowTables(ABC, Generic[Item]):
 
     @property
     def caught_up_ms(self) -> int | None:
-        """When the flow had last read all of its input, wall clock; None: unknown.
+        """When the flow had last read all of its input, wall clock; None: no news.
 
         Only for flows that read the lake: what waits in Kafka, the broker tells.
         """

@@ -21,7 +21,7 @@ FOLDER = "_activity"
 # Counts are kept for this long, by minute.
 WINDOW_S = 15 * 60
 MINUTE_MS = 60_000
-# Kinds of records beside the reasons of dead letters.
+# Kinds of records in addition to the reasons of dead letters.
 DUPLICATE = "duplicate"
 MISROUTED = "misrouted"
 # Counts by agent and minute in one file; those of further agents are added up under
@@ -91,7 +91,7 @@ class Activity(msgspec.Struct):
 
     Attributes:
         at_ms: when the worker last finished an item, wall clock.
-        caught_up_ms: when it had last read all of its input; None: unknown.
+        caught_up_ms: when a flow that reads the lake had last read all of it.
         partitions: `TOPIC_ID/NUMBER` of the partitions that it owns.
         ended: True if its input ended, as that of `--until-caught-up`.
         minutes: minutes since 1970 -> agent -> what became of its records.
@@ -160,7 +160,7 @@ def read_flow(storage: "Storage", flow: str) -> list[Activity]:
 
 
 def sign_of_life(activities: list[Activity]) -> FlowActivity | None:
-    """Return the oldest sign of life among the partitions; None if there is none.
+    """Return the oldest sign of life among the partitions; None before the first.
 
     Workers of an earlier, larger set do not count where a later one owns their
     partitions, nor do those of a topic that was deleted.

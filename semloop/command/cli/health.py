@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from semloop.command.cli.health_report import report, run_checks
+from semloop.command.cli.health_report import report, run_checks, run_live_checks
 from semloop.command.cli.status import Form, StatusFormat
 from semloop.command.health import EXIT_CODES, Check, Status, gravest
 from semloop.command.health.codes import CODES
@@ -76,7 +76,7 @@ def health(
 
 
 def _checks(settings: Settings, probe: Probe | None) -> list[Check]:
-    checks = run_checks(settings)
+    checks = run_live_checks(settings) if probe is Probe.LIVE else run_checks(settings)
     if probe is None:
         return checks
     return [check for check in checks if getattr(CODES[check.code], probe)]

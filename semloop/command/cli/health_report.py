@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semloop.command.cli.status_report import (
     NOT_OURS,
@@ -18,18 +18,25 @@ from semloop.command.cli.status_report import (
     stack_runs,
 )
 from semloop.command.cli.table_stats import table_stats
+from semloop.command.doctor import State
+from semloop.command.doctor.disk import free_space, judged
 from semloop.command.health import Check, Status, failed, gravest, passed
 from semloop.command.health.agents import agent_checks, recent_records
 from semloop.command.health.codes import CODES
-from semloop.command.stack.state import RUNNING, STOPPED, Stack
+from semloop.command.health.flows import Supervised, flow_checks, index_check
+from semloop.command.health.freshness import freshness_check
+from semloop.command.stack.state import RUNNING, STOPPED, LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
-from semloop.flow_registry import ARCHIVE, STREAMING
+from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, listens
 from semloop.progress.positions import newest_stream, positions
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage.location import Storage
 from semloop.storage.redaction_key import key_problem
 from semloop.tables import DELTA_TABLES
+
+if TYPE_CHECKING:
+    from semloop.kafka.topic import Topic
 
 PARTS = ("kafka", "lake", "flows", "agents")
 
@@ -45,11 +52,29 @@ def run_checks(settings: Settings) -> list[Check]:
     runs = stack_runs(settings)
     if stack is not None:
         settings = stack.settings(settings)
-    checks = [*_check_kafka(settings), *_check_lake(settings)]
+    kafka, topic = _check_kafka(settings)
+    checks = [*kafka, *_check_lake(settings)]
     checks += [_check_flow(settings, name, stack, runs=runs) for name in STREAMING]
     with suppress(SemLoopError):  # the check of the lake reports it
-        checks += _check_activity(settings, Storage.of(settings))
+        storage = Storage.of(settings)
+        checks += _check_life(settings, storage, stack if runs else None)
+        if topic is not None:
+            # A user with permission to describe a topic may lack permission to read.
+            with suppress(BrokerError):
+                checks.append(freshness_check(settings, storage, topic))
+        checks += _notes(settings, storage)
+        checks += agent_checks(recent_records(storage))
     return checks
+
+
+def run_live_checks(settings: Settings) -> list[Check]:
+    """Run the checks that ask no broker: an outage of it is no reason to restart.
+
+    Raises:
+        LakeError: the lake cannot be read. StorageUnavailable: temporarily.
+    """
+    stack = find_stack(settings) if stack_runs(settings) else None
+    return _check_life(settings, Storage.of(settings), stack)
 
 
 def report(checks: Sequence[Check]) -> dict[str, Any]:
@@ -73,34 +98,28 @@ def _check(code: str, what: str, todo: str = "") -> Check:
     return failed(code, what, todo) if todo else passed(code, what)
 
 
-def _check_kafka(settings: Settings) -> list[Check]:
+def _check_kafka(settings: Settings) -> "tuple[list[Check], Topic | None]":
+    """Return the checks of the broker, and the topic if it exists."""
     from semloop.errors import TopicMissing
     from semloop.kafka.topic import TopicAdmin
 
     where = address(settings)
     start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
     if not listens(where):
-        return [_check("kafka.broker", f"broker {where} answers", start)]
+        return [_check("kafka.broker", f"broker {where} answers", start)], None
+    answers = _check("kafka.broker", f"broker {where} answers")
     try:
         topic = TopicAdmin(settings).describe()
     except BrokerUnavailable:
-        return [_check("kafka.broker", f"broker {where} answers", start)]
+        return [_check("kafka.broker", f"broker {where} answers", start)], None
     except TopicMissing as error:
-        return [
-            _check("kafka.broker", f"broker {where} answers"),
-            _check("kafka.topic", f"topic {settings.topic!r} exists", error.todo),
-        ]
+        missing = f"topic {settings.topic!r} exists"
+        return [answers, _check("kafka.topic", missing, error.todo)], None
     except BrokerError as error:
         todo = f"{error.what} {error.todo}"
-        return [
-            _check("kafka.broker", f"broker {where} answers"),
-            _check("kafka.login", "broker accepts requests", todo),
-        ]
+        return [answers, _check("kafka.login", "broker accepts requests", todo)], None
     what = f"topic {topic.name!r} exists, with {topic.partitions} partitions"
-    return [
-        _check("kafka.broker", f"broker {where} answers"),
-        _check("kafka.topic", what),
-    ]
+    return [answers, _check("kafka.topic", what)], topic
 
 
 def _check_lake(settings: Settings) -> list[Check]:
@@ -115,12 +134,37 @@ def _check_lake(settings: Settings) -> list[Check]:
         writable = os.access(lake, os.W_OK | os.X_OK)
         todo = "" if writable else f"Give this user write permission for {lake}."
         checks.append(_check("lake.write", f"lake {lake} can be written", todo))
+        checks.append(_check_disk(Path(lake)))
     return checks
 
 
-def _check_activity(settings: Settings, storage: Storage) -> list[Check]:
-    checks = _notes(settings, storage)
-    return checks + agent_checks(recent_records(storage))
+def _check_life(
+    settings: Settings, storage: Storage, stack: Stack | None
+) -> list[Check]:
+    """Return the checks of the flows that run, here or elsewhere."""
+    checks: list[Check] = []
+    for name in STREAMING:
+        state = stack.flows.get(name) if stack else None
+        supervised = None
+        if state is not None:
+            # Whether it runs at all, another check says.
+            if state.state != RUNNING or state.create_time is None:
+                continue
+            log = str(LocalFolder.of(settings).log(name))
+            supervised = Supervised(state.create_time, log)
+        checks += flow_checks(storage, name, supervised)
+    runs_index = stack is not None and MEMORY.name in stack.flows
+    started_s = stack.create_time if stack and runs_index else None
+    index = index_check(storage, settings, started_s)
+    return [*checks, index] if index else checks
+
+
+def _check_disk(folder: Path) -> Check:
+    found = judged("lake", folder, free_space(folder))
+    status = {State.WARN: Status.WARN, State.FAIL: Status.FAIL}
+    return Check(
+        "lake.disk", status.get(found.state, Status.OK), found.found, found.todo
+    )
 
 
 def _notes(settings: Settings, storage: Storage) -> list[Check]:

@@ -82,7 +82,7 @@ def _print_agents(agents: Sequence[Mapping[str, Any]]) -> None:
         say(f"and {more:,} more: `semloop status --format json` lists all.")
     for agent in agents:
         for problem in agent["problems"]:
-            say(f"FAIL   {problem['what']}")
+            say(f"{problem['status'].upper():<6} {problem['what']}")
             say(f"       {problem['todo']}")
 
 

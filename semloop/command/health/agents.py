@@ -10,6 +10,7 @@ from typing import Any
 
 from semloop.command.health import Check, Status, passed
 from semloop.command.health.reasons import meaning
+from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_count
 from semloop.flow_registry import ARCHIVE
 from semloop.progress.activity import (
@@ -25,6 +26,8 @@ from semloop.storage.location import Storage
 # Below either bound a few bad records are no fault of an agent as a whole.
 SHARE_MIN = 0.05
 RECORDS_MIN = 20
+# Clocks that NTP keeps differ by less than a second.
+AHEAD_MS_MIN = 60_000
 # Dead letters take their id from a header, which may have any length.
 ID_CHARS_SHOWN = 64
 REASONS_SHOWN = 3
@@ -43,7 +46,7 @@ def recent_records(storage: Storage) -> dict[str, AgentCounts]:
 
 
 def agent_checks(found: Mapping[str, AgentCounts]) -> list[Check]:
-    """Return a check per problem of an agent; one that passes if there is none."""
+    """Return a check per problem of an agent; one that passes otherwise."""
     checks = [
         check for agent in sorted(found) for check in problems_of(agent, found[agent])
     ]
@@ -71,6 +74,17 @@ def problems_of(agent: str, counts: AgentCounts) -> Iterator[Check]:
         if _is_many(counts.count(kind), counts.records):
             tallies = {kind: counts.tallies[kind]}
             yield _check(code, agent, counts, tallies, verb)
+    if counts.ahead_ms >= AHEAD_MS_MIN:
+        yield _clock(agent, counts.ahead_ms / 1_000)
+
+
+def _clock(agent: str, ahead_s: float) -> Check:
+    ahead = format_duration(ahead_s)
+    what = f"agent {agent!r}: its events are dated up to {ahead} later than Kafka's "
+    what += "timestamp; at 5 minutes they are refused"
+    todo = "Synchronize the clock of the agent's host with NTP."
+    figures = {"agent": agent or None, "ahead_s": ahead_s}
+    return Check("agent.clock", Status.WARN, what, todo, figures)
 
 
 def _is_many(count: int, records: int) -> bool:

@@ -68,6 +68,39 @@ CODES = {
         "Read the log that the line names; then `semloop down` and `semloop up`.",
         ready=True,
     ),
+    "lake.disk": Code(
+        "lake",
+        "The disk of a local lake is nearly full: under 5 % or 1 GiB free warns, under "
+        "100 MiB or 1,000 inodes fails.",
+        "Free up space, or move the lake to another disk.",
+    ),
+    "flow.alive": Code(
+        "flows",
+        "For 30 seconds a flow has not finished an item: it does not run, hangs, or "
+        "works on one record or batch since. A flow whose input ended passes.",
+        "Start it, or read its log. If it stays so, restart it: nothing is lost. It "
+        "passes once the flow finishes an item.",
+        ready=True,
+        live=True,
+    ),
+    "flow.fresh": Code(
+        "flows",
+        "The oldest record that cannot be queried yet waits for over 30 seconds "
+        "(warns) or 5 minutes (fails).",
+        "Start `archive`, or read its log; after a large import, wait. It passes once "
+        "`archive` has caught up.",
+    ),
+    "flow.behind": Code(
+        "flows",
+        "`memory` runs, but was last level with `events` over 1 minute (warns) or 5 "
+        "minutes (fails) ago.",
+        "After a large import, wait. Else add processes, or choose a faster embedder.",
+    ),
+    "flow.index": Code(
+        "flows",
+        "`maintain index` did not end for three times `index_every_s`: recall slows.",
+        "Run `semloop maintain index` and read its error; without `up`, schedule it.",
+    ),
     "flow.keys": Code(
         "flows",
         "Since the first record, events had another key than their session, or an id "
@@ -95,5 +128,12 @@ CODES = {
         "Kafka key than their session: sessions may lose their order.",
         "Set the key to `meta.session_id`. It passes once under 5 % of the last 15 "
         "minutes are misrouted.",
+    ),
+    "agent.clock": Code(
+        "agents",
+        "In the last 15 minutes an event of the agent was dated over 1 minute later "
+        "than its Kafka timestamp. At 5 minutes such events are refused.",
+        "Synchronize the clock of the agent's host with NTP. It passes 15 minutes "
+        "after the last such event.",
     ),
 }
