@@ -45,3 +45,21 @@ def test_a_change_is_a_new_problem_another_status_or_a_problem_that_is_gone() ->
         (Status.OK, None, "no longer: what"),
     ]
     assert changes(before, before) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_watch_prints_what_changes_until_ctrl_c(
+    options: tuple[str, ...], semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [[a_check(s, "a")] for s in (Status.OK, Status.OK, Status.FAIL)]
+
+    def next_result(settings: object) -> list[Check]:
+        if not results:
+            raise KeyboardInterrupt
+        return results.pop(0)
+
+    monkeypatch.setattr(command, "run_checks", next_result)
+    code, out, _ = semloop.run("health", "--watch", "--every", "0.1", *options)
+    assert code == 130
+    assert out.count("what") == (4 if options else 2)
+    assert ("UTC" in out) is not bool(options)

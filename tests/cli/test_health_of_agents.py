@@ -153,7 +153,7 @@ def test_records_with_another_key_than_their_session_fail() -> None:
     (check,) = of_agents()
     assert (check.code, check.status) == ("agent.misrouted", Status.FAIL)
     assert "40 of 40 records" in check.what
-    assert "set it to meta.session_id" in check.todo.replace("must set it", "set it")
+    assert "must set it to meta.session_id" in check.todo
 
 
 def test_json_has_one_object_per_check(semloop: Semloop) -> None:
@@ -172,7 +172,7 @@ def test_the_checks_of_probes_leave_out_what_a_restart_does_not_repair(
 ) -> None:
     Writer().write(*(ahead() for _ in range(50)))
     code, out, _ = semloop.run("health", "--live", "--json")
-    assert (code, json.loads(out)) == (0, [])
+    assert (code, {c["code"] for c in json.loads(out)}) == (0, {"flow.alive"})
     _, out, _ = semloop.run("health", "--ready", "--json")
     assert "agent.refused" not in out
 

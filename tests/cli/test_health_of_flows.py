@@ -63,7 +63,7 @@ def test_a_flow_that_finishes_no_item_fails_until_it_does(semloop: Semloop) -> N
 
 
 def test_a_record_in_work_is_no_sign_of_life(semloop: Semloop) -> None:
-    """Whatever a step does meanwhile, only an item that reaches the sink counts."""
+    """Only an item that reaches the sink counts."""
     writer = Writer()
     writer.loop.add(TICK)
     before = Path(load().lake, file_name("archive", 0)).read_bytes()
@@ -114,7 +114,7 @@ def test_an_overdue_index_warns_until_it_is_maintained(lake: Path) -> None:
     assert status_of("flow.index") is Status.OK
 
 
-def test_an_index_that_nobody_schedules_is_not_overdue(lake: Path) -> None:
+def test_an_index_without_a_schedule_is_not_overdue(lake: Path) -> None:
     assert index_check(Storage.of(load()), load(), None) is None
 
 

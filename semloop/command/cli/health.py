@@ -39,7 +39,8 @@ def health(
         bool, typer.Option("--json", help="Print a JSON array with an object a check.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Check again and print what changes.")
+        bool,
+        typer.Option("--watch", help="Go on, and print what changes; Ctrl-C ends."),
     ] = False,
     every_s: Annotated[
         float, typer.Option("--every", min=0.1, help="Seconds between two checks.")
@@ -60,14 +61,16 @@ def health(
     with spinner("Checking ..."):
         checks = _checks(settings, probe)
     if as_list:
-        say(json.dumps([asdict(check) for check in checks], indent=2))
+        _print_list(checks)
     elif form is StatusFormat.JSON:
         say(json.dumps(report(checks), indent=2))
     else:
         for check in checks:
             _print(check)
-    if watch:
-        _watch(settings, probe, checks, every_s)
+    while watch:
+        time.sleep(every_s)
+        before, checks = checks, _checks(settings, probe)
+        _print_changes(changes(before, checks), as_list=as_list)
     # A probe is passed or not: a restart cannot help against a warning.
     status = gravest(checks)
     code = EXIT_CODES[status] if probe is None else int(status is Status.FAIL)
@@ -89,17 +92,19 @@ def _print(check: Check) -> None:
         say(f"      {' '.join(check.todo.split())}", flush=True)
 
 
-def _watch(
-    settings: Settings, probe: Probe | None, checks: list[Check], every_s: float
-) -> None:
-    """Print what changes, until Ctrl-C."""
-    while True:
-        time.sleep(every_s)
-        before, checks = checks, _checks(settings, probe)
-        if found := changes(before, checks):
-            say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        for check in found:
-            _print(check)
+def _print_list(checks: Sequence[Check]) -> None:
+    say(json.dumps([asdict(check) for check in checks], indent=2), flush=True)
+
+
+def _print_changes(found: Sequence[Check], *, as_list: bool) -> None:
+    if not found:
+        return
+    if as_list:
+        _print_list(found)
+        return
+    say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    for check in found:
+        _print(check)
 
 
 def changes(before: Sequence[Check], after: Sequence[Check]) -> list[Check]:

@@ -26,7 +26,12 @@ from semloop.command.health.codes import CODES
 from semloop.command.health.flows import Supervised, flow_checks, index_check
 from semloop.command.health.freshness import freshness_check
 from semloop.command.stack.state import RUNNING, STOPPED, LocalFolder, Stack
-from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
+from semloop.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    SemLoopError,
+    StorageUnavailable,
+)
 from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, listens
 from semloop.progress.positions import newest_stream, positions
@@ -70,11 +75,16 @@ def run_checks(settings: Settings) -> list[Check]:
 def run_live_checks(settings: Settings) -> list[Check]:
     """Run the checks that ask no broker: an outage of it is no reason to restart.
 
+    None if the storage does not answer: a flow ends by itself if that lasts.
+
     Raises:
-        LakeError: the lake cannot be read. StorageUnavailable: temporarily.
+        LakeError: the lake cannot be read.
     """
     stack = find_stack(settings) if stack_runs(settings) else None
-    return _check_life(settings, Storage.of(settings), stack)
+    try:
+        return _check_life(settings, Storage.of(settings), stack)
+    except StorageUnavailable:
+        return []
 
 
 def report(checks: Sequence[Check]) -> dict[str, Any]:
