@@ -8,7 +8,7 @@ INTRODUCTION = """# Codes of `semloop health`
 Each check of `semloop health` has a stable code. `semloop health --json` prints an
 array with one object per check: `code`, `status` (`ok`, `note`, `warn`, `fail`),
 `what`, `todo`, and `figures`, the numbers and names of the text. `--format json` groups
-them by part. `--watch` goes on and prints what changes. No content of a record is
+them by part. `--watch` continues, and prints what changes. No content of a record is
 shown. Source: `semloop/command/health/codes.py`.
 
 | exit code | meaning |

@@ -40,7 +40,7 @@ def health(
     ] = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Go on, and print what changes; Ctrl-C ends."),
+        typer.Option("--watch", help="Continue, and print what changes; Ctrl-C ends."),
     ] = False,
     every_s: Annotated[
         float, typer.Option("--every", min=0.1, help="Seconds between two checks.")
