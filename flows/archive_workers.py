@@ -84,6 +84,7 @@ class ArchiveWorkers:
             committed=committed,
         )
         offsets = tables.take_over(new_log=self._new_log)
+        tables.report_activity(worker_index, list(offsets))
         for partition, (ids, ms) in tables.recent_ids().items():
             window = DedupeWindow(
                 settings.archive.dedupe_ids,

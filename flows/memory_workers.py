@@ -80,6 +80,7 @@ class MemoryWorkers:
         model = (self.embedder.model_id, self.embedder.dimension)
         tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()
+        tables.report_activity(worker_index, owned)
         self.replaced = streams.replaced
         self._resume(owned, tables)
         self._loops[worker_index] = CommitLoop(settings, tables)

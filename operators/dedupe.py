@@ -18,8 +18,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from operators.by_agent import count_by_agent
 from schemas.batches import Decoded
 from semloop.event_keys import event_keys
+from semloop.progress.activity import DUPLICATE
 
 # Ids per batch of a refill, which expire together: about one poll.
 REFILL_IDS = 2_000
@@ -106,11 +108,14 @@ def dedupe(
     if not events.num_rows:
         return decoded
     keep: list[pa.RecordBatch] = []
+    dropped: list[pa.RecordBatch] = []
     repeated: dict[int, int] = {}
     for partition, part in _by_partition(events):
         window = windows[partition]
         ids = event_keys(part)
         if not window.seen.isdisjoint(ids) or len(set(ids)) < len(ids):
+            unasked = _unasked(part, ids, window.seen, decoded.redelivered_ids)
+            dropped.append(unasked)
             part, ids = _first_of_each(part, ids, window.seen)  # noqa: PLW2901
         if ids:
             window.add(ids, now_ms)
@@ -122,8 +127,10 @@ def dedupe(
     if kept == events.num_rows:
         return decoded
     batch = pa.concat_batches(keep) if keep else events.slice(0, 0)
-    dropped = events.num_rows - kept
-    return replace(decoded, events=batch, duplicates=decoded.duplicates + dropped)
+    duplicates = decoded.duplicates + events.num_rows - kept
+    by_agent = count_by_agent(pa.concat_batches(dropped), DUPLICATE)
+    by_agent |= decoded.by_agent
+    return replace(decoded, events=batch, duplicates=duplicates, by_agent=by_agent)
 
 
 def _elsewhere(
@@ -158,3 +165,19 @@ def _first_of_each(
             row_by_id.setdefault(key, row)
     rows = pa.array(list(row_by_id.values()), pa.int32())
     return part.take(rows), list(row_by_id)
+
+
+def _unasked(
+    part: pa.RecordBatch, ids: Sequence[str], seen: Set[str], redelivered: Set[str]
+) -> pa.RecordBatch:
+    """Return the repeated events of which no header says that they may be.
+
+    An import that is repeated, or an agent that is not sure, sets that header.
+    """
+    rows = []
+    own: set[str] = set()
+    for row, key in enumerate(ids):
+        if (key in seen or key in own) and key not in redelivered:
+            rows.append(row)
+        own.add(key)
+    return part.take(pa.array(rows, pa.int32()))

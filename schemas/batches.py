@@ -71,6 +71,13 @@ class Polled:
     large: Mapping[int, LargeRecord] = field(default_factory=dict)
 
 
+class Occurrences(NamedTuple):
+    """Number of events of one agent and kind, and the id of the last one."""
+
+    events: int
+    example: str
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """One poll after decoding: each record is an event, a dead letter or skipped.
@@ -81,6 +88,8 @@ class Decoded:
     `skipped`: tombstones and empty values. `misrouted`: events by partition whose key
     is not their session. `repeated`: events by partition whose id another partition
     has in its dedupe window.
+    `by_agent`: (agent, kind) -> misrouted events, and those that repeat an id without a
+    header that says so; kinds as in `semloop.progress.activity`.
     `absurd_times`: records whose Kafka timestamp was replaced by the time of arrival.
     `artifacts`: name of an object -> its content; events name it in `artifacts`.
     """
@@ -92,6 +101,7 @@ class Decoded:
     skipped: int = 0
     misrouted: Mapping[int, int] = field(default_factory=dict)
     repeated: Mapping[int, int] = field(default_factory=dict)
+    by_agent: Mapping[tuple[str, str], Occurrences] = field(default_factory=dict)
     absurd_times: int = 0
     duplicates: int = 0
     artifacts: Mapping[str, bytes] = field(default_factory=dict)

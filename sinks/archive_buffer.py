@@ -5,7 +5,7 @@ from collections import Counter
 import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
-from schemas.batches import Decoded
+from schemas.batches import Decoded, Occurrences
 from semloop.delta.streams import NEVER_READ, Partition
 
 
@@ -22,6 +22,8 @@ class ArchiveBuffer:
         # Number of a partition -> events.
         self.misrouted: Counter[int] = Counter()
         self.repeated: Counter[int] = Counter()
+        # (agent, kind) -> events.
+        self.by_agent: dict[tuple[str, str], Occurrences] = {}
         # Name of an object -> its content.
         self.artifacts: dict[str, bytes] = {}
         self._events: list[pa.RecordBatch] = []
@@ -44,6 +46,9 @@ class ArchiveBuffer:
         )
         self.misrouted.update(decoded.misrouted)
         self.repeated.update(decoded.repeated)
+        for key, (count, example) in decoded.by_agent.items():
+            before = self.by_agent[key].events if key in self.by_agent else 0
+            self.by_agent[key] = Occurrences(before + count, example)
         if decoded.events.num_rows:
             self._events.append(decoded.events)
         if decoded.dead_letters.num_rows:

@@ -1,13 +1,17 @@
 """Metrics and the log line of a commit of `archive`; nothing is emitted per row."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
+from schemas.batches import Occurrences
 from schemas.dead_letter import Reason
 from schemas.metrics import Metrics
 from semloop.flow_registry import ARCHIVE
+from semloop.progress.activity import AgentCounts, Tally
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.delta.fenced_table import FencedTable
 
@@ -60,3 +64,36 @@ def report(
         duplicates=duplicates,
         offsets={p.number: offset for p, offset in main.offsets.items()},
     )
+
+
+def counts_by_agent(
+    events: pa.Table, dead: pa.Table, by_agent: Mapping[tuple[str, str], Occurrences]
+) -> dict[str, AgentCounts]:
+    """Return what became of the records of a commit, by agent.
+
+    Args:
+        events: those that are stored.
+        dead: the dead letters that are stored.
+        by_agent: (agent, kind) -> events of other kinds.
+    """
+    found: defaultdict[str, AgentCounts] = defaultdict(AgentCounts)
+    for agent, count, ahead_us in _accepted(events):
+        counts = AgentCounts(count, ahead_ms=max(0, (ahead_us or 0) // 1_000))
+        found[agent or ""].add(counts)
+    columns = [dead[name].to_pylist() for name in ("agent", "reason", "id", "detail")]
+    for agent, reason, letter, detail in zip(*columns, strict=True):
+        tally = Tally(1, letter, detail or "")
+        found[agent or ""].add(AgentCounts(tallies={reason: tally}))
+    for (agent, kind), (count, example) in by_agent.items():
+        found[agent].add(AgentCounts(tallies={kind: Tally(count, example)}))
+    return dict(found)
+
+
+def _accepted(events: pa.Table) -> list[tuple[str | None, int, int | None]]:
+    """Return agent, number of events, and microseconds ahead of Kafka, at most."""
+    times = [events[name].cast(pa.int64()) for name in ("ts", "kafka_ts")]
+    columns = {"agent": events["agent"], "ahead": pc.subtract(*times)}
+    groups = pa.table(columns).group_by("agent")
+    found = groups.aggregate([("ahead", "count"), ("ahead", "max")])
+    names = ("agent", "ahead_count", "ahead_max")
+    return list(zip(*(found[name].to_pylist() for name in names), strict=True))

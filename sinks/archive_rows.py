@@ -1,11 +1,13 @@
 """Selects the new rows of a commit of `archive`, and handles rejected rows."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 
 import pyarrow as pa
 
 from semloop.delta.streams import Partition
+from semloop.errors import StorageUnavailable
+from semloop.retry import retry
 from sinks.delta.fenced_table import FencedTable, RowsRejected
 from sinks.delta.rejected_rows import (
     dead_letter_of,
@@ -28,6 +30,31 @@ def without_dead_lettered(
     origins = zip(partitions, offsets, strict=True)
     is_new = [origin not in dead_lettered for origin in origins]
     return rows.filter(pa.array(is_new, pa.bool_()))
+
+
+def without_redelivered(
+    rows: pa.Table,
+    ids: Sequence[str],
+    looked_up: Set[str],
+    existing: Callable[[Set[str]], Set[str]],
+    retry_s: float,
+) -> pa.Table:
+    """Return the rows without those that are looked up and stored, or repeated.
+
+    Args:
+        rows: rows of one table.
+        ids: their ids, or the keys of events.
+        looked_up: the ids that may have been sent before.
+        existing: returns those of the given ids that the table already contains.
+        retry_s: seconds to retry while storage is unavailable.
+    """
+    redelivered = looked_up & set(ids)
+    if not redelivered:
+        return rows
+    stored = retry(
+        lambda: existing(redelivered), on=StorageUnavailable, seconds=retry_s
+    )
+    return first_of_redelivered(rows, ids, redelivered, stored)
 
 
 def first_of_redelivered(

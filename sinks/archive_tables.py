@@ -22,12 +22,12 @@ from semloop.flow_registry import ARCHIVE
 from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.archive_counters import KeyCounters
-from sinks.archive_report import report
+from sinks.archive_report import counts_by_agent, report
 from sinks.archive_rows import (
     commit_dead_letters,
     commit_events,
-    first_of_redelivered,
     without_dead_lettered,
+    without_redelivered,
 )
 from sinks.artifact_objects import put_artifacts
 from sinks.delta.commit_columns import with_commit_columns
@@ -185,6 +185,10 @@ class ArchiveTables(FlowTables[Decoded]):
                 SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
         events = self._new_events(buffer)
+        if self._activity is not None:
+            # Before the positions: who sees them sees what became of the records.
+            found = counts_by_agent(events, dead, buffer.by_agent)
+            self._activity.count(found, self._now_ms())
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
@@ -208,7 +212,13 @@ class ArchiveTables(FlowTables[Decoded]):
         rows = without_dead_lettered(buffer.dead_letters(), self._dead_lettered)
         ids = rows["id"].to_pylist()
         existing = partial(self._queries.existing_letters, self._side)
-        return self._without_redelivered(rows, ids, buffer.redelivered_ids, existing)
+        return without_redelivered(
+            rows,
+            ids,
+            buffer.redelivered_ids,
+            existing,
+            self.settings.commits.storage_retry_s,
+        )
 
     def _new_events(self, buffer: ArchiveBuffer) -> pa.Table:
         """Return the events that are not in the table and have no dead letter."""
@@ -219,24 +229,9 @@ class ArchiveTables(FlowTables[Decoded]):
         keys = event_keys(rows)
         looked_up = frozenset(keys) if everywhere else buffer.redelivered_ids
         existing = partial(self._queries.existing_events, self._main)
-        return self._without_redelivered(rows, keys, looked_up, existing)
-
-    def _without_redelivered(
-        self,
-        rows: pa.Table,
-        ids: Sequence[str],
-        looked_up: Set[str],
-        existing: Callable[[Set[str]], Set[str]],
-    ) -> pa.Table:
-        redelivered = looked_up & set(ids)
-        if not redelivered:
-            return rows
-        stored = retry(
-            lambda: existing(redelivered),
-            on=StorageUnavailable,
-            seconds=self.settings.commits.storage_retry_s,
+        return without_redelivered(
+            rows, keys, looked_up, existing, self.settings.commits.storage_retry_s
         )
-        return first_of_redelivered(rows, ids, redelivered, stored)
 
     def _table(self, name: str) -> FencedTable:
         return self._context.fenced_table(

@@ -72,6 +72,7 @@ class CommitLoop(Generic[Item]):
             if explained is error:
                 raise
             raise explained from None
+        self.tables.beat(last=last)
 
     def _act(self, *, last: bool) -> None:
         now_s, waiting, settings = self._clock(), self.tables.waiting, self._settings

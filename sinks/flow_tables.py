@@ -15,6 +15,7 @@ from semloop.delta.streams import Partition, Streams
 from semloop.errors import SemLoopError
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from sinks.activity_file import ActivityFile
 from sinks.delta.delta_log import OpenLog
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
@@ -92,6 +93,25 @@ class FlowTables(ABC, Generic[Item]):
         self.settings = context.settings
         self._storage = context.storage
         self._metrics = context.metrics
+        self._activity: ActivityFile | None = None
+
+    def report_activity(self, worker: int, owned: Sequence[Partition]) -> None:
+        """Start the activity file of a worker that has taken over these partitions."""
+        self._activity = ActivityFile(self._storage, self.flow, worker)
+        self._activity.start(owned, self._now_ms())
+
+    def beat(self, *, last: bool) -> None:
+        """Report that an item has passed all steps; `last` if none follows."""
+        if self._activity is not None:
+            self._activity.beat(self.caught_up_ms, self._now_ms(), ended=last)
+
+    @property
+    def caught_up_ms(self) -> int | None:
+        """When the flow had last read all of its input, wall clock; None: no news.
+
+        Only for flows that read the lake: what waits in Kafka, the broker tells.
+        """
+        return None
 
     @property
     @abstractmethod
@@ -126,6 +146,9 @@ class FlowTables(ABC, Generic[Item]):
     def explain(self, error: SemLoopError) -> SemLoopError:
         """Return the error to raise in place of one from a commit or a check."""
         return error
+
+    def _now_ms(self) -> int:
+        return int(self._context.clock() * 1_000)
 
     def _timed(self, table: str, commit: Callable[[], R]) -> R:
         started_s = time.monotonic()

@@ -77,6 +77,7 @@ class MemoryTables(FlowTables[Vectored]):
         self._owned = tuple(owned)
         self._model, self._dimension = model
         self._buffer = MemoryBuffer()
+        self._level_ms: int | None = None
 
     def take_over(self) -> dict[Partition, int]:
         """Fence off other writers, then read the positions to resume from.
@@ -118,7 +119,16 @@ class MemoryTables(FlowTables[Vectored]):
     @override
     def add_to_buffer(self, item: Vectored) -> bool:
         self._buffer.add(item, self._main.offsets)
+        read = {**self._main.offsets, **self._buffer.positions}
+        ends = item.progress.ends
+        if ends and all(read[partition] >= end - 1 for partition, end in ends.items()):
+            self._level_ms = self._now_ms()
         return item.progress.last
+
+    @property
+    @override
+    def caught_up_ms(self) -> int | None:
+        return self._level_ms
 
     @override
     def explain(self, error: SemLoopError) -> SemLoopError:

@@ -8,12 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.decoding.times import (
-    AFTER_ARRIVAL,
-    AFTER_KAFKA,
     TOO_EARLY,
     TS_AHEAD_US,
     TS_MIN_US,
     US,
+    too_late,
 )
 from operators.decoding.validation import Rejection
 from schemas.dead_letter import Reason
@@ -64,7 +63,9 @@ def column_rejections(events: pa.RecordBatch, now: datetime) -> dict[int, Reject
         if ts[row] < TS_MIN_US:
             detail = TOO_EARLY
         else:
-            detail = AFTER_KAFKA if produced[row] < now_us else AFTER_ARRIVAL
+            of_kafka = bool(produced[row] < now_us)
+            earliest = int(produced[row]) if of_kafka else now_us
+            detail = too_late(int(ts[row]) - earliest, of_kafka=of_kafka)
         rejected[row] = Rejection(Reason.TIMESTAMP_OUT_OF_RANGE, detail)
     return rejected
 

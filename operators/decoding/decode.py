@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.by_agent import count_by_agent
 from operators.decoding.artifact_column import name_artifacts
 from operators.decoding.column_checks import canonical_ids, column_rejections
 from operators.decoding.dead_letters import to_dead_letters
@@ -26,6 +27,7 @@ from schemas.batches import Decoded, Polled
 from schemas.dead_letter import Reason
 from semloop.event import SCHEMA_VERSION, decode_payload, decode_strict
 from semloop.event_keys import event_keys
+from semloop.progress.activity import MISROUTED
 
 
 @dataclass
@@ -74,6 +76,7 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
     artifacts: Mapping[str, bytes] = {}
     if polled.large:
         events, artifacts = name_artifacts(events, rows, polled.large)
+    misrouted = _misrouted(valid, events)
     whole = {row: record.whole for row, record in polled.large.items()}
     letters = to_dead_letters(records, sorted(decoded.rejected.items()), whole)
     return Decoded(
@@ -84,7 +87,8 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
             _redelivered_events(valid, events) | _redelivered_letters(records, letters)
         ),
         skipped=records.num_rows - events.num_rows - letters.num_rows,
-        misrouted=_misrouted(valid, events),
+        misrouted=Counter(misrouted["kafka_partition"].to_pylist()),
+        by_agent=count_by_agent(misrouted, MISROUTED),
         artifacts=artifacts,
         absurd_times=absurd_times,
     )
@@ -176,13 +180,10 @@ def _redelivered_letters(
     )
 
 
-def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> dict[int, int]:
-    """Count events whose key is not their session, by partition.
+def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the events whose key is not their session.
 
     They may be out of order, and repeated in another partition.
     """
     same = pc.equal(records["key"], events["session_id"].cast(pa.binary()))
-    same = same.fill_null(False)
-    if pc.all(same).as_py():
-        return {}
-    return Counter(events["kafka_partition"].filter(pc.invert(same)).to_pylist())
+    return events.filter(pc.invert(same.fill_null(False)))

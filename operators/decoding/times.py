@@ -23,6 +23,8 @@ AFTER_ARRIVAL = (
     "timestamp: expected at most 5 minutes after the clock of the flow archive"
 )
 AFTER_KAFKA = "timestamp: expected at most 5 minutes after the record's Kafka timestamp"
+# Longest first: one unit suffices, since a producer's clock is off by far or by a zone.
+_UNITS_US = (("day", 24 * 3_600 * US), ("hour", 3_600 * US), ("minute", 60 * US))
 
 
 def replace_absurd_times(
@@ -53,3 +55,10 @@ def replace_absurd_times(
     column = records.schema.get_field_index("kafka_ts")
     replaced = pc.if_else(plausible, times, arrived)
     return records.set_column(column, records.schema.field(column), replaced), count
+
+
+def too_late(ahead_us: int, *, of_kafka: bool) -> str:
+    """Return the detail of a time that is ahead of Kafka's, or of the arrival."""
+    unit, size_us = next((u for u in _UNITS_US if ahead_us >= 2 * u[1]), _UNITS_US[-1])
+    ahead = f"the producer's clock is {round(ahead_us / size_us):,} {unit}s ahead"
+    return f"{AFTER_KAFKA if of_kafka else AFTER_ARRIVAL}; {ahead}"

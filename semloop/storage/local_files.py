@@ -82,6 +82,16 @@ def replace_unchanged(path: Path, seen: bytes, data: bytes) -> bool:
         os.close(folder)
 
 
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file, or replace it by another, atomically but not durably.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    make_folder(path.parent, mode)
+    _draft(path, data, mode, durable=False).replace(path)
+
+
 def make_folder(folder: Path, mode: int) -> None:
     """Create a folder, and those above it, for files of this mode.
 
@@ -116,15 +126,16 @@ def write_durable(path: Path, data: "Buffer", mode: int = 0o600) -> None:
     _sync_folder(path.parent)
 
 
-def _draft(path: Path, data: bytes, mode: int) -> Path:
-    """Write a durable file of another name next to `path`, and return its path."""
+def _draft(path: Path, data: bytes, mode: int, *, durable: bool = True) -> Path:
+    """Write a file of another name next to `path`, and return its path."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
     except OSError:
         draft.unlink()
         raise

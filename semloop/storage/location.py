@@ -15,7 +15,12 @@ from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
-from semloop.storage.local_files import create_exclusive, make_folder, write_durable
+from semloop.storage.local_files import (
+    create_exclusive,
+    make_folder,
+    replace_file,
+    write_durable,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,6 +148,19 @@ class Storage:
             self.objects.put(name, data)
         else:
             write_durable(Path(self.root, name), data, self.file_mode)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a small file of the lake, or replace it by another as a whole.
+
+        In a folder it is atomic, but a power failure may lose it.
+
+        Raises:
+            OSError: the storage refuses.
+        """
+        if self.on_s3:
+            self.objects.put(name, data)
+        else:
+            replace_file(Path(self.root, name), data, self.file_mode)
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a small file of the lake atomically, unless it exists.

@@ -31,7 +31,9 @@ class Writer:
         context = FlowContext(self.settings, self.storage, Metrics(), self._time)
         tables = ArchiveTables(context, LOG, list(partitions))
         self.loop = CommitLoop(self.settings, tables, self._time)
-        self._next |= {p.number: o + 1 for p, o in tables.take_over().items()}
+        offsets = tables.take_over()
+        tables.report_activity(0, list(offsets))
+        self._next |= {p.number: o + 1 for p, o in offsets.items()}
 
     def _time(self) -> float:
         return self.now.timestamp()

@@ -101,7 +101,7 @@ def test_status_works_without_broker_and_lake(semloop: Semloop) -> None:
     code, out, _ = semloop.run("status", "--format", "json")
     assert code == 0
     found = json.loads(out)
-    assert list(found) == ["kafka", "lake", "flows"]
+    assert list(found) == ["kafka", "lake", "flows", "agents"]
     assert found["kafka"]["reachable"] is False
     assert found["lake"]["tables"] == {}
     assert found["flows"]["archive"]["lag"] is None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from schemas.dead_letter import Reason
-from semloop.command.cli.dead_letter_reasons import MEANINGS, meaning
+from semloop.command.health.reasons import MEANINGS, meaning
 from semloop.redaction.factory import redactor_of
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage

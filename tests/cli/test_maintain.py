@@ -12,7 +12,9 @@ import tenacity
 
 from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
+from semloop.progress.activity import read_flow, sign_of_life
 from semloop.settings import Settings
+from semloop.storage.location import Storage
 from tests.cli.helpers import Semloop
 from tests.flows.reindex_lake import (
     Events,
@@ -64,6 +66,9 @@ def test_index_reports_what_it_built(remembered: Settings, semloop: Semloop) -> 
     assert err.splitlines()[0].startswith("vectors (")
     assert len(err.splitlines()) == len(set(err.splitlines()))
     assert "indexes built: none." in semloop.run("maintain", "index")[1]
+    life = sign_of_life(read_flow(Storage.of(remembered), "index"))
+    assert life is not None
+    assert life.ended
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -64,6 +64,14 @@ def test_import_reports_invalid_and_too_long_lines(shell: Shell) -> None:
     assert "too long for a message, not produced: 4." in output
 
 
+def test_an_import_without_an_event_does_not_succeed(shell: Shell) -> None:
+    shell.run("up", "--broker-only")
+    (shell.folder / "bad.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
+    assert "records produced: 2, lines that become dead letters: 2." in output
+    assert "No line of bad.jsonl is an event" in output
+
+
 def test_status_run_and_down_follow_the_progress_of_the_flows(shell: Shell) -> None:
     shell.write_events(30)
     shell.run("up")

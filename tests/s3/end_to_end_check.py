@@ -66,4 +66,4 @@ def _check_top_level_names(settings: Settings) -> None:
         return
     names = {name.partition("/")[0] for name in storage.objects.names()}
     tables = {"events", "dead_letters", "streams"}
-    assert names == {"_layout.json", "_redaction_key.json", *tables}
+    assert names == {"_activity", "_layout.json", "_redaction_key.json", *tables}

@@ -27,7 +27,7 @@ COMMANDS = {
     "demo": "semloop.command.cli.demo:demo",
     "up": "semloop.command.cli.up:up",
     "down": "semloop.command.cli.down:down",
-    "health": "semloop.command.cli.status:health",
+    "health": "semloop.command.cli.health:health",
     "status": "semloop.command.cli.status:status",
     "import": "semloop.command.cli.import_:import_",
     "run": "semloop.command.cli.run:run",

@@ -10,7 +10,6 @@ import msgspec
 import typer
 
 from schemas.dead_letter import Reason
-from semloop.command.cli.dead_letter_reasons import meaning
 from semloop.command.cli.lake_queries import (
     fetch_rows,
     open_lake,
@@ -18,6 +17,7 @@ from semloop.command.cli.lake_queries import (
     resolve_id,
 )
 from semloop.command.cli.since_option import SINCE_HELP, parse_since
+from semloop.command.health.reasons import meaning
 from semloop.command.terminal.durations import format_age
 from semloop.command.terminal.output import (
     Format,

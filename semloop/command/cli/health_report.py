@@ -5,9 +5,11 @@ It starts, creates and changes nothing, and works while no process runs.
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semloop.command.cli.status_report import (
     NOT_OURS,
@@ -16,9 +18,21 @@ from semloop.command.cli.status_report import (
     stack_runs,
 )
 from semloop.command.cli.table_stats import table_stats
-from semloop.command.stack.state import RUNNING, STOPPED, Stack
-from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
-from semloop.flow_registry import ARCHIVE, STREAMING
+from semloop.command.doctor import State
+from semloop.command.doctor.disk import free_space, judged
+from semloop.command.health import Check, Status, failed, gravest, passed
+from semloop.command.health.agents import agent_checks, recent_records
+from semloop.command.health.codes import CODES
+from semloop.command.health.flows import Supervised, flow_checks, index_check
+from semloop.command.health.freshness import freshness_check
+from semloop.command.stack.state import RUNNING, STOPPED, LocalFolder, Stack
+from semloop.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    SemLoopError,
+    StorageUnavailable,
+)
+from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, listens
 from semloop.progress.positions import newest_stream, positions
 from semloop.settings import LOCAL_FOLDER, Settings
@@ -26,102 +40,172 @@ from semloop.storage.location import Storage
 from semloop.storage.redaction_key import key_problem
 from semloop.tables import DELTA_TABLES
 
+if TYPE_CHECKING:
+    from semloop.kafka.topic import Topic
+
+PARTS = ("kafka", "lake", "flows", "agents")
+
 
 def health(settings: Settings) -> dict[str, Any]:
     """Return the result of all checks, with what to do about failed ones."""
+    return report(run_checks(settings))
+
+
+def run_checks(settings: Settings) -> list[Check]:
+    """Run all checks, in the order of their parts."""
     stack = find_stack(settings)
     runs = stack_runs(settings)
     if stack is not None:
         settings = stack.settings(settings)
-    parts = {
-        "kafka": _check_kafka(settings),
-        "lake": _check_lake(settings),
-        "flows": [_check_flow(settings, name, stack, runs=runs) for name in STREAMING],
-    }
-    parts["flows"] += _notes(settings)
-    results: dict[str, Any] = {
-        part: {"ok": all(check["ok"] for check in checks), "checks": checks}
-        for part, checks in parts.items()
-    }
-    return {"ok": all(results[part]["ok"] for part in parts), **results}
+    kafka, topic = _check_kafka(settings)
+    checks = [*kafka, *_check_lake(settings)]
+    checks += [_check_flow(settings, name, stack, runs=runs) for name in STREAMING]
+    with suppress(SemLoopError):  # the check of the lake reports it
+        storage = Storage.of(settings)
+        checks += _check_life(settings, storage, stack if runs else None)
+        if topic is not None:
+            # A user with permission to describe a topic may lack permission to read.
+            with suppress(BrokerError):
+                checks.append(freshness_check(settings, storage, topic))
+        checks += _notes(settings, storage)
+        checks += agent_checks(recent_records(storage))
+    return checks
 
 
-def _check(check: str, todo: str = "") -> dict[str, Any]:
-    return {"check": check, "ok": not todo, "todo": todo}
+def run_live_checks(settings: Settings) -> list[Check]:
+    """Run the checks that ask no broker: an outage of it is no reason to restart.
+
+    None if the storage does not answer: a flow ends by itself if that lasts.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    stack = find_stack(settings) if stack_runs(settings) else None
+    try:
+        return _check_life(settings, Storage.of(settings), stack)
+    except StorageUnavailable:
+        return []
 
 
-def _check_kafka(settings: Settings) -> list[dict[str, Any]]:
+def report(checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the checks by part, with whether each part, and all of it, passes."""
+    results: dict[str, Any] = {}
+    for part in PARTS:
+        own = [check for check in checks if CODES[check.code].part == part]
+        results[part] = {
+            "ok": gravest(own) is not Status.FAIL,
+            "checks": [_as_dict(check) for check in own],
+        }
+    return {"ok": all(results[part]["ok"] for part in PARTS), **results}
+
+
+def _as_dict(check: Check) -> dict[str, Any]:
+    what, is_ok = check.what, check.status is not Status.FAIL
+    return {**asdict(check), "check": what, "ok": is_ok}
+
+
+def _check(code: str, what: str, todo: str = "") -> Check:
+    return failed(code, what, todo) if todo else passed(code, what)
+
+
+def _check_kafka(settings: Settings) -> "tuple[list[Check], Topic | None]":
+    """Return the checks of the broker, and the topic if it exists."""
     from semloop.errors import TopicMissing
     from semloop.kafka.topic import TopicAdmin
 
     where = address(settings)
     start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
     if not listens(where):
-        return [_check(f"broker {where} answers", start)]
+        return [_check("kafka.broker", f"broker {where} answers", start)], None
+    answers = _check("kafka.broker", f"broker {where} answers")
     try:
         topic = TopicAdmin(settings).describe()
     except BrokerUnavailable:
-        return [_check(f"broker {where} answers", start)]
+        return [_check("kafka.broker", f"broker {where} answers", start)], None
     except TopicMissing as error:
-        return [
-            _check(f"broker {where} answers"),
-            _check(f"topic {settings.topic!r} exists", error.todo),
-        ]
+        missing = f"topic {settings.topic!r} exists"
+        return [answers, _check("kafka.topic", missing, error.todo)], None
     except BrokerError as error:
         todo = f"{error.what} {error.todo}"
-        return [
-            _check(f"broker {where} answers"),
-            _check("broker accepts requests", todo),
-        ]
+        return [answers, _check("kafka.login", "broker accepts requests", todo)], None
     what = f"topic {topic.name!r} exists, with {topic.partitions} partitions"
-    return [_check(f"broker {where} answers"), _check(what)]
+    return [answers, _check("kafka.topic", what)], topic
 
 
-def _check_lake(settings: Settings) -> list[dict[str, Any]]:
+def _check_lake(settings: Settings) -> list[Check]:
     lake = settings.lake
     if not settings.on_s3 and not Path(lake).is_dir():
         todo = "Create one with `semloop up`, or set SEMLOOP_LAKE."
-        return [_check(f"lake {lake} exists", todo)]
+        return [_check("lake.exists", f"lake {lake} exists", todo)]
     _, problem = table_stats(settings, DELTA_TABLES)
     todo = f"{problem.what} {problem.todo}" if problem else ""
-    checks = [_check(f"lake {lake} can be read", todo)]
+    checks = [_check("lake.read", f"lake {lake} can be read", todo)]
     if not settings.on_s3:
         writable = os.access(lake, os.W_OK | os.X_OK)
         todo = "" if writable else f"Give this user write permission for {lake}."
-        checks.append(_check(f"lake {lake} can be written", todo))
+        checks.append(_check("lake.write", f"lake {lake} can be written", todo))
+        checks.append(_check_disk(Path(lake)))
     return checks
 
 
-def _notes(settings: Settings) -> list[dict[str, Any]]:
+def _check_life(
+    settings: Settings, storage: Storage, stack: Stack | None
+) -> list[Check]:
+    """Return the checks of the flows that run, here or elsewhere."""
+    checks: list[Check] = []
+    for name in STREAMING:
+        state = stack.flows.get(name) if stack else None
+        supervised = None
+        if state is not None:
+            # Whether it runs at all, another check says.
+            if state.state != RUNNING or state.create_time is None:
+                continue
+            log = str(LocalFolder.of(settings).log(name))
+            supervised = Supervised(state.create_time, log)
+        checks += flow_checks(storage, name, supervised)
+    runs_index = stack is not None and MEMORY.name in stack.flows
+    started_s = stack.create_time if stack and runs_index else None
+    index = index_check(storage, settings, started_s)
+    return [*checks, index] if index else checks
+
+
+def _check_disk(folder: Path) -> Check:
+    found = judged("lake", folder, free_space(folder))
+    status = {State.WARN: Status.WARN, State.FAIL: Status.FAIL}
+    return Check(
+        "lake.disk", status.get(found.state, Status.OK), found.found, found.todo
+    )
+
+
+def _notes(settings: Settings, storage: Storage) -> list[Check]:
     """Return what is worth knowing about the keys of the producers; none is a fault."""
-    try:
-        storage = Storage.of(settings)
-        stream = newest_stream(storage, settings.topic)
-        found = positions(storage, *stream).values() if stream else ()
-    except SemLoopError:  # the check of the lake reports it
-        return []
+    stream = newest_stream(storage, settings.topic)
+    found = positions(storage, *stream).values() if stream else ()
     misrouted = sum(at.misrouted for at in found)
     repeated = sum(at.repeated for at in found)
-    notes = key_lines(misrouted, repeated)
-    return [{"check": "keys of the producers", "ok": True, "todo": n} for n in notes]
+    figures = {"misrouted": misrouted, "repeated": repeated}
+    return [
+        Check("flow.keys", Status.NOTE, "keys of the producers", line, figures)
+        for line in key_lines(misrouted, repeated)
+    ]
 
 
 def _check_flow(
     settings: Settings, name: str, stack: Stack | None, *, runs: bool
-) -> dict[str, Any]:
+) -> Check:
     flow = stack.flows.get(name) if stack else None
     if flow is None:
-        return _check(f"flow {name}: {NOT_OURS}")
+        return _check("flow.runs", f"flow {name}: {NOT_OURS}")
     if not runs:
         todo = "Its supervisor died. Run `semloop up` or `semloop down`."
-        return _check(f"flow {name} runs", todo)
+        return _check("flow.runs", f"flow {name} runs", todo)
     if flow.state == RUNNING and not flow.is_unstable(time.time()):
-        return _check(f"flow {name} runs")
+        return _check("flow.runs", f"flow {name} runs")
     if flow.state == STOPPED:
-        return _check(f"flow {name} runs", _why_stopped(settings, name))
+        return _check("flow.runs", f"flow {name} runs", _why_stopped(settings, name))
     log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
     todo = f"It keeps dying, last with exit code {flow.exit_code}; see {log}."
-    return _check(f"flow {name} runs", todo)
+    return _check("flow.runs", f"flow {name} runs", todo)
 
 
 def _why_stopped(settings: Settings, name: str) -> str:

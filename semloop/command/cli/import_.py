@@ -75,15 +75,16 @@ def import_(
     if counts.invalid:
         summary += f", lines that become dead letters: {counts.invalid:,}"
     say(f"{summary}.")
-    if counts.invalid and counts.invalid == sent.records:
-        todo = "No line is an event: check --format, and see `semloop dlq ls`."
-        note(todo)
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX
         listed = ", ".join(lines[:LINES_LISTED_MAX]) + (f" and {more}" * (more > 0))
         msg = f"Lines over 4 MiB are too long for a message, not produced: {listed}."
         raise ConfigError(msg, "Shorten and import them; all others were produced.")
+    if counts.invalid and counts.invalid == sent.records:
+        msg = f"No line of {path} is an event: all of them become dead letters."
+        todo = "Check --format; `semloop dlq ls` lists the reasons."
+        raise ConfigError(msg, todo)
 
 
 def _size(path: str, form: FileFormat) -> int | None:

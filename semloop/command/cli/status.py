@@ -1,18 +1,20 @@
-"""`semloop status` and `semloop health`: state of broker, lake and flows."""
+"""`semloop status`: state of broker, lake, flows and agents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from semloop.command.cli import health_report, status_report
+from semloop.command.cli import status_report
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.output import Format, Row, print_rows
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
 from semloop.settings import load
+
+AGENTS_SHOWN = 20
 
 
 class StatusFormat(StrEnum):
@@ -26,35 +28,13 @@ Form = Annotated[StatusFormat, typer.Option("--format", help="Output format.")]
 
 
 def status(form: Form = StatusFormat.TABLE) -> None:
-    """Show broker, tables and the progress of each flow."""
+    """Show broker, tables, the progress of each flow and the agents' records."""
     with spinner("Checking ..."):
         found = status_report.status(load())
     if form is StatusFormat.JSON:
         say(json.dumps(found, indent=2))
     else:
         _print_status(found)
-
-
-def health(form: Form = StatusFormat.TABLE) -> None:
-    """Check broker, lake and flows; exit with 0 if all checks pass."""
-    with spinner("Checking ..."):
-        found = health_report.health(load())
-    if form is StatusFormat.JSON:
-        say(json.dumps(found, indent=2))
-    else:
-        for part in ("kafka", "lake", "flows"):
-            for check in found[part]["checks"]:
-                say(f"{_mark(check)}  {check['check']}")
-                if check["todo"]:
-                    say(f"      {check['todo']}")
-    if not found["ok"]:
-        raise typer.Exit(1)
-
-
-def _mark(check: Mapping[str, Any]) -> str:
-    if not check["ok"]:
-        return "FAIL"
-    return "note" if check["todo"] else "ok  "
 
 
 def _print_status(found: Mapping[str, Any]) -> None:
@@ -88,6 +68,25 @@ def _print_status(found: Mapping[str, Any]) -> None:
         places: list[Row] = [tuple(at[n] for n in columns) for at in flow["partitions"]]
         if places:
             print_rows(columns, places, Format.TABLE)
+
+    _print_agents(found["agents"])
+
+
+def _print_agents(agents: Sequence[Mapping[str, Any]]) -> None:
+    """Print what became of the records of the last 15 minutes, most refused first."""
+    if not agents:
+        return
+    say("Agents, last 15 minutes:")
+    columns = ("agent", "records", "accepted", "refused", "duplicates", "misrouted")
+    rows: list[Row] = [tuple(at[name] for name in columns) for at in agents]
+    print_rows(columns, rows[:AGENTS_SHOWN], Format.TABLE)
+    more = len(rows) - AGENTS_SHOWN
+    if more > 0:
+        say(f"and {more:,} more: `semloop status --format json` lists all.")
+    for agent in agents:
+        for problem in agent["problems"]:
+            say(f"{problem['status'].upper():<6} {problem['what']}")
+            say(f"       {problem['todo']}")
 
 
 def _restarts(flow: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Report of `semloop status`: one object with `kafka`, `lake` and `flows`.
+"""Report of `semloop status`: one object with `kafka`, `lake`, `flows`, `agents`.
 
 It starts, creates and changes nothing, and works while no process runs. It contains
 addresses and paths, never options or keys.
@@ -6,14 +6,17 @@ addresses and paths, never options or keys.
 
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from semloop.command.cli.table_stats import table_stats
+from semloop.command.health.agents import problems_of, recent_records
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable
 from semloop.flow_registry import STREAMING
 from semloop.kafka.clients import address, has_broker, listens
+from semloop.progress.activity import DUPLICATE, MISROUTED
 from semloop.progress.backlog import Backlog, Missing
 from semloop.progress.positions import Position
 from semloop.settings import Settings
@@ -56,6 +59,7 @@ def status(settings: Settings) -> dict[str, Any]:
             name: _flow_state(name, stack, runs=runs) | progress[name]
             for name in STREAMING
         },
+        "agents": _agents(settings, readable=problem is None),
     }
 
 
@@ -82,6 +86,25 @@ def find_stack(settings: Settings) -> Stack | None:
     if folder.is_locked():
         return folder.read()
     return folder.read() or folder.rebuilt() if folder.orphans() else None
+
+
+def _agents(settings: Settings, *, readable: bool) -> list[dict[str, Any]]:
+    """Return what became of the records of the last 15 minutes, by agent."""
+    found = recent_records(Storage.of(settings)) if readable else {}
+    rows = [
+        {
+            "agent": agent or None,
+            "records": counts.records,
+            "accepted": counts.accepted,
+            "refused": counts.refused,
+            "duplicates": counts.count(DUPLICATE),
+            "misrouted": counts.count(MISROUTED),
+            "kinds": {kind: tally.count for kind, tally in counts.tallies.items()},
+            "problems": [asdict(check) for check in problems_of(agent, counts)],
+        }
+        for agent, counts in found.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["refused"], -row["records"]))
 
 
 def _query_broker(settings: Settings) -> "tuple[bool, Topic | None, str | None]":

@@ -19,6 +19,7 @@ CHECKS = {
     "commits": "semloop.command.doctor.commits:check",
     "resume point": "semloop.command.doctor.resume:check",
     "lag": "semloop.command.doctor.lag:check",
+    "agents": "semloop.command.doctor.agents:check",
     "memories": "semloop.command.doctor.memories:check",
     "clock": "semloop.command.doctor.clock:check",
     "disk": "semloop.command.doctor.disk:check",

@@ -1,6 +1,10 @@
-"""Explanations of the dead-letter reasons, with what to do about each."""
+"""What each kind of unwelcome record means, and what to do about it.
+
+The only such table: `dlq`, `health`, `doctor`, `status` and the reference print it.
+"""
 
 from schemas.dead_letter import Reason
+from semloop.progress.activity import DUPLICATE, MISROUTED
 
 MEANINGS = {
     Reason.NOT_JSON: "The record is not JSON: the producer must send one JSON object "
@@ -32,10 +36,18 @@ MEANINGS = {
     Reason.UNSTORABLE: "The table rejected the row: please report this as a bug, with "
     "the version of semloop.",
 }
+ACCEPTED_MEANINGS = {
+    DUPLICATE: "An event's id was stored before, and the producer did not mark the "
+    "record as sent again: give each event an id of its own, and send it once.",
+    MISROUTED: "The Kafka key of a record is not its session: the producer must set it "
+    "to meta.session_id, else sessions lose their order and repeats are stored.",
+}
 
 
 def meaning(reason: str) -> str:
-    """Return what a reason means and what to do, in one sentence."""
+    """Return what a reason, or another kind, means and what to do, in one sentence."""
+    if reason in ACCEPTED_MEANINGS:
+        return ACCEPTED_MEANINGS[reason]
     if reason not in set(Reason):
         return "A newer semloop wrote this reason: upgrade to see its explanation."
     return MEANINGS[Reason(reason)]

@@ -1,0 +1,139 @@
+"""The codes of `semloop health`: what each means, and what to do.
+
+Programs alert on a code, so it never changes its meaning.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of check.
+
+    Attributes:
+        part: `kafka`, `lake`, `flows` or `agents`.
+        meaning: what is wrong when the check does not pass.
+        todo: what to do, and when the check passes again.
+        ready: part of `health --ready`: without it nothing can be stored or found.
+        live: part of `health --live`: a restart of the flow helps.
+    """
+
+    part: str
+    meaning: str
+    todo: str
+    ready: bool = False
+    live: bool = False
+
+
+CODES = {
+    "kafka.broker": Code(
+        "kafka",
+        "No broker answers at the configured address.",
+        "`semloop up` starts one; or set `SEMLOOP_KAFKA`.",
+        ready=True,
+    ),
+    "kafka.login": Code(
+        "kafka",
+        "The broker refuses our requests: certificate, login or permissions.",
+        "Correct what the line names; see `semloop doctor`.",
+        ready=True,
+    ),
+    "kafka.topic": Code(
+        "kafka",
+        "The topic does not exist.",
+        "Create it as the line says; `semloop up` and `import` create it.",
+        ready=True,
+    ),
+    "lake.exists": Code(
+        "lake",
+        "There is no lake at the configured place.",
+        "`semloop up` creates one; or set `SEMLOOP_LAKE`.",
+        ready=True,
+    ),
+    "lake.read": Code(
+        "lake",
+        "A table or file of the lake cannot be read.",
+        "Correct what the line names; see `semloop doctor`.",
+        ready=True,
+    ),
+    "lake.write": Code(
+        "lake",
+        "This user may not write to the lake's folder.",
+        "Give the user of the flows write permission.",
+        ready=True,
+    ),
+    "flow.runs": Code(
+        "flows",
+        "A flow of the local stack stopped, or keeps dying.",
+        "Read the log that the line names; then `semloop down` and `semloop up`.",
+        ready=True,
+    ),
+    "lake.disk": Code(
+        "lake",
+        "The disk of a local lake is nearly full: under 5 % or 1 GiB free warns, under "
+        "100 MiB or 1,000 inodes fails.",
+        "Free up space, or move the lake to another disk.",
+    ),
+    "flow.alive": Code(
+        "flows",
+        "For 30 seconds a flow has not finished an item: it does not run, hangs, or "
+        "works on one record or batch since. A flow whose input ended passes.",
+        "Start it, or read its log. If it stays so, restart it: nothing is lost. It "
+        "passes once the flow finishes an item.",
+        ready=True,
+        live=True,
+    ),
+    "flow.fresh": Code(
+        "flows",
+        "The oldest record that cannot be queried yet waits for over 30 seconds "
+        "(warns) or 5 minutes (fails).",
+        "Start `archive`, or read its log; after a large import, wait. It passes once "
+        "`archive` has caught up.",
+    ),
+    "flow.behind": Code(
+        "flows",
+        "`memory` runs, but was last level with `events` over 1 minute (warns) or 5 "
+        "minutes (fails) ago.",
+        "After a large import, wait. Else add processes, or choose a faster embedder.",
+    ),
+    "flow.index": Code(
+        "flows",
+        "`maintain index` did not end for three times `index_every_s`: recall slows.",
+        "Run `semloop maintain index` and read its error; without `up`, schedule it.",
+    ),
+    "flow.keys": Code(
+        "flows",
+        "Since the first record, events had another key than their session, or an id "
+        "that another partition has, too. Only a note.",
+        "Set the Kafka key to `meta.session_id`, or `dedupe = lake`.",
+    ),
+    "agent.refused": Code(
+        "agents",
+        "At least 20 records and 5 % of an agent's in the last 15 minutes became dead "
+        "letters. The name is empty where a record does not say it.",
+        "Do what the line says about the reason; `semloop dlq show ID` shows the "
+        "example. It passes once under 5 % of the last 15 minutes are refused.",
+    ),
+    "agent.duplicates": Code(
+        "agents",
+        "At least 20 records and 5 % of an agent's in the last 15 minutes repeated the "
+        "id of a stored event, without the header of a repeated import. They were "
+        "dropped: if they were different events, they are lost.",
+        "Give each event an id of its own, and send it once. It passes once under 5 % "
+        "of the last 15 minutes are repeated.",
+    ),
+    "agent.misrouted": Code(
+        "agents",
+        "At least 20 records and 5 % of an agent's in the last 15 minutes had another "
+        "Kafka key than their session: sessions may lose their order.",
+        "Set the key to `meta.session_id`. It passes once under 5 % of the last 15 "
+        "minutes are misrouted.",
+    ),
+    "agent.clock": Code(
+        "agents",
+        "In the last 15 minutes an event of the agent was dated over 1 minute later "
+        "than its Kafka timestamp. At 5 minutes such events are refused.",
+        "Synchronize the clock of the agent's host with NTP. It passes 15 minutes "
+        "after the last such event.",
+    ),
+}

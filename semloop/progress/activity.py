@@ -1,0 +1,207 @@
+"""Activity of the flows: last signs of life, and what became of recent records.
+
+Each worker of a flow replaces one small file of its own in the lake's `_activity/`, so
+that `health` and `status` see what metrics tell only while a process answers. The file
+is for people: no flow resumes from it, and a crash may count a few records twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from semloop.errors import LakeError
+
+if TYPE_CHECKING:
+    from semloop.storage.location import Storage
+
+FOLDER = "_activity"
+# Counts are kept for this long, by minute.
+WINDOW_S = 15 * 60
+MINUTE_MS = 60_000
+# Kinds of records in addition to the reasons of dead letters.
+DUPLICATE = "duplicate"
+MISROUTED = "misrouted"
+# Counts by agent and minute in one file; those of further agents are added up under
+# this name, so that made-up names cannot fill the lake.
+AGENTS_MAX = 100
+OTHERS = "(other agents)"
+DETAIL_CHARS_MAX = 200
+# Workers of a flow whose files are read.
+WORKERS_MAX = 256
+
+
+class Tally(msgspec.Struct):
+    """Records of one kind, with the id of a recent one and the detail of a refusal.
+
+    The id is that of a dead letter, or of an event for the other kinds.
+    """
+
+    count: int = 0
+    example: str = ""
+    detail: str = ""
+
+    def add(self, other: "Tally") -> None:
+        """Add later records."""
+        self.count += other.count
+        self.example = other.example or self.example
+        self.detail = (other.detail or self.detail)[:DETAIL_CHARS_MAX]
+
+
+class AgentCounts(msgspec.Struct):
+    """What became of the records of one agent.
+
+    Attributes:
+        accepted: new events, misrouted ones included.
+        tallies: kind -> records: reasons of dead letters, `DUPLICATE`, `MISROUTED`.
+        ahead_ms: how much later than its Kafka timestamp an accepted event was at most.
+    """
+
+    accepted: int = 0
+    tallies: dict[str, Tally] = {}
+    ahead_ms: int = 0
+
+    @property
+    def refused(self) -> int:
+        """Number of dead letters."""
+        kinds = self.tallies.keys() - {DUPLICATE, MISROUTED}
+        return sum(self.tallies[kind].count for kind in kinds)
+
+    @property
+    def records(self) -> int:
+        """Number of all records."""
+        return self.accepted + self.refused + self.count(DUPLICATE)
+
+    def count(self, kind: str) -> int:
+        """Return the number of records of a kind."""
+        return self.tallies[kind].count if kind in self.tallies else 0
+
+    def add(self, other: "AgentCounts") -> None:
+        """Add later records."""
+        self.accepted += other.accepted
+        self.ahead_ms = max(self.ahead_ms, other.ahead_ms)
+        for kind, tally in other.tallies.items():
+            self.tallies.setdefault(kind, Tally()).add(tally)
+
+
+class Activity(msgspec.Struct):
+    """Content of the file of one worker.
+
+    Attributes:
+        at_ms: when the worker last finished an item, wall clock.
+        caught_up_ms: when a flow that reads the lake had last read all of it.
+        partitions: `TOPIC_ID/NUMBER` of the partitions that it owns.
+        ended: True if its input ended, as that of `--until-caught-up`.
+        minutes: minutes since 1970 -> agent -> what became of its records.
+    """
+
+    at_ms: int
+    caught_up_ms: int | None = None
+    partitions: list[str] = []
+    ended: bool = False
+    minutes: dict[int, dict[str, AgentCounts]] = {}
+
+    def count(self, found: Mapping[str, AgentCounts], now_ms: int) -> None:
+        """Add counts of the current minute, and drop those that are too old."""
+        agents = self.minutes.setdefault(now_ms // MINUTE_MS, {})
+        for agent, counts in found.items():
+            known = agent in agents or len(agents) < AGENTS_MAX
+            agents.setdefault(agent if known else OTHERS, AgentCounts()).add(counts)
+        self.minutes = {
+            m: agents for m, agents in self.minutes.items() if m > _oldest(now_ms)
+        }
+
+
+@dataclass(frozen=True)
+class FlowActivity:
+    """The signs of life of a flow: the oldest ones of its partitions."""
+
+    at_ms: int
+    caught_up_ms: int | None
+    ended: bool
+
+
+def file_name(flow: str, worker: int) -> str:
+    """Return the name of a worker's file in the lake."""
+    return f"{FOLDER}/{flow}-{worker}.json"
+
+
+def read_file(storage: "Storage", flow: str, worker: int) -> Activity | None:
+    """Return the activity of a worker; None if it has no file, or an unreadable one.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+    """
+    data = storage.read(file_name(flow, worker))
+    try:
+        return None if data is None else msgspec.json.decode(data, type=Activity)
+    except msgspec.MsgspecError:  # of another version; the next write replaces it
+        return None
+
+
+def read_flow(storage: "Storage", flow: str) -> list[Activity]:
+    """Return the activities of all workers that a flow had so far, in their order.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+    """
+    found: list[Activity] = []
+    for worker in count():
+        activity = read_file(storage, flow, worker)
+        if activity is None:
+            return found
+        if worker >= WORKERS_MAX:
+            msg = f"{FOLDER} has the files of over {WORKERS_MAX} workers of {flow}."
+            raise LakeError(msg, "Remove those of workers that no longer exist.")
+        found.append(activity)
+    return found
+
+
+def sign_of_life(activities: list[Activity]) -> FlowActivity | None:
+    """Return the oldest sign of life among the partitions; None before the first.
+
+    Workers of an earlier, larger set do not count where a later one owns their
+    partitions, nor do those of a topic that was deleted.
+    """
+    if not activities:
+        return None
+    newest = max(activities, key=lambda activity: activity.at_ms)
+    topics = {partition.rpartition("/")[0] for partition in newest.partitions}
+    owners: dict[str, Activity] = {}
+    for activity in sorted(activities, key=lambda activity: activity.at_ms):
+        owners |= dict.fromkeys(activity.partitions, activity)
+    current = [
+        activity
+        for partition, activity in owners.items()
+        if partition.rpartition("/")[0] in topics
+    ] or [newest]
+    times = [activity.caught_up_ms for activity in current]
+    return FlowActivity(
+        min(activity.at_ms for activity in current),
+        None if None in times else min(t for t in times if t is not None),
+        all(activity.ended for activity in current),
+    )
+
+
+def recent_by_agent(activities: list[Activity], now_ms: int) -> dict[str, AgentCounts]:
+    """Return what became of the records of the last 15 minutes, by agent.
+
+    The name is empty for records whose agent cannot be read.
+    """
+    found: dict[str, AgentCounts] = {}
+    minutes = [
+        (minute, agents)
+        for activity in activities
+        for minute, agents in activity.minutes.items()
+        if minute > _oldest(now_ms)
+    ]
+    for _, agents in sorted(minutes, key=lambda entry: entry[0]):
+        for agent, counts in agents.items():
+            found.setdefault(agent, AgentCounts()).add(counts)
+    return found
+
+
+def _oldest(now_ms: int) -> int:
+    return (now_ms - WINDOW_S * 1_000) // MINUTE_MS

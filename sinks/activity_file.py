@@ -1,0 +1,93 @@
+"""Writes the activity of a worker: its last sign of life, and counts by agent."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import structlog
+
+from semloop.delta.streams import Partition
+from semloop.errors import SemLoopError
+from semloop.flow_registry import LAKE_READERS
+from semloop.progress.activity import (
+    Activity,
+    AgentCounts,
+    file_name,
+    read_file,
+)
+from semloop.storage.location import Storage
+
+# Least milliseconds between two writes; in an object store each is a billed request.
+WRITE_MS = 1_000
+WRITE_S3_MS = 10_000
+
+log = structlog.get_logger("activity")
+
+
+class ActivityFile:
+    """The file of one worker, replaced after an item if the last write is old enough.
+
+    Only an item that has passed all steps gets here, so a step that hangs, or works on
+    one record for minutes, leaves an old sign of life.
+
+    Unit of parallelism: a worker. Guarantee: none; a write that fails is reported, and
+    the next one makes up for it.
+    """
+
+    def __init__(self, storage: Storage, flow: str, worker: int) -> None:
+        self._storage = storage
+        self._place = (flow, worker)
+        self._every_ms = WRITE_S3_MS if storage.on_s3 else WRITE_MS
+        self._activity = Activity(0)
+        self._written_ms: int | None = None
+        self._failed = False
+
+    def start(self, owned: Iterable[Partition], now_ms: int) -> None:
+        """Write the first sign of life; keep the counts of an earlier process."""
+        try:
+            earlier = read_file(self._storage, *self._place)
+        except SemLoopError:
+            earlier = None
+        partitions = [f"{p.topic_id}/{p.number}" for p in owned]
+        minutes = earlier.minutes if earlier else {}
+        self._activity = Activity(now_ms, partitions=partitions, minutes=minutes)
+        if self._place[0] in LAKE_READERS:
+            # What has waited since before the start counts, too.
+            caught_up_ms = earlier.caught_up_ms if earlier else None
+            self._activity.caught_up_ms = caught_up_ms or now_ms
+        self._write(now_ms)
+
+    def count(self, found: Mapping[str, AgentCounts], now_ms: int) -> None:
+        """Add the records of a commit; a local lake shows them right after it."""
+        self._activity.count(found, now_ms)
+        if not self._storage.on_s3:
+            self._write(now_ms)
+
+    def beat(
+        self, caught_up_ms: int | None, now_ms: int, *, ended: bool = False
+    ) -> None:
+        """Note that an item has passed all steps.
+
+        Args:
+            caught_up_ms: when the worker had last read all of its input; None: no news.
+            now_ms: wall clock.
+            ended: no item follows.
+        """
+        if caught_up_ms is not None:
+            self._activity.caught_up_ms = caught_up_ms
+        self._activity.ended = ended
+        last_ms = self._written_ms
+        # The clock may have been set back.
+        if ended or last_ms is None or not 0 <= now_ms - last_ms < self._every_ms:
+            self._write(now_ms)
+
+    def _write(self, now_ms: int) -> None:
+        self._activity.at_ms = self._written_ms = now_ms
+        try:
+            data = msgspec.json.encode(self._activity)
+            self._storage.replace(file_name(*self._place), data)
+        except (OSError, SemLoopError) as error:
+            if not self._failed:
+                log.warning("activity not written", error=type(error).__name__)
+            self._failed = True
+        else:
+            self._failed = False

@@ -1,0 +1,144 @@
+"""`health` sees flows that hang, are behind or were not run, and a disk nearly full."""
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from semloop.command.cli import health_report
+from semloop.command.doctor.disk import FreeSpace
+from semloop.command.health import Check, Status
+from semloop.command.health.flows import Supervised, flow_checks, index_check
+from semloop.progress.activity import Activity, file_name
+from semloop.settings import load
+from semloop.storage.location import Storage
+from tests.cli.helpers import Semloop, Writer
+from tests.support.builders import NOW, an_event, decoded_rows
+
+TICK = decoded_rows([], [], {})
+GIB = 2**30
+
+
+def checks_of(code: str) -> list[Check]:
+    return [check for check in health_report.run_checks(load()) if check.code == code]
+
+
+def status_of(code: str) -> Status:
+    (check,) = checks_of(code)
+    return check.status
+
+
+def show(flow: str, age_s: float, *, ended: bool = False) -> Storage:
+    """Write a sign of life of now, of a flow that was last level `age_s` ago."""
+    storage, now_ms = Storage.of(load()), time.time_ns() // 1_000_000
+    caught_up_ms = now_ms - int(age_s * 1_000)
+    at_ms = caught_up_ms if ended else now_ms
+    activity = Activity(at_ms, caught_up_ms, ["topic-1/0"], ended)
+    storage.replace(file_name(flow, 0), msgspec.json.encode(activity))
+    return storage
+
+
+@pytest.fixture
+def lake(semloop: Semloop) -> Path:
+    Writer()
+    return Path(load().lake)
+
+
+def test_a_flow_that_finishes_no_item_fails_until_it_does(semloop: Semloop) -> None:
+    writer = Writer()
+    writer.now -= timedelta(minutes=1)
+    writer.loop.add(TICK)
+    (check,) = checks_of("flow.alive")
+    assert check.status is Status.FAIL
+    assert "flow archive showed its last sign of life 1 min" in check.what
+    assert "semloop run archive" in check.todo
+    code, out, _ = semloop.run("health", "--live")
+    assert (code, out.startswith("FAIL  flow archive")) == (1, True)
+
+    writer.now += timedelta(minutes=1)
+    writer.loop.add(TICK)
+    assert status_of("flow.alive") is Status.OK
+
+
+def test_a_record_in_work_is_no_sign_of_life(semloop: Semloop) -> None:
+    """Only an item that reaches the sink counts."""
+    writer = Writer()
+    writer.loop.add(TICK)
+    before = Path(load().lake, file_name("archive", 0)).read_bytes()
+    writer.now += timedelta(minutes=1)
+    assert Path(load().lake, file_name("archive", 0)).read_bytes() == before
+    writer.loop.add(TICK)
+    assert Path(load().lake, file_name("archive", 0)).read_bytes() != before
+
+
+def test_a_flow_whose_input_ended_passes(semloop: Semloop) -> None:
+    writer = Writer()
+    writer.now -= timedelta(hours=1)
+    writer.write(an_event())
+    assert status_of("flow.alive") is Status.OK
+
+
+def test_a_supervised_flow_has_time_to_start_and_then_must_live(lake: Path) -> None:
+    storage, now_s = Storage.of(load()), time.time()
+    (young,) = flow_checks(storage, "memory", Supervised(now_s, "memory.log"))
+    assert young.status is Status.OK
+    (silent,) = flow_checks(storage, "memory", Supervised(now_s - 60, "memory.log"))
+    assert silent.status is Status.FAIL
+    assert "Read memory.log" in silent.todo
+
+
+@pytest.mark.parametrize(
+    ("age_s", "status"),
+    [(2, Status.OK), (120, Status.WARN), (400, Status.FAIL)],
+    ids=["level", "behind", "far behind"],
+)
+def test_memory_that_falls_behind_warns_then_fails(
+    age_s: float, status: Status, lake: Path
+) -> None:
+    show("memory", age_s)
+    (check,) = checks_of("flow.behind")
+    assert check.status is status
+    show("memory", 0)
+    assert status_of("flow.behind") is Status.OK
+
+
+def test_an_overdue_index_warns_until_it_is_maintained(lake: Path) -> None:
+    settings = load()
+    storage = show("index", 1_000, ended=True)
+    check = index_check(storage, settings, None)
+    assert check is not None
+    assert (check.status, "semloop maintain index" in check.todo) == (Status.WARN, True)
+    show("index", 0, ended=True)
+    assert status_of("flow.index") is Status.OK
+
+
+def test_an_index_without_a_schedule_is_not_overdue(lake: Path) -> None:
+    assert index_check(Storage.of(load()), load(), None) is None
+
+
+def test_a_clock_that_is_ahead_warns_before_its_events_are_refused(
+    semloop: Semloop,
+) -> None:
+    writer = Writer()
+    at = NOW + timedelta(minutes=2)
+    writer.write(an_event(agent="laptop", timestamp=at.isoformat()))
+    (check,) = checks_of("agent.clock")
+    assert check.status is Status.WARN
+    assert "agent 'laptop': its events are dated up to 2 min later" in check.what
+
+    early = Writer()
+    early.write(an_event(agent="desktop", timestamp=NOW.isoformat()))
+    assert [c.figures["agent"] for c in checks_of("agent.clock")] == ["laptop"]
+
+
+def test_a_disk_that_is_nearly_full_warns_then_fails_until_there_is_space(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for free in (GIB // 2, GIB // 20, 50 * GIB):
+        space = FreeSpace(free, 100 * GIB, 10**6, 10**7)
+        monkeypatch.setattr(health_report, "free_space", lambda folder, s=space: s)
+        found.append(status_of("lake.disk"))
+    assert found == [Status.WARN, Status.FAIL, Status.OK]
