@@ -20,7 +20,8 @@ from semloop.agent.closing import flush_in_thread
 from semloop.agent.emitters import emitter_of
 from semloop.agent.encoder import Encoder
 from semloop.agent.events import check_names
-from semloop.agent.identity import as_text, new_id, usable_meta
+from semloop.agent.identity import as_text, usable_meta
+from semloop.agent.ids import new_id
 from semloop.agent.interpreters import check_interpreter
 from semloop.agent.metadata import Metadata
 from semloop.agent.record_ids import record_ids
@@ -91,7 +92,7 @@ class Agent:
     @property
     def dropped(self) -> int:
         """Number of events that were refused, or that this process could not store."""
-        return self._refusals.count + self._emitter.dropped
+        return self._refusals.count + self._emitter.drops.total
 
     def stats(self) -> Stats:
         """Return what has become of the events so far; cheap enough for each request.

@@ -2,6 +2,7 @@
 
 import _thread
 import importlib
+import logging  # noqa: F401 - registers its hooks of forks before ours
 import os
 import threading
 import time
@@ -43,10 +44,18 @@ class _Forking(threading.local):
 
 
 class _Process:
-    """The process that the locks are of, and when the last attempt began in it."""
+    """The process that the locks are of.
+
+    Attributes:
+        pid: its id.
+        connecting_since_s: when the last attempt began in it.
+        may_import: False if it was forked while its parent imported libraries: an
+            import would wait indefinitely for a lock of the parent's thread.
+    """
 
     pid = os.getpid()
     connecting_since_s = 0.0
+    may_import = True
 
 
 class _Search(threading.local):
@@ -88,10 +97,15 @@ def after_fork_in_child() -> None:
     if _Process.pid == os.getpid():
         return
     _Process.pid = os.getpid()
+    if _importing.locked() and not _forking.importing:
+        _Process.may_import = False
+    _forking.importing = _forking.connecting = False
     for lock in (_importing, _connecting):
         lock._at_fork_reinit()  # type: ignore[attr-defined]
 
 
+# The hook that was registered last runs first. `logging` must have registered its own:
+# a fork that waits here with its lock would hold up the import that it waits for.
 os.register_at_fork(
     before=_before_fork,
     after_in_parent=_after_fork_in_parent,
@@ -162,6 +176,9 @@ class BrokerSearch:
             self.producer = None
 
     def _connect(self) -> "Producer | None":
+        if not _Process.may_import:
+            self._error = "this process was forked while its parent loaded the client"
+            return None
         with _importing, _search:
             # A host lookup would import this outside the lock.
             importlib.import_module("encodings.idna")

@@ -8,9 +8,9 @@ from typing import Literal, Self
 from semloop.agent.block import Block
 from semloop.agent.current import Recorder, Scope, enclosing_span, enter, leave
 from semloop.agent.endings import ended_by, error_text
+from semloop.agent.ids import new_span_id
 from semloop.agent.long_calls import long_calls
 from semloop.agent.notes import FIELD, Notes
-from semloop.agent.span_ids import new_span_id
 from semloop.errors import SemLoopError
 
 # Returns the session that records a call; None without one.

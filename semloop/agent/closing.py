@@ -28,7 +28,7 @@ async def flush_in_thread(flush: Callable[[float], bool], timeout_s: float) -> b
     def wait() -> None:
         try:
             result = flush(timeout_s)
-        except Exception:  # the task must not wait for ever
+        except Exception:  # the task must not wait indefinitely
             result = False
         with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(set_result, result)

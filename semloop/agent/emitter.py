@@ -65,7 +65,7 @@ class Emitter:
         self.available: bool | None = None
         self._running = _thread.allocate_lock()
         self._start_again_s = 0.0
-        self._started = self._finished = False
+        self._started = self._has_ended = False
         self._thread_id = 0
         self.closed = self._idle = False
         self._close_by_s = 0.0
@@ -74,11 +74,6 @@ class Emitter:
         self._waiting: deque[Alarm] = deque()
         # Last: a signal handler that emits before starts again, too.
         self._pid = os.getpid()
-
-    @property
-    def dropped(self) -> int:
-        """Number of events that were dropped."""
-        return sum(self.drops.counts().values())
 
     @property
     def stored(self) -> int:
@@ -132,7 +127,7 @@ class Emitter:
             while self._sent < target:
                 is_sender = _thread.get_ident() == self._thread_id
                 left_s = deadline_s - time.monotonic()
-                ended = self._finished or not self._started
+                ended = self._has_ended or not self._started
                 if is_sender or ended or not left_s > 0:
                     return False
                 alarm.wait(left_s)
@@ -196,7 +191,7 @@ class Emitter:
             if pause_s:
                 self._sleep(sender, pause_s)
         sender.close()
-        self._finished = True
+        self._has_ended = True
         self._report(sender)
         self._ended.ring()
 
@@ -227,7 +222,7 @@ class Emitter:
         self.delivered = sender.delivered
         self.finished = sender.finished
         self.available = sender.available
-        if sender.position > self._sent or self._finished:
+        if sender.position > self._sent or self._has_ended:
             self._sent = sender.position
             for alarm in tuple(self._waiting):
                 alarm.ring()

@@ -1,10 +1,10 @@
 """The names and ids that all events of a session have in common."""
 
-import os
 from collections.abc import Mapping
 
 from semloop.agent.fields import META_TYPES, Converter
 from semloop.agent.foreign_code import catches
+from semloop.agent.ids import new_id
 from semloop.agent.notes import Notes
 from semloop.agent.scalars import NotTextError, id_text
 from semloop.errors import EventRefused
@@ -38,16 +38,6 @@ def usable_meta(
     usable["session_id"] = usable["session_id"] or new_id()
     usable["namespace"] = usable["namespace"] or "default"
     return Converter(Notes(), TEXT_CHARS_MAX).fields(usable, META_TYPES), problems
-
-
-def new_id() -> str:
-    """Return a random UUID, version 4, in a third of the time that `uuid` needs."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-"
-        f"{variant}{digits[17:20]}-{digits[20:]}"
-    )
 
 
 def as_text(name: object) -> str:

@@ -10,7 +10,7 @@ again: a header makes the archive look up its id in the whole table.
 import contextlib
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semloop.agent.broker_search import RETRY_S, error_name
 from semloop.agent.connection import Connection
@@ -59,7 +59,7 @@ class Sender:
             names: whose events to send of processes that have ended; those for the
                 same broker and topic if not given.
         """
-        self._settings = settings
+        self._topic = settings.topic
         self._dropped = dropped
         self._chain = chain
         self._own = Reader(chain, dropped, live=True)
@@ -117,8 +117,11 @@ class Sender:
             with contextlib.suppress(OSError):  # tried again, and left in memory
                 segment.sync()
         producer = self._connection.open()
+        last = self._chain.last
         if producer is None:
-            return self._unconnected_pause_s()
+            if self._connection.is_searching:
+                return POLL_S
+            return SYNC_S if last.buffered or not last.size else RETRY_S
         sent_all = self._send_from(self._own, producer)
         sent_all &= self._send_orphans(producer)
         # Without unacknowledged events the wait for new ones is `_sleep`'s.
@@ -128,7 +131,9 @@ class Sender:
             return RETRY_S
         if not sent_all or self._in_flight or self._has_others:
             return 0
-        return self._idle_pause_s()
+        if self._own.is_stalled:
+            return POLL_S
+        return SYNC_S if last.buffered else SEARCH_S
 
     def restart(self, reason: str) -> None:
         """Discard the producer, and send again what the broker has not acknowledged."""
@@ -153,10 +158,9 @@ class Sender:
     def _send_from(self, reader: Reader, producer: "Producer") -> bool:
         """Send a batch; return True if no more can be sent now."""
         for _ in range(BATCH_EVENTS):
-            if self._in_flight and (
-                self._in_flight >= IN_FLIGHT_EVENTS
-                or self._in_flight_bytes >= IN_FLIGHT_BYTES
-            ):
+            if self._in_flight >= IN_FLIGHT_EVENTS:
+                return True
+            if self._in_flight_bytes >= IN_FLIGHT_BYTES:
                 return True
             record = reader.take()
             if record is None or not self._sent(record, reader, producer):
@@ -178,14 +182,12 @@ class Sender:
     def _sent(self, record: Record, reader: Reader, producer: "Producer") -> bool:
         """Hand a record to the producer; False if it accepts none now."""
         key, event = record.content
-        headers: dict[str, str | bytes | None] = {}
+        options: dict[str, Any] = {}
         callback = partial(self._delivered, producer, reader, record)
         try:
             if record.handed_before:
-                headers[IDEMPOTENCY_HEADER] = record_ids(event).id
-            producer.produce(
-                self._settings.topic, event, key, on_delivery=callback, headers=headers
-            )
+                options["headers"] = {IDEMPOTENCY_HEADER: record_ids(event).id}
+            producer.produce(self._topic, event, key, on_delivery=callback, **options)
         except BufferError:
             reader.unread(record)
             return False
@@ -232,19 +234,6 @@ class Sender:
     def _drop(self, reader: Reader, record: Record, reason: str) -> None:
         self._dropped(1, reason)
         reader.finish(record)
-
-    def _unconnected_pause_s(self) -> float:
-        last = self._chain.last
-        if self._connection.is_searching:
-            return POLL_S
-        return SYNC_S if last.buffered or not last.size else RETRY_S
-
-    def _idle_pause_s(self) -> float:
-        if self._own.is_stalled:
-            return POLL_S
-        if self._chain.last.buffered:
-            return SYNC_S
-        return SEARCH_S
 
 
 def _too_large(size: int) -> str:

@@ -7,8 +7,8 @@ from typing import Literal, Self, overload
 from semloop.agent.block import Block
 from semloop.agent.current import Blocks, Emit, Recorder
 from semloop.agent.endings import ended_by, error_text, stack_of
+from semloop.agent.ids import new_span_id
 from semloop.agent.metadata import Metadata, fields_of
-from semloop.agent.span_ids import new_span_id
 from semloop.agent.tool import F, Tool, tool_of
 from semloop.errors import SemLoopError
 

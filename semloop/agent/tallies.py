@@ -20,6 +20,11 @@ class Tallies:
         # No lock: this line is not interrupted, since it calls nothing.
         tally.count += count
 
+    @property
+    def total(self) -> int:
+        """The sum of all numbers."""
+        return sum(self.counts().values())
+
     def counts(self) -> dict[str, int]:
         """Return the numbers, the first reason first."""
         return {why: tally.count for why, tally in tuple(self._tallies.items())}

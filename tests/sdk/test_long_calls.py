@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from semloop.agent.ids import new_span_id
 from semloop.agent.long_calls import LongCalls, long_calls
 from semloop.agent.session import Session
-from semloop.agent.span_ids import new_span_id
 from semloop.sampling import is_kept
 from tests.sdk.recorded_events import stored
 

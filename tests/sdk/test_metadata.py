@@ -8,7 +8,7 @@ import pytest
 
 from operators.decoding.decode import decode
 from semloop.agent.events import encode
-from semloop.agent.identity import new_id
+from semloop.agent.ids import new_id
 from tests.sdk.recorded_events import BYTES_MAX, Recorded, stored_with
 from tests.support.builders import NOW, a_poll
 

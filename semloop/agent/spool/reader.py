@@ -173,7 +173,7 @@ class Reader:
             self._finished(segment)
             segment.mark(start, DONE)
             return None
-        content = content_at(memory, words, start)
+        content = content_at(memory, words, start, check=not self._live)
         if content is None:
             self._damage(segment)
             segment.mark(start, DONE)
