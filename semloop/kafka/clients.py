@@ -42,6 +42,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         ConfigError: settings contradict each other, or a file cannot be read.
         BrokerUnavailable: no broker is set, and no stack runs for the lake.
     """
+    security = security_config(settings)
     if not has_broker(settings):
         msg = f"No broker is set, and no stack runs for the lake {settings.lake}."
         todo = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
@@ -53,7 +54,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "socket.keepalive.enable": True,
         # Only critical messages of librdkafka: our own error texts report the rest.
         "log_level": 2,
-    } | security_config(settings)
+    } | security
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:

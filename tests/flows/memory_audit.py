@@ -93,7 +93,9 @@ def memory_differences(settings: Settings) -> dict[str, object]:
         closed = counted(
             "SELECT session_id, outcome FROM episodes WHERE state = 'closed'"
         )
-        events = lake.sql("SELECT count(*) FROM events WHERE type <> 'feedback'")
+        events = lake.sql(
+            "SELECT count(*) FROM events WHERE type NOT IN ('feedback', 'tool_start')"
+        )
         in_episodes = lake.sql("SELECT sum(events)::BIGINT FROM episodes")
         sums = (events.fetchall(), in_episodes.fetchall())
     differences = {

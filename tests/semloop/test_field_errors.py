@@ -40,7 +40,7 @@ TIME = "expected an RFC 3339 time with offset, such as 2026-01-31T12:00:00Z"
     ("changes", "kind", "text"),
     [
         ({"payload__role": "human"}, Kind.VALUE, 'payload.role: "human" is not one of user, assistant, system, tool'),
-        ({"type": "tool_use"}, Kind.VALUE, 'type: "tool_use" is not one of tool_call, state_change, completion, error, message, feedback'),
+        ({"type": "tool_use"}, Kind.VALUE, 'type: "tool_use" is not one of tool_call, state_change, completion, error, message, feedback, tool_start'),
         ({"timestamp": "26.11.2026 10:00"}, Kind.VALUE, f"timestamp: {TIME}"),
         ({"timestamp": "2026-11-26T10:00:00"}, Kind.VALUE, f"timestamp: {TIME}"),
         ({"timestamp": 1764150000}, Kind.TYPE, f"timestamp: {TIME}"),

@@ -61,6 +61,7 @@ def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
         assert (error.value.what, error.value.todo) == (what, todo)
     assert status_report.status(lake)["lake"] == {
         "path": lake.lake, "readable": False, "problem": f"{what}\n{todo}", "tables": {},
+        "not_running": None,
     }  # fmt: skip
     assert health_report.health(lake)["lake"]["checks"][0]["todo"] == f"{what} {todo}"
     assert storage.read(LAYOUT_FILE) == b'{"layout": 7}'
