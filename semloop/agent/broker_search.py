@@ -38,9 +38,10 @@ FORK_WAITS_FOR_IMPORT_S = 10.0
 
 
 class _Forking(threading.local):
-    """Which of the locks the forking thread holds."""
+    """Which of the locks the forking thread holds, and how many forks are nested."""
 
     importing = connecting = False
+    depth = 0
 
 
 class _Process:
@@ -75,6 +76,9 @@ _search = _Search()
 
 
 def _before_fork() -> None:
+    _forking.depth += 1
+    if _forking.depth > 1:
+        return  # a signal handler forks while this thread forks
     # Not if an import by this thread runs code that forks.
     _forking.importing = not _search.imports and _importing.acquire(
         timeout=FORK_WAITS_FOR_IMPORT_S
@@ -86,9 +90,14 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
+    _forking.depth = max(0, _forking.depth - 1)
+    if _forking.depth:
+        return
     if _forking.connecting:
+        _forking.connecting = False
         _connecting.release()
     if _forking.importing:
+        _forking.importing = False
         _importing.release()
 
 
@@ -100,6 +109,7 @@ def after_fork_in_child() -> None:
     if _importing.locked() and not _forking.importing:
         _Process.may_import = False
     _forking.importing = _forking.connecting = False
+    _forking.depth = 0
     for lock in (_importing, _connecting):
         lock._at_fork_reinit()  # type: ignore[attr-defined]
 

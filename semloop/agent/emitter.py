@@ -18,6 +18,7 @@ from semloop.agent import broker_search
 from semloop.agent.alarm import Alarm
 from semloop.agent.last_thread import is_last_thread, was_forked_by_thread
 from semloop.agent.sender import POLL_S, Sender
+from semloop.agent.spool.folder import release_all
 from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
 from semloop.agent.tallies import Tallies
@@ -155,14 +156,13 @@ class Emitter:
         join_s = self._close_by_s + JOIN_S - time.monotonic()
         if is_other and self._ended.wait(join_s):
             self._started = False
-        if not self._started:
-            lost = self._writer.close()
-            if lost:
-                self.drops.add(lost, "the process ended, and they were only in memory")
+        if not self._started and (lost := self._writer.close()):
+            self.finished += lost
+            self.drops.add(lost, "the process ended, and they were only in memory")
 
     def after_fork(self) -> None:
         """Start again in a forked child: the events of its parent are the parent's."""
-        self._writer.release()
+        release_all()
         self._reset()
 
     def _after_c_fork(self) -> None:
@@ -179,17 +179,19 @@ class Emitter:
         # Only this thread refers to the sender: in a forked child nothing must, as a
         # producer without its threads would wait for them when it is destroyed.
         sender = Sender(self._settings, self._writer.chain, self.drops.add)
-        while not self._ends(sender):
+        while True:
             try:
+                if self._ends(sender):
+                    break
                 pause_s = sender.work()
+                self._report(sender)
+                if pause_s:
+                    self._sleep(sender, pause_s)
             except Exception as error:
                 # The host must not fail, and the thread must continue.
-                pause_s = AGAIN_S
                 with contextlib.suppress(Exception):
                     sender.restart(type(error).__name__)
-            self._report(sender)
-            if pause_s:
-                self._sleep(sender, pause_s)
+                self._alarm.wait(AGAIN_S)
         sender.close()
         self._has_ended = True
         self._report(sender)
@@ -207,9 +209,9 @@ class Emitter:
         return is_late or sender.done or not sender.may_succeed
 
     def _sleep(self, sender: Sender, pause_s: float) -> None:
-        """Wait for an event, or for some time."""
-        self._idle = sender.wants_events
-        if self._idle and self._writer.position > sender.position:
+        """Wait for an event, or for some time; the first event may need `sync`."""
+        self._idle = sender.wants_events or not self._writer.chain.last.size
+        if sender.wants_events and self._writer.position > sender.position:
             self._idle = False  # emitted before `_idle` was set
             return
         if was_forked_by_thread():

@@ -6,9 +6,9 @@ folder or for one above it, and compares the topic id with that of the stack.
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from semloop.local.identity import LAKE_FILE
 from semloop.local.stack_file import STACK_FILE, LocalStack, running_stack_in
@@ -47,16 +47,25 @@ def _searched(folder: Path) -> Iterator[Path]:
     ends = {Path(folder.anchor), Path(os.path.expanduser("~"))}
     while True:
         yield folder
-        if folder in ends or (folder / ".git").exists():
+        if folder in ends or _exists(folder / ".git"):
             return
         folder = folder.parent
 
 
 def _own_file(path: Path) -> bytes | None:
     """Return the content of a file, or None if it is not a file of this user."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
     try:
-        with path.open("rb") as file:
-            info: Any = os.fstat(file.fileno())
-            return file.read() if info.st_uid == os.getuid() else None
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            info = os.fstat(file.fileno())
+            is_own = stat.S_ISREG(info.st_mode) and info.st_uid == os.getuid()
+            return file.read() if is_own else None
     except OSError:
         return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder above it cannot be searched
+        return False

@@ -5,8 +5,8 @@ waits for it or wakes it: the dict's own operations are atomic, so a signal hand
 finalizer may begin and end calls at any moment.
 """
 
+import _thread
 import os
-import threading
 import time
 from contextlib import suppress
 from typing import Protocol
@@ -28,20 +28,22 @@ class LongCalls:
 
     def __init__(self) -> None:
         self._due_s: dict[Running, float] = {}
-        self._thread: threading.Thread | None = None
+        self._thread: object | None = None
         os.register_at_fork(after_in_child=self._forget)
 
     def add(self, call: Running, due_s: float) -> None:
         """Report a call once, at a time of `time.perf_counter`, if it still runs."""
         self._due_s[call] = due_s
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="semloop-calls", daemon=True
-            )
+            self._thread = object()
             try:
-                self._thread.start()
+                # Not `threading.Thread`: programs join all those that they find.
+                _thread.start_new_thread(self._run, ())
             except RuntimeError:  # no more threads, or the interpreter is ending
                 self._thread = None
+            except BaseException:
+                self._thread = None
+                raise
 
     def remove(self, call: Running) -> None:
         """Forget a call, which has ended."""
@@ -64,7 +66,7 @@ class LongCalls:
         self._thread = None
         if not self._due_s or self._thread is not None:
             return True
-        self._thread = threading.current_thread()
+        self._thread = object()
         return False
 
     def _forget(self) -> None:

@@ -34,6 +34,7 @@ BATCH_EVENTS = 100
 IN_FLIGHT_EVENTS = 10_000
 IN_FLIGHT_BYTES = 8 * 2**20
 TOO_LARGE = "MSG_SIZE_TOO_LARGE"
+TOO_LARGE_TEXT = "the topic does not accept messages of their size"
 
 
 class Sender:
@@ -121,7 +122,7 @@ class Sender:
         if producer is None:
             if self._connection.is_searching:
                 return POLL_S
-            return SYNC_S if last.buffered or not last.size else RETRY_S
+            return SYNC_S if last.buffered else RETRY_S
         sent_all = self._send_from(self._own, producer)
         sent_all &= self._send_orphans(producer)
         # Without unacknowledged events the wait for new ones is `_sleep`'s.
@@ -193,7 +194,7 @@ class Sender:
             return False
         except Exception as error:
             if error_name(error) == TOO_LARGE:
-                self._drop(reader, record, _too_large(len(event)))
+                self._drop(reader, record, TOO_LARGE_TEXT)
                 return True
             if not hasattr(error.args[0] if error.args else None, "code"):
                 # Not Kafka's: this record can never be sent.
@@ -224,7 +225,7 @@ class Sender:
             self.delivered += reader is self._own
             reader.finish(record)
         elif error.name() == TOO_LARGE:
-            self._drop(reader, record, _too_large(size))
+            self._drop(reader, record, TOO_LARGE_TEXT)
         else:
             self._connection.failed(error.name())
             return
@@ -234,7 +235,3 @@ class Sender:
     def _drop(self, reader: Reader, record: Record, reason: str) -> None:
         self._dropped(1, reason)
         reader.finish(record)
-
-
-def _too_large(size: int) -> str:
-    return f"the topic does not accept messages of {size:,} bytes"

@@ -13,6 +13,7 @@ from semloop.agent.long_calls import LongCalls, long_calls
 from semloop.agent.session import Session
 from semloop.sampling import is_kept
 from tests.sdk.recorded_events import stored
+from tests.support.services import wait_for
 
 WAIT_S = 60.0
 
@@ -136,9 +137,8 @@ def test_one_thread_serves_all_calls_and_ends_after_them() -> None:
     for _ in range(201):
         assert REPORTS.acquire(timeout=WAIT_S)
     calls.remove(endless)
-    thread.join(WAIT_S)
+    wait_for("the end of the thread", lambda: calls._thread is None)
     assert not calls._due_s
-    assert not thread.is_alive()
     calls.add(Reported(), 0.0)  # the next call starts a thread again
     assert REPORTS.acquire(timeout=WAIT_S)
 

@@ -8,6 +8,7 @@ process, however that ends; a forked child closes its copy.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -23,6 +24,10 @@ from semloop.agent.spool.segment import DAMAGED
 SEGMENT = ".seg"
 LOCK = ".lock"
 _FILE = re.compile(r"(?P<name>.+)\.(?P<owner>[0-9]+-[0-9a-f]+)\.(?:[0-9]+\.seg|lock)")
+
+
+# Attempts to create a lock before another process finds it.
+TRIES_MAX = 20
 
 
 class Owner:
@@ -46,10 +51,15 @@ class Owner:
             if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
                 raise PermissionError
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.stat(self._path, follow_symlinks=False)
+            if (found.st_dev, found.st_ino) != (info.st_dev, info.st_ino):
+                # Another process locked it first, and removed it.
+                raise BlockingIOError
         except BaseException:
             os.close(self._descriptor)
             raise
         self._identity = (info.st_dev, info.st_ino)
+        _open_owners[self] = None
 
     @classmethod
     def new(cls, folder: Path, name: str) -> "Owner":
@@ -58,7 +68,12 @@ class Owner:
         Raises:
             OSError: the folder cannot be written.
         """
-        return cls(folder, f"{file_name(name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
+        for _ in range(TRIES_MAX):
+            # A process that searches may lock the new file first, and remove it.
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                unique = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+                return cls(folder, f"{file_name(name)}.{unique}")
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def segment_path(self, number: int) -> Path:
         """Return the path of a segment, numbered from 1."""
@@ -80,6 +95,7 @@ class Owner:
 
     def release(self) -> None:
         """Unlock."""
+        _open_owners.pop(self, None)
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
@@ -88,6 +104,18 @@ class Owner:
             info = os.fstat(descriptor)
             if (info.st_dev, info.st_ino) == self._identity:
                 os.close(descriptor)
+
+
+_open_owners: dict[Owner, None] = {}
+
+
+def release_all() -> None:
+    """Unlock all in a forked child: the locks are the parent's, and end with it."""
+    for owner in tuple(_open_owners):
+        owner.release()
+
+
+os.register_at_fork(after_in_child=release_all)
 
 
 class Left(NamedTuple):

@@ -8,6 +8,8 @@ from semloop.agent.local_stack import nearest_lake
 from semloop.settings import Settings
 
 OFF = "off"
+# A file name has at most 255 characters: a long list of brokers is cut, with a hash.
+NAME_CHARS_MAX, NAME_CHARS_KEPT = 150, 60
 
 
 def spool_folder(settings: Settings) -> Path | None:
@@ -19,7 +21,9 @@ def spool_folder(settings: Settings) -> Path | None:
 
 def spool_name(settings: Settings) -> str:
     """Return the name of the files for a broker and topic."""
-    return _name_of(str(nearest_lake(settings)), settings)
+    # A broker that is set needs no search for the stack of a folder.
+    lake = settings.lake if settings.kafka else str(nearest_lake(settings))
+    return _name_of(lake, settings)
 
 
 def spool_names(settings: Settings) -> tuple[str, ...]:
@@ -35,4 +39,8 @@ def _name_of(lake: str, settings: Settings) -> str:
     if target is None:
         # The port of the local stack may change, its lake does not.
         target = hashlib.blake2b(lake.encode(), digest_size=6).hexdigest()
-    return f"{target}-{settings.topic}"
+    name = f"{target}-{settings.topic}"
+    if len(name) <= NAME_CHARS_MAX:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+    return f"{name[:NAME_CHARS_KEPT]}-{digest}"

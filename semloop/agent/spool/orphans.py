@@ -22,7 +22,12 @@ class Orphan:
         """Open the segments that can be read."""
         self._owner = owner
         chain = Chain()
-        for path in owner.segments():
+        try:
+            paths = owner.segments()
+        except BaseException:
+            owner.release()
+            raise
+        for path in paths:
             with contextlib.suppress(OSError, ValueError):
                 segment = Segment.adopt(path)
                 segment.release()

@@ -20,7 +20,7 @@ from semloop.agent.spool.layout import (
 from semloop.agent.spool.segment import Segment
 
 # A thread writes a record within microseconds, unless its host stopped it: then the
-# record is not waited for. The next process sends it if it was finished after all.
+# record is not waited for, and counts as dropped.
 UNFINISHED_S = 5.0
 Dropped = Callable[[int, str], None]
 """Called with a number of events, and why they cannot be sent."""
@@ -72,6 +72,7 @@ class Reader:
         self._in_flight: deque[Record] = deque()
         self._damaged: set[Segment] = set()
         self._unfinished_s: float | None = None
+        self._is_blocked = False
         self.finished = 0
 
     @property
@@ -82,8 +83,8 @@ class Reader:
 
     @property
     def is_stalled(self) -> bool:
-        """True while the next record is not finished by the thread that writes it."""
-        return self._unfinished_s is not None
+        """True while the next record is not finished, or its file cannot be opened."""
+        return self._is_blocked or self._unfinished_s is not None
 
     @property
     def position(self) -> int:
@@ -101,7 +102,7 @@ class Reader:
             following = segment.next
             if start < segment.end:
                 record = self._read(segment, start)
-                if record is not None or self._unfinished_s is not None:
+                if record is not None or self.is_stalled:
                     return record
             elif following is None:
                 return None
@@ -147,12 +148,16 @@ class Reader:
         """Return the record at this place, or None and continue with the next one."""
         try:
             memory, words = segment.view()
-        except OSError:
+        except FileNotFoundError:
             lost = segment.events - segment.done
             self._dropped(max(1, lost), "their file in the spool was removed")
             self._finished(segment, lost)
             segment.end = start
             return None
+        except OSError:  # for example, the host has no more descriptors now
+            self._is_blocked = True
+            return None
+        self._is_blocked = False
         word = words[start >> 2]
         state, end = word & STATE, end_of(start, word)
         if word == 0:

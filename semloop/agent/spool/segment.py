@@ -130,7 +130,7 @@ class Segment:
             assert self.path is not None
             memory = _mapped(self.path)
             if memory is None or len(memory) & ~7 != self.size:
-                raise OSError
+                raise FileNotFoundError
             words = _words_of(memory)
             self.memory, self.words = memory, words
         return memory, words
@@ -176,6 +176,9 @@ class Segment:
             raise
         finally:
             os.close(descriptor)
+        if self.next is not None and self.dirty >= self.end:
+            self.buffered, self.size = False, self.end  # no thread will write to it
+            self.release()
 
     def unsent(self) -> int:
         """Return the number of records that are not done.

@@ -92,11 +92,10 @@ class Space:
             owner.remove()
         return True
 
-    def close(self) -> None:
-        """Give up the files; later segments have another owner."""
+    def detach(self) -> Owner | None:
+        """Give up the files, and return their lock; later segments have another one."""
         owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.remove()
+        return owner
 
     def release(self) -> None:
         """Close the lock in a forked child: it is the parent's."""
@@ -116,7 +115,9 @@ class Space:
             reason = error.strerror or type(error).__name__
             self.refusal = f"cannot write to the spool in {folder}: {reason}"
             if isinstance(error, FileNotFoundError):
-                self._owner = None  # the folder was removed, and the lock with it
+                # The folder was removed, and the lock with it.
+                self.release()
+                self._owner = None
             return None
 
     def _new_memory(self, needed: int, room: int) -> Segment | None:

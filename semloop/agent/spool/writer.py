@@ -95,6 +95,8 @@ class Writer:
         Returns:
             number of events that were only in memory, and cannot be stored.
         """
+        # First: a thread that emits meanwhile gets files with a lock of their own.
+        owner = self._space.detach()
         fresh = Chain()
         closed = self.chain
         fresh.last.base = closed.last.base + closed.last.end
@@ -111,7 +113,8 @@ class Writer:
                 segment.remove()
             elif not (segment.finish() or self._space.save(segment)):
                 lost += unsent
-        self._space.close()
+        if owner is not None:
+            owner.remove()
         return lost
 
     def release(self) -> None:
