@@ -21,7 +21,7 @@ WRITE_MS = 1_000
 WRITE_S3_MS = 10_000
 # A flow that was silent for less was restarted, not stopped.
 RESTART_MS = 60_000
-# A flow that has just caught up by this much says so at once.
+# A flow that has just caught up by this much says so immediately.
 JUMP_MS = 20_000
 
 log = structlog.get_logger("activity")
@@ -55,8 +55,8 @@ class ActivityFile:
         minutes = earlier.minutes if earlier else {}
         self._activity = Activity(now_ms, partitions=partitions, minutes=minutes)
         if self._place[0] in LAKE_READERS:
-            # What has waited since before a restart counts, too; but nobody says since
-            # when something waits for a flow that was stopped.
+            # What has waited since before a restart counts, too; but since when
+            # something waits for a flow that was stopped is unknown.
             restarts = earlier and abs(now_ms - earlier.at_ms) < RESTART_MS
             caught_up_ms = earlier.caught_up_ms if earlier and restarts else None
             self._activity.caught_up_ms = min(caught_up_ms or now_ms, now_ms)

@@ -141,6 +141,18 @@ def read_file(storage: "Storage", flow: str, worker: int) -> Activity | None:
         return None
 
 
+def note_stop(storage: "Storage", flow: str) -> None:
+    """Note that a flow whose processes have ended was stopped on purpose.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        OSError: a file cannot be written.
+    """
+    for worker, activity in enumerate(read_flow(storage, flow)):
+        activity.ended = True
+        storage.replace(file_name(flow, worker), msgspec.json.encode(activity))
+
+
 def read_flow(storage: "Storage", flow: str) -> list[Activity]:
     """Return the activities of all workers that a flow had so far, in their order.
 

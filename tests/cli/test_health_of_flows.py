@@ -12,7 +12,7 @@ from semloop.command.doctor.disk import FreeSpace
 from semloop.command.health import Check, Status
 from semloop.command.health.flows import Supervised, flow_checks, index_check
 from semloop.errors import LakeError
-from semloop.progress.activity import Activity, file_name
+from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import load
 from semloop.storage.location import Storage
 from tests.cli.helpers import Semloop, Writer
@@ -131,6 +131,20 @@ def test_a_flow_whose_input_ended_passes(semloop: Semloop) -> None:
     writer.now -= timedelta(hours=1)
     writer.write(an_event())
     assert status_of("flow.alive") is Status.OK
+
+
+def test_a_flow_that_was_stopped_passes_until_it_starts_again(
+    semloop: Semloop,
+) -> None:
+    writer = Writer()
+    writer.now -= timedelta(hours=1)
+    writer.loop.add(TICK)
+    assert status_of("flow.alive") is Status.FAIL
+    note_stop(writer.storage, "archive")
+    assert status_of("flow.alive") is Status.OK
+    writer.now += timedelta(minutes=1)
+    writer.loop.add(TICK)
+    assert status_of("flow.alive") is Status.FAIL
 
 
 def test_a_supervised_flow_has_time_to_start_and_then_must_live(lake: Path) -> None:

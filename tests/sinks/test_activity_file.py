@@ -43,7 +43,7 @@ def test_a_flow_that_was_stopped_is_not_behind_since_then(storage: Storage) -> N
     assert level_ms(storage) == NOW_MS + 2 * RESTART_MS
 
 
-def test_a_flow_that_has_caught_up_says_so_at_once(storage: Storage) -> None:
+def test_a_flow_that_has_caught_up_says_so_immediately(storage: Storage) -> None:
     start(storage, NOW_MS)
     file = start(storage, NOW_MS + JUMP_MS)
     file.beat(NOW_MS + JUMP_MS, NOW_MS + JUMP_MS + 1)

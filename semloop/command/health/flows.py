@@ -20,7 +20,7 @@ SILENT_S = 30.0
 # One batch may take a slow embedder minutes, and storage may be down for a while: a
 # restart would only repeat that. Only what is silent for much longer hangs.
 LIVE_SILENT_S = 600.0
-# Without a supervisor nobody says that a flow was stopped on purpose.
+# Without a supervisor no process says that a flow was stopped on purpose.
 FORGOTTEN_S = 86_400.0
 # Hosts' clocks may differ by less.
 AHEAD_S = 60.0
@@ -99,7 +99,7 @@ def _alive(
 ) -> Check:
     code, figures = "flow.alive", {"flow": flow}
     if life is not None and life.ended and supervised is None:
-        return passed(code, f"flow {flow} ended with its input", **figures)
+        return passed(code, f"flow {flow} was stopped, or its input ended", **figures)
     if life is not None and _is_ahead(life.at_ms):
         return _dated_ahead(code, f"flow {flow}", figures)
     # A process that has just started may not have finished an item yet.
