@@ -92,6 +92,7 @@ class ArchiveWorkers:
             )
             refill(window, ids, ms, self.now_ms())
             self.windows[partition] = window
+        tables.beat(last=False)
         self._tables.append(tables)
         self._loops[worker_index] = CommitLoop(settings, tables)
         return KafkaReader(

@@ -15,7 +15,6 @@ from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
 from semloop.storage.location import Storage
-from sinks.activity_file import ActivityFile
 from sinks.flow_tables import FlowContext
 from sinks.vectors.index_maintenance import IndexMaintenance
 from sinks.vectors.maintenance import Report
@@ -56,9 +55,6 @@ def index(
     context = FlowContext(settings, Storage.of(settings), Metrics())
     writer = IndexMaintenance(context, show)
     run_to_end(lambda guard: _dataflow(context, writer, guard))
-    if context.storage.has(EPISODES):
-        activity = ActivityFile(context.storage, INDEX.name, 0)
-        activity.beat(None, int(context.clock() * 1_000), ended=True)
     return writer.report
 
 

@@ -15,6 +15,7 @@ from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
 from semloop.errors import StorageUnavailable
 from semloop.retry import retry
+from sinks.activity_file import ActivityFile
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
 from sinks.memory_tables import FLOW, MemoryTables
@@ -77,12 +78,16 @@ class MemoryWorkers:
         own_streams = Streams.of(
             *(replace(s, flow=FLOW) for s in streams.by_topic.values())
         )
+        # Loading the embedder and taking over may take longer than a check allows.
+        now_ms = int(self._context.clock() * 1_000)
+        ActivityFile(storage, FLOW, worker_index).start(owned, now_ms)
         model = (self.embedder.model_id, self.embedder.dimension)
         tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()
         tables.report_activity(worker_index, owned)
         self.replaced = streams.replaced
         self._resume(owned, tables)
+        tables.beat(last=False)
         self._loops[worker_index] = CommitLoop(settings, tables)
         reader = LakeReader(storage, streams, positions, settings.memory.poll_events)
         return PatientLakeReader(reader, settings)

@@ -23,6 +23,8 @@ class Progress:
             committed.
         caught_up_ms: partition -> wall clock, in milliseconds, when the source last
             reached the end.
+        seen_ms: wall clock, in milliseconds, when a source that reads a table looked
+            for a newer version, and found these ends.
         complete: for a snapshot of a table: True once all rows have been returned.
         last: True if no item follows: the source has read up to the end at its start,
             or the next records were removed.
@@ -31,6 +33,7 @@ class Progress:
     positions: Mapping[Partition, int] = field(default_factory=dict)
     ends: Mapping[Partition, int] = field(default_factory=dict)
     caught_up_ms: Mapping[Partition, int] = field(default_factory=dict)
+    seen_ms: int | None = None
     complete: bool = False
     last: bool = False
 

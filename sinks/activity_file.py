@@ -19,6 +19,10 @@ from semloop.storage.location import Storage
 # Least milliseconds between two writes; in an object store each is a billed request.
 WRITE_MS = 1_000
 WRITE_S3_MS = 10_000
+# A flow that was silent for less was restarted, not stopped.
+RESTART_MS = 60_000
+# A flow that has just caught up by this much says so immediately.
+JUMP_MS = 20_000
 
 log = structlog.get_logger("activity")
 
@@ -51,9 +55,11 @@ class ActivityFile:
         minutes = earlier.minutes if earlier else {}
         self._activity = Activity(now_ms, partitions=partitions, minutes=minutes)
         if self._place[0] in LAKE_READERS:
-            # What has waited since before the start counts, too.
-            caught_up_ms = earlier.caught_up_ms if earlier else None
-            self._activity.caught_up_ms = caught_up_ms or now_ms
+            # What has waited since before a restart counts, too; but since when
+            # something waits for a flow that was stopped is unknown.
+            restarts = earlier and abs(now_ms - earlier.at_ms) < RESTART_MS
+            caught_up_ms = earlier.caught_up_ms if earlier and restarts else None
+            self._activity.caught_up_ms = min(caught_up_ms or now_ms, now_ms)
         self._write(now_ms)
 
     def count(self, found: Mapping[str, AgentCounts], now_ms: int) -> None:
@@ -72,12 +78,16 @@ class ActivityFile:
             now_ms: wall clock.
             ended: no item follows.
         """
+        has_caught_up = False
         if caught_up_ms is not None:
+            earlier_ms = self._activity.caught_up_ms or 0
+            has_caught_up = caught_up_ms - earlier_ms >= JUMP_MS
             self._activity.caught_up_ms = caught_up_ms
         self._activity.ended = ended
         last_ms = self._written_ms
         # The clock may have been set back.
-        if ended or last_ms is None or not 0 <= now_ms - last_ms < self._every_ms:
+        is_due = last_ms is None or not 0 <= now_ms - last_ms < self._every_ms
+        if ended or has_caught_up or is_due:
             self._write(now_ms)
 
     def _write(self, now_ms: int) -> None:

@@ -122,7 +122,8 @@ class MemoryTables(FlowTables[Vectored]):
         read = {**self._main.offsets, **self._buffer.positions}
         ends = item.progress.ends
         if ends and all(read[partition] >= end - 1 for partition, end in ends.items()):
-            self._level_ms = self._now_ms()
+            # Not now: what came while these rows were embedded still waits.
+            self._level_ms = item.progress.seen_ms
         return item.progress.last
 
     @property

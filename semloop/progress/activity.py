@@ -110,7 +110,7 @@ class Activity(msgspec.Struct):
             known = agent in agents or len(agents) < AGENTS_MAX
             agents.setdefault(agent if known else OTHERS, AgentCounts()).add(counts)
         self.minutes = {
-            m: agents for m, agents in self.minutes.items() if m > _oldest(now_ms)
+            m: agents for m, agents in self.minutes.items() if _is_recent(m, now_ms)
         }
 
 
@@ -141,6 +141,18 @@ def read_file(storage: "Storage", flow: str, worker: int) -> Activity | None:
         return None
 
 
+def note_stop(storage: "Storage", flow: str) -> None:
+    """Note that a flow whose processes have ended was stopped on purpose.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+        OSError: a file cannot be written.
+    """
+    for worker, activity in enumerate(read_flow(storage, flow)):
+        activity.ended = True
+        storage.replace(file_name(flow, worker), msgspec.json.encode(activity))
+
+
 def read_flow(storage: "Storage", flow: str) -> list[Activity]:
     """Return the activities of all workers that a flow had so far, in their order.
 
@@ -167,7 +179,9 @@ def sign_of_life(activities: list[Activity]) -> FlowActivity | None:
     """
     if not activities:
         return None
-    newest = max(activities, key=lambda activity: activity.at_ms)
+    # A worker without partitions, of more workers than partitions, has no input.
+    owning = [activity for activity in activities if activity.partitions]
+    newest = max(owning or activities, key=lambda activity: activity.at_ms)
     topics = {partition.rpartition("/")[0] for partition in newest.partitions}
     owners: dict[str, Activity] = {}
     for activity in sorted(activities, key=lambda activity: activity.at_ms):
@@ -195,7 +209,7 @@ def recent_by_agent(activities: list[Activity], now_ms: int) -> dict[str, AgentC
         (minute, agents)
         for activity in activities
         for minute, agents in activity.minutes.items()
-        if minute > _oldest(now_ms)
+        if _is_recent(minute, now_ms)
     ]
     for _, agents in sorted(minutes, key=lambda entry: entry[0]):
         for agent, counts in agents.items():
@@ -203,5 +217,7 @@ def recent_by_agent(activities: list[Activity], now_ms: int) -> dict[str, AgentC
     return found
 
 
-def _oldest(now_ms: int) -> int:
-    return (now_ms - WINDOW_S * 1_000) // MINUTE_MS
+def _is_recent(minute: int, now_ms: int) -> bool:
+    # A clock that was ahead wrote later minutes; hosts may differ by a minute.
+    oldest = (now_ms - WINDOW_S * 1_000) // MINUTE_MS
+    return oldest < minute <= now_ms // MINUTE_MS + 1

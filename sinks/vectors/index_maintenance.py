@@ -3,7 +3,9 @@
 from schemas.batches import MaintenanceTask
 from schemas.steps import ProgressCallback
 from semloop.errors import LakeError
+from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES
+from sinks.activity_file import ActivityFile
 from sinks.flow_tables import FlowContext
 from sinks.vectors.maintenance import Report, drop_older_generations, maintain
 
@@ -42,3 +44,5 @@ class IndexMaintenance:
         elif storage.open(EPISODES).file_uris():
             msg = f"The memories of {settings.lake} are missing."
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
+        activity = ActivityFile(storage, INDEX.name, 0)
+        activity.beat(None, int(self._context.clock() * 1_000), ended=True)

@@ -5,6 +5,7 @@ position of their partition are returned, in offset order within a partition. A 
 retention removed is skipped; the position moves past its offset.
 """
 
+import time
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 
@@ -67,6 +68,7 @@ class LakeReader:
         self._snapshot: Snapshot | None = None
         self._ends: dict[Partition, int] = {}
         self._caught_up_ms: dict[Partition, int] = {}
+        self._seen_ms: int | None = None
         self._rows: OrderedRows | None = None
         # Files whose rows are all consumed, and the ends of the first snapshot.
         self._read: Set[str] = frozenset()
@@ -128,7 +130,11 @@ class LakeReader:
     ) -> PolledEvents:
         complete = self._rows is None
         progress = Progress(
-            positions, dict(self._ends), dict(self._caught_up_ms), complete=complete
+            positions,
+            dict(self._ends),
+            dict(self._caught_up_ms),
+            self._seen_ms,
+            complete=complete,
         )
         return PolledEvents(rows, progress)
 
@@ -142,6 +148,7 @@ class LakeReader:
 
     def _take_snapshot(self) -> bool:
         """Open the newest snapshot; False if there was no commit since the last one."""
+        seen_ms = time.time_ns() // 1_000_000
         snapshot = self._events.refresh()
         if snapshot is None:
             if self._positions:
@@ -151,6 +158,7 @@ class LakeReader:
             self._first_ends = {}
             return False
         if snapshot is self._snapshot:
+            self._seen_ms = seen_ms
             return False
         ends, caught_up_ms = self._archived_at(snapshot)
         # Read `streams` after `events`: a partition without a row there has no events.
@@ -166,6 +174,7 @@ class LakeReader:
         self._rows = OrderedRows(groups, unread, self._open, self._rows_max)
         self._snapshot = snapshot
         self._ends, self._caught_up_ms = ends, caught_up_ms
+        self._seen_ms = seen_ms
         if self._first_ends is None:
             self._first_ends = ends
         return True

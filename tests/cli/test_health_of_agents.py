@@ -101,6 +101,16 @@ def test_few_refused_records_or_a_small_share_do_not_fail(
     assert check.status is status
 
 
+def test_nameless_records_are_compared_with_those_of_all_agents() -> None:
+    writer = Writer()
+    writer.write(*(a_message() for _ in range(500)), *[b"{"] * 25)
+    assert of_agents()[0].status is Status.OK
+    writer.write(*[b"{"] * 25)
+    (check,) = of_agents()
+    assert check.status is Status.FAIL
+    assert "50 of 550 records" in check.what
+
+
 def test_what_was_refused_long_ago_does_not_fail() -> None:
     writer = Writer()
     writer.now -= timedelta(seconds=WINDOW_S + 60)

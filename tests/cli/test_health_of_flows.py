@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from semloop.command.cli import health_report
+from semloop.command.cli import health_report, status_report
 from semloop.command.doctor.disk import FreeSpace
 from semloop.command.health import Check, Status
 from semloop.command.health.flows import Supervised, flow_checks, index_check
-from semloop.progress.activity import Activity, file_name
+from semloop.errors import LakeError
+from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import load
 from semloop.storage.location import Storage
 from tests.cli.helpers import Semloop, Writer
@@ -54,12 +55,64 @@ def test_a_flow_that_finishes_no_item_fails_until_it_does(semloop: Semloop) -> N
     assert check.status is Status.FAIL
     assert "flow archive showed its last sign of life 1 min" in check.what
     assert "semloop run archive" in check.todo
-    code, out, _ = semloop.run("health", "--live")
-    assert (code, out.startswith("FAIL  flow archive")) == (1, True)
+    code, out, _ = semloop.run("health", "--ready")
+    assert (code, "FAIL  flow archive" in out) == (1, True)
 
     writer.now += timedelta(minutes=1)
     writer.loop.add(TICK)
     assert status_of("flow.alive") is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "code"), [(120, 0), (700, 1)], ids=["a slow batch", "it hangs"]
+)
+def test_the_probe_for_restarts_waits_for_a_slow_batch(
+    silent_s: int, code: int, semloop: Semloop
+) -> None:
+    writer = Writer()
+    writer.now -= timedelta(seconds=silent_s)
+    writer.loop.add(TICK)
+    assert status_of("flow.alive") is Status.FAIL
+    assert semloop.run("health", "--live")[0] == code
+
+
+def test_a_flow_that_was_stopped_a_day_ago_is_a_note(lake: Path) -> None:
+    show("memory", 90_000, ended=True)
+    path = lake / file_name("memory", 0)
+    stopped = msgspec.json.decode(path.read_bytes(), type=Activity)
+    stopped.ended = False
+    path.write_bytes(msgspec.json.encode(stopped))
+    (_, memory) = checks_of("flow.alive")
+    assert memory.status is Status.NOTE
+    assert "remove `_activity/memory-*.json`" in memory.todo
+
+
+def test_a_clock_that_was_ahead_hides_no_silent_flow(lake: Path) -> None:
+    show("index", -7_200, ended=True)
+    show("memory", -7_200, ended=True)
+    path = lake / file_name("memory", 0)
+    path.write_bytes(path.read_bytes().replace(b"true", b"false"))
+    (_, memory) = checks_of("flow.alive")
+    assert (memory.status, "in the future" in memory.what) == (Status.WARN, True)
+    assert status_of("flow.index") is Status.WARN
+
+
+def test_an_error_hides_only_the_checks_of_its_own_part(
+    lake: Path, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[Check]:
+        msg = "The file is bad."
+        raise LakeError(msg, "Remove it.")
+
+    monkeypatch.setattr(health_report, "_check_life", refuse)
+    checks = health_report.run_checks(load())
+    (unread,) = [check for check in checks if check.status is Status.FAIL][-1:]
+    assert (unread.code, unread.todo) == ("lake.read", "Remove it.")
+    assert "The file is bad." in unread.what
+    assert "agent.refused" in {check.code for check in checks}
+
+    monkeypatch.setattr(status_report, "recent_records", refuse)
+    assert "The file is bad." in semloop("status")
 
 
 def test_a_record_in_work_is_no_sign_of_life(semloop: Semloop) -> None:
@@ -78,6 +131,20 @@ def test_a_flow_whose_input_ended_passes(semloop: Semloop) -> None:
     writer.now -= timedelta(hours=1)
     writer.write(an_event())
     assert status_of("flow.alive") is Status.OK
+
+
+def test_a_flow_that_was_stopped_passes_until_it_starts_again(
+    semloop: Semloop,
+) -> None:
+    writer = Writer()
+    writer.now -= timedelta(hours=1)
+    writer.loop.add(TICK)
+    assert status_of("flow.alive") is Status.FAIL
+    note_stop(writer.storage, "archive")
+    assert status_of("flow.alive") is Status.OK
+    writer.now += timedelta(minutes=1)
+    writer.loop.add(TICK)
+    assert status_of("flow.alive") is Status.FAIL
 
 
 def test_a_supervised_flow_has_time_to_start_and_then_must_live(lake: Path) -> None:

@@ -49,6 +49,14 @@ def test_counts_end_with_the_period() -> None:
     assert len(activity.minutes) == 1
 
 
+def test_counts_that_a_clock_ahead_has_dated_are_dropped() -> None:
+    activity = Activity(0)
+    activity.count({"a": refused(50)}, NOW_MS + 120 * MINUTE_MS)
+    assert recent_by_agent([activity], NOW_MS) == {}
+    activity.count({"b": AgentCounts(1)}, NOW_MS)
+    assert len(activity.minutes) == 1
+
+
 def test_made_up_names_of_agents_do_not_fill_the_file() -> None:
     activity = Activity(0)
     for number in range(AGENTS_MAX + 50):
@@ -80,6 +88,13 @@ def test_a_worker_of_an_earlier_larger_set_does_not_count() -> None:
     found = sign_of_life(workers)
     assert found is not None
     assert found.at_ms == 5_000
+
+
+def test_a_worker_without_partitions_does_not_count() -> None:
+    workers = [Activity(1_000, 900, ["t/0"]), Activity(5_000, 4_000)]
+    found = sign_of_life(workers)
+    assert found is not None
+    assert (found.at_ms, found.caught_up_ms) == (1_000, 900)
 
 
 def test_a_worker_of_a_deleted_topic_does_not_count() -> None:

@@ -5,7 +5,7 @@ It starts, creates and changes nothing, and works while no process runs.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,15 +23,16 @@ from semloop.command.doctor.disk import free_space, judged
 from semloop.command.health import Check, Status, failed, gravest, passed
 from semloop.command.health.agents import agent_checks, recent_records
 from semloop.command.health.codes import CODES
-from semloop.command.health.flows import Supervised, flow_checks, index_check
+from semloop.command.health.flows import (
+    LIVE_SILENT_S,
+    SILENT_S,
+    Supervised,
+    flow_checks,
+    index_check,
+)
 from semloop.command.health.freshness import freshness_check
 from semloop.command.stack.state import RUNNING, STOPPED, LocalFolder, Stack
-from semloop.errors import (
-    BrokerError,
-    BrokerUnavailable,
-    SemLoopError,
-    StorageUnavailable,
-)
+from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, listens
 from semloop.progress.positions import newest_stream, positions
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from semloop.kafka.topic import Topic
 
 PARTS = ("kafka", "lake", "flows", "agents")
+# If one of these checks fails, the others have nothing to read.
+UNREADABLE = ("lake.exists", "lake.read")
 
 
 def health(settings: Settings) -> dict[str, Any]:
@@ -60,31 +63,53 @@ def run_checks(settings: Settings) -> list[Check]:
     kafka, topic = _check_kafka(settings)
     checks = [*kafka, *_check_lake(settings)]
     checks += [_check_flow(settings, name, stack, runs=runs) for name in STREAMING]
-    with suppress(SemLoopError):  # the check of the lake reports it
-        storage = Storage.of(settings)
-        checks += _check_life(settings, storage, stack if runs else None)
-        if topic is not None:
-            # A user with permission to describe a topic may lack permission to read.
-            with suppress(BrokerError):
-                checks.append(freshness_check(settings, storage, topic))
-        checks += _notes(settings, storage)
-        checks += agent_checks(recent_records(storage))
+    if any(c.code in UNREADABLE and c.status is Status.FAIL for c in checks):
+        return checks
+    storage = Storage.of(settings)
+    checks += _as_far_as_readable(
+        lambda: _check_life(settings, storage, stack if runs else None, SILENT_S),
+        lambda: [_freshness(settings, storage, topic)] if topic else [],
+        lambda: _notes(settings, storage),
+        lambda: agent_checks(recent_records(storage)),
+    )
     return checks
 
 
 def run_live_checks(settings: Settings) -> list[Check]:
     """Run the checks that ask no broker: an outage of it is no reason to restart.
 
-    None if the storage does not answer: a flow ends by itself if that lasts.
-
-    Raises:
-        LakeError: the lake cannot be read.
+    None of a flow if the lake cannot be read: no restart repairs that, and a flow ends
+    by itself if its storage does not answer for long.
     """
     stack = find_stack(settings) if stack_runs(settings) else None
+    silent_s = max(LIVE_SILENT_S, 5 * settings.commits.storage_retry_s)
+    return _as_far_as_readable(
+        lambda: _check_life(settings, Storage.of(settings), stack, silent_s)
+    )
+
+
+def _as_far_as_readable(*groups: Callable[[], Sequence[Check]]) -> list[Check]:
+    """Return the checks of all groups; an error hides only those of its own group."""
+    checks: list[Check] = []
+    for group in groups:
+        try:
+            checks += group()
+        except SemLoopError as error:
+            unread = failed(
+                "lake.read", f"lake cannot be read: {error.what}", error.todo
+            )
+            # The same file may be read for several groups.
+            checks += [unread] if unread not in checks else []
+    return checks
+
+
+def _freshness(settings: Settings, storage: Storage, topic: "Topic") -> Check:
     try:
-        return _check_life(settings, Storage.of(settings), stack)
-    except StorageUnavailable:
-        return []
+        return freshness_check(settings, storage, topic)
+    except BrokerError as error:
+        # A user with permission to describe a topic may lack permission to read it.
+        what = f"unknown how long records wait: {error.what}"
+        return Check("flow.fresh", Status.NOTE, what, error.todo)
 
 
 def report(checks: Sequence[Check]) -> dict[str, Any]:
@@ -149,7 +174,7 @@ def _check_lake(settings: Settings) -> list[Check]:
 
 
 def _check_life(
-    settings: Settings, storage: Storage, stack: Stack | None
+    settings: Settings, storage: Storage, stack: Stack | None, silent_s: float
 ) -> list[Check]:
     """Return the checks of the flows that run, here or elsewhere."""
     checks: list[Check] = []
@@ -162,7 +187,7 @@ def _check_life(
                 continue
             log = str(LocalFolder.of(settings).log(name))
             supervised = Supervised(state.create_time, log)
-        checks += flow_checks(storage, name, supervised)
+        checks += flow_checks(storage, name, supervised, silent_s)
     runs_index = stack is not None and MEMORY.name in stack.flows
     started_s = stack.create_time if stack and runs_index else None
     index = index_check(storage, settings, started_s)

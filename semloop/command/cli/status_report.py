@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from semloop.command.cli.table_stats import table_stats
 from semloop.command.health.agents import problems_of, recent_records
 from semloop.command.stack.state import LocalFolder, Stack
-from semloop.errors import BrokerError, BrokerUnavailable
+from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import STREAMING
 from semloop.kafka.clients import address, has_broker, listens
 from semloop.progress.activity import DUPLICATE, MISROUTED
@@ -39,6 +39,8 @@ def status(settings: Settings) -> dict[str, Any]:
     reachable, topic, refusal = _query_broker(settings)
     tables, problem = table_stats(settings)
     progress = _progress(settings, topic, readable=problem is None)
+    agents, unread = _agents(settings, readable=problem is None)
+    found_problem = problem or unread
     return {
         "kafka": {
             "address": address(settings) if has_broker(settings) else None,
@@ -52,14 +54,14 @@ def status(settings: Settings) -> dict[str, Any]:
             "path": settings.lake,
             "not_running": None if runs or stack else _absence(settings),
             "readable": problem is None,
-            "problem": None if problem is None else str(problem),
+            "problem": None if found_problem is None else str(found_problem),
             "tables": tables,
         },
         "flows": {
             name: _flow_state(name, stack, runs=runs) | progress[name]
             for name in STREAMING
         },
-        "agents": _agents(settings, readable=problem is None),
+        "agents": agents,
     }
 
 
@@ -88,9 +90,18 @@ def find_stack(settings: Settings) -> Stack | None:
     return folder.read() or folder.rebuilt() if folder.orphans() else None
 
 
-def _agents(settings: Settings, *, readable: bool) -> list[dict[str, Any]]:
-    """Return what became of the records of the last 15 minutes, by agent."""
-    found = recent_records(Storage.of(settings)) if readable else {}
+def _agents(
+    settings: Settings, *, readable: bool
+) -> tuple[list[dict[str, Any]], SemLoopError | None]:
+    """Return what became of the records of the last 15 minutes, by agent.
+
+    Also the error if that cannot be read.
+    """
+    try:
+        found = recent_records(Storage.of(settings)) if readable else {}
+    except SemLoopError as error:
+        return [], error
+    total = sum(counts.records for counts in found.values())
     rows = [
         {
             "agent": agent or None,
@@ -100,11 +111,11 @@ def _agents(settings: Settings, *, readable: bool) -> list[dict[str, Any]]:
             "duplicates": counts.count(DUPLICATE),
             "misrouted": counts.count(MISROUTED),
             "kinds": {kind: tally.count for kind, tally in counts.tallies.items()},
-            "problems": [asdict(check) for check in problems_of(agent, counts)],
+            "problems": [asdict(check) for check in problems_of(agent, counts, total)],
         }
         for agent, counts in found.items()
     ]
-    return sorted(rows, key=lambda row: (-row["refused"], -row["records"]))
+    return sorted(rows, key=lambda row: (-row["refused"], -row["records"])), None
 
 
 def _query_broker(settings: Settings) -> "tuple[bool, Topic | None, str | None]":

@@ -47,33 +47,43 @@ def recent_records(storage: Storage) -> dict[str, AgentCounts]:
 
 def agent_checks(found: Mapping[str, AgentCounts]) -> list[Check]:
     """Return a check per problem of an agent; one that passes otherwise."""
+    records = sum(counts.records for counts in found.values())
     checks = [
-        check for agent in sorted(found) for check in problems_of(agent, found[agent])
+        check
+        for agent in sorted(found)
+        for check in problems_of(agent, found[agent], records)
     ]
     if checks:
         return checks
-    records = sum(counts.records for counts in found.values())
     refused = sum(counts.refused for counts in found.values())
     what = f"{format_count(records, 'record')} {PERIOD}: {refused:,} refused"
     return [passed("agent.refused", what, records=records, refused=refused)]
 
 
-def problems_of(agent: str, counts: AgentCounts) -> Iterator[Check]:
-    """Yield a check per problem of an agent."""
+def problems_of(agent: str, counts: AgentCounts, total: int) -> Iterator[Check]:
+    """Yield a check per problem of an agent.
+
+    Args:
+        agent: its name; empty for records without a readable one.
+        counts: what became of its records.
+        total: records of all agents.
+    """
+    # What is not JSON has no name: of the records without one, all are refused.
+    records = counts.records if agent else total
     refused = {
         kind: tally
         for kind, tally in counts.tallies.items()
         if kind not in (DUPLICATE, MISROUTED)
     }
-    if _is_many(counts.refused, counts.records):
-        yield _check("agent.refused", agent, counts, refused, "were refused")
+    if _is_many(counts.refused, records):
+        yield _check("agent.refused", agent, records, refused, "were refused")
     for code, kind, verb in (
         ("agent.duplicates", DUPLICATE, "repeated the id of an event"),
         ("agent.misrouted", MISROUTED, "had another key than their session"),
     ):
-        if _is_many(counts.count(kind), counts.records):
+        if _is_many(counts.count(kind), records):
             tallies = {kind: counts.tallies[kind]}
-            yield _check(code, agent, counts, tallies, verb)
+            yield _check(code, agent, records, tallies, verb)
     if counts.ahead_ms >= AHEAD_MS_MIN:
         yield _clock(agent, counts.ahead_ms / 1_000)
 
@@ -94,7 +104,7 @@ def _is_many(count: int, records: int) -> bool:
 def _check(
     code: str,
     agent: str,
-    counts: AgentCounts,
+    records: int,
     tallies: Mapping[str, Tally],
     verb: str,
 ) -> Check:
@@ -102,7 +112,7 @@ def _check(
     number = sum(tally.count for tally in tallies.values())
     kind, most = ordered[0]
     name = f"agent {agent!r}" if agent else NO_NAME
-    what = f"{name}: {number:,} of {format_count(counts.records, 'record')} {PERIOD} "
+    what = f"{name}: {number:,} of {format_count(records, 'record')} {PERIOD} "
     what += verb
     is_refusal = code == "agent.refused"
     if is_refusal:
@@ -115,7 +125,7 @@ def _check(
         todo += f" See it: semloop dlq show {shlex.quote(example)}"
     figures: dict[str, Any] = {
         "agent": agent or None,
-        "records": counts.records,
+        "records": records,
         "affected": number,
         "kinds": {kind: tally.count for kind, tally in ordered},
         "example": example,

@@ -77,7 +77,10 @@ CODES = {
     "flow.alive": Code(
         "flows",
         "For 30 seconds a flow has not finished an item: it does not run, hangs, or "
-        "works on one record or batch since. A flow whose input ended passes.",
+        "works on one record or batch since. With `--live`: for 10 minutes, or 5 times "
+        "`storage_retry_s` if that is longer. A flow whose input ended, or that "
+        "`down` stopped, passes. After a "
+        "day without `up`, only a note; a time in the future warns.",
         "Start it, or read its log. If it stays so, restart it: nothing is lost. It "
         "passes once the flow finishes an item.",
         ready=True,
@@ -86,14 +89,15 @@ CODES = {
     "flow.fresh": Code(
         "flows",
         "The oldest record that cannot be queried yet waits for over 30 seconds "
-        "(warns) or 5 minutes (fails).",
+        "(warns) or 5 minutes (fails), plus `commit_interval_s`. A note if that could "
+        "not be determined.",
         "Start `archive`, or read its log; after a large import, wait. It passes once "
         "`archive` has caught up.",
     ),
     "flow.behind": Code(
         "flows",
         "`memory` runs, but was last level with `events` over 1 minute (warns) or 5 "
-        "minutes (fails) ago.",
+        "minutes (fails) ago. After a stop, the time counts from its start.",
         "After a large import, wait. Else add processes, or choose a faster embedder.",
     ),
     "flow.index": Code(
@@ -110,7 +114,8 @@ CODES = {
     "agent.refused": Code(
         "agents",
         "At least 20 records and 5 % of an agent's in the last 15 minutes became dead "
-        "letters. The name is empty where a record does not say it.",
+        "letters. The name is empty where a record does not say it; these records are "
+        "compared with those of all agents.",
         "Do what the line says about the reason; `semloop dlq show ID` shows the "
         "example. It passes once under 5 % of the last 15 minutes are refused.",
     ),

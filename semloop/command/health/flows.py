@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from semloop.command.health import Check, Status, failed, passed
 from semloop.command.terminal.durations import format_duration
 from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
-from semloop.progress.activity import FlowActivity, read_flow, sign_of_life
+from semloop.progress.activity import FOLDER, FlowActivity, read_flow, sign_of_life
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 
 # A flow shows a sign of life every second, in an object store every ten.
 SILENT_S = 30.0
+# One batch may take a slow embedder minutes, and storage may be down for a while: a
+# restart would only repeat that. Only what is silent for much longer hangs.
+LIVE_SILENT_S = 600.0
+# Without a supervisor no process says that a flow was stopped on purpose.
+FORGOTTEN_S = 86_400.0
+# Hosts' clocks may differ by less.
+AHEAD_S = 60.0
 # A flow that follows is behind by a second or two.
 BEHIND_S, FAR_BEHIND_S = 60.0, 300.0
 # Runs of `maintain index` that may fail before somebody should look.
@@ -32,7 +39,10 @@ class Supervised:
 
 
 def flow_checks(
-    storage: Storage, flow: str, supervised: Supervised | None
+    storage: Storage,
+    flow: str,
+    supervised: Supervised | None,
+    silent_s: float = SILENT_S,
 ) -> Iterator[Check]:
     """Yield the checks of a streaming flow; none if it never ran.
 
@@ -40,6 +50,7 @@ def flow_checks(
         storage: the lake.
         flow: its name.
         supervised: its process, if `semloop up` runs it.
+        silent_s: for how long it may show no sign of life.
 
     Raises:
         LakeError: the lake cannot be read. StorageUnavailable: temporarily.
@@ -47,7 +58,7 @@ def flow_checks(
     life = sign_of_life(read_flow(storage, flow))
     if life is None and supervised is None:
         return
-    alive = _alive(flow, life, supervised)
+    alive = _alive(flow, life, supervised, silent_s)
     yield alive
     if alive.status is Status.OK and life is not None and flow in LAKE_READERS:
         yield from _behind(flow, life)
@@ -66,6 +77,8 @@ def index_check(
     life = sign_of_life(read_flow(storage, INDEX.name))
     if life is None and started_s is None:
         return None
+    if life is not None and _is_ahead(life.at_ms):
+        return _dated_ahead("flow.index", "`maintain index`", {"flow": INDEX.name})
     last_s = max(started_s or 0.0, life.at_ms / 1_000 if life else 0.0)
     age_s = max(0.0, time.time() - last_s)
     allowed_s = INDEX_RUNS * settings.memory.index_every_s
@@ -79,32 +92,60 @@ def index_check(
 
 
 def _alive(
-    flow: str, life: FlowActivity | None, supervised: Supervised | None
+    flow: str,
+    life: FlowActivity | None,
+    supervised: Supervised | None,
+    silent_s: float,
 ) -> Check:
     code, figures = "flow.alive", {"flow": flow}
     if life is not None and life.ended and supervised is None:
-        return passed(code, f"flow {flow} ended with its input", **figures)
+        return passed(code, f"flow {flow} was stopped, or its input ended", **figures)
+    if life is not None and _is_ahead(life.at_ms):
+        return _dated_ahead(code, f"flow {flow}", figures)
     # A process that has just started may not have finished an item yet.
     started_s = supervised.started_s if supervised else 0.0
     last_s = max(started_s, life.at_ms / 1_000 if life else 0.0)
     age_s = max(0.0, time.time() - last_s)
     ago = f"{format_duration(age_s)} ago"
-    if age_s <= SILENT_S:
+    if age_s <= silent_s:
         what = f"flow {flow} showed a sign of life {ago}"
         return passed(code, what, **figures, age_s=round(age_s, 1))
+    if age_s > FORGOTTEN_S and supervised is None:
+        what = f"flow {flow} showed its last sign of life {ago}: it was stopped"
+        todo = f"To run it: `{_command(flow)}`. To forget it: remove "
+        todo += f"`{FOLDER}/{flow}-*.json` from the lake."
+        return Check(
+            code, Status.NOTE, what, todo, {**figures, "age_s": round(age_s, 1)}
+        )
     what = f"flow {flow} showed its last sign of life {ago}: it does not run, hangs, "
     what += "or has been working on one batch since"
     if supervised:
         todo = f"Read {supervised.log}; if it stays so: `semloop down`, `semloop up`."
     else:
-        command = " ".join(("semloop", *FLOWS[flow].command))
-        todo = f"Start it (`{command}`, or `semloop up` for a local stack), or read "
-        todo += "its log; if it stays so, restart it: nothing is lost."
+        todo = f"Start it (`{_command(flow)}`, or `semloop up` for a local stack), or "
+        todo += "read its log; if it stays so, restart it: nothing is lost."
     return failed(code, what, todo, **figures, age_s=round(age_s, 1))
 
 
+def _command(flow: str) -> str:
+    return " ".join(("semloop", *FLOWS[flow].command))
+
+
+def _is_ahead(at_ms: int) -> bool:
+    return at_ms / 1_000 > time.time() + AHEAD_S
+
+
+def _dated_ahead(code: str, name: str, figures: dict[str, str]) -> Check:
+    what = (
+        f"{name}: its last sign of life is dated in the future, so its age is unknown"
+    )
+    todo = "Synchronize the clocks of this host and that of the flow with NTP. It "
+    todo += "passes once the flow shows a sign of life with the right time."
+    return Check(code, Status.WARN, what, todo, figures)
+
+
 def _behind(flow: str, life: FlowActivity) -> Iterator[Check]:
-    if life.caught_up_ms is None:
+    if life.caught_up_ms is None or _is_ahead(life.caught_up_ms):
         return
     code = "flow.behind"
     age_s = max(0.0, time.time() - life.caught_up_ms / 1_000)

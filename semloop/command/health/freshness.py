@@ -38,17 +38,21 @@ def freshness_check(settings: Settings, storage: Storage, topic: "Topic") -> Che
     ]
     age_s = max(ages_s, default=0.0)
     figures = {"age_s": round(age_s, 1), "waiting": left.records}
-    if not ages_s and left.at_least:
+    # Records wait for a commit at least as long as it is set to.
+    late_s = LATE_S + settings.commits.interval_s
+    very_late_s = VERY_LATE_S + settings.commits.interval_s
+    unread = any(b.at_least and b.oldest_ms is None for b in left.backlogs)
+    if age_s <= late_s and unread:
         what = f"{left} are not in the lake; the broker did not send them in time"
         return Check(code, Status.NOTE, what, "Run `semloop health` again.", figures)
-    if age_s <= LATE_S:
-        what = f"records can be queried within {format_duration(LATE_S, 1)}"
+    if age_s <= late_s:
+        what = f"records can be queried within {format_duration(late_s, 1)}"
         return passed(code, what, **figures)
     what = "the oldest record that cannot be queried yet waits for "
     what += f"{format_duration(age_s)}; {left} are not in the lake"
     todo = "Start `archive` (`semloop up`, `semloop run archive`), or read its log; "
     todo += "after a large import, wait: `semloop status` shows whether the lag falls."
-    status = Status.FAIL if age_s > VERY_LATE_S else Status.WARN
+    status = Status.FAIL if age_s > very_late_s else Status.WARN
     return Check(code, status, what, todo, figures)
 
 

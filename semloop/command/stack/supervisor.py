@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,7 @@ from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config, listens
+from semloop.progress.activity import note_stop
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
@@ -202,11 +204,7 @@ class Supervisor:
     def _stop(self) -> None:
         for command in self._scheduled:
             command.stop()
-        for flow in self._flows:
-            flow.terminate()
-        deadline = time.monotonic() + STOP_FLOW_S
-        for flow in self._flows:
-            flow.reap(max(0.0, deadline - time.monotonic()))
+        _stop_flows(self._settings, self._flows)
         if self._broker is not None:
             # It has nothing to save, and on SIGTERM it would wait for its clients.
             self._broker.kill()
@@ -271,6 +269,16 @@ def _rotate_logs(folder: LocalFolder, names: Iterable[str]) -> None:
             rotate_log(log)
         except OSError as error:
             _report(f"{log}: {error.strerror}")
+
+
+def _stop_flows(settings: Settings, flows: Sequence[Child]) -> None:
+    for flow in flows:
+        flow.terminate()
+    deadline = time.monotonic() + STOP_FLOW_S
+    for flow in flows:
+        flow.reap(max(0.0, deadline - time.monotonic()))
+        with suppress(SemLoopError, OSError):  # `health` then reports it as silent
+            note_stop(Storage.of(settings), flow.name)
 
 
 def _metrics_port(settings: Settings, index: int) -> dict[str, str]:

@@ -1,0 +1,50 @@
+"""The activity file of a worker: since when a flow that reads the lake is behind."""
+
+from pathlib import Path
+
+import pytest
+
+from semloop.delta.streams import Partition
+from semloop.progress.activity import read_file
+from semloop.settings import load
+from semloop.storage.location import Storage
+from sinks.activity_file import JUMP_MS, RESTART_MS, ActivityFile
+
+OWNED = [Partition("t", 0)]
+NOW_MS = 10**12
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage.of(load({}, lake=str(tmp_path)))
+
+
+def start(storage: Storage, now_ms: int) -> ActivityFile:
+    file = ActivityFile(storage, "memory", 0)
+    file.start(OWNED, now_ms)
+    return file
+
+
+def level_ms(storage: Storage) -> int | None:
+    activity = read_file(storage, "memory", 0)
+    assert activity is not None
+    return activity.caught_up_ms
+
+
+def test_a_restart_does_not_hide_what_waited_before(storage: Storage) -> None:
+    start(storage, NOW_MS).beat(NOW_MS - 500_000, NOW_MS + 1_000)
+    start(storage, NOW_MS + 2_000)
+    assert level_ms(storage) == NOW_MS - 500_000
+
+
+def test_a_flow_that_was_stopped_is_not_behind_since_then(storage: Storage) -> None:
+    start(storage, NOW_MS)
+    start(storage, NOW_MS + 2 * RESTART_MS)
+    assert level_ms(storage) == NOW_MS + 2 * RESTART_MS
+
+
+def test_a_flow_that_has_caught_up_says_so_immediately(storage: Storage) -> None:
+    start(storage, NOW_MS)
+    file = start(storage, NOW_MS + JUMP_MS)
+    file.beat(NOW_MS + JUMP_MS, NOW_MS + JUMP_MS + 1)
+    assert level_ms(storage) == NOW_MS + JUMP_MS
