@@ -97,6 +97,19 @@ def test_rows_committed_while_a_snapshot_is_read_are_in_the_next(
     assert archived(polled, P0) == (2, 2)
 
 
+def test_the_end_is_as_old_as_the_look_at_the_table(
+    table: EventsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading a snapshot may take long; what came in the meantime is not read."""
+    table.commit((0, 0), (0, 1))
+    reader = open_reader(table.storage, rows_max=1)
+    seen = []
+    for now_ms in (1_000, 2_000, 3_000):
+        monkeypatch.setattr("time.time_ns", lambda ms=now_ms: ms * 1_000_000)
+        seen.append(reader.poll().progress.seen_ms)
+    assert seen == [1_000, 1_000, 3_000]
+
+
 def test_an_empty_poll_repeats_the_progress_of_the_snapshot(table: EventsTable) -> None:
     table.commit((0, 0), caught_up={0: 1})
     reader = open_reader(table.storage)
