@@ -63,3 +63,21 @@ def test_watch_prints_what_changes_until_ctrl_c(
     assert code == 130
     assert out.count("what") == (4 if options else 2)
     assert ("UTC" in out) is not bool(options)
+
+
+def test_a_lake_without_a_broker_names_no_address(semloop: Semloop) -> None:
+    code, out, _ = semloop.run("health", "--ready")
+    assert code == 1
+    assert "FAIL  a broker is set, or a stack runs for the lake" in out
+    assert "19092" not in out
+
+
+def test_probes_say_what_they_miss(semloop: Semloop) -> None:
+    missing = "No flow has shown a sign of life in this lake yet.\n"
+    assert semloop.run("health", "--live") == (0, missing, "")
+    code, out, err = semloop.run("health", "--live", "--ready")
+    assert (code, out) == (1, "")
+    assert err == (
+        "--ready and --live are two probes, and were given together.\n"
+        "Give one of them.\n"
+    )

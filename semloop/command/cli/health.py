@@ -16,6 +16,7 @@ from semloop.command.health import EXIT_CODES, Check, Status, gravest
 from semloop.command.health.codes import CODES
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
+from semloop.errors import ConfigError
 from semloop.settings import Settings, load
 
 MARKS = {
@@ -56,6 +57,9 @@ def health(
 
     Exits with 0 if all checks pass, with 1 if one fails, with 2 if one only warns.
     """
+    if live and ready:
+        msg = "--ready and --live are two probes, and were given together."
+        raise ConfigError(msg, "Give one of them.")
     probe = Probe.LIVE if live else Probe.READY if ready else None
     settings = load()
     with spinner("Checking ..."):
@@ -65,6 +69,8 @@ def health(
     elif form is StatusFormat.JSON:
         say(json.dumps(report(checks), indent=2))
     else:
+        if not checks:
+            say("No flow has shown a sign of life in this lake yet.")
         for check in checks:
             _print(check)
     while watch:

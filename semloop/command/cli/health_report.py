@@ -34,7 +34,7 @@ from semloop.command.health.freshness import freshness_check
 from semloop.command.stack.state import RUNNING, STOPPED, LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
-from semloop.kafka.clients import address, listens
+from semloop.kafka.clients import address, has_broker, listens
 from semloop.progress.positions import newest_stream, positions
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage.location import Storage
@@ -138,8 +138,12 @@ def _check_kafka(settings: Settings) -> "tuple[list[Check], Topic | None]":
     from semloop.errors import TopicMissing
     from semloop.kafka.topic import TopicAdmin
 
-    where = address(settings)
     start = "Start one with `semloop up`, or set SEMLOOP_KAFKA to your broker."
+    if not has_broker(settings):
+        # Its usual address may be that of another lake's stack.
+        what = "a broker is set, or a stack runs for the lake"
+        return [_check("kafka.broker", what, start)], None
+    where = address(settings)
     if not listens(where):
         return [_check("kafka.broker", f"broker {where} answers", start)], None
     answers = _check("kafka.broker", f"broker {where} answers")
