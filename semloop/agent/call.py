@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from semloop.agent.block import Block
 from semloop.agent.current import Recorder, Scope, enclosing_span, enter, leave
 from semloop.agent.endings import ended_by, error_text
 from semloop.agent.ids import new_span_id
@@ -17,7 +16,7 @@ from semloop.errors import SemLoopError
 FindSession = Callable[[], Recorder | None]
 
 
-class Call(Block):
+class Call:
     """`with s.tool("search", args) as call: call.result = ...`.
 
     Inside the block, attributes replace what is recorded. Any other attribute raises
@@ -26,7 +25,7 @@ class Call(Block):
 
     __slots__ = (
         "_find", "_is_continued", "_is_reported", "_name", "_notes",
-        "_parent_span_id", "_scopes", "_session", "_span_id", "_started_s",
+        "_parent_span_id", "_session", "_span_id", "_started_s",
         "arguments", "call_id", "credits_used", "duration_ms", "error_type",
         "metadata", "result", "status",
     )  # fmt: skip
@@ -36,8 +35,6 @@ class Call(Block):
         self._find = find
         self._name = name
         self._session: Recorder | None = None
-        # Several, if blocks of one object are nested or in different threads.
-        self._scopes: list[Scope | None] = []
         self._span_id: str | None = None
         self._parent_span_id: str | None = None
         self._started_s: float | None = None
@@ -123,21 +120,6 @@ class Call(Block):
             return None
         return enter(self._session, self._span_id)
 
-    def __enter__(self) -> Self:
-        self.begin()
-        self._scopes.append(self.enter())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._scopes and (scope := self._scopes.pop()) is not None:
-            leave(scope)
-        self.end(error)
-
     def report(self) -> None:
         """Record that the call runs; for the thread of `LongCalls`."""
         session, started_s = self._session, self._started_s
@@ -182,6 +164,31 @@ class Call(Block):
 
 def _ms_since(started_s: float) -> float:
     return round((time.perf_counter() - started_s) * 1000, 3)
+
+
+class Entry:
+    """The block of a call with the code of its tool: `with Entry(call): ...`."""
+
+    __slots__ = ("call", "scope")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.scope: Scope | None = None
+
+    def __enter__(self) -> Call:
+        self.call.begin()
+        self.scope = self.call.enter()
+        return self.call
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.scope is not None:
+            leave(self.scope)
+        self.call.end(error)
 
 
 class Recording:

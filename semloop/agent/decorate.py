@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from semloop.agent import streams
-from semloop.agent.call import Call
+from semloop.agent.call import Call, Entry
 
 # Starts the recorder of one call, with the arguments by name.
 Start = Callable[[Mapping[str, object]], Call]
@@ -26,12 +26,12 @@ def decorated(function: Any, start: Start) -> Any:
     bind = _Arguments(function)
 
     def begin(args: Any, kwargs: Any) -> tuple[Any, Call]:
-        with start(bind(args, kwargs)) as call:
+        with Entry(start(bind(args, kwargs))) as call:
             call.continues()
             return function(*args, **kwargs), call
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with start(bind(args, kwargs)) as call:
+        with Entry(start(bind(args, kwargs))) as call:
             return streams.recorded(function(*args, **kwargs), call)
 
     if _is(inspect.isasyncgenfunction, function):

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from semloop.agent.call import Call, Recording
+from semloop.agent.call import Call, Entry, Recording
 from semloop.agent.current import leave
 from semloop.agent.endings import ended_by, error_text
 from semloop.agent.notes import Notes
@@ -190,7 +190,7 @@ def coroutine_function(begin: Begin) -> Callable[..., Coroutine[Any, Any, Any]]:
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         source, call = begin(args, kwargs)
-        with call:
+        with Entry(call):
             return recorded(await source, call)
 
     return wrapper

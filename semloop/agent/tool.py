@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast, overload
 
 from semloop.agent.call import Call, FindSession
+from semloop.agent.call_block import CallBlock
 from semloop.agent.current import Recorder, current_session
 from semloop.agent.decorate import decorated, name_of
 
@@ -14,7 +15,7 @@ log = logging.getLogger("semloop")
 _logged: set[str] = set()
 
 
-class Tool(Call):
+class Tool(CallBlock):
     """`with s.tool("search", args) as call`, `@s.tool` or `@s.tool("search")`."""
 
     __slots__ = ()

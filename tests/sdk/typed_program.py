@@ -66,7 +66,7 @@ with agent.session("s-1", task="t", tags=["a"], metadata={"plan": "free"}) as s:
 
     reveal_type(double)  # def (n: int) -> int
     with s.tool("search", {"to": "OSL"}) as call:
-        reveal_type(call)  # Tool
+        reveal_type(call)  # Call
         call.result = ["SK 1472"]
         call.status = "error"
         call.credits_used = 0.5
@@ -74,8 +74,15 @@ with agent.session("s-1", task="t", tags=["a"], metadata={"plan": "free"}) as s:
         reveal_type(call.status)  # Literal['error']
         reveal_type(call.span_id)  # str | None
         call.status = "failed"  # E: Incompatible types in assignment (expression has type "Literal['failed']", variable has type "Literal['success', 'error'] | None")
-        call.results = 1  # E: "Tool" has no attribute "results"
+        call.results = 1  # E: "Call" has no attribute "results"
         call.name = "other"  # E: Property "name" defined in "Call" is read-only
+    search_block = s.tool("search")
+    with search_block:
+        reveal_type(search_block.span_id)  # str | None
+        reveal_type(search_block.credits_used)  # float | None
+        search_block.status = "error"
+        search_block.results = 1  # E: "Tool" has no attribute "results"
+        search_block.status = "failed"  # E: Incompatible types in assignment
     reveal_type(s.message("user", "hi", metadata={"turn": 1}))  # str
     s.message("robot", "hi")  # E: Argument 1 to "message" of "Session"
     s.complete("success", reward=1.0)
@@ -94,7 +101,7 @@ async def main() -> None:
     async with agent, agent.session() as a:
         reveal_type(a)  # Session
         async with a.tool("search") as call:
-            reveal_type(call)  # Tool
+            reveal_type(call)  # Call
         reveal_type(await fetch("x"))  # bytes
         async for n in later(3):
             reveal_type(n)  # int
