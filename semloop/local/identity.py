@@ -7,7 +7,6 @@ through links or a second mount of the same folder leads to the same inode.
 """
 
 import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -41,7 +40,7 @@ class LakeIdentity(msgspec.Struct, frozen=True):
         """
         info = local.stat()
         path = os.path.realpath(local.parent)
-        return cls(secrets.token_hex(8), path, info.st_dev, info.st_ino)
+        return cls(os.urandom(8).hex(), path, info.st_dev, info.st_ino)
 
     def is_here(self, local: Path) -> bool:
         """Return True if `local` is the folder `_local` of this lake in its place."""

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.process
 # Of other distributions, and of the standard library where they take milliseconds.
 HEAVY = {
     "aiohttp", "asyncio", "bytewax", "confluent_kafka", "dataclasses", "deltalake",
-    "difflib", "duckdb", "email", "importlib.metadata", "json", "lancedb",
-    "multiprocessing", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "rich",
-    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "tomllib", "torch", "typer",
-    "unicodedata", "urllib.request",
+    "difflib", "duckdb", "email", "hmac", "importlib.metadata", "json", "lancedb",
+    "multiprocessing", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "random",
+    "rich", "secrets", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "tomllib",
+    "torch", "typer", "unicodedata", "urllib.request",
 }  # fmt: skip
 # msgspec imports `typing_extensions`, and by it `inspect`, where it is installed.
 HOST = """
