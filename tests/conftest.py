@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import hypothesis
 import pytest
 import structlog
+from hypothesis import is_hypothesis_test
 from stamina.instrumentation import set_on_retry_hooks
 
 from semloop.command.lancedb_import_shim import skip_rest_client
@@ -17,16 +17,13 @@ from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from tests.kafka.secure_broker import Secure, SecureBroker
+from tests.support.examples import load_profile
 from tests.support.fault_proxy import FaultProxy
 from tests.support.lakes import a_topic, settings_on
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
 from tests.support.store_proxy import StoreProxy
 from tests.support.stores import RealStore, Store, start_store
-
-# The duration of an example depends on the machine, not on the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
 
 REAL = "needs a real Apache Kafka: set SEMLOOP_TEST_SERVICES"
 REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
@@ -40,8 +37,10 @@ WAITING = {"process", "server"}
 FOLDER = "la ke ü"
 
 
-def pytest_configure() -> None:
-    """Import LanceDB as the command does, which takes a second less per process."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples property tests try, before they are imported."""
+    load_profile(storm=_storms(config))
+    # As the command does, which takes a second less per process.
     skip_rest_client()
 
 
@@ -79,10 +78,14 @@ def pytest_collection_modifyitems(
     """Mark the tiers; skip storms unless selected, and tests that need missing servers.
 
     `server` marks the tests that use a broker or a store, `unit` those of no other
-    tier. Modules of the tiers `process` and `slow` mark themselves.
+    tier. Modules of the tiers `process` and `slow` mark themselves. Property tests are
+    storms, too, if those are selected.
     """
-    storms = "storm" in config.getoption("markexpr")
+    storms = _storms(config)
     for item in items:
+        if storms and _is_property(item):
+            item.add_marker(pytest.mark.storm)
+            item.add_marker(pytest.mark.timeout(3_600))
         if SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
         if not any(map(item.get_closest_marker, TIERS)):
@@ -97,6 +100,16 @@ def pytest_collection_modifyitems(
             item.add_marker(pytest.mark.skip(reason=REAL_STORE))
     if hasattr(config, "workerinput"):
         _put_slow_files_first(items)
+
+
+def _is_property(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+
+
+def _storms(config: pytest.Config) -> bool:
+    """Return True if this run selects storms."""
+    selected: str = config.getoption("markexpr")
+    return "storm" in selected and "not storm" not in selected
 
 
 def pytest_collection_finish() -> None:

@@ -40,6 +40,8 @@ PATTERNS = [
     (re.compile(rf"(?<![a-z]){words}(?![a-z])"), instead)
     for words, instead, _reason in BANNED
 ]
+# One search in place of many, for all texts without such a word.
+ANY = re.compile("|".join(pattern.pattern for pattern, _ in PATTERNS))
 SUFFIXES = {".py", ".md", ".sql", ".toml", ".run", ".sh"}
 
 
@@ -56,6 +58,7 @@ def offences(path: Path) -> list[str]:
     return [
         f"{path}:{number}: {match[0]!r}; write: {instead}"
         for number, text in texts(path)
+        if ANY.search(text)
         for pattern, instead in PATTERNS
         if (match := pattern.search(text))
     ]

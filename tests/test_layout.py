@@ -1,11 +1,14 @@
 """Layout rules: allowed imports, and limits on the size of files and classes."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.processes import ROOT
 
@@ -23,9 +26,15 @@ LINES_MAX = 300
 CLASS_LINES_MAX, ARGUMENTS_MAX = 200, 6
 
 
+@functools.cache
+def tree_of(file: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(file.read_text("utf-8"))
+
+
 def imports_of(file: Path) -> Iterator[str]:
     """Yield every module that a file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -40,6 +49,7 @@ def label(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
+@pytest.mark.process
 def test_imports_satisfy_the_contracts() -> None:
     """The contracts in pyproject.toml define which folder may import which."""
     done = subprocess.run(
@@ -71,7 +81,7 @@ def test_files_are_short_and_have_no_open_tasks() -> None:
 
 def test_classes_are_short_and_constructors_have_few_parameters() -> None:
     for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for node in ast.walk(tree_of(file)):
             if not isinstance(node, ast.ClassDef):
                 continue
             lines = (node.end_lineno or 0) - node.lineno + 1
@@ -110,6 +120,7 @@ def test_every_folder_of_tests_is_a_package() -> None:
     assert lacking == []
 
 
+@pytest.mark.process
 def test_importing_semloop_loads_no_heavy_module() -> None:
     heavy = ("duckdb", "pyarrow", "bytewax", "torch", "pydantic", "deltalake")
     code = (

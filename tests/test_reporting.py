@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from semloop.reporting import SWITCHES
 from tests.support.processes import ROOT
 from tests.test_layout import FILES, imports_of, label
@@ -45,6 +47,7 @@ def test_no_module_imports_such_a_package_itself() -> None:
                 assert "= import_without_reports(" in line
 
 
+@pytest.mark.process
 def test_embedding_leaves_no_device_id_or_database_of_onnxruntime(
     tmp_path: Path,
 ) -> None:

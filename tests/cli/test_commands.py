@@ -194,6 +194,7 @@ def test_the_base_package_alone_names_the_extra(
     assert install_todo("all") in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
     heavy = ("duckdb", "pyarrow", "bytewax", "deltalake", "confluent_kafka", "flows")
     code = (

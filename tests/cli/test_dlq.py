@@ -287,6 +287,7 @@ def test_dlq_reads_a_lake_on_s3(
     assert "not json" in semloop("dlq", "show", LETTERS[0])
 
 
+@pytest.mark.process
 def test_a_closed_pipe_is_not_reported_as_an_error(written: Writer) -> None:
     line = f"{sys.executable} -P -m semloop dlq ls --each --format csv | head -c 1"
     done = subprocess.run(

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SEARCH = """
 import sys
 from semloop.command.lancedb_import_shim import REST_CLIENT, skip_rest_client
@@ -27,10 +29,12 @@ def run(code: str, *arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.process
 def test_lancedb_works_without_its_rest_client(tmp_path: Path) -> None:
     code = SEARCH.replace(".__file__)", ".__dict__.get('__file__'))")
     assert run(code, str(tmp_path)).split() == ["2", "None"]
 
 
+@pytest.mark.process
 def test_programs_that_import_semloop_get_the_real_rest_client() -> None:
     assert run(WITHOUT).strip().endswith("__init__.py")

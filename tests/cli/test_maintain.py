@@ -194,6 +194,7 @@ def test_reindex_reports_an_unavailable_endpoint(
     assert current_generation(remembered) == 1
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_reindex_immediately_and_the_next_run_finishes(
     remembered: Settings, endpoint: AnEndpoint, semloop: Semloop
 ) -> None:

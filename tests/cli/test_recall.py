@@ -236,6 +236,7 @@ def test_recall_reports_a_missing_lake_and_missing_memories(
     assert err.startswith("There are no memories yet: ")
 
 
+@pytest.mark.process
 def test_a_closed_pipe_is_not_reported_as_an_error(lake: Path) -> None:
     command = [sys.executable, "-m", "semloop", "recall", "refund", "--format", "json"]
     with subprocess.Popen(

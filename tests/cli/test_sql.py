@@ -157,6 +157,7 @@ def test_sql_reports_an_output_that_cannot_be_written() -> None:
             raise_error_of(run("SELECT 1", "--output", name))
 
 
+@pytest.mark.process
 def test_parquet_is_written_to_a_pipe_but_not_to_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.artifacts.choose import PLACEHOLDER_BYTES_MAX, VALUE_BYTES_MIN
@@ -174,7 +174,6 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=60)
 @given(VALUES, VALUES, VALUES, st.booleans(), st.sampled_from([1_000, 20_000, 60_000]))
 def test_any_payload_is_restored_byte_for_byte(
     arguments: object, result: object, more: object, ascii_only: bool, limit: int

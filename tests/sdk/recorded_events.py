@@ -15,22 +15,23 @@ BYTES_MAX = 4 * 2**20
 
 def stored(kind: str, payload: Mapping[str, object], **meta: object) -> dict[str, Any]:
     """Return an event as its agent sends it; the archive must accept it."""
-    return stored_with(None, kind, payload, **meta)
+    return stored_with(None, kind, payload, BYTES_MAX, **meta)
 
 
 def stored_with(
     metadata: Mapping[str, object] | None,
     kind: str,
     payload: Mapping[str, object],
+    bytes_max: int,
     **meta: object,
 ) -> dict[str, Any]:
     """Return an event with metadata as its agent sends it."""
     meta = {"session_id": "s-1", **meta}
     event_id = str(uuid.uuid4())
     event = encode(
-        kind, event_id, "tester", NOW, payload, meta, BYTES_MAX, _ignored, metadata
+        kind, event_id, "tester", NOW, payload, meta, bytes_max, _ignored, metadata
     )
-    assert len(event) <= BYTES_MAX
+    assert len(event) <= bytes_max
     decoded = decode(a_poll(event), NOW, BYTES_MAX)
     assert decoded.dead_letters["detail"].to_pylist() == []
     assert decoded.events["event_id"].to_pylist() == [event_id]
@@ -38,10 +39,10 @@ def stored_with(
     return found
 
 
-def recorded(result: object) -> tuple[Any, list[str]]:
+def recorded(result: object, *, bytes_max: int = BYTES_MAX) -> tuple[Any, list[str]]:
     """Return the result that is stored of a tool, and the notes."""
     payload = {"tool": "t", "status": "success", "result": result}
-    found = stored("tool_call", payload)["payload"]
+    found = stored_with(None, "tool_call", payload, bytes_max)["payload"]
     return found.get("result"), found.get("semloop_notes", [])
 
 
@@ -60,7 +61,7 @@ class Recorded:
         payload: Mapping[str, object],
         metadata: Mapping[str, object] | None,
     ) -> str:
-        self.events.append(stored_with(metadata, kind, payload, **meta))
+        self.events.append(stored_with(metadata, kind, payload, BYTES_MAX, **meta))
         return ""
 
     @property

@@ -55,6 +55,7 @@ def test_sampling_always_keeps_errors_completions_and_feedback() -> None:
     assert is_kept("message", "a", "s", {}, failed=False)
 
 
+@pytest.mark.process
 def test_importing_the_agent_loads_no_heavy_package() -> None:
     code = f"import semloop, sys; semloop.Agent; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(

@@ -13,7 +13,7 @@ from semloop.agent.long_calls import LongCalls, long_calls
 from semloop.agent.session import Session
 from semloop.sampling import is_kept
 from tests.sdk.recorded_events import stored
-from tests.support.processes import ROOT
+from tests.support.processes import FORK_WARNING_IGNORED, ROOT
 from tests.support.services import wait_for
 
 WAIT_S = 60.0
@@ -168,7 +168,7 @@ assert calls._due_s
 @pytest.mark.process
 def test_a_forked_child_does_not_report_its_parents_calls() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORK],
+        [sys.executable, "-W", FORK_WARNING_IGNORED, "-c", FORK],
         cwd=ROOT,
         capture_output=True,
         text=True,

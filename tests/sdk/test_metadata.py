@@ -12,6 +12,7 @@ from semloop.agent.ids import new_id
 from tests.sdk.recorded_events import BYTES_MAX, Recorded, stored_with
 from tests.support.builders import NOW, a_poll
 
+HELLO = {"role": "user", "content": "hi"}
 METHODS: Mapping[str, Any] = {
     "message": lambda s, m: s.message("user", "hi", metadata=m),
     "tool_call": lambda s, m: s.tool_call("t", metadata=m),
@@ -64,7 +65,7 @@ def test_names_of_an_events_own_fields_are_names_like_any_other() -> None:
         "extra",
     )
     metadata = dict.fromkeys(names, "mine")
-    event = stored_with(metadata, "message", {"role": "user", "content": "hi"})
+    event = stored_with(metadata, "message", HELLO, BYTES_MAX)
     assert event["metadata"] == metadata
     assert (event["type"], event["agent"]) == ("message", "tester")
 
@@ -117,7 +118,7 @@ def test_metadata_is_copied_when_the_session_is_made() -> None:
 
 def test_large_metadata_is_shortened_with_its_event() -> None:
     metadata = {"a": "x" * BYTES_MAX, "b": list(range(10))}
-    event = stored_with(metadata, "message", {"role": "user", "content": "hi"})
+    event = stored_with(metadata, "message", HELLO, BYTES_MAX)
     assert event["metadata"]["b"] == list(range(10))
     assert len(event["metadata"]["a"]) < BYTES_MAX
     assert any("metadata.a" in note for note in event["payload"]["semloop_notes"])

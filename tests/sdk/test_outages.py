@@ -97,6 +97,7 @@ def test_the_next_process_sends_the_events_that_the_previous_one_spooled(
     assert found == {"s-1": list(range(200)), "s-2": [0]}
 
 
+@pytest.mark.process
 def test_no_event_is_lost_if_the_broker_listens_but_never_answers(
     unavailable: Settings,
 ) -> None:
@@ -107,6 +108,7 @@ def test_no_event_is_lost_if_the_broker_listens_but_never_answers(
     assert spooled(unavailable) == 200
 
 
+@pytest.mark.process
 def test_a_multiprocessing_child_spools_its_events_at_exit(
     unavailable: Settings,
 ) -> None:

@@ -6,6 +6,8 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).with_name("typed_program.py")
 # The expected type, or error, is in the line that it is about.
 EXPECTED = re.compile(r"reveal_type\(.*\)  # (?P<type>.+)|  # E: (?P<error>.+)")
@@ -14,6 +16,7 @@ FOUND = re.compile(
 )
 
 
+@pytest.mark.process
 def test_the_types_of_a_program_are_those_of_its_functions(tmp_path: Path) -> None:
     # Outside the repository, so that its settings do not apply.
     program = tmp_path / "program.py"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -85,7 +84,6 @@ def test_vectors_are_floats_of_length_1_in_the_order_of_their_texts(
     assert len({vector.tobytes() for vector in vectors[:7]}) == 7
 
 
-@profile(max_examples=25)
 @given(texts=st.lists(st.text(st.characters(), max_size=60), min_size=1, max_size=6))
 def test_no_text_changes_the_vector_of_another(
     minilm: Minilm, texts: list[str]
@@ -153,6 +151,7 @@ def test_token_counts_end_at_the_maximum_of_the_model(minilm: Minilm) -> None:
     assert Hashing().token_counts(["", "two words"]) == [1, 2]
 
 
+@pytest.mark.process
 def test_hashing_returns_the_same_vectors_in_every_process() -> None:
     code = (
         "from semloop.embedders.hashing import Hashing\n"

@@ -55,6 +55,7 @@ def in_threads(function: Callable[[], object]) -> list[object]:
     return found
 
 
+@pytest.mark.process
 def test_keys_are_handed_out_first_and_then_rotated(keyed_lake: Settings) -> None:
     storage = Storage.of(keyed_lake)
     writer_key(keyed_lake, storage)

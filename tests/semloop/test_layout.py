@@ -96,6 +96,7 @@ def test_a_layout_file_without_a_layout_is_refused(
         layout.check(Storage(str(tmp_path)))
 
 
+@pytest.mark.process
 def test_one_of_two_concurrent_writers_with_different_layouts_wins(
     lake: Settings,
 ) -> None:

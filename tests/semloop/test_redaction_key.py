@@ -57,6 +57,7 @@ def test_a_local_lake_creates_its_key_once_readable_by_its_owner_only(
     assert writer_key(other, Storage.of(other)) != key
 
 
+@pytest.mark.process
 def test_processes_that_start_at_the_same_time_get_the_same_key(tmp_path: Path) -> None:
     code = (
         "import sys; from semloop.settings import load\n"

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 import structlog
 from hypothesis import given
-from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from schemas.batches import Progress
@@ -24,6 +23,7 @@ from semloop.errors import LakeError
 from semloop.lake.lake import Lake
 from tests.sinks.archive_builder import IDS, Archive, Crash, named
 from tests.support.builders import LOG, NOW, decoded_rows, keyed
+from tests.support.examples import examples
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def test_only_ids_of_redelivered_records_are_deduplicated(tmp_path: Path) -> Non
 RECORDS = st.lists(st.tuples(st.sampled_from([0, 1]), st.booleans()), max_size=9)
 
 
-@bounds(max_examples=20, deadline=None)
+@examples(8)
 @given(RECORDS, st.none() | st.integers(0, 6))
 def test_rejected_rows_become_dead_letters_and_all_others_are_stored(
     records: list[tuple[int, bool]], commits: int | None

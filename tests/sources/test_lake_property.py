@@ -9,7 +9,7 @@ from datetime import timedelta
 import pyarrow.compute as pc
 import pytest
 from deltalake import write_deltalake
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from semloop.delta import table
@@ -21,6 +21,7 @@ from sources.lake.read_plan import OffsetRange, PlannedFile, group_files
 from sources.lake.reader import LakeReader
 from tests.sources.events_table import EventsTable, open_reader
 from tests.support.builders import LOG, NOW
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +144,7 @@ def temporary_world(rows_max: int) -> Iterator[World]:
         yield World(folder, rows_max)
 
 
-@settings(max_examples=40)
+@examples(15)
 @given(steps=steps, rows_max=st.integers(1, 5), bytes_max=st.sampled_from([1, 2**20]))
 def test_each_row_is_read_once_and_in_order(
     steps: list[tuple[str, ...]], rows_max: int, bytes_max: int

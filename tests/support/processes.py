@@ -8,6 +8,9 @@ from pathlib import Path
 from semloop.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+# Since 3.12 Python warns a program that forks while other threads run, as those of
+# agents and Kafka clients do. An option `-W`.
+FORK_WARNING_IGNORED = "ignore:This process:DeprecationWarning"
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

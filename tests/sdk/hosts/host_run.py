@@ -19,7 +19,7 @@ from semloop.agent.spool.names import spool_name
 from semloop.settings import Settings
 from tests.sdk.hosts.programs import Program
 from tests.sdk.spooled import Drops, left_events
-from tests.support.processes import environment
+from tests.support.processes import FORK_WARNING_IGNORED, environment
 from tests.support.services import wait_for
 
 # A program that takes longer hangs; it needs a second on an idle machine.
@@ -106,6 +106,7 @@ def run_host(
         "SEMLOOP_SPOOL_MB": str(settings.agent.spool_mb),
         "SEMLOOP_AGENT_QUEUE_MB": str(settings.agent.queue_mb),
         "SEMLOOP_AGENT_FLUSH_S": "0.3",
+        "PYTHONWARNINGS": FORK_WARNING_IGNORED,
         **environ,
     }
     with (folder / "stderr").open("wb") as stderr:

@@ -116,7 +116,6 @@ def various(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoEngines]:
 
 
 @given(where=conditions())
-@settings(max_examples=100)
 def test_a_condition_selects_the_same_rows_as_its_sql(
     where: Filter, various: TwoEngines
 ) -> None:
