@@ -14,19 +14,26 @@ from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message, ago, cl
 LONG = "the refund was refused because of the fare class " * 8
 
 
-@pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "lake"
+@pytest.fixture(scope="module")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with two memories and an episode, which no test changes."""
+    folder = tmp_path_factory.mktemp("remembered") / "lake"
     a_memory_lake(
         folder,
         a_message(LONG.strip(), "a", agent="x", user_id="u", ts=ago(hours=2)),
         a_message("a seat was changed\x1b[31m", "b", ts=ago(days=3), type="error"),
         episodes=[closed("a", outcome="failure", reward=0.25)],
     )
-    monkeypatch.setenv("SEMLOOP_LAKE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def lake(remembered: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same lake, as that of the settings."""
+    monkeypatch.setenv("SEMLOOP_LAKE", str(remembered))
     monkeypatch.setenv("SEMLOOP_EMBEDDER", "hashing")
     monkeypatch.setenv("COLUMNS", "140")
-    return folder
+    return remembered
 
 
 def test_a_table_shows_score_time_agent_session_and_outcome_above_each_text(

@@ -111,6 +111,7 @@ def test_of_concurrent_rotations_no_key_is_lost(settings: Settings) -> None:
     assert held == [after.present, *after.previous]
 
 
+@pytest.mark.process
 def test_one_of_several_concurrent_replacements_succeeds(keyed_lake: Settings) -> None:
     storage = Storage.of(keyed_lake)
     storage.create("file", b"0")

@@ -104,6 +104,7 @@ def test_only_ids_of_redelivered_records_are_deduplicated(tmp_path: Path) -> Non
 RECORDS = st.lists(st.tuples(st.sampled_from([0, 1]), st.booleans()), max_size=9)
 
 
+@pytest.mark.slow
 @examples(8)
 @given(RECORDS, st.none() | st.integers(0, 6))
 def test_rejected_rows_become_dead_letters_and_all_others_are_stored(
