@@ -43,8 +43,8 @@ class CallBlock:
         self._find = find
         self._name = name
         self._arguments = arguments
-        # Entered and not left, each with the frame of its `with`: that of a generator
-        # distinguishes entries of one context, which another context does not need.
+        # Entered and not left, each with the frame of its `with`. Generators share the
+        # context of the code that iterates over them, but not its frame.
         self._entries: list[tuple[Entry, FrameType | None]] = []
         # Not begun, as something was set in it; of several threads, one pops it.
         self._next: list[Call] = []
@@ -142,8 +142,9 @@ class CallBlock:
     ) -> tuple[Entry, FrameType | None] | None:
         """Return the entry that the running code is in; None without one.
 
-        It is an entry of the same frame, in this context, the innermost. Code in none,
-        such as a thread that got only the block, is rather in one that is not recorded.
+        If there are several, it is the innermost of this frame or, without one, of this
+        context. Other code, such as a thread that was given the block, is in the last
+        one; an entry outside sessions comes first, so that none is recorded wrongly.
         """
         found = self._entries.copy()
         if len(found) > 1:
