@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from semloop.lake.recall.features import EventPosition, Features, Floats, Ints, Mask
 from semloop.lake.recall.filters import Filter
+from semloop.lake.recall.preselection import Matches
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -50,10 +51,10 @@ class SearchEngine(Protocol):
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
         """Return the nearest memories behind a filter, at most `count`."""
 
-    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
 
-        Only if there are more than `count` of them, Lance's score decides which.
+        Only if there are more than `count` of them, `preselection` says which.
         """
 
     def newest(self, where: Filter, count: int) -> Features:

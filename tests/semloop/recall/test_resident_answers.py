@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semloop.lake.recall import selection
 from semloop.lake.recall.filters import (
     Either,
     Every,
@@ -123,16 +122,6 @@ def test_a_condition_selects_the_same_rows_as_its_sql(
     memories = various.in_memory()
     assert memories is not None
     assert ResidentSearches(memories).count(where) == memories.table.count(where)
-
-
-def test_more_matches_than_are_counted_are_those_that_lance_selects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(selection, "MATCHES_MAX", 20)
-    rows = [a_message("refund " * (n % 7 + 1) + f"n{n}", f"e{n}") for n in range(60)]
-    lake = a_memory_lake(tmp_path, *rows)
-    with two_engines(lake.settings) as engines:
-        assert engines.same("refund n7 n12").num_rows == 10
 
 
 def test_the_nearest_of_many_and_their_neighbours_are_the_same(tmp_path: Path) -> None:

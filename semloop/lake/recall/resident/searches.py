@@ -16,6 +16,13 @@ from semloop.lake.recall.features import (
     stacked,
 )
 from semloop.lake.recall.filters import Filter
+from semloop.lake.recall.keywords import rarity
+from semloop.lake.recall.preselection import (
+    TERMS_MAX,
+    Matches,
+    all_matches,
+    heaviest,
+)
 from semloop.lake.recall.resident.memories import ResidentMemories
 from semloop.lake.recall.resident.segment import Segment
 from semloop.lake.recall.search_engine import (
@@ -60,21 +67,34 @@ class ResidentSearches:
         chosen = _largest(chosen, near, count)
         return Nearest(self._features(chosen), self._vectors(chosen))
 
-    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
 
-        Only if there are more than `count` of them, Lance's score decides which.
+        Only if there are more than `count` of them, `preselection` says which.
         """
         stems = hashes(terms)
-        matching = (part.stems.rows_of(stems) for part in self._segments)
-        masks = self._mask(where)
-        chosen = [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
-        if sum(map(len, chosen)) > count:
-            ids = self._table.ids_by_words(terms, where, count)
-            indexes = (part.index_of(ids) for part in self._segments)
-            # A later version of the table may have others.
-            chosen = [index[index >= 0] for index in indexes]
-        return self._features(chosen)
+        chosen = self._matching(stems, where)
+        if sum(map(len, chosen)) <= count:
+            return all_matches(self._features(chosen), terms)
+        weights = [np.zeros(len(part)) for part in self._segments]
+        frequencies = np.zeros(len(terms), np.int64)
+        memories = self.count(where)
+        for n, stem in enumerate(stems[:TERMS_MAX]):
+            matching = self._matching([stem], where)
+            frequencies[n] = sum(map(len, matching))
+            weight = rarity(frequencies[n], memories)
+            for own, rows in zip(weights, matching, strict=True):
+                own[rows] += weight
+        headers = [part.features.header for part in self._segments]
+        best = heaviest(
+            _gathered(weights, chosen),
+            _gathered([header["ts"] for header in headers], chosen),
+            _gathered([header["id"] for header in headers], chosen),
+            count,
+        )
+        kept = np.zeros(sum(map(len, chosen)), bool)
+        kept[best] = True
+        return Matches(self._features(_kept(chosen, kept)), frequencies)
 
     def newest(self, where: Filter, count: int) -> Features:
         """Return the newest memories behind a filter, at most `count`."""
@@ -135,6 +155,12 @@ class ResidentSearches:
             found = [part.mask(where) for part in self._segments]
             self._masks[id(where)] = where, found
         return self._masks[id(where)][1]
+
+    def _matching(self, stems: Sequence[int], where: Filter) -> list[Ints]:
+        """Return the rows of each segment behind a filter with one of the stems."""
+        matching = (part.stems.rows_of(stems) for part in self._segments)
+        masks = self._mask(where)
+        return [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
 
     def _behind(self, where: Filter) -> list[Ints]:
         return [np.flatnonzero(mask) for mask in self._mask(where)]
@@ -208,9 +234,19 @@ def _largest(
     kept[best] = True
     if ties:
         kept |= every == every[best].min()
+    return _kept(chosen, kept)
+
+
+def _kept(chosen: Sequence[Ints], kept: Mask) -> list[Ints]:
+    """Return the rows of each segment for which a mask of all of them is True."""
     bounds = np.cumsum([len(rows) for rows in chosen])[:-1]
     masks = np.split(kept, bounds)
     return [rows[mask] for rows, mask in zip(chosen, masks, strict=True)]
+
+
+def _gathered(columns: Sequence[NDArray[Any]], chosen: Sequence[Ints]) -> NDArray[Any]:
+    pairs = zip(columns, chosen, strict=True)
+    return np.concatenate([column[rows] for column, rows in pairs])
 
 
 def _decoded(rows: pa.Table) -> pa.Table:
