@@ -12,7 +12,7 @@ import pytest
 import structlog
 from stamina.instrumentation import set_on_retry_hooks
 
-from semloop.command.lancedb_import_shim import skip_rest_client
+from semloop.command.lancedb_import_shim import import_less_of_lancedb
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
@@ -42,7 +42,7 @@ FOLDER = "la ke ü"
 
 def pytest_configure() -> None:
     """Import LanceDB as the command does, which takes a second less per process."""
-    skip_rest_client()
+    import_less_of_lancedb()
 
 
 def pytest_report_header() -> str:

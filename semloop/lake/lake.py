@@ -66,17 +66,18 @@ class Lake(ArtifactQueries):
             todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
             raise LakeError(msg, todo)
         layout.check(self._storage)
-        self.connection: DuckDBPyConnection = lake_reader(self._storage)
-        # Unknown table names are errors, never references to Python variables.
-        self.connection.execute("SET GLOBAL python_enable_replacements = false")
         self._owner = threading.get_ident()
         self._stale_s = stale_s
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
-        self._catalog = Catalog(self.connection, self._storage, self._generation)
         self._ids = PrivateIds(self._settings, self._storage)
-        macro.define(self.connection, self._recall_engine)
-        private_ids.define(self.connection, self._ids)
+        self._opening = threading.Lock()
+        self._database: tuple[DuckDBPyConnection, Catalog] | None = None
+
+    @property
+    def connection(self) -> "DuckDBPyConnection":
+        """The DuckDB connection of the thread that opened the lake."""
+        return self._opened()[0]
 
     def sql(
         self,
@@ -93,8 +94,8 @@ class Lake(ArtifactQueries):
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        self._catalog.prepare(query)
-        connection = self.connection
+        connection, catalog = self._opened()
+        catalog.prepare(query)
         if threading.get_ident() != self._owner:
             # The relation keeps it open.
             connection = connection.cursor()
@@ -193,14 +194,21 @@ class Lake(ArtifactQueries):
 
     def init_sql(self) -> list[str]:
         """Return statements, without keys, that open this lake in any DuckDB 1.5.5."""
-        return self._catalog.init_statements()
+        return self._opened()[1].init_statements()
+
+    def interrupt(self) -> None:
+        """Stop the query that runs in `connection`, if there is one."""
+        if self._database is not None:
+            self._database[0].interrupt()
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
         if self._engine is not None:
             self._engine.close()
-        self._catalog.close()
-        self.connection.close()
+        if self._database is not None:
+            connection, catalog = self._database
+            catalog.close()
+            connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -212,6 +220,19 @@ class Lake(ArtifactQueries):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _opened(self) -> "tuple[DuckDBPyConnection, Catalog]":
+        """Return the database, opened on first use: recall does not need it."""
+        with self._opening:
+            if self._database is None:
+                connection = lake_reader(self._storage)
+                # Unknown table names are errors, never references to Python variables.
+                connection.execute("SET GLOBAL python_enable_replacements = false")
+                catalog = Catalog(connection, self._storage, self._generation)
+                macro.define(connection, self._recall_engine)
+                private_ids.define(connection, self._ids)
+                self._database = connection, catalog
+            return self._database
 
     def _recall_engine(self) -> "RecallEngine":
         """Return the engine, opened on first use: it takes a moment to import."""
