@@ -5,11 +5,11 @@ the sum of the weights of the terms that a memory has, then by time, newest firs
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from semloop.lake.recall.cutting import Values, best_of
 from semloop.lake.recall.features import Features, Floats, Ints
 
 # Terms of a query that have a weight. From storage, each is a search of its own.
@@ -34,30 +34,15 @@ def all_matches(features: Features, terms: Sequence[str]) -> Matches:
     return Matches(features, np.zeros(len(terms), np.int64))
 
 
-def heaviest(
-    weights: Floats,
-    times: NDArray[np.int64],
-    ids: NDArray[np.uint64],
-    count: int,
-) -> Ints:
-    """Return the indexes of the `count` memories to select, in order.
+def heaviest(weights: Floats, times: Values, ids: Values, count: int) -> Ints:
+    """Return the rows to select, in order.
 
     Args:
-        weights: sum of the weights of the terms of each memory; the largest first.
-        times: of equal weights, the newest first.
-        ids: of equal times, the smallest first.
-        count: how many to select, at most all.
+        weights: the sum of the weights of each row's terms.
+        times: `ts` of rows; the newest of equal weights are first.
+        ids: their ids; the smallest of equal times are first.
+        count: how many.
     """
-    rows = np.arange(len(weights))
-    selected: list[Any] = []
-    # Each step sorts nothing: hundreds of thousands may have the same weight.
-    for values in (weights, times, ~ids):
-        if len(rows) <= count or not count:
-            break
-        own = values[rows]
-        smallest = np.partition(own, len(own) - count)[len(own) - count]
-        selected.append(rows[own > smallest])
-        count -= len(selected[-1])
-        rows = rows[own == smallest]
-    found: Ints = np.sort(np.concatenate([*selected, rows[:count]]))
-    return found
+    return best_of(
+        len(weights), count, weights.__getitem__, times, lambda rows: ~ids(rows)
+    )

@@ -42,14 +42,17 @@ class Texts(NamedTuple):
 class SearchEngine(Protocol):
     """Searches in one generation of memories, safe for concurrent callers.
 
-    All engines find the same memories; the order of equal ones is not defined.
+    All engines find the same memories, in any order.
     """
 
     def count(self, where: Filter) -> int:
         """Return the number of memories behind a filter."""
 
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
-        """Return the nearest memories behind a filter, at most `count`."""
+        """Return the nearest memories behind a filter, at most `count`.
+
+        Of equally near ones those with the smallest ids.
+        """
 
     def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from semloop.lake import generations
 from semloop.lake.recall.conditions import first_parts
+from semloop.lake.recall.cutting import best_of
 from semloop.lake.recall.features import (
     EventPosition,
     Features,
@@ -47,6 +48,8 @@ HIT = "hit"
 EXACT_ROWS = 300_000
 # More partitions than an index has: all are searched.
 ALL_PARTITIONS = 1_000_000
+# Equally near memories that are read to find the smallest ids.
+EQUAL_MAX = 10_000
 # Maximum rows of one lookup by position.
 AT_MAX = 2_000
 # Cached numbers of rows behind a filter, whose text may have 100 kB.
@@ -99,7 +102,27 @@ class MemoryTable:
         return count
 
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
-        """Return the nearest memories behind a filter, at most `count`."""
+        """Return the nearest memories behind a filter, at most `count`.
+
+        Of equally near ones those with the smallest ids, if at most `EQUAL_MAX` are as
+        near as the last one.
+        """
+        read = count + 1
+        while True:
+            rows = self._nearest(vector, where, read)
+            near = -rows["_distance"].to_numpy()
+            if len(rows) < read or near.min() < np.sort(near)[-count]:
+                break
+            if read > EQUAL_MAX:
+                break
+            # Others at the cut may be as near.
+            read *= 4
+        features = _features(rows)
+        ids = features.header["id"]
+        best = best_of(len(rows), count, near.__getitem__, lambda at: ~ids[at])
+        return Nearest(features.take(best), matrix_of(rows["vector"])[best])
+
+    def _nearest(self, vector: "Vectors", where: Filter, count: int) -> pa.Table:
         query: Any = self._table.search(vector, vector_column_name="vector")
         query = query.distance_type("dot")
         if self.count(Every()) <= EXACT_ROWS:
@@ -107,9 +130,7 @@ class MemoryTable:
         else:
             # No maximum: behind a narrow filter, the nearest parts may have no rows.
             query = query.maximum_nprobes(0)
-        columns = ["features", "vector", "_distance"]
-        rows = _read(query, where, count, columns)
-        return Nearest(_features(rows), matrix_of(rows["vector"]))
+        return _read(query, where, count, ["features", "vector", "_distance"])
 
     def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
@@ -193,7 +214,8 @@ class MemoryTable:
             weights[at] += rarity(len(rows), memories)
         every = every.take(first)
         times = every["ts"].cast(pa.int64()).to_numpy()
-        best = heaviest(weights, times, _keys(every["id"]), count)
+        ids = _keys(every["id"])
+        best = heaviest(weights, times.__getitem__, ids.__getitem__, count)
         chosen = pa.array(row_ids[best])
         read = self.rows(row_ids[best].astype(np.int64), ["features"])
         return Matches(Features.of(read["features"], chosen), frequencies)

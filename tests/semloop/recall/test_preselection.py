@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semloop.lake.recall import searches, selection
 from semloop.lake.recall.filters import Every
-from semloop.lake.recall.preselection import heaviest
 from semloop.lake.recall.resident import searches as resident
 from semloop.lake.recall.resident.searches import ResidentSearches
 from tests.operators.event_rows import Row
@@ -21,28 +19,12 @@ from tests.semloop.recall.two_engines import TwoEngines, two_engines
 pytestmark = pytest.mark.slow
 
 FEW = settings(max_examples=15)
-MEMORIES = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.5, 1.25]), st.integers(-2, 2), st.integers(0, 9)),
-    max_size=30,
-)
 
 
 def few_are_counted(patch: pytest.MonkeyPatch, matches: int, terms: int = 32) -> None:
     patch.setattr(selection, "MATCHES_MAX", matches)
     for module in (searches, resident):
         patch.setattr(module, "TERMS_MAX", terms)
-
-
-@given(memories=MEMORIES, data=st.data())
-def test_the_heaviest_are_those_of_a_sort(
-    memories: list[tuple[float, int, int]], data: st.DataObject
-) -> None:
-    count = data.draw(st.integers(0, len(memories)))
-    columns = np.array(memories, [("weight", "f8"), ("time", "i8"), ("id", "u8")])
-    found = heaviest(columns["weight"], columns["time"], columns["id"], count)
-    expected = sorted(memories, key=lambda row: (-row[0], -row[1], row[2]))[:count]
-    assert sorted(memories[n] for n in found) == sorted(expected)
-    assert found.tolist() == sorted(set(found.tolist()))
 
 
 @given(events=EVENTS, questions=QUESTIONS)

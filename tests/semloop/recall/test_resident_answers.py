@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semloop.lake.recall import selection
 from semloop.lake.recall.filters import (
     Either,
     Every,
@@ -122,6 +123,26 @@ def test_a_condition_selects_the_same_rows_as_its_sql(
     memories = various.in_memory()
     assert memories is not None
     assert ResidentSearches(memories).count(where) == memories.table.count(where)
+
+
+def test_the_first_of_many_equal_memories_do_not_depend_on_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "COUNT_MAX", 60)
+    # Both searches find more of them than they return.
+    monkeypatch.setattr(selection, "MATCHES_MAX", 50)
+    rows = [
+        a_message("refund refused", f"e{n}", namespace=f"n{n // 150}", kafka_offset=n)
+        for n in range(400)
+    ]
+    answers = []
+    for name, some in (("in order", rows), ("reversed", rows[::-1])):
+        lake = a_memory_lake(tmp_path / name, *some)
+        with two_engines(lake.settings) as engines:
+            answers.append(engines.same("refund", k=50))
+            answers.append(engines.same("refund", k=1, namespace="n1"))
+    assert answers[0].num_rows == 3
+    assert answers[:2] == answers[2:]
 
 
 def test_the_nearest_of_many_and_their_neighbours_are_the_same(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from semloop.lake.recall.cutting import Values, best_of
 from semloop.lake.recall.features import (
     EventPosition,
     Features,
@@ -69,24 +70,26 @@ class ResidentSearches:
         return sum(int(np.count_nonzero(mask)) for mask in self._mask(where))
 
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
-        """Return the nearest memories behind a filter, at most `count`."""
+        """Return the nearest memories behind a filter, at most `count`.
+
+        Of equally near ones those with the smallest ids.
+        """
         masks = self._mask(where)
 
         def nearest(n: int) -> tuple[Ints, NDArray[np.float32]]:
             part, rows = self._segments[n], np.flatnonzero(masks[n])
-            near = _products(part, rows, vector)
-            if 0 < count < len(rows):
-                best = np.argpartition(near, len(near) - count)[len(near) - count :]
-                best.sort()
-                rows, near = rows[best], near[best]
-            return rows, near
+            ids, near = part.features.header["id"], _products(part, rows, vector)
+            best = best_of(
+                len(rows), count, near.__getitem__, lambda at: ~ids[rows[at]]
+            )
+            return rows[best], near[best]
 
         is_large = sum(map(len, masks)) >= SHARED_ROWS
-        helping = self._threads if is_large else None
-        found = shared(nearest, len(masks), helping)
-        chosen = _largest(
-            [rows for rows, _ in found], [near for _, near in found], count
-        )
+        found = shared(nearest, len(masks), self._threads if is_large else None)
+        chosen = [rows for rows, _ in found]
+        near = np.concatenate([values for _, values in found])
+        ids = self._header("id", chosen)
+        chosen = _best(chosen, count, near.__getitem__, lambda at: ~ids(at))
         return Nearest(self._features(chosen), self._vectors(chosen))
 
     def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
@@ -107,30 +110,27 @@ class ResidentSearches:
             weight = rarity(frequencies[n], memories)
             for own, rows in zip(weights, matching, strict=True):
                 own[rows] += weight
-        headers = [part.features.header for part in self._segments]
+        every = [own[rows] for own, rows in zip(weights, chosen, strict=True)]
         best = heaviest(
-            _gathered(weights, chosen),
-            _gathered([header["ts"] for header in headers], chosen),
-            _gathered([header["id"] for header in headers], chosen),
+            np.concatenate(every),
+            self._header("ts", chosen),
+            self._header("id", chosen),
             count,
         )
-        kept = np.zeros(sum(map(len, chosen)), bool)
-        kept[best] = True
-        return Matches(self._features(_kept(chosen, kept)), frequencies)
+        return Matches(self._features(_at(chosen, best)), frequencies)
 
     def newest(self, where: Filter, count: int) -> Features:
         """Return the newest memories behind a filter, at most `count`."""
         chosen = self._behind(where)
-        times = [part.features.header["ts"][rows] for part, rows in self._with(chosen)]
-        found = self._features(_largest(chosen, times, count, ties=True))
-        header = found.header
-        return found.take(np.lexsort((header["id"], -header["ts"]))[:count])
+        times, ids = self._header("ts", chosen), self._header("id", chosen)
+        found = self._features(_best(chosen, count, times, lambda at: ~ids(at)))
+        return found.take(np.lexsort((found.header["id"], -found.header["ts"])))
 
     def neighbours(
         self, positions: set[EventPosition], where: Filter, hits: Filter
     ) -> Neighbours:
         """Return the first parts of events at these positions."""
-        chosen = self._at(positions, where)
+        chosen = self._placed(positions, where)
         masks = zip(self._mask(hits), chosen, strict=True)
         is_hit = [mask[rows] for mask, rows in masks]
         return Neighbours(
@@ -139,7 +139,7 @@ class ResidentSearches:
 
     def texts_at(self, positions: set[EventPosition], where: Filter) -> Texts:
         """Return the first parts of events at these positions, with their texts."""
-        features = self._features(self._at(positions, where))
+        features = self._features(self._placed(positions, where))
         texts = self.rows(features.row_ids, ["text"])["text"]
         return Texts(features, texts.to_pylist())
 
@@ -184,10 +184,21 @@ class ResidentSearches:
         masks = self._mask(where)
         return [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
 
+    def _header(self, name: str, chosen: Sequence[Ints]) -> Values:
+        """Return a function from indexes in all chosen rows to values of a header."""
+
+        def values(at: Ints) -> NDArray[Any]:
+            rows = self._with(_at(chosen, at))
+            return np.concatenate(
+                [part.features.header[name][own] for part, own in rows]
+            )
+
+        return values
+
     def _behind(self, where: Filter) -> list[Ints]:
         return [np.flatnonzero(mask) for mask in self._mask(where)]
 
-    def _at(self, positions: set[EventPosition], where: Filter) -> list[Ints]:
+    def _placed(self, positions: set[EventPosition], where: Filter) -> list[Ints]:
         keys = [position_of(*position) for position in positions]
         chosen = []
         for part, mask in zip(self._segments, self._mask(where), strict=True):
@@ -235,40 +246,19 @@ def _products(part: Segment, rows: Ints, vector: "Vectors") -> NDArray[np.float3
     return products
 
 
-def _largest(
-    chosen: Sequence[Ints],
-    values: Sequence[NDArray[Any]],
-    count: int,
-    *,
-    ties: bool = False,
-) -> list[Ints]:
-    """Return the rows of each segment with the largest values, `count` in all.
-
-    With `ties`, also the others that have the smallest value of these.
-    """
-    every = np.concatenate(values)
-    if count >= len(every):
-        return list(chosen)
-    if not count:
-        return [rows[:0] for rows in chosen]
-    best = np.argpartition(every, len(every) - count)[len(every) - count :]
-    kept = np.zeros(len(every), bool)
-    kept[best] = True
-    if ties:
-        kept |= every == every[best].min()
-    return _kept(chosen, kept)
+def _best(chosen: Sequence[Ints], count: int, *orders: Values) -> list[Ints]:
+    """Return `best_of` the chosen rows of all segments."""
+    return _at(chosen, best_of(sum(map(len, chosen)), count, *orders))
 
 
-def _kept(chosen: Sequence[Ints], kept: Mask) -> list[Ints]:
-    """Return the rows of each segment for which a mask of all of them is True."""
-    bounds = np.cumsum([len(rows) for rows in chosen])[:-1]
-    masks = np.split(kept, bounds)
-    return [rows[mask] for rows, mask in zip(chosen, masks, strict=True)]
-
-
-def _gathered(columns: Sequence[NDArray[Any]], chosen: Sequence[Ints]) -> NDArray[Any]:
-    pairs = zip(columns, chosen, strict=True)
-    return np.concatenate([column[rows] for column, rows in pairs])
+def _at(chosen: Sequence[Ints], indexes: Ints) -> list[Ints]:
+    """Return the rows at sorted indexes in all chosen ones, by segment."""
+    ends = np.cumsum([len(rows) for rows in chosen])
+    parts = np.split(indexes, np.searchsorted(indexes, ends[:-1]))
+    return [
+        rows[part - (end - len(rows))]
+        for rows, part, end in zip(chosen, parts, ends, strict=True)
+    ]
 
 
 def _decoded(rows: pa.Table) -> pa.Table:
