@@ -29,7 +29,7 @@ def short_process(arguments: Sequence[str]) -> Iterator[None]:
         yield
     except SystemExit as ended:
         for stream in (sys.stdout, sys.stderr):
-            # If nobody reads it any more, the exit code says so already.
+            # If its reader has gone, the exit code says so already.
             with suppress(OSError):
                 stream.flush()
         os._exit(ended.code if isinstance(ended.code, int) else 1)

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Self, cast
 
 from semloop import layout
 from semloop.errors import LakeError
-from semloop.lake import private_ids
 from semloop.lake.artifacts import ArtifactQueries
-from semloop.lake.catalog import Catalog, view_questions
+from semloop.lake.database import Database
 from semloop.lake.private_ids import PrivateIds
-from semloop.lake.recall import macro
 from semloop.settings import Settings, load
-from semloop.storage.duckdb_access import lake_reader
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -71,13 +68,12 @@ class Lake(ArtifactQueries):
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
         self._ids = PrivateIds(self._settings, self._storage)
-        self._opening = threading.Lock()
-        self._database: tuple[DuckDBPyConnection, Catalog] | None = None
+        self._database = Database(self._storage, self._recall_engine, self._ids)
 
     @property
     def connection(self) -> "DuckDBPyConnection":
         """The DuckDB connection of the thread that opened the lake."""
-        return self._opened()[0]
+        return self._database.open()[0]
 
     def sql(
         self,
@@ -94,7 +90,7 @@ class Lake(ArtifactQueries):
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        connection, catalog = self._opened()
+        connection, catalog = self._database.open()
         catalog.prepare(query)
         if threading.get_ident() != self._owner:
             # The relation keeps it open.
@@ -190,25 +186,23 @@ class Lake(ArtifactQueries):
 
     def views(self) -> dict[str, str]:
         """Return the views by name, each with the question that it answers."""
+        from semloop.lake.catalog import view_questions
+
         return view_questions()
 
     def init_sql(self) -> list[str]:
         """Return statements, without keys, that open this lake in any DuckDB 1.5.5."""
-        return self._opened()[1].init_statements()
+        return self._database.open()[1].init_statements()
 
     def interrupt(self) -> None:
         """Stop the query that runs in `connection`, if there is one."""
-        if self._database is not None:
-            self._database[0].interrupt()
+        self._database.interrupt()
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
         if self._engine is not None:
             self._engine.close()
-        if self._database is not None:
-            connection, catalog = self._database
-            catalog.close()
-            connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -221,19 +215,6 @@ class Lake(ArtifactQueries):
     ) -> None:
         self.close()
 
-    def _opened(self) -> "tuple[DuckDBPyConnection, Catalog]":
-        """Return the database, opened on first use: recall does not need it."""
-        with self._opening:
-            if self._database is None:
-                connection = lake_reader(self._storage)
-                # Unknown table names are errors, never references to Python variables.
-                connection.execute("SET GLOBAL python_enable_replacements = false")
-                catalog = Catalog(connection, self._storage, self._generation)
-                macro.define(connection, self._recall_engine)
-                private_ids.define(connection, self._ids)
-                self._database = connection, catalog
-            return self._database
-
     def _recall_engine(self) -> "RecallEngine":
         """Return the engine, opened on first use: it takes a moment to import."""
         with self._lock:
@@ -242,9 +223,6 @@ class Lake(ArtifactQueries):
 
                 self._engine = RecallEngine(self._settings, self._stale_s, self._ids)
             return self._engine
-
-    def _generation(self) -> int | None:
-        return self._recall_engine().generation()
 
 
 def _settings(
