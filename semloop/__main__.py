@@ -19,12 +19,14 @@ def main() -> None:
         )
         sys.exit(1)
     from semloop.command.cli import main as command
-    from semloop.command.lancedb_import_shim import skip_rest_client
+    from semloop.command.lancedb_import_shim import import_less_of_lancedb
+    from semloop.command.short_process import short_process
     from semloop.storage.local_files import close_new_files
 
     close_new_files()
-    skip_rest_client()
-    command()
+    import_less_of_lancedb()
+    with short_process(sys.argv[1:]):
+        command()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import structlog
 from hypothesis import is_hypothesis_test
 from stamina.instrumentation import set_on_retry_hooks
 
-from semloop.command.lancedb_import_shim import skip_rest_client
+from semloop.command.lancedb_import_shim import import_less_of_lancedb
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples property tests try, before they are imported."""
     load_profile(storm=_storms(config))
     # As the command does, which takes a second less per process.
-    skip_rest_client()
+    import_less_of_lancedb()
 
 
 def pytest_report_header() -> str:

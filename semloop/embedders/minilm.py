@@ -74,6 +74,10 @@ class Minilm:
 
         vectors = np.empty((len(texts), DIMENSION), np.float32)
         ids = [encoding.ids for encoding in self._tokenize(texts)]
+        if len(ids) == 1:
+            # A query: a change of threads takes longer than it, if all are busy.
+            vectors[0] = self._vector(ids[0])
+            return vectors
         # Longest first, so that no thread starts a long text when the others are done.
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         computed = self._pool.map(self._vector, (ids[row] for row in order))

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Self, cast
 
 from semloop import layout
 from semloop.errors import LakeError
-from semloop.lake import private_ids
 from semloop.lake.artifacts import ArtifactQueries
-from semloop.lake.catalog import Catalog, view_questions
+from semloop.lake.database import Database
 from semloop.lake.private_ids import PrivateIds
-from semloop.lake.recall import macro
 from semloop.settings import Settings, load
-from semloop.storage.duckdb_access import lake_reader
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -66,17 +63,17 @@ class Lake(ArtifactQueries):
             todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
             raise LakeError(msg, todo)
         layout.check(self._storage)
-        self.connection: DuckDBPyConnection = lake_reader(self._storage)
-        # Unknown table names are errors, never references to Python variables.
-        self.connection.execute("SET GLOBAL python_enable_replacements = false")
         self._owner = threading.get_ident()
         self._stale_s = stale_s
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
-        self._catalog = Catalog(self.connection, self._storage, self._generation)
         self._ids = PrivateIds(self._settings, self._storage)
-        macro.define(self.connection, self._recall_engine)
-        private_ids.define(self.connection, self._ids)
+        self._database = Database(self._storage, self._recall_engine, self._ids)
+
+    @property
+    def connection(self) -> "DuckDBPyConnection":
+        """The DuckDB connection of the thread that opened the lake."""
+        return self._database.open()[0]
 
     def sql(
         self,
@@ -93,8 +90,8 @@ class Lake(ArtifactQueries):
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        self._catalog.prepare(query)
-        connection = self.connection
+        connection, catalog = self._database.open()
+        catalog.prepare(query)
         if threading.get_ident() != self._owner:
             # The relation keeps it open.
             connection = connection.cursor()
@@ -189,18 +186,23 @@ class Lake(ArtifactQueries):
 
     def views(self) -> dict[str, str]:
         """Return the views by name, each with the question that it answers."""
+        from semloop.lake.catalog import view_questions
+
         return view_questions()
 
     def init_sql(self) -> list[str]:
         """Return statements, without keys, that open this lake in any DuckDB 1.5.5."""
-        return self._catalog.init_statements()
+        return self._database.open()[1].init_statements()
+
+    def interrupt(self) -> None:
+        """Stop the query that runs in `connection`, if there is one."""
+        self._database.interrupt()
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
         if self._engine is not None:
             self._engine.close()
-        self._catalog.close()
-        self.connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -221,9 +223,6 @@ class Lake(ArtifactQueries):
 
                 self._engine = RecallEngine(self._settings, self._stale_s, self._ids)
             return self._engine
-
-    def _generation(self) -> int | None:
-        return self._recall_engine().generation()
 
 
 def _settings(

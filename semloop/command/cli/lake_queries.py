@@ -56,7 +56,7 @@ def open_lake(settings: Settings) -> Iterator[Lake]:
             raise translate(storage, "read the lake", error) from error
         except RuntimeError:
             # Otherwise DuckDB's threads keep running, and closing waits for them.
-            lake.connection.interrupt()
+            lake.interrupt()
             raise
 
 

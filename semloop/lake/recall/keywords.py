@@ -4,7 +4,7 @@ LanceDB's own score counts words in the whole table: it would show one namespace
 often another one uses a word, and a name that is frequent in one seems rare.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -38,6 +38,10 @@ class Statistics:
         mean = int(lengths.sum()) / len(lengths) if len(lengths) else 0.0
         return cls(total, np.count_nonzero(counts, axis=0), mean)
 
+    def at_least(self, frequencies: Ints) -> Self:
+        """Return statistics with frequencies that are not below these."""
+        return replace(self, frequencies=np.maximum(self.frequencies, frequencies))
+
 
 def bm25(counts: Ints, lengths: Ints, statistics: Statistics) -> Floats:
     """Return the BM25 score of memories.
@@ -57,6 +61,11 @@ def bm25(counts: Ints, lengths: Ints, statistics: Statistics) -> Floats:
     norm = K1 * (1 - B + B * lengths / statistics.length)
     # One stem after the other: the sum of a memory is independent of other memories.
     for column, frequency in zip(counts.T, statistics.frequencies, strict=True):
-        rare = np.log(1 + (statistics.memories - frequency + 0.5) / (frequency + 0.5))
+        rare = rarity(frequency, statistics.memories)
         scores += rare * (K1 + 1) * column / (column + norm)
     return scores
+
+
+def rarity(frequency: int, memories: int) -> float:
+    """Return the first factor of `bm25`: how much a stem tells."""
+    return float(np.log(1 + (memories - frequency + 0.5) / (frequency + 0.5)))

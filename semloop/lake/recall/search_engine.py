@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from semloop.lake.recall.features import EventPosition, Features, Floats, Ints, Mask
 from semloop.lake.recall.filters import Filter
+from semloop.lake.recall.preselection import Matches
 
 if TYPE_CHECKING:
     from semloop.embedders.contract import Vectors
@@ -41,19 +42,22 @@ class Texts(NamedTuple):
 class SearchEngine(Protocol):
     """Searches in one generation of memories, safe for concurrent callers.
 
-    All engines find the same memories; the order of equal ones is not defined.
+    All engines find the same memories, in any order.
     """
 
     def count(self, where: Filter) -> int:
         """Return the number of memories behind a filter."""
 
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
-        """Return the nearest memories behind a filter, at most `count`."""
+        """Return the nearest memories behind a filter, at most `count`.
 
-    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+        Of equally near ones those with the smallest ids.
+        """
+
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
 
-        Only if there are more than `count` of them, Lance's score decides which.
+        Only if there are more than `count` of them, `preselection` says which.
         """
 
     def newest(self, where: Filter, count: int) -> Features:

@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from semloop.lake import generations
 from semloop.lake.recall.conditions import first_parts
-from semloop.lake.recall.features import EventPosition, Features, Ints, position_of
+from semloop.lake.recall.cutting import best_of
+from semloop.lake.recall.features import (
+    EventPosition,
+    Features,
+    Ints,
+    position_of,
+)
 from semloop.lake.recall.filters import Every, Filter
+from semloop.lake.recall.keywords import rarity
+from semloop.lake.recall.preselection import (
+    TERMS_MAX,
+    Matches,
+    all_matches,
+    heaviest,
+)
 from semloop.lake.recall.search_engine import (
     Matrix,
     Nearest,
@@ -34,6 +48,8 @@ HIT = "hit"
 EXACT_ROWS = 300_000
 # More partitions than an index has: all are searched.
 ALL_PARTITIONS = 1_000_000
+# Equally near memories that are read to find the smallest ids.
+EQUAL_MAX = 10_000
 # Maximum rows of one lookup by position.
 AT_MAX = 2_000
 # Cached numbers of rows behind a filter, whose text may have 100 kB.
@@ -86,7 +102,27 @@ class MemoryTable:
         return count
 
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
-        """Return the nearest memories behind a filter, at most `count`."""
+        """Return the nearest memories behind a filter, at most `count`.
+
+        Of equally near ones those with the smallest ids, if at most `EQUAL_MAX` are as
+        near as the last one.
+        """
+        read = count + 1
+        while True:
+            rows = self._nearest(vector, where, read)
+            near = -rows["_distance"].to_numpy()
+            if len(rows) < read or near.min() < np.sort(near)[-count]:
+                break
+            if read > EQUAL_MAX:
+                break
+            # Others at the cut may be as near.
+            read *= 4
+        features = _features(rows)
+        ids = features.header["id"]
+        best = best_of(len(rows), count, near.__getitem__, lambda at: ~ids[at])
+        return Nearest(features.take(best), matrix_of(rows["vector"])[best])
+
+    def _nearest(self, vector: "Vectors", where: Filter, count: int) -> pa.Table:
         query: Any = self._table.search(vector, vector_column_name="vector")
         query = query.distance_type("dot")
         if self.count(Every()) <= EXACT_ROWS:
@@ -94,25 +130,20 @@ class MemoryTable:
         else:
             # No maximum: behind a narrow filter, the nearest parts may have no rows.
             query = query.maximum_nprobes(0)
-        columns = ["features", "vector", "_distance"]
-        rows = _read(query, where, count, columns)
-        return Nearest(_features(rows), matrix_of(rows["vector"]))
+        return _read(query, where, count, ["features", "vector", "_distance"])
 
-    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
 
-        Only if there are more than `count` of them, Lance's score decides which.
+        Only if there are more than `count` of them, `preselection` says which.
         """
         if not terms:
-            return self.newest(where, 0)
+            return all_matches(self.newest(where, 0), terms)
         query = self._matching(terms)
-        return _features(_read(query, where, count, ["features", "_score"]))
-
-    def ids_by_words(self, terms: Sequence[str], where: Filter, count: int) -> Ints:
-        """Return the ids of the rows that `by_words` returns; needs at least a term."""
-        rows = _read(self._matching(terms), where, count, ["_score"])
-        ids: Ints = rows[ROW_ID].to_numpy().astype(np.int64)
-        return ids
+        rows = _read(query, where, count + 1, ["features", "_score"])
+        if len(rows) <= count:
+            return all_matches(_features(rows), terms)
+        return self._preselected(terms, where, count)
 
     def newest(self, where: Filter, count: int) -> Features:
         """Return the newest memories behind a filter, at most `count`."""
@@ -164,6 +195,31 @@ class MemoryTable:
         taken: pa.Table = rows.select(list(columns)).take(order)
         return taken
 
+    def _preselected(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
+        memories = self.count(where)
+        weighted, others = terms[:TERMS_MAX], terms[TERMS_MAX:]
+        groups = [[term] for term in weighted] + ([others] if others else [])
+        # The score of LanceDB counts words of the whole table.
+        columns = ["id", "ts", "_score"]
+        found = [
+            _read(self._matching(group), where, memories, columns) for group in groups
+        ]
+        every = pa.concat_tables(found)
+        row_ids, first = np.unique(every[ROW_ID].to_numpy(), return_index=True)
+        weights = np.zeros(len(row_ids))
+        frequencies = np.zeros(len(terms), np.int64)
+        for n, rows in enumerate(found[: len(weighted)]):
+            frequencies[n] = len(rows)
+            at = np.searchsorted(row_ids, rows[ROW_ID].to_numpy())
+            weights[at] += rarity(len(rows), memories)
+        every = every.take(first)
+        times = every["ts"].cast(pa.int64()).to_numpy()
+        ids = _keys(every["id"])
+        best = heaviest(weights, times.__getitem__, ids.__getitem__, count)
+        chosen = pa.array(row_ids[best])
+        read = self.rows(row_ids[best].astype(np.int64), ["features"])
+        return Matches(Features.of(read["features"], chosen), frequencies)
+
     def _matching(self, terms: Sequence[str]) -> Any:
         from lancedb.query import MatchQuery
 
@@ -190,6 +246,15 @@ def _read(query: Any, where: Filter, count: int, columns: list[str]) -> pa.Table
 
 def _features(rows: pa.Table) -> Features:
     return Features.of(rows["features"], rows[ROW_ID])
+
+
+def _keys(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Return `features.key_of` of each id of 16 bytes."""
+    column = ids.cast(pa.binary(16)).combine_chunks()
+    halves = np.frombuffer(
+        column.buffers()[1], ">u8", 2 * len(column), 16 * column.offset
+    )
+    return halves[::2].astype(np.uint64)
 
 
 class MemoryTables:

@@ -40,7 +40,7 @@ TEXTS_MIN = 50
 NEIGHBOURS_OF = 10
 # Maximum rows per text that are ranked; the count includes all of them.
 COPIES_MAX = 8
-# Matches whose words are counted; of more, Lance's score selects them.
+# Matches whose words are counted; of more, `preselection` selects them.
 MATCHES_MAX = 5_000
 # More results than the share of episodes with enough reward lets expect.
 SHARE_MARGIN = 1.5
@@ -141,10 +141,11 @@ class Selection:
     def _matches(self) -> Features:
         """Return the memories with words of the query, best first by BM25."""
         where = self._conditions.hits
-        found = self._table.by_words(self._terms, where, MATCHES_MAX)
-        found = found.take(self._may_be_hits(found))
+        matches = self._table.by_words(self._terms, where, MATCHES_MAX)
+        found = matches.features.take(self._may_be_hits(matches.features))
         counts, lengths = self._line_and_context(found)
         statistics = Statistics.of(counts, lengths, self._table.count(where))
+        statistics = statistics.at_least(matches.frequencies)
         scores = bm25(counts, lengths, statistics)
         order = np.lexsort((found.header["id"], -scores))
         if self._wall.request.user is not None:

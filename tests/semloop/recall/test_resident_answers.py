@@ -124,14 +124,24 @@ def test_a_condition_selects_the_same_rows_as_its_sql(
     assert ResidentSearches(memories).count(where) == memories.table.count(where)
 
 
-def test_more_matches_than_are_counted_are_those_that_lance_selects(
+def test_the_first_of_many_equal_memories_do_not_depend_on_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "MATCHES_MAX", 20)
-    rows = [a_message("refund " * (n % 7 + 1) + f"n{n}", f"e{n}") for n in range(60)]
-    lake = a_memory_lake(tmp_path, *rows)
-    with two_engines(lake.settings) as engines:
-        assert engines.same("refund n7 n12").num_rows == 10
+    monkeypatch.setattr(selection, "COUNT_MAX", 60)
+    # Both searches find more of them than they return.
+    monkeypatch.setattr(selection, "MATCHES_MAX", 50)
+    rows = [
+        a_message("refund refused", f"e{n}", namespace=f"n{n // 150}", kafka_offset=n)
+        for n in range(400)
+    ]
+    answers = []
+    for name, some in (("in order", rows), ("reversed", rows[::-1])):
+        lake = a_memory_lake(tmp_path / name, *some)
+        with two_engines(lake.settings) as engines:
+            answers.append(engines.same("refund", k=50))
+            answers.append(engines.same("refund", k=1, namespace="n1"))
+    assert answers[0].num_rows == 3
+    assert answers[:2] == answers[2:]
 
 
 def test_the_nearest_of_many_and_their_neighbours_are_the_same(tmp_path: Path) -> None:

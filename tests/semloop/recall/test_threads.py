@@ -106,6 +106,22 @@ def test_answers_in_threads_equal_those_of_one_thread_for_a_minute(
     assert all(asked for asked, _ in results)
 
 
+def test_the_first_queries_of_several_threads_open_one_database(
+    tmp_path: Path,
+) -> None:
+    lake = a_memory_lake(tmp_path, a_message("a trip"))
+    begin = threading.Barrier(THREADS)
+
+    def ask(opened: Lake) -> tuple[object, object]:
+        begin.wait()
+        return opened.sql("SELECT text FROM memories").fetchone(), opened.connection
+
+    with lake.open() as opened, ThreadPoolExecutor(THREADS) as threads:
+        found = list(threads.map(ask, [opened] * THREADS))
+    assert [row for row, _ in found] == [("a trip",)] * THREADS
+    assert len({id(connection) for _, connection in found}) == 1
+
+
 def test_a_relation_of_another_thread_can_be_read_after_it_ended(
     tmp_path: Path,
 ) -> None:

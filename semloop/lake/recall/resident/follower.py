@@ -69,7 +69,7 @@ class ResidentFollower:
     def current(self, table: MemoryTable) -> SearchEngine:
         """Return what has the newest version of the table."""
         memories = self.followed(table) if self._bytes_max else None
-        return table if memories is None else ResidentSearches(memories)
+        return table if memories is None else ResidentSearches(memories, self._threads)
 
     def followed(self, table: MemoryTable) -> ResidentMemories | None:
         """Return the memories of the newest version of a table, if they are in memory.

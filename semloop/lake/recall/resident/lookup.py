@@ -20,11 +20,14 @@ class Lookup:
 
     @classmethod
     def of(cls, keys: NDArray[Any], rows: NDArray[np.int32]) -> Self:
-        """Sort pairs of key and row; a pair may occur several times."""
+        """Sort pairs of key and row; the rows are in order, and pairs may repeat."""
         order = np.argsort(keys, kind="stable")
         keys, rows = keys[order], rows[order]
         is_new = np.ones(len(keys), bool)
         is_new[1:] = keys[1:] != keys[:-1]
+        is_other = is_new.copy()
+        is_other[1:] |= rows[1:] != rows[:-1]
+        keys, rows, is_new = keys[is_other], rows[is_other], is_new[is_other]
         starts = np.append(np.flatnonzero(is_new), len(keys)).astype(np.int32)
         return cls(keys[is_new], starts, rows)
 
@@ -42,6 +45,9 @@ class Lookup:
         parts = [
             self.rows[self.starts[n] : self.starts[n + 1]] for n in at[known].tolist()
         ]
-        if not parts:
-            return np.zeros(0, np.int64)
-        return np.unique(np.concatenate(parts)).astype(np.int64)
+        if len(parts) == 1:
+            return parts[0].astype(np.int64)
+        has_key = np.zeros(max((part[-1] + 1 for part in parts), default=0), bool)
+        for part in parts:
+            has_key[part] = True
+        return np.flatnonzero(has_key)

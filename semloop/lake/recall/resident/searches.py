@@ -1,12 +1,14 @@
 """The searches of one recall in memory."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from semloop.lake.recall.cutting import Values, best_of
 from semloop.lake.recall.features import (
     EventPosition,
     Features,
@@ -16,8 +18,16 @@ from semloop.lake.recall.features import (
     stacked,
 )
 from semloop.lake.recall.filters import Filter
+from semloop.lake.recall.keywords import rarity
+from semloop.lake.recall.preselection import (
+    TERMS_MAX,
+    Matches,
+    all_matches,
+    heaviest,
+)
 from semloop.lake.recall.resident.memories import ResidentMemories
 from semloop.lake.recall.resident.segment import Segment
+from semloop.lake.recall.resident.sharing import shared
 from semloop.lake.recall.search_engine import (
     Matrix,
     Nearest,
@@ -32,20 +42,26 @@ if TYPE_CHECKING:
 
 # Up to this share of the rows, their vectors are copied to compare them alone.
 GATHERED = 1 / 4
+# From this number of memories on, two threads compare their vectors: 3 ms of one.
+SHARED_ROWS = 40_000
 
 
 class ResidentSearches:
     """Searches in memory; what is not in memory, it asks of the table.
 
     Unit of parallelism: a recall, whose threads share it; numpy and Arrow release the
-    interpreter lock.
+    interpreter lock. A thread that is free helps with many vectors.
 
     Args:
         memories: what to search.
+        threads: those that may help.
     """
 
-    def __init__(self, memories: ResidentMemories) -> None:
+    def __init__(
+        self, memories: ResidentMemories, threads: ThreadPoolExecutor | None = None
+    ) -> None:
         self._table, self._segments = memories.table, memories.segments
+        self._threads = threads
         # A recall uses the same filters again and again.
         self._masks: dict[int, tuple[Filter, list[Mask]]] = {}
 
@@ -54,41 +70,67 @@ class ResidentSearches:
         return sum(int(np.count_nonzero(mask)) for mask in self._mask(where))
 
     def by_meaning(self, vector: "Vectors", where: Filter, count: int) -> Nearest:
-        """Return the nearest memories behind a filter, at most `count`."""
-        chosen = self._behind(where)
-        near = [_products(part, rows, vector) for part, rows in self._with(chosen)]
-        chosen = _largest(chosen, near, count)
+        """Return the nearest memories behind a filter, at most `count`.
+
+        Of equally near ones those with the smallest ids.
+        """
+        masks = self._mask(where)
+
+        def nearest(n: int) -> tuple[Ints, NDArray[np.float32]]:
+            part, rows = self._segments[n], np.flatnonzero(masks[n])
+            ids, near = part.features.header["id"], _products(part, rows, vector)
+            best = best_of(
+                len(rows), count, near.__getitem__, lambda at: ~ids[rows[at]]
+            )
+            return rows[best], near[best]
+
+        is_large = sum(map(len, masks)) >= SHARED_ROWS
+        found = shared(nearest, len(masks), self._threads if is_large else None)
+        chosen = [rows for rows, _ in found]
+        near = np.concatenate([values for _, values in found])
+        ids = self._header("id", chosen)
+        chosen = _best(chosen, count, near.__getitem__, lambda at: ~ids(at))
         return Nearest(self._features(chosen), self._vectors(chosen))
 
-    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Features:
+    def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
 
-        Only if there are more than `count` of them, Lance's score decides which.
+        Only if there are more than `count` of them, `preselection` says which.
         """
         stems = hashes(terms)
-        matching = (part.stems.rows_of(stems) for part in self._segments)
-        masks = self._mask(where)
-        chosen = [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
-        if sum(map(len, chosen)) > count:
-            ids = self._table.ids_by_words(terms, where, count)
-            indexes = (part.index_of(ids) for part in self._segments)
-            # A later version of the table may have others.
-            chosen = [index[index >= 0] for index in indexes]
-        return self._features(chosen)
+        chosen = self._matching(stems, where)
+        if sum(map(len, chosen)) <= count:
+            return all_matches(self._features(chosen), terms)
+        weights = [np.zeros(len(part)) for part in self._segments]
+        frequencies = np.zeros(len(terms), np.int64)
+        memories = self.count(where)
+        for n, stem in enumerate(stems[:TERMS_MAX]):
+            matching = self._matching([stem], where)
+            frequencies[n] = sum(map(len, matching))
+            weight = rarity(frequencies[n], memories)
+            for own, rows in zip(weights, matching, strict=True):
+                own[rows] += weight
+        every = [own[rows] for own, rows in zip(weights, chosen, strict=True)]
+        best = heaviest(
+            np.concatenate(every),
+            self._header("ts", chosen),
+            self._header("id", chosen),
+            count,
+        )
+        return Matches(self._features(_at(chosen, best)), frequencies)
 
     def newest(self, where: Filter, count: int) -> Features:
         """Return the newest memories behind a filter, at most `count`."""
         chosen = self._behind(where)
-        times = [part.features.header["ts"][rows] for part, rows in self._with(chosen)]
-        found = self._features(_largest(chosen, times, count, ties=True))
-        header = found.header
-        return found.take(np.lexsort((header["id"], -header["ts"]))[:count])
+        times, ids = self._header("ts", chosen), self._header("id", chosen)
+        found = self._features(_best(chosen, count, times, lambda at: ~ids(at)))
+        return found.take(np.lexsort((found.header["id"], -found.header["ts"])))
 
     def neighbours(
         self, positions: set[EventPosition], where: Filter, hits: Filter
     ) -> Neighbours:
         """Return the first parts of events at these positions."""
-        chosen = self._at(positions, where)
+        chosen = self._placed(positions, where)
         masks = zip(self._mask(hits), chosen, strict=True)
         is_hit = [mask[rows] for mask, rows in masks]
         return Neighbours(
@@ -97,7 +139,7 @@ class ResidentSearches:
 
     def texts_at(self, positions: set[EventPosition], where: Filter) -> Texts:
         """Return the first parts of events at these positions, with their texts."""
-        features = self._features(self._at(positions, where))
+        features = self._features(self._placed(positions, where))
         texts = self.rows(features.row_ids, ["text"])["text"]
         return Texts(features, texts.to_pylist())
 
@@ -136,10 +178,27 @@ class ResidentSearches:
             self._masks[id(where)] = where, found
         return self._masks[id(where)][1]
 
+    def _matching(self, stems: Sequence[int], where: Filter) -> list[Ints]:
+        """Return the rows of each segment behind a filter with one of the stems."""
+        matching = (part.stems.rows_of(stems) for part in self._segments)
+        masks = self._mask(where)
+        return [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
+
+    def _header(self, name: str, chosen: Sequence[Ints]) -> Values:
+        """Return a function from indexes in all chosen rows to values of a header."""
+
+        def values(at: Ints) -> NDArray[Any]:
+            rows = self._with(_at(chosen, at))
+            return np.concatenate(
+                [part.features.header[name][own] for part, own in rows]
+            )
+
+        return values
+
     def _behind(self, where: Filter) -> list[Ints]:
         return [np.flatnonzero(mask) for mask in self._mask(where)]
 
-    def _at(self, positions: set[EventPosition], where: Filter) -> list[Ints]:
+    def _placed(self, positions: set[EventPosition], where: Filter) -> list[Ints]:
         keys = [position_of(*position) for position in positions]
         chosen = []
         for part, mask in zip(self._segments, self._mask(where), strict=True):
@@ -187,30 +246,19 @@ def _products(part: Segment, rows: Ints, vector: "Vectors") -> NDArray[np.float3
     return products
 
 
-def _largest(
-    chosen: Sequence[Ints],
-    values: Sequence[NDArray[Any]],
-    count: int,
-    *,
-    ties: bool = False,
-) -> list[Ints]:
-    """Return the rows of each segment with the largest values, `count` in all.
+def _best(chosen: Sequence[Ints], count: int, *orders: Values) -> list[Ints]:
+    """Return `best_of` the chosen rows of all segments."""
+    return _at(chosen, best_of(sum(map(len, chosen)), count, *orders))
 
-    With `ties`, also the others that have the smallest value of these.
-    """
-    every = np.concatenate(values)
-    if count >= len(every):
-        return list(chosen)
-    if not count:
-        return [rows[:0] for rows in chosen]
-    best = np.argpartition(every, len(every) - count)[len(every) - count :]
-    kept = np.zeros(len(every), bool)
-    kept[best] = True
-    if ties:
-        kept |= every == every[best].min()
-    bounds = np.cumsum([len(rows) for rows in chosen])[:-1]
-    masks = np.split(kept, bounds)
-    return [rows[mask] for rows, mask in zip(chosen, masks, strict=True)]
+
+def _at(chosen: Sequence[Ints], indexes: Ints) -> list[Ints]:
+    """Return the rows at sorted indexes in all chosen ones, by segment."""
+    ends = np.cumsum([len(rows) for rows in chosen])
+    parts = np.split(indexes, np.searchsorted(indexes, ends[:-1]))
+    return [
+        rows[part - (end - len(rows))]
+        for rows, part, end in zip(chosen, parts, ends, strict=True)
+    ]
 
 
 def _decoded(rows: pa.Table) -> pa.Table:

@@ -1,0 +1,73 @@
+"""The DuckDB database of a lake, opened on first use: recall does not need it."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from semloop.lake.private_ids import PrivateIds
+from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from semloop.lake.catalog import Catalog
+    from semloop.lake.recall.engine import RecallEngine
+
+
+class Database:
+    """An in-memory DuckDB with the views and functions of a lake, safe in threads.
+
+    Args:
+        storage: the lake.
+        engine: returns its engine of recall; called when a query needs it.
+        ids: finds stored pseudonyms by the originals.
+    """
+
+    def __init__(
+        self, storage: Storage, engine: "Callable[[], RecallEngine]", ids: PrivateIds
+    ) -> None:
+        self._storage, self._engine, self._ids = storage, engine, ids
+        self._lock = threading.Lock()
+        self._opened: tuple[DuckDBPyConnection, Catalog] | None = None
+
+    def open(self) -> "tuple[DuckDBPyConnection, Catalog]":
+        """Return the connection, the same at each call, and the views.
+
+        Raises:
+            LakeError: the lake cannot be read.
+            StorageUnavailable: the object store does not answer.
+            MissingExtra: DuckDB or an extension is not installed.
+        """
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def interrupt(self) -> None:
+        """Stop the query that runs in the connection, if there is one."""
+        if self._opened is not None:
+            self._opened[0].interrupt()
+
+    def close(self) -> None:
+        """Close the connection; results that were not fetched are lost."""
+        if self._opened is not None:
+            connection, catalog = self._opened
+            catalog.close()
+            connection.close()
+
+    def _open(self) -> "tuple[DuckDBPyConnection, Catalog]":
+        from semloop.lake import private_ids
+        from semloop.lake.catalog import Catalog
+        from semloop.lake.recall import macro
+        from semloop.storage.duckdb_access import lake_reader
+
+        connection = lake_reader(self._storage)
+        # Unknown table names are errors, never references to Python variables.
+        connection.execute("SET GLOBAL python_enable_replacements = false")
+        catalog = Catalog(connection, self._storage, self._generation)
+        macro.define(connection, self._engine)
+        private_ids.define(connection, self._ids)
+        return connection, catalog
+
+    def _generation(self) -> int | None:
+        return self._engine().generation()
