@@ -1,0 +1,224 @@
+"""Topics, their logs and the offsets of groups, in one folder; bounded in size."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from semloop.broker.errors import Code, Refused
+from semloop.broker.partition import PartitionLog
+from semloop.broker.recovery import open_folder, recovered_state, recovered_topics
+from semloop.broker.segment import Segment, sync_files
+from semloop.broker.state import Groups, State, boot_id, write_state
+from semloop.broker.topic import BYTES_CONFIG, Topic
+
+# A committed record stays for a moment: who watches the topic can still read it.
+KEEP_S = 300.0
+# Each partition has a file, a list of producers and an entry in each response.
+PARTITIONS_MAX = 1_000
+LEGAL_NAME_CHARS = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+)
+
+
+class Store:
+    """All that the broker keeps.
+
+    Attributes:
+        cluster_id: id of the folder's logs.
+        topics: by name.
+        groups: offsets committed by consumer groups.
+    """
+
+    def __init__(self, path: Path, bytes_max: int, group: str) -> None:
+        """Open or create the folder.
+
+        Args:
+            path: of the folder.
+            bytes_max: of all logs together.
+            group: whose committed records are deleted.
+
+        Raises:
+            Locked: another broker uses it.
+            OSError: it cannot be used.
+        """
+        self._folder = open_folder(path)
+        self._bytes_max = bytes_max
+        self._group = group
+        state = recovered_state(self._folder)
+        self.cluster_id = state.cluster_id
+        self._last_producer = state.last_producer
+        self.groups = Groups(state.groups)
+        self.topics = recovered_topics(self._folder, state)
+        self._is_changed = False
+        # From now on the state on disk is not that of a clean end.
+        self._write_state(self._sizes(), clean=False)
+
+    def log(self, topic: str, partition: int) -> PartitionLog:
+        """Return the log of a partition.
+
+        Raises:
+            Refused: it does not exist.
+        """
+        found = self.topics.get(topic)
+        if found is None or not 0 <= partition < len(found.partitions):
+            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
+        return found.partitions[partition]
+
+    def append(self, topic: str, partition: int, data: bytes) -> int:
+        """Store a batch; return the offset of its first record.
+
+        Raises:
+            Refused: the batch is invalid, or there is no room: try again later.
+        """
+        log = self.log(topic, partition)
+        if self.is_full(len(data)):
+            raise Refused(Code.NOT_ENOUGH_REPLICAS, "The log is full.")
+        try:
+            return log.append(data, self.topics[topic].bytes_max)
+        except OSError as error:
+            raise Refused(Code.NOT_ENOUGH_REPLICAS, str(error.strerror)) from None
+
+    def is_full(self, size: int = 0) -> bool:
+        """Return True if there is no room for `size` more bytes."""
+        if self.size + size <= self._bytes_max:
+            return False
+        self.delete_committed(idle_s=0.0)
+        return self.size + size > self._bytes_max
+
+    @property
+    def size(self) -> int:
+        """Bytes of all logs."""
+        return sum(log.size for log in self._logs())
+
+    def check_new(self, name: str, partitions: int, config: dict[str, str]) -> None:
+        """Check that a topic can be created.
+
+        Raises:
+            Refused: its name, size or configuration is not valid, or it exists.
+        """
+        if name in self.topics:
+            raise Refused(Code.TOPIC_ALREADY_EXISTS, f"Topic {name!r} exists.")
+        is_legal = 0 < len(name) < 250 and LEGAL_NAME_CHARS.issuperset(name)
+        if not is_legal or name in {".", ".."}:
+            raise Refused(Code.INVALID_TOPIC, "Letters, digits, '.', '_' and '-' only.")
+        if not config.get(BYTES_CONFIG, "1").isdecimal():
+            raise Refused(Code.INVALID_CONFIG, f"{BYTES_CONFIG} is not a number.")
+        self._check_count(partitions)
+
+    def create(self, name: str, partitions: int, config: dict[str, str]) -> None:
+        """Create a topic that was checked."""
+        self._add_partitions(Topic(name, uuid.uuid4(), config, []), partitions)
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Add partitions to a topic until it has `partitions`.
+
+        Raises:
+            Refused: it does not exist, or has as many.
+        """
+        topic = self.topics.get(name)
+        if topic is None:
+            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
+        if partitions <= len(topic.partitions):
+            raise Refused(Code.INVALID_PARTITIONS, "The number can only grow.")
+        self._check_count(partitions - len(topic.partitions))
+        self._add_partitions(topic, partitions - len(topic.partitions))
+
+    def delete(self, name: str) -> None:
+        """Delete a topic with its records.
+
+        Raises:
+            Refused: it does not exist.
+        """
+        topic = self.topics.pop(name, None)
+        if topic is None:
+            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
+        self.groups.forget(name)
+        for log in topic.partitions:
+            log.delete()
+        self._write_state(self._sizes(), clean=False)
+
+    def new_producer(self) -> int:
+        """Return an id for an idempotent producer, never used before."""
+        self._last_producer += 1
+        self._is_changed = True
+        return self._last_producer
+
+    def delete_committed(self, idle_s: float = KEEP_S) -> None:
+        """Delete records that the group has committed.
+
+        Args:
+            idle_s: only from files that nothing was appended to for so long.
+        """
+        for topic in self.topics.values():
+            for number, log in enumerate(topic.partitions):
+                log.close_segment(idle_s)
+                committed = self.groups.offset(self._group, topic.name, number)
+                log.delete_committed(committed, idle_s)
+
+    def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Store the offset that a group reads next.
+
+        Raises:
+            Refused: the partition does not exist.
+        """
+        self.log(topic, partition)
+        self.groups.commit(group, topic, partition, offset)
+        self._is_changed = True
+
+    async def sync(self) -> None:
+        """Write what changed to disk, without blocking requests meanwhile."""
+        sizes, segments = self._sizes(), list(self._segments())
+        files = [segment.begin_sync() for segment in segments if segment.is_dirty]
+        if not files and not self._is_changed:
+            return
+        self._is_changed = False
+        await asyncio.to_thread(sync_files, files)
+        self._write_state(sizes, clean=False)
+
+    def close(self) -> None:
+        """Write everything to disk at a clean end."""
+        sync_files([segment.begin_sync() for segment in self._segments()])
+        self._write_state(self._sizes(), clean=True)
+        for segment in self._segments():
+            segment.close()
+        os.close(self._folder)
+
+    def _write_state(self, sizes: dict[str, int], *, clean: bool) -> None:
+        topics = {topic.name: topic.as_state() for topic in self.topics.values()}
+        state = State(
+            self.cluster_id,
+            clean,
+            boot_id(),
+            os.fstat(self._folder).st_ino,
+            self._last_producer,
+            topics,
+            self.groups.offsets,
+            sizes,
+        )
+        write_state(self._folder, state)
+
+    def _add_partitions(self, topic: Topic, count: int) -> None:
+        first = len(topic.partitions)
+        for number in range(first, first + count):
+            topic.partitions.append(PartitionLog(self._folder, topic.prefix(number)))
+        self.topics[topic.name] = topic
+        self._write_state(self._sizes(), clean=False)
+
+    def _check_count(self, count: int) -> None:
+        in_use = sum(len(each.partitions) for each in self.topics.values())
+        if count < 1 or in_use + count > PARTITIONS_MAX:
+            what = f"All topics together have 1 to {PARTITIONS_MAX} partitions."
+            raise Refused(Code.INVALID_PARTITIONS, what)
+
+    def _sizes(self) -> dict[str, int]:
+        return {segment.name: segment.size for segment in self._segments()}
+
+    def _segments(self) -> Iterator[Segment]:
+        for log in self._logs():
+            yield from log.segments
+
+    def _logs(self) -> Iterator[PartitionLog]:
+        for topic in self.topics.values():
+            yield from topic.partitions
