@@ -62,7 +62,7 @@ def up(
             from semloop.command.cli.down import stop_orphans
 
             update("Stopping processes left by a crash ...")
-            stop_orphans(settings, folder)
+            stop_orphans(folder)
         stack, reading = _start(settings, folder, broker_only=broker_only)
     _print_summary(settings, stack, origin, reading=reading)
 
