@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from semloop.broker.batch import only_batch, placed
 from semloop.broker.errors import Code, Refused
 from semloop.broker.producers import Producers
-from semloop.broker.segment import Segment
+from semloop.broker.segment import Segment, unshare
 
 SEGMENT_BYTES = 8 * 2**20
 
@@ -52,6 +52,7 @@ class PartitionLog:
             sizes: file -> how many bytes to trust, None for all.
         """
         for name in sorted(sizes):
+            unshare(self._folder, name)
             base = int(name[len(self.prefix) :].partition(".")[0])
             segment = Segment(self._folder, name, base)
             size_max = sizes[name]

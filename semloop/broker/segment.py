@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shutil
 import time
 from array import array
 from bisect import bisect_right
@@ -11,6 +12,7 @@ from semloop.broker.batch import Batch, header_at, span_at
 
 # Distance of two index entries: what is read in addition to find an offset.
 INDEX_BYTES = 4096
+WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 class Segment:
@@ -149,6 +151,22 @@ class Segment:
         if self._positions[at] > start:
             return self._positions[at]
         return self._positions[at + 1] if at + 1 < len(self._positions) else self.size
+
+
+def unshare(folder: int, name: str) -> None:
+    """Replace a file that has several links by a copy.
+
+    It may be a link of another lake's file: `cp -al` copies a lake by links.
+    """
+    if os.stat(name, dir_fd=folder).st_nlink == 1:
+        return
+    draft = f"{name}.part"
+    with (
+        open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as shared,
+        open(os.open(draft, WRITE_NEW, 0o600, dir_fd=folder), "wb") as own,
+    ):
+        shutil.copyfileobj(shared, own)
+    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def sync_files(files: Iterable[int]) -> None:
