@@ -1,12 +1,13 @@
 """CPU and memory of the local stack over hours; `just soak --hours 8`.
 
-Starts the stack of `semloop up` in a new folder, on a port of its own, and emits
-events at a steady rate, each a batch of its own. `--as-if-hours 8` commits so much more
-often that as many batches are committed as in eight hours; `--held-batches` lets the
-broker hold so many batches from the beginning. Every half minute the output shows the CPU (percent of a core, from
-`/proc/PID/stat`) and the memory of each process; at the end, the means of the first and
-the last quarter. Exits with 1 if an event is lost or doubled, or if broker and
-supervisor use more in the last quarter than in the first, by the bounds below.
+Starts the stack of `semloop up` in a new folder, on a port of its own, and emits events
+at a steady rate, each a batch of its own. `--as-if-hours 8` commits so much more often
+that as many batches are committed as in eight hours; `--held-batches` lets the broker
+hold so many batches from the beginning. Every half minute the output shows the CPU
+(percent of a core, from `/proc/PID/stat`) and the memory of each process; at the end,
+the means of the first and the last quarter. Exits with 1 if an event is lost or
+doubled, or if broker and supervisor use more in the last quarter than in the first, by
+the bounds below.
 
 Needs Linux. The stack is stopped at the end; its folder is kept if the run fails.
 """
@@ -23,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from semloop import Agent, Lake
 from semloop.command.stack.start import ready, supervisor_mark
@@ -34,6 +37,9 @@ from semloop.storage.location import Storage
 
 SAMPLE_S = 30.0
 TURN_EVENTS = 20
+COUNTS = """
+SELECT count(*), count(DISTINCT event_id) FROM events WHERE type = 'message'
+"""
 # Noise of the machine, in percent of a core and MiB.
 CPU_NOISE, MEMORY_NOISE_MB = 2.0, 100.0
 TEXT = "The customer asks to move the flight of {n} to the next morning, in seat {m}A."
@@ -72,12 +78,10 @@ def start(lake: Path) -> "subprocess.Popen[bytes]":
 
 def hold(batches: int) -> None:
     """Let the broker hold batches of one record, in a topic that no flow reads."""
-    from confluent_kafka import Producer
-    from confluent_kafka.admin import AdminClient, NewTopic
-
     config = client_config(load())
     topic = "soak-held"
-    AdminClient(config).create_topics([NewTopic(topic, 1)])[topic].result(10)
+    admin = AdminClient(config)
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(10)
     producer = Producer(config | {"linger.ms": 0, "batch.num.messages": 1})
     for number in range(batches):
         producer.produce(topic, b"held")
@@ -210,13 +214,9 @@ def main() -> int:
     finally:
         print(semloop("down", "--timeout", "600"))
         supervisor.wait()
-    stored, distinct = (
-        Lake(load().lake)
-        .sql(
-            "SELECT count(*), count(DISTINCT event_id) FROM events WHERE type = 'message'"
-        )
-        .fetchone()
-    )
+    counts = Lake(load().lake).sql(COUNTS).fetchone()
+    assert counts is not None
+    stored, distinct = counts
     print(f"{count:,} events emitted, {stored:,} stored, {distinct:,} distinct")
     if count == stored == distinct and steady:
         shutil.rmtree(folder)

@@ -54,7 +54,7 @@ class Server:
             await asyncio.sleep(TICK_S)
             self._broker.memberships.expire()
             try:
-                self._broker.store.delete_committed()
+                self._broker.store.make_room()
                 await self._broker.store.sync()
             except OSError as error:
                 # A full disk: tried again with the next tick.
@@ -74,6 +74,8 @@ class Server:
             _report(f"A request could not be read: {type(error).__name__}.")
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             pass  # the client has gone
+        except asyncio.CancelledError:
+            pass  # the broker ends
         finally:
             self._connections -= 1
             with suppress(OSError):

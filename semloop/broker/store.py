@@ -4,6 +4,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from semloop.broker.errors import Code, Refused
@@ -15,6 +16,7 @@ from semloop.broker.topic import BYTES_CONFIG, Topic
 
 # A committed record stays for a moment: who watches the topic can still read it.
 KEEP_S = 300.0
+SHORT_SHARE = 0.5
 # Each partition has a file, a list of producers and an entry in each response.
 PARTITIONS_MAX = 1_000
 LEGAL_NAME_CHARS = frozenset(
@@ -84,7 +86,8 @@ class Store:
         """Return True if there is no room for `size` more bytes."""
         if self.size + size <= self._bytes_max:
             return False
-        self.delete_committed(idle_s=0.0)
+        with suppress(OSError):  # a full disk
+            self._delete_committed(idle_s=0.0)
         return self.size + size > self._bytes_max
 
     @property
@@ -145,11 +148,16 @@ class Store:
         self._is_changed = True
         return self._last_producer
 
-    def delete_committed(self, idle_s: float = KEEP_S) -> None:
-        """Delete records that the group has committed.
+    def make_room(self) -> None:
+        """Delete what was committed a while ago; if space is short, all of it."""
+        is_short = self.size > self._bytes_max * SHORT_SHARE
+        self._delete_committed(0.0 if is_short else KEEP_S)
 
-        Args:
-            idle_s: only from files that nothing was appended to for so long.
+    def _delete_committed(self, idle_s: float) -> None:
+        """Delete committed records of files that nothing was appended to for so long.
+
+        Raises:
+            OSError: the disk is full, so no new file can be begun.
         """
         for topic in self.topics.values():
             for number, log in enumerate(topic.partitions):

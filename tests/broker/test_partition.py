@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semloop.broker import partition, segment
+from semloop.broker import partition
 from semloop.broker.errors import Code, Refused
 from semloop.broker.partition import PartitionLog
 from tests.broker.records import a_batch, offsets
@@ -46,7 +46,8 @@ def test_each_offset_is_read_with_its_batch_and_all_that_follow(
         patch.setattr(partition, "SEGMENT_BYTES", 30_000)
         log = PartitionLog(descriptor, "p-")
         firsts = [
-            log.append(a_batch(n, size=s), BYTES_MAX) for s, n in zip(sizes, counts)
+            log.append(a_batch(n, size=s), BYTES_MAX)
+            for s, n in zip(sizes, counts, strict=False)
         ]
         ends = [*firsts[1:], log.next_offset]
         for offset in range(log.next_offset):
@@ -149,7 +150,7 @@ def test_a_full_disk_stores_nothing_of_a_batch(
             raise OSError(28, "No space left on device")
         return write(file, bytes(data)[:60], at)
 
-    monkeypatch.setattr(segment.os, "pwrite", full)
+    monkeypatch.setattr("semloop.broker.segment.os.pwrite", full)
     with pytest.raises(OSError, match="No space"):
         log.append(a_batch(), BYTES_MAX)
     monkeypatch.undo()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +17,11 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    NewPartitions,
+    NewTopic,
+)
 
 from tests.support.services import EmbeddedBroker, wait_for
 
@@ -31,7 +36,7 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     found.kill()
 
 
-def config(broker: EmbeddedBroker, **more: object) -> dict[str, object]:
+def config(broker: EmbeddedBroker, **more: Any) -> dict[str, Any]:
     return {"bootstrap.servers": broker.address, "log_level": 0, **more}
 
 
@@ -40,7 +45,7 @@ def create(broker: EmbeddedBroker, partitions: int = 2) -> None:
     admin.create_topics([NewTopic(TOPIC, partitions)])[TOPIC].result(10)
 
 
-def produce(broker: EmbeddedBroker, values: list[str], **more: object) -> None:
+def produce(broker: EmbeddedBroker, values: list[str], **more: Any) -> None:
     producer = Producer(config(broker, **{"enable.idempotence": True, **more}))
     for number, value in enumerate(values):
         producer.produce(TOPIC, value, partition=number % 2)
@@ -51,14 +56,14 @@ def read_all(broker: EmbeddedBroker, count: int) -> list[str]:
     consumer = Consumer(config(broker, **{"group.id": "reader"}))
     places = [TopicPartition(TOPIC, p, OFFSET_BEGINNING) for p in range(2)]
     consumer.assign(places)
-    found: list[str] = []
+    found: list[Any] = []
     deadline = time.monotonic() + 20
     while len(found) < count and time.monotonic() < deadline:
         messages = consumer.consume(1_000, 0.2)
-        found += [m.value().decode() for m in messages if not m.error()]
-    found += [m.value().decode() for m in consumer.consume(10, 0.3) if not m.error()]
+        found += [m.value() for m in messages if not m.error()]
+    found += [m.value() for m in consumer.consume(10, 0.3) if not m.error()]
     consumer.close()
-    return sorted(found)
+    return sorted(value.decode() for value in found)
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
@@ -76,7 +81,8 @@ def test_a_killed_broker_continues_with_its_records_and_its_producers(
 ) -> None:
     first = EmbeddedBroker(tmp_path)
     create(first)
-    description = AdminClient(config(first)).list_topics(timeout=10)
+    admin = AdminClient(config(first))
+    description = admin.list_topics(timeout=10)
     settings = {"enable.idempotence": True, "linger.ms": 0, "batch.num.messages": 1}
     producer = Producer(config(first, **settings))
     for number in range(500):
@@ -88,7 +94,7 @@ def test_a_killed_broker_continues_with_its_records_and_its_producers(
     second = EmbeddedBroker(tmp_path, first.address)
     assert producer.flush(30) == 0
     assert read_all(second, 1_000) == [f"{number:05d}" for number in range(1_000)]
-    again = AdminClient(config(second)).list_topics(timeout=10)
+    again = admin.list_topics(timeout=10)
     assert again.cluster_id == description.cluster_id
     second.kill()
 
@@ -121,7 +127,7 @@ def test_members_of_a_group_share_partitions_and_take_over(
         for member in members:
             message = member.poll(0.05)
             if message is not None and not message.error():
-                read.append(message.value().decode())
+                read.append(str(message.value()))
         return len(read) == 20
 
     wait_for("all records", has_read_all)
@@ -138,7 +144,8 @@ def test_members_of_a_group_share_partitions_and_take_over(
     monitor = Consumer(config(broker, **{"group.id": "g"}))
     places = monitor.committed([TopicPartition(TOPIC, p) for p in range(2)], 10)
     assert [place.offset for place in places] == [10, 10]
-    names = AdminClient(config(broker)).list_consumer_groups().result(10)
+    admin = AdminClient(config(broker))
+    names = admin.list_consumer_groups().result(10)
     assert [group.group_id for group in names.valid] == ["g"]
     monitor.close()
 

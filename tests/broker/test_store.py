@@ -2,13 +2,13 @@
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from semloop.broker import recovery
 from semloop.broker.errors import Code, Refused
 from semloop.broker.recovery import SKIPPED_OFFSETS, Locked
 from semloop.broker.state import NOTHING
@@ -36,7 +36,7 @@ def crash(store: Store) -> None:
     for log in store.topics["t"].partitions:
         for each in log.segments:
             each.close()
-    recovery.os.close(store._folder)
+    os.close(store._folder)
 
 
 def read(store: Store, offset: int = 0) -> list[int]:

@@ -18,6 +18,7 @@ from semloop.command.stack.presence import Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Stack
+from semloop.command.stack.usage import UsageLog
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
@@ -65,6 +66,7 @@ class Supervisor:
         self._broker: Child | None = None
         self._flows: list[Child] = []
         self._scheduled: list[ScheduledCommand] = []
+        self._usage = UsageLog(self._folder.path, settings.broker.mb_max)
         self._kafka = ""
         self._topic_id: str | None = None
         self._ready = self._stopping = False
@@ -176,6 +178,8 @@ class Supervisor:
                     self._recreate_topic()
             if changed:
                 self._write()
+            if self._broker is not None:
+                self._usage.sample(self._broker.identity)
             if time.monotonic() - rotated_s > ROTATE_LOGS_S:
                 rotated_s = time.monotonic()
                 _rotate_logs(
