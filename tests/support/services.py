@@ -78,6 +78,7 @@ class EmbeddedBroker:
 
     def __init__(self, folder: Path, address: str = "", mb_max: int = 1024) -> None:
         self.address = address or f"127.0.0.1:{free_port()}"
+        folder.mkdir(exist_ok=True)
         arguments = command(self.address, folder / "broker", mb_max)
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         with (folder / "broker.log").open("ab") as log:
