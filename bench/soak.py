@@ -1,13 +1,13 @@
 """CPU and memory of the local stack over hours; `just soak --hours 8`.
 
 Starts the stack of `semloop up` in a new folder, on a port of its own, and emits events
-at a steady rate, each a batch of its own. `--as-if-hours 8` commits so much more often
-that as many batches are committed as in eight hours; `--held-batches` lets the broker
-hold so many batches from the beginning. Every half minute the output shows the CPU
+at a steady rate, each a batch of its own. `--as-if-hours 8` shortens the interval of
+commits until as many are made as in eight hours; `--held-batches` lets the broker hold
+this many batches from the beginning. Every half minute the output shows the CPU
 (percent of a core, from `/proc/PID/stat`) and the memory of each process; at the end,
 the means of the first and the last quarter. Exits with 1 if an event is lost or
-doubled, or if broker and supervisor use more in the last quarter than in the first, by
-the bounds below.
+duplicated, or if broker and supervisor use more in the last quarter than in the first,
+by the bounds below.
 
 Needs Linux. The stack is stopped at the end; its folder is kept if the run fails.
 """

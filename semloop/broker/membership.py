@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from semloop.broker.errors import Code, Refused
 
-# A new group waits for so long for members that start at the same time.
+# A new group waits this long for members that start at the same time.
 FIRST_PAUSE_S = 0.2
 MEMBERS_MAX = 1_000
 NO_GENERATION = -1
@@ -24,7 +24,7 @@ class Member:
 
     Attributes:
         protocols: ways to share partitions, the preferred first, with its data.
-        session_s: it is gone if it is silent for so long.
+        session_s: it is gone if it is silent for this long.
         seen_s: time of its last request.
         joins: True while it waits for the other members.
         assignment: what it reads, as its leader wrote it; None until it is known.
@@ -191,7 +191,7 @@ class Memberships:
         return self._groups.keys()
 
     def group(self, name: str) -> Membership:
-        """Return a group, a new one if there is none."""
+        """Return a group, a new one if it has no members yet."""
         return self._groups.setdefault(name, Membership())
 
     def refusal(self, group: str, generation: int, member_id: str) -> Code:

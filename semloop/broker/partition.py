@@ -149,7 +149,7 @@ class PartitionLog:
 
         Args:
             committed: offset after the last committed record.
-            idle_s: only files that nothing was appended to for so long.
+            idle_s: only files that nothing was appended to for this long.
         """
         until_s = time.monotonic() - idle_s
         while self._segments:

@@ -15,8 +15,8 @@ _SIZE = struct.Struct(">i")
 _CORRELATION = struct.Struct(">i")
 # A batch of `max.message.bytes` per partition and its framing, and some more.
 FRAME_BYTES_MAX = 16 * 2**20
-# Larger requests are read only so many at a time: memory has a bound, whatever comes.
-LARGE_BYTES, LARGE_AT_ONCE = 128 * 1024, 4
+# Only a few larger requests are read at the same time, so that memory has a bound.
+LARGE_BYTES, LARGE_MAX = 128 * 1024, 4
 # A client that does not send the rest of a request would keep others from sending.
 FRAME_S = 30.0
 CONNECTIONS_MAX = 500
@@ -30,7 +30,7 @@ class Server:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._connections = 0
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large = asyncio.Semaphore(LARGE_MAX)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Answer until `stopping` is set.
@@ -101,7 +101,7 @@ class Server:
         return True
 
     async def _answer(self, frame: bytes) -> bytes | None:
-        """Return the response; empty if there is none, None for unknown requests."""
+        """Return the response; empty without one, None for unknown requests."""
         request = Reader(frame)
         key, version = request.i16(), request.i16()
         correlation, _ = request.i32(), request.text_or_none()

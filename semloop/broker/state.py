@@ -1,4 +1,4 @@
-"""What the broker knows besides its logs, in `state.json`."""
+"""What the broker knows in addition to its logs, in `state.json`."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def new_state() -> State:
 
 
 def read_state(folder: int) -> State | None:
-    """Return the state; None if there is none.
+    """Return the state; None if the folder is new.
 
     Raises:
         ValueError: the file is damaged.

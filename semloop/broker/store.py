@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,16 +12,13 @@ from semloop.broker.partition import PartitionLog
 from semloop.broker.recovery import open_folder, recovered_state, recovered_topics
 from semloop.broker.segment import Segment, sync_files
 from semloop.broker.state import Groups, State, boot_id, write_state
-from semloop.broker.topic import BYTES_CONFIG, Topic
+from semloop.broker.topic import Topic, check_topic
 
 # A committed record stays for a moment: who watches the topic can still read it.
 KEEP_S = 300.0
 SHORT_SHARE = 0.5
 # Each partition has a file, a list of producers and an entry in each response.
 PARTITIONS_MAX = 1_000
-LEGAL_NAME_CHARS = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-)
 
 
 class Store:
@@ -103,12 +100,8 @@ class Store:
         """
         if name in self.topics:
             raise Refused(Code.TOPIC_ALREADY_EXISTS, f"Topic {name!r} exists.")
-        is_legal = 0 < len(name) < 250 and LEGAL_NAME_CHARS.issuperset(name)
-        if not is_legal or name in {".", ".."}:
-            raise Refused(Code.INVALID_TOPIC, "Letters, digits, '.', '_' and '-' only.")
-        if not config.get(BYTES_CONFIG, "1").isdecimal():
-            raise Refused(Code.INVALID_CONFIG, f"{BYTES_CONFIG} is not a number.")
-        self._check_count(partitions)
+        check_topic(name, config)
+        _check_count(self.topics.values(), partitions)
 
     def create(self, name: str, partitions: int, config: dict[str, str]) -> None:
         """Create a topic that was checked."""
@@ -125,7 +118,7 @@ class Store:
             raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
         if partitions <= len(topic.partitions):
             raise Refused(Code.INVALID_PARTITIONS, "The number can only grow.")
-        self._check_count(partitions - len(topic.partitions))
+        _check_count(self.topics.values(), partitions - len(topic.partitions))
         self._add_partitions(topic, partitions - len(topic.partitions))
 
     def delete(self, name: str) -> None:
@@ -154,16 +147,16 @@ class Store:
         self._delete_committed(0.0 if is_short else KEEP_S)
 
     def _delete_committed(self, idle_s: float) -> None:
-        """Delete committed records of files that nothing was appended to for so long.
+        """Delete committed records of files that nothing was appended to for that time.
 
         Raises:
             OSError: the disk is full, so no new file can be begun.
         """
         for topic in self.topics.values():
             for number, log in enumerate(topic.partitions):
-                log.close_segment(idle_s)
                 committed = self.groups.offset(self._group, topic.name, number)
                 log.delete_committed(committed, idle_s)
+                log.close_segment(idle_s)
 
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Store the offset that a group reads next.
@@ -187,6 +180,8 @@ class Store:
 
     def close(self) -> None:
         """Write everything to disk at a clean end."""
+        with suppress(OSError):  # a full disk
+            self._delete_committed(idle_s=0.0)
         sync_files([segment.begin_sync() for segment in self._segments()])
         self._write_state(self._sizes(), clean=True)
         for segment in self._segments():
@@ -214,12 +209,6 @@ class Store:
         self.topics[topic.name] = topic
         self._write_state(self._sizes(), clean=False)
 
-    def _check_count(self, count: int) -> None:
-        in_use = sum(len(each.partitions) for each in self.topics.values())
-        if count < 1 or in_use + count > PARTITIONS_MAX:
-            what = f"All topics together have 1 to {PARTITIONS_MAX} partitions."
-            raise Refused(Code.INVALID_PARTITIONS, what)
-
     def _sizes(self) -> dict[str, int]:
         return {segment.name: segment.size for segment in self._segments()}
 
@@ -230,3 +219,11 @@ class Store:
     def _logs(self) -> Iterator[PartitionLog]:
         for topic in self.topics.values():
             yield from topic.partitions
+
+
+def _check_count(topics: Iterable[Topic], count: int) -> None:
+    """Check that `count` partitions can be added."""
+    in_use = sum(len(each.partitions) for each in topics)
+    if count < 1 or in_use + count > PARTITIONS_MAX:
+        what = f"All topics together have 1 to {PARTITIONS_MAX} partitions."
+        raise Refused(Code.INVALID_PARTITIONS, what)

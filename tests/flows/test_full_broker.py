@@ -9,7 +9,7 @@ from semloop.settings import Settings
 from tests.flows.flow_runner import run_archive
 from tests.support.services import EmbeddedBroker, wait_for
 
-EVENTS, TEXT = 2_500, "what the agent said, at some length " * 40
+EVENTS, TEXT = 2_500, "a message of an agent, of some length " * 40
 MB_MAX = 1
 COUNTS = "SELECT count(*), count(DISTINCT event_id) FROM events WHERE type = 'message'"
 

@@ -31,7 +31,7 @@ class _Found(NamedTuple):
 async def fetch(
     broker: Broker, request: Reader, response: Writer, version: int
 ) -> None:
-    """Return records; wait for some if there are none, as long as the client says."""
+    """Return records; at the end, wait for some, as long as the client says."""
     request.i32()
     wait_s = min(request.i32() / 1_000, WAIT_S_MAX)
     bytes_min, bytes_max = request.i32(), request.i32()

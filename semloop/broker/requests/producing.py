@@ -62,7 +62,7 @@ def _result(
     response.i64(offset)
     response.i64(-1)  # the time of the append: records have the producers' time
     if version >= 5:
-        response.i64(-1)  # the oldest offset: not told
+        response.i64(-1)  # the oldest offset: not reported
     if version >= 8:
         response.i32(0)
         response.text(message or None)

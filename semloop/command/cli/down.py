@@ -89,7 +89,7 @@ def _drain(
         the final message.
 
     Raises:
-        Terminal: records would be lost, and `force` is not given.
+        Terminal: not all records are in the lake, and `force` is not given.
     """
     deadline = time.monotonic() + timeout_s
     left = _wait(settings, stack, timeout_s if stack.flows else 0.0)

@@ -9,7 +9,7 @@ from semloop.command.stack.broker import LOG_FOLDER
 from semloop.command.stack.process import Process
 from semloop.command.stack.usage import Usage, read_usage
 
-# It uses a few percent of a core for 50 events per second, whatever it holds.
+# It uses a few percent of a core for 50 events per second, however much it holds.
 SHARE_WARN, SHARE_FAIL = 0.5, 0.9
 # Less is not enough to tell a fault from a start or an import.
 SECONDS_MIN = 60.0
