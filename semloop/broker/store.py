@@ -4,7 +4,6 @@ import asyncio
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from semloop.broker.errors import Code, Refused
@@ -83,8 +82,7 @@ class Store:
         """Return True if there is no room for `size` more bytes."""
         if self.size + size <= self._bytes_max:
             return False
-        with suppress(OSError):  # a full disk
-            self._delete_committed(idle_s=0.0)
+        self._delete_committed(idle_s=0.0)
         return self.size + size > self._bytes_max
 
     @property
@@ -142,21 +140,22 @@ class Store:
         return self._last_producer
 
     def make_room(self) -> None:
-        """Delete what was committed a while ago; if space is short, all of it."""
-        is_short = self.size > self._bytes_max * SHORT_SHARE
-        self._delete_committed(0.0 if is_short else KEEP_S)
-
-    def _delete_committed(self, idle_s: float) -> None:
-        """Delete committed records of files that nothing was appended to for that time.
+        """Delete what was committed a while ago; if space is short, all of it.
 
         Raises:
             OSError: the disk is full, so no new file can be begun.
         """
+        is_short = self.size > self._bytes_max * SHORT_SHARE
+        self._delete_committed(0.0 if is_short else KEEP_S)
+        for log in self._logs():
+            log.close_segment(KEEP_S)
+
+    def _delete_committed(self, idle_s: float) -> None:
+        """Delete committed records of files without an append for this long."""
         for topic in self.topics.values():
             for number, log in enumerate(topic.partitions):
                 committed = self.groups.offset(self._group, topic.name, number)
                 log.delete_committed(committed, idle_s)
-                log.close_segment(idle_s)
 
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Store the offset that a group reads next.
@@ -180,8 +179,7 @@ class Store:
 
     def close(self) -> None:
         """Write everything to disk at a clean end."""
-        with suppress(OSError):  # a full disk
-            self._delete_committed(idle_s=0.0)
+        self._delete_committed(idle_s=0.0)
         sync_files([segment.begin_sync() for segment in self._segments()])
         self._write_state(self._sizes(), clean=True)
         for segment in self._segments():

@@ -187,6 +187,26 @@ def test_what_does_not_fit_is_refused_until_the_group_has_committed(
     store.close()
 
 
+def test_what_was_committed_is_deleted_at_the_end_and_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = a_store(tmp_path / "log")
+    store.append("t", 1, a_batch())
+    store.commit(GROUP, "t", 0, 3)
+    store.make_room()
+    assert store.size == 800  # who watches the topic can still read it
+    monkeypatch.setattr("semloop.broker.store.KEEP_S", 0.0)
+    store.make_room()
+    assert store.size == 200
+    store.append("t", 0, a_batch())
+    store.commit(GROUP, "t", 0, 4)
+    store.close()
+    again = opened(tmp_path / "log")
+    assert again.size == 200
+    assert again.append("t", 0, a_batch()) == 4
+    again.close()
+
+
 def test_offsets_of_too_many_groups_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
