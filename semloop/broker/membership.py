@@ -69,7 +69,9 @@ class Membership:
             Refused: it is not known any more, or has no protocol of the others.
         """
         others = [m for name, m in self.members.items() if name != member_id]
-        if any(not m.protocols.keys() & protocols.keys() for m in others):
+        if not protocols or any(
+            not each.protocols.keys() & protocols.keys() for each in others
+        ):
             raise Refused(Code.INCONSISTENT_GROUP_PROTOCOL)
         if not member_id:
             if len(self.members) >= MEMBERS_MAX:
@@ -160,7 +162,8 @@ class Membership:
         self.leader = next(iter(self.members))
         common = set.intersection(*(set(m.protocols) for m in self.members.values()))
         preferred = self.members[self.leader].protocols
-        self.protocol = next(name for name in preferred if name in common)
+        # Three members may share none, although each two of them do.
+        self.protocol = next((name for name in preferred if name in common), "")
         for each in self.members.values():
             each.joins, each.assignment = False, None
         self._is_stable = True

@@ -19,7 +19,7 @@ from semloop.broker.topic import Topic
 
 # More than can have been given out since the state was written.
 SKIPPED_OFFSETS = 10_000_000
-LOG_SUFFIX = ".log"
+LOG_SUFFIX, DRAFT_SUFFIX = ".log", ".part"
 
 
 class Locked(Exception):
@@ -67,8 +67,9 @@ def recovered_topics(folder: int, state: State) -> dict[str, Topic]:
                 log.skip(SKIPPED_OFFSETS)
             topic.partitions.append(log)
         topics[name] = topic
-    for name in sizes:
-        # Left by a crash while a topic was deleted.
+    drafts = [name for name in os.listdir(folder) if name.endswith(DRAFT_SUFFIX)]
+    for name in (*sizes, *drafts):
+        # Left by a crash while a topic was deleted, or a file was replaced.
         os.unlink(name, dir_fd=folder)
     return topics
 

@@ -113,9 +113,13 @@ class Server:
         if flexible and is_known:
             request.tags()
         response = Writer()
-        pending = api.answer(self._broker, request, response, version)
-        if pending is not None:
-            await pending
+        try:
+            pending = api.answer(self._broker, request, response, version)
+            if pending is not None:
+                await pending
+        except OSError as error:
+            _report(f"The log cannot be used: {error.strerror}.")
+            return None
         body = response.content()
         if not body:
             return b""

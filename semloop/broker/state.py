@@ -48,7 +48,6 @@ class State:
         cluster_id: made with the folder.
         clean: True if the broker ended after everything was on disk.
         boot_id, inode: of the machine and the folder when this was written.
-        last_producer: the last id given to an idempotent producer.
         topics: name -> id, config and, by partition, oldest and next offset.
         groups: as in `Groups`.
         synced: file -> bytes that are on disk.
@@ -58,7 +57,6 @@ class State:
     clean: bool = True
     boot_id: str = ""
     inode: int = 0
-    last_producer: int = 0
     topics: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     synced: dict[str, int] = field(default_factory=dict)

@@ -46,12 +46,14 @@ class Store:
         self._group = group
         state = recovered_state(self._folder)
         self.cluster_id = state.cluster_id
-        self._last_producer = state.last_producer
         self.groups = Groups(state.groups)
         self.topics = recovered_topics(self._folder, state)
         self._is_changed = False
+        # What a crash left may only be in the pages of the system yet.
+        sync_files([segment.begin_sync() for segment in self._segments()])
+        self._synced = self._sizes()
         # From now on the state on disk is not that of a clean end.
-        self._write_state(self._sizes(), clean=False)
+        self._write_state()
 
     def log(self, topic: str, partition: int) -> PartitionLog:
         """Return the log of a partition.
@@ -131,13 +133,7 @@ class Store:
         self.groups.forget(name)
         for log in topic.partitions:
             log.delete()
-        self._write_state(self._sizes(), clean=False)
-
-    def new_producer(self) -> int:
-        """Return an id for an idempotent producer, never used before."""
-        self._last_producer += 1
-        self._is_changed = True
-        return self._last_producer
+        self._write_state()
 
     def make_room(self) -> None:
         """Delete what was committed a while ago; if space is short, all of it.
@@ -175,28 +171,29 @@ class Store:
             return
         self._is_changed = False
         await asyncio.to_thread(sync_files, files)
-        self._write_state(sizes, clean=False)
+        self._synced = sizes
+        self._write_state()
 
     def close(self) -> None:
         """Write everything to disk at a clean end."""
         self._delete_committed(idle_s=0.0)
         sync_files([segment.begin_sync() for segment in self._segments()])
-        self._write_state(self._sizes(), clean=True)
+        self._synced = self._sizes()
+        self._write_state(clean=True)
         for segment in self._segments():
             segment.close()
         os.close(self._folder)
 
-    def _write_state(self, sizes: dict[str, int], *, clean: bool) -> None:
+    def _write_state(self, *, clean: bool = False) -> None:
         topics = {topic.name: topic.as_state() for topic in self.topics.values()}
         state = State(
             self.cluster_id,
             clean,
             boot_id(),
             os.fstat(self._folder).st_ino,
-            self._last_producer,
             topics,
             self.groups.offsets,
-            sizes,
+            self._synced,
         )
         write_state(self._folder, state)
 
@@ -205,7 +202,7 @@ class Store:
         for number in range(first, first + count):
             topic.partitions.append(PartitionLog(self._folder, topic.prefix(number)))
         self.topics[topic.name] = topic
-        self._write_state(self._sizes(), clean=False)
+        self._write_state()
 
     def _sizes(self) -> dict[str, int]:
         return {segment.name: segment.size for segment in self._segments()}

@@ -46,7 +46,6 @@ def read(store: Store, offset: int = 0) -> list[int]:
 def test_everything_is_there_after_a_clean_end(tmp_path: Path) -> None:
     first = a_store(tmp_path / "log")
     first.commit("g", "t", 1, 5)
-    producer = first.new_producer()
     first.close()
     second = opened(tmp_path / "log")
     assert second.cluster_id == first.cluster_id
@@ -55,7 +54,6 @@ def test_everything_is_there_after_a_clean_end(tmp_path: Path) -> None:
     assert second.append("t", 0, a_batch()) == 3
     assert second.groups.offset("g", "t", 1) == 5
     assert second.groups.offset("g", "t", 0) == NOTHING
-    assert second.new_producer() > producer
     second.close()
 
 
@@ -83,7 +81,9 @@ def test_after_a_power_failure_only_what_was_on_disk_counts(
 ) -> None:
     first = a_store(tmp_path / "log")
     asyncio.run(first.sync())
-    for _ in range(4):
+    first.append("t", 0, a_batch())
+    first.create("u", 1, {})  # writes the state, but not what was appended
+    for _ in range(3):
         first.append("t", 0, a_batch())  # `archive` may have stored their records
     crash(first)
     monkeypatch.setattr("semloop.broker.state.boot_id", lambda: "another boot")
@@ -92,12 +92,13 @@ def test_after_a_power_failure_only_what_was_on_disk_counts(
     assert read(second) == [0, 1, 2]
     # A reader that was ahead waits for what comes; no offset is given out twice.
     assert read(second, 7) == []
-    assert second.append("t", 0, a_batch()) == 3 + SKIPPED_OFFSETS
-    assert read(second, 7) == [3 + SKIPPED_OFFSETS]
-    assert read(second) == [0, 1, 2, 3 + SKIPPED_OFFSETS]
+    offset = second.append("t", 0, a_batch())
+    assert offset >= 3 + SKIPPED_OFFSETS
+    assert read(second, 7) == [offset]
+    assert read(second) == [0, 1, 2, offset]
     second.close()
     third = opened(tmp_path / "log")
-    assert third.append("t", 0, a_batch()) == 4 + SKIPPED_OFFSETS
+    assert third.append("t", 0, a_batch()) == offset + 1
     third.close()
 
 

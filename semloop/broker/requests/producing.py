@@ -1,6 +1,7 @@
 """Requests of producers."""
 
 import asyncio
+import secrets
 
 from semloop.broker.broker import Broker
 from semloop.broker.errors import Code, Refused
@@ -76,5 +77,6 @@ def init_producer_id(
     refused = Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     response.i32(0)
     response.i16(Code.NONE if transaction is None else refused)
-    response.i64(broker.store.new_producer() if transaction is None else -1)
+    # Random: an id that was given out before a crash must never be given out again.
+    response.i64(secrets.randbits(62) if transaction is None else -1)
     response.i16(0 if transaction is None else -1)
