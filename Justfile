@@ -55,6 +55,11 @@ storm *ARGS: _installed
 bench-emit: _installed
     .venv/bin/python bench/emit.py
 
+# Measure CPU and memory of the local stack: `just soak --hours 8`.
+[group('run')]
+soak *ARGS: _installed
+    .venv/bin/python bench/soak.py {{ ARGS }}
+
 # Measure quality and speed of recall; FILE contains conversations.
 [group('run')]
 bench-recall *FILE: _installed

@@ -10,6 +10,7 @@ from schemas.committed import CommittedOffsets
 from semloop import layout
 from semloop.delta.streams import StreamId
 from semloop.errors import ConfigError, StorageUnavailable
+from semloop.flow_registry import ARCHIVE
 from semloop.kafka.topic import TopicAdmin
 from semloop.redaction.redactor import Redactor
 from semloop.retry import retry
@@ -75,7 +76,7 @@ class ArchiveWorkers:
             on=StorageUnavailable,
             seconds=settings.commits.storage_retry_s,
         )
-        committed = CommittedOffsets(group=f"semloop-{FLOW}")
+        committed = CommittedOffsets(ARCHIVE.group)
         tables = ArchiveTables(
             self._context,
             StreamId(FLOW, topic.cluster_id, topic.name, topic.topic_id),

@@ -40,6 +40,11 @@ class Flow:
     every: str = ""
 
     @property
+    def group(self) -> str:
+        """The consumer group in which a flow that reads Kafka shows its offsets."""
+        return f"semloop-{self.name}"
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The arguments of `semloop` that run the flow."""
         return ("run" if self.kind == "streaming" else "maintain", self.name)

@@ -137,8 +137,8 @@ def parsed(response: bytes, *, tls: bool) -> ListenerProtocol | None:
         return None
     if error == ILLEGAL_SASL_STATE:
         return ListenerProtocol(tls=tls, login=False)
-    # A listener with SASL names its mechanisms. The embedded broker, which accepts
-    # connections without a login, repeats the empty mechanism of the request.
+    # A listener with SASL names its mechanisms. Some brokers that accept connections
+    # without a login repeat the empty mechanism of the request.
     return ListenerProtocol(tls=tls, login=any(_mechanisms(response)) or None)
 
 

@@ -1,8 +1,8 @@
 """Backlog of a flow: records in Kafka beyond its positions.
 
 The backlog is counted by reading from the position to PARTITION_EOF: offsets have gaps,
-and watermarks may be stale (the embedded broker counts a batch as one record). If
-reading to the end would take too long, the numbers are lower bounds.
+and the watermarks of some brokers are stale or count a batch as one record. If reading
+to the end would take too long, the numbers are lower bounds.
 """
 
 import time

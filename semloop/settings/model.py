@@ -17,6 +17,7 @@ from semloop.settings.memory_sections import (
 from semloop.settings.sections import (
     AgentSettings,
     ArchiveSettings,
+    BrokerSettings,
     CommitSettings,
     KafkaSecurity,
     LogSettings,
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Show tracebacks; not for production, since they may quote events."""
 
     security: KafkaSecurity = KafkaSecurity()
+    broker: BrokerSettings = BrokerSettings()
     archive: ArchiveSettings = ArchiveSettings()
     redaction: RedactionSettings = RedactionSettings()
     commits: CommitSettings = CommitSettings()

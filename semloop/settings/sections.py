@@ -173,6 +173,14 @@ class CommitSettings(
     """Seconds to retry a commit that storage refuses; then the flow stops."""
 
 
+class BrokerSettings(Section, frozen=True, rename={"mb_max": "broker_mb"}):
+    """The embedded broker of `semloop up`."""
+
+    mb_max: Positive = 1024
+    """Disk space of the embedded broker for records that are not in the lake yet, in
+    MiB; what does not fit is refused, and waits in the spools of the agents."""
+
+
 class AgentSettings(
     Section,
     frozen=True,

@@ -175,7 +175,7 @@ def test_the_embedded_broker_is_not_taken_for_one_with_logins(tmp_path: Path) ->
     try:
         found = listener_protocol(broker.address)
         assert found is not None
-        assert (found.tls, found.login) == (False, None)
+        assert (found.tls, found.login) == (False, False)
         plaintext = {
             "bootstrap.servers": broker.address,
             "security.protocol": "plaintext",

@@ -46,7 +46,7 @@ def test_a_copy_neither_stops_nor_uses_the_stack_of_the_original(
     assert original.runs()
     assert copy.runs()
     assert copy.stack().kafka != original.stack().kafka
-    assert copy.stack().topic_id != original.stack().topic_id
+    assert copy.stack().broker_pid != original.stack().broker_pid
     assert copy.stack().lake_id != original.stack().lake_id
     assert "already running" in copy.run("up", "--broker-only", code=1)
     assert "already running" in original.run("up", "--broker-only", code=1)

@@ -18,8 +18,9 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from semloop.command.stack.broker import command, environment
+from semloop.command.stack.broker import command
 from semloop.kafka.clients import DEFAULT_ADDRESS
+from tests.support.processes import ROOT
 
 SERVICES = os.environ.get("SEMLOOP_TEST_SERVICES")
 
@@ -71,15 +72,18 @@ def wait_for(what: str, condition: Callable[[], object], seconds: float = 60) ->
 
 
 class EmbeddedBroker:
-    """The broker of `semloop up`; it loses its data when it exits."""
+    """The broker of `semloop up`; it keeps its data across `kill`."""
 
     kind = "embedded"
 
-    def __init__(self, folder: Path, address: str = "") -> None:
+    def __init__(self, folder: Path, address: str = "", mb_max: int = 1024) -> None:
         self.address = address or f"127.0.0.1:{free_port()}"
-        with (folder / "broker.log").open("wb") as log:
+        folder.mkdir(exist_ok=True)
+        arguments = command(self.address, folder / "broker", mb_max)
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with (folder / "broker.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command(self.address), env=environment(), stdout=log, stderr=log
+                arguments, env=environ, stdout=log, stderr=log
             )
         self.pid = self.process.pid
         wait_for("embedded broker", lambda: answers(self.address))

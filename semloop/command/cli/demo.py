@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from semloop.settings import Settings
 
 EVENTS = 5_000
-# The broker stores them in memory.
+# Their session's counts are kept in memory.
 EVENTS_MAX = 1_000_000
 
 

@@ -11,7 +11,7 @@ from semloop.command.stack.process import Process
 from semloop.command.stack.purge import delete_tables, not_deleted
 from semloop.command.stack.state import LocalFolder, Stack, running_stack
 from semloop.command.stack.supervisor import STOP_FLOW_S
-from semloop.command.terminal.printing import note, say
+from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Time for the flows to stop, plus a margin for the broker and the supervisor.
 STOP_S = STOP_FLOW_S + 10.0
-# Time for flows left by a crash to write the remaining events into the lake.
-ORPHANS_S = 10.0
 # Time for a supervisor to write its files again; more than its interval.
 FILES_S = 3.0
 
@@ -36,7 +34,7 @@ def down(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Stop without asking, even if events would be lost."
+            "--force", help="Stop without waiting until all events are in the lake."
         ),
     ] = False,
     timeout: Annotated[
@@ -71,18 +69,8 @@ def down(
         _delete(Path(settings.lake))
 
 
-def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
-    """Stop the processes of a killed supervisor, if possible without losing events."""
-    stack = folder.read() or folder.rebuilt()
-    if stack is None:
-        return
-    if stack.broker_pid is not None:
-        flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
-        running = any(flow is not None and flow.find() for flow in flows)
-        left = _wait(settings, stack, ORPHANS_S if running else 0.0)
-        if left is not None and not left.is_empty:
-            lost = f"Lost in the crash: {left} (only in the broker's memory)."
-            note(lost)
+def stop_orphans(folder: LocalFolder) -> None:
+    """Stop the processes of a killed supervisor; the next start continues with all."""
     for process in folder.orphans():
         process.stop(STOP_FLOW_S)
 
@@ -101,7 +89,7 @@ def _drain(
         the final message.
 
     Raises:
-        Terminal: records would be lost, and `force` is not given.
+        Terminal: not all records are in the lake, and `force` is not given.
     """
     deadline = time.monotonic() + timeout_s
     left = _wait(settings, stack, timeout_s if stack.flows else 0.0)
@@ -112,20 +100,19 @@ def _drain(
             end += f" {flow} is {offsets:,} offsets behind; the next start resumes."
         return end
     if left is None:
-        what = "The broker does not answer: records that only it has"
-        end = "records that only the broker had are lost"
+        what = "The broker does not answer, so it is not known what it still has."
+        end = "the next start stores what the broker still has"
     else:
-        what = f"Not in the lake yet: {left} (by partition: {left.by_partition()});"
-        what += " the broker stores them in memory only, so they"
-        end = f"{left} lost"
+        what = f"Not in the lake yet: {left} (by partition: {left.by_partition()})."
+        end = f"{left} are in the broker's log, and the next start stores them"
     if force:
         return f"Stopped; {end}."
-    msg = f"{what} would be lost. Nothing was stopped."
+    msg = f"{what} Nothing was stopped."
     if not stack.flows:
-        todo = "Run `semloop run archive --until-caught-up` first, or use --force."
+        todo = "Run `semloop run archive --until-caught-up` first, or use --force: "
     else:
-        todo = f"Raise --timeout, or use --force. See {folder.log(ARCHIVE.name)}."
-    raise Terminal(msg, todo)
+        todo = f"See {folder.log(ARCHIVE.name)}. Raise --timeout, or use --force: "
+    raise Terminal(msg, f"{todo}{end}.")
 
 
 def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None":

@@ -34,6 +34,7 @@ from semloop.settings import PREFIX, Settings, load
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
+    from semloop.delta.streams import StreamId
     from semloop.kafka.topic import Topic
     from semloop.progress.positions import Position
 
@@ -62,7 +63,7 @@ def up(
             from semloop.command.cli.down import stop_orphans
 
             update("Stopping processes left by a crash ...")
-            stop_orphans(settings, folder)
+            stop_orphans(folder)
         stack, reading = _start(settings, folder, broker_only=broker_only)
     _print_summary(settings, stack, origin, reading=reading)
 
@@ -90,10 +91,10 @@ def _start(
     settings: Settings, folder: LocalFolder, *, broker_only: bool
 ) -> tuple[Stack, bool]:
     """Start all processes or none; also return whether `archive` is reading."""
-    before: dict[int, Position] = {}
     if settings.kafka is not None:
         # Connect here first, so that an error is immediate and reported as it is.
-        before = _positions(settings, _topic(settings, make=True))
+        _topic(settings, make=True)
+    before = _newest_positions(settings)
     logs = {name: size_of(folder.log(name)) for name in ("supervisor", *STREAMING)}
     supervisor = _spawn(settings, folder, broker_only=broker_only)
     try:
@@ -129,7 +130,7 @@ def _wait_for_archive(
     settings: Settings,
     stack: Stack,
     folder: LocalFolder,
-    before: "dict[int, Position]",
+    before: "tuple[StreamId | None, dict[int, Position]]",
     since: int,
 ) -> bool:
     """Wait until `archive` has taken over its tables, after which it reads."""
@@ -142,8 +143,10 @@ def _wait_for_archive(
             raise failed(
                 folder.log(ARCHIVE.name), since, "The flow archive failed to start"
             )
-        found = _positions(settings, _topic(settings))
-        if any(at.epoch > _epoch(before, p) for p, at in found.items()):
+        stream, found = _positions(settings, _topic(settings))
+        # A stream that is new has no epochs before.
+        earlier = before[1] if before[0] == stream else {}
+        if any(at.epoch > _epoch(earlier, p) for p, at in found.items()):
             return True
         time.sleep(POLL_S)
     return False
@@ -160,10 +163,24 @@ def _topic(settings: Settings, *, make: bool = False) -> "Topic":
     return admin.ensure() if make else admin.describe()
 
 
-def _positions(settings: Settings, topic: "Topic") -> "dict[int, Position]":
+def _positions(
+    settings: Settings, topic: "Topic"
+) -> "tuple[StreamId, dict[int, Position]]":
     from semloop.progress.positions import positions, stream_of
 
-    return positions(Storage.of(settings), stream_of(topic), topic.partitions)
+    stream = stream_of(topic)
+    return stream, positions(Storage.of(settings), stream, topic.partitions)
+
+
+def _newest_positions(
+    settings: Settings,
+) -> "tuple[StreamId | None, dict[int, Position]]":
+    """Return the newest stream in the lake, and its positions."""
+    from semloop.progress.positions import newest_stream, positions
+
+    storage = Storage.of(settings)
+    newest = newest_stream(storage, settings.topic)
+    return (newest[0], positions(storage, *newest)) if newest else (None, {})
 
 
 def _print_summary(

@@ -82,7 +82,7 @@ class DemoStack:
             what = "The supervisor died"
             raise self._died(SUPERVISOR, what)
         if stack.broker_pid != self._broker_pid:
-            # The supervisor restarts the broker, but its records are lost.
+            # The supervisor restarts the broker; the demo shows a run without faults.
             what = "The broker died"
             raise self._died(BROKER, what)
         for name, flow in stack.flows.items():

@@ -23,8 +23,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     yield from _other_log(context, topic)
     positions = context.positions()
     ranges = cluster.offset_ranges(positions)
-    # Ends found by reading: the embedded broker's watermark counts a batch as one
-    # record.
+    # Ends found by reading: the watermarks of some brokers count a batch as one record.
     ends = {b.partition: b.end for b in context.missing().backlogs if not b.at_least}
     gone, lost = [], []
     for partition, at in positions.items():

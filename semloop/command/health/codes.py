@@ -44,6 +44,25 @@ CODES = {
         "Create it as the line says; `semloop up` and `import` create it.",
         ready=True,
     ),
+    "kafka.cpu": Code(
+        "kafka",
+        "The embedded broker used half a core (warns) or 90 % of one (fails) in the "
+        "last five minutes.",
+        "After a large import, wait for five minutes. If it stays so, `semloop down` "
+        "and `semloop up`: its records are kept.",
+    ),
+    "kafka.memory": Code(
+        "kafka",
+        "The embedded broker uses 256 MiB of memory (warns) or 512 MiB (fails).",
+        "`semloop down` and `semloop up`: its records are kept.",
+    ),
+    "kafka.full": Code(
+        "kafka",
+        "The records that the embedded broker holds fill 70 % of `broker_mb` (warns) "
+        "or 95 % (fails): soon it refuses more, and they wait in the agents' spools.",
+        "Start `archive` (`semloop up`), or read its log. It passes a few seconds "
+        "after the records are in the lake.",
+    ),
     "lake.exists": Code(
         "lake",
         "There is no lake at the configured place.",

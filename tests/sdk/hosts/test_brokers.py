@@ -71,7 +71,7 @@ def test_another_cluster_in_the_place_of_the_broker_gets_later_events(
             wait_for("flush", flushes.exists)
             before = sent_ids(own)
             broker.kill()
-            broker = EmbeddedBroker(tmp_path, broker.address)
+            broker = EmbeddedBroker(tmp_path / "another", broker.address)
             (tmp_path / "first").touch()
             wait_for("second flush", lambda: flushes.read_text().count("\n") == 2)
             (tmp_path / "second").touch()

@@ -1,0 +1,183 @@
+"""The log of one partition: segments in order of their offsets."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from semloop.broker.batch import only_batch, placed
+from semloop.broker.errors import Code, Refused
+from semloop.broker.producers import Producers
+from semloop.broker.segment import Segment, unshare
+
+SEGMENT_BYTES = 8 * 2**20
+
+
+class PartitionLog:
+    """Appends, reads and deletes records.
+
+    Attributes:
+        start_offset: offset of the oldest record that is kept.
+        next_offset: offset of the next record.
+        size: bytes of all segments.
+        prefix: of the names of its files.
+    """
+
+    def __init__(
+        self, folder: int, prefix: str, start_offset: int = 0, next_offset: int = 0
+    ) -> None:
+        """Start empty; `recover` adds the files that exist.
+
+        Args:
+            folder: descriptor of the folder of the files.
+            prefix: of their names.
+            start_offset: of the oldest record.
+            next_offset: of the next record.
+        """
+        self._folder = folder
+        self.prefix = prefix
+        self._segments: list[Segment] = []
+        self._producers = Producers()
+        self.start_offset, self.next_offset = start_offset, next_offset
+        self.size = 0
+
+    @property
+    def segments(self) -> Iterable[Segment]:
+        """The segments, the oldest first."""
+        return self._segments
+
+    def recover(self, sizes: dict[str, int | None]) -> None:
+        """Open existing files.
+
+        Args:
+            sizes: file -> how many bytes to trust, None for all.
+        """
+        for name in sorted(sizes):
+            unshare(self._folder, name)
+            base = int(name[len(self.prefix) :].partition(".")[0])
+            segment = Segment(self._folder, name, base)
+            size_max = sizes[name]
+            segment.recover(2**62 if size_max is None else size_max)
+            if segment.size == 0:
+                segment.delete()
+                continue
+            self._segments.append(segment)
+            self.size += segment.size
+            self.next_offset = max(self.next_offset, segment.next_offset)
+        if self._segments:
+            self.start_offset = max(self.start_offset, self._segments[0].base_offset)
+            for batch in self._segments[-1].headers():
+                self._producers.stored(batch, batch.base_offset)
+        else:
+            self.start_offset = self.next_offset
+
+    def skip(self, offsets: int) -> None:
+        """Leave a gap: offsets after the last known one may have been given out."""
+        self.next_offset += offsets
+        if not self._segments:
+            self.start_offset = self.next_offset
+
+    def append(self, data: bytes, bytes_max: int) -> int:
+        """Store a batch, unless it is stored already.
+
+        Args:
+            data: one record batch, as Kafka's producers send it.
+            bytes_max: its size, at most.
+
+        Returns:
+            the offset of its first record.
+
+        Raises:
+            Refused: the batch is invalid or too large, or not the next one of its
+                producer.
+            OSError: the disk is full; nothing was stored.
+        """
+        batch = only_batch(data)
+        if batch.size > bytes_max:
+            raise Refused(Code.MESSAGE_TOO_LARGE)
+        stored = self._producers.stored_at(batch)
+        if stored is not None:
+            return stored
+        offset = self.next_offset
+        following = offset + batch.last_delta + 1
+        self._last().append(placed(data, offset), offset, following)
+        self.next_offset = following
+        self.size += batch.size
+        self._producers.stored(batch, offset)
+        return offset
+
+    def read(self, offset: int, bytes_max: int) -> bytes:
+        """Return batches from an offset; empty at the end.
+
+        Raises:
+            Refused: the offset was deleted, or is after the end.
+        """
+        if not self.start_offset <= offset <= self.next_offset:
+            raise Refused(Code.OFFSET_OUT_OF_RANGE)
+        at = bisect_right(self._segments, offset, key=lambda each: each.base_offset) - 1
+        for segment in self._segments[max(at, 0) :]:
+            if found := segment.read(offset, bytes_max):
+                return found
+        return b""
+
+    def offset_at(self, timestamp_ms: int) -> tuple[int, int]:
+        """Return offset and timestamp of the first batch with a record so late, or -1.
+
+        The offset is that of the batch: its earlier records may be older.
+        """
+        for segment in self._segments:
+            for batch in segment.headers():
+                if batch.max_timestamp_ms >= timestamp_ms:
+                    return batch.base_offset, batch.max_timestamp_ms
+        return -1, -1
+
+    def delete_before(self, offset: int) -> None:
+        """Delete records; files are deleted once all of their records are.
+
+        Raises:
+            Refused: the offset is after the end.
+        """
+        if not 0 <= offset <= self.next_offset:
+            raise Refused(Code.OFFSET_OUT_OF_RANGE)
+        self.start_offset = max(self.start_offset, offset)
+        while self._segments and self._segments[0].next_offset <= offset:
+            segment = self._segments.pop(0)
+            self.size -= segment.size
+            segment.delete()
+
+    def delete_committed(self, committed: int, idle_s: float) -> None:
+        """Delete files all of whose records are committed, the oldest first.
+
+        Args:
+            committed: offset after the last committed record.
+            idle_s: only files that nothing was appended to for this long.
+        """
+        until_s = time.monotonic() - idle_s
+        while self._segments:
+            segment = self._segments[0]
+            if segment.next_offset > committed or segment.appended_s > until_s:
+                return
+            self.delete_before(segment.next_offset)
+
+    def close_segment(self, age_s: float) -> None:
+        """Let the next record begin a file if the last one is older.
+
+        Without this, a file that gets a record now and then would never be deleted.
+        """
+        if self._segments and self._segments[-1].created_s < time.monotonic() - age_s:
+            self._last(new=True)
+
+    def delete(self) -> None:
+        """Delete the files."""
+        while self._segments:
+            self._segments.pop().delete()
+
+    def _last(self, *, new: bool = False) -> Segment:
+        """Return the segment for the next record."""
+        last = self._segments[-1] if self._segments else None
+        if last is None or (last.size and (new or last.size >= SEGMENT_BYTES)):
+            name = f"{self.prefix}{self.next_offset:020d}.log"
+            last = Segment(self._folder, name, self.next_offset)
+            if not self._segments:
+                self.start_offset = max(self.start_offset, last.base_offset)
+            self._segments.append(last)
+        return last

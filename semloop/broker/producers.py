@@ -1,0 +1,74 @@
+"""Sequence numbers of idempotent producers: a batch that is sent twice is stored once.
+
+Source: `ProducerStateManager` of Apache Kafka, which keeps five batches of a producer,
+as many as it may have in flight.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from semloop.broker.batch import SEQUENCES, Batch
+from semloop.broker.errors import Code, Refused
+
+BATCHES_KEPT = 5
+# Of a partition; those that have been silent for longest are forgotten first, and then
+# accepted with any sequence number, as Kafka does.
+PRODUCERS_MAX = 2_000
+
+
+@dataclass
+class _Producer:
+    epoch: int
+    # First and last sequence number, and offset, of the newest batches.
+    newest: "deque[tuple[int, int, int]]" = field(
+        default_factory=lambda: deque(maxlen=BATCHES_KEPT)
+    )
+
+
+class Producers:
+    """The newest batches of each idempotent producer of a partition."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, _Producer] = OrderedDict()
+
+    def stored_at(self, batch: Batch) -> int | None:
+        """Return the offset of a batch that is stored already; None if it is the next.
+
+        Raises:
+            Refused: batches before it are missing, or its producer has a newer copy.
+        """
+        if batch.producer_id < 0:
+            return None
+        known = self._known.get(batch.producer_id)
+        if known is None:
+            return None
+        if batch.producer_epoch < known.epoch:
+            raise Refused(Code.INVALID_PRODUCER_EPOCH)
+        if batch.producer_epoch > known.epoch:
+            if batch.first_sequence:
+                raise Refused(Code.OUT_OF_ORDER_SEQUENCE_NUMBER)
+            return None
+        for first, last, offset in known.newest:
+            if (first, last) == (batch.first_sequence, batch.last_sequence):
+                return offset
+        last = known.newest[-1][1]
+        if batch.first_sequence == (last + 1) % SEQUENCES:
+            return None
+        behind = (last - batch.last_sequence) % SEQUENCES < SEQUENCES // 2
+        raise Refused(
+            Code.DUPLICATE_SEQUENCE_NUMBER
+            if behind
+            else Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+        )
+
+    def stored(self, batch: Batch, offset: int) -> None:
+        """Note a batch that was stored."""
+        if batch.producer_id < 0:
+            return
+        known = self._known.get(batch.producer_id)
+        if known is None or known.epoch != batch.producer_epoch:
+            known = self._known[batch.producer_id] = _Producer(batch.producer_epoch)
+        known.newest.append((batch.first_sequence, batch.last_sequence, offset))
+        self._known.move_to_end(batch.producer_id)
+        if len(self._known) > PRODUCERS_MAX:
+            self._known.popitem(last=False)

@@ -1,0 +1,178 @@
+"""A file of a partition's log: batches one after the other, with a sparse index."""
+
+import mmap
+import os
+import shutil
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+from semloop.broker.batch import Batch, header_at, span_at
+
+# Distance of two index entries: what is read in addition to find an offset.
+INDEX_BYTES = 4096
+WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+
+class Segment:
+    """One file; its owner appends to the last segment of a partition only.
+
+    Attributes:
+        name: of the file in the folder of the store.
+        base_offset: no record is before it.
+        next_offset: offset of the next record.
+        size: bytes.
+        appended_s: time of the last append, by `time.monotonic`.
+        is_dirty: True if something was appended since the last sync.
+        created_s: time at which the file was made or opened.
+    """
+
+    def __init__(self, folder: int, name: str, base_offset: int) -> None:
+        """Open or create the file.
+
+        Args:
+            folder: descriptor of the folder, which may be moved while it is open.
+            name: of the file.
+            base_offset: offset of its first record.
+
+        Raises:
+            OSError: the file cannot be created.
+        """
+        self._folder = folder
+        self.name = name
+        self._file = os.open(name, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=folder)
+        self.base_offset = self.next_offset = base_offset
+        self.size = 0
+        self._offsets, self._positions = array("q"), array("q")
+        self.created_s = self.appended_s = time.monotonic()
+        self.is_dirty = False
+
+    def recover(self, size_max: int) -> None:
+        """Read the index from the file, and cut off what is no complete batch.
+
+        Args:
+            size_max: do not trust what follows.
+        """
+        size = min(os.fstat(self._file).st_size, size_max)
+        if size:
+            with mmap.mmap(self._file, size, prot=mmap.PROT_READ) as content:
+                while span := span_at(content, self.size):
+                    if span.base_offset < self.next_offset:
+                        break
+                    if self.size + span.size > size:
+                        break
+                    self._note(span.base_offset)
+                    self.next_offset = span.next_offset
+                    self.size += span.size
+        os.ftruncate(self._file, self.size)
+
+    def append(self, data: "bytes | bytearray", first: int, next_offset: int) -> None:
+        """Append complete batches that start at the offset `first`.
+
+        Raises:
+            OSError: the disk is full; nothing was stored.
+        """
+        rest, at = memoryview(data), self.size
+        try:
+            while rest:
+                done = os.pwrite(self._file, rest, at)
+                rest, at = rest[done:], at + done
+        except OSError:
+            os.ftruncate(self._file, self.size)
+            raise
+        self._note(first)
+        self.next_offset = next_offset
+        self.size += len(data)
+        self.appended_s = time.monotonic()
+        self.is_dirty = True
+
+    def read(self, offset: int, bytes_max: int) -> bytes:
+        """Return batches that start with the one that has `offset`, or the next one.
+
+        At least one batch, and about `bytes_max` bytes at most; none at the end.
+        """
+        start = self._position(offset)
+        if start >= self.size:
+            return b""
+        end = self._end(start, bytes_max)
+        data = os.pread(self._file, end - start, start)
+        skipped = 0
+        while (span := span_at(data, skipped)) and span.next_offset <= offset:
+            skipped += span.size
+        if skipped >= len(data) and end < self.size:
+            # Only batches before the offset were in reach.
+            return self.read_at(end, bytes_max)
+        return data[skipped:] if skipped else data
+
+    def read_at(self, start: int, bytes_max: int) -> bytes:
+        """Return the batches at a position of the index."""
+        return os.pread(self._file, self._end(start, bytes_max) - start, start)
+
+    def headers(self) -> Iterator[Batch]:
+        """Yield the headers of all batches."""
+        if not self.size:
+            return
+        with mmap.mmap(self._file, self.size, prot=mmap.PROT_READ) as content:
+            start = 0
+            while span := span_at(content, start):
+                yield header_at(content, start)
+                start += span.size
+
+    def begin_sync(self) -> int:
+        """Return a descriptor for `sync_files`, valid even if the file is deleted."""
+        self.is_dirty = False
+        return os.dup(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def delete(self) -> None:
+        """Close and delete the file."""
+        os.close(self._file)
+        os.unlink(self.name, dir_fd=self._folder)
+
+    def _note(self, offset: int) -> None:
+        if not self._positions or self.size - self._positions[-1] >= INDEX_BYTES:
+            self._offsets.append(offset)
+            self._positions.append(self.size)
+
+    def _position(self, offset: int) -> int:
+        """Return the last known position at or before an offset."""
+        at = bisect_right(self._offsets, offset) - 1
+        return self._positions[at] if at >= 0 else 0
+
+    def _end(self, start: int, bytes_max: int) -> int:
+        """Return where to end, so that no batch is cut: at a known position."""
+        if self.size - start <= bytes_max:
+            return self.size
+        at = bisect_right(self._positions, start + bytes_max) - 1
+        if self._positions[at] > start:
+            return self._positions[at]
+        return self._positions[at + 1] if at + 1 < len(self._positions) else self.size
+
+
+def unshare(folder: int, name: str) -> None:
+    """Replace a file that has several links by a copy.
+
+    It may be a link of another lake's file: `cp -al` copies a lake by links.
+    """
+    if os.stat(name, dir_fd=folder).st_nlink == 1:
+        return
+    draft = f"{name}.part"
+    with (
+        open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as shared,
+        open(os.open(draft, WRITE_NEW, 0o600, dir_fd=folder), "wb") as own,
+    ):
+        shutil.copyfileobj(shared, own)
+    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def sync_files(files: Iterable[int]) -> None:
+    """Wait until the disk has the files, and close them."""
+    for file in files:
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

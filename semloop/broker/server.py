@@ -1,0 +1,140 @@
+"""Answers connections: frames in, frames out, one request of a connection at a time."""
+
+import asyncio
+import struct
+import sys
+import time
+from contextlib import suppress
+
+from semloop.broker.broker import Broker
+from semloop.broker.errors import Refused
+from semloop.broker.requests import API_VERSIONS, APIS
+from semloop.broker.wire import Malformed, Reader, Writer
+
+_SIZE = struct.Struct(">i")
+_CORRELATION = struct.Struct(">i")
+# A batch of `max.message.bytes` per partition and its framing, and some more.
+FRAME_BYTES_MAX = 16 * 2**20
+# Only a few larger requests are read at the same time, so that memory has a bound.
+LARGE_BYTES, LARGE_MAX = 128 * 1024, 4
+# A client that does not send the rest of a request would keep others from sending.
+FRAME_S = 30.0
+CONNECTIONS_MAX = 500
+READ_AHEAD_BYTES = 64 * 1024
+TICK_S = 5.0
+
+
+class Server:
+    """The listener of a broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._connections = 0
+        self._large = asyncio.Semaphore(LARGE_MAX)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Answer until `stopping` is set.
+
+        Raises:
+            OSError: the address is in use.
+        """
+        server = await asyncio.start_server(
+            self._connected,
+            self._broker.host,
+            self._broker.port,
+            limit=READ_AHEAD_BYTES,
+        )
+        ticks = asyncio.create_task(self._tick())
+        await stopping.wait()
+        ticks.cancel()
+        server.close()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._broker.memberships.expire()
+            try:
+                self._broker.store.make_room()
+                await self._broker.store.sync()
+            except OSError as error:
+                # A full disk: tried again with the next tick.
+                _report(f"The log cannot be written to disk: {error.strerror}.")
+
+    async def _connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if self._connections >= CONNECTIONS_MAX:
+            writer.close()
+            return
+        self._connections += 1
+        try:
+            while await self._answer_one(reader, writer):
+                pass
+        except (Malformed, Refused) as error:
+            _report(f"A request could not be read: {type(error).__name__}.")
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            pass  # the client has gone
+        except asyncio.CancelledError:
+            pass  # the broker ends
+        finally:
+            self._connections -= 1
+            with suppress(OSError):
+                writer.close()
+
+    async def _answer_one(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Answer a request; return False if the connection must be closed."""
+        (size,) = _SIZE.unpack(await reader.readexactly(_SIZE.size))
+        if not 0 < size <= FRAME_BYTES_MAX:
+            return False
+        if size > LARGE_BYTES:
+            async with self._large:
+                answer = await self._answer(await _rest(reader, size))
+        else:
+            answer = await self._answer(await reader.readexactly(size))
+        if answer is None:
+            return False
+        if answer:
+            writer.write(answer)
+            await writer.drain()
+        return True
+
+    async def _answer(self, frame: bytes) -> bytes | None:
+        """Return the response; empty without one, None for unknown requests."""
+        request = Reader(frame)
+        key, version = request.i16(), request.i16()
+        correlation, _ = request.i32(), request.text_or_none()
+        api = APIS.get(key)
+        is_known = api is not None and api.first <= version <= api.last
+        if api is None or not (is_known or key == API_VERSIONS):
+            return None
+        flexible = version >= api.flexible
+        if flexible and is_known:
+            request.tags()
+        response = Writer()
+        try:
+            pending = api.answer(self._broker, request, response, version)
+            if pending is not None:
+                await pending
+        except OSError as error:
+            _report(f"The log cannot be used: {error.strerror}.")
+            return None
+        body = response.content()
+        if not body:
+            return b""
+        # The header of this one response has no tagged fields, so that any client
+        # can read it.
+        tags = b"\0" if flexible and key != API_VERSIONS else b""
+        head = _CORRELATION.pack(correlation) + tags
+        return b"".join((_SIZE.pack(len(head) + len(body)), head, body))
+
+
+async def _rest(reader: asyncio.StreamReader, size: int) -> bytes:
+    async with asyncio.timeout(FRAME_S):
+        return await reader.readexactly(size)
+
+
+def _report(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,74 @@
+"""Checks of the embedded broker: its CPU, its memory, and room for records."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from semloop.command.health import Check, Status
+from semloop.command.stack.broker import LOG_FOLDER
+from semloop.command.stack.process import Process
+from semloop.command.stack.usage import Usage, read_usage
+
+# It uses a few percent of a core for 50 events per second, however much it holds.
+SHARE_WARN, SHARE_FAIL = 0.5, 0.9
+# Less is not enough to tell a fault from a start or an import.
+SECONDS_MIN = 60.0
+# It uses about 30 MiB; a few large requests at a time add some.
+MEMORY_WARN_MB, MEMORY_FAIL_MB = 256.0, 512.0
+FULL_WARN, FULL_FAIL = 0.7, 0.95
+RESTART = "Run `semloop down`, then `semloop up`: the records are kept."
+
+
+def broker_checks(folder: Path, broker: Process | None) -> Iterator[Check]:
+    """Yield the checks of the broker of a running stack.
+
+    Args:
+        folder: of the stack.
+        broker: its process; None while it does not run.
+    """
+    usage = read_usage(folder)
+    process = broker.find() if broker else None
+    if broker is None or process is None or usage is None:
+        return
+    if usage.pid == broker.pid and usage.seconds >= SECONDS_MIN:
+        yield _cpu(usage)
+    memory_mb = process.memory_info().rss / 2**20
+    text = f"the broker uses {memory_mb:.0f} MiB of memory"
+    state = _judged(memory_mb, MEMORY_WARN_MB, MEMORY_FAIL_MB)
+    yield _check("kafka.memory", state, text, RESTART, memory_mb=round(memory_mb))
+    yield _full(folder / LOG_FOLDER, usage.mb_max)
+
+
+def _cpu(usage: Usage) -> Check:
+    percent = 100 * usage.share
+    text = f"the broker used {percent:.0f} % of a core in the last "
+    text += f"{usage.seconds / 60:.0f} minutes"
+    todo = f"After a large import, wait for five minutes. If it stays so: {RESTART}"
+    state = _judged(usage.share, SHARE_WARN, SHARE_FAIL)
+    return _check("kafka.cpu", state, text, todo, percent=round(percent, 1))
+
+
+def _full(log: Path, mb_max: int) -> Check:
+    held_mb = sum(_size(file) for file in log.glob("*.log")) / 2**20
+    text = f"the broker holds {held_mb:.0f} of at most {mb_max} MiB"
+    todo = "Start `archive` (`semloop up`), or read its log: what is in the lake makes "
+    todo += "room. Meanwhile agents keep their events in their spools."
+    state = _judged(held_mb / mb_max, FULL_WARN, FULL_FAIL)
+    figures = {"held_mb": round(held_mb, 1), "mb_max": mb_max}
+    return _check("kafka.full", state, text, todo, **figures)
+
+
+def _size(file: Path) -> int:
+    with suppress(OSError):  # it was deleted since it was listed
+        return file.stat().st_size
+    return 0
+
+
+def _judged(value: float, warn: float, fail: float) -> Status:
+    if value >= fail:
+        return Status.FAIL
+    return Status.WARN if value >= warn else Status.OK
+
+
+def _check(code: str, status: Status, what: str, todo: str, **figures: float) -> Check:
+    return Check(code, status, what, "" if status is Status.OK else todo, figures)

@@ -1,0 +1,166 @@
+"""`health` watches the embedded broker: each code, and that it is gone afterwards."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from semloop.command.health import Check, Status
+from semloop.command.health.broker import broker_checks
+from semloop.command.stack.process import Process
+from semloop.command.stack.usage import SAMPLE_S, SAMPLES_MAX, UsageLog, read_usage
+from semloop.flow_registry import ARCHIVE
+from semloop.kafka.clients import producer_config
+from semloop.kafka.topic import TopicAdmin
+from semloop.settings import Settings
+from tests.support.services import EmbeddedBroker, wait_for
+
+BUSY = "while True: pass"
+IDLE = "import time; print('ready', flush=True); time.sleep(600)"
+Start = Callable[[str], Process]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a process in place of the broker."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(code: str) -> Process:
+        command = [sys.executable, "-c", code]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        started.append(process)
+        if "ready" in code:
+            assert process.stdout is not None
+            process.stdout.readline()
+        return Process.of(process.pid)
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def check_of(code: str, folder: Path, process: Process | None) -> Check | None:
+    found = [each for each in broker_checks(folder, process) if each.code == code]
+    return found[0] if found else None
+
+
+def cpu_s(process: Process) -> float:
+    found = process.find()
+    assert found is not None
+    times = found.cpu_times()
+    return float(times.user + times.system)
+
+
+@pytest.mark.parametrize(
+    ("share", "status"), [(0.3, Status.OK), (0.7, Status.WARN), (0.95, Status.FAIL)]
+)
+def test_a_broker_that_uses_a_core_is_reported_until_it_is_restarted(
+    tmp_path: Path,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    status: Status,
+) -> None:
+    monkeypatch.setattr("semloop.command.health.broker.SECONDS_MIN", 0.2)
+    monkeypatch.setattr("semloop.command.stack.usage.SAMPLE_S", 0.1)
+    busy = start(BUSY)
+    # A clock by which the process uses this share, however busy the machine is.
+    log = UsageLog(tmp_path, mb_max=10, clock=lambda: cpu_s(busy) / share)
+    log.sample(busy)
+    assert check_of("kafka.cpu", tmp_path, busy) is None  # it has just started
+    begun_s = cpu_s(busy)
+    wait_for("CPU seconds", lambda: cpu_s(busy) > begun_s + 0.3)
+    log.sample(busy)
+    found = check_of("kafka.cpu", tmp_path, busy)
+    assert found is not None
+    assert (found.status, bool(found.todo)) == (status, status is not Status.OK)
+
+    restarted = start(IDLE)
+    times = iter((1.0, 10.0))
+    log = UsageLog(tmp_path, mb_max=10, clock=lambda: next(times))
+    log.sample(restarted)
+    log.sample(restarted)
+    found = check_of("kafka.cpu", tmp_path, restarted)
+    assert found is not None
+    assert found.status is Status.OK
+
+
+def test_samples_are_taken_at_intervals_and_only_the_newest_are_kept(
+    tmp_path: Path, start: Start
+) -> None:
+    times = iter(number * SAMPLE_S / 2 for number in range(2 * SAMPLES_MAX + 10))
+    log = UsageLog(tmp_path, mb_max=10, clock=lambda: next(times))
+    process = start(IDLE)
+    for _ in range(2 * SAMPLES_MAX + 10):
+        log.sample(process)
+    usage = read_usage(tmp_path)
+    assert usage is not None
+    assert len(usage.samples) == SAMPLES_MAX
+    assert usage.seconds == SAMPLE_S * (SAMPLES_MAX - 1)
+    (tmp_path / "broker_usage.json").write_text("{")
+    assert read_usage(tmp_path) is None
+    assert list(broker_checks(tmp_path, process)) == []
+
+
+@pytest.mark.parametrize(("mb", "status"), [(300, Status.WARN), (600, Status.FAIL)])
+def test_a_broker_that_uses_much_memory_is_reported_until_it_is_restarted(
+    tmp_path: Path, start: Start, mb: int, status: Status
+) -> None:
+    log = UsageLog(tmp_path, mb_max=10)
+    large = start(f"held = b'x' * ({mb} * 2**20); {IDLE}")
+    log.sample(large)
+    found = check_of("kafka.memory", tmp_path, large)
+    assert found is not None
+    assert (found.status, "semloop up" in found.todo) == (status, True)
+    restarted = start(IDLE)
+    found = check_of("kafka.memory", tmp_path, restarted)
+    assert found is not None
+    assert (found.status, found.todo) == (Status.OK, "")
+
+
+def test_a_broker_without_room_is_reported_until_archive_has_committed(
+    tmp_path: Path,
+) -> None:
+    broker = EmbeddedBroker(tmp_path, mb_max=1)
+    process = Process.of(broker.pid)
+    UsageLog(tmp_path, mb_max=1).sample(process)
+    settings = Settings(lake=str(tmp_path / "lake"), kafka=broker.address)
+    TopicAdmin(settings).ensure()
+    refused: list[str] = []
+    config = producer_config(settings) | {"message.timeout.ms": 2_000}
+    producer = Producer(config | {"compression.type": "none", "batch.num.messages": 1})
+    for _ in range(150):
+        producer.produce(
+            settings.topic,
+            b"x" * 10_000,
+            partition=0,
+            on_delivery=lambda error, _: (
+                refused.append(error.name()) if error else None
+            ),
+        )
+    producer.flush(20)
+    assert set(refused) == {"_MSG_TIMED_OUT"}
+    kept = 150 - len(refused)
+    found = check_of("kafka.full", tmp_path, process)
+    assert found is not None
+    assert found.status is Status.FAIL
+    assert "semloop up" in found.todo
+    assert found.figures["mb_max"] == 1
+
+    consumer = Consumer(
+        {"bootstrap.servers": broker.address, "group.id": ARCHIVE.group}
+    )
+    committed = TopicPartition(settings.topic, 0, kept)
+    consumer.commit(offsets=[committed], asynchronous=False)
+    consumer.close()
+
+    def passes() -> bool:
+        check = check_of("kafka.full", tmp_path, process)
+        return check is not None and check.status is Status.OK
+
+    wait_for("room", passes)
+    broker.kill()
