@@ -100,7 +100,7 @@ def unsent_of_all(folder: Path, names: Iterable[str] | None = None) -> list[Unse
 
 def unsent_of(left: Left) -> Unsent:
     """Read the segments of one owner."""
-    state = _state(left)
+    state = state_of(left)
     events = size = damaged = 0
     first = last = b""
     unreadable = []
@@ -183,7 +183,7 @@ def other_files(folder: Path) -> Others:
     return Others(tuple(damaged), tuple(earlier), tuple(refused))
 
 
-def _state(left: Left) -> State:
+def state_of(left: Left) -> State:
     """Return whether the lock of an owner is held, and by whom.
 
     The lock is tested by a shared lock for a moment, which its holder does not notice.

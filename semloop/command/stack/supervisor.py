@@ -14,6 +14,7 @@ from semloop.command.stack import broker
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
 from semloop.command.stack.departure import leave
+from semloop.command.stack.left_events import SPOOL, LeftEvents
 from semloop.command.stack.presence import Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
@@ -64,7 +65,7 @@ class Supervisor:
         self._presence = Presence(self._folder, _report)
         self._broker: Child | None = None
         self._flows: list[Child] = []
-        self._scheduled: list[ScheduledCommand] = []
+        self._scheduled: list[ScheduledCommand | LeftEvents] = []
         self._kafka = ""
         self._topic_id: str | None = None
         self._ready = self._stopping = False
@@ -114,6 +115,9 @@ class Supervisor:
                 )
                 for name, flow in SCHEDULED.items()
             ]
+            send, log = semloop_command("spool", "send"), self._log(SPOOL)
+            left = LeftEvents(self._settings, send, log, self._presence.lake.id)
+            self._scheduled.append(left)
         self._ready = True
         self._write()
         _report(
