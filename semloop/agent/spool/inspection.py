@@ -65,7 +65,7 @@ class Unsent(NamedTuple):
     @property
     def pid(self) -> int:
         """The process that emitted the events."""
-        return _pid_of(self.left)
+        return _pid_of(self.left.stem)
 
 
 class Others(NamedTuple):
@@ -184,13 +184,17 @@ def other_files(folder: Path) -> Others:
 
 
 def state_of(left: Left) -> State:
+    """Return what becomes of the segments of an owner; it must have some."""
+    return lock_state(left.paths[0].parent / f"{left.stem}{LOCK}")
+
+
+def lock_state(lock: Path) -> State:
     """Return whether the lock of an owner is held, and by whom.
 
     The lock is tested by a shared lock for a moment, which its holder does not notice.
     A process that would adopt the files just then does so at its next search. An owner
     is locked before it has segments, so it is not created at this moment.
     """
-    lock = left.paths[0].parent / f"{left.stem}{LOCK}"
     try:
         descriptor = os.open(lock, _READ)
     except OSError:
@@ -198,7 +202,7 @@ def state_of(left: Left) -> State:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return State.RUNNING if _runs(_pid_of(left)) else State.ADOPTED
+        return State.RUNNING if _runs(_pid_of(lock.stem)) else State.ADOPTED
     except OSError:
         return State.ENDED
     finally:
@@ -206,8 +210,8 @@ def state_of(left: Left) -> State:
     return State.ENDED
 
 
-def _pid_of(left: Left) -> int:
-    return int(left.stem.rpartition(".")[2].partition("-")[0])
+def _pid_of(stem: str) -> int:
+    return int(stem.rpartition(".")[2].partition("-")[0])
 
 
 def _runs(pid: int) -> bool:
