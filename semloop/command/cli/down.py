@@ -65,7 +65,7 @@ def down(
     else:
         end = "Stopped."
         # What is sent after the last look would be lost with the embedded broker.
-        with no_sending(folder.path, timeout):
+        with no_sending(folder.path, stack.lake_id, timeout):
             if stack.embedded and not purge:
                 end = _drain(settings, stack, folder, timeout, force=force)
             _stop(folder, stack, force=force)
@@ -79,15 +79,16 @@ def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
     stack = folder.read() or folder.rebuilt()
     if stack is None:
         return
-    if stack.broker_pid is not None:
-        flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
-        running = any(flow is not None and flow.find() for flow in flows)
-        left = _wait(settings, stack, ORPHANS_S if running else 0.0)
-        if left is not None and not left.is_empty:
-            lost = f"Lost in the crash: {left} (only in the broker's memory)."
-            note(lost)
-    for process in folder.orphans():
-        process.stop(STOP_FLOW_S)
+    with no_sending(folder.path, stack.lake_id, 0.0):
+        if stack.broker_pid is not None:
+            flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
+            running = any(flow is not None and flow.find() for flow in flows)
+            left = _wait(settings, stack, ORPHANS_S if running else 0.0)
+            if left is not None and not left.is_empty:
+                lost = f"Lost in the crash: {left} (only in the broker's memory)."
+                note(lost)
+        for process in folder.orphans():
+            process.stop(STOP_FLOW_S)
 
 
 def _drain(

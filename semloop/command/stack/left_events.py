@@ -6,6 +6,7 @@ started, or while its broker was restarted.
 
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from semloop.agent.spool.names import spool_folder, spool_names
 from semloop.agent.spool.orphans import SEARCH_S
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.terminal.figures import format_count
-from semloop.local.marks import mark
+from semloop.local.marks import mark, marked_processes
 from semloop.settings import PREFIX, Settings
 
 # Name of the process in its mark, and of its log.
@@ -26,6 +27,8 @@ SPOOL = "spool"
 # the broker has none left.
 LOCK_FILE = "sending.lock"
 POLL_S = 0.05
+# Time for the supervisor to see that the command was killed.
+KILLED_S = 5.0
 # Pause after a run that did not succeed: each loads libraries for half a second.
 AGAIN_S = 60.0
 
@@ -41,18 +44,27 @@ def count_left(settings: Settings) -> int:
 
 
 @contextmanager
-def no_sending(local: Path, seconds: float) -> Iterator[None]:
+def no_sending(local: Path, lake_id: str, seconds: float) -> Iterator[None]:
     """Wait until no command sends events, and start none during the block.
 
     Args:
         local: the folder `_local` of the lake.
-        seconds: how long to wait.
+        lake_id: of the stack.
+        seconds: how long to wait before the command is killed; what it had not sent
+            stays in the spool.
     """
     deadline = time.monotonic() + seconds
     lock = None
     with suppress(OSError):  # a disk without room for a lock: `down` must still work
-        while (lock := _locked(local)) is None and time.monotonic() < deadline:
+        while (lock := _locked(local)) is None:
+            late_s = time.monotonic() - deadline
+            if late_s > KILLED_S:
+                break
+            if late_s >= 0:
+                _kill(lake_id)
             time.sleep(POLL_S)
+    # One whose supervisor died, and the lock with it.
+    _kill(lake_id)
     try:
         yield
     finally:
@@ -133,6 +145,13 @@ class LeftEvents:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _kill(lake_id: str) -> None:
+    for process in marked_processes(lake_id) if lake_id else ():
+        if process.name == SPOOL:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _locked(local: Path) -> int | None:

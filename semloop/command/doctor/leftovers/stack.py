@@ -11,6 +11,7 @@ from pathlib import Path
 
 from semloop.command.doctor import Finding, Skipped, left, ok, warn
 from semloop.command.doctor.context import CheckContext
+from semloop.command.stack.left_events import no_sending
 from semloop.command.stack.process import Process
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.command.terminal.figures import format_list
@@ -78,15 +79,11 @@ def _stop(settings: Settings, folder: LocalFolder) -> str:
             raise LakeError(msg, "Run `semloop doctor` again.")
         stack = folder.read() or folder.rebuilt()
         processes = folder.orphans()
-        children = {p.pid for p in stack.children()} if stack else set[int]()
-        # First what may still send events to the broker.
-        for process in processes:
-            if process.pid not in children:
+        with no_sending(folder.path, lock.lake.id, 0.0):
+            if stack is not None and stack.broker_pid is not None:
+                _check_rest(settings, stack)
+            for process in processes:
                 process.stop(END_S)
-        if stack is not None and stack.broker_pid is not None:
-            _check_rest(settings, stack)
-        for process in processes:
-            process.stop(END_S)
         folder.clear()
     return f"stopped {_listed(processes)}"
 
