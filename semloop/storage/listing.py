@@ -67,7 +67,7 @@ def store_time_s(storage: Storage) -> float:
 
 
 def remove_files(storage: Storage, names: Iterable[str]) -> int:
-    """Remove files of the lake; return how many of them this call found.
+    """Remove files of the lake; return how many there were (on S3: of all names).
 
     Raises:
         LakeError: the storage refuses. StorageUnavailable: it does not answer.

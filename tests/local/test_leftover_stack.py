@@ -1,17 +1,17 @@
 """`semloop doctor --fix` after a stack was killed."""
 
-import json
 import os
 import signal
 
 import pytest
 
+from semloop.command.doctor import Finding, State
+from semloop.command.doctor.fixes import fixed
 from semloop.command.doctor.leftovers.stack import DRAFTS
 from semloop.local.stack_file import STACK_FILE
 from semloop.settings import load
-from tests.doctor.leftover_checks import left_over
+from tests.doctor.run_checks import findings_of
 from tests.local.project import Project, gone
-from tests.support.processes import start_in
 from tests.support.services import wait_for
 
 pytestmark = pytest.mark.process
@@ -25,13 +25,11 @@ def project(original: Project) -> Project:
     return original
 
 
-def doctor(project: Project, *arguments: str) -> list[dict[str, str]]:
-    """Return what the check of the stack finds; the exit code depends on others too."""
-    command = ("doctor", "--format", "json", *arguments)
-    with start_in(project.folder, *command, SEMLOOP_EMBEDDER="hashing") as process:
-        out, err = process.communicate(timeout=120)
-    assert err == ""
-    return [c for c in json.loads(out)["checks"] if c["check"] == "stack"]
+def doctor(project: Project, *, fix: bool = False) -> Finding:
+    """Return what the check of the stack finds, or does."""
+    settings = load({}, lake=str(project.lake))
+    (found,) = findings_of(settings, "stack")
+    return fixed(found) if fix else found
 
 
 def kill(*pids: int) -> None:
@@ -45,28 +43,27 @@ def test_processes_that_outlived_their_supervisor_are_stopped(
     project.run("up")
     supervisor, *others = project.processes()
     project.import_events(20)
-    (found,) = doctor(project, "--fix")
-    assert (found["state"], project.runs()) == ("ok", True)
+    found = doctor(project, fix=True)
+    assert (found.state, project.runs()) == (State.OK, True)
     copy = project.copy()
     kill(supervisor.pid)
     wait_for("the end of the supervisor", lambda: not project.local.is_locked())
 
-    for arguments in ((), ("--fix", "--dry-run")):
-        (found,) = doctor(project, *arguments)
-        assert found["state"] == "warn"
-        assert found["found"].startswith("3 processes (pid ")
-        assert "`semloop doctor --fix` stops them" in found["todo"]
+    found = doctor(project)
+    assert found.state is State.WARN
+    assert found.found.startswith("3 processes (pid ")
+    assert "`semloop doctor --fix` stops them" in found.todo
     # Its files name the same pids.
-    assert "process" not in doctor(copy, "--fix")[0]["found"]
+    assert "process" not in doctor(copy, fix=True).found
     assert all(process.find() for process in others)
 
-    (found,) = doctor(project, "--fix")
-    assert (found["state"], found["todo"]) == ("done", "")
-    assert found["found"].startswith("stopped 3 processes (pid ")
+    found = doctor(project, fix=True)
+    assert (found.state, found.todo) == (State.DONE, "")
+    assert found.found.startswith("stopped 3 processes (pid ")
     assert gone(others)
     assert project.events() == 20
-    (found,) = doctor(project, "--fix")
-    assert found["state"] == "ok"
+    found = doctor(project, fix=True)
+    assert found.state is State.OK
 
 
 def test_a_broker_with_records_that_are_not_in_the_lake_is_not_stopped(
@@ -77,14 +74,14 @@ def test_a_broker_with_records_that_are_not_in_the_lake_is_not_stopped(
     project.import_events(3)
     kill(supervisor.pid)
     wait_for("the end of the supervisor", lambda: not project.local.is_locked())
-    (found,) = doctor(project, "--fix")
-    assert found["state"] == "warn"
-    assert "3 records only in their broker would be lost" in found["found"]
-    assert "semloop run archive --until-caught-up" in found["todo"]
+    found = doctor(project, fix=True)
+    assert found.state is State.WARN
+    assert "3 records only in their broker would be lost" in found.found
+    assert "semloop run archive --until-caught-up" in found.todo
     assert broker.find()
     project.run("run", "archive", "--until-caught-up")
-    (found,) = doctor(project, "--fix")
-    assert found["state"] == "done"
+    found = doctor(project, fix=True)
+    assert found.state is State.DONE
     assert gone([broker])
     assert project.events() == 3
 
@@ -98,14 +95,14 @@ def test_files_of_a_dead_stack_are_removed(project: Project) -> None:
     (project.local.path / DRAFTS[0]).write_text("{")
     for each in (project, copy):
         before = set(each.local.path.iterdir())
-        (found,) = doctor(each)
-        assert found["found"].startswith(STACK_FILE)
+        found = doctor(each)
+        assert found.found.startswith(STACK_FILE)
         assert set(each.local.path.iterdir()) == before
-        (found,) = doctor(each, "--fix")
-        assert found["state"] == "done"
+        found = doctor(each, fix=True)
+        assert found.state is State.DONE
         left = before - set(each.local.path.iterdir())
         assert {path.name for path in left} <= {STACK_FILE, DRAFTS[0]}
-        assert doctor(each, "--fix")[0]["state"] == "ok"
+        assert doctor(each, fix=True).state is State.OK
     assert "copy of" in copy.run("status")
 
 
@@ -115,9 +112,8 @@ def test_nothing_of_a_stack_that_starts_meanwhile_is_removed(
     project.run("up", "--broker-only")
     kill(*(process.pid for process in project.processes()))
     wait_for("the end of the stack", lambda: not project.local.is_locked())
-    found = left_over(load({}, lake=str(project.lake)), "stack")
+    found = doctor(project)
     project.run("up", "--broker-only")
-    assert found is not None
     assert found.fix is not None
     assert found.fix() == "nothing removed: a supervisor of this lake runs by now"
     assert project.runs()

@@ -109,17 +109,13 @@ class LeftEvents:
 
     def poll(self) -> str:
         """Start the command when it is needed; return a line for the log, or ""."""
-        if self._lock is not None:
-            problem = self._command.poll()
-            if not self._command.runs:
-                self._unlock()
-                pause_s = AGAIN_S if problem else SEARCH_S
-                self._due_s = time.monotonic() + pause_s
-            return problem
-        if time.monotonic() < self._due_s:
-            return ""
-        self._due_s = time.monotonic() + SEARCH_S
-        return self._start()
+        if self._lock is None:
+            return self._start() if time.monotonic() >= self._due_s else ""
+        problem = self._command.poll()
+        if not self._command.runs:
+            self._unlock()
+            self._due_s = time.monotonic() + (AGAIN_S if problem else SEARCH_S)
+        return problem
 
     def stop(self) -> None:
         """Kill the command; what it had not sent stays in the spool."""
@@ -127,16 +123,19 @@ class LeftEvents:
         self._unlock()
 
     def _start(self) -> str:
+        self._due_s = time.monotonic() + SEARCH_S
         if not (left := count_left(self._settings)):
             return ""
         try:
             self._lock = _locked(self._log.parent)
         except OSError as error:
+            self._due_s = time.monotonic() + AGAIN_S
             return f"{LOCK_FILE} cannot be written: {error.strerror}"
         if self._lock is None:  # `down` has begun: they stay in the spool
             return ""
         if problem := self._command.poll():
             self._unlock()
+            self._due_s = time.monotonic() + AGAIN_S
             return problem
         events = format_count(left, "event")
         return f"sending {events} that ended processes left in the spool: {self._log}"

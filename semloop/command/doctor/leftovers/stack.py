@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from semloop.command.doctor import Finding, Skipped, left, ok, warn
+from semloop.command.doctor import Finding, left, ok, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.stack.left_events import no_sending
 from semloop.command.stack.process import Process
@@ -38,8 +38,8 @@ def check(context: CheckContext) -> Iterator[Finding]:
         return
     folder = LocalFolder.of(settings)
     if not folder.path.is_dir():
-        reason = f"No stack was ever started for {settings.lake}."
-        raise Skipped(reason, "Start one with `semloop up`.")
+        yield ok(CHECK, "no stack was ever started for this lake")
+        return
     if holder := folder.moved_supervisor():
         found = f"the stack of {holder.lake.path}, from where the lake was moved, "
         found += f"still runs (supervisor: pid {holder.pid})"
