@@ -65,7 +65,7 @@ class Unsent(NamedTuple):
     @property
     def pid(self) -> int:
         """The process that emitted the events."""
-        return _pid_of(self.left.stem)
+        return pid_of(self.left.stem)
 
 
 class Others(NamedTuple):
@@ -202,7 +202,7 @@ def lock_state(lock: Path) -> State:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return State.RUNNING if _runs(_pid_of(lock.stem)) else State.ADOPTED
+        return State.RUNNING if runs(pid_of(lock.stem)) else State.ADOPTED
     except OSError:
         return State.ENDED
     finally:
@@ -210,11 +210,13 @@ def lock_state(lock: Path) -> State:
     return State.ENDED
 
 
-def _pid_of(stem: str) -> int:
+def pid_of(stem: str) -> int:
+    """Return the process whose files have names that start with this."""
     return int(stem.rpartition(".")[2].partition("-")[0])
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Return True if a process with this pid runs; it may be another one by now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

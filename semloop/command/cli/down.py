@@ -79,16 +79,15 @@ def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
     stack = folder.read() or folder.rebuilt()
     if stack is None:
         return
-    with no_sending(folder.path, stack.lake_id, 0.0):
-        if stack.broker_pid is not None:
-            flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
-            running = any(flow is not None and flow.find() for flow in flows)
-            left = _wait(settings, stack, ORPHANS_S if running else 0.0)
-            if left is not None and not left.is_empty:
-                lost = f"Lost in the crash: {left} (only in the broker's memory)."
-                note(lost)
-        for process in folder.orphans():
-            process.stop(STOP_FLOW_S)
+    if stack.broker_pid is not None:
+        flows = [flow.process(stack.lake_id) for flow in stack.flows.values()]
+        running = any(flow is not None and flow.find() for flow in flows)
+        left = _wait(settings, stack, ORPHANS_S if running else 0.0)
+        if left is not None and not left.is_empty:
+            lost = f"Lost in the crash: {left} (only in the broker's memory)."
+            note(lost)
+    for process in folder.orphans():
+        process.stop(STOP_FLOW_S)
 
 
 def _drain(

@@ -59,13 +59,13 @@ def up(
     check_startable(settings)
     Storage.of(settings).local_folder()
     origin = folder.origin()
+    left = 0 if broker_only else count_left(settings)
     with spinner("Starting ...") as update:
         if folder.orphans():
             from semloop.command.cli.down import stop_orphans
 
             update("Stopping processes left by a crash ...")
             stop_orphans(settings, folder)
-        left = 0 if broker_only else count_left(settings)
         stack, reading = _start(settings, folder, broker_only=broker_only)
     _print_summary(settings, stack, origin, reading=reading)
     if left:

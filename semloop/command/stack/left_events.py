@@ -72,7 +72,7 @@ def no_sending(local: Path, lake_id: str, seconds: float) -> Iterator[None]:
             os.close(lock)
 
 
-class LeftEvents:
+class LeftEvents(ScheduledCommand):
     """Runs the command that sends, while a stack runs and there is something to send.
 
     The command has the settings with which the stack was started, so it sends what was
@@ -102,40 +102,39 @@ class LeftEvents:
             f"{PREFIX}LAKE": settings.lake,
             f"{PREFIX}TOPIC": settings.topic,
         }
-        self._command = ScheduledCommand(command, log, environ, 0.0)
-        self._log = log
-        self._due_s = 0.0
+        super().__init__(command, log, environ, every_s=0.0)
+        self._search_s = 0.0
         self._lock: int | None = None
 
     def poll(self) -> str:
         """Start the command when it is needed; return a line for the log, or ""."""
         if self._lock is None:
-            return self._start() if time.monotonic() >= self._due_s else ""
-        problem = self._command.poll()
-        if not self._command.runs:
+            return self._search() if time.monotonic() >= self._search_s else ""
+        problem = super().poll()
+        if not self.runs:
             self._unlock()
-            self._due_s = time.monotonic() + (AGAIN_S if problem else SEARCH_S)
+            self._search_s = time.monotonic() + (AGAIN_S if problem else SEARCH_S)
         return problem
 
     def stop(self) -> None:
         """Kill the command; what it had not sent stays in the spool."""
-        self._command.stop()
+        super().stop()
         self._unlock()
 
-    def _start(self) -> str:
-        self._due_s = time.monotonic() + SEARCH_S
+    def _search(self) -> str:
+        self._search_s = time.monotonic() + SEARCH_S
         if not (left := count_left(self._settings)):
             return ""
         try:
             self._lock = _locked(self._log.parent)
         except OSError as error:
-            self._due_s = time.monotonic() + AGAIN_S
+            self._search_s = time.monotonic() + AGAIN_S
             return f"{LOCK_FILE} cannot be written: {error.strerror}"
         if self._lock is None:  # `down` has begun: they stay in the spool
             return ""
-        if problem := self._command.poll():
+        if problem := super().poll():
             self._unlock()
-            self._due_s = time.monotonic() + AGAIN_S
+            self._search_s = time.monotonic() + AGAIN_S
             return problem
         events = format_count(left, "event")
         return f"sending {events} that ended processes left in the spool: {self._log}"

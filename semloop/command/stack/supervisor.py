@@ -65,7 +65,7 @@ class Supervisor:
         self._presence = Presence(self._folder, _report)
         self._broker: Child | None = None
         self._flows: list[Child] = []
-        self._scheduled: list[ScheduledCommand | LeftEvents] = []
+        self._scheduled: list[ScheduledCommand] = []
         self._kafka = ""
         self._topic_id: str | None = None
         self._ready = self._stopping = False

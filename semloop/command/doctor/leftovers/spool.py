@@ -1,8 +1,9 @@
 """Files in the spool without an event: locks, and segments of which all was sent.
 
 A process that is killed leaves its lock, and segments that it had sent but not removed
-yet. The lock decides whether it is dead. Files with events, damaged ones included, are
-never removed.
+yet. The lock decides whether it is dead; a daemon may have closed it, so segments also
+stay while there is a process with their pid. Files with events, damaged ones included,
+are never removed.
 """
 
 import contextlib
@@ -10,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from semloop.agent.spool.folder import LOCK, Left, Owner, left_by_all
-from semloop.agent.spool.inspection import State, contents, lock_state, other_files
+from semloop.agent.spool.inspection import (
+    State,
+    contents,
+    lock_state,
+    other_files,
+    pid_of,
+    runs,
+)
 from semloop.command.doctor import Finding, left
 from semloop.command.terminal.figures import format_bytes
 
@@ -35,6 +43,8 @@ def _stem(path: Path) -> str:
 
 
 def _is_left(folder: Path, found: Left) -> bool:
+    if found.paths and runs(pid_of(found.stem)):
+        return False
     lock = folder / f"{found.stem}{LOCK}"
     return lock_state(lock) is State.ENDED and _is_spent(found.paths)
 
