@@ -124,10 +124,10 @@ def test_a_fix_that_fails_says_why_and_what_to_do() -> None:
         raise PermissionError(13, "Permission denied", "/lake/file")
 
     for fix, why, todo in (
-        (refuse, "not removed: The store refuses.", "Grant the right to delete."),
+        (refuse, "not done: The store refuses.", "Grant the right to delete."),
         (
             forbid,
-            "not removed: /lake/file: Permission denied.",
+            "not done: /lake/file: Permission denied.",
             "Check the permissions",
         ),
     ):

@@ -76,7 +76,7 @@ def test_a_broker_with_records_that_are_not_in_the_lake_is_not_stopped(
     wait_for("the end of the supervisor", lambda: not project.local.is_locked())
     found = doctor(project, fix=True)
     assert found.state is State.WARN
-    assert "3 records only in their broker would be lost" in found.found
+    assert "3 records that only the broker has would be lost" in found.found
     assert "semloop run archive --until-caught-up" in found.todo
     assert broker.find()
     project.run("run", "archive", "--until-caught-up")

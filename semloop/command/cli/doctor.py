@@ -30,8 +30,8 @@ def doctor(
 ) -> None:
     """Check broker, topic, lake and packages, and find what crashes left over.
 
-    Exits with 0 if no check fails. Changes nothing without --fix: test files that it
-    writes to the lake are removed again.
+    Exits with 0 if no check fails. Without --fix it changes nothing: it
+    removes the test files that it writes to the lake.
     """
     # As an exception, so that the test files are removed on SIGTERM as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -16,5 +16,5 @@ def fixed(finding: Finding) -> Finding:
         why, todo = f"{error.filename}: {error.strerror}.", ""
     else:
         return Finding(finding.check, State.DONE, done)
-    found = f"{finding.found}; not removed: {why}"
+    found = f"{finding.found}; not done: {why}"
     return warn(finding.check, found, todo or "Check the permissions, then try again.")

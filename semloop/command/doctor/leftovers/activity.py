@@ -6,6 +6,7 @@ what no longer exists.
 """
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from itertools import count
 
 import msgspec
@@ -50,7 +51,8 @@ def _gone(settings: Settings, storage: Storage) -> dict[str, float]:
     if not old:
         return {}
     known = {file_name(flow, n) for flow in FLOWS for n in range(len(ages))}
-    names = {n for n in old if n.startswith(f"{FOLDER}/") and n not in known}
+    own = {name for name in old if fnmatch(name, f"{FOLDER}/*.json")}
+    names = own - known
     stack = running_stack(settings)
     for flow in STREAMING:
         workers = _workers(storage, flow, ages)

@@ -75,7 +75,7 @@ def _stop(settings: Settings, folder: LocalFolder) -> str:
     """
     with folder.lock() as lock:
         if lock is None:
-            msg = "a supervisor of this lake runs by now."
+            msg = "A supervisor of this lake runs by now."
             raise LakeError(msg, "Run `semloop doctor` again.")
         stack = folder.read() or folder.rebuilt()
         processes = folder.orphans()
@@ -114,13 +114,13 @@ def _check_rest(settings: Settings, stack: Stack) -> None:
         except TopicMissing:
             return
         except BrokerUnavailable:
-            msg = "their broker does not answer, and may have records."
+            msg = "The broker does not answer, and may have records."
             todo = "`semloop down --force` stops them; such records are lost."
             raise LakeError(msg, todo) from None
         if left_.is_empty:
             return
         if time.monotonic() >= deadline:
-            msg = f"{left_} only in their broker would be lost."
+            msg = f"{left_} that only the broker has would be lost."
             todo = "Run `semloop run archive --until-caught-up`, then this again."
             raise LakeError(msg, todo)
         time.sleep(POLL_S)
