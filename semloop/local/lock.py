@@ -55,7 +55,7 @@ class StackLock:
                 if _holder(self._descriptor) is None:
                     _write_holder(self._descriptor, self.lake)
                 return
-        with _alone(self._local):
+        with alone(self._local):
             descriptor = _taken(self._local)
             if descriptor is not None:
                 _write_holder(descriptor, self.lake)
@@ -94,7 +94,7 @@ def held_lock(local: Path, *known: LakeIdentity | None) -> Iterator[StackLock | 
         known: identities in other files, for a lake whose own file is lost.
     """
     lock = None
-    with _alone(local):
+    with alone(local):
         descriptor = _taken(local)
         if descriptor is not None:
             lock = StackLock(local, descriptor, bind(local, known))
@@ -107,7 +107,7 @@ def held_lock(local: Path, *known: LakeIdentity | None) -> Iterator[StackLock | 
 
 
 @contextmanager
-def _alone(local: Path) -> Iterator[None]:
+def alone(local: Path) -> Iterator[None]:
     """Let one process at a time take the lock, so that each sees a lock with a name."""
     folder = os.open(local, os.O_RDONLY)
     try:

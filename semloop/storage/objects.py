@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semloop.extras import need
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_OPTIONS, ChainCredentials
+from semloop.storage.stored_file import StoredFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,6 +125,34 @@ class Objects:
         with self._os_errors():
             return [entry["path"] for entry in obstore.list(self._store).collect()]
 
+    def below(self, folder: str) -> Iterator[StoredFile]:
+        """Yield the objects below a folder; each thousand is one request."""
+        import obstore
+
+        with self._os_errors():
+            for chunk in obstore.list(self._store, folder):
+                yield from map(_stored, chunk)
+
+    def at_top(self) -> Iterator[StoredFile]:
+        """Yield the objects directly below the URL."""
+        import obstore
+
+        with self._os_errors():
+            found = obstore.list_with_delimiter(self._store)["objects"]
+            yield from map(_stored, found)
+
+    def changed_s(self, name: str) -> float:
+        """Return when an object was last changed, by the clock of the store.
+
+        Raises:
+            FileNotFoundError: the object does not exist.
+        """
+        import obstore
+
+        with self._os_errors():
+            found = obstore.head(self._store, name)
+        return float(found["last_modified"].timestamp())
+
     def open(self, name: str) -> "pa.NativeFile":
         """Open an object for random reads; each read is one request.
 
@@ -225,6 +254,11 @@ class _ObjectFile(io.RawIOBase):
         content = self._objects.read_range(self._name, self._position, end)
         self._position += len(content)
         return content
+
+
+def _stored(entry: Any) -> StoredFile:
+    changed_s = entry["last_modified"].timestamp()
+    return StoredFile(entry["path"], entry["size"], changed_s)
 
 
 def _put_mode(*, only_new: bool, replaces: str) -> "PutMode":

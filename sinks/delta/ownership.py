@@ -1,5 +1,6 @@
 """A writer's ownership of partitions, and a commit that is in progress."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,10 @@ from deltalake.transaction import AddAction
 from semloop.delta.fence import FENCE, Fence
 from semloop.delta.streams import NEVER_READ, Partition
 from sinks.delta.delta_log import DeltaLog
+
+# A process may be suspended between a file and its commit. `semloop doctor --fix`
+# removes a file that no log has after twice this time.
+FILE_S_MAX = 12 * 3_600.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,10 @@ class PendingCommit:
 
     @cached_property
     def files(self) -> tuple[AddAction, ...]:
-        """The rows in a file, written once for all attempts; empty without rows."""
+        """The rows in a file, written once for all attempts; empty without rows.
+
+        Written again if it waits for its commit for hours.
+        """
         if self.rows is None or not self.rows.num_rows:
             return ()
         return (self.log.write(self.rows),)
@@ -66,4 +74,7 @@ class PendingCommit:
 
         Raises the errors in `commit_error.FAILURES`.
         """
+        oldest_s = time.time() - FILE_S_MAX
+        if any(file.modification_time / 1_000 < oldest_s for file in self.files):
+            del self.__dict__["files"]
         self.log.commit(self.files, self.transactions)

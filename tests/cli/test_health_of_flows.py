@@ -16,6 +16,7 @@ from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import load
 from semloop.storage.location import Storage
 from tests.cli.helpers import Semloop, Writer
+from tests.doctor.leftover_checks import age
 from tests.support.builders import NOW, an_event, decoded_rows
 
 TICK = decoded_rows([], [], {})
@@ -76,7 +77,9 @@ def test_the_probe_for_restarts_waits_for_a_slow_batch(
     assert semloop.run("health", "--live")[0] == code
 
 
-def test_a_flow_that_was_stopped_a_day_ago_is_a_note(lake: Path) -> None:
+def test_a_flow_that_was_stopped_a_day_ago_is_a_note(
+    lake: Path, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     show("memory", 90_000, ended=True)
     path = lake / file_name("memory", 0)
     stopped = msgspec.json.decode(path.read_bytes(), type=Activity)
@@ -84,7 +87,11 @@ def test_a_flow_that_was_stopped_a_day_ago_is_a_note(lake: Path) -> None:
     path.write_bytes(msgspec.json.encode(stopped))
     (_, memory) = checks_of("flow.alive")
     assert memory.status is Status.NOTE
-    assert "remove `_activity/memory-*.json`" in memory.todo
+    assert "To forget it: `semloop doctor --fix`" in memory.todo
+    age(path)
+    monkeypatch.setenv("SEMLOOP_SPOOL", "off")
+    semloop.run("doctor", "--fix")
+    assert all("memory" not in check.what for check in checks_of("flow.alive"))
 
 
 def test_a_clock_that_was_ahead_hides_no_silent_flow(lake: Path) -> None:

@@ -37,7 +37,7 @@ def test_unsent_events_are_counted_without_changing_files(
     assert live.found.endswith(", 1 process) that running processes send")
     assert own.found.startswith("4 events (")
     assert own.found.endswith(", 2 processes) of ended processes were not sent")
-    assert own.todo == "Run: semloop spool send"
+    assert own.todo.startswith("Run: semloop spool send, or `semloop up`")
     assert other.found.endswith("were not sent to 127_0_0_1_1-another")
     assert "`semloop spool send --from NAME`" in other.todo
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
@@ -53,9 +53,10 @@ def test_damaged_files_are_listed(here: Settings, tmp_path: Path) -> None:
     leave(here, "one")
     [segment] = (tmp_path / "spool").glob("*.seg")
     damaged = segment.rename(segment.with_suffix(".damaged"))
-    finding = only_problem(findings_of(here, "spool"))
-    assert finding.found == "1 file with events that are damaged"
-    assert str(damaged) in finding.todo
+    damaged_file, lock = problems(findings_of(here, "spool"))
+    assert damaged_file.found == "1 file with events that are damaged"
+    assert str(damaged) in damaged_file.todo
+    assert lock.found.startswith("files without events of 1 process")
     damaged.rename(segment)
     content = bytearray(segment.read_bytes())
     content[:HEADER_BYTES] = b"x" * HEADER_BYTES
@@ -112,7 +113,8 @@ def test_a_folder_near_its_bound_is_reported(
     for number in range(bytes_):
         path = tmp_path / "spool" / f"b-t.1-f.{number:06}.seg"
         path.write_bytes(b"semloop-spool-1\n" + bytes(1008))
-    found = problems(findings_of(here.replace(spool_mb=1), "spool"))
+    listed = problems(findings_of(here.replace(spool_mb=1), "spool"))
+    found = [finding for finding in listed if not finding.fix]
     assert [finding.state for finding in found] == ([state] if state else [])
     if state:
         assert "of 1 MiB used" in found[0].found

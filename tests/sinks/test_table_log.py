@@ -1,11 +1,14 @@
 """`TableLog` meets the requirements of the fencing protocol."""
 
+import time
 from collections.abc import Mapping
 
 import pytest
 from deltalake.exceptions import CommitFailedError
 
+from semloop.delta.snapshot import Snapshot
 from semloop.storage.location import Storage
+from sinks.delta.ownership import FILE_S_MAX, Ownership, PendingCommit
 from sinks.delta.table_log import TableLog
 from tests.sinks.sink_contract import SINKS, clean_log
 
@@ -73,3 +76,18 @@ def test_a_file_without_a_commit_is_not_in_the_table(
 def test_write_asserts_the_schema_of_the_rows(log: TableLog) -> None:
     with pytest.raises(AssertionError):
         log.write(SINK.rows(0, 2).drop_columns("topic"))
+
+
+def test_a_file_that_waited_for_hours_is_written_again_before_its_commit(
+    log: TableLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Ownership({}, {})
+    pending = PendingCommit(log, SINK.rows(0, 2), {"a": 1}, own, own)
+    (first,) = pending.files
+    assert pending.files == (first,)
+    later_s = time.time() + FILE_S_MAX + 1
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    pending.attempt()
+    log.follow()
+    (path,) = Snapshot.of(SINK.name, log.handle).files
+    assert path != first.path

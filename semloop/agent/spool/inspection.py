@@ -65,7 +65,7 @@ class Unsent(NamedTuple):
     @property
     def pid(self) -> int:
         """The process that emitted the events."""
-        return _pid_of(self.left)
+        return pid_of(self.left.stem)
 
 
 class Others(NamedTuple):
@@ -100,7 +100,7 @@ def unsent_of_all(folder: Path, names: Iterable[str] | None = None) -> list[Unse
 
 def unsent_of(left: Left) -> Unsent:
     """Read the segments of one owner."""
-    state = _state(left)
+    state = state_of(left)
     events = size = damaged = 0
     first = last = b""
     unreadable = []
@@ -183,14 +183,18 @@ def other_files(folder: Path) -> Others:
     return Others(tuple(damaged), tuple(earlier), tuple(refused))
 
 
-def _state(left: Left) -> State:
+def state_of(left: Left) -> State:
+    """Return what becomes of the segments of an owner; it must have some."""
+    return lock_state(left.paths[0].parent / f"{left.stem}{LOCK}")
+
+
+def lock_state(lock: Path) -> State:
     """Return whether the lock of an owner is held, and by whom.
 
     The lock is tested by a shared lock for a moment, which its holder does not notice.
     A process that would adopt the files just then does so at its next search. An owner
     is locked before it has segments, so it is not created at this moment.
     """
-    lock = left.paths[0].parent / f"{left.stem}{LOCK}"
     try:
         descriptor = os.open(lock, _READ)
     except OSError:
@@ -198,7 +202,7 @@ def _state(left: Left) -> State:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return State.RUNNING if _runs(_pid_of(left)) else State.ADOPTED
+        return State.RUNNING if runs(pid_of(lock.stem)) else State.ADOPTED
     except OSError:
         return State.ENDED
     finally:
@@ -206,11 +210,13 @@ def _state(left: Left) -> State:
     return State.ENDED
 
 
-def _pid_of(left: Left) -> int:
-    return int(left.stem.rpartition(".")[2].partition("-")[0])
+def pid_of(stem: str) -> int:
+    """Return the process whose files have names that start with this."""
+    return int(stem.rpartition(".")[2].partition("-")[0])
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Return True if a process with this pid runs; it may be another one by now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

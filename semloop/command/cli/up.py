@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop.command.cli.import_ import FileFormat
+from semloop.command.stack.left_events import SPOOL, count_left
 from semloop.command.stack.start import (
     failed,
     ready,
@@ -25,6 +26,7 @@ from semloop.command.stack.supervisor import (
     check_startable,
     semloop_command,
 )
+from semloop.command.terminal.figures import format_count
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner
 from semloop.errors import ConfigError
@@ -58,6 +60,7 @@ def up(
     check_startable(settings)
     Storage.of(settings).local_folder()
     origin = folder.origin()
+    left = 0 if broker_only else count_left(settings)
     with spinner("Starting ...") as update:
         if folder.orphans():
             from semloop.command.cli.down import stop_orphans
@@ -66,6 +69,10 @@ def up(
             stop_orphans(folder)
         stack, reading = _start(settings, folder, broker_only=broker_only)
     _print_summary(settings, stack, origin, reading=reading)
+    if left:
+        log = folder.log(SPOOL)
+        events = format_count(left, "event")
+        say(f"Spool  {events} that ended processes left are sent now; see {log}")
 
 
 def supervise(

@@ -1,11 +1,14 @@
 """The checks of `semloop doctor`, one file per subject; they leave nothing behind.
 
+`leftovers/` finds what others left, and `fixes.py` removes it if the user says so.
+
 A check is a function that yields findings. It changes nothing that a flow, a producer
 or another reader could notice: no fence, group, topic or record. It removes the files
 that it writes to test the lake.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 # Name -> location of the function, in the order in which the checks run: later checks
@@ -24,6 +27,10 @@ CHECKS = {
     "clock": "semloop.command.doctor.clock:check",
     "disk": "semloop.command.doctor.disk:check",
     "spool": "semloop.command.doctor.spool:check",
+    "stack": "semloop.command.doctor.leftovers.stack:check",
+    "generations": "semloop.command.doctor.leftovers.generations:check",
+    "files": "semloop.command.doctor.leftovers.files:check",
+    "activity": "semloop.command.doctor.leftovers.activity:check",
     "packages": "semloop.command.doctor.packages:check",
     "model": "semloop.command.doctor.model:check",
 }
@@ -36,16 +43,31 @@ class State(StrEnum):
     WARN = "warn"
     FAIL = "FAIL"
     SKIP = "skip"
+    DONE = "done"
+    """`--fix` has removed what the check found."""
+
+
+Fix = Callable[[], str]
+"""Returns what it has done, or why it did nothing.
+
+It may be killed, and repeated, at any moment, and looks again whether what it removes
+is still left over.
+"""
+RUN_FIX = "`semloop doctor --fix`"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of a check, with what to do about it unless it is ok."""
+    """One result of a check, with what to do about it unless it is ok.
+
+    `fix` does it, if that is safe.
+    """
 
     check: str
     state: State
     found: str
     todo: str = ""
+    fix: Fix | None = field(default=None, compare=False)
 
 
 class Skipped(Exception):
@@ -65,6 +87,18 @@ def ok(check: str, found: str) -> Finding:
 def warn(check: str, found: str, todo: str) -> Finding:
     """It works, but needs attention."""
     return Finding(check, State.WARN, found, todo)
+
+
+def left(check: str, found: str, fix: Fix, does: str) -> Finding:
+    """Something was left over that `doctor --fix` removes safely.
+
+    Args:
+        check: name of the check.
+        found: what was left over.
+        fix: removes it.
+        does: what `fix` does, as the rest of a sentence: "removes them".
+    """
+    return Finding(check, State.WARN, found, f"{RUN_FIX} {does}.", fix)
 
 
 def fail(check: str, found: str, todo: str) -> Finding:

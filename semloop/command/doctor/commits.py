@@ -23,13 +23,13 @@ from semloop.command.terminal.figures import format_count
 from semloop.settings import Settings
 from semloop.storage import object_store
 from semloop.storage.errors import translate
+from semloop.storage.listing import PROBE
 from semloop.storage.local_files import create_exclusive, write_durable
 from semloop.storage.location import Storage
 
 CHECK = "commits"
 RACERS = 16
 ROUNDS = 3
-PREFIX = "_doctor-"
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 
 
@@ -123,7 +123,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
 def probed(settings: Settings, store: FileStore) -> Iterator[Finding]:
     """Yield the findings about a store; its files are removed in every case."""
     # Unique, so that another run at the same time cannot collide.
-    unique = f"{PREFIX}{secrets.token_hex(6)}"
+    unique = f"{PROBE}{secrets.token_hex(6)}"
     names = [f"{unique}-{n}" for n in range(ROUNDS + 1)]
     try:
         yield _create_twice(store, names[0])

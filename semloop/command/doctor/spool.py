@@ -15,6 +15,7 @@ from semloop.agent.spool.names import spool_folder, spool_names
 from semloop.agent.spool.space import FIRST_BYTES
 from semloop.command.doctor import Finding, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
+from semloop.command.doctor.leftovers.spool import empty_files
 from semloop.command.terminal.figures import format_bytes, format_count, format_list
 
 CHECK = "spool"
@@ -39,6 +40,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     findings = [
         *_unsent(owners, here),
         *_not_sent(folder, owners),
+        *empty_files(folder),
         *_size(folder, settings.agent.spool_mb * 2**20),
     ]
     yield from findings or [ok(CHECK, f"no unsent events in {folder}")]
@@ -53,7 +55,8 @@ def _unsent(owners: list[Unsent], here: set[str]) -> Iterator[Finding]:
         yield ok(CHECK, f"{_total(running)} that running processes send")
     if own:
         found = f"{_total(own)} of ended processes were not sent"
-        yield warn(CHECK, found, "Run: semloop spool send")
+        todo = "Run: semloop spool send, or `semloop up`, whose stack sends them"
+        yield warn(CHECK, found, todo)
     if other:
         names = format_list(sorted({each.left.name for each in other}))
         found = f"{_total(other)} of ended processes were not sent to {names}"

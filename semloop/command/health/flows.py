@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from semloop.command.health import Check, Status, failed, passed
 from semloop.command.terminal.durations import format_duration
 from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
-from semloop.progress.activity import FOLDER, FlowActivity, read_flow, sign_of_life
+from semloop.progress.activity import FlowActivity, read_flow, sign_of_life
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 
@@ -112,8 +112,7 @@ def _alive(
         return passed(code, what, **figures, age_s=round(age_s, 1))
     if age_s > FORGOTTEN_S and supervised is None:
         what = f"flow {flow} showed its last sign of life {ago}: it was stopped"
-        todo = f"To run it: `{_command(flow)}`. To forget it: remove "
-        todo += f"`{FOLDER}/{flow}-*.json` from the lake."
+        todo = f"To run it: `{_command(flow)}`. To forget it: `semloop doctor --fix`."
         return Check(
             code, Status.NOTE, what, todo, {**figures, "age_s": round(age_s, 1)}
         )

@@ -25,6 +25,11 @@ class ScheduledCommand:
         self._due_s = time.monotonic() + every_s
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """True from a start until `poll` has seen the end."""
+        return self._process is not None
+
     def poll(self) -> str:
         """Start the command when it is due; return the error of the last run, or ""."""
         now = time.monotonic()

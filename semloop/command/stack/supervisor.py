@@ -14,6 +14,7 @@ from semloop.command.stack import broker
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
 from semloop.command.stack.departure import leave
+from semloop.command.stack.left_events import SPOOL, LeftEvents
 from semloop.command.stack.presence import Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
@@ -116,6 +117,9 @@ class Supervisor:
                 )
                 for name, flow in SCHEDULED.items()
             ]
+            send, log = semloop_command("spool", "send"), self._log(SPOOL)
+            left = LeftEvents(self._settings, send, log, self._presence.lake.id)
+            self._scheduled.append(left)
         self._ready = True
         self._write()
         _report(

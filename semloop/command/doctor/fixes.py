@@ -1,0 +1,20 @@
+"""Does what a finding says, for `semloop doctor --fix`."""
+
+from semloop.command.doctor import Finding, State, warn
+from semloop.errors import SemLoopError
+
+
+def fixed(finding: Finding) -> Finding:
+    """Return what was done about a finding; the finding itself if nothing can be."""
+    if finding.fix is None:
+        return finding
+    try:
+        done = finding.fix()
+    except SemLoopError as error:
+        why, todo = error.what, error.todo
+    except OSError as error:
+        why, todo = f"{error.filename}: {error.strerror}.", ""
+    else:
+        return Finding(finding.check, State.DONE, done)
+    found = f"{finding.found}; not done: {why}"
+    return warn(finding.check, found, todo or "Check the permissions, then try again.")

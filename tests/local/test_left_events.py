@@ -1,0 +1,159 @@
+"""A stack sends what processes left in the spool that ended without one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from semloop.agent.spool.inspection import unsent_of_all
+from semloop.command.stack.left_events import SPOOL, LeftEvents, no_sending
+from semloop.command.stack.state import LocalFolder
+from semloop.local.marks import marked_processes
+from semloop.settings import Settings, load
+from tests.local.project import Project
+from tests.support.processes import ROOT
+from tests.support.services import wait_for
+from tests.support.spools import a_writer, emit, leave, unsent_texts
+
+pytestmark = pytest.mark.process
+
+LAKE_ID = "0123456789abcdef"
+# A user's script; it ends as a program does that is killed for its memory.
+SCRIPT = """
+import os, signal, semloop
+session = semloop.Agent("reporter").session("s-1")
+for number in range(3):
+    session.message("user", f"report {number}")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def project(original: Project) -> Project:
+    """A project whose spool is its own."""
+    (original.folder / "semloop.toml").write_text(f"spool = '{spool_of(original)}'\n")
+    return original
+
+
+def spool_of(project: Project) -> Path:
+    return project.folder / "spool"
+
+
+def settings_of(project: Project, topic: str = "agent-events") -> Settings:
+    return load({}, spool=str(spool_of(project)), lake=str(project.lake), topic=topic)
+
+
+def run_script(project: Project) -> None:
+    """Run the script in the folder of the project, as its user does."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SEMLOOP_")}
+    environ = kept | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=project.folder, env=environ, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_up_sends_what_a_script_left_before_there_was_a_stack(
+    project: Project,
+) -> None:
+    run_script(project)
+    leave(settings_of(project, "another"), "for another topic")
+    leave(settings_of(project).replace(kafka="127.0.0.1:1"), "for another broker")
+    leave(settings_of(project).replace(lake="/elsewhere"), "for another lake")
+    alive = a_writer(settings_of(project))
+    emit(alive, "its process sends it")
+    assert "3 events that ended processes left are sent now" in project.run("up")
+    wait_for("the events", lambda: project.events() == 3)
+    log = project.local.log("supervisor").read_text()
+    assert "sending 3 events that ended processes left in the spool" in log
+    assert sorted(unsent_texts(spool_of(project))) == [
+        "for another broker", "for another lake", "for another topic",
+        "its process sends it",
+    ]  # fmt: skip
+    alive.close()
+    project.run("down")
+    assert project.events() == 3
+
+
+def test_a_stack_sends_what_a_script_left_while_its_broker_was_down(
+    project: Project,
+) -> None:
+    assert "ended processes" not in project.run("up")
+    broker = project.processes()[-1]
+    os.kill(broker.pid, signal.SIGSTOP)
+    run_script(project)
+    os.kill(broker.pid, signal.SIGKILL)
+    wait_for("the events", lambda: project.events() == 3)
+    wait_for("the spool", lambda: not unsent_of_all(spool_of(project)))
+    project.run("down")
+    assert project.events() == 3
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LocalFolder:
+    local = tmp_path / "lake" / "_local"
+    local.mkdir(parents=True)
+    return LocalFolder(local)
+
+
+def a_sender(folder: LocalFolder, settings: Settings, *command: str) -> LeftEvents:
+    """What a supervisor polls; another command stands for the one that sends."""
+    return LeftEvents(settings, command, folder.log(SPOOL), LAKE_ID)
+
+
+def test_nothing_is_sent_while_down_waits_for_the_last_events(
+    folder: LocalFolder, tmp_path: Path
+) -> None:
+    settings = load({}, spool=str(tmp_path / "spool"), lake=str(folder.path.parent))
+    leave(settings, "left")
+    with no_sending(folder.path, LAKE_ID, 0.0):
+        assert a_sender(folder, settings, "true").poll() == ""
+        assert not folder.log(SPOOL).exists()
+    sender = a_sender(folder, settings, "true")
+    assert sender.poll().startswith("sending 1 event that ended processes left")
+    sender.stop()
+    with no_sending(folder.path, LAKE_ID, 0.0):
+        pass
+
+
+def test_down_kills_a_command_that_does_not_end(
+    folder: LocalFolder, tmp_path: Path
+) -> None:
+    settings = load({}, spool=str(tmp_path / "spool"), lake=str(folder.path.parent))
+    leave(settings, "left")
+    sender = a_sender(folder, settings, "sleep", "600")
+    assert sender.poll().startswith("sending 1 event")
+    lines: list[str] = []
+    done = threading.Event()
+
+    def supervise() -> None:
+        while not done.wait(0.05):
+            lines.append(sender.poll())
+
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    try:
+        with no_sending(folder.path, LAKE_ID, 0.0):
+            assert marked_processes(LAKE_ID) == []
+    finally:
+        done.set()
+        supervisor.join()
+    assert [line for line in lines if line] == [
+        f"sleep 600 exited with -9; see {folder.log(SPOOL)}."
+    ]
+    assert unsent_texts(tmp_path / "spool") == ["left"]
+
+
+def test_a_failure_to_send_is_a_line_in_the_log_and_the_stack_continues(
+    project: Project,
+) -> None:
+    leave(settings_of(project), "x" * 6_000_000)
+    project.run("up")
+    log = project.local.log("supervisor")
+    wait_for("the line", lambda: "spool send exited with 1; see" in log.read_text())
+    assert "cannot be sent, and was removed" in project.local.log(SPOOL).read_text()
+    assert project.runs()
