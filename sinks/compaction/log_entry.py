@@ -21,10 +21,10 @@ from semloop.storage.location import Storage
 from sinks.compaction.active_files import ActiveFiles
 from sinks.delta.parquet_file import statistics_json
 
-# A vacuum removes files without an entry after 24 hours: a process that was frozen for
-# so long must not add its file any more. By the clock of the storage.
+# A vacuum removes files without an entry after 24 hours. A process that was frozen for
+# half of that, by the clock of the storage, must not add its file any more.
 AGE_MAX = timedelta(hours=12)
-# As deltalake's writers do: whoever commits such a version makes its checkpoint.
+# As deltalake's writers do: the one that commits such a version makes its checkpoint.
 CHECKPOINT_EVERY = 100
 
 

@@ -98,7 +98,7 @@ def test_a_maintainer_frozen_at_any_request_leaves_every_row_once(
         appended = rows_in_files(table.storage)
         assert appended in (all_rows(COMMITS), all_rows(COMMITS + 1))
         assert rows_in_lake(table.storage) == appended
-        # An append, and whoever comes next, finds the table in order.
+        # An append, and the next maintainer, find the table in order.
         append(table, len(appended) // 2)
         compact(table.storage)
         rows = rows_in_files(table.storage)

@@ -85,7 +85,7 @@ def test_compacted_files_of_a_long_history_are_read_one_after_another(
 
 
 @pytest.mark.parametrize("clock", [1, -1], ids=["right", "running backwards"])
-def test_commits_merge_in_their_order_whatever_the_clock_says(
+def test_commits_merge_in_their_order_with_any_clock(
     storage: Storage, clock: int
 ) -> None:
     table = EventsTable(storage, step=timedelta(seconds=clock))
