@@ -25,6 +25,7 @@ from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import renew_keys
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
+from semloop.storage.scratch import scratch_folder
 from sinks.delta.parquet_file import file_statistics
 
 # Bounds of a row group: it is in memory while it is written, and a reader of one
@@ -59,8 +60,8 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
     """
     queries = FileQueries(storage)
     try:
-        with tempfile.TemporaryDirectory(prefix="semloop-compact-") as folder:
-            return _write(storage, queries, merge, Path(folder))
+        with scratch_folder("semloop-compact-") as folder:
+            return _write(storage, queries, merge, folder)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
