@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb import OutOfMemoryException
 
 from schemas.arrow import arrow_schema
 from schemas.batches import Merge
@@ -34,8 +35,12 @@ GROUP_ROWS = 50_000
 GROUP_BYTES = 32 * 2**20
 # Rows that DuckDB hands over at a time.
 BATCH_ROWS = 2_048
-# DuckDB needs this much for a sort of any size; with several threads it needs more.
-MEMORY = ("SET threads = 1", "SET memory_limit = '128MB'")
+# With 128 MB a sort of a million wide rows fails; two million need no more than 256 MB.
+MEMORY = (
+    "SET threads = 1",
+    "SET memory_limit = '256MB'",
+    "SET preserve_insertion_order = false",
+)
 # 1 of 100 row groups is read although it does not have the value.
 FALSE_POSITIVES = 0.01
 # Flows write level 1, which is faster; compaction costs little and lasts for years.
@@ -62,8 +67,8 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
     try:
         with scratch_folder("semloop-compact-") as folder:
             return _write(storage, queries, merge, folder)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, OutOfMemoryException) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
         msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
         todo = "Free space there, or set TMPDIR to a folder on a larger disk."
         raise LakeError(msg, todo) from error
