@@ -3,12 +3,15 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from semloop.artifacts import Column
+from semloop.delta.file_name import FileName
 from semloop.delta.streams import Partition
 
 
@@ -209,5 +212,43 @@ class MaintenanceTask:
     progress: Progress = field(default_factory=Progress)
 
 
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file of a table; `ingested_at` is that of its newest row."""
+
+    path: str
+    size_bytes: int
+    name: FileName
+    ingested_at: datetime
+
+    @property
+    def place(self) -> tuple[int, datetime, str]:
+        """Sort key: the order of commits."""
+        return self.name.first, self.ingested_at, self.path
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Files of consecutive commits that one file replaces."""
+
+    table: str
+    version: int
+    date: date
+    files: tuple[DataFile, ...]
+    progress: Progress = field(default_factory=Progress)
+
+    @cached_property
+    def name(self) -> FileName:
+        """What the name of the merged file tells."""
+        names = [file.name for file in self.files]
+        # The rows of files that flows wrote are all in the version that was read.
+        complete = [
+            self.version if name.complete_at is None else name.complete_at
+            for name in names
+        ]
+        level = 1 + max(name.level for name in names)
+        return FileName(level, names[0].first, max(complete))
+
+
 # What the source of a flow emits.
-SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask
+SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask | Merge

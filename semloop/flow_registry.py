@@ -83,7 +83,16 @@ REINDEX = Flow(
     sides=("memories",),
     module="flows.reindex",
 )
-FLOWS = {flow.name: flow for flow in (ARCHIVE, MEMORY, INDEX, REINDEX)}
+COMPACT = Flow(
+    "compact",
+    "scheduled",
+    reads="events",
+    main="events",
+    sides=("dead_letters", "episodes"),
+    module="flows.compact",
+    every="compact_every_s",
+)
+FLOWS = {flow.name: flow for flow in (ARCHIVE, MEMORY, INDEX, REINDEX, COMPACT)}
 STREAMING = {name: flow for name, flow in FLOWS.items() if flow.kind == "streaming"}
 # Flows that read what another flow has committed.
 LAKE_READERS = {name: flow for name, flow in STREAMING.items() if flow.reads != KAFKA}

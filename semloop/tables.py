@@ -202,6 +202,9 @@ class Table:
             columns that are used to skip files: every log entry repeats the values.
         sort_by: columns by which the rows of a file are sorted.
         bloom_filters: columns with a Bloom filter in each file.
+        compacted_by: columns by which compaction sorts the rows of a file; empty for a
+            table that is not compacted.
+        compacted_filters: columns with a Bloom filter in each compacted file.
         format: `delta`, or `lance` for the folder of a LanceDB database.
     """
 
@@ -211,6 +214,8 @@ class Table:
     statistics: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     bloom_filters: tuple[str, ...] = ()
+    compacted_by: tuple[str, ...] = ()
+    compacted_filters: tuple[str, ...] = ()
     format: Literal["delta", "lance"] = "delta"
 
     @property
@@ -218,16 +223,44 @@ class Table:
         """The columns to encode with a dictionary."""
         return tuple(name for name in self.columns if name in _FEW_VALUES)
 
+    @property
+    def compacted_statistics(self) -> tuple[str, ...]:
+        """The columns with bounds per row group in compacted files."""
+        names = {*self.statistics, *self.compacted_by, "agent", "namespace", "type"}
+        return tuple(name for name in self.columns if name in names)
+
 
 _POSITION = ("topic_id", "kafka_partition", "kafka_offset", "kafka_ts", "ingested_at")
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        Table("events", EVENTS, ("date",), ("ts", "session_id", *_POSITION)),
-        Table("dead_letters", DEAD_LETTERS, ("date",), ("session_id", *_POSITION)),
-        Table("episodes", EPISODES, ("date",), ("session_id", *_POSITION)),
+        Table(
+            "events",
+            EVENTS,
+            ("date",),
+            ("ts", "session_id", *_POSITION),
+            compacted_by=("ts",),
+            compacted_filters=("session_id", "event_id"),
+        ),
+        Table(
+            "dead_letters",
+            DEAD_LETTERS,
+            ("date",),
+            ("session_id", *_POSITION),
+            compacted_by=("kafka_ts",),
+            compacted_filters=("session_id", "id"),
+        ),
+        Table(
+            "episodes",
+            EPISODES,
+            ("date",),
+            ("session_id", *_POSITION),
+            compacted_by=("started_at",),
+            compacted_filters=("session_id", "episode_id"),
+        ),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),
     )
 }
+COMPACTED_TABLES = tuple(name for name, t in TABLES.items() if t.compacted_by)
 DELTA_TABLES = tuple(name for name, t in TABLES.items() if t.format == "delta")

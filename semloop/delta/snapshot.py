@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from semloop.delta.file_name import FileName
 from semloop.delta.streams import Partition
 from semloop.storage.errors import storage_errors
 
@@ -113,6 +114,36 @@ class Snapshot:
         columns = self._column(f"min.{name}"), self._column(f"max.{name}")
         for ends in zip(*columns, strict=True):
             yield None if None in ends else ends
+
+
+def new_files(before: Snapshot | None, now: Snapshot) -> list[str] | None:
+    """Return the files whose rows a reader of an earlier version has not read.
+
+    Files that compaction made of rows of the earlier version are left out. One that
+    also has newer rows is returned, so a reader may get rows again.
+
+    Args:
+        before: the version that was read; None if none was.
+        now: a later version.
+
+    Returns:
+        Paths; None if rows of the earlier version may have been removed or changed,
+        so that everything must be read again.
+    """
+    if before is None or before.table_id != now.table_id:
+        return None
+    names = {path: FileName.of(path) for path in now.files.keys() - before.files.keys()}
+    compacted = [p for p, name in names.items() if name.complete_at is not None]
+    kept = before.files.keys() & now.files.keys()
+    if len(kept) < len(before.files):
+        held = [now.files[path].rows for path in (*kept, *compacted)]
+        read = before.row_count
+        if read is None or None in held or sum(n or 0 for n in held) < read:
+            return None
+    read_before = {
+        p for p in compacted if (names[p].complete_at or 0) <= before.version
+    }
+    return sorted(names.keys() - read_before)
 
 
 def read_snapshot(

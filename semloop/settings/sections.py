@@ -172,6 +172,9 @@ class CommitSettings(
     storage_retry_s: Seconds = 60.0
     """Seconds to retry a commit that storage refuses; then the flow stops."""
 
+    compact_every_s: Seconds = 60.0
+    """Seconds between two runs of `maintain compact` by `semloop up`."""
+
 
 class BrokerSettings(Section, frozen=True, rename={"mb_max": "broker_mb"}):
     """The embedded broker of `semloop up`."""

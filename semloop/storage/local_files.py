@@ -3,9 +3,11 @@
 import fcntl
 import os
 import secrets
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from semloop.errors import SemLoopError
 from semloop.settings import Settings, load
@@ -112,11 +114,26 @@ def write_durable(path: Path, data: "Buffer", mode: int = 0o600) -> None:
         FileExistsError: the file exists.
         OSError: the file system refuses; the file is removed.
     """
+    _write_new(path, mode, lambda file: file.write(data))
+
+
+def copy_durable(source: Path, path: Path, mode: int = 0o600) -> None:
+    """Copy a file to a new one, and sync it to disk before returning.
+
+    Raises:
+        FileExistsError: the file exists.
+        OSError: the file system refuses; the file is removed.
+    """
+    with source.open("rb") as content:
+        _write_new(path, mode, lambda file: shutil.copyfileobj(content, file))
+
+
+def _write_new(path: Path, mode: int, write: Callable[[BinaryIO], object]) -> None:
     make_folder(path.parent, mode)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         try:
-            file.write(data)
+            write(file)
             file.flush()
             # The log must not name a file whose content is lost in a power failure.
             os.fsync(file.fileno())

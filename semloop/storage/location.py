@@ -16,6 +16,7 @@ from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.errors import storage_errors, translate
 from semloop.storage.local_files import (
+    copy_durable,
     create_exclusive,
     make_folder,
     replace_file,
@@ -148,6 +149,17 @@ class Storage:
             self.objects.put(name, data)
         else:
             write_durable(Path(self.root, name), data, self.file_mode)
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Write a new file of the lake from a local one, which need not fit in memory.
+
+        Raises:
+            OSError: the storage refuses.
+        """
+        if self.on_s3:
+            self.objects.put_file(name, path)
+        else:
+            copy_durable(path, Path(self.root, name), self.file_mode)
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a small file of the lake, or replace it by another as a whole.

@@ -13,6 +13,8 @@ from semloop.storage.credentials import KEY_OPTIONS, ChainCredentials
 from semloop.storage.stored_file import StoredFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from obstore import PutMode
     from obstore.store import S3Credential, S3Store
@@ -110,6 +112,24 @@ class Objects:
                 mode=_put_mode(only_new=only_new, replaces=replaces),
                 use_multipart=False,  # Multipart uploads are not conditional.
             )
+
+    def put_file(self, name: str, path: "Path") -> None:
+        """Write an object from a local file, in parts: it is not read into memory."""
+        import obstore
+
+        with self._os_errors():
+            obstore.put(self._store, name, path)
+
+    def written_at(self, name: str) -> datetime:
+        """Return when an object was written, by the clock of the store.
+
+        Raises:
+            FileNotFoundError: the object does not exist.
+        """
+        import obstore
+
+        with self._os_errors():
+            return obstore.head(self._store, name)["last_modified"]
 
     def remove(self, name: str) -> None:
         """Remove an object; no error if it does not exist."""

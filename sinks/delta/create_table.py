@@ -15,6 +15,9 @@ from semloop.storage.location import Storage
 
 # Old log entries slow down every handle; readers use a handle for seconds at most.
 LOG_RETENTION = "interval 6 hours"
+# How long the log remembers files that compaction replaced: each checkpoint repeats
+# them, and with the default of a week it would be 45 MB.
+REMOVED_RETENTION = "interval 25 hours"
 # DuckDB or deltalake interpret these characters in paths.
 PATTERN_CHARACTERS = "*?[]%"
 
@@ -47,6 +50,7 @@ def create(storage: Storage, name: str) -> None:
             partition_by=list(spec.partition_by),
             configuration={
                 "delta.logRetentionDuration": LOG_RETENTION,
+                "delta.deletedFileRetentionDuration": REMOVED_RETENTION,
                 "delta.dataSkippingStatsColumns": ",".join(spec.statistics),
             },
             storage_options=storage.current_options or None,

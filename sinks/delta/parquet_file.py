@@ -7,8 +7,7 @@ column. docs/adr/0004 has the measurements.
 
 import json
 import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from semloop import tables
+from semloop.delta.file_name import FileName
 from semloop.storage.location import Storage
 
 # Values of more characters get no bounds, since they would bloat the log. They are not
@@ -25,13 +25,14 @@ from semloop.storage.location import Storage
 STATISTICS_CHARS_MAX = 64
 
 
-def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
+def write_file(storage: Storage, table: str, rows: pa.Table, number: int) -> AddAction:
     """Write a file of rows; it is not part of the table until a commit adds it.
 
     Args:
         storage: the lake.
         table: name of one of `tables.TABLES`, which declares the format of its files.
         rows: rows with the columns of the table; all of one date if it is partitioned.
+        number: place in the order of commits, as `semloop.delta.file_name` defines it.
 
     Raises:
         OSError: the storage refuses.
@@ -39,7 +40,7 @@ def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
     """
     spec = tables.TABLES[table]
     partition: dict[str, str | None] = {}
-    path, columns = f"part-{uuid.uuid4()}.zstd.parquet", rows
+    path, columns = FileName(first=number).new(), rows
     if spec.partition_by:
         partition["date"] = day = rows["date"][0].as_py().isoformat()
         path, columns = f"date={day}/{path}", rows.drop_columns("date")
@@ -64,31 +65,49 @@ def write_file(storage: Storage, table: str, rows: pa.Table) -> AddAction:
         partition_values=partition,
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
-        # NOTE: Without escapes: DuckDB's delta extension 1.5.5 reads \ud840\udc00 as
-        # another character, and then skips a file that has the rows of a query.
-        stats=json.dumps(_statistics(columns, spec.statistics), ensure_ascii=False),
+        stats=statistics_json(_statistics(columns, spec.statistics)),
     )
 
 
-def _statistics(rows: pa.Table, names: Sequence[str]) -> Mapping[str, Any]:
-    """Return row count and column bounds, in the format of the Delta protocol."""
+def statistics_json(statistics: Mapping[str, Any]) -> str:
+    """Return the text of statistics for the log."""
+    # NOTE: Without escapes: DuckDB's delta extension 1.5.5 reads \ud840\udc00 as
+    # another character, and then skips a file that has the rows of a query.
+    return json.dumps(statistics, ensure_ascii=False)
+
+
+def file_statistics(
+    row_count: int, columns: Iterable[tuple[str, object, object, int]]
+) -> dict[str, Any]:
+    """Return the statistics of a file, in the format of the Delta protocol.
+
+    Args:
+        row_count: rows of the file.
+        columns: name, smallest and largest value, and number of nulls.
+    """
     lowest, highest, nulls = {}, {}, {}
-    for name in names:
-        bounds = pc.min_max(rows[name]).as_py()
-        nulls[name] = rows[name].null_count
-        if bounds["min"] is not None and _short(bounds):
-            lowest[name] = _json(bounds["min"])
-            highest[name] = _json(bounds["max"])
+    for name, low, high, null_count in columns:
+        nulls[name] = null_count
+        if low is not None and _short(low) and _short(high):
+            lowest[name], highest[name] = _json(low), _json(high)
     return {
-        "numRecords": rows.num_rows,
+        "numRecords": row_count,
         "minValues": lowest,
         "maxValues": highest,
         "nullCount": nulls,
     }
 
 
-def _short(bounds: Mapping[str, object]) -> bool:
-    return all(len(str(value)) <= STATISTICS_CHARS_MAX for value in bounds.values())
+def _statistics(rows: pa.Table, names: Iterable[str]) -> Mapping[str, Any]:
+    columns = []
+    for name in names:
+        bounds = pc.min_max(rows[name]).as_py()
+        columns.append((name, bounds["min"], bounds["max"], rows[name].null_count))
+    return file_statistics(rows.num_rows, columns)
+
+
+def _short(value: object) -> bool:
+    return len(str(value)) <= STATISTICS_CHARS_MAX
 
 
 def _json(value: object) -> object:

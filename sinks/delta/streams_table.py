@@ -71,7 +71,8 @@ def register(
     rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
     handle = storage.open("streams")
     try:
-        file = write_file(storage, "streams", pa.Table.from_pylist(rows, STREAMS))
+        added = pa.Table.from_pylist(rows, STREAMS)
+        file = write_file(storage, "streams", added, handle.version() + 1)
         handle.create_write_transaction([file], "append", handle.schema(), [])
     except FAILURES as error:
         raise translate(storage, "commit to table streams", error) from error

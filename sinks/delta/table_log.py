@@ -82,7 +82,7 @@ class TableLog:
         # Columns that were added to an older table are in another order there.
         assert {f.name: f.type for f in rows.schema} == self._types, rows.schema
         rows.validate(full=True)
-        return write_file(self._storage, self._name, rows)
+        return write_file(self._storage, self._name, rows, self.version + 1)
 
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]

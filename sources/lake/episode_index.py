@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from schemas.arrow import EPISODE_REVISIONS
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.snapshot import Snapshot, new_files
 from semloop.delta.streams import Partition
 from semloop.lake.generations import EPISODES
 from semloop.storage.duckdb_access import parquet_reader, renew_keys
@@ -27,7 +27,6 @@ CREATE OR REPLACE TABLE revisions (
     closed BOOLEAN
 )
 """
-# Newer files contain newer revisions.
 READ_NEW_REVISIONS = """
 CREATE OR REPLACE TEMP TABLE new_revisions AS
 SELECT
@@ -38,9 +37,13 @@ SELECT
     arg_max(state, revision) = 'closed' AS closed
 FROM read_parquet($files, union_by_name = true) GROUP BY episode_id
 """
+# A compacted file may repeat a revision that is no longer the newest one.
 MERGE_REVISIONS = """
-DELETE FROM revisions WHERE episode_id IN (SELECT episode_id FROM new_revisions);
+DELETE FROM revisions USING new_revisions
+WHERE revisions.episode_id = new_revisions.episode_id
+    AND revisions.revision < new_revisions.revision;
 INSERT INTO revisions FROM new_revisions
+WHERE episode_id NOT IN (SELECT episode_id FROM revisions)
 """
 PLACED = """
 SELECT queried.place, near.episode_id, near.last_offset, near.closed
@@ -92,7 +95,7 @@ class EpisodeIndex:
         self._storage = storage
         self._con = parquet_reader(storage)
         self._con.execute(CREATE_REVISIONS)
-        self._files: set[str] = set()
+        self._snapshot: Snapshot | None = None
         # Files added by the last `follow`: they contain the episodes closed since.
         self._new_files: list[str] = []
 
@@ -100,17 +103,17 @@ class EpisodeIndex:
         """Advance to a later version; only new files are read."""
         with storage_errors(self._storage, READ_ACTION):
             snapshot = Snapshot.of(EPISODES, handle)
-            files = set(snapshot.files)
-            if not self._files <= files:
-                # Maintenance rewrote files, so new rows cannot be distinguished.
+            added = new_files(self._snapshot, snapshot)
+            if added is None:
+                # Rows may have been removed or changed.
                 self._con.execute(CREATE_REVISIONS)
-                self._files = set()
-            self._new_files = snapshot.uris(self._storage, files - self._files)
+                added = list(snapshot.files)
+            self._new_files = snapshot.uris(self._storage, added)
             if self._new_files:
                 renew_keys(self._storage, self._con)
                 self._con.execute(READ_NEW_REVISIONS, {"files": self._new_files})
                 self._con.execute(MERGE_REVISIONS)
-            self._files = files
+            self._snapshot = snapshot
 
     def placed(self, queried: pa.Table) -> pa.Table:
         """Find the episode of each event; events without an episode are left out.

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from semloop.delta.last_offsets import last_offsets
 from semloop.delta.streams import Partition
 
 COLUMNS = ["topic_id", "kafka_partition", "kafka_offset", "ingested_at"]
@@ -32,6 +33,14 @@ class UnreadFilter:
         for (topic_id, partition), position in positions.items():
             beyond = self._beyond.setdefault(topic_id, np.full(size, NOTHING))
             beyond[partition] = position
+
+    def may_select(self, last: Mapping[Partition, int]) -> bool:
+        """Return False if no row up to these offsets is unread."""
+        return any(
+            offset > beyond[min(partition, len(beyond) - 1)]
+            for (topic_id, partition), offset in last.items()
+            if (beyond := self._beyond.get(topic_id)) is not None
+        )
 
     def apply(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the unread rows of a batch."""
@@ -94,6 +103,9 @@ def plan_file(
 ) -> PlannedFile | None:
     """Plan one file; None if it has no unread rows."""
     parquet = pq.ParquetFile(file)
+    last = last_offsets(parquet.metadata.metadata)
+    if last is not None and not unread.may_select(last):
+        return None  # a compacted file, all of whose rows were read
     row_groups: list[int] = []
     ranges: dict[Partition, OffsetRange] = {}
     times: list[datetime] = []

@@ -25,6 +25,7 @@ from tests.flows.reindex_lake import (
 )
 from tests.semloop.an_endpoint import AnEndpoint, an_endpoint, good
 from tests.sinks.memory_process import lake_settings
+from tests.sources.events_table import EventsTable
 from tests.support import processes
 from tests.support.services import wait_for
 
@@ -222,3 +223,32 @@ def test_ctrl_c_ends_reindex_immediately_and_the_next_run_finishes(
     code, out, _ = semloop.run("maintain", "reindex", "--model", "big")
     assert code == 0
     assert "Generation 2 is now current" in out
+
+
+def test_compact_says_what_it_replaced(settings: Settings, semloop: Semloop) -> None:
+    storage = Storage.of(settings)
+    table = EventsTable(storage)
+    for offset in range(3):
+        table.commit((0, offset))
+    assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 3 files by 1.\n")
+    assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 0 files by 0.\n")
+    assert len(storage.open("events").file_uris()) == 1
+
+
+@pytest.mark.process
+def test_compact_repeats_until_it_is_stopped(settings: Settings) -> None:
+    table = EventsTable(Storage.of(settings))
+    process = processes.start(settings, "maintain", "compact", "--every", "1")
+    try:
+        for round_ in range(2):
+            for offset in range(2):
+                table.commit((0, 2 * round_ + offset))
+            wait_for(
+                "a compaction",
+                lambda: len(table.storage.open("events").file_uris()) == 1,
+            )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()

@@ -32,7 +32,7 @@ def written(folder: Path, **spec: Any) -> tuple[AddAction, Path]:
     with pytest.MonkeyPatch.context() as patch:
         table = replace(tables.TABLES["dead_letters"], **spec)
         patch.setitem(tables.TABLES, "dead_letters", table)
-        action = write_file(Storage(str(folder)), "dead_letters", letters())
+        action = write_file(Storage(str(folder)), "dead_letters", letters(), 1)
     return action, folder / "dead_letters" / action.path
 
 

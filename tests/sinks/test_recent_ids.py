@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from schemas.batches import Progress
+from sinks.compaction.log_entry import Outcome
 from tests.sinks.archive_builder import IDS, Archive, named
+from tests.sinks.compacting import compact
 from tests.support.builders import NOW, decoded_rows, keyed
 
 
@@ -68,3 +70,21 @@ def test_rows_ingested_before_the_window_are_not_read(tmp_path: Path) -> None:
         archive.loop.add(named(rows, IDS[partition], redelivered=False))
     found = Archive(tmp_path).started().tables.recent_ids()
     assert (found[0][0], found[1][0]) == ([], [IDS[1]])
+
+
+def test_a_compaction_changes_neither_window_nor_position(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, dedupe_ids=3).started()
+    for offset in range(5):
+        rows = decoded_rows(
+            [(0, offset), (1, offset)], [], {0: offset, 1: offset}, last=True
+        )
+        archive.loop.add(named(rows, IDS[offset], IDS[50 + offset], redelivered=False))
+        if offset == 2:
+            assert compact(archive.storage) == [Outcome.COMMITTED]
+    before = Archive(tmp_path, dedupe_ids=3).started()
+    found = before.tables.recent_ids()
+    assert found[0][0] == IDS[2:5]
+    assert compact(archive.storage) == [Outcome.COMMITTED]
+    after = Archive(tmp_path, dedupe_ids=3).started()
+    assert after.tables.recent_ids() == found
+    assert after.tables.take_over() == keyed({0: 4, 1: 4})

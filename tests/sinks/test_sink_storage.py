@@ -28,7 +28,7 @@ def test_a_file_without_a_log_entry_is_not_visible(
     writer = sink.taken(storage)
     writer.commit(sink.rows(0, 2), keyed({0: 1}))
     # A crash between the file and its entry; then the same records are read again.
-    lost = write_file(storage, sink.name, sink.rows(2, 4))
+    lost = write_file(storage, sink.name, sink.rows(2, 4), 1)
     assert Path(storage.uri(sink.name), lost.path).exists()
     assert sink.read(storage)["kafka_offset"].to_pylist() == [0, 1]
     newer = sink.taken(storage)

@@ -11,6 +11,7 @@ from semloop.storage.location import Storage
 from sources.lake.episode_index import EpisodeIndex
 from tests.flows.reindex_lake import LATER_MS, Events, overlapping_sessions, run_memory
 from tests.operators.event_rows import event_row, events_table
+from tests.sinks.compacting import compact
 from tests.sinks.memory_process import ORIGIN, MemoryProcess, lake_settings
 
 
@@ -122,3 +123,25 @@ def test_a_missing_file_is_reported(settings: Settings) -> None:
         file.unlink()
     with pytest.raises(SemLoopError, match="Cannot read table episodes"):
         follow(EpisodeIndex(Storage.of(settings)), settings)
+
+
+def test_a_compaction_adds_only_what_is_new(settings: Settings) -> None:
+    """A merged file repeats revisions older than those already in the index."""
+    events, storage = Events(settings), Storage.of(settings)
+    life = MemoryProcess(settings)
+    index = EpisodeIndex(storage)
+    for number in range(2):
+        events.add(overlapping_sessions(20, seed=number, first=20 * number))
+        assert life.read(events.all, 20, None)
+    follow(index, settings)
+    compact(storage, "episodes")
+    follow(index, settings)
+    assert closed(index) == []
+    events.add(overlapping_sessions(20, seed=3, first=40))
+    assert life.read(events.all, 20, LATER_MS)
+    compact(storage, "episodes")
+    follow(index, settings)
+    fresh = EpisodeIndex(storage)
+    follow(fresh, settings)
+    assert closed(index) == closed(fresh) != []
+    assert index.placed(events.all).equals(fresh.placed(events.all))

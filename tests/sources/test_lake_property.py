@@ -19,6 +19,7 @@ from semloop.storage.location import Storage
 from sources.lake import ordered_rows
 from sources.lake.read_plan import OffsetRange, PlannedFile, group_files
 from sources.lake.reader import LakeReader
+from tests.sinks.compacting import compact
 from tests.sources.events_table import EventsTable, open_reader
 from tests.support.builders import LOG, NOW
 from tests.support.examples import examples
@@ -38,7 +39,7 @@ commits = st.tuples(
     st.integers(0, 2),
 )
 others = st.sampled_from(
-    ["poll", "poll", "poll", "read_to_end", "restart", "compact", "rewrite", "vacuum",
+    ["poll", "poll", "poll", "read_to_end", "restart", "merge", "compact", "rewrite", "vacuum",
      "retain", "checkpoint"]
 ).map(lambda name: (name,))  # fmt: skip
 steps = st.lists(st.one_of(commits, commits, others, others), max_size=16)
@@ -103,6 +104,10 @@ class World:
     def restart(self) -> None:
         self.reader.close()
         self.reader = open_reader(self.storage, self.positions, self.rows_max)
+
+    def merge(self) -> None:
+        """Merge files like flow `compact`."""
+        compact(self.storage)
 
     def compact(self) -> None:
         self.storage.open("events").optimize.compact()

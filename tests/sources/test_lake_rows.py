@@ -23,7 +23,7 @@ def write_crossing_files(table: EventsTable) -> None:
         rows_written = pa.Table.from_pylist(
             [table.row(*row) for row in rows[::-1]], EVENTS
         )
-        add.append(parquet_file.write_file(table.storage, "events", rows_written))
+        add.append(parquet_file.write_file(table.storage, "events", rows_written, 1))
     table.commit(reached={0: 2, 1: 3})
     handle = table.storage.open("events")
     handle.create_write_transaction(add, "append", handle.schema(), ["date"])

@@ -1,13 +1,14 @@
 """`semloop maintain`: maintenance of the lake's tables while flows and readers run."""
 
 import sys
+import time
 from typing import Annotated
 
 import typer
 
-from semloop.command.terminal.printing import say
+from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
-from semloop.errors import ConfigError
+from semloop.errors import ConfigError, StorageUnavailable
 from semloop.settings import load
 
 app = typer.Typer(help="Maintain the lake's tables.", no_args_is_help=True)
@@ -34,6 +35,32 @@ def index() -> None:
         f"Memories: {report.rows:,}, fragments: {report.fragments}, vector index: "
         f"{vectors}, indexes built: {', '.join(report.made) or 'none'}."
     )
+
+
+@app.command()
+def compact(
+    every: Annotated[
+        float | None,
+        typer.Option(help="Repeat: seconds between two runs.", min=1),
+    ] = None,
+) -> None:
+    """Merge small files of the tables, while flows write and readers read."""
+    from flows.compact import compact as run
+    from flows.logging_setup import configure
+
+    settings = load()
+    configure(settings, sys.stderr)
+    if every is None:
+        report = run(settings)
+        files = sum(report.replaced.values())
+        say(f"Replaced {files:,} files by {report.merged:,}.")
+        return
+    while True:
+        try:
+            run(settings)
+        except StorageUnavailable as error:
+            note(f"{error.what} Trying again in {every:g} s.")
+        time.sleep(every)
 
 
 @app.command()

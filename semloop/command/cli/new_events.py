@@ -15,7 +15,7 @@ from semloop import tables
 from semloop.command.cli.lake_queries import FETCH_ROWS, IN_ORDER
 from semloop.command.terminal.output import Row
 from semloop.delta.query import ROWS
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.snapshot import Snapshot, new_files
 from semloop.delta.streams_table import read_streams
 from semloop.delta.table import TableFollower
 from semloop.settings import Settings
@@ -97,8 +97,7 @@ class NewEvents:
                 return None
             if snapshot is self._snapshot:
                 return iter(())
-            known = self._snapshot.files if self._snapshot else {}
-            added = [path for path in snapshot.files if path not in known]
+            added = new_files(self._snapshot, snapshot)
             uris = snapshot.uris(self._storage, added)
             rows = self._new_rows(uris) if uris else iter(())
             self._snapshot = snapshot

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from semloop.delta.query import FileQueries
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.snapshot import Snapshot, new_files
 from semloop.delta.streams_table import StreamsTable
 from semloop.delta.table import TableFollower
 from semloop.errors import LakeError
@@ -79,12 +79,12 @@ class EpisodeFollower:
             return self._episodes
 
     def _read(self, snapshot: Snapshot) -> None:
-        before = self._snapshot.files.keys() if self._snapshot else set()
         episodes = self._episodes
-        if not before <= snapshot.files.keys():
+        added = new_files(self._snapshot, snapshot)
+        if added is None:
             # Rewritten or created again: episodes may have been removed.
-            episodes, before = Episodes(), set()
-        if added := sorted(snapshot.files.keys() - before):
+            episodes, added = Episodes(), sorted(snapshot.files)
+        if added:
             uris = snapshot.uris(self._storage, added)
             read = self._revisions(snapshot.table, uris)
             episodes = episodes.with_revisions(read)

@@ -1,15 +1,20 @@
 """Which memories are visible, according to the offsets and rows of `episodes`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pytest
 
+from semloop.delta.query import FileQueries
 from semloop.lake import generations
 from semloop.lake.recall.episode_follower import EpisodeFollower
 from semloop.lake.recall.features import HEADER, STEM, Features, key_of, log_of
 from semloop.settings import load
 from semloop.storage.location import Storage
+from sinks.compaction.log_entry import Outcome
 from sinks.delta.streams_table import register
 from tests.semloop.recall.a_memory_lake import (
     LOG,
@@ -19,6 +24,7 @@ from tests.semloop.recall.a_memory_lake import (
     closed,
     episode_id,
 )
+from tests.sinks.compacting import compact
 
 
 def visible(
@@ -60,4 +66,28 @@ def test_an_episode_that_a_rewrite_removed_is_no_longer_closed(tmp_path: Path) -
     for is_closed in (True, False):
         assert visible(follower, [("episode", None)]) == [is_closed]
         lake.storage.open(generations.EPISODES).delete("state = 'closed'")
+    follower.close()
+
+
+def test_a_compaction_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = a_memory_lake(tmp_path, a_message("one"), episodes=[closed("a")])
+    follower = EpisodeFollower(lake.storage, stale_s=0)
+    assert visible(follower, [("episode", None)]) == [True]
+    lake.commit(closed("b"))
+    assert visible(follower, [("episode", None)]) == [True]
+    read: list[str] = []
+    real = FileQueries.arrow
+
+    def arrow(
+        self: FileQueries, table: str, uris: Sequence[str], query: str
+    ) -> pa.Table:
+        read.extend(uris)
+        return real(self, table, uris, query)
+
+    assert compact(lake.storage, generations.EPISODES) == [Outcome.COMMITTED]
+    monkeypatch.setattr(FileQueries, "arrow", arrow)
+    assert visible(follower, [("episode", None)]) == [True]
+    assert read == []
     follower.close()

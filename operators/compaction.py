@@ -1,0 +1,79 @@
+"""Decides which files of a date are merged: always those of consecutive commits.
+
+So the offsets of a partition never overlap in two files, which the deduplication window
+of `archive` and the readers of new rows rely on.
+
+The current date is merged in levels, like a log-structured merge tree: ten files of a
+level become one of the next. A row is rewritten once per level, and at most nine files
+of each level are left. Dates that are over are merged as far as the size of a file
+permits.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from schemas.batches import DataFile, Merge
+from schemas.compaction import FILES_MAX, FILES_MIN, TARGET_BYTES, TableDate
+
+
+def plan(item: TableDate) -> list[Merge]:
+    """Return the merges that are due, without a file in common."""
+    merges = []
+    for run in _small_runs(item.files):
+        for files in [run] if item.closed else _due(run):
+            merges += [
+                Merge(item.table, item.version, item.date, part)
+                for part in _parts(files)
+                if len(part) > 1
+            ]
+    return merges
+
+
+def _small_runs(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
+    """Yield the small files between two that are large enough, in order of commits."""
+    run: list[DataFile] = []
+    for file in sorted(files, key=lambda file: file.place):
+        if file.size_bytes >= TARGET_BYTES // 2:
+            yield run
+            run = []
+        else:
+            run.append(file)
+    yield run
+
+
+def _due(run: Sequence[DataFile]) -> list[list[DataFile]]:
+    """Return the stretches of the lowest level that has enough files."""
+    for level in sorted({file.name.level for file in run}):
+        due = [
+            stretch
+            for stretch in _stretches(run, level)
+            if sum(file.name.level == level for file in stretch) >= FILES_MIN
+        ]
+        if due:
+            return due
+    return []
+
+
+def _stretches(run: Sequence[DataFile], level: int) -> Iterator[list[DataFile]]:
+    """Yield the files at or below a level, between two that are above it."""
+    stretch: list[DataFile] = []
+    for file in run:
+        if file.name.level > level:
+            yield stretch
+            stretch = []
+        else:
+            stretch.append(file)
+    yield stretch
+
+
+def _parts(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, ...]]:
+    """Cut into parts within the bounds of a merged file and of a log entry."""
+    part: list[DataFile] = []
+    size = 0
+    for file in files:
+        if part and (size + file.size_bytes > TARGET_BYTES or len(part) == FILES_MAX):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(file)
+        size += file.size_bytes
+    if part:
+        yield tuple(part)

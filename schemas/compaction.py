@@ -1,0 +1,42 @@
+"""What the steps of the flow `compact` pass on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from schemas.batches import DataFile, Merge
+
+# Each removed file is a line of the log entry, which every reader of the log parses.
+FILES_MAX = 1_000
+# A merged file is at most this large; one of at least half the size stays as it is.
+TARGET_BYTES = 128 * 2**20
+# Fewer small files are left alone while new ones arrive: rewriting costs more.
+FILES_MIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TableDate:
+    """The files of one date of a table, at one version.
+
+    `closed`: the date is over, so that hardly any files are added.
+    """
+
+    table: str
+    version: int
+    date: date
+    files: tuple[DataFile, ...]
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MergedFile:
+    """A file that replaces those of a merge, not part of the table yet.
+
+    `statistics`: as the Delta log stores them.
+    """
+
+    merge: Merge
+    path: str
+    size_bytes: int
+    statistics: Mapping[str, Any]

@@ -1,0 +1,133 @@
+"""The log entry by which a merged file replaces the files of a merge.
+
+It is put, if absent, at exactly the next version, and only while every file that it
+removes is active. Therefore two maintainers of one table, one of them frozen at any
+moment and continued later, never double or lose a row, without a lease; and an append
+is never refused because of it: the entry says that it changes no data.
+"""
+
+import json
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
+
+from schemas.compaction import MergedFile
+from semloop.delta.log_entry import entry_name
+from semloop.errors import StorageUnavailable
+from semloop.retry import retry
+from semloop.storage import store_time
+from semloop.storage.errors import storage_errors
+from semloop.storage.location import Storage
+from sinks.compaction.active_files import ActiveFiles
+from sinks.delta.parquet_file import statistics_json
+
+# A vacuum removes files without an entry after 24 hours. A process that was frozen for
+# half of that, by the clock of the storage, must not add its file any more.
+AGE_MAX = timedelta(hours=12)
+# As deltalake's writers do: the one that commits such a version makes its checkpoint.
+CHECKPOINT_EVERY = 100
+
+
+class Outcome(Enum):
+    """What became of a merged file."""
+
+    COMMITTED = "committed"
+    LOST = "lost"
+    """A file of the merge is no longer active; only a vacuum deletes the new file."""
+    TOO_OLD = "too_old"
+    """The new file may be vacuumed at any moment, or was."""
+
+
+def commit_merged(
+    storage: Storage, active: ActiveFiles, file: MergedFile, retry_s: float
+) -> Outcome:
+    """Add a merged file to its table, and remove the files that it replaces.
+
+    Args:
+        storage: the lake.
+        active: the files of the table; brought to the newest version.
+        file: the file, completely written.
+        retry_s: how long to retry while storage is unavailable, seconds.
+
+    Raises:
+        LakeError: the table is not writable. StorageUnavailable: storage did not
+            recover within `retry_s`; the entry may or may not be stored.
+    """
+    while True:
+        # A reply may have been lost: each attempt reads the log first.
+        outcome = retry(
+            partial(_attempt, storage, active, file),
+            on=StorageUnavailable,
+            seconds=retry_s,
+        )
+        if outcome is not None:
+            return outcome
+
+
+def _attempt(storage: Storage, active: ActiveFiles, file: MergedFile) -> Outcome | None:
+    """Try to put the entry once; None if another writer has taken its version."""
+    table = file.merge.table
+    active.follow()
+    if file.path in active.paths:
+        return Outcome.COMMITTED
+    if any(removed.path not in active.paths for removed in file.merge.files):
+        return Outcome.LOST
+    now = store_time.now(storage)
+    age = store_time.age(storage, f"{table}/{file.path}", now)
+    if age is None or age > AGE_MAX:
+        return Outcome.TOO_OLD
+    version = active.version + 1
+    if not storage.create(entry_name(table, version), _entry(file, now)):
+        return None
+    return _checked(storage, active, file, version)
+
+
+def _checked(
+    storage: Storage, active: ActiveFiles, file: MergedFile, version: int
+) -> Outcome:
+    """Verify that the version was the next one, and make a checkpoint if it is due.
+
+    The log may have been cleaned up between reading it and putting the entry. Then the
+    entry is older than the checkpoint that every reader starts from, and has no effect.
+    """
+    if not active.has_own_entry():
+        active.reopen()
+        return Outcome.COMMITTED if file.path in active.paths else Outcome.LOST
+    if version % CHECKPOINT_EVERY == 0:
+        table = file.merge.table
+        with storage_errors(storage, f"write a checkpoint of table {table}"):
+            storage.open(table, version).create_checkpoint()
+    return Outcome.COMMITTED
+
+
+def _entry(file: MergedFile, now: datetime) -> bytes:
+    """Return the text of the entry; times are those of the storage."""
+    now_ms = int(now.timestamp() * 1_000)
+    partition = {"date": file.merge.date.isoformat()}
+    info = {
+        "timestamp": now_ms,
+        "operation": "OPTIMIZE",
+        "operationParameters": {},
+        "isBlindAppend": False,
+    }
+    add = {
+        "path": file.path,
+        "partitionValues": partition,
+        "size": file.size_bytes,
+        "modificationTime": now_ms,
+        "dataChange": False,
+        "stats": statistics_json(file.statistics),
+    }
+    removes = [
+        {
+            "path": removed.path,
+            "deletionTimestamp": now_ms,
+            "dataChange": False,
+            "extendedFileMetadata": True,
+            "partitionValues": partition,
+            "size": removed.size_bytes,
+        }
+        for removed in file.merge.files
+    ]
+    actions = [{"commitInfo": info}, *({"remove": r} for r in removes), {"add": add}]
+    return "\n".join(json.dumps(a, ensure_ascii=False) for a in actions).encode()

@@ -1,0 +1,203 @@
+"""Writes the rows of several files into one, sorted, in bounded memory.
+
+DuckDB sorts the rows, and spills those that exceed its limit to a temporary folder;
+pyarrow writes them, because DuckDB has no Bloom filters for columns of distinct values.
+Before and after, rows and origins are counted; a difference is an error.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from duckdb import OutOfMemoryException
+
+from schemas.arrow import arrow_schema
+from schemas.batches import Merge
+from schemas.compaction import MergedFile
+from semloop import tables
+from semloop.delta.last_offsets import footer_metadata
+from semloop.delta.query import ROWS, FileQueries
+from semloop.delta.streams import Partition
+from semloop.errors import LakeError
+from semloop.sql_text import quoted
+from semloop.storage.duckdb_access import renew_keys
+from semloop.storage.errors import storage_errors
+from semloop.storage.location import Storage
+from semloop.storage.scratch import scratch_folder
+from sinks.delta.parquet_file import file_statistics
+
+# Bounds of a row group: it is in memory while it is written, and a reader of one
+# session reads a whole row group.
+GROUP_ROWS = 50_000
+GROUP_BYTES = 16 * 2**20
+# Rows that DuckDB hands over at a time.
+BATCH_ROWS = 2_048
+# Memory of DuckDB, MB. A million rows need 192 MB; wider rows are sorted again with more.
+MEMORY_MB = (192, 384, 768)
+SETTINGS = ("SET threads = 1", "SET preserve_insertion_order = false")
+# Text of DuckDB's error, which pyarrow may raise as an OSError.
+OUT_OF_MEMORY = "Out of Memory"
+# 1 of 100 row groups is read although it does not have the value.
+FALSE_POSITIVES = 0.01
+# Flows write level 1, which is faster; compaction costs little and lasts for years.
+COMPRESSION_LEVEL = 3
+ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
+# Rows per partition, its last offset, and a checksum of the rows' origins.
+ORIGINS = """
+SELECT
+    topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
+    sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
+FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
+"""
+
+
+def write_merged(storage: Storage, merge: Merge) -> MergedFile:
+    """Write the rows of a merge to a new file, which no version contains yet.
+
+    Raises:
+        LakeError: the new file does not have exactly the rows of the others, or a file
+            cannot be read. StorageUnavailable: storage is not available now, or a file
+            was removed meanwhile.
+    """
+    for memory_mb in MEMORY_MB:
+        try:
+            return _write(storage, merge, memory_mb)
+        except (OSError, OutOfMemoryException) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            if OUT_OF_MEMORY not in str(error):
+                break
+            reason = f"more than {memory_mb} MB of memory are needed"
+    msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
+    todo = "Free space there, or set TMPDIR to a folder on a larger disk."
+    raise LakeError(msg, todo)
+
+
+def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
+    queries = FileQueries(storage)
+    try:
+        with scratch_folder("semloop-compact-") as folder:
+            for setting in (
+                *SETTINGS,
+                f"SET memory_limit = '{memory_mb}MB'",
+                f"SET temp_directory = {quoted(str(folder))}",
+            ):
+                queries.connection.execute(setting)
+            return _checked(storage, queries, merge, folder / "merged.parquet")
+    finally:
+        queries.close()
+
+
+def _checked(
+    storage: Storage, queries: FileQueries, merge: Merge, local: Path
+) -> MergedFile:
+    """Write the file; compare its rows, as they are stored, with the others."""
+    uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
+    before = queries.arrow(merge.table, uris, ORIGINS).to_pylist()
+    _sort(storage, queries, merge, uris, before, local)
+    path = f"date={merge.date.isoformat()}/{merge.name.new()}"
+    with storage_errors(storage, f"write table {merge.table}"):
+        storage.put_file(f"{merge.table}/{path}", local)
+    stored = [f"{storage.uri(merge.table)}/{path}"]
+    if queries.arrow(merge.table, stored, ORIGINS).to_pylist() != before:
+        msg = f"Compaction of {merge.table} of {merge.date} would change rows."
+        todo = "Nothing was changed. Report this with the version of SemLoop."
+        raise LakeError(msg, todo)
+    statistics = _statistics(queries, merge.table, stored)
+    return MergedFile(merge, path, local.stat().st_size, statistics)
+
+
+def _sort(
+    storage: Storage,
+    queries: FileQueries,
+    merge: Merge,
+    uris: Sequence[str],
+    origins: Sequence[dict[str, Any]],
+    path: Path,
+) -> None:
+    """Write the sorted rows to a local file."""
+    spec = tables.TABLES[merge.table]
+    schema = arrow_schema(spec.columns)
+    stored = schema.remove(schema.get_field_index("date"))
+    ndv = min(GROUP_ROWS, sum(origin["row_count"] for origin in origins))
+    filters = {"ndv": ndv, "fpp": FALSE_POSITIVES}
+    last = {
+        Partition(o["topic_id"], o["kafka_partition"]): o["last_offset"]
+        for o in origins
+        if o["topic_id"] is not None
+    }
+    writer = pq.ParquetWriter(
+        path,
+        stored,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=list(spec.dictionaries),
+        write_statistics=list(spec.compacted_statistics),
+        bloom_filter_options=dict.fromkeys(spec.compacted_filters, filters),
+        store_schema=False,
+    )
+    with writer:
+        writer.add_key_value_metadata(footer_metadata(last))
+        batches = _sorted(storage, queries, merge.table, uris)
+        for rows in _row_groups(batches, stored):
+            writer.write_table(rows, row_group_size=GROUP_ROWS)
+
+
+def _sorted(
+    storage: Storage, queries: FileQueries, table: str, uris: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    # Origins make the order of rows independent of that of the files.
+    by = [*tables.TABLES[table].compacted_by, *ORIGIN_ORDER]
+    with storage_errors(storage, f"read table {table}"):
+        renew_keys(storage, queries.connection)
+        sql = f"{ROWS} ORDER BY {', '.join(by)}"
+        found = queries.connection.execute(sql, [list(uris)])
+        yield from found.to_arrow_reader(BATCH_ROWS)
+
+
+def _row_groups(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema
+) -> Iterator[pa.Table]:
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        if group and (rows + batch.num_rows > GROUP_ROWS or size >= GROUP_BYTES):
+            yield pa.Table.from_batches(group)
+            group, rows, size = [], 0, 0
+        group.append(_with_schema(batch, schema))
+        rows += batch.num_rows
+        size += batch.nbytes
+    if group:
+        yield pa.Table.from_batches(group)
+
+
+def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Add columns that are missing in old files."""
+    names = set(batch.schema.names)
+    columns = [
+        batch[field.name].cast(field.type)
+        if field.name in names
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _statistics(
+    queries: FileQueries, table: str, uris: Sequence[str]
+) -> dict[str, Any]:
+    names = tables.TABLES[table].statistics
+    wanted = ", ".join(
+        f'min({name}) AS "min {name}", max({name}) AS "max {name}", '
+        f'count(*) - count({name}) AS "nulls {name}"'
+        for name in names
+    )
+    query = f"SELECT count(*) AS row_count, {wanted} FROM rows"  # noqa: S608 - ours
+    (found,) = queries.arrow(table, uris, query).to_pylist()
+    columns = [
+        (name, *(found[f"{kind} {name}"] for kind in ("min", "max", "nulls")))
+        for name in names
+    ]
+    return file_statistics(found["row_count"], columns)

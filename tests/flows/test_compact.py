@@ -1,0 +1,99 @@
+"""The flow `compact`: alone, twice at a time, and alongside a writer and readers."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.compact import compact
+from semloop.settings import Settings, load
+from semloop.storage.location import Storage
+from tests.flows.compaction_rounds import run_rounds
+from tests.sinks.compacting import file_count, rows_in_files, rows_in_lake
+from tests.sources.events_table import EventsTable
+from tests.support.processes import ROOT, environment
+
+SEED = 20
+
+
+@pytest.fixture
+def local(storage: Storage) -> Settings:
+    return load({}, lake=storage.root)
+
+
+@pytest.fixture(params=["local", "s3_settings"], ids=["folder", "s3"])
+def lake(request: pytest.FixtureRequest) -> Settings:
+    found: Settings = request.getfixturevalue(request.param)
+    return found
+
+
+def written(storage: Storage, days: int, commits: int) -> EventsTable:
+    """Write some commits on each of the last days; the last one is today."""
+    table = EventsTable(storage, step=timedelta(seconds=1))
+    today = datetime.now(UTC).replace(hour=0, minute=0)
+    for day in range(days):
+        table.now = today - timedelta(days=days - 1 - day)
+        for number in range(commits):
+            table.commit((0, commits * day + number))
+    return table
+
+
+def test_dates_that_are_over_become_one_file_each(lake: Settings) -> None:
+    storage = Storage.of(lake)
+    written(storage, days=3, commits=4)
+    report = compact(lake)
+    assert (report.replaced, report.merged, report.lost) == ({"events": 8}, 2, 0)
+    # Four files of today are too few.
+    assert file_count(storage) == 6
+    assert rows_in_lake(storage) == [(0, offset) for offset in range(12)]
+    assert compact(lake).merged == 0
+
+
+def test_few_files_of_today_are_left(local: Settings) -> None:
+    storage = Storage.of(local)
+    table = written(storage, days=1, commits=25)
+    assert compact(local).replaced == {"events": 25}
+    assert file_count(storage) == 1
+    table.commit((0, 25))
+    assert compact(local).merged == 0
+    assert rows_in_files(storage) == [(0, offset) for offset in range(26)]
+
+
+def test_an_empty_lake_has_nothing_to_compact(local: Settings) -> None:
+    assert compact(local).merged == 0
+
+
+@pytest.mark.process
+def test_several_workers_share_the_dates(local: Settings) -> None:
+    storage = Storage.of(local)
+    written(storage, days=5, commits=3)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "bytewax.run", "flows.compact:flow", "-w", "2"],
+        env=environment(local) | {"SEMLOOP_METRICS_PORT": "0"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert file_count(storage) == 4 + 3
+    assert rows_in_files(storage) == [(0, offset) for offset in range(15)]
+
+
+@pytest.mark.process
+@pytest.mark.timeout(120)
+def test_frozen_maintainers_alongside_a_writer_and_readers(local: Settings) -> None:
+    assert "3 rounds" in run_rounds(local, rounds=3, seed=SEED)
+
+
+@pytest.mark.storm
+@pytest.mark.timeout(1_800)
+def test_many_rounds_of_frozen_and_killed_maintainers(
+    lake: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = int(os.environ.get("SEMLOOP_TEST_ROUNDS", "100"))
+    seed = int(os.environ.get("SEMLOOP_TEST_SEED", str(SEED)))
+    seen = run_rounds(lake, rounds, seed)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{seen}\n")
