@@ -35,7 +35,7 @@ GROUP_ROWS = 50_000
 GROUP_BYTES = 16 * 2**20
 # Rows that DuckDB hands over at a time.
 BATCH_ROWS = 2_048
-# Memory of DuckDB, MB. A million rows need 192 MB; wider rows are sorted again with more.
+# Memory of DuckDB, MB: 192 for a million rows; wider ones are sorted again with more.
 MEMORY_MB = (192, 384, 768)
 SETTINGS = ("SET threads = 1", "SET preserve_insertion_order = false")
 # Text of DuckDB's error, which pyarrow may raise as an OSError.
