@@ -32,15 +32,14 @@ from sinks.delta.parquet_file import file_statistics
 # Bounds of a row group: it is in memory while it is written, and a reader of one
 # session reads a whole row group.
 GROUP_ROWS = 50_000
-GROUP_BYTES = 32 * 2**20
+GROUP_BYTES = 16 * 2**20
 # Rows that DuckDB hands over at a time.
 BATCH_ROWS = 2_048
-# With 128 MB a sort of a million wide rows fails; two million need no more than 256 MB.
-MEMORY = (
-    "SET threads = 1",
-    "SET memory_limit = '256MB'",
-    "SET preserve_insertion_order = false",
-)
+# Memory of DuckDB, MB: 192 for a million rows; wider ones are sorted again with more.
+MEMORY_MB = (192, 384, 768)
+SETTINGS = ("SET threads = 1", "SET preserve_insertion_order = false")
+# Text of DuckDB's error, which pyarrow may raise as an OSError.
+OUT_OF_MEMORY = "Out of Memory"
 # 1 of 100 row groups is read although it does not have the value.
 FALSE_POSITIVES = 0.01
 # Flows write level 1, which is faster; compaction costs little and lasts for years.
@@ -63,27 +62,40 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
             cannot be read. StorageUnavailable: storage is not available now, or a file
             was removed meanwhile.
     """
+    for memory_mb in MEMORY_MB:
+        try:
+            return _write(storage, merge, memory_mb)
+        except (OSError, OutOfMemoryException) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            if OUT_OF_MEMORY not in str(error):
+                break
+            reason = f"more than {memory_mb} MB of memory are needed"
+    msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
+    todo = "Free space there, or set TMPDIR to a folder on a larger disk."
+    raise LakeError(msg, todo)
+
+
+def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
     queries = FileQueries(storage)
     try:
         with scratch_folder("semloop-compact-") as folder:
-            return _write(storage, queries, merge, folder)
-    except (OSError, OutOfMemoryException) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
-        todo = "Free space there, or set TMPDIR to a folder on a larger disk."
-        raise LakeError(msg, todo) from error
+            for setting in (
+                *SETTINGS,
+                f"SET memory_limit = '{memory_mb}MB'",
+                f"SET temp_directory = {quoted(str(folder))}",
+            ):
+                queries.connection.execute(setting)
+            return _checked(storage, queries, merge, folder / "merged.parquet")
     finally:
         queries.close()
 
 
-def _write(
-    storage: Storage, queries: FileQueries, merge: Merge, folder: Path
+def _checked(
+    storage: Storage, queries: FileQueries, merge: Merge, local: Path
 ) -> MergedFile:
-    for setting in (*MEMORY, f"SET temp_directory = {quoted(str(folder))}"):
-        queries.connection.execute(setting)
+    """Write the file; compare its rows, as they are stored, with the others."""
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
     before = queries.arrow(merge.table, uris, ORIGINS).to_pylist()
-    local = folder / "merged.parquet"
     _sort(storage, queries, merge, uris, before, local)
     path = f"date={merge.date.isoformat()}/{merge.name.new()}"
     with storage_errors(storage, f"write table {merge.table}"):

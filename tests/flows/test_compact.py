@@ -89,10 +89,11 @@ def test_frozen_maintainers_alongside_a_writer_and_readers(local: Settings) -> N
 
 @pytest.mark.storm
 @pytest.mark.timeout(1_800)
-def test_a_hundred_rounds_of_frozen_and_killed_maintainers(
+def test_many_rounds_of_frozen_and_killed_maintainers(
     lake: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = int(os.environ.get("SEMLOOP_TEST_SEED", SEED))
-    seen = run_rounds(lake, rounds=100, seed=seed)
+    rounds = int(os.environ.get("SEMLOOP_TEST_ROUNDS", "100"))
+    seed = int(os.environ.get("SEMLOOP_TEST_SEED", str(SEED)))
+    seen = run_rounds(lake, rounds, seed)
     with capsys.disabled():
         sys.stdout.write(f"\n{seen}\n")

@@ -153,6 +153,28 @@ def test_a_full_temporary_folder_is_named(
         compact(storage)
 
 
+def test_rows_that_need_more_memory_get_it(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tried = merged_file._sorted, []
+
+    def sorted_(*args: Any) -> Any:
+        tried.append(args)
+        if len(tried) < len(merged_file.MEMORY_MB):
+            msg = "Out of Memory Error: failed to pin block"
+            raise OSError(msg)
+        return real(*args)
+
+    monkeypatch.setattr(merged_file, "_sorted", sorted_)
+    _, parquet = merged(storage)
+    assert parquet.metadata.num_rows == len(ROWS)
+    tried.clear()
+    monkeypatch.setattr(merged_file, "MEMORY_MB", (1, 2, 3))
+    monkeypatch.setattr(merged_file, "OUT_OF_MEMORY", "never")
+    with pytest.raises(LakeError, match="cannot be sorted"):
+        merged(Storage(f"{storage.root} 2"))
+
+
 def test_statistics_are_text_that_duckdb_reads(storage: Storage) -> None:
     file, _ = merged(storage)
     assert json.loads(json.dumps(file.statistics)) == file.statistics
