@@ -24,6 +24,8 @@ from sinks.delta.parquet_file import statistics_json
 # A vacuum removes files without an entry after 24 hours. A process that was frozen for
 # half of that, by the clock of the storage, must not add its file any more.
 AGE_MAX = timedelta(hours=12)
+# Each lost attempt means that another writer committed within milliseconds.
+ATTEMPTS_MAX = 100
 # As deltalake's writers do: the one that commits such a version makes its checkpoint.
 CHECKPOINT_EVERY = 100
 
@@ -33,7 +35,10 @@ class Outcome(Enum):
 
     COMMITTED = "committed"
     LOST = "lost"
-    """A file of the merge is no longer active; only a vacuum deletes the new file."""
+    """A file of the merge is no longer active, or other writers were always faster.
+
+    Only a vacuum deletes the new file.
+    """
     TOO_OLD = "too_old"
     """The new file may be vacuumed at any moment, or was."""
 
@@ -53,7 +58,7 @@ def commit_merged(
         LakeError: the table is not writable. StorageUnavailable: storage did not
             recover within `retry_s`; the entry may or may not be stored.
     """
-    while True:
+    for _ in range(ATTEMPTS_MAX):
         # A reply may have been lost: each attempt reads the log first.
         outcome = retry(
             partial(_attempt, storage, active, file),
@@ -62,6 +67,7 @@ def commit_merged(
         )
         if outcome is not None:
             return outcome
+    return Outcome.LOST
 
 
 def _attempt(storage: Storage, active: ActiveFiles, file: MergedFile) -> Outcome | None:

@@ -24,7 +24,12 @@ NO_LIMIT = float("inf")
 def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> None:
     port = free_port(2)
     shell.write_events(40)
-    shell.run("up", SEMLOOP_INDEX_EVERY_S="1", SEMLOOP_METRICS_PORT=str(port))
+    shell.run(
+        "up",
+        SEMLOOP_INDEX_EVERY_S="1",
+        SEMLOOP_COMPACT_EVERY_S="1",
+        SEMLOOP_METRICS_PORT=str(port),
+    )
     shell.import_()
     shell.run("run", "archive", "--until-caught-up")
     shell.run("run", "memory", "--until-caught-up")
@@ -49,6 +54,11 @@ def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> N
     log, supervisor = shell.local.log("index"), shell.local.log("supervisor")
     wait_for(
         "maintenance", lambda: log.exists() and "Memories: 40, " in log.read_text()
+    )
+    compaction = shell.local.log("compact")
+    wait_for(
+        "a compaction",
+        lambda: compaction.exists() and "Replaced " in compaction.read_text(),
     )
     assert "maintain" not in supervisor.read_text()
     # A failed run is logged in one line.

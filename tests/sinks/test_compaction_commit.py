@@ -30,6 +30,8 @@ from tests.sinks.compacting import (
 from tests.sinks.sink_contract import clean_log
 from tests.sources.events_table import EventsTable
 
+pytestmark = pytest.mark.slow
+
 COMMITS = 4
 Rival = Callable[[EventsTable], object]
 
@@ -50,16 +52,6 @@ def all_rows(commits: int) -> list[tuple[int, int]]:
     return sorted(itertools.product((0, 1), range(commits)))
 
 
-def compact_and_append(table: EventsTable) -> None:
-    compact(table.storage)
-    append(table, COMMITS)
-
-
-def append_and_compact(table: EventsTable) -> None:
-    append(table, COMMITS)
-    compact(table.storage)
-
-
 def compact_twice(table: EventsTable) -> None:
     compact(table.storage)
     append(table, COMMITS)
@@ -74,9 +66,6 @@ def clean(table: EventsTable) -> None:
 
 RIVALS: dict[str, Rival] = {
     "append": lambda table: append(table, COMMITS),
-    "compaction": lambda table: compact(table.storage),
-    "compaction, append": compact_and_append,
-    "append, compaction": append_and_compact,
     "two compactions": compact_twice,
     "clean-up of the log": clean,
     "checkpoint": lambda table: table.storage.open("events").create_checkpoint(),
