@@ -108,7 +108,7 @@ def test_a_fix_that_was_killed_is_finished_by_the_next_one(here: Settings) -> No
         command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    # It was said before it was done.
+    # The message comes first.
     assert "warn  files: 3 data files (12 bytes)" in done.stdout
     assert len(orphans(here)) == 2
     assert "done  files: removed 2 data files (8 bytes)\n" in doctor(here, "--fix")[1]

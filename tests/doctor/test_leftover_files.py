@@ -46,7 +46,7 @@ def here(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def on_s3(s3_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A lake on S3; the times of objects cannot be set, so all are old at once."""
+    """A lake on S3; the times of objects cannot be set, so all are old immediately."""
     monkeypatch.setattr(module, "SAFE_S", 0.0)
     monkeypatch.setattr(module, "SAFE_HOURS", 0)
     return s3_settings
@@ -200,7 +200,7 @@ def left_over_data(settings: Settings) -> int:
     return sum(" data file" in each.found for each in found if each.fix)
 
 
-def test_a_listing_that_takes_too_long_is_said(
+def test_a_listing_that_takes_too_long_is_reported(
     here: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Writer(here).write(*named("a"))

@@ -14,7 +14,7 @@ from tests.doctor.leftover_checks import fix_all, left_over, tree
 from tests.support.processes import ROOT
 from tests.support.spools import a_writer, emit, leave
 
-# Emits, lets the broker have it if told so, and is killed.
+# Emits, lets the broker have it for `sent`, and is killed.
 CHILD = """
 import os, signal, sys
 from pathlib import Path
@@ -26,7 +26,7 @@ if how == "lock":
     owner = Owner.new(folder, "b:1-t")
 else:
     writer = Writer(folder, "b:1-t", 2**28, 2**20)
-    assert writer.append(b"key", b"{}") is None
+    assert not writer.append(b"key", b"{}")
     if how == "sent":
         writer.chain.last.mark(HEADER_BYTES, DONE)
 os.kill(os.getpid(), signal.SIGKILL)

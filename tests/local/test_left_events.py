@@ -101,7 +101,7 @@ def folder(tmp_path: Path) -> LocalFolder:
 
 
 def a_sender(folder: LocalFolder, settings: Settings, *command: str) -> LeftEvents:
-    """What a supervisor polls; another command stands for the one that sends."""
+    """What a supervisor polls; the command replaces the one that sends."""
     return LeftEvents(settings, command, folder.log(SPOOL), LAKE_ID)
 
 

@@ -36,7 +36,7 @@ CHECK = "files"
 LIST_S = 4.0
 DATA_FILE = ".parquet"
 LOG_FOLDER = "_delta_log"
-# Folders with drafts besides the tables. On S3 an object has no draft.
+# Folders with drafts next to those of the tables. On S3 an object has no draft.
 DRAFT_FOLDERS = (ARTIFACTS, ACTIVITY, "_models", MEMORIES, LOCAL_FOLDER)
 DRAFT = re.compile(
     r"[^/]+\.\d+\.[0-9a-f]{8}"  # of semloop/storage/local_files.py
