@@ -93,7 +93,7 @@ def test_status_run_and_down_follow_the_progress_of_the_flows(shell: Shell) -> N
     assert shell.json("sql", remembered) == [{"n": 30}]
     assert shell.json("status")["flows"]["memory"]["lag"] == 0
 
-    # `down` waits for archive, without which records would be lost, but not for memory.
+    # `down` waits for archive, so that the lake has all records, but not for memory.
     for process in (archive, flow):
         os.kill(process.pid, signal.SIGSTOP)
     shell.import_()

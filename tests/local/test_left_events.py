@@ -4,15 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from semloop.agent.spool.inspection import unsent_of_all
-from semloop.command.stack.left_events import SPOOL, LeftEvents, no_sending
-from semloop.command.stack.state import LocalFolder
-from semloop.local.marks import marked_processes
+from semloop.command.stack.left_events import SPOOL
 from semloop.settings import Settings, load
 from tests.local.project import Project
 from tests.support.processes import ROOT
@@ -21,7 +18,6 @@ from tests.support.spools import a_writer, emit, leave, unsent_texts
 
 pytestmark = pytest.mark.process
 
-LAKE_ID = "0123456789abcdef"
 # A user's script; it ends as a program does that is killed for its memory.
 SCRIPT = """
 import os, signal, semloop
@@ -91,61 +87,6 @@ def test_a_stack_sends_what_a_script_left_while_its_broker_was_down(
     wait_for("the spool", lambda: not unsent_of_all(spool_of(project)))
     project.run("down")
     assert project.events() == 3
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LocalFolder:
-    local = tmp_path / "lake" / "_local"
-    local.mkdir(parents=True)
-    return LocalFolder(local)
-
-
-def a_sender(folder: LocalFolder, settings: Settings, *command: str) -> LeftEvents:
-    """What a supervisor polls; the command replaces the one that sends."""
-    return LeftEvents(settings, command, folder.log(SPOOL), LAKE_ID)
-
-
-def test_nothing_is_sent_while_down_waits_for_the_last_events(
-    folder: LocalFolder, tmp_path: Path
-) -> None:
-    settings = load({}, spool=str(tmp_path / "spool"), lake=str(folder.path.parent))
-    leave(settings, "left")
-    with no_sending(folder.path, LAKE_ID, 0.0):
-        assert a_sender(folder, settings, "true").poll() == ""
-        assert not folder.log(SPOOL).exists()
-    sender = a_sender(folder, settings, "true")
-    assert sender.poll().startswith("sending 1 event that ended processes left")
-    sender.stop()
-    with no_sending(folder.path, LAKE_ID, 0.0):
-        pass
-
-
-def test_down_kills_a_command_that_does_not_end(
-    folder: LocalFolder, tmp_path: Path
-) -> None:
-    settings = load({}, spool=str(tmp_path / "spool"), lake=str(folder.path.parent))
-    leave(settings, "left")
-    sender = a_sender(folder, settings, "sleep", "600")
-    assert sender.poll().startswith("sending 1 event")
-    lines: list[str] = []
-    done = threading.Event()
-
-    def supervise() -> None:
-        while not done.wait(0.05):
-            lines.append(sender.poll())
-
-    supervisor = threading.Thread(target=supervise)
-    supervisor.start()
-    try:
-        with no_sending(folder.path, LAKE_ID, 0.0):
-            assert marked_processes(LAKE_ID) == []
-    finally:
-        done.set()
-        supervisor.join()
-    assert [line for line in lines if line] == [
-        f"sleep 600 exited with -9; see {folder.log(SPOOL)}."
-    ]
-    assert unsent_texts(tmp_path / "spool") == ["left"]
 
 
 def test_a_failure_to_send_is_a_line_in_the_log_and_the_stack_continues(

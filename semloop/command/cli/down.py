@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.command.stack.left_events import no_sending
 from semloop.command.stack.process import Process
 from semloop.command.stack.purge import delete_tables, not_deleted
 from semloop.command.stack.state import LocalFolder, Stack, running_stack
@@ -62,11 +61,9 @@ def down(
             raise LakeError(msg, "Start it with `semloop up`.")
     else:
         end = "Stopped."
-        # What is sent after the last look would be lost with the embedded broker.
-        with no_sending(folder.path, stack.lake_id, timeout):
-            if stack.embedded and not purge:
-                end = _drain(settings, stack, folder, timeout, force=force)
-            _stop(folder, stack, force=force)
+        if stack.embedded and not purge:
+            end = _drain(settings, stack, folder, timeout, force=force)
+        _stop(folder, stack, force=force)
         say(end)
     if purge:
         _delete(Path(settings.lake))

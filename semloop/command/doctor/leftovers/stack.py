@@ -5,28 +5,22 @@ neither those of a copy nor others with an old pid are taken for them. Nothing i
 at while a supervisor has the lock.
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from semloop.command.doctor import Finding, left, ok, warn
 from semloop.command.doctor.context import CheckContext
-from semloop.command.stack.left_events import no_sending
 from semloop.command.stack.process import Process
-from semloop.command.stack.state import LocalFolder, Stack
+from semloop.command.stack.state import LocalFolder
 from semloop.command.terminal.figures import format_list
-from semloop.errors import BrokerUnavailable, LakeError, TopicMissing
+from semloop.errors import LakeError
 from semloop.local.identity import LAKE_FILE
 from semloop.local.lock import LOCK_FILE, alone, is_held
 from semloop.local.stack_file import STACK_FILE
-from semloop.settings import Settings
-from semloop.storage.location import Storage
 
 CHECK = "stack"
-# Time for `archive` to write what only the broker has, and for a process to end.
-REST_S = 10.0
+# Time for a process to end.
 END_S = 10.0
-POLL_S = 0.2
 DRAFTS = (f"{STACK_FILE}.part", f"{LAKE_FILE}.part", f"{LOCK_FILE}.part")
 
 
@@ -48,7 +42,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     elif folder.is_locked():
         yield ok(CHECK, "a supervisor of this lake runs")
     elif processes := folder.orphans():
-        yield _outlived(settings, folder, processes)
+        yield _outlived(folder, processes)
     elif files := _stale(folder.path):
         names = format_list([path.name for path in files])
         found = f"{names} of a stack that ended without `semloop down`"
@@ -58,32 +52,27 @@ def check(context: CheckContext) -> Iterator[Finding]:
         yield ok(CHECK, "no stack runs, and none left anything")
 
 
-def _outlived(
-    settings: Settings, folder: LocalFolder, processes: list[Process]
-) -> Finding:
+def _outlived(folder: LocalFolder, processes: list[Process]) -> Finding:
     found = f"{_listed(processes)} of this lake outlived the supervisor"
-    does = "stops them once everything that their broker has is in the lake; "
-    does += "`semloop up` starts the stack again"
-    return left(CHECK, found, lambda: _stop(settings, folder), does)
+    does = "stops them; `semloop up` starts the stack again, with all records"
+    return left(CHECK, found, lambda: _stop(folder), does)
 
 
-def _stop(settings: Settings, folder: LocalFolder) -> str:
-    """Stop the processes unless records would be lost; no stack can start meanwhile.
+def _stop(folder: LocalFolder) -> str:
+    """Stop the processes; no stack can start meanwhile.
+
+    The next one reads what is not in the lake yet from the log of their broker.
 
     Raises:
-        LakeError: a supervisor runs by now, or records are only in the broker.
+        LakeError: a supervisor runs by now.
     """
     with folder.lock() as lock:
         if lock is None:
             msg = "A supervisor of this lake runs by now."
             raise LakeError(msg, "Run `semloop doctor` again.")
-        stack = folder.read() or folder.rebuilt()
         processes = folder.orphans()
-        with no_sending(folder.path, lock.lake.id, 0.0):
-            if stack is not None and stack.broker_pid is not None:
-                _check_rest(settings, stack)
-            for process in processes:
-                process.stop(END_S)
+        for process in processes:
+            process.stop(END_S)
         folder.clear()
     return f"stopped {_listed(processes)}"
 
@@ -92,38 +81,6 @@ def _listed(processes: list[Process]) -> str:
     count = len(processes)
     pids = format_list([str(process.pid) for process in processes])
     return f"{count} process{'es' * (count != 1)} (pid {pids})"
-
-
-def _check_rest(settings: Settings, stack: Stack) -> None:
-    """Wait until the lake has all records of the broker, if a flow writes them.
-
-    Raises:
-        LakeError: it has not.
-    """
-    from semloop.kafka.topic import TopicAdmin
-    from semloop.progress.backlog import missing
-    from semloop.progress.positions import positions, stream_of
-
-    settings = stack.settings(settings)
-    deadline = time.monotonic() + REST_S
-    while True:
-        try:
-            topic = TopicAdmin(settings).describe()
-            found = positions(Storage.of(settings), stream_of(topic), topic.partitions)
-            left_ = missing(settings, found)
-        except TopicMissing:
-            return
-        except BrokerUnavailable:
-            msg = "The broker does not answer, and may have records."
-            todo = "`semloop down --force` stops them; such records are lost."
-            raise LakeError(msg, todo) from None
-        if left_.is_empty:
-            return
-        if time.monotonic() >= deadline:
-            msg = f"{left_} that only the broker has would be lost."
-            todo = "Run `semloop run archive --until-caught-up`, then this again."
-            raise LakeError(msg, todo)
-        time.sleep(POLL_S)
 
 
 def _stale(local: Path) -> list[Path]:
