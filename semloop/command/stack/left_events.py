@@ -72,7 +72,7 @@ class LeftEvents(ScheduledCommand):
         if self.runs:
             problem = super().poll()
             if not self.runs:
-                self._search_s = time.monotonic() + (AGAIN_S if problem else SEARCH_S)
+            if self._process is None:
             return problem
         if time.monotonic() < self._search_s:
             return ""
