@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from semloop.agent.broker_search import RETRY_S, SPOOL_AFTER_S, BrokerSearch
+from semloop.agent.sentinel import Sentinel
 from semloop.agent.spool.names import spool_folder
 from semloop.agent.warn import warn
 from semloop.settings import DEFAULT_LAKE, Settings
@@ -35,6 +36,7 @@ class Connection:
         self._is_unavailable = False
         self._answered_s = 0.0
         self._failure: str | None = None
+        self._sentinel = Sentinel()
         self.producer: Producer | None = None
 
     @property
@@ -48,6 +50,11 @@ class Connection:
     def is_searching(self) -> bool:
         """True while the first attempt to connect has not failed."""
         return self._search is not None and not self._is_unavailable
+
+    @property
+    def is_cut(self) -> bool:
+        """True if the host has closed the descriptors of the producer."""
+        return self.producer is not None and self._sentinel.is_lost
 
     def open(self) -> "Producer | None":
         """Return the producer if connected; otherwise start or check an attempt."""
@@ -63,6 +70,8 @@ class Connection:
             self._search = None
             self._next_search_s = time.monotonic() + RETRY_S
             self.producer = search.producer
+            if self.producer is not None:
+                self._sentinel.set()
             self._is_down = False
             self.waiting()
         if search.failure is not None:
@@ -112,6 +121,7 @@ class Connection:
         if self._search is not None:
             self._search.abandon()
         destroyed = self._destroy()
+        self._sentinel.close()
         destroyed.acquire(timeout=DESTROY_S)
 
     def _destroy(self) -> _thread.LockType:

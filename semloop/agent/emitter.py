@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from semloop.agent import broker_search
 from semloop.agent.alarm import Alarm
+from semloop.agent.findings import Findings
 from semloop.agent.last_thread import is_last_thread, was_forked_by_thread
 from semloop.agent.sender import POLL_S, Sender
 from semloop.agent.spool.folder import release_all
@@ -23,19 +24,22 @@ from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
 from semloop.agent.tallies import Tallies
 from semloop.agent.timeouts import usable_s
-from semloop.agent.warn import warn
+from semloop.agent.warn import wait_logged
 from semloop.settings import Settings
 
 # Timeout for the thread to end, after that for the broker.
 JOIN_S = 2.0
 # Pause before the next attempt to start a thread, or after an error in it.
 AGAIN_S = 1.0
+# At the end of the process, timeout for the handlers of the host's logs.
+LOG_S = 1.0
 
 
 class Emitter:
     """The spool of one process for one broker and topic, and its sending thread.
 
     Attributes:
+        writer: stores the events.
         drops: numbers of dropped events by reason.
         delivered: number of events that the broker has acknowledged.
         finished: number of events that were delivered, or dropped after they were
@@ -59,9 +63,9 @@ class Emitter:
         agent = self._settings.agent
         folder = spool_folder(self._settings)
         size, memory = agent.spool_mb * 2**20, agent.queue_mb * 2**20
-        self._writer = Writer(folder, self._name, size, memory)
+        self.writer = Writer(folder, self._name, size, memory)
         self.drops = Tallies()
-        self._drop_logged = False
+        self._findings = Findings(folder)
         self.delivered = self.finished = self._sent = 0
         self.available: bool | None = None
         self._running = _thread.allocate_lock()
@@ -76,11 +80,6 @@ class Emitter:
         # Last: a signal handler that emits before starts again, too.
         self._pid = os.getpid()
 
-    @property
-    def stored(self) -> int:
-        """Number of events that were stored, in the spool or in memory."""
-        return self._writer.emitted
-
     def emit(self, key: bytes, event: bytes) -> str | None:
         """Store an event, one line of JSON; return None, or why it was dropped.
 
@@ -88,7 +87,7 @@ class Emitter:
         """
         if self._pid != os.getpid():
             self._after_c_fork()
-        drop_reason = self._writer.append(key, event)
+        drop_reason = self.writer.append(key, event)
         if drop_reason is not None:
             self.drops.add(1, drop_reason)
         if self._idle:
@@ -119,7 +118,7 @@ class Emitter:
         """Wait until the broker has all events emitted so far; False on timeout."""
         deadline_s = time.monotonic() + usable_s(timeout_s)
         self._after_c_fork()
-        target = self._writer.position
+        target = self.writer.position
         self.start()
         alarm = Alarm()
         self._waiting.append(alarm)
@@ -156,7 +155,8 @@ class Emitter:
         join_s = self._close_by_s + JOIN_S - time.monotonic()
         if is_other and self._ended.wait(join_s):
             self._started = False
-        if not self._started and (lost := self._writer.close()):
+        wait_logged(LOG_S)  # before: handlers may emit
+        if not self._started and (lost := self.writer.close()):
             self.finished += lost
             self.drops.add(lost, "the process ended, and they were only in memory")
 
@@ -178,11 +178,12 @@ class Emitter:
         self._thread_id = _thread.get_ident()
         # Only this thread refers to the sender: in a forked child nothing must, as a
         # producer without its threads would wait for them when it is destroyed.
-        sender = Sender(self._settings, self._writer.chain, self.drops.add)
+        sender = Sender(self._settings, self.writer.chain, self.drops.add)
         while True:
             try:
                 if self._ends(sender):
                     break
+                self.writer.maintain()
                 pause_s = sender.work()
                 self._report(sender)
                 if pause_s:
@@ -210,8 +211,8 @@ class Emitter:
 
     def _sleep(self, sender: Sender, pause_s: float) -> None:
         """Wait for an event, or for some time; the first event may need `sync`."""
-        self._idle = sender.wants_events or not self._writer.chain.last.size
-        if sender.wants_events and self._writer.position > sender.position:
+        self._idle = sender.wants_events or not self.writer.chain.last.size
+        if sender.wants_events and self.writer.position > sender.position:
             self._idle = False  # emitted before `_idle` was set
             return
         if was_forked_by_thread():
@@ -228,6 +229,4 @@ class Emitter:
             self._sent = sender.position
             for alarm in tuple(self._waiting):
                 alarm.ring()
-        if not self._drop_logged and (drops := self.drops.counts()):
-            self._drop_logged = True
-            warn("Events are dropped: %s. This is logged once.", next(iter(drops)))
+        self._findings.report(self.drops.counts(), self.writer.obstacle)

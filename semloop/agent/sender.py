@@ -7,7 +7,6 @@ not change the order of a session. The broker may already have an event that is 
 again: a header makes the archive look up its id in the whole table.
 """
 
-import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,11 +37,7 @@ TOO_LARGE_TEXT = "the topic does not accept messages of their size"
 
 
 class Sender:
-    """One producer, and what is left to send; for one thread.
-
-    Attributes:
-        delivered: number of events of this process that the broker has acknowledged.
-    """
+    """One producer, and what is left to send; for one thread."""
 
     def __init__(
         self,
@@ -68,10 +63,8 @@ class Sender:
         self._orphans = Orphans(spool_folder(settings), names, dropped)
         self._orphan: Orphan | None = None
         self._connection = Connection(settings)
-        self._in_flight = 0
-        self._in_flight_bytes = 0
+        self._in_flight = self._in_flight_bytes = self._acknowledged = 0
         self._closing = False
-        self.delivered = 0
 
     @property
     def position(self) -> int:
@@ -82,6 +75,11 @@ class Sender:
     def finished(self) -> int:
         """Number of events of this process that were sent or dropped."""
         return self._own.finished
+
+    @property
+    def delivered(self) -> int:
+        """Number of events of this process that the broker has."""
+        return self._acknowledged + self._own.elsewhere
 
     @property
     def available(self) -> bool | None:
@@ -114,9 +112,12 @@ class Sender:
         Returns:
             seconds until the next call, if there is no event before.
         """
-        for segment in self._chain:
-            with contextlib.suppress(OSError):  # tried again, and left in memory
-                segment.sync()
+        is_lost = self._orphan is not None and not self._orphan.is_held
+        if is_lost or self._connection.is_cut:
+            self.restart("this program has closed the connection")
+        if is_lost and self._orphan is not None:
+            self._orphan.release()  # left to the process that has the lock now
+            self._orphan = None
         producer = self._connection.open()
         last = self._chain.last
         if producer is None:
@@ -222,7 +223,7 @@ class Sender:
         size = len(record.content.event)
         if error is None:
             self._connection.answered()
-            self.delivered += reader is self._own
+            self._acknowledged += reader is self._own
             reader.finish(record)
         elif error.name() == TOO_LARGE:
             self._drop(reader, record, TOO_LARGE_TEXT)

@@ -22,6 +22,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Events in memory or in the spool that this process has still to deliver."""
 
+    in_memory: int
+    """Those of them that are not in the spool, and would be lost with the process."""
+
     dropped: Mapping[str, int]
     """Events that could not be stored or sent, by reason; also of those that ended
     processes left and this one could not send."""
@@ -38,11 +41,12 @@ def stats_of(emitter: Emitter, refused: int) -> Stats:
     # In this order: events that are emitted meanwhile must not count as delivered.
     finished, delivered = emitter.finished, emitter.delivered
     dropped = emitter.drops.counts()
-    waiting = max(0, emitter.stored - finished)
+    waiting = max(0, emitter.writer.emitted - finished)
     return Stats(
         emitted=delivered + waiting + sum(dropped.values()),
         delivered=delivered,
         waiting=waiting,
+        in_memory=min(waiting, emitter.writer.in_memory),
         dropped=dropped,
         refused=refused,
         broker_available=emitter.available,

@@ -228,7 +228,11 @@ def test_events_that_are_only_in_memory_are_sent_at_a_clean_end(
     code, variables = OBSTACLES[name]
     done = end(tmp_path, f"{code}emit('a')", **connected(settings), **variables)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "dropped 0"
+    logged, _, dropped = done.stderr.rpartition("dropped ")
+    assert dropped == "0"
+    assert logged.startswith("Events are only in memory: cannot write to") or (
+        name == "`SEMLOOP_SPOOL=off`" and not logged
+    )
     texts = [event["payload"]["content"] for event in sent(settings)]
     assert texts == done.stdout.split()
 

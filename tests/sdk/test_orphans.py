@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.agent.spool import segment as segments
 from semloop.agent.spool.folder import Owner, left_by_all
 from semloop.agent.spool.layout import HEADER_BYTES, MAGIC
 from semloop.agent.spool.orphans import Orphan, Orphans
@@ -95,6 +96,33 @@ def test_an_adopted_file_continues_where_its_last_reader_ended(tmp_path: Path) -
     orphan = adopted(tmp_path)
     assert orphan is not None
     assert [r.handed_before for r in taken(orphan.reader)] == [True, True, True]
+
+
+@pytest.mark.parametrize("end", ["killed", "at a clean end"])
+@pytest.mark.parametrize("full", [False, True])
+def test_events_whose_marks_may_be_lost_are_sent_as_if_a_producer_had_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, *, full: bool
+) -> None:
+    monkeypatch.setattr(segments, "_reserve", None)
+    writer = a_writer(tmp_path)
+    reader = Reader(writer.chain, Drops(), live=True)
+    for number in range(300 if full else 5):
+        writer.append(b"s", b"%d" % number * 400)
+    writer.maintain()
+    taken(reader, 3)
+    # The thread that writes the marks to the file every 20 ms does not come to it.
+    if end == "killed":
+        writer.release()
+    else:
+        assert writer.close() == 0
+    orphan = adopted(tmp_path)
+    assert orphan is not None
+    found = [r.handed_before for r in taken(orphan.reader)]
+    # Full segments are mapped, and their marks are never late.
+    first = 85 if full else 0
+    late = [end == "killed"] * (len(found) - max(first, 3))
+    assert found == [True] * 3 + [False] * max(0, first - 3) + late
+    orphan.release()
 
 
 def test_files_are_adopted_one_at_a_time_the_oldest_first(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 import errno
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from semloop.agent.spool.folder import Owner
+from semloop.agent.spool.folder import Owner, tidy
 from semloop.agent.spool.names import spool_name
 from semloop.agent.spool.orphans import Orphans
 from semloop.agent.spool.reader import Reader
@@ -107,3 +108,40 @@ def test_a_long_list_of_brokers_makes_no_long_file_name(tmp_path: Path) -> None:
         assert writer.append(b"s", b"one") is None
         writer.release()
         assert left_events(tmp_path, name) == [b"one"]
+
+
+def test_locks_of_any_broker_without_segments_are_removed(
+    tmp_path: Path,
+) -> None:
+    for name in (NAME, "gone:1-other"):
+        Owner.new(tmp_path, name).release()
+    running = Owner.new(tmp_path, "gone:1-other")
+    ended = a_writer(tmp_path, "gone:1-other")
+    ended.append(b"s", b"one")
+    ended.release()
+    kept = {running.stem, min(tmp_path.glob("*.seg")).name[:-11]}
+    Orphans(tmp_path, [NAME], Drops()).search()
+    assert {path.name[:-5] for path in tmp_path.glob("*.lock")} == kept
+    running.remove()
+
+
+def test_a_lock_that_is_being_created_is_not_lost_to_a_search(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def search() -> None:
+        while not ended.is_set():
+            tidy(tmp_path)
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    try:
+        for _ in range(300):
+            owner = Owner.new(tmp_path, NAME)
+            assert (tmp_path / f"{owner.stem}.lock").exists()
+            with pytest.raises(BlockingIOError):
+                Owner(tmp_path, owner.stem)
+            owner.remove()
+    finally:
+        ended.set()
+        searching.join()
+    assert list(tmp_path.iterdir()) == []

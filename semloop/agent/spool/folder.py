@@ -16,9 +16,11 @@ import stat
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
+from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
 
+from semloop.agent.spool.mapping import OPEN, is_of
 from semloop.agent.spool.segment import DAMAGED
 
 SEGMENT = ".seg"
@@ -28,6 +30,20 @@ _FILE = re.compile(r"(?P<name>.+)\.(?P<owner>[0-9]+-[0-9a-f]+)\.(?:[0-9]+\.seg|l
 
 # Attempts to create a lock before another process finds it.
 TRIES_MAX = 20
+# Locks without segments that one search removes; there are few.
+TIDIED_MAX = 100
+
+
+class Lock(Enum):
+    """What has become of the lock of a process that runs."""
+
+    HELD = auto()
+    AGAIN = auto()
+    """The host closed it; it is locked again, and was free meanwhile."""
+    TAKEN = auto()
+    """The host closed it, and another process has, or had, the segments."""
+    REMOVED = auto()
+    """The host, or someone, removed the file."""
 
 
 class Owner:
@@ -44,21 +60,7 @@ class Owner:
         self.folder = folder
         self.stem = stem
         self._path = folder / f"{stem}{LOCK}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        self._descriptor = os.open(self._path, flags, 0o600)
-        try:
-            info = os.fstat(self._descriptor)
-            if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
-                raise PermissionError
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.stat(self._path, follow_symlinks=False)
-            if (found.st_dev, found.st_ino) != (info.st_dev, info.st_ino):
-                # Another process locked it first, and removed it.
-                raise BlockingIOError
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-        self._identity = (info.st_dev, info.st_ino)
+        self._descriptor, self._identity = _locked(self._path, OPEN | os.O_CREAT)
         _open_owners[self] = None
 
     @classmethod
@@ -68,12 +70,40 @@ class Owner:
         Raises:
             OSError: the folder cannot be written.
         """
+        refusal: OSError = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         for _ in range(TRIES_MAX):
-            # A process that searches may lock the new file first, and remove it.
-            with contextlib.suppress(BlockingIOError, FileNotFoundError):
-                unique = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+            unique = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+            try:
                 return cls(folder, f"{file_name(name)}.{unique}")
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            except BlockingIOError:
+                continue  # a process that searches locked the new file first
+            except FileNotFoundError as error:  # or removed it, or there is no folder
+                refusal = error
+        raise refusal
+
+    def keep(self) -> Lock:
+        """Lock again if the host has closed the descriptor, as daemons do.
+
+        What becomes of the segments, if that is too late, is the caller's to decide.
+        """
+        if is_of(self._descriptor, self._identity):
+            return Lock.HELD if self._is_there() else Lock.REMOVED
+        try:
+            descriptor, identity = _locked(self._path, OPEN)
+        except (BlockingIOError, FileNotFoundError, NotADirectoryError):
+            return Lock.TAKEN
+        except OSError:
+            return Lock.HELD  # no more descriptors, for example: tried again
+        if identity != self._identity:
+            os.close(descriptor)
+            return Lock.TAKEN
+        self._descriptor = descriptor
+        return Lock.AGAIN
+
+    @property
+    def is_held(self) -> bool:
+        """True unless the host has closed the descriptor."""
+        return is_of(self._descriptor, self._identity)
 
     def segment_path(self, number: int) -> Path:
         """Return the path of a segment, numbered from 1."""
@@ -81,10 +111,7 @@ class Owner:
 
     def segments(self) -> list[Path]:
         """Return the segments that there are, in order."""
-        prefix = f"{self.stem}."
-        with os.scandir(self.folder) as entries:
-            names = [e.name for e in entries if e.name.startswith(prefix)]
-        return [self.folder / name for name in sorted(names) if name.endswith(SEGMENT)]
+        return _segments(self.folder, self.stem)
 
     def remove(self) -> None:
         """Unlock; remove the lock if there are no more segments."""
@@ -99,14 +126,52 @@ class Owner:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
-        with contextlib.suppress(OSError):
-            # A host that becomes a daemon closes all descriptors, and opens others.
-            info = os.fstat(descriptor)
-            if (info.st_dev, info.st_ino) == self._identity:
-                os.close(descriptor)
+        # A host that becomes a daemon closes all descriptors, and opens others.
+        if is_of(descriptor, self._identity):
+            os.close(descriptor)
+
+    def _is_there(self) -> bool:
+        """Return False if the file was removed or replaced."""
+        try:
+            found = os.stat(self._path, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # a disk that does not answer now
+        return (found.st_dev, found.st_ino) == self._identity
+
+
+def _locked(path: Path, flags: int) -> tuple[int, tuple[int, int]]:
+    """Return descriptor and identity of a file that is now locked.
+
+    Raises:
+        BlockingIOError: it is locked already.
+        OSError: it cannot be opened, or is not a regular file of this user.
+    """
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+            raise PermissionError
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.stat(path, follow_symlinks=False)
+        if (found.st_dev, found.st_ino) != (info.st_dev, info.st_ino):
+            # Another process locked it first, and removed it.
+            raise BlockingIOError
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, (info.st_dev, info.st_ino)
 
 
 _open_owners: dict[Owner, None] = {}
+
+
+def _segments(folder: Path, stem: str) -> list[Path]:
+    prefix = f"{stem}."
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if e.name.startswith(prefix)]
+    return [folder / name for name in sorted(names) if name.endswith(SEGMENT)]
 
 
 def release_all() -> None:
@@ -159,6 +224,25 @@ def left_by_all(folder: Path, names: Iterable[str] | None = None) -> list[Left]:
         changed_s = max(info.st_mtime for _, info in files)
         left.append(Left(name, f"{name}.{owner}", tuple(segments), size, changed_s))
     return sorted(left, key=lambda each: each.changed_s)
+
+
+def tidy(folder: Path) -> None:
+    """Remove the locks of ended processes that have left no segments.
+
+    A process that starts may have created its file, and not locked it yet: it finds
+    that it is locked or removed, and takes another name.
+    """
+    bare = [left for left in left_by_all(folder) if not left.paths]
+    for left in bare[:TIDIED_MAX]:
+        # Not `Owner(...)`: it would create the files that others have removed.
+        with contextlib.suppress(OSError):
+            path = folder / f"{left.stem}{LOCK}"
+            descriptor, _ = _locked(path, OPEN)
+            try:
+                if not _segments(folder, left.stem):
+                    path.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def bytes_in(folder: Path) -> int:

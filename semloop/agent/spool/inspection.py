@@ -21,6 +21,7 @@ from semloop.agent.spool.layout import (
     DONE,
     HEADER_BYTES,
     MAGIC,
+    MAGICS,
     RESERVED,
     STATE,
     Content,
@@ -234,7 +235,7 @@ def _segment(path: Path) -> tuple[bytes, memoryview]:
         memory = file.readall() or b""
     if not memory[:HEADER_BYTES].strip(b"\0"):
         memory = MAGIC  # its owner ended before it stored a record
-    if not memory.startswith(MAGIC):
+    if not memory.startswith(MAGICS):
         msg = "not a segment"
         raise ValueError(msg)
     return memory, memoryview(memory)[: len(memory) & ~7].cast("I")

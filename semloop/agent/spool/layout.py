@@ -15,6 +15,9 @@ from mmap import mmap
 from typing import NamedTuple
 
 MAGIC = b"semloop-spool-1\n"
+# Of a file whose states may lag behind: each of its records may be in the broker.
+LAGGING_MAGIC = b"semloop-spool-l\n"
+MAGICS = (MAGIC, LAGGING_MAGIC)
 HEADER_BYTES = len(MAGIC)
 RECORD_BYTES = 12
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semloop.agent.spool.chain import Chain
-from semloop.agent.spool.folder import Left, Owner, left_by_all
+from semloop.agent.spool.folder import Left, Owner, left_by_all, tidy
 from semloop.agent.spool.reader import Dropped, Reader
 from semloop.agent.spool.segment import Segment
 
@@ -33,6 +33,11 @@ class Orphan:
                 segment.release()
                 chain.add(segment)
         self.reader = Reader(chain, dropped, live=False)
+
+    @property
+    def is_held(self) -> bool:
+        """False if the host has closed the lock: another process may have the files."""
+        return self._owner.is_held
 
     def close(self) -> None:
         """Remove the files: every event was sent."""
@@ -75,6 +80,7 @@ class Orphans:
         """Search, and find files of processes that ended a moment ago."""
         if self._folder is not None:
             self._searched_s = time.monotonic()
+            tidy(self._folder)
             self._found.extend(left_by_all(self._folder, self._names))
 
     def next(self) -> Orphan | None:

@@ -54,6 +54,7 @@ class Reader:
 
     Attributes:
         finished: number of records that were sent or dropped.
+        elsewhere: number of those that another process has sent or dropped.
     """
 
     def __init__(self, chain: Chain, dropped: Dropped, *, live: bool) -> None:
@@ -73,7 +74,7 @@ class Reader:
         self._damaged: set[Segment] = set()
         self._unfinished_s: float | None = None
         self._is_blocked = False
-        self.finished = 0
+        self.finished = self.elsewhere = 0
 
     @property
     def is_empty(self) -> bool:
@@ -149,9 +150,12 @@ class Reader:
         try:
             memory, words = segment.view()
         except FileNotFoundError:
-            lost = segment.events - segment.done
-            self._dropped(max(1, lost), "their file in the spool was removed")
-            self._finished(segment, lost)
+            if segment.doubtful and self._live:
+                self._finish_elsewhere(segment)
+            else:
+                lost = segment.events - segment.done
+                self._dropped(max(1, lost), "their file in the spool was removed")
+                self._finished(segment, lost)
             segment.end = start
             return None
         except OSError:  # for example, the host has no more descriptors now
@@ -183,7 +187,8 @@ class Reader:
             self._damage(segment)
             segment.mark(start, DONE)
             return None
-        record = Record(segment, start, content, handed_before=state == HANDED)
+        handed_before = state == HANDED or segment.doubtful
+        record = Record(segment, start, content, handed_before=handed_before)
         segment.mark(start, HANDED)
         self._in_flight.append(record)
         return record
@@ -202,6 +207,12 @@ class Reader:
         segment.done += count
         self.finished += count
 
+    def _finish_elsewhere(self, segment: Segment) -> None:
+        """Count the records of a segment that another process has sent."""
+        count = max(0, segment.events - segment.done)
+        self._finished(segment, count)
+        self.elsewhere += count
+
     def _damage(self, segment: Segment) -> None:
         self._finished(segment)
         self._damaged.add(segment)
@@ -218,6 +229,8 @@ class Reader:
         while (segment := self._chain.first) is not oldest:
             assert segment.next is not None
             self._chain.first = segment.next
+            if segment.doubtful and self._live:
+                self._finish_elsewhere(segment)
             self._remove(segment)
 
     def _remove(self, segment: Segment) -> None:

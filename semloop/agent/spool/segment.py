@@ -8,7 +8,6 @@ import contextlib
 import errno
 import mmap
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -16,15 +15,17 @@ from typing import Self
 from semloop.agent.spool.layout import (
     DONE,
     HEADER_BYTES,
+    LAGGING_MAGIC,
     MAGIC,
+    MAGICS,
     RESERVED,
     SIZE_MAX,
     STATE,
     end_of,
 )
+from semloop.agent.spool.mapping import OPEN, Mapping, map_own
 
 DAMAGED = ".damaged"
-_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 # Absent on some systems; there the sender writes segments to their files.
 _reserve: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
 
@@ -38,18 +39,21 @@ class Segment:
         base: bytes of all segments of its owner before it.
         end: where the next record starts; only the writer changes it.
         next: the segment after it.
+        number: its place among the segments of its process.
         buffered: True if the memory is not the file, but `sync` writes it there.
         dirty: where the first change starts that `sync` has not written.
         events: number of records, in the process that writes them.
         events_before: number of records of all segments of its owner before it.
         done: number of records that were sent or dropped.
+        doubtful: True if the broker may have any of its records: they were in the hands
+            of another process, or their states in the file may lag behind.
         memory: its bytes; None after `release`.
         words: the same bytes as words of 32 bits.
     """
 
     __slots__ = (
-        "base", "buffered", "dirty", "done", "end", "events", "events_before",
-        "memory", "next", "path", "size", "words",
+        "base", "buffered", "dirty", "done", "doubtful", "end", "events",
+        "events_before", "memory", "next", "number", "path", "size", "words",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +71,8 @@ class Segment:
         self.next: Segment | None = None
         self.buffered = buffered
         self.dirty = 0
+        self.number = 0
+        self.doubtful = False
         self.events = self.events_before = self.done = 0
         self.memory = memory
         self.words = None if memory is None else _words_of(memory)
@@ -78,11 +84,11 @@ class Segment:
         Raises:
             OSError: the disk is full, or refuses the file.
         """
-        descriptor = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, OPEN | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            mapped = _reserved(descriptor, size)
-            memory = mmap.mmap(descriptor if mapped else -1, size)
-            memory[:HEADER_BYTES] = MAGIC
+            mapped = reserved(descriptor, size)
+            memory = Mapping.of(descriptor) if mapped else mmap.mmap(-1, size)
+            memory[:HEADER_BYTES] = MAGIC if mapped else LAGGING_MAGIC
             segment = cls(path, memory, size, buffered=not mapped)
             segment.sync()
         except BaseException:
@@ -107,8 +113,8 @@ class Segment:
             OSError: it cannot be opened, or others may have written it.
             ValueError: it is not a segment.
         """
-        memory = _mapped(path)
-        if memory is None or memory[:HEADER_BYTES] != MAGIC:
+        memory = map_own(path, HEADER_BYTES)
+        if memory is None or memory[:HEADER_BYTES] not in MAGICS:
             header = b"" if memory is None else memory[:HEADER_BYTES]
             if not any(header) and (header or path.lstat().st_size == 0):
                 # Its process was killed before it wrote the header, and any record.
@@ -117,6 +123,7 @@ class Segment:
             raise ValueError(msg)
         segment = cls(path, memory, len(memory) & ~7)
         segment.end = segment.size
+        segment.doubtful = memory[:HEADER_BYTES] == LAGGING_MAGIC
         return segment
 
     def view(self) -> tuple[mmap.mmap, memoryview]:
@@ -128,7 +135,7 @@ class Segment:
         memory, words = self.memory, self.words
         if memory is None or words is None:
             assert self.path is not None
-            memory = _mapped(self.path)
+            memory = map_own(self.path, HEADER_BYTES)
             if memory is None or len(memory) & ~7 != self.size:
                 raise FileNotFoundError
             words = _words_of(memory)
@@ -166,17 +173,19 @@ class Segment:
                 self.dirty = position if position < self.dirty else self.dirty
                 break
             position = end_of(position, word)
-        descriptor = os.open(self.path, _OPEN)
+        descriptor = os.open(self.path, OPEN)
         try:
             written = os.pwrite(descriptor, memory[start:end], start)
             if written < end - start:
                 raise OSError
+            if complete := self.next is not None and self.dirty >= self.end:
+                self.settle(descriptor)
         except OSError:
             self.dirty = start if start < self.dirty else self.dirty
             raise
         finally:
             os.close(descriptor)
-        if self.next is not None and self.dirty >= self.end:
+        if complete:
             self.buffered, self.size = False, self.end  # no thread will write to it
             self.release()
 
@@ -195,28 +204,11 @@ class Segment:
             start = end_of(start, word)
         return count
 
-    def finish(self) -> bool:
-        """Write the rest to the file, and cut it; False if no file has all."""
-        if self.path is None:
-            return False
-        try:
-            self.sync()
-            os.truncate(self.path, self.end)
-        except OSError:
-            return not self.buffered and self.path.exists()
-        return True
-
-    def save(self, path: Path) -> "Segment":
-        """Write memory without a file to a file.
-
-        Raises:
-            OSError: the disk is full, or refuses the file.
-        """
-        saved = Segment.create(path, self.end)
-        saved.view()[0][: self.end] = self.view()[0][: self.end]
-        saved.end = self.end
-        saved.sync()
-        return saved
+    def lose(self) -> None:
+        """Keep what is in memory without the file: it was removed, or is another's."""
+        with contextlib.suppress(OSError):
+            self.view()
+            self.path, self.buffered = None, False
 
     def remove(self) -> None:
         """Remove the file; every record is done."""
@@ -230,8 +222,14 @@ class Segment:
             with contextlib.suppress(OSError):
                 self.path.rename(self.path.with_suffix(DAMAGED))
 
+    def settle(self, descriptor: int) -> None:
+        """Cut the file, and note in it that its states do not lag behind any more."""
+        if not self.doubtful:  # or else another process may have mapped it
+            os.ftruncate(descriptor, self.end)
+            os.pwrite(descriptor, MAGIC, 0)
 
-def _reserved(descriptor: int, size: int) -> bool:
+
+def reserved(descriptor: int, size: int) -> bool:
     """Reserve the blocks of a file; False if its file system cannot.
 
     Raises:
@@ -250,16 +248,3 @@ def _reserved(descriptor: int, size: int) -> bool:
 
 def _words_of(memory: mmap.mmap) -> memoryview:
     return memoryview(memory)[: len(memory) & ~7].cast("I")
-
-
-def _mapped(path: Path) -> mmap.mmap | None:
-    """Map a file that this user wrote; None if it is empty."""
-    descriptor = os.open(path, _OPEN)
-    try:
-        info = os.fstat(descriptor)
-        private = not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid() or not private:
-            raise PermissionError
-        return mmap.mmap(descriptor, 0) if info.st_size >= HEADER_BYTES else None
-    finally:
-        os.close(descriptor)

@@ -4,8 +4,9 @@ import itertools
 import time
 from pathlib import Path
 
-from semloop.agent.spool.folder import Owner, bytes_in
+from semloop.agent.spool.folder import Lock, Owner, bytes_in
 from semloop.agent.spool.segment import Segment
+from semloop.agent.spool.storing import put, save
 
 # Segments grow, since the folder is bounded, and many processes may share it: to
 # `STEADY_BYTES`, and while the broker does not keep up to `SEGMENT_BYTES`. None takes
@@ -27,6 +28,7 @@ class Space:
 
     Attributes:
         refusal: why there was no room for the last segment.
+        obstacle: why the disk refused the last file; None if it did not.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Space:
             memory_max: bytes of segments in memory.
         """
         self.refusal = "the queue is full"
+        self.obstacle: str | None = None
         self._folder = folder
         self._name = name
         self._bytes_max = bytes_max
@@ -58,14 +61,10 @@ class Space:
             in_memory: bytes of segments in memory.
             keeps_up: True if the broker has nearly all events.
         """
-        new, now_s = None, time.monotonic()
+        now_s = time.monotonic()
         if now_s < self._refused_until_s:
             return None
-        if self._folder is not None and now_s >= self._retry_s:
-            new = self._new_file(self._folder, needed)
-            if new is None:
-                self._size = FIRST_BYTES
-                self._retry_s = now_s + RETRY_S
+        new = self.new_file(needed)
         if new is None:
             new = self._new_memory(needed, self._memory_max - in_memory)
         if new is None:
@@ -74,6 +73,49 @@ class Space:
             size_max = STEADY_BYTES if keeps_up else SEGMENT_BYTES
             self._size = min(self._size * GROWTH, size_max)
         return new
+
+    def new_file(self, needed: int) -> Segment | None:
+        """Return a new segment in a file; None if there can be none now.
+
+        After a failure, further calls cost nothing for `RETRY_S`.
+        """
+        now_s = time.monotonic()
+        if self._folder is None or now_s < self._retry_s:
+            return None
+        number = next(self._numbers)
+        new = self._new_file(self._folder, needed, number)
+        if new is None:
+            self._size = FIRST_BYTES
+            self._retry_s = now_s + RETRY_S
+        else:
+            self.obstacle = None
+            new.number = number
+        return new
+
+    def put(self, segment: Segment) -> bool:
+        """Give a segment without a file one; False if disk or bound refuse."""
+        folder = self._folder
+        if folder is None or segment.end > self._bytes_max - bytes_in(folder):
+            return False
+        try:
+            put(segment, self._path(folder, segment.number))
+        except OSError as error:
+            self._refused(folder, error)
+            return False
+        return True
+
+    def keep_lock(self) -> Lock:
+        """Lock the files again if the host has closed the lock.
+
+        If they are not this process's any more, the next file has another lock.
+        """
+        if self._owner is None:
+            return Lock.HELD
+        lock = self._owner.keep()
+        if lock in {Lock.TAKEN, Lock.REMOVED}:
+            self.release()
+            self._owner = None
+        return lock
 
     def save(self, segment: Segment) -> bool:
         """Write a segment without a file to one; False if disk or bound refuse."""
@@ -85,7 +127,7 @@ class Space:
         except OSError:
             return False
         try:
-            segment.save(owner.segment_path(1))
+            save(segment, owner.segment_path(1))
         except OSError:
             return False
         finally:
@@ -102,7 +144,7 @@ class Space:
         if self._owner is not None:
             self._owner.release()
 
-    def _new_file(self, folder: Path, needed: int) -> Segment | None:
+    def _new_file(self, folder: Path, needed: int, number: int) -> Segment | None:
         room = self._bytes_max - bytes_in(folder)
         if needed > room:
             self.refusal = "the spool and the queue are full"
@@ -110,27 +152,31 @@ class Space:
         part = max(FIRST_BYTES, room // ROOM_PARTS)
         size = max(needed, min(self._size, part, room))
         try:
-            return Segment.create(self._next_path(folder), _pages(size))
+            return Segment.create(self._path(folder, number), _pages(size))
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            self.refusal = f"cannot write to the spool in {folder}: {reason}"
-            if isinstance(error, FileNotFoundError):
-                # The folder was removed, and the lock with it.
-                self.release()
-                self._owner = None
+            self._refused(folder, error)
             return None
+
+    def _refused(self, folder: Path, error: OSError) -> None:
+        self.refusal = self.obstacle = refusal_of(folder, error)
+        if isinstance(error, FileNotFoundError):
+            # The folder was removed, and the lock with it.
+            self.release()
+            self._owner = None
 
     def _new_memory(self, needed: int, room: int) -> Segment | None:
         if needed > room:
             return None
         size = max(needed, min(self._size, MEMORY_SEGMENT_BYTES, room))
         try:
-            return Segment.in_memory(_pages(size))
+            new = Segment.in_memory(_pages(size))
         except OSError:
             return None
+        new.number = next(self._numbers)
+        return new
 
-    def _next_path(self, folder: Path) -> Path:
-        """Return the path of the next segment.
+    def _path(self, folder: Path, number: int) -> Path:
+        """Return the path of a segment.
 
         Raises:
             OSError: the folder cannot be written.
@@ -143,7 +189,13 @@ class Space:
             owner = self._owner = self._owner or new
             if owner is not new:
                 new.remove()
-        return owner.segment_path(next(self._numbers))
+        return owner.segment_path(number)
+
+
+def refusal_of(folder: Path, error: OSError) -> str:
+    """Return why a file cannot be written."""
+    reason = error.strerror or type(error).__name__
+    return f"cannot write to the spool in {folder}: {reason}"
 
 
 def _pages(size: int) -> int:

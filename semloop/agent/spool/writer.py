@@ -15,6 +15,7 @@ instruction (`f_trace_opcodes`) can interrupt them; it must not emit there.
 from pathlib import Path
 
 from semloop.agent.spool.chain import Chain
+from semloop.agent.spool.folder import Lock
 from semloop.agent.spool.layout import (
     DONE,
     HEADER_BYTES,
@@ -24,11 +25,17 @@ from semloop.agent.spool.layout import (
     checksum,
 )
 from semloop.agent.spool.segment import Segment
-from semloop.agent.spool.space import Space
+from semloop.agent.spool.space import Space, refusal_of
+from semloop.agent.spool.storing import finish
 
 
 class Writer:
-    """Appends to the chain of segments of this process."""
+    """Appends to the chain of segments of this process.
+
+    Attributes:
+        chain: the segments.
+        obstacle: why some events are only in memory, although there is a folder.
+    """
 
     def __init__(
         self, folder: Path | None, name: str, bytes_max: int, memory_max: int
@@ -42,6 +49,8 @@ class Writer:
             memory_max: bytes of events in memory, where files cannot be written.
         """
         self.chain = Chain()
+        self.obstacle: str | None = None
+        self._folder = folder
         self._space = Space(folder, name, bytes_max, memory_max)
 
     @property
@@ -55,6 +64,12 @@ class Writer:
         """Number of events appended."""
         last = self.chain.last
         return last.events_before + last.events
+
+    @property
+    def in_memory(self) -> int:
+        """Number of events that are not done, and that no file has."""
+        alone = (each for each in self.chain if each.path is None)
+        return sum(max(0, each.events - each.done) for each in alone)
 
     def append(self, key: bytes, event: bytes) -> str | None:
         """Store an event; return None, or why it was dropped."""
@@ -89,12 +104,30 @@ class Writer:
             segment.dirty = start
         return None
 
+    def maintain(self) -> None:
+        """See that the files have all events, as far as the disk accepts them.
+
+        For the thread that reads the chain; `append` may run meanwhile.
+        """
+        self._keep_lock()
+        self._store_memory()
+        self.obstacle = None
+        for segment in self.chain:
+            if segment.size and segment.path is None:
+                self.obstacle = self._space.obstacle
+            try:
+                segment.sync()
+            except OSError as error:  # tried again, and left in memory
+                if self._folder is not None:
+                    self.obstacle = refusal_of(self._folder, error)
+
     def close(self) -> int:
         """Remove the files of which every event was sent; later events get new ones.
 
         Returns:
             number of events that were only in memory, and cannot be stored.
         """
+        self._keep_lock()
         # First: a thread that emits meanwhile gets files with a lock of their own.
         owner = self._space.detach()
         fresh = Chain()
@@ -107,11 +140,12 @@ class Writer:
             try:
                 unsent = segment.unsent()
             except OSError:  # the file was removed
-                lost += segment.events - segment.done
+                if not segment.doubtful:
+                    lost += segment.events - segment.done
                 continue
             if not unsent:
                 segment.remove()
-            elif not (segment.finish() or self._space.save(segment)):
+            elif not (finish(segment) or self._space.save(segment)):
                 lost += unsent
         if owner is not None:
             owner.remove()
@@ -129,6 +163,11 @@ class Writer:
         new = self._space.new(space + HEADER_BYTES, in_memory, keeps_up=keeps_up)
         if new is None:
             return self._space.refusal
+        self._link(full, new)
+        return None
+
+    def _link(self, full: Segment, new: Segment) -> None:
+        """Let later events go to a new segment, and none to the last one."""
         new.base = full.base + full.end
         new.events_before = full.events_before + full.events
         # Not if another thread, or a signal handler, did so meanwhile.
@@ -139,4 +178,35 @@ class Writer:
             full.release()
         else:
             new.remove()
-        return None
+
+    def _keep_lock(self) -> None:
+        if (lock := self._space.keep_lock()) is not Lock.HELD:
+            self._leave(lock)
+
+    def _leave(self, lock: Lock) -> None:
+        """Continue in new files after the lock of the others was lost.
+
+        Another process may have sent what they have, or be sending it, but not what is
+        appended now. So this one sends it with the header, as what a producer had.
+        """
+        for segment in self.chain:
+            if segment.path is not None:
+                segment.doubtful |= lock is not Lock.REMOVED
+                if lock is not Lock.AGAIN:
+                    segment.lose()
+        if (new := self._space.new_file(HEADER_BYTES)) is not None:
+            self._link(self.chain.last, new)
+
+    def _store_memory(self) -> None:
+        """Write to files what is only in memory, once the disk accepts it again."""
+        alone = [each for each in self.chain if each.size and each.path is None]
+        if not alone:
+            return
+        last = self.chain.last
+        if last is alone[-1]:
+            if (new := self._space.new_file(HEADER_BYTES)) is None:
+                return
+            self._link(last, new)
+        for segment in alone:
+            if not self._space.put(segment):
+                return

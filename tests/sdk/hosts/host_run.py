@@ -27,6 +27,7 @@ HANGS_S = 60
 OUR_WARNINGS = re.compile(
     r"Kafka at \S+ is unavailable: .+\. Events are stored (in memory|in \S+)\."
     r"|Kafka at \S+ accepts events again\."
+    r"|Events are stored in \S+ again\."
     r"|.+ This is logged once\."
 )
 

@@ -16,7 +16,7 @@ from tests.support.services import EmbeddedBroker, wait_for
 
 pytestmark = pytest.mark.process
 
-GOOD = ("forks", "pools fork", "signals", "loggers forks", "ends SIGKILL")
+GOOD = ("forks", "closes", "pools fork", "signals", "loggers forks", "ends SIGKILL")
 PROGRAMS_WITH_A_BROKER = [
     Program("c_forks"),
     *(each for each in PROGRAMS if str(each) in GOOD),

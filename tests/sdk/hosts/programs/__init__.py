@@ -19,6 +19,7 @@ PROGRAMS = [
     Program("threads"),
     Program("forks"),
     Program("daemon"),
+    Program("closes"),
     Program("pools", "fork"),
     Program("pools", "forkserver"),
     Program("pools", "spawn"),
