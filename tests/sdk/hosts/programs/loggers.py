@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from tests.sdk.hosts.host import agent, emit, emit_for, pause
+from tests.sdk.hosts.host import agent, emit, emit_for, note, pause
 
 
 class Emits(logging.Handler):
@@ -24,6 +24,8 @@ class Emits(logging.Handler):
             ending.wait()
         if how == "forks" and not (pid := os.fork()):
             emit()
+            # With a full spool the event is in memory only, and ends with the process.
+            note("dropped", agent().stats().in_memory)
             os._exit(0)
         elif how == "forks":
             os.waitpid(pid, 0)
