@@ -71,8 +71,8 @@ class LeftEvents(ScheduledCommand):
         """Start the command when it is needed; return a line for the log, or ""."""
         if self.runs:
             problem = super().poll()
-            if not self.runs:
             if self._process is None:
+                self._search_s = time.monotonic() + (AGAIN_S if problem else SEARCH_S)
             return problem
         if time.monotonic() < self._search_s:
             return ""
