@@ -51,8 +51,9 @@ class FlowState(msgspec.Struct, frozen=True):
         Args:
             now_s: wall-clock time.
         """
-        young = self.create_time is not None and now_s - self.create_time < HEALTHY_S
-        return self.state == RUNNING and self.deaths > 1 and young
+        # A start in the future is one from before the clock was set back.
+        age_s = now_s - (self.create_time or 0.0)
+        return self.state == RUNNING and self.deaths > 1 and 0 <= age_s < HEALTHY_S
 
     @property
     def is_failed(self) -> bool:
