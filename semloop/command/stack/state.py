@@ -170,6 +170,11 @@ class LocalFolder:
         """Remove `stack.json` once the stack is stopped."""
         (self.path / STACK_FILE).unlink(missing_ok=True)
 
+    def has_other_version(self) -> bool:
+        """Return True if `stack.json` is that of another version of the program."""
+        stack = self._decoded()
+        return stack.lake is None if stack else (self.path / STACK_FILE).exists()
+
     def orphans(self) -> list[Process]:
         """Return the running processes that a dead supervisor left, the broker last."""
         stack = self.read() or self.rebuilt()

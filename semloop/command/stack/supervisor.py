@@ -158,7 +158,7 @@ class Supervisor:
         rotated_s = time.monotonic()
         while not self._stopping:
             time.sleep(POLL_S)
-            if not self._presence.is_in_place:
+            if self._presence.has_left():
                 self._leave()
                 return
             self._presence.keep()
