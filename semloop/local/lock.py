@@ -85,7 +85,7 @@ def moved_holder(local: Path) -> Holder | None:
 
 
 def owner_pid(local: Path) -> int | None:
-    """Return the process that has the lock, of whatever version of the program.
+    """Return the process that has the lock, of any version of the program.
 
     None if that is not known, as on systems without `/proc` and for a process of
     another container.

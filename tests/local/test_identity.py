@@ -167,7 +167,7 @@ def test_a_lake_that_is_away_for_a_moment_has_not_left(local: Path) -> None:
     assert [presence.has_left() for _ in range(LOOKS)] == [False] * (LOOKS - 1) + [True]
 
 
-def test_the_owner_of_a_lock_is_known_whatever_its_file_says(local: Path) -> None:
+def test_the_owner_of_a_lock_is_known_without_its_file(local: Path) -> None:
     with held_lock(local):
         os.truncate(local / "lock", 0)
         assert owner_pid(local) == os.getpid()

@@ -76,19 +76,18 @@ def kinds(scene: Scene) -> dict[str, tuple[float, Fault]]:
     return found
 
 
-def one_round(scene: Scene, name: str, fault: Fault, result: Result) -> None:
+def one_round(
+    scene: Scene, name: str, fault: Fault, lasts_s: float, result: Result
+) -> None:
     """Let a fault strike, and see that the stack recovers, or says what to do."""
-    is_long = scene.rng.random() < LONG_SHARE
-    lasts_s = scene.rng.uniform(*(LONG_S if is_long else SHORT_S))
     started_s = time.monotonic()
     with fault(scene):
         lasting = name in ("disk", "port", "hang") or not scene.stack.pids("supervisor")
-        if is_long and lasting:
+        if lasting and lasts_s > SEEN_S:
             time.sleep(max(0.0, started_s + SEEN_S - time.monotonic()))
             if scene.stack.health()[0] == 0:
                 result.problems.append(f"{name}: green after {SEEN_S:g} s")
         time.sleep(max(0.0, started_s + lasts_s - time.monotonic()))
-    scene.stack.go_on()
     result.rounds[name] += 1
     found = [f"{name}: {problem}" for problem in recovery(scene)]
     result.problems += found
@@ -103,11 +102,12 @@ def recovery(scene: Scene) -> Iterator[str]:
     stack = scene.stack
     if not stack.pids("supervisor"):
         code, output = stack.run("health")
-        if code != 1 or "Run `semloop up`" not in output:
-            yield f"health does not say that the supervisor died: {code} {output}"
+        if code != 1 or "`semloop up`" not in output:
+            yield f"health does not say what to do: {code} {output}"
         code, output = stack.run("up")
         if code:
             yield f"up fails: {output}"
+    stack.resume()
     newest = stack.ids()[-1]
     if not wait_until(HEALTHY_S, lambda: stack.has(newest)):
         yield f"{newest} is not stored after {HEALTHY_S:g} s"
@@ -140,24 +140,24 @@ def audit(stack: LocalStack) -> Iterator[str]:
     # A clock that is set back makes events of the second before events of the future.
     late = refused.pop("timestamp_out_of_range", 0)
     lost = len(set(emitted) - stored.keys()) - late
-    doubled = sum(n > 1 for n in stored.values())
+    duplicated = sum(n > 1 for n in stored.values())
     print(
-        f"{len(emitted):,} events: {lost} lost, {doubled} doubled, {late} from the future"
+        f"{len(emitted):,} events: {lost} lost, {duplicated} duplicated, {late} from the future"
     )
-    if lost > 0 or doubled or refused:
-        yield f"{lost} lost, {doubled} doubled, refused: {refused}"
+    if lost > 0 or duplicated or refused:
+        yield f"{lost} lost, {duplicated} duplicated, refused: {refused}"
     unknown = len(stored.keys() - set(emitted))
     if unknown > 1:  # the agent may have ended before it wrote down the last one
         yield f"{unknown} unknown"
     forgotten = len(stored.keys() - {id_ for id_, _ in remembered})
     twice = sum(n > 1 for n in remembered.values())
-    print(f"{len(remembered):,} memories: {forgotten} missing, {twice} doubled")
+    print(f"{len(remembered):,} memories: {forgotten} missing, {twice} duplicated")
     if forgotten or twice:
-        yield f"memories: {forgotten} missing, {twice} doubled"
+        yield f"memories: {forgotten} missing, {twice} duplicated"
 
 
 def finish(stack: LocalStack) -> Iterator[str]:
-    """End agent and stack; yield what is lost, doubled or left over."""
+    """End agent and stack; yield what is lost, duplicated or left over."""
     counts = stack.stop_agent()
     print(f"agent: {counts}")
     if not counts["sent"] or counts["refused"] or counts["dropped"]:
@@ -202,7 +202,7 @@ def chaos(
 ) -> None:
     """Let faults strike a local stack at random, and compare all ids.
 
-    Exits with 1 if an event or a memory is lost or doubled, if a process is left over,
+    Exits with 1 if an event or a memory is lost or duplicated, if a process is left over,
     if the stack does not recover, or if `health` passes during a fault.
     """
     seed = random.randrange(10**6) if seed is None else seed
@@ -216,9 +216,11 @@ def chaos(
                 weights = [weight for weight, _ in found.values()]
                 name = scene.rng.choices(list(found), weights)[0]
                 print(f"{time.strftime('%H:%M:%S')} {number + 1}: {name}", flush=True)
-                one_round(scene, name, found[name][1], result)
+                is_long = scene.rng.random() < LONG_SHARE
+                lasts_s = scene.rng.uniform(*(LONG_S if is_long else SHORT_S))
+                one_round(scene, name, found[name][1], lasts_s, result)
         finally:
-            scene.stack.go_on()
+            scene.stack.resume()
             result.problems += finish(scene.stack)
             _keep_logs(scene.stack, folder)
     word = "NOT CLEAN" if result.problems else "clean"

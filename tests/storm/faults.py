@@ -24,7 +24,7 @@ FILLED_SLOWLY_BYTES = 4 * 2**20
 class Scene:
     """What faults act on.
 
-    disk: a file system of limited size that has the project; None if there is none.
+    disk: a file system of limited size that has the project; None if there is no such disk.
     clock: None without a C compiler.
     """
 
@@ -35,7 +35,7 @@ class Scene:
 
 
 def kill(scene: Scene, *names: str) -> None:
-    """Kill processes at once."""
+    """Kill processes at the same time."""
     if "index" in names:
         wait_until(INDEX_STARTS_S, lambda: scene.stack.pids("index"))
     if not scene.stack.keeps_log and {"broker", "supervisor"} & set(names):
@@ -53,7 +53,7 @@ def killed(scene: Scene, *names: str) -> Iterator[None]:
 
 @contextmanager
 def suspended(scene: Scene) -> Iterator[None]:
-    """Close the laptop: all stops, and the wall clock goes on for ten minutes."""
+    """Close the laptop: all stops, and the wall clock advances by ten minutes."""
     scene.stack.send(signal.SIGSTOP, agent=True)
     # A process that was about to start another one has done so.
     scene.stack.send(signal.SIGSTOP, agent=True)

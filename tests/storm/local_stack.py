@@ -110,7 +110,7 @@ class LocalStack:
         if not self.keeps_log:
             wait_for("the newest event", lambda: self.has(self.ids()[-1]), COMMAND_S)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let the agent continue."""
         self._pause.unlink(missing_ok=True)
 

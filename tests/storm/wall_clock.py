@@ -33,7 +33,7 @@ class WallClock:
         return {"LD_PRELOAD": str(self._library), "WALL_CLOCK_FILE": str(self._file)}
 
     def add(self, seconds: int) -> None:
-        """Set the clock forward, or back, at once for all processes."""
+        """Set the clock forward, or back, for all processes at the same time."""
         self.offset_s += seconds
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack(LAYOUT, self.offset_s))

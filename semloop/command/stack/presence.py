@@ -49,7 +49,7 @@ class Presence:
         return self._lock.lake
 
     def has_left(self) -> bool:
-        """Look; return True if the lake was elsewhere, or gone, `LOOKS` times in a row."""
+        """Look; return True if the lake was not found `LOOKS` times in a row."""
         self._missed = 0 if self._held.is_in_place() else self._missed + 1
         return self._missed >= LOOKS
 
