@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from semloop.command.health import Check, Status, failed, passed
 from semloop.command.terminal.durations import format_duration
 from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
-from semloop.progress.activity import FOLDER, FlowActivity, read_flow, sign_of_life
-from semloop.settings import Settings
+from semloop.progress.activity import (
+    FOLDER,
+    FlowActivity,
+    files_of,
+    read_flow,
+    sign_of_life,
+)
+from semloop.settings import DEFAULT_TOPIC, Settings
 from semloop.storage.location import Storage
 
 # A flow shows a sign of life every second, in an object store every ten.
@@ -43,6 +49,8 @@ def flow_checks(
     flow: str,
     supervised: Supervised | None,
     silent_s: float = SILENT_S,
+    *,
+    topic: str = DEFAULT_TOPIC,
 ) -> Iterator[Check]:
     """Yield the checks of a streaming flow; none if it never ran.
 
@@ -51,11 +59,12 @@ def flow_checks(
         flow: its name.
         supervised: its process, if `semloop up` runs it.
         silent_s: for how long it may show no sign of life.
+        topic: what it reads, or reads what another flow has read of it.
 
     Raises:
         LakeError: the lake cannot be read. StorageUnavailable: temporarily.
     """
-    life = sign_of_life(read_flow(storage, flow))
+    life = sign_of_life(read_flow(storage, files_of(flow, topic)))
     if life is None and supervised is None:
         return
     alive = _alive(flow, life, supervised, silent_s)
