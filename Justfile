@@ -46,7 +46,7 @@ ci:
     folder=$(mktemp -d) && git clone -q . "$folder/semloop" && bash "$folder/semloop/.ci/run"
 
 # Let faults of a laptop strike a local stack: `just chaos --rounds 100 --seed 19`.
-[group('test')]
+[group('check')]
 chaos *ARGS: _installed
     .venv/bin/python -m tests.storm.chaos {{ ARGS }}
 
