@@ -25,8 +25,8 @@ from tests.storm.faults import DAY_S, PROCESSES, Scene
 from tests.storm.local_stack import COMMAND_S, LocalStack, wait_until
 from tests.storm.wall_clock import WallClock
 
-# A disk with less free space warns always.
-DISK_SIZE = "2500m"
+# With less than 1 GiB free, `health` warns always.
+DISK_SIZE = "4g"
 SHORT_S, LONG_S = (0.5, 8.0), (36.0, 45.0)
 LONG_SHARE = 0.12
 # From here on a fault must be seen: a sign of life may be up to this old.
