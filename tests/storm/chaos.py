@@ -26,7 +26,7 @@ from tests.storm.local_stack import COMMAND_S, LocalStack, wait_until
 from tests.storm.wall_clock import WallClock
 
 # With less than 1 GiB free, `health` warns always.
-DISK_SIZE = "4g"
+DISK_MIB = 4_096
 SHORT_S, LONG_S = (0.5, 8.0), (36.0, 45.0)
 LONG_SHARE = 0.12
 # From here on a fault must be seen: a sign of life may be up to this old.
@@ -173,11 +173,11 @@ def finish(stack: LocalStack) -> Iterator[str]:
 
 
 @contextmanager
-def scene_in(folder: Path, seed: int) -> Iterator[Scene]:
+def scene_in(folder: Path, seed: int, disk_mib: int = DISK_MIB) -> Iterator[Scene]:
     """Start a stack and an agent in a folder; on a disk of its own where that works."""
     disk = folder / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m", "tmpfs", str(disk)]
     mounted = subprocess.run(mount, capture_output=True).returncode == 0
     clock = WallClock.in_folder(folder)
     project = disk / "project"

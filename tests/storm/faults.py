@@ -41,6 +41,7 @@ def kill(scene: Scene, *names: str) -> None:
     if not scene.stack.keeps_log and {"broker", "supervisor"} & set(names):
         scene.stack.settle()
     found = [(p.name, p.pid) for p in scene.stack.processes() if p.name in names]
+    # The supervisor first: it would start the others again.
     send(signal.SIGKILL, [pid for _, pid in sorted(found, reverse=True)])
 
 

@@ -18,7 +18,7 @@ def test_a_stack_recovers_from_faults_with_each_event_stored_once(
     usual_port: None, tmp_path: Path
 ) -> None:
     result = Result()
-    with scene_in(tmp_path, seed=1) as scene:
+    with scene_in(tmp_path, seed=1, disk_mib=1_300) as scene:
         found = kinds(scene)
         # Without root or a C compiler there is no disk to fill, or no clock to set.
         for name in filter(found.__contains__, FEW):
