@@ -126,7 +126,7 @@ class FlowActivity:
 
 
 def files_of(flow: str, topic: str) -> str:
-    """Return how the names of a flow's files begin: two topics of a lake share none."""
+    """Return how the names of a flow's files begin: each topic has files of its own."""
     digest = sha256(topic.encode()).hexdigest()[:8]
     return flow if topic == DEFAULT_TOPIC else f"{flow}-{digest}"
 
