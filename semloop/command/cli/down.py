@@ -71,18 +71,6 @@ def down(
         _delete(Path(settings.lake))
 
 
-def _unreadable(folder: LocalFolder) -> LakeError:
-    """Return the error of a stack that runs, but does not say what it consists of."""
-    if not folder.has_other_version():
-        return LakeError("SemLoop is still starting.", "Try again in a moment.")
-    pid = owner_pid(folder.path)
-    msg = "The stack of this lake was started by another version of semloop"
-    msg += f" (supervisor: pid {pid})." if pid else "."
-    todo = "Stop it with `semloop down` of that version"
-    todo += f", or with `kill {pid}` once your agents pause." if pid else "."
-    return LakeError(msg, todo)
-
-
 def stop_orphans(settings: Settings, folder: LocalFolder) -> None:
     """Stop the processes of a killed supervisor, if possible without losing events."""
     stack = folder.read() or folder.rebuilt()
@@ -224,6 +212,18 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
 def _has_ended(supervisor: Process, folder: LocalFolder) -> bool:
     """Return True if the supervisor released its lock and its process is gone."""
     return not folder.is_locked() and supervisor.find() is None
+
+
+def _unreadable(folder: LocalFolder) -> LakeError:
+    """Return the error of a stack that runs, but does not say what it consists of."""
+    if not folder.has_other_version():
+        return LakeError("SemLoop is still starting.", "Try again in a moment.")
+    pid = owner_pid(folder.path)
+    msg = "The stack of this lake was started by another version of semloop"
+    msg += f" (supervisor: pid {pid})." if pid else "."
+    todo = "Stop it with `semloop down` of that version"
+    todo += f", or with `kill {pid}` once your agents pause." if pid else "."
+    return LakeError(msg, todo)
 
 
 def _confirm_purge(folder: LocalFolder, *, force: bool) -> None:
