@@ -19,6 +19,11 @@ def storage(tmp_path: Path) -> Storage:
     return Storage.of(load({}, lake=str(tmp_path)))
 
 
+@pytest.fixture(autouse=True)
+def _writes_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+
+
 def start(storage: Storage, now_ms: int) -> ActivityFile:
     file = ActivityFile(storage, "memory", 0)
     file.start(OWNED, now_ms)
