@@ -45,6 +45,11 @@ test *ARGS: _installed
 ci:
     folder=$(mktemp -d) && git clone -q . "$folder/semloop" && bash "$folder/semloop/.ci/run"
 
+# Let faults of a laptop strike a local stack: `just chaos --rounds 100 --seed 19`.
+[group('check')]
+chaos *ARGS: _installed
+    .venv/bin/python -m tests.storm.chaos {{ ARGS }}
+
 # Kill flow, broker and store under load: `just storm --minutes 15 --seed 7`.
 [group('check')]
 storm *ARGS: _installed

@@ -11,9 +11,11 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, ParamSpec, Protocol, TextIO, TypeVar
 
@@ -29,6 +31,7 @@ from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
 from semloop.escaping import visible
 from semloop.flow_registry import STREAMING
 from semloop.masking import masked
+from semloop.progress.activity import files_of, note_stop
 from semloop.settings import Settings, load
 from semloop.storage.local_files import close_new_files
 from semloop.storage.location import Storage
@@ -39,6 +42,8 @@ R = TypeVar("R")
 log = structlog.get_logger("flow")
 # The exit code that a shell reports for Ctrl-C.
 INTERRUPTED = 130
+# Ctrl-C must not seem to hang where the storage does not answer.
+NOTE_S = 2.0
 # Lists listening sockets. Systems without it may wait a second for Bytewax to retry.
 LISTENERS = Path("/proc/net/tcp")
 # Long enough for a peer that starts on a busy machine.
@@ -77,6 +82,8 @@ def run(
     _prepare_process(settings, metrics, _separate_logs() if addresses else sys.stderr)
     log.info("started", flow=dataflow.flow_id, lake=settings.lake, process=index)
     record = _record_writer(settings, dataflow.flow_id, index)
+    stopped = functools.partial(_interrupted, settings, dataflow.flow_id)
+    signal.signal(signal.SIGINT, stopped)
     if addresses:
         _run_with_peers(dataflow, addresses, index)
     else:
@@ -119,6 +126,20 @@ def _record_writer(settings: Settings, flow: str, index: int = 0) -> WriterRecor
             started_at=other.started_at,
         )
     return record
+
+
+def _interrupted(settings: Settings, flow: str, *_: object) -> NoReturn:
+    """Note that the flow was stopped on purpose, and end this process."""
+    # Another thread: this one may hold a lock of the storage.
+    thread = threading.Thread(target=_note_stop, args=(settings, flow), daemon=True)
+    thread.start()
+    thread.join(NOTE_S)
+    os._exit(INTERRUPTED)
+
+
+def _note_stop(settings: Settings, flow: str) -> None:
+    with suppress(SemLoopError, OSError):  # `health` then reports it as silent
+        note_stop(Storage.of(settings), files_of(flow, settings.topic))
 
 
 def _prepare_process(settings: Settings, metrics: Metrics, logs: TextIO) -> None:

@@ -80,7 +80,7 @@ class MemoryWorkers:
         )
         # Loading the embedder and taking over may take longer than a check allows.
         now_ms = int(self._context.clock() * 1_000)
-        ActivityFile(storage, FLOW, worker_index).start(owned, now_ms)
+        ActivityFile(storage, FLOW, worker_index, settings.topic).start(owned, now_ms)
         model = (self.embedder.model_id, self.embedder.dimension)
         tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()

@@ -1,5 +1,6 @@
 """Writes the activity of a worker: its last sign of life, and counts by agent."""
 
+import time
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -12,8 +13,10 @@ from semloop.progress.activity import (
     Activity,
     AgentCounts,
     file_name,
+    files_of,
     read_file,
 )
+from semloop.settings import DEFAULT_TOPIC
 from semloop.storage.location import Storage
 
 # Least milliseconds between two writes; in an object store each is a billed request.
@@ -37,9 +40,12 @@ class ActivityFile:
     the next one makes up for it.
     """
 
-    def __init__(self, storage: Storage, flow: str, worker: int) -> None:
+    def __init__(
+        self, storage: Storage, flow: str, worker: int, topic: str = DEFAULT_TOPIC
+    ) -> None:
         self._storage = storage
-        self._place = (flow, worker)
+        self._flow = flow
+        self._place = (files_of(flow, topic), worker)
         self._every_ms = WRITE_S3_MS if storage.on_s3 else WRITE_MS
         self._activity = Activity(0)
         self._written_ms: int | None = None
@@ -54,7 +60,7 @@ class ActivityFile:
         partitions = [f"{p.topic_id}/{p.number}" for p in owned]
         minutes = earlier.minutes if earlier else {}
         self._activity = Activity(now_ms, partitions=partitions, minutes=minutes)
-        if self._place[0] in LAKE_READERS:
+        if self._flow in LAKE_READERS:
             # What has waited since before a restart counts, too; but since when
             # something waits for a flow that was stopped is unknown.
             restarts = earlier and abs(now_ms - earlier.at_ms) < RESTART_MS
@@ -85,13 +91,14 @@ class ActivityFile:
             self._activity.caught_up_ms = caught_up_ms
         self._activity.ended = ended
         last_ms = self._written_ms
-        # The clock may have been set back.
-        is_due = last_ms is None or not 0 <= now_ms - last_ms < self._every_ms
+        is_set_back = now_ms < self._activity.at_ms
+        is_due = last_ms is None or is_set_back or now_ms - last_ms >= self._every_ms
         if ended or has_caught_up or is_due:
             self._write(now_ms)
 
     def _write(self, now_ms: int) -> None:
-        self._activity.at_ms = self._written_ms = now_ms
+        self._activity.at_ms = now_ms
+        started_s = time.monotonic()
         try:
             data = msgspec.json.encode(self._activity)
             self._storage.replace(file_name(*self._place), data)
@@ -101,3 +108,5 @@ class ActivityFile:
             self._failed = True
         else:
             self._failed = False
+        # From the end of a write to the next one: a slow store gets no more of them.
+        self._written_ms = now_ms + int((time.monotonic() - started_s) * 1_000)

@@ -1,7 +1,7 @@
 """Metrics and the log line of a commit of `archive`; nothing is emitted per row."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -80,13 +80,30 @@ def counts_by_agent(
     for agent, count, ahead_us in _accepted(events):
         counts = AgentCounts(count, ahead_ms=max(0, (ahead_us or 0) // 1_000))
         found[agent or ""].add(counts)
-    columns = [dead[name].to_pylist() for name in ("agent", "reason", "id", "detail")]
-    for agent, reason, letter, detail in zip(*columns, strict=True):
-        tally = Tally(1, letter, detail or "")
-        found[agent or ""].add(AgentCounts(tallies={reason: tally}))
+    for agent, reason, tally in _refusals(dead):
+        found[agent].add(AgentCounts(tallies={reason: tally}))
     for (agent, kind), (count, example) in by_agent.items():
         found[agent].add(AgentCounts(tallies={kind: Tally(count, example)}))
     return dict(found)
+
+
+def corrections(rejected: pa.Table) -> dict[str, AgentCounts]:
+    """Return what to add for events that counted as accepted, but became dead letters.
+
+    Args:
+        rejected: their dead letters.
+    """
+    found: defaultdict[str, AgentCounts] = defaultdict(AgentCounts)
+    for agent, reason, tally in _refusals(rejected):
+        found[agent].add(AgentCounts(-tally.count, tallies={reason: tally}))
+    return dict(found)
+
+
+def _refusals(dead: pa.Table) -> Iterator[tuple[str, str, Tally]]:
+    """Yield agent, reason and tally of each dead letter."""
+    columns = [dead[name].to_pylist() for name in ("agent", "reason", "id", "detail")]
+    for agent, reason, letter, detail in zip(*columns, strict=True):
+        yield agent or "", reason, Tally(1, letter, detail or "")
 
 
 def _accepted(events: pa.Table) -> list[tuple[str | None, int, int | None]]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from schemas.arrow import DEAD_LETTERS
 from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable
 from semloop.retry import retry
@@ -98,7 +99,7 @@ def commit_events(
     offsets: Mapping[Partition, int],
     numbers: Numbers,
     now: datetime,
-) -> int:
+) -> pa.Table:
     """Commit events; events that the table rejects become dead letters.
 
     Args:
@@ -109,20 +110,21 @@ def commit_events(
         now: `ingested_at` of the dead letters.
 
     Returns:
-        number of rejected events.
+        the dead letters of rejected events.
     """
     events, letters = tables
     try:
         events.commit(rows, offsets, numbers)
-        return 0
+        return DEAD_LETTERS.empty_table()
     except RowsRejected:
         if rows.num_rows > 1:
             first, rest, first_offsets = split_by_offset(rows)
             rejected = commit_events(tables, first, first_offsets, {}, now)
-            return rejected + commit_events(tables, rest, offsets, numbers, now)
+            others = commit_events(tables, rest, offsets, numbers, now)
+            return pa.concat_tables([rejected, others])
         letter = dead_letter_of(rows, now)
         origin = letter.select(["topic_id", "kafka_partition", "kafka_offset"])
         topic_id, number, offset = origin.to_pylist()[0].values()
         letters.commit(letter, {Partition(topic_id, number): offset})
         events.commit(None, offsets, numbers)
-        return 1
+        return letter

@@ -22,7 +22,7 @@ from semloop.flow_registry import ARCHIVE
 from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.archive_counters import KeyCounters
-from sinks.archive_report import counts_by_agent, report
+from sinks.archive_report import corrections, counts_by_agent, report
 from sinks.archive_rows import (
     commit_dead_letters,
     commit_events,
@@ -199,7 +199,9 @@ class ArchiveTables(FlowTables[Decoded]):
         )
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
-        report(self._metrics, buffer, (events, dead), rejected, self._main)
+        if self._activity is not None and rejected.num_rows:
+            self._activity.count(corrections(rejected), self._now_ms())
+        report(self._metrics, buffer, (events, dead), rejected.num_rows, self._main)
         self._committed.put(self._main.offsets)
 
     def _set_dead_lettered(self, found: Set[tuple[int, int]]) -> None:

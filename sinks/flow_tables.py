@@ -97,7 +97,9 @@ class FlowTables(ABC, Generic[Item]):
 
     def report_activity(self, worker: int, owned: Sequence[Partition]) -> None:
         """Start the activity file of a worker that has taken over these partitions."""
-        self._activity = ActivityFile(self._storage, self.flow, worker)
+        self._activity = ActivityFile(
+            self._storage, self.flow, worker, self.settings.topic
+        )
         self._activity.start(owned, self._now_ms())
 
     def beat(self, *, last: bool) -> None:

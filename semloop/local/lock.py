@@ -17,6 +17,8 @@ import msgspec
 from semloop.local.identity import LakeIdentity, bind
 
 LOCK_FILE = "lock"
+# Lists the locks of all processes: number, kind, mode, access, pid, DEVICE:INODE.
+LOCKS = Path("/proc/locks")
 HOLDER_BYTES_MAX = 64 * 1024
 TRIES_S = 2.0
 POLL_S = 0.05
@@ -80,6 +82,25 @@ def moved_holder(local: Path) -> Holder | None:
     if not held or holder is None or holder.lake.is_here(local):
         return None
     return holder if holder.lake.has_folder(local) else None
+
+
+def owner_pid(local: Path) -> int | None:
+    """Return the process that has the lock, of any version of the program.
+
+    None if that is not known, as on systems without `/proc` and for a process of
+    another container.
+    """
+    try:
+        inode = os.stat(local / LOCK_FILE).st_ino
+        lines = [line.split() for line in LOCKS.read_text().splitlines()]
+    except OSError:
+        return None
+    pids = [
+        int(fields[4])
+        for fields in lines
+        if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
+    ]
+    return next((pid for pid in pids if pid > 0), None)
 
 
 @contextmanager

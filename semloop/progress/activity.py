@@ -7,12 +7,14 @@ is for people: no flow resumes from it, and a crash may count a few records twic
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from semloop.errors import LakeError
+from semloop.settings import DEFAULT_TOPIC
 
 if TYPE_CHECKING:
     from semloop.storage.location import Storage
@@ -121,6 +123,12 @@ class FlowActivity:
     at_ms: int
     caught_up_ms: int | None
     ended: bool
+
+
+def files_of(flow: str, topic: str) -> str:
+    """Return how the names of a flow's files begin: each topic has files of its own."""
+    digest = sha256(topic.encode()).hexdigest()[:8]
+    return flow if topic == DEFAULT_TOPIC else f"{flow}-{digest}"
 
 
 def file_name(flow: str, worker: int) -> str:

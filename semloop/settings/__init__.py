@@ -7,12 +7,18 @@ from semloop.settings.loading import (
     load,
     setting_source,
 )
-from semloop.settings.model import DEFAULT_LAKE, LOCAL_FOLDER, Settings
+from semloop.settings.model import (
+    DEFAULT_LAKE,
+    DEFAULT_TOPIC,
+    LOCAL_FOLDER,
+    Settings,
+)
 from semloop.settings.secret import Secret
 
 __all__ = [
     "CONFIG_FILE",
     "DEFAULT_LAKE",
+    "DEFAULT_TOPIC",
     "LOCAL_FOLDER",
     "PREFIX",
     "Secret",

@@ -29,6 +29,8 @@ DEFAULT_LAKE = ".semloop"
 # Folder in a local lake that is not a table: pid files, logs and the redaction key.
 LOCAL_FOLDER = "_local"
 
+DEFAULT_TOPIC = "agent-events"
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings; each part of the program receives the sections that it uses."""
@@ -43,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     kafka: str | None = None
     """Brokers, `host:port[,host:port]`; unset: that of the running `semloop up`."""
 
-    topic: str = "agent-events"
+    topic: str = DEFAULT_TOPIC
     """The topic that agents produce to and `archive` reads."""
 
     debug: bool = False

@@ -163,6 +163,18 @@ def test_a_supervised_flow_has_time_to_start_and_then_must_live(lake: Path) -> N
     assert "Read memory.log" in silent.todo
 
 
+def test_a_clock_that_was_set_back_excuses_no_flow_that_hangs(lake: Path) -> None:
+    started = Supervised(time.time() + 86_400, "memory.log")
+    (unknown,) = flow_checks(Storage.of(load()), "memory", started)
+    assert (unknown.status, "in the future" in unknown.what) == (Status.WARN, True)
+    storage = show("memory", 60, ended=True)
+    (silent,) = flow_checks(storage, "memory", started)
+    assert silent.status is Status.FAIL
+    show("memory", 0, ended=True)
+    (alive, _) = flow_checks(storage, "memory", started)
+    assert alive.status is Status.OK
+
+
 @pytest.mark.parametrize(
     ("age_s", "status"),
     [(2, Status.OK), (120, Status.WARN), (400, Status.FAIL)],

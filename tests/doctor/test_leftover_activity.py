@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from semloop.command.doctor.leftovers import activity as module
-from semloop.progress.activity import Activity, file_name
+from semloop.progress.activity import Activity, file_name, files_of
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from semloop.storage.writers import Writer, WriterRecord, bind_stored
@@ -83,6 +83,15 @@ def test_a_worker_before_one_that_runs_is_kept(here: Settings) -> None:
     age(*files[:2])
     assert not removed(here)
     assert all(path.exists() for path in files)
+
+
+def test_each_topic_has_flows_of_its_own(here: Settings) -> None:
+    other = files_of("memory", "another-topic")
+    silent, alive = record(here, other, 0, 0), record(here, "memory", 0, 0)
+    stopped = record(here, files_of("memory", "a-third-topic"), 0, 0, ended=True)
+    age(silent, stopped)
+    assert removed(here)
+    assert [path.exists() for path in (silent, alive, stopped)] == [False, True, True]
 
 
 def test_a_flow_that_no_longer_exists_is_forgotten(here: Settings) -> None:

@@ -2,12 +2,15 @@
 
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from semloop.kafka.topic import Topic, TopicAdmin
+from semloop.progress.activity import files_of, read_flow
 from semloop.settings import Settings
+from semloop.storage.location import Storage
 from tests.flows.flow_runner import produce, stored_origins
 from tests.support import processes
 from tests.support.kill_and_audit import kill_and_audit
@@ -73,7 +76,10 @@ def test_interrupted_archive_exits_with_130_without_a_traceback(
     settings: Settings, topic: Topic
 ) -> None:
     process = processes.start(settings, "run", "archive")
-    wait_for("start", lambda: Path(settings.lake, "events").exists())
+    activities = partial(
+        read_flow, Storage.of(settings), files_of("archive", settings.topic)
+    )
+    wait_for("start", activities)
     process.send_signal(signal.SIGINT)
     try:
         _, stderr = process.communicate(timeout=30)
@@ -82,3 +88,5 @@ def test_interrupted_archive_exits_with_130_without_a_traceback(
         raise
     assert process.returncode == 130
     assert "Traceback" not in stderr
+    # It was stopped on purpose, so `health` does not miss it.
+    assert [activity.ended for activity in activities()] == [True]

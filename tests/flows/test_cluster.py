@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -12,7 +13,9 @@ import pytest
 
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.lake.lake import Lake
+from semloop.progress.activity import files_of, read_flow
 from semloop.settings import Settings
+from semloop.storage.location import Storage
 from tests.support import processes
 from tests.support.kill_and_audit import Load, kill_and_audit, members
 from tests.support.services import free_port, wait_for
@@ -128,11 +131,16 @@ def test_several_processes_report_a_wrong_setting_once_in_two_lines(
 def test_all_processes_end_when_their_parent_ends_by_a_signal(
     settings: Settings, topic: Topic, number: signal.Signals
 ) -> None:
+    activities = partial(
+        read_flow, Storage.of(settings), files_of("archive", settings.topic)
+    )
     with two_processes(settings) as parent:
-        wait_for("the tables", lambda: Path(settings.lake, "events").exists())
+        wait_for("both", lambda: len(activities()) == 2)
         children = members(parent)
         assert len(children) == 2
         parent.send_signal(number)
         _, stderr = parent.communicate(timeout=30)
         assert messages(stderr) == []
         assert psutil.wait_procs(children, timeout=30)[1] == []
+    ended = number != signal.SIGKILL
+    assert [activity.ended for activity in activities()] == [ended, ended]

@@ -1,5 +1,6 @@
 """Whose processes and files are a lake's, without a stack."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -10,13 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from semloop.command.stack.presence import LOOKS, Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.errors import LakeError
 from semloop.local.held_folder import HeldFolder
 from semloop.local.identity import LakeIdentity, bind, read_identity
-from semloop.local.lock import held_lock, is_held
+from semloop.local.lock import held_lock, is_held, owner_pid
 from semloop.local.marks import mark, marked_processes
+from tests.support.commands import execute
 
 SLEEPS = [sys.executable, "-S", "-c", "import sys; print(flush=True); sys.stdin.read()"]
 
@@ -149,3 +152,39 @@ def test_a_held_folder_is_recognized_after_a_move(local: Path) -> None:
     assert not held.is_in_place()
     assert held.present_path() is None
     held.close()
+
+
+def test_a_lake_that_is_away_for_a_moment_has_not_left(local: Path) -> None:
+    presence = Presence(LocalFolder(local), print)
+    moved = local.parent.with_name("moved")
+    local.parent.rename(moved)
+    assert not any(presence.has_left() for _ in range(LOOKS - 1))
+    presence.write(a_stack(os.getpid(), LakeIdentity.new(moved / "_local")))
+    assert list((moved / "_local").iterdir()) == []
+    moved.rename(local.parent)
+    assert not presence.has_left()
+    local.parent.rename(moved)
+    assert [presence.has_left() for _ in range(LOOKS)] == [False] * (LOOKS - 1) + [True]
+
+
+def test_the_owner_of_a_lock_is_known_without_its_file(local: Path) -> None:
+    with held_lock(local):
+        os.truncate(local / "lock", 0)
+        assert owner_pid(local) == os.getpid()
+    assert owner_pid(local) is None
+
+
+def test_a_stack_of_another_version_is_named_with_its_pid(
+    local: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEMLOOP_LAKE", str(local.parent))
+    down = importlib.import_module("semloop.command.cli.down")
+    monkeypatch.setattr(down, "FILES_S", 0.0)
+    with held_lock(local):
+        code, _, err = execute({}, "down")
+        assert (code, "still starting" in err) == (1, True)
+        (local / "stack.json").write_text('{"pid": 7, "parts": []}')
+        code, _, err = execute({}, "down")
+    assert code == 1
+    assert "started by another version of semloop" in err
+    assert f"kill {os.getpid()}" in err

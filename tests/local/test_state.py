@@ -16,6 +16,7 @@ STARTED_S = 1_000_000.0
         (RUNNING, 0, 1.0, False),
         (RUNNING, 9, HEALTHY_S, False),
         (RESTARTING, 9, 1.0, False),
+        (RUNNING, 9, -86_400.0, False),  # the clock was set back
     ],
 )
 def test_a_flow_is_unstable_soon_after_repeated_deaths(

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from semloop.delta.streams import Partition
-from semloop.progress.activity import read_file
+from semloop.progress.activity import files_of, read_file, read_flow
 from semloop.settings import load
 from semloop.storage.location import Storage
-from sinks.activity_file import JUMP_MS, RESTART_MS, ActivityFile
+from sinks.activity_file import JUMP_MS, RESTART_MS, WRITE_MS, ActivityFile
 
 OWNED = [Partition("t", 0)]
 NOW_MS = 10**12
@@ -17,6 +17,11 @@ NOW_MS = 10**12
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage.of(load({}, lake=str(tmp_path)))
+
+
+@pytest.fixture(autouse=True)
+def _writes_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
 
 
 def start(storage: Storage, now_ms: int) -> ActivityFile:
@@ -29,6 +34,11 @@ def level_ms(storage: Storage) -> int | None:
     activity = read_file(storage, "memory", 0)
     assert activity is not None
     return activity.caught_up_ms
+
+
+def at_ms(storage: Storage) -> int:
+    (activity,) = read_flow(storage, "memory")
+    return activity.at_ms
 
 
 def test_a_restart_does_not_hide_what_waited_before(storage: Storage) -> None:
@@ -48,3 +58,27 @@ def test_a_flow_that_has_caught_up_says_so_immediately(storage: Storage) -> None
     file = start(storage, NOW_MS + JUMP_MS)
     file.beat(NOW_MS + JUMP_MS, NOW_MS + JUMP_MS + 1)
     assert level_ms(storage) == NOW_MS + JUMP_MS
+
+
+def test_a_slow_store_gets_no_more_writes(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(0, 1_000, 5))
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    file = start(storage, NOW_MS)  # takes five seconds
+    file.beat(NOW_MS, NOW_MS + 5_000 + WRITE_MS - 1)
+    assert at_ms(storage) == NOW_MS
+    file.beat(NOW_MS, NOW_MS + 5_000 + WRITE_MS)
+    assert at_ms(storage) == NOW_MS + 5_000 + WRITE_MS
+
+
+def test_a_clock_that_is_set_back_delays_no_sign_of_life(storage: Storage) -> None:
+    start(storage, NOW_MS).beat(NOW_MS, NOW_MS - 500)
+    assert at_ms(storage) == NOW_MS - 500
+
+
+def test_two_topics_of_a_lake_have_files_of_their_own(storage: Storage) -> None:
+    start(storage, NOW_MS)
+    ActivityFile(storage, "memory", 0, "chats").start(OWNED, NOW_MS + 7)
+    (other,) = read_flow(storage, files_of("memory", "chats"))
+    assert (at_ms(storage), other.at_ms) == (NOW_MS, NOW_MS + 7)

@@ -21,6 +21,7 @@ from schemas.dead_letter import Reason
 from semloop.delta.streams import Partition, StreamId
 from semloop.errors import LakeError
 from semloop.lake.lake import Lake
+from semloop.progress.activity import files_of, read_flow, recent_by_agent
 from tests.sinks.archive_builder import IDS, Archive, Crash, named
 from tests.support.builders import LOG, NOW, decoded_rows, keyed
 from tests.support.examples import examples
@@ -137,9 +138,16 @@ def test_the_dead_letter_of_a_rejected_row_contains_its_event(
     tmp_path: Path, log_lines: list[Any]
 ) -> None:
     archive = Archive(tmp_path).started()
+    archive.tables.report_activity(0, [Partition(LOG.topic_id, 0)])
     archive.events.refused = frozenset({(0, 1)})
     rows = named(decoded_rows([(0, 0), (0, 1)], [], {0: 1}, last=True), *IDS[:2])
     archive.loop.add(rows)
+    (counts,) = recent_by_agent(
+        read_flow(archive.storage, files_of("archive", archive.tables.settings.topic)),
+        int(archive.now * 1_000),
+    ).values()
+    assert (counts.accepted, counts.refused) == (1, 1)
+    assert counts.tallies[Reason.UNSTORABLE].example == IDS[1]
     uris = archive.storage.open("dead_letters").file_uris()
     [letter] = duckdb.read_parquet(uris).to_arrow_table().to_pylist()
     assert (letter["id"], letter["reason"]) == (IDS[1], Reason.UNSTORABLE)

@@ -15,6 +15,7 @@ from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
+from semloop.local.lock import owner_pid
 from semloop.settings import LOCAL_FOLDER, Settings, load
 from semloop.storage.location import Storage
 
@@ -51,8 +52,7 @@ def down(
     wait_until(lambda: not runs or folder.read() is not None, FILES_S)
     stack = folder.read() or (None if runs else folder.rebuilt())
     if runs and stack is None:
-        msg = "SemLoop is still starting."
-        raise LakeError(msg, "Try again in a moment.")
+        raise _unreadable(folder)
     if stack is None or not (runs or folder.orphans()):
         folder.clear()
         if not purge:
@@ -199,6 +199,18 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
 def _has_ended(supervisor: Process, folder: LocalFolder) -> bool:
     """Return True if the supervisor released its lock and its process is gone."""
     return not folder.is_locked() and supervisor.find() is None
+
+
+def _unreadable(folder: LocalFolder) -> LakeError:
+    """Return the error of a stack that runs, but does not say what it consists of."""
+    if not folder.has_other_version():
+        return LakeError("SemLoop is still starting.", "Try again in a moment.")
+    pid = owner_pid(folder.path)
+    msg = "The stack of this lake was started by another version of semloop"
+    msg += f" (supervisor: pid {pid})." if pid else "."
+    todo = "Stop it with `semloop down` of that version"
+    todo += f", or with `kill {pid}` once your agents pause." if pid else "."
+    return LakeError(msg, todo)
 
 
 def _confirm_purge(folder: LocalFolder, *, force: bool) -> None:

@@ -73,7 +73,7 @@ def run_checks(settings: Settings) -> list[Check]:
         lambda: _check_life(settings, storage, stack if runs else None, SILENT_S),
         lambda: [_freshness(settings, storage, topic)] if topic else [],
         lambda: _notes(settings, storage),
-        lambda: agent_checks(recent_records(storage)),
+        lambda: agent_checks(recent_records(storage, settings.topic)),
     )
     return checks
 
@@ -194,7 +194,7 @@ def _check_life(
                 continue
             log = str(LocalFolder.of(settings).log(name))
             supervised = Supervised(state.create_time, log)
-        checks += flow_checks(storage, name, supervised, silent_s)
+        checks += flow_checks(storage, name, supervised, silent_s, topic=settings.topic)
     runs_index = stack is not None and MEMORY.name in stack.flows
     started_s = stack.create_time if stack and runs_index else None
     index = index_check(storage, settings, started_s)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,8 +21,9 @@ from semloop.command.stack.state import (
 )
 from semloop.command.stack.supervisor import semloop_command
 from semloop.command.terminal.progress import POLL_S, spinner
-from semloop.errors import ConfigError, Terminal
+from semloop.errors import ConfigError, SemLoopError, Terminal
 from semloop.flow_registry import FLOWS, KAFKA, STREAMING
+from semloop.progress.activity import files_of, note_stop
 from semloop.settings import PREFIX, Settings, load
 from semloop.storage.location import Storage
 
@@ -152,7 +154,13 @@ def _run_cluster(
         ]
 
     configure(settings, sys.stderr)
-    return Cluster(commands, live=settings.debug).run()
+    try:
+        return Cluster(commands, live=settings.debug).run()
+    except SystemExit:
+        # Stopped by a signal, and all processes have ended.
+        with suppress(SemLoopError, OSError):
+            note_stop(Storage.of(settings), files_of(flow, settings.topic))
+        raise
 
 
 def _environ(settings: Settings, member: int) -> dict[str, str]:

@@ -98,7 +98,7 @@ def _agents(
     Also the error if that cannot be read.
     """
     try:
-        found = recent_records(Storage.of(settings)) if readable else {}
+        found = recent_records(Storage.of(settings), settings.topic) if readable else {}
     except SemLoopError as error:
         return [], error
     total = sum(counts.records for counts in found.values())

@@ -18,5 +18,6 @@ STATES = {
 
 def check(context: CheckContext) -> Iterator[Finding]:
     """Yield what `semloop health` says about the agents."""
-    for found in agent_checks(recent_records(context.require_storage())):
+    settings, storage = context.require_settings(), context.require_storage()
+    for found in agent_checks(recent_records(storage, settings.topic)):
         yield Finding(CHECK, STATES[found.status], found.what, found.todo)

@@ -18,6 +18,7 @@ from semloop.progress.activity import (
     MISROUTED,
     AgentCounts,
     Tally,
+    files_of,
     read_flow,
     recent_by_agent,
 )
@@ -35,14 +36,14 @@ NO_NAME = "records without a readable agent"
 PERIOD = "of the last 15 minutes"
 
 
-def recent_records(storage: Storage) -> dict[str, AgentCounts]:
-    """Return what became of the records of the last 15 minutes, by agent.
+def recent_records(storage: Storage, topic: str) -> dict[str, AgentCounts]:
+    """Return what became of a topic's records of the last 15 minutes, by agent.
 
     Raises:
         LakeError: the lake cannot be read. StorageUnavailable: temporarily.
     """
     now_ms = time.time_ns() // 1_000_000
-    return recent_by_agent(read_flow(storage, ARCHIVE.name), now_ms)
+    return recent_by_agent(read_flow(storage, files_of(ARCHIVE.name, topic)), now_ms)
 
 
 def agent_checks(found: Mapping[str, AgentCounts]) -> list[Check]:

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from semloop.command.health import Check, Status, failed, passed
 from semloop.command.terminal.durations import format_duration
 from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
-from semloop.progress.activity import FlowActivity, read_flow, sign_of_life
-from semloop.settings import Settings
+from semloop.progress.activity import (
+    FlowActivity,
+    files_of,
+    read_flow,
+    sign_of_life,
+)
+from semloop.settings import DEFAULT_TOPIC, Settings
 from semloop.storage.location import Storage
 
 # A flow shows a sign of life every second, in an object store every ten.
@@ -43,6 +48,8 @@ def flow_checks(
     flow: str,
     supervised: Supervised | None,
     silent_s: float = SILENT_S,
+    *,
+    topic: str = DEFAULT_TOPIC,
 ) -> Iterator[Check]:
     """Yield the checks of a streaming flow; none if it never ran.
 
@@ -51,11 +58,12 @@ def flow_checks(
         flow: its name.
         supervised: its process, if `semloop up` runs it.
         silent_s: for how long it may show no sign of life.
+        topic: what it reads, or reads what another flow has read of it.
 
     Raises:
         LakeError: the lake cannot be read. StorageUnavailable: temporarily.
     """
-    life = sign_of_life(read_flow(storage, flow))
+    life = sign_of_life(read_flow(storage, files_of(flow, topic)))
     if life is None and supervised is None:
         return
     alive = _alive(flow, life, supervised, silent_s)
@@ -77,9 +85,9 @@ def index_check(
     life = sign_of_life(read_flow(storage, INDEX.name))
     if life is None and started_s is None:
         return None
-    if life is not None and _is_ahead(life.at_ms):
+    if _is_unknown(life, started_s):
         return _dated_ahead("flow.index", "`maintain index`", {"flow": INDEX.name})
-    last_s = max(started_s or 0.0, life.at_ms / 1_000 if life else 0.0)
+    last_s = max(_past(started_s), life.at_ms / 1_000 if life else 0.0)
     age_s = max(0.0, time.time() - last_s)
     allowed_s = INDEX_RUNS * settings.memory.index_every_s
     figures = {"flow": INDEX.name, "age_s": round(age_s, 1), "allowed_s": allowed_s}
@@ -100,11 +108,11 @@ def _alive(
     code, figures = "flow.alive", {"flow": flow}
     if life is not None and life.ended and supervised is None:
         return passed(code, f"flow {flow} was stopped, or its input ended", **figures)
-    if life is not None and _is_ahead(life.at_ms):
-        return _dated_ahead(code, f"flow {flow}", figures)
     # A process that has just started may not have finished an item yet.
-    started_s = supervised.started_s if supervised else 0.0
-    last_s = max(started_s, life.at_ms / 1_000 if life else 0.0)
+    started_s = supervised.started_s if supervised else None
+    if _is_unknown(life, started_s):
+        return _dated_ahead(code, f"flow {flow}", figures)
+    last_s = max(_past(started_s), life.at_ms / 1_000 if life else 0.0)
     age_s = max(0.0, time.time() - last_s)
     ago = f"{format_duration(age_s)} ago"
     if age_s <= silent_s:
@@ -130,8 +138,21 @@ def _command(flow: str) -> str:
     return " ".join(("semloop", *FLOWS[flow].command))
 
 
-def _is_ahead(at_ms: int) -> bool:
+def _is_ahead(at_ms: float) -> bool:
     return at_ms / 1_000 > time.time() + AHEAD_S
+
+
+def _is_unknown(life: FlowActivity | None, started_s: float | None) -> bool:
+    """Return True if the last sign of life has a time that is still to come."""
+    return _is_ahead(life.at_ms if life else 1_000 * (started_s or 0.0))
+
+
+def _past(started_s: float | None) -> float:
+    """Return when a process started; 0 if the clock was set back since.
+
+    A start in the future would excuse a flow that hangs until then.
+    """
+    return started_s if started_s and not _is_ahead(started_s * 1_000) else 0.0
 
 
 def _dated_ahead(code: str, name: str, figures: dict[str, str]) -> Check:

@@ -13,6 +13,9 @@ from semloop.local.marks import mark
 from semloop.settings import PREFIX, Settings
 
 KEEP_S = 1.0
+# Looks in a row that must find the lake gone: an automounter, a network file system or
+# a link that is replaced may hide it for a moment.
+LOOKS = 5
 
 
 class Presence:
@@ -31,6 +34,7 @@ class Presence:
         self._lock: StackLock | None = None
         self._written: Stack | None = None
         self._kept_s = 0.0
+        self._missed = 0
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -44,10 +48,10 @@ class Presence:
         assert self._lock is not None
         return self._lock.lake
 
-    @property
-    def is_in_place(self) -> bool:
-        """False once the lake was moved, replaced or deleted."""
-        return self._held.is_in_place()
+    def has_left(self) -> bool:
+        """Look; return True if the lake was not found `LOOKS` times in a row."""
+        self._missed = 0 if self._held.is_in_place() else self._missed + 1
+        return self._missed >= LOOKS
 
     def present_path(self) -> Path | None:
         """Return where the folder is now; None if it was deleted or it is not known."""
@@ -65,6 +69,8 @@ class Presence:
     def write(self, stack: Stack) -> None:
         """Replace `stack.json`."""
         self._written = stack
+        if not self._held.is_in_place():
+            return  # `keep` writes it if the lake comes back
         try:
             self._folder.write(stack)
         except OSError as error:
@@ -73,8 +79,8 @@ class Presence:
 
     def keep(self) -> None:
         """Write the files again that were removed or changed, once a second."""
-        if time.monotonic() - self._kept_s < KEEP_S:
-            return
+        if time.monotonic() - self._kept_s < KEEP_S or self._missed:
+            return  # in another folder they are not ours
         self._kept_s = time.monotonic()
         try:
             if self._lock is not None:
@@ -86,5 +92,5 @@ class Presence:
 
     def clear(self) -> None:
         """Remove `stack.json`, unless the folder is another one by now."""
-        if self.is_in_place:
+        if self._held.is_in_place():
             self._folder.clear()

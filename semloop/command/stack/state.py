@@ -51,8 +51,9 @@ class FlowState(msgspec.Struct, frozen=True):
         Args:
             now_s: wall-clock time.
         """
-        young = self.create_time is not None and now_s - self.create_time < HEALTHY_S
-        return self.state == RUNNING and self.deaths > 1 and young
+        # A start in the future is one from before the clock was set back.
+        age_s = now_s - (self.create_time or 0.0)
+        return self.state == RUNNING and self.deaths > 1 and 0 <= age_s < HEALTHY_S
 
     @property
     def is_failed(self) -> bool:
@@ -173,6 +174,11 @@ class LocalFolder:
     def clear(self) -> None:
         """Remove `stack.json` once the stack is stopped."""
         (self.path / STACK_FILE).unlink(missing_ok=True)
+
+    def has_other_version(self) -> bool:
+        """Return True if `stack.json` is that of another version of the program."""
+        stack = self._decoded()
+        return stack.lake is None if stack else (self.path / STACK_FILE).exists()
 
     def orphans(self) -> list[Process]:
         """Return the running processes that a dead supervisor left, the broker last."""

@@ -24,7 +24,7 @@ from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
 from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config, listens
-from semloop.progress.activity import note_stop
+from semloop.progress.activity import files_of, note_stop
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
@@ -168,7 +168,7 @@ class Supervisor:
         rotated_s = time.monotonic()
         while not self._stopping:
             time.sleep(POLL_S)
-            if not self._presence.is_in_place:
+            if self._presence.has_left():
                 self._leave()
                 return
             self._presence.keep()
@@ -286,7 +286,7 @@ def _stop_flows(settings: Settings, flows: Sequence[Child]) -> None:
     for flow in flows:
         flow.reap(max(0.0, deadline - time.monotonic()))
         with suppress(SemLoopError, OSError):  # `health` then reports it as silent
-            note_stop(Storage.of(settings), flow.name)
+            note_stop(Storage.of(settings), files_of(flow.name, settings.topic))
 
 
 def _metrics_port(settings: Settings, index: int) -> dict[str, str]:

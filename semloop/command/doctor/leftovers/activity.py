@@ -5,7 +5,8 @@ They are for people: no flow resumes from them (`semloop/progress/activity.py`,
 what no longer exists.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from itertools import count
 
@@ -18,7 +19,13 @@ from semloop.command.stack.state import running_stack
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_count, format_list
 from semloop.flow_registry import FLOWS, STREAMING
-from semloop.progress.activity import FOLDER, Activity, file_name, read_file
+from semloop.progress.activity import (
+    FOLDER,
+    Activity,
+    file_name,
+    files_of,
+    read_file,
+)
 from semloop.settings import Settings
 from semloop.storage.listing import remove_files, store_time_s, stored_files
 from semloop.storage.location import Storage
@@ -50,20 +57,35 @@ def _gone(settings: Settings, storage: Storage) -> dict[str, float]:
     old = {name: age_s for name, age_s in ages.items() if age_s > SAFE_S}
     if not old:
         return {}
-    known = {file_name(flow, n) for flow in FLOWS for n in range(len(ages))}
+    prefixes = {flow: _prefixes(flow, ages) for flow in FLOWS}
+    every = [prefix for found in prefixes.values() for prefix in found]
+    known = {file_name(prefix, n) for prefix in every for n in range(len(ages))}
     own = {name for name in old if fnmatch(name, f"{FOLDER}/*.json")}
     names = own - known
     stack = running_stack(settings)
     for flow in STREAMING:
-        workers = _workers(storage, flow, ages)
-        silent = all(name in old for name in workers)
-        names |= _superseded(workers, old)
-        if silent and not (stack and flow in stack.flows):
+        runs = stack is not None and flow in stack.flows
+        all_silent = not runs
+        for prefix in prefixes[flow]:
+            workers = _workers(storage, prefix, ages)
+            names |= _superseded(workers, old)
+            silent = all(name in old for name in workers)
+            all_silent &= silent
             ended = all(activity.ended for activity in workers.values())
             # One whose input ended is not missed by anyone.
-            names |= set() if ended else workers.keys()
+            supervised = runs and prefix == files_of(flow, settings.topic)
+            if silent and not ended and not supervised:
+                names |= workers.keys()
+        if all_silent:
             names |= {n for n in old if _is_running_writer(storage, n, flow)}
     return {name: old[name] for name in names}
+
+
+def _prefixes(flow: str, names: Iterable[str]) -> set[str]:
+    """Return how the names of a flow's files begin: one per topic."""
+    form = re.compile(rf"{FOLDER}/({re.escape(flow)}(?:-[0-9a-f]{{8}})?)-\d+\.json")
+    found = {match[1] for name in names if (match := form.fullmatch(name))}
+    return {flow, *found}
 
 
 def _workers(
