@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -98,6 +99,8 @@ class ActivityFile:
 
     def _write(self, now_ms: int) -> None:
         self._activity.at_ms = now_ms
+        if not self._storage.on_s3 and not Path(self._storage.root).is_dir():
+            return  # moved or deleted; a file would make a folder at its former place
         started_s = time.monotonic()
         try:
             data = msgspec.json.encode(self._activity)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from semloop.command.stack import presence
 from semloop.command.stack.presence import LOOKS, Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.state import LocalFolder, Stack
@@ -154,17 +156,26 @@ def test_a_held_folder_is_recognized_after_a_move(local: Path) -> None:
     held.close()
 
 
-def test_a_lake_that_is_away_for_a_moment_has_not_left(local: Path) -> None:
-    presence = Presence(LocalFolder(local), print)
-    moved = local.parent.with_name("moved")
-    local.parent.rename(moved)
-    assert not any(presence.has_left() for _ in range(LOOKS - 1))
-    presence.write(a_stack(os.getpid(), LakeIdentity.new(moved / "_local")))
-    assert list((moved / "_local").iterdir()) == []
-    moved.rename(local.parent)
-    assert not presence.has_left()
-    local.parent.rename(moved)
-    assert [presence.has_left() for _ in range(LOOKS)] == [False] * (LOOKS - 1) + [True]
+def test_a_lake_that_is_away_for_a_moment_has_not_left(
+    local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = local.parent.with_name("moved")
+    held = Presence(LocalFolder(local), print)
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == LOOKS - 1:
+            away.rename(local.parent)
+
+    monkeypatch.setattr(presence, "time", SimpleNamespace(sleep=sleep))
+    local.parent.rename(away)
+    held.write(a_stack(os.getpid(), LakeIdentity.new(away / "_local")))
+    assert list((away / "_local").iterdir()) == []
+    assert not held.has_left()
+    assert len(looks) == LOOKS - 1
+    local.parent.rename(away)
+    assert held.has_left()
 
 
 def test_the_owner_of_a_lock_is_known_without_its_file(local: Path) -> None:

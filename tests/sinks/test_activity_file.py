@@ -82,3 +82,12 @@ def test_two_topics_of_a_lake_have_files_of_their_own(storage: Storage) -> None:
     ActivityFile(storage, "memory", 0, "chats").start(OWNED, NOW_MS + 7)
     (other,) = read_flow(storage, files_of("memory", "chats"))
     assert (at_ms(storage), other.at_ms) == (NOW_MS, NOW_MS + 7)
+
+
+def test_no_folder_is_made_where_a_lake_was(storage: Storage) -> None:
+    file = ActivityFile(storage, "archive", 0)
+    file.start([], 0)
+    place = Path(storage.root)
+    place.rename(place.with_name("moved"))
+    file.beat(None, 60_000)
+    assert not place.exists()

@@ -14,8 +14,10 @@ from semloop.settings import PREFIX, Settings
 
 KEEP_S = 1.0
 # Looks in a row that must find the lake gone: an automounter, a network file system or
-# a link that is replaced may hide it for a moment.
+# a link that is replaced may hide it for a moment. All of them take a tenth of a
+# second, since meanwhile a flow may write at the former place.
 LOOKS = 5
+LOOK_AGAIN_S = 0.02
 
 
 class Presence:
@@ -34,7 +36,6 @@ class Presence:
         self._lock: StackLock | None = None
         self._written: Stack | None = None
         self._kept_s = 0.0
-        self._missed = 0
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -49,9 +50,13 @@ class Presence:
         return self._lock.lake
 
     def has_left(self) -> bool:
-        """Look; return True if the lake was not found `LOOKS` times in a row."""
-        self._missed = 0 if self._held.is_in_place() else self._missed + 1
-        return self._missed >= LOOKS
+        """Return True if the lake is not in its place, `LOOKS` times in a row."""
+        for look in range(LOOKS):
+            if look:
+                time.sleep(LOOK_AGAIN_S)
+            if self._held.is_in_place():
+                return False
+        return True
 
     def present_path(self) -> Path | None:
         """Return where the folder is now; None if it was deleted or it is not known."""
@@ -79,8 +84,8 @@ class Presence:
 
     def keep(self) -> None:
         """Write the files again that were removed or changed, once a second."""
-        if time.monotonic() - self._kept_s < KEEP_S or self._missed:
-            return  # in another folder they are not ours
+        if time.monotonic() - self._kept_s < KEEP_S:
+            return
         self._kept_s = time.monotonic()
         try:
             if self._lock is not None:
