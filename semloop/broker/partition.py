@@ -1,10 +1,11 @@
 """The log of one partition: segments in order of their offsets."""
 
+import errno
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from semloop.broker.batch import only_batch, placed
+from semloop.broker.batch import Batch, only_batch, placed
 from semloop.broker.errors import Code, Refused
 from semloop.broker.producers import Producers
 from semloop.broker.segment import Segment, unshare
@@ -76,20 +77,25 @@ class PartitionLog:
         if not self._segments:
             self.start_offset = self.next_offset
 
-    def append(self, data: bytes, bytes_max: int) -> int:
+    def append(
+        self,
+        data: bytes,
+        bytes_max: int,
+        is_full: Callable[[int], bool] = lambda size: False,
+    ) -> int:
         """Store a batch, unless it is stored already.
 
         Args:
             data: one record batch, as Kafka's producers send it.
             bytes_max: its size, at most.
+            is_full: says if there is no room for so many bytes.
 
         Returns:
             the offset of its first record.
 
         Raises:
             Refused: the batch is invalid or too large, or not the next one of its
-                producer.
-            OSError: the disk is full; nothing was stored.
+                producer; or there is no room: try again later.
         """
         batch = only_batch(data)
         if batch.size > bytes_max:
@@ -97,6 +103,15 @@ class PartitionLog:
         stored = self._producers.stored_at(batch)
         if stored is not None:
             return stored
+        try:
+            if is_full(batch.size):
+                raise OSError(errno.ENOSPC, "The log is full.")
+            return self._stored(batch, data)
+        except OSError as error:
+            self._producers.refused(batch)
+            raise Refused(Code.NOT_ENOUGH_REPLICAS, str(error.strerror)) from None
+
+    def _stored(self, batch: Batch, data: bytes) -> int:
         offset = self.next_offset
         following = offset + batch.last_delta + 1
         self._last().append(placed(data, offset), offset, following)

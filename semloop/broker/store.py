@@ -73,14 +73,9 @@ class Store:
             Refused: the batch is invalid, or there is no room: try again later.
         """
         log = self.log(topic, partition)
-        if self.is_full(len(data)):
-            raise Refused(Code.NOT_ENOUGH_REPLICAS, "The log is full.")
-        try:
-            return log.append(data, self.topics[topic].bytes_max)
-        except OSError as error:
-            raise Refused(Code.NOT_ENOUGH_REPLICAS, str(error.strerror)) from None
+        return log.append(data, self.topics[topic].bytes_max, self.is_full)
 
-    def is_full(self, size: int = 0) -> bool:
+    def is_full(self, size: int) -> bool:
         """Return True if there is no room for `size` more bytes."""
         if self.size + size <= self._bytes_max:
             return False
