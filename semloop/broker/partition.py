@@ -1,9 +1,16 @@
-"""The log of one partition: segments in order of their offsets."""
+"""The log of one partition: segments in order of their offsets.
+
+A segment begins where the one before it ends, even if its first record comes after a
+gap. So the name of the oldest file says where the log begins, and a reader whose
+position is in a gap gets the next record. The last file stays until it has a successor:
+its name says which offsets were given out.
+"""
 
 import errno
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from semloop.broker.batch import Batch, only_batch, placed
 from semloop.broker.errors import Code, Refused
@@ -58,24 +65,19 @@ class PartitionLog:
             segment = Segment(self._folder, name, base)
             size_max = sizes[name]
             segment.recover(2**62 if size_max is None else size_max)
-            if segment.size == 0:
-                segment.delete()
-                continue
             self._segments.append(segment)
             self.size += segment.size
             self.next_offset = max(self.next_offset, segment.next_offset)
         if self._segments:
             self.start_offset = max(self.start_offset, self._segments[0].base_offset)
-            for batch in self._segments[-1].headers():
+        # Batches that are sent again, although a file has just begun or been deleted.
+        for segment in [each for each in self._segments if each.size][-2:]:
+            for batch in segment.headers():
                 self._producers.stored(batch, batch.base_offset)
-        else:
-            self.start_offset = self.next_offset
 
     def skip(self, offsets: int) -> None:
         """Leave a gap: offsets after the last known one may have been given out."""
         self.next_offset += offsets
-        if not self._segments:
-            self.start_offset = self.next_offset
 
     def append(
         self,
@@ -154,24 +156,39 @@ class PartitionLog:
         if not 0 <= offset <= self.next_offset:
             raise Refused(Code.OFFSET_OUT_OF_RANGE)
         self.start_offset = max(self.start_offset, offset)
-        while self._segments and self._segments[0].next_offset <= offset:
-            segment = self._segments.pop(0)
-            self.size -= segment.size
-            segment.delete()
+        self._delete_files(offset, time.monotonic())
 
-    def delete_committed(self, committed: int, idle_s: float) -> None:
+    def delete_committed(self, committed: int, idle_s: float) -> bool:
         """Delete files all of whose records are committed, the oldest first.
 
         Args:
             committed: offset after the last committed record.
             idle_s: only files that nothing was appended to for this long.
+
+        Returns:
+            True if a file was deleted.
         """
-        until_s = time.monotonic() - idle_s
+        return self._delete_files(committed, time.monotonic() - idle_s)
+
+    def _delete_files(self, offset: int, until_s: float) -> bool:
+        size = self.size
         while self._segments:
-            segment = self._segments[0]
-            if segment.next_offset > committed or segment.appended_s > until_s:
-                return
-            self.delete_before(segment.next_offset)
+            first = self._segments[0]
+            if first.next_offset > offset or first.appended_s > until_s:
+                break
+            if first is self._segments[-1] and not self._has_successor(first):
+                break
+            self._segments.pop(0)
+            self.size -= first.size
+            self.start_offset = max(self.start_offset, first.next_offset)
+            first.delete()
+        return self.size < size
+
+    def _has_successor(self, last: Segment) -> bool:
+        """Return True once the last segment has an empty successor."""
+        with suppress(OSError):  # not even an empty file has room
+            self._last(new=True)
+        return self._segments[-1] is not last
 
     def close_segment(self, age_s: float) -> None:
         """Let the next record begin a file if the last one is older.
@@ -190,9 +207,7 @@ class PartitionLog:
         """Return the segment for the next record."""
         last = self._segments[-1] if self._segments else None
         if last is None or (last.size and (new or last.size >= SEGMENT_BYTES)):
-            name = f"{self.prefix}{self.next_offset:020d}.log"
-            last = Segment(self._folder, name, self.next_offset)
-            if not self._segments:
-                self.start_offset = max(self.start_offset, last.base_offset)
+            base = last.next_offset if last else self.start_offset
+            last = Segment(self._folder, f"{self.prefix}{base:020d}.log", base)
             self._segments.append(last)
         return last

@@ -63,6 +63,8 @@ def recovered_topics(folder: int, state: State) -> dict[str, Topic]:
         for number, (start, following) in enumerate(found["offsets"]):
             log = PartitionLog(folder, topic.prefix(number), start, following)
             log.recover({n: sizes.pop(n) for n in names if n.startswith(log.prefix)})
+            if trusts_all and not log.segments:
+                log.start_offset = log.next_offset  # somebody removed its files
             if not state.clean and not (trusts_all and state.is_of(folder)):
                 log.skip(SKIPPED_OFFSETS)
             topic.partitions.append(log)

@@ -130,6 +130,17 @@ class Store:
             log.delete()
         self._write_state()
 
+    def delete_before(self, topic: str, partition: int, offset: int | None) -> int:
+        """Delete the records before an offset, None for all; return the oldest offset.
+
+        Raises:
+            Refused: the partition does not exist, or the offset is after its end.
+        """
+        log = self.log(topic, partition)
+        log.delete_before(log.next_offset if offset is None else offset)
+        self._is_changed = True
+        return log.start_offset
+
     def make_room(self) -> None:
         """Delete what was committed a while ago; if space is short, all of it.
 
@@ -146,7 +157,7 @@ class Store:
         for topic in self.topics.values():
             for number, log in enumerate(topic.partitions):
                 committed = self.groups.offset(self._group, topic.name, number)
-                log.delete_committed(committed, idle_s)
+                self._is_changed |= log.delete_committed(committed, idle_s)
 
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Store the offset that a group reads next.

@@ -20,7 +20,15 @@ HEADER = struct.Struct(">hhih")
 KEYS = [(key, v) for key, api in APIS.items() for v in range(api.first, api.last + 1)]
 # Small numbers, names and sizes are more likely to be understood than random bytes.
 PARTS = st.sampled_from(
-    [b"\0\0\0\1", b"\0\1t", b"\0\0\0\0", b"\xff\xff", b"\xff\xff\xff\xff", b"\2t", b"\1"]
+    [
+        b"\0\0\0\1",
+        b"\0\1t",
+        b"\0\0\0\0",
+        b"\xff\xff",
+        b"\xff\xff\xff\xff",
+        b"\2t",
+        b"\1",
+    ]
 )
 BODIES = st.lists(PARTS | st.binary(max_size=8), max_size=20).map(b"".join)
 

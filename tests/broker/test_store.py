@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,35 +11,8 @@ import pytest
 from semloop.broker.errors import Code, Refused
 from semloop.broker.recovery import SKIPPED_OFFSETS, Locked
 from semloop.broker.state import NOTHING
-from semloop.broker.store import Store
-from tests.broker.records import a_batch, offsets
-
-BOUND = 100_000
-GROUP = "semloop-archive"
-
-
-def opened(path: Path, bytes_max: int = BOUND) -> Store:
-    return Store(path, bytes_max, GROUP)
-
-
-def a_store(path: Path, records: int = 3) -> Store:
-    store = opened(path)
-    store.create("t", 2, {})
-    for _ in range(records):
-        store.append("t", 0, a_batch())
-    return store
-
-
-def crash(store: Store) -> None:
-    """End a store as SIGKILL does: nothing is written."""
-    for log in store.topics["t"].partitions:
-        for each in log.segments:
-            each.close()
-    os.close(store._folder)
-
-
-def read(store: Store, offset: int = 0) -> list[int]:
-    return offsets(store.log("t", 0).read(offset, BOUND))
+from tests.broker.records import a_batch
+from tests.broker.stores import GROUP, a_store, crash, opened, read, restart_machine
 
 
 def test_everything_is_there_after_a_clean_end(tmp_path: Path) -> None:
@@ -86,8 +58,7 @@ def test_after_a_power_failure_only_what_was_on_disk_counts(
     for _ in range(3):
         first.append("t", 0, a_batch())  # `archive` may have stored their records
     crash(first)
-    monkeypatch.setattr("semloop.broker.state.boot_id", lambda: "another boot")
-    monkeypatch.setattr("semloop.broker.store.boot_id", lambda: "another boot")
+    restart_machine(monkeypatch)
     second = opened(tmp_path / "log")
     assert read(second) == [0, 1, 2]
     # A reader that was ahead waits for what comes; no offset is given out twice.
@@ -106,7 +77,7 @@ def test_after_a_clean_end_a_restart_of_the_machine_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_store(tmp_path / "log").close()
-    monkeypatch.setattr("semloop.broker.state.boot_id", lambda: "another boot")
+    restart_machine(monkeypatch)
     second = opened(tmp_path / "log")
     assert read(second) == [0, 1, 2]
     assert second.append("t", 0, a_batch()) == 3

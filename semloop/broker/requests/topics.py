@@ -93,9 +93,8 @@ def delete_records(
         for number, before in response.counted(partitions):
             code, oldest = Code.NONE, -1
             try:
-                log = broker.store.log(name, number)
-                log.delete_before(log.next_offset if before == TO_THE_END else before)
-                oldest = log.start_offset
+                offset = None if before == TO_THE_END else before
+                oldest = broker.store.delete_before(name, number, offset)
             except Refused as refused:
                 code = refused.code
             response.i32(number)
