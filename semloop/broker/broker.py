@@ -6,6 +6,10 @@ from semloop.broker.membership import Memberships
 from semloop.broker.store import Store
 
 NODE_ID = 1
+# The same for each folder: lakes remember the cluster that filled them, and go on with
+# a new folder, on another machine, or after the embedded broker of earlier versions,
+# which had this id. Topics of different folders have different ids.
+CLUSTER_ID = "tansu_cluster"
 
 
 class Broker:

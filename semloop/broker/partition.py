@@ -53,18 +53,35 @@ class PartitionLog:
         """The segments, the oldest first."""
         return self._segments
 
-    def recover(self, sizes: dict[str, int | None]) -> None:
-        """Open existing files.
+    def recover(
+        self,
+        synced: dict[str, int],
+        keep: Callable[[str], None],
+        *,
+        trusts_all: bool,
+    ) -> bool:
+        """Open existing files, and cut off what is no complete batch.
 
         Args:
-            sizes: file -> how many bytes to trust, None for all.
+            synced: file -> bytes that are on disk.
+            keep: called with the name of a damaged file before it is cut off.
+            trusts_all: False if what was not on disk is not trusted.
+
+        Returns:
+            True if the last file is damaged: records may have followed.
         """
-        for name in sorted(sizes):
+        names, is_damaged = sorted(synced), False
+        for name in names:
             unshare(self._folder, name)
             base = int(name[len(self.prefix) :].partition(".")[0])
             segment = Segment(self._folder, name, base)
-            size_max = sizes[name]
-            segment.recover(2**62 if size_max is None else size_max)
+            is_last = name == names[-1]
+            is_damaged = segment.recover(
+                synced[name], trusts_all=trusts_all, is_last=is_last
+            )
+            if is_damaged:
+                keep(name)
+            segment.cut()
             self._segments.append(segment)
             self.size += segment.size
             self.next_offset = max(self.next_offset, segment.next_offset)
@@ -74,6 +91,7 @@ class PartitionLog:
         for segment in [each for each in self._segments if each.size][-2:]:
             for batch in segment.headers():
                 self._producers.stored(batch, batch.base_offset)
+        return is_damaged
 
     def skip(self, offsets: int) -> None:
         """Leave a gap: offsets after the last known one may have been given out."""
@@ -206,7 +224,8 @@ class PartitionLog:
     def _last(self, *, new: bool = False) -> Segment:
         """Return the segment for the next record."""
         last = self._segments[-1] if self._segments else None
-        if last is None or (last.size and (new or last.size >= SEGMENT_BYTES)):
+        is_over = last and (new or last.is_broken or last.size >= SEGMENT_BYTES)
+        if last is None or (last.size and is_over):
             base = last.next_offset if last else self.start_offset
             last = Segment(self._folder, f"{self.prefix}{base:020d}.log", base)
             self._segments.append(last)

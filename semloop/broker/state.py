@@ -2,9 +2,8 @@
 
 import json
 import os
-import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,14 @@ class Groups:
             offset
         )
 
-    def forget(self, topic: str) -> None:
-        """Forget the offsets of a topic that was deleted."""
-        for topics in self.offsets.values():
-            topics.pop(topic, None)
+    def without(self, topic: str) -> "Groups":
+        """Return the offsets of all other topics."""
+        return Groups(
+            {
+                group: {name: at for name, at in topics.items() if name != topic}
+                for group, topics in self.offsets.items()
+            }
+        )
 
 
 @dataclass
@@ -45,7 +48,6 @@ class State:
     """Content of `state.json`.
 
     Attributes:
-        cluster_id: made with the folder.
         clean: True if the broker ended after everything was on disk.
         boot_id, inode: of the machine and the folder when this was written.
         topics: name -> id, config and, by partition, oldest and next offset.
@@ -53,7 +55,6 @@ class State:
         synced: file -> bytes that are on disk.
     """
 
-    cluster_id: str
     clean: bool = True
     boot_id: str = ""
     inode: int = 0
@@ -80,11 +81,6 @@ def boot_id() -> str:
     return ""
 
 
-def new_state() -> State:
-    """Return the state of an empty folder."""
-    return State(cluster_id=str(uuid.uuid4()))
-
-
 def read_state(folder: int) -> State | None:
     """Return the state; None if the folder is new.
 
@@ -97,10 +93,11 @@ def read_state(folder: int) -> State | None:
         return None
     with open(file, "rb") as content:
         found = json.load(content)
-    try:
-        return State(**found)
-    except TypeError as error:
-        raise ValueError(*error.args) from None
+    if not isinstance(found, dict):
+        raise ValueError(STATE_FILE)
+    # A later version may have added something.
+    known = {each.name for each in fields(State)}
+    return State(**{name: value for name, value in found.items() if name in known})
 
 
 def write_state(folder: int, state: State) -> None:
@@ -112,3 +109,4 @@ def write_state(folder: int, state: State) -> None:
         content.flush()
         os.fsync(content.fileno())
     os.replace(draft, STATE_FILE, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)

@@ -4,12 +4,13 @@ import asyncio
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from semloop.broker.errors import Code, Refused
 from semloop.broker.partition import PartitionLog
-from semloop.broker.recovery import open_folder, recovered_state, recovered_topics
-from semloop.broker.segment import Segment, sync_files
+from semloop.broker.recovery import open_folder, recovered
+from semloop.broker.segment import Segment
 from semloop.broker.state import Groups, State, boot_id, write_state
 from semloop.broker.topic import Topic, check_topic
 
@@ -24,7 +25,6 @@ class Store:
     """All that the broker keeps.
 
     Attributes:
-        cluster_id: id of the folder's logs.
         topics: by name.
         groups: offsets committed by consumer groups.
     """
@@ -44,15 +44,10 @@ class Store:
         self._folder = open_folder(path)
         self._bytes_max = bytes_max
         self._group = group
-        state = recovered_state(self._folder)
-        self.cluster_id = state.cluster_id
+        state, self.topics = recovered(self._folder)
         self.groups = Groups(state.groups)
-        self.topics = recovered_topics(self._folder, state)
-        self._is_changed = False
-        # What a crash left may only be in the pages of the system yet.
-        sync_files([segment.begin_sync() for segment in self._segments()])
-        self._synced = self._sizes()
-        # From now on the state on disk is not that of a clean end.
+        # From now on the state on disk is not that of a clean end. What a crash left in
+        # the pages of the system is synced with the first tick.
         self._write_state()
 
     def log(self, topic: str, partition: int) -> PartitionLog:
@@ -122,13 +117,19 @@ class Store:
         Raises:
             Refused: it does not exist.
         """
-        topic = self.topics.pop(name, None)
+        topic = self.topics.get(name)
         if topic is None:
             raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
-        self.groups.forget(name)
+        before = self.topics, self.groups
+        self.topics = {each: of for each, of in before[0].items() if each != name}
+        self.groups = self.groups.without(name)
+        try:
+            self._write_state()
+        except OSError:
+            self.topics, self.groups = before
+            raise
         for log in topic.partitions:
             log.delete()
-        self._write_state()
 
     def delete_before(self, topic: str, partition: int, offset: int | None) -> int:
         """Delete the records before an offset, None for all; return the oldest offset.
@@ -170,22 +171,35 @@ class Store:
         self._is_changed = True
 
     async def sync(self) -> None:
-        """Write what changed to disk, without blocking requests meanwhile."""
-        sizes, segments = self._sizes(), list(self._segments())
-        files = [segment.begin_sync() for segment in segments if segment.is_dirty]
-        if not files and not self._is_changed:
+        """Write what changed to disk, without blocking requests meanwhile.
+
+        Raises:
+            OSError: some of it could not be written.
+        """
+        dirty = [segment for segment in self._segments() if segment.is_dirty]
+        if not dirty and not self._is_changed:
             return
-        self._is_changed = False
-        await asyncio.to_thread(sync_files, files)
-        self._synced = sizes
+        self._is_changed = True
+        failure: OSError | None = None
+        for segment in dirty:
+            if segment.is_dirty:  # not deleted meanwhile
+                try:
+                    await asyncio.to_thread(segment.begin_sync())
+                except OSError as error:
+                    failure = error
         self._write_state()
+        if failure:
+            raise failure
 
     def close(self) -> None:
         """Write everything to disk at a clean end."""
         self._delete_committed(idle_s=0.0)
-        sync_files([segment.begin_sync() for segment in self._segments()])
-        self._synced = self._sizes()
-        self._write_state(clean=True)
+        for segment in self._segments():
+            if segment.is_dirty:
+                with suppress(OSError):
+                    segment.begin_sync()()
+        # What is only in the pages of the system does not survive the machine.
+        self._write_state(clean=all(s.synced >= s.size for s in self._segments()))
         for segment in self._segments():
             segment.close()
         os.close(self._folder)
@@ -193,25 +207,28 @@ class Store:
     def _write_state(self, *, clean: bool = False) -> None:
         topics = {topic.name: topic.as_state() for topic in self.topics.values()}
         state = State(
-            self.cluster_id,
             clean,
             boot_id(),
             os.fstat(self._folder).st_ino,
             topics,
             self.groups.offsets,
-            self._synced,
+            {segment.name: segment.synced for segment in self._segments()},
         )
         write_state(self._folder, state)
+        self._is_changed = False
 
     def _add_partitions(self, topic: Topic, count: int) -> None:
         first = len(topic.partitions)
         for number in range(first, first + count):
             topic.partitions.append(PartitionLog(self._folder, topic.prefix(number)))
-        self.topics[topic.name] = topic
-        self._write_state()
-
-    def _sizes(self) -> dict[str, int]:
-        return {segment.name: segment.size for segment in self._segments()}
+        before, self.topics = self.topics, {**self.topics, topic.name: topic}
+        try:
+            self._write_state()
+        except OSError:
+            # What the state does not name would be lost after a crash.
+            del topic.partitions[first:]
+            self.topics = before
+            raise
 
     def _segments(self) -> Iterator[Segment]:
         for log in self._logs():
