@@ -162,7 +162,7 @@ class Membership:
         self.leader = next(iter(self.members))
         common = set.intersection(*(set(m.protocols) for m in self.members.values()))
         preferred = self.members[self.leader].protocols
-        # Three members may share none, although each two of them do.
+        # Each two of three members may share one that the third does not know.
         self.protocol = next((name for name in preferred if name in common), "")
         for each in self.members.values():
             each.joins, each.assignment = False, None
