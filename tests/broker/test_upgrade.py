@@ -1,0 +1,54 @@
+"""A lake goes on with a broker that is new: after an upgrade, or after damage."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from semloop.delta.streams import StreamId
+from semloop.kafka.topic import TopicAdmin
+from semloop.settings import Settings
+from semloop.storage.location import Storage
+from sinks.delta.streams_table import register
+from tests.flows.flow_runner import each_once, produce, run_archive, stored_origins
+from tests.support.services import EmbeddedBroker
+
+Records = dict[str, set[tuple[int, int]]]
+
+
+def settings_of(tmp_path: Path, broker: EmbeddedBroker) -> Settings:
+    return Settings(lake=str(tmp_path / "lake"), kafka=broker.address)
+
+
+def produced(settings: Settings) -> Records:
+    topic = TopicAdmin(settings).ensure()
+    return {topic.topic_id: produce(settings, 3)}
+
+
+def test_a_lake_of_the_earlier_embedded_broker_is_filled_further(
+    tmp_path: Path,
+) -> None:
+    broker = EmbeddedBroker(tmp_path)
+    settings = settings_of(tmp_path, broker)
+    earlier = StreamId("archive", "tansu_cluster", settings.topic, "0" * 32)
+    tables = ["events", "dead_letters"]
+    register(Storage.of(settings), earlier, tables, [0], datetime.now(UTC))
+    records = produced(settings)
+    run_archive(settings)
+    assert stored_origins(settings) == each_once(records)
+    broker.kill()
+
+
+def test_a_lake_is_filled_further_after_the_state_of_its_broker_was_damaged(
+    tmp_path: Path,
+) -> None:
+    first = EmbeddedBroker(tmp_path)
+    settings = settings_of(tmp_path, first)
+    before = produced(settings)
+    run_archive(settings)
+    first.kill()
+    (tmp_path / "broker" / "state.json").write_text("{")
+    second = EmbeddedBroker(tmp_path, first.address)
+    after = produced(settings)
+    assert len(before | after) == 2
+    run_archive(settings)
+    assert stored_origins(settings) == each_once(before | after)
+    second.kill()
