@@ -9,13 +9,13 @@ its name says which offsets were given out.
 import errno
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from semloop.broker.batch import Batch, only_batch, placed
 from semloop.broker.errors import Code, Refused
 from semloop.broker.producers import Producers
-from semloop.broker.segment import Segment, unshare
+from semloop.broker.segment import Segment
 
 SEGMENT_BYTES = 8 * 2**20
 
@@ -33,7 +33,7 @@ class PartitionLog:
     def __init__(
         self, folder: int, prefix: str, start_offset: int = 0, next_offset: int = 0
     ) -> None:
-        """Start empty; `recover` adds the files that exist.
+        """Start empty; `adopt` adds what exists.
 
         Args:
             folder: descriptor of the folder of the files.
@@ -49,49 +49,22 @@ class PartitionLog:
         self.size = 0
 
     @property
-    def segments(self) -> Iterable[Segment]:
+    def segments(self) -> Sequence[Segment]:
         """The segments, the oldest first."""
         return self._segments
 
-    def recover(
-        self,
-        synced: dict[str, int],
-        keep: Callable[[str], None],
-        *,
-        trusts_all: bool,
-    ) -> bool:
-        """Open existing files, and cut off what is no complete batch.
-
-        Args:
-            synced: file -> bytes that are on disk.
-            keep: called with the name of a damaged file before it is cut off.
-            trusts_all: False if what was not on disk is not trusted.
-
-        Returns:
-            True if the last file is damaged: records may have followed.
-        """
-        names, is_damaged = sorted(synced), False
-        for name in names:
-            unshare(self._folder, name)
-            base = int(name[len(self.prefix) :].partition(".")[0])
-            segment = Segment(self._folder, name, base)
-            is_last = name == names[-1]
-            is_damaged = segment.recover(
-                synced[name], trusts_all=trusts_all, is_last=is_last
-            )
-            if is_damaged:
-                keep(name)
-            segment.cut()
-            self._segments.append(segment)
-            self.size += segment.size
-            self.next_offset = max(self.next_offset, segment.next_offset)
-        if self._segments:
-            self.start_offset = max(self.start_offset, self._segments[0].base_offset)
+    def adopt(self, segments: list[Segment]) -> None:
+        """Begin with existing segments, the oldest first."""
+        self._segments = segments
+        self.size = sum(segment.size for segment in segments)
+        ends = [segment.next_offset for segment in segments]
+        self.next_offset = max([self.next_offset, *ends])
+        if segments:
+            self.start_offset = max(self.start_offset, segments[0].base_offset)
         # Batches that are sent again, although a file has just begun or been deleted.
-        for segment in [each for each in self._segments if each.size][-2:]:
+        for segment in [each for each in segments if each.size][-2:]:
             for batch in segment.headers():
                 self._producers.stored(batch, batch.base_offset)
-        return is_damaged
 
     def skip(self, offsets: int) -> None:
         """Leave a gap: offsets after the last known one may have been given out."""

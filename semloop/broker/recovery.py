@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from semloop.broker.partition import PartitionLog
-from semloop.broker.segment import copy_file
+from semloop.broker.segment import Segment, copy_file, unshare
 from semloop.broker.state import STATE_FILE, State, read_state
 from semloop.broker.topic import Topic
 
@@ -92,8 +92,19 @@ def _recover(
 ) -> None:
     """Read the files of a log; leave a gap where records may have been lost."""
     trusts_all = state.clean or state.is_of_this_boot()
-    synced = {name: state.synced.get(name, 0) for name in names}
-    is_damaged = log.recover(synced, aside.copy, trusts_all=trusts_all)
+    segments, is_damaged = [], False
+    for name in sorted(names):
+        unshare(folder, name)
+        base = int(name[len(log.prefix) :].removesuffix(LOG_SUFFIX))
+        segment = Segment(folder, name, base)
+        is_damaged = segment.recover(
+            state.synced.get(name, 0), trusts_all=trusts_all, is_last=name == max(names)
+        )
+        if is_damaged:
+            aside.copy(name)
+        segment.cut()
+        segments.append(segment)
+    log.adopt(segments)
     if trusts_all and not names:
         log.start_offset = log.next_offset  # somebody removed its files
     is_complete = state.clean or (trusts_all and state.is_of(folder))

@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,19 +11,18 @@ from semloop.broker.partition import PartitionLog
 from semloop.broker.recovery import open_folder, recovered
 from semloop.broker.segment import Segment
 from semloop.broker.state import Groups, State, boot_id, write_state
-from semloop.broker.topic import Topic, check_topic
+from semloop.broker.topic import Topic
 
 # A committed record stays for a moment: who watches the topic can still read it.
 KEEP_S = 300.0
 SHORT_SHARE = 0.5
-# Each partition has a file, a list of producers and an entry in each response.
-PARTITIONS_MAX = 1_000
 
 
 class Store:
     """All that the broker keeps.
 
     Attributes:
+        folder: its descriptor.
         topics: by name.
         groups: offsets committed by consumer groups.
     """
@@ -41,14 +39,24 @@ class Store:
             Locked: another broker uses it.
             OSError: it cannot be used.
         """
-        self._folder = open_folder(path)
+        self.folder = open_folder(path)
         self._bytes_max = bytes_max
         self._group = group
-        state, self.topics = recovered(self._folder)
+        state, self.topics = recovered(self.folder)
         self.groups = Groups(state.groups)
         # From now on the state on disk is not that of a clean end. What a crash left in
         # the pages of the system is synced with the first tick.
         self._write_state()
+
+    def topic(self, name: str) -> Topic:
+        """Return a topic.
+
+        Raises:
+            Refused: it does not exist.
+        """
+        if name not in self.topics:
+            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
+        return self.topics[name]
 
     def log(self, topic: str, partition: int) -> PartitionLog:
         """Return the log of a partition.
@@ -56,10 +64,10 @@ class Store:
         Raises:
             Refused: it does not exist.
         """
-        found = self.topics.get(topic)
-        if found is None or not 0 <= partition < len(found.partitions):
+        partitions = self.topic(topic).partitions
+        if not 0 <= partition < len(partitions):
             raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
-        return found.partitions[partition]
+        return partitions[partition]
 
     def append(self, topic: str, partition: int, data: bytes) -> int:
         """Store a batch; return the offset of its first record.
@@ -82,54 +90,19 @@ class Store:
         """Bytes of all logs."""
         return sum(log.size for log in self._logs())
 
-    def check_new(self, name: str, partitions: int, config: dict[str, str]) -> None:
-        """Check that a topic can be created.
+    def replace(self, topics: dict[str, Topic], groups: Groups) -> None:
+        """Change the topics, unless the state cannot name them: a crash forgets those.
 
         Raises:
-            Refused: its name, size or configuration is not valid, or it exists.
+            OSError: nothing was changed.
         """
-        if name in self.topics:
-            raise Refused(Code.TOPIC_ALREADY_EXISTS, f"Topic {name!r} exists.")
-        check_topic(name, config)
-        _check_count(self.topics.values(), partitions)
-
-    def create(self, name: str, partitions: int, config: dict[str, str]) -> None:
-        """Create a topic that was checked."""
-        self._add_partitions(Topic(name, uuid.uuid4(), config, []), partitions)
-
-    def grow(self, name: str, partitions: int) -> None:
-        """Add partitions to a topic until it has `partitions`.
-
-        Raises:
-            Refused: it does not exist, or has as many.
-        """
-        topic = self.topics.get(name)
-        if topic is None:
-            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
-        if partitions <= len(topic.partitions):
-            raise Refused(Code.INVALID_PARTITIONS, "The number can only grow.")
-        _check_count(self.topics.values(), partitions - len(topic.partitions))
-        self._add_partitions(topic, partitions - len(topic.partitions))
-
-    def delete(self, name: str) -> None:
-        """Delete a topic with its records.
-
-        Raises:
-            Refused: it does not exist.
-        """
-        topic = self.topics.get(name)
-        if topic is None:
-            raise Refused(Code.UNKNOWN_TOPIC_OR_PARTITION)
         before = self.topics, self.groups
-        self.topics = {each: of for each, of in before[0].items() if each != name}
-        self.groups = self.groups.without(name)
+        self.topics, self.groups = topics, groups
         try:
             self._write_state()
         except OSError:
             self.topics, self.groups = before
             raise
-        for log in topic.partitions:
-            log.delete()
 
     def delete_before(self, topic: str, partition: int, offset: int | None) -> int:
         """Delete the records before an offset, None for all; return the oldest offset.
@@ -202,33 +175,20 @@ class Store:
         self._write_state(clean=all(s.synced >= s.size for s in self._segments()))
         for segment in self._segments():
             segment.close()
-        os.close(self._folder)
+        os.close(self.folder)
 
     def _write_state(self, *, clean: bool = False) -> None:
         topics = {topic.name: topic.as_state() for topic in self.topics.values()}
         state = State(
             clean,
             boot_id(),
-            os.fstat(self._folder).st_ino,
+            os.fstat(self.folder).st_ino,
             topics,
             self.groups.offsets,
             {segment.name: segment.synced for segment in self._segments()},
         )
-        write_state(self._folder, state)
+        write_state(self.folder, state)
         self._is_changed = False
-
-    def _add_partitions(self, topic: Topic, count: int) -> None:
-        first = len(topic.partitions)
-        for number in range(first, first + count):
-            topic.partitions.append(PartitionLog(self._folder, topic.prefix(number)))
-        before, self.topics = self.topics, {**self.topics, topic.name: topic}
-        try:
-            self._write_state()
-        except OSError:
-            # What the state does not name would be lost after a crash.
-            del topic.partitions[first:]
-            self.topics = before
-            raise
 
     def _segments(self) -> Iterator[Segment]:
         for log in self._logs():
@@ -237,11 +197,3 @@ class Store:
     def _logs(self) -> Iterator[PartitionLog]:
         for topic in self.topics.values():
             yield from topic.partitions
-
-
-def _check_count(topics: Iterable[Topic], count: int) -> None:
-    """Check that `count` partitions can be added."""
-    in_use = sum(len(each.partitions) for each in topics)
-    if count < 1 or in_use + count > PARTITIONS_MAX:
-        what = f"All topics together have 1 to {PARTITIONS_MAX} partitions."
-        raise Refused(Code.INVALID_PARTITIONS, what)

@@ -2,6 +2,7 @@
 
 import string
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class Topic:
         return {"id": str(self.id), "config": self.config, "offsets": offsets}
 
 
-def check_topic(name: str, config: dict[str, str]) -> None:
+def check_topic(name: str, config: Mapping[str, str]) -> None:
     """Check the name and the configuration of a new topic.
 
     Raises:

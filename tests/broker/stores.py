@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.broker.catalog import create
 from semloop.broker.store import Store
 from tests.broker.records import a_batch, offsets
 
@@ -18,7 +19,7 @@ def opened(path: Path, bytes_max: int = BOUND) -> Store:
 
 def a_store(path: Path, records: int = 3) -> Store:
     store = opened(path)
-    store.create("t", 2, {})
+    create(store, "t", 2, {})
     for _ in range(records):
         store.append("t", 0, a_batch())
     return store
@@ -29,7 +30,7 @@ def crash(store: Store) -> None:
     for log in store.topics["t"].partitions:
         for each in log.segments:
             each.close()
-    os.close(store._folder)
+    os.close(store.folder)
 
 
 def read(store: Store, offset: int = 0) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semloop.broker import partition
+from semloop.broker.catalog import create, delete, grow
 from semloop.broker.errors import Refused
 from semloop.broker.recovery import SKIPPED_OFFSETS
 from semloop.broker.state import STATE_FILE
@@ -57,14 +58,14 @@ def test_a_topic_that_the_disk_did_not_take_does_not_exist(
     store = a_store(tmp_path)
     monkeypatch.setattr("semloop.broker.store.write_state", full)
     with pytest.raises(OSError, match="No space"):
-        store.create("u", 1, {})
+        create(store, "u", 1, {})
     with pytest.raises(OSError, match="No space"):
-        store.grow("t", 3)
+        grow(store, "t", 3)
     with pytest.raises(Refused):
         store.append("u", 0, a_batch())
     assert len(store.topics["t"].partitions) == 2
     monkeypatch.undo()
-    store.create("u", 1, {})
+    create(store, "u", 1, {})
     store.append("u", 0, a_batch())
     crash(store)
     again = opened(tmp_path)
@@ -79,7 +80,7 @@ def test_a_topic_whose_deletion_the_disk_did_not_take_keeps_its_records(
     store.commit("g", "t", 0, 2)
     monkeypatch.setattr("semloop.broker.store.write_state", full)
     with pytest.raises(OSError, match="No space"):
-        store.delete("t")
+        delete(store, "t")
     monkeypatch.undo()
     assert (read(store), store.groups.offset("g", "t", 0)) == ([0, 1, 2], 2)
     store.close()
@@ -168,7 +169,7 @@ def test_any_damage_of_the_state_puts_the_records_aside(
     assert store.topics == {}
     (aside,) = tmp_path.glob("damaged-*")
     assert len(list(aside.iterdir())) == 2
-    store.create("t", 1, {})
+    create(store, "t", 1, {})
     store.append("t", 0, a_batch())
     store.close()
 

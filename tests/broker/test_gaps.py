@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.broker.catalog import create
 from semloop.broker.errors import Code, Refused
 from semloop.broker.recovery import SKIPPED_OFFSETS
 from tests.broker.records import a_batch
@@ -61,7 +62,7 @@ def test_offsets_of_deleted_records_are_not_given_out_again_after_a_crash(
     tmp_path: Path,
 ) -> None:
     first = opened(tmp_path / "log", bytes_max=1_000)
-    first.create("t", 2, {})
+    create(first, "t", 2, {})
     for _ in range(5):
         first.append("t", 0, a_batch())
     first.commit(GROUP, "t", 0, 5)

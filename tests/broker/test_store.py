@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.broker.catalog import create, delete
 from semloop.broker.errors import Code, Refused
 from semloop.broker.recovery import SKIPPED_OFFSETS, Locked
 from semloop.broker.state import NOTHING
@@ -53,7 +54,7 @@ def test_after_a_power_failure_only_what_was_on_disk_counts(
     first = a_store(tmp_path / "log")
     asyncio.run(first.sync())
     first.append("t", 0, a_batch())
-    first.create("u", 1, {})  # writes the state, but not what was appended
+    create(first, "u", 1, {})  # writes the state, but not what was appended
     for _ in range(3):
         first.append("t", 0, a_batch())  # `archive` may have stored their records
     crash(first)
@@ -132,7 +133,7 @@ def test_files_are_private_and_a_deleted_topic_leaves_none(tmp_path: Path) -> No
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
     modes = {each.stat().st_mode & 0o777 for each in (tmp_path / "log").iterdir()}
     assert modes == {0o600}
-    store.delete("t")
+    delete(store, "t")
     assert [each.name for each in (tmp_path / "log").iterdir()] == ["state.json"]
     store.close()
 
@@ -141,7 +142,7 @@ def test_what_does_not_fit_is_refused_until_the_group_has_committed(
     tmp_path: Path,
 ) -> None:
     store = opened(tmp_path / "log", bytes_max=1_000)
-    store.create("t", 2, {})
+    create(store, "t", 2, {})
     for _ in range(5):
         store.append("t", 0, a_batch())
     with pytest.raises(Refused) as refused:
