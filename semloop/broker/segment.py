@@ -1,5 +1,6 @@
 """A file of a partition's log: batches one after the other, with a sparse index."""
 
+import errno
 import mmap
 import os
 import shutil
@@ -114,12 +115,15 @@ class Segment:
         """Return batches that start with the one that has `offset`, or the next one.
 
         At least one batch, and about `bytes_max` bytes at most; none at the end.
+
+        Raises:
+            OSError: the file cannot be read, or has lost its end.
         """
         start = self._position(offset)
         if start >= self.size:
             return b""
         end = self._end(start, bytes_max)
-        data = os.pread(self._file, end - start, start)
+        data = self._bytes(start, end)
         skipped = 0
         while (span := span_at(data, skipped)) and span.next_offset <= offset:
             skipped += span.size
@@ -130,7 +134,13 @@ class Segment:
 
     def read_at(self, start: int, bytes_max: int) -> bytes:
         """Return the batches at a position of the index."""
-        return os.pread(self._file, self._end(start, bytes_max) - start, start)
+        return self._bytes(start, self._end(start, bytes_max))
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        data = os.pread(self._file, end - start, start)
+        if len(data) < end - start:
+            raise OSError(errno.EIO, "the file was shortened", self.name)
+        return data
 
     def headers(self) -> Iterator[Batch]:
         """Yield the headers of all batches."""

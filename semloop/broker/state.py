@@ -17,8 +17,12 @@ GROUPS_MAX = 1_000
 class Groups:
     """Offsets that consumer groups committed: group -> topic -> partition -> offset."""
 
-    def __init__(self, offsets: dict[str, dict[str, dict[str, int]]]) -> None:
+    def __init__(
+        self, offsets: dict[str, dict[str, dict[str, int]]], kept: str
+    ) -> None:
+        """Start with known offsets; never forget the group `kept`."""
         self.offsets = offsets
+        self._kept = kept
 
     def offset(self, group: str, topic: str, partition: int) -> int:
         """Return the offset that the group reads next; `NOTHING` if it never did."""
@@ -28,7 +32,7 @@ class Groups:
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Store the offset that a group reads next; of too many groups, forget one."""
         if group not in self.offsets and len(self.offsets) >= GROUPS_MAX:
-            self.offsets.pop(next(iter(self.offsets)))
+            self.offsets.pop(next(each for each in self.offsets if each != self._kept))
         self.offsets.setdefault(group, {}).setdefault(topic, {})[str(partition)] = (
             offset
         )
@@ -39,7 +43,8 @@ class Groups:
             {
                 group: {name: at for name, at in topics.items() if name != topic}
                 for group, topics in self.offsets.items()
-            }
+            },
+            self._kept,
         )
 
 

@@ -43,7 +43,7 @@ class Store:
         self._bytes_max = bytes_max
         self._group = group
         state, self.topics = recovered(self.folder)
-        self.groups = Groups(state.groups)
+        self.groups = Groups(state.groups, group)
         # From now on the state on disk is not that of a clean end. What a crash left in
         # the pages of the system is synced with the first tick.
         self._write_state()
@@ -76,7 +76,9 @@ class Store:
             Refused: the batch is invalid, or there is no room: try again later.
         """
         log = self.log(topic, partition)
-        return log.append(data, self.topics[topic].bytes_max, self.is_full)
+        # What can never fit is refused for good.
+        bytes_max = min(self.topics[topic].bytes_max, self._bytes_max)
+        return log.append(data, bytes_max, self.is_full)
 
     def is_full(self, size: int) -> bool:
         """Return True if there is no room for `size` more bytes."""
@@ -137,9 +139,10 @@ class Store:
         """Store the offset that a group reads next.
 
         Raises:
-            Refused: the partition does not exist.
+            Refused: the partition or the offset does not exist.
         """
-        self.log(topic, partition)
+        if not 0 <= offset <= self.log(topic, partition).next_offset:
+            raise Refused(Code.OFFSET_OUT_OF_RANGE)
         self.groups.commit(group, topic, partition, offset)
         self._is_changed = True
 

@@ -12,6 +12,8 @@ from semloop.broker.partition import PartitionLog
 # Kafka's default.
 BATCH_BYTES_MAX = 1_048_588
 BYTES_CONFIG = "max.message.bytes"
+# Records of any time are accepted, with the time that their producer gave them.
+TIME_CONFIG = "message.timestamp."
 LEGAL_NAME_CHARS = frozenset(f"{string.ascii_letters}{string.digits}._-")
 
 
@@ -50,3 +52,6 @@ def check_topic(name: str, config: Mapping[str, str]) -> None:
         raise Refused(Code.INVALID_TOPIC, "Letters, digits, '.', '_' and '-' only.")
     if not config.get(BYTES_CONFIG, "1").isdecimal():
         raise Refused(Code.INVALID_CONFIG, f"{BYTES_CONFIG} is not a number.")
+    for key in config:
+        if key != BYTES_CONFIG and not key.startswith(TIME_CONFIG):
+            raise Refused(Code.INVALID_CONFIG, f"The broker has no {key[:100]!r}.")

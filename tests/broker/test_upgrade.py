@@ -1,10 +1,13 @@
 """A lake goes on with a broker that is new: after an upgrade, or after damage."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from semloop.delta.streams import StreamId
 from semloop.kafka.topic import TopicAdmin
+from semloop.progress.backlog import missing
+from semloop.progress.positions import Position
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
@@ -51,4 +54,21 @@ def test_a_lake_is_filled_further_after_the_state_of_its_broker_was_damaged(
     assert len(before | after) == 2
     run_archive(settings)
     assert stored_origins(settings) == each_once(before | after)
+    second.kill()
+
+
+def test_the_gap_after_a_power_failure_is_no_backlog(tmp_path: Path) -> None:
+    first = EmbeddedBroker(tmp_path)
+    settings = settings_of(tmp_path, first)
+    produced(settings)
+    first.kill()
+    file = tmp_path / "broker" / "state.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"boot_id": "another"}))
+    second = EmbeddedBroker(tmp_path, first.address)
+    produced(settings)
+    positions = {number: Position() for number in range(settings.partitions)}
+    assert missing(settings, positions).records < 10
+    estimated = missing(settings, positions, records_max=0)
+    assert estimated.at_least
+    assert estimated.records < 10
     second.kill()
