@@ -22,9 +22,10 @@ from semloop.broker.errors import Code, Refused
 from semloop.broker.requests.fetching import _read, _Wanted
 from semloop.broker.store import Store
 from semloop.broker.wire import ITEMS_MAX, Malformed, Reader
+from tests.broker.conftest import Start
 from tests.broker.records import a_batch, offsets
 from tests.broker.stores import GROUP, a_store, crash, opened
-from tests.support.services import EmbeddedBroker, wait_for
+from tests.support.services import wait_for
 
 
 def refusal_of_commit(store: Store, offset: int) -> Code:
@@ -126,8 +127,8 @@ def fetch(topic: bytes, offset: int) -> bytes:
     return struct.pack(">i", len(request)) + request
 
 
-def test_a_running_broker_has_limits(tmp_path: Path) -> None:
-    broker = EmbeddedBroker(tmp_path)
+def test_a_running_broker_has_limits(start: Start) -> None:
+    broker = start()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed, _ = psutil.Process(broker.pid).rlimit(psutil.RLIMIT_NOFILE)
     assert allowed >= (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard))
@@ -158,4 +159,3 @@ def test_a_running_broker_has_limits(tmp_path: Path) -> None:
     for connection in stalled:
         connection.close()
     wait_for("the end", lambda: admin.list_topics(timeout=10))
-    broker.kill()

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
 )
 
+from tests.broker.conftest import Start
 from tests.support.services import EmbeddedBroker, wait_for
 
 TOPIC, FILLED, SENT = "events", 10, 5
@@ -53,9 +53,9 @@ def committing(broker: EmbeddedBroker) -> Callable[[], object]:
     ids=["room is made meanwhile", "later batches are smaller"],
 )
 def test_no_record_is_reported_as_stored_that_is_not(
-    tmp_path: Path, later_bytes: int, makes_room: bool
+    start: Start, later_bytes: int, makes_room: bool
 ) -> None:
-    broker = EmbeddedBroker(tmp_path, mb_max=1)
+    broker = start(mb_max=1)
     server = {"bootstrap.servers": broker.address, **ONE_BY_ONE}
     admin = AdminClient({"bootstrap.servers": broker.address})
     admin.create_topics([NewTopic(TOPIC, 2)])[TOPIC].result(10)
@@ -86,4 +86,3 @@ def test_no_record_is_reported_as_stored_that_is_not(
         producer.flush(3)
     assert set(delivered) <= set(found := stored(broker))
     assert len(found) == len(set(found))
-    broker.kill()

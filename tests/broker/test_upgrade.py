@@ -11,6 +11,7 @@ from semloop.progress.positions import Position
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.delta.streams_table import register
+from tests.broker.conftest import Start
 from tests.flows.flow_runner import each_once, produce, run_archive, stored_origins
 from tests.support.services import EmbeddedBroker
 
@@ -28,8 +29,9 @@ def produced(settings: Settings) -> Records:
 
 def test_a_lake_of_the_earlier_embedded_broker_is_filled_further(
     tmp_path: Path,
+    start: Start,
 ) -> None:
-    broker = EmbeddedBroker(tmp_path)
+    broker = start()
     settings = settings_of(tmp_path, broker)
     earlier = StreamId("archive", "tansu_cluster", settings.topic, "0" * 32)
     tables = ["events", "dead_letters"]
@@ -37,38 +39,38 @@ def test_a_lake_of_the_earlier_embedded_broker_is_filled_further(
     records = produced(settings)
     run_archive(settings)
     assert stored_origins(settings) == each_once(records)
-    broker.kill()
 
 
 def test_a_lake_is_filled_further_after_the_state_of_its_broker_was_damaged(
     tmp_path: Path,
+    start: Start,
 ) -> None:
-    first = EmbeddedBroker(tmp_path)
+    first = start()
     settings = settings_of(tmp_path, first)
     before = produced(settings)
     run_archive(settings)
     first.kill()
     (tmp_path / "broker" / "state.json").write_text("{")
-    second = EmbeddedBroker(tmp_path, first.address)
+    start(first.address)
     after = produced(settings)
     assert len(before | after) == 2
     run_archive(settings)
     assert stored_origins(settings) == each_once(before | after)
-    second.kill()
 
 
-def test_the_gap_after_a_power_failure_is_no_backlog(tmp_path: Path) -> None:
-    first = EmbeddedBroker(tmp_path)
+def test_the_gap_after_a_power_failure_is_no_backlog(
+    tmp_path: Path, start: Start
+) -> None:
+    first = start()
     settings = settings_of(tmp_path, first)
     produced(settings)
     first.kill()
     file = tmp_path / "broker" / "state.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"boot_id": "another"}))
-    second = EmbeddedBroker(tmp_path, first.address)
+    start(first.address)
     produced(settings)
-    positions = {number: Position() for number in range(settings.partitions)}
+    positions = {number: Position() for number in range(4)}
     assert missing(settings, positions).records < 10
     estimated = missing(settings, positions, records_max=0)
     assert estimated.at_least
     assert estimated.records < 10
-    second.kill()
