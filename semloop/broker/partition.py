@@ -81,7 +81,7 @@ class PartitionLog:
         Args:
             data: one record batch, as Kafka's producers send it.
             bytes_max: its size, at most.
-            is_full: says if there is no room for so many bytes.
+            is_full: says if there is no room for this many bytes.
 
         Returns:
             the offset of its first record.

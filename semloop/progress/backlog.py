@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Limits of `status`; beyond them it reports "at least".
 COUNT_RECORDS_MAX = 20_000
 COUNT_S = 2.0
-# The embedded broker leaves such a gap after a power failure; so many offsets say
+# The embedded broker leaves such a gap after a power failure; this many offsets say
 # nothing about the number of records.
 GAP_OFFSETS = 10_000_000
 

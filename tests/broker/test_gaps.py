@@ -12,7 +12,7 @@ from tests.broker.records import a_batch
 from tests.broker.stores import GROUP, a_store, crash, opened, read, restart_machine
 
 
-def test_a_reader_at_the_end_of_an_empty_log_goes_on_after_a_power_failure(
+def test_a_reader_at_the_end_of_an_empty_log_continues_after_a_power_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = a_store(tmp_path / "log")
@@ -35,7 +35,7 @@ def test_a_reader_at_the_end_of_an_empty_log_goes_on_after_a_power_failure(
     third.close()
 
 
-def test_a_reader_in_a_gap_goes_on_although_what_was_before_it_is_deleted(
+def test_a_reader_in_a_gap_continues_although_what_was_before_it_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = a_store(tmp_path / "log")

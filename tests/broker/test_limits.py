@@ -92,7 +92,7 @@ def test_a_shortened_file_is_reported_once_and_not_answered(
 
 
 @pytest.mark.parametrize("bytes_max", [-(2**31), -1, 0, 1])
-def test_a_reader_gets_a_batch_whatever_it_says_it_takes(
+def test_a_reader_gets_a_batch_with_any_number_of_bytes(
     tmp_path: Path, bytes_max: int
 ) -> None:
     store = a_store(tmp_path, records=100)

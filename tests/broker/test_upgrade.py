@@ -1,4 +1,4 @@
-"""A lake goes on with a broker that is new: after an upgrade, or after damage."""
+"""A lake continues with a broker that is new: after an upgrade, or after damage."""
 
 import json
 from datetime import UTC, datetime
