@@ -13,9 +13,9 @@ NODE_ID = 1
 # Answers are built in memory. Where more than this is waiting for slow clients, others
 # get little at a time.
 ANSWER_BYTES_MAX, UNSENT_BYTES_MAX, SHORT_BYTES = 8 * 2**20, 32 * 2**20, 64 * 1024
-# The same for each folder: lakes remember the cluster that filled them, and continue with
-# a new folder, on another machine, or after the embedded broker of earlier versions,
-# which had this id. Topics of different folders have different ids.
+# The same for each folder: lakes remember the cluster that filled them. So they accept
+# a new folder, another machine, and this broker after that of earlier versions, which
+# had this id. Topics of different folders have different ids.
 CLUSTER_ID = "tansu_cluster"
 
 

@@ -55,7 +55,7 @@ class Server:
             self._broker.memberships.expire()
             if self._refused:
                 most = self._connections_max
-                report(f"{self._refused} connections were refused: over {most}.")
+                report(f"Refused connections beyond {most}: {self._refused}.")
                 self._refused = 0
             try:
                 self._broker.store.make_room()

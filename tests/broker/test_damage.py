@@ -181,3 +181,13 @@ def test_what_a_later_version_added_to_the_state_is_no_damage(tmp_path: Path) ->
     store = opened(tmp_path)
     assert read(store) == [0, 1, 2]
     store.close()
+
+
+def test_what_a_crash_left_in_memory_is_synced_after_the_start(tmp_path: Path) -> None:
+    crash(a_store(tmp_path))
+    store = opened(tmp_path)
+    (segment,) = store.log("t", 0).segments
+    assert (segment.size, segment.synced) == (600, 0)  # it answers without waiting
+    asyncio.run(store.sync())
+    assert state_of(tmp_path)["synced"] == {segment.name: 600}
+    store.close()

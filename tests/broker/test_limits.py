@@ -1,9 +1,11 @@
 """What exceeds a limit of the broker is refused, and takes neither memory nor room."""
 
+import asyncio
 import resource
 import socket
 import struct
 from argparse import ArgumentTypeError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ from semloop.broker.__main__ import FILES, _address
 from semloop.broker.broker import Broker
 from semloop.broker.errors import Code, Refused
 from semloop.broker.requests.fetching import _read, _Wanted
+from semloop.broker.server import Server
 from semloop.broker.store import Store
 from semloop.broker.wire import ITEMS_MAX, Malformed, Reader
 from tests.broker.conftest import Start
 from tests.broker.records import a_batch, offsets
 from tests.broker.stores import GROUP, a_store, crash, opened
-from tests.support.services import wait_for
+from tests.support.services import free_port, wait_for
 
 
 def refusal_of_commit(store: Store, offset: int) -> Code:
@@ -116,6 +119,44 @@ def test_only_addresses_of_this_machine_are_listened_at() -> None:
     for text in (":9092", "0.0.0.0:9092", "localhost", "localhost:x", "::1:99999"):
         with pytest.raises(ArgumentTypeError):
             _address(text)
+
+
+def test_connections_beyond_the_limit_are_closed_and_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semloop.broker.server.TICK_S", 0.01)
+    store, port = opened(tmp_path), free_port()
+    reported = ""
+
+    async def connect_twice() -> None:
+        nonlocal reported
+        stopping = asyncio.Event()
+        server = Server(Broker(store, "127.0.0.1", port), connections_max=1)
+        running = asyncio.create_task(server.run(stopping))
+        while not (first := await connected(port)):
+            await asyncio.sleep(0.01)
+        second = await connected(port)
+        assert second is not None
+        assert await second[0].read() == b""
+        while not reported:
+            await asyncio.sleep(0.01)
+            reported = capfd.readouterr().err
+        for _, writer in (first, second):
+            writer.close()
+        stopping.set()
+        await running
+
+    asyncio.run(asyncio.wait_for(connect_twice(), 30))
+    assert "Refused connections beyond 1: 1." in reported
+    store.close()
+
+
+async def connected(
+    port: int,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    with suppress(ConnectionError):
+        return await asyncio.open_connection("127.0.0.1", port)
+    return None
 
 
 def fetch(topic: bytes, offset: int) -> bytes:
