@@ -67,7 +67,7 @@ def recovered(folder: int) -> tuple[State, dict[str, Topic]]:
     left = set(names)
     for topic in topics.values():
         for log in topic.partitions:
-            own = {name for name in left if name.startswith(log.prefix)}
+            own = {name for name in left if _base(name, log).isdecimal()}
             _recover(folder, log, state, own, aside)
             left -= own
     for name in left:
@@ -95,8 +95,7 @@ def _recover(
     segments, is_damaged = [], False
     for name in sorted(names):
         unshare(folder, name)
-        base = int(name[len(log.prefix) :].removesuffix(LOG_SUFFIX))
-        segment = Segment(folder, name, base)
+        segment = Segment(folder, name, int(_base(name, log)))
         is_damaged = segment.recover(
             state.synced.get(name, 0), trusts_all=trusts_all, is_last=name == max(names)
         )
@@ -110,6 +109,11 @@ def _recover(
     is_complete = state.clean or (trusts_all and state.is_of(folder))
     if is_damaged or not is_complete:
         log.skip(SKIPPED_OFFSETS)
+
+
+def _base(name: str, log: PartitionLog) -> str:
+    """Return the offset in the name of a file of the log; another text for others."""
+    return name.removeprefix(log.prefix).removesuffix(LOG_SUFFIX)
 
 
 class _Aside:

@@ -102,7 +102,11 @@ def read_state(folder: int) -> State | None:
         raise ValueError(STATE_FILE)
     # A later version may have added something.
     known = {each.name for each in fields(State)}
-    return State(**{name: value for name, value in found.items() if name in known})
+    state = State(**{name: value for name, value in found.items() if name in known})
+    for each in (state.topics, state.groups, state.synced):
+        if not isinstance(each, dict):
+            raise ValueError(STATE_FILE)
+    return state
 
 
 def write_state(folder: int, state: State) -> None:

@@ -156,6 +156,7 @@ def test_a_damaged_file_is_kept_and_its_offsets_are_not_used_again(
     [
         "[]",
         '{"topics": 1}',
+        '{"topics": {}, "synced": []}',
         '{"topics": {"t": {}}}',
         '{"topics": {"t": {"id": "x", "config": {}, "offsets": []}}}',
     ],
