@@ -53,6 +53,11 @@ class PartitionLog:
         """The segments, the oldest first."""
         return self._segments
 
+    @property
+    def end_offset(self) -> int:
+        """Offset after the last record; the next one may come after a gap."""
+        return self._segments[-1].next_offset if self._segments else self.start_offset
+
     def adopt(self, segments: list[Segment]) -> None:
         """Begin with existing segments, the oldest first."""
         self._segments = segments

@@ -82,6 +82,10 @@ def _read(broker: Broker, wanted: list[_Wanted], bytes_max: int) -> list[_Found]
             start, end = log.start_offset, log.next_offset
             if bytes_max > 0:
                 data = log.read(each.offset, max(min(each.bytes_max, bytes_max), 1))
+            if each.offset >= log.end_offset:
+                end = (
+                    each.offset
+                )  # in a gap, too, a reader learns that it is at the end
         except Refused as refused:
             code = refused.code
         except OSError as error:
