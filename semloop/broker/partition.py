@@ -1,13 +1,21 @@
-"""The log of one partition: segments in order of their offsets."""
+"""The log of one partition: segments in order of their offsets.
 
+A segment begins where the one before it ends, even if its first record comes after a
+gap. So the name of the oldest file says where the log begins, and a reader whose
+position is in a gap gets the next record. The last file stays until it has a successor:
+its name says which offsets were given out.
+"""
+
+import errno
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from semloop.broker.batch import only_batch, placed
+from semloop.broker.batch import Batch, only_batch, placed
 from semloop.broker.errors import Code, Refused
 from semloop.broker.producers import Producers
-from semloop.broker.segment import Segment, unshare
+from semloop.broker.segment import Segment
 
 SEGMENT_BYTES = 8 * 2**20
 
@@ -25,7 +33,7 @@ class PartitionLog:
     def __init__(
         self, folder: int, prefix: str, start_offset: int = 0, next_offset: int = 0
     ) -> None:
-        """Start empty; `recover` adds the files that exist.
+        """Start empty; `adopt` adds what exists.
 
         Args:
             folder: descriptor of the folder of the files.
@@ -41,55 +49,51 @@ class PartitionLog:
         self.size = 0
 
     @property
-    def segments(self) -> Iterable[Segment]:
+    def segments(self) -> Sequence[Segment]:
         """The segments, the oldest first."""
         return self._segments
 
-    def recover(self, sizes: dict[str, int | None]) -> None:
-        """Open existing files.
+    @property
+    def end_offset(self) -> int:
+        """Offset after the last record; the next one may come after a gap."""
+        return self._segments[-1].next_offset if self._segments else self.start_offset
 
-        Args:
-            sizes: file -> how many bytes to trust, None for all.
-        """
-        for name in sorted(sizes):
-            unshare(self._folder, name)
-            base = int(name[len(self.prefix) :].partition(".")[0])
-            segment = Segment(self._folder, name, base)
-            size_max = sizes[name]
-            segment.recover(2**62 if size_max is None else size_max)
-            if segment.size == 0:
-                segment.delete()
-                continue
-            self._segments.append(segment)
-            self.size += segment.size
-            self.next_offset = max(self.next_offset, segment.next_offset)
-        if self._segments:
-            self.start_offset = max(self.start_offset, self._segments[0].base_offset)
-            for batch in self._segments[-1].headers():
+    def adopt(self, segments: list[Segment]) -> None:
+        """Begin with existing segments, the oldest first."""
+        self._segments = segments
+        self.size = sum(segment.size for segment in segments)
+        ends = [segment.next_offset for segment in segments]
+        self.next_offset = max([self.next_offset, *ends])
+        if segments:
+            self.start_offset = max(self.start_offset, segments[0].base_offset)
+        # Batches that are sent again, although a file has just begun or been deleted.
+        for segment in [each for each in segments if each.size][-2:]:
+            for batch in segment.headers():
                 self._producers.stored(batch, batch.base_offset)
-        else:
-            self.start_offset = self.next_offset
 
     def skip(self, offsets: int) -> None:
         """Leave a gap: offsets after the last known one may have been given out."""
         self.next_offset += offsets
-        if not self._segments:
-            self.start_offset = self.next_offset
 
-    def append(self, data: bytes, bytes_max: int) -> int:
+    def append(
+        self,
+        data: bytes,
+        bytes_max: int,
+        is_full: Callable[[int], bool] = lambda size: False,
+    ) -> int:
         """Store a batch, unless it is stored already.
 
         Args:
             data: one record batch, as Kafka's producers send it.
             bytes_max: its size, at most.
+            is_full: says if there is no room for this many bytes.
 
         Returns:
             the offset of its first record.
 
         Raises:
             Refused: the batch is invalid or too large, or not the next one of its
-                producer.
-            OSError: the disk is full; nothing was stored.
+                producer; or there is no room: try again later.
         """
         batch = only_batch(data)
         if batch.size > bytes_max:
@@ -97,6 +101,15 @@ class PartitionLog:
         stored = self._producers.stored_at(batch)
         if stored is not None:
             return stored
+        try:
+            if is_full(batch.size):
+                raise OSError(errno.ENOSPC, "The log is full.")
+            return self._stored(batch, data)
+        except OSError as error:
+            self._producers.refused(batch)
+            raise Refused(Code.NOT_ENOUGH_REPLICAS, str(error.strerror)) from None
+
+    def _stored(self, batch: Batch, data: bytes) -> int:
         offset = self.next_offset
         following = offset + batch.last_delta + 1
         self._last().append(placed(data, offset), offset, following)
@@ -139,24 +152,39 @@ class PartitionLog:
         if not 0 <= offset <= self.next_offset:
             raise Refused(Code.OFFSET_OUT_OF_RANGE)
         self.start_offset = max(self.start_offset, offset)
-        while self._segments and self._segments[0].next_offset <= offset:
-            segment = self._segments.pop(0)
-            self.size -= segment.size
-            segment.delete()
+        self._delete_files(offset, time.monotonic())
 
-    def delete_committed(self, committed: int, idle_s: float) -> None:
+    def delete_committed(self, committed: int, idle_s: float) -> bool:
         """Delete files all of whose records are committed, the oldest first.
 
         Args:
             committed: offset after the last committed record.
             idle_s: only files that nothing was appended to for this long.
+
+        Returns:
+            True if a file was deleted.
         """
-        until_s = time.monotonic() - idle_s
+        return self._delete_files(committed, time.monotonic() - idle_s)
+
+    def _delete_files(self, offset: int, until_s: float) -> bool:
+        size = self.size
         while self._segments:
-            segment = self._segments[0]
-            if segment.next_offset > committed or segment.appended_s > until_s:
-                return
-            self.delete_before(segment.next_offset)
+            first = self._segments[0]
+            if first.next_offset > offset or first.appended_s > until_s:
+                break
+            if first is self._segments[-1] and not self._has_successor(first):
+                break
+            self._segments.pop(0)
+            self.size -= first.size
+            self.start_offset = max(self.start_offset, first.next_offset)
+            first.delete()
+        return self.size < size
+
+    def _has_successor(self, last: Segment) -> bool:
+        """Return True once the last segment has an empty successor."""
+        with suppress(OSError):  # not even an empty file has room
+            self._last(new=True)
+        return self._segments[-1] is not last
 
     def close_segment(self, age_s: float) -> None:
         """Let the next record begin a file if the last one is older.
@@ -174,10 +202,9 @@ class PartitionLog:
     def _last(self, *, new: bool = False) -> Segment:
         """Return the segment for the next record."""
         last = self._segments[-1] if self._segments else None
-        if last is None or (last.size and (new or last.size >= SEGMENT_BYTES)):
-            name = f"{self.prefix}{self.next_offset:020d}.log"
-            last = Segment(self._folder, name, self.next_offset)
-            if not self._segments:
-                self.start_offset = max(self.start_offset, last.base_offset)
+        is_over = last and (new or last.is_broken or last.size >= SEGMENT_BYTES)
+        if last is None or (last.size and is_over):
+            base = last.next_offset if last else self.start_offset
+            last = Segment(self._folder, f"{self.prefix}{base:020d}.log", base)
             self._segments.append(last)
         return last

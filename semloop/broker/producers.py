@@ -19,6 +19,8 @@ PRODUCERS_MAX = 2_000
 @dataclass
 class _Producer:
     epoch: int
+    # Sequence number of its first batch here.
+    first: int
     # First and last sequence number, and offset, of the newest batches.
     newest: "deque[tuple[int, int, int]]" = field(
         default_factory=lambda: deque(maxlen=BATCHES_KEPT)
@@ -51,24 +53,37 @@ class Producers:
         for first, last, offset in known.newest:
             if (first, last) == (batch.first_sequence, batch.last_sequence):
                 return offset
-        last = known.newest[-1][1]
+        last = known.newest[-1][1] if known.newest else known.first - 1
         if batch.first_sequence == (last + 1) % SEQUENCES:
             return None
         behind = (last - batch.last_sequence) % SEQUENCES < SEQUENCES // 2
         raise Refused(
             Code.DUPLICATE_SEQUENCE_NUMBER
-            if behind
+            if behind and known.newest
             else Code.OUT_OF_ORDER_SEQUENCE_NUMBER
         )
 
     def stored(self, batch: Batch, offset: int) -> None:
         """Note a batch that was stored."""
+        if known := self._of(batch):
+            known.newest.append((batch.first_sequence, batch.last_sequence, offset))
+
+    def refused(self, batch: Batch) -> None:
+        """Note a batch that could not be stored: those after it have to wait for it.
+
+        A producer takes the success of a later batch for that of all before it.
+        """
+        self._of(batch)
+
+    def _of(self, batch: Batch) -> _Producer | None:
+        """Return the producer of a batch, a new one if it or its epoch is new."""
         if batch.producer_id < 0:
-            return
+            return None
         known = self._known.get(batch.producer_id)
         if known is None or known.epoch != batch.producer_epoch:
-            known = self._known[batch.producer_id] = _Producer(batch.producer_epoch)
-        known.newest.append((batch.first_sequence, batch.last_sequence, offset))
+            known = _Producer(batch.producer_epoch, batch.first_sequence)
+            self._known[batch.producer_id] = known
         self._known.move_to_end(batch.producer_id)
         if len(self._known) > PRODUCERS_MAX:
             self._known.popitem(last=False)
+        return known

@@ -1,17 +1,19 @@
 """A file of a partition's log: batches one after the other, with a sparse index."""
 
+import errno
 import mmap
 import os
 import shutil
 import time
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from semloop.broker.batch import Batch, header_at, span_at
+from semloop.broker.batch import HEADER_BYTES, Batch, header_at, span_at
 
 # Distance of two index entries: what is read in addition to find an offset.
 INDEX_BYTES = 4096
+CLOSED = -1
 WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -24,7 +26,8 @@ class Segment:
         next_offset: offset of the next record.
         size: bytes.
         appended_s: time of the last append, by `time.monotonic`.
-        is_dirty: True if something was appended since the last sync.
+        synced: bytes that are on disk.
+        is_broken: True if the disk refused to take what was appended.
         created_s: time at which the file was made or opened.
     """
 
@@ -46,15 +49,29 @@ class Segment:
         self.size = 0
         self._offsets, self._positions = array("q"), array("q")
         self.created_s = self.appended_s = time.monotonic()
-        self.is_dirty = False
+        self.synced = 0
+        self.is_broken = False
 
-    def recover(self, size_max: int) -> None:
-        """Read the index from the file, and cut off what is no complete batch.
+    @property
+    def is_dirty(self) -> bool:
+        """True if something can and must be synced."""
+        return self._file != CLOSED and self.size > self.synced and not self.is_broken
+
+    def recover(self, synced: int, *, trusts_all: bool, is_last: bool) -> bool:
+        """Read the index from the file, as far as there are complete batches.
 
         Args:
-            size_max: do not trust what follows.
+            synced: bytes that are on disk.
+            trusts_all: False if what follows those is not trusted.
+            is_last: True if a batch may have been in writing.
+
+        Returns:
+            True if it is damaged: there is more than can be read. `cut` removes that.
         """
-        size = min(os.fstat(self._file).st_size, size_max)
+        size = os.fstat(self._file).st_size
+        if not trusts_all:
+            size = min(size, synced)
+        is_damaged = False
         if size:
             with mmap.mmap(self._file, size, prot=mmap.PROT_READ) as content:
                 while span := span_at(content, self.size):
@@ -65,6 +82,14 @@ class Segment:
                     self._note(span.base_offset)
                     self.next_offset = span.next_offset
                     self.size += span.size
+                is_begun = size - self.size < (span.size if span else HEADER_BYTES)
+                is_expected = is_begun and is_last and trusts_all
+                is_damaged = self.size < size and not is_expected
+        self.synced = min(self.size, synced)
+        return is_damaged
+
+    def cut(self) -> None:
+        """Cut off what follows the complete batches."""
         os.ftruncate(self._file, self.size)
 
     def append(self, data: "bytes | bytearray", first: int, next_offset: int) -> None:
@@ -85,18 +110,20 @@ class Segment:
         self.next_offset = next_offset
         self.size += len(data)
         self.appended_s = time.monotonic()
-        self.is_dirty = True
 
     def read(self, offset: int, bytes_max: int) -> bytes:
         """Return batches that start with the one that has `offset`, or the next one.
 
         At least one batch, and about `bytes_max` bytes at most; none at the end.
+
+        Raises:
+            OSError: the file cannot be read, or has lost its end.
         """
         start = self._position(offset)
         if start >= self.size:
             return b""
         end = self._end(start, bytes_max)
-        data = os.pread(self._file, end - start, start)
+        data = self._bytes(start, end)
         skipped = 0
         while (span := span_at(data, skipped)) and span.next_offset <= offset:
             skipped += span.size
@@ -107,7 +134,13 @@ class Segment:
 
     def read_at(self, start: int, bytes_max: int) -> bytes:
         """Return the batches at a position of the index."""
-        return os.pread(self._file, self._end(start, bytes_max) - start, start)
+        return self._bytes(start, self._end(start, bytes_max))
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        data = os.pread(self._file, end - start, start)
+        if len(data) < end - start:
+            raise OSError(errno.EIO, "the file was shortened", self.name)
+        return data
 
     def headers(self) -> Iterator[Batch]:
         """Yield the headers of all batches."""
@@ -119,18 +152,34 @@ class Segment:
                 yield header_at(content, start)
                 start += span.size
 
-    def begin_sync(self) -> int:
-        """Return a descriptor for `sync_files`, valid even if the file is deleted."""
-        self.is_dirty = False
-        return os.dup(self._file)
+    def begin_sync(self) -> Callable[[], None]:
+        """Return what waits until the disk has what was appended, in any thread.
+
+        It can be called even if the file is deleted meanwhile. It raises OSError.
+        """
+        file, size = os.dup(self._file), self.size
+
+        def wait() -> None:
+            try:
+                os.fsync(file)
+                self.synced = max(self.synced, size)
+            except OSError:
+                # The system may forget the pages: a second sync would just succeed.
+                self.is_broken = True
+                raise
+            finally:
+                os.close(file)
+
+        return wait
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+        self._file = CLOSED
 
     def delete(self) -> None:
         """Close and delete the file."""
-        os.close(self._file)
+        self.close()
         os.unlink(self.name, dir_fd=self._folder)
 
     def _note(self, offset: int) -> None:
@@ -161,18 +210,14 @@ def unshare(folder: int, name: str) -> None:
     if os.stat(name, dir_fd=folder).st_nlink == 1:
         return
     draft = f"{name}.part"
-    with (
-        open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as shared,
-        open(os.open(draft, WRITE_NEW, 0o600, dir_fd=folder), "wb") as own,
-    ):
-        shutil.copyfileobj(shared, own)
+    copy_file(folder, name, draft)
     os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def sync_files(files: Iterable[int]) -> None:
-    """Wait until the disk has the files, and close them."""
-    for file in files:
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+def copy_file(folder: int, name: str, target: str) -> None:
+    """Copy a file inside the folder."""
+    with (
+        open(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as source,
+        open(os.open(target, WRITE_NEW, 0o600, dir_fd=folder), "wb") as copy,
+    ):
+        shutil.copyfileobj(source, copy)

@@ -2,11 +2,9 @@
 
 import asyncio
 import struct
-import sys
-import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
-from semloop.broker.broker import Broker
+from semloop.broker.broker import Broker, report
 from semloop.broker.errors import Refused
 from semloop.broker.requests import API_VERSIONS, APIS
 from semloop.broker.wire import Malformed, Reader, Writer
@@ -17,7 +15,8 @@ _CORRELATION = struct.Struct(">i")
 FRAME_BYTES_MAX = 16 * 2**20
 # Only a few larger requests are read at the same time, so that memory has a bound.
 LARGE_BYTES, LARGE_MAX = 128 * 1024, 4
-# A client that does not send the rest of a request would keep others from sending.
+# A client that does not send the rest of a request, or does not read its answer, would
+# keep others from sending or memory from being used.
 FRAME_S = 30.0
 CONNECTIONS_MAX = 500
 READ_AHEAD_BYTES = 64 * 1024
@@ -27,9 +26,10 @@ TICK_S = 5.0
 class Server:
     """The listener of a broker."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, connections_max: int = CONNECTIONS_MAX) -> None:
         self._broker = broker
-        self._connections = 0
+        self._connections_max = connections_max
+        self._connections = self._refused = 0
         self._large = asyncio.Semaphore(LARGE_MAX)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -53,17 +53,22 @@ class Server:
         while True:
             await asyncio.sleep(TICK_S)
             self._broker.memberships.expire()
+            if self._refused:
+                most = self._connections_max
+                report(f"Refused connections beyond {most}: {self._refused}.")
+                self._refused = 0
             try:
                 self._broker.store.make_room()
                 await self._broker.store.sync()
             except OSError as error:
                 # A full disk: tried again with the next tick.
-                _report(f"The log cannot be written to disk: {error.strerror}.")
+                report(f"The log cannot be written to disk: {error.strerror}.")
 
     async def _connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if self._connections >= CONNECTIONS_MAX:
+        if self._connections >= self._connections_max:
+            self._refused += 1
             writer.close()
             return
         self._connections += 1
@@ -71,9 +76,10 @@ class Server:
             while await self._answer_one(reader, writer):
                 pass
         except (Malformed, Refused) as error:
-            _report(f"A request could not be read: {type(error).__name__}.")
+            report(f"A request could not be read: {type(error).__name__}.")
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            pass  # the client has gone
+            # The client has gone; nothing waits to be sent to it.
+            writer.transport.abort()
         except asyncio.CancelledError:
             pass  # the broker ends
         finally:
@@ -88,16 +94,17 @@ class Server:
         (size,) = _SIZE.unpack(await reader.readexactly(_SIZE.size))
         if not 0 < size <= FRAME_BYTES_MAX:
             return False
-        if size > LARGE_BYTES:
-            async with self._large:
-                answer = await self._answer(await _rest(reader, size))
-        else:
-            answer = await self._answer(await reader.readexactly(size))
+        async with self._large if size > LARGE_BYTES else nullcontext():
+            async with asyncio.timeout(FRAME_S):
+                frame = await reader.readexactly(size)
+            answer = await self._answer(frame)
         if answer is None:
             return False
         if answer:
-            writer.write(answer)
-            await writer.drain()
+            with self._broker.sending(len(answer)):
+                writer.write(answer)
+                async with asyncio.timeout(FRAME_S):
+                    await writer.drain()
         return True
 
     async def _answer(self, frame: bytes) -> bytes | None:
@@ -118,7 +125,7 @@ class Server:
             if pending is not None:
                 await pending
         except OSError as error:
-            _report(f"The log cannot be used: {error.strerror}.")
+            report(f"The log cannot be used: {error.strerror}.")
             return None
         body = response.content()
         if not body:
@@ -128,13 +135,3 @@ class Server:
         tags = b"\0" if flexible and key != API_VERSIONS else b""
         head = _CORRELATION.pack(correlation) + tags
         return b"".join((_SIZE.pack(len(head) + len(body)), head, body))
-
-
-async def _rest(reader: asyncio.StreamReader, size: int) -> bytes:
-    async with asyncio.timeout(FRAME_S):
-        return await reader.readexactly(size)
-
-
-def _report(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
-    sys.stderr.flush()

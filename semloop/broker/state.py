@@ -2,9 +2,8 @@
 
 import json
 import os
-import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,12 @@ GROUPS_MAX = 1_000
 class Groups:
     """Offsets that consumer groups committed: group -> topic -> partition -> offset."""
 
-    def __init__(self, offsets: dict[str, dict[str, dict[str, int]]]) -> None:
+    def __init__(
+        self, offsets: dict[str, dict[str, dict[str, int]]], kept: str
+    ) -> None:
+        """Start with known offsets; never forget the group `kept`."""
         self.offsets = offsets
+        self._kept = kept
 
     def offset(self, group: str, topic: str, partition: int) -> int:
         """Return the offset that the group reads next; `NOTHING` if it never did."""
@@ -29,15 +32,20 @@ class Groups:
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Store the offset that a group reads next; of too many groups, forget one."""
         if group not in self.offsets and len(self.offsets) >= GROUPS_MAX:
-            self.offsets.pop(next(iter(self.offsets)))
+            self.offsets.pop(next(each for each in self.offsets if each != self._kept))
         self.offsets.setdefault(group, {}).setdefault(topic, {})[str(partition)] = (
             offset
         )
 
-    def forget(self, topic: str) -> None:
-        """Forget the offsets of a topic that was deleted."""
-        for topics in self.offsets.values():
-            topics.pop(topic, None)
+    def without(self, topic: str) -> "Groups":
+        """Return the offsets of all other topics."""
+        return Groups(
+            {
+                group: {name: at for name, at in topics.items() if name != topic}
+                for group, topics in self.offsets.items()
+            },
+            self._kept,
+        )
 
 
 @dataclass
@@ -45,7 +53,6 @@ class State:
     """Content of `state.json`.
 
     Attributes:
-        cluster_id: made with the folder.
         clean: True if the broker ended after everything was on disk.
         boot_id, inode: of the machine and the folder when this was written.
         topics: name -> id, config and, by partition, oldest and next offset.
@@ -53,7 +60,6 @@ class State:
         synced: file -> bytes that are on disk.
     """
 
-    cluster_id: str
     clean: bool = True
     boot_id: str = ""
     inode: int = 0
@@ -80,11 +86,6 @@ def boot_id() -> str:
     return ""
 
 
-def new_state() -> State:
-    """Return the state of an empty folder."""
-    return State(cluster_id=str(uuid.uuid4()))
-
-
 def read_state(folder: int) -> State | None:
     """Return the state; None if the folder is new.
 
@@ -97,10 +98,15 @@ def read_state(folder: int) -> State | None:
         return None
     with open(file, "rb") as content:
         found = json.load(content)
-    try:
-        return State(**found)
-    except TypeError as error:
-        raise ValueError(*error.args) from None
+    if not isinstance(found, dict):
+        raise ValueError(STATE_FILE)
+    # A later version may have added something.
+    known = {each.name for each in fields(State)}
+    state = State(**{name: value for name, value in found.items() if name in known})
+    for each in (state.topics, state.groups, state.synced):
+        if not isinstance(each, dict):
+            raise ValueError(STATE_FILE)
+    return state
 
 
 def write_state(folder: int, state: State) -> None:
@@ -112,3 +118,4 @@ def write_state(folder: int, state: State) -> None:
         content.flush()
         os.fsync(content.fileno())
     os.replace(draft, STATE_FILE, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)

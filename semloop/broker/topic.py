@@ -2,6 +2,7 @@
 
 import string
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from semloop.broker.partition import PartitionLog
 # Kafka's default.
 BATCH_BYTES_MAX = 1_048_588
 BYTES_CONFIG = "max.message.bytes"
+# Records of any time are accepted, with the time that their producer gave them.
+TIME_CONFIG = "message.timestamp."
 LEGAL_NAME_CHARS = frozenset(f"{string.ascii_letters}{string.digits}._-")
 
 
@@ -38,7 +41,7 @@ class Topic:
         return {"id": str(self.id), "config": self.config, "offsets": offsets}
 
 
-def check_topic(name: str, config: dict[str, str]) -> None:
+def check_topic(name: str, config: Mapping[str, str]) -> None:
     """Check the name and the configuration of a new topic.
 
     Raises:
@@ -49,3 +52,6 @@ def check_topic(name: str, config: dict[str, str]) -> None:
         raise Refused(Code.INVALID_TOPIC, "Letters, digits, '.', '_' and '-' only.")
     if not config.get(BYTES_CONFIG, "1").isdecimal():
         raise Refused(Code.INVALID_CONFIG, f"{BYTES_CONFIG} is not a number.")
+    for key in config:
+        if key != BYTES_CONFIG and not key.startswith(TIME_CONFIG):
+            raise Refused(Code.INVALID_CONFIG, f"The broker has no {key[:100]!r}.")

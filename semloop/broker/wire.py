@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 T = TypeVar("T")
+# Of an array: more than the partitions of a topic, the members of a group.
+ITEMS_MAX = 10_000
 _I8, _I16, _I32, _I64 = (struct.Struct(f">{code}") for code in "bhiq")
 
 
@@ -101,7 +103,7 @@ class Reader:
         count = self._size(compact=compact)
         if count < 0:
             return None
-        if count > len(self._data) - self._at:
+        if count > min(ITEMS_MAX, len(self._data) - self._at):
             # An item has at least one byte; no size may reserve more than was sent.
             raise Malformed
         return [item() for _ in range(count)]

@@ -87,6 +87,24 @@ def test_a_repeated_batch_is_stored_once_and_a_later_one_waits(folder: int) -> N
     assert log.append(a_batch(1), BYTES_MAX) == 18
 
 
+def test_batches_after_one_that_was_refused_wait_for_it(folder: int) -> None:
+    log = PartitionLog(folder, "p-")
+    first, second = (a_batch(producer=7, sequence=number) for number in range(2))
+    with pytest.raises(Refused):
+        log.append(first, BYTES_MAX, lambda size: True)
+    # A producer would take the success of the second for that of the first.
+    assert refusal(log, second) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert log.append(first, BYTES_MAX) == 0
+    assert log.append(second, BYTES_MAX) == 1
+    later = [a_batch(producer=7, epoch=1, sequence=number) for number in range(2)]
+    with pytest.raises(Refused):
+        log.append(later[0], BYTES_MAX, lambda size: True)
+    assert refusal(log, later[1]) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert [log.append(each, BYTES_MAX) for each in later] == [2, 3]
+    # What is stored needs no room.
+    assert log.append(later[1], BYTES_MAX, lambda size: True) == 3
+
+
 def test_sequence_numbers_begin_again_at_zero(folder: int) -> None:
     log = PartitionLog(folder, "p-")
     last = 2**31 - 1
@@ -133,7 +151,8 @@ def test_only_whole_files_of_committed_records_are_deleted(
     assert log.start_offset == 5
     log.delete_committed(20, idle_s=0.0)
     assert (log.start_offset, log.next_offset, log.size) == (20, 20, 0)
-    assert list(tmp_path.iterdir()) == []
+    (rest,) = tmp_path.iterdir()
+    assert (rest.name, rest.stat().st_size) == (f"p-{20:020d}.log", 0)
     assert log.append(a_batch(), BYTES_MAX) == 20
     assert offsets(log.read(20, BYTES_MAX)) == [20]
 
@@ -151,8 +170,7 @@ def test_a_full_disk_stores_nothing_of_a_batch(
         return write(file, bytes(data)[:60], at)
 
     monkeypatch.setattr("semloop.broker.segment.os.pwrite", full)
-    with pytest.raises(OSError, match="No space"):
-        log.append(a_batch(), BYTES_MAX)
+    assert refusal(log, a_batch()) is Code.NOT_ENOUGH_REPLICAS
     monkeypatch.undo()
     assert (log.next_offset, log.size) == (1, 200)
     assert log.append(a_batch(3), BYTES_MAX) == 1

@@ -81,8 +81,6 @@ def test_a_killed_broker_continues_with_its_records_and_its_producers(
 ) -> None:
     first = EmbeddedBroker(tmp_path)
     create(first)
-    admin = AdminClient(config(first))
-    description = admin.list_topics(timeout=10)
     settings = {"enable.idempotence": True, "linger.ms": 0, "batch.num.messages": 1}
     producer = Producer(config(first, **settings))
     for number in range(500):
@@ -94,8 +92,6 @@ def test_a_killed_broker_continues_with_its_records_and_its_producers(
     second = EmbeddedBroker(tmp_path, first.address)
     assert producer.flush(30) == 0
     assert read_all(second, 1_000) == [f"{number:05d}" for number in range(1_000)]
-    again = admin.list_topics(timeout=10)
-    assert again.cluster_id == description.cluster_id
     second.kill()
 
 

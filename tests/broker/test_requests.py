@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semloop.broker.broker import Broker
+from semloop.broker.catalog import create
 from semloop.broker.errors import Refused
 from semloop.broker.requests import APIS
 from semloop.broker.server import Server
@@ -49,7 +50,7 @@ def test_no_request_is_a_fault(
 ) -> None:
     path: Path = tmp_path_factory.mktemp("log")
     store = Store(path, 10_000, "g")
-    store.create("t", 1, {})
+    create(store, "t", 1, {})
 
     async def send() -> None:
         server = Server(Broker(store, "127.0.0.1", 1))

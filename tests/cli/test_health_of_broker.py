@@ -1,5 +1,6 @@
 """`health` watches the embedded broker: each code, and that it is gone afterwards."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -103,7 +104,22 @@ def test_samples_are_taken_at_intervals_and_only_the_newest_are_kept(
     assert usage.seconds == SAMPLE_S * (SAMPLES_MAX - 1)
     (tmp_path / "broker_usage.json").write_text("{")
     assert read_usage(tmp_path) is None
-    assert list(broker_checks(tmp_path, process)) == []
+    assert check_of("kafka.cpu", tmp_path, process) is None  # it has just started
+    assert check_of("kafka.memory", tmp_path, process) is not None
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_broker_whose_cpu_is_not_measured_any_more_is_reported(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    monkeypatch.setattr("semloop.command.health.broker.SECONDS_MIN", -1.0)
+    process = start(IDLE)
+    if is_old:
+        UsageLog(tmp_path, mb_max=10).sample(process)
+        os.utime(tmp_path / "broker_usage.json", (1_000, 1_000))
+    found = check_of("kafka.cpu", tmp_path, process)
+    assert found is not None
+    assert (found.status, "not measured" in found.what) == (Status.WARN, True)
 
 
 @pytest.mark.parametrize(("mb", "status"), [(300, Status.WARN), (600, Status.FAIL)])
@@ -148,6 +164,7 @@ def test_a_broker_without_room_is_reported_until_archive_has_committed(
     assert found is not None
     assert found.status is Status.FAIL
     assert "semloop up" in found.todo
+    assert f"in topic '{settings.topic}'" in found.what
     assert found.figures["mb_max"] == 1
 
     consumer = Consumer(

@@ -8,8 +8,6 @@ from semloop.broker.errors import Code, Refused
 from semloop.broker.wire import Reader, Writer
 
 LATEST, EARLIEST = -1, -2
-# A response is built in memory; a consumer asks again for the rest.
-RESPONSE_BYTES_MAX = 8 * 2**20
 WAIT_S_MAX = 30.0
 
 
@@ -46,11 +44,12 @@ async def fetch(
     ]
     deadline_s = time.monotonic() + wait_s
     while True:
-        found = _read(broker, wanted, min(bytes_max, RESPONSE_BYTES_MAX))
+        found = _read(broker, wanted, min(bytes_max, broker.answer_bytes_max))
         left_s = deadline_s - time.monotonic()
         is_enough = sum(len(each.data) for each in found) >= bytes_min
         if is_enough or left_s <= 0 or any(each.code for each in found):
             break
+        found.clear()  # many may wait
         await broker.wait_for_records(left_s)
     response.i32(0)
     if version >= 7:
@@ -82,9 +81,16 @@ def _read(broker: Broker, wanted: list[_Wanted], bytes_max: int) -> list[_Found]
             log = broker.store.log(each.topic, each.partition)
             start, end = log.start_offset, log.next_offset
             if bytes_max > 0:
-                data = log.read(each.offset, min(each.bytes_max, bytes_max))
+                data = log.read(each.offset, max(min(each.bytes_max, bytes_max), 1))
+            if each.offset >= log.end_offset:
+                end = (
+                    each.offset
+                )  # in a gap, too, a reader learns that it is at the end
         except Refused as refused:
             code = refused.code
+        except OSError as error:
+            code = Code.KAFKA_STORAGE_ERROR
+            broker.report_once(f"{error.filename} cannot be read: {error.strerror}.")
         bytes_max -= len(data)
         found.append(_Found(each, code, data, start, end))
     return found

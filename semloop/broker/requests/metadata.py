@@ -1,6 +1,6 @@
 """Requests about the cluster: its only broker, its topics and their configuration."""
 
-from semloop.broker.broker import NODE_ID, Broker
+from semloop.broker.broker import CLUSTER_ID, NODE_ID, Broker
 from semloop.broker.errors import Code
 from semloop.broker.topic import BATCH_BYTES_MAX, BYTES_CONFIG, Topic
 from semloop.broker.wire import Reader, Writer
@@ -27,7 +27,7 @@ def metadata(broker: Broker, request: Reader, response: Writer, version: int) ->
         response.text(None, compact=compact)
     response.tags(compact=compact)
     if version >= 2:
-        response.text(broker.store.cluster_id, compact=compact)
+        response.text(CLUSTER_ID, compact=compact)
     if version >= 1:
         response.i32(NODE_ID)
     topics = broker.store.topics

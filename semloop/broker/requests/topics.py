@@ -1,5 +1,6 @@
 """Requests that create, change and delete topics."""
 
+from semloop.broker import catalog
 from semloop.broker.broker import Broker
 from semloop.broker.errors import Code, Refused
 from semloop.broker.wire import Reader, Writer
@@ -29,9 +30,9 @@ def create_topics(
         code, message = Code.NONE, ""
         count = DEFAULT_PARTITIONS if partitions == -1 else partitions
         try:
-            broker.store.check_new(name, count, config)
+            catalog.check_new(broker.store, name, count, config)
             if not only_validate:
-                broker.store.create(name, count, config)
+                catalog.create(broker.store, name, count, config)
         except Refused as refused:
             code, message = refused.code, refused.message
         response.text(name)
@@ -49,7 +50,7 @@ def delete_topics(
     for name in response.counted(request.array(request.text)):
         code = Code.NONE
         try:
-            broker.store.delete(name)
+            catalog.delete(broker.store, name)
         except Refused as refused:
             code = refused.code
         response.text(name)
@@ -71,7 +72,7 @@ def create_partitions(
     for name, count in response.counted(request.array(topic)):
         code, message = Code.NONE, ""
         try:
-            broker.store.grow(name, count)
+            catalog.grow(broker.store, name, count)
         except Refused as refused:
             code, message = refused.code, refused.message
         response.text(name)
@@ -93,9 +94,8 @@ def delete_records(
         for number, before in response.counted(partitions):
             code, oldest = Code.NONE, -1
             try:
-                log = broker.store.log(name, number)
-                log.delete_before(log.next_offset if before == TO_THE_END else before)
-                oldest = log.start_offset
+                offset = None if before == TO_THE_END else before
+                oldest = broker.store.delete_before(name, number, offset)
             except Refused as refused:
                 code = refused.code
             response.i32(number)

@@ -1,13 +1,18 @@
 """Checks of the embedded broker: its CPU, its memory, and room for records."""
 
+import time
+import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from semloop.command.health import Check, Status
 from semloop.command.stack.broker import LOG_FOLDER
 from semloop.command.stack.process import Process
-from semloop.command.stack.usage import Usage, read_usage
+from semloop.command.stack.usage import Usage, read_usage, sampled_ago_s
 
 # It uses a few percent of a core for 50 events per second, however much it holds.
 SHARE_WARN, SHARE_FAIL = 0.5, 0.9
@@ -16,7 +21,16 @@ SECONDS_MIN = 60.0
 # It uses about 30 MiB; a few large requests at a time add some.
 MEMORY_WARN_MB, MEMORY_FAIL_MB = 256.0, 512.0
 FULL_WARN, FULL_FAIL = 0.7, 0.95
+STATE_FILE = "state.json"
 RESTART = "Run `semloop down`, then `semloop up`: the records are kept."
+
+
+class _Topic(msgspec.Struct):
+    id: uuid.UUID
+
+
+class _State(msgspec.Struct):
+    topics: dict[str, _Topic]
 
 
 def broker_checks(folder: Path, broker: Process | None) -> Iterator[Check]:
@@ -28,15 +42,20 @@ def broker_checks(folder: Path, broker: Process | None) -> Iterator[Check]:
     """
     usage = read_usage(folder)
     process = broker.find() if broker else None
-    if broker is None or process is None or usage is None:
+    if broker is None or process is None:
         return
-    if usage.pid == broker.pid and usage.seconds >= SECONDS_MIN:
+    if usage is None or sampled_ago_s(folder) > SECONDS_MIN:
+        if time.time() - process.create_time() > SECONDS_MIN:
+            what = "the CPU of the broker is not measured: the supervisor is blocked"
+            yield _check("kafka.cpu", Status.WARN, what, RESTART)
+    elif usage.pid == broker.pid and usage.seconds >= SECONDS_MIN:
         yield _cpu(usage)
     memory_mb = process.memory_info().rss / 2**20
     text = f"the broker uses {memory_mb:.0f} MiB of memory"
     state = _judged(memory_mb, MEMORY_WARN_MB, MEMORY_FAIL_MB)
     yield _check("kafka.memory", state, text, RESTART, memory_mb=round(memory_mb))
-    yield _full(folder / LOG_FOLDER, usage.mb_max)
+    if usage is not None:
+        yield _full(folder / LOG_FOLDER, usage.mb_max)
 
 
 def _cpu(usage: Usage) -> Check:
@@ -49,13 +68,29 @@ def _cpu(usage: Usage) -> Check:
 
 
 def _full(log: Path, mb_max: int) -> Check:
-    held_mb = sum(_size(file) for file in log.glob("*.log")) / 2**20
+    held: Counter[str] = Counter()
+    for file in log.glob("*.log"):
+        held[file.name.partition("-")[0]] += _size(file)
+    held_mb = held.total() / 2**20
     text = f"the broker holds {held_mb:.0f} of at most {mb_max} MiB"
+    if name := _topic(log, *(topic for topic, _ in held.most_common(1))):
+        text += f", most of it in topic {name!r}"
     todo = "Start `archive` (`semloop up`), or read its log: what is in the lake makes "
-    todo += "room. Meanwhile agents keep their events in their spools."
+    todo += "room. Meanwhile agents keep their events in their spools. If `archive` "
+    todo += "does not read the topic, delete it with a Kafka client."
     state = _judged(held_mb / mb_max, FULL_WARN, FULL_FAIL)
     figures = {"held_mb": round(held_mb, 1), "mb_max": mb_max}
     return _check("kafka.full", state, text, todo, **figures)
+
+
+def _topic(log: Path, topic_id: str = "") -> str:
+    """Return the name of a topic of the broker; empty if it is not known."""
+    with suppress(OSError, msgspec.MsgspecError):
+        found = msgspec.json.decode((log / STATE_FILE).read_bytes(), type=_State)
+        for name, topic in found.topics.items():
+            if topic.id.hex == topic_id:
+                return name
+    return ""
 
 
 def _size(file: Path) -> int:

@@ -47,7 +47,7 @@ CODES = {
     "kafka.cpu": Code(
         "kafka",
         "The embedded broker used half a core (warns) or 90 % of one (fails) in the "
-        "last five minutes.",
+        "last five minutes, or it is not known how much (warns).",
         "After a large import, wait for five minutes. If it stays so, `semloop down` "
         "and `semloop up`: its records are kept.",
     ),
@@ -61,7 +61,8 @@ CODES = {
         "The records that the embedded broker holds fill 70 % of `broker_mb` (warns) "
         "or 95 % (fails): soon it refuses more, and they wait in the agents' spools.",
         "Start `archive` (`semloop up`), or read its log. It passes a few seconds "
-        "after the records are in the lake.",
+        "after the records are in the lake. A topic that `archive` does not read, as "
+        "after a change of `topic`, keeps its records: the line names it; delete it.",
     ),
     "lake.exists": Code(
         "lake",

@@ -1,5 +1,6 @@
 """CPU of the embedded broker over the last minutes, for `semloop health`."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -71,3 +72,10 @@ def read_usage(folder: Path) -> Usage | None:
         return msgspec.json.decode((folder / USAGE_FILE).read_bytes(), type=Usage)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def sampled_ago_s(folder: Path) -> float:
+    """Return how long ago a supervisor wrote a sample."""
+    with suppress(OSError):
+        return max(0.0, time.time() - (folder / USAGE_FILE).stat().st_mtime)
+    return math.inf
