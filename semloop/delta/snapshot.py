@@ -54,6 +54,7 @@ class Snapshot:
     table: str
     table_id: str
     version: int
+    columns: tuple[str, ...]
     transactions: Mapping[str, int]
     _actions: "pa.Table" = field(repr=False, compare=False)
 
@@ -73,7 +74,9 @@ class Snapshot:
 
         actions = pa.table(handle.get_add_actions(flatten=True))
         table_id = str(handle.metadata().id)
-        return cls(table, table_id, handle.version(), transactions or {}, actions)
+        columns = tuple(field.name for field in handle.schema().fields)
+        stored = transactions or {}
+        return cls(table, table_id, handle.version(), columns, stored, actions)
 
     @cached_property
     def files(self) -> Mapping[str, FileStats]:

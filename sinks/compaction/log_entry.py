@@ -35,7 +35,8 @@ class Outcome(Enum):
 
     COMMITTED = "committed"
     LOST = "lost"
-    """A file of the merge is no longer active, or other writers were always faster.
+    """A file of the merge is no longer active, the table was changed, or other writers
+    were always faster.
 
     Only a vacuum deletes the new file.
     """
@@ -76,7 +77,9 @@ def _attempt(storage: Storage, active: ActiveFiles, file: MergedFile) -> Outcome
     active.follow()
     if file.path in active.paths:
         return Outcome.COMMITTED
-    if any(removed.path not in active.paths for removed in file.merge.files):
+    if active.changed or any(
+        removed.path not in active.paths for removed in file.merge.files
+    ):
         return Outcome.LOST
     now = store_time.now(storage)
     age = store_time.age(storage, f"{table}/{file.path}", now)

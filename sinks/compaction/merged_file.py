@@ -2,7 +2,7 @@
 
 DuckDB sorts the rows, and spills those that exceed its limit to a temporary folder;
 pyarrow writes them, because DuckDB has no Bloom filters for columns of distinct values.
-Before and after, rows and origins are counted; a difference is an error.
+Before and after, rows, values and origins are counted; a difference is an error.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from duckdb import OutOfMemoryException
 from schemas.arrow import arrow_schema
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
-from semloop import tables
+from semloop import layout, tables
 from semloop.delta.last_offsets import footer_metadata
 from semloop.delta.query import ROWS, FileQueries
 from semloop.delta.streams import Partition
@@ -45,10 +45,11 @@ FALSE_POSITIVES = 0.01
 # Flows write level 1, which is faster; compaction costs little and lasts for years.
 COMPRESSION_LEVEL = 3
 ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
-# Rows per partition, its last offset, and a checksum of the rows' origins.
+# Rows and values per partition, its last offset, and a checksum of its rows' origins.
 ORIGINS = """
 SELECT
     topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
+    {counts},
     sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
 FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
@@ -95,13 +96,21 @@ def _checked(
 ) -> MergedFile:
     """Write the file; compare its rows, as they are stored, with the others."""
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
-    before = queries.arrow(merge.table, uris, ORIGINS).to_pylist()
+    columns = queries.arrow(merge.table, uris, "SELECT * FROM rows LIMIT 0")
+    layout.check_columns(merge.table, columns.column_names)
+    counts = ", ".join(
+        f'count("{name}") AS "values of {name}"'
+        for name in columns.column_names
+        if name != "date"
+    )
+    query = ORIGINS.format(counts=counts)
+    before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
     path = f"date={merge.date.isoformat()}/{merge.name.new()}"
     with storage_errors(storage, f"write table {merge.table}"):
         storage.put_file(f"{merge.table}/{path}", local)
     stored = [f"{storage.uri(merge.table)}/{path}"]
-    if queries.arrow(merge.table, stored, ORIGINS).to_pylist() != before:
+    if queries.arrow(merge.table, stored, query).to_pylist() != before:
         msg = f"Compaction of {merge.table} of {merge.date} would change rows."
         todo = "Nothing was changed. Report this with the version of SemLoop."
         raise LakeError(msg, todo)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.compact import compact
+from semloop.errors import LakeError
+from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 from tests.flows.compaction_rounds import run_rounds
@@ -59,6 +61,15 @@ def test_few_files_of_today_are_left(local: Settings) -> None:
     table.commit((0, 25))
     assert compact(local).merged == 0
     assert rows_in_files(storage) == [(0, offset) for offset in range(26)]
+
+
+def test_the_lake_of_a_newer_layout_is_left_alone(local: Settings) -> None:
+    storage = Storage.of(local)
+    written(storage, days=2, commits=2)
+    storage.replace(LAYOUT_FILE, b'{"layout": 99}')
+    with pytest.raises(LakeError, match="layout 99"):
+        compact(local)
+    assert file_count(storage) == 4
 
 
 def test_an_empty_lake_has_nothing_to_compact(local: Settings) -> None:

@@ -223,6 +223,23 @@ def test_a_table_that_was_created_again_is_left_alone(tmp_path: Path) -> None:
     assert rows_in_files(again.storage) == all_rows(COMMITS)
 
 
+def test_a_table_that_another_program_changes_meanwhile_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    table = written(tmp_path)
+    (merge,) = due(table.storage)
+    file = write_merged(table.storage, merge)
+    properties = {"delta.logRetentionDuration": "interval 5 hours"}
+
+    def change() -> None:
+        table.storage.open("events").alter.set_table_properties(properties)
+
+    frozen = SteppedStorage(str(tmp_path), before=at_request(0, change))
+    assert commit(frozen, file) is Outcome.LOST
+    assert compact(table.storage) == [Outcome.COMMITTED]
+    assert rows_in_files(table.storage) == all_rows(COMMITS)
+
+
 def test_a_compaction_makes_the_checkpoint_that_is_due(tmp_path: Path) -> None:
     table = written(tmp_path)
     while table.storage.open("events").version() < 99:

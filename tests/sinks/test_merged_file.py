@@ -9,6 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import Field
+from deltalake.schema import PrimitiveType
 
 from schemas.compaction import MergedFile
 from semloop.delta.last_offsets import last_offsets
@@ -120,6 +122,38 @@ def test_columns_that_old_files_lack_are_null(storage: Storage) -> None:
     found = pq.ParquetFile(path).read(["kafka_offset", "trace_id"]).to_pylist()
     assert sorted(row["kafka_offset"] for row in found) == [0, 1]
     assert {row["trace_id"] for row in found} == {None}
+
+
+def test_a_column_of_a_newer_program_is_not_dropped(storage: Storage) -> None:
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    (old, _) = table.files()
+    rows = pq.ParquetFile(old).read()
+    pq.write_table(rows.append_column("future", pa.array(["a value"])), old)
+    with pytest.raises(LakeError, match="does not know: future") as refused:
+        compact(storage)
+    assert refused.value.todo == "Install a newer semloop."
+    future = Field("other_future", PrimitiveType("string"))
+    storage.open("events").alter.add_columns([future])
+    with pytest.raises(LakeError, match="does not know: other_future"):
+        due(storage)
+
+
+def test_a_file_with_other_values_is_not_committed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    real = merged_file._with_schema
+    monkeypatch.setattr(
+        merged_file,
+        "_with_schema",
+        lambda batch, schema: real(batch.drop_columns(["tags"]), schema),
+    )
+    with pytest.raises(LakeError, match="would change rows"):
+        compact(storage)
 
 
 def test_a_file_with_other_rows_is_not_committed(
