@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import OutOfMemoryException
@@ -66,14 +67,22 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
     for memory_mb in MEMORY_MB:
         try:
             return _write(storage, merge, memory_mb)
-        except (OSError, OutOfMemoryException) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            if OUT_OF_MEMORY not in str(error):
-                break
-            reason = f"more than {memory_mb} MB of memory are needed"
-    msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
-    todo = "Free space there, or set TMPDIR to a folder on a larger disk."
-    raise LakeError(msg, todo)
+        except OutOfMemoryException:
+            continue
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
+            todo = "Free space there, or set TMPDIR to a folder on a larger disk."
+            raise LakeError(msg, todo) from error
+        except (duckdb.Error, pa.ArrowException) as error:
+            # The text may quote a row.
+            msg = f"Files of {merge.table} of {merge.date} cannot be merged: "
+            msg += f"{type(error).__name__}."
+            todo = "Another program may have written one of them: rewrite or remove it."
+            raise LakeError(msg, todo) from None
+    msg = f"{len(merge.files)} files of {merge.table} of {merge.date} need more than "
+    msg += f"{MEMORY_MB[-1]} MB of memory."
+    raise LakeError(msg, "Nothing was changed; the files stay as they are.")
 
 
 def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
@@ -160,10 +169,15 @@ def _sorted(
     # Origins make the order of rows independent of that of the files.
     by = [*tables.TABLES[table].compacted_by, *ORIGIN_ORDER]
     with storage_errors(storage, f"read table {table}"):
-        renew_keys(storage, queries.connection)
         sql = f"{ROWS} ORDER BY {', '.join(by)}"
-        found = queries.connection.execute(sql, [list(uris)])
-        yield from found.to_arrow_reader(BATCH_ROWS)
+        try:
+            renew_keys(storage, queries.connection)
+            found = queries.connection.execute(sql, [list(uris)])
+            yield from found.to_arrow_reader(BATCH_ROWS)
+        except OSError as error:  # of DuckDB, by way of Arrow's reader
+            if OUT_OF_MEMORY in str(error):
+                raise OutOfMemoryException(str(error)) from error
+            raise
 
 
 def _row_groups(

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,25 @@ def test_compact_says_what_it_replaced(settings: Settings, semloop: Semloop) -> 
     assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 3 files by 1.\n")
     assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 0 files by 0.\n")
     assert len(storage.open("events").file_uris()) == 1
+
+
+def test_compact_fails_after_the_merges_that_it_can_do(
+    settings: Settings, semloop: Semloop
+) -> None:
+    storage = Storage.of(settings)
+    table = EventsTable(storage)
+    for offset in range(4):
+        table.now += timedelta(days=int(offset == 2))
+        table.commit((0, offset))
+    damaged = table.files()[0]
+    damaged.write_bytes(b"")
+    code, out, err = semloop.run("maintain", "compact")
+    assert (code, out) == (1, "Replaced 2 files by 1.\n")
+    assert damaged.parent.name.removeprefix("date=") in err
+    assert err.splitlines()[-2:] == [
+        "Compaction failed for 1 dates of tables.",
+        "See the errors above; all other dates are done.",
+    ]
 
 
 @pytest.mark.process

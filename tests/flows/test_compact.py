@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from flows.compact import compact
 from semloop.errors import LakeError
@@ -61,6 +63,29 @@ def test_few_files_of_today_are_left(local: Settings) -> None:
     table.commit((0, 25))
     assert compact(local).merged == 0
     assert rows_in_files(storage) == [(0, offset) for offset in range(26)]
+
+
+def test_a_merge_that_fails_does_not_stop_the_others(
+    local: Settings,
+) -> None:
+    storage = Storage.of(local)
+    table = written(storage, days=3, commits=3)
+    damaged = table.files()[0]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    report = compact(local)
+    assert report.merged == 1
+    (failed,) = report.failed
+    assert failed == ("events", date.fromisoformat(damaged.parent.name[len("date=") :]))
+    assert file_count(storage) == 3 + 1 + 3
+
+
+def test_rows_without_a_date_are_left(local: Settings) -> None:
+    storage = Storage.of(local)
+    written(storage, days=2, commits=2)
+    row = pa.table({"event_id": ["of another writer"]})
+    write_deltalake(storage.uri("events"), row, mode="append", schema_mode="merge")
+    assert compact(local).merged == 1
+    assert file_count(storage) == 1 + 2 + 1
 
 
 def test_the_lake_of_a_newer_layout_is_left_alone(local: Settings) -> None:

@@ -190,23 +190,35 @@ def test_a_full_temporary_folder_is_named(
 def test_rows_that_need_more_memory_get_it(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, tried = merged_file._sorted, []
+    failures = iter(merged_file.MEMORY_MB[1:])
 
-    def sorted_(*args: Any) -> Any:
-        tried.append(args)
-        if len(tried) < len(merged_file.MEMORY_MB):
+    def fail(*args: Any) -> None:
+        """Fail as DuckDB does while Arrow fetches its rows."""
+        if next(failures, None):
             msg = "Out of Memory Error: failed to pin block"
             raise OSError(msg)
-        return real(*args)
 
-    monkeypatch.setattr(merged_file, "_sorted", sorted_)
+    monkeypatch.setattr(merged_file, "renew_keys", fail)
     _, parquet = merged(storage)
     assert parquet.metadata.num_rows == len(ROWS)
-    tried.clear()
-    monkeypatch.setattr(merged_file, "MEMORY_MB", (1, 2, 3))
-    monkeypatch.setattr(merged_file, "OUT_OF_MEMORY", "never")
-    with pytest.raises(LakeError, match="cannot be sorted"):
+    failures = iter(merged_file.MEMORY_MB)
+    with pytest.raises(LakeError, match="need more than 768 MB of memory"):
         merged(Storage(f"{storage.root} 2"))
+
+
+def test_an_error_of_duckdb_names_the_date_and_no_value(storage: Storage) -> None:
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    (old, _) = table.files()
+    rows = pq.ParquetFile(old).read()
+    at = rows.schema.get_field_index("reward")
+    pq.write_table(rows.set_column(at, "reward", pa.array(["a value"])), old)
+    with pytest.raises(
+        LakeError, match=r"of events of 20\d\d-.* cannot be merged"
+    ) as e:
+        compact(storage)
+    assert "a value" not in str(e.value)
 
 
 def test_statistics_are_text_that_duckdb_reads(storage: Storage) -> None:

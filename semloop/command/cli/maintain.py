@@ -8,7 +8,7 @@ import typer
 
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
-from semloop.errors import ConfigError, StorageUnavailable
+from semloop.errors import ConfigError, LakeError, StorageUnavailable
 from semloop.settings import load
 
 app = typer.Typer(help="Maintain the lake's tables.", no_args_is_help=True)
@@ -54,10 +54,13 @@ def compact(
         report = run(settings)
         files = sum(report.replaced.values())
         say(f"Replaced {files:,} files by {report.merged:,}.")
+        if report.failed:
+            msg = f"Compaction failed for {len(report.failed):,} dates of tables."
+            raise LakeError(msg, "See the errors above; all other dates are done.")
         return
     while True:
         try:
-            run(settings)
+            run(settings)  # logs the merges that fail
         except StorageUnavailable as error:
             note(f"{error.what} Trying again in {every:g} s.")
         time.sleep(every)
