@@ -23,6 +23,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.compaction.merged_file import write_merged
 from sinks.compaction.tables import CompactedTables, Report
+from sinks.compaction.wide_rows import within_memory
 from sinks.flow_tables import FlowContext
 from sources.lake.table_dates import table_dates
 from sources.work_items import WorkItems
@@ -107,4 +108,7 @@ def _merges(
             continue
         for number, merge in enumerate(plan(item)):
             if (item.date.toordinal() + number) % worker_count == worker_index:
-                yield merge
+                try:
+                    yield from list(within_memory(context.storage, merge))
+                except SemLoopError as error:
+                    report.fail(merge, error)

@@ -185,7 +185,7 @@ def _row_groups(
 ) -> Iterator[pa.Table]:
     group: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in batches:
+    for batch in (part for whole in batches for part in _parts(whole)):
         if group and (rows + batch.num_rows > GROUP_ROWS or size >= GROUP_BYTES):
             yield pa.Table.from_batches(group)
             group, rows, size = [], 0, 0
@@ -194,6 +194,13 @@ def _row_groups(
         size += batch.nbytes
     if group:
         yield pa.Table.from_batches(group)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch of wide rows into parts of a row group's size."""
+    rows = max(1, batch.num_rows * GROUP_BYTES // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

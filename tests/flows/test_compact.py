@@ -10,6 +10,7 @@ import pytest
 from deltalake import write_deltalake
 
 from flows.compact import compact
+from schemas.arrow import EVENTS
 from semloop.errors import LakeError
 from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings, load
@@ -17,9 +18,12 @@ from semloop.storage.location import Storage
 from tests.flows.compaction_rounds import run_rounds
 from tests.sinks.compacting import file_count, rows_in_files, rows_in_lake
 from tests.sources.events_table import EventsTable
+from tests.support.builders import keyed
 from tests.support.processes import ROOT, environment
 
 SEED = 20
+# Of a process that compacts; docs/operating.md says it.
+MEMORY_MIB_MAX = 600
 
 
 @pytest.fixture
@@ -99,6 +103,34 @@ def test_the_lake_of_a_newer_layout_is_left_alone(local: Settings) -> None:
 
 def test_an_empty_lake_has_nothing_to_compact(local: Settings) -> None:
     assert compact(local).merged == 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("row_kb", "rows", "merges"), [(200, 100, 3), (1_000, 100, 0)])
+def test_wide_rows_are_merged_within_the_memory(
+    local: Settings, row_kb: int, rows: int, merges: int
+) -> None:
+    storage = Storage.of(local)
+    table = EventsTable(storage, step=timedelta(seconds=1))
+    for commit in range(8):
+        records = [table.row(0, rows * commit + n) for n in range(rows)]
+        for record in records:
+            record["payload"] = f"{record['kafka_offset']} {'x' * row_kb * 1_000}"
+        read = keyed({0: rows * (commit + 1) - 1})
+        table.table.commit(pa.Table.from_pylist(records, EVENTS), read, {})
+        table.now += timedelta(seconds=1)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tests.flows.wide_compaction"],
+        env=environment(local),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    merged, peak_mib = map(int, done.stdout.splitlines()[-1].split())
+    assert peak_mib < MEMORY_MIB_MAX
+    assert merged == merges
+    assert rows_in_files(storage) == [(0, offset) for offset in range(8 * rows)]
 
 
 @pytest.mark.process
