@@ -24,7 +24,7 @@ def table_dates(
 
     Args:
         storage: the lake.
-        today: dates before it are over.
+        today: dates before it are over, if a later one has files.
         names: the tables.
 
     Raises:
@@ -39,11 +39,13 @@ def table_dates(
         layout.check_columns(name, snapshot.columns)
         # The current date first: its small files are those that slow down readers.
         files = sorted(_by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
+        newest = max((day for day, _ in files), default=today)
         for day, found in files:
             if len(found) >= FILES_MIN:
-                yield TableDate(
-                    name, snapshot.version, day, tuple(found), closed=day < today
-                )
+                # NOTE: The clock here may be ahead of the writers': a date that grows
+                # would be rewritten in every run.
+                closed = day < min(today, newest)
+                yield TableDate(name, snapshot.version, day, tuple(found), closed)
 
 
 def _by_date(snapshot: Snapshot) -> dict[date, list[DataFile]]:

@@ -230,9 +230,11 @@ def test_compact_says_what_it_replaced(settings: Settings, semloop: Semloop) -> 
     table = EventsTable(storage)
     for offset in range(3):
         table.commit((0, offset))
+    table.now += timedelta(days=1)
+    table.commit((0, 3))
     assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 3 files by 1.\n")
     assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 0 files by 0.\n")
-    assert len(storage.open("events").file_uris()) == 1
+    assert len(storage.open("events").file_uris()) == 2
 
 
 def test_compact_fails_after_the_merges_that_it_can_do(
@@ -243,6 +245,8 @@ def test_compact_fails_after_the_merges_that_it_can_do(
     for offset in range(4):
         table.now += timedelta(days=int(offset == 2))
         table.commit((0, offset))
+    table.now += timedelta(days=1)
+    table.commit((0, 4))
     damaged = table.files()[0]
     damaged.write_bytes(b"")
     code, out, err = semloop.run("maintain", "compact")
@@ -260,11 +264,13 @@ def test_compact_repeats_until_it_is_stopped(settings: Settings) -> None:
     process = processes.start(settings, "maintain", "compact", "--every", "1")
     try:
         for round_ in range(2):
-            for offset in range(2):
-                table.commit((0, 2 * round_ + offset))
+            for offset in range(10):
+                table.commit((0, 10 * round_ + offset))
             wait_for(
                 "a compaction",
-                lambda: len(table.storage.open("events").file_uris()) == 1,
+                lambda files=round_ + 1: (
+                    len(table.storage.open("events").file_uris()) == files
+                ),
             )
         process.send_signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM

@@ -101,6 +101,19 @@ def test_the_lake_of_a_newer_layout_is_left_alone(local: Settings) -> None:
     assert file_count(storage) == 4
 
 
+def test_a_date_that_may_still_grow_is_not_rewritten(local: Settings) -> None:
+    storage = Storage.of(local)
+    table = EventsTable(storage, step=timedelta(seconds=1))
+    # The clock of the writers is behind.
+    table.now = datetime.now(UTC) - timedelta(days=1)
+    for offset in range(4):
+        table.commit((0, offset))
+    assert compact(local).merged == 0
+    table.now += timedelta(days=1)
+    table.commit((0, 4))
+    assert compact(local).merged == 1
+
+
 def test_an_empty_lake_has_nothing_to_compact(local: Settings) -> None:
     assert compact(local).merged == 0
 
@@ -119,6 +132,8 @@ def test_wide_rows_are_merged_within_the_memory(
         read = keyed({0: rows * (commit + 1) - 1})
         table.table.commit(pa.Table.from_pylist(records, EVENTS), read, {})
         table.now += timedelta(seconds=1)
+    table.now += timedelta(days=1)
+    table.commit((0, 8 * rows))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "tests.flows.wide_compaction"],
         env=environment(local),
@@ -130,7 +145,7 @@ def test_wide_rows_are_merged_within_the_memory(
     merged, peak_mib = map(int, done.stdout.splitlines()[-1].split())
     assert peak_mib < MEMORY_MIB_MAX
     assert merged == merges
-    assert rows_in_files(storage) == [(0, offset) for offset in range(8 * rows)]
+    assert rows_in_files(storage) == [(0, offset) for offset in range(8 * rows + 1)]
 
 
 @pytest.mark.process
