@@ -116,8 +116,9 @@ def _make_checkpoint(storage: Storage, table: str, version: int) -> None:
     The entry is stored, so a failure is not one of the merge: the next one tries again.
     """
     try:
-        last = storage.read(f"{table}/_delta_log/_last_checkpoint")
-        if version - (json.loads(last)["version"] if last else 0) < CHECKPOINT_EVERY:
+        data = storage.read(f"{table}/_delta_log/_last_checkpoint")
+        last = json.loads(data)["version"] if data else -1
+        if version - last < CHECKPOINT_EVERY:
             return
         with storage_errors(storage, f"write a checkpoint of table {table}"):
             storage.open(table).create_checkpoint()
