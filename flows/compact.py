@@ -77,7 +77,8 @@ def _dataflow(context: FlowContext, report: Report, guard: Guard) -> Dataflow:
 
     def write(merge: Merge) -> MergedFile | None:
         try:
-            return write_merged(context.storage, merge)
+            seconds = context.settings.commits.storage_retry_s
+            return write_merged(context.storage, merge, seconds)
         except SemLoopError as error:
             report.fail(merge, error)
             return None

@@ -7,6 +7,7 @@ Before and after, rows, values and origins are counted; a difference is an error
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from semloop import layout, tables
 from semloop.delta.last_offsets import footer_metadata
 from semloop.delta.query import ROWS, FileQueries
 from semloop.delta.streams import Partition
-from semloop.errors import LakeError
+from semloop.errors import LakeError, StorageUnavailable
+from semloop.retry import retry
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import renew_keys
 from semloop.storage.errors import storage_errors
@@ -56,8 +58,13 @@ FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
 
 
-def write_merged(storage: Storage, merge: Merge) -> MergedFile:
+def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> MergedFile:
     """Write the rows of a merge to a new file, which no version contains yet.
+
+    Args:
+        storage: the lake.
+        merge: the files.
+        retry_s: how long to retry the upload while storage is unavailable, seconds.
 
     Raises:
         LakeError: the new file does not have exactly the rows of the others, or a file
@@ -66,7 +73,7 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
     """
     for memory_mb in MEMORY_MB:
         try:
-            return _write(storage, merge, memory_mb)
+            return _write(storage, merge, memory_mb, retry_s)
         except OutOfMemoryException:
             continue
         except OSError as error:
@@ -85,7 +92,9 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
     raise LakeError(msg, "Nothing was changed; the files stay as they are.")
 
 
-def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
+def _write(
+    storage: Storage, merge: Merge, memory_mb: int, retry_s: float
+) -> MergedFile:
     queries = FileQueries(storage)
     try:
         with scratch_folder("semloop-compact-") as folder:
@@ -95,13 +104,14 @@ def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
                 f"SET temp_directory = {quoted(str(folder))}",
             ):
                 queries.connection.execute(setting)
-            return _checked(storage, queries, merge, folder / "merged.parquet")
+            local = folder / "merged.parquet"
+            return _checked(storage, queries, merge, local, retry_s)
     finally:
         queries.close()
 
 
 def _checked(
-    storage: Storage, queries: FileQueries, merge: Merge, local: Path
+    storage: Storage, queries: FileQueries, merge: Merge, local: Path, retry_s: float
 ) -> MergedFile:
     """Write the file; compare its rows, as they are stored, with the others."""
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
@@ -115,9 +125,8 @@ def _checked(
     query = ORIGINS.format(counts=counts)
     before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
-    path = f"date={merge.date.isoformat()}/{merge.name.new()}"
-    with storage_errors(storage, f"write table {merge.table}"):
-        storage.put_file(f"{merge.table}/{path}", local)
+    upload = partial(_upload, storage, merge, local)
+    path = retry(upload, on=StorageUnavailable, seconds=retry_s)
     stored = [f"{storage.uri(merge.table)}/{path}"]
     if queries.arrow(merge.table, stored, query).to_pylist() != before:
         msg = f"Compaction of {merge.table} of {merge.date} would change rows."
@@ -125,6 +134,13 @@ def _checked(
         raise LakeError(msg, todo)
     statistics = _statistics(queries, merge.table, stored)
     return MergedFile(merge, path, local.stat().st_size, statistics)
+
+
+def _upload(storage: Storage, merge: Merge, local: Path) -> str:
+    path = f"date={merge.date.isoformat()}/{merge.name.new()}"
+    with storage_errors(storage, f"write table {merge.table}"):
+        storage.put_file(f"{merge.table}/{path}", local)
+    return path
 
 
 def _sort(

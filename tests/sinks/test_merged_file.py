@@ -19,7 +19,14 @@ from semloop.storage.location import Storage
 from sinks.compaction import merged_file
 from sinks.compaction.log_entry import Outcome
 from sinks.compaction.merged_file import write_merged
-from tests.sinks.compacting import commit, compact, due, file_count, rows_in_files
+from tests.sinks.compacting import (
+    SteppedStorage,
+    commit,
+    compact,
+    due,
+    file_count,
+    rows_in_files,
+)
 from tests.sinks.sink_contract import Sink
 from tests.sources.events_table import EventsTable
 from tests.support.builders import LOG, keyed
@@ -204,6 +211,30 @@ def test_rows_that_need_more_memory_get_it(
     failures = iter(merged_file.MEMORY_MB)
     with pytest.raises(LakeError, match="need more than 768 MB of memory"):
         merged(Storage(f"{storage.root} 2"))
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_an_upload_is_repeated_without_sorting_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorts, left = [], iter(range(2))
+    real = merged_file._sort
+    monkeypatch.setattr(
+        merged_file, "_sort", lambda *args: real(*args) or sorts.append(args)
+    )
+
+    def fail(method: str, name: str) -> None:
+        if method == "put_file" and next(left, None) is not None:
+            raise TimeoutError
+
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    (merge,) = due(storage)
+    stepped = SteppedStorage(storage.root, before=fail)
+    file = write_merged(stepped, merge, retry_s=60)
+    assert commit(storage, file) is Outcome.COMMITTED
+    assert len(sorts) == 1
 
 
 def test_an_error_of_duckdb_names_the_date_and_no_value(storage: Storage) -> None:
