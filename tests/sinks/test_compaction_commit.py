@@ -187,6 +187,30 @@ def test_a_file_that_a_vacuum_may_delete_is_not_added(tmp_path: Path) -> None:
     assert rows_in_files(table.storage) == all_rows(COMMITS)
 
 
+def test_a_file_that_is_vacuumed_right_before_the_entry_is_not_added(
+    tmp_path: Path,
+) -> None:
+    table = written(tmp_path)
+    (merge,) = due(table.storage)
+    file = write_merged(table.storage, merge)
+
+    def vacuum() -> None:
+        """Put an entry, and only then delete what no version has (ADR 22)."""
+        append(table, COMMITS)
+        Path(table.storage.uri("events"), file.path).unlink()
+
+    once = at_request(0, vacuum)
+
+    def before(method: str, name: str) -> None:
+        if method == "create" and "_delta_log" in name:
+            once(method, name)
+
+    frozen = SteppedStorage(str(tmp_path), before=before)
+    assert commit(frozen, file) is Outcome.TOO_OLD
+    assert rows_in_files(table.storage) == all_rows(COMMITS + 1)
+    assert rows_in_lake(table.storage) == all_rows(COMMITS + 1)
+
+
 def test_the_clock_of_the_machine_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
