@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -274,16 +275,15 @@ def test_compact_fails_after_the_merges_that_it_can_do(
 def test_compact_repeats_until_it_is_stopped(settings: Settings) -> None:
     table = EventsTable(Storage.of(settings))
     process = processes.start(settings, "maintain", "compact", "--every", "1")
+
+    def is_merged(files: int) -> bool:
+        return len(table.storage.open("events").file_uris()) == files
+
     try:
         for round_ in range(2):
             for offset in range(10):
                 table.commit((0, 10 * round_ + offset))
-            wait_for(
-                "a compaction",
-                lambda files=round_ + 1: (
-                    len(table.storage.open("events").file_uris()) == files
-                ),
-            )
+            wait_for("a compaction", partial(is_merged, round_ + 1))
         process.send_signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM
     finally:

@@ -264,38 +264,6 @@ def test_a_table_that_another_program_changes_meanwhile_is_left_alone(
     assert rows_in_files(table.storage) == all_rows(COMMITS)
 
 
-def test_a_compaction_makes_the_checkpoint_that_is_due(tmp_path: Path) -> None:
-    table = written(tmp_path)
-    while table.storage.open("events").version() < 98:
-        table.commit()
-    compact(table.storage)
-    log = Path(table.storage.uri("events"), "_delta_log")
-    assert (log / f"{99:020}.checkpoint.parquet").exists()
-    assert rows_in_lake(table.storage) == all_rows(COMMITS)
-
-
-def test_a_checkpoint_that_a_killed_process_left_out_is_made(tmp_path: Path) -> None:
-    table = written(tmp_path)
-    log = Path(table.storage.uri("events"), "_delta_log")
-    while table.storage.open("events").version() < 130:
-        table.commit()
-    for file in (*log.glob("*.checkpoint.parquet"), log / "_last_checkpoint"):
-        file.unlink()
-    assert compact(table.storage) == [Outcome.COMMITTED]
-    assert (log / f"{131:020}.checkpoint.parquet").exists()
-
-
-def test_a_checkpoint_that_fails_is_not_a_failed_merge(tmp_path: Path) -> None:
-    def fail(method: str, name: str) -> None:
-        if name.endswith("_last_checkpoint"):
-            msg = "Not now."
-            raise StorageUnavailable(msg)
-
-    table = written(tmp_path)
-    assert compact(SteppedStorage(str(tmp_path), before=fail)) == [Outcome.COMMITTED]
-    assert rows_in_files(table.storage) == all_rows(COMMITS)
-
-
 def test_appends_on_a_stale_handle_are_not_refused(tmp_path: Path) -> None:
     retried: list[str] = []
     table = written(tmp_path)

@@ -219,9 +219,12 @@ def test_an_upload_is_repeated_without_sorting_again(
 ) -> None:
     sorts, left = [], iter(range(2))
     real = merged_file._sort
-    monkeypatch.setattr(
-        merged_file, "_sort", lambda *args: real(*args) or sorts.append(args)
-    )
+
+    def sort(*args: Any) -> None:
+        sorts.append(args)
+        real(*args)
+
+    monkeypatch.setattr(merged_file, "_sort", sort)
 
     def fail(method: str, name: str) -> None:
         if method == "put_file" and next(left, None) is not None:
