@@ -8,4 +8,5 @@
 | `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
+| `compact` | `semloop maintain compact` | Delta tables | same | same rows |
 """

@@ -17,11 +17,13 @@ from operators.compaction import plan
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
 from schemas.metrics import Metrics
+from semloop.errors import SemLoopError
 from semloop.flow_registry import COMPACT
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.compaction.merged_file import write_merged
 from sinks.compaction.tables import CompactedTables, Report
+from sinks.compaction.wide_rows import within_memory
 from sinks.flow_tables import FlowContext
 from sources.lake.table_dates import table_dates
 from sources.work_items import WorkItems
@@ -49,6 +51,9 @@ def build(settings: Settings, metrics: Metrics) -> Dataflow:
 def compact(settings: Settings) -> Report:
     """Merge small files until none are due.
 
+    A merge that cannot be done, because of a damaged file for example, is logged and
+    left out; the report counts it.
+
     Args:
         settings: the lake.
 
@@ -68,10 +73,15 @@ def compact(settings: Settings) -> Report:
 
 def _dataflow(context: FlowContext, report: Report, guard: Guard) -> Dataflow:
     def open_reader(worker_index: int, worker_count: int) -> WorkItems[Merge]:
-        return WorkItems(_merges(context, worker_index, worker_count))
+        return WorkItems(_merges(context, report, worker_index, worker_count))
 
-    def write(merge: Merge) -> MergedFile:
-        return write_merged(context.storage, merge)
+    def write(merge: Merge) -> MergedFile | None:
+        try:
+            seconds = context.settings.commits.storage_retry_s
+            return write_merged(context.storage, merge, seconds)
+        except SemLoopError as error:
+            report.fail(merge, error)
+            return None
 
     @functools.cache
     def writer_of(worker_index: int) -> CompactedTables:
@@ -81,20 +91,25 @@ def _dataflow(context: FlowContext, report: Report, guard: Guard) -> Dataflow:
     source = ReaderSource(open_reader, guard=guard.poll)
     merges = op.input("merges", dataflow, source)
     # Merge(table="events", date=2026-11-20, files=60 of consecutive commits)
-    merged = op.map("write", merges, guard.step(write))
+    merged = op.filter_map("write", merges, guard.step(write))
     # MergedFile(path="date=2026-11-20/compacted-1-17-77-<uuid>.zstd.parquet")
     op.output("tables", merged, WriterSink(writer_of, guard.step))
     return dataflow
 
 
 def _merges(
-    context: FlowContext, worker_index: int, worker_count: int
+    context: FlowContext, report: Report, worker_index: int, worker_count: int
 ) -> Iterator[Merge]:
     """Yield a worker's share of the merges that are due.
 
     Workers that read different versions may plan the same merge; one of them commits.
     """
     for item in table_dates(context.storage, context.now().date()):
+        if (item.table, item.date) in report.failed:
+            continue
         for number, merge in enumerate(plan(item)):
             if (item.date.toordinal() + number) % worker_count == worker_index:
-                yield merge
+                try:
+                    yield from list(within_memory(context.storage, merge))
+                except SemLoopError as error:
+                    report.fail(merge, error)

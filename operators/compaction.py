@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.batches import DataFile, Merge
 from schemas.compaction import FILES_MAX, FILES_MIN, TARGET_BYTES, TableDate
+from semloop.delta.file_name import UNNUMBERED
 
 
 def plan(item: TableDate) -> list[Merge]:
     """Return the merges that are due, without a file in common."""
     merges = []
-    for run in _small_runs(item.files):
+    for run in _small_runs(_in_order(item.files)):
         for files in [run] if item.closed else _due(run):
             merges += [
                 Merge(item.table, item.version, item.date, part)
@@ -28,10 +29,20 @@ def plan(item: TableDate) -> list[Merge]:
     return merges
 
 
+def _in_order(files: Sequence[DataFile]) -> list[DataFile]:
+    """Return the files of which the order of commits is known, in that order.
+
+    Files without a number are of an earlier version. Next to files with one they may be
+    of another program, which writes at any time: these are left alone.
+    """
+    numbered = [file for file in files if file.name.first != UNNUMBERED]
+    return sorted(numbered or files, key=lambda file: file.place)
+
+
 def _small_runs(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
-    """Yield the small files between two that are large enough, in order of commits."""
+    """Yield the small files between two that are large enough."""
     run: list[DataFile] = []
-    for file in sorted(files, key=lambda file: file.place):
+    for file in files:
         if file.size_bytes >= TARGET_BYTES // 2:
             yield run
             run = []

@@ -6,6 +6,7 @@ read.
 """
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from semloop import tables
@@ -32,6 +33,22 @@ def check(storage: "Storage") -> None:
         found = FIRST_LAYOUT
     if found is not None:
         _refuse_other(storage, found)
+
+
+def check_columns(table: str, found: Iterable[str]) -> None:
+    """Refuse columns that this program does not know: it would not copy their values.
+
+    Args:
+        table: name of one of `tables.TABLES`.
+        found: columns of the table or of a file.
+
+    Raises:
+        LakeError: a newer program, or a foreign one, has added a column.
+    """
+    unknown = sorted(set(found) - set(tables.TABLES[table].columns))
+    if unknown:
+        msg = f"Table {table} has a column that this program does not know: "
+        raise LakeError(msg + f"{unknown[0]}.", "Install a newer semloop.")
 
 
 def bind(storage: "Storage") -> None:

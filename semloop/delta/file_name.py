@@ -15,7 +15,7 @@ _PART = re.compile(rf"(?:.*/)?part-(\d+)-{_UUID}\.zstd\.parquet")
 _COMPACTED = re.compile(
     rf"(?:.*/)?compacted-(\d+)-(-?\d+)-(\d+)-{_UUID}\.zstd\.parquet"
 )
-# Place of files of an earlier version, whose names have no number: before all others.
+# For files of an earlier version and of other programs, whose names have no number.
 UNNUMBERED = -1
 
 

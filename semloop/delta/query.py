@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence, Set
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from semloop.delta.snapshot import Snapshot
+from semloop.delta.snapshot import FileStats, Snapshot
 from semloop.delta.streams import Partition
 from semloop.event_keys import KEY_SQL, id_of
 from semloop.storage.duckdb_access import parquet_reader, renew_keys
@@ -134,17 +134,21 @@ class WriterQueries:
         files = _recent_files(snapshot, age_ms) if snapshot else []
         if snapshot is None or not files:
             return {p: ([], []) for p in owned}
-        cumulative_rows = list(itertools.accumulate(count for _, count in files))
+        cumulative_rows = list(itertools.accumulate(f.rows or 0 for _, f in files))
         rows_needed = ids_max * len(owned)
         while True:
-            # Read the newest files first, then more until every window is full.
+            # Read the newest files first, then more until every window is complete.
             file_count = bisect.bisect_left(cumulative_rows, rows_needed) + 1
             paths = [path for path, _ in files[:file_count]]
             uris = snapshot.uris(self._storage, paths)
             rows = self._keys(table.name, uris, topic_id)
             newest = {p: _newest(rows, p, ids_max, age_ms) for p in owned}
-            full = all(len(keys) >= ids_max for keys, _ in newest.values())
-            if full or file_count >= len(files):
+            unread = [file for _, file in files[file_count:]]
+            if not unread or all(
+                len(times) >= ids_max
+                and not any(_may_have_newer(file, p, times[0]) for file in unread)
+                for p, (_, times) in zip(table.owned, newest.values(), strict=True)
+            ):
                 return newest
             rows_needed *= 4
 
@@ -219,8 +223,8 @@ class WriterQueries:
         return zip(*(column.to_pylist() for column in result.columns), strict=True)
 
 
-def _recent_files(snapshot: Snapshot, age_ms: int) -> list[tuple[str, int]]:
-    """Return (path, row count) of files with rows of the last `age_ms`, newest first.
+def _recent_files(snapshot: Snapshot, age_ms: int) -> list[tuple[str, FileStats]]:
+    """Return the files with rows of the last `age_ms`, newest first.
 
     Files without statistics may have such rows; they are last.
     """
@@ -231,7 +235,18 @@ def _recent_files(snapshot: Snapshot, age_ms: int) -> list[tuple[str, int]]:
         times = {path: at for path, at in times.items() if at >= oldest}
     newest = sorted(times, key=times.__getitem__, reverse=True)
     unknown = [path for path, f in snapshot.files.items() if f.ingested_at is None]
-    return [(path, snapshot.files[path].rows or 0) for path in newest + unknown]
+    return [(path, snapshot.files[path]) for path in newest + unknown]
+
+
+def _may_have_newer(file: FileStats, partition: Partition, ms: int) -> bool:
+    """Return True if a file may have rows of a partition ingested since a time.
+
+    The newest row of a compacted file may be of a partition that is far ahead of the
+    others, so a window is not complete because it is full.
+    """
+    return file.may_contain(partition, beyond=-1) and (
+        file.ingested_at is None or file.ingested_at.timestamp() * 1_000 >= ms
+    )
 
 
 def _newest(

@@ -1,12 +1,14 @@
 """One version of a Delta table: its transactions and its files with statistics."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from semloop.delta.file_name import FileName
+from semloop.delta.file_name import UNNUMBERED, FileName
+from semloop.delta.log_entry import entry_name
 from semloop.delta.streams import Partition
 from semloop.storage.errors import storage_errors
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from semloop.storage.location import Storage
+
+# A reader that is further behind reads everything again instead of the log.
+ENTRIES_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Snapshot:
     table: str
     table_id: str
     version: int
+    columns: tuple[str, ...]
     transactions: Mapping[str, int]
     _actions: "pa.Table" = field(repr=False, compare=False)
 
@@ -73,7 +79,9 @@ class Snapshot:
 
         actions = pa.table(handle.get_add_actions(flatten=True))
         table_id = str(handle.metadata().id)
-        return cls(table, table_id, handle.version(), transactions or {}, actions)
+        columns = tuple(field.name for field in handle.schema().fields)
+        stored = transactions or {}
+        return cls(table, table_id, handle.version(), columns, stored, actions)
 
     @cached_property
     def files(self) -> Mapping[str, FileStats]:
@@ -116,34 +124,54 @@ class Snapshot:
             yield None if None in ends else ends
 
 
-def new_files(before: Snapshot | None, now: Snapshot) -> list[str] | None:
+def new_files(
+    storage: "Storage", before: Snapshot | None, now: Snapshot
+) -> list[str] | None:
     """Return the files whose rows a reader of an earlier version has not read.
 
     Files that compaction made of rows of the earlier version are left out. One that
     also has newer rows is returned, so a reader may get rows again.
 
     Args:
+        storage: the lake.
         before: the version that was read; None if none was.
         now: a later version.
 
     Returns:
         Paths; None if rows of the earlier version may have been removed or changed,
         so that everything must be read again.
+
+    Raises:
+        LakeError, StorageUnavailable: the log cannot be read.
     """
     if before is None or before.table_id != now.table_id:
         return None
     names = {path: FileName.of(path) for path in now.files.keys() - before.files.keys()}
-    compacted = [p for p, name in names.items() if name.complete_at is not None]
-    kept = before.files.keys() & now.files.keys()
-    if len(kept) < len(before.files):
-        held = [now.files[path].rows for path in (*kept, *compacted)]
-        read = before.row_count
-        if read is None or None in held or sum(n or 0 for n in held) < read:
-            return None
-    read_before = {
-        p for p in compacted if (names[p].complete_at or 0) <= before.version
-    }
+    if not before.files.keys() <= now.files.keys() and (
+        # Another program may have rewritten the files.
+        any(name.first == UNNUMBERED for name in names.values())
+        or _rows_removed(storage, before, now)
+    ):
+        return None
+    complete = {p: n.complete_at for p, n in names.items() if n.complete_at is not None}
+    read_before = {p for p, version in complete.items() if version <= before.version}
     return sorted(names.keys() - read_before)
+
+
+def _rows_removed(storage: "Storage", before: Snapshot, now: Snapshot) -> bool:
+    """Return True unless the log shows that files were only rewritten."""
+    versions = range(before.version + 1, now.version + 1)
+    if len(versions) > ENTRIES_MAX:
+        return True
+    for version in versions:
+        entry = storage.read(entry_name(now.table, version))
+        if entry is None:  # the log was cleaned up
+            return True
+        for line in entry.splitlines():
+            removed = json.loads(line).get("remove") if b'"remove"' in line else None
+            if removed and removed.get("dataChange", True):
+                return True
+    return False
 
 
 def read_snapshot(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # Slowest upload that is not a timeout.
 UPLOAD_BYTES_PER_S = 2**18
+# Of a file that is uploaded in parts; stores do not accept smaller ones.
+PART_BYTES = 5 * 2**20
+PARTS_AT_A_TIME = 2
 STORE_OPTIONS = ("aws_endpoint_url", "aws_region", *KEY_OPTIONS)
 # obstore's message does not contain the cause; the debug dump after it does.
 DUMP = "\n\nDebug source:"
@@ -117,8 +120,18 @@ class Objects:
         """Write an object from a local file, in parts: it is not read into memory."""
         import obstore
 
+        # A request lasts longer than for a small object: on a slow link two parts share
+        # the bandwidth.
+        seconds = PARTS_AT_A_TIME * PART_BYTES // UPLOAD_BYTES_PER_S
+        store = self._client(object_store.ANSWER_S + seconds)
         with self._os_errors():
-            obstore.put(self._store, name, path)
+            obstore.put(
+                store,
+                name,
+                path,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_A_TIME,
+            )
 
     def written_at(self, name: str) -> datetime:
         """Return when an object was written, by the clock of the store.

@@ -11,17 +11,25 @@ from semloop.storage.location import Storage
 class ActiveFiles:
     """Paths of the files of a table at `version`, which `follow` makes the newest.
 
+    `changed`: the table itself may have been changed since it was opened: another
+    program may have added a column.
+
     Raises LakeError or StorageUnavailable if the log cannot be read.
     """
 
     def __init__(self, storage: Storage, table: str) -> None:
         self._storage, self._table = storage, table
         self.version = -1
+        self.changed = False
         self.paths: set[str] = set()
-        self.reopen()
+        self._open()
 
     def reopen(self) -> None:
         """Read the newest version from scratch."""
+        self.changed = True
+        self._open()
+
+    def _open(self) -> None:
         with storage_errors(self._storage, f"read table {self._table}"):
             handle = self._storage.open(self._table)
             self.version = handle.version()
@@ -51,3 +59,5 @@ class ActiveFiles:
                 self.paths.add(action["add"]["path"])
             elif "remove" in action:
                 self.paths.discard(action["remove"]["path"])
+            elif "metaData" in action or "protocol" in action:
+                self.changed = True

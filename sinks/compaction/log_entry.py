@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
 
+import structlog
+
 from schemas.compaction import MergedFile
 from semloop.delta.log_entry import entry_name
-from semloop.errors import StorageUnavailable
+from semloop.errors import SemLoopError, StorageUnavailable
 from semloop.retry import retry
 from semloop.storage import store_time
 from semloop.storage.errors import storage_errors
@@ -26,8 +28,10 @@ from sinks.delta.parquet_file import statistics_json
 AGE_MAX = timedelta(hours=12)
 # Each lost attempt means that another writer committed within milliseconds.
 ATTEMPTS_MAX = 100
-# As deltalake's writers do: the one that commits such a version makes its checkpoint.
+# As often as deltalake's writers make one.
 CHECKPOINT_EVERY = 100
+
+log = structlog.get_logger("flow")
 
 
 class Outcome(Enum):
@@ -35,7 +39,8 @@ class Outcome(Enum):
 
     COMMITTED = "committed"
     LOST = "lost"
-    """A file of the merge is no longer active, or other writers were always faster.
+    """A file of the merge is no longer active, the table was changed, or other writers
+    were always faster.
 
     Only a vacuum deletes the new file.
     """
@@ -76,7 +81,9 @@ def _attempt(storage: Storage, active: ActiveFiles, file: MergedFile) -> Outcome
     active.follow()
     if file.path in active.paths:
         return Outcome.COMMITTED
-    if any(removed.path not in active.paths for removed in file.merge.files):
+    if active.changed or any(
+        removed.path not in active.paths for removed in file.merge.files
+    ):
         return Outcome.LOST
     now = store_time.now(storage)
     age = store_time.age(storage, f"{table}/{file.path}", now)
@@ -99,11 +106,24 @@ def _checked(
     if not active.has_own_entry():
         active.reopen()
         return Outcome.COMMITTED if file.path in active.paths else Outcome.LOST
-    if version % CHECKPOINT_EVERY == 0:
-        table = file.merge.table
-        with storage_errors(storage, f"write a checkpoint of table {table}"):
-            storage.open(table, version).create_checkpoint()
+    _make_checkpoint(storage, file.merge.table, version)
     return Outcome.COMMITTED
+
+
+def _make_checkpoint(storage: Storage, table: str, version: int) -> None:
+    """Make the checkpoint that is due, or that a killed process has left out.
+
+    The entry is stored, so a failure is not one of the merge: the next one tries again.
+    """
+    try:
+        data = storage.read(f"{table}/_delta_log/_last_checkpoint")
+        last = json.loads(data)["version"] if data else -1
+        if version - last < CHECKPOINT_EVERY:
+            return
+        with storage_errors(storage, f"write a checkpoint of table {table}"):
+            storage.open(table).create_checkpoint()
+    except SemLoopError as error:
+        log.warning("no checkpoint", table=table, what=error.what, todo=error.todo)
 
 
 def _entry(file: MergedFile, now: datetime) -> bytes:

@@ -2,14 +2,16 @@
 
 DuckDB sorts the rows, and spills those that exceed its limit to a temporary folder;
 pyarrow writes them, because DuckDB has no Bloom filters for columns of distinct values.
-Before and after, rows and origins are counted; a difference is an error.
+Before and after, rows, values and origins are counted; a difference is an error.
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import OutOfMemoryException
@@ -17,11 +19,12 @@ from duckdb import OutOfMemoryException
 from schemas.arrow import arrow_schema
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
-from semloop import tables
+from semloop import layout, tables
 from semloop.delta.last_offsets import footer_metadata
 from semloop.delta.query import ROWS, FileQueries
 from semloop.delta.streams import Partition
-from semloop.errors import LakeError
+from semloop.errors import LakeError, StorageUnavailable
+from semloop.retry import retry
 from semloop.sql_text import quoted
 from semloop.storage.duckdb_access import renew_keys
 from semloop.storage.errors import storage_errors
@@ -45,17 +48,23 @@ FALSE_POSITIVES = 0.01
 # Flows write level 1, which is faster; compaction costs little and lasts for years.
 COMPRESSION_LEVEL = 3
 ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
-# Rows per partition, its last offset, and a checksum of the rows' origins.
+# Rows and values per partition, its last offset, and a checksum of its rows' origins.
 ORIGINS = """
 SELECT
     topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
+    {counts},
     sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
 FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
 
 
-def write_merged(storage: Storage, merge: Merge) -> MergedFile:
+def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> MergedFile:
     """Write the rows of a merge to a new file, which no version contains yet.
+
+    Args:
+        storage: the lake.
+        merge: the files.
+        retry_s: how long to retry the upload while storage is unavailable, seconds.
 
     Raises:
         LakeError: the new file does not have exactly the rows of the others, or a file
@@ -64,18 +73,28 @@ def write_merged(storage: Storage, merge: Merge) -> MergedFile:
     """
     for memory_mb in MEMORY_MB:
         try:
-            return _write(storage, merge, memory_mb)
-        except (OSError, OutOfMemoryException) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            if OUT_OF_MEMORY not in str(error):
-                break
-            reason = f"more than {memory_mb} MB of memory are needed"
-    msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
-    todo = "Free space there, or set TMPDIR to a folder on a larger disk."
-    raise LakeError(msg, todo)
+            return _write(storage, merge, memory_mb, retry_s)
+        except OutOfMemoryException:
+            continue
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            msg = f"Rows cannot be sorted in {tempfile.gettempdir()}: {reason}."
+            todo = "Free space there, or set TMPDIR to a folder on a larger disk."
+            raise LakeError(msg, todo) from error
+        except (duckdb.Error, pa.ArrowException) as error:
+            # The text may quote a row.
+            msg = f"Files of {merge.table} of {merge.date} cannot be merged: "
+            msg += f"{type(error).__name__}."
+            todo = "Another program may have written one of them: rewrite or remove it."
+            raise LakeError(msg, todo) from None
+    msg = f"{len(merge.files)} files of {merge.table} of {merge.date} need more than "
+    msg += f"{MEMORY_MB[-1]} MB of memory."
+    raise LakeError(msg, "Nothing was changed; the files stay as they are.")
 
 
-def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
+def _write(
+    storage: Storage, merge: Merge, memory_mb: int, retry_s: float
+) -> MergedFile:
     queries = FileQueries(storage)
     try:
         with scratch_folder("semloop-compact-") as folder:
@@ -85,28 +104,43 @@ def _write(storage: Storage, merge: Merge, memory_mb: int) -> MergedFile:
                 f"SET temp_directory = {quoted(str(folder))}",
             ):
                 queries.connection.execute(setting)
-            return _checked(storage, queries, merge, folder / "merged.parquet")
+            local = folder / "merged.parquet"
+            return _checked(storage, queries, merge, local, retry_s)
     finally:
         queries.close()
 
 
 def _checked(
-    storage: Storage, queries: FileQueries, merge: Merge, local: Path
+    storage: Storage, queries: FileQueries, merge: Merge, local: Path, retry_s: float
 ) -> MergedFile:
     """Write the file; compare its rows, as they are stored, with the others."""
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
-    before = queries.arrow(merge.table, uris, ORIGINS).to_pylist()
+    columns = queries.arrow(merge.table, uris, "SELECT * FROM rows LIMIT 0")
+    layout.check_columns(merge.table, columns.column_names)
+    counts = ", ".join(
+        f'count("{name}") AS "values of {name}"'
+        for name in columns.column_names
+        if name != "date"
+    )
+    query = ORIGINS.format(counts=counts)
+    before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
-    path = f"date={merge.date.isoformat()}/{merge.name.new()}"
-    with storage_errors(storage, f"write table {merge.table}"):
-        storage.put_file(f"{merge.table}/{path}", local)
+    upload = partial(_upload, storage, merge, local)
+    path = retry(upload, on=StorageUnavailable, seconds=retry_s)
     stored = [f"{storage.uri(merge.table)}/{path}"]
-    if queries.arrow(merge.table, stored, ORIGINS).to_pylist() != before:
+    if queries.arrow(merge.table, stored, query).to_pylist() != before:
         msg = f"Compaction of {merge.table} of {merge.date} would change rows."
         todo = "Nothing was changed. Report this with the version of SemLoop."
         raise LakeError(msg, todo)
     statistics = _statistics(queries, merge.table, stored)
     return MergedFile(merge, path, local.stat().st_size, statistics)
+
+
+def _upload(storage: Storage, merge: Merge, local: Path) -> str:
+    path = f"date={merge.date.isoformat()}/{merge.name.new()}"
+    with storage_errors(storage, f"write table {merge.table}"):
+        storage.put_file(f"{merge.table}/{path}", local)
+    return path
 
 
 def _sort(
@@ -151,10 +185,15 @@ def _sorted(
     # Origins make the order of rows independent of that of the files.
     by = [*tables.TABLES[table].compacted_by, *ORIGIN_ORDER]
     with storage_errors(storage, f"read table {table}"):
-        renew_keys(storage, queries.connection)
         sql = f"{ROWS} ORDER BY {', '.join(by)}"
-        found = queries.connection.execute(sql, [list(uris)])
-        yield from found.to_arrow_reader(BATCH_ROWS)
+        try:
+            renew_keys(storage, queries.connection)
+            found = queries.connection.execute(sql, [list(uris)])
+            yield from found.to_arrow_reader(BATCH_ROWS)
+        except OSError as error:  # of DuckDB, by way of Arrow's reader
+            if OUT_OF_MEMORY in str(error):
+                raise OutOfMemoryException(str(error)) from error
+            raise
 
 
 def _row_groups(
@@ -162,7 +201,7 @@ def _row_groups(
 ) -> Iterator[pa.Table]:
     group: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in batches:
+    for batch in (part for whole in batches for part in _parts(whole)):
         if group and (rows + batch.num_rows > GROUP_ROWS or size >= GROUP_BYTES):
             yield pa.Table.from_batches(group)
             group, rows, size = [], 0, 0
@@ -171,6 +210,13 @@ def _row_groups(
         size += batch.nbytes
     if group:
         yield pa.Table.from_batches(group)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch of wide rows into parts of a row group's size."""
+    rows = max(1, batch.num_rows * GROUP_BYTES // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,10 +1,13 @@
 """The sink of the flow `compact`: one log entry per merged file."""
 
 from dataclasses import dataclass, field
+from datetime import date
 
 import structlog
 
+from schemas.batches import Merge
 from schemas.compaction import MergedFile
+from semloop.errors import SemLoopError
 from semloop.flow_registry import COMPACT
 from sinks.compaction.active_files import ActiveFiles
 from sinks.compaction.log_entry import Outcome, commit_merged
@@ -22,11 +25,25 @@ class Report:
         merged: merged files.
         lost: merged files that were not added, because another run was faster or they
             had become too old.
+        failed: table and date of merges that could not be done; the log has the causes.
     """
 
     replaced: dict[str, int] = field(default_factory=dict)
     merged: int = 0
     lost: int = 0
+    failed: set[tuple[str, date]] = field(default_factory=set)
+
+    def fail(self, merge: Merge, error: SemLoopError) -> None:
+        """Record that a merge cannot be done now; the others go on."""
+        self.failed.add((merge.table, merge.date))
+        log.error(
+            "merge failed",
+            flow=COMPACT.name,
+            table=merge.table,
+            date=merge.date.isoformat(),
+            what=error.what,
+            todo=error.todo,
+        )
 
 
 class CompactedTables:

@@ -17,13 +17,13 @@ from semloop.storage.location import Storage
 LOG_RETENTION = "interval 6 hours"
 # How long the log remembers files that compaction replaced: each checkpoint repeats
 # them, and with the default of a week it would be 45 MB.
-REMOVED_RETENTION = "interval 25 hours"
+REMOVED_RETENTION = {"delta.deletedFileRetentionDuration": "interval 25 hours"}
 # DuckDB or deltalake interpret these characters in paths.
 PATTERN_CHARACTERS = "*?[]%"
 
 
 def create(storage: Storage, name: str) -> None:
-    """Create a table if it is absent, and add columns that an older one lacks.
+    """Create a table if it is absent, and add what an older one lacks.
 
     Concurrent calls do it once.
 
@@ -39,7 +39,7 @@ def create(storage: Storage, name: str) -> None:
         msg = f"The lake cannot be in {storage.root!r}: {' '.join(found)} in its path."
         raise LakeError(msg, "Table readers interpret these as patterns: rename it.")
     if storage.has(name):
-        _add_columns(storage, name)
+        _bring_up_to_date(storage, name)
         return
     spec = tables.TABLES[name]
     try:
@@ -50,7 +50,7 @@ def create(storage: Storage, name: str) -> None:
             partition_by=list(spec.partition_by),
             configuration={
                 "delta.logRetentionDuration": LOG_RETENTION,
-                "delta.deletedFileRetentionDuration": REMOVED_RETENTION,
+                **REMOVED_RETENTION,
                 "delta.dataSkippingStatsColumns": ",".join(spec.statistics),
             },
             storage_options=storage.current_options or None,
@@ -61,8 +61,10 @@ def create(storage: Storage, name: str) -> None:
         raise translate(storage, f"create table {name}", error) from error
 
 
-def _add_columns(storage: Storage, name: str) -> None:
-    """Add the columns of this version; they are null in the rows that exist.
+def _bring_up_to_date(storage: Storage, name: str) -> None:
+    """Add what an earlier version did not have: columns, and how long removes are kept.
+
+    The columns are null in the rows that exist.
 
     Raises:
         StorageUnavailable: another writer committed meanwhile; the caller retries.
@@ -71,7 +73,8 @@ def _add_columns(storage: Storage, name: str) -> None:
     stored = {field.name for field in table.schema().fields}
     columns = arrow_schema(tables.TABLES[name].columns)
     missing = [f for f in Schema.from_arrow(columns).fields if f.name not in stored]
-    if not missing:
-        return
     with storage_errors(storage, f"add columns to table {name}"):
-        table.alter.add_columns(missing)
+        if not REMOVED_RETENTION.keys() <= table.metadata().configuration.keys():
+            table.alter.set_table_properties(REMOVED_RETENTION)
+        if missing:
+            table.alter.add_columns(missing)

@@ -103,7 +103,7 @@ class EpisodeIndex:
         """Advance to a later version; only new files are read."""
         with storage_errors(self._storage, READ_ACTION):
             snapshot = Snapshot.of(EPISODES, handle)
-            added = new_files(self._snapshot, snapshot)
+            added = new_files(self._storage, self._snapshot, snapshot)
             if added is None:
                 # Rows may have been removed or changed.
                 self._con.execute(CREATE_REVISIONS)

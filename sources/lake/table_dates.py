@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from schemas.batches import DataFile
 from schemas.compaction import TableDate
-from semloop import tables
+from semloop import layout, tables
 from semloop.delta.file_name import FileName
 from semloop.delta.snapshot import FileStats, Snapshot, read_snapshot
 from semloop.storage.location import Storage
@@ -24,21 +24,28 @@ def table_dates(
 
     Args:
         storage: the lake.
-        today: dates before it are over.
+        today: dates before it are over, if a later one has files.
         names: the tables.
 
     Raises:
-        LakeError: a table cannot be read.
+        LakeError: a table cannot be read, or a newer program has changed it.
         StorageUnavailable: the storage is not available.
     """
+    layout.check(storage)
     for name in names:
         snapshot = read_snapshot(storage, name)
-        files = _by_date(snapshot) if snapshot is not None else {}
-        for day, found in sorted(files.items()):
-            if snapshot is not None and len(found) >= FILES_MIN:
-                yield TableDate(
-                    name, snapshot.version, day, tuple(found), closed=day < today
-                )
+        if snapshot is None:
+            continue
+        layout.check_columns(name, snapshot.columns)
+        # The current date first: its small files are those that slow down readers.
+        files = sorted(_by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
+        newest = max((day for day, _ in files), default=today)
+        for day, found in files:
+            if len(found) >= FILES_MIN:
+                # NOTE: The clock here may be ahead of the writers': a date that grows
+                # would be rewritten in every run.
+                closed = day < min(today, newest)
+                yield TableDate(name, snapshot.version, day, tuple(found), closed)
 
 
 def _by_date(snapshot: Snapshot) -> dict[date, list[DataFile]]:
@@ -60,4 +67,7 @@ def _date_of(path: str) -> date | None:
     """Return the partition of a file; None for a file without one."""
     folder, _, _ = path.partition("/")
     key, _, value = folder.partition("=")
-    return date.fromisoformat(value) if key == "date" else None
+    try:
+        return date.fromisoformat(value) if key == "date" else None
+    except ValueError:  # the partition of rows without a date, by another writer
+        return None

@@ -5,6 +5,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -230,23 +232,59 @@ def test_compact_says_what_it_replaced(settings: Settings, semloop: Semloop) -> 
     table = EventsTable(storage)
     for offset in range(3):
         table.commit((0, offset))
+    table.now += timedelta(days=1)
+    table.commit((0, 3))
     assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 3 files by 1.\n")
-    assert semloop.run("maintain", "compact")[:2] == (0, "Replaced 0 files by 0.\n")
-    assert len(storage.open("events").file_uris()) == 1
+    assert semloop.run("maintain", "compact")[:2] == (0, "No files are to be merged.\n")
+    assert len(storage.open("events").file_uris()) == 2
+
+
+@pytest.mark.process
+def test_a_compaction_without_work_starts_no_engine(settings: Settings) -> None:
+    table = EventsTable(Storage.of(settings))
+    table.commit((0, 0))
+    process = processes.start(settings, "maintain", "compact", PYTHONVERBOSE="1")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "No files are to be merged.\n")
+    assert "import 'deltalake'" in err
+    assert "import 'duckdb'" not in err
+    assert "import 'bytewax'" not in err
+
+
+def test_compact_fails_after_the_merges_that_it_can_do(
+    settings: Settings, semloop: Semloop
+) -> None:
+    storage = Storage.of(settings)
+    table = EventsTable(storage)
+    for offset in range(4):
+        table.now += timedelta(days=int(offset == 2))
+        table.commit((0, offset))
+    table.now += timedelta(days=1)
+    table.commit((0, 4))
+    damaged = table.files()[0]
+    damaged.write_bytes(b"")
+    code, out, err = semloop.run("maintain", "compact")
+    assert (code, out) == (1, "Replaced 2 files by 1.\n")
+    assert damaged.parent.name.removeprefix("date=") in err
+    assert err.splitlines()[-2:] == [
+        "Compaction failed for 1 dates of tables.",
+        "See the errors above; all other dates are done.",
+    ]
 
 
 @pytest.mark.process
 def test_compact_repeats_until_it_is_stopped(settings: Settings) -> None:
     table = EventsTable(Storage.of(settings))
     process = processes.start(settings, "maintain", "compact", "--every", "1")
+
+    def is_merged(files: int) -> bool:
+        return len(table.storage.open("events").file_uris()) == files
+
     try:
         for round_ in range(2):
-            for offset in range(2):
-                table.commit((0, 2 * round_ + offset))
-            wait_for(
-                "a compaction",
-                lambda: len(table.storage.open("events").file_uris()) == 1,
-            )
+            for offset in range(10):
+                table.commit((0, 10 * round_ + offset))
+            wait_for("a compaction", partial(is_merged, round_ + 1))
         process.send_signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM
     finally:

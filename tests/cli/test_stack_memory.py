@@ -58,7 +58,7 @@ def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> N
     compaction = shell.local.log("compact")
     wait_for(
         "a compaction",
-        lambda: compaction.exists() and "Replaced " in compaction.read_text(),
+        lambda: compaction.exists() and "files " in compaction.read_text(),
     )
     assert "maintain" not in supervisor.read_text()
     # A failed run is logged in one line.

@@ -104,14 +104,21 @@ def test_few_small_files_are_left_however_many_commits(
     assert rewritten <= 5 * commits * size
 
 
-def test_files_of_an_earlier_version_come_first_by_time_of_ingestion() -> None:
-    unnumbered = [
-        DataFile(f"part-{n}.parquet", 10, FileName(), NOON + timedelta(days=9 - n))
-        for n in range(9)
-    ]
+UNNUMBERED = [
+    DataFile(f"part-{n}.parquet", 10, FileName(), NOON + timedelta(days=9 - n))
+    for n in range(9)
+]
+
+
+def test_files_of_an_earlier_version_merge_by_time_of_ingestion() -> None:
+    (merge,) = plan(item_of(UNNUMBERED, closed=True))
+    assert list(merge.files) == UNNUMBERED[::-1]
+
+
+def test_files_of_other_programs_are_left_alone_between_numbered_ones() -> None:
     numbered = [file_of(number, 10) for number in (3, 8)]
-    (merge,) = plan(item_of([*numbered, *unnumbered], closed=False))
-    assert list(merge.files) == [*unnumbered[::-1], *numbered]
+    (merge,) = plan(item_of([*numbered, *UNNUMBERED], closed=True))
+    assert list(merge.files) == numbered
 
 
 def test_a_merged_file_is_complete_when_the_last_of_its_rows_is() -> None:

@@ -1,7 +1,7 @@
 """A maintainer whose storage runs an action before each of its requests."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote
@@ -48,11 +48,10 @@ class SteppedStorage(Storage):
         super().put_file(name, path)
 
 
-def due(storage: Storage, table: str = "events", today: date = date.max) -> list[Merge]:
-    """Return the merges of a table; by default all dates are over."""
-    return [
-        merge for item in table_dates(storage, today, [table]) for merge in plan(item)
-    ]
+def due(storage: Storage, table: str = "events") -> list[Merge]:
+    """Return the merges of a table as if all dates were over."""
+    items = table_dates(storage, date.max, [table])
+    return [merge for item in items for merge in plan(replace(item, closed=True))]
 
 
 def compact(storage: Storage, table: str = "events") -> list[Outcome]:

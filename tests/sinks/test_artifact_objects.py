@@ -17,7 +17,7 @@ from semloop.artifacts import decode_references
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.lake.lake import Lake
 from semloop.storage.location import Storage
-from sinks.delta.create_table import create
+from sinks.delta.create_table import REMOVED_RETENTION, create
 from tests.sinks.archive_builder import Archive, Crash
 from tests.support.builders import NOW, a_poll, an_event, keyed
 
@@ -105,7 +105,7 @@ def test_artifacts_count_as_memory_of_the_buffer(tmp_path: Path) -> None:
     assert archive.stored() == [(0, 0)]
 
 
-def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(
+def test_a_table_of_an_earlier_version_gets_what_it_lacks(
     tmp_path: Path,
 ) -> None:
     storage = Archive(tmp_path).storage
@@ -115,7 +115,9 @@ def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(
     version = DeltaTable(uri).version()
     create(storage, "events")
     create(storage, "events")
-    assert DeltaTable(uri).version() == version + 1
+    # The columns, and how long the log remembers removed files.
+    assert DeltaTable(uri).version() == version + 2
+    assert DeltaTable(uri).metadata().configuration == REMOVED_RETENTION
     Archive(tmp_path).started().loop.add(large_events("a", TEXT, last=True))
     query = "SELECT artifacts IS NULL FROM events ORDER BY kafka_offset"
     with Lake(tmp_path) as lake:

@@ -187,6 +187,30 @@ def test_a_file_that_a_vacuum_may_delete_is_not_added(tmp_path: Path) -> None:
     assert rows_in_files(table.storage) == all_rows(COMMITS)
 
 
+def test_a_file_that_is_vacuumed_right_before_the_entry_is_not_added(
+    tmp_path: Path,
+) -> None:
+    table = written(tmp_path)
+    (merge,) = due(table.storage)
+    file = write_merged(table.storage, merge)
+
+    def vacuum() -> None:
+        """Put an entry, and only then delete what no version has (ADR 22)."""
+        append(table, COMMITS)
+        Path(table.storage.uri("events"), file.path).unlink()
+
+    once = at_request(0, vacuum)
+
+    def before(method: str, name: str) -> None:
+        if method == "create" and "_delta_log" in name:
+            once(method, name)
+
+    frozen = SteppedStorage(str(tmp_path), before=before)
+    assert commit(frozen, file) is Outcome.TOO_OLD
+    assert rows_in_files(table.storage) == all_rows(COMMITS + 1)
+    assert rows_in_lake(table.storage) == all_rows(COMMITS + 1)
+
+
 def test_the_clock_of_the_machine_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,14 +247,21 @@ def test_a_table_that_was_created_again_is_left_alone(tmp_path: Path) -> None:
     assert rows_in_files(again.storage) == all_rows(COMMITS)
 
 
-def test_a_compaction_makes_the_checkpoint_that_is_due(tmp_path: Path) -> None:
+def test_a_table_that_another_program_changes_meanwhile_is_left_alone(
+    tmp_path: Path,
+) -> None:
     table = written(tmp_path)
-    while table.storage.open("events").version() < 99:
-        table.commit()
-    compact(table.storage)
-    log = Path(table.storage.uri("events"), "_delta_log")
-    assert (log / f"{100:020}.checkpoint.parquet").exists()
-    assert rows_in_lake(table.storage) == all_rows(COMMITS)
+    (merge,) = due(table.storage)
+    file = write_merged(table.storage, merge)
+    properties = {"delta.logRetentionDuration": "interval 5 hours"}
+
+    def change() -> None:
+        table.storage.open("events").alter.set_table_properties(properties)
+
+    frozen = SteppedStorage(str(tmp_path), before=at_request(0, change))
+    assert commit(frozen, file) is Outcome.LOST
+    assert compact(table.storage) == [Outcome.COMMITTED]
+    assert rows_in_files(table.storage) == all_rows(COMMITS)
 
 
 def test_appends_on_a_stale_handle_are_not_refused(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import Field
+from deltalake.schema import PrimitiveType
 
 from schemas.compaction import MergedFile
 from semloop.delta.last_offsets import last_offsets
@@ -17,7 +19,14 @@ from semloop.storage.location import Storage
 from sinks.compaction import merged_file
 from sinks.compaction.log_entry import Outcome
 from sinks.compaction.merged_file import write_merged
-from tests.sinks.compacting import commit, compact, due, file_count, rows_in_files
+from tests.sinks.compacting import (
+    SteppedStorage,
+    commit,
+    compact,
+    due,
+    file_count,
+    rows_in_files,
+)
 from tests.sinks.sink_contract import Sink
 from tests.sources.events_table import EventsTable
 from tests.support.builders import LOG, keyed
@@ -122,6 +131,38 @@ def test_columns_that_old_files_lack_are_null(storage: Storage) -> None:
     assert {row["trace_id"] for row in found} == {None}
 
 
+def test_a_column_of_a_newer_program_is_not_dropped(storage: Storage) -> None:
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    (old, _) = table.files()
+    rows = pq.ParquetFile(old).read()
+    pq.write_table(rows.append_column("future", pa.array(["a value"])), old)
+    with pytest.raises(LakeError, match="does not know: future") as refused:
+        compact(storage)
+    assert refused.value.todo == "Install a newer semloop."
+    future = Field("other_future", PrimitiveType("string"))
+    storage.open("events").alter.add_columns([future])
+    with pytest.raises(LakeError, match="does not know: other_future"):
+        due(storage)
+
+
+def test_a_file_with_other_values_is_not_committed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    real = merged_file._with_schema
+    monkeypatch.setattr(
+        merged_file,
+        "_with_schema",
+        lambda batch, schema: real(batch.drop_columns(["tags"]), schema),
+    )
+    with pytest.raises(LakeError, match="would change rows"):
+        compact(storage)
+
+
 def test_a_file_with_other_rows_is_not_committed(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,23 +197,62 @@ def test_a_full_temporary_folder_is_named(
 def test_rows_that_need_more_memory_get_it(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, tried = merged_file._sorted, []
+    failures = iter(merged_file.MEMORY_MB[1:])
 
-    def sorted_(*args: Any) -> Any:
-        tried.append(args)
-        if len(tried) < len(merged_file.MEMORY_MB):
+    def fail(*args: Any) -> None:
+        """Fail as DuckDB does while Arrow fetches its rows."""
+        if next(failures, None):
             msg = "Out of Memory Error: failed to pin block"
             raise OSError(msg)
-        return real(*args)
 
-    monkeypatch.setattr(merged_file, "_sorted", sorted_)
+    monkeypatch.setattr(merged_file, "renew_keys", fail)
     _, parquet = merged(storage)
     assert parquet.metadata.num_rows == len(ROWS)
-    tried.clear()
-    monkeypatch.setattr(merged_file, "MEMORY_MB", (1, 2, 3))
-    monkeypatch.setattr(merged_file, "OUT_OF_MEMORY", "never")
-    with pytest.raises(LakeError, match="cannot be sorted"):
+    failures = iter(merged_file.MEMORY_MB)
+    with pytest.raises(LakeError, match="need more than 768 MB of memory"):
         merged(Storage(f"{storage.root} 2"))
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_an_upload_is_repeated_without_sorting_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorts, left = [], iter(range(2))
+    real = merged_file._sort
+
+    def sort(*args: Any) -> None:
+        sorts.append(args)
+        real(*args)
+
+    monkeypatch.setattr(merged_file, "_sort", sort)
+
+    def fail(method: str, name: str) -> None:
+        if method == "put_file" and next(left, None) is not None:
+            raise TimeoutError
+
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    (merge,) = due(storage)
+    stepped = SteppedStorage(storage.root, before=fail)
+    file = write_merged(stepped, merge, retry_s=60)
+    assert commit(storage, file) is Outcome.COMMITTED
+    assert len(sorts) == 1
+
+
+def test_an_error_of_duckdb_names_the_date_and_no_value(storage: Storage) -> None:
+    table = EventsTable(storage)
+    table.commit((0, 0))
+    table.commit((0, 1))
+    (old, _) = table.files()
+    rows = pq.ParquetFile(old).read()
+    at = rows.schema.get_field_index("reward")
+    pq.write_table(rows.set_column(at, "reward", pa.array(["a value"])), old)
+    with pytest.raises(
+        LakeError, match=r"of events of 20\d\d-.* cannot be merged"
+    ) as e:
+        compact(storage)
+    assert "a value" not in str(e.value)
 
 
 def test_statistics_are_text_that_duckdb_reads(storage: Storage) -> None:

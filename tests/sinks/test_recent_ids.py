@@ -7,10 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from schemas.batches import Progress
+from semloop.delta.query import WriterQueries
+from semloop.storage.location import Storage
 from sinks.compaction.log_entry import Outcome
 from tests.sinks.archive_builder import IDS, Archive, named
 from tests.sinks.compacting import compact
-from tests.support.builders import NOW, decoded_rows, keyed
+from tests.sources.events_table import EventsTable
+from tests.support.builders import LOG, NOW, decoded_rows, keyed
 
 
 def test_recent_ids_are_the_newest_in_order(tmp_path: Path) -> None:
@@ -88,3 +91,21 @@ def test_a_compaction_changes_neither_window_nor_position(tmp_path: Path) -> Non
     after = Archive(tmp_path, dedupe_ids=3).started()
     assert after.tables.recent_ids() == found
     assert after.tables.take_over() == keyed({0: 4, 1: 4})
+
+
+def test_a_compacted_file_of_two_writers_does_not_hide_newer_rows(
+    storage: Storage,
+) -> None:
+    slow = EventsTable(storage, partitions=[0], step=timedelta(seconds=1))
+    fast = EventsTable(storage, partitions=[1], step=timedelta(seconds=1))
+    fast.now += timedelta(seconds=20)
+    for offset in range(10):
+        slow.commit((0, offset))
+        fast.commit((1, offset))
+    assert compact(storage) == [Outcome.COMMITTED]
+    for offset in range(10, 15):
+        slow.commit((0, offset))
+    owner = EventsTable(storage).table
+    found = WriterQueries(storage).newest_keys(owner, LOG.topic_id, 5, 3_600_000)
+    assert found[0][0] == [f"0-{offset}" for offset in range(10, 15)]
+    assert found[1][0] == [f"1-{offset}" for offset in range(5, 10)]

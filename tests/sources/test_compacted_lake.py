@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.delta.log_entry import entry_name
 from semloop.delta.snapshot import Snapshot, new_files, read_snapshot
 from semloop.storage.location import Storage
 from sources.lake import read_plan
@@ -37,7 +38,7 @@ def snapshot_of(table: EventsTable) -> Snapshot:
 
 
 def added_files(before: Snapshot, table: EventsTable) -> list[str]:
-    found = new_files(before, snapshot_of(table))
+    found = new_files(table.storage, before, snapshot_of(table))
     assert found is not None
     return found
 
@@ -104,17 +105,17 @@ def test_files_of_the_version_that_was_read_are_not_new(table: EventsTable) -> N
     table.commit((0, 0))
     table.commit((0, 1))
     before = snapshot_of(table)
-    assert new_files(before, before) == []
+    assert new_files(table.storage, before, before) == []
     compact(table.storage)
     after = snapshot_of(table)
-    assert new_files(before, after) == []
+    assert new_files(table.storage, before, after) == []
     table.commit((0, 2))
     (added,) = added_files(before, table)
     assert "part-" in added
     compact(table.storage)
     (added,) = added_files(after, table)
     assert "compacted-2" in added
-    assert new_files(None, after) is None
+    assert new_files(table.storage, None, after) is None
 
 
 def test_rows_that_were_removed_make_everything_new(table: EventsTable) -> None:
@@ -123,7 +124,31 @@ def test_rows_that_were_removed_make_everything_new(table: EventsTable) -> None:
     before = snapshot_of(table)
     compact(table.storage)
     table.storage.open("events").delete("kafka_offset < 1")
-    assert new_files(before, snapshot_of(table)) is None
+    assert new_files(table.storage, before, snapshot_of(table)) is None
+
+
+def test_rows_that_were_removed_are_not_made_up_for_by_new_ones(
+    table: EventsTable,
+) -> None:
+    for offset in range(3):
+        table.commit((0, 2 * offset), (0, 2 * offset + 1))
+    before = snapshot_of(table)
+    table.storage.open("events").delete("kafka_offset < 1")
+    table.commit((0, 6), (0, 7))
+    compact(table.storage)
+    assert new_files(table.storage, before, snapshot_of(table)) is None
+
+
+def test_a_log_that_was_cleaned_up_makes_everything_new(table: EventsTable) -> None:
+    for offset in range(3):
+        table.commit((0, offset))
+    before = snapshot_of(table)
+    table.commit((0, 3))
+    compact(table.storage)
+    after = snapshot_of(table)
+    assert new_files(table.storage, before, after) is not None
+    Path(table.storage.root, entry_name("events", before.version + 1)).unlink()
+    assert new_files(table.storage, before, after) is None
 
 
 def test_a_table_that_was_created_again_is_new(tmp_path: Path) -> None:
@@ -131,7 +156,7 @@ def test_a_table_that_was_created_again_is_new(tmp_path: Path) -> None:
     first.commit((0, 0))
     second = EventsTable(Storage(str(tmp_path / "b")))
     second.commit((0, 0))
-    assert new_files(snapshot_of(first), snapshot_of(second)) is None
+    assert new_files(second.storage, snapshot_of(first), snapshot_of(second)) is None
 
 
 def test_polls_continue_while_files_are_merged_under_them(table: EventsTable) -> None:

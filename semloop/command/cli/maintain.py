@@ -2,14 +2,17 @@
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
-from semloop.errors import ConfigError, StorageUnavailable
-from semloop.settings import load
+from semloop.errors import ConfigError, LakeError, StorageUnavailable
+from semloop.settings import Settings, load
+
+if TYPE_CHECKING:
+    from sinks.compaction.tables import Report
 
 app = typer.Typer(help="Maintain the lake's tables.", no_args_is_help=True)
 
@@ -45,22 +48,41 @@ def compact(
     ] = None,
 ) -> None:
     """Merge small files of the tables, while flows write and readers read."""
-    from flows.compact import compact as run
-    from flows.logging_setup import configure
-
     settings = load()
-    configure(settings, sys.stderr)
     if every is None:
-        report = run(settings)
-        files = sum(report.replaced.values())
-        say(f"Replaced {files:,} files by {report.merged:,}.")
+        _compact_once(settings)
         return
     while True:
         try:
-            run(settings)
+            _compact(settings)  # logs the merges that fail
         except StorageUnavailable as error:
             note(f"{error.what} Trying again in {every:g} s.")
         time.sleep(every)
+
+
+def _compact_once(settings: Settings) -> None:
+    report = _compact(settings)
+    if report is None:
+        say("No files are to be merged.")
+        return
+    files = sum(report.replaced.values())
+    say(f"Replaced {files:,} files by {report.merged:,}.")
+    if report.failed:
+        msg = f"Compaction failed for {len(report.failed):,} dates of tables."
+        raise LakeError(msg, "See the errors above; all other dates are done.")
+
+
+def _compact(settings: Settings) -> "Report | None":
+    """Run the flow if anything is due; its imports take longer than to find out."""
+    from flows.compaction_due import compaction_is_due
+
+    if not compaction_is_due(settings):
+        return None
+    from flows.compact import compact as run
+    from flows.logging_setup import configure
+
+    configure(settings, sys.stderr)
+    return run(settings)
 
 
 @app.command()

@@ -97,7 +97,7 @@ class NewEvents:
                 return None
             if snapshot is self._snapshot:
                 return iter(())
-            added = new_files(self._snapshot, snapshot)
+            added = new_files(self._storage, self._snapshot, snapshot)
             uris = snapshot.uris(self._storage, added)
             rows = self._new_rows(uris) if uris else iter(())
             self._snapshot = snapshot

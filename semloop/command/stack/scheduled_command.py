@@ -1,5 +1,6 @@
 """A command that runs at intervals, one run at a time."""
 
+import math
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,10 @@ from semloop.command.stack.child import rotate_log
 
 
 class ScheduledCommand:
-    """Runs a command `every_s` after the end of its last run, without blocking."""
+    """Runs a command `every_s` after the end of its last run, without blocking.
+
+    It never runs it if `every_s` is 0.
+    """
 
     def __init__(
         self,
@@ -22,7 +26,7 @@ class ScheduledCommand:
         self._log = log
         self._environ = environ
         self._every_s = every_s
-        self._due_s = time.monotonic() + every_s
+        self._due_s = time.monotonic() + (every_s or math.inf)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

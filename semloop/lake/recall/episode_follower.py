@@ -80,7 +80,7 @@ class EpisodeFollower:
 
     def _read(self, snapshot: Snapshot) -> None:
         episodes = self._episodes
-        added = new_files(self._snapshot, snapshot)
+        added = new_files(self._storage, self._snapshot, snapshot)
         if added is None:
             # Rewritten or created again: episodes may have been removed.
             episodes, added = Episodes(), sorted(snapshot.files)
