@@ -28,8 +28,12 @@ from semloop.progress.activity import files_of, note_stop
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
-# A flow stops within one commit; a process that takes longer is killed.
-STOP_FLOW_S = 10.0
+# A flow stops within one commit; a process that takes longer is killed. The broker only
+# writes its state, and needs none of it after a kill.
+STOP_FLOW_S, STOP_BROKER_S = 10.0, 5.0
+# Time for all of a stack to stop. The margin is for a supervisor that waits for an
+# answer of the broker or of a slow disk.
+STOP_STACK_S = STOP_FLOW_S + STOP_BROKER_S + 10.0
 POLL_S = 0.1
 ROTATE_LOGS_S = 5.0
 # Exit code if another supervisor has the lock.
@@ -203,7 +207,7 @@ class Supervisor:
         _stop_flows(self._settings, self._flows)
         if self._broker is not None:
             self._broker.terminate()
-            self._broker.reap(STOP_FLOW_S)
+            self._broker.reap(STOP_BROKER_S)
         self._presence.clear()
         _report("stopped")
 
