@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from semloop.command.doctor.leftovers import SAFE_S
 from semloop.command.doctor.leftovers import files as module
 from semloop.delta.removed_files import removed_files
 from semloop.settings import Settings, load
+from semloop.storage import store_time
 from semloop.storage.location import Storage
 from tests.cli.helpers import Writer, named
 from tests.doctor.leftover_checks import age, fix_all, left_over, tree
@@ -26,6 +28,7 @@ from tests.support.services import wait_for
 CHILD = """
 import os, signal, sys
 from semloop.settings import load
+from semloop.storage import store_time
 from semloop.storage.location import Storage
 from sinks.delta.table_log import TableLog
 from tests.cli.helpers import Writer, named
@@ -140,7 +143,8 @@ def test_files_that_compaction_replaced_are_a_note_and_are_removed_after_a_day(
     if checkpoint:
         storage.open("events").create_checkpoint()
     assert fix_all(here, "files", "lake") == []
-    monkeypatch.setattr(module, "store_time_s", lambda _: time.time() + 1.1 * SAFE_S)
+    later = store_time.now(storage) + timedelta(seconds=1.1 * SAFE_S)
+    monkeypatch.setattr("semloop.storage.store_time.now", lambda _: later)
     before = tree(Path(here.lake))
     (found,) = [f for f in findings_of(here, "lake", "files") if f.fix]
     assert found.state is State.OK

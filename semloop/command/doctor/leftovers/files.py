@@ -22,10 +22,10 @@ from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.lake.generations import FOLDER as MEMORIES
 from semloop.progress.activity import FOLDER as ACTIVITY
 from semloop.settings import LOCAL_FOLDER
+from semloop.storage import store_time
 from semloop.storage.listing import (
     PROBE,
     remove_files,
-    store_time_s,
     stored_files,
     top_files,
 )
@@ -53,7 +53,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     """List the lake, and compare its files with the logs of the tables."""
     storage = context.require_storage()
     listing = _Listing(storage)
-    safe_s = store_time_s(storage) - SAFE_S
+    safe_s = store_time.now(storage).timestamp() - SAFE_S
     replaced: dict[str, StoredFile] = {}
     data: dict[str, StoredFile] = {}
     for table in DELTA_TABLES:

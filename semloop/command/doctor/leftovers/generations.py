@@ -17,8 +17,9 @@ from semloop.command.doctor.leftovers import SAFE_HOURS, SAFE_S
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_bytes, format_count, format_list
 from semloop.lake import generations
+from semloop.storage import store_time
 from semloop.storage.errors import storage_errors
-from semloop.storage.listing import remove_files, store_time_s, stored_files
+from semloop.storage.listing import remove_files, stored_files
 from semloop.storage.location import Storage
 
 CHECK = "generations"
@@ -86,7 +87,7 @@ def _half_made(storage: Storage, found: Generation) -> Finding:
 
 
 def _listed(storage: Storage) -> list[Generation]:
-    now_s = store_time_s(storage)
+    now_s = store_time.now(storage).timestamp()
     sizes: dict[int, int] = defaultdict(int)
     ages: dict[int, float] = {}
     for file in stored_files(storage, generations.FOLDER):
