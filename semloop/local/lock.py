@@ -17,7 +17,7 @@ import msgspec
 from semloop.local.identity import LakeIdentity, bind
 
 LOCK_FILE = "lock"
-# Lists the locks of all processes: number, kind, mode, access, pid, DEVICE:INODE.
+# Lists the locks of all processes: number, kind, mode, access, pid, MAJOR:MINOR:INODE.
 LOCKS = Path("/proc/locks")
 HOLDER_BYTES_MAX = 64 * 1024
 TRIES_S = 2.0
@@ -87,20 +87,25 @@ def moved_holder(local: Path) -> Holder | None:
 def owner_pid(local: Path) -> int | None:
     """Return the process that has the lock, of any version of the program.
 
-    None if that is not known, as on systems without `/proc` and for a process of
-    another container.
+    None if that is not certain, as on systems without `/proc`, for a process of another
+    container, and on file systems whose files have another device than their locks.
     """
     try:
-        inode = os.stat(local / LOCK_FILE).st_ino
+        found = os.stat(local / LOCK_FILE)
         lines = [line.split() for line in LOCKS.read_text().splitlines()]
     except OSError:
         return None
-    pids = [
-        int(fields[4])
-        for fields in lines
-        if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
-    ]
-    return next((pid for pid in pids if pid > 0), None)
+    major, minor = os.major(found.st_dev), os.minor(found.st_dev)
+    file = f"{major:02x}:{minor:02x}:{found.st_ino}"
+    pids = {int(at[4]) for at in lines if at[1] == "FLOCK" and at[5] == file}
+    return pids.pop() if len(pids) == 1 and all(map(_is_semloop, pids)) else None
+
+
+def _is_semloop(pid: int) -> bool:
+    try:
+        return b"semloop" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,9 +1,6 @@
 """Lists the files of a lake with their sizes and times, and removes some of them."""
 
-import contextlib
 import os
-import secrets
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -43,27 +40,6 @@ def top_files(storage: Storage) -> list[StoredFile]:
         return [found for path in root.iterdir() if (found := _file(root, path))]
     except OSError as error:
         raise translate(storage, "list the lake", error) from error
-
-
-def store_time_s(storage: Storage) -> float:
-    """Return the present Unix time by the clock that dates the files of the lake.
-
-    On S3 it is that of an object which this call puts and removes.
-
-    Raises:
-        LakeError: the storage refuses. StorageUnavailable: it does not answer.
-    """
-    if not storage.on_s3:
-        return time.time()
-    name = f"{PROBE}{secrets.token_hex(6)}"
-    try:
-        storage.objects.put(name, b"")
-        return storage.objects.changed_s(name)
-    except OSError as error:
-        raise translate(storage, f"create {name}", error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            storage.objects.remove(name)
 
 
 def remove_files(storage: Storage, names: Iterable[str]) -> int:

@@ -174,18 +174,6 @@ class Objects:
             found = obstore.list_with_delimiter(self._store)["objects"]
             yield from map(_stored, found)
 
-    def changed_s(self, name: str) -> float:
-        """Return when an object was last changed, by the clock of the store.
-
-        Raises:
-            FileNotFoundError: the object does not exist.
-        """
-        import obstore
-
-        with self._os_errors():
-            found = obstore.head(self._store, name)
-        return float(found["last_modified"].timestamp())
-
     def open(self, name: str) -> "pa.NativeFile":
         """Open an object for random reads; each read is one request.
 

@@ -1,27 +1,34 @@
 """Times of files by the clock of the storage; the machine's own clock may be wrong."""
 
 import os
+import secrets
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from semloop.errors import SemLoopError
 from semloop.storage.errors import translate
+from semloop.storage.listing import PROBE, remove_files
 from semloop.storage.location import Storage
-
-# Written to read the clock; its content does not matter.
-CLOCK = "_maintenance/clock"
 
 
 def now(storage: Storage) -> datetime:
-    """Return the present time of the storage.
+    """Return the present time of the storage: that of a file that this call writes.
+
+    Nothing of it remains.
 
     Raises:
         LakeError: the storage refuses. StorageUnavailable: it does not answer.
     """
+    name = f"{PROBE}{secrets.token_hex(6)}"
     try:
-        storage.replace(CLOCK, b"")
-        return _written_at(storage, CLOCK)
+        storage.replace(name, b"")
+        return _written_at(storage, name)
     except OSError as error:
-        raise translate(storage, f"write {CLOCK}", error) from error
+        raise translate(storage, f"write {name}", error) from error
+    finally:
+        with suppress(SemLoopError):  # `doctor --fix` finds it
+            remove_files(storage, [name])
 
 
 def age(storage: Storage, name: str, at: datetime) -> timedelta | None:

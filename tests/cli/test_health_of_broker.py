@@ -6,13 +6,23 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from semloop.command.health import Check, Status
-from semloop.command.health.broker import broker_checks
+from semloop.command.health.broker import broker_checks, own_broker
 from semloop.command.stack.process import Process
-from semloop.command.stack.usage import SAMPLE_S, SAMPLES_MAX, UsageLog, read_usage
+from semloop.command.stack.state import Stack
+from semloop.command.stack.usage import (
+    SAMPLE_S,
+    SAMPLES_MAX,
+    USAGE_FILE,
+    Usage,
+    UsageLog,
+    read_usage,
+)
 from semloop.flow_registry import ARCHIVE
 from semloop.kafka.clients import producer_config
 from semloop.kafka.topic import TopicAdmin
@@ -67,6 +77,7 @@ def test_a_broker_that_uses_a_core_is_reported_until_it_is_restarted(
     status: Status,
 ) -> None:
     monkeypatch.setattr("semloop.command.health.broker.SECONDS_MIN", 0.2)
+    monkeypatch.setattr("semloop.command.health.broker.FAIL_SECONDS_MIN", 0.2)
     monkeypatch.setattr("semloop.command.stack.usage.SAMPLE_S", 0.1)
     busy = start(BUSY)
     # A clock by which the process uses this share, however busy the machine is.
@@ -88,6 +99,67 @@ def test_a_broker_that_uses_a_core_is_reported_until_it_is_restarted(
     found = check_of("kafka.cpu", tmp_path, restarted)
     assert found is not None
     assert found.status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(120.0, Status.WARN), (300.0, Status.FAIL)]
+)
+def test_a_broker_that_just_received_an_import_only_warns(
+    tmp_path: Path, start: Start, seconds: float, status: Status
+) -> None:
+    process = start(IDLE)
+    usage = Usage(process.pid, 10, ((0.0, 0.0), (seconds, seconds)))
+    (tmp_path / USAGE_FILE).write_bytes(msgspec.json.encode(usage))
+    found = check_of("kafka.cpu", tmp_path, process)
+    assert found is not None
+    assert found.status is status
+
+
+def test_a_broker_that_dies_while_it_is_looked_at_is_no_error(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start(IDLE)
+    log = UsageLog(tmp_path, mb_max=10, clock=iter((1.0, 100.0)).__next__)
+    log.sample(process)
+
+    def ended(self: psutil.Process) -> None:
+        raise psutil.NoSuchProcess(self.pid)
+
+    for name in ("cpu_times", "memory_info", "net_connections"):
+        monkeypatch.setattr(psutil.Process, name, lambda self, *_: ended(self))
+    log.sample(process)
+    usage = read_usage(tmp_path)
+    assert usage is not None
+    assert len(usage.samples) == 1
+    assert list(broker_checks(tmp_path, process)) == []
+
+
+def stack_of(broker: EmbeddedBroker, topic_id: str | None, pid: int | None) -> Stack:
+    return Stack(
+        *(0, 0.0, "", broker.address, "events"),
+        topic_id=topic_id,
+        embedded=True,
+        broker_pid=pid,
+        broker_create_time=Process.of(pid).create_time if pid else None,
+    )
+
+
+@pytest.mark.process
+def test_a_server_on_the_port_of_the_broker_is_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
+    broker = EmbeddedBroker(tmp_path)
+    settings = Settings(lake=str(tmp_path), kafka=broker.address)
+    topic = TopicAdmin(settings).ensure()
+    assert own_broker(stack_of(broker, topic.topic_id, broker.pid), topic) is None
+    dead = own_broker(stack_of(broker, topic.topic_id, None), topic)
+    for other in ("another", None):
+        found = own_broker(stack_of(broker, other, broker.pid), topic)
+        assert found is not None
+        assert (found.code, found.status) == ("kafka.topic", Status.FAIL)
+    assert dead is not None
+    assert (dead.code, dead.status) == ("kafka.broker", Status.FAIL)
+    broker.kill()
 
 
 def test_samples_are_taken_at_intervals_and_only_the_newest_are_kept(

@@ -142,5 +142,6 @@ def test_all_processes_end_when_their_parent_ends_by_a_signal(
         _, stderr = parent.communicate(timeout=30)
         assert messages(stderr) == []
         assert psutil.wait_procs(children, timeout=30)[1] == []
-    ended = number != signal.SIGKILL
+    # SIGTERM counts as a restart, after which a flow that stays silent is a fault.
+    ended = number == signal.SIGINT
     assert [activity.ended for activity in activities()] == [ended, ended]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,17 @@ from semloop.local.identity import LakeIdentity, bind, read_identity
 from semloop.local.lock import held_lock, is_held, owner_pid
 from semloop.local.marks import mark, marked_processes
 from tests.support.commands import execute
+from tests.support.processes import ROOT
 
+# Holds the lock of a lake, as a supervisor does, until its input ends.
+HOLDS = """
+import sys
+from pathlib import Path
+from semloop.local.lock import held_lock
+with held_lock(Path(sys.argv[1])):
+    print(flush=True)
+    sys.stdin.read()
+"""
 SLEEPS = [sys.executable, "-S", "-c", "import sys; print(flush=True); sys.stdin.read()"]
 
 
@@ -178,11 +189,48 @@ def test_a_lake_that_is_away_for_a_moment_has_not_left(
     assert held.has_left()
 
 
+@contextmanager
+def holder(local: Path) -> Iterator[int]:
+    """Let another process hold the lock; yield its pid."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", HOLDS, str(local)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.communicate()
+
+
 def test_the_owner_of_a_lock_is_known_without_its_file(local: Path) -> None:
-    with held_lock(local):
+    with holder(local) as pid:
         os.truncate(local / "lock", 0)
-        assert owner_pid(local) == os.getpid()
+        assert owner_pid(local) == pid
     assert owner_pid(local) is None
+
+
+def test_no_stranger_is_named_as_the_owner_of_a_lock(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with holder(local) as pid:
+        found = os.stat(local / "lock")
+        major, minor = os.major(found.st_dev), os.minor(found.st_dev)
+
+        def owner(*lines: tuple[int, int]) -> int | None:
+            text = "".join(
+                f"{n}: FLOCK  ADVISORY  WRITE {pid} {major + other:02x}:{minor:02x}:"
+                f"{found.st_ino} 0 EOF\n"
+                for n, (pid, other) in enumerate(lines)
+            )
+            locks = tmp_path / "locks"
+            locks.write_text(text)
+            monkeypatch.setattr("semloop.local.lock.LOCKS", locks)
+            return owner_pid(local)
+
+        assert owner((pid, 0)) == pid
+        # The same inode on another device; two owners; a program that is not ours.
+        assert owner((pid, 1)) is None
+        assert owner((pid, 0), (os.getpid(), 0)) is None
+        assert owner((1, 0)) is None
 
 
 def test_a_stack_of_another_version_is_named_with_its_pid(
@@ -191,11 +239,11 @@ def test_a_stack_of_another_version_is_named_with_its_pid(
     monkeypatch.setenv("SEMLOOP_LAKE", str(local.parent))
     down = importlib.import_module("semloop.command.cli.down")
     monkeypatch.setattr(down, "FILES_S", 0.0)
-    with held_lock(local):
+    with holder(local) as pid:
         code, _, err = execute({}, "down")
         assert (code, "still starting" in err) == (1, True)
         (local / "stack.json").write_text('{"pid": 7, "parts": []}')
         code, _, err = execute({}, "down")
     assert code == 1
     assert "started by another version of semloop" in err
-    assert f"kill {os.getpid()}" in err
+    assert f"kill {pid}" in err

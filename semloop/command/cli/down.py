@@ -10,7 +10,7 @@ import typer
 from semloop.command.stack.process import Process
 from semloop.command.stack.purge import delete_tables, not_deleted
 from semloop.command.stack.state import LocalFolder, Stack, running_stack
-from semloop.command.stack.supervisor import STOP_FLOW_S
+from semloop.command.stack.supervisor import STOP_FLOW_S, STOP_STACK_S
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
@@ -22,8 +22,6 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from semloop.progress.backlog import Missing
 
-# Time for the flows to stop, plus a margin for the broker and the supervisor.
-STOP_S = STOP_FLOW_S + 10.0
 # Time for a supervisor to write its files again; more than its interval.
 FILES_S = 3.0
 
@@ -182,7 +180,8 @@ def _stop(folder: LocalFolder, stack: Stack, *, force: bool) -> None:
     supervisor = stack.supervisor()
     with spinner("Stopping ..."):
         found = supervisor.terminate()
-        if found and not wait_until(lambda: _has_ended(supervisor, folder), STOP_S):
+        has_ended = lambda: _has_ended(supervisor, folder)  # noqa: E731
+        if found and not wait_until(has_ended, STOP_STACK_S):
             if not force:
                 msg = f"The supervisor (pid {stack.pid}) does not stop."
                 raise Terminal(msg, "Use --force to kill it.")

@@ -22,7 +22,7 @@ from semloop.command.doctor import State
 from semloop.command.doctor.disk import free_space, judged
 from semloop.command.health import Check, Status, failed, gravest, passed
 from semloop.command.health.agents import agent_checks, recent_records
-from semloop.command.health.broker import broker_checks
+from semloop.command.health.broker import broker_checks, own_broker
 from semloop.command.health.codes import CODES
 from semloop.command.health.flows import (
     LIVE_SILENT_S,
@@ -63,6 +63,9 @@ def run_checks(settings: Settings) -> list[Check]:
         settings = stack.settings(settings)
     kafka, topic = _check_kafka(settings)
     if stack is not None and stack.embedded and runs:
+        if other := own_broker(stack, topic):
+            # The rest would be about another server, or another topic.
+            kafka, topic = [other], None
         kafka += broker_checks(LocalFolder.of(settings).path, stack.broker())
     checks = [*kafka, *_check_lake(settings)]
     checks += [_check_flow(settings, name, stack, runs=runs) for name in STREAMING]

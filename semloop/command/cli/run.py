@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -156,10 +157,11 @@ def _run_cluster(
     configure(settings, sys.stderr)
     try:
         return Cluster(commands, live=settings.debug).run()
-    except SystemExit:
-        # Stopped by a signal, and all processes have ended.
-        with suppress(SemLoopError, OSError):
-            note_stop(Storage.of(settings), files_of(flow, settings.topic))
+    except SystemExit as ended:
+        # All processes have ended. SIGTERM is a restart, as for a single process.
+        if ended.code == 128 + signal.SIGINT:
+            with suppress(SemLoopError, OSError):
+                note_stop(Storage.of(settings), files_of(flow, settings.topic))
         raise
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +22,7 @@ from semloop.command.stack.start import (
 )
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.command.stack.supervisor import (
-    STOP_FLOW_S,
+    STOP_STACK_S,
     Supervisor,
     check_startable,
     semloop_command,
@@ -112,7 +113,8 @@ def _start(
         return stack, _wait_for_archive(settings, stack, folder, before, since)
     except BaseException:
         supervisor.terminate()
-        supervisor.wait(STOP_FLOW_S * 2)
+        with suppress(subprocess.TimeoutExpired):  # the first error is the one to show
+            supervisor.wait(STOP_STACK_S)
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Self
 from semloop.command.demo.signals import Signals
 from semloop.command.stack.start import failed, ready, supervisor_mark
 from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder
-from semloop.command.stack.supervisor import STOP_FLOW_S, semloop_command
+from semloop.command.stack.supervisor import STOP_STACK_S, semloop_command
 from semloop.command.terminal.progress import wait_until
 from semloop.errors import BrokerError
 from semloop.settings import PREFIX, Settings
@@ -127,7 +127,7 @@ class DemoStack:
         # Not `Popen.wait`: if a signal raised an exit within `poll`, the lock that both
         # need is never released, and `wait` would block indefinitely.
         pid = self._supervisor.pid
-        if not wait_until(lambda: _has_ended(pid), STOP_FLOW_S * 2):
+        if not wait_until(lambda: _has_ended(pid), STOP_STACK_S):
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: _has_ended(pid), STOP_S)
         self._supervisor.poll()

@@ -28,8 +28,10 @@ class Code:
 CODES = {
     "kafka.broker": Code(
         "kafka",
-        "No broker answers at the configured address.",
-        "`semloop up` starts one; or set `SEMLOOP_KAFKA`.",
+        "No broker answers at the configured address, or another server has the port "
+        "of the embedded one.",
+        "`semloop up` starts one; or set `SEMLOOP_KAFKA`. Stop a program that has the "
+        "port.",
         ready=True,
     ),
     "kafka.login": Code(
@@ -40,14 +42,16 @@ CODES = {
     ),
     "kafka.topic": Code(
         "kafka",
-        "The topic does not exist.",
-        "Create it as the line says; `semloop up` and `import` create it.",
+        "The topic does not exist, or is not the one that the local stack created.",
+        "Create it as the line says; `semloop up` and `import` create it. If it is "
+        "another one: `semloop down`, `semloop up`.",
         ready=True,
     ),
     "kafka.cpu": Code(
         "kafka",
         "The embedded broker used half a core (warns) or 90 % of one (fails) in the "
-        "last five minutes, or it is not known how much (warns).",
+        "last five minutes, or it is not known how much (warns); after a start it "
+        "warns at most, until it has run for that long.",
         "After a large import, wait for five minutes. If it stays so, `semloop down` "
         "and `semloop up`: its records are kept.",
     ),

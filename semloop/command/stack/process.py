@@ -1,12 +1,14 @@
 """A process of a stack, which may have ended since a file named it."""
 
 import time
-from typing import TYPE_CHECKING, Any, Self, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import msgspec
 
 from semloop.errors import LakeError, MissingExtra
 from semloop.extras import install_todo
+from semloop.kafka.clients import listens
 from semloop.local.marks import has_mark
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 # psutil derives start times from the wall clock, which may have been set since.
 START_TIME_TOLERANCE_S = 2.0
 POLL_S = 0.05
+T = TypeVar("T")
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -47,6 +50,35 @@ class Process(msgspec.Struct, frozen=True):
             found = difference_s < START_TIME_TOLERANCE_S
         found = found and not zombie
         return cast("psutil.Process", process) if found else None
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU seconds used so far; None if that is not known."""
+        times = self._ask(lambda process: process.cpu_times())
+        return None if times is None else float(times.user + times.system)
+
+    def memory_bytes(self) -> int | None:
+        """Return its resident memory; None if that is not known."""
+        return self._ask(lambda process: int(process.memory_info().rss))
+
+    def listens(self, address: str) -> bool:
+        """Return True if it accepts connections at an address `HOST:PORT`.
+
+        Where the system does not show the ports of a process, any server there counts.
+        """
+        port = int(address.rpartition(":")[2])
+        found = self._ask(lambda process: process.net_connections("tcp"))
+        if found is None:
+            return self.find() is not None and listens(address)
+        return any(at.status == "LISTEN" and at.laddr.port == port for at in found)
+
+    def _ask(self, question: "Callable[[psutil.Process], T]") -> T | None:
+        """Return the answer; None if it has ended, or the system refuses."""
+        library = _psutil()
+        process = self.find()
+        try:
+            return None if process is None else question(process)
+        except library.Error:  # it ended just now, or is another user's
+            return None
 
     def terminate(self, *, kill: bool = False) -> bool:
         """Terminate or kill the process; return False if it does not run.

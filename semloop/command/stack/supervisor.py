@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 
 from semloop.command.stack import broker
-from semloop.command.stack.broker import make_topic
 from semloop.command.stack.child import Child, rotate_log
 from semloop.command.stack.departure import leave
 from semloop.command.stack.left_events import SPOOL, LeftEvents
@@ -19,18 +18,22 @@ from semloop.command.stack.presence import Presence
 from semloop.command.stack.process import Process
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.stack.state import BROKER, SUPERVISOR, LocalFolder, Stack
+from semloop.command.stack.topic import BROKER_ANSWERS_S, StackTopic
 from semloop.command.stack.usage import UsageLog
 from semloop.command.terminal.printing import note
 from semloop.errors import BrokerError, SemLoopError
 from semloop.flow_registry import ARCHIVE, FLOWS, SCHEDULED, STREAMING
-from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config, listens
+from semloop.kafka.clients import DEFAULT_ADDRESS, address, client_config
 from semloop.progress.activity import files_of, note_stop
 from semloop.settings import PREFIX, Settings
 from semloop.storage.location import Storage
 
-# A flow stops within one commit; a process that takes longer is killed.
-STOP_FLOW_S = 10.0
-BROKER_ANSWERS_S = 30.0
+# A flow stops within one commit; a process that takes longer is killed. The broker only
+# writes its state, and needs none of it after a kill.
+STOP_FLOW_S, STOP_BROKER_S = 10.0, 5.0
+# Time for all of a stack to stop. The margin is for a supervisor that waits for an
+# answer of the broker or of a slow disk.
+STOP_STACK_S = STOP_FLOW_S + STOP_BROKER_S + 10.0
 POLL_S = 0.1
 ROTATE_LOGS_S = 5.0
 # Exit code if another supervisor has the lock.
@@ -69,8 +72,8 @@ class Supervisor:
         self._scheduled: list[ScheduledCommand] = []
         self._usage = UsageLog(self._folder.path, settings.broker.mb_max)
         self._kafka = ""
-        self._topic_id: str | None = None
         self._ready = self._stopping = False
+        self._topic = StackTopic(settings, lambda: self._stopping, _report)
 
     def run(self) -> None:
         """Start the stack, supervise it until SIGTERM or SIGINT, and stop it.
@@ -101,7 +104,7 @@ class Supervisor:
             self._start_broker()
         else:
             self._kafka = address(self._settings)
-        self._make_topic()
+        self._topic.create(self._kafka)
         for index, name in enumerate(self._names):
             environ = self._environ(index, name)
             flow = Child(name, _flow_command(name), self._log(name), environ, _report)
@@ -155,14 +158,11 @@ class Supervisor:
         while not self._stopping and time.monotonic() < deadline:
             if self._broker is None or self._broker.poll():
                 return False
-            if listens(self._kafka):
+            process = self._broker.identity
+            if process and process.listens(self._kafka):
                 return True
             time.sleep(0.02)
         return False
-
-    def _make_topic(self) -> None:
-        settings = self._settings.replace(kafka=self._kafka)
-        self._topic_id = make_topic(settings, BROKER_ANSWERS_S, lambda: self._stopping)
 
     def _watch(self) -> None:
         rotated_s = time.monotonic()
@@ -179,11 +179,12 @@ class Supervisor:
             if self._broker is not None and self._broker.poll():
                 changed.append(self._broker)
                 if self._broker.identity:
-                    self._recreate_topic()
-            if changed:
+                    _report("The broker died and was restarted with its records.")
+                    self._topic.ask_again()
+            broker_process = self._broker.identity if self._broker else None
+            if self._topic.poll(broker_process) or changed:
                 self._write()
-            if self._broker is not None:
-                self._usage.sample(self._broker.identity)
+            self._usage.sample(broker_process)
             if time.monotonic() - rotated_s > ROTATE_LOGS_S:
                 rotated_s = time.monotonic()
                 _rotate_logs(
@@ -200,23 +201,13 @@ class Supervisor:
         local, environ = self._presence.present_path(), self._environ(0, ARCHIVE.name)
         leave(local, rest, environ, lambda: self._stopping, _report)
 
-    def _recreate_topic(self) -> None:
-        self._topic_id = None
-        self._write()
-        _report("The broker died and was restarted with its records.")
-        try:
-            if self._broker_listens():
-                self._make_topic()
-        except SemLoopError as error:
-            _report(error.what)
-
     def _stop(self) -> None:
         for command in self._scheduled:
             command.stop()
         _stop_flows(self._settings, self._flows)
         if self._broker is not None:
             self._broker.terminate()
-            self._broker.reap(STOP_FLOW_S)
+            self._broker.reap(STOP_BROKER_S)
         self._presence.clear()
         _report("stopped")
 
@@ -228,7 +219,7 @@ class Supervisor:
             started_at=self._started_at,
             kafka=self._kafka,
             topic=self._settings.topic,
-            topic_id=self._topic_id,
+            topic_id=self._topic.id,
             embedded=self._broker is not None,
             broker_pid=broker_process.pid if broker_process else None,
             broker_create_time=broker_process.create_time if broker_process else None,

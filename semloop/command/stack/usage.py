@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -52,13 +51,12 @@ class UsageLog:
     def sample(self, broker: Process | None) -> None:
         """Add a sample if it is due; a new process of the broker starts again."""
         now_s = self._clock()
-        found: Any = broker.find() if broker and now_s >= self._due_s else None
-        if broker is None or found is None:
+        used_s = broker.cpu_s() if broker and now_s >= self._due_s else None
+        if broker is None or used_s is None:
             return
         self._due_s = now_s + SAMPLE_S
-        times = found.cpu_times()
         earlier = self._usage.samples if self._usage.pid == broker.pid else ()
-        added = (*earlier, (now_s, times.user + times.system))
+        added = (*earlier, (now_s, used_s))
         self._usage = Usage(broker.pid, self._usage.mb_max, added[-SAMPLES_MAX:])
         draft = self._path.with_suffix(".part")
         with suppress(OSError):  # a full disk: other checks say so

@@ -27,7 +27,8 @@ from semloop.progress.activity import (
     read_file,
 )
 from semloop.settings import Settings
-from semloop.storage.listing import remove_files, store_time_s, stored_files
+from semloop.storage import store_time
+from semloop.storage.listing import remove_files, stored_files
 from semloop.storage.location import Storage
 from semloop.storage.writers import FOLDER as WRITERS
 from semloop.storage.writers import Writer
@@ -51,7 +52,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 def _gone(settings: Settings, storage: Storage) -> dict[str, float]:
     """Return the records to remove, with their ages in seconds."""
-    now_s = store_time_s(storage)
+    now_s = store_time.now(storage).timestamp()
     listed = [*stored_files(storage, FOLDER), *stored_files(storage, WRITERS)]
     ages = {file.name: now_s - file.changed_s for file in listed}
     old = {name: age_s for name, age_s in ages.items() if age_s > SAFE_S}

@@ -1,28 +1,31 @@
 """Files check: data files that no version of a table has, and drafts of dead writers.
 
 A writer that is killed between a data file and its commit writes another file when it
-runs again; the first one is then in no log. A small file is written as a draft first,
-and then renamed or linked.
+runs again; the first one is then in no log. The files that compaction replaced stay for
+the queries that read them. A small file is written as a draft first, and then renamed
+or linked.
 """
 
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from semloop.artifacts import FOLDER as ARTIFACTS
-from semloop.command.doctor import Finding, left, ok, skip
+from semloop.command.doctor import Finding, State, left, ok, skip
 from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.leftovers import SAFE_HOURS, SAFE_S
 from semloop.command.terminal.figures import format_bytes, format_count
-from semloop.delta.snapshot import read_snapshot
+from semloop.delta.file_name import UNNUMBERED, FileName
+from semloop.delta.removed_files import removed_files
+from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.lake.generations import FOLDER as MEMORIES
 from semloop.progress.activity import FOLDER as ACTIVITY
 from semloop.settings import LOCAL_FOLDER
-from semloop.storage.errors import storage_errors
+from semloop.storage import store_time
 from semloop.storage.listing import (
     PROBE,
     remove_files,
-    store_time_s,
     stored_files,
     top_files,
 )
@@ -31,9 +34,9 @@ from semloop.storage.stored_file import StoredFile
 from semloop.tables import DELTA_TABLES
 
 CHECK = "files"
-# Time for listing, of the 12 seconds of a check: `vacuum` lists once more if something
-# was found. What was listed by then is judged.
-LIST_S = 4.0
+# Time for listing a table, and for reading its log if something is found; all of them
+# share the 12 seconds of a check.
+LIST_S, LOG_S = 1.5, 1.0
 DATA_FILE = ".parquet"
 LOG_FOLDER = "_delta_log"
 # Folders with drafts next to those of the tables. On S3 an object has no draft.
@@ -49,105 +52,135 @@ TOP_DRAFT = re.compile(rf"{PROBE}[0-9a-f-]+|_[a-z_]+\.json\.\d+\.[0-9a-f]{{8}}")
 def check(context: CheckContext) -> Iterator[Finding]:
     """List the lake, and compare its files with the logs of the tables."""
     storage = context.require_storage()
-    listing = _Listing(storage, time.monotonic() + LIST_S)
-    safe_s = store_time_s(storage) - SAFE_S
+    listing = _Listing(storage)
+    safe_s = store_time.now(storage).timestamp() - SAFE_S
+    replaced: dict[str, StoredFile] = {}
     data: dict[str, StoredFile] = {}
     for table in DELTA_TABLES:
-        data |= _data_files(storage, table, listing, safe_s)
+        for name, (file, is_replaced) in _unnamed(
+            storage, table, listing, safe_s
+        ).items():
+            (replaced if is_replaced else data)[name] = file
+    if replaced:
+        what = f"{_total(replaced.values(), 'data file')} that compaction replaced"
+        # Not a fault: each run of the compaction leaves some.
+        yield replace(_unused(storage, what, replaced), state=State.OK)
     if data:
         what = f"{_total(data.values(), 'data file')} in no version of a table"
-        yield _finding(storage, what, lambda: _remove_data(storage, data))
-    drafts = [file for file in listing.drafts() if file.changed_s < safe_s]
+        yield _unused(storage, what, data)
+    drafts = listing.drafts(safe_s)
     if drafts:
         what = f"{_total(drafts, 'temporary file')} of interrupted writes"
-        yield _finding(storage, what, lambda: _remove(storage, drafts, "temporary"))
+        yield _finding(what, lambda: _remove(storage, drafts, "temporary"))
     if listing.is_cut:
-        reason = (
-            f"listing the files takes over {LIST_S:g} s; looked at {listing.count:,}"
-        )
+        reason = f"listing takes over {LIST_S:g} s a table; looked at {listing.count:,}"
         yield skip(CHECK, reason, "Run `semloop doctor` closer to the store.")
-    elif not data and not drafts:
+    elif not replaced and not data and not drafts:
         yield ok(CHECK, f"{format_count(listing.count, 'file')}, none left over")
 
 
 class _Listing:
-    """Lists the files of some folders, until a deadline, and keeps the drafts."""
+    """Lists folders, each until a deadline of its own, and keeps the drafts."""
 
-    def __init__(self, storage: Storage, deadline_s: float) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._deadline_s = deadline_s
         self._drafts: list[StoredFile] = []
+        self._newest_s = 0.0
         self.count = 0
         self.is_cut = False
 
-    def files(self, folder: str) -> Iterator[StoredFile]:
-        """Yield the files below a folder that are not drafts."""
-        for file in stored_files(self._storage, folder):
-            if time.monotonic() > self._deadline_s:
-                self.is_cut = True
-                return
-            self.count += 1
-            if DRAFT.fullmatch(file.name.rpartition("/")[2]):
-                self._drafts.append(file)
-            else:
-                yield file
+    def files(self, *folders: str) -> Iterator[StoredFile]:
+        """Yield the files below folders that are not drafts."""
+        deadline_s = time.monotonic() + LIST_S
+        for folder in folders:
+            for file in stored_files(self._storage, folder):
+                if time.monotonic() > deadline_s:
+                    self.is_cut = True
+                    return
+                self.count += 1
+                if DRAFT.fullmatch(file.name.rpartition("/")[2]):
+                    self._drafts.append(file)
+                else:
+                    self._newest_s = max(self._newest_s, file.changed_s)
+                    yield file
 
-    def drafts(self) -> list[StoredFile]:
-        """Return the drafts of all folders."""
-        for folder in () if self._storage.on_s3 else DRAFT_FOLDERS:
-            for _ in self.files(folder):
-                pass
+    def drafts(self, safe_s: float) -> list[StoredFile]:
+        """Return the drafts of all folders before a time, and before the newest file.
+
+        A clock that was set ahead makes every file old.
+        """
+        for _ in self.files(*(() if self._storage.on_s3 else DRAFT_FOLDERS)):
+            pass
         top = [f for f in top_files(self._storage) if TOP_DRAFT.fullmatch(f.name)]
-        return [*top, *self._drafts]
+        before_s = min(safe_s, self._newest_s)
+        return [file for file in (*top, *self._drafts) if file.changed_s < before_s]
 
 
-def _data_files(
+def _unnamed(
     storage: Storage, table: str, listing: _Listing, safe_s: float
-) -> dict[str, StoredFile]:
-    """Return the files of a table that its log does not have, by name.
+) -> dict[str, tuple[StoredFile, bool]]:
+    """Return the files of a table that its log does not have, or not any more, by name.
 
-    They are older than the newest file that it has, too: a clock that was set ahead
-    makes every file old.
+    Each with whether compaction has replaced it. They are older than the newest file
+    that the log has, too: a clock that was set ahead makes every file old.
     """
     # Listed before the log is read: what is committed meanwhile is in the log.
     listed = [f for f in listing.files(table) if f.name.endswith(DATA_FILE)]
     listed = [f for f in listed if f"/{LOG_FOLDER}/" not in f.name]
-    stored = _named(storage, table)
-    newest_s = max((f.changed_s for f in listed if f.name in stored), default=0.0)
-    found = {
-        file.name: file
-        for file in listed
-        if file.name not in stored and file.changed_s < min(safe_s, newest_s)
-    }
-    return found if not found else _unused(storage, table, found)
-
-
-def _named(storage: Storage, table: str) -> set[str]:
     snapshot = read_snapshot(storage, table)
+    stored = _names(table, snapshot)
+    newest_s = max((f.changed_s for f in listed if f.name in stored), default=0.0)
+    before_s = min(safe_s, newest_s)
+    found = [f for f in listed if f.name not in stored and f.changed_s < before_s]
+    if snapshot is None or not found:
+        return {}
+    deadline_s = time.monotonic() + LOG_S
+    removed = removed_files(storage, table, snapshot.version, deadline_s)
+    if removed is None:
+        listing.is_cut = True
+        return {}
+    removed_s = {f"{table}/{path}": at_s for path, at_s in removed.items()}
+    compacted = _compacted(stored)
+    return {
+        file.name: (file, file.name in removed_s or compacted(file.name))
+        for file in found
+        # A query may read one that was replaced recently.
+        if removed_s.get(file.name, 0.0) < safe_s
+    }
+
+
+def _compacted(stored: set[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether compacted files have the rows of a file.
+
+    The log forgets a file a day after it was replaced; the names still tell.
+    """
+    ends: dict[str, int] = {}
+    for name in stored:
+        folder, complete_at = name.rpartition("/")[0], FileName.of(name).complete_at
+        if complete_at is not None:
+            ends[folder] = max(ends.get(folder, complete_at), complete_at)
+    return lambda name: (
+        FileName.of(name).first <= ends.get(name.rpartition("/")[0], UNNUMBERED - 1)
+    )
+
+
+def _names(table: str, snapshot: Snapshot | None) -> set[str]:
     return {f"{table}/{path}" for path in snapshot.files} if snapshot else set()
 
 
-def _unused(
-    storage: Storage, table: str, found: dict[str, StoredFile]
-) -> dict[str, StoredFile]:
-    """Return those that no query of the last 24 hours may still read."""
-    with storage_errors(storage, f"read table {table}"):
-        vacuumed = storage.open(table).vacuum(
-            SAFE_HOURS, dry_run=True, enforce_retention_duration=False, full=True
-        )
-    names = {f"{table}/{path}" for path in vacuumed}
-    return {name: file for name, file in found.items() if name in names}
+def _unused(storage: Storage, what: str, found: dict[str, StoredFile]) -> Finding:
+    return _finding(what, lambda: _remove_data(storage, found))
 
 
-def _finding(storage: Storage, what: str, fix: Callable[[], str]) -> Finding:
+def _finding(what: str, fix: Callable[[], str]) -> Finding:
     found = f"{what}, older than {SAFE_HOURS} hours"
     return left(CHECK, found, fix, "removes them")
 
 
 def _remove_data(storage: Storage, found: dict[str, StoredFile]) -> str:
     """Remove the files, unless a commit names one by now."""
-    names = {name.partition("/")[0] for name in found}
-    stored = set[str]().union(*(_named(storage, table) for table in names))
+    tables = {name.partition("/")[0] for name in found}
+    stored = set[str]().union(*(_names(t, read_snapshot(storage, t)) for t in tables))
     return _remove(storage, [f for n, f in found.items() if n not in stored], "data")
 
 

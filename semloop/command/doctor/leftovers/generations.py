@@ -17,8 +17,9 @@ from semloop.command.doctor.leftovers import SAFE_HOURS, SAFE_S
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_bytes, format_count, format_list
 from semloop.lake import generations
+from semloop.storage import store_time
 from semloop.storage.errors import storage_errors
-from semloop.storage.listing import remove_files, store_time_s, stored_files
+from semloop.storage.listing import remove_files, stored_files
 from semloop.storage.location import Storage
 
 CHECK = "generations"
@@ -28,16 +29,15 @@ FILLING_S = 600.0
 
 
 class Generation(NamedTuple):
-    """A table of memories, as its files show it. `age_s`: since the last change."""
+    """A table of memories, as its files show it.
+
+    `age_s`: since the last change. `begun_s`: since its oldest file was written.
+    """
 
     number: int
     bytes: int
     age_s: float
-
-    @property
-    def is_old(self) -> bool:
-        """True if no process may still be about to use it."""
-        return self.age_s > SAFE_S
+    begun_s: float
 
 
 class Content(NamedTuple):
@@ -86,30 +86,40 @@ def _half_made(storage: Storage, found: Generation) -> Finding:
 
 
 def _listed(storage: Storage) -> list[Generation]:
-    now_s = store_time_s(storage)
+    now_s = store_time.now(storage).timestamp()
     sizes: dict[int, int] = defaultdict(int)
-    ages: dict[int, float] = {}
+    ages: dict[int, list[float]] = defaultdict(list)
     for file in stored_files(storage, generations.FOLDER):
         if match := TABLE.fullmatch(file.name):
             number, age_s = int(match[1]), now_s - file.changed_s
             sizes[number] += file.bytes
-            ages[number] = min(age_s, ages.get(number, age_s))
-    return [Generation(n, sizes[n], ages[n]) for n in sorted(sizes)]
+            ages[number].append(age_s)
+    return [Generation(n, sizes[n], min(ages[n]), max(ages[n])) for n in sorted(sizes)]
 
 
 def _removable(
     storage: Storage, current: int, found: list[Generation]
 ) -> list[Generation]:
     """Return the old generations that no `reindex` continues and no reader shows."""
-    return [
+    old = [each for each in found if each.age_s > SAFE_S]
+    replaced = [
         each
-        for each in found
-        if each.is_old
-        and (
-            each.number < current
-            or (each.number > current and _is_empty(storage, each))
-        )
+        for each in old
+        if each.number < current and _replaced_for_s(each, current, found) > SAFE_S
     ]
+    empty = [g for g in old if g.number > current and _is_empty(storage, g)]
+    return replaced + empty
+
+
+def _replaced_for_s(
+    generation: Generation, current: int, found: list[Generation]
+) -> float:
+    """Return for how long there has been a successor that is current, or was.
+
+    A flow that wrote nothing for a day may have been about to when it was replaced.
+    """
+    numbers = range(generation.number + 1, current + 1)
+    return max((g.begun_s for g in found if g.number in numbers), default=0.0)
 
 
 def _is_empty(storage: Storage, generation: Generation) -> bool:
