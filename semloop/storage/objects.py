@@ -4,12 +4,12 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from semloop.extras import need
 from semloop.storage import object_store
-from semloop.storage.credentials import KEY_OPTIONS, ChainCredentials
+from semloop.storage.credentials import ChainCredentials
+from semloop.storage.object_client import client
 from semloop.storage.stored_file import StoredFile
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from obstore import PutMode
-    from obstore.store import S3Credential, S3Store
+    from obstore.store import S3Store
     from typing_extensions import Buffer
 
 # Slowest upload that is not a timeout.
@@ -25,7 +25,6 @@ UPLOAD_BYTES_PER_S = 2**18
 # Of a file that is uploaded in parts; stores do not accept smaller ones.
 PART_BYTES = 5 * 2**20
 PARTS_AT_A_TIME = 2
-STORE_OPTIONS = ("aws_endpoint_url", "aws_region", *KEY_OPTIONS)
 # obstore's message does not contain the cause; the debug dump after it does.
 DUMP = "\n\nDebug source:"
 _CAUSE = re.compile(
@@ -195,37 +194,9 @@ class Objects:
             return obstore.get_range(self._store, name, start=start, end=end).to_bytes()
 
     def _client(self, timeout_s: float) -> "S3Store":
-        """Create a client whose requests, with their bodies, end after `timeout_s`."""
-        options = self._options
-        store: S3Store = need("obstore.store").S3Store.from_url(
-            self._root,
-            config={k: options[k] for k in STORE_OPTIONS if k in options},
-            client_options={
-                "allow_http": options.get("aws_allow_http") == "true",
-                "connect_timeout": timedelta(seconds=object_store.CONNECT_S),
-                "timeout": timedelta(seconds=timeout_s),
-            },
-            retry_config={
-                "max_retries": self._retries,
-                "retry_timeout": timedelta(seconds=object_store.RETRY_S),
-            },
-            credential_provider=self._current_keys if self._credentials else None,
+        return client(
+            self._root, self._options, self._credentials, self._retries, timeout_s
         )
-        return store
-
-    def _current_keys(self) -> "S3Credential":
-        assert self._credentials is not None
-        key, secret, token = map(self._credentials.keys().get, KEY_OPTIONS)
-        assert key is not None
-        assert secret is not None
-        # Expired immediately, so that the next request gets the keys valid then.
-        now = datetime.now(UTC)
-        return {
-            "access_key_id": key,
-            "secret_access_key": secret,
-            "token": token,
-            "expires_at": now,
-        }
 
     @contextmanager
     def _os_errors(self) -> Iterator[None]:
