@@ -35,7 +35,8 @@ class _Empty(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         if module.__name__ == CHECKS:
-            vars(module).update(EnforceOverrides=ABC, override=_unchanged)
+            names = dict.fromkeys(("override", "overrides", "final"), _unchanged)
+            vars(module).update(names, EnforceOverrides=ABC)
         else:
             module.__getattr__ = _class_of  # type: ignore[method-assign]
 
@@ -46,8 +47,9 @@ def _class_of(name: str) -> type:
     return type(name, (), {})
 
 
-def _unchanged(method: Method) -> Method:
-    return method
+def _unchanged(method: Method | None = None, **_checks: bool) -> object:
+    """Decorate with `@override`, or with `@override(check_signature=False)`."""
+    return _unchanged if method is None else method
 
 
 def import_less_of_lancedb() -> None:

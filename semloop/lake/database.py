@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from semloop.errors import LakeError
 from semloop.lake.private_ids import PrivateIds
 from semloop.storage.location import Storage
 
@@ -29,29 +30,36 @@ class Database:
         self._storage, self._engine, self._ids = storage, engine, ids
         self._lock = threading.Lock()
         self._opened: tuple[DuckDBPyConnection, Catalog] | None = None
+        self._closed = False
 
     def open(self) -> "tuple[DuckDBPyConnection, Catalog]":
         """Return the connection, the same at each call, and the views.
 
         Raises:
-            LakeError: the lake cannot be read.
+            LakeError: the lake cannot be read, or is closed.
             StorageUnavailable: the object store does not answer.
             MissingExtra: DuckDB or an extension is not installed.
         """
         with self._lock:
+            if self._closed:
+                msg = "The lake is closed."
+                raise LakeError(msg, "Open it again with `Lake`.")
             if self._opened is None:
                 self._opened = self._open()
             return self._opened
 
     def interrupt(self) -> None:
         """Stop the query that runs in the connection, if there is one."""
-        if self._opened is not None:
-            self._opened[0].interrupt()
+        with self._lock:
+            if self._opened is not None:
+                self._opened[0].interrupt()
 
     def close(self) -> None:
         """Close the connection; results that were not fetched are lost."""
-        if self._opened is not None:
-            connection, catalog = self._opened
+        with self._lock:
+            opened, self._opened, self._closed = self._opened, None, True
+        if opened is not None:
+            connection, catalog = opened
             catalog.close()
             connection.close()
 

@@ -222,6 +222,18 @@ def test_the_lake_is_that_of_the_settings_unless_a_path_is_given(
         lake.close()
 
 
+@pytest.mark.parametrize("with_query", [False, True])
+def test_a_closed_lake_opens_no_database(tmp_path: Path, with_query: bool) -> None:
+    lake = Lake(tmp_path)
+    if with_query:
+        assert lake.sql("SELECT 1").fetchall() == [(1,)]
+    lake.close()
+    lake.close()
+    lake.interrupt()
+    with pytest.raises(LakeError, match="closed"):
+        lake.sql("SELECT 1")
+
+
 def test_views_returns_the_question_that_each_view_answers(tmp_path: Path) -> None:
     with Lake(tmp_path) as lake:
         views = lake.views()

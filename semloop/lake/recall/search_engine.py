@@ -102,6 +102,15 @@ def matrix_of(vectors: pa.ChunkedArray | pa.Array) -> Matrix:
     return matrix
 
 
+def keys_of(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Return `features.key_of` of each id of 16 bytes."""
+    column = ids.cast(pa.binary(16)).combine_chunks()
+    halves = np.frombuffer(
+        column.buffers()[1], ">u8", 2 * len(column), 16 * column.offset
+    )
+    return halves[::2].astype(np.uint64)
+
+
 def cosines(vectors: Matrix, vector: "Vectors") -> Floats:
     """Return the dot product of each row with one vector.
 

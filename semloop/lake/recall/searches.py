@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from semloop.lake import generations
 from semloop.lake.recall.conditions import first_parts
@@ -21,10 +20,14 @@ from semloop.lake.recall.features import (
 from semloop.lake.recall.filters import Every, Filter
 from semloop.lake.recall.keywords import rarity
 from semloop.lake.recall.preselection import (
+    SUM,
     TERMS_MAX,
     Matches,
+    Sums,
+    added,
     all_matches,
-    heaviest,
+    heaviest_rows,
+    no_sums,
 )
 from semloop.lake.recall.search_engine import (
     Matrix,
@@ -32,6 +35,7 @@ from semloop.lake.recall.search_engine import (
     Neighbours,
     RowsMoved,
     Texts,
+    keys_of,
     matrix_of,
 )
 from semloop.storage.location import Storage
@@ -107,22 +111,29 @@ class MemoryTable:
         Of equally near ones those with the smallest ids, if at most `EQUAL_MAX` are as
         near as the last one.
         """
-        read = count + 1
-        while True:
-            rows = self._nearest(vector, where, read)
-            near = -rows["_distance"].to_numpy()
-            if len(rows) < read or near.min() < np.sort(near)[-count]:
-                break
-            if read > EQUAL_MAX:
-                break
-            # Others at the cut may be as near.
-            read *= 4
-        features = _features(rows)
-        ids = features.header["id"]
-        best = best_of(len(rows), count, near.__getitem__, lambda at: ~ids[at])
-        return Nearest(features.take(best), matrix_of(rows["vector"])[best])
+        columns = ["features", "vector"]
+        rows = self._nearest(vector, where, count + 1, columns)
+        near = -rows["_distance"].to_numpy()
+        if len(rows) > count and near.min() == np.sort(near)[-count]:
+            # Others may be as near as the last one.
+            chosen = self._first_of_equal(vector, where, count)
+            rows = self.rows(chosen, columns)
+            features = Features.of(rows["features"], pa.array(chosen))
+            return Nearest(features, matrix_of(rows["vector"]))
+        best = best_of(len(rows), count, near.__getitem__)
+        return Nearest(_features(rows).take(best), matrix_of(rows["vector"])[best])
 
-    def _nearest(self, vector: "Vectors", where: Filter, count: int) -> pa.Table:
+    def _first_of_equal(self, vector: "Vectors", where: Filter, count: int) -> Ints:
+        """Return the row ids of the nearest, and of equal ones the smallest ids."""
+        rows = self._nearest(vector, where, count + EQUAL_MAX, ["id"])
+        near, ids = -rows["_distance"].to_numpy(), keys_of(rows["id"])
+        best = best_of(len(rows), count, near.__getitem__, lambda at: ~ids[at])
+        row_ids: Ints = rows[ROW_ID].to_numpy()[best].astype(np.int64)
+        return row_ids
+
+    def _nearest(
+        self, vector: "Vectors", where: Filter, count: int, columns: list[str]
+    ) -> pa.Table:
         query: Any = self._table.search(vector, vector_column_name="vector")
         query = query.distance_type("dot")
         if self.count(Every()) <= EXACT_ROWS:
@@ -130,7 +141,7 @@ class MemoryTable:
         else:
             # No maximum: behind a narrow filter, the nearest parts may have no rows.
             query = query.maximum_nprobes(0)
-        return _read(query, where, count, ["features", "vector", "_distance"])
+        return _read(query, where, count, [*columns, "_distance"])
 
     def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
@@ -199,26 +210,28 @@ class MemoryTable:
         memories = self.count(where)
         weighted, others = terms[:TERMS_MAX], terms[TERMS_MAX:]
         groups = [[term] for term in weighted] + ([others] if others else [])
+        sums, frequencies = no_sums(), np.zeros(len(terms), np.int64)
+        for n, group in enumerate(groups):
+            rows = self._summands(group, where, memories)
+            is_weighted = n < len(weighted)
+            if is_weighted:
+                frequencies[n] = len(rows)
+            weight = rarity(len(rows), memories) if is_weighted else 0.0
+            sums = added(sums, rows, weight)
+        row_ids = heaviest_rows(sums, count)
+        read = self.rows(row_ids, ["features"])
+        return Matches(Features.of(read["features"], pa.array(row_ids)), frequencies)
+
+    def _summands(self, terms: Sequence[str], where: Filter, count: int) -> Sums:
+        """Return the memories with one of the terms, without weight."""
         # The score of LanceDB counts words of the whole table.
         columns = ["id", "ts", "_score"]
-        found = [
-            _read(self._matching(group), where, memories, columns) for group in groups
-        ]
-        every = pa.concat_tables(found)
-        row_ids, first = np.unique(every[ROW_ID].to_numpy(), return_index=True)
-        weights = np.zeros(len(row_ids))
-        frequencies = np.zeros(len(terms), np.int64)
-        for n, rows in enumerate(found[: len(weighted)]):
-            frequencies[n] = len(rows)
-            at = np.searchsorted(row_ids, rows[ROW_ID].to_numpy())
-            weights[at] += rarity(len(rows), memories)
-        every = every.take(first)
-        times = every["ts"].cast(pa.int64()).to_numpy()
-        ids = _keys(every["id"])
-        best = heaviest(weights, times.__getitem__, ids.__getitem__, count)
-        chosen = pa.array(row_ids[best])
-        read = self.rows(row_ids[best].astype(np.int64), ["features"])
-        return Matches(Features.of(read["features"], chosen), frequencies)
+        found = _read(self._matching(terms), where, count, columns)
+        rows = np.zeros(len(found), SUM)
+        rows["row"] = found[ROW_ID].to_numpy()
+        rows["ts"] = found["ts"].cast(pa.int64()).to_numpy()
+        rows["id"] = keys_of(found["id"])
+        return rows
 
     def _matching(self, terms: Sequence[str]) -> Any:
         from lancedb.query import MatchQuery
@@ -246,15 +259,6 @@ def _read(query: Any, where: Filter, count: int, columns: list[str]) -> pa.Table
 
 def _features(rows: pa.Table) -> Features:
     return Features.of(rows["features"], rows[ROW_ID])
-
-
-def _keys(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Return `features.key_of` of each id of 16 bytes."""
-    column = ids.cast(pa.binary(16)).combine_chunks()
-    halves = np.frombuffer(
-        column.buffers()[1], ">u8", 2 * len(column), 16 * column.offset
-    )
-    return halves[::2].astype(np.uint64)
 
 
 class MemoryTables:

@@ -1,13 +1,18 @@
 """More matches than recall counts: which are selected, and that others have no say."""
 
+import weakref
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semloop.lake.recall import searches, selection
 from semloop.lake.recall.filters import Every
+from semloop.lake.recall.preselection import SUM, added, no_sums
 from semloop.lake.recall.resident import searches as resident
 from semloop.lake.recall.resident.searches import ResidentSearches
 from tests.operators.event_rows import Row
@@ -77,3 +82,41 @@ def test_rare_words_come_first_then_new_memories(tmp_path: Path) -> None:
         many = [f"w{n}" for n in range(32)]
         assert selected(engines, [*many, "fare", "refund"], 3) == {36, 37, 38}
         assert selected(engines, [*many[1:], "fare", "refund"], 3) == {3, 37, 38}
+
+
+@given(terms=st.lists(st.sets(st.integers(0, 2**40), max_size=9), max_size=9))
+def test_each_memory_has_the_sum_of_its_terms(terms: list[set[int]]) -> None:
+    sums, expected = no_sums(), dict[int, float]()
+    for n, term in enumerate(terms):
+        rows = np.zeros(len(term), SUM)
+        rows["row"], rows["ts"] = list(term), [-row for row in term]
+        weight = 1 / (n + 3)
+        sums = added(sums, rows, weight)
+        expected |= {row: expected.get(row, 0.0) + weight for row in term}
+    assert sums["row"].tolist() == sorted(expected)
+    assert dict(zip(sums["row"].tolist(), sums["weight"].tolist(), strict=True)) == (
+        expected
+    )
+    assert (sums["ts"] == -sums["row"]).all()
+
+
+def test_the_matches_of_one_word_at_a_time_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [a_message("refund fare seat", f"e{n}") for n in range(9)]
+    lake = a_memory_lake(tmp_path, *rows)
+    answers: list[weakref.ref[pa.Table]] = []
+    held: list[int] = []
+    read = searches._read
+
+    def counted(*arguments: Any) -> pa.Table:
+        held.append(sum(answer() is not None for answer in answers))
+        found = read(*arguments)
+        answers.append(weakref.ref(found))
+        return found
+
+    with two_engines(lake.settings) as engines:
+        monkeypatch.setattr(searches, "_read", counted)
+        selected(engines, ["refund", "fare", "seat"], 3)
+    # The first answer shows that there are too many matches.
+    assert held == [0, 1, 1, 1]
