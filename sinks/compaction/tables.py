@@ -34,7 +34,7 @@ class Report:
     failed: set[tuple[str, date]] = field(default_factory=set)
 
     def fail(self, merge: Merge, error: SemLoopError) -> None:
-        """Record that a merge cannot be done now; the others follow."""
+        """Record that a merge cannot be done now; the others are done."""
         self.failed.add((merge.table, merge.date))
         log.error(
             "merge failed",

@@ -21,12 +21,14 @@ WIDE_ROW_BYTES = 4 * 2**10
 # Wide rows of a merge, uncompressed.
 WIDE_BYTES_MAX = 64 * 2**20
 WIDE_BYTES = """
-SELECT file_name, sum(row_group_bytes)::BIGINT
+SELECT
+    file_name,
+    coalesce(sum(row_group_bytes) FILTER (row_group_bytes > row_group_num_rows * ?), 0)
+        ::BIGINT
 FROM (
     SELECT DISTINCT file_name, row_group_id, row_group_bytes, row_group_num_rows
     FROM parquet_metadata(?)
 )
-WHERE row_group_bytes > row_group_num_rows * ?
 GROUP BY file_name
 """
 
@@ -46,7 +48,7 @@ def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
     part: list[DataFile] = []
     size = 0
     for file in merge.files:
-        added = wide.get(f"{storage.uri(merge.table)}/{file.path}", 0)
+        added = wide[f"{storage.uri(merge.table)}/{file.path}"]
         if size + added > WIDE_BYTES_MAX:
             yield from _merge_of(merge, part)
             part, size = [], 0
@@ -70,13 +72,13 @@ def _merge_of(merge: Merge, files: list[DataFile]) -> Iterator[Merge]:
 
 
 def _wide_bytes(storage: Storage, merge: Merge) -> Mapping[str, int]:
-    """Return the bytes of wide rows by URI, for files that have such rows."""
+    """Return the bytes of wide rows of each file, by URI."""
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
     connection = parquet_reader(storage)
     try:
         with storage_errors(storage, f"read table {merge.table}"):
             renew_keys(storage, connection)
-            found = connection.execute(WIDE_BYTES, [uris, WIDE_ROW_BYTES]).fetchall()
+            found = connection.execute(WIDE_BYTES, [WIDE_ROW_BYTES, uris]).fetchall()
             return dict(found)
     finally:
         connection.close()
