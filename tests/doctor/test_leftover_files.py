@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from semloop.command.doctor import State
+from semloop.command.doctor.fixes import fixed
 from semloop.command.doctor.leftovers import SAFE_S
 from semloop.command.doctor.leftovers import files as module
 from semloop.delta.removed_files import removed_files
+from semloop.errors import LakeError
 from semloop.settings import Settings, load
 from semloop.storage import store_time
+from semloop.storage.listing import remove_files
 from semloop.storage.location import Storage
 from tests.cli.helpers import Writer, named
 from tests.doctor.leftover_checks import age, fix_all, left_over, tree
@@ -28,7 +31,9 @@ from tests.support.services import wait_for
 CHILD = """
 import os, signal, sys
 from semloop.settings import load
+from semloop.errors import LakeError
 from semloop.storage import store_time
+from semloop.storage.listing import remove_files
 from semloop.storage.location import Storage
 from sinks.delta.table_log import TableLog
 from tests.cli.helpers import Writer, named
@@ -166,6 +171,32 @@ def test_names_tell_what_compaction_replaced_once_the_log_has_forgotten_it() -> 
     # Newer than the compaction, of another date, or of no flow.
     assert not compacted(f"events/date=a/part-10-{number}.zstd.parquet")
     assert not compacted(f"events/date=b/part-9-{number}.zstd.parquet")
+
+
+def test_a_removal_that_is_refused_says_what_was_removed_before(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Writer(here).write(*named("a"))
+    (path,) = Path(here.lake, "events").rglob("*.parquet")
+    for name in "xyz":
+        orphan = path.with_name(f"part-{name}.zstd.parquet")
+        orphan.write_bytes(b"left")
+        age(orphan)
+    removed: list[str] = []
+
+    def remove(storage: Storage, names: list[str]) -> int:
+        if removed:
+            msg = "The store refuses."
+            raise LakeError(msg, "Grant the right to delete.")
+        removed.extend(names)
+        return remove_files(storage, names)
+
+    monkeypatch.setattr(module, "remove_files", remove)
+    (found,) = [f for f in findings_of(here, "lake", "files") if f.fix]
+    result = fixed(found)
+    assert result.state is State.WARN
+    assert "The store refuses. Removed before: 1 file." in result.found
+    assert result.todo == "Grant the right to delete."
 
 
 def test_nothing_is_removed_if_the_log_was_cleaned_up_meanwhile(
