@@ -209,7 +209,7 @@ def test_the_owner_of_a_lock_is_known_without_its_file(local: Path) -> None:
     assert owner_pid(local) is None
 
 
-def test_a_broker_of_an_earlier_version_is_said_to_lose_its_records(
+def test_a_broker_of_an_earlier_version_loses_its_records(
     local: Path,
 ) -> None:
     down = importlib.import_module("semloop.command.cli.down")
