@@ -17,7 +17,6 @@ from semloop.progress.activity import (
     files_of,
     read_file,
 )
-from semloop.settings import DEFAULT_TOPIC
 from semloop.storage.location import Storage
 
 # Least milliseconds between two writes; in an object store each is a billed request.
@@ -41,9 +40,7 @@ class ActivityFile:
     the next one makes up for it.
     """
 
-    def __init__(
-        self, storage: Storage, flow: str, worker: int, topic: str = DEFAULT_TOPIC
-    ) -> None:
+    def __init__(self, storage: Storage, flow: str, worker: int, topic: str) -> None:
         self._storage = storage
         self._flow = flow
         self._place = (files_of(flow, topic), worker)

@@ -5,6 +5,7 @@ from schemas.steps import ProgressCallback
 from semloop.errors import LakeError
 from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES
+from semloop.settings import DEFAULT_TOPIC
 from sinks.activity_file import ActivityFile
 from sinks.flow_tables import FlowContext
 from sinks.vectors.maintenance import Report, drop_older_generations, maintain
@@ -44,5 +45,6 @@ class IndexMaintenance:
         elif storage.open(EPISODES).file_uris():
             msg = f"The memories of {settings.lake} are missing."
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
-        activity = ActivityFile(storage, INDEX.name, 0)
+        # The memories of all topics are in one table.
+        activity = ActivityFile(storage, INDEX.name, 0, DEFAULT_TOPIC)
         activity.beat(None, int(self._context.clock() * 1_000), ended=True)

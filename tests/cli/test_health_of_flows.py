@@ -13,7 +13,7 @@ from semloop.command.health import Check, Status
 from semloop.command.health.flows import Supervised, flow_checks, index_check
 from semloop.errors import LakeError
 from semloop.progress.activity import Activity, file_name, note_stop
-from semloop.settings import load
+from semloop.settings import DEFAULT_TOPIC, load
 from semloop.storage.location import Storage
 from tests.cli.helpers import Semloop, Writer
 from tests.doctor.leftover_checks import age
@@ -156,22 +156,26 @@ def test_a_flow_that_was_stopped_passes_until_it_starts_again(
 
 def test_a_supervised_flow_has_time_to_start_and_then_must_live(lake: Path) -> None:
     storage, now_s = Storage.of(load()), time.time()
-    (young,) = flow_checks(storage, "memory", Supervised(now_s, "memory.log"))
+    (young,) = flow_checks(
+        storage, "memory", Supervised(now_s, "memory.log"), topic=DEFAULT_TOPIC
+    )
     assert young.status is Status.OK
-    (silent,) = flow_checks(storage, "memory", Supervised(now_s - 60, "memory.log"))
+    (silent,) = flow_checks(
+        storage, "memory", Supervised(now_s - 60, "memory.log"), topic=DEFAULT_TOPIC
+    )
     assert silent.status is Status.FAIL
     assert "Read memory.log" in silent.todo
 
 
 def test_a_clock_that_was_set_back_excuses_no_flow_that_hangs(lake: Path) -> None:
     started = Supervised(time.time() + 86_400, "memory.log")
-    (unknown,) = flow_checks(Storage.of(load()), "memory", started)
+    (unknown,) = flow_checks(Storage.of(load()), "memory", started, topic=DEFAULT_TOPIC)
     assert (unknown.status, "in the future" in unknown.what) == (Status.WARN, True)
     storage = show("memory", 60, ended=True)
-    (silent,) = flow_checks(storage, "memory", started)
+    (silent,) = flow_checks(storage, "memory", started, topic=DEFAULT_TOPIC)
     assert silent.status is Status.FAIL
     show("memory", 0, ended=True)
-    (alive, _) = flow_checks(storage, "memory", started)
+    (alive, _) = flow_checks(storage, "memory", started, topic=DEFAULT_TOPIC)
     assert alive.status is Status.OK
 
 

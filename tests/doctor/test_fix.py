@@ -123,7 +123,15 @@ def test_a_fix_that_fails_says_why_and_what_to_do() -> None:
     def forbid() -> str:
         raise PermissionError(13, "Permission denied", "/lake/file")
 
+    def time_out() -> str:
+        raise TimeoutError
+
+    def break_down() -> str:
+        raise KeyError
+
     for fix, why, todo in (
+        (time_out, "not done: TimeoutError.", "Check the permissions"),
+        (break_down, "not done: Unexpected KeyError", "Report this line"),
         (refuse, "not done: The store refuses.", "Grant the right to delete."),
         (
             forbid,
@@ -133,5 +141,5 @@ def test_a_fix_that_fails_says_why_and_what_to_do() -> None:
     ):
         result = fixed(left("files", "1 file", fix, "removes it"))
         assert result.state is State.WARN
-        assert result.found == f"1 file; {why}"
+        assert result.found.startswith(f"1 file; {why}")
         assert result.todo.startswith(todo)

@@ -3,18 +3,16 @@
 import signal
 import subprocess
 import sys
-import time
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from semloop.command.doctor import State
-from semloop.command.doctor.leftovers import SAFE_S
+from semloop.command.doctor.fixes import fixed
 from semloop.command.doctor.leftovers import files as module
-from semloop.delta.removed_files import removed_files
+from semloop.errors import LakeError
 from semloop.settings import Settings, load
-from semloop.storage import store_time
+from semloop.storage.listing import remove_files
 from semloop.storage.location import Storage
 from tests.cli.helpers import Writer, named
 from tests.doctor.leftover_checks import age, fix_all, left_over, tree
@@ -28,7 +26,9 @@ from tests.support.services import wait_for
 CHILD = """
 import os, signal, sys
 from semloop.settings import load
+from semloop.errors import LakeError
 from semloop.storage import store_time
+from semloop.storage.listing import remove_files
 from semloop.storage.location import Storage
 from sinks.delta.table_log import TableLog
 from tests.cli.helpers import Writer, named
@@ -131,61 +131,30 @@ def test_files_that_a_query_may_still_read_are_kept(here: Settings) -> None:
     assert rows(here) == 3
 
 
-@pytest.mark.parametrize("checkpoint", [False, True])
-def test_files_that_compaction_replaced_are_a_note_and_are_removed_after_a_day(
-    here: Settings, monkeypatch: pytest.MonkeyPatch, checkpoint: bool
-) -> None:
-    for name in "abc":
-        Writer(here).write(*named(name))
-    replaced = set(Path(here.lake, "events").rglob("part-*.parquet"))
-    storage = Storage.of(here)
-    storage.open("events").optimize.compact()
-    if checkpoint:
-        storage.open("events").create_checkpoint()
-    assert fix_all(here, "files", "lake") == []
-    later = store_time.now(storage) + timedelta(seconds=1.1 * SAFE_S)
-    monkeypatch.setattr("semloop.storage.store_time.now", lambda _: later)
-    before = tree(Path(here.lake))
-    (found,) = [f for f in findings_of(here, "lake", "files") if f.fix]
-    assert found.state is State.OK
-    assert found.found.startswith("3 data files (")
-    assert "that compaction replaced, older than 24 hours" in found.found
-    assert "--fix" in found.todo
-    (done,) = fix_all(here, "files", "lake")
-    assert done.startswith("removed 3 data files (")
-    assert before - tree(Path(here.lake)) == replaced
-    assert rows(here) == 3
-
-
-def test_names_tell_what_compaction_replaced_once_the_log_has_forgotten_it() -> None:
-    number = "0123abcd-0123-0123-0123-0123456789ab"
-    compacted = module._compacted(
-        {f"events/date=a/compacted-1-2-9-{number}.zstd.parquet"}
-    )
-    assert compacted(f"events/date=a/part-9-{number}.zstd.parquet")
-    # Newer than the compaction, of another date, or of no flow.
-    assert not compacted(f"events/date=a/part-10-{number}.zstd.parquet")
-    assert not compacted(f"events/date=b/part-9-{number}.zstd.parquet")
-
-
-def test_nothing_is_removed_if_the_log_was_cleaned_up_meanwhile(
+def test_a_removal_that_is_refused_says_what_was_removed_before(
     here: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Writer(here).write(*named("a"))
     (path,) = Path(here.lake, "events").rglob("*.parquet")
-    orphan = path.with_name("part-left.zstd.parquet")
-    orphan.write_bytes(b"left")
-    age(orphan)
-    for entry in Path(here.lake, "events", "_delta_log").glob("*0.json"):
-        content = entry.read_bytes()
-        entry.unlink()
-        storage = Storage.of(here)
-        assert removed_files(storage, "events", 2, time.monotonic() + 60) is None
-        entry.write_bytes(content)
-    assert left_over(here, "files", "lake") is not None
-    monkeypatch.setattr(module, "removed_files", lambda *_: None)
-    (found,) = findings_of(here, "lake", "files")
-    assert found.state is State.SKIP
+    for name in "xyz":
+        orphan = path.with_name(f"part-{name}.zstd.parquet")
+        orphan.write_bytes(b"left")
+        age(orphan)
+    removed: list[str] = []
+
+    def remove(storage: Storage, names: list[str]) -> int:
+        if removed:
+            msg = "The store refuses."
+            raise LakeError(msg, "Grant the right to delete.")
+        removed.extend(names)
+        return remove_files(storage, names)
+
+    monkeypatch.setattr(module, "remove_files", remove)
+    (found,) = [f for f in findings_of(here, "lake", "files") if f.fix]
+    result = fixed(found)
+    assert result.state is State.WARN
+    assert "The store refuses. Removed before: 1 file." in result.found
+    assert result.todo == "Grant the right to delete."
 
 
 def test_a_file_that_is_committed_meanwhile_is_kept(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import psutil
 import pytest
 
@@ -206,6 +207,19 @@ def test_the_owner_of_a_lock_is_known_without_its_file(local: Path) -> None:
         os.truncate(local / "lock", 0)
         assert owner_pid(local) == pid
     assert owner_pid(local) is None
+
+
+def test_a_broker_of_an_earlier_version_loses_its_records(
+    local: Path,
+) -> None:
+    down = importlib.import_module("semloop.command.cli.down")
+    folder, embedded = LocalFolder(local), a_stack(os.getpid(), bind(local))
+    external = msgspec.structs.replace(embedded, embedded=False)
+    embedded = msgspec.structs.replace(embedded, embedded=True)
+    assert down.lost(folder, external) == ""
+    assert "are lost" in down.lost(folder, embedded)
+    (local / "broker").mkdir()
+    assert down.lost(folder, embedded) == ""
 
 
 def test_no_stranger_is_named_as_the_owner_of_a_lock(

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from semloop.agent.spool.inspection import unsent_of_all
-from semloop.command.stack.left_events import SPOOL
+from semloop.agent.spool.orphans import SEARCH_S
+from semloop.command.stack.left_events import (
+    AGAIN_MAX_S,
+    AGAIN_S,
+    SPOOL,
+    count_left,
+    pause_s,
+)
 from semloop.settings import Settings, load
 from tests.local.project import Project
 from tests.support.processes import ROOT
@@ -51,6 +58,27 @@ def run_script(project: Project) -> None:
         [sys.executable, "-c", SCRIPT], cwd=project.folder, env=environ, timeout=60
     )
     assert done.returncode == -signal.SIGKILL
+
+
+def test_what_was_left_for_the_stack_of_a_folder_above_is_not_counted(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(settings_of(project), "for this lake")
+    leave(settings_of(project).replace(lake="/above"), "for the lake above")
+    monkeypatch.setattr(
+        "semloop.agent.spool.names.nearest_lake", lambda _: Path("/above")
+    )
+    assert count_left(settings_of(project)) == 1
+
+
+def test_files_that_can_never_be_sent_are_tried_less_and_less() -> None:
+    assert [pause_s(failures) for failures in (0, 1, 2, 3)] == [
+        SEARCH_S,
+        AGAIN_S,
+        2 * AGAIN_S,
+        4 * AGAIN_S,
+    ]
+    assert pause_s(100) == AGAIN_MAX_S
 
 
 def test_up_sends_what_a_script_left_before_there_was_a_stack(

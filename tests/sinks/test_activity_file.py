@@ -6,7 +6,7 @@ import pytest
 
 from semloop.delta.streams import Partition
 from semloop.progress.activity import files_of, read_file, read_flow
-from semloop.settings import load
+from semloop.settings import DEFAULT_TOPIC, load
 from semloop.storage.location import Storage
 from sinks.activity_file import JUMP_MS, RESTART_MS, WRITE_MS, ActivityFile
 
@@ -25,7 +25,7 @@ def _writes_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(storage: Storage, now_ms: int) -> ActivityFile:
-    file = ActivityFile(storage, "memory", 0)
+    file = ActivityFile(storage, "memory", 0, DEFAULT_TOPIC)
     file.start(OWNED, now_ms)
     return file
 

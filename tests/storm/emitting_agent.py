@@ -1,7 +1,6 @@
 """An agent that emits at a steady rate, and writes down each id once it has emitted it.
 
-`python -m tests.storm.emitting_agent FILE` pauses while `FILE.pause` exists, and ends on
-SIGTERM, when the broker has all.
+`python -m tests.storm.emitting_agent FILE` ends on SIGTERM, when the broker has all.
 """
 
 import json
@@ -29,13 +28,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def emit_until_stopped(agent: Agent, path: Path) -> None:
     """Emit messages with consecutive numbers, of one session after another."""
     number, next_s = 0, time.monotonic()
-    pause = path.with_suffix(".pause")
     with path.open("a", buffering=1) as ids:
         while True:
             session = agent.session(f"s-{number}")
             for _ in range(SESSION_EVENTS):
-                while pause.exists():
-                    time.sleep(0.02)
                 ids.write(session.message("user", f"case number {number}") + "\n")
                 number += 1
                 # A process that was suspended continues at the same rate.

@@ -1,5 +1,6 @@
 """Faults of a laptop: each strikes a local stack, lasts a while, and ends."""
 
+import math
 import os
 import random
 import signal
@@ -26,20 +27,25 @@ class Scene:
 
     disk: a file system of limited size that has the project; None if there is no such disk.
     clock: None without a C compiler.
+    clock_set_s: when the clock was set last, by `time.monotonic`.
     """
 
     stack: LocalStack
     rng: random.Random
     disk: Path | None = None
     clock: WallClock | None = None
+    clock_set_s: float = -math.inf
+
+    @property
+    def offset_s(self) -> int:
+        """How far the clock is ahead."""
+        return self.clock.offset_s if self.clock else 0
 
 
 def kill(scene: Scene, *names: str) -> None:
     """Kill processes at the same time."""
     if "index" in names:
         wait_until(INDEX_STARTS_S, lambda: scene.stack.pids("index"))
-    if not scene.stack.keeps_log and {"broker", "supervisor"} & set(names):
-        scene.stack.settle()
     found = [(p.name, p.pid) for p in scene.stack.processes() if p.name in names]
     # The supervisor first: it would start the others again.
     send(signal.SIGKILL, [pid for _, pid in sorted(found, reverse=True)])
@@ -103,8 +109,6 @@ def port_taken(scene: Scene) -> Iterator[None]:
     stack = scene.stack
     (broker,) = [p for p in stack.processes() if p.name == "broker"]
     address = _address_of(stack)
-    if not stack.keeps_log:
-        stack.settle()
     supervisor = stack.pids("supervisor")
     send(signal.SIGSTOP, supervisor)
     send(signal.SIGKILL, [broker.pid])

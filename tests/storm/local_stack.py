@@ -44,7 +44,6 @@ class LocalStack:
         self.folder = folder
         self.lake = folder / ".semloop"
         self.ids_file = outside / "ids"
-        self._pause = outside / "ids.pause"
         self._environ = {
             **SETTINGS,
             "SEMLOOP_SPOOL": str(folder / "spool"),
@@ -98,21 +97,6 @@ class LocalStack:
         if agent and self._agent is not None:
             pids.append(self._agent.pid)
         send(number, pids)
-
-    @property
-    def keeps_log(self) -> bool:
-        """Whether the broker has its records again after it was killed."""
-        return (self.lake / "_local" / "broker").is_dir()
-
-    def settle(self) -> None:
-        """Pause the agent; wait until all is in the lake, if the broker may lose it."""
-        self._pause.touch()
-        if not self.keeps_log:
-            wait_for("the newest event", lambda: self.has(self.ids()[-1]), COMMAND_S)
-
-    def resume(self) -> None:
-        """Let the agent continue."""
-        self._pause.unlink(missing_ok=True)
 
     def health(self) -> tuple[int, list[str]]:
         """Return the exit code of `semloop health`, and the codes that do not pass."""

@@ -31,7 +31,12 @@ def spool_names(settings: Settings) -> tuple[str, ...]:
 
     While there was no stack, processes named files after their folder's own lake.
     """
-    return tuple({spool_name(settings): None, _name_of(settings.lake, settings): None})
+    return tuple({spool_name(settings): None, own_spool_name(settings): None})
+
+
+def own_spool_name(settings: Settings) -> str:
+    """Return the name of the files for the lake of the settings, though another stack may run."""
+    return _name_of(settings.lake, settings)
 
 
 def _name_of(lake: str, settings: Settings) -> str:

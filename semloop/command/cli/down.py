@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.stack.broker import LOG_FOLDER
 from semloop.command.stack.process import Process
 from semloop.command.stack.purge import delete_tables, not_deleted
 from semloop.command.stack.state import LocalFolder, Stack, running_stack
@@ -67,10 +68,25 @@ def down(
         _delete(Path(settings.lake))
 
 
-def stop_orphans(folder: LocalFolder) -> None:
-    """Stop the processes of a killed supervisor; the next start continues with all."""
+def stop_orphans(folder: LocalFolder) -> str:
+    """Stop the processes of a killed supervisor; the next start continues with all.
+
+    Returns:
+        what to tell the user; "" if nothing is lost.
+    """
+    stack = folder.read() or folder.rebuilt()
+    notice = lost(folder, stack) if stack else ""
     for process in folder.orphans():
         process.stop(STOP_FLOW_S)
+    return notice
+
+
+def lost(folder: LocalFolder, stack: Stack) -> str:
+    """Return what is lost with a broker of an earlier version; "" if nothing is."""
+    if not stack.embedded or (folder.path / LOG_FOLDER).is_dir():
+        return ""
+    what = "the broker, of an earlier version, has no log: "
+    return what + "records that are not in the lake are lost"
 
 
 def _drain(
@@ -103,6 +119,7 @@ def _drain(
     else:
         what = f"Not in the lake yet: {left} (by partition: {left.by_partition()})."
         end = f"{left} are in the broker's log, and the next start stores them"
+    end = lost(folder, stack) or end
     if force:
         return f"Stopped; {end}."
     msg = f"{what} Nothing was stopped."

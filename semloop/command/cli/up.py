@@ -60,16 +60,18 @@ def up(
     refuse_second(folder)
     check_startable(settings)
     Storage.of(settings).local_folder()
-    origin = folder.origin()
+    origin, notice = folder.origin(), ""
     left = 0 if broker_only else count_left(settings)
     with spinner("Starting ...") as update:
         if folder.orphans():
             from semloop.command.cli.down import stop_orphans
 
             update("Stopping processes left by a crash ...")
-            stop_orphans(folder)
+            notice = stop_orphans(folder)
         stack, reading = _start(settings, folder, broker_only=broker_only)
     _print_summary(settings, stack, origin, reading=reading)
+    if notice:
+        say(f"Note   {notice}")
     if left:
         log = folder.log(SPOOL)
         events = format_count(left, "event")
@@ -100,9 +102,11 @@ def _start(
 ) -> tuple[Stack, bool]:
     """Start all processes or none; also return whether `archive` is reading."""
     if settings.kafka is not None:
-        # Connect here first, so that an error is immediate and reported as it is.
-        _topic(settings, make=True)
-    before = _newest_positions(settings)
+        # Connect here first, so that an error is immediate and reported as it is. What
+        # the lake read last may have been another topic, or that of another cluster.
+        before = _positions(settings, _topic(settings, make=True))
+    else:
+        before = _newest_positions(settings)
     logs = {name: size_of(folder.log(name)) for name in ("supervisor", *STREAMING)}
     supervisor = _spawn(settings, folder, broker_only=broker_only)
     try:
@@ -174,7 +178,7 @@ def _topic(settings: Settings, *, make: bool = False) -> "Topic":
 
 def _positions(
     settings: Settings, topic: "Topic"
-) -> "tuple[StreamId, dict[int, Position]]":
+) -> "tuple[StreamId | None, dict[int, Position]]":
     from semloop.progress.positions import positions, stream_of
 
     stream = stream_of(topic)

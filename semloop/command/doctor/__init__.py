@@ -54,6 +54,7 @@ It may be killed, and repeated, at any moment, and looks again whether what it r
 is still left over.
 """
 RUN_FIX = "`semloop doctor --fix`"
+REPORT = "Report this line and the output of `semloop --version` as a bug."
 
 
 @dataclass(frozen=True)

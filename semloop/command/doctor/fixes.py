@@ -1,7 +1,7 @@
 """Does what a finding says, for `semloop doctor --fix`."""
 
-from semloop.command.doctor import Finding, State, warn
-from semloop.errors import SemLoopError
+from semloop.command.doctor import REPORT, Finding, State, warn
+from semloop.errors import SemLoopError, unexpected
 
 
 def fixed(finding: Finding) -> Finding:
@@ -13,7 +13,10 @@ def fixed(finding: Finding) -> Finding:
     except SemLoopError as error:
         why, todo = error.what, error.todo
     except OSError as error:
-        why, todo = f"{error.filename}: {error.strerror}.", ""
+        named = f"{error.filename}: " if error.filename else ""
+        why, todo = f"{named}{error.strerror or type(error).__name__}.", ""
+    except Exception as error:  # the next checks run, as after a check that breaks
+        why, todo = f"{unexpected(error)}.", REPORT
     else:
         return Finding(finding.check, State.DONE, done)
     found = f"{finding.found}; not done: {why}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from semloop.command.doctor import CHECKS, Finding, Skipped, fail, skip
+from semloop.command.doctor import CHECKS, REPORT, Finding, Skipped, fail, skip
 from semloop.command.doctor.context import CheckContext
 from semloop.errors import SemLoopError, unexpected
 from semloop.extras import install_todo
@@ -100,5 +100,4 @@ def _failure(name: str, error: BaseException) -> Finding:
         msg = f"The package {error.name!r} is not installed."
         return fail(name, msg, install_todo("all"))
     msg = f"{unexpected(error)}."
-    todo = "Report this line and the output of `semloop --version` as a bug."
-    return fail(name, msg, todo)
+    return fail(name, msg, REPORT)

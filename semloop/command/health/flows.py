@@ -17,7 +17,7 @@ from semloop.progress.activity import (
     read_flow,
     sign_of_life,
 )
-from semloop.settings import DEFAULT_TOPIC, Settings
+from semloop.settings import Settings
 from semloop.storage.location import Storage
 
 # A flow shows a sign of life every second, in an object store every ten.
@@ -49,7 +49,7 @@ def flow_checks(
     supervised: Supervised | None,
     silent_s: float = SILENT_S,
     *,
-    topic: str = DEFAULT_TOPIC,
+    topic: str,
 ) -> Iterator[Check]:
     """Yield the checks of a streaming flow; none if it never ran.
 

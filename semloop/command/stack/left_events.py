@@ -11,7 +11,7 @@ from pathlib import Path
 
 from semloop.agent.spool.folder import left_by_all
 from semloop.agent.spool.inspection import State, count_unsent, state_of
-from semloop.agent.spool.names import spool_folder, spool_names
+from semloop.agent.spool.names import own_spool_name, spool_folder
 from semloop.agent.spool.orphans import SEARCH_S
 from semloop.command.stack.scheduled_command import ScheduledCommand
 from semloop.command.terminal.figures import format_count
@@ -20,16 +20,20 @@ from semloop.settings import PREFIX, Settings
 
 # Name of the process in its mark, and of its log.
 SPOOL = "spool"
-# Pause after a run that did not succeed: each loads libraries for half a second.
-AGAIN_S = 60.0
+# Pause after a run that did not succeed: each loads libraries for half a second. It
+# doubles, for files that can never be sent.
+AGAIN_S, AGAIN_MAX_S = 60.0, 3_600.0
 
 
 def count_left(settings: Settings) -> int:
-    """Return the number of events that ended processes left for a broker and topic."""
+    """Return the number of events that ended processes left for a stack of the lake.
+
+    Not those for the stack of a folder above, which is another one's.
+    """
     folder = spool_folder(settings)
     if folder is None:
         return 0
-    found = left_by_all(folder, spool_names(settings))
+    found = left_by_all(folder, [own_spool_name(settings)])
     ended = [each for each in found if each.paths and state_of(each) is State.ENDED]
     return count_unsent(path for each in ended for path in each.paths)
 
@@ -66,13 +70,15 @@ class LeftEvents(ScheduledCommand):
         }
         super().__init__(command, log, environ, every_s=0.0)
         self._search_s = 0.0
+        self._failures = 0
 
     def poll(self) -> str:
         """Start the command when it is needed; return a line for the log, or ""."""
         if self.runs:
             problem = super().poll()
             if self._process is None:
-                self._search_s = time.monotonic() + (AGAIN_S if problem else SEARCH_S)
+                self._failures = self._failures + 1 if problem else 0
+                self._search_s = time.monotonic() + pause_s(self._failures)
             return problem
         if time.monotonic() < self._search_s:
             return ""
@@ -80,7 +86,15 @@ class LeftEvents(ScheduledCommand):
         if not (left := count_left(self._settings)):
             return ""
         if problem := super().poll():
-            self._search_s = time.monotonic() + AGAIN_S
+            self._failures += 1
+            self._search_s = time.monotonic() + pause_s(self._failures)
             return problem
         events = format_count(left, "event")
         return f"sending {events} that ended processes left in the spool: {self._log}"
+
+
+def pause_s(failures: int) -> float:
+    """Return the pause until the next search, after runs in a row that failed."""
+    if not failures:
+        return SEARCH_S
+    return float(min(AGAIN_S * 2 ** (failures - 1), AGAIN_MAX_S))

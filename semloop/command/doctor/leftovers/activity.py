@@ -64,6 +64,7 @@ def _gone(settings: Settings, storage: Storage) -> dict[str, float]:
     own = {name for name in old if fnmatch(name, f"{FOLDER}/*.json")}
     names = own - known
     stack = running_stack(settings)
+    topic = stack.topic if stack else settings.topic
     for flow in STREAMING:
         runs = stack is not None and flow in stack.flows
         all_silent = not runs
@@ -74,7 +75,7 @@ def _gone(settings: Settings, storage: Storage) -> dict[str, float]:
             all_silent &= silent
             ended = all(activity.ended for activity in workers.values())
             # One whose input ended is not missed by anyone.
-            supervised = runs and prefix == files_of(flow, settings.topic)
+            supervised = runs and prefix == files_of(flow, topic)
             if silent and not ended and not supervised:
                 names |= workers.keys()
         if all_silent:

@@ -19,6 +19,7 @@ from semloop.command.terminal.figures import format_bytes, format_count
 from semloop.delta.file_name import UNNUMBERED, FileName
 from semloop.delta.removed_files import removed_files
 from semloop.delta.snapshot import Snapshot, read_snapshot
+from semloop.errors import SemLoopError
 from semloop.lake.generations import FOLDER as MEMORIES
 from semloop.progress.activity import FOLDER as ACTIVITY
 from semloop.settings import LOCAL_FOLDER
@@ -187,7 +188,11 @@ def _remove_data(storage: Storage, found: dict[str, StoredFile]) -> str:
 def _remove(storage: Storage, files: Iterable[StoredFile], kind: str) -> str:
     count = size = 0
     for file in files:
-        removed = remove_files(storage, [file.name])
+        try:
+            removed = remove_files(storage, [file.name])
+        except SemLoopError as error:
+            what = f"{error.what} Removed before: {format_count(count, 'file')}."
+            raise type(error)(what, error.todo) from error
         count, size = count + removed, size + removed * file.bytes
     return f"removed {format_count(count, f'{kind} file')} ({format_bytes(size)})"
 
