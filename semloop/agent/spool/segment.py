@@ -160,7 +160,10 @@ class Segment:
         Raises:
             OSError: the disk refuses the write.
         """
-        if not self.buffered or self.path is None or self.dirty >= self.end:
+        if not self.buffered or self.path is None:
+            return
+        # What was written while it was the last is completed once it is not.
+        if self.dirty >= self.end and self.next is None:
             return
         memory, words = self.view()
         start, end = self.dirty, self.end
