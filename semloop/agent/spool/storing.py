@@ -54,5 +54,7 @@ def put(segment: Segment, path: Path) -> None:
     finally:
         os.close(descriptor)
     segment.view()[0][:HEADER_BYTES] = LAGGING_MAGIC
-    segment.path, segment.dirty = path, 0
+    segment.dirty = 0
+    # In this order: another thread may call `release`.
     segment.buffered = True
+    segment.path = path
