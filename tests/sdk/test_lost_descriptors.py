@@ -1,25 +1,32 @@
 """Host programs that close descriptors that are not theirs, as daemons do."""
 
 import fcntl
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from semloop.agent.connection import Connection
 from semloop.agent.sentinel import Sentinel
 from semloop.agent.spool.folder import Owner
 from semloop.agent.spool.mapping import Mapping
 from semloop.agent.spool.orphans import Orphan, Orphans
 from semloop.agent.spool.reader import Reader
 from semloop.agent.spool.segment import Segment
+from semloop.agent.spool.storing import put
 from semloop.agent.spool.writer import Writer
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent, sent_ids
 from tests.sdk.spooled import Drops, a_writer, events_of, left_events, taken
 from tests.support.processes import ROOT, environment
+from tests.support.services import wait_for
 
 NAME = "b:1-t"
 # Closes what it does not know, without a fork, and opens files of its own.
@@ -31,7 +38,8 @@ s = agent.session("s-1")
 def emit(count):
     return [s.state_change(str(number)) for number in range(count)]
 emitted = emit(20)
-assert agent.flush(30)
+if sys.argv[2] == "connected":
+    assert agent.flush(30)
 os.closerange(3, 512)
 others = [os.open(os.devnull, os.O_RDWR) for _ in range(int(sys.argv[1]))]
 emitted += emit(20)
@@ -211,12 +219,13 @@ def test_an_adopted_file_whose_lock_was_closed_is_left_to_the_next(
 
 @pytest.mark.process
 @pytest.mark.parametrize("others", [0, 40])
+@pytest.mark.parametrize("when", ["connected", "connecting"])
 def test_a_program_that_closes_all_descriptors_is_connected_again(
-    settings: Settings, tmp_path: Path, others: int
+    settings: Settings, tmp_path: Path, others: int, when: str
 ) -> None:
     own = settings.replace(spool=str(tmp_path / "spool"))
     done = subprocess.run(
-        [sys.executable, "-c", DAEMON, str(others)],
+        [sys.executable, "-c", DAEMON, str(others), when],
         env=environment(own, SEMLOOP_SPOOL=own.agent.spool, SEMLOOP_AGENT_FLUSH_S="10"),
         cwd=ROOT,
         capture_output=True,
@@ -228,3 +237,97 @@ def test_a_program_that_closes_all_descriptors_is_connected_again(
     assert sorted(sent_ids(own)) == sorted(json.loads(done.stdout)[0])
     assert len(sent(own)) >= 60
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["closed", "lock removed"])
+@pytest.mark.parametrize("first", ["this process", "the other one"])
+def test_what_two_processes_have_is_sent_with_the_header_by_the_later_one(
+    tmp_path: Path, how: str, first: str
+) -> None:
+    writer = a_writer(tmp_path)
+    own = Reader(writer.chain, Drops(), live=True)
+    for number in range(3):
+        writer.append(b"s", b"%d" % number)
+    if how == "closed":
+        close_lock(writer)
+    else:
+        next(tmp_path.glob("*.lock")).unlink()
+    orphan = adopted(tmp_path)
+    assert orphan is not None
+    if first == "the other one":
+        assert len(taken(orphan.reader)) == 3
+    for _ in range(2):  # the second one writes to a new file
+        writer.maintain()
+    found = [(r.content.event, r.handed_before) for r in taken(own)]
+    assert found == [(b"0", True), (b"1", True), (b"2", True)]
+    if first == "this process":
+        assert [r.handed_before for r in taken(orphan.reader)] == [True] * 3
+    orphan.release()
+
+
+def test_a_backlog_that_another_process_has_takes_no_descriptors_nor_memory(
+    tmp_path: Path,
+) -> None:
+    writer = a_writer(tmp_path, bytes_max=2**23)
+    drops = Drops()
+    own = Reader(writer.chain, drops, live=True)
+    while not writer.in_memory:
+        assert writer.append(b"s", b"x" * 20_000) is None
+    own.rewind()  # after an outage only the newest segment stays mapped
+    files = sum(1 for segment in writer.chain if segment.path)
+    before = len(os.listdir("/proc/self/fd"))
+    close_lock(writer)
+    orphan = adopted(tmp_path)
+    assert orphan is not None
+    writer.maintain()
+    assert files > 10
+    assert len(os.listdir("/proc/self/fd")) <= before + 4
+    records = taken(own)
+    assert len(records) == writer.emitted
+    # All but the last, which was in memory only when the lock was lost.
+    assert sum(r.handed_before for r in records) >= len(records) - 1
+    for record in records:
+        own.finish(record)
+    assert len(list(tmp_path.glob("*.seg"))) >= files  # they are the other one's
+    assert events_of(orphan.reader) == []
+    orphan.close()
+    assert not drops
+
+
+@pytest.mark.parametrize("function", [Segment.lose, put])
+@pytest.mark.parametrize("line", range(10))
+def test_a_thread_that_continues_in_another_segment_takes_no_memory_away(
+    tmp_path: Path, function: Callable[..., None], line: int
+) -> None:
+    is_put = function is put
+    path = tmp_path / "x.seg"
+    segment = Segment.in_memory(4096) if is_put else Segment.create(path, 4096)
+    lines = itertools.count()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        """Let the other thread run before one of the lines."""
+        if frame.f_code is not function.__code__:
+            return None
+        if event == "line" and next(lines) == line:
+            segment.release()
+        return trace
+
+    sys.settrace(trace)
+    try:
+        function(segment, *[path] * is_put)
+    finally:
+        sys.settrace(None)
+    assert segment.view()[0][:6] == b"semloo"
+
+
+def test_a_program_that_closes_descriptors_during_the_search_is_noticed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    connection = Connection(settings)
+    assert connection.open() is None
+    number = connection._sentinel._descriptor
+    replace(number, tmp_path / "other")
+    wait_for("the broker", connection.open)
+    assert connection.is_cut
+    connection.close()
+    os.close(number)

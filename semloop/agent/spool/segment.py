@@ -14,6 +14,7 @@ from typing import Self
 
 from semloop.agent.spool.layout import (
     DONE,
+    HANDED,
     HEADER_BYTES,
     LAGGING_MAGIC,
     MAGIC,
@@ -21,6 +22,7 @@ from semloop.agent.spool.layout import (
     RESERVED,
     SIZE_MAX,
     STATE,
+    WRITTEN,
     end_of,
 )
 from semloop.agent.spool.mapping import OPEN, Mapping, map_own
@@ -47,13 +49,14 @@ class Segment:
         done: number of records that were sent or dropped.
         doubtful: True if the broker may have any of its records: they were in the hands
             of another process, or their states in the file may lag behind.
+        lost: True if the file may be another process's, which then removes it.
         memory: its bytes; None after `release`.
         words: the same bytes as words of 32 bits.
     """
 
     __slots__ = (
         "base", "buffered", "dirty", "done", "doubtful", "end", "events",
-        "events_before", "memory", "next", "number", "path", "size", "words",
+        "events_before", "lost", "memory", "next", "number", "path", "size", "words",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +75,7 @@ class Segment:
         self.buffered = buffered
         self.dirty = 0
         self.number = 0
-        self.doubtful = False
+        self.doubtful = self.lost = False
         self.events = self.events_before = self.done = 0
         self.memory = memory
         self.words = None if memory is None else _words_of(memory)
@@ -134,7 +137,8 @@ class Segment:
         """
         memory, words = self.memory, self.words
         if memory is None or words is None:
-            assert self.path is not None
+            if self.path is None:
+                raise FileNotFoundError
             memory = map_own(self.path, HEADER_BYTES)
             if memory is None or len(memory) & ~7 != self.size:
                 raise FileNotFoundError
@@ -208,20 +212,40 @@ class Segment:
         return count
 
     def lose(self) -> None:
-        """Keep what is in memory without the file: it was removed, or is another's."""
+        """Leave the file to others, or do without it, but keep what is in memory.
+
+        While both processes have the file, each sees in it what the other one sends.
+        Later this one may have a copy: another one must send with the header by then.
+        """
+        was_mapped = self.memory is not None
+        self.lost = not was_mapped
         with contextlib.suppress(OSError):
-            self.view()
+            memory, words = self.view()
+            self._hand(words)
+            if not was_mapped:
+                self.release()
+                return
+            # In this order: another thread may have called `release` meanwhile.
             self.path, self.buffered = None, False
+            self.memory, self.words = memory, words
 
     def remove(self) -> None:
         """Remove the file; every record is done."""
-        if self.path is not None:
+        if self.path is not None and not self.lost:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
+    def _hand(self, words: memoryview) -> None:
+        """Mark all records that are not sent as handed to a producer."""
+        start, end = HEADER_BYTES, self.end
+        while start < end and (word := words[start >> 2]):
+            if word & STATE == WRITTEN:
+                words[start >> 2] = HANDED | (word & SIZE_MAX)
+            start = end_of(start, word)
+
     def set_aside(self) -> None:
         """Rename the file: it has records that cannot be read."""
-        if self.path is not None:
+        if self.path is not None and not self.lost:
             with contextlib.suppress(OSError):
                 self.path.rename(self.path.with_suffix(DAMAGED))
 

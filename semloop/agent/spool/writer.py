@@ -191,7 +191,9 @@ class Writer:
         """
         for segment in self.chain:
             if segment.path is not None:
-                segment.doubtful |= lock is not Lock.REMOVED
+                # Without lock and file there is nobody who has what is only there.
+                is_there = segment.memory is not None or segment.path.exists()
+                segment.doubtful |= lock is not Lock.REMOVED or is_there
                 if lock is not Lock.AGAIN:
                     segment.lose()
         if (new := self._space.new_file(HEADER_BYTES)) is not None:
