@@ -14,7 +14,6 @@ from typing import Self
 
 from semloop.agent.spool.layout import (
     DONE,
-    HANDED,
     HEADER_BYTES,
     LAGGING_MAGIC,
     MAGIC,
@@ -22,7 +21,6 @@ from semloop.agent.spool.layout import (
     RESERVED,
     SIZE_MAX,
     STATE,
-    WRITTEN,
     end_of,
 )
 from semloop.agent.spool.mapping import OPEN, Mapping, map_own
@@ -211,37 +209,11 @@ class Segment:
             start = end_of(start, word)
         return count
 
-    def lose(self) -> None:
-        """Leave the file to others, or do without it, but keep what is in memory.
-
-        While both processes have the file, each sees in it what the other one sends.
-        Later this one may have a copy: another one must send with the header by then.
-        """
-        was_mapped = self.memory is not None
-        self.lost = not was_mapped
-        with contextlib.suppress(OSError):
-            memory, words = self.view()
-            self._hand(words)
-            if not was_mapped:
-                self.release()
-                return
-            # In this order: another thread may have called `release` meanwhile.
-            self.path, self.buffered = None, False
-            self.memory, self.words = memory, words
-
     def remove(self) -> None:
         """Remove the file; every record is done."""
         if self.path is not None and not self.lost:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
-
-    def _hand(self, words: memoryview) -> None:
-        """Mark all records that are not sent as handed to a producer."""
-        start, end = HEADER_BYTES, self.end
-        while start < end and (word := words[start >> 2]):
-            if word & STATE == WRITTEN:
-                words[start >> 2] = HANDED | (word & SIZE_MAX)
-            start = end_of(start, word)
 
     def set_aside(self) -> None:
         """Rename the file: it has records that cannot be read."""

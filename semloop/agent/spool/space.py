@@ -142,6 +142,13 @@ class Space:
             owner.remove()
         return True
 
+    def owns(self, segment: Segment) -> bool:
+        """Return False if the lock was lost or given up after a file was created."""
+        owner, path = self._owner, segment.path
+        if path is None:
+            return True
+        return owner is not None and path.name.startswith(f"{owner.stem}.")
+
     def detach(self) -> Owner | None:
         """Give up the files, and return their lock; later segments have another one."""
         owner, self._owner = self._owner, None
@@ -170,11 +177,8 @@ class Space:
         self.obstacle = f"the spool in {folder} is full"
 
     def _refused(self, folder: Path, error: OSError) -> None:
+        # A removed folder is left to `keep_lock`: this may be any thread.
         self.refusal = self.obstacle = refusal_of(folder, error)
-        if isinstance(error, FileNotFoundError):
-            # The folder was removed, and the lock with it.
-            self.release()
-            self._owner = None
 
     def _new_memory(self, needed: int, room: int) -> Segment | None:
         if needed > room:
