@@ -1,34 +1,38 @@
 """Host programs that close descriptors that are not theirs, as daemons do."""
 
 import fcntl
-import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from semloop.agent.connection import Connection
+from semloop.agent.sender import Sender
 from semloop.agent.sentinel import Sentinel
 from semloop.agent.spool.folder import Owner
 from semloop.agent.spool.mapping import Mapping
-from semloop.agent.spool.orphans import Orphan, Orphans
+from semloop.agent.spool.names import spool_name
+from semloop.agent.spool.orphans import Orphans
 from semloop.agent.spool.reader import Reader
 from semloop.agent.spool.segment import Segment
-from semloop.agent.spool.storing import put
-from semloop.agent.spool.writer import Writer
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent, sent_ids
-from tests.sdk.spooled import Drops, a_writer, events_of, left_events, taken
+from tests.sdk.spooled import (
+    Drops,
+    a_writer,
+    adopted,
+    close_lock,
+    events_of,
+    left_events,
+    replace,
+    taken,
+)
 from tests.support.processes import ROOT, environment
 from tests.support.services import wait_for
 
-NAME = "b:1-t"
 # Closes what it does not know, without a fork, and opens files of its own.
 DAEMON = """
 import json, os, sys, time
@@ -47,27 +51,6 @@ flushed = agent.flush(30)
 emitted += emit(20)
 print(json.dumps([emitted, flushed and agent.flush(30), agent.dropped]))
 """
-
-
-def close_lock(writer: Writer) -> int:
-    """Close a writer's lock, as a host does, which then has its number; return that."""
-    owner = writer._space._owner
-    assert owner is not None
-    number = owner._descriptor
-    replace(number, Path(os.devnull))
-    return number
-
-
-def replace(number: int, path: Path) -> None:
-    """Let a number be the descriptor of another file."""
-    other = os.open(path, os.O_CREAT | os.O_RDWR)
-    if other != number:
-        os.dup2(other, number)
-        os.close(other)
-
-
-def adopted(folder: Path) -> Orphan | None:
-    return Orphans(folder, [NAME], Drops()).next()
 
 
 def test_a_lock_that_the_host_has_closed_is_locked_again(tmp_path: Path) -> None:
@@ -239,87 +222,6 @@ def test_a_program_that_closes_all_descriptors_is_connected_again(
     assert list((tmp_path / "spool").iterdir()) == []
 
 
-@pytest.mark.parametrize("how", ["closed", "lock removed"])
-@pytest.mark.parametrize("first", ["this process", "the other one"])
-def test_what_two_processes_have_is_sent_with_the_header_by_the_later_one(
-    tmp_path: Path, how: str, first: str
-) -> None:
-    writer = a_writer(tmp_path)
-    own = Reader(writer.chain, Drops(), live=True)
-    for number in range(3):
-        writer.append(b"s", b"%d" % number)
-    if how == "closed":
-        close_lock(writer)
-    else:
-        next(tmp_path.glob("*.lock")).unlink()
-    orphan = adopted(tmp_path)
-    assert orphan is not None
-    if first == "the other one":
-        assert len(taken(orphan.reader)) == 3
-    for _ in range(2):  # the second one writes to a new file
-        writer.maintain()
-    found = [(r.content.event, r.handed_before) for r in taken(own)]
-    assert found == [(b"0", True), (b"1", True), (b"2", True)]
-    if first == "this process":
-        assert [r.handed_before for r in taken(orphan.reader)] == [True] * 3
-    orphan.release()
-
-
-def test_a_backlog_that_another_process_has_takes_no_descriptors_nor_memory(
-    tmp_path: Path,
-) -> None:
-    writer = a_writer(tmp_path, bytes_max=2**23)
-    drops = Drops()
-    own = Reader(writer.chain, drops, live=True)
-    while not writer.in_memory:
-        assert writer.append(b"s", b"x" * 20_000) is None
-    own.rewind()  # after an outage only the newest segment stays mapped
-    files = sum(1 for segment in writer.chain if segment.path)
-    before = len(os.listdir("/proc/self/fd"))
-    close_lock(writer)
-    orphan = adopted(tmp_path)
-    assert orphan is not None
-    writer.maintain()
-    assert files > 10
-    assert len(os.listdir("/proc/self/fd")) <= before + 4
-    records = taken(own)
-    assert len(records) == writer.emitted
-    # All but the last, which was in memory only when the lock was lost.
-    assert sum(r.handed_before for r in records) >= len(records) - 1
-    for record in records:
-        own.finish(record)
-    assert len(list(tmp_path.glob("*.seg"))) >= files  # they are the other one's
-    assert events_of(orphan.reader) == []
-    orphan.close()
-    assert not drops
-
-
-@pytest.mark.parametrize("function", [Segment.lose, put])
-@pytest.mark.parametrize("line", range(10))
-def test_a_thread_that_continues_in_another_segment_takes_no_memory_away(
-    tmp_path: Path, function: Callable[..., None], line: int
-) -> None:
-    is_put = function is put
-    path = tmp_path / "x.seg"
-    segment = Segment.in_memory(4096) if is_put else Segment.create(path, 4096)
-    lines = itertools.count()
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        """Let the other thread run before one of the lines."""
-        if frame.f_code is not function.__code__:
-            return None
-        if event == "line" and next(lines) == line:
-            segment.release()
-        return trace
-
-    sys.settrace(trace)
-    try:
-        function(segment, *[path] * is_put)
-    finally:
-        sys.settrace(None)
-    assert segment.view()[0][:6] == b"semloo"
-
-
 def test_a_program_that_closes_descriptors_during_the_search_is_noticed(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -331,3 +233,20 @@ def test_a_program_that_closes_descriptors_during_the_search_is_noticed(
     assert connection.is_cut
     connection.close()
     os.close(number)
+
+
+def test_a_lost_lock_of_another_process_does_not_make_the_broker_unavailable(
+    settings: Settings, tmp_path: Path
+) -> None:
+    own = settings.replace(spool=str(tmp_path / "spool"))
+    left = a_writer(tmp_path / "spool", spool_name(own))
+    sender = Sender(own, a_writer(None).chain, Drops())
+    wait_for("the broker", lambda: (sender.work(), sender.available)[1])
+    left.append(b"s", b"{}")
+    left.release()
+    sender._orphan = Orphans(tmp_path / "spool", [spool_name(own)], Drops()).next()
+    assert sender._orphan is not None
+    os.close(sender._orphan._owner._descriptor)
+    sender.work()
+    assert [sender.available, sender._orphan] == [True, None]
+    sender.close()
