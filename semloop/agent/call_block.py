@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from types import FrameType, TracebackType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from semloop.agent.call import Call, Entry, FindSession
 from semloop.agent.current import scopes
@@ -19,7 +19,15 @@ class _OfCall(Generic[T]):
     def __set_name__(self, _: object, name: str) -> None:
         self._name = name
 
-    def __get__(self, block: "CallBlock", _: object) -> T:
+    @overload
+    def __get__(self, block: None, _: object) -> Self: ...
+
+    @overload
+    def __get__(self, block: "CallBlock", _: object) -> T: ...
+
+    def __get__(self, block: "CallBlock | None", _: object) -> Self | T:
+        if block is None:  # read from the class, as `inspect` does
+            return self
         value: T = getattr(block.shown(sys._getframe().f_back), self._name)
         return value
 
@@ -118,6 +126,7 @@ class CallBlock:
         return Call(self._find, self._name, self._arguments)
 
     def _enter(self, frame: FrameType | None) -> Call:
+        frame = _of_host(frame)
         try:
             call = self._next.pop()
         except IndexError:
@@ -128,6 +137,7 @@ class CallBlock:
         return call
 
     def _leave(self, frame: FrameType | None, *error: Any) -> None:
+        frame = _of_host(frame)
         while (running := self._running(frame)) is not None:
             try:
                 self._entries.remove(running)
@@ -156,3 +166,10 @@ class CallBlock:
                         return one
             found = [one for one in found if one[0].scope is None] or found
         return found[-1] if found else None
+
+
+def _of_host(frame: FrameType | None) -> FrameType | None:
+    """Return the frame that uses an `ExitStack`, if the stack enters or leaves."""
+    while frame is not None and frame.f_globals.get("__name__") == "contextlib":
+        frame = frame.f_back
+    return frame

@@ -63,6 +63,8 @@ class Connection:
         search = self._search
         if search is None:
             if time.monotonic() >= self._next_search_s:
+                # Before: the client opens descriptors as soon as it exists.
+                self._sentinel.set()
                 self._search = BrokerSearch(self._settings, self._on_error)
             return None
         self._address = search.address
@@ -70,8 +72,6 @@ class Connection:
             self._search = None
             self._next_search_s = time.monotonic() + RETRY_S
             self.producer = search.producer
-            if self.producer is not None:
-                self._sentinel.set()
             self._is_down = False
             self.waiting()
         if search.failure is not None:

@@ -112,10 +112,9 @@ class Sender:
         Returns:
             seconds until the next call, if there is no event before.
         """
-        is_lost = self._orphan is not None and not self._orphan.is_held
-        if is_lost or self._connection.is_cut:
+        if self._connection.is_cut:
             self.restart("this program has closed the connection")
-        if is_lost and self._orphan is not None:
+        if self._orphan is not None and not self._orphan.is_held:
             self._orphan.release()  # left to the process that has the lock now
             self._orphan = None
         producer = self._connection.open()

@@ -44,25 +44,32 @@ def warn(text: str, *arguments: object) -> None:
 def wait_logged(timeout_s: float) -> None:
     """Wait until all lines are logged, for the end of the process, up to a time."""
     lines = _own_lines()
-    is_logging = _thread.get_ident() == lines.thread_id
-    if not is_logging and lines.logging.acquire(timeout=max(0.0, timeout_s)):
-        lines.logging.release()
-
-
-def _start(lines: _Lines) -> None:
-    if not lines.waiting or not lines.logging.acquire(blocking=False):
+    if _thread.get_ident() == lines.thread_id:
         return
+    if not _start(lines) and lines.logging.acquire(blocking=False):
+        _log(lines)
+    elif lines.logging.acquire(timeout=max(0.0, timeout_s)):
+        lines.logging.release()
+        _start(lines)  # a line that was added meanwhile
+
+
+def _start(lines: _Lines) -> bool:
+    """Start a thread if there are lines and it does not run; False if that fails."""
+    if not lines.waiting or not lines.logging.acquire(blocking=False):
+        return True
     try:
         # Starting a thread of `threading` waits for that thread.
         _thread.start_new_thread(_launch, (lines,))
     except RuntimeError:  # no more threads, or the interpreter exits
         lines.logging.release()
+        return False
+    return True
 
 
 def _launch(lines: _Lines) -> None:
     try:
         threading.Thread(target=_log, args=(lines,), daemon=True).start()
-    except RuntimeError:
+    except BaseException:  # no more threads, or what the host has made of `Thread`
         lines.logging.release()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import semloop
+from semloop.agent.call_block import CallBlock
 from semloop.agent.session import Session
 from semloop.agent.tool import Tool
 from tests.sdk.recorded_events import Recorded
@@ -257,3 +258,34 @@ def test_decorated_functions_record_threads_and_recursion() -> None:
         assert (parent["tool"], parent["arguments"]["thread"]) == (own["tool"], thread)
         assert parent["arguments"]["n"] - n in {1, 2}
         assert parent["duration_ms"] >= own["duration_ms"]
+
+
+def test_generators_that_enter_a_block_by_a_stack_record_their_own_calls() -> None:
+    recorded = Recorded()
+    block = recorded.session.tool("search")
+
+    def search(number: int) -> Generator[None, None, None]:
+        with ExitStack() as stack:
+            stack.enter_context(block).arguments = [number]
+            yield
+            block.result = number
+            yield
+
+    searches = [search(number) for number in range(3)]
+    for _ in range(2):
+        for each in searches:
+            next(each)
+    with pytest.raises(ValueError, match="failed"):
+        searches[0].throw(ValueError("failed"))
+    for each in searches[1:]:
+        each.close()
+    assert {k: v["result"] for k, v in calls_by_arguments(recorded).items()} == {
+        (number,): number for number in range(3)
+    }
+    failed = [p["arguments"] for p in recorded.payloads if p["status"] == "error"]
+    assert failed == [[0]]
+
+
+def test_attributes_of_a_call_can_be_found_on_the_class() -> None:
+    assert hasattr(Tool, "result")
+    assert hasattr(CallBlock, "result")

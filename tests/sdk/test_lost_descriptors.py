@@ -9,19 +9,30 @@ from pathlib import Path
 
 import pytest
 
+from semloop.agent.connection import Connection
+from semloop.agent.sender import Sender
 from semloop.agent.sentinel import Sentinel
 from semloop.agent.spool.folder import Owner
 from semloop.agent.spool.mapping import Mapping
-from semloop.agent.spool.orphans import Orphan, Orphans
+from semloop.agent.spool.names import spool_name
+from semloop.agent.spool.orphans import Orphans
 from semloop.agent.spool.reader import Reader
 from semloop.agent.spool.segment import Segment
-from semloop.agent.spool.writer import Writer
 from semloop.settings import Settings
 from tests.sdk.sent_events import sent, sent_ids
-from tests.sdk.spooled import Drops, a_writer, events_of, left_events, taken
+from tests.sdk.spooled import (
+    Drops,
+    a_writer,
+    adopted,
+    close_lock,
+    events_of,
+    left_events,
+    replace,
+    taken,
+)
 from tests.support.processes import ROOT, environment
+from tests.support.services import wait_for
 
-NAME = "b:1-t"
 # Closes what it does not know, without a fork, and opens files of its own.
 DAEMON = """
 import json, os, sys, time
@@ -31,7 +42,8 @@ s = agent.session("s-1")
 def emit(count):
     return [s.state_change(str(number)) for number in range(count)]
 emitted = emit(20)
-assert agent.flush(30)
+if sys.argv[2] == "connected":
+    assert agent.flush(30)
 os.closerange(3, 512)
 others = [os.open(os.devnull, os.O_RDWR) for _ in range(int(sys.argv[1]))]
 emitted += emit(20)
@@ -39,27 +51,6 @@ flushed = agent.flush(30)
 emitted += emit(20)
 print(json.dumps([emitted, flushed and agent.flush(30), agent.dropped]))
 """
-
-
-def close_lock(writer: Writer) -> int:
-    """Close a writer's lock, as a host does, which then has its number; return that."""
-    owner = writer._space._owner
-    assert owner is not None
-    number = owner._descriptor
-    replace(number, Path(os.devnull))
-    return number
-
-
-def replace(number: int, path: Path) -> None:
-    """Let a number be the descriptor of another file."""
-    other = os.open(path, os.O_CREAT | os.O_RDWR)
-    if other != number:
-        os.dup2(other, number)
-        os.close(other)
-
-
-def adopted(folder: Path) -> Orphan | None:
-    return Orphans(folder, [NAME], Drops()).next()
 
 
 def test_a_lock_that_the_host_has_closed_is_locked_again(tmp_path: Path) -> None:
@@ -211,12 +202,13 @@ def test_an_adopted_file_whose_lock_was_closed_is_left_to_the_next(
 
 @pytest.mark.process
 @pytest.mark.parametrize("others", [0, 40])
+@pytest.mark.parametrize("when", ["connected", "connecting"])
 def test_a_program_that_closes_all_descriptors_is_connected_again(
-    settings: Settings, tmp_path: Path, others: int
+    settings: Settings, tmp_path: Path, others: int, when: str
 ) -> None:
     own = settings.replace(spool=str(tmp_path / "spool"))
     done = subprocess.run(
-        [sys.executable, "-c", DAEMON, str(others)],
+        [sys.executable, "-c", DAEMON, str(others), when],
         env=environment(own, SEMLOOP_SPOOL=own.agent.spool, SEMLOOP_AGENT_FLUSH_S="10"),
         cwd=ROOT,
         capture_output=True,
@@ -228,3 +220,33 @@ def test_a_program_that_closes_all_descriptors_is_connected_again(
     assert sorted(sent_ids(own)) == sorted(json.loads(done.stdout)[0])
     assert len(sent(own)) >= 60
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_program_that_closes_descriptors_during_the_search_is_noticed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    connection = Connection(settings)
+    assert connection.open() is None
+    number = connection._sentinel._descriptor
+    replace(number, tmp_path / "other")
+    wait_for("the broker", connection.open)
+    assert connection.is_cut
+    connection.close()
+    os.close(number)
+
+
+def test_a_lost_lock_of_another_process_does_not_make_the_broker_unavailable(
+    settings: Settings, tmp_path: Path
+) -> None:
+    own = settings.replace(spool=str(tmp_path / "spool"))
+    left = a_writer(tmp_path / "spool", spool_name(own))
+    sender = Sender(own, a_writer(None).chain, Drops())
+    wait_for("the broker", lambda: (sender.work(), sender.available)[1])
+    left.append(b"s", b"{}")
+    left.release()
+    sender._orphan = Orphans(tmp_path / "spool", [spool_name(own)], Drops()).next()
+    assert sender._orphan is not None
+    os.close(sender._orphan._owner._descriptor)
+    sender.work()
+    assert [sender.available, sender._orphan] == [True, None]
+    sender.close()

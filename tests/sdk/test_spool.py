@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from semloop.agent.spool import reader as reading
 from semloop.agent.spool import segment as segments
-from semloop.agent.spool.layout import HANDED, HEADER_BYTES, RESERVED, SIZE_MAX
+from semloop.agent.spool.layout import HANDED, HEADER_BYTES, MAGIC, RESERVED, SIZE_MAX
 from semloop.agent.spool.reader import Reader
 from semloop.agent.spool.writer import Writer
 from tests.sdk.spooled import Drops, a_writer, events_of, taken
@@ -231,3 +231,20 @@ def test_a_record_is_marked_before_a_producer_has_it(tmp_path: Path) -> None:
     assert record is not None
     words = writer.chain.last.view()[1]
     assert words[record.start >> 2] & ~SIZE_MAX == HANDED
+
+
+def test_a_segment_that_was_written_while_it_was_the_last_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = a_writer_of("buffered", tmp_path, monkeypatch)
+    for _ in range(400):
+        writer.append(b"s", b"x" * 500)
+        writer.maintain()
+    *full, last = [segment for segment in writer.chain if segment.size]
+    assert full
+    assert last.buffered
+    for segment in full:
+        assert (segment.buffered, segment.memory) == (False, None)
+        assert segment.path is not None
+        assert segment.path.read_bytes().startswith(MAGIC)
+        assert segment.path.stat().st_size == segment.end

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from semloop.agent.agent import Agent
+from semloop.agent.spool import space
+from semloop.agent.spool.folder import bytes_in
 from semloop.agent.spool.reader import Reader
 from semloop.agent.warn import wait_logged, warn
 from semloop.settings import Settings
@@ -171,3 +173,28 @@ def test_lines_are_logged_in_order_by_one_thread_also_after_one_that_waits(
     wait_logged(30)
     found = [r.getMessage() for r in caplog.records if r.name == "semloop"]
     assert found == ["first", *map(str, range(20))]
+
+
+def test_a_folder_that_is_full_is_searched_once_for_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = a_writer(tmp_path, bytes_max=2**18)
+    reader = Reader(writer.chain, Drops(), live=True)
+    while writer.in_memory < 100:
+        assert writer.append(b"s", b"x" * 2_000) is None
+    while len(list(tmp_path.glob("*.seg"))) > 3:  # there is room for a small one
+        for record in taken(reader, 1):
+            reader.finish(record)
+    searched: list[Path] = []
+
+    def search(folder: Path) -> int:
+        searched.append(folder)
+        return bytes_in(folder)
+
+    monkeypatch.setattr(space, "bytes_in", search)
+    writer._space._retry_s = 0
+    monkeypatch.setattr(space, "RETRY_S", 1_000.0)
+    for _ in range(100):
+        writer.maintain()
+    assert len(searched) == 2  # for the next events, and for those in memory
+    assert writer.obstacle == f"the spool in {tmp_path} is full"

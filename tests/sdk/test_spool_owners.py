@@ -2,19 +2,23 @@
 
 import errno
 import fcntl
+import math
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from semloop.agent.spool.folder import Owner, tidy
+from semloop.agent.spool import segment as segments
+from semloop.agent.spool.folder import Lock, Owner, tidy
+from semloop.agent.spool.layout import MAGIC
 from semloop.agent.spool.names import spool_name
 from semloop.agent.spool.orphans import Orphans
 from semloop.agent.spool.reader import Reader
 from semloop.agent.spool.segment import Segment
 from semloop.settings import load
-from tests.sdk.spooled import Drops, a_writer, events_of, left_events
+from tests.sdk.spooled import Drops, a_writer, events_of, left_events, taken
 
 NAME = "b:1-t"
 
@@ -145,3 +149,94 @@ def test_a_lock_that_is_being_created_is_not_lost_to_a_search(tmp_path: Path) ->
         ended.set()
         searching.join()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_looks_for_segments_for_a_moment_takes_no_lock_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner.new(tmp_path, NAME)
+    os.close(owner._descriptor)
+    lock = fcntl.flock
+    tried: list[int] = []
+
+    def busy(descriptor: int, how: int) -> None:
+        tried.append(descriptor)
+        if len(tried) < 3:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", busy)
+    assert owner.keep() is Lock.AGAIN
+    owner.remove()
+
+
+def test_a_file_that_was_created_with_a_lost_lock_gets_no_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = a_writer(tmp_path)
+    writer.append(b"s", b"one")
+    create = Segment.create
+
+    def lose_meanwhile(path: Path, size: int) -> Segment:
+        """Create a file, while another thread notices that the lock was removed."""
+        monkeypatch.undo()
+        segment = create(path, size)
+        next(tmp_path.glob("*.lock")).unlink()
+        writer._space._retry_s = math.inf  # after a failure
+        writer.maintain()
+        writer._space._retry_s = 0
+        return segment
+
+    monkeypatch.setattr(Segment, "create", lose_meanwhile)
+    events = [b"%d" % number * 500 for number in range(100)]
+    for event in events:
+        writer.append(b"s", event)
+    owner = writer._space._owner
+    assert owner is not None
+    paths = [segment.path for segment in writer.chain if segment.path]
+    assert {path.name[:-11] for path in paths} == {owner.stem}
+    assert writer.close() == 0
+    assert set(left_events(tmp_path)) == {b"one", *events}
+
+
+def test_a_folder_that_was_removed_is_noticed_by_the_thread_that_reads(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "spool"
+    writer = a_writer(folder)
+    writer.append(b"s", b"one")
+    shutil.rmtree(folder)
+    assert writer._space.new_file(100) is None
+    assert writer._space.keep_lock() is Lock.REMOVED
+
+
+def test_an_event_whose_file_was_removed_is_not_counted_twice(tmp_path: Path) -> None:
+    writer = a_writer(tmp_path)
+    drops = Drops()
+    reader = Reader(writer.chain, drops, live=True)
+    for _ in range(200):
+        writer.append(b"s", b"x" * 1_000)
+    in_first = next(s.events for s in writer.chain if s.size)
+    records = taken(reader, 10)
+    min(tmp_path.glob("*.seg")).unlink()
+    next(s for s in writer.chain if s.size).release()
+    records += taken(reader)
+    for record in records:
+        reader.finish(record)
+    assert drops == {"their file in the spool was removed": in_first - 10}
+    assert reader.finished == writer.emitted == 200
+
+
+def test_events_that_are_saved_at_the_end_are_not_marked_as_doubtful(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "_reserve", None)
+    folder = tmp_path / "spool"
+    folder.touch()
+    writer = a_writer(folder)
+    writer.append(b"s", b"one")
+    folder.unlink()
+    assert writer.close() == 0
+    [path] = folder.glob("*.seg")
+    assert path.read_bytes().startswith(MAGIC)
+    assert left_events(folder) == [b"one"]

@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
@@ -30,6 +31,10 @@ _FILE = re.compile(r"(?P<name>.+)\.(?P<owner>[0-9]+-[0-9a-f]+)\.(?:[0-9]+\.seg|l
 
 # Attempts to create a lock before another process finds it.
 TRIES_MAX = 20
+# Attempts to lock again, and the pause between them: a process that looks whether there
+# are segments has the lock for a moment.
+MOMENTS = 3
+MOMENT_S = 0.001
 # Locks without segments that one search removes; there are few.
 TIDIED_MAX = 100
 
@@ -89,7 +94,7 @@ class Owner:
         if is_of(self._descriptor, self._identity):
             return Lock.HELD if self._is_there() else Lock.REMOVED
         try:
-            descriptor, identity = _locked(self._path, OPEN)
+            descriptor, identity = self._lock_again()
         except (BlockingIOError, FileNotFoundError, NotADirectoryError):
             return Lock.TAKEN
         except OSError:
@@ -99,6 +104,13 @@ class Owner:
             return Lock.TAKEN
         self._descriptor = descriptor
         return Lock.AGAIN
+
+    def _lock_again(self) -> tuple[int, tuple[int, int]]:
+        for _ in range(MOMENTS - 1):
+            with contextlib.suppress(BlockingIOError):
+                return _locked(self._path, OPEN)
+            time.sleep(MOMENT_S)
+        return _locked(self._path, OPEN)
 
     @property
     def is_held(self) -> bool:

@@ -45,7 +45,11 @@ class Orphan:
         self._owner.remove()
 
     def release(self) -> None:
-        """Leave the files to another process."""
+        """Leave the files to another process.
+
+        What the broker acknowledges later is marked, but no file is removed.
+        """
+        self.reader.rewind()
         self._owner.release()
 
 

@@ -153,8 +153,9 @@ class Reader:
             if segment.doubtful and self._live:
                 self._finish_elsewhere(segment)
             else:
-                lost = segment.events - segment.done
-                self._dropped(max(1, lost), "their file in the spool was removed")
+                lost = self._left(segment)
+                if lost or not self._live:
+                    self._dropped(max(1, lost), "their file in the spool was removed")
                 self._finished(segment, lost)
             segment.end = start
             return None
@@ -209,9 +210,14 @@ class Reader:
 
     def _finish_elsewhere(self, segment: Segment) -> None:
         """Count the records of a segment that another process has sent."""
-        count = max(0, segment.events - segment.done)
+        count = self._left(segment)
         self._finished(segment, count)
         self.elsewhere += count
+
+    def _left(self, segment: Segment) -> int:
+        """Return the number of records that are not done, and that no producer has."""
+        handed = sum(r.segment is segment and not r.done for r in self._in_flight)
+        return max(0, segment.events - segment.done - handed)
 
     def _damage(self, segment: Segment) -> None:
         self._finished(segment)

@@ -47,13 +47,14 @@ class Segment:
         done: number of records that were sent or dropped.
         doubtful: True if the broker may have any of its records: they were in the hands
             of another process, or their states in the file may lag behind.
+        lost: True if the file may be another process's, which then removes it.
         memory: its bytes; None after `release`.
         words: the same bytes as words of 32 bits.
     """
 
     __slots__ = (
         "base", "buffered", "dirty", "done", "doubtful", "end", "events",
-        "events_before", "memory", "next", "number", "path", "size", "words",
+        "events_before", "lost", "memory", "next", "number", "path", "size", "words",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +73,7 @@ class Segment:
         self.buffered = buffered
         self.dirty = 0
         self.number = 0
-        self.doubtful = False
+        self.doubtful = self.lost = False
         self.events = self.events_before = self.done = 0
         self.memory = memory
         self.words = None if memory is None else _words_of(memory)
@@ -134,7 +135,8 @@ class Segment:
         """
         memory, words = self.memory, self.words
         if memory is None or words is None:
-            assert self.path is not None
+            if self.path is None:
+                raise FileNotFoundError
             memory = map_own(self.path, HEADER_BYTES)
             if memory is None or len(memory) & ~7 != self.size:
                 raise FileNotFoundError
@@ -160,7 +162,10 @@ class Segment:
         Raises:
             OSError: the disk refuses the write.
         """
-        if not self.buffered or self.path is None or self.dirty >= self.end:
+        if not self.buffered or self.path is None:
+            return
+        # What was written while it was the last is completed once it is not.
+        if self.dirty >= self.end and self.next is None:
             return
         memory, words = self.view()
         start, end = self.dirty, self.end
@@ -204,21 +209,15 @@ class Segment:
             start = end_of(start, word)
         return count
 
-    def lose(self) -> None:
-        """Keep what is in memory without the file: it was removed, or is another's."""
-        with contextlib.suppress(OSError):
-            self.view()
-            self.path, self.buffered = None, False
-
     def remove(self) -> None:
         """Remove the file; every record is done."""
-        if self.path is not None:
+        if self.path is not None and not self.lost:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Rename the file: it has records that cannot be read."""
-        if self.path is not None:
+        if self.path is not None and not self.lost:
             with contextlib.suppress(OSError):
                 self.path.rename(self.path.with_suffix(DAMAGED))
 

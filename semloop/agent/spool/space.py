@@ -93,14 +93,22 @@ class Space:
         return new
 
     def put(self, segment: Segment) -> bool:
-        """Give a segment without a file one; False if disk or bound refuse."""
-        folder = self._folder
-        if folder is None or segment.end > self._bytes_max - bytes_in(folder):
+        """Give a segment without a file one; False if disk or bound refuse.
+
+        After a refusal, further calls cost nothing for `RETRY_S`.
+        """
+        folder, now_s = self._folder, time.monotonic()
+        if folder is None or now_s < self._retry_s:
+            return False
+        if segment.end > self._bytes_max - bytes_in(folder):
+            self._full(folder)
+            self._retry_s = now_s + RETRY_S
             return False
         try:
             put(segment, self._path(folder, segment.number))
         except OSError as error:
             self._refused(folder, error)
+            self._retry_s = now_s + RETRY_S
             return False
         return True
 
@@ -134,6 +142,13 @@ class Space:
             owner.remove()
         return True
 
+    def owns(self, segment: Segment) -> bool:
+        """Return False if the lock was lost or given up after a file was created."""
+        owner, path = self._owner, segment.path
+        if path is None:
+            return True
+        return owner is not None and path.name.startswith(f"{owner.stem}.")
+
     def detach(self) -> Owner | None:
         """Give up the files, and return their lock; later segments have another one."""
         owner, self._owner = self._owner, None
@@ -147,7 +162,7 @@ class Space:
     def _new_file(self, folder: Path, needed: int, number: int) -> Segment | None:
         room = self._bytes_max - bytes_in(folder)
         if needed > room:
-            self.refusal = "the spool and the queue are full"
+            self._full(folder)
             return None
         part = max(FIRST_BYTES, room // ROOM_PARTS)
         size = max(needed, min(self._size, part, room))
@@ -157,12 +172,13 @@ class Space:
             self._refused(folder, error)
             return None
 
+    def _full(self, folder: Path) -> None:
+        self.refusal = "the spool and the queue are full"
+        self.obstacle = f"the spool in {folder} is full"
+
     def _refused(self, folder: Path, error: OSError) -> None:
+        # A removed folder is left to `keep_lock`: this may be any thread.
         self.refusal = self.obstacle = refusal_of(folder, error)
-        if isinstance(error, FileNotFoundError):
-            # The folder was removed, and the lock with it.
-            self.release()
-            self._owner = None
 
     def _new_memory(self, needed: int, room: int) -> Segment | None:
         if needed > room:

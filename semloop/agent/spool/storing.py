@@ -1,9 +1,18 @@
-"""Gives the memory of segments files, when the disk accepts them, and ends these."""
+"""Gives segments in memory a file, when the disk accepts it, or takes it away."""
 
+import contextlib
 import os
 from pathlib import Path
 
-from semloop.agent.spool.layout import HEADER_BYTES, LAGGING_MAGIC
+from semloop.agent.spool.layout import (
+    HANDED,
+    HEADER_BYTES,
+    LAGGING_MAGIC,
+    SIZE_MAX,
+    STATE,
+    WRITTEN,
+    end_of,
+)
 from semloop.agent.spool.mapping import OPEN
 from semloop.agent.spool.segment import Segment, reserved
 
@@ -37,6 +46,8 @@ def save(segment: Segment, path: Path) -> None:
         memory[:HEADER_BYTES] = LAGGING_MAGIC
     saved.end = segment.end
     saved.sync()
+    if not segment.doubtful:
+        finish(saved)
 
 
 def put(segment: Segment, path: Path) -> None:
@@ -54,5 +65,35 @@ def put(segment: Segment, path: Path) -> None:
     finally:
         os.close(descriptor)
     segment.view()[0][:HEADER_BYTES] = LAGGING_MAGIC
-    segment.path, segment.dirty = path, 0
+    segment.dirty = 0
+    # In this order: another thread may call `release`.
     segment.buffered = True
+    segment.path = path
+
+
+def lose(segment: Segment) -> None:
+    """Leave a file to others, or do without it, but keep what is in memory.
+
+    While both processes have the file, each sees in it what the other one sends. Later
+    this one may have a copy: another one must send with the header by then.
+    """
+    was_mapped = segment.memory is not None
+    segment.lost = not was_mapped
+    with contextlib.suppress(OSError):
+        memory, words = segment.view()
+        _hand(words, segment.end)
+        if not was_mapped:
+            segment.release()
+            return
+        # In this order: another thread may have called `release` meanwhile.
+        segment.path, segment.buffered = None, False
+        segment.memory, segment.words = memory, words
+
+
+def _hand(words: memoryview, end: int) -> None:
+    """Mark all records that are not sent as handed to a producer."""
+    start = HEADER_BYTES
+    while start < end and (word := words[start >> 2]):
+        if word & STATE == WRITTEN:
+            words[start >> 2] = HANDED | (word & SIZE_MAX)
+        start = end_of(start, word)

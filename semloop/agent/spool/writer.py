@@ -26,7 +26,7 @@ from semloop.agent.spool.layout import (
 )
 from semloop.agent.spool.segment import Segment
 from semloop.agent.spool.space import Space, refusal_of
-from semloop.agent.spool.storing import finish
+from semloop.agent.spool.storing import finish, lose
 
 
 class Writer:
@@ -170,6 +170,9 @@ class Writer:
         """Let later events go to a new segment, and none to the last one."""
         new.base = full.base + full.end
         new.events_before = full.events_before + full.events
+        if not self._space.owns(new):  # created while another thread lost the lock
+            new.remove()
+            return
         # Not if another thread, or a signal handler, did so meanwhile.
         # fmt: off
         if self.chain.last is full: full.next = self.chain.last = new  # noqa: E701  # atomic
@@ -191,9 +194,11 @@ class Writer:
         """
         for segment in self.chain:
             if segment.path is not None:
-                segment.doubtful |= lock is not Lock.REMOVED
+                # Without lock and file, no other process has it.
+                is_there = segment.memory is not None or segment.path.exists()
+                segment.doubtful |= lock is not Lock.REMOVED or is_there
                 if lock is not Lock.AGAIN:
-                    segment.lose()
+                    lose(segment)
         if (new := self._space.new_file(HEADER_BYTES)) is not None:
             self._link(self.chain.last, new)
 
