@@ -85,7 +85,7 @@ def test_two_topics_of_a_lake_have_files_of_their_own(storage: Storage) -> None:
 
 
 def test_no_folder_is_made_where_a_lake_was(storage: Storage) -> None:
-    file = ActivityFile(storage, "archive", 0)
+    file = ActivityFile(storage, "archive", 0, "chats")
     file.start([], 0)
     place = Path(storage.root)
     place.rename(place.with_name("moved"))
