@@ -195,7 +195,7 @@ def test_a_file_that_is_vacuumed_right_before_the_entry_is_not_added(
     file = write_merged(table.storage, merge)
 
     def vacuum() -> None:
-        """Put an entry, and only then delete what no version has (ADR 22)."""
+        """Put an entry, and only then delete what no version has (ADR 19)."""
         append(table, COMMITS)
         Path(table.storage.uri("events"), file.path).unlink()
 
