@@ -44,6 +44,7 @@ def test_files_that_compaction_replaced_are_a_note_and_are_removed_after_a_day(
     later = store_time.now(storage) + timedelta(seconds=1.1 * SAFE_S)
     monkeypatch.setattr("semloop.storage.store_time.now", lambda _: later)
     before = tree(Path(here.lake))
+    version = storage.open("events").version()
     (found,) = [f for f in findings_of(here, "lake", "files") if f.fix]
     assert found.state is State.OK
     assert found.found.startswith("3 data files (")
@@ -52,7 +53,10 @@ def test_files_that_compaction_replaced_are_a_note_and_are_removed_after_a_day(
     (done,) = fix_all(here, "files", "lake")
     assert done.startswith("removed 3 data files (")
     assert before - tree(Path(here.lake)) == replaced
-    assert rows(here) == 3
+    # A compaction that was frozen before it put its entry cannot put it any more.
+    assert storage.open("events").version() == version + 1
+    Writer(here).write(*named("d"))
+    assert rows(here) == 4
 
 
 def test_names_tell_what_compaction_replaced_once_the_log_has_forgotten_it() -> None:

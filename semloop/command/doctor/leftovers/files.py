@@ -17,6 +17,7 @@ from semloop.command.doctor.context import CheckContext
 from semloop.command.doctor.leftovers import SAFE_HOURS, SAFE_S
 from semloop.command.terminal.figures import format_bytes, format_count
 from semloop.delta.file_name import UNNUMBERED, FileName
+from semloop.delta.log_entry import entry_name
 from semloop.delta.removed_files import removed_files
 from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.errors import SemLoopError
@@ -181,8 +182,18 @@ def _finding(what: str, fix: Callable[[], str]) -> Finding:
 def _remove_data(storage: Storage, found: dict[str, StoredFile]) -> str:
     """Remove the files, unless a commit names one by now."""
     tables = {name.partition("/")[0] for name in found}
+    for table in tables:
+        _refuse_frozen(storage, table)
     stored = set[str]().union(*(_names(t, read_snapshot(storage, t)) for t in tables))
     return _remove(storage, [f for n, f in found.items() if n not in stored], "data")
+
+
+def _refuse_frozen(storage: Storage, table: str) -> None:
+    """Take the next version: a frozen compaction may be about to add a file there."""
+    if (snapshot := read_snapshot(storage, table)) is not None:
+        entry = b'{"commitInfo": {"operation": "VACUUM START"}}'
+        # If another writer was faster, its entry does the same.
+        storage.create(entry_name(table, snapshot.version + 1), entry)
 
 
 def _remove(storage: Storage, files: Iterable[StoredFile], kind: str) -> str:
