@@ -35,7 +35,7 @@ def spool_names(settings: Settings) -> tuple[str, ...]:
 
 
 def own_spool_name(settings: Settings) -> str:
-    """Return the name of the files for the lake that is set, whatever stack runs."""
+    """Return the name of the files for the lake of the settings."""
     return _name_of(settings.lake, settings)
 
 
