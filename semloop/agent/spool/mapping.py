@@ -16,7 +16,11 @@ OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Mapping(mmap.mmap):
-    """A mapped file; it is never unmapped if that would close a file of the host."""
+    """A mapped file; it is not unmapped if that would close a file of the host.
+
+    The copy is found by its file. If the host has the same file open at a number in
+    between, that one is taken for it: the SDK's own file then, which no host opens.
+    """
 
     _copy = -1
     _identity = (0, 0)
