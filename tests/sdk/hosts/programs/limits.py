@@ -39,4 +39,6 @@ pause()
 for _ in range(30):
     emit("x" * 10_000)
 emit_for(0.1)
-assert not agent().flush(0.05)
+flushed = agent().flush(0.05)
+# Elsewhere there is no thread, or no descriptor, that could send.
+assert not flushed or how == "folder"
