@@ -13,6 +13,7 @@ FEW = ("suspend", "clock", "disk", "kill supervisor")
 
 
 @pytest.mark.process
+@pytest.mark.storm
 @pytest.mark.timeout(600)
 def test_a_stack_recovers_from_faults_with_each_event_stored_once(
     usual_port: None, tmp_path: Path
