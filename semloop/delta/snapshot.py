@@ -149,7 +149,7 @@ def new_files(
     names = {path: FileName.of(path) for path in now.files.keys() - before.files.keys()}
     if not before.files.keys() <= now.files.keys() and (
         # Another program may have rewritten the files.
-        any(name.first == UNNUMBERED for name in names.values())
+        any(n.first == UNNUMBERED and n.complete_at is None for n in names.values())
         or _rows_removed(storage, before, now)
     ):
         return None

@@ -103,13 +103,13 @@ def test_concatenated_features_keep_each_id_once_in_order(
     first: list[dict[str, Any]], second: list[dict[str, Any]]
 ) -> None:
     found = concatenated([read(first), read(second)])
-    rows = {row["id"]: row for row in reversed(first + second)}
-    order = list(dict.fromkeys(row["id"] for row in first + second))
-    assert keys(found) == [key_of(id_) for id_ in order]
+    rows = {key_of(row["id"]): row for row in reversed(first + second)}
+    order = list(dict.fromkeys(key_of(row["id"]) for row in first + second))
+    assert keys(found) == order
     wanted = hashes(query_terms("refund fare 42"))
     line, _ = found.counts(wanted)
     assert (
-        line.tolist() == read([rows[id_] for id_ in order]).counts(wanted)[0].tolist()
+        line.tolist() == read([rows[key] for key in order]).counts(wanted)[0].tolist()
     )
 
 
