@@ -85,7 +85,7 @@ class LeftEvents(ScheduledCommand):
         self._search_s = time.monotonic() + SEARCH_S
         if not (left := count_left(self._settings)):
             return ""
-        if problem := super().poll():
+        if problem := self._start():
             self._failures += 1
             self._search_s = time.monotonic() + pause_s(self._failures)
             return problem
