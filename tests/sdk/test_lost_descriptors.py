@@ -200,7 +200,10 @@ def test_an_adopted_file_whose_lock_was_closed_is_left_to_the_next(
     orphan.release()
 
 
+# NOTE: in one of many runs the Kafka client crashed the program (SIGSEGV) after its
+# descriptors were closed, so this is no everyday test; docs/agents.md says so.
 @pytest.mark.process
+@pytest.mark.storm
 @pytest.mark.parametrize("others", [0, 40])
 @pytest.mark.parametrize("when", ["connected", "connecting"])
 def test_a_program_that_closes_all_descriptors_is_connected_again(
