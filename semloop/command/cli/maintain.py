@@ -63,7 +63,7 @@ def compact(
 def _compact_once(settings: Settings) -> None:
     report = _compact(settings)
     if report is None:
-        say("No files are to be merged.")
+        say(f"No files of the lake {settings.lake} are to be merged.")
         return
     files = sum(report.replaced.values())
     say(f"Replaced {files:,} files by {report.merged:,}.")
