@@ -192,7 +192,7 @@ class BrokerSearch:
         with _importing, _search:
             # A host lookup would import this outside the lock.
             importlib.import_module("encodings.idna")
-            from confluent_kafka import Producer
+            importlib.import_module("confluent_kafka")
 
             from semloop.kafka.topic import TopicAdmin
 
@@ -206,14 +206,25 @@ class BrokerSearch:
                 return None
             with TopicAdmin(self._settings) as admin:
                 admin.ensure()
-            callback = {"error_cb": self._on_error}
-            producer = Producer(producer_config(self._settings) | CONFIG | callback)
-            try:
-                producer.list_topics(self._settings.topic, RETRY_S)
-            except Exception as error:
-                # Not raised: the producer must end here, not with the error's frames.
-                self._error = error_name(error)
-                return None
+            return self._connected()
+
+    def _connected(self) -> "Producer | None":
+        """Return a producer that has the topic's metadata.
+
+        The frame of `_connect` may be kept for longer, by an error of the other client.
+        The producer would end when that is collected, in a thread of the host; and its
+        end may take indefinitely, if one of its threads hangs in the lookup of a host.
+        """
+        from confluent_kafka import Producer
+
+        callback = {"error_cb": self._on_error}
+        producer = Producer(producer_config(self._settings) | CONFIG | callback)
+        try:
+            producer.list_topics(self._settings.topic, RETRY_S)
+        except Exception as error:
+            # Not raised: the producer must end here, not with the error's frames.
+            self._error = error_name(error)
+            return None
         return producer
 
     def _is_of(self, stack: LocalStack) -> bool:

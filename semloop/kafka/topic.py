@@ -104,10 +104,11 @@ class TopicAdmin:
                     self._admin.describe_cluster(request_timeout=ANSWER_S)
                 )
                 self._cluster_id = cluster.cluster_id or "unknown"
-            futures = self._admin.describe_topics(
-                TopicCollection([name]), request_timeout=ANSWER_S
+            found = self._answer(
+                self._admin.describe_topics(
+                    TopicCollection([name]), request_timeout=ANSWER_S
+                )[name]
             )
-            found = self._answer(futures[name])
         except KafkaException as error:
             raise self._translated(error.args[0]) from None
         topic_id = str(found.topic_id)
@@ -168,23 +169,28 @@ class TopicAdmin:
         probed = False
         self._admin.poll(0)
         self._connection_errors.clear()
-        while True:
-            try:
-                return future.result(POLL_S)
-            except TimeoutError:
-                self._admin.poll(0)
-            except KafkaException:
-                self._connection_errors.raise_refusal()
-                raise
-            now_s = time.monotonic()
-            if self._connection_errors.refused:
-                refused_s = refused_s or now_s
-                if now_s - refused_s > REFUSAL_GRACE_S:
+        try:
+            while True:
+                try:
+                    return future.result(POLL_S)
+                except TimeoutError:
+                    self._admin.poll(0)
+                except KafkaException:
                     self._connection_errors.raise_refusal()
-            elif not probed and now_s - started_s > PROBE_AFTER_S:
-                probed = True
-                if error := mismatch(self._config):
-                    raise error
+                    raise
+                now_s = time.monotonic()
+                if self._connection_errors.refused:
+                    refused_s = refused_s or now_s
+                    if now_s - refused_s > REFUSAL_GRACE_S:
+                        self._connection_errors.raise_refusal()
+                elif not probed and now_s - started_s > PROBE_AFTER_S:
+                    probed = True
+                    if error := mismatch(self._config):
+                        raise error
+        finally:
+            # The future has the error, which has this frame: a cycle would keep the
+            # frames of all callers, and so their clients, until it is collected.
+            del future
 
     def _describe_new(self) -> Topic:
         """Wait until the brokers know the new topic."""

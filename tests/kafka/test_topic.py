@@ -1,6 +1,9 @@
 """Describing and creating a topic; some tests need a real broker."""
 
+import contextlib
+import gc
 import time
+import weakref
 
 import pytest
 from confluent_kafka import TopicCollection
@@ -63,6 +66,23 @@ def test_a_missing_topic_is_reported_with_what_to_do(settings: Settings) -> None
     expected = f"There is no topic {settings.topic!r} on {settings.kafka}."
     assert error.value.what == expected
     assert "`semloop up`" in error.value.todo
+
+
+def test_an_error_keeps_no_frame_of_its_callers(settings: Settings) -> None:
+    class Client:
+        """What a caller has, such as a producer: it must end with the caller."""
+
+    def created() -> weakref.ref[Client]:
+        client = Client()
+        with TopicAdmin(settings) as admin, contextlib.suppress(TopicMissing):
+            admin.describe()
+        return weakref.ref(client)
+
+    gc.disable()
+    try:
+        assert created()() is None
+    finally:
+        gc.enable()
 
 
 def test_every_request_reports_an_unavailable_broker(

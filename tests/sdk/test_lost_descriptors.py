@@ -82,6 +82,30 @@ def test_a_number_that_is_a_file_of_the_host_now_is_not_touched(tmp_path: Path) 
     os.close(other)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="`mmap` keeps no descriptor")
+def test_bytes_that_a_client_writes_to_a_closed_number_damage_no_file(
+    tmp_path: Path,
+) -> None:
+    writer = a_writer(tmp_path)
+    reader = Reader(writer.chain, Drops(), live=True)
+    for number in range(300):
+        writer.append(b"s", b"%d" % number * 400)
+    # The host has closed the numbers of the client; `mmap` has one of them now.
+    for segment in writer.chain:
+        assert isinstance(segment.memory, Mapping | None)
+        if segment.memory is not None:
+            for _ in range(9):
+                os.write(segment.memory._copy, b"\x01")
+    first, *_ = taken(reader, 100)
+    reader.finish(first)
+    reader.rewind()  # maps all but the last again
+    assert len(taken(reader)) == 299
+    close_lock(writer)
+    drops = Drops()
+    assert len(left_events(tmp_path, drops=drops)) == 299
+    assert not drops
+
+
 @pytest.mark.parametrize("is_done", [False, True])
 def test_files_that_another_process_has_adopted_are_left_to_it(
     tmp_path: Path, *, is_done: bool

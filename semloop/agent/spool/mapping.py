@@ -1,12 +1,15 @@
 """A file in memory, which survives when the host program closes its descriptor.
 
-`mmap` keeps a copy of the descriptor and closes it at its end. A host that becomes a
-daemon closes all descriptors; the number may then be that of a file of the host.
+Before Python 3.13, `mmap` keeps a copy of the descriptor and closes it at its end. A
+host that becomes a daemon closes all descriptors; the number may then be that of a file
+of the host. And the number of the copy may be one that the Kafka client used before,
+and still writes to: it wakes its threads by single bytes.
 """
 
 import mmap
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -27,11 +30,15 @@ class Mapping(mmap.mmap):
 
     @classmethod
     def of(cls, descriptor: int) -> Self:
-        """Map all of a file.
+        """Map all of a file, and set the position of the descriptor to its end.
 
         Raises:
             OSError: there are no more descriptors, or there is no memory.
         """
+        # The copy shares the position: bytes that others write go after what is mapped.
+        os.lseek(descriptor, 0, os.SEEK_END)
+        if sys.version_info >= (3, 13):
+            return cls(descriptor, 0, trackfd=False)
         mapping = cls(descriptor, 0)
         mapping._identity = identity_of(descriptor)
         for number in range(descriptor + 1, descriptor + NUMBERS_MAX):

@@ -138,7 +138,8 @@ class Segment:
             if self.path is None:
                 raise FileNotFoundError
             memory = map_own(self.path, HEADER_BYTES)
-            if memory is None or len(memory) & ~7 != self.size:
+            # It may be longer: see `mapping`.
+            if memory is None or len(memory) < self.size:
                 raise FileNotFoundError
             words = _words_of(memory)
             self.memory, self.words = memory, words
