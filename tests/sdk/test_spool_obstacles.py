@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from semloop.agent.agent import Agent
-from semloop.agent.spool import space
+from semloop.agent.spool import segment, space
 from semloop.agent.spool.folder import bytes_in
 from semloop.agent.spool.reader import Reader
 from semloop.agent.warn import wait_logged, warn
@@ -87,6 +87,28 @@ def test_events_in_memory_are_written_once_the_disk_accepts_files(
         b"first", *(b"%d" % number for number in range(400)), b"last",
     ]  # fmt: skip
     assert not drops
+
+
+def test_events_that_a_full_disk_without_reserved_blocks_refuses_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "_reserve", None)
+    writer = a_writer(tmp_path)
+    writer.append(b"s", b"one")
+    writer.maintain()
+    found = [writer.in_memory]
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        writer.append(b"s", b"two")
+        writer.append(b"s", b"three")
+        writer.maintain()
+        found.append(writer.in_memory)
+    writer.maintain()
+    assert [*found, writer.in_memory] == [0, 2, 0]
 
 
 def test_an_agent_logs_once_that_events_are_only_in_memory_and_when_that_ends(

@@ -42,6 +42,7 @@ class Segment:
         number: its place among the segments of its process.
         buffered: True if the memory is not the file, but `sync` writes it there.
         dirty: where the first change starts that `sync` has not written.
+        refused: True while the disk refuses what `sync` writes.
         events: number of records, in the process that writes them.
         events_before: number of records of all segments of its owner before it.
         done: number of records that were sent or dropped.
@@ -54,7 +55,8 @@ class Segment:
 
     __slots__ = (
         "base", "buffered", "dirty", "done", "doubtful", "end", "events",
-        "events_before", "lost", "memory", "next", "number", "path", "size", "words",
+        "events_before", "lost", "memory", "next", "number", "path", "refused", "size",
+        "words",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +75,7 @@ class Segment:
         self.buffered = buffered
         self.dirty = 0
         self.number = 0
-        self.doubtful = self.lost = False
+        self.doubtful = self.lost = self.refused = False
         self.events = self.events_before = self.done = 0
         self.memory = memory
         self.words = None if memory is None else _words_of(memory)
@@ -188,27 +190,40 @@ class Segment:
                 self.settle(descriptor)
         except OSError:
             self.dirty = start if start < self.dirty else self.dirty
+            self.refused = True
             raise
         finally:
             os.close(descriptor)
+        self.refused = False
         if complete:
             self.buffered, self.size = False, self.end  # no thread will write to it
             self.release()
 
-    def unsent(self) -> int:
-        """Return the number of records that are not done.
+    def unsent(self, start: int = HEADER_BYTES) -> int:
+        """Return the number of records from a place on that are not done.
 
         Raises:
             OSError: the file was removed or replaced.
         """
-        if self.end <= HEADER_BYTES:
+        if self.end <= start:
             return 0
         words = self.view()[1]
-        count, start, end = 0, HEADER_BYTES, self.end
+        count, end = 0, self.end
         while start < end and (word := words[start >> 2]):
             count += word & STATE != DONE
             start = end_of(start, word)
         return count
+
+    @property
+    def unstored(self) -> int:
+        """Number of records that are not done, and that would be lost with the process.
+
+        Where the disk refuses a write, some that it has may count too: those after the
+        first change that it does not have.
+        """
+        if self.path is None:
+            return max(0, self.events - self.done)
+        return self.unsent(max(self.dirty, HEADER_BYTES)) if self.refused else 0
 
     def remove(self) -> None:
         """Remove the file; every record is done."""

@@ -68,8 +68,7 @@ class Writer:
     @property
     def in_memory(self) -> int:
         """Number of events that are not done, and that no file has."""
-        alone = (each for each in self.chain if each.path is None)
-        return sum(max(0, each.events - each.done) for each in alone)
+        return sum(each.unstored for each in self.chain)
 
     def append(self, key: bytes, event: bytes) -> str | None:
         """Store an event; return None, or why it was dropped."""
