@@ -9,4 +9,6 @@
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 | `compact` | `semloop maintain compact` | Delta tables | same | same rows |
+
+`upgrade.py` is not a dataflow: it has the steps of `semloop maintain upgrade`.
 """

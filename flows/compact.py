@@ -17,6 +17,7 @@ from operators.compaction import plan
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
 from schemas.metrics import Metrics
+from semloop import layout
 from semloop.errors import SemLoopError
 from semloop.flow_registry import COMPACT
 from semloop.settings import Settings
@@ -58,7 +59,7 @@ def compact(settings: Settings) -> Report:
         settings: the lake.
 
     Raises:
-        LakeError: a table cannot be read or written.
+        LakeError: a table cannot be read or written, or the lake must be upgraded.
         StorageUnavailable: storage failed for `storage_retry_s`.
     """
     context = FlowContext(settings, Storage.of(settings), Metrics())
@@ -104,6 +105,7 @@ def _merges(
 
     Workers that read different versions may plan the same merge; one of them commits.
     """
+    layout.require_current(context.storage)
     for item in table_dates(context.storage, context.now().date()):
         if (item.table, item.date) in report.failed:
             continue

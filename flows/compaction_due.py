@@ -7,6 +7,7 @@ do, and end after reading the logs.
 from datetime import UTC, datetime
 
 from operators.compaction import plan
+from semloop import layout
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sources.lake.table_dates import table_dates
@@ -19,8 +20,11 @@ def compaction_is_due(settings: Settings) -> bool:
         settings: the lake.
 
     Raises:
-        LakeError: a table cannot be read, or a newer program has changed it.
+        LakeError: a table cannot be read, a newer program has changed it, or the lake
+            must be upgraded first.
         StorageUnavailable: the storage is not available.
     """
-    dates = table_dates(Storage.of(settings), datetime.now(UTC).date())
+    storage = Storage.of(settings)
+    layout.require_current(storage)
+    dates = table_dates(storage, datetime.now(UTC).date())
     return any(plan(item) for item in dates)

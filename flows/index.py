@@ -11,6 +11,7 @@ from flows.scheduled import log_steps, run_to_end
 from schemas.batches import MaintenanceTask
 from schemas.metrics import Metrics
 from schemas.steps import ProgressCallback
+from semloop import layout
 from semloop.flow_registry import INDEX
 from semloop.lake.generations import EPISODES, generation_of
 from semloop.settings import Settings
@@ -72,5 +73,6 @@ def _dataflow(context: FlowContext, writer: IndexMaintenance, guard: Guard) -> D
 
 def _work(storage: Storage) -> Iterator[MaintenanceTask]:
     """Yield the current generation; none if the flow `memory` never ran."""
+    layout.check(storage)
     if storage.has(EPISODES):
         yield MaintenanceTask(generation_of(storage.open(EPISODES)))

@@ -7,6 +7,7 @@ from operators.episodes.positions import PositionCounter
 from operators.memories.embed import VectorCache
 from schemas.batches import ReindexPart
 from schemas.steps import ProgressCallback
+from semloop import layout
 from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError
@@ -43,6 +44,7 @@ class ReindexWorker:
 
     def _items(self) -> Iterator[ReindexPart]:
         settings, storage = self._context.settings, self._context.storage
+        layout.check(storage)
         streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
         if not streams:
             msg = f"The lake {settings.lake} has no episodes yet."

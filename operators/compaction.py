@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.batches import DataFile, Merge
 from schemas.compaction import FILES_MAX, FILES_MIN, TARGET_BYTES, TableDate
-from semloop.delta.file_name import UNNUMBERED
+from semloop.delta.file_name import BEFORE_ALL, UNNUMBERED
 
 
 def plan(item: TableDate) -> list[Merge]:
@@ -29,11 +29,24 @@ def plan(item: TableDate) -> list[Merge]:
     return merges
 
 
+def plan_unnumbered(item: TableDate) -> list[Merge]:
+    """Return merges of the files of earlier versions, whose names have no number.
+
+    The merged files get a number before all others, so that `plan` takes them, too.
+    """
+    files = [file for file in item.files if file.name.first == UNNUMBERED]
+    return [
+        Merge(item.table, item.version, item.date, part, first=BEFORE_ALL)
+        for part in _parts(sorted(files, key=lambda file: file.place))
+        if len(part) > 1
+    ]
+
+
 def _in_order(files: Sequence[DataFile]) -> list[DataFile]:
     """Return the files of which the order of commits is known, in that order.
 
-    Files without a number are of an earlier version. Next to files with one they may be
-    of another program, which writes at any time: these are left alone.
+    Files without a number are of an earlier version, or of another program, which may
+    write at any time: next to files with one they are left alone.
     """
     numbered = [file for file in files if file.name.first != UNNUMBERED]
     return sorted(numbered or files, key=lambda file: file.place)

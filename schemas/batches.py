@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from semloop.artifacts import Column
-from semloop.delta.file_name import FileName
+from semloop.delta.file_name import UNNUMBERED, FileName
 from semloop.delta.streams import Partition
 
 
@@ -229,12 +229,16 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Merge:
-    """Files of consecutive commits that one file replaces."""
+    """Files of consecutive commits that one file replaces.
+
+    `first`: the number of the first commit, if the names of the files do not tell it.
+    """
 
     table: str
     version: int
     date: date
     files: tuple[DataFile, ...]
+    first: int = UNNUMBERED
     progress: Progress = field(default_factory=Progress)
 
     @cached_property
@@ -247,7 +251,7 @@ class Merge:
             for name in names
         ]
         level = 1 + max(name.level for name in names)
-        return FileName(level, names[0].first, max(complete))
+        return FileName(level, max(self.first, names[0].first), max(complete))
 
 
 # What the source of a flow emits.

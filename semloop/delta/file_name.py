@@ -17,6 +17,9 @@ _COMPACTED = re.compile(
 )
 # For files of an earlier version and of other programs, whose names have no number.
 UNNUMBERED = -1
+# Number of files that an upgrade made of these. A table is created by version 0, so no
+# file of a flow has it.
+BEFORE_ALL = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class TableFollower:
         hours. A table that was deleted and created again has another `table_id`.
 
         Raises:
-            LakeError: the table cannot be read, or the lake has another layout.
+            LakeError: the table cannot be read, or the lake has a newer layout.
             StorageUnavailable: the storage is not available; the next call reopens
                 the table.
         """

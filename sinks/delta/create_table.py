@@ -1,14 +1,15 @@
 """Creates the Delta tables of a lake, with the properties that flows rely on.
 
 This is the one place where the schema of a table changes: a table of an earlier version
-gets the columns that it lacks when a flow starts, never while one runs.
+gets the columns that it lacks when a flow starts, or by `semloop maintain upgrade`,
+never while one runs. docs/adr/0020 says which changes need more.
 """
 
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import DeltaError
 
 from schemas.arrow import arrow_schema
-from semloop import tables
+from semloop import layout, tables
 from semloop.errors import LakeError
 from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
@@ -32,14 +33,15 @@ def create(storage: Storage, name: str) -> None:
         name: name of one of `tables.TABLES`.
 
     Raises:
-        LakeError: the path is not supported, or a table cannot be created there.
+        LakeError: the path is not supported, a table cannot be created there, or a
+            newer program has added a column.
         StorageUnavailable: the storage does not answer, or returns an error.
     """
     if found := sorted(set(storage.root) & set(PATTERN_CHARACTERS)):
         msg = f"The lake cannot be in {storage.root!r}: {' '.join(found)} in its path."
         raise LakeError(msg, "Table readers interpret these as patterns: rename it.")
     if storage.has(name):
-        _bring_up_to_date(storage, name)
+        bring_up_to_date(storage, name)
         return
     spec = tables.TABLES[name]
     try:
@@ -61,20 +63,41 @@ def create(storage: Storage, name: str) -> None:
         raise translate(storage, f"create table {name}", error) from error
 
 
-def _bring_up_to_date(storage: Storage, name: str) -> None:
-    """Add what an earlier version did not have: columns, and how long removes are kept.
+def outdated(storage: Storage, name: str) -> list[str]:
+    """Return the columns and properties that a table of an earlier version lacks.
+
+    Raises:
+        LakeError: a newer program has added a column, which this one cannot write.
+        StorageUnavailable: the table cannot be read.
+    """
+    table = storage.open(name)
+    return _missing_properties(table) + [f.name for f in _missing_columns(table, name)]
+
+
+def bring_up_to_date(storage: Storage, name: str) -> None:
+    """Add the columns and properties that a table of an earlier version lacks.
 
     The columns are null in the rows that exist.
 
     Raises:
+        LakeError: a newer program has added a column, which this one cannot write.
         StorageUnavailable: another writer committed meanwhile; the caller retries.
     """
     table = storage.open(name)
-    stored = {field.name for field in table.schema().fields}
-    columns = arrow_schema(tables.TABLES[name].columns)
-    missing = [f for f in Schema.from_arrow(columns).fields if f.name not in stored]
+    missing = _missing_columns(table, name)
     with storage_errors(storage, f"add columns to table {name}"):
-        if not REMOVED_RETENTION.keys() <= table.metadata().configuration.keys():
+        if _missing_properties(table):
             table.alter.set_table_properties(REMOVED_RETENTION)
         if missing:
             table.alter.add_columns(missing)
+
+
+def _missing_properties(table: DeltaTable) -> list[str]:
+    return sorted(REMOVED_RETENTION.keys() - table.metadata().configuration.keys())
+
+
+def _missing_columns(table: DeltaTable, name: str) -> list[Field]:
+    stored = {field.name for field in table.schema().fields}
+    layout.check_columns(name, stored)
+    columns = arrow_schema(tables.TABLES[name].columns)
+    return [f for f in Schema.from_arrow(columns).fields if f.name not in stored]

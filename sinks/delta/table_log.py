@@ -6,6 +6,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
+from semloop import layout
 from semloop.delta.log_entry import entry_name, transactions
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.errors import storage_errors, translate
@@ -71,7 +72,8 @@ class TableLog:
             self._handle.update_incremental()
 
     def reopen(self) -> None:
-        """Open the newest version from scratch."""
+        """Open the newest version from scratch, unless a newer program upgraded it."""
+        layout.check(self._storage)
         with storage_errors(self._storage, f"read table {self._name}"):
             self._key_id = self._storage.key_id
             self._handle = self._storage.open(self._name)

@@ -63,10 +63,13 @@ def test_lake_check_shows_the_tables_with_their_versions(
     assert first.found.startswith("tables: events (version 2, 1 file), dead_letters")
 
 
-def test_lake_check_fails_for_another_layout(folder: Settings) -> None:
-    Path(folder.lake, "_layout.json").write_text('{"layout": 99}')
+@pytest.mark.parametrize(("number", "state"), [(99, State.FAIL), (2, State.WARN)])
+def test_lake_check_finds_another_layout(
+    folder: Settings, number: int, state: State
+) -> None:
+    Path(folder.lake, "_layout.json").write_text(f'{{"layout": {number}}}')
     finding = only_problem(findings_of(folder, "lake"))
-    assert (finding.state, "has layout 99" in finding.found) == (State.FAIL, True)
+    assert (finding.state, f"layout {number}" in finding.found) == (state, True)
 
 
 class Overwrites(Folder):

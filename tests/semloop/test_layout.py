@@ -12,6 +12,7 @@ from schemas import arrow
 from semloop import Lake, layout, tables
 from semloop.command.cli import health_report, status_report
 from semloop.errors import LakeError, StorageUnavailable
+from semloop.flow_registry import STREAMING
 from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings
 from semloop.storage.location import Storage
@@ -56,7 +57,7 @@ def test_a_lake_of_another_layout_is_refused_by_writers_and_readers(
     for refuse in (layout.bind, layout.check, lambda _: Lake(settings=lake)):
         with pytest.raises(LakeError) as error:
             refuse(storage)
-        what = f"The lake {storage.root} has layout 7; this program supports 2."
+        what = f"The lake {storage.root} has layout 7; this program supports 2 to 3."
         todo = "Install a newer semloop, or set SEMLOOP_LAKE to another lake."
         assert (error.value.what, error.value.todo) == (what, todo)
     assert status_report.status(lake)["lake"] == {
@@ -80,10 +81,10 @@ def test_a_lake_of_layout_1_is_refused_with_advice(
         storage.create(LAYOUT_FILE, b'{"layout": 1}')
     for refuse in (layout.check, layout.bind):
         with pytest.raises(
-            LakeError, match="has layout 1; this program supports 2"
+            LakeError, match="has layout 1; this program supports 2 to 3"
         ) as error:
             refuse(storage)
-        todo = "Layout 1 cannot be migrated: set SEMLOOP_LAKE to another lake."
+        todo = "Layout 1 cannot be upgraded: set SEMLOOP_LAKE to another lake."
         assert error.value.todo == todo
 
 
@@ -114,7 +115,7 @@ def test_one_of_two_concurrent_writers_with_different_layouts_wins(
     )
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(1 + number % 2)],
+            [sys.executable, "-c", code, str(3 + 2 * (number % 2))],
             cwd=ROOT, env=processes.environment(lake),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
@@ -132,7 +133,9 @@ def test_one_of_two_concurrent_writers_with_different_layouts_wins(
     content = Storage.of(lake).read(LAYOUT_FILE)
     assert content is not None
     winner = json.loads(content)["layout"]
-    expected = ["bound" if 1 + n % 2 == winner else "refused" for n in range(RACERS)]
+    expected = [
+        "bound" if 3 + 2 * (n % 2) >= winner else "refused" for n in range(RACERS)
+    ]
     assert printed == expected
 
 
@@ -148,15 +151,16 @@ def test_a_lake_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> Non
     assert list((tmp_path / "lake").iterdir()) == []
 
 
+@pytest.mark.parametrize("flow", STREAMING)
 def test_a_flow_refuses_a_lake_of_another_layout(
-    settings: Settings, topic: object
+    settings: Settings, topic: object, flow: str
 ) -> None:
     storage = Storage.of(settings)
-    storage.create(LAYOUT_FILE, b'{"layout": 3}')
-    result = processes.run(settings, "run", "archive", "--until-caught-up")
+    storage.create(LAYOUT_FILE, b'{"layout": 4}')
+    result = processes.run(settings, "run", flow, "--until-caught-up")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-2:] == [
-        f"The lake {settings.lake} has layout 3; this program supports 2.",
+        f"The lake {settings.lake} has layout 4; this program supports 2 to 3.",
         "Install a newer semloop, or set SEMLOOP_LAKE to another lake.",
     ]
     assert not storage.has("events")

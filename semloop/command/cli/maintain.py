@@ -112,6 +112,32 @@ def reindex(
         say(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers as well.")
 
 
+@app.command()
+def upgrade(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+) -> None:
+    """Bring a lake of an earlier version to this one, while flows and readers run.
+
+    Before that, restart all flows with this version: earlier ones are refused
+    afterwards. It may be stopped at any moment and run again.
+    """
+    from flows.logging_setup import configure
+    from flows.upgrade import upgrade as run
+
+    settings = load()
+    configure(settings, sys.stderr)
+    steps = run(settings, lambda what: say(f"- {what}"), dry_run=dry_run)
+    if not steps:
+        say(f"The lake {settings.lake} needs no upgrade.")
+    elif dry_run:
+        say("Nothing was changed.")
+    else:
+        say(f"The lake {settings.lake} is upgraded.")
+
+
 @app.command("rotate-key")
 def rotate_key(
     *,

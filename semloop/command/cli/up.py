@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop import layout
 from semloop.command.cli.import_ import FileFormat
 from semloop.command.stack.left_events import SPOOL, count_left
 from semloop.command.stack.start import (
@@ -59,7 +60,9 @@ def up(
         raise ConfigError(msg, "Omit --broker-only, or unset SEMLOOP_KAFKA.")
     refuse_second(folder)
     check_startable(settings)
-    Storage.of(settings).local_folder()
+    storage = Storage.of(settings)
+    layout.check(storage)
+    storage.local_folder()
     origin, notice = folder.origin(), ""
     left = 0 if broker_only else count_left(settings)
     with spinner("Starting ...") as update:
@@ -72,6 +75,8 @@ def up(
     _print_summary(settings, stack, origin, reading=reading)
     if notice:
         say(f"Note   {notice}")
+    if layout.is_older(storage):
+        say(f"Note   The lake has the layout of an earlier version. {layout.UPGRADE}")
     if left:
         log = folder.log(SPOOL)
         events = format_count(left, "event")

@@ -34,8 +34,11 @@ def check(context: CheckContext) -> Iterator[Finding]:
         todo = "Create it with `semloop up`, or set SEMLOOP_LAKE to your lake."
         raise Skipped(reason, todo)
     layout.check(storage)
-    found = {table: read_snapshot(storage, table) for table in DELTA_TABLES}
-    tables = [_summary(snapshot) for snapshot in found.values() if snapshot]
+    if layout.is_older(storage):
+        found = f"layout {layout.stored(storage)} of an earlier version: its files are "
+        yield warn(CHECK, found + "not merged", layout.UPGRADE)
+    snapshots = {table: read_snapshot(storage, table) for table in DELTA_TABLES}
+    tables = [_summary(snapshot) for snapshot in snapshots.values() if snapshot]
     context.storage = storage
     yield ok(CHECK, f"tables: {', '.join(tables)}" if tables else "no tables yet")
     if not storage.on_s3:
