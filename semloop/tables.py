@@ -206,6 +206,8 @@ class Table:
         compacted_by: columns by which compaction sorts the rows of a file; empty for a
             table that is not compacted.
         compacted_filters: columns with a Bloom filter in each compacted file.
+        folded_by: columns that tell of what a row is a revision; a compacted file has
+            only the newest `revision`. Empty for a table whose rows are all kept.
         format: `delta`, or `lance` for the folder of a LanceDB database.
     """
 
@@ -217,6 +219,7 @@ class Table:
     bloom_filters: tuple[str, ...] = ()
     compacted_by: tuple[str, ...] = ()
     compacted_filters: tuple[str, ...] = ()
+    folded_by: tuple[str, ...] = ()
     format: Literal["delta", "lance"] = "delta"
 
     @property
@@ -232,6 +235,7 @@ class Table:
 
 
 _POSITION = ("topic_id", "kafka_partition", "kafka_offset", "kafka_ts", "ingested_at")
+_EPISODE = ("topic_id", "kafka_partition", "namespace", "session_id", "episode_id")
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -258,6 +262,7 @@ TABLES: dict[str, Table] = {
             ("session_id", *_POSITION),
             compacted_by=("started_at",),
             compacted_filters=("session_id", "episode_id"),
+            folded_by=_EPISODE,
         ),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),

@@ -2,7 +2,8 @@
 
 DuckDB sorts the rows, and spills those that exceed its limit to a temporary folder;
 pyarrow writes them, because DuckDB has no Bloom filters for columns of distinct values.
-Before and after, rows, values and origins are counted; a difference is an error.
+Of a table of revisions, only the newest are written. Before and after, rows, values and
+origins are counted, of the newest revisions only; a difference is an error.
 """
 
 import tempfile
@@ -21,7 +22,7 @@ from schemas.batches import Merge
 from schemas.compaction import MergedFile
 from semloop import layout, tables
 from semloop.delta.last_offsets import footer_metadata
-from semloop.delta.query import ROWS, FileQueries
+from semloop.delta.query import FileQueries
 from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.retry import retry
@@ -30,6 +31,7 @@ from semloop.storage.duckdb_access import renew_keys
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 from semloop.storage.scratch import scratch_folder
+from sinks.compaction.row_queries import invariants, merged_rows
 from sinks.delta.parquet_file import file_statistics
 
 # Bounds of a row group: it is in memory while it is written, and a reader of one
@@ -47,15 +49,6 @@ OUT_OF_MEMORY = "Out of Memory"
 FALSE_POSITIVES = 0.01
 # Flows write level 1, which is faster; compaction costs little and lasts for years.
 COMPRESSION_LEVEL = 3
-ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
-# Rows and values per partition, its last offset, and a checksum of its rows' origins.
-ORIGINS = """
-SELECT
-    topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
-    {counts},
-    sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
-FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
-"""
 
 
 def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> MergedFile:
@@ -67,9 +60,10 @@ def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> Merge
         retry_s: how long to retry the upload while storage is unavailable, seconds.
 
     Raises:
-        LakeError: the new file does not have exactly the rows of the others, or a file
-            cannot be read. StorageUnavailable: storage is not available now, or a file
-            was removed meanwhile.
+        LakeError: the new file does not have exactly the rows of the others, or their
+            newest revisions, or a file cannot be read.
+        StorageUnavailable: storage is not available now, or a file was removed
+            meanwhile.
     """
     for memory_mb in MEMORY_MB:
         try:
@@ -117,22 +111,20 @@ def _checked(
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
     columns = queries.arrow(merge.table, uris, "SELECT * FROM rows LIMIT 0")
     layout.check_columns(merge.table, columns.column_names)
-    counts = ", ".join(
-        f'count("{name}") AS "values of {name}"'
-        for name in columns.column_names
-        if name != "date"
-    )
-    query = ORIGINS.format(counts=counts)
+    query = invariants(tables.TABLES[merge.table], columns.column_names)
     before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
     upload = partial(_upload, storage, merge, local)
     path = retry(upload, on=StorageUnavailable, seconds=retry_s)
     stored = [f"{storage.uri(merge.table)}/{path}"]
-    if queries.arrow(merge.table, stored, query).to_pylist() != before:
+    after = queries.arrow(merge.table, stored, query).to_pylist()
+    statistics = _statistics(queries, merge.table, stored)
+    # Of folded rows the query does not tell whether an older revision was left.
+    row_count = sum(origin["row_count"] for origin in before)
+    if after != before or statistics["numRecords"] != row_count:
         msg = f"Compaction of {merge.table} of {merge.date} would change rows."
         todo = "Nothing was changed. Report this with the version of SemLoop."
         raise LakeError(msg, todo)
-    statistics = _statistics(queries, merge.table, stored)
     return MergedFile(merge, path, local.stat().st_size, statistics)
 
 
@@ -182,13 +174,11 @@ def _sort(
 def _sorted(
     storage: Storage, queries: FileQueries, table: str, uris: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    # Origins make the order of rows independent of that of the files.
-    by = [*tables.TABLES[table].compacted_by, *ORIGIN_ORDER]
+    sql, values = merged_rows(tables.TABLES[table], uris)
     with storage_errors(storage, f"read table {table}"):
-        sql = f"{ROWS} ORDER BY {', '.join(by)}"
         try:
             renew_keys(storage, queries.connection)
-            found = queries.connection.execute(sql, [list(uris)])
+            found = queries.connection.execute(sql, values)
             yield from found.to_arrow_reader(BATCH_ROWS)
         except OSError as error:  # of DuckDB, by way of Arrow's reader
             if OUT_OF_MEMORY in str(error):

@@ -18,11 +18,13 @@ from flows.compact import compact
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from tests.sinks.episodes_table import EpisodesTable
 from tests.sources.events_table import EventsTable
 from tests.support.processes import ROOT, environment
 from tests.support.services import wait_for
 
 PARTITIONS = (0, 1)
+EPISODES = (0, 1, 2)
 # Commits of a round, and the longest that a maintainer is frozen.
 COMMITS = 20
 FROZEN_S = 1.0
@@ -79,13 +81,14 @@ class Maintainer:
 
 @dataclass
 class Appends:
-    """A writer like `archive`, and the bounds of what a reader may see.
+    """Writers like `archive` and `memory`, and the bounds of what a reader may see.
 
-    `begun`, `done`: commits that were begun and that ended. `slowest_s`: of them.
+    Each commit is also the next revision of all episodes. `begun`, `done`: commits that were begun and that ended. `slowest_s`: of them.
     `retried`: causes of attempts that were refused.
     """
 
     table: EventsTable
+    episodes: EpisodesTable
     begun: int = 0
     done: int = 0
     slowest_s: float = 0.0
@@ -99,9 +102,11 @@ class Appends:
         began_s = time.monotonic()
         self.table.commit(*((p, self.begun - 1) for p in PARTITIONS))
         self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
+        self.episodes.commit(*EPISODES)
         self.done += 1
-        if self.table.table.commits_since_open >= 100:
-            self.table.table.reopen()
+        for table in (self.table.table, self.episodes.table):
+            if table.commits_since_open >= 100:
+                table.reopen()
 
 
 class Readers:
@@ -117,7 +122,7 @@ class Readers:
     def running(self) -> Iterator[None]:
         threads = [
             threading.Thread(target=self._run, args=(read,))
-            for read in (self._read_duckdb, self._read_deltalake)
+            for read in (self._read_duckdb, self._read_deltalake, self._read_episodes)
         ]
         for thread in threads:
             thread.start()
@@ -156,6 +161,13 @@ class Readers:
             duckdb.connect().from_arrow(found).query("t", f"{COUNT} FROM t")
         )
 
+    def _read_episodes(self) -> tuple[int, int]:
+        with Lake(settings=self._settings) as lake:
+            query = "SELECT count(*), min(revision), max(revision) FROM episodes"
+            ((count, least, most),) = lake.sql(query).fetchall()
+        assert count == len(EPISODES), f"{count} episodes"
+        return len(PARTITIONS) * least, len(PARTITIONS) * most
+
 
 COUNT = "SELECT count(*), count(DISTINCT (kafka_partition, kafka_offset))"
 
@@ -170,7 +182,8 @@ def run_rounds(settings: Settings, rounds: int, seed: int) -> str:
     """Commit, freeze and kill; return what was seen, after checking every row."""
     chosen = random.Random(seed)
     storage = Storage.of(settings)
-    appends = Appends(EventsTable(storage, step=timedelta(seconds=1)))
+    table = EventsTable(storage, step=timedelta(seconds=1))
+    appends = Appends(table, EpisodesTable(storage))
     appends.commit()
     maintainers = [Maintainer(settings) for _ in range(2)]
     readers = Readers(storage, settings, appends)
@@ -194,15 +207,18 @@ def run_rounds(settings: Settings, rounds: int, seed: int) -> str:
         for maintainer in maintainers:
             maintainer.kill()
     assert readers.wrong == []
-    assert appends.retried == []
+    assert appends.retried == appends.episodes.refused == []
     compact(settings)
     uris = storage.open("events").file_uris()
     expected = sorted((p, o) for p in PARTITIONS for o in range(appends.done))
     with Lake(settings=settings) as lake:
         query = "SELECT kafka_partition, kafka_offset FROM events ORDER BY ALL"
         assert lake.sql(query).fetchall() == expected
+    assert appends.episodes.shown() == appends.episodes.expected()
+    revisions = len(appends.episodes.stored())
     merged, lost = (sum(getattr(m, n) for m in maintainers) for n in ("merged", "lost"))
     return (
         f"{rounds} rounds, {appends.done} commits, slowest {appends.slowest_s:.3f} s, "
-        f"{merged} merges, {lost} lost races, {readers.reads} reads, {len(uris)} files"
+        f"{merged} merges, {lost} lost races, {readers.reads} reads, {len(uris)} files, "
+        f"{revisions} of {appends.done * len(EPISODES)} revisions"
     )

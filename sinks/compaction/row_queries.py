@@ -1,0 +1,78 @@
+"""The SQL of a merge: which rows it keeps, in which order, and what must not change.
+
+Of a table whose rows are revisions, a merge keeps the newest of those in its files: the
+row that the views show. What must not change is computed in another way than that.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from semloop.delta.query import ROWS
+from semloop.tables import Table
+
+ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
+# Rows and values per partition, its last offset, and a checksum of its rows' origins.
+ALL_ROWS = """
+SELECT
+    topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
+    {counts},
+    sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
+FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
+"""
+# The same of the newest revisions; the checksum is one of all their values. Should two
+# rows be the same revision, which no flow writes, both are kept.
+NEWEST_ROWS = """
+SELECT
+    topic_id, kafka_partition, sum(row_count)::BIGINT AS row_count,
+    max(last_offset) AS last_offset, sum(row_hash)::VARCHAR AS checksum
+FROM (
+    SELECT
+        {keys}, max(last_offset) AS last_offset,
+        arg_max(row_count, number) AS row_count, arg_max(row_hash, number) AS row_hash
+    FROM (
+        SELECT
+            {keys}, coalesce(revision, -1) AS number, count(*) AS row_count,
+            max(kafka_offset) AS last_offset,
+            sum(hash({columns})::HUGEINT) AS row_hash
+        FROM rows GROUP BY {keys}, number
+    )
+    GROUP BY {keys}
+)
+GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
+"""
+
+
+def invariants(table: Table, columns: Iterable[str]) -> str:
+    """Return SQL over `rows`: per partition what a merge of files must not change.
+
+    Args:
+        table: the table.
+        columns: the columns of its files.
+    """
+    names = [name for name in columns if name != "date"]
+    if table.folded_by:
+        keys, quoted = ", ".join(table.folded_by), (f'"{name}"' for name in names)
+        return NEWEST_ROWS.format(keys=keys, columns=", ".join(quoted))
+    counts = (f'count("{name}") AS "values of {name}"' for name in names)
+    return ALL_ROWS.format(counts=", ".join(counts))
+
+
+def merged_rows(table: Table, uris: Sequence[str]) -> tuple[str, list[list[str]]]:
+    """Return SQL for the rows of a merged file, sorted, and its parameters.
+
+    Args:
+        table: the table.
+        uris: paths or URLs of the files.
+    """
+    # Origins make the order of rows independent of that of the files.
+    order = f"ORDER BY {', '.join([*table.compacted_by, *ORIGIN_ORDER])}"
+    if not table.folded_by:
+        return f"{ROWS} {order}", [list(uris)]
+    keys = ", ".join(table.folded_by)
+    same = " AND ".join(
+        f"revisions.{name} IS NOT DISTINCT FROM newest.{name}"
+        for name in (*table.folded_by, "revision")
+    )
+    # Two scans: rows that are referred to twice would be held in memory.
+    newest = f"SELECT {keys}, max(revision) AS revision {ROWS} GROUP BY {keys}"
+    sql = f"FROM ({ROWS}) AS revisions SEMI JOIN ({newest}) AS newest ON {same} {order}"
+    return sql, [list(uris), list(uris)]
