@@ -55,6 +55,11 @@ chaos *ARGS: _installed
 storm *ARGS: _installed
     .venv/bin/python -m tests.storm {{ ARGS }}
 
+# Measure how long compaction delays a commit of `archive`.
+[group('run')]
+bench-compact-delay: _installed
+    .venv/bin/python bench/compact_delay.py
+
 # Measure the cost of emitting an event.
 [group('run')]
 bench-emit: _installed

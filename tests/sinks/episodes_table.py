@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -86,7 +87,7 @@ class EpisodesTable:
 
     def stored(self) -> list[Row]:
         """Return the revisions in the files of the newest version."""
-        uris = self.storage.open("episodes").file_uris()
+        uris = [unquote(uri) for uri in self.storage.open("episodes").file_uris()]
         query = f"{COLUMNS} FROM read_parquet(?)"
         return sorted(duckdb.execute(query, [uris]).fetchall()) if uris else []
 

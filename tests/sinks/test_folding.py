@@ -71,7 +71,7 @@ def test_a_merged_file_has_one_revision_of_each_episode(tmp_path: Path) -> None:
     table = written(tmp_path)
     assert fold(table.storage) == [Outcome.COMMITTED]
     assert table.stored() == table.expected()
-    # An open episode goes on, and is folded by the next merge.
+    # An open episode continues, and is folded by the next merge.
     table.commit(2, closed=[2])
     assert len(table.stored()) == 4
     assert fold(table.storage) == [Outcome.COMMITTED]
@@ -100,7 +100,7 @@ def test_a_maintainer_frozen_at_any_request_loses_no_revision(tmp_path: Path) ->
         assert (table.refused, file_count(table.storage, "episodes")) == ([], 1)
 
 
-def test_appends_beside_folds_are_not_refused(tmp_path: Path) -> None:
+def test_appends_alongside_folds_are_not_refused(tmp_path: Path) -> None:
     table = written(tmp_path)
     for number in itertools.chain(range(2, 8), range(4, 10)):
         table.commit(number, closed=[number - 2])
