@@ -1,0 +1,93 @@
+"""Checks whether a commit to the table of memories is what LanceDB says it is.
+
+LanceDB writes the next version only if there is no file of it, and compares the commit
+with all versions since the one that it read. Both fail without an error if the process
+was suspended meanwhile, and maintenance has dropped these versions: the commit then
+takes the number of a dropped version, so that no later one has its rows, or it is
+compared with nothing, so that another writer's rows of the same ids are stored twice.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from semloop.lake import generations
+from semloop.storage.listing import stored_files
+from semloop.storage.location import Storage
+
+if TYPE_CHECKING:
+    from lancedb.table import Table
+
+MANIFEST = ".manifest"
+# Names of versions count down, so that a listing begins with the newest one.
+NAME_OF_VERSION_0 = 2**64 - 1
+
+
+class CommitCheck:
+    """Compares commits with the versions that the storage has.
+
+    A commit that directly follows the newest known version, and is the newest one,
+    costs no more than to look for a newer one.
+    """
+
+    def __init__(self, storage: Storage, generation: int, table: "Table") -> None:
+        """Take the table's version as known."""
+        self._storage, self._generation, self._table = storage, generation, table
+        self._known = table.version
+
+    def is_stored_once(self, rows: pa.Table, version: int) -> bool:
+        """Return whether the newest version has the rows of a commit.
+
+        Rows of other commits with the same ids are removed.
+
+        Args:
+            rows: what was merged, an id once.
+            version: the number that LanceDB gave the commit.
+
+        Raises:
+            OSError, RuntimeError, ValueError: the table cannot be read or written.
+            LakeError, StorageUnavailable: its versions cannot be listed.
+        """
+        self._table.checkout_latest()  # type: ignore[no-untyped-call]
+        newest = self._table.version
+        is_regular = newest == version and self._has_all(self._known + 1, version)
+        is_stored = is_regular or self._has_once(rows)
+        self._known = newest
+        return is_stored
+
+    def _has_all(self, first: int, end: int) -> bool:
+        if first >= end:
+            return True
+        return versions(self._storage, self._generation).keys() >= {*range(first, end)}
+
+    def _has_once(self, rows: pa.Table) -> bool:
+        """Return whether all rows are stored; of equal ids keep the newest row."""
+        ids = ", ".join(f"X'{key.hex()}'" for key in rows["id"].to_pylist())
+        least = pc.min(rows["writer"]).as_py()
+        query: Any = self._table.search().where(f"writer >= {least} AND id IN ({ids})")
+        found = query.select(["id", "writer"]).with_row_id(True).to_arrow()
+        found = found.sort_by([("writer", "ascending"), ("_rowid", "ascending")])
+        row_ids = found["_rowid"].to_pylist()
+        kept = dict(zip(found["id"].to_pylist(), row_ids, strict=True))
+        if repeated := sorted({*row_ids} - {*kept.values()}):
+            # Row ids are not used again: if compaction has moved the rows, none is
+            # deleted, and the rows are merged and counted once more.
+            self._table.delete(f"_rowid IN ({', '.join(map(str, repeated))})")
+            return False
+        return len(kept) == len(rows)
+
+
+def versions(storage: Storage, generation: int) -> dict[int, float]:
+    """Return the versions of a table, and when each was written, Unix time.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+    """
+    folder = f"{generations.FOLDER}/{generations.table_name(generation)}.lance"
+    found = {}
+    for file in stored_files(storage, f"{folder}/_versions"):
+        name = file.name.rpartition("/")[2].removesuffix(MANIFEST)
+        if name.isdecimal():
+            found[NAME_OF_VERSION_0 - int(name)] = file.changed_s
+    return found
