@@ -10,7 +10,6 @@ compared with nothing, so that another writer's rows of the same ids are stored 
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from semloop.lake import generations
 from semloop.storage.listing import stored_files
@@ -64,18 +63,19 @@ class CommitCheck:
     def _has_once(self, rows: pa.Table) -> bool:
         """Return whether all rows are stored; of equal ids keep the newest row."""
         ids = ", ".join(f"X'{key.hex()}'" for key in rows["id"].to_pylist())
-        least = pc.min(rows["writer"]).as_py()
-        query: Any = self._table.search().where(f"writer >= {least} AND id IN ({ids})")
+        query: Any = self._table.search().where(f"id IN ({ids})")
         found = query.select(["id", "writer"]).with_row_id(True).to_arrow()
         found = found.sort_by([("writer", "ascending"), ("_rowid", "ascending")])
-        row_ids = found["_rowid"].to_pylist()
-        kept = dict(zip(found["id"].to_pylist(), row_ids, strict=True))
-        if repeated := sorted({*row_ids} - {*kept.values()}):
+        kept = {row["id"]: row for row in found.to_pylist()}
+        newest = {row["_rowid"] for row in kept.values()}
+        if repeated := {*found["_rowid"].to_pylist()} - newest:
             # Row ids are not used again: if compaction has moved the rows, none is
-            # deleted, and the rows are merged and counted once more.
-            self._table.delete(f"_rowid IN ({', '.join(map(str, repeated))})")
+            # deleted, and the rows are merged and compared once more.
+            row_ids = ", ".join(map(str, sorted(repeated)))
+            self._table.delete(f"_rowid IN ({row_ids})")
             return False
-        return len(kept) == len(rows)
+        writers = zip(rows["id"].to_pylist(), rows["writer"].to_pylist(), strict=True)
+        return all(key in kept and kept[key]["writer"] >= own for key, own in writers)
 
 
 def versions(storage: Storage, generation: int) -> dict[int, float]:

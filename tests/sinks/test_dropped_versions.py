@@ -1,4 +1,4 @@
-"""Writers and maintenance that were suspended until their version was dropped."""
+"""Writers and maintenance that are killed, or suspended until versions are dropped."""
 
 import os
 import random
@@ -24,7 +24,7 @@ from tests.support.processes import ROOT, environment
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 6
+ROUNDS = 3
 # Merges five new rows again and again, and prints the first number after each merge.
 WRITER = """
 from semloop.settings import load
@@ -78,15 +78,15 @@ def process(settings: Settings, script: str) -> Iterator["subprocess.Popen[str]"
         running.communicate()
 
 
-def suspend(running: "subprocess.Popen[str]") -> str:
-    """Suspend a process at some moment after its next line, and return the line."""
+def stop(running: "subprocess.Popen[str]", by: int = signal.SIGSTOP) -> str:
+    """Stop a process at some moment after its next line, and return the line."""
     assert running.stdout is not None
     line = running.stdout.readline()
     assert line, running.stderr and running.stderr.read()
     # Busy, not asleep: a merge takes some milliseconds.
     for _ in range(random.randrange(200_000)):
         pass
-    os.kill(running.pid, signal.SIGSTOP)
+    os.kill(running.pid, by)
     return line
 
 
@@ -96,7 +96,7 @@ def test_a_suspended_writer_loses_and_repeats_no_rows(lake_settings: Settings) -
     table.merge(memory_rows(numbers))
     with process(lake_settings, WRITER) as writer:
         for turn in range(ROUNDS):
-            number = int(suspend(writer))
+            number = int(stop(writer))
             numbers |= {*range(1_000, number)}
             # A later writer takes over what the suspended one is about to merge.
             taken = range(number, number + 10) if turn % 2 else range(40, 50)
@@ -107,7 +107,7 @@ def test_a_suspended_writer_loses_and_repeats_no_rows(lake_settings: Settings) -
             numbers.add(10_000 + turn)
             maintain(storage, 1)
             os.kill(writer.pid, signal.SIGCONT)
-        last = int(suspend(writer))
+        last = int(stop(writer))
         os.kill(writer.pid, signal.SIGCONT)
         assert writer.stdout is not None
         # Its merge was complete when it printed the next number.
@@ -124,12 +124,12 @@ def test_suspended_maintenance_loses_and_repeats_no_rows(
     with process(lake_settings, MAINTAINER) as other:
         for turn in range(ROUNDS):
             table.merge(memory_rows(range(20 * turn, 20 * turn + 20)))
-            suspend(other)
+            stop(other)
             table.merge(memory_rows(range(20 * turn, 20 * turn + 5), writer=2))
             maintain(storage, 1)
             maintain(storage, 1)
             os.kill(other.pid, signal.SIGCONT)
-        suspend(other)
+        stop(other)
         assert other.poll() is None
     expected = [(n, 2 if n % 20 < 5 else 1) for n in range(20 * ROUNDS)]
     assert stored(storage) == expected
@@ -138,24 +138,42 @@ def test_suspended_maintenance_loses_and_repeats_no_rows(
     assert report.rows == len(expected)
 
 
+def test_killed_maintenance_loses_and_repeats_no_rows(lake_settings: Settings) -> None:
+    storage = Storage.of(lake_settings)
+    table = vector_table(storage)
+    for turn in range(ROUNDS):
+        for start in range(40 * turn, 40 * turn + 40, 10):
+            table.merge(memory_rows(range(start, start + 10)))
+        with process(lake_settings, MAINTAINER) as running:
+            stop(running, signal.SIGKILL)
+        assert stored(storage) == [(n, 1) for n in range(40 * turn + 40)]
+    report = maintain(storage, 1)
+    assert report is not None
+    assert (report.rows, report.unindexed) == (40 * ROUNDS, 0)
+
+
+@pytest.mark.parametrize(("own", "newest"), [(1, 2), (3, 3)])
 def test_a_commit_that_is_compared_with_dropped_versions_repeats_no_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int, newest: int
 ) -> None:
     storage = Storage(str(tmp_path))
     other = vector_table(storage)
     other.merge(memory_rows(range(5)))
-    stale = partial(generations.connect, stale_s=3_600)
     with monkeypatch.context() as patched:
+        # It looks for no newer version, as if it were suspended before its commit.
+        stale = partial(generations.connect, stale_s=3_600)
         patched.setattr(generations, "connect", stale)
         suspended = vector_table(storage)
     known = max(versions(storage, 1))
-    for number in range(5, 10):
-        other.merge(memory_rows(range(number, number + 5), writer=2))
+    other.merge(memory_rows(range(5, 15), writer=2))
+    other.merge(memory_rows([100]))
     folder = tmp_path / "memories" / "generation-1.lance" / "_versions"
-    for version in range(known + 1, known + 5):
-        (folder / f"{NAME_OF_VERSION_0 - version}.manifest").unlink()
-    suspended.merge(memory_rows(range(5, 14)))
-    assert stored(storage) == [(n, 1 if n < 5 else 2) for n in range(14)]
+    (folder / f"{NAME_OF_VERSION_0 - known - 1}.manifest").unlink()
+    suspended.merge(memory_rows(range(10, 20), writer=own))
+    expected = [(n, 1) for n in range(5)] + [(n, 2) for n in range(5, 10)]
+    expected += [(n, newest) for n in range(10, 15)]
+    expected += [(n, own) for n in range(15, 20)] + [(100, 1)]
+    assert stored(storage) == expected
 
 
 def test_a_commit_to_a_dropped_version_is_not_taken_for_stored(tmp_path: Path) -> None:
