@@ -5,9 +5,9 @@ are searched without an index. Maintenance compacts files, indexes new rows and 
 old versions. It may be stopped at any time and run again: each step is a commit of its
 own that removes no rows, and a step that is not due yet writes nothing.
 
-Two runs at once, one of them suspended for any time, lose no rows either: LanceDB
-refuses a commit to a version that was dropped meanwhile. Files that no version has ever
-named may belong to a commit in progress; LanceDB removes them after 7 days.
+Two runs at the same time, one of them suspended for any time, lose and repeat no rows
+either (`commit_check.py`). Files that no version has ever named may belong to a commit
+in progress; LanceDB removes them after 7 days.
 """
 
 import functools
@@ -23,7 +23,11 @@ from semloop.retry import retry
 from semloop.storage import store_time
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
-from sinks.vectors.commit_check import versions
+from sinks.vectors.commit_check import (
+    delete_repeated,
+    has_all_versions,
+    versions,
+)
 from sinks.vectors.newest_version import on_newest_version
 from sinks.vectors.table import NAME, WORDS
 
@@ -129,7 +133,7 @@ def maintain(
     for done, (name, step) in enumerate(steps):
         progress(name, done, len(steps))
         retry(
-            functools.partial(_attempt, storage, table, name, step),
+            functools.partial(_attempt, storage, generation, table, name, step),
             on=StorageUnavailable,
             seconds=retry_s,
         )
@@ -151,12 +155,22 @@ def drop_older_generations(storage: Storage, generation: int) -> None:
 
 
 def _attempt(
-    storage: Storage, table: "Table", name: str, step: Callable[[], None]
+    storage: Storage,
+    generation: int,
+    table: "Table",
+    name: str,
+    step: Callable[[], None],
 ) -> None:
     with storage_errors(storage, f"maintain table {NAME} ({name})", lance=True):
         # After a conflict the step must start from the newest version.
         table.checkout_latest()  # type: ignore[no-untyped-call]
+        known = table.version
         on_newest_version(table, step)
+        table.checkout_latest()  # type: ignore[no-untyped-call]
+        between = range(known + 1, table.version)
+        if not has_all_versions(storage, generation, between):
+            # This process was suspended: LanceDB may have compared nothing.
+            delete_repeated(table)
 
 
 def _optimize(storage: Storage, table: "Table", generation: int) -> None:

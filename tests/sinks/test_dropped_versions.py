@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 from semloop.lake import generations
 from semloop.settings import Settings
+from semloop.storage import store_time
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
 from sinks.vectors.commit_check import NAME_OF_VERSION_0, CommitCheck, versions
@@ -36,7 +37,7 @@ while True:
     table.merge(memory_rows(range(number, number + 5), writer=2))
     number += 5
 """
-# Merges and maintains again and again; versions are old at once.
+# Maintains again and again; versions are old immediately.
 MAINTAINER = """
 from datetime import timedelta
 from semloop.settings import load
@@ -58,7 +59,7 @@ def lake_settings(request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def _versions_are_old_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _versions_are_old_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "VERSION_RETENTION", timedelta(milliseconds=1))
     monkeypatch.setattr(maintenance, "VERSION_AGE_MAX", timedelta(0))
 
@@ -173,6 +174,34 @@ def test_a_commit_that_is_compared_with_dropped_versions_repeats_no_rows(
     expected = [(n, 1) for n in range(5)] + [(n, 2) for n in range(5, 10)]
     expected += [(n, newest) for n in range(10, 15)]
     expected += [(n, own) for n in range(15, 20)] + [(100, 1)]
+    assert stored(storage) == expected
+
+
+def test_a_compaction_that_is_compared_with_dropped_versions_brings_back_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(str(tmp_path))
+    table = vector_table(storage)
+    for start in range(0, 150, 50):
+        table.merge(memory_rows(range(start, start + 50)))
+    monkeypatch.setattr(
+        generations, "connect", partial(generations.connect, stale_s=3_600)
+    )
+    now, turns = store_time.now, iter(range(1))
+
+    def suspended(at: Storage) -> datetime:
+        for _ in turns:
+            known = max(versions(storage, 1))
+            table.merge(memory_rows(range(3), writer=2))
+            table.merge(memory_rows([200]))
+            folder = tmp_path / "memories" / "generation-1.lance" / "_versions"
+            (folder / f"{NAME_OF_VERSION_0 - known - 1}.manifest").unlink()
+        return now(at)
+
+    # `maintain` asks for the time just before it compacts.
+    monkeypatch.setattr(store_time, "now", suspended)
+    maintain(storage, 1)
+    expected = [(n, 2 if n < 3 else 1) for n in range(150)] + [(200, 1)]
     assert stored(storage) == expected
 
 
