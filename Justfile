@@ -85,6 +85,11 @@ bench-long-texts: _installed
 bench-vectors *ROWS: _installed
     .venv/bin/python bench/vectors.py {{ ROWS }}
 
+# Measure how the table of memories grows under small commits.
+[group('run')]
+bench-growth *MINUTES: _installed
+    .venv/bin/python bench/memory_growth.py {{ MINUTES }}
+
 # Compare the default embedder with torch; needs the extra [models].
 [group('run')]
 bench-embed FILE: _installed

@@ -28,18 +28,25 @@ FIRST_GENERATION = 1
 FLOW = MEMORY.name
 EPISODES = MEMORY.main
 GENERATION = "memory/generation"
-# Lance caches the manifest of every version that it reads, by default up to 1 GiB: a
-# writer would grow by megabytes per minute.
+# Lance caches the manifest of every version that it reads, by default up to 1 GiB, and
+# parts of the indexes of every version, by default up to 6 GiB. A reader needs the
+# indexes again and again; a process that only writes would grow without using them, by
+# 14 MB per 1,000 commits.
 METADATA_CACHE_BYTES = 64 * 2**20
+WRITER_METADATA_CACHE_BYTES = 16 * 2**20
+WRITER_INDEX_CACHE_BYTES = 8 * 2**20
 
 
-def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
+def connect(
+    storage: "Storage", stale_s: float = 0.0, *, only_writes: bool = False
+) -> "DBConnection":
     """Open the folder of the memories in LanceDB.
 
     Args:
         storage: the lake.
         stale_s: maximum age of the version that an open table shows; each check for a
             new version is a request to the storage.
+        only_writes: True for small caches, without which writes are as fast.
 
     Raises:
         MissingExtra: LanceDB is not installed.
@@ -50,11 +57,16 @@ def connect(storage: "Storage", stale_s: float = 0.0) -> "DBConnection":
     os.environ.setdefault("LANCEDB_LOG", "error")
     lancedb = need("lancedb")
     options = object_store.lance_options(storage.options) if storage.on_s3 else None
+    session = (
+        lancedb.Session(WRITER_INDEX_CACHE_BYTES, WRITER_METADATA_CACHE_BYTES)
+        if only_writes
+        else lancedb.Session(metadata_cache_size_bytes=METADATA_CACHE_BYTES)
+    )
     connection: DBConnection = lancedb.connect(
         storage.uri(FOLDER),
         storage_options=options,
         read_consistency_interval=timedelta(seconds=stale_s),
-        session=lancedb.Session(metadata_cache_size_bytes=METADATA_CACHE_BYTES),
+        session=session,
     )
     return connection
 

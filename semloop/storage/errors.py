@@ -148,7 +148,7 @@ def translate(
     """
     diagnose = _store_error if lake.root.startswith("s3://") else _folder_error
     kind, reason, todo = diagnose(lake, error, _message(error, lance=lance))
-    if lance and kind is StorageUnavailable and "ot found" in _lance_message(error):
+    if lance and kind is StorageUnavailable and is_missing(error):
         kind, reason, todo = LakeError, "the table or a file of it is missing", REINDEX
     return kind(f"Cannot {doing} in {lake.root}: {reason}.", todo)
 
@@ -156,6 +156,11 @@ def translate(
 def is_contention(error: Exception) -> bool:
     """Return True if LanceDB refused a write because of a concurrent one."""
     return _CONTENDED.search(str(error)) is not None
+
+
+def is_missing(error: Exception) -> bool:
+    """Return True if LanceDB did not find a table or a file of it."""
+    return "ot found" in _lance_message(error)
 
 
 _Diagnosis = tuple[type[LakeError] | type[StorageUnavailable], str, str]

@@ -4,6 +4,10 @@ Each commit adds a small file, and merges get slower with the number of files; n
 are searched without an index. Maintenance compacts files, indexes new rows and drops
 old versions. It may be stopped at any time and run again: each step is a commit of its
 own that removes no rows, and a step that is not due yet writes nothing.
+
+Two runs at the same time, one of them suspended for any time, lose and repeat no rows
+either (`commit_check.py`). Files that no version has ever named may belong to a commit
+in progress; LanceDB removes them after 7 days.
 """
 
 import functools
@@ -16,8 +20,15 @@ from schemas.steps import ProgressCallback
 from semloop.errors import StorageUnavailable
 from semloop.lake import generations
 from semloop.retry import retry
+from semloop.storage import store_time
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
+from sinks.vectors.commit_check import (
+    delete_repeated,
+    has_all_versions,
+    versions,
+)
+from sinks.vectors.newest_version import on_newest_version
 from sinks.vectors.table import NAME, WORDS
 
 if TYPE_CHECKING:
@@ -50,8 +61,15 @@ NEW_SHARE_MAX = 0.5
 FRAGMENTS_MAX = 100
 UNINDEXED_MAX = 2_000
 UNINDEXED_SHARE_MAX = 0.05
-# Readers and writers use a version for seconds, a long query for minutes.
-VERSION_RETENTION = timedelta(minutes=10)
+# Readers and writers use a version for seconds, a long query for minutes. A process
+# that was suspended for longer begins its step, or its recall, again.
+VERSION_RETENTION = timedelta(minutes=5)
+# Old versions are dropped with the next compaction, at the latest at this age: what the
+# last one replaced must not stay until as much is new again.
+VERSION_AGE_MAX = timedelta(minutes=20)
+# Small amounts of new rows become segments of the vector index, each searched on its
+# own, and compaction merges no files of different segments.
+SEGMENTS_MAX = 50
 # Each step is retried for this time when a writer's commit conflicts with it.
 RETRY_S = 60.0
 
@@ -106,7 +124,7 @@ def maintain(
     made: list[str] = []
     steps: list[tuple[str, Callable[[], None]]] = [
         ("vectors", lambda: made.extend(_index_vectors(table))),
-        ("files", lambda: _optimize(storage, table)),
+        ("files", lambda: _optimize(storage, table, generation)),
         *(
             (column, lambda column=column: made.extend(_index(table, column)))
             for column in SCALARS
@@ -115,7 +133,7 @@ def maintain(
     for done, (name, step) in enumerate(steps):
         progress(name, done, len(steps))
         retry(
-            functools.partial(_attempt, storage, table, name, step),
+            functools.partial(_attempt, storage, generation, table, name, step),
             on=StorageUnavailable,
             seconds=retry_s,
         )
@@ -137,23 +155,41 @@ def drop_older_generations(storage: Storage, generation: int) -> None:
 
 
 def _attempt(
-    storage: Storage, table: "Table", name: str, step: Callable[[], None]
+    storage: Storage,
+    generation: int,
+    table: "Table",
+    name: str,
+    step: Callable[[], None],
 ) -> None:
     with storage_errors(storage, f"maintain table {NAME} ({name})", lance=True):
         # After a conflict the step must start from the newest version.
         table.checkout_latest()  # type: ignore[no-untyped-call]
-        step()
+        known = table.version
+        on_newest_version(table, step)
+        table.checkout_latest()  # type: ignore[no-untyped-call]
+        between = range(known + 1, table.version)
+        if not has_all_versions(storage, generation, between):
+            # This process was suspended: LanceDB may have compared nothing.
+            delete_repeated(table)
 
 
-def _optimize(storage: Storage, table: "Table") -> None:
+def _optimize(storage: Storage, table: "Table", generation: int) -> None:
     """Compact files, add new rows to the indexes, drop old versions."""
     found = _report(storage, table)
-    # A single file without new rows is not rewritten; only old versions are dropped.
-    nothing_to_compact = found.fragments <= 1 and not found.unindexed
     unindexed_max = max(UNINDEXED_MAX, UNINDEXED_SHARE_MAX * found.rows)
     many = found.fragments >= FRAGMENTS_MAX or found.unindexed >= unindexed_max
-    if nothing_to_compact or many:
+    if many or _has_old_versions(storage, generation):
         table.optimize(cleanup_older_than=VERSION_RETENTION)
+
+
+def _has_old_versions(storage: Storage, generation: int) -> bool:
+    """Return whether a version, of several, is older than `VERSION_AGE_MAX`."""
+    times = versions(storage, generation).values()
+    if len(times) <= 1:
+        return False
+    # By one clock: another machine may have written the versions.
+    age_s = store_time.now(storage).timestamp() - min(times)
+    return age_s > VERSION_AGE_MAX.total_seconds()
 
 
 def _index_vectors(table: "Table") -> list[str]:
@@ -161,7 +197,11 @@ def _index_vectors(table: "Table") -> list[str]:
     if rows < ROWS_WITHOUT_INDEX:
         return []
     found = _index_config(table, VECTOR)
-    if found is not None and (found.num_unindexed_rows or 0) <= NEW_SHARE_MAX * rows:
+    if (
+        found is not None
+        and (found.num_unindexed_rows or 0) <= NEW_SHARE_MAX * rows
+        and (found.num_segments or 1) < SEGMENTS_MAX
+    ):
         # `_optimize` adds the new rows to it.
         return []
     # Imported late: only `generations.connect` handles a missing LanceDB.
@@ -188,7 +228,7 @@ def _index_config(table: "Table", column: str) -> "IndexConfig | None":
 
 
 def _report(storage: Storage, table: "Table", made: tuple[str, ...] = ()) -> Report:
-    with storage_errors(storage, f"read table {NAME}", lance=True):
+    def report() -> Report:
         table.checkout_latest()  # type: ignore[no-untyped-call]
         texts = _index_config(table, WORDS)
         vectors = _index_config(table, VECTOR)
@@ -202,3 +242,6 @@ def _report(storage: Storage, table: "Table", made: tuple[str, ...] = ()) -> Rep
             made=made,
             indexed=vectors is not None,
         )
+
+    with storage_errors(storage, f"read table {NAME}", lance=True):
+        return on_newest_version(table, report)

@@ -25,6 +25,8 @@ from semloop.storage.errors import (
     storage_errors,
 )
 from semloop.storage.location import Storage
+from sinks.vectors.commit_check import CommitCheck
+from sinks.vectors.newest_version import on_newest_version
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
@@ -76,6 +78,7 @@ class VectorTable:
         self._retry_s = retry_s
         self._on_retry = on_retry
         self._table: Table
+        self._check: CommitCheck
 
     def open(self) -> None:
         """Open the table, or create it; completes a creation that was interrupted.
@@ -109,12 +112,11 @@ class VectorTable:
         """
 
         def once() -> set[str]:
-            with self._lance(f"read table {NAME}"):
-                query = self._table.search().where("kind = 'episode'")
-                found = query.select(["episode_id"]).to_arrow()
+            query = self._table.search().where("kind = 'episode'")
+            found = query.select(["episode_id"]).to_arrow()
             return set(found["episode_id"].to_pylist())
 
-        return self._retry(once)
+        return self._read(once)
 
     def largest_writer(self) -> int:
         """Return the largest `writer` of the newest version, 0 without rows.
@@ -124,12 +126,11 @@ class VectorTable:
         """
 
         def once() -> int:
-            with self._lance(f"read table {NAME}"):
-                # Only this column is read: 8 bytes a row.
-                found = self._table.search().select(["writer"]).to_arrow()
+            # Only this column is read: 8 bytes a row.
+            found = self._table.search().select(["writer"]).to_arrow()
             return pc.max(found["writer"]).as_py() or 0
 
-        return self._retry(once)
+        return self._read(once)
 
     def merge(self, rows: pa.Table) -> None:
         """Insert rows, or replace stored rows of the same id unless a later writer's.
@@ -154,6 +155,13 @@ class VectorTable:
         rows = _last_of_each_id(rows).cast(_stored_schema(self._schema))
         self._retry(lambda: self._merge_once(rows))
 
+    def _read(self, once: Callable[[], R]) -> R:
+        def step() -> R:
+            with self._lance(f"read table {NAME}"):
+                return on_newest_version(self._table, once)
+
+        return self._retry(step)
+
     def _retry(self, step: Callable[[], R]) -> R:
         return retry(step, on=StorageUnavailable, seconds=self._retry_s)
 
@@ -170,7 +178,13 @@ class VectorTable:
         )
         with self._lance(f"write table {NAME}"):
             try:
-                merge.execute(rows)
+                while not on_newest_version(
+                    self._table,
+                    lambda: self._check.is_stored_once(
+                        rows, merge.execute(rows).version
+                    ),
+                ):
+                    self._on_retry(NAME, "contention")
             except (*LANCE_ERRORS, OSError) as error:
                 cause = "contention" if is_contention(error) else "storage"
                 self._on_retry(NAME, cause)
@@ -180,10 +194,11 @@ class VectorTable:
         # Detects an unavailable store within seconds; LanceDB takes minutes.
         self._storage.has(NAME)
         with self._lance(f"open table {NAME}"):
-            connection = generations.connect(self._storage)
+            connection = generations.connect(self._storage, only_writes=True)
             self._table = self._open_or_create(connection)
-            self._check(self._table.schema)
+            self._check_schema(self._table.schema)
             self._ensure_index()
+            self._check = CommitCheck(self._storage, self._generation, self._table)
 
     def _open_or_create(self, connection: "DBConnection") -> "Table":
         if (found := generations.open_table(connection, self._generation)) is not None:
@@ -199,7 +214,7 @@ class VectorTable:
                 return found
             raise
 
-    def _check(self, found: pa.Schema) -> None:
+    def _check_schema(self, found: pa.Schema) -> None:
         model = (found.metadata or {}).get(MODEL, b"").decode()
         length = found.field("vector").type.list_size
         wanted_model = self._schema.metadata[MODEL].decode()

@@ -74,7 +74,9 @@ def test_files_are_compacted_and_new_rows_indexed(storage: Storage) -> None:
     assert search_texts(storage, "flight") == ["number 99"]
 
 
-def test_the_vector_index_depends_on_the_number_of_rows(folder: Storage) -> None:
+def test_the_vector_index_depends_on_the_number_of_rows(
+    folder: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = vector_table(folder)
 
     def kept(start: int, end: int) -> tuple[bool, bool]:
@@ -88,6 +90,10 @@ def test_the_vector_index_depends_on_the_number_of_rows(folder: Storage) -> None
     assert kept(301, 500) == (False, True)
     # More than half of the rows are new.
     assert kept(500, 1_001) == (True, True)
+    assert kept(1_001, 1_002) == (False, True)
+    # Each run adds a segment to it.
+    monkeypatch.setattr(maintenance, "SEGMENTS_MAX", 2)
+    assert kept(1_002, 1_003) == (True, True)
     found = generations.open_table(generations.connect(folder), 1)
     assert found is not None
     vector = found.search().limit(1).to_arrow()["vector"][0].as_py()
@@ -265,6 +271,7 @@ def test_old_versions_are_dropped_and_recent_ones_kept(
     run_maintenance(folder)
     assert len(list(versions.glob("*.manifest"))) > 5
     monkeypatch.setattr(maintenance, "VERSION_RETENTION", timedelta(milliseconds=1))
+    monkeypatch.setattr(maintenance, "VERSION_AGE_MAX", timedelta(0))
     run_maintenance(folder)
     assert len(list(versions.glob("*.manifest"))) < 3
     assert stored(folder) == [(n, 1) for n in range(5)]

@@ -111,8 +111,10 @@ class RecallEngine:
                     return self._recall(request)
                 except (RowsMoved, RuntimeError, ValueError, OSError):
                     # A compaction in between moves rows, which makes ids invalid, or
-                    # `maintain index` has dropped the table that `reindex` replaced.
+                    # `maintain index` has dropped the version, or the table that
+                    # `reindex` replaced.
                     self._episodes.expire()
+                    self._tables.expire()
             return self._recall(request)
         except Exception as error:
             raise self._translate(error) from error

@@ -290,3 +290,8 @@ class MemoryTables:
                 # A table without rows is false.
                 self._table = None if table is None else MemoryTable(table, generation)
             return self._table
+
+    def expire(self) -> None:
+        """Search the newest version from now on, however young the last one is."""
+        with self._lock:
+            self._table = None

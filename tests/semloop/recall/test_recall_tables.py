@@ -1,6 +1,7 @@
 """`Lake.recall` on tables of an earlier version, and on tables that change meanwhile."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from semloop.lake import generations
 from semloop.lake.recall import searches
 from semloop.lake.recall.search_engine import RowsMoved
 from semloop.settings import load
+from sinks.vectors import maintenance
+from sinks.vectors.commit_check import versions
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
     a_memory_lake,
@@ -70,6 +73,24 @@ def test_recall_follows_a_table_that_was_replaced_and_dropped(tmp_path: Path) ->
         second.commit()
         generations.connect(lake.storage).drop_table(generations.table_name(1))
         assert texts(opened.recall("trip")) == ["trip two"]
+
+
+def test_recall_answers_after_its_version_of_the_table_was_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "VERSION_RETENTION", timedelta(milliseconds=1))
+    monkeypatch.setattr(maintenance, "VERSION_AGE_MAX", timedelta(0))
+    lake = a_memory_lake(tmp_path, *(a_message(f"trip {n}") for n in range(12)))
+    with Lake(settings=lake.settings, stale_s=3_600) as opened:
+        before = opened.recall("trip 7")
+        named = "SELECT text FROM memories ORDER BY ALL"
+        rows = opened.sql(named).fetchall()
+        known = {*versions(lake.storage, 1)}
+        for _ in range(2):
+            maintenance.maintain(lake.storage, 1)
+        assert not known & {*versions(lake.storage, 1)}
+        assert opened.recall("trip 7").equals(before)
+        assert opened.sql(named).fetchall() == rows
 
 
 def test_memories_that_move_during_each_attempt_are_reported_in_two_lines(
