@@ -9,4 +9,5 @@
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 | `compact` | `semloop maintain compact` | Delta tables | same | same rows |
+| `vacuum` | `semloop maintain vacuum` | folders of Delta tables | same | same rows |
 """

@@ -213,6 +213,14 @@ class MaintenanceTask:
 
 
 @dataclass(frozen=True, slots=True)
+class VacuumTask:
+    """The table of which to delete the unused files."""
+
+    table: str
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
 class DataFile:
     """A file of a table; `ingested_at` is that of its newest row."""
 
@@ -251,4 +259,4 @@ class Merge:
 
 
 # What the source of a flow emits.
-SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask | Merge
+SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask | Merge | VacuumTask

@@ -1,0 +1,43 @@
+"""`semloop maintain vacuum`: deletes files that no version of a table has."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semloop.command.terminal.figures import format_bytes, format_count
+from semloop.command.terminal.printing import say
+from semloop.errors import LakeError
+from semloop.settings import load
+
+if TYPE_CHECKING:
+    from sinks.vacuum import Report
+
+Quiet = Annotated[bool, typer.Option(help="Say nothing if there is nothing to do.")]
+DryRun = Annotated[
+    bool, typer.Option(help="Say what would be done, and change nothing.")
+]
+
+
+def vacuum(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
+    """Delete files that no version of a table has had for `vacuum_hours`."""
+    from flows.logging_setup import configure
+    from flows.vacuum import vacuum as run
+
+    settings = load()
+    configure(settings, sys.stderr)
+    report = run(settings, dry_run=dry_run)
+    _show_deleted(report, dry_run=dry_run, quiet=quiet)
+    if report.failed:
+        msg = f"The vacuum failed for {', '.join(sorted(report.failed))}."
+        raise LakeError(msg, "See the errors above; all other tables are done.")
+
+
+def _show_deleted(report: "Report", *, dry_run: bool, quiet: bool) -> None:
+    found = {table: each for table, each in report.deleted.items() if each.files}
+    for table, deleted in found.items():
+        files, size = format_count(deleted.files, "file"), format_bytes(deleted.bytes)
+        verb = "would be deleted" if dry_run else "deleted"
+        say(f"{table}: {files} ({size}) {verb}.")
+    if not found and not quiet:
+        say("No files are to be deleted.")
