@@ -9,5 +9,6 @@
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 | `compact` | `semloop maintain compact` | Delta tables | same | same rows |
+| `retain` | `semloop maintain retain` | Delta tables | same | the other rows stay |
 | `vacuum` | `semloop maintain vacuum` | folders of Delta tables | same | same rows |
 """

@@ -237,12 +237,16 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Merge:
-    """Files of consecutive commits that one file replaces."""
+    """Files of consecutive commits that one file replaces.
+
+    `keep`: SQL condition of the rows that the file has.
+    """
 
     table: str
     version: int
     date: date
     files: tuple[DataFile, ...]
+    keep: str = "true"
     progress: Progress = field(default_factory=Progress)
 
     @cached_property
@@ -258,5 +262,30 @@ class Merge:
         return FileName(level, names[0].first, max(complete))
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiredDate:
+    """The files of one date of a table, and which of its rows have expired.
+
+    `condition`: as `operators.retention.expired_rows` returns it.
+    `later`: the files of the later dates.
+    """
+
+    table: str
+    version: int
+    date: date
+    files: tuple[DataFile, ...]
+    later: tuple[DataFile, ...]
+    condition: str
+    progress: Progress = field(default_factory=Progress)
+
+
 # What the source of a flow emits.
-SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask | Merge | VacuumTask
+SourceItem = (
+    Polled
+    | PolledEvents
+    | ReindexPart
+    | MaintenanceTask
+    | Merge
+    | ExpiredDate
+    | VacuumTask
+)

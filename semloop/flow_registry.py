@@ -95,6 +95,16 @@ COMPACT = Flow(
     every="compact_every_s",
     quiet=("--quiet",),
 )
+RETAIN = Flow(
+    "retain",
+    "scheduled",
+    reads="events",
+    main="events",
+    sides=("dead_letters", "episodes"),
+    module="flows.retain",
+    every="retain_every_s",
+    quiet=("--quiet",),
+)
 VACUUM = Flow(
     "vacuum",
     "scheduled",
@@ -105,7 +115,9 @@ VACUUM = Flow(
     every="vacuum_every_s",
     quiet=("--quiet",),
 )
-FLOWS = {flow.name: flow for flow in (ARCHIVE, MEMORY, INDEX, REINDEX, COMPACT, VACUUM)}
+# Scheduled flows in the order in which `maintain all` runs them.
+_ALL = (ARCHIVE, MEMORY, COMPACT, RETAIN, VACUUM, INDEX, REINDEX)
+FLOWS = {flow.name: flow for flow in _ALL}
 STREAMING = {name: flow for name, flow in FLOWS.items() if flow.kind == "streaming"}
 # Flows that read what another flow has committed.
 LAKE_READERS = {name: flow for name, flow in STREAMING.items() if flow.reads != KAFKA}

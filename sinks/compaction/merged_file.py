@@ -54,7 +54,8 @@ SELECT
     topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
     {counts},
     sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
-FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
+FROM rows WHERE {keep}
+GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
 
 
@@ -122,7 +123,7 @@ def _checked(
         for name in columns.column_names
         if name != "date"
     )
-    query = ORIGINS.format(counts=counts)
+    query = ORIGINS.format(counts=counts, keep=merge.keep)
     before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
     upload = partial(_upload, storage, merge, local)
@@ -174,18 +175,18 @@ def _sort(
     )
     with writer:
         writer.add_key_value_metadata(footer_metadata(last))
-        batches = _sorted(storage, queries, merge.table, uris)
+        batches = _sorted(storage, queries, merge, uris)
         for rows in _row_groups(batches, stored):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
 
 
 def _sorted(
-    storage: Storage, queries: FileQueries, table: str, uris: Sequence[str]
+    storage: Storage, queries: FileQueries, merge: Merge, uris: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     # Origins make the order of rows independent of that of the files.
-    by = [*tables.TABLES[table].compacted_by, *ORIGIN_ORDER]
-    with storage_errors(storage, f"read table {table}"):
-        sql = f"{ROWS} ORDER BY {', '.join(by)}"
+    by = [*tables.TABLES[merge.table].compacted_by, *ORIGIN_ORDER]
+    with storage_errors(storage, f"read table {merge.table}"):
+        sql = f"{ROWS} WHERE {merge.keep} ORDER BY {', '.join(by)}"
         try:
             renew_keys(storage, queries.connection)
             found = queries.connection.execute(sql, [list(uris)])

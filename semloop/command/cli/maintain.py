@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semloop.command.cli.maintain_files import Quiet, vacuum
+from semloop.command.cli.maintain_all import run_once, run_repeatedly
+from semloop.command.cli.maintain_files import Quiet, retain, vacuum
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
 from semloop.errors import ConfigError, LakeError, StorageUnavailable
@@ -90,7 +91,32 @@ def _compact(settings: Settings) -> "Report | None":
     return run(settings)
 
 
+app.command()(retain)
 app.command()(vacuum)
+
+
+@app.command("all")
+def all_(
+    every: Annotated[
+        float | None,
+        typer.Option(
+            help="Repeat: seconds between two looks at what is due by the settings.",
+            min=1,
+        ),
+    ] = None,
+) -> None:
+    """Run `compact`, `retain`, `vacuum` and `index`, one after the other."""
+    settings = load()
+    runs = {
+        "compact": lambda: _compact_once(settings, quiet=True),
+        "retain": lambda: retain(quiet=True),
+        "vacuum": lambda: vacuum(quiet=True),
+        "index": index,
+    }
+    if every is None:
+        run_once(runs)
+    else:
+        run_repeatedly(settings, runs, every)
 
 
 @app.command()
