@@ -1,5 +1,7 @@
 """The scheduled flow `vacuum`: deletes data files that no version of a table has.
 
+And artifacts that no row names.
+
 It runs while other flows write and readers read. A file stays for `vacuum_hours` after
 it was replaced, for the queries that read an earlier version.
 """
@@ -17,6 +19,7 @@ from flows.scheduled import run_to_end
 from schemas.batches import VacuumTask
 from schemas.metrics import Metrics
 from semloop import layout
+from semloop.artifacts import FOLDER as ARTIFACTS
 from semloop.delta.unused_files import UnusedFiles, unused_files
 from semloop.errors import SemLoopError, StorageUnavailable
 from semloop.flow_registry import VACUUM
@@ -27,6 +30,7 @@ from semloop.storage.listing import stored_files
 from semloop.storage.location import Storage
 from semloop.tables import DELTA_TABLES
 from sinks.flow_tables import FlowContext
+from sinks.unnamed_artifacts import unnamed_artifacts
 from sinks.vacuum import Report, VacuumedTables
 from sources.work_items import WorkItems
 
@@ -98,7 +102,7 @@ def _tables(
 ) -> Iterator[VacuumTask]:
     """Yield a worker's share of the tables."""
     layout.check(storage)
-    for table in DELTA_TABLES[worker_index::worker_count]:
+    for table in (*DELTA_TABLES, ARTIFACTS)[worker_index::worker_count]:
         yield VacuumTask(table)
 
 
@@ -109,6 +113,8 @@ def _unused(context: FlowContext, table: str) -> UnusedFiles:
 
     def find() -> UnusedFiles:
         safe_s = (store_time.now(storage) - kept).timestamp()
+        if table == ARTIFACTS:
+            return unnamed_artifacts(storage, safe_s)
         found = unused_files(storage, table, stored_files(storage, table), safe_s)
         if found is None:
             msg = f"The log of table {table} changes too often to be read."

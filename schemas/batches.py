@@ -214,7 +214,7 @@ class MaintenanceTask:
 
 @dataclass(frozen=True, slots=True)
 class VacuumTask:
-    """The table of which to delete the unused files."""
+    """The table, or the folder of artifacts, of which to delete the unused files."""
 
     table: str
     progress: Progress = field(default_factory=Progress)

@@ -1,19 +1,22 @@
 """The sink of the flow `vacuum`: deletes data files that no version of a table has.
 
-Nothing else deletes data files. An entry is put in the log first, and then the log is
-read again. The entry repeats the table's metadata, so every commit on top of an earlier
-version is refused once. A process that was frozen right before its commit then checks
-the age of its file: none is added after 12 hours (`sinks/compaction/log_entry.py`,
-`sinks/delta/ownership.py`).
+Artifacts that no row names go, too. Nothing else deletes data files.
+
+An entry is put in the log first, and then the log is read again. The entry repeats the
+table's metadata, so every commit on top of an earlier version is refused once. A
+process that was frozen right before its commit then checks the age of its file: none is
+added after 12 hours (`sinks/compaction/log_entry.py`, `sinks/delta/ownership.py`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import structlog
 
+from semloop.artifacts import FOLDER as ARTIFACTS
 from semloop.delta.snapshot import read_snapshot
 from semloop.delta.unused_files import UnusedFiles, names_of
 from semloop.errors import SemLoopError, StorageUnavailable
@@ -22,6 +25,7 @@ from semloop.retry import retry
 from semloop.storage.errors import storage_errors
 from semloop.storage.listing import remove_files
 from semloop.storage.location import Storage
+from semloop.storage.stored_file import StoredFile
 from sinks.delta.create_table import REMOVED_HOURS, REMOVED_RETENTION
 from sinks.flow_tables import FlowContext
 
@@ -85,8 +89,12 @@ class VacuumedTables:
         else:
             hours = settings.maintenance.vacuum_hours
             seconds = settings.commits.storage_retry_s
+            storage = self._context.storage
             try:
-                deleted = delete_unused(self._context.storage, item, hours, seconds)
+                if item.table == ARTIFACTS:  # not a table: nothing adds one later
+                    deleted = _delete(storage, item.all)
+                else:
+                    deleted = delete_unused(storage, item, hours, seconds)
             except SemLoopError as error:
                 self._report.fail(item.table, error)
                 return
@@ -117,7 +125,10 @@ def delete_unused(
     retry(put, on=StorageUnavailable, seconds=retry_s)
     snapshot = read_snapshot(storage, unused.table)
     stored = names_of(snapshot) if snapshot else set()
-    files = [file for file in unused.all if file.name not in stored]
+    return _delete(storage, [file for file in unused.all if file.name not in stored])
+
+
+def _delete(storage: Storage, files: Sequence[StoredFile]) -> Deleted:
     deleted = Deleted()
     for start in range(0, len(files), FILES_AT_A_TIME):
         part = files[start : start + FILES_AT_A_TIME]
