@@ -15,7 +15,8 @@ class Expiry:
     """How the expired rows of a date leave the table.
 
     `removed`: files that have some of them. `added`: files with their other rows.
-    `rows`: how many rows go. `held`: why nothing may go yet; empty if it may.
+    `rows`: how many rows go. `bytes`: what they take in files, an estimate if nothing
+    is written. `held`: why nothing may go yet; empty if it may.
     """
 
     table: str
@@ -23,10 +24,5 @@ class Expiry:
     removed: tuple[DataFile, ...] = ()
     added: tuple[MergedFile, ...] = ()
     rows: int = 0
+    bytes: int = 0
     held: str = ""
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes of files go."""
-        removed = sum(file.size_bytes for file in self.removed)
-        return removed - sum(file.size_bytes for file in self.added)

@@ -185,8 +185,11 @@ def _sorted(
 ) -> Iterator[pa.RecordBatch]:
     # Origins make the order of rows independent of that of the files.
     by = [*tables.TABLES[merge.table].compacted_by, *ORIGIN_ORDER]
+    sql = f"{ROWS} WHERE {merge.keep}"
+    # A compacted file alone is sorted, and its wide rows may not fit in memory.
+    if len(merge.files) > 1 or merge.files[0].name.level == 0:
+        sql += f" ORDER BY {', '.join(by)}"
     with storage_errors(storage, f"read table {merge.table}"):
-        sql = f"{ROWS} WHERE {merge.keep} ORDER BY {', '.join(by)}"
         try:
             renew_keys(storage, queries.connection)
             found = queries.connection.execute(sql, [list(uris)])

@@ -6,12 +6,12 @@ of an episode that is open.
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from schemas.batches import DataFile, ExpiredDate, Merge
-from schemas.retention import ALL, Expiry
+from schemas.retention import Expiry
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
 from semloop.delta.streams import NEVER_READ, Partition
@@ -60,23 +60,37 @@ def expire(
     """
     with closing(_Rows(storage, item)) as rows:
         counted = retry(rows.counts, on=StorageUnavailable, seconds=retry_s)
-        removed = tuple(file for file in item.files if counted[file.path][1])
+        removed = tuple(file for file in item.files if counted[file.path].expired)
         if not removed:
             return Expiry(item.table, item.date)
         held = retry(lambda: rows.held(removed), on=StorageUnavailable, seconds=retry_s)
-    count = sum(counted[file.path][1] for file in removed)
-    expiry = Expiry(item.table, item.date, removed, (), count, held)
+    count = sum(counted[file.path].expired for file in removed)
     if held or dry_run:
-        return expiry
-    keep = f"NOT ({item.condition})"
-    added = [
-        write_merged(
-            storage, Merge(item.table, item.version, item.date, (file,), keep), retry_s
-        )
+        size = sum(counted[f.path].share_of(f.size_bytes) for f in removed)
+        return Expiry(item.table, item.date, removed, (), count, size, held)
+    added = tuple(
+        write_merged(storage, _without_expired(item, file), retry_s)
         for file in removed
-        if counted[file.path][0] > counted[file.path][1]
-    ]
-    return replace(expiry, added=tuple(added))
+        if counted[file.path].expired < counted[file.path].all
+    )
+    size = sum(f.size_bytes for f in removed) - sum(f.size_bytes for f in added)
+    return Expiry(item.table, item.date, removed, added, count, size)
+
+
+def _without_expired(item: ExpiredDate, file: DataFile) -> Merge:
+    """Return the merge that writes a file without its expired rows."""
+    keep = f"NOT ({item.condition})"
+    return Merge(item.table, item.version, item.date, (file,), keep)
+
+
+class _Count(NamedTuple):
+    """Rows of a file, and how many of them have expired."""
+
+    all: int
+    expired: int
+
+    def share_of(self, size_bytes: int) -> int:
+        return size_bytes * self.expired // max(1, self.all)
 
 
 class _Rows:
@@ -90,14 +104,16 @@ class _Rows:
     def close(self) -> None:
         self._queries.close()
 
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Return by path how many rows there are, and how many have expired."""
+    def counts(self) -> dict[str, _Count]:
+        """Count the rows of each file, by its path."""
         uris = self._uris(self._item.files)
         query = COUNTS.format(condition=self._item.condition)
         found = self._queries.arrow(self._item.table, uris, query, [uris]).to_pylist()
-        by_uri = {row["filename"]: (row["all_rows"], row["expired"]) for row in found}
+        by_uri = {
+            row["filename"]: _Count(row["all_rows"], row["expired"]) for row in found
+        }
         # A file without rows has no group.
-        empty = (0, int(self._item.condition == ALL))
+        empty = _Count(0, 0)
         return {
             file.path: by_uri.get(uri, empty)
             for file, uri in zip(self._item.files, uris, strict=True)

@@ -16,6 +16,7 @@ from tests.flows.retained_lake import (
     DAYS,
     ROWS,
     MemoryFlow,
+    contents,
     payloads,
     payloads_in_any_file,
     write,
@@ -71,6 +72,8 @@ def test_the_rows_of_one_namespace_go(lake: Settings) -> None:
     settings = lake.replace(retention={"events/a": KEPT_DAYS})
     found = retain(settings, dry_run=True).expired["events"]
     assert (found.dates, found.rows) == (1, 2)
+    # An estimate: a third of the rows of a file.
+    assert 0 < 3 * found.bytes <= max(len(data) for _, data in contents(table.storage))
     assert retain(settings).expired["events"].rows == 2
     left = all_payloads(0, 1, 2, 3, without="3-a")
     assert payloads(table.storage) == left

@@ -1,6 +1,7 @@
 """The log entry by which rows go: frozen processes, crashes, lost replies."""
 
 import itertools
+import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ COMMITS = 2
 # Of the first day; those of the second day stay.
 ROWS = [(0, offset) for offset in range(COMMITS)]
 OTHERS = [(0, offset) for offset in range(COMMITS, 2 * COMMITS)]
+Rival = Callable[[Storage, str], object]
 CONDITIONS = {"whole date": ALL, "some rows": "kafka_offset = 0"}
 
 
@@ -68,55 +70,59 @@ def left(condition: str) -> list[tuple[int, int]]:
     return OTHERS if condition == ALL else [*ROWS[1:], *OTHERS]
 
 
-def append(table: EventsTable) -> None:
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake to be copied."""
+    folder = tmp_path_factory.mktemp("fresh")
+    written(folder)
+    return folder
+
+
+def append(storage: Storage, condition: str) -> None:
+    table = EventsTable(storage)
+    table.now += timedelta(days=2)
     table.commit((0, 2 * COMMITS))
 
 
-RIVALS: dict[str, Callable[[EventsTable, str], object]] = {
-    "append": lambda table, condition: append(table),
-    "compaction": lambda table, condition: compact(table.storage),
-    "expiry": lambda table, condition: remove(table.storage, condition),
+RIVALS: dict[str, Rival] = {
+    "append": append,
+    "compaction": lambda storage, condition: compact(storage),
+    "expiry": remove,
 }
+
+
+class Meanwhile:
+    """What happens to a lake while an expiry is frozen."""
+
+    def __init__(self, storage: Storage, condition: str, rival: Rival) -> None:
+        self._storage, self._condition, self._rival = storage, condition, rival
+        self.done = False
+
+    def __call__(self) -> None:
+        self.done = True
+        self._rival(self._storage, self._condition)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS)
 @pytest.mark.parametrize("rival", RIVALS.values(), ids=RIVALS)
 def test_an_expiry_frozen_at_any_request_leaves_every_other_row_once(
-    tmp_path: Path, rival: Callable[[EventsTable, str], object], condition: str
+    tmp_path: Path, fresh: Path, rival: Rival, condition: str
 ) -> None:
     for number in itertools.count():
-        table = written(tmp_path / str(number))
-        reached = _Reached(table, condition, rival)
-        before = at_request(number, reached)
-        outcome = remove(SteppedStorage(table.storage.root, before=before), condition)
-        rows = rows_in_files(table.storage)
-        added = [(0, 2 * COMMITS)] if rival is RIVALS["append"] and reached.done else []
-        gone = outcome is Outcome.COMMITTED or rival is RIVALS["expiry"]
+        storage = Storage(str(shutil.copytree(fresh, tmp_path / str(number))))
+        meanwhile = Meanwhile(storage, condition, rival)
+        before = at_request(number, meanwhile)
+        outcome = remove(SteppedStorage(storage.root, before=before), condition)
+        rows = rows_in_files(storage)
+        added = [(0, 2 * COMMITS)] if rival is append and meanwhile.done else []
+        gone = outcome is Outcome.COMMITTED or rival is remove
         assert rows == [*(left(condition) if gone else ROWS + OTHERS), *added]
-        assert rows_in_lake(table.storage) == rows
-        if not reached.done:
+        if not meanwhile.done:
             break
         if not gone:
-            assert remove(table.storage, condition) is Outcome.COMMITTED
-            assert rows_in_files(table.storage) == [*left(condition), *added]
+            assert remove(storage, condition) is Outcome.COMMITTED
+            assert rows_in_lake(storage) == [*left(condition), *added]
     assert number >= 3
-
-
-class _Reached:
-    """What happens while an expiry is frozen."""
-
-    def __init__(
-        self,
-        table: EventsTable,
-        condition: str,
-        rival: Callable[[EventsTable, str], object],
-    ) -> None:
-        self._table, self._condition, self._rival = table, condition, rival
-        self.done = False
-
-    def __call__(self) -> None:
-        self.done = True
-        self._rival(self._table, self._condition)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from semloop.command.stack.child import rotate_log
 
+# A stack that is stopped every evening runs its daily commands, too.
 FIRST_S_MAX = 600.0
 
 
 class ScheduledCommand:
     """Runs a command `every_s` after the end of its last run, without blocking.
 
-    The first run is at most ten minutes after the start, since a stack may be stopped
-    every day. It never runs it if `every_s` is 0.
+    The first run is at most ten minutes after the start. It never runs it if `every_s`
+    is 0.
     """
 
     def __init__(
