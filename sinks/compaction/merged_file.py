@@ -21,7 +21,7 @@ from schemas.batches import Merge
 from schemas.compaction import MergedFile
 from semloop import layout, tables
 from semloop.delta.last_offsets import footer_metadata
-from semloop.delta.query import ROWS, FileQueries
+from semloop.delta.query import FileQueries
 from semloop.delta.streams import Partition
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.retry import retry
@@ -54,8 +54,7 @@ SELECT
     topic_id, kafka_partition, count(*) AS row_count, max(kafka_offset) AS last_offset,
     {counts},
     sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
-FROM rows WHERE {keep}
-GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
+FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
 
 
@@ -96,7 +95,7 @@ def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> Merge
 def _write(
     storage: Storage, merge: Merge, memory_mb: int, retry_s: float
 ) -> MergedFile:
-    queries = FileQueries(storage)
+    queries = FileQueries(storage, merge.keep)
     try:
         with scratch_folder("semloop-compact-") as folder:
             for setting in (
@@ -123,7 +122,7 @@ def _checked(
         for name in columns.column_names
         if name != "date"
     )
-    query = ORIGINS.format(counts=counts, keep=merge.keep)
+    query = ORIGINS.format(counts=counts)
     before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
     upload = partial(_upload, storage, merge, local)
@@ -185,7 +184,7 @@ def _sorted(
 ) -> Iterator[pa.RecordBatch]:
     # Origins make the order of rows independent of that of the files.
     by = [*tables.TABLES[merge.table].compacted_by, *ORIGIN_ORDER]
-    sql = f"{ROWS} WHERE {merge.keep}"
+    sql = queries.rows
     # A compacted file alone is sorted, and its wide rows may not fit in memory.
     if len(merge.files) > 1 or merge.files[0].name.level == 0:
         sql += f" ORDER BY {', '.join(by)}"
