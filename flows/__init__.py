@@ -9,6 +9,8 @@
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 | `compact` | `semloop maintain compact` | Delta tables | same | same rows |
+| `retain` | `semloop maintain retain` | Delta tables | same | the other rows stay |
+| `vacuum` | `semloop maintain vacuum` | folders of Delta tables | same | same rows |
 
 `upgrade.py` is not a dataflow: it has the steps of `semloop maintain upgrade`.
 """

@@ -213,6 +213,14 @@ class MaintenanceTask:
 
 
 @dataclass(frozen=True, slots=True)
+class VacuumTask:
+    """The table, or the folder of artifacts, of which to delete the unused files."""
+
+    table: str
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
 class DataFile:
     """A file of a table; `ingested_at` is that of its newest row."""
 
@@ -232,6 +240,7 @@ class Merge:
     """Files of consecutive commits that one file replaces.
 
     `first`: the number of the first commit, if the names of the files do not tell it.
+    `keep`: SQL condition of the rows that the file has.
     """
 
     table: str
@@ -239,6 +248,7 @@ class Merge:
     date: date
     files: tuple[DataFile, ...]
     first: int = UNNUMBERED
+    keep: str = "true"
     progress: Progress = field(default_factory=Progress)
 
     @cached_property
@@ -254,5 +264,30 @@ class Merge:
         return FileName(level, max(self.first, names[0].first), max(complete))
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiredDate:
+    """The files of one date of a table, and which of its rows have expired.
+
+    `condition`: as `operators.retention.expired_rows` returns it.
+    `later`: the files of the later dates.
+    """
+
+    table: str
+    version: int
+    date: date
+    files: tuple[DataFile, ...]
+    later: tuple[DataFile, ...]
+    condition: str
+    progress: Progress = field(default_factory=Progress)
+
+
 # What the source of a flow emits.
-SourceItem = Polled | PolledEvents | ReindexPart | MaintenanceTask | Merge
+SourceItem = (
+    Polled
+    | PolledEvents
+    | ReindexPart
+    | MaintenanceTask
+    | Merge
+    | ExpiredDate
+    | VacuumTask
+)

@@ -40,3 +40,17 @@ class MergedFile:
     path: str
     size_bytes: int
     statistics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Files of a table that other files replace in one log entry.
+
+    `added` may be empty. `changes_data`: the others do not have all of their rows.
+    """
+
+    table: str
+    date: date
+    removed: tuple[DataFile, ...]
+    added: tuple[MergedFile, ...]
+    changes_data: bool = False

@@ -28,6 +28,7 @@ class Flow:
             `until_caught_up`; each applies to one run only.
         every: the setting with the seconds between two runs by `semloop up`; empty: the
             flow is only run by hand.
+        quiet: flags with which `semloop up` runs it, so that its log stays short.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Flow:
     sides: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     every: str = ""
+    quiet: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -91,8 +93,31 @@ COMPACT = Flow(
     sides=("dead_letters", "episodes"),
     module="flows.compact",
     every="compact_every_s",
+    quiet=("--quiet",),
 )
-FLOWS = {flow.name: flow for flow in (ARCHIVE, MEMORY, INDEX, REINDEX, COMPACT)}
+RETAIN = Flow(
+    "retain",
+    "scheduled",
+    reads="events",
+    main="events",
+    sides=("dead_letters", "episodes"),
+    module="flows.retain",
+    every="retain_every_s",
+    quiet=("--quiet",),
+)
+VACUUM = Flow(
+    "vacuum",
+    "scheduled",
+    reads="events",
+    main="events",
+    sides=("dead_letters", "episodes", "streams"),
+    module="flows.vacuum",
+    every="vacuum_every_s",
+    quiet=("--quiet",),
+)
+# Scheduled flows in the order in which `maintain all` runs them.
+_ALL = (ARCHIVE, MEMORY, COMPACT, RETAIN, VACUUM, INDEX, REINDEX)
+FLOWS = {flow.name: flow for flow in _ALL}
 STREAMING = {name: flow for name, flow in FLOWS.items() if flow.kind == "streaming"}
 # Flows that read what another flow has committed.
 LAKE_READERS = {name: flow for name, flow in STREAMING.items() if flow.reads != KAFKA}

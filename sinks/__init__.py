@@ -6,6 +6,8 @@
 | `MemoryTables` | the same | each row visible exactly once |
 | `NewGeneration` | one writer for all partitions | each row once, after the switch |
 | `IndexMaintenance` | one process | the rows do not change |
+| `RetainedTables` | a date of a table | only expired rows go |
+| `VacuumedTables` | a table | no file of the newest version is deleted |
 
 `commit_loop.py` decides when the tables of a flow commit; `flow_tables.py` declares
 what differs between flows. In `delta/`, `fenced_table.py` is a table with one writer,

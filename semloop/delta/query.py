@@ -48,10 +48,16 @@ class OwnedTable(OpenTable, Protocol):
 
 
 class FileQueries:
-    """Queries on Parquet files of a lake, by an in-memory DuckDB."""
+    """Queries on Parquet files of a lake, by an in-memory DuckDB.
 
-    def __init__(self, storage: "Storage") -> None:
+    Args:
+        storage: the lake.
+        keep: SQL condition of the rows that the queries see.
+    """
+
+    def __init__(self, storage: "Storage", keep: str = "true") -> None:
         self._storage = storage
+        self.rows = f"{ROWS} WHERE {keep}"
         self.connection = parquet_reader(storage)
 
     def arrow(
@@ -75,7 +81,7 @@ class FileQueries:
         """
         with storage_errors(self._storage, f"read table {table}"):
             renew_keys(self._storage, self.connection)
-            sql = f"WITH rows AS ({ROWS}) {query}"
+            sql = f"WITH rows AS ({self.rows}) {query}"
             result = self.connection.execute(sql, [list(uris), *values])
             return result.to_arrow_table()
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 import msgspec
 
 from semloop.settings.fields import Section
+from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.settings.memory_sections import (
     EmbeddingSettings,
     EpisodeSettings,
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     archive: ArchiveSettings = ArchiveSettings()
     redaction: RedactionSettings = RedactionSettings()
     commits: CommitSettings = CommitSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     episodes: EpisodeSettings = EpisodeSettings()
     rewards: RewardSettings = RewardSettings()
     memory: MemorySettings = MemorySettings()

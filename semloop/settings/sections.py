@@ -172,10 +172,6 @@ class CommitSettings(
     storage_retry_s: Seconds = 60.0
     """Seconds to retry a commit that storage refuses; then the flow stops."""
 
-    compact_every_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Seconds between two runs of `maintain compact` by `semloop up`; 0: never.
-    Nothing deletes the files that it replaces yet, so they stay on disk."""
-
 
 class BrokerSettings(Section, frozen=True, rename={"mb_max": "broker_mb"}):
     """The embedded broker of `semloop up`."""

@@ -48,13 +48,17 @@ def remove_files(storage: Storage, names: Iterable[str]) -> int:
     Raises:
         LakeError: the storage refuses. StorageUnavailable: it does not answer.
     """
+    if storage.on_s3:
+        listed = list(names)
+        try:
+            storage.objects.remove(listed)
+        except OSError as error:
+            raise translate(storage, "remove objects", error) from error
+        return len(listed)
     count = 0
     for name in names:
         try:
-            if storage.on_s3:
-                storage.objects.remove(name)
-            else:
-                Path(storage.root, name).unlink()
+            Path(storage.root, name).unlink()
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -143,12 +143,13 @@ class Objects:
         with self._os_errors():
             return obstore.head(self._store, name)["last_modified"]
 
-    def remove(self, name: str) -> None:
-        """Remove an object; no error if it does not exist."""
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove objects, a thousand per request; no error if one does not exist."""
         import obstore
 
         with self._os_errors():
-            obstore.delete(self._store, name)
+            # A store need not have the request for several of them.
+            obstore.delete(self._store, names[0] if len(names) == 1 else names)
 
     def names(self) -> list[str]:
         """List the names of all objects, in the store's order."""

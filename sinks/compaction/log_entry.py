@@ -1,9 +1,10 @@
-"""The log entry by which a merged file replaces the files of a merge.
+"""The log entry by which files replace those that were merged, or that lose rows.
 
 It is put, if absent, at exactly the next version, and only while every file that it
 removes is active. Therefore two maintainers of one table, one of them frozen at any
 moment and continued later, never double or lose a row, without a lease; and an append
-is never refused because of it: the entry says that it changes no data.
+is never refused because of a merge: the entry says that it changes no data. An entry by
+which rows go says that it does, and an append that meets it is refused once.
 """
 
 import json
@@ -13,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from schemas.compaction import MergedFile
+from schemas.compaction import MergedFile, Replacement
 from semloop.delta.log_entry import entry_name
 from semloop.errors import SemLoopError, StorageUnavailable
 from semloop.retry import retry
@@ -53,20 +54,33 @@ def commit_merged(
 ) -> Outcome:
     """Add a merged file to its table, and remove the files that it replaces.
 
+    Arguments and errors as of `commit_replacement`.
+    """
+    merge = file.merge
+    change = Replacement(merge.table, merge.date, merge.files, (file,))
+    return commit_replacement(storage, active, change, retry_s)
+
+
+def commit_replacement(
+    storage: Storage, active: ActiveFiles, change: Replacement, retry_s: float
+) -> Outcome:
+    """Add files to a table, and remove those that they replace, in one entry.
+
     Args:
         storage: the lake.
         active: the files of the table; brought to the newest version.
-        file: the file, completely written.
+        change: files that are completely written, and at most `FILES_MAX` to remove.
         retry_s: how long to retry while storage is unavailable, seconds.
 
     Raises:
         LakeError: the table is not writable. StorageUnavailable: storage did not
             recover within `retry_s`; the entry may or may not be stored.
     """
+    tried: dict[int, bytes] = {}
     for _ in range(ATTEMPTS_MAX):
         # A reply may have been lost: each attempt reads the log first.
         outcome = retry(
-            partial(_attempt, storage, active, file),
+            partial(_attempt, storage, active, change, tried),
             on=StorageUnavailable,
             seconds=retry_s,
         )
@@ -75,28 +89,45 @@ def commit_merged(
     return Outcome.LOST
 
 
-def _attempt(storage: Storage, active: ActiveFiles, file: MergedFile) -> Outcome | None:
-    """Try to put the entry once; None if another writer has taken its version."""
-    table = file.merge.table
+def _attempt(
+    storage: Storage,
+    active: ActiveFiles,
+    change: Replacement,
+    tried: dict[int, bytes],
+) -> Outcome | None:
+    """Try to put the entry once; None if another writer has taken its version.
+
+    `tried`: the entries of earlier attempts, by version; their replies may be lost.
+    """
     active.follow()
-    if file.path in active.paths:
-        return Outcome.COMMITTED
-    if active.changed or any(
-        removed.path not in active.paths for removed in file.merge.files
+    if _is_added(active, change) or any(
+        storage.read(entry_name(change.table, version)) == entry
+        for version, entry in tried.items()
     ):
+        return Outcome.COMMITTED
+    removed = {file.path for file in change.removed}
+    if active.changed or not removed <= active.paths:
         return Outcome.LOST
     now = store_time.now(storage)
-    age = store_time.age(storage, f"{table}/{file.path}", now)
-    if age is None or age > AGE_MAX:
-        return Outcome.TOO_OLD
+    for file in change.added:
+        age = store_time.age(storage, f"{change.table}/{file.path}", now)
+        if age is None or age > AGE_MAX:
+            return Outcome.TOO_OLD
     version = active.version + 1
-    if not storage.create(entry_name(table, version), _entry(file, now)):
+    tried[version] = _entry(change, now)
+    if not storage.create(entry_name(change.table, version), tried[version]):
         return None
-    return _checked(storage, active, file, version)
+    return _checked(storage, active, change, version)
+
+
+def _is_added(active: ActiveFiles, change: Replacement) -> bool:
+    """Return True if the newest version has the new files; False without any."""
+    added = {file.path for file in change.added}
+    return bool(added) and added <= active.paths
 
 
 def _checked(
-    storage: Storage, active: ActiveFiles, file: MergedFile, version: int
+    storage: Storage, active: ActiveFiles, change: Replacement, version: int
 ) -> Outcome:
     """Verify that the version was the next one, and make a checkpoint if it is due.
 
@@ -105,8 +136,8 @@ def _checked(
     """
     if not active.has_own_entry():
         active.reopen()
-        return Outcome.COMMITTED if file.path in active.paths else Outcome.LOST
-    _make_checkpoint(storage, file.merge.table, version)
+        return Outcome.COMMITTED if _is_added(active, change) else Outcome.LOST
+    _make_checkpoint(storage, change.table, version)
     return Outcome.COMMITTED
 
 
@@ -126,34 +157,41 @@ def _make_checkpoint(storage: Storage, table: str, version: int) -> None:
         log.warning("no checkpoint", table=table, what=error.what, todo=error.todo)
 
 
-def _entry(file: MergedFile, now: datetime) -> bytes:
+def _entry(change: Replacement, now: datetime) -> bytes:
     """Return the text of the entry; times are those of the storage."""
     now_ms = int(now.timestamp() * 1_000)
-    partition = {"date": file.merge.date.isoformat()}
-    info = {
+    partition = {"date": change.date.isoformat()}
+    info: dict[str, object] = {
         "timestamp": now_ms,
-        "operation": "OPTIMIZE",
+        "operation": "DELETE" if change.changes_data else "OPTIMIZE",
         "operationParameters": {},
         "isBlindAppend": False,
     }
-    add = {
-        "path": file.path,
-        "partitionValues": partition,
-        "size": file.size_bytes,
-        "modificationTime": now_ms,
-        "dataChange": False,
-        "stats": statistics_json(file.statistics),
-    }
+    adds = [
+        {
+            "path": file.path,
+            "partitionValues": partition,
+            "size": file.size_bytes,
+            "modificationTime": now_ms,
+            "dataChange": change.changes_data,
+            "stats": statistics_json(file.statistics),
+        }
+        for file in change.added
+    ]
     removes = [
         {
-            "path": removed.path,
+            "path": file.path,
             "deletionTimestamp": now_ms,
-            "dataChange": False,
+            "dataChange": change.changes_data,
             "extendedFileMetadata": True,
             "partitionValues": partition,
-            "size": removed.size_bytes,
+            "size": file.size_bytes,
         }
-        for removed in file.merge.files
+        for file in change.removed
     ]
-    actions = [{"commitInfo": info}, *({"remove": r} for r in removes), {"add": add}]
+    actions = [
+        {"commitInfo": info},
+        *({"remove": remove} for remove in removes),
+        *({"add": add} for add in adds),
+    ]
     return "\n".join(json.dumps(a, ensure_ascii=False) for a in actions).encode()

@@ -89,7 +89,7 @@ def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> Merge
 def _write(
     storage: Storage, merge: Merge, memory_mb: int, retry_s: float
 ) -> MergedFile:
-    queries = FileQueries(storage)
+    queries = FileQueries(storage, merge.keep)
     try:
         with scratch_folder("semloop-compact-") as folder:
             for setting in (
@@ -166,16 +166,19 @@ def _sort(
     )
     with writer:
         writer.add_key_value_metadata(footer_metadata(last))
-        batches = _sorted(storage, queries, merge.table, uris)
+        batches = _sorted(storage, queries, merge, uris)
         for rows in _row_groups(batches, stored):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
 
 
 def _sorted(
-    storage: Storage, queries: FileQueries, table: str, uris: Sequence[str]
+    storage: Storage, queries: FileQueries, merge: Merge, uris: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    sql, values = merged_rows(tables.TABLES[table], uris)
-    with storage_errors(storage, f"read table {table}"):
+    # A compacted file alone is sorted, and its wide rows may not fit in memory.
+    is_sorted = len(merge.files) == 1 and merge.files[0].name.level > 0
+    spec = tables.TABLES[merge.table]
+    sql, values = merged_rows(spec, uris, queries.rows, is_sorted=is_sorted)
+    with storage_errors(storage, f"read table {merge.table}"):
         try:
             renew_keys(storage, queries.connection)
             found = queries.connection.execute(sql, values)

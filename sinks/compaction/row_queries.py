@@ -6,7 +6,6 @@ row that the views show. What must not change is computed in another way than th
 
 from collections.abc import Iterable, Sequence
 
-from semloop.delta.query import ROWS
 from semloop.tables import Table
 
 ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
@@ -56,23 +55,27 @@ def invariants(table: Table, columns: Iterable[str]) -> str:
     return ALL_ROWS.format(counts=", ".join(counts))
 
 
-def merged_rows(table: Table, uris: Sequence[str]) -> tuple[str, list[list[str]]]:
+def merged_rows(
+    table: Table, uris: Sequence[str], rows: str, *, is_sorted: bool
+) -> tuple[str, list[list[str]]]:
     """Return SQL for the rows of a merged file, sorted, and its parameters.
 
     Args:
         table: the table.
         uris: paths or URLs of the files.
+        rows: SQL that reads them: `FileQueries.rows`.
+        is_sorted: True if there is one file, whose rows are in order.
     """
     # Origins make the order of rows independent of that of the files.
     order = f"ORDER BY {', '.join([*table.compacted_by, *ORIGIN_ORDER])}"
     if not table.folded_by:
-        return f"{ROWS} {order}", [list(uris)]
+        return rows if is_sorted else f"{rows} {order}", [list(uris)]
     keys = ", ".join(table.folded_by)
     same = " AND ".join(
         f"revisions.{name} IS NOT DISTINCT FROM newest.{name}"
         for name in (*table.folded_by, "revision")
     )
     # Two scans: rows that are referred to twice would be held in memory.
-    newest = f"SELECT {keys}, max(revision) AS revision {ROWS} GROUP BY {keys}"
-    sql = f"FROM ({ROWS}) AS revisions SEMI JOIN ({newest}) AS newest ON {same} {order}"
+    newest = f"SELECT {keys}, max(revision) AS revision {rows} GROUP BY {keys}"
+    sql = f"FROM ({rows}) AS revisions SEMI JOIN ({newest}) AS newest ON {same} {order}"
     return sql, [list(uris), list(uris)]

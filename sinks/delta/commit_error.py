@@ -30,6 +30,8 @@ _MOVED = (
     "Concurrent transaction failed",
     "deleted data this operation read",
     "Invalid table version",
+    # By the entry of a vacuum, or of another program.
+    "Metadata changed since last commit",
 )
 _REFUSED = (pa.ArrowException, SchemaMismatchError, OverflowError)
 

@@ -18,7 +18,10 @@ from semloop.storage.location import Storage
 LOG_RETENTION = "interval 6 hours"
 # How long the log remembers files that compaction replaced: each checkpoint repeats
 # them, and with the default of a week it would be 45 MB.
-REMOVED_RETENTION = {"delta.deletedFileRetentionDuration": "interval 25 hours"}
+REMOVED_HOURS = 25
+REMOVED_RETENTION = {
+    "delta.deletedFileRetentionDuration": f"interval {REMOVED_HOURS} hours"
+}
 # DuckDB or deltalake interpret these characters in paths.
 PATTERN_CHARACTERS = "*?[]%"
 

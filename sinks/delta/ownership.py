@@ -12,8 +12,8 @@ from semloop.delta.fence import FENCE, Fence
 from semloop.delta.streams import NEVER_READ, Partition
 from sinks.delta.delta_log import DeltaLog
 
-# A process may be suspended between a file and its commit. `semloop doctor --fix`
-# removes a file that no log has after twice this time.
+# A process may be suspended between a file and its commit. A vacuum deletes a
+# file that no log has after twice this time.
 FILE_S_MAX = 12 * 3_600.0
 
 

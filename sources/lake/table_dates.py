@@ -38,7 +38,7 @@ def table_dates(
             continue
         layout.check_columns(name, snapshot.columns)
         # The current date first: its small files are those that slow down readers.
-        files = sorted(_by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
+        files = sorted(by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
         newest = max((day for day, _ in files), default=today)
         for day, found in files:
             if len(found) >= FILES_MIN:
@@ -48,7 +48,8 @@ def table_dates(
                 yield TableDate(name, snapshot.version, day, tuple(found), closed)
 
 
-def _by_date(snapshot: Snapshot) -> dict[date, list[DataFile]]:
+def by_date(snapshot: Snapshot) -> dict[date, list[DataFile]]:
+    """Return the files of each date; those of other writers may have none."""
     found: dict[date, list[DataFile]] = {}
     for path, file in snapshot.files.items():
         day = _date_of(path)

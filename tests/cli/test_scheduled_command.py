@@ -1,11 +1,13 @@
 """Commands that `up` runs at intervals."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from semloop.command.stack.scheduled_command import ScheduledCommand
+from semloop.command.stack.scheduled_command import FIRST_S_MAX, ScheduledCommand
+from semloop.flow_registry import SCHEDULED
 from semloop.settings import load
 from tests.support.services import wait_for
 
@@ -30,9 +32,24 @@ def test_a_command_is_run_again_and_again(tmp_path: Path) -> None:
     command.stop()
 
 
-def test_compaction_is_not_run_by_default(tmp_path: Path) -> None:
-    every_s = load({}).commits.compact_every_s
+@pytest.mark.parametrize("every_s", [0.0, 60.0])
+def test_a_command_is_not_run_before_it_is_due(tmp_path: Path, every_s: float) -> None:
     command = scheduled(tmp_path, every_s)
-    assert every_s == 0
     assert command.poll() == ""
     assert command._process is None
+
+
+def test_tables_are_compacted_and_vacuumed_by_default() -> None:
+    settings = load({})
+    assert {settings.value(flow.every) > 0 for flow in SCHEDULED.values()} == {True}
+
+
+def test_a_daily_command_runs_soon_after_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = scheduled(tmp_path, 86_400.0)
+    later_s = time.monotonic() + FIRST_S_MAX
+    monkeypatch.setattr("time.monotonic", lambda: later_s)
+    assert command.poll() == ""
+    assert command.runs
+    command.stop()

@@ -8,7 +8,6 @@ import pytest
 
 from semloop.command.doctor import State
 from semloop.command.doctor.leftovers import SAFE_S
-from semloop.command.doctor.leftovers import files as module
 from semloop.delta.removed_files import removed_files
 from semloop.settings import Settings, load
 from semloop.storage import store_time
@@ -48,7 +47,7 @@ def test_files_that_compaction_replaced_are_a_note_and_are_removed_after_a_day(
     (found,) = [f for f in findings_of(here, "lake", "files") if f.fix]
     assert found.state is State.OK
     assert found.found.startswith("3 data files (")
-    assert "that compaction replaced, older than 24 hours" in found.found
+    assert "that were replaced, older than 24 hours" in found.found
     assert "--fix" in found.todo
     (done,) = fix_all(here, "files", "lake")
     assert done.startswith("removed 3 data files (")
@@ -57,17 +56,6 @@ def test_files_that_compaction_replaced_are_a_note_and_are_removed_after_a_day(
     assert storage.open("events").version() == version + 1
     Writer(here).write(*named("d"))
     assert rows(here) == 4
-
-
-def test_names_tell_what_compaction_replaced_once_the_log_has_forgotten_it() -> None:
-    number = "0123abcd-0123-0123-0123-0123456789ab"
-    compacted = module._compacted(
-        {f"events/date=a/compacted-1-2-9-{number}.zstd.parquet"}
-    )
-    assert compacted(f"events/date=a/part-9-{number}.zstd.parquet")
-    # Newer than the compaction, of another date, or of no flow.
-    assert not compacted(f"events/date=a/part-10-{number}.zstd.parquet")
-    assert not compacted(f"events/date=b/part-9-{number}.zstd.parquet")
 
 
 def test_nothing_is_removed_if_the_log_was_cleaned_up_meanwhile(
@@ -85,6 +73,6 @@ def test_nothing_is_removed_if_the_log_was_cleaned_up_meanwhile(
         assert removed_files(storage, "events", 2, time.monotonic() + 60) is None
         entry.write_bytes(content)
     assert left_over(here, "files", "lake") is not None
-    monkeypatch.setattr(module, "removed_files", lambda *_: None)
+    monkeypatch.setattr("semloop.delta.unused_files.removed_files", lambda *_: None)
     (found,) = findings_of(here, "lake", "files")
     assert found.state is State.SKIP

@@ -35,7 +35,7 @@ def test_the_flows_store_what_the_agents_page_sends(
         "/data/lake": shlex.quote(storage.root),
     }
     flows, _ = OPERATING
-    once = {"maintain compact --every 60": "maintain compact"}
+    once = {"maintain all --every 60": "maintain all"}
     output = project.run(flows.replaced(values | ARCHIVE | MEMORY | once))
     assert "Memories: 5" in output
     with Lake(storage.root) as lake:

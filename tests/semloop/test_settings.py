@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from semloop.settings import Settings, load, memory_sections, model, sections
+from semloop.settings import (
+    Settings,
+    load,
+    maintenance_section,
+    memory_sections,
+    model,
+    sections,
+)
 from semloop.settings.model import setting_fields
 from tests.semloop.given_settings import write
 
-MODULES = (sections, memory_sections, model)
+MODULES = (sections, maintenance_section, memory_sections, model)
 
 
 def test_without_file_and_environment_the_defaults_apply(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from semloop.delta.streams import Streams
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.delta.commit_error import CommitFailure, commit_failure
-from sinks.delta.create_table import create
+from sinks.delta.create_table import REMOVED_RETENTION, create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
 from tests.sinks.sink_contract import clean_log, foreign_commit, full_disk
@@ -99,6 +99,18 @@ def test_a_rewrite_while_a_handle_is_open_is_classified_as_moved(
     assert commit_failure(error) is CommitFailure.MOVED
     writer.table.reopen()
     writer.put(rows)
+
+
+def test_a_vacuum_while_a_handle_is_open_is_classified_as_moved(
+    storage: Storage,
+) -> None:
+    writer = Writer(storage)
+    storage.open(TABLE).alter.set_table_properties(REMOVED_RETENTION)
+    error = writer.failure_of(some_rows())
+    assert "Metadata changed since last commit" in str(error)
+    assert commit_failure(error) is CommitFailure.MOVED
+    writer.table.reopen()
+    writer.put(some_rows())
 
 
 def test_a_compaction_while_a_handle_is_open_is_not_a_failure(storage: Storage) -> None:

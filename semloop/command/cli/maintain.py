@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.cli.maintain_all import run_once, run_repeatedly
+from semloop.command.cli.maintain_files import Quiet, retain, vacuum
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
 from semloop.errors import ConfigError, LakeError, StorageUnavailable
@@ -46,11 +48,13 @@ def compact(
         float | None,
         typer.Option(help="Repeat: seconds between two runs.", min=1),
     ] = None,
+    *,
+    quiet: Quiet = False,
 ) -> None:
     """Merge small files of the tables, while flows write and readers read."""
     settings = load()
     if every is None:
-        _compact_once(settings)
+        _compact_once(settings, quiet=quiet)
         return
     while True:
         try:
@@ -60,9 +64,11 @@ def compact(
         time.sleep(every)
 
 
-def _compact_once(settings: Settings) -> None:
+def _compact_once(settings: Settings, *, quiet: bool) -> None:
     report = _compact(settings)
     if report is None:
+        if quiet:
+            return
         say(f"No files of the lake {settings.lake} are to be merged.")
         return
     files = sum(report.replaced.values())
@@ -83,6 +89,34 @@ def _compact(settings: Settings) -> "Report | None":
 
     configure(settings, sys.stderr)
     return run(settings)
+
+
+app.command()(retain)
+app.command()(vacuum)
+
+
+@app.command("all")
+def all_(
+    every: Annotated[
+        float | None,
+        typer.Option(
+            help="Repeat: seconds between two looks at what is due by the settings.",
+            min=1,
+        ),
+    ] = None,
+) -> None:
+    """Run `compact`, `retain`, `vacuum` and `index`, one after the other."""
+    settings = load()
+    runs = {
+        "compact": lambda: _compact_once(settings, quiet=True),
+        "retain": lambda: retain(quiet=True),
+        "vacuum": lambda: vacuum(quiet=True),
+        "index": index,
+    }
+    if every is None:
+        run_once(runs)
+    else:
+        run_repeatedly(settings, runs, every)
 
 
 @app.command()

@@ -103,7 +103,7 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """Send a DELETE, which succeeds for missing objects too."""
-        self._objects.remove(name)
+        self._objects.remove([name])
 
 
 def check(context: CheckContext) -> Iterator[Finding]:

@@ -8,11 +8,15 @@ from pathlib import Path
 
 from semloop.command.stack.child import rotate_log
 
+# A stack that is stopped every evening runs its daily commands, too.
+FIRST_S_MAX = 600.0
+
 
 class ScheduledCommand:
     """Runs a command `every_s` after the end of its last run, without blocking.
 
-    It never runs it if `every_s` is 0.
+    The first run is at most ten minutes after the start. It never runs it if `every_s`
+    is 0.
     """
 
     def __init__(
@@ -26,7 +30,7 @@ class ScheduledCommand:
         self._log = log
         self._environ = environ
         self._every_s = every_s
-        self._due_s = time.monotonic() + (every_s or math.inf)
+        self._due_s = time.monotonic() + (min(every_s, FIRST_S_MAX) or math.inf)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,7 +57,8 @@ class ScheduledCommand:
 
     @property
     def _name(self) -> str:
-        return " ".join(self._command[-2:])
+        words = [word for word in self._command if not word.startswith("-")]
+        return " ".join(words[-2:])
 
     def _start(self) -> str:
         try:

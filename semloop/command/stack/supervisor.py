@@ -113,7 +113,7 @@ class Supervisor:
         if self._names:
             self._scheduled = [
                 ScheduledCommand(
-                    semloop_command(*flow.command),
+                    semloop_command(*flow.command, *flow.quiet),
                     self._log(name),
                     self._environ(0, name),
                     self._settings.value(flow.every),

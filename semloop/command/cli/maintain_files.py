@@ -1,0 +1,73 @@
+"""`semloop maintain retain` and `vacuum`: rows that expire, files that are unused."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semloop.command.terminal.figures import format_bytes, format_count
+from semloop.command.terminal.printing import say
+from semloop.errors import LakeError
+from semloop.settings import load
+
+if TYPE_CHECKING:
+    from sinks.retention.tables import Report as RetainReport
+    from sinks.vacuum import Report
+
+Quiet = Annotated[bool, typer.Option(help="Say nothing if there is nothing to do.")]
+DryRun = Annotated[
+    bool, typer.Option(help="Say what would be done, and change nothing.")
+]
+
+
+def retain(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
+    """Remove rows that have expired by the setting `retention`."""
+    settings = load()
+    if not any(settings.maintenance.retention.values()):
+        if not quiet:
+            say("All rows are kept indefinitely: the setting `retention` has no table.")
+        return
+    from flows.logging_setup import configure
+    from flows.retain import retain as run
+
+    configure(settings, sys.stderr)
+    report = run(settings, dry_run=dry_run)
+    _show_expired(report, dry_run=dry_run, quiet=quiet)
+    if report.failed:
+        msg = f"Rows of {len(report.failed):,} dates of tables could not be removed."
+        raise LakeError(msg, "See the errors above; all other dates are done.")
+
+
+def _show_expired(report: "RetainReport", *, dry_run: bool, quiet: bool) -> None:
+    for table, found in report.expired.items():
+        dates, rows = format_count(found.dates, "date"), format_count(found.rows, "row")
+        verb = "would go" if dry_run else "are gone"
+        say(f"{table}: {rows} of {dates} ({format_bytes(found.bytes)}) {verb}.")
+    for table, count in report.held.items():
+        say(f"{table}: {format_count(count, 'date')} kept, which a flow still needs.")
+    if not report.expired and not report.held and not quiet:
+        say("No rows have expired.")
+
+
+def vacuum(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
+    """Delete files that no version of a table has had for `vacuum_hours`."""
+    from flows.logging_setup import configure
+    from flows.vacuum import vacuum as run
+
+    settings = load()
+    configure(settings, sys.stderr)
+    report = run(settings, dry_run=dry_run)
+    _show_deleted(report, dry_run=dry_run, quiet=quiet)
+    if report.failed:
+        msg = f"The vacuum failed for {', '.join(sorted(report.failed))}."
+        raise LakeError(msg, "See the errors above; all other tables are done.")
+
+
+def _show_deleted(report: "Report", *, dry_run: bool, quiet: bool) -> None:
+    found = {table: each for table, each in report.deleted.items() if each.files}
+    for table, deleted in found.items():
+        files, size = format_count(deleted.files, "file"), format_bytes(deleted.bytes)
+        verb = "would be deleted" if dry_run else "deleted"
+        say(f"{table}: {files} ({size}) {verb}.")
+    if not found and not quiet:
+        say("No files are to be deleted.")

@@ -1,0 +1,60 @@
+"""Settings of the maintenance of tables: when it runs, and how long data is kept.
+
+Names are unique across sections: a setting `x` of any section is `SEMLOOP_X`.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from semloop.settings.fields import Section
+
+Interval = Annotated[float, msgspec.Meta(ge=0)]
+Days = Annotated[float, msgspec.Meta(ge=0)]
+# Tables with a retention, and whether a namespace may have its own.
+RETAINED = {"events": True, "episodes": True, "dead_letters": False}
+# `archive` looks for repeated event ids among those of the last day.
+DAYS_MIN = 2
+# A query may read a version for hours, and a process may be frozen for half a day.
+VACUUM_HOURS_MIN = 24
+
+
+class MaintenanceSettings(Section, frozen=True):
+    """When tables are maintained, and how long replaced files are kept."""
+
+    compact_every_s: Interval = 60.0
+    """Seconds between two runs of `maintain compact` by `semloop up`; 0: never. The
+    files that it replaces stay on disk until a vacuum deletes them."""
+
+    retention: Annotated[
+        dict[str, Days],
+        msgspec.Meta(examples=['{"events": 365, "events/test": 7}']),
+    ] = msgspec.field(default_factory=dict)
+    """Days for which rows are kept, by `TABLE` or `TABLE/NAMESPACE`; 0, or a table
+    without an entry: indefinitely. Tables: `events`, `episodes` and `dead_letters`."""
+
+    retain_every_s: Interval = 86_400.0
+    """Seconds between two runs of `maintain retain` by `semloop up`, the first of them
+    at most ten minutes after the start; 0: never."""
+
+    vacuum_every_s: Interval = 86_400.0
+    """Seconds between two runs of `maintain vacuum` by `semloop up`, the first of them
+    at most ten minutes after the start; 0: never."""
+
+    vacuum_hours: Annotated[float, msgspec.Meta(ge=VACUUM_HOURS_MIN, le=8_760)] = 24.0
+    """Hours after which a vacuum deletes files that were replaced, or that no version
+    of a table has; a query must not take longer."""
+
+    def __post_init__(self) -> None:
+        """Refuse a retention that names no table, or is too short."""
+        for key, days in self.retention.items():
+            table, separator, _ = key.partition("/")
+            if table not in RETAINED:
+                msg = f"`{table}` is not one of {', '.join(RETAINED)}"
+                raise ValueError(msg)
+            if separator and not RETAINED[table]:
+                msg = f"rows of {table} have no namespace"
+                raise ValueError(msg)
+            if 0 < days < DAYS_MIN:
+                msg = f"`{key}` must be 0 or at least {DAYS_MIN} days"
+                raise ValueError(msg)

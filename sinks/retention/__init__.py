@@ -1,0 +1,1 @@
+"""Expiry of rows: which rows of a date go, and the log entry by which they go."""
