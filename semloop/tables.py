@@ -71,8 +71,23 @@ DEAD_LETTERS = {
     "key": "BLOB",
     "headers": "VARCHAR",
     "raw": "BLOB",
+    "replay_of": "VARCHAR",
+    "replay_origin": "VARCHAR",
+    "attempt": "INTEGER",
     **ORIGIN,
     **STAMP,
+}
+
+# What was done with dead letters, in no order: a row may be there twice. `origin` is
+# that of the dead letter, as text.
+DEAD_LETTER_ACTIONS = {
+    "dead_letter_id": "VARCHAR",
+    "origin": "VARCHAR",
+    "action": "VARCHAR",
+    "attempt": "INTEGER",
+    "event_id": "VARCHAR",
+    "note": "VARCHAR",
+    "acted_at": "TIMESTAMPTZ",
 }
 
 # One row per revision of an episode; the newest revision is current. The flow resumes
@@ -183,7 +198,7 @@ STREAMS = {
 # dictionary only to discard it.
 _FEW_VALUES = frozenset(
     {
-        "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
+        "action", "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
         "outcome", "reason", "role", "session_id", "status", "table_name", "task",
         "task_type", "tool", "topic", "topic_id", "type", "user_id",
     }
@@ -258,6 +273,7 @@ TABLES: dict[str, Table] = {
             compacted_by=("started_at",),
             compacted_filters=("session_id", "episode_id"),
         ),
+        Table("dead_letter_actions", DEAD_LETTER_ACTIONS),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),
     )

@@ -1,0 +1,99 @@
+"""Replays of dead letters: the mark of a record, and the actions that are stored.
+
+A replayed record names its dead letter in headers. The mark survives redaction, since
+the source reads it before that.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+import msgspec
+
+LETTER_HEADER = "semloop.dlq.id"
+ORIGIN_HEADER = "semloop.dlq.origin"
+ATTEMPT_HEADER = "semloop.dlq.attempt"
+# A producer may set any number; the column is an INTEGER.
+ATTEMPT_MAX = 2**31 - 1
+
+
+class Mark(NamedTuple):
+    """Which dead letter a record was made of, and the number of the attempt, from 1.
+
+    `origin`: of the dead letter, as `origin_text` returns it. An id alone could be that
+    of another lake.
+    """
+
+    letter: str
+    origin: str
+    attempt: int
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str | None]) -> Self | None:
+        """Return the mark that headers contain; None if there is none."""
+        letter, origin = headers.get(LETTER_HEADER), headers.get(ORIGIN_HEADER)
+        attempt = headers.get(ATTEMPT_HEADER) or ""
+        if not (letter and origin and attempt.isascii() and attempt.isdigit()):
+            return None
+        return cls(letter, origin, min(int(attempt[:10]), ATTEMPT_MAX))
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Return the headers of a record with this mark."""
+        return [
+            (LETTER_HEADER, self.letter.encode()),
+            (ORIGIN_HEADER, self.origin.encode()),
+            (ATTEMPT_HEADER, str(self.attempt).encode()),
+        ]
+
+    def text(self) -> str:
+        """Return the mark as a value of the column `replay`."""
+        return msgspec.json.encode(self).decode()
+
+
+# The opposite of `Mark.text`.
+decode_mark = msgspec.json.Decoder(Mark).decode
+
+
+def origin_text(topic_id: str, partition: int, offset: int) -> str:
+    """Return the place of a record in Kafka as text."""
+    return f"{topic_id}/{partition}/{offset}"
+
+
+class Replayed(NamedTuple):
+    """A record with a mark that is an event, whether it is new or repeated.
+
+    `partition` and `offset`: its own place.
+    """
+
+    mark: Mark
+    partition: int
+    offset: int
+    event_id: str
+
+
+class ActionKind(StrEnum):
+    """What was done with a dead letter."""
+
+    REPLAYED = "replayed"
+    """`semloop dlq replay` has produced it again."""
+    RESOLVED = "resolved"
+    """`archive` has stored it as an event, or a person needs it no more."""
+    FAILED = "failed"
+    """The table has refused the event of a replay."""
+    PARKED = "parked"
+    """It is not replayed until a person asks for it: by a person, or by `archive` after
+    `dead_letter_attempts_max` attempts."""
+
+
+class Action(NamedTuple):
+    """One row of `dead_letter_actions`, without its time.
+
+    `attempt`: the attempt that it belongs to; 0 before the first.
+    """
+
+    letter: str
+    origin: str
+    action: ActionKind
+    attempt: int
+    event_id: str | None = None
+    note: str | None = None
