@@ -198,9 +198,9 @@ STREAMS = {
 # dictionary only to discard it.
 _FEW_VALUES = frozenset(
     {
-        "action", "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
-        "outcome", "reason", "role", "session_id", "status", "table_name", "task",
-        "task_type", "tool", "topic", "topic_id", "type", "user_id",
+        "action", "agent", "error_type", "flow", "kafka_partition", "label", "model",
+        "namespace", "outcome", "reason", "role", "session_id", "status", "table_name",
+        "task", "task_type", "tool", "topic", "topic_id", "type", "user_id",
     }
 )  # fmt: skip
 

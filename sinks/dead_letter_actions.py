@@ -41,10 +41,10 @@ def append_actions(
         StorageUnavailable: storage did not recover in time.
     """
     if actions:
-        rows = [(*action, at) for action in actions]
+        rows = zip(*((*action, at) for action in actions), strict=True)
         columns = [
             pa.array(column, field.type)
-            for column, field in zip(zip(*rows, strict=True), DEAD_LETTER_ACTIONS)
+            for column, field in zip(rows, DEAD_LETTER_ACTIONS, strict=True)
         ]
         table = pa.Table.from_arrays(columns, schema=DEAD_LETTER_ACTIONS)
         retry(partial(_append, storage, table), on=StorageUnavailable, seconds=retry_s)

@@ -1,0 +1,115 @@
+"""Which dead letters a command of `semloop dlq` works on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+import typer
+
+from schemas.dead_letter import Reason
+from semloop.command.cli.lake_queries import require_choice, resolve_id
+from semloop.command.cli.since_option import SINCE_HELP, parse_since
+from semloop.errors import ConfigError
+from semloop.event import IMPORT_HEADER
+from semloop.lake.lake import Lake
+
+# Minimum length of an id prefix.
+ID_CHARS_MIN = 4
+STATES = ("open", "replayed", "parked", "resolved", "attempt")
+
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids of dead letters, or prefixes."),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", help="Only this reason, for example not_json.")
+]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="Only this agent.")]
+SinceOption = Annotated[str | None, typer.Option("--since", help=SINCE_HELP)]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", help="Only those that this SQL condition is true for."),
+]
+ImportOption = Annotated[
+    str | None,
+    typer.Option("--import", help="Only those of this import; it printed its id."),
+]
+
+
+@dataclass
+class Selection:
+    """A condition in SQL on the view `dead_letters`, and its parameters."""
+
+    conditions: list[str] = field(default_factory=list)
+    values: list[object] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """The condition; true for all without any."""
+        return " AND ".join(self.conditions) or "true"
+
+    def add(self, condition: str, *values: object) -> None:
+        """Add a condition with its parameters."""
+        self.conditions.append(condition)
+        self.values += values
+
+
+def selection(
+    *,
+    states: Sequence[str] = (),
+    reason: str | None = None,
+    agent: str | None = None,
+    since: str | None = None,
+    where: str | None = None,
+    import_id: str | None = None,
+) -> Selection:
+    """Return the condition of options; what is not given selects all.
+
+    Raises:
+        ConfigError: a value is not one of the possible ones.
+    """
+    found = Selection()
+    if states:
+        for state in states:
+            require_choice(state, STATES, "state")
+        found.add("list_contains(?, state)", list(states))
+    if reason is not None:
+        found.add("reason = ?", require_choice(reason, list(Reason), "reason"))
+    if agent is not None:
+        # A name that is private is stored as its pseudonym.
+        found.add("list_contains(pseudonyms(?), agent)", agent)
+    if since is not None:
+        found.add("ingested_at >= ?", parse_since(since))
+    if import_id is not None:
+        header = msgspec.json.encode([IMPORT_HEADER, import_id]).decode()
+        found.add("contains(headers, ?)", header)
+    if where is not None:
+        found.add(f"({where}\n)")
+    return found
+
+
+def letter_id(lake: Lake, prefix: str) -> str:
+    """Return the id of the only dead letter whose id begins with a prefix.
+
+    Raises:
+        ConfigError: there is none, or there are several, or the prefix is too short.
+    """
+    found = resolve_id(lake, "dead_letters", "id", prefix, "dead letters")
+    if found is not None and (len(prefix) >= ID_CHARS_MIN or found == prefix):
+        return found
+    msg = f"There is no dead letter {prefix!r}."
+    if found is not None:
+        msg = f"{prefix!r} is too short to identify a dead letter."
+    todo = f"Give at least {ID_CHARS_MIN} characters of an id from "
+    raise ConfigError(msg, f"{todo}`semloop dlq ls`.")
+
+
+def add_ids(found: Selection, lake: Lake, ids: Sequence[str] | None) -> None:
+    """Select only these, if there are any.
+
+    Raises:
+        ConfigError: an id is unknown.
+    """
+    if ids:
+        found.add("list_contains(?, id)", [letter_id(lake, prefix) for prefix in ids])
