@@ -214,17 +214,6 @@ class Segment:
             start = end_of(start, word)
         return count
 
-    @property
-    def unstored(self) -> int:
-        """Number of records that are not done, and that would be lost with the process.
-
-        Where the disk refuses a write, some that it has may count too: those after the
-        first change that it does not have.
-        """
-        if self.path is None:
-            return max(0, self.events - self.done)
-        return self.unsent(max(self.dirty, HEADER_BYTES)) if self.refused else 0
-
     def remove(self) -> None:
         """Remove the file; every record is done."""
         if self.path is not None and not self.lost:

@@ -68,7 +68,7 @@ class Writer:
     @property
     def in_memory(self) -> int:
         """Number of events that are not done, and that no file has."""
-        return sum(each.unstored for each in self.chain)
+        return sum(map(_in_memory, self.chain))
 
     def append(self, key: bytes, event: bytes) -> str | None:
         """Store an event; return None, or why it was dropped."""
@@ -214,3 +214,16 @@ class Writer:
         for segment in alone:
             if not self._space.put(segment):
                 return
+
+
+def _in_memory(segment: Segment) -> int:
+    """Return the number of records that are not done, and that no file has.
+
+    Where the disk refuses a write, some that it has may count too: those after the
+    first change that it does not have.
+    """
+    if segment.path is None:
+        return max(0, segment.events - segment.done)
+    if not segment.refused:
+        return 0
+    return segment.unsent(max(segment.dirty, HEADER_BYTES))
