@@ -32,7 +32,7 @@ OWN_HEADERS = frozenset(
 # Headers as `dead_letters` has them.
 decode_pairs = msgspec.json.Decoder(list[tuple[str, str | None]]).decode
 Transform = Callable[[Any], Any]
-"""Gets a parsed record, or its bytes if it does not parse; returns the mended one, as
+"""Gets a parsed record, or its bytes if it does not parse; returns the repaired one, as
 an object or bytes, or None to leave it out."""
 
 
@@ -62,10 +62,10 @@ class TransformFailed(Exception):
     """A transform raised, or returned what is no record; the text has no content."""
 
 
-def mended(letter: Letter, transform: Transform | None) -> bytes | None:
+def repaired(letter: Letter, transform: Transform | None) -> bytes | None:
     """Return the record to produce; None if the transform leaves it out.
 
-    A mended object without an id gets one that derives from the dead letter, so that
+    A repaired object without an id gets one that derives from the dead letter, so that
     the same replay, run again, makes the same event.
 
     Raises:

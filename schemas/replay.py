@@ -4,6 +4,7 @@ A replayed record names its dead letter in headers. The mark survives redaction,
 the source reads it before that.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -13,8 +14,13 @@ import msgspec
 LETTER_HEADER = "semloop.dlq.id"
 ORIGIN_HEADER = "semloop.dlq.origin"
 ATTEMPT_HEADER = "semloop.dlq.attempt"
-# A producer may set any number; the column is an INTEGER.
-ATTEMPT_MAX = 2**31 - 1
+# Of id, origin and attempt. A mark is stored as it is, so other values are ignored: a
+# producer may set any, private ones too.
+_FORMS = (
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    r"[A-Za-z0-9_-]{1,64}/[0-9]{1,9}/[0-9]{1,19}",
+    r"[0-9]{1,9}",
+)
 
 
 class Mark(NamedTuple):
@@ -30,12 +36,13 @@ class Mark(NamedTuple):
 
     @classmethod
     def of(cls, headers: Mapping[str, str | None]) -> Self | None:
-        """Return the mark that headers contain; None if there is none."""
-        letter, origin = headers.get(LETTER_HEADER), headers.get(ORIGIN_HEADER)
-        attempt = headers.get(ATTEMPT_HEADER) or ""
-        if not (letter and origin and attempt.isascii() and attempt.isdigit()):
+        """Return the mark that headers contain; None without a valid one."""
+        names = (LETTER_HEADER, ORIGIN_HEADER, ATTEMPT_HEADER)
+        values = [headers.get(name) or "" for name in names]
+        if not all(map(re.fullmatch, _FORMS, values)):
             return None
-        return cls(letter, origin, min(int(attempt[:10]), ATTEMPT_MAX))
+        letter, origin, attempt = values
+        return cls(letter, origin, int(attempt))
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the headers of a record with this mark."""

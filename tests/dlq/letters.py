@@ -8,13 +8,13 @@ from typing import Any
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
-from tests.cli.helpers import Semloop
+from tests.cli.helpers import Semloop, Writer
 from tests.support.builders import raw
 from tests.support.in_process import run_flow
 from tests.support.prompt_producer import prompt_producer
 
-# Mends what `broken` makes.
-MEND = """
+# Repairs what `broken` makes.
+REPAIR = """
 def transform(record):
     record["type"] = record["type"].removesuffix("_v0")
     return record
@@ -24,12 +24,18 @@ def transform(record):
 class Letters:
     """A topic and its lake."""
 
-    def __init__(self, settings: Settings, semloop: Semloop) -> None:
+    def __init__(
+        self, settings: Settings, semloop: Semloop, writer: Writer | None = None
+    ) -> None:
         self.settings = settings
         self.semloop = semloop
+        self.writer = writer
 
     def produce(self, *values: object, **headers: str) -> None:
         """Send records, and let `archive` read them."""
+        if self.writer is not None:
+            self.writer.write(*values)
+            return
         TopicAdmin(self.settings).ensure()
         producer = prompt_producer(self.settings)
         for value in values:
@@ -61,9 +67,9 @@ class Letters:
         rows: list[dict[str, Any]] = json.loads(found)
         return rows
 
-    def transform(self, folder: Path, text: str = MEND) -> list[str]:
+    def transform(self, folder: Path, text: str = REPAIR) -> list[str]:
         """Write the file of a transform; return the option that names it."""
-        path = folder / "mend.py"
+        path = folder / "repair.py"
         path.write_text(text)
         return ["--transform", str(path)]
 

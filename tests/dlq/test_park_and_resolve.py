@@ -30,12 +30,12 @@ def test_a_wrong_import_is_taken_back(letters: Letters, tmp_path: Path) -> None:
 def test_parked_letters_are_replayed_only_on_request(
     letters: Letters, tmp_path: Path
 ) -> None:
-    mend = letters.transform(tmp_path)
+    repair = letters.transform(tmp_path)
     letters.produce(broken(an_event("message")), broken(an_event("message")))
     first, second = letters.listed()
     out = letters.semloop("dlq", "park", first["id"][:13], "--note", "ask Ann")
     assert out == "Parked 1 dead letters.\n"
-    assert "Replayed: 1 of 1" in letters.semloop("dlq", "replay", *mend)
+    assert "Replayed: 1 of 1" in letters.semloop("dlq", "replay", *repair)
     assert letters.states() == {"parked": 1, "replayed": 1}
     assert [row["id"] for row in letters.listed("--state", "parked")] == [first["id"]]
     assert second["id"] != first["id"]
@@ -43,15 +43,15 @@ def test_parked_letters_are_replayed_only_on_request(
 
 @pytest.mark.parametrize("command", ["park", "resolve"])
 def test_nothing_is_parked_or_resolved_without_a_selection(
-    letters: Letters, command: str
+    stored: Letters, command: str
 ) -> None:
-    letters.produce(b"not json")
-    what, todo = letters.semloop.refused("dlq", command)
+    stored.produce(b"not json")
+    what, todo = stored.semloop.refused("dlq", command)
     assert what.endswith("No dead letters are selected.")
     assert "--all" in todo
-    assert letters.states() == {"open": 1}
-    letters.semloop("dlq", command, "--all")
-    assert not letters.states()["open"]
+    assert stored.states() == {"open": 1}
+    stored.semloop("dlq", command, "--all")
+    assert not stored.states()["open"]
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_nothing_is_parked_or_resolved_without_a_selection(
     ],
 )
 def test_options_select_letters(
-    letters: Letters, options: list[str], expected: int
+    stored: Letters, options: list[str], expected: int
 ) -> None:
     each = [broken(an_event("message", agent=name)) for name in ("booker", "clerk")]
-    letters.produce(b"not json", *each)
-    letters.semloop("dlq", "resolve", *options)
-    assert letters.states()["resolved"] == expected
+    stored.produce(b"not json", *each)
+    stored.semloop("dlq", "resolve", *options)
+    assert stored.states()["resolved"] == expected
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_options_select_letters(
     ],
 )
 def test_a_wrong_option_is_named(
-    letters: Letters, arguments: list[str], expected: str
+    stored: Letters, arguments: list[str], expected: str
 ) -> None:
-    letters.produce(b"not json")
-    code, _, err = letters.semloop.run("dlq", *arguments)
+    stored.produce(b"not json")
+    code, _, err = stored.semloop.run("dlq", *arguments)
     assert code == 1
     assert expected in err
     assert "Traceback" not in err
@@ -98,19 +98,19 @@ def test_a_wrong_option_is_named(
     [
         ("def transform(record) return record", "SyntaxError"),
         ("1 / 0", "ZeroDivisionError"),
-        ("mend = None", "has no function `transform`"),
+        ("repair = None", "has no function `transform`"),
         ("def transform(record): return record['secret']", "transform raised KeyError"),
         ("def transform(record): return 7", "transform returned int"),
         ("def transform(record): return {'x': object()}", "what is not JSON"),
     ],
 )
 def test_a_wrong_transform_is_explained_without_content(
-    letters: Letters, tmp_path: Path, text: str, expected: str
+    stored: Letters, tmp_path: Path, text: str, expected: str
 ) -> None:
-    letters.produce(broken(an_event("message", agent="private name")))
-    option = letters.transform(tmp_path, text)
-    code, out, err = letters.semloop.run("dlq", "replay", *option)
+    stored.produce(broken(an_event("message", agent="private name")))
+    option = stored.transform(tmp_path, text)
+    code, out, err = stored.semloop.run("dlq", "replay", *option)
     assert code == 1
     assert expected in err
     assert "private name" not in out + err
-    assert letters.states() == {"open": 1}
+    assert stored.states() == {"open": 1}

@@ -19,15 +19,15 @@ EVENTS = "SELECT count(*), count(DISTINCT event_id) FROM events"
 def test_mended_records_become_events_once_and_no_letter_stays_open(
     letters: Letters, tmp_path: Path
 ) -> None:
-    mend = letters.transform(tmp_path)
+    repair = letters.transform(tmp_path)
     events = [an_event("message", id=str(uuid.uuid4())) for _ in range(1_000)]
     letters.produce(*map(broken, events))
     assert letters.states() == {"open": 1_000}
-    out = letters.semloop("dlq", "replay", *mend, "--dry-run")
+    out = letters.semloop("dlq", "replay", *repair, "--dry-run")
     assert out.startswith("To replay: 1,000 of 1,000 dead letters.")
     assert letters.states() == {"open": 1_000}
 
-    out = letters.semloop("dlq", "replay", *mend)
+    out = letters.semloop("dlq", "replay", *repair)
     assert out.startswith("Replayed: 1,000 of 1,000 dead letters.")
     assert letters.states() == {"replayed": 1_000}
     letters.archive()
@@ -38,8 +38,8 @@ def test_mended_records_become_events_once_and_no_letter_stays_open(
     assert letters.rows(EVENTS) == [(1_000, 1_000)]
 
     # The same again changes nothing, even if it is forced.
-    assert letters.semloop("dlq", "replay", *mend) == "No dead letters match.\n"
-    letters.semloop("dlq", "replay", *mend, "--state", "resolved")
+    assert letters.semloop("dlq", "replay", *repair) == "No dead letters match.\n"
+    letters.semloop("dlq", "replay", *repair, "--state", "resolved")
     letters.archive()
     assert letters.rows(EVENTS) == [(1_000, 1_000)]
     assert letters.states() == {"resolved": 1_000}
@@ -51,9 +51,9 @@ def test_a_replay_without_an_id_gets_one_that_derives_from_the_letter(
     event = an_event("message")
     del event["id"]
     letters.produce(event)
-    mend = letters.transform(tmp_path, "def transform(record): return record")
+    repair = letters.transform(tmp_path, "def transform(record): return record")
     for state in ("open", "replayed"):
-        letters.semloop("dlq", "replay", *mend, "--state", state)
+        letters.semloop("dlq", "replay", *repair, "--state", state)
     letters.archive()
     ((event_id,),) = letters.rows("SELECT event_id FROM events")
     assert letters.rows("SELECT state, event_id FROM dead_letters") == [
@@ -75,24 +75,24 @@ def test_a_replay_has_the_key_and_the_headers_of_the_original(
     assert '["origin","billing"]' in headers
 
 
-def test_records_that_would_fail_again_are_left_alone(letters: Letters) -> None:
-    letters.produce(broken(an_event("message")), b"not json", b"\xff")
-    out = letters.semloop("dlq", "replay")
-    assert out.splitlines()[0] == "Replayed: 0 of 3 dead letters."
+def test_records_that_would_fail_again_are_left_alone(stored: Letters) -> None:
+    stored.produce(broken(an_event("message")), b"not json", b"\xff")
+    out = stored.semloop("dlq", "replay")
+    assert out.splitlines()[0] == "Replayed: 0 of 3 dead stored."
     assert "unknown_type 1" in out
-    assert letters.states() == {"open": 3}
+    assert stored.states() == {"open": 3}
 
 
 def test_a_transform_gets_bytes_of_what_does_not_parse_and_may_leave_out(
     letters: Letters, tmp_path: Path
 ) -> None:
     letters.produce(b"not json", b"{} trailing")
-    text = """
-def transform(record):
-    if record.startswith(b"not"):
-        return None
-    return %r
-""" % an_event("message")
+    text = (
+        "def transform(record):\n"
+        "    if record.startswith(b'not'):\n"
+        "        return None\n"
+        f"    return {an_event('message')!r}\n"
+    )
     out = letters.semloop("dlq", "replay", *letters.transform(tmp_path, text))
     assert "Replayed: 1 of 2 dead letters." in out
     assert "Left out by transform: 1." in out
@@ -119,13 +119,13 @@ def test_a_replay_that_ends_before_it_is_noted_may_be_run_again(
     def fail(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    mend = letters.transform(tmp_path)
+    repair = letters.transform(tmp_path)
     letters.produce(broken(an_event("message")))
     with monkeypatch.context() as patch:
         patch.setattr(dlq_replaying, "append_actions", fail)
-        code, _, _ = letters.semloop.run("dlq", "replay", *mend)
+        code, _, _ = letters.semloop.run("dlq", "replay", *repair)
     assert code == 130
-    letters.semloop("dlq", "replay", *mend)
+    letters.semloop("dlq", "replay", *repair)
     letters.archive()
     assert letters.rows(EVENTS) == [(1, 1)]
     assert letters.states() == {"resolved": 1}
@@ -152,10 +152,10 @@ def test_archive_may_end_between_the_actions_and_the_events(
 def test_failed_replays_count_as_attempts_and_park_the_letter(
     letters: Letters, tmp_path: Path
 ) -> None:
-    mend = letters.transform(tmp_path)
+    repair = letters.transform(tmp_path)
     letters.produce(broken(an_event("message")))
     for attempt, state in ((1, "open"), (2, "parked")):
-        letters.semloop("dlq", "replay", *mend)
+        letters.semloop("dlq", "replay", *repair)
         # This `archive` refuses what the command expects to be accepted.
         letters.archive(record_bytes_max=10, dead_letter_attempts_max=2)
         (letter,) = letters.listed()
@@ -163,8 +163,8 @@ def test_failed_replays_count_as_attempts_and_park_the_letter(
         assert letters.states() == {state: 1, "attempt": attempt}
     shown = letters.semloop("dlq", "show", letter["id"])
     assert "2 replays failed" in shown
-    assert letters.semloop("dlq", "replay", *mend) == "No dead letters match.\n"
-    letters.semloop("dlq", "replay", *mend, "--state", "parked")
+    assert letters.semloop("dlq", "replay", *repair) == "No dead letters match.\n"
+    letters.semloop("dlq", "replay", *repair, "--state", "parked")
     letters.archive()
     assert letters.states() == {"resolved": 1, "attempt": 2}
 

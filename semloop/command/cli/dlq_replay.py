@@ -1,4 +1,4 @@
-"""`semloop dlq replay`: produces dead letters again, mended if asked for."""
+"""`semloop dlq replay`: produces dead letters again, repaired if asked for."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +33,7 @@ def replay(
         typer.Option(
             "--transform",
             metavar="FILE.py",
-            help="File with transform(record), which returns the mended record.",
+            help="File with transform(record), which returns the repaired record.",
         ),
     ] = None,
     rate: Annotated[

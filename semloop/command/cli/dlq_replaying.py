@@ -10,7 +10,7 @@ from operators.replay import (
     Letter,
     Transform,
     TransformFailed,
-    mended,
+    repaired,
     rejections,
     to_record,
 )
@@ -72,7 +72,7 @@ def replay_letters(
         settings: lake and topic.
         found: which to replay.
         ids: of which only these, or prefixes of theirs; all if empty.
-        transform: mends each record.
+        transform: repairs each record.
         rate: records per second, at most.
         dry_run: produce nothing.
 
@@ -112,7 +112,7 @@ def _records(
     ready: list[tuple[Letter, Record]] = []
     for letter in letters:
         try:
-            value = mended(letter, transform)
+            value = repaired(letter, transform)
         except TransformFailed as error:
             totals.failed[str(error)] += 1
             totals.first_failed = totals.first_failed or letter.id
@@ -192,7 +192,7 @@ def _report(totals: Totals, *, dry_run: bool) -> None:
     if totals.failed:
         count = totals.failed.total()
         what, _ = totals.failed.most_common(1)[0]
-        msg = f"{count:,} dead letters cannot be mended: {what}."
+        msg = f"{count:,} dead letters cannot be repaired: {what}."
         raise ConfigError(msg, f"Try `semloop dlq show {totals.first_failed}`.")
     if totals.replayed and not dry_run:
         say("`semloop dlq ls` shows them as resolved once archive has stored them.")

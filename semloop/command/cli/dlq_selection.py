@@ -93,7 +93,7 @@ def letter_id(lake: Lake, prefix: str) -> str:
     """Return the id of the only dead letter whose id begins with a prefix.
 
     Raises:
-        ConfigError: there is none, or there are several, or the prefix is too short.
+        ConfigError: no id begins with it, or several do, or it is too short.
     """
     found = resolve_id(lake, "dead_letters", "id", prefix, "dead letters")
     if found is not None and (len(prefix) >= ID_CHARS_MIN or found == prefix):
