@@ -35,8 +35,7 @@ class Segment:
 
     Attributes:
         path: its file; None if there is only memory.
-        size: in bytes.
-        base: bytes of all segments of its owner before it.
+        size, base: its bytes, and those of all segments of its owner before it.
         end: where the next record starts; only the writer changes it.
         next: the segment after it.
         number: its place among the segments of its process.
@@ -192,9 +191,10 @@ class Segment:
             self.dirty = start if start < self.dirty else self.dirty
             self.refused = True
             raise
+        else:
+            self.refused = False
         finally:
             os.close(descriptor)
-        self.refused = False
         if complete:
             self.buffered, self.size = False, self.end  # no thread will write to it
             self.release()
