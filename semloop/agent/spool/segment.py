@@ -42,8 +42,8 @@ class Segment:
         buffered: True if the memory is not the file, but `sync` writes it there.
         dirty: where the first change starts that `sync` has not written.
         refused: True while the disk refuses what `sync` writes.
-        events: number of records, in the process that writes them.
-        events_before: number of records of all segments of its owner before it.
+        events, events_before: number of records, in the process that writes them, and
+            of those of all segments of its owner before it.
         done: number of records that were sent or dropped.
         doubtful: True if the broker may have any of its records: they were in the hands
             of another process, or their states in the file may lag behind.
@@ -68,8 +68,7 @@ class Segment:
     ) -> None:
         self.path = path
         self.size = size
-        self.base = 0
-        self.end = HEADER_BYTES if size else 0
+        self.base, self.end = 0, HEADER_BYTES if size else 0
         self.next: Segment | None = None
         self.buffered = buffered
         self.dirty = 0
@@ -153,7 +152,7 @@ class Segment:
 
     def mark(self, start: int, state: int) -> None:
         """Set the state of a record."""
-        words = self.view()[1]
+        _, words = self.view()
         words[start >> 2] = state | (words[start >> 2] & SIZE_MAX)
         # Not `min`: a thread may append, and set `dirty`, during a call.
         self.dirty = start if start < self.dirty else self.dirty
