@@ -18,7 +18,7 @@ ATTEMPT_HEADER = "semloop.dlq.attempt"
 # producer may set any, private ones too.
 _FORMS = (
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    r"[A-Za-z0-9_-]{1,64}/[0-9]{1,9}/[0-9]{1,19}",
+    r"[A-Za-z0-9_+/=-]{1,64}/[0-9]{1,9}/[0-9]{1,19}",
     r"[0-9]{1,9}",
 )
 

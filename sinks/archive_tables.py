@@ -14,7 +14,6 @@ from typing_extensions import override
 from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
-from schemas.replay import Action
 from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
 from semloop.errors import BrokerUnavailable, StorageUnavailable
@@ -31,7 +30,7 @@ from sinks.archive_rows import (
     without_redelivered,
 )
 from sinks.artifact_objects import put_artifacts
-from sinks.dead_letter_actions import append_actions, failed, parked, resolved
+from sinks.dead_letter_actions import note_refused, settle
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
@@ -193,10 +192,7 @@ class ArchiveTables(FlowTables[Decoded]):
             self._activity.count(found, self._now_ms())
         put_artifacts(self._context, events, buffer.artifacts)
         # Before the positions: a replay is not read again after them.
-        self._note(
-            resolved(buffer.replayed, self._dead_lettered)
-            + parked(dead, self.settings.archive.dead_letter_attempts_max)
-        )
+        settle(self._context, buffer.replayed, dead, self._dead_lettered)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         numbers |= self._counters.add(buffer)
@@ -204,7 +200,7 @@ class ArchiveTables(FlowTables[Decoded]):
         rejected = self._timed(
             MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
         )
-        self._note(failed(buffer.replayed, rejected))
+        note_refused(self._context, buffer.replayed, rejected)
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         if self._activity is not None and rejected.num_rows:
@@ -216,11 +212,6 @@ class ArchiveTables(FlowTables[Decoded]):
         """Remember the records with a dead letter that are beyond the main offset."""
         main = {p.number: offset for p, offset in self._main.offsets.items()}
         self._dead_lettered = {(p, o) for p, o in found if o > main.get(p, o)}
-
-    def _note(self, actions: Sequence[Action]) -> None:
-        """Append what becomes of replayed dead letters."""
-        retry_s = self.settings.commits.storage_retry_s
-        append_actions(self._storage, actions, self._context.now(), retry_s)
 
     def _new_letters(self, buffer: ArchiveBuffer) -> pa.Table:
         """Return the dead letters of records that have none in the table."""

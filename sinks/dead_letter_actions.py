@@ -5,7 +5,7 @@ that is there twice means the same as once. `semloop/lake/views/dead_letters.sql
 the states of it.
 """
 
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Set
 from datetime import datetime
 from functools import partial
 
@@ -20,9 +20,11 @@ from semloop.storage.location import Storage
 from sinks.delta.commit_error import FAILURES
 from sinks.delta.create_table import create
 from sinks.delta.parquet_file import write_file
+from sinks.flow_tables import FlowContext
 
 TABLE = "dead_letter_actions"
 PLACE = ("kafka_partition", "kafka_offset")
+MARK = ("replay_of", "replay_origin", "attempt")
 
 
 def append_actions(
@@ -60,56 +62,58 @@ def _append(storage: Storage, rows: pa.Table) -> None:
         raise translate(storage, f"commit to table {TABLE}", error) from error
 
 
-def resolved(
-    replayed: Iterable[Replayed], dead_lettered: Set[tuple[int, int]]
-) -> list[Action]:
-    """Return that replays have become events.
+def settle(
+    context: FlowContext,
+    replayed: Iterable[Replayed],
+    letters: pa.Table,
+    dead_lettered: Set[tuple[int, int]],
+) -> None:
+    """Append which dead letters are resolved, or parked, by a commit of `archive`.
 
     Args:
+        context: lake, settings and clock.
         replayed: events of the commit that follows.
-        dead_lettered: (partition, offset) of records that are no events, since they
-            have a dead letter already.
+        letters: its new rows of `dead_letters`.
+        dead_lettered: (partition, offset) of records that have a dead letter already,
+            and so become no events.
     """
-    return [
+    actions = [
         Action(*one.mark[:2], ActionKind.RESOLVED, one.mark.attempt, one.event_id)
         for one in replayed
         if (one.partition, one.offset) not in dead_lettered
     ]
-
-
-def parked(letters: pa.Table, attempts_max: int) -> list[Action]:
-    """Return which dead letters are parked, since their replays failed too often.
-
-    Args:
-        letters: new rows of `dead_letters`.
-        attempts_max: number of attempts.
-    """
-    marks = zip(
-        *(letters[name].to_pylist() for name in ("replay_of", "replay_origin")),
-        letters["attempt"].to_pylist(),
-        strict=True,
-    )
-    note = f"{attempts_max} replays failed"
-    return [
-        Action(letter, origin, ActionKind.PARKED, attempt, note=note)
-        for letter, origin, attempt in marks
+    attempts_max = context.settings.archive.dead_letter_attempts_max
+    marks = (letters[name].to_pylist() for name in MARK)
+    actions += [
+        Action(
+            letter, origin, ActionKind.PARKED, attempt, note=f"{attempt} replays failed"
+        )
+        for letter, origin, attempt in zip(*marks, strict=True)
         if letter is not None and attempt >= attempts_max
     ]
+    _note(context, actions)
 
 
-def failed(replayed: Sequence[Replayed], rejected: pa.Table) -> list[Action]:
-    """Return which replays the table has refused although they are events.
+def note_refused(
+    context: FlowContext, replayed: Iterable[Replayed], rejected: pa.Table
+) -> None:
+    """Append which replays the table has refused, although they are events.
 
     Args:
+        context: lake, settings and clock.
         replayed: events of the commit.
         rejected: dead letters of the events that the table has refused.
     """
-    if not (replayed and rejected.num_rows):
-        return []
-    columns = (rejected[name].to_pylist() for name in PLACE)
-    places = set(zip(*columns, strict=True))
-    return [
-        Action(*one.mark[:2], ActionKind.FAILED, one.mark.attempt)
-        for one in replayed
-        if (one.partition, one.offset) in places
-    ]
+    if rejected.num_rows:
+        places = set(zip(*(rejected[name].to_pylist() for name in PLACE), strict=True))
+        actions = [
+            Action(*one.mark[:2], ActionKind.FAILED, one.mark.attempt)
+            for one in replayed
+            if (one.partition, one.offset) in places
+        ]
+        _note(context, actions)
+
+
+def _note(context: FlowContext, actions: Collection[Action]) -> None:
+    retry_s = context.settings.commits.storage_retry_s
+    append_actions(context.storage, actions, context.now(), retry_s)

@@ -16,7 +16,7 @@ from tests.support.builders import an_event
 EVENTS = "SELECT count(*), count(DISTINCT event_id) FROM events"
 
 
-def test_mended_records_become_events_once_and_no_letter_stays_open(
+def test_repaired_records_become_events_once_and_no_letter_stays_open(
     letters: Letters, tmp_path: Path
 ) -> None:
     repair = letters.transform(tmp_path)
@@ -78,7 +78,7 @@ def test_a_replay_has_the_key_and_the_headers_of_the_original(
 def test_records_that_would_fail_again_are_left_alone(stored: Letters) -> None:
     stored.produce(broken(an_event("message")), b"not json", b"\xff")
     out = stored.semloop("dlq", "replay")
-    assert out.splitlines()[0] == "Replayed: 0 of 3 dead stored."
+    assert out.splitlines()[0] == "Replayed: 0 of 3 dead letters."
     assert "unknown_type 1" in out
     assert stored.states() == {"open": 3}
 

@@ -10,8 +10,8 @@ from operators.replay import (
     Letter,
     Transform,
     TransformFailed,
-    repaired,
     rejections,
+    repaired,
     to_record,
 )
 from schemas.lines import Record
