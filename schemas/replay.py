@@ -15,11 +15,11 @@ LETTER_HEADER = "semloop.dlq.id"
 ORIGIN_HEADER = "semloop.dlq.origin"
 ATTEMPT_HEADER = "semloop.dlq.attempt"
 # Of id, origin and attempt. A mark is stored as it is, so other values are ignored: a
-# producer may set any, private ones too.
+# producer may set any, private ones too. Kafka's ids of topics have 22 characters.
 _FORMS = (
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    r"[A-Za-z0-9_+/=-]{1,64}/[0-9]{1,9}/[0-9]{1,19}",
-    r"[0-9]{1,9}",
+    r"[A-Za-z0-9_-]{1,22}/[0-9]{1,9}/[0-9]{1,19}",
+    r"[1-9][0-9]{0,8}",
 )
 
 
@@ -37,6 +37,8 @@ class Mark(NamedTuple):
     @classmethod
     def of(cls, headers: Mapping[str, str | None]) -> Self | None:
         """Return the mark that headers contain; None without a valid one."""
+        if LETTER_HEADER not in headers:  # as almost always
+            return None
         names = (LETTER_HEADER, ORIGIN_HEADER, ATTEMPT_HEADER)
         values = [headers.get(name) or "" for name in names]
         if not all(map(re.fullmatch, _FORMS, values)):
@@ -85,8 +87,6 @@ class ActionKind(StrEnum):
     """`semloop dlq replay` has produced it again."""
     RESOLVED = "resolved"
     """`archive` has stored it as an event, or a person needs it no more."""
-    FAILED = "failed"
-    """The table has refused the event of a replay."""
     PARKED = "parked"
     """It is not replayed until a person asks for it: by a person, or by `archive` after
     `dead_letter_attempts_max` attempts."""
@@ -95,7 +95,8 @@ class ActionKind(StrEnum):
 class Action(NamedTuple):
     """One row of `dead_letter_actions`, without its time.
 
-    `attempt`: the attempt that it belongs to; 0 before the first.
+    `attempt`: the attempt that it belongs to; 0 before the first. `record`: origin of
+    the record that `archive` has made the event `event_id` of.
     """
 
     letter: str
@@ -103,4 +104,5 @@ class Action(NamedTuple):
     action: ActionKind
     attempt: int
     event_id: str | None = None
+    record: str | None = None
     note: str | None = None

@@ -79,13 +79,15 @@ DEAD_LETTERS = {
 }
 
 # What was done with dead letters, in no order: a row may be there twice. `origin` is
-# that of the dead letter, as text.
+# that of the dead letter, as text; `record` is that of the record which became the
+# event, NULL if a person acted.
 DEAD_LETTER_ACTIONS = {
     "dead_letter_id": "VARCHAR",
     "origin": "VARCHAR",
     "action": "VARCHAR",
     "attempt": "INTEGER",
     "event_id": "VARCHAR",
+    "record": "VARCHAR",
     "note": "VARCHAR",
     "acted_at": "TIMESTAMPTZ",
 }

@@ -30,10 +30,11 @@ from sinks.archive_rows import (
     without_redelivered,
 )
 from sinks.artifact_objects import put_artifacts
-from sinks.dead_letter_actions import note_refused, settle
+from sinks.dead_letter_actions import park_failed, settle
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.rejected_rows import dead_letter_of
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
@@ -180,6 +181,11 @@ class ArchiveTables(FlowTables[Decoded]):
         buffer, self._buffer = self._buffer, ArchiveBuffer()
         now = self._context.now()
         dead = self._new_letters(buffer)
+        # Before both commits: what they contain is not seen again after a crash.
+        settle(
+            self._context, self._stream.topic_id, buffer.replayed, self._dead_lettered
+        )
+        park_failed(self._context, dead)
         if dead.num_rows:
             letters = with_commit_columns(dead, DEAD_LETTERS, now)
             self._timed(
@@ -191,16 +197,17 @@ class ArchiveTables(FlowTables[Decoded]):
             found = counts_by_agent(events, dead, buffer.by_agent)
             self._activity.count(found, self._now_ms())
         put_artifacts(self._context, events, buffer.artifacts)
-        # Before the positions: a replay is not read again after them.
-        settle(self._context, buffer.replayed, dead, self._dead_lettered)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         numbers |= self._counters.add(buffer)
+        marks = {(one.partition, one.offset): one.mark for one in buffer.replayed}
+        letter_of = partial(dead_letter_of, now=now, marks=marks)
         tables = (self._main, self._side)
         rejected = self._timed(
-            MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
+            MAIN,
+            lambda: commit_events(tables, rows, buffer.positions, numbers, letter_of),
         )
-        note_refused(self._context, buffer.replayed, rejected)
+        park_failed(self._context, rejected)
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         if self._activity is not None and rejected.num_rows:

@@ -12,7 +12,7 @@ from functools import partial
 import pyarrow as pa
 
 from schemas.arrow import DEAD_LETTER_ACTIONS
-from schemas.replay import Action, ActionKind, Replayed
+from schemas.replay import Action, ActionKind, Replayed, origin_text
 from semloop.errors import StorageUnavailable
 from semloop.retry import retry
 from semloop.storage.errors import translate
@@ -23,7 +23,6 @@ from sinks.delta.parquet_file import write_file
 from sinks.flow_tables import FlowContext
 
 TABLE = "dead_letter_actions"
-PLACE = ("kafka_partition", "kafka_offset")
 MARK = ("replay_of", "replay_origin", "attempt")
 
 
@@ -64,56 +63,56 @@ def _append(storage: Storage, rows: pa.Table) -> None:
 
 def settle(
     context: FlowContext,
+    topic_id: str,
     replayed: Iterable[Replayed],
-    letters: pa.Table,
     dead_lettered: Set[tuple[int, int]],
 ) -> None:
-    """Append which dead letters are resolved, or parked, by a commit of `archive`.
+    """Append which dead letters are resolved, before the commit of their events.
+
+    If the commit does not come about, and the record becomes a dead letter when it is
+    read again, the view ignores the row, since it names the record.
 
     Args:
         context: lake, settings and clock.
+        topic_id: the topic of the records.
         replayed: events of the commit that follows.
-        letters: its new rows of `dead_letters`.
         dead_lettered: (partition, offset) of records that have a dead letter already,
             and so become no events.
     """
     actions = [
-        Action(*one.mark[:2], ActionKind.RESOLVED, one.mark.attempt, one.event_id)
+        Action(
+            one.mark.letter,
+            one.mark.origin,
+            ActionKind.RESOLVED,
+            one.mark.attempt,
+            one.event_id,
+            origin_text(topic_id, one.partition, one.offset),
+        )
         for one in replayed
         if (one.partition, one.offset) not in dead_lettered
     ]
+    _append_at_commit(context, actions)
+
+
+def park_failed(context: FlowContext, letters: pa.Table) -> None:
+    """Append which dead letters are parked, since their replays have failed.
+
+    Args:
+        context: lake, settings and clock.
+        letters: new rows of `dead_letters`.
+    """
     attempts_max = context.settings.archive.dead_letter_attempts_max
     marks = (letters[name].to_pylist() for name in MARK)
-    actions += [
+    actions = [
         Action(
             letter, origin, ActionKind.PARKED, attempt, note=f"{attempt} replays failed"
         )
         for letter, origin, attempt in zip(*marks, strict=True)
         if letter is not None and attempt >= attempts_max
     ]
-    _note(context, actions)
+    _append_at_commit(context, actions)
 
 
-def note_refused(
-    context: FlowContext, replayed: Iterable[Replayed], rejected: pa.Table
-) -> None:
-    """Append which replays the table has refused, although they are events.
-
-    Args:
-        context: lake, settings and clock.
-        replayed: events of the commit.
-        rejected: dead letters of the events that the table has refused.
-    """
-    if rejected.num_rows:
-        places = set(zip(*(rejected[name].to_pylist() for name in PLACE), strict=True))
-        actions = [
-            Action(*one.mark[:2], ActionKind.FAILED, one.mark.attempt)
-            for one in replayed
-            if (one.partition, one.offset) in places
-        ]
-        _note(context, actions)
-
-
-def _note(context: FlowContext, actions: Collection[Action]) -> None:
+def _append_at_commit(context: FlowContext, actions: Collection[Action]) -> None:
     retry_s = context.settings.commits.storage_retry_s
     append_actions(context.storage, actions, context.now(), retry_s)

@@ -87,7 +87,7 @@ def _read(headers: Headers | None) -> tuple[str | None, ...]:
         key = key and str(uuid.UUID(key))
     except ValueError:
         key = None  # Set by another producer: the record is not deduplicated by it.
-    mark = Mark.of(named) if len(pairs) > 1 else None
+    mark = Mark.of(named)
     replay = None if mark is None else mark.text()
     return msgspec.json.encode(pairs).decode(), named.get(SCHEMA_HEADER), key, replay
 

@@ -122,6 +122,7 @@ origin: string
 action: string
 attempt: int32
 event_id: string
+record: string
 note: string
 acted_at: timestamp[us, tz=UTC]"""
 

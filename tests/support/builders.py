@@ -115,6 +115,13 @@ def decoded_rows(
     )
 
 
+def marked_letters(letters: pa.RecordBatch, mark: Mark) -> pa.RecordBatch:
+    """Return dead letters as those of replays with this mark."""
+    named = {"replay_of": mark.letter, "replay_origin": mark.origin}
+    rows = [row | named | {"attempt": mark.attempt} for row in letters.to_pylist()]
+    return pa.RecordBatch.from_pylist(rows, DECODED_DEAD_LETTERS)
+
+
 def _origin(partition: int, offset: int) -> dict[str, Any]:
     values = ("agent-events", "topic-1", partition, offset, NOW)
     return dict(zip(tables.ORIGIN, values, strict=True))

@@ -27,7 +27,7 @@ from semloop.storage.location import Storage
 # Rows of a commit.
 BATCH = 10_000
 QUERY = """
-SELECT id, topic_id, kafka_partition, kafka_offset, coalesce(attempts, 0)
+SELECT id, topic_id, kafka_partition, kafka_offset, attempts
 FROM dead_letters WHERE {where}
 """
 
@@ -98,14 +98,11 @@ def _act(
         with sql_errors(lake.connection, query):
             result = lake.sql(query, found.values)
             while rows := result.fetchmany(BATCH):
+                # It holds until the next attempt.
                 actions = [
-                    # A person resolves after the last attempt, not because of it.
-                    Action(
-                        letter, origin_text(*origin), kind,
-                        attempts + (kind is ActionKind.RESOLVED), note=note,
-                    )
+                    Action(letter, origin_text(*origin), kind, attempts, note=note)
                     for letter, *origin, attempts in rows
-                ]  # fmt: skip
+                ]
                 retry_s = settings.commits.storage_retry_s
                 now = datetime.now(UTC)
                 append_actions(Storage.of(settings), actions, now, retry_s)

@@ -35,7 +35,7 @@ from sinks.topic import produce
 BATCH = 200
 QUERY = """
 SELECT id, topic_id, kafka_partition, kafka_offset, key, headers, raw,
-    coalesce(attempts, 0)
+    attempts
 FROM dead_letters WHERE {where}
 ORDER BY topic_id, kafka_partition, kafka_offset
 """
