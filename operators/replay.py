@@ -23,6 +23,7 @@ from schemas.replay import (
     origin_text,
 )
 from semloop.event import IDEMPOTENCY_HEADER, SCHEMA_HEADER
+from semloop.event_keys import event_keys
 
 # Namespace of the ids of events, and of attempts, that derive from a dead letter.
 NAMESPACE = uuid.UUID("0c8f5f0e-3d0b-4c55-9d4f-6f6f5d1f2a77")
@@ -75,11 +76,15 @@ def repaired(letter: Letter, transform: Transform | None) -> bytes | None:
         return letter.raw
     try:
         found = transform(_parsed(letter.raw))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         msg = f"transform raised {type(error).__name__}"
         raise TransformFailed(msg) from error
-    if found is None or isinstance(found, bytes):
+    if found is None or (isinstance(found, bytes) and found):
         return found
+    if found == b"":
+        # To Kafka that is a deletion: it would become nothing.
+        msg = "transform returned no content"
+        raise TransformFailed(msg)
     if not isinstance(found, dict):
         msg = f"transform returned {type(found).__name__}, not a dict, bytes or None"
         raise TransformFailed(msg)
@@ -115,10 +120,15 @@ def to_record(letter: Letter, value: bytes, line: int = 0) -> Record:
     )
 
 
-def rejections(
-    records: Sequence[Record], now: datetime, bytes_max: int
-) -> list[str | None]:
-    """Return why each record would become a dead letter now; None for an event.
+class Verdict(NamedTuple):
+    """What a record would become: a dead letter of this reason, or this event."""
+
+    reason: str | None
+    event_key: str | None
+
+
+def verdicts(records: Sequence[Record], now: datetime, bytes_max: int) -> list[Verdict]:
+    """Return what each record would become now.
 
     Args:
         records: from `to_record`.
@@ -133,17 +143,23 @@ def rejections(
         "kafka_ts": [now] * count,
         "key": [record.key for record in records],
         "value": [record.value for record in records],
-        "schema_version": [version and version.decode() for version in versions],
+        "schema_version": [
+            version and version.decode("utf-8", "backslashreplace")
+            for version in versions
+        ],
     }
     arrays = [pa.array(columns.get(f.name, [None] * count), f.type) for f in RECORDS]
     batch = pa.RecordBatch.from_arrays(arrays, schema=RECORDS)
-    letters = decode(Polled(batch, Progress()), now, bytes_max).dead_letters
-    found: list[str | None] = [None] * count
-    names = ("kafka_offset", "reason", "detail")
-    for row, reason, detail in zip(
-        *(letters[name].to_pylist() for name in names), strict=True
+    decoded = decode(Polled(batch, Progress()), now, bytes_max)
+    letters, events = decoded.dead_letters, decoded.events
+    found = [Verdict(None, None)] * count
+    for row, reason in zip(
+        *(letters[name].to_pylist() for name in ("kafka_offset", "reason")), strict=True
     ):
-        found[row] = f"{reason}: {detail}" if detail else reason
+        found[row] = Verdict(reason, None)
+    keys = event_keys(events)
+    for row, key in zip(events["kafka_offset"].to_pylist(), keys, strict=True):
+        found[row] = Verdict(None, key)
     return found
 
 

@@ -15,10 +15,10 @@ LETTER_HEADER = "semloop.dlq.id"
 ORIGIN_HEADER = "semloop.dlq.origin"
 ATTEMPT_HEADER = "semloop.dlq.attempt"
 # Of id, origin and attempt. A mark is stored as it is, so other values are ignored: a
-# producer may set any, private ones too. Kafka's ids of topics have 22 characters.
+# producer may set any, private ones too. The id of a topic is Base64 of 16 bytes.
 _FORMS = (
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    r"[A-Za-z0-9_-]{1,22}/[0-9]{1,9}/[0-9]{1,19}",
+    r"[A-Za-z0-9_+/-]{1,22}(==)?/[0-9]{1,9}/[0-9]{1,19}",
     r"[1-9][0-9]{0,8}",
 )
 

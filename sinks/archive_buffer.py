@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded, Occurrences
-from schemas.replay import Replayed
+from schemas.replay import Mark, Replayed
 from semloop.delta.streams import NEVER_READ, Partition
 
 
@@ -60,6 +60,11 @@ class ArchiveBuffer:
         self.artifacts |= decoded.artifacts
         self.replayed += decoded.replayed
         self.bytes += sum(map(len, decoded.artifacts.values()))
+
+    @property
+    def marks(self) -> dict[tuple[int, int], Mark]:
+        """(partition, offset) of each event that was a dead letter -> its mark."""
+        return {(one.partition, one.offset): one.mark for one in self.replayed}
 
     def events(self) -> pa.Table:
         """All events, as `DECODED_EVENTS`."""

@@ -182,9 +182,8 @@ class ArchiveTables(FlowTables[Decoded]):
         now = self._context.now()
         dead = self._new_letters(buffer)
         # Before both commits: what they contain is not seen again after a crash.
-        settle(
-            self._context, self._stream.topic_id, buffer.replayed, self._dead_lettered
-        )
+        topic_id = self._stream.topic_id
+        settle(self._context, topic_id, buffer.replayed, self._dead_lettered)
         park_failed(self._context, dead)
         if dead.num_rows:
             letters = with_commit_columns(dead, DEAD_LETTERS, now)
@@ -200,8 +199,7 @@ class ArchiveTables(FlowTables[Decoded]):
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         numbers |= self._counters.add(buffer)
-        marks = {(one.partition, one.offset): one.mark for one in buffer.replayed}
-        letter_of = partial(dead_letter_of, now=now, marks=marks)
+        letter_of = partial(dead_letter_of, now=now, marks=buffer.marks)
         tables = (self._main, self._side)
         rejected = self._timed(
             MAIN,
@@ -225,13 +223,8 @@ class ArchiveTables(FlowTables[Decoded]):
         rows = without_dead_lettered(buffer.dead_letters(), self._dead_lettered)
         ids = rows["id"].to_pylist()
         existing = partial(self._queries.existing_letters, self._side)
-        return without_redelivered(
-            rows,
-            ids,
-            buffer.redelivered_ids,
-            existing,
-            self.settings.commits.storage_retry_s,
-        )
+        retry_s = self.settings.commits.storage_retry_s
+        return without_redelivered(rows, ids, buffer.redelivered_ids, existing, retry_s)
 
     def _new_events(self, buffer: ArchiveBuffer) -> pa.Table:
         """Return the events that are not in the table and have no dead letter."""

@@ -62,6 +62,8 @@ def test_nothing_is_parked_or_resolved_without_a_selection(
         (["--agent", "clerk"], 1),
         (["--where", "agent = 'booker' OR agent = 'clerk'"], 2),
         (["--where", "agent = 'booker' -- or not"], 1),
+        (["--where", "id IN (SELECT id FROM dead_letters WHERE agent = 'clerk')"], 1),
+        (["--where", "detail <> ';' AND agent = 'clerk'", "--reason", "not_json"], 0),
         (["--since", "2030-01-01"], 0),
     ],
 )
@@ -78,7 +80,12 @@ def test_options_select_letters(
     ("arguments", "expected"),
     [
         (["replay", "--where", "nonsense = 1"], "nonsense"),
+        (["replay", "--where", "true); SELECT (1"], "--where is not a condition"),
+        (["replay", "--where", "id = ?"], "without parameters"),
+        (["replay", "--where", "true) OR (true"], "--where is not a condition"),
+        (["resolve", "--where", "true ORDER BY id"], "--where is not a condition"),
         (["replay", "--state", "opne"], "There is no state 'opne'"),
+        (["replay", "--state", "attempt"], "There is no state 'attempt'"),
         (["replay", "--transform", "/nowhere.py"], "/nowhere.py is not a Python file"),
         (["resolve", "ffffffff"], "There is no dead letter 'ffffffff'"),
     ],
@@ -101,6 +108,10 @@ def test_a_wrong_option_is_named(
         ("repair = None", "has no function `transform`"),
         ("def transform(record): return record['secret']", "transform raised KeyError"),
         ("def transform(record): return 7", "transform returned int"),
+        ("def transform(record): return [record]", "transform returned list"),
+        ("def transform(record): return b''", "transform returned no content"),
+        ("def transform(record): raise SystemExit", "transform raised SystemExit"),
+        ("raise SystemExit", "cannot be loaded: SystemExit"),
         ("def transform(record): return {'x': object()}", "what is not JSON"),
     ],
 )

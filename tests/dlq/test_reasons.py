@@ -1,4 +1,4 @@
-"""What is said of each reason of dead letters."""
+"""The text on each reason of dead letters."""
 
 from schemas.dead_letter import Reason
 from semloop.command.health.reasons import MEANINGS, meaning

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from semloop.command.cli.dlq_selection import (
+    STATES,
     AgentOption,
     Ids,
     ImportOption,
@@ -14,6 +15,7 @@ from semloop.command.cli.dlq_selection import (
     WhereOption,
     selection,
 )
+from semloop.command.cli.lake_queries import require_choice
 from semloop.settings import load
 
 
@@ -26,7 +28,9 @@ def replay(
     import_id: ImportOption = None,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", help="open (default), replayed or parked; repeatable."),
+        typer.Option(
+            "--state", help="open (default), replayed, parked or resolved; repeatable."
+        ),
     ] = None,
     transform: Annotated[
         Path | None,
@@ -48,6 +52,9 @@ def replay(
     from semloop.command.cli.dlq_replaying import replay_letters
     from semloop.command.cli.transform_file import load_transform
 
+    for name in state or ():
+        # A replay that failed is not replayed itself: its original is.
+        require_choice(name, STATES[:-1], "state")
     settings = load()
     function = None if transform is None else load_transform(transform)
     found = selection(

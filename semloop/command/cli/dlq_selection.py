@@ -16,6 +16,7 @@ from semloop.lake.lake import Lake
 
 # Minimum length of an id prefix.
 ID_CHARS_MIN = 4
+WHERE_EXAMPLE = """Example: --where "agent = 'booker' AND detail LIKE '%type%'"."""
 STATES = ("open", "replayed", "parked", "resolved", "attempt")
 
 Ids = Annotated[
@@ -42,17 +43,17 @@ class Selection:
     """A condition in SQL on the view `dead_letters`, and its parameters."""
 
     conditions: list[str] = field(default_factory=list)
-    values: list[object] = field(default_factory=list)
+    values: dict[str, object] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
         """The condition; true for all without any."""
         return " AND ".join(self.conditions) or "true"
 
-    def add(self, condition: str, *values: object) -> None:
-        """Add a condition with its parameters."""
+    def add(self, condition: str, **values: object) -> None:
+        """Add a condition with its parameters, which it names as `$name`."""
         self.conditions.append(condition)
-        self.values += values
+        self.values |= values
 
 
 def selection(
@@ -73,20 +74,37 @@ def selection(
     if states:
         for state in states:
             require_choice(state, STATES, "state")
-        found.add("list_contains(?, state)", list(states))
+        found.add("list_contains($states, state)", states=list(states))
     if reason is not None:
-        found.add("reason = ?", require_choice(reason, list(Reason), "reason"))
+        require_choice(reason, list(Reason), "reason")
+        found.add("reason = $reason", reason=reason)
     if agent is not None:
         # A name that is private is stored as its pseudonym.
-        found.add("list_contains(pseudonyms(?), agent)", agent)
+        found.add("list_contains(pseudonyms($agent), agent)", agent=agent)
     if since is not None:
-        found.add("ingested_at >= ?", parse_since(since))
+        found.add("ingested_at >= $since", since=parse_since(since))
     if import_id is not None:
         header = msgspec.json.encode([IMPORT_HEADER, import_id]).decode()
-        found.add("contains(headers, ?)", header)
+        found.add("contains(headers, $header)", header=header)
     if where is not None:
-        found.add(f"({where}\n)")
+        found.add(f"({_one_condition(where)}\n)")
     return found
+
+
+def _one_condition(where: str) -> str:
+    """Return a condition of a user if it stays within its parentheses."""
+    import duckdb
+
+    try:
+        parsed = duckdb.extract_statements(f"SELECT 1 WHERE ({where}\n)")
+        alone = duckdb.extract_statements(f"SELECT {where}\n")
+    except duckdb.Error as error:
+        msg = f"--where is not a condition in SQL: {str(error).splitlines()[0]}"
+        raise ConfigError(msg, WHERE_EXAMPLE) from None
+    if len(parsed) != 1 or len(alone) != 1 or parsed[0].named_parameters:
+        msg = "--where takes one condition, without `;` and without parameters."
+        raise ConfigError(msg, WHERE_EXAMPLE)
+    return where
 
 
 def letter_id(lake: Lake, prefix: str) -> str:
@@ -112,4 +130,6 @@ def add_ids(found: Selection, lake: Lake, ids: Sequence[str] | None) -> None:
         ConfigError: an id is unknown.
     """
     if ids:
-        found.add("list_contains(?, id)", [letter_id(lake, prefix) for prefix in ids])
+        found.add(
+            "list_contains($ids, id)", ids=[letter_id(lake, prefix) for prefix in ids]
+        )

@@ -26,9 +26,8 @@ def load_transform(path: Path) -> "Callable[[Any], Any]":
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        msg = f"{path} cannot be loaded: {type(error).__name__}: {error}{line}."
+    except (Exception, SystemExit) as error:
+        msg = f"{path} cannot be loaded: {type(error).__name__}: {error}."
         raise ConfigError(msg, todo) from error
     found = getattr(module, "transform", None)
     if not callable(found):
