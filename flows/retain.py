@@ -18,6 +18,7 @@ from operators.retention import expired_rows
 from schemas.batches import ExpiredDate
 from schemas.metrics import Metrics
 from schemas.retention import Expiry
+from semloop import layout
 from semloop.errors import SemLoopError
 from semloop.flow_registry import RETAIN
 from semloop.settings import Settings
@@ -102,6 +103,7 @@ def _dates(
     tables = sorted({key.partition("/")[0] for key in retention})
     if not tables:
         return
+    layout.require_current(context.storage)
     today = _today(context.storage)
 
     def condition_of(table: str, day: date) -> str | None:

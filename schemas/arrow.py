@@ -32,6 +32,7 @@ EVENTS = arrow_schema(tables.EVENTS)
 DEAD_LETTERS = arrow_schema(tables.DEAD_LETTERS)
 EPISODES = arrow_schema(tables.EPISODES)
 STREAMS = arrow_schema(tables.STREAMS)
+DEAD_LETTER_ACTIONS = arrow_schema(tables.DEAD_LETTER_ACTIONS)
 
 # Output of the operators: the same without `ingested_at` and `date`.
 DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
@@ -72,7 +73,8 @@ EPISODE_POSITIONS = arrow_schema(
 )
 
 # Output of the Kafka source: one row per record, not interpreted. `headers` is a JSON
-# array of [name, value] pairs; `schema_version` and `idempotency_key` are two of them.
+# array of [name, value] pairs; `schema_version` and `idempotency_key` are two of them,
+# and `replay` is `schemas.replay.Mark.text`, which is made of three.
 # A null `value` is a tombstone.
 RECORDS = pa.schema(
     [
@@ -82,5 +84,6 @@ RECORDS = pa.schema(
         ("headers", pa.string()),
         ("schema_version", pa.string()),
         ("idempotency_key", pa.string()),
+        ("replay", pa.string()),
     ]
 )

@@ -1,7 +1,7 @@
 """The items between the steps of a flow: one item per poll of its source."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from schemas.replay import Replayed
 from semloop.artifacts import Column
 from semloop.delta.file_name import UNNUMBERED, FileName
 from semloop.delta.streams import Partition
@@ -98,6 +99,8 @@ class Decoded:
     header that says so; kinds as in `semloop.progress.activity`.
     `absurd_times`: records whose Kafka timestamp was replaced by the time of arrival.
     `artifacts`: name of an object -> its content; events name it in `artifacts`.
+    `replayed`: the events that were made of dead letters, also those that are dropped
+    as repeated later.
     """
 
     events: pa.RecordBatch
@@ -111,6 +114,7 @@ class Decoded:
     absurd_times: int = 0
     duplicates: int = 0
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    replayed: Sequence[Replayed] = ()
 
 
 @dataclass(frozen=True, slots=True)

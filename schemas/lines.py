@@ -9,7 +9,7 @@ class Record:
 
     `idempotency_key` marks a record that may be sent more than once, and becomes the id
     of its dead letter. `is_event` is False if the line will become a dead letter, as
-    far as its syntax shows.
+    far as its syntax shows. `headers`: all but that of the key.
     """
 
     line: int
@@ -17,6 +17,7 @@ class Record:
     value: bytes
     idempotency_key: str
     is_event: bool = True
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

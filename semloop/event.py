@@ -21,6 +21,8 @@ SCHEMA_HEADER = "semloop-schema"
 # header. Its value becomes the id of the record's dead letter, so that a repeated
 # record makes only one.
 IDEMPOTENCY_HEADER = "semloop-idempotency-key"
+# All records of one import carry the same value, so that it can be taken back.
+IMPORT_HEADER = "semloop-import"
 
 EVENT_TYPES = (
     "tool_call", "state_change", "completion", "error", "message", "feedback",

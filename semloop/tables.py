@@ -72,8 +72,25 @@ DEAD_LETTERS = {
     "key": "BLOB",
     "headers": "VARCHAR",
     "raw": "BLOB",
+    "replay_of": "VARCHAR",
+    "replay_origin": "VARCHAR",
+    "attempt": "INTEGER",
     **ORIGIN,
     **STAMP,
+}
+
+# What was done with dead letters, in no order: a row may be there twice. `origin` is
+# that of the dead letter, as text; `record` is that of the record which became the
+# event, NULL if a person acted.
+DEAD_LETTER_ACTIONS = {
+    "dead_letter_id": "VARCHAR",
+    "origin": "VARCHAR",
+    "action": "VARCHAR",
+    "attempt": "INTEGER",
+    "event_id": "VARCHAR",
+    "record": "VARCHAR",
+    "note": "VARCHAR",
+    "acted_at": "TIMESTAMPTZ",
 }
 
 # One row per revision of an episode; the newest revision is current. The flow resumes
@@ -184,9 +201,9 @@ STREAMS = {
 # dictionary only to discard it.
 _FEW_VALUES = frozenset(
     {
-        "agent", "error_type", "flow", "kafka_partition", "label", "model", "namespace",
-        "outcome", "reason", "role", "session_id", "status", "table_name", "task",
-        "task_type", "tool", "topic", "topic_id", "type", "user_id",
+        "action", "agent", "error_type", "flow", "kafka_partition", "label", "model",
+        "namespace", "outcome", "reason", "role", "session_id", "status", "table_name",
+        "task", "task_type", "tool", "topic", "topic_id", "type", "user_id",
     }
 )  # fmt: skip
 
@@ -264,6 +281,7 @@ TABLES: dict[str, Table] = {
             compacted_filters=("session_id", "episode_id"),
             folded_by=_EPISODE,
         ),
+        Table("dead_letter_actions", DEAD_LETTER_ACTIONS),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),
     )

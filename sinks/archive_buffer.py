@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded, Occurrences
+from schemas.replay import Mark, Replayed
 from semloop.delta.streams import NEVER_READ, Partition
 
 
@@ -26,6 +27,7 @@ class ArchiveBuffer:
         self.by_agent: dict[tuple[str, str], Occurrences] = {}
         # Name of an object -> its content.
         self.artifacts: dict[str, bytes] = {}
+        self.replayed: list[Replayed] = []
         self._events: list[pa.RecordBatch] = []
         self._dead_letters: list[pa.RecordBatch] = []
 
@@ -56,7 +58,13 @@ class ArchiveBuffer:
         self.rows += decoded.events.num_rows + decoded.dead_letters.num_rows
         self.bytes += decoded.events.nbytes + decoded.dead_letters.nbytes
         self.artifacts |= decoded.artifacts
+        self.replayed += decoded.replayed
         self.bytes += sum(map(len, decoded.artifacts.values()))
+
+    @property
+    def marks(self) -> dict[tuple[int, int], Mark]:
+        """(partition, offset) of each event that was a dead letter -> its mark."""
+        return {(one.partition, one.offset): one.mark for one in self.replayed}
 
     def events(self) -> pa.Table:
         """All events, as `DECODED_EVENTS`."""

@@ -1,7 +1,6 @@
 """Selects the new rows of a commit of `archive`, and handles rejected rows."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -11,7 +10,6 @@ from semloop.errors import StorageUnavailable
 from semloop.retry import retry
 from sinks.delta.fenced_table import FencedTable, RowsRejected
 from sinks.delta.rejected_rows import (
-    dead_letter_of,
     split_by_offset,
     without_content,
 )
@@ -98,7 +96,7 @@ def commit_events(
     rows: pa.Table,
     offsets: Mapping[Partition, int],
     numbers: Numbers,
-    now: datetime,
+    letter_of: Callable[[pa.Table], pa.Table],
 ) -> pa.Table:
     """Commit events; events that the table rejects become dead letters.
 
@@ -107,7 +105,7 @@ def commit_events(
         rows: in the schema of the events table.
         offsets: partition -> last offset read past after the commit.
         numbers: further int64s of the commit.
-        now: `ingested_at` of the dead letters.
+        letter_of: returns the dead letter of one rejected row.
 
     Returns:
         the dead letters of rejected events.
@@ -119,10 +117,10 @@ def commit_events(
     except RowsRejected:
         if rows.num_rows > 1:
             first, rest, first_offsets = split_by_offset(rows)
-            rejected = commit_events(tables, first, first_offsets, {}, now)
-            others = commit_events(tables, rest, offsets, numbers, now)
+            rejected = commit_events(tables, first, first_offsets, {}, letter_of)
+            others = commit_events(tables, rest, offsets, numbers, letter_of)
             return pa.concat_tables([rejected, others])
-        letter = dead_letter_of(rows, now)
+        letter = letter_of(rows)
         origin = letter.select(["topic_id", "kafka_partition", "kafka_offset"])
         topic_id, number, offset = origin.to_pylist()[0].values()
         letters.commit(letter, {Partition(topic_id, number): offset})

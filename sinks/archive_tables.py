@@ -30,9 +30,11 @@ from sinks.archive_rows import (
     without_redelivered,
 )
 from sinks.artifact_objects import put_artifacts
+from sinks.dead_letter_actions import park_failed, settle
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.rejected_rows import dead_letter_of
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
@@ -179,6 +181,10 @@ class ArchiveTables(FlowTables[Decoded]):
         buffer, self._buffer = self._buffer, ArchiveBuffer()
         now = self._context.now()
         dead = self._new_letters(buffer)
+        # Before both commits: what they contain is not seen again after a crash.
+        topic_id = self._stream.topic_id
+        settle(self._context, topic_id, buffer.replayed, self._dead_lettered)
+        park_failed(self._context, dead)
         if dead.num_rows:
             letters = with_commit_columns(dead, DEAD_LETTERS, now)
             self._timed(
@@ -193,10 +199,13 @@ class ArchiveTables(FlowTables[Decoded]):
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
         numbers |= self._counters.add(buffer)
+        letter_of = partial(dead_letter_of, now=now, marks=buffer.marks)
         tables = (self._main, self._side)
         rejected = self._timed(
-            MAIN, lambda: commit_events(tables, rows, buffer.positions, numbers, now)
+            MAIN,
+            lambda: commit_events(tables, rows, buffer.positions, numbers, letter_of),
         )
+        park_failed(self._context, rejected)
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         if self._activity is not None and rejected.num_rows:
@@ -214,13 +223,8 @@ class ArchiveTables(FlowTables[Decoded]):
         rows = without_dead_lettered(buffer.dead_letters(), self._dead_lettered)
         ids = rows["id"].to_pylist()
         existing = partial(self._queries.existing_letters, self._side)
-        return without_redelivered(
-            rows,
-            ids,
-            buffer.redelivered_ids,
-            existing,
-            self.settings.commits.storage_retry_s,
-        )
+        retry_s = self.settings.commits.storage_retry_s
+        return without_redelivered(rows, ids, buffer.redelivered_ids, existing, retry_s)
 
     def _new_events(self, buffer: ArchiveBuffer) -> pa.Table:
         """Return the events that are not in the table and have no dead letter."""

@@ -120,7 +120,10 @@ class Delivery:
                     topic,
                     key=record.key,
                     value=record.value,
-                    headers=[(IDEMPOTENCY_HEADER, record.idempotency_key.encode())],
+                    headers=[
+                        (IDEMPOTENCY_HEADER, record.idempotency_key.encode()),
+                        *record.headers,
+                    ],
                     on_delivery=partial(self.on_delivery, record.line, size),
                 )
             except BufferError:
@@ -170,7 +173,7 @@ class Delivery:
         failed = self.failed + waiting
         if not failed:
             return
-        todo = "Run the import again; it creates no duplicates."
+        todo = "Run the command again; it creates no duplicates."
         if refused := self.connection_errors.refusal():
             msg = f"Kafka accepted {self.records} records for {topic!r}. {refused.what}"
             raise BrokerError(msg, f"{refused.todo} {todo}")

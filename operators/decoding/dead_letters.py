@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from operators.decoding.validation import Rejection
 from schemas.arrow import DECODED_DEAD_LETTERS
+from schemas.replay import decode_mark
 from semloop import tables
 from semloop.event import ID_CHARS_MAX, NAME_CHARS_MAX
 
@@ -46,12 +47,16 @@ def to_dead_letters(
         _names(raw) if rejection.keep_raw else (None, None, None)
         for raw, (_, rejection) in zip(values, rejected, strict=True)
     ]
+    marks = [text and decode_mark(text) for text in bad["replay"].to_pylist()]
     columns = {name: bad[name] for name in tables.ORIGIN}
     columns |= {"key": bad["key"], "headers": bad["headers"]}
     columns |= {
         "id": _ids(bad),
         "reason": [str(rejection.reason) for _, rejection in rejected],
         "detail": [rejection.detail for _, rejection in rejected],
+        "replay_of": [mark and mark.letter for mark in marks],
+        "replay_origin": [mark and mark.origin for mark in marks],
+        "attempt": [mark and mark.attempt for mark in marks],
         "agent": [agent for agent, _, _ in names],
         "session_id": [session for _, session, _ in names],
         "user_id": [user for _, _, user in names],

@@ -25,6 +25,7 @@ from operators.decoding.times import replace_absurd_times
 from operators.decoding.validation import DEPTH_MAX, Rejection, too_deep, validate
 from schemas.batches import Decoded, Polled
 from schemas.dead_letter import Reason
+from schemas.replay import Replayed, decode_mark
 from semloop.event import SCHEMA_VERSION, decode_payload, decode_strict
 from semloop.event_keys import event_keys
 from semloop.progress.activity import MISROUTED
@@ -91,6 +92,7 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
         by_agent=count_by_agent(misrouted, MISROUTED),
         artifacts=artifacts,
         absurd_times=absurd_times,
+        replayed=_replayed(valid, events),
     )
 
 
@@ -178,6 +180,18 @@ def _redelivered_letters(
     return frozenset(letters["id"].to_pylist()) & set(
         records["idempotency_key"].to_pylist()
     )
+
+
+def _replayed(records: pa.RecordBatch, events: pa.RecordBatch) -> list[Replayed]:
+    """Return the events that were made of dead letters."""
+    texts = records["replay"]
+    if texts.null_count == len(texts):
+        return []
+    names = ("kafka_partition", "kafka_offset", "event_id")
+    rows = zip(texts, *(events[name].to_pylist() for name in names), strict=True)
+    return [
+        Replayed(decode_mark(text.as_py()), *place) for text, *place in rows if text
+    ]
 
 
 def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> pa.RecordBatch:

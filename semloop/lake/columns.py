@@ -65,6 +65,12 @@ DEAD_LETTERS = {
     "id": "Id of the dead letter, derived from its origin or its idempotency key.",
     "reason": "Code of the reason; docs/reference/dead-letters.md lists them.",
     "detail": "Field, what it got and what is allowed; never free text.",
+    "state": "open, replayed, resolved or parked; attempt: a replay that failed again,"
+    " of a dead letter that has a state of its own.",
+    "attempts": "Number of replays; of an attempt, its own number.",
+    "event_id": "Event that a replay became; NULL if a person resolved it.",
+    "note": "Why a person, or archive, resolved or parked it last.",
+    "replay_of": "Of an attempt: the dead letter that was replayed.",
     "agent": "Agent of the record, where it could be read.",
     "session_id": "Session of the record, where it could be read.",
     "user_id": "User of the record, where it could be read.",

@@ -86,6 +86,9 @@ class ArchiveSettings(Section, frozen=True):
     dedupe_hours: Seconds = 24.0
     """Maximum age of an event id in the dedupe window, by its time of arrival."""
 
+    dead_letter_attempts_max: Positive = 3
+    """Failed replays of a dead letter after which it is parked."""
+
     start_timeout_s: Seconds = 30.0
     """Seconds a starting flow waits for the broker's first answer before it fails."""
 

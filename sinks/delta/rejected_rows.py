@@ -1,5 +1,6 @@
 """Isolates rows that a table rejects, and makes dead letters of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from schemas.arrow import DEAD_LETTERS
 from schemas.dead_letter import Reason
+from schemas.replay import Mark
 from semloop import tables
 from semloop.delta.streams import Partition
 
@@ -38,11 +40,23 @@ def split_by_offset(rows: pa.Table) -> tuple[pa.Table, pa.Table, dict[Partition,
     return first, rest, {key: int(last_offset)}
 
 
-def dead_letter_of(row: pa.Table, now: datetime) -> pa.Table:
-    """Return the dead letter of one event that `events` rejected, as a row."""
+def dead_letter_of(
+    row: pa.Table, now: datetime, marks: Mapping[tuple[int, int], Mark]
+) -> pa.Table:
+    """Return the dead letter of one event that `events` rejected, as a row.
+
+    Args:
+        row: in the schema of the events table.
+        now: the time of the commit.
+        marks: (partition, offset) -> mark of a record that is a replay.
+    """
     event = row.to_pylist()[0]
+    mark = marks.get((event["kafka_partition"], event["kafka_offset"]))
     letter: dict[str, Any] = {name: event[name] for name in tables.ORIGIN}
     letter |= {name: event[name] for name in ("agent", "session_id", "user_id")}
+    if mark is not None:
+        values = (mark.letter, mark.origin, mark.attempt)
+        letter |= zip(("replay_of", "replay_origin", "attempt"), values, strict=True)
     letter |= {
         "id": event["event_id"],
         "reason": str(Reason.UNSTORABLE),

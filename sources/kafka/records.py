@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.arrow import RECORDS
+from schemas.replay import Mark
 from semloop.event import IDEMPOTENCY_HEADER, SCHEMA_HEADER
 from semloop.kafka.topic import Topic
 
@@ -32,9 +33,9 @@ def records(
     headers = [_headers(m) for m in messages]
     if any(headers):
         read = [_read(h) for h in headers]
-        texts, versions, keys = (list(column) for column in zip(*read, strict=True))
+        texts, versions, keys, replays = map(list, zip(*read, strict=True))
     else:
-        texts = versions = keys = [None] * count
+        texts = versions = keys = replays = [None] * count
     columns = [
         pa.repeat(topic.name, count),
         pa.repeat(topic.topic_id, count),
@@ -46,6 +47,7 @@ def records(
         pa.array(texts, pa.string()),
         pa.array(versions, pa.string()),
         pa.array(keys, pa.string()),
+        pa.array(replays, pa.string()),
     ]
     # Offsets of a partition increase within a poll, so the last one is the maximum.
     last = dict(zip(partitions, offsets, strict=True))
@@ -74,10 +76,10 @@ def _headers(message: Any) -> Headers | None:
     return headers
 
 
-def _read(headers: Headers | None) -> tuple[str | None, str | None, str | None]:
-    """Return the headers as JSON text, the schema version and the idempotency key."""
+def _read(headers: Headers | None) -> tuple[str | None, ...]:
+    """Return the headers as JSON text, schema version, idempotency key, and mark."""
     if not headers:
-        return None, None, None
+        return None, None, None, None
     pairs = [(name, _text(value)) for name, value in headers]
     named = dict(pairs)
     key = named.get(IDEMPOTENCY_HEADER)
@@ -85,7 +87,9 @@ def _read(headers: Headers | None) -> tuple[str | None, str | None, str | None]:
         key = key and str(uuid.UUID(key))
     except ValueError:
         key = None  # Set by another producer: the record is not deduplicated by it.
-    return msgspec.json.encode(pairs).decode(), named.get(SCHEMA_HEADER), key
+    mark = Mark.of(named)
+    replay = None if mark is None else mark.text()
+    return msgspec.json.encode(pairs).decode(), named.get(SCHEMA_HEADER), key, replay
 
 
 def _text(value: bytes | None) -> str | None:

@@ -60,6 +60,9 @@ user_id: string
 key: binary
 headers: string
 raw: binary
+replay_of: string
+replay_origin: string
+attempt: int32
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
@@ -113,6 +116,16 @@ archived_at: timestamp[us, tz=UTC]
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
 
+DEAD_LETTER_ACTIONS = """\
+dead_letter_id: string
+origin: string
+action: string
+attempt: int32
+event_id: string
+record: string
+note: string
+acted_at: timestamp[us, tz=UTC]"""
+
 STREAMS = """\
 flow: string
 table_name: string
@@ -132,6 +145,7 @@ def described(schema: pa.Schema) -> str:
     [
         pytest.param(arrow.EVENTS, EVENTS, id="events"),
         pytest.param(arrow.DEAD_LETTERS, DEAD_LETTERS, id="dead_letters"),
+        pytest.param(arrow.DEAD_LETTER_ACTIONS, DEAD_LETTER_ACTIONS, id="actions"),
         pytest.param(arrow.EPISODES, EPISODES, id="episodes"),
         pytest.param(arrow.STREAMS, STREAMS, id="streams"),
     ],
@@ -143,7 +157,13 @@ def test_a_table_has_the_golden_columns_and_types(
 
 
 def test_every_table_is_in_the_golden_list() -> None:
-    assert set(tables.DELTA_TABLES) == {"events", "dead_letters", "episodes", "streams"}
+    assert set(tables.DELTA_TABLES) == {
+        "events",
+        "dead_letters",
+        "dead_letter_actions",
+        "episodes",
+        "streams",
+    }
     assert {*tables.TABLES} - {*tables.DELTA_TABLES} == {"memories"}
 
 

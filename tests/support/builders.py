@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS, RECORDS
 from schemas.batches import Decoded, Polled, Progress
+from schemas.replay import Mark
 from semloop import tables
 from semloop.delta.streams import Partition, StreamId
 
@@ -58,6 +59,7 @@ def a_poll(
     kafka_ts: datetime | None = NOW,
     schema_version: str | None = None,
     idempotency_keys: Sequence[str | None] | None = None,
+    marks: Sequence[Mark | None] | None = None,
 ) -> Polled:
     """Build a poll of consecutive records of one partition; None is a tombstone."""
     count = len(values)
@@ -72,6 +74,8 @@ def a_poll(
         "headers": [None] * count,
         "schema_version": [schema_version] * count,
         "idempotency_key": list(idempotency_keys or [None] * count),
+        "replay": [None if mark is None else mark.text() for mark in marks or ()]
+        or [None] * count,
     }
     arrays = [pa.array(columns[f.name], f.type) for f in RECORDS]
     positions = {partition: first + count - 1} if count else {}
@@ -109,6 +113,13 @@ def decoded_rows(
         pa.RecordBatch.from_pylist(letters, DECODED_DEAD_LETTERS),
         Progress(keyed(positions), last=last),
     )
+
+
+def marked_letters(letters: pa.RecordBatch, mark: Mark) -> pa.RecordBatch:
+    """Return dead letters as those of replays with this mark."""
+    named = {"replay_of": mark.letter, "replay_origin": mark.origin}
+    rows = [row | named | {"attempt": mark.attempt} for row in letters.to_pylist()]
+    return pa.RecordBatch.from_pylist(rows, DECODED_DEAD_LETTERS)
 
 
 def _origin(partition: int, offset: int) -> dict[str, Any]:

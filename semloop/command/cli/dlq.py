@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from schemas.dead_letter import Reason
-from semloop.command.cli.lake_queries import (
-    fetch_rows,
-    open_lake,
-    require_choice,
-    resolve_id,
+from semloop.command.cli.dlq_actions import park, resolve
+from semloop.command.cli.dlq_replay import replay
+from semloop.command.cli.dlq_selection import (
+    AgentOption,
+    ReasonOption,
+    SinceOption,
+    letter_id,
+    selection,
 )
-from semloop.command.cli.since_option import SINCE_HELP, parse_since
+from semloop.command.cli.lake_queries import fetch_rows, open_lake
 from semloop.command.health.reasons import meaning
 from semloop.command.terminal.durations import format_age
 from semloop.command.terminal.output import (
@@ -27,12 +29,9 @@ from semloop.command.terminal.output import (
 )
 from semloop.command.terminal.printing import console_of, say
 from semloop.command.terminal.progress import spinner
-from semloop.errors import ConfigError
 from semloop.escaping import visible
 from semloop.settings import load
 
-# Minimum length of an id prefix.
-ID_CHARS_MIN = 4
 # Two dead letters share a prefix of this length in one of 10**15 pairs.
 ID_CHARS_SHOWN = 13
 # Limits of the table format; json prints the whole record.
@@ -40,24 +39,28 @@ RAW_CHARS_SHOWN = 4_000
 RAW_LINES_SHOWN = 100
 
 SUMMARY = """
-SELECT reason, agent, count(*) AS count, min(ingested_at) AS oldest,
+SELECT reason, agent, state, count(*) AS count, min(ingested_at) AS oldest,
     max(ingested_at) AS newest, arg_max(id, ingested_at) AS newest_id
 FROM dead_letters WHERE {where} GROUP BY ALL
-ORDER BY count DESC, newest DESC, reason, agent
+ORDER BY count DESC, newest DESC, reason, agent, state
 """
 EACH = """
-SELECT id, reason, agent, session_id, ingested_at, topic, topic_id, kafka_partition,
-    kafka_offset, detail
+SELECT id, reason, agent, session_id, state, ingested_at, topic, topic_id,
+    kafka_partition, kafka_offset, detail
 FROM dead_letters WHERE {where}
 ORDER BY ingested_at DESC, kafka_ts DESC, kafka_partition, kafka_offset DESC
 """
 ONE = """
-SELECT id, reason, detail, topic, topic_id, kafka_partition, kafka_offset, kafka_ts,
-    ingested_at, agent, session_id, user_id, key, headers, raw
+SELECT id, reason, detail, state, attempts, event_id, note, replay_of, topic,
+    topic_id, kafka_partition, kafka_offset, kafka_ts, ingested_at, agent,
+    session_id, user_id, key, headers, raw
 FROM dead_letters WHERE id = ? ORDER BY ingested_at DESC LIMIT 1
 """
 
 app = typer.Typer(add_completion=False, no_args_is_help=False)
+app.command("replay")(replay)
+app.command("park")(park)
+app.command("resolve")(resolve)
 
 Form = Annotated[Format, typer.Option("--format", help="Output format.")]
 
@@ -69,11 +72,17 @@ def dlq() -> None:
 
 @app.command("ls")
 def ls(
-    reason: Annotated[
-        str | None, typer.Option(help="Only this reason, for example not_json.")
+    reason: ReasonOption = None,
+    agent: AgentOption = None,
+    since: SinceOption = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            help="open, replayed, parked, resolved or attempt; repeatable. Default:"
+            " all but resolved and attempt.",
+        ),
     ] = None,
-    agent: Annotated[str | None, typer.Option(help="Only this agent.")] = None,
-    since_: Annotated[str | None, typer.Option("--since", help=SINCE_HELP)] = None,
     each: Annotated[
         bool, typer.Option("--each", help="List every dead letter, newest first.")
     ] = False,
@@ -83,19 +92,21 @@ def ls(
     form: Form = Format.TABLE,
 ) -> None:
     """List dead letters by reason and agent, with age and newest id."""
-    where, values = _where(reason, agent, since_)
-    query = (EACH if each else SUMMARY).format(where=where)
+    states = state or ["open", "replayed", "parked"]
+    found = selection(states=states, reason=reason, agent=agent, since=since)
+    query = (EACH if each else SUMMARY).format(where=found.where)
     if limit is not None:
         query += f"LIMIT {limit}"
     with open_lake(load()) as lake:
         with spinner("Querying ..."):
-            result = lake.sql(query, values)
+            result = lake.sql(query, found.values)
             first = result.fetchmany(1)
         rows = chain(first, fetch_rows(result)) if first else iter(())
         if form is not Format.TABLE:
             print_rows(result.columns, rows, form)
         elif not first:
-            say("No dead letters match." if values else "No dead letters.")
+            filtered = len(found.conditions) > 1 or state
+            say("No dead letters match." if filtered else "No dead letters.")
         else:
             _print_list(result.columns, rows, each=each)
 
@@ -110,13 +121,7 @@ def show(
     """Show one dead letter: reason, origin and redacted record."""
     with open_lake(load()) as lake:
         with spinner("Querying ..."):
-            found = resolve_id(lake, "dead_letters", "id", letter, "dead letters")
-        if found is None or (len(letter) < ID_CHARS_MIN and found != letter):
-            msg = f"There is no dead letter {letter!r}."
-            if found is not None:
-                msg = f"{letter!r} is too short to identify a dead letter."
-            todo = f"Give at least {ID_CHARS_MIN} characters of an id from "
-            raise ConfigError(msg, f"{todo}`semloop dlq ls`.")
+            found = letter_id(lake, letter)
         result = lake.sql(ONE, [found])
         row = result.fetchall()[0]
         values = dict(zip(result.columns, row, strict=True))
@@ -129,27 +134,12 @@ def show(
     print_rows(list(values), [list(values.values())], form)
 
 
-def _where(
-    reason: str | None, agent: str | None, since_: str | None
-) -> tuple[str, list[object]]:
-    """Return the SQL condition and its parameters."""
-    conditions: dict[str, object] = {}
-    if reason is not None:
-        conditions["reason = ?"] = require_choice(reason, list(Reason), "reason")
-    if agent is not None:
-        # A name that is private is stored as its pseudonym.
-        conditions["list_contains(pseudonyms(?), agent)"] = agent
-    if since_ is not None:
-        conditions["ingested_at >= ?"] = parse_since(since_)
-    return " AND ".join(conditions) or "true", list(conditions.values())
-
-
 def _print_list(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, each: bool
 ) -> None:
     now = datetime.now(UTC)
     if each:
-        names = ["id", "reason", "agent", "session", "age", "origin", "detail"]
+        names = ["id", "reason", "agent", "session", "state", "age", "origin", "detail"]
         print_rows(names, (_letter(row, now) for row in rows), Format.TABLE)
         say("Run `semloop dlq show ID` for details.")
     else:
@@ -157,23 +147,24 @@ def _print_list(
             (
                 reason,
                 agent,
+                state,
                 count,
                 format_age(oldest, now),
                 format_age(newest, now),
                 _short(letter),
             )
-            for reason, agent, count, oldest, newest, letter in rows
+            for reason, agent, state, count, oldest, newest, letter in rows
         )
         print_rows(columns, shown, Format.TABLE)
         say("Run `semloop dlq show ID` for details, `semloop dlq ls --each` for all.")
 
 
 def _letter(row: Sequence[Any], now: datetime) -> Row:
-    letter, reason, agent, session, ingested_at, *origin, detail = row
+    letter, reason, agent, session, state, ingested_at, *origin, detail = row
     topic, _, partition, offset = origin
     age = format_age(ingested_at, now)
     place = _origin(topic, partition, offset)
-    return _short(letter), reason, agent, session, age, place, detail
+    return _short(letter), reason, agent, session, state, age, place, detail
 
 
 def _short(letter: str) -> str:
@@ -195,6 +186,11 @@ def _print_letter(values: Mapping[str, Any]) -> None:
         "reason": values["reason"],
         "": meaning(values["reason"]),
         "detail": values["detail"],
+        "state": values["state"],
+        "attempts": values["attempts"] or None,
+        "event": values["event_id"],
+        "note": values["note"],
+        "replay of": values["replay_of"],
         "origin": _origin(*(values[name] for name in origin)),
         "topic_id": values["topic_id"],
         "kafka_ts": values["kafka_ts"],

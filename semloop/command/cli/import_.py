@@ -1,9 +1,10 @@
 """`semloop import`: produce the records of a file or stdin to the topic."""
 
 import sys
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 
 from semloop.command.terminal.printing import console_of, note, say
 from semloop.errors import ConfigError
+from semloop.event import IMPORT_HEADER
 from semloop.kafka.clients import producer_config
 from semloop.settings import load
 
@@ -64,9 +66,11 @@ def import_(
     first = next(records, None)
     TopicAdmin(settings).ensure()
     counts = ReadCounts()
+    import_id = str(uuid.uuid4())
     with _progress(_size(path, form), counts) as progress:
+        counted = progress.counted(chain([first] if first else [], records))
         sent = produce(
-            progress.counted(chain([first] if first else [], records)),
+            _marked(counted, import_id),
             producer_config(settings),
             settings.topic,
             progress.show,
@@ -75,6 +79,8 @@ def import_(
     if counts.invalid:
         summary += f", lines that become dead letters: {counts.invalid:,}"
     say(f"{summary}.")
+    if counts.invalid:
+        say(f"To drop them: semloop dlq resolve --import {import_id}")
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX
@@ -85,6 +91,20 @@ def import_(
         msg = f"No line of {path} is an event: all of them become dead letters."
         todo = "Check --format; `semloop dlq ls` lists the reasons."
         raise ConfigError(msg, todo)
+
+
+def _marked(
+    records: "Iterable[Record | TooLong]", import_id: str
+) -> "Iterator[Record | TooLong]":
+    """Yield the records with the header of the import."""
+    from schemas.lines import Record
+
+    headers = ((IMPORT_HEADER, import_id.encode()),)
+    for record in records:
+        if isinstance(record, Record):
+            yield replace(record, headers=headers)
+        else:
+            yield record
 
 
 def _size(path: str, form: FileFormat) -> int | None:

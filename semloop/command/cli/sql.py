@@ -108,7 +108,7 @@ def _run_query(lake: Lake, query: str, form: SqlFormat, output: Path | None) -> 
     if not query.strip():
         msg = "The query is empty."
         raise ConfigError(msg, "Try: semloop sql 'SELECT count(*) FROM events'")
-    with _sql_errors(lake.connection, query):
+    with sql_errors(lake.connection, query):
         relation = lake.sql(query)
         if form is SqlFormat.PARQUET:
             _write_parquet(relation, output)
@@ -163,7 +163,7 @@ def _replace(output: Path, write: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def _sql_errors(con: "DuckDBPyConnection", query: str) -> Iterator[None]:
+def sql_errors(con: "DuckDBPyConnection", query: str) -> Iterator[None]:
     """Raise DuckDB's errors as ours, with the line, the caret and the candidates."""
     import duckdb
 

@@ -1,0 +1,110 @@
+"""`semloop dlq park` and `dlq resolve`: dead letters that are not to be replayed."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from schemas.replay import Action, ActionKind, origin_text
+from semloop.command.cli.dlq_selection import (
+    AgentOption,
+    Ids,
+    ImportOption,
+    ReasonOption,
+    SinceOption,
+    WhereOption,
+    add_ids,
+    selection,
+)
+from semloop.command.cli.lake_queries import open_lake
+from semloop.command.cli.sql import sql_errors
+from semloop.command.terminal.printing import say
+from semloop.command.terminal.progress import spinner
+from semloop.errors import ConfigError
+from semloop.settings import load
+from semloop.storage.location import Storage
+
+# Rows of a commit.
+BATCH = 10_000
+QUERY = """
+SELECT id, topic_id, kafka_partition, kafka_offset, attempts
+FROM dead_letters WHERE {where}
+"""
+
+All = Annotated[bool, typer.Option("--all", help="All that are not resolved.")]
+Note = Annotated[str | None, typer.Option("--note", help="Why; `dlq show` prints it.")]
+
+
+def park(
+    ids: Ids = None,
+    reason: ReasonOption = None,
+    agent: AgentOption = None,
+    since: SinceOption = None,
+    where: WhereOption = None,
+    import_id: ImportOption = None,
+    all_: All = False,
+    note: Note = None,
+) -> None:
+    """Park dead letters: `dlq replay` takes them only with `--state parked`."""
+    options = {
+        "reason": reason, "agent": agent, "since": since, "where": where,
+        "import_id": import_id,
+    }  # fmt: skip
+    count = _act(ActionKind.PARKED, ["open", "replayed"], ids, options, all_, note)
+    say(f"Parked {count:,} dead letters." if count else "No dead letters match.")
+
+
+def resolve(
+    ids: Ids = None,
+    reason: ReasonOption = None,
+    agent: AgentOption = None,
+    since: SinceOption = None,
+    where: WhereOption = None,
+    import_id: ImportOption = None,
+    all_: All = False,
+    note: Note = None,
+) -> None:
+    """Resolve dead letters that no one needs, such as those of a wrong import."""
+    options = {
+        "reason": reason, "agent": agent, "since": since, "where": where,
+        "import_id": import_id,
+    }  # fmt: skip
+    states = ["open", "replayed", "parked"]
+    count = _act(ActionKind.RESOLVED, states, ids, options, all_, note)
+    say(f"Resolved {count:,} dead letters." if count else "No dead letters match.")
+
+
+def _act(
+    kind: ActionKind,
+    states: list[str],
+    ids: list[str] | None,
+    options: dict[str, str | None],
+    all_: bool,
+    note: str | None,
+) -> int:
+    """Append the action for each selected dead letter; return their number."""
+    from sinks.dead_letter_actions import append_actions
+
+    chosen = [name for name, value in options.items() if value is not None]
+    if not (ids or chosen or all_):
+        msg = "No dead letters are selected."
+        raise ConfigError(msg, "Give ids, options such as --reason, or --all.")
+    settings = load()
+    found = selection(states=states, **options)
+    count = 0
+    with open_lake(settings) as lake, spinner("Querying ..."):
+        add_ids(found, lake, ids)
+        query = QUERY.format(where=found.where)
+        with sql_errors(lake.connection, query):
+            result = lake.sql(query, found.values)
+            while rows := result.fetchmany(BATCH):
+                # It holds until the next attempt.
+                actions = [
+                    Action(letter, origin_text(*origin), kind, attempts, note=note)
+                    for letter, *origin, attempts in rows
+                ]
+                retry_s = settings.commits.storage_retry_s
+                now = datetime.now(UTC)
+                append_actions(Storage.of(settings), actions, now, retry_s)
+                count += len(actions)
+    return count
