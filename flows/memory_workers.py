@@ -79,8 +79,8 @@ class MemoryWorkers:
             *(replace(s, flow=FLOW) for s in streams.by_topic.values())
         )
         # Loading the embedder and taking over may take longer than a check allows.
-        now_ms = int(self._context.clock() * 1_000)
-        ActivityFile(storage, FLOW, worker_index, settings.topic).start(owned, now_ms)
+        activity = ActivityFile(storage, FLOW, worker_index, settings.topic)
+        activity.start(owned, self._context.moment())
         model = (self.embedder.model_id, self.embedder.dimension)
         tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()

@@ -188,7 +188,7 @@ class ArchiveTables(FlowTables[Decoded]):
         if self._activity is not None:
             # Before the positions: who sees them sees what became of the records.
             found = counts_by_agent(events, dead, buffer.by_agent)
-            self._activity.count(found, self._now_ms())
+            self._activity.count(found, self._context.moment())
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
@@ -200,7 +200,7 @@ class ArchiveTables(FlowTables[Decoded]):
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         if self._activity is not None and rejected.num_rows:
-            self._activity.count(corrections(rejected), self._now_ms())
+            self._activity.count(corrections(rejected), self._context.moment())
         report(self._metrics, buffer, (events, dead), rejected.num_rows, self._main)
         self._committed.put(self._main.offsets)
 

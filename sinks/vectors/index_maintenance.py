@@ -47,4 +47,4 @@ class IndexMaintenance:
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
         # The memories of all topics are in one table.
         activity = ActivityFile(storage, INDEX.name, 0, DEFAULT_TOPIC)
-        activity.beat(None, int(self._context.clock() * 1_000), ended=True)
+        activity.beat(None, self._context.moment(), ended=True)

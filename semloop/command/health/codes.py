@@ -103,8 +103,8 @@ CODES = {
         "For 30 seconds a flow has not finished an item: it does not run, hangs, or "
         "works on one record or batch since. With `--live`: for 10 minutes, or 5 times "
         "`storage_retry_s` if that is longer. A flow whose input ended, or that "
-        "`down` stopped, passes. After a "
-        "day without `up`, only a note; a time in the future warns.",
+        "`down` stopped, passes. After a day without `up`, only a note. A time in the "
+        "future warns; on one machine that cannot be: its clock may be set.",
         "Start it, or read its log. If it stays so, restart it: nothing is lost. It "
         "passes once the flow finishes an item.",
         ready=True,
