@@ -16,6 +16,7 @@ from semloop.progress.activity import (
     AgentCounts,
     file_name,
     files_of,
+    last_end,
     read_file,
 )
 from semloop.storage.location import Storage
@@ -50,13 +51,37 @@ class ActivityFile:
         self._written_ms: int | None = None
         self._failed = False
 
+    def resume(self, now: Moment) -> None:
+        """Renew the sign of life of an earlier process that was not stopped on purpose.
+
+        A start may wait for minutes, and must not look like a process that hangs.
+        """
+        earlier = self._earlier()
+        if earlier and not earlier.ended:
+            self._begin(earlier.partitions, earlier, now)
+
     def start(self, owned: Iterable[Partition], now: Moment) -> None:
         """Write the first sign of life; keep the counts of an earlier process."""
-        try:
-            earlier = read_file(self._storage, *self._place)
-        except SemLoopError:
-            earlier = None
         partitions = [f"{p.topic_id}/{p.number}" for p in owned]
+        self._begin(partitions, self._earlier(), now)
+
+    def start_run(self, now: Moment) -> None:
+        """Write that a run of a scheduled flow starts, and when one last ended."""
+        earlier = self._earlier()
+        self._activity = Activity(0)
+        if ended := earlier and last_end(earlier):
+            self._set_level(ended)
+        self._write(now)
+
+    def _earlier(self) -> Activity | None:
+        try:
+            return read_file(self._storage, *self._place)
+        except SemLoopError:
+            return None
+
+    def _begin(
+        self, partitions: list[str], earlier: Activity | None, now: Moment
+    ) -> None:
         minutes = earlier.minutes if earlier else {}
         self._activity = Activity(0, partitions=partitions, minutes=minutes)
         if self._flow in LAKE_READERS:

@@ -95,7 +95,8 @@ class Activity(msgspec.Struct):
     Attributes:
         at_ms: when the worker last finished an item, wall clock.
         at_boot: the same by the boot clock of its machine; None where it has none.
-        caught_up_ms: when a flow that reads the lake had last read all of it.
+        caught_up_ms: when a flow that reads the lake had last read all of it, or when a
+            run of a scheduled flow last ended.
         caught_up_boot: the same by the boot clock.
         partitions: `TOPIC_ID/NUMBER` of the partitions that it owns.
         ended: True if its input ended, as that of `--until-caught-up`.
@@ -117,7 +118,7 @@ class Activity(msgspec.Struct):
 
     @property
     def caught_up(self) -> Moment | None:
-        """When a flow that reads the lake had last read all of it."""
+        """When the flow had last done all that was to do; None if it does not say."""
         if self.caught_up_ms is None:
             return None
         return Moment(self.caught_up_ms, self.caught_up_boot)
@@ -243,6 +244,11 @@ def _recency(activity: Activity, now: Moment) -> tuple[bool, int]:
 def _longest(times_ms: list[int | None]) -> int | None:
     known = [ms for ms in times_ms if ms is not None]
     return max(known) if len(known) == len(times_ms) else None
+
+
+def last_end(run: Activity) -> Moment | None:
+    """Return when a run of a scheduled flow last ended; None before the first end."""
+    return run.caught_up or (run.at if run.ended else None)
 
 
 def recent_by_agent(activities: list[Activity], now_ms: int) -> dict[str, AgentCounts]:

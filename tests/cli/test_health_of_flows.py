@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from semloop.boot_clock import Moment
 from semloop.command.cli import health_report, status_report
 from semloop.command.doctor.disk import FreeSpace
 from semloop.command.health import Check, Status
@@ -15,6 +16,7 @@ from semloop.errors import LakeError
 from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import DEFAULT_TOPIC, load
 from semloop.storage.location import Storage
+from sinks.activity_file import ActivityFile
 from tests.cli.helpers import Semloop, Writer
 from tests.doctor.leftover_checks import age
 from tests.support.builders import NOW, an_event, decoded_rows
@@ -203,6 +205,16 @@ def test_an_overdue_index_warns_until_it_is_maintained(lake: Path) -> None:
     assert (check.status, "semloop maintain index" in check.todo) == (Status.WARN, True)
     show("index", 0, ended=True)
     assert status_of("flow.index") is Status.OK
+
+
+def test_an_index_whose_runs_only_start_is_overdue(lake: Path) -> None:
+    storage = show("index", 1_000, ended=True)
+    now = Moment.now()
+    ActivityFile(storage, "index", 0, DEFAULT_TOPIC).start_run(now)
+    check = index_check(storage, load(), None)
+    assert check is not None
+    assert check.status is Status.WARN
+    assert "did not" in check.what
 
 
 def test_an_index_without_a_schedule_is_not_overdue(lake: Path) -> None:

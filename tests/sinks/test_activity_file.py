@@ -6,7 +6,7 @@ import pytest
 
 from semloop.boot_clock import BootTime, Moment
 from semloop.delta.streams import Partition
-from semloop.progress.activity import files_of, read_file, read_flow
+from semloop.progress.activity import files_of, last_end, read_file, read_flow
 from semloop.settings import DEFAULT_TOPIC, load
 from semloop.storage.location import Storage
 from sinks.activity_file import JUMP_MS, RESTART_MS, WRITE_MS, ActivityFile
@@ -97,6 +97,39 @@ def test_two_topics_of_a_lake_have_files_of_their_own(storage: Storage) -> None:
     ActivityFile(storage, "memory", 0, "chats").start(OWNED, Moment(NOW_MS + 7))
     (other,) = read_flow(storage, files_of("memory", "chats"))
     assert (at_ms(storage), other.at_ms) == (NOW_MS, NOW_MS + 7)
+
+
+def test_a_start_renews_the_sign_of_a_process_that_died(storage: Storage) -> None:
+    start(storage, NOW_MS).beat(NOW_MS, Moment(NOW_MS + WRITE_MS))
+    later = Moment(NOW_MS + DAY_MS)
+    ActivityFile(storage, "memory", 0, DEFAULT_TOPIC).resume(later)
+    (found,) = read_flow(storage, "memory")
+    assert (found.at_ms, found.caught_up_ms) == (later.wall_ms, later.wall_ms)
+    assert found.partitions == ["t/0"]
+
+
+def test_a_start_does_not_renew_the_sign_of_a_flow_that_was_stopped(
+    storage: Storage,
+) -> None:
+    ActivityFile(storage, "memory", 0, DEFAULT_TOPIC).resume(Moment(NOW_MS))
+    assert read_flow(storage, "memory") == []
+    start(storage, NOW_MS).beat(None, Moment(NOW_MS), ended=True)
+    ActivityFile(storage, "memory", 0, DEFAULT_TOPIC).resume(Moment(2 * NOW_MS))
+    (found,) = read_flow(storage, "memory")
+    assert (found.at_ms, found.ended) == (NOW_MS, True)
+
+
+def test_a_run_that_starts_keeps_when_the_last_one_ended(storage: Storage) -> None:
+    run = ActivityFile(storage, "index", 0, DEFAULT_TOPIC)
+    run.start_run(Moment(NOW_MS))
+    (found,) = read_flow(storage, "index")
+    assert (found.ended, last_end(found)) == (False, None)
+    run.beat(NOW_MS + 5, Moment(NOW_MS + 5), ended=True)
+    for at_ms in (NOW_MS + 10, NOW_MS + 20):  # the first of them was killed
+        run = ActivityFile(storage, "index", 0, DEFAULT_TOPIC)
+        run.start_run(Moment(at_ms))
+        (found,) = read_flow(storage, "index")
+        assert (found.at_ms, last_end(found)) == (at_ms, Moment(NOW_MS + 5))
 
 
 def test_no_folder_is_made_where_a_lake_was(storage: Storage) -> None:

@@ -14,6 +14,8 @@ from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
 from semloop.progress.activity import (
     FlowActivity,
     files_of,
+    last_end,
+    read_file,
     read_flow,
     sign_of_life,
 )
@@ -80,10 +82,13 @@ def index_check(
         settings: how often it should run.
         supervisor_s: for how long the supervisor that runs it has run, if there is one.
     """
-    life = sign_of_life(read_flow(storage, INDEX.name), Moment.now())
-    if life is None and supervisor_s is None:
+    now = Moment.now()
+    run = read_file(storage, INDEX.name, 0)
+    if run is None and supervisor_s is None:
         return None
-    age_s = _silence_s(life, supervisor_s)
+    # Before the first end, the time counts from the start of the first run.
+    since = (last_end(run) or run.at).age_ms(now) if run else None
+    age_s = _shortest_s(since, supervisor_s)
     if age_s is None:
         return _dated_ahead("flow.index", "`maintain index`", {"flow": INDEX.name})
     allowed_s = INDEX_RUNS * settings.memory.index_every_s
@@ -92,6 +97,11 @@ def index_check(
     if age_s <= allowed_s:
         return passed(code, f"`maintain index` is not overdue: {ago}", **figures)
     what = f"`maintain index` last ended {ago}, or its supervisor started then"
+    started_ms = run.at.age_ms(now) if run and not run.ended else None
+    if started_ms is not None:
+        what += (
+            f"; a run that started {format_duration(started_ms / 1_000)} ago did not"
+        )
     todo = "Run `semloop maintain index` and read its error: until then recall slows."
     return Check(code, Status.WARN, what, todo, figures)
 
@@ -105,7 +115,9 @@ def _alive(
     code, figures = "flow.alive", {"flow": flow}
     if life is not None and life.ended and supervised is None:
         return passed(code, f"flow {flow} was stopped, or its input ended", **figures)
-    age_s = _silence_s(life, supervised.age_s if supervised else None)
+    # A process that has just started may not have finished an item yet.
+    process_s = supervised.age_s if supervised else None
+    age_s = _shortest_s(life.age_ms if life else None, process_s)
     if age_s is None:
         return _dated_ahead(code, f"flow {flow}", figures)
     ago = f"{format_duration(age_s)} ago"
@@ -132,15 +144,15 @@ def _command(flow: str) -> str:
     return " ".join(("semloop", *FLOWS[flow].command))
 
 
-def _silence_s(life: FlowActivity | None, process_s: float | None) -> float | None:
+def _shortest_s(sign_ms: int | None, process_s: float | None) -> float | None:
     """Return for how long there was no sign of life; None if that is not known.
 
     Args:
-        life: the last sign, perhaps of an earlier process, or of another machine.
+        sign_ms: age of the last sign; None without one, or if it is in the future.
         process_s: for how long the process has run: a start is a sign, too.
     """
-    life_s = None if life is None or life.age_ms is None else life.age_ms / 1_000
-    return min((s for s in (life_s, process_s) if s is not None), default=None)
+    sign_s = None if sign_ms is None else sign_ms / 1_000
+    return min((s for s in (sign_s, process_s) if s is not None), default=None)
 
 
 def _dated_ahead(code: str, name: str, figures: dict[str, str]) -> Check:
