@@ -1,12 +1,14 @@
 """Rows that the flow `archive` polled since its last commit."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pyarrow as pa
 
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded, Occurrences
 from semloop.delta.streams import NEVER_READ, Partition
+from semloop.progress.activity import AgentCounts
 
 
 class ArchiveBuffer:
@@ -24,6 +26,8 @@ class ArchiveBuffer:
         self.repeated: Counter[int] = Counter()
         # (agent, kind) -> events.
         self.by_agent: dict[tuple[str, str], Occurrences] = {}
+        # Agent -> events that came long after their Kafka timestamp.
+        self.late: dict[str, AgentCounts] = {}
         # Name of an object -> its content.
         self.artifacts: dict[str, bytes] = {}
         self._events: list[pa.RecordBatch] = []
@@ -57,6 +61,11 @@ class ArchiveBuffer:
         self.bytes += decoded.events.nbytes + decoded.dead_letters.nbytes
         self.artifacts |= decoded.artifacts
         self.bytes += sum(map(len, decoded.artifacts.values()))
+
+    def add_late(self, found: Mapping[str, AgentCounts]) -> None:
+        """Add the late events of a poll."""
+        for agent, counts in found.items():
+            self.late.setdefault(agent, AgentCounts()).add(counts)
 
     def events(self) -> pa.Table:
         """All events, as `DECODED_EVENTS`."""

@@ -36,6 +36,7 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
+from sinks.late_records import late_by_agent
 
 FLOW = ARCHIVE.name
 MAIN = ARCHIVE.main
@@ -158,6 +159,8 @@ class ArchiveTables(FlowTables[Decoded]):
     @override
     def add_to_buffer(self, item: Decoded) -> bool:
         self._buffer.add(item)
+        late = late_by_agent(item.events, self._caught_up, self.settings)
+        self._buffer.add_late(late)
         self._caught_up |= item.progress.caught_up_ms
         return item.progress.last
 
@@ -187,7 +190,7 @@ class ArchiveTables(FlowTables[Decoded]):
         events = self._new_events(buffer)
         if self._activity is not None:
             # Before the positions: who sees them sees what became of the records.
-            found = counts_by_agent(events, dead, buffer.by_agent)
+            found = counts_by_agent(events, dead, buffer.by_agent, buffer.late)
             self._activity.count(found, self._context.moment())
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)

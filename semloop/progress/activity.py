@@ -60,11 +60,15 @@ class AgentCounts(msgspec.Struct):
         accepted: new events, misrouted ones included.
         tallies: kind -> records: reasons of dead letters, `DUPLICATE`, `MISROUTED`.
         ahead_ms: how much later than its Kafka timestamp an accepted event was at most.
+        late: events that came over `delivery_max_s` after their Kafka timestamp.
+        behind_ms: by how much at most.
     """
 
     accepted: int = 0
     tallies: dict[str, Tally] = {}
     ahead_ms: int = 0
+    late: int = 0
+    behind_ms: int = 0
 
     @property
     def refused(self) -> int:
@@ -85,6 +89,8 @@ class AgentCounts(msgspec.Struct):
         """Add later records."""
         self.accepted += other.accepted
         self.ahead_ms = max(self.ahead_ms, other.ahead_ms)
+        self.late += other.late
+        self.behind_ms = max(self.behind_ms, other.behind_ms)
         for kind, tally in other.tallies.items():
             self.tallies.setdefault(kind, Tally()).add(tally)
 

@@ -1,6 +1,7 @@
 """`health` sees flows that hang, are behind or were not run, and a disk nearly full."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import DEFAULT_TOPIC, load
 from semloop.storage.location import Storage
 from sinks.activity_file import ActivityFile
-from tests.cli.helpers import Semloop, Writer
+from tests.cli.helpers import Semloop, Writer, named
 from tests.doctor.leftover_checks import age
-from tests.support.builders import NOW, an_event, decoded_rows
+from tests.support.builders import NOW, an_event, decoded_rows, keyed
 
 TICK = decoded_rows([], [], {})
 GIB = 2**30
@@ -234,6 +235,21 @@ def test_a_clock_that_is_ahead_warns_before_its_events_are_refused(
     early = Writer()
     early.write(an_event(agent="desktop", timestamp=NOW.isoformat()))
     assert [c.figures["agent"] for c in checks_of("agent.clock")] == ["laptop"]
+
+
+def test_a_clock_that_is_behind_warns(semloop: Semloop) -> None:
+    """`archive` had read everything 10 minutes after what comes then was stamped."""
+    writer = Writer()
+    now_ms = int(NOW.timestamp() * 1_000)
+    progress = replace(TICK.progress, caught_up_ms=keyed({0: now_ms}))
+    writer.loop.add(replace(TICK, progress=progress))
+    late = NOW - timedelta(minutes=10)
+    at = late.isoformat()
+    writer.write(*named("laptop", "laptop", "desktop", timestamp=at), kafka_ts=late)
+    writer.write(*named("desktop"), kafka_ts=NOW)
+    (check,) = checks_of("agent.clock")
+    assert (check.status, check.figures["agent"]) == (Status.WARN, "laptop")
+    assert "2 of 2 records came up to 10 min after" in check.what
 
 
 def test_a_disk_that_is_nearly_full_warns_then_fails_until_there_is_space(

@@ -161,7 +161,9 @@ CODES = {
     "agent.clock": Code(
         "agents",
         "In the last 15 minutes an event of the agent was dated over 1 minute later "
-        "than its Kafka timestamp. At 5 minutes such events are refused.",
+        "than its Kafka timestamp (at 5 minutes such events are refused). Or over half "
+        "of its records came over `delivery_max_s` after that timestamp: its clock is "
+        "behind, as far as `archive` can tell, which had read everything in between.",
         "Synchronize the clock of the agent's host with NTP. It passes 15 minutes "
         "after the last such event.",
     ),
