@@ -108,6 +108,11 @@ class Stack(msgspec.Struct, frozen=True):
             return None
         return Process(self.broker_pid, self.broker_create_time, self.lake_id)
 
+    def has_port(self) -> bool:
+        """Return True if the embedded broker, not another server, is at its address."""
+        broker = self.broker()
+        return broker is not None and broker.listens(self.kafka)
+
 
 class LocalFolder:
     """The folder `_local` of a lake. `Storage.local_folder` creates it."""
