@@ -18,6 +18,7 @@ from confluent_kafka import (
 
 from schemas.batches import Polled, Progress
 from schemas.committed import CommittedOffsets
+from semloop.broker.broker import CLUSTER_ID
 from semloop.delta.streams import Partition
 from semloop.errors import BrokerError, OffsetsGone
 from semloop.kafka.clients import address
@@ -216,6 +217,16 @@ class KafkaReader:
             gone = low - expected
             msg = f"{where}: retention removed {gone} offsets, starting at {expected}."
             todo = "To resume after the gap, start once with --accept-gap."
+            if self._topic.cluster_id == CLUSTER_ID:
+                todo = (
+                    "The broker of `semloop up` has no retention: it deletes what was "
+                )
+                todo += (
+                    "committed to the lake, at once if half of broker_mb is in use. "
+                )
+                todo += "So this lake is older than its broker, as after a restored "
+                todo += "back-up. To resume after the gap, run `semloop run archive "
+                todo += "--accept-gap` once."
         else:
             msg = f"{where} ends at {high}, but {expected - 1} was read before."
             todo = "The broker lost records; recreate the topic to start over."

@@ -66,7 +66,8 @@ CODES = {
         "or 95 % (fails): soon it refuses more, and they wait in the agents' spools.",
         "Start `archive` (`semloop up`), or read its log. It passes a few seconds "
         "after the records are in the lake. A topic that `archive` does not read, as "
-        "after a change of `topic`, keeps its records: the line names it; delete it.",
+        "after a change of `topic`, keeps its records, up to a quarter of `broker_mb`: "
+        "the line names it; delete it.",
     ),
     "lake.exists": Code(
         "lake",
