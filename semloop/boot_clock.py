@@ -1,4 +1,4 @@
-"""The time since the machine started, suspended time included: nobody can set it.
+"""The time since the machine started, suspended time included; it cannot be set.
 
 Ages are differences of it where both moments are of one machine. The wall clock of a
 laptop is set, and those of two machines differ.

@@ -149,8 +149,7 @@ class Segment:
         at = bisect_left(self._latest_ms, timestamp_ms)
         if at == len(self._latest_ms):
             return None
-        start = self._positions[at]
-        data, found = self.read_at(start, INDEX_BYTES), 0
+        data, found = self.read_at(self._positions[at], INDEX_BYTES), 0
         while span := span_at(data, found):
             if span.latest_ms >= timestamp_ms:
                 return span

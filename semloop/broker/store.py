@@ -18,7 +18,7 @@ from semloop.broker.topic import Topic
 # A committed record stays for a moment: who watches the topic can still read it.
 KEEP_S = 300.0
 SHORT_SHARE = 0.5
-# What nobody stores in the lake must not take the room of what is stored: topics that
+# What is not stored in the lake must not take the room of what is: topics that
 # the group of `archive` has not read for this long get this share, all together.
 UNREAD_S = 3_600.0
 UNREAD_SHARE = 0.25
@@ -87,10 +87,8 @@ class Store:
         log = self.log(topic, partition)
         # What can never fit is refused for good.
         bytes_max = min(self.topics[topic].bytes_max, self._bytes_max)
-        is_unread = self._is_unread(topic)
-        return log.append(
-            data, bytes_max, self._exceeds_share if is_unread else self.is_full
-        )
+        is_full = self._exceeds_share if self._is_unread(topic) else self.is_full
+        return log.append(data, bytes_max, is_full)
 
     def _is_unread(self, topic: str) -> bool:
         """Return True if the group reads other topics, but not this one."""

@@ -190,7 +190,7 @@ def test_a_time_is_found_by_the_newest_record_of_a_batch(folder: int) -> None:
     assert log.offset_at(301) == (-1, -1)
 
 
-def test_a_time_is_found_in_many_files_whatever_the_order_of_the_times(
+def test_a_time_is_found_in_many_files_in_any_order_of_the_times(
     folder: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partition, "SEGMENT_BYTES", 20_000)

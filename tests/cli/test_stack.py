@@ -11,10 +11,8 @@ import pytest
 from semloop.command.stack.process import Process
 from semloop.command.stack.state import Stack
 from semloop.kafka.clients import DEFAULT_ADDRESS
-from semloop.kafka.topic import TopicAdmin
-from semloop.settings import Settings
 from tests.cli.shell import Shell, gone, wait_for_end
-from tests.support.services import EmbeddedBroker, wait_for
+from tests.support.services import wait_for
 
 pytestmark = pytest.mark.process
 
@@ -201,32 +199,6 @@ def test_a_broker_that_died_is_restarted_with_its_records(shell: Shell) -> None:
     shell.run("up")
     shell.run("down")
     assert shell.json("sql", SQL) == [{"n": 10, "ids": 10}]
-
-
-def test_down_asks_no_other_server_at_the_address_of_the_broker(
-    shell: Shell, tmp_path: Path
-) -> None:
-    shell.write_events(3)
-    shell.run("up", "--broker-only")
-    shell.import_()
-    stack = shell.stack()
-    assert stack.broker_pid is not None
-    # The supervisor restarts nothing meanwhile.
-    os.kill(stack.pid, signal.SIGSTOP)
-    os.kill(stack.broker_pid, signal.SIGKILL)
-    other = EmbeddedBroker(tmp_path / "other", stack.kafka)
-    try:
-        # Its empty topic says nothing about the records of the stack.
-        TopicAdmin(Settings(kafka=stack.kafka)).ensure()
-        output = shell.run("down", "--timeout", "0", code=1)
-        assert f"Another server has the address of the broker, {stack.kafka}" in output
-    finally:
-        other.kill()
-        os.kill(stack.pid, signal.SIGCONT)
-    wait_for("the broker", lambda: shell.stack().has_port())
-    shell.run("run", "archive", "--until-caught-up")
-    assert "Everything is in the lake" in shell.run("down")
-    assert shell.json("sql", SQL) == [{"n": 3, "ids": 3}]
 
 
 def test_up_and_down_stop_the_processes_that_a_killed_supervisor_left(

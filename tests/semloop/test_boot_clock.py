@@ -18,7 +18,7 @@ def test_moments_of_two_machines_are_compared_by_the_wall_clock() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has an id of a boot")
-def test_the_boot_clock_goes_on_when_the_wall_clock_is_set(
+def test_the_boot_clock_continues_when_the_wall_clock_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = Moment.now()
