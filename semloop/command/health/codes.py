@@ -105,7 +105,7 @@ CODES = {
         "works on one record or batch since. With `--live`: for 10 minutes, or 5 times "
         "`storage_retry_s` if that is longer. A flow whose input ended, or that "
         "`down` stopped, passes. After a day without `up`, only a note. A time in the "
-        "future warns; on one machine that cannot be: its clock may be set.",
+        "future, by the clock of another host, warns.",
         "Start it, or read its log. If it stays so, restart it: nothing is lost. It "
         "passes once the flow finishes an item.",
         ready=True,

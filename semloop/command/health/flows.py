@@ -99,9 +99,8 @@ def index_check(
     what = f"`maintain index` last ended {ago}, or its supervisor started then"
     started_ms = run.at.age_ms(now) if run and not run.ended else None
     if started_ms is not None:
-        what += (
-            f"; a run that started {format_duration(started_ms / 1_000)} ago did not"
-        )
+        ago = f"{format_duration(started_ms / 1_000)} ago"
+        what += f"; a run that started {ago} has not ended"
     todo = "Run `semloop maintain index` and read its error: until then recall slows."
     return Check(code, Status.WARN, what, todo, figures)
 
