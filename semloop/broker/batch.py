@@ -77,14 +77,10 @@ def only_batch(data: bytes) -> Batch:
     return batch
 
 
-def check_crc(data: bytes) -> None:
-    """Check that a produced batch is what its producer has built.
-
-    Raises:
-        Refused: its checksum is another one.
-    """
-    if crc32c(memoryview(data)[_CRC_FROM:]) != _CRC.unpack_from(data, _CRC_AT)[0]:
-        raise Refused(Code.CORRUPT_MESSAGE, "A batch does not have its checksum.")
+def has_crc(data: bytes) -> bool:
+    """Return True if the checksum of a batch is that of its content."""
+    expected: int = _CRC.unpack_from(data, _CRC_AT)[0]
+    return crc32c(memoryview(data)[_CRC_FROM:]) == expected
 
 
 def placed(data: bytes, offset: int) -> bytearray:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from semloop.broker.batch import Batch, Span, check_crc, only_batch, placed
+from semloop.broker.batch import Batch, Span, has_crc, only_batch, placed
 from semloop.broker.errors import Code, Refused
 from semloop.broker.producers import Producers
 from semloop.broker.segment import Segment
@@ -98,7 +98,9 @@ class PartitionLog:
         batch = only_batch(data)
         if batch.size > bytes_max:
             raise Refused(Code.MESSAGE_TOO_LARGE)
-        check_crc(data)
+        if not has_crc(data):
+            self._producers.corrupted(batch)
+            raise Refused(Code.CORRUPT_MESSAGE, "A batch does not have its checksum.")
         stored = self._producers.stored_at(batch)
         if stored is not None:
             return stored

@@ -137,6 +137,22 @@ def test_what_is_no_batch_is_refused(folder: int, data: bytes, code: Code) -> No
     assert (log.next_offset, log.size) == (0, 0)
 
 
+def test_after_a_damaged_batch_a_producer_must_send_it_again_first(
+    folder: int,
+) -> None:
+    """Librdkafka takes the success of a later batch for that of all before it."""
+    log = PartitionLog(folder, "p-")
+    damaged = a_batch(producer=7)[:-1] + b"\0"
+    assert refusal(log, damaged) is Code.CORRUPT_MESSAGE
+    later = a_batch(producer=7, sequence=1)
+    assert refusal(log, later) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert log.append(a_batch(producer=7), BYTES_MAX) == 0
+    # Its epoch may be what is damaged.
+    newer = a_batch(producer=7, epoch=5)[:-1] + b"\0"
+    assert refusal(log, newer) is Code.CORRUPT_MESSAGE
+    assert log.append(later, BYTES_MAX) == 1
+
+
 def test_only_whole_files_of_committed_records_are_deleted(
     folder: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
