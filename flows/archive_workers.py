@@ -15,6 +15,7 @@ from semloop.kafka.topic import TopicAdmin
 from semloop.redaction.redactor import Redactor
 from semloop.retry import retry
 from semloop.storage.redaction_key import writer_key
+from sinks.activity_file import ActivityFile
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.flow_tables import FlowContext
@@ -69,6 +70,11 @@ class ArchiveWorkers:
             # Two workers that commit at the same time do not see each other's rows.
             msg = f"With dedupe = lake, archive has one process, not {worker_count}."
             raise ConfigError(msg, "Run it without --processes, or set dedupe.")
+        # The broker may not answer for a while.
+        activity = ActivityFile(
+            self._context.storage, FLOW, worker_index, settings.topic
+        )
+        activity.resume(self._context.moment())
         broker = BrokerWatch(TopicAdmin(settings), settings)
         topic = broker.describe()
         retry(

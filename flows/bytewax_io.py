@@ -3,9 +3,9 @@
 Both are partition-local: each worker writes only the partitions that it reads.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
@@ -19,6 +19,8 @@ Item = TypeVar("Item", bound=SourceItem)
 Item_co = TypeVar("Item_co", bound=SourceItem, covariant=True)
 Written = TypeVar("Written")
 Written_contra = TypeVar("Written_contra", contravariant=True)
+# Bytewax gets control back this often while a reader pauses.
+SLICE_S = 0.2
 PollGuard = Callable[[Callable[[], Item]], Callable[[], Item]]
 
 
@@ -96,26 +98,32 @@ class _ReaderPartition(StatelessSourcePartition[Item]):
         self._reader = reader
         self._poll = poll
         self._until_caught_up = until_caught_up
-        self._next_awake: datetime | None = None
+        self._due_s = 0.0
         self._done = False
 
     @override
     def next_batch(self) -> Sequence[Item]:
         if self._done:
             raise StopIteration
+        if not self._is_due():
+            return []
         item = self._poll()
         if self._until_caught_up and self._reader.caught_up:
-            self._done, self._next_awake = True, None
+            self._done = True
             return [replace(item, progress=replace(item.progress, last=True))]
-        pause_s = self._reader.pause_s
-        self._next_awake = (
-            datetime.now(UTC) + timedelta(seconds=pause_s) if pause_s else None
-        )
+        self._due_s = time.monotonic() + self._reader.pause_s
         return [item]
 
-    @override
-    def next_awake(self) -> datetime | None:
-        return self._next_awake
+    def _is_due(self) -> bool:
+        """Wait for the end of a pause; return False if it lasts longer than a slice.
+
+        NOTE: `next_awake` is a time of the wall clock: a flow would read nothing for as
+        long as that was set back.
+        """
+        left_s = self._due_s - time.monotonic()
+        if left_s > 0:
+            time.sleep(min(left_s, SLICE_S))
+        return left_s <= SLICE_S
 
     @override
     def close(self) -> None:

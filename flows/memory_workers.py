@@ -73,14 +73,15 @@ class MemoryWorkers:
             on=StorageUnavailable,
             seconds=settings.commits.storage_retry_s,
         )
-        streams = self._streams()
+        # Waiting for a topic, loading the embedder and taking over take time.
+        activity = ActivityFile(storage, FLOW, worker_index, settings.topic)
+        activity.resume(self._context.moment())
+        streams = self._streams(activity)
         owned = streams.owned(worker_index, worker_count)
         own_streams = Streams.of(
             *(replace(s, flow=FLOW) for s in streams.by_topic.values())
         )
-        # Loading the embedder and taking over may take longer than a check allows.
-        now_ms = int(self._context.clock() * 1_000)
-        ActivityFile(storage, FLOW, worker_index, settings.topic).start(owned, now_ms)
+        activity.start(owned, self._context.moment())
         model = (self.embedder.model_id, self.embedder.dimension)
         tables = MemoryTables(self._context, own_streams, owned, model)
         positions = tables.take_over()
@@ -92,7 +93,7 @@ class MemoryWorkers:
         reader = LakeReader(storage, streams, positions, settings.memory.poll_events)
         return PatientLakeReader(reader, settings)
 
-    def _streams(self) -> TopicStreams:
+    def _streams(self, activity: ActivityFile) -> TopicStreams:
         """Return the streams in the lake; wait until `archive` has registered one."""
         settings = self._settings
         while True:
@@ -103,6 +104,7 @@ class MemoryWorkers:
             )
             if streams.first_seen or self._until_caught_up:
                 return streams
+            activity.beat(None, self._context.moment())
             time.sleep(POLL_S)
 
     def _resume(self, owned: list[Partition], tables: MemoryTables) -> None:

@@ -1,6 +1,7 @@
 """Rows that the flow `archive` polled since its last commit."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -8,6 +9,7 @@ from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded, Occurrences
 from schemas.replay import Mark, Replayed
 from semloop.delta.streams import NEVER_READ, Partition
+from semloop.progress.activity import AgentCounts
 
 
 class ArchiveBuffer:
@@ -25,6 +27,8 @@ class ArchiveBuffer:
         self.repeated: Counter[int] = Counter()
         # (agent, kind) -> events.
         self.by_agent: dict[tuple[str, str], Occurrences] = {}
+        # Agent -> events that came long after their Kafka timestamp.
+        self.late: dict[str, AgentCounts] = {}
         # Name of an object -> its content.
         self.artifacts: dict[str, bytes] = {}
         self.replayed: list[Replayed] = []
@@ -65,6 +69,11 @@ class ArchiveBuffer:
     def marks(self) -> dict[tuple[int, int], Mark]:
         """(partition, offset) of each event that was a dead letter -> its mark."""
         return {(one.partition, one.offset): one.mark for one in self.replayed}
+
+    def add_late(self, found: Mapping[str, AgentCounts]) -> None:
+        """Add the late events of a poll."""
+        for agent, counts in found.items():
+            self.late.setdefault(agent, AgentCounts()).add(counts)
 
     def events(self) -> pa.Table:
         """All events, as `DECODED_EVENTS`."""

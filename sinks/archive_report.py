@@ -67,7 +67,10 @@ def report(
 
 
 def counts_by_agent(
-    events: pa.Table, dead: pa.Table, by_agent: Mapping[tuple[str, str], Occurrences]
+    events: pa.Table,
+    dead: pa.Table,
+    by_agent: Mapping[tuple[str, str], Occurrences],
+    late: Mapping[str, AgentCounts],
 ) -> dict[str, AgentCounts]:
     """Return what became of the records of a commit, by agent.
 
@@ -75,6 +78,7 @@ def counts_by_agent(
         events: those that are stored.
         dead: the dead letters that are stored.
         by_agent: (agent, kind) -> events of other kinds.
+        late: agent -> events that came long after their Kafka timestamp.
     """
     found: defaultdict[str, AgentCounts] = defaultdict(AgentCounts)
     for agent, count, ahead_us in _accepted(events):
@@ -84,6 +88,8 @@ def counts_by_agent(
         found[agent].add(AgentCounts(tallies={reason: tally}))
     for (agent, kind), (count, example) in by_agent.items():
         found[agent].add(AgentCounts(tallies={kind: Tally(count, example)}))
+    for agent, counts in late.items():
+        found[agent].add(counts)
     return dict(found)
 
 

@@ -38,6 +38,7 @@ from sinks.delta.rejected_rows import dead_letter_of
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
+from sinks.late_records import late_by_agent
 
 FLOW = ARCHIVE.name
 MAIN = ARCHIVE.main
@@ -160,6 +161,8 @@ class ArchiveTables(FlowTables[Decoded]):
     @override
     def add_to_buffer(self, item: Decoded) -> bool:
         self._buffer.add(item)
+        late = late_by_agent(item.events, self._caught_up, self.settings)
+        self._buffer.add_late(late)
         self._caught_up |= item.progress.caught_up_ms
         return item.progress.last
 
@@ -193,8 +196,8 @@ class ArchiveTables(FlowTables[Decoded]):
         events = self._new_events(buffer)
         if self._activity is not None:
             # Before the positions: who sees them sees what became of the records.
-            found = counts_by_agent(events, dead, buffer.by_agent)
-            self._activity.count(found, self._now_ms())
+            found = counts_by_agent(events, dead, buffer.by_agent, buffer.late)
+            self._activity.count(found, self._context.moment())
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
@@ -209,7 +212,7 @@ class ArchiveTables(FlowTables[Decoded]):
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
         if self._activity is not None and rejected.num_rows:
-            self._activity.count(corrections(rejected), self._now_ms())
+            self._activity.count(corrections(rejected), self._context.moment())
         report(self._metrics, buffer, (events, dead), rejected.num_rows, self._main)
         self._committed.put(self._main.offsets)
 

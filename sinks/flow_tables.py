@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.metrics import Metrics
+from semloop.boot_clock import BootTime, Moment, boot_time
 from semloop.delta.streams import Partition, Streams
 from semloop.errors import SemLoopError
 from semloop.settings import Settings
@@ -47,6 +48,7 @@ class FlowContext:
         storage: the lake.
         metrics: registry of the flow's metrics.
         clock: wall clock, seconds.
+        boot_clock: the time since the boot, if the system tells it.
         open_log: opens the log of a table.
     """
 
@@ -55,6 +57,7 @@ class FlowContext:
     metrics: Metrics
     clock: Callable[[], float] = time.time
     open_log: OpenLog = TableLog
+    boot_clock: Callable[[], BootTime | None] = boot_time
 
     def fenced_table(
         self,
@@ -73,6 +76,10 @@ class FlowContext:
     def now(self) -> datetime:
         """Return the time of the clock, in UTC."""
         return datetime.fromtimestamp(self.clock(), UTC)
+
+    def moment(self) -> Moment:
+        """Return the time of both clocks."""
+        return Moment(int(self.clock() * 1_000), self.boot_clock())
 
 
 class FlowTables(ABC, Generic[Item]):
@@ -100,12 +107,12 @@ class FlowTables(ABC, Generic[Item]):
         self._activity = ActivityFile(
             self._storage, self.flow, worker, self.settings.topic
         )
-        self._activity.start(owned, self._now_ms())
+        self._activity.start(owned, self._context.moment())
 
     def beat(self, *, last: bool) -> None:
         """Report that an item has passed all steps; `last` if none follows."""
         if self._activity is not None:
-            self._activity.beat(self.caught_up_ms, self._now_ms(), ended=last)
+            self._activity.beat(self.caught_up_ms, self._context.moment(), ended=last)
 
     @property
     def caught_up_ms(self) -> int | None:
@@ -148,9 +155,6 @@ class FlowTables(ABC, Generic[Item]):
     def explain(self, error: SemLoopError) -> SemLoopError:
         """Return the error to raise in place of one from a commit or a check."""
         return error
-
-    def _now_ms(self) -> int:
-        return int(self._context.clock() * 1_000)
 
     def _timed(self, table: str, commit: Callable[[], R]) -> R:
         started_s = time.monotonic()

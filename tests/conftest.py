@@ -33,6 +33,8 @@ TIERS = ("server", "process", "slow", "storm")
 SLOWEST_FIRST = ("process", "storm", "slow", "server", "unit")
 WAITING = {"process", "server"}
 
+# These tests wait for each other, and that counts.
+USUAL_PORT_S = 900
 # With a space and a non-ASCII letter.
 FOLDER = "la ke ü"
 
@@ -86,8 +88,11 @@ def pytest_collection_modifyitems(
         if storms and _is_property(item):
             item.add_marker(pytest.mark.storm)
             item.add_marker(pytest.mark.timeout(3_600))
-        if SERVERS.intersection(getattr(item, "fixturenames", ())):
+        fixtures = getattr(item, "fixturenames", ())
+        if SERVERS.intersection(fixtures):
             item.add_marker(pytest.mark.server)
+        if "usual_port" in fixtures and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(USUAL_PORT_S))
         if not any(map(item.get_closest_marker, TIERS)):
             item.add_marker(pytest.mark.unit)
         if item.get_closest_marker("storm") and not storms:

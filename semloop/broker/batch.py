@@ -8,6 +8,7 @@ import mmap
 import struct
 from typing import NamedTuple
 
+from semloop.broker.crc32c import crc32c
 from semloop.broker.errors import Code, Refused
 
 # Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, base and
@@ -20,6 +21,10 @@ _PREFIX = struct.Struct(">qi")
 _OFFSET_AND_EPOCH = struct.Struct(">qii")
 _LAST_DELTA = struct.Struct(">i")
 _LAST_DELTA_AT = 23
+_LATEST = struct.Struct(">q")
+_LATEST_AT = 35
+_CRC = struct.Struct(">I")
+_CRC_AT, _CRC_FROM = 17, 21
 MAGIC = 2
 # Bit of the attributes that marks batches of transactions.
 TRANSACTIONAL = 0x10
@@ -72,6 +77,12 @@ def only_batch(data: bytes) -> Batch:
     return batch
 
 
+def has_crc(data: bytes) -> bool:
+    """Return True if the checksum of a batch is that of its content."""
+    expected: int = _CRC.unpack_from(data, _CRC_AT)[0]
+    return crc32c(memoryview(data)[_CRC_FROM:]) == expected
+
+
 def placed(data: bytes, offset: int) -> bytearray:
     """Return a batch with its offset."""
     content = bytearray(data)
@@ -81,11 +92,12 @@ def placed(data: bytes, offset: int) -> bytearray:
 
 
 class Span(NamedTuple):
-    """Size and offsets of a stored batch."""
+    """Size, offsets and latest timestamp of a stored batch."""
 
     size: int
     base_offset: int
     next_offset: int
+    latest_ms: int
 
 
 def span_at(data: "bytes | mmap.mmap", start: int) -> Span | None:
@@ -96,4 +108,5 @@ def span_at(data: "bytes | mmap.mmap", start: int) -> Span | None:
     (last,) = _LAST_DELTA.unpack_from(data, start + _LAST_DELTA_AT)
     if data[start + 16] != MAGIC or length < HEADER_BYTES - PREFIX_BYTES or last < 0:
         return None
-    return Span(length + PREFIX_BYTES, base, base + last + 1)
+    (latest_ms,) = _LATEST.unpack_from(data, start + _LATEST_AT)
+    return Span(length + PREFIX_BYTES, base, base + last + 1, latest_ms)

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from semloop.broker.batch import Batch, only_batch, placed
+from semloop.broker.batch import Batch, Span, has_crc, only_batch, placed
 from semloop.broker.errors import Code, Refused
 from semloop.broker.producers import Producers
 from semloop.broker.segment import Segment
@@ -98,6 +98,9 @@ class PartitionLog:
         batch = only_batch(data)
         if batch.size > bytes_max:
             raise Refused(Code.MESSAGE_TOO_LARGE)
+        if not has_crc(data):
+            self._producers.corrupted(batch)
+            raise Refused(Code.CORRUPT_MESSAGE, "A batch does not have its checksum.")
         stored = self._producers.stored_at(batch)
         if stored is not None:
             return stored
@@ -112,9 +115,10 @@ class PartitionLog:
     def _stored(self, batch: Batch, data: bytes) -> int:
         offset = self.next_offset
         following = offset + batch.last_delta + 1
-        self._last().append(placed(data, offset), offset, following)
+        span = Span(batch.size, offset, following, batch.max_timestamp_ms)
+        self._last().append(placed(data, offset), span)
         self.next_offset = following
-        self.size += batch.size
+        self.size += span.size
         self._producers.stored(batch, offset)
         return offset
 
@@ -138,9 +142,8 @@ class PartitionLog:
         The offset is that of the batch: its earlier records may be older.
         """
         for segment in self._segments:
-            for batch in segment.headers():
-                if batch.max_timestamp_ms >= timestamp_ms:
-                    return batch.base_offset, batch.max_timestamp_ms
+            if found := segment.first_since(timestamp_ms):
+                return found.base_offset, found.latest_ms
         return -1, -1
 
     def delete_before(self, offset: int) -> None:

@@ -75,6 +75,14 @@ class Producers:
         """
         self._of(batch)
 
+    def corrupted(self, batch: Batch) -> None:
+        """Note a batch that is damaged, perhaps in its header: as one that was refused.
+
+        What is known of a producer stays: the batch may be of another one.
+        """
+        if batch.producer_id not in self._known:
+            self._of(batch)
+
     def _of(self, batch: Batch) -> _Producer | None:
         """Return the producer of a batch, a new one if it or its epoch is new."""
         if batch.producer_id < 0:

@@ -6,10 +6,10 @@ import os
 import shutil
 import time
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 
-from semloop.broker.batch import HEADER_BYTES, Batch, header_at, span_at
+from semloop.broker.batch import HEADER_BYTES, Batch, Span, header_at, span_at
 
 # Distance of two index entries: what is read in addition to find an offset.
 INDEX_BYTES = 4096
@@ -48,6 +48,8 @@ class Segment:
         self.base_offset = self.next_offset = base_offset
         self.size = 0
         self._offsets, self._positions = array("q"), array("q")
+        # The latest timestamp of all batches up to the next entry of the index.
+        self._latest_ms = array("q")
         self.created_s = self.appended_s = time.monotonic()
         self.synced = 0
         self.is_broken = False
@@ -79,7 +81,7 @@ class Segment:
                         break
                     if self.size + span.size > size:
                         break
-                    self._note(span.base_offset)
+                    self._note(span)
                     self.next_offset = span.next_offset
                     self.size += span.size
                 is_begun = size - self.size < (span.size if span else HEADER_BYTES)
@@ -92,8 +94,8 @@ class Segment:
         """Cut off what follows the complete batches."""
         os.ftruncate(self._file, self.size)
 
-    def append(self, data: "bytes | bytearray", first: int, next_offset: int) -> None:
-        """Append complete batches that start at the offset `first`.
+    def append(self, data: "bytes | bytearray", span: Span) -> None:
+        """Append a complete batch.
 
         Raises:
             OSError: the disk is full; nothing was stored.
@@ -106,9 +108,9 @@ class Segment:
         except OSError:
             os.ftruncate(self._file, self.size)
             raise
-        self._note(first)
-        self.next_offset = next_offset
-        self.size += len(data)
+        self._note(span)
+        self.next_offset = span.next_offset
+        self.size += span.size
         self.appended_s = time.monotonic()
 
     def read(self, offset: int, bytes_max: int) -> bytes:
@@ -141,6 +143,18 @@ class Segment:
         if len(data) < end - start:
             raise OSError(errno.EIO, "the file was shortened", self.name)
         return data
+
+    def first_since(self, timestamp_ms: int) -> Span | None:
+        """Return the first batch with a record so late; it reads a few KiB."""
+        at = bisect_left(self._latest_ms, timestamp_ms)
+        if at == len(self._latest_ms):
+            return None
+        data, found = self.read_at(self._positions[at], INDEX_BYTES), 0
+        while span := span_at(data, found):
+            if span.latest_ms >= timestamp_ms:
+                return span
+            found += span.size
+        return None
 
     def headers(self) -> Iterator[Batch]:
         """Yield the headers of all batches."""
@@ -182,10 +196,13 @@ class Segment:
         self.close()
         os.unlink(self.name, dir_fd=self._folder)
 
-    def _note(self, offset: int) -> None:
+    def _note(self, span: Span) -> None:
+        latest_ms = max([span.latest_ms, *self._latest_ms[-1:]])
         if not self._positions or self.size - self._positions[-1] >= INDEX_BYTES:
-            self._offsets.append(offset)
+            self._offsets.append(span.base_offset)
             self._positions.append(self.size)
+            self._latest_ms.append(latest_ms)
+        self._latest_ms[-1] = latest_ms
 
     def _position(self, offset: int) -> int:
         """Return the last known position at or before an offset."""

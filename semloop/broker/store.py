@@ -1,7 +1,9 @@
 """Topics, their logs and the offsets of groups, in one folder; bounded in size."""
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,10 @@ from semloop.broker.topic import Topic
 # A committed record stays for a moment: who watches the topic can still read it.
 KEEP_S = 300.0
 SHORT_SHARE = 0.5
+# What is not stored in the lake must not take the room of what is: topics that
+# the group of `archive` has not read for this long get this share, all together.
+UNREAD_S = 3_600.0
+UNREAD_SHARE = 0.25
 
 
 class Store:
@@ -44,6 +50,9 @@ class Store:
         self._group = group
         state, self.topics = recovered(self.folder)
         self.groups = Groups(state.groups, group)
+        now_s = time.monotonic()
+        # Topic -> when the group committed an offset of it; at a start, now.
+        self._read_s = dict.fromkeys(state.groups.get(group, {}), now_s)
         # From now on the state on disk is not that of a clean end. What a crash left in
         # the pages of the system is synced with the first tick.
         self._write_state()
@@ -78,7 +87,19 @@ class Store:
         log = self.log(topic, partition)
         # What can never fit is refused for good.
         bytes_max = min(self.topics[topic].bytes_max, self._bytes_max)
-        return log.append(data, bytes_max, self.is_full)
+        is_full = self._exceeds_share if self._is_unread(topic) else self.is_full
+        return log.append(data, bytes_max, is_full)
+
+    def _is_unread(self, topic: str) -> bool:
+        """Return True if the group reads other topics, but not this one."""
+        latest_s = max(self._read_s.values(), default=-math.inf)
+        return self._read_s.get(topic, -math.inf) < latest_s - UNREAD_S
+
+    def _exceeds_share(self, size: int) -> bool:
+        """Return True if there is no room for `size` more bytes of unread topics."""
+        unread = [each for each in self.topics.values() if self._is_unread(each.name)]
+        held = sum(log.size for topic in unread for log in topic.partitions)
+        return held + size > UNREAD_SHARE * self._bytes_max or self.is_full(size)
 
     def is_full(self, size: int) -> bool:
         """Return True if there is no room for `size` more bytes."""
@@ -144,6 +165,8 @@ class Store:
         if not 0 <= offset <= self.log(topic, partition).next_offset:
             raise Refused(Code.OFFSET_OUT_OF_RANGE)
         self.groups.commit(group, topic, partition, offset)
+        if group == self._group:
+            self._read_s[topic] = time.monotonic()
         self._is_changed = True
 
     async def sync(self) -> None:

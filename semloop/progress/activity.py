@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from semloop.boot_clock import BootTime, Moment
 from semloop.errors import LakeError
 from semloop.settings import DEFAULT_TOPIC
 
@@ -59,11 +60,15 @@ class AgentCounts(msgspec.Struct):
         accepted: new events, misrouted ones included.
         tallies: kind -> records: reasons of dead letters, `DUPLICATE`, `MISROUTED`.
         ahead_ms: how much later than its Kafka timestamp an accepted event was at most.
+        late: events that came over `delivery_max_s` after their Kafka timestamp.
+        behind_ms: by how much at most.
     """
 
     accepted: int = 0
     tallies: dict[str, Tally] = {}
     ahead_ms: int = 0
+    late: int = 0
+    behind_ms: int = 0
 
     @property
     def refused(self) -> int:
@@ -84,6 +89,8 @@ class AgentCounts(msgspec.Struct):
         """Add later records."""
         self.accepted += other.accepted
         self.ahead_ms = max(self.ahead_ms, other.ahead_ms)
+        self.late += other.late
+        self.behind_ms = max(self.behind_ms, other.behind_ms)
         for kind, tally in other.tallies.items():
             self.tallies.setdefault(kind, Tally()).add(tally)
 
@@ -93,7 +100,10 @@ class Activity(msgspec.Struct):
 
     Attributes:
         at_ms: when the worker last finished an item, wall clock.
-        caught_up_ms: when a flow that reads the lake had last read all of it.
+        at_boot: the same by the boot clock of its machine; None where it has none.
+        caught_up_ms: when a flow that reads the lake had last read all of it, or when a
+            run of a scheduled flow last ended.
+        caught_up_boot: the same by the boot clock.
         partitions: `TOPIC_ID/NUMBER` of the partitions that it owns.
         ended: True if its input ended, as that of `--until-caught-up`.
         minutes: minutes since 1970 -> agent -> what became of its records.
@@ -104,6 +114,20 @@ class Activity(msgspec.Struct):
     partitions: list[str] = []
     ended: bool = False
     minutes: dict[int, dict[str, AgentCounts]] = {}
+    at_boot: BootTime | None = None
+    caught_up_boot: BootTime | None = None
+
+    @property
+    def at(self) -> Moment:
+        """When the worker last finished an item."""
+        return Moment(self.at_ms, self.at_boot)
+
+    @property
+    def caught_up(self) -> Moment | None:
+        """When the flow had last done all that was to do; None if it does not say."""
+        if self.caught_up_ms is None:
+            return None
+        return Moment(self.caught_up_ms, self.caught_up_boot)
 
     def count(self, found: Mapping[str, AgentCounts], now_ms: int) -> None:
         """Add counts of the current minute, and drop those that are too old."""
@@ -118,10 +142,17 @@ class Activity(msgspec.Struct):
 
 @dataclass(frozen=True)
 class FlowActivity:
-    """The signs of life of a flow: the oldest ones of its partitions."""
+    """The signs of life of a flow: the oldest ones of its partitions.
 
-    at_ms: int
-    caught_up_ms: int | None
+    Attributes:
+        age_ms: of the sign of life; None if it is dated in the future.
+        behind_ms: since when the flow has not read all of its input; None if it does
+            not say, or dates it in the future.
+        ended: True if its input ended, or it was stopped.
+    """
+
+    age_ms: int | None
+    behind_ms: int | None
     ended: bool
 
 
@@ -179,7 +210,7 @@ def read_flow(storage: "Storage", flow: str) -> list[Activity]:
     return found
 
 
-def sign_of_life(activities: list[Activity]) -> FlowActivity | None:
+def sign_of_life(activities: list[Activity], now: Moment) -> FlowActivity | None:
     """Return the oldest sign of life among the partitions; None before the first.
 
     Workers of an earlier, larger set do not count where a later one owns their
@@ -187,24 +218,43 @@ def sign_of_life(activities: list[Activity]) -> FlowActivity | None:
     """
     if not activities:
         return None
+    activities = sorted(activities, key=lambda activity: _recency(activity, now))
     # A worker without partitions, of more workers than partitions, has no input.
-    owning = [activity for activity in activities if activity.partitions]
-    newest = max(owning or activities, key=lambda activity: activity.at_ms)
+    newest = ([a for a in activities if a.partitions] or activities)[-1]
     topics = {partition.rpartition("/")[0] for partition in newest.partitions}
     owners: dict[str, Activity] = {}
-    for activity in sorted(activities, key=lambda activity: activity.at_ms):
+    for activity in activities:
         owners |= dict.fromkeys(activity.partitions, activity)
     current = [
         activity
         for partition, activity in owners.items()
         if partition.rpartition("/")[0] in topics
     ] or [newest]
-    times = [activity.caught_up_ms for activity in current]
+    ages = [activity.at.age_ms(now) for activity in current]
+    levels = [activity.caught_up for activity in current]
+    behind = [None if level is None else level.age_ms(now) for level in levels]
     return FlowActivity(
-        min(activity.at_ms for activity in current),
-        None if None in times else min(t for t in times if t is not None),
-        all(activity.ended for activity in current),
+        _longest(ages), _longest(behind), all(activity.ended for activity in current)
     )
+
+
+def _recency(activity: Activity, now: Moment) -> tuple[bool, int]:
+    """Return what grows with the time of an activity.
+
+    A time in the future is of a clock that was wrong, so all others are later.
+    """
+    age_ms = activity.at.age_ms(now)
+    return (age_ms is not None, activity.at_ms if age_ms is None else -age_ms)
+
+
+def _longest(times_ms: list[int | None]) -> int | None:
+    known = [ms for ms in times_ms if ms is not None]
+    return max(known) if len(known) == len(times_ms) else None
+
+
+def last_end(run: Activity) -> Moment | None:
+    """Return when a run of a scheduled flow last ended; None before the first end."""
+    return run.caught_up or (run.at if run.ended else None)
 
 
 def recent_by_agent(activities: list[Activity], now_ms: int) -> dict[str, AgentCounts]:

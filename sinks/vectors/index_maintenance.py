@@ -37,6 +37,9 @@ class IndexMaintenance:
                 another maintenance run committed first.
         """
         storage, settings = self._context.storage, self._context.settings
+        # The memories of all topics are in one table.
+        activity = ActivityFile(storage, INDEX.name, 0, DEFAULT_TOPIC)
+        activity.start_run(self._context.moment())
         drop_older_generations(storage, item.generation)
         seconds = settings.commits.storage_retry_s
         report = maintain(storage, item.generation, self._show, seconds)
@@ -45,6 +48,5 @@ class IndexMaintenance:
         elif storage.open(EPISODES).file_uris():
             msg = f"The memories of {settings.lake} are missing."
             raise LakeError(msg, "Rebuild them: `semloop maintain reindex`.")
-        # The memories of all topics are in one table.
-        activity = ActivityFile(storage, INDEX.name, 0, DEFAULT_TOPIC)
-        activity.beat(None, int(self._context.clock() * 1_000), ended=True)
+        now = self._context.moment()
+        activity.beat(now.wall_ms, now, ended=True)

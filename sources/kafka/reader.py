@@ -18,6 +18,7 @@ from confluent_kafka import (
 
 from schemas.batches import Polled, Progress
 from schemas.committed import CommittedOffsets
+from semloop.broker.broker import CLUSTER_ID
 from semloop.delta.streams import Partition
 from semloop.errors import BrokerError, OffsetsGone
 from semloop.kafka.clients import address
@@ -37,6 +38,10 @@ from sources.kafka.records import records
 # A poll returns when it is full or after this time: it bounds the cost of waking up and
 # the delay of a single record.
 POLL_S = 0.05
+OLDER_LAKE = (
+    "The broker of `semloop up` deletes what was committed to the lake, immediately if "
+    "half of broker_mb is used: this lake is older, as after a restored back-up."
+)
 
 
 class KafkaReader:
@@ -215,7 +220,7 @@ class KafkaReader:
         if low > expected:
             gone = low - expected
             msg = f"{where}: retention removed {gone} offsets, starting at {expected}."
-            todo = "To resume after the gap, start once with --accept-gap."
+            todo = _after_a_gap(self._topic)
         else:
             msg = f"{where} ends at {high}, but {expected - 1} was read before."
             todo = "The broker lost records; recreate the topic to start over."
@@ -259,3 +264,9 @@ def owned_partitions(
 ) -> list[int]:
     """Return the partitions that a worker reads, possibly an empty list."""
     return [p for p in range(partitions) if p % worker_count == worker_index]
+
+
+def _after_a_gap(topic: Topic) -> str:
+    """Return what to do where records were deleted before they were read."""
+    todo = "To resume after the gap, start once with --accept-gap."
+    return f"{OLDER_LAKE} {todo}" if topic.cluster_id == CLUSTER_ID else todo

@@ -2,6 +2,8 @@
 
 import struct
 
+from semloop.broker.crc32c import crc32c
+
 HEADER = struct.Struct(">qiibIhiqqqhii")
 NO_PRODUCER = -1
 
@@ -20,7 +22,9 @@ def a_batch(
         *(0, size - 12, -1, 2, 0, 0, count - 1),
         *(timestamp_ms, timestamp_ms, producer, epoch, sequence, count),
     )
-    return HEADER.pack(*fields) + b"r" * (size - HEADER.size)
+    batch = bytearray(HEADER.pack(*fields) + b"r" * (size - HEADER.size))
+    batch[17:21] = crc32c(batch[21:]).to_bytes(4, "big")
+    return bytes(batch)
 
 
 def offsets(data: bytes) -> list[int]:

@@ -1,6 +1,7 @@
 """The log of a partition: order, sizes, repeated batches, deletion."""
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from semloop.broker import partition
 from semloop.broker.errors import Code, Refused
 from semloop.broker.partition import PartitionLog
+from semloop.broker.segment import Segment
 from tests.broker.records import a_batch, offsets
 
 BYTES_MAX = 2**20
@@ -124,6 +126,8 @@ def test_sequence_numbers_begin_again_at_zero(folder: int) -> None:
         (a_batch()[:16] + b"\1" + a_batch()[17:], Code.UNSUPPORTED_VERSION),
         (a_batch()[:22] + b"\x10" + a_batch()[23:], Code.INVALID_REQUEST),
         (a_batch(0), Code.CORRUPT_MESSAGE),
+        (a_batch()[:-1] + b"\0", Code.CORRUPT_MESSAGE),
+        (a_batch()[:17] + b"\0\0\0\0" + a_batch()[21:], Code.CORRUPT_MESSAGE),
         (a_batch(size=5_000), Code.MESSAGE_TOO_LARGE),
     ],
 )
@@ -131,6 +135,22 @@ def test_what_is_no_batch_is_refused(folder: int, data: bytes, code: Code) -> No
     log = PartitionLog(folder, "p-")
     assert refusal(log, data, bytes_max=4_000) is code
     assert (log.next_offset, log.size) == (0, 0)
+
+
+def test_after_a_damaged_batch_a_producer_must_send_it_again_first(
+    folder: int,
+) -> None:
+    """Librdkafka takes the success of a later batch for that of all before it."""
+    log = PartitionLog(folder, "p-")
+    damaged = a_batch(producer=7)[:-1] + b"\0"
+    assert refusal(log, damaged) is Code.CORRUPT_MESSAGE
+    later = a_batch(producer=7, sequence=1)
+    assert refusal(log, later) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert log.append(a_batch(producer=7), BYTES_MAX) == 0
+    # Its epoch may be what is damaged.
+    newer = a_batch(producer=7, epoch=5)[:-1] + b"\0"
+    assert refusal(log, newer) is Code.CORRUPT_MESSAGE
+    assert log.append(later, BYTES_MAX) == 1
 
 
 def test_only_whole_files_of_committed_records_are_deleted(
@@ -184,3 +204,25 @@ def test_a_time_is_found_by_the_newest_record_of_a_batch(folder: int) -> None:
     assert log.offset_at(150) == (2, 300)
     assert log.offset_at(100) == (0, 100)
     assert log.offset_at(301) == (-1, -1)
+
+
+def test_a_time_is_found_in_many_files_in_any_order_of_the_times(
+    folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "SEGMENT_BYTES", 20_000)
+    rng, log, stored = random.Random(7), PartitionLog(folder, "p-"), []
+    for offset in range(300):
+        timestamp_ms = offset + rng.randrange(40)
+        size = rng.choice((100, 300, 5_000))
+        log.append(a_batch(size=size, timestamp_ms=timestamp_ms), BYTES_MAX)
+        stored.append((offset, timestamp_ms))
+    for each in log.segments:
+        each.close()
+    found = PartitionLog(folder, "p-")
+    again = [Segment(folder, each.name, each.base_offset) for each in log.segments]
+    for segment in again:
+        segment.recover(0, trusts_all=True, is_last=True)
+    found.adopt(again)
+    for wanted_ms in range(0, 400, 7):
+        expected = next((at for at in stored if at[1] >= wanted_ms), (-1, -1))
+        assert found.offset_at(wanted_ms) == expected

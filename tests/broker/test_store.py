@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from semloop.broker.catalog import create, delete
 from semloop.broker.errors import Code, Refused
 from semloop.broker.recovery import SKIPPED_OFFSETS, Locked
 from semloop.broker.state import NOTHING
+from semloop.broker.store import UNREAD_S
 from tests.broker.records import a_batch
 from tests.broker.stores import GROUP, a_store, crash, opened, read, restart_machine
 
@@ -27,6 +29,41 @@ def test_everything_is_there_after_a_clean_end(tmp_path: Path) -> None:
     assert second.groups.offset("g", "t", 0) == 2
     assert second.groups.offset("g", "t", 1) == NOTHING
     second.close()
+
+
+def test_topics_that_archive_does_not_read_get_a_share_of_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path / "log", bytes_max=4_000)
+    for name in ("read", "renamed", "unread"):
+        create(store, name, 1, {})
+
+    def count(name: str) -> int:
+        """Store until the broker refuses; return the number of records."""
+        for number in range(100):
+            if not has_room(name):
+                return number
+        return 100
+
+    def has_room(name: str) -> bool:
+        try:
+            store.append(name, 0, a_batch())
+        except Refused as refused:
+            return refused.code is not Code.NOT_ENOUGH_REPLICAS
+        return True
+
+    store.append("renamed", 0, a_batch())
+    # As long as nothing is known about `archive`, all topics are equal.
+    assert count("unread") == 19
+    store.delete_before("unread", 0, None)
+    store.commit(GROUP, "renamed", 0, 0)
+    now_s = time.monotonic() + 2 * UNREAD_S
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    store.commit(GROUP, "read", 0, 0)
+    # 1,000 bytes for both, of which the one that was renamed has 200.
+    assert (count("unread"), count("renamed")) == (4, 0)
+    assert count("read") == 15
+    store.close()
 
 
 def test_after_a_crash_of_the_process_no_offset_is_lost_or_skipped(

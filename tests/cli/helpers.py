@@ -28,7 +28,9 @@ class Writer:
         self.storage = Storage.of(self.settings)
         self.now = datetime.now(UTC)
         self._next = dict.fromkeys(partitions, 0)
-        context = FlowContext(self.settings, self.storage, Metrics(), self._time)
+        context = FlowContext(
+            self.settings, self.storage, Metrics(), self._time, boot_clock=lambda: None
+        )
         tables = ArchiveTables(context, LOG, list(partitions))
         self.loop = CommitLoop(self.settings, tables, self._time)
         offsets = tables.take_over()

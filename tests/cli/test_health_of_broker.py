@@ -1,8 +1,8 @@
 """`health` watches the embedded broker: each code, and that it is gone afterwards."""
 
-import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def test_a_broker_that_just_received_an_import_only_warns(
     tmp_path: Path, start: Start, seconds: float, status: Status
 ) -> None:
     process = start(IDLE)
-    usage = Usage(process.pid, 10, ((0.0, 0.0), (seconds, seconds)))
+    usage = Usage(process.pid, 10, ((0.0, 0.0), (seconds, seconds)), time.monotonic())
     (tmp_path / USAGE_FILE).write_bytes(msgspec.json.encode(usage))
     found = check_of("kafka.cpu", tmp_path, process)
     assert found is not None
@@ -184,11 +184,10 @@ def test_samples_are_taken_at_intervals_and_only_the_newest_are_kept(
 def test_a_broker_whose_cpu_is_not_measured_any_more_is_reported(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, is_old: bool
 ) -> None:
-    monkeypatch.setattr("semloop.command.health.broker.SECONDS_MIN", -1.0)
+    monkeypatch.setattr("semloop.command.health.broker.UNMEASURED_S", -1.0)
     process = start(IDLE)
     if is_old:
         UsageLog(tmp_path, mb_max=10).sample(process)
-        os.utime(tmp_path / "broker_usage.json", (1_000, 1_000))
     found = check_of("kafka.cpu", tmp_path, process)
     assert found is not None
     assert (found.status, "not measured" in found.what) == (Status.WARN, True)

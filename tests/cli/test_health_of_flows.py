@@ -1,12 +1,14 @@
 """`health` sees flows that hang, are behind or were not run, and a disk nearly full."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from semloop.boot_clock import Moment
 from semloop.command.cli import health_report, status_report
 from semloop.command.doctor.disk import FreeSpace
 from semloop.command.health import Check, Status
@@ -15,9 +17,10 @@ from semloop.errors import LakeError
 from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import DEFAULT_TOPIC, load
 from semloop.storage.location import Storage
-from tests.cli.helpers import Semloop, Writer
+from sinks.activity_file import ActivityFile
+from tests.cli.helpers import Semloop, Writer, named
 from tests.doctor.leftover_checks import age
-from tests.support.builders import NOW, an_event, decoded_rows
+from tests.support.builders import NOW, an_event, decoded_rows, keyed
 
 TICK = decoded_rows([], [], {})
 GIB = 2**30
@@ -155,27 +158,28 @@ def test_a_flow_that_was_stopped_passes_until_it_starts_again(
 
 
 def test_a_supervised_flow_has_time_to_start_and_then_must_live(lake: Path) -> None:
-    storage, now_s = Storage.of(load()), time.time()
+    storage = Storage.of(load())
     (young,) = flow_checks(
-        storage, "memory", Supervised(now_s, "memory.log"), topic=DEFAULT_TOPIC
+        storage, "memory", Supervised(0.0, "memory.log"), topic=DEFAULT_TOPIC
     )
     assert young.status is Status.OK
     (silent,) = flow_checks(
-        storage, "memory", Supervised(now_s - 60, "memory.log"), topic=DEFAULT_TOPIC
+        storage, "memory", Supervised(60.0, "memory.log"), topic=DEFAULT_TOPIC
     )
     assert silent.status is Status.FAIL
     assert "Read memory.log" in silent.todo
 
 
 def test_a_clock_that_was_set_back_excuses_no_flow_that_hangs(lake: Path) -> None:
-    started = Supervised(time.time() + 86_400, "memory.log")
-    (unknown,) = flow_checks(Storage.of(load()), "memory", started, topic=DEFAULT_TOPIC)
-    assert (unknown.status, "in the future" in unknown.what) == (Status.WARN, True)
-    storage = show("memory", 60, ended=True)
-    (silent,) = flow_checks(storage, "memory", started, topic=DEFAULT_TOPIC)
-    assert silent.status is Status.FAIL
+    """Its sign of life is from before; its process says for how long it has run."""
+    storage = show("memory", -86_400, ended=True)
+    for age_s, status in ((1.0, Status.OK), (60.0, Status.FAIL), (None, Status.WARN)):
+        supervised = Supervised(age_s, "memory.log")
+        checks = flow_checks(storage, "memory", supervised, topic=DEFAULT_TOPIC)
+        assert next(checks).status is status
     show("memory", 0, ended=True)
-    (alive, _) = flow_checks(storage, "memory", started, topic=DEFAULT_TOPIC)
+    hours = Supervised(86_400.0, "memory.log")
+    (alive, _) = flow_checks(storage, "memory", hours, topic=DEFAULT_TOPIC)
     assert alive.status is Status.OK
 
 
@@ -204,6 +208,16 @@ def test_an_overdue_index_warns_until_it_is_maintained(lake: Path) -> None:
     assert status_of("flow.index") is Status.OK
 
 
+def test_an_index_whose_runs_only_start_is_overdue(lake: Path) -> None:
+    storage = show("index", 1_000, ended=True)
+    now = Moment.now()
+    ActivityFile(storage, "index", 0, DEFAULT_TOPIC).start_run(now)
+    check = index_check(storage, load(), None)
+    assert check is not None
+    assert check.status is Status.WARN
+    assert "has not ended" in check.what
+
+
 def test_an_index_without_a_schedule_is_not_overdue(lake: Path) -> None:
     assert index_check(Storage.of(load()), load(), None) is None
 
@@ -221,6 +235,21 @@ def test_a_clock_that_is_ahead_warns_before_its_events_are_refused(
     early = Writer()
     early.write(an_event(agent="desktop", timestamp=NOW.isoformat()))
     assert [c.figures["agent"] for c in checks_of("agent.clock")] == ["laptop"]
+
+
+def test_a_clock_that_is_behind_warns(semloop: Semloop) -> None:
+    """`archive` had read everything 10 minutes after what comes then was stamped."""
+    writer = Writer()
+    now_ms = int(NOW.timestamp() * 1_000)
+    progress = replace(TICK.progress, caught_up_ms=keyed({0: now_ms}))
+    writer.loop.add(replace(TICK, progress=progress))
+    late = NOW - timedelta(minutes=10)
+    at = late.isoformat()
+    writer.write(*named("laptop", "laptop", "desktop", timestamp=at), kafka_ts=late)
+    writer.write(*named("desktop"), kafka_ts=NOW)
+    (check,) = checks_of("agent.clock")
+    assert (check.status, check.figures["agent"]) == (Status.WARN, "laptop")
+    assert "2 of 2 records came up to 10 min after" in check.what
 
 
 def test_a_disk_that_is_nearly_full_warns_then_fails_until_there_is_space(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tenacity
 
+from semloop.boot_clock import Moment
 from semloop.embedders import endpoint as endpoint_module
 from semloop.lake import generations
 from semloop.progress.activity import read_flow, sign_of_life
@@ -69,7 +70,7 @@ def test_index_reports_what_it_built(remembered: Settings, semloop: Semloop) -> 
     assert err.splitlines()[0].startswith("vectors (")
     assert len(err.splitlines()) == len(set(err.splitlines()))
     assert "indexes built: none." in semloop.run("maintain", "index")[1]
-    life = sign_of_life(read_flow(Storage.of(remembered), "index"))
+    life = sign_of_life(read_flow(Storage.of(remembered), "index"), Moment.now())
     assert life is not None
     assert life.ended
 

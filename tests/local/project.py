@@ -42,6 +42,12 @@ class Project:
         (row,) = self.json("sql", "SELECT count(*) AS n FROM events")
         return int(row["n"])
 
+    def events_after_a_start(self) -> int:
+        """Start the broker, and store all that it holds; return the number of events."""
+        self.run("up", "--broker-only")
+        self.run("run", "archive", "--until-caught-up")
+        return self.events()
+
     def copy(self, name: str = "copy") -> "Project":
         """Copy the folder next to the original, as `cp -r` does."""
         target = self.folder.with_name(name)

@@ -51,7 +51,7 @@ def test_processes_that_outlived_their_supervisor_are_stopped(
 
     found = doctor(project)
     assert found.state is State.WARN
-    assert found.found.startswith("3 processes (pid ")
+    assert all(str(process.pid) in found.found for process in others)
     assert "`semloop doctor --fix` stops them" in found.todo
     # Its files name the same pids.
     assert "process" not in doctor(copy, fix=True).found
@@ -59,11 +59,12 @@ def test_processes_that_outlived_their_supervisor_are_stopped(
 
     found = doctor(project, fix=True)
     assert (found.state, found.todo) == (State.DONE, "")
-    assert found.found.startswith("stopped 3 processes (pid ")
+    assert found.found.startswith("stopped ")
     assert gone(others)
-    assert project.events() == 20
     found = doctor(project, fix=True)
     assert found.state is State.OK
+    # `archive` may have been stopped before its first commit.
+    assert project.events_after_a_start() == 20
 
 
 def test_records_that_only_the_broker_has_outlive_it(project: Project) -> None:
@@ -74,9 +75,7 @@ def test_records_that_only_the_broker_has_outlive_it(project: Project) -> None:
     wait_for("the end of the supervisor", lambda: not project.local.is_locked())
     assert doctor(project, fix=True).state is State.DONE
     assert gone([broker])
-    project.run("up", "--broker-only")
-    project.run("run", "archive", "--until-caught-up")
-    assert project.events() == 3
+    assert project.events_after_a_start() == 3
 
 
 def test_files_of_a_dead_stack_are_removed(project: Project) -> None:

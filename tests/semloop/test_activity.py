@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.boot_clock import BootTime, Moment
 from semloop.errors import LakeError
 from semloop.progress import activity as module
 from semloop.progress.activity import (
@@ -78,34 +79,53 @@ def test_the_oldest_sign_of_life_of_a_partition_counts() -> None:
         Activity(1_000, 900, ["t/0"]),
         Activity(5_000, 4_000, ["t/1"]),
     ]
-    found = sign_of_life(workers)
+    found = sign_of_life(workers, Moment(6_000))
     assert found is not None
-    assert (found.at_ms, found.caught_up_ms) == (1_000, 900)
+    assert (found.age_ms, found.behind_ms) == (5_000, 5_100)
 
 
 def test_a_worker_of_an_earlier_larger_set_does_not_count() -> None:
     workers = [Activity(5_000, None, ["t/0", "t/1"]), Activity(1_000, None, ["t/1"])]
-    found = sign_of_life(workers)
+    found = sign_of_life(workers, Moment(6_000))
     assert found is not None
-    assert found.at_ms == 5_000
+    assert found.age_ms == 1_000
 
 
 def test_a_worker_without_partitions_does_not_count() -> None:
     workers = [Activity(1_000, 900, ["t/0"]), Activity(5_000, 4_000)]
-    found = sign_of_life(workers)
+    found = sign_of_life(workers, Moment(6_000))
     assert found is not None
-    assert (found.at_ms, found.caught_up_ms) == (1_000, 900)
+    assert (found.age_ms, found.behind_ms) == (5_000, 5_100)
 
 
 def test_a_worker_of_a_deleted_topic_does_not_count() -> None:
     workers = [Activity(5_000, None, ["new/0"]), Activity(1_000, None, ["old/3"])]
-    found = sign_of_life(workers)
+    found = sign_of_life(workers, Moment(6_000))
     assert found is not None
-    assert found.at_ms == 5_000
+    assert found.age_ms == 1_000
+
+
+def test_a_file_that_a_clock_ahead_has_dated_owns_no_partition() -> None:
+    stale = Activity(10**9, None, ["t/0", "t/1"])
+    workers = [stale, Activity(5_000, 4_000, ["t/1", "t/0"])]
+    found = sign_of_life(workers, Moment(6_000))
+    assert found is not None
+    assert (found.age_ms, found.behind_ms) == (1_000, 2_000)
+
+
+def test_ages_of_one_boot_do_not_depend_on_the_wall_clock() -> None:
+    level, at = BootTime("boot", 1_000), BootTime("boot", 7_000)
+    flow = [Activity(10**9, 10**9, ["t/0"], at_boot=at, caught_up_boot=level)]
+    found = sign_of_life(flow, Moment(6_000, BootTime("boot", 9_000)))
+    assert found is not None
+    assert (found.age_ms, found.behind_ms) == (2_000, 8_000)
+    after_reboot = sign_of_life(flow, Moment(6_000, BootTime("next", 1_000)))
+    assert after_reboot is not None
+    assert (after_reboot.age_ms, after_reboot.behind_ms) == (None, None)
 
 
 def test_there_is_no_sign_of_life_before_a_flow_ran() -> None:
-    assert sign_of_life([]) is None
+    assert sign_of_life([], Moment(0)) is None
 
 
 def test_an_unreadable_file_counts_as_none(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def audit(stack: LocalStack) -> Iterator[str]:
 
 def event_id(raw: bytes) -> str:
     """Return the id of the event in a dead letter."""
-    return str(json.loads(raw)["event_id"])
+    return str(json.loads(raw)["id"])
 
 
 def finish(stack: LocalStack) -> Iterator[str]:

@@ -16,6 +16,7 @@ from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import POLL_S, spinner, wait_until
 from semloop.errors import BrokerUnavailable, ConfigError, LakeError, Terminal
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
+from semloop.kafka.clients import listens
 from semloop.local.lock import owner_pid
 from semloop.settings import LOCAL_FOLDER, Settings, load
 from semloop.storage.location import Storage
@@ -106,7 +107,7 @@ def _drain(
         Terminal: not all records are in the lake, and `force` is not given.
     """
     deadline = time.monotonic() + timeout_s
-    left = _wait(settings, stack, timeout_s if stack.flows else 0.0)
+    left = _wait(settings, folder, stack, timeout_s if stack.flows else 0.0)
     if left is not None and left.is_empty:
         end = f"Stopped. Everything is in the lake {settings.lake}."
         for flow, offsets in _wait_for_lake_readers(settings, stack, deadline).items():
@@ -114,7 +115,11 @@ def _drain(
             end += f" {flow} is {offsets:,} offsets behind; the next start resumes."
         return end
     if left is None:
-        what = "The broker does not answer, so it is not known what it still has."
+        stack = folder.read() or stack
+        what = "The broker does not answer"
+        if listens(stack.kafka) and not stack.has_port():
+            what = f"Another server has the address of the broker, {stack.kafka}"
+        what += ", so it is not known what it still has."
         end = "the next start stores what the broker still has"
     else:
         what = f"Not in the lake yet: {left} (by partition: {left.by_partition()})."
@@ -130,8 +135,13 @@ def _drain(
     raise Terminal(msg, f"{todo}{end}.")
 
 
-def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None":
-    """Wait for `archive`; return what is missing, None if the broker is down."""
+def _wait(
+    settings: Settings, folder: LocalFolder, stack: Stack, timeout_s: float
+) -> "Missing | None":
+    """Wait for `archive`; return what is missing, None if the broker is down.
+
+    Another server at its address is never asked: it may have a topic of that name.
+    """
     from semloop.errors import TopicMissing
     from semloop.kafka.topic import TopicAdmin
     from semloop.progress.backlog import missing
@@ -143,10 +153,14 @@ def _wait(settings: Settings, stack: Stack, timeout_s: float) -> "Missing | None
     left: Missing | None = None
     with spinner("Waiting for archive ...") as update:
         while True:
+            # The pid of the broker changes when it is restarted.
+            is_own = (folder.read() or stack).has_port()
             try:
-                topic = admin.describe()
-                found = positions(storage, stream_of(topic), topic.partitions)
-                left = missing(settings, found)
+                topic = admin.describe() if is_own else None
+                left = None
+                if topic is not None:
+                    found = positions(storage, stream_of(topic), topic.partitions)
+                    left = missing(settings, found)
             except BrokerUnavailable:
                 left = None
             except TopicMissing:

@@ -4,7 +4,6 @@ It starts, creates and changes nothing, and works while no process runs.
 """
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -32,7 +31,7 @@ from semloop.command.health.flows import (
     index_check,
 )
 from semloop.command.health.freshness import freshness_check
-from semloop.command.stack.state import RUNNING, STOPPED, LocalFolder, Stack
+from semloop.command.stack.state import RUNNING, STOPPED, FlowState, LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, has_broker, listens
@@ -193,14 +192,14 @@ def _check_life(
         supervised = None
         if state is not None:
             # Whether it runs at all, another check says.
-            if state.state != RUNNING or state.create_time is None:
+            if state.state != RUNNING:
                 continue
             log = str(LocalFolder.of(settings).log(name))
-            supervised = Supervised(state.create_time, log)
+            supervised = Supervised(_age_s(state, stack), log)
         checks += flow_checks(storage, name, supervised, silent_s, topic=settings.topic)
     runs_index = stack is not None and MEMORY.name in stack.flows
-    started_s = stack.create_time if stack and runs_index else None
-    index = index_check(storage, settings, started_s)
+    supervisor_s = stack.supervisor().age_s() if stack and runs_index else None
+    index = index_check(storage, settings, supervisor_s)
     return [*checks, index] if index else checks
 
 
@@ -234,13 +233,19 @@ def _check_flow(
     if not runs:
         todo = "Its supervisor died. Run `semloop up` or `semloop down`."
         return _check("flow.runs", f"flow {name} runs", todo)
-    if flow.state == RUNNING and not flow.is_unstable(time.time()):
+    if flow.state == RUNNING and not flow.is_unstable(_age_s(flow, stack)):
         return _check("flow.runs", f"flow {name} runs")
     if flow.state == STOPPED:
         return _check("flow.runs", f"flow {name} runs", _why_stopped(settings, name))
     log = Path(settings.lake, LOCAL_FOLDER, f"{name}.log")
     todo = f"It keeps dying, last with exit code {flow.exit_code}; see {log}."
     return _check("flow.runs", f"flow {name} runs", todo)
+
+
+def _age_s(flow: FlowState, stack: Stack | None) -> float | None:
+    """Return for how long the process of a flow has run, if it does."""
+    process = flow.process(stack.lake_id if stack else "")
+    return process.age_s() if process else None
 
 
 def _why_stopped(settings: Settings, name: str) -> str:

@@ -29,6 +29,8 @@ SHARE_MIN = 0.05
 RECORDS_MIN = 20
 # Clocks that NTP keeps differ by less than a second.
 AHEAD_MS_MIN = 60_000
+# A clock that is behind makes all records late; an outage only those of its time.
+LATE_SHARE_MIN = 0.5
 # Dead letters take their id from a header, which may have any length.
 ID_CHARS_SHOWN = 64
 REASONS_SHOWN = 3
@@ -86,10 +88,23 @@ def problems_of(agent: str, counts: AgentCounts, total: int) -> Iterator[Check]:
             tallies = {kind: counts.tallies[kind]}
             yield _check(code, agent, records, tallies, verb)
     if counts.ahead_ms >= AHEAD_MS_MIN:
-        yield _clock(agent, counts.ahead_ms / 1_000)
+        yield _clock_ahead(agent, counts.ahead_ms / 1_000)
+    if counts.late > LATE_SHARE_MIN * counts.records:
+        yield _clock_behind(agent, counts)
 
 
-def _clock(agent: str, ahead_s: float) -> Check:
+def _clock_behind(agent: str, counts: AgentCounts) -> Check:
+    behind_s = counts.behind_ms / 1_000
+    what = f"agent {agent!r}: {counts.late:,} of {counts.records:,} records came up to "
+    what += f"{format_duration(behind_s)} after their Kafka timestamp: the clock of "
+    what += "their producer is behind, or it holds them"
+    todo = "Synchronize the clock of the agent's host with NTP; where the broker sets "
+    todo += "the timestamp, that of the broker."
+    figures = {"agent": agent or None, "behind_s": behind_s, "late": counts.late}
+    return Check("agent.clock", Status.WARN, what, todo, figures)
+
+
+def _clock_ahead(agent: str, ahead_s: float) -> Check:
     ahead = format_duration(ahead_s)
     what = f"agent {agent!r}: its events are dated up to {ahead} later than Kafka's "
     what += "timestamp; at 5 minutes they are refused"

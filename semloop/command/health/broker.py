@@ -1,6 +1,5 @@
 """Checks of the embedded broker: that it answers, CPU, memory, room for records."""
 
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from semloop.command.stack.usage import (
     SAMPLES_MAX,
     Usage,
     read_usage,
-    sampled_ago_s,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
 SHARE_WARN, SHARE_FAIL = 0.5, 0.9
 # Less is not enough to tell a fault from a start or an import.
 SECONDS_MIN = 60.0
+# A supervisor that works writes a sample every 15 seconds.
+UNMEASURED_S = 60.0
 # A large import uses a core for minutes; all that is watched must be of this kind.
 FAIL_SECONDS_MIN = SAMPLE_S * (SAMPLES_MAX - 1)
 # It uses about 30 MiB; a few large requests at a time add some.
@@ -58,8 +58,8 @@ def broker_checks(folder: Path, broker: Process | None) -> Iterator[Check]:
     held = broker.memory_bytes() if broker else None
     if broker is None or held is None:
         return
-    if usage is None or sampled_ago_s(folder) > SECONDS_MIN:
-        if time.time() - broker.create_time > SECONDS_MIN:
+    if usage is None or usage.age_s > UNMEASURED_S:
+        if (broker.age_s() or 0.0) > UNMEASURED_S:
             what = "the CPU of the broker is not measured: the supervisor is blocked"
             yield _check("kafka.cpu", Status.WARN, what, RESTART)
     elif usage.pid == broker.pid and usage.seconds >= SECONDS_MIN:

@@ -66,7 +66,8 @@ CODES = {
         "or 95 % (fails): soon it refuses more, and they wait in the agents' spools.",
         "Start `archive` (`semloop up`), or read its log. It passes a few seconds "
         "after the records are in the lake. A topic that `archive` does not read, as "
-        "after a change of `topic`, keeps its records: the line names it; delete it.",
+        "after a change of `topic`, keeps its records, up to a quarter of `broker_mb`: "
+        "the line names it; delete it.",
     ),
     "lake.exists": Code(
         "lake",
@@ -103,8 +104,8 @@ CODES = {
         "For 30 seconds a flow has not finished an item: it does not run, hangs, or "
         "works on one record or batch since. With `--live`: for 10 minutes, or 5 times "
         "`storage_retry_s` if that is longer. A flow whose input ended, or that "
-        "`down` stopped, passes. After a "
-        "day without `up`, only a note; a time in the future warns.",
+        "`down` stopped, passes. After a day without `up`, only a note. A time in the "
+        "future, by the clock of another host, warns.",
         "Start it, or read its log. If it stays so, restart it: nothing is lost. It "
         "passes once the flow finishes an item.",
         ready=True,
@@ -161,7 +162,9 @@ CODES = {
     "agent.clock": Code(
         "agents",
         "In the last 15 minutes an event of the agent was dated over 1 minute later "
-        "than its Kafka timestamp. At 5 minutes such events are refused.",
+        "than its Kafka timestamp (at 5 minutes such events are refused). Or over half "
+        "of its records came over `delivery_max_s` after that timestamp: its clock is "
+        "behind, as far as `archive` can tell, which had read everything in between.",
         "Synchronize the clock of the agent's host with NTP. It passes 15 minutes "
         "after the last such event.",
     ),

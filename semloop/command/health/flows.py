@@ -4,16 +4,18 @@ A sign of life is written after an item has passed all steps of a flow, so a flo
 hangs, or works on one record for minutes, has none.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from semloop.boot_clock import Moment
 from semloop.command.health import Check, Status, failed, passed
 from semloop.command.terminal.durations import format_duration
 from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
 from semloop.progress.activity import (
     FlowActivity,
     files_of,
+    last_end,
+    read_file,
     read_flow,
     sign_of_life,
 )
@@ -27,8 +29,6 @@ SILENT_S = 30.0
 LIVE_SILENT_S = 600.0
 # Without a supervisor no process says that a flow was stopped on purpose.
 FORGOTTEN_S = 86_400.0
-# Hosts' clocks may differ by less.
-AHEAD_S = 60.0
 # A flow that follows is behind by a second or two.
 BEHIND_S, FAR_BEHIND_S = 60.0, 300.0
 # Runs of `maintain index` that may fail before somebody should look.
@@ -37,9 +37,9 @@ INDEX_RUNS = 3
 
 @dataclass(frozen=True)
 class Supervised:
-    """A flow as its supervisor knows it: when its process started, and its log."""
+    """A flow as its supervisor knows it: for how long it has run, and its log."""
 
-    started_s: float
+    age_s: float | None
     log: str
 
 
@@ -63,7 +63,7 @@ def flow_checks(
     Raises:
         LakeError: the lake cannot be read. StorageUnavailable: temporarily.
     """
-    life = sign_of_life(read_flow(storage, files_of(flow, topic)))
+    life = sign_of_life(read_flow(storage, files_of(flow, topic)), Moment.now())
     if life is None and supervised is None:
         return
     alive = _alive(flow, life, supervised, silent_s)
@@ -73,28 +73,34 @@ def flow_checks(
 
 
 def index_check(
-    storage: Storage, settings: Settings, started_s: float | None
+    storage: Storage, settings: Settings, supervisor_s: float | None
 ) -> Check | None:
     """Return whether `maintain index` runs as often as it should; None if it need not.
 
     Args:
         storage: the lake.
         settings: how often it should run.
-        started_s: when the supervisor that runs it started, if there is one.
+        supervisor_s: for how long the supervisor that runs it has run, if there is one.
     """
-    life = sign_of_life(read_flow(storage, INDEX.name))
-    if life is None and started_s is None:
+    now = Moment.now()
+    run = read_file(storage, INDEX.name, 0)
+    if run is None and supervisor_s is None:
         return None
-    if _is_unknown(life, started_s):
+    # Before the first end, the time counts from the start of the first run.
+    since = (last_end(run) or run.at).age_ms(now) if run else None
+    age_s = _shortest_s(since, supervisor_s)
+    if age_s is None:
         return _dated_ahead("flow.index", "`maintain index`", {"flow": INDEX.name})
-    last_s = max(_past(started_s), life.at_ms / 1_000 if life else 0.0)
-    age_s = max(0.0, time.time() - last_s)
     allowed_s = INDEX_RUNS * settings.memory.index_every_s
     figures = {"flow": INDEX.name, "age_s": round(age_s, 1), "allowed_s": allowed_s}
     code, ago = "flow.index", f"{format_duration(age_s)} ago"
     if age_s <= allowed_s:
         return passed(code, f"`maintain index` is not overdue: {ago}", **figures)
     what = f"`maintain index` last ended {ago}, or its supervisor started then"
+    started_ms = run.at.age_ms(now) if run and not run.ended else None
+    if started_ms is not None:
+        ago = f"{format_duration(started_ms / 1_000)} ago"
+        what += f"; a run that started {ago} has not ended"
     todo = "Run `semloop maintain index` and read its error: until then recall slows."
     return Check(code, Status.WARN, what, todo, figures)
 
@@ -109,11 +115,10 @@ def _alive(
     if life is not None and life.ended and supervised is None:
         return passed(code, f"flow {flow} was stopped, or its input ended", **figures)
     # A process that has just started may not have finished an item yet.
-    started_s = supervised.started_s if supervised else None
-    if _is_unknown(life, started_s):
+    process_s = supervised.age_s if supervised else None
+    age_s = _shortest_s(life.age_ms if life else None, process_s)
+    if age_s is None:
         return _dated_ahead(code, f"flow {flow}", figures)
-    last_s = max(_past(started_s), life.at_ms / 1_000 if life else 0.0)
-    age_s = max(0.0, time.time() - last_s)
     ago = f"{format_duration(age_s)} ago"
     if age_s <= silent_s:
         what = f"flow {flow} showed a sign of life {ago}"
@@ -138,37 +143,30 @@ def _command(flow: str) -> str:
     return " ".join(("semloop", *FLOWS[flow].command))
 
 
-def _is_ahead(at_ms: float) -> bool:
-    return at_ms / 1_000 > time.time() + AHEAD_S
+def _shortest_s(sign_ms: int | None, process_s: float | None) -> float | None:
+    """Return for how long there was no sign of life; None if that is not known.
 
-
-def _is_unknown(life: FlowActivity | None, started_s: float | None) -> bool:
-    """Return True if the last sign of life has a time that is still to come."""
-    return _is_ahead(life.at_ms if life else 1_000 * (started_s or 0.0))
-
-
-def _past(started_s: float | None) -> float:
-    """Return when a process started; 0 if the clock was set back since.
-
-    A start in the future would excuse a flow that hangs until then.
+    Args:
+        sign_ms: age of the last sign; None without one, or if it is in the future.
+        process_s: for how long the process has run: a start is a sign, too.
     """
-    return started_s if started_s and not _is_ahead(started_s * 1_000) else 0.0
+    sign_s = None if sign_ms is None else sign_ms / 1_000
+    return min((s for s in (sign_s, process_s) if s is not None), default=None)
 
 
 def _dated_ahead(code: str, name: str, figures: dict[str, str]) -> Check:
     what = (
         f"{name}: its last sign of life is dated in the future, so its age is unknown"
     )
-    todo = "Synchronize the clocks of this host and that of the flow with NTP. It "
-    todo += "passes once the flow shows a sign of life with the right time."
+    todo = "If the flow runs on another host, synchronize the clocks of both with NTP. "
+    todo += "Else start it: its next sign of life is right."
     return Check(code, Status.WARN, what, todo, figures)
 
 
 def _behind(flow: str, life: FlowActivity) -> Iterator[Check]:
-    if life.caught_up_ms is None or _is_ahead(life.caught_up_ms):
+    if life.behind_ms is None:
         return
-    code = "flow.behind"
-    age_s = max(0.0, time.time() - life.caught_up_ms / 1_000)
+    code, age_s = "flow.behind", life.behind_ms / 1_000
     figures = {"flow": flow, "age_s": round(age_s, 1)}
     if age_s <= BEHIND_S:
         yield passed(code, f"flow {flow} keeps up with `events`", **figures)

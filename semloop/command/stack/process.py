@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import msgspec
 
+from semloop.boot_clock import process_age_s
 from semloop.errors import LakeError, MissingExtra
 from semloop.extras import install_todo
 from semloop.kafka.clients import listens
@@ -50,6 +51,16 @@ class Process(msgspec.Struct, frozen=True):
             found = difference_s < START_TIME_TOLERANCE_S
         found = found and not zombie
         return cast("psutil.Process", process) if found else None
+
+    def age_s(self) -> float | None:
+        """Return for how long it has run; None if it ended, or the clock was set back.
+
+        Without a boot clock it is counted by the wall clock.
+        """
+        age_s = process_age_s(self.pid)
+        if age_s is None:
+            age_s = time.time() - self.create_time
+        return age_s if age_s >= 0 and self.find() else None
 
     def cpu_s(self) -> float | None:
         """Return the CPU seconds used so far; None if that is not known."""

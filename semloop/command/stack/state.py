@@ -45,15 +45,14 @@ class FlowState(msgspec.Struct, frozen=True):
     deaths: int = 0
     """Consecutive deaths, each soon after a start."""
 
-    def is_unstable(self, now_s: float) -> bool:
+    def is_unstable(self, age_s: float | None) -> bool:
         """True if the flow runs, but started recently after several deaths.
 
         Args:
-            now_s: wall-clock time.
+            age_s: for how long its process has run; None if that is not known.
         """
-        # A start in the future is one from before the clock was set back.
-        age_s = now_s - (self.create_time or 0.0)
-        return self.state == RUNNING and self.deaths > 1 and 0 <= age_s < HEALTHY_S
+        is_young = age_s is not None and age_s < HEALTHY_S
+        return self.state == RUNNING and self.deaths > 1 and is_young
 
     @property
     def is_failed(self) -> bool:
@@ -108,6 +107,11 @@ class Stack(msgspec.Struct, frozen=True):
         if self.broker_pid is None or self.broker_create_time is None:
             return None
         return Process(self.broker_pid, self.broker_create_time, self.lake_id)
+
+    def has_port(self) -> bool:
+        """Return True if the embedded broker, not another server, is at its address."""
+        broker = self.broker()
+        return broker is not None and broker.listens(self.kafka)
 
 
 class LocalFolder:

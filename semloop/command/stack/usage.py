@@ -1,6 +1,5 @@
 """CPU of the embedded broker over the last minutes, for `semloop health`."""
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,16 +18,23 @@ class Usage(msgspec.Struct, frozen=True):
     """Content of the file.
 
     samples: time of `time.monotonic`, and CPU seconds used until then.
+    written_s: when the file was written, by `time.monotonic`: it counts since the boot.
     """
 
     pid: int
     mb_max: int
     samples: tuple[tuple[float, float], ...] = ()
+    written_s: float = 0.0
 
     @property
     def seconds(self) -> float:
         """How much time the samples cover."""
         return self.samples[-1][0] - self.samples[0][0] if self.samples else 0.0
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it was written, in this boot."""
+        return time.monotonic() - self.written_s
 
     @property
     def share(self) -> float:
@@ -57,7 +63,8 @@ class UsageLog:
         self._due_s = now_s + SAMPLE_S
         earlier = self._usage.samples if self._usage.pid == broker.pid else ()
         added = (*earlier, (now_s, used_s))
-        self._usage = Usage(broker.pid, self._usage.mb_max, added[-SAMPLES_MAX:])
+        samples, written_s = added[-SAMPLES_MAX:], time.monotonic()
+        self._usage = Usage(broker.pid, self._usage.mb_max, samples, written_s)
         draft = self._path.with_suffix(".part")
         with suppress(OSError):  # a full disk: other checks say so
             draft.write_bytes(msgspec.json.encode(self._usage))
@@ -70,10 +77,3 @@ def read_usage(folder: Path) -> Usage | None:
         return msgspec.json.decode((folder / USAGE_FILE).read_bytes(), type=Usage)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-def sampled_ago_s(folder: Path) -> float:
-    """Return how long ago a supervisor wrote a sample."""
-    with suppress(OSError):
-        return max(0.0, time.time() - (folder / USAGE_FILE).stat().st_mtime)
-    return math.inf
