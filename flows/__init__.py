@@ -10,3 +10,14 @@
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 | `compact` | `semloop maintain compact` | Delta tables | same | same rows |
 """
+
+import sys
+
+# Our logs contain no tracebacks, for which alone structlog imports rich: that would be
+# a tenth of the start of a flow. `None` tells importers that there is no such module.
+if "rich" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog as structlog
+    finally:
+        del sys.modules["rich"]
