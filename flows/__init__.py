@@ -14,3 +14,14 @@
 
 `upgrade.py` is not a dataflow: it has the steps of `semloop maintain upgrade`.
 """
+
+import sys
+
+# Our logs contain no tracebacks, for which alone structlog imports rich: that would be
+# a tenth of the start of a flow. `None` tells importers that there is no such module.
+if "rich" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog as structlog
+    finally:
+        del sys.modules["rich"]

@@ -3,6 +3,7 @@
 `-P` keeps modules in the caller's folder from shadowing ours.
 """
 
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -26,7 +27,11 @@ def main() -> None:
     close_new_files()
     import_less_of_lancedb()
     with short_process(sys.argv[1:]):
-        command()
+        try:
+            command()
+        finally:
+            # Python would traverse all that was imported once more before it ends.
+            gc.freeze()
 
 
 if __name__ == "__main__":

@@ -161,8 +161,9 @@ class ArchiveTables(FlowTables[Decoded]):
     @override
     def add_to_buffer(self, item: Decoded) -> bool:
         self._buffer.add(item)
-        late = late_by_agent(item.events, self._caught_up, self.settings)
-        self._buffer.add_late(late)
+        self._buffer.add_late(
+            late_by_agent(item.events, self._caught_up, self.settings)
+        )
         self._caught_up |= item.progress.caught_up_ms
         return item.progress.last
 

@@ -19,7 +19,7 @@ from semloop.storage.location import Storage
 from tests.kafka.secure_broker import Secure, SecureBroker
 from tests.support.examples import load_profile
 from tests.support.fault_proxy import FaultProxy
-from tests.support.lakes import a_topic, settings_on
+from tests.support.lakes import FOLDER, a_topic, settings_on
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
 from tests.support.store_proxy import StoreProxy
@@ -29,14 +29,14 @@ REAL = "needs a real Apache Kafka: set SEMLOOP_TEST_SERVICES"
 REAL_STORE = "needs a real S3 server: set SEMLOOP_TEST_SERVICES"
 
 SERVERS = {"broker", "store", "own_broker", "own_store", "secure"}
+# Parameters for which a fixture asks for a lake on the S3 server.
+ON_S3 = {"s3", "s3_settings"}
 TIERS = ("server", "process", "slow", "storm")
 SLOWEST_FIRST = ("process", "storm", "slow", "server", "unit")
 WAITING = {"process", "server"}
 
 # These tests wait for each other, and that counts.
 USUAL_PORT_S = 900
-# With a space and a non-ASCII letter.
-FOLDER = "la ke ü"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -88,10 +88,10 @@ def pytest_collection_modifyitems(
         if storms and _is_property(item):
             item.add_marker(pytest.mark.storm)
             item.add_marker(pytest.mark.timeout(3_600))
-        fixtures = getattr(item, "fixturenames", ())
-        if SERVERS.intersection(fixtures):
+        if _uses_server(item):
             item.add_marker(pytest.mark.server)
-        if "usual_port" in fixtures and not item.get_closest_marker("timeout"):
+        waits = "usual_port" in getattr(item, "fixturenames", ())
+        if waits and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(USUAL_PORT_S))
         if not any(map(item.get_closest_marker, TIERS)):
             item.add_marker(pytest.mark.unit)
@@ -105,6 +105,14 @@ def pytest_collection_modifyitems(
             item.add_marker(pytest.mark.skip(reason=REAL_STORE))
     if hasattr(config, "workerinput"):
         _put_slow_files_first(items)
+
+
+def _uses_server(item: pytest.Item) -> bool:
+    if SERVERS.intersection(getattr(item, "fixturenames", ())):
+        return True
+    callspec = getattr(item, "callspec", None)
+    parameters = callspec.params.values() if callspec else ()
+    return any(isinstance(value, str) and value in ON_S3 for value in parameters)
 
 
 def _is_property(item: pytest.Item) -> bool:

@@ -32,8 +32,13 @@ def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
-def imports_of(file: Path) -> Iterator[str]:
-    """Yield every module that a file imports, at its top or inside a function."""
+@functools.cache
+def imports_of(file: Path) -> frozenset[str]:
+    """Return every module that a file imports, at its top or inside a function."""
+    return frozenset(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

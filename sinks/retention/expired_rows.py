@@ -80,7 +80,7 @@ def expire(
 def _without_expired(item: ExpiredDate, file: DataFile) -> Merge:
     """Return the merge that writes a file without its expired rows."""
     keep = f"NOT ({item.condition})"
-    return Merge(item.table, item.version, item.date, (file,), keep)
+    return Merge(item.table, item.version, item.date, (file,), keep=keep)
 
 
 class _Count(NamedTuple):

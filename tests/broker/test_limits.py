@@ -168,6 +168,7 @@ def fetch(topic: bytes, offset: int) -> bytes:
     return struct.pack(">i", len(request)) + request
 
 
+@pytest.mark.process
 def test_a_running_broker_has_limits(start: Start) -> None:
     broker = start()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -177,12 +178,12 @@ def test_a_running_broker_has_limits(start: Start) -> None:
     admin = AdminClient(server)
     for config in ({"cleanup.policy": "compact"}, {"retention.ms": "1"}):
         with pytest.raises(KafkaException, match="INVALID_CONFIG"):
-            admin.create_topics([NewTopic("t", 1, config=config)])["t"].result(10)
-    admin.create_topics([NewTopic("t", 1)])["t"].result(10)
+            admin.create_topics([NewTopic("t", 1, config=config)])["t"].result(60)
+    admin.create_topics([NewTopic("t", 1)])["t"].result(60)
     producer = Producer(server)
     for _ in range(200):
         producer.produce("t", b"x" * 60_000, partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     before_mb = psutil.Process(broker.pid).memory_info().rss / 2**20
     host, port = broker.address.split(":")
     stalled = []
@@ -199,4 +200,4 @@ def test_a_running_broker_has_limits(start: Start) -> None:
     assert after_mb - before_mb < 120
     for connection in stalled:
         connection.close()
-    wait_for("the end", lambda: admin.list_topics(timeout=10))
+    wait_for("the end", lambda: admin.list_topics(timeout=60))

@@ -42,14 +42,14 @@ def config(broker: EmbeddedBroker, **more: Any) -> dict[str, Any]:
 
 def create(broker: EmbeddedBroker, partitions: int = 2) -> None:
     admin = AdminClient(config(broker))
-    admin.create_topics([NewTopic(TOPIC, partitions)])[TOPIC].result(10)
+    admin.create_topics([NewTopic(TOPIC, partitions)])[TOPIC].result(60)
 
 
 def produce(broker: EmbeddedBroker, values: list[str], **more: Any) -> None:
     producer = Producer(config(broker, **{"enable.idempotence": True, **more}))
     for number, value in enumerate(values):
         producer.produce(TOPIC, value, partition=number % 2)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def read_all(broker: EmbeddedBroker, count: int) -> list[str]:
@@ -57,7 +57,7 @@ def read_all(broker: EmbeddedBroker, count: int) -> list[str]:
     places = [TopicPartition(TOPIC, p, OFFSET_BEGINNING) for p in range(2)]
     consumer.assign(places)
     found: list[Any] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(found) < count and time.monotonic() < deadline:
         messages = consumer.consume(1_000, 0.2)
         found += [m.value() for m in messages if not m.error()]
@@ -76,6 +76,7 @@ def test_records_are_read_as_they_were_produced(
     assert read_all(broker, len(values)) == values
 
 
+@pytest.mark.process
 def test_a_killed_broker_continues_with_its_records_and_its_producers(
     tmp_path: Path,
 ) -> None:
@@ -90,7 +91,7 @@ def test_a_killed_broker_continues_with_its_records_and_its_producers(
     for number in range(500, 1_000):
         producer.produce(TOPIC, f"{number:05d}", partition=number % 2)
     second = EmbeddedBroker(tmp_path, first.address)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     assert read_all(second, 1_000) == [f"{number:05d}" for number in range(1_000)]
     second.kill()
 
@@ -141,7 +142,7 @@ def test_members_of_a_group_share_partitions_and_take_over(
     places = monitor.committed([TopicPartition(TOPIC, p) for p in range(2)], 10)
     assert [place.offset for place in places] == [10, 10]
     admin = AdminClient(config(broker))
-    names = admin.list_consumer_groups().result(10)
+    names = admin.list_consumer_groups().result(60)
     assert [group.group_id for group in names.valid] == ["g"]
     monitor.close()
 
@@ -152,21 +153,21 @@ def test_topics_grow_and_are_deleted_and_transactions_are_refused(
     create(broker)
     admin = AdminClient(config(broker))
     with pytest.raises(KafkaException, match="TOPIC_ALREADY_EXISTS"):
-        admin.create_topics([NewTopic(TOPIC, 2)])[TOPIC].result(10)
+        admin.create_topics([NewTopic(TOPIC, 2)])[TOPIC].result(60)
     for name in ("", "a/b", ".."):
         with pytest.raises(KafkaException):
-            admin.create_topics([NewTopic(name, 1)])[name].result(10)
-    admin.create_partitions([NewPartitions(TOPIC, 5)])[TOPIC].result(10)
-    assert len(admin.list_topics(timeout=10).topics[TOPIC].partitions) == 5
+            admin.create_topics([NewTopic(name, 1)])[name].result(60)
+    admin.create_partitions([NewPartitions(TOPIC, 5)])[TOPIC].result(60)
+    assert len(admin.list_topics(timeout=60).topics[TOPIC].partitions) == 5
     produce(broker, ["a", "b"])
     place = TopicPartition(TOPIC, 0, 1)
     (future,) = admin.delete_records([place]).values()
-    assert future.result(10).low_watermark == 1
+    assert future.result(60).low_watermark == 1
     transactional = Producer(config(broker, **{"transactional.id": "x"}))
     with pytest.raises(KafkaException):
         transactional.init_transactions(5)
-    admin.delete_topics([TOPIC])[TOPIC].result(10)
-    assert TOPIC not in admin.list_topics(timeout=10).topics
+    admin.delete_topics([TOPIC])[TOPIC].result(60)
+    assert TOPIC not in admin.list_topics(timeout=60).topics
 
 
 def exchanged(broker: EmbeddedBroker, data: bytes) -> bytes:

@@ -15,6 +15,8 @@ from tests.broker.conftest import Start
 from tests.support.services import EmbeddedBroker, wait_for
 
 TOPIC, FILLED, SENT = "events", 10, 5
+pytestmark = pytest.mark.process
+
 GROUP = "semloop-archive"
 NAME_BYTES = len("sent 0")
 ONE_BY_ONE = {"linger.ms": 0, "batch.num.messages": 1, "log_level": 0}
@@ -58,11 +60,11 @@ def test_no_record_is_reported_as_stored_that_is_not(
     broker = start(mb_max=1)
     server = {"bootstrap.servers": broker.address, **ONE_BY_ONE}
     admin = AdminClient({"bootstrap.servers": broker.address})
-    admin.create_topics([NewTopic(TOPIC, 2)])[TOPIC].result(10)
+    admin.create_topics([NewTopic(TOPIC, 2)])[TOPIC].result(60)
     filling = Producer(server)
     for _ in range(FILLED):
         filling.produce(TOPIC, os.urandom(100_000), partition=0)
-    assert filling.flush(20) == 0
+    assert filling.flush(60) == 0
     commit = committing(broker)
     delivered: list[bytes] = []
 
@@ -72,7 +74,7 @@ def test_no_record_is_reported_as_stored_that_is_not(
 
     producer = Producer({**server, "enable.idempotence": True})
     producer.produce(TOPIC, b"", partition=1)
-    assert producer.flush(20) == 0  # it has an id now, so batches go out one by one
+    assert producer.flush(60) == 0  # it has an id now, so batches go out one by one
     for number in range(SENT):
         size = later_bytes if number else 60_000
         value = b"sent %d" % number + os.urandom(size)
@@ -80,7 +82,7 @@ def test_no_record_is_reported_as_stored_that_is_not(
         producer.poll(0.06)
     if makes_room:
         commit()
-        assert producer.flush(40) == 0
+        assert producer.flush(60) == 0
         assert len(delivered) == SENT
     else:
         producer.flush(3)

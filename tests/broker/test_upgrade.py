@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from semloop.delta.streams import StreamId
 from semloop.kafka.topic import TopicAdmin
 from semloop.progress.backlog import missing
@@ -14,6 +16,8 @@ from sinks.delta.streams_table import register
 from tests.broker.conftest import Start
 from tests.flows.flow_runner import each_once, produce, run_archive, stored_origins
 from tests.support.services import EmbeddedBroker
+
+pytestmark = pytest.mark.process
 
 Records = dict[str, set[tuple[int, int]]]
 

@@ -29,6 +29,8 @@ from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings
 from tests.support.services import EmbeddedBroker, wait_for
 
+pytestmark = pytest.mark.process
+
 BUSY = "while True: pass"
 IDLE = "import time; print('ready', flush=True); time.sleep(600)"
 Start = Callable[[str], Process]

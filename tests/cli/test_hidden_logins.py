@@ -149,7 +149,7 @@ def output_of(folder: Path, command: Sequence[str], environ: Mapping[str, str]) 
         return "".join(execute(environ, *command)[1:])
     with start_in(folder, *command, **environ) as process:
         try:
-            return "".join(process.communicate(timeout=30))
+            return "".join(process.communicate(timeout=60))
         finally:
             process.kill()
 

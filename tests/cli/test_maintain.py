@@ -215,7 +215,7 @@ def test_ctrl_c_ends_reindex_immediately_and_the_next_run_finishes(
     try:
         wait_for("a request to the endpoint", requested.is_set)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     finally:
         released.set()
         process.kill()

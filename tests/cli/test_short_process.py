@@ -11,6 +11,8 @@ from semloop.settings import Settings
 from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message
 from tests.support.processes import start
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:

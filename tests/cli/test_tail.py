@@ -60,7 +60,7 @@ class Tail:
     def end(self) -> int:
         """Send Ctrl-C and return the exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self.join()
         return code
 
@@ -126,7 +126,7 @@ def test_tail_exits_when_its_pipe_is_closed(writer: Writer) -> None:
     process.stdout.close()
     try:
         # It must exit without writing: no further event is committed.
-        assert process.wait(30) == 1
+        assert process.wait(60) == 1
         assert process.stderr.read() == ""
     except subprocess.TimeoutExpired:
         process.kill()

@@ -78,7 +78,7 @@ def test_the_supervisor_is_stopped_after_an_exit_within_popen_poll(
         stack._supervisor = child
         child._waitpid_lock.acquire()  # type: ignore[attr-defined]
     child._waitpid_lock.release()  # type: ignore[attr-defined]
-    assert child.wait(30) == 0
+    assert child.wait(60) == 0
 
 
 def test_ctrl_c_reaches_only_the_demo_process(shell: Shell) -> None:

@@ -83,7 +83,7 @@ def test_a_stopped_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped.set()
     worker = crowd.Worker("support", 10**9, Settings(), stopped)
     worker.start()
-    worker.join(20)
+    worker.join(60)
     assert not worker.is_alive()
 
 

@@ -46,6 +46,6 @@ def send(settings: Settings, topic: Topic) -> Send:
         producer = prompt_producer(settings)
         for _ in range(count):
             producer.produce(settings.topic, b"{}", partition=0, timestamp=timestamp_ms)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
 
     return run

@@ -105,7 +105,7 @@ def test_doctor_on_a_healthy_stack_reports_ok_and_changes_nothing(
     assert sorted(Path(settings.lake).rglob("*")) == before
     assert [storage.open(t).version() for t in ("events", "streams")] == versions
     admin = kafka_admin(settings)
-    groups = admin.list_consumer_groups().result(5)
+    groups = admin.list_consumer_groups().result(60)
     assert "semloop-doctor" not in {group.group_id for group in groups.valid}
 
 
@@ -223,7 +223,7 @@ def interrupted(context: CheckContext) -> Iterator[Finding]:
         main_thread = threading.main_thread().ident
         assert main_thread is not None
         signal.pthread_kill(main_thread, signal.SIGINT)
-        EXITING.wait(10)
+        EXITING.wait(60)
         yield ok("lake", "late")
     finally:
         probe.unlink()

@@ -91,7 +91,7 @@ class OverwritesInARace(Folder):
         if name.endswith("-0"):
             return super().create(name, data)
         existed = Path(self._root, name).exists()
-        self._barrier.wait(10)
+        self._barrier.wait(60)
         Path(self._root, name).write_bytes(data)
         return not existed
 

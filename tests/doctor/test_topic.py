@@ -34,7 +34,7 @@ def test_topic_check_fails_for_a_missing_topic_without_creating_it(
     finding = only_problem(findings_of(settings, "broker", "topic"))
     assert (finding.state, "There is no topic" in finding.found) == (State.FAIL, True)
     admin = kafka_admin(settings)
-    assert settings.topic not in admin.list_topics(timeout=5).topics
+    assert settings.topic not in admin.list_topics(timeout=60).topics
 
 
 def test_topic_check_accepts_a_topic_created_by_semloop(

@@ -241,7 +241,7 @@ def test_archive_commits_its_offsets_to_kafka_for_lag_monitors(
     )
     partitions = [TopicPartition(settings.topic, p) for p in range(topic.partitions)]
     try:
-        offsets = [p.offset for p in monitor.committed(partitions, timeout=30)]
+        offsets = [p.offset for p in monitor.committed(partitions, timeout=60)]
     finally:
         monitor.close()
     assert sum(offset for offset in offsets if offset > 0) == 5

@@ -24,14 +24,14 @@ def test_a_record_with_a_dead_letter_does_not_hide_a_later_event_with_its_id(
     event = an_event()
     producer = prompt_producer(settings)
     producer.produce(settings.topic, key="s-1", value=raw(event))
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     with monkeypatch.context() as patch:
         # The dead letter of the too large record is stored, its offset is not.
         patch.setattr(archive_tables, "commit_events", fail)
         with pytest.raises(StorageUnavailable):
             run_flow(settings.replace(record_bytes_max=10))
     producer.produce(settings.topic, key="s-1", value=raw(event))
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     # With another bound the first record would be valid, too.
     run_flow(settings)
     query = "SELECT kafka_offset FROM {}"
@@ -47,7 +47,7 @@ def test_pseudonyms_do_not_make_a_record_too_large(
     event = raw(an_event("message", payload={"role": "user", "content": content}))
     producer = prompt_producer(settings)
     producer.produce(settings.topic, key="s-1", value=event)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     run_flow(settings.replace(record_bytes_max=len(event)))
     with Lake(settings.lake) as lake:
         (row,) = lake.sql("SELECT text, length(payload) FROM events").fetchall()

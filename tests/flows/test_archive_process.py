@@ -82,7 +82,7 @@ def test_interrupted_archive_exits_with_130_without_a_traceback(
     wait_for("start", activities)
     process.send_signal(signal.SIGINT)
     try:
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

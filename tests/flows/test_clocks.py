@@ -64,7 +64,7 @@ def produce(settings: Settings, skews_s: list[int], at_s: float) -> None:
         event = an_event(meta={"session_id": session}, timestamp=at.isoformat())
         ms = int(at.timestamp() * 1_000)
         producer.produce(settings.topic, json.dumps(event), session, timestamp=ms)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 @pytest.mark.parametrize(

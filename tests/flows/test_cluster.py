@@ -139,9 +139,9 @@ def test_all_processes_end_when_their_parent_ends_by_a_signal(
         children = members(parent)
         assert len(children) == 2
         parent.send_signal(number)
-        _, stderr = parent.communicate(timeout=30)
+        _, stderr = parent.communicate(timeout=60)
         assert messages(stderr) == []
-        assert psutil.wait_procs(children, timeout=30)[1] == []
+        assert psutil.wait_procs(children, timeout=60)[1] == []
     # SIGTERM counts as a restart, after which a flow that stays silent is a fault.
     ended = number == signal.SIGINT
     assert [activity.ended for activity in activities()] == [ended, ended]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+import pytest
 
 from semloop import Agent, Lake
 from semloop.settings import Settings
@@ -10,6 +11,8 @@ from tests.flows.flow_runner import run_archive
 from tests.support.services import EmbeddedBroker, wait_for
 
 EVENTS, TEXT = 2_500, "a message of an agent, of some length " * 40
+pytestmark = pytest.mark.process
+
 MB_MAX = 1
 COUNTS = "SELECT count(*), count(DISTINCT event_id) FROM events WHERE type = 'message'"
 

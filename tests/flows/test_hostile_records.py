@@ -101,7 +101,7 @@ def produce_mixed(settings: Settings, source: random.Random) -> int:
             ("\x1b[2J", key), (HOSTILE[:5], None),
         ]  # fmt: skip
         producer.produce(settings.topic, value, key, headers=headers)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     return len(values)
 
 

@@ -89,7 +89,7 @@ def test_memory_exits_for_a_restart_when_partitions_are_added(
         flow.wait_until_logged("committed")
         partitions = NewPartitions(settings.topic, 6)
         admin = kafka_admin(settings)
-        admin.create_partitions([partitions])[settings.topic].result(30)
+        admin.create_partitions([partitions])[settings.topic].result(60)
         run_archive(settings)
         code, messages = flow.wait_for_exit()
         assert (code, len(messages)) == (4, 2)

@@ -123,7 +123,7 @@ def set_password(address: str, user: str, password: str) -> None:
     # A call accepts one change per user.
     for change in changes:
         for done in admin.alter_user_scram_credentials([change]).values():
-            done.result(30)
+            done.result(60)
     wait_for("the user", lambda: _is_known(admin, user))
 
 
@@ -131,7 +131,7 @@ def _is_known(admin: AdminClient, user: str) -> bool:
     """Return True if the broker has received the user from its controller."""
     try:
         found: Any = admin.describe_user_scram_credentials([user])
-        found[user].result(30)
+        found[user].result(60)
     except KafkaException:
         return False
     return True
@@ -150,7 +150,7 @@ def grant(address: str, user: str, kind: str, name: str, operation: str) -> None
     )
     admin = AdminClient({"bootstrap.servers": address})
     for done in admin.create_acls([binding]).values():
-        done.result(30)
+        done.result(60)
 
 
 def _listeners(ports: dict[str, int]) -> str:

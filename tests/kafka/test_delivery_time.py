@@ -42,4 +42,4 @@ def test_a_spooled_event_gets_the_time_of_sending(
     consumer.close()
     # Kafka's timestamps are in milliseconds.
     assert message.timestamp()[1] >= int(sending_s * 1_000)
-    assert agent.flush(10)
+    assert agent.flush(60)

@@ -170,6 +170,7 @@ def test_a_probe_of_a_silent_server_returns_none(
     ) == (None, None)
 
 
+@pytest.mark.process
 def test_the_embedded_broker_is_not_taken_for_one_with_logins(tmp_path: Path) -> None:
     broker = EmbeddedBroker(tmp_path)
     try:

@@ -30,7 +30,7 @@ from semloop import Agent
 agent = Agent("tester", strict=True)
 with agent.session() as s:
     s.message("user", "hello")
-assert agent.flush(30)
+assert agent.flush(60)
 """
 # An agent that ends once it has logged a refusal; its flush would wait to the end.
 UNTIL_REFUSED = """

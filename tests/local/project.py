@@ -87,4 +87,4 @@ def stop_all(folder: Path) -> None:
             found.append((not environ[MARK].endswith("/supervisor"), process))
     for _, process in sorted(found, key=lambda pair: pair[0]):
         process.kill()
-    psutil.wait_procs([process for _, process in found], timeout=30)
+    psutil.wait_procs([process for _, process in found], timeout=60)

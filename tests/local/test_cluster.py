@@ -177,7 +177,7 @@ def test_a_signal_that_ends_the_parent_ends_all_processes(
         assert parent.stderr is not None
         members = [psutil.Process(int(parent.stderr.readline())) for _ in range(2)]
         parent.send_signal(number)
-        _, rest = parent.communicate(timeout=30)
+        _, rest = parent.communicate(timeout=60)
         assert (parent.returncode, rest) == (code, "")
         wait_for(
             "the end of the members",

@@ -240,7 +240,7 @@ def test_events_that_are_only_in_memory_are_sent_at_a_clean_end(
 def test_without_the_folder_of_the_spool_remains_what_the_broker_has(
     tmp_path: Path, settings: Settings
 ) -> None:
-    code = f"emit('a'); assert agent.flush(30); emit('b'); {KILL}"
+    code = f"emit('a'); assert agent.flush(60); emit('b'); {KILL}"
     done = end(tmp_path, code, **connected(settings))
     assert done.returncode == -signal.SIGKILL, done.stderr
     shutil.rmtree(tmp_path / "spool")  # as with the container

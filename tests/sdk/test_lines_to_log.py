@@ -42,10 +42,10 @@ def test_a_thread_that_does_not_start_does_not_keep_the_lines(
 
     monkeypatch.setattr(threading.Thread, "start", leave)
     warn("first")
-    assert tried.wait(30)
+    assert tried.wait(60)
     monkeypatch.undo()
     lines = logs._own_lines()
-    assert lines.logging.acquire(timeout=30)
+    assert lines.logging.acquire(timeout=60)
     lines.logging.release()
     warn("second")
     wait_logged(30)

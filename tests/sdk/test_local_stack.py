@@ -153,6 +153,6 @@ def test_events_wait_for_the_stack_and_go_to_its_broker_only(
     assert not agent.flush(2)
     assert sent(settings) == []
     write_stack(project.parent, kafka=kafka, topic=name, topic_id=topic.topic_id)
-    assert agent.flush(30)
+    assert agent.flush(60)
     assert [event["payload"]["content"] for event in sent(settings)] == ["hello"]
     assert unsent_texts(tmp_path / "spool") == []

@@ -43,7 +43,7 @@ def emit(count):
     return [s.state_change(str(number)) for number in range(count)]
 emitted = emit(20)
 if sys.argv[2] == "connected":
-    assert agent.flush(30)
+    assert agent.flush(60)
 os.closerange(3, 512)
 others = [os.open(os.devnull, os.O_RDWR) for _ in range(int(sys.argv[1]))]
 emitted += emit(20)

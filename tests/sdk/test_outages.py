@@ -90,7 +90,7 @@ def test_the_next_process_sends_the_events_that_the_previous_one_spooled(
     agent = Agent("tester", settings=available)
     with agent.session("s-2") as s:
         s.state_change("0")
-    assert agent.flush(30)
+    assert agent.flush(60)
     agent._emitter.close(30)
     assert not list(Path(unavailable.agent.spool).iterdir())
     found = steps(sent(available))
@@ -136,7 +136,7 @@ def test_an_event_too_large_for_the_topic_is_dropped_without_blocking_others(
     with agent.session("s-1") as s:
         for number in range(3):
             s.state_change(str(number), reason="x" * 6 * 2**20 if number == 1 else "")
-    assert agent.flush(30)
+    assert agent.flush(60)
     assert steps(sent(own)) == {"s-1": [0, 2]}
     assert agent.dropped == 1
     assert "the topic does not accept messages of their size" in caplog.text
@@ -151,7 +151,7 @@ import signal
 for number in range(200, 1000):
     s.state_change(str(number))
     if number == 600:
-        assert agent.flush(30)
+        assert agent.flush(60)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = run_agent(own, kill)

@@ -104,7 +104,7 @@ def test_a_topic_that_is_deleted_is_created_again_without_the_help_of_the_broker
     assert set(sent_ids(own)) == first
     admin = AdminClient({"bootstrap.servers": own_broker.address})
     for done in admin.delete_topics([own.topic]).values():
-        done.result(30)
+        done.result(60)
     later = emitted(agent, "two", "three")
     assert agent.flush(FLUSH_S)
     assert agent.dropped == 0

@@ -143,7 +143,7 @@ def test_a_timeout_is_an_unusable_answer_so_that_callers_halve_the_batch() -> No
         release.wait(60)
 
     with an_endpoint(after_the_probe(stuck)) as server:
-        endpoint, _ = endpoint_at(server.url, timeout_s=0.3)
+        endpoint, _ = endpoint_at(server.url, timeout_s=1.0)
         try:
             with pytest.raises(UnusableAnswer) as many:
                 endpoint.embed(["a", "b"])
@@ -153,7 +153,7 @@ def test_a_timeout_is_an_unusable_answer_so_that_callers_halve_the_batch() -> No
             assert len(server.requests) == 4
             server.answer = stuck
             with pytest.raises(EmbedderUnavailable, match="does not answer"):
-                endpoint_at(server.url, timeout_s=0.3)
+                endpoint_at(server.url, timeout_s=1.0)
         finally:
             release.set()
     assert (many.value.reason, one.value.reason) == ("timeout", "timeout")
@@ -167,7 +167,7 @@ def test_the_timeout_covers_the_whole_response() -> None:
             yield b" "
 
     with an_endpoint(after_the_probe(lambda _t, _n: (200, {}, endless_bytes()))) as s:
-        endpoint, _ = endpoint_at(s.url, timeout_s=0.3)
+        endpoint, _ = endpoint_at(s.url, timeout_s=1.0)
         try:
             with pytest.raises(UnusableAnswer) as error:
                 endpoint.embed(["a"])

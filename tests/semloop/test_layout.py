@@ -19,6 +19,7 @@ from semloop.storage.location import Storage
 from sinks.delta.create_table import create
 from tests.sinks.sink_contract import full_disk
 from tests.support import processes
+from tests.support.lakes import local_settings
 from tests.support.processes import ROOT
 
 RACERS = 4
@@ -27,8 +28,9 @@ RACERS = 4
 @pytest.fixture(params=["folder", "s3"])
 def lake(request: pytest.FixtureRequest) -> Settings:
     """A lake without any files."""
-    name = "settings" if request.param == "folder" else "s3_settings"
-    settings: Settings = request.getfixturevalue(name)
+    if request.param == "folder":
+        return local_settings(request).replace(kafka="127.0.0.1:1")
+    settings: Settings = request.getfixturevalue("s3_settings")
     return settings
 
 

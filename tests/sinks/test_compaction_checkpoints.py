@@ -16,8 +16,9 @@ def at_version(storage: Storage, version: int) -> Path:
     table = EventsTable(storage)
     for row in ROWS:
         table.commit(row)
-    while storage.open("events").version() < version:
+    for _ in range(version - storage.open("events").version()):
         table.commit()
+    assert storage.open("events").version() == version
     return Path(storage.uri("events"), "_delta_log")
 
 

@@ -119,8 +119,10 @@ def test_a_fold_of_other_rows_is_not_committed(
     table = written(tmp_path)
     (merge,) = due(table.storage, "episodes")
 
-    def broken(spec: Table, uris: Sequence[str]) -> tuple[str, list[list[str]]]:
-        sql, values = merged_rows(spec, uris)
+    def broken(
+        spec: Table, uris: Sequence[str], rows: str, *, is_sorted: bool
+    ) -> tuple[str, list[list[str]]]:
+        sql, values = merged_rows(spec, uris, rows, is_sorted=is_sorted)
         assert good in sql
         return sql.replace(good, bad), values
 

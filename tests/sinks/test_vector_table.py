@@ -27,6 +27,7 @@ from tests.sinks.memory_builder import (
     vector_table,
 )
 from tests.sinks.sink_contract import full_disk
+from tests.support.lakes import local_settings
 from tests.support.processes import ROOT, environment
 
 WRITERS = 4
@@ -34,8 +35,9 @@ WRITERS = 4
 
 @pytest.fixture(params=["folder", "s3"])
 def storage(request: pytest.FixtureRequest) -> Storage:
-    named = "settings" if request.param == "folder" else "s3_settings"
-    return Storage.of(request.getfixturevalue(named))
+    if request.param == "folder":
+        return Storage.of(local_settings(request))
+    return Storage.of(request.getfixturevalue("s3_settings"))
 
 
 @pytest.fixture

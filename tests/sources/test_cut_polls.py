@@ -20,7 +20,7 @@ def test_a_poll_is_cut_by_bytes_and_nothing_is_lost_or_read_twice(
     for partition, values in sizes.items():
         for size in values:
             producer.produce(settings.topic, bytes(size), partition=partition)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     with reading(settings, topic, BEGINNING) as reader:
         polls = read_to_end(reader)
         polls += [reader.poll() for _ in range(3)]
@@ -49,7 +49,7 @@ def test_records_that_a_cut_keeps_are_not_fetched_again(
         reader._idle_ends._pause_s = float("inf")
         for _ in range(9):
             producer.produce(settings.topic, bytes(900_000), partition=0)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
         wait_for("a cut poll", lambda: read() and reader._messages.holds_messages)
         # The end of the partition is due: to ask for it moves the consumer back to the
         # next record that was not returned.

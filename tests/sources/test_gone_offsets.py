@@ -36,7 +36,7 @@ def send_large(settings: Settings) -> None:
     producer = Producer({"bootstrap.servers": address(settings)})
     for _ in range(1_000):
         producer.produce(settings.topic, bytes(10_000), partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def poll_to_gap(reader: KafkaReader) -> list[Polled]:

@@ -27,7 +27,7 @@ def send(settings: Settings, count: int, partition: int = 0, **more: Any) -> Non
     for number in range(count):
         value = str(number).encode()
         producer.produce(settings.topic, value, partition=partition, **more)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def open_reader(

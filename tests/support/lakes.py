@@ -1,12 +1,16 @@
 """Names and settings that no other test of the session uses."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 
 from semloop.settings import Settings, load
 from tests.support.services import Broker
 from tests.support.stores import BUCKET, make_bucket, variables
+
+# With a space and a non-ASCII letter.
+FOLDER = "la ke ü"
 
 
 def settings_on(
@@ -23,6 +27,12 @@ def settings_on(
         topic=a_topic(),
         redaction_key="a key for the tests only",
     )
+
+
+def local_settings(request: pytest.FixtureRequest) -> Settings:
+    """Configure the lake of the fixture `settings`, without a broker."""
+    folder: Path = request.getfixturevalue("tmp_path")
+    return load({}, lake=str(folder / FOLDER))
 
 
 def a_topic() -> str:

@@ -35,7 +35,7 @@ class StoreProxy:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=30)  # exits at the end of its input
+        self._process.communicate(timeout=60)  # exits at the end of its input
 
     def ask(self, command: str, *arguments: object) -> Any:
         """Send a command to the proxy and return its reply."""

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from semloop import __version__
+from semloop.command.cli.plain_values import take_plain_values
 from semloop.command.terminal.printing import accept_all_characters, note, say
 from semloop.errors import ConfigError, MissingExtra, SemLoopError, unexpected
 from semloop.extras import FLOWS_DISTRIBUTION, install_todo
@@ -106,6 +107,7 @@ def semloop(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its exit code."""
     accept_all_characters()
+    take_plain_values()
     try:
         code = app(arguments, prog_name="semloop", standalone_mode=False)
         sys.stdout.flush()

@@ -15,7 +15,7 @@ def test_results_are_in_order_and_a_free_thread_helps() -> None:
     def work(number: int) -> int:
         if number < 2:
             # Both threads have begun, or this waits in vain.
-            both.wait(timeout=10)
+            both.wait(timeout=60)
         workers.add(threading.get_ident())
         return number * number
 
