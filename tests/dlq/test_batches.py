@@ -58,7 +58,18 @@ def test_events_of_one_id_are_counted_before_archive_drops_them(
     )
     repair = stored.transform(tmp_path, text)
     out = stored.semloop("dlq", "replay", "--dry-run", *repair)
-    assert "2 of them have an id that another one has" in out
+    assert "2 of them repeat an id: it makes only one event." in out
+
+
+def test_a_filter_on_a_session_reads_only_the_content_of_its_files(
+    stored: Letters,
+) -> None:
+    for session in "abc":
+        stored.produce(broken(an_event("message", meta={"session_id": session})))
+    with Lake(stored.settings.lake) as lake:
+        query = "EXPLAIN ANALYZE SELECT raw FROM dead_letters WHERE session_id = 'b'"
+        ((_, plan),) = lake.sql(query).fetchall()
+    assert "Scanning Files: 1/3" in plan
 
 
 def test_a_lake_of_an_earlier_version_has_open_letters(

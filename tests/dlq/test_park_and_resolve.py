@@ -21,7 +21,7 @@ def test_a_wrong_import_is_taken_back(letters: Letters, tmp_path: Path) -> None:
     command = re.search("semloop (dlq resolve --import .+)", out)
     assert command
     out = letters.semloop(*command[1].split(), "--note", "wrong file")
-    assert out == "Resolved 5 dead letters.\n"
+    assert out == "Dead letters resolved: 5.\n"
     assert letters.states() == {"open": 1, "resolved": 5}
     (letter, *_) = letters.listed("--state", "resolved")
     assert "wrong file" in letters.semloop("dlq", "show", letter["id"])
@@ -34,7 +34,7 @@ def test_parked_letters_are_replayed_only_on_request(
     letters.produce(broken(an_event("message")), broken(an_event("message")))
     first, second = letters.listed()
     out = letters.semloop("dlq", "park", first["id"][:13], "--note", "ask Ann")
-    assert out == "Parked 1 dead letters.\n"
+    assert out == "Dead letters parked: 1.\n"
     assert "Replayed: 1 of 1" in letters.semloop("dlq", "replay", *repair)
     assert letters.states() == {"parked": 1, "replayed": 1}
     assert [row["id"] for row in letters.listed("--state", "parked")] == [first["id"]]

@@ -51,7 +51,7 @@ def park(
         "import_id": import_id,
     }  # fmt: skip
     count = _act(ActionKind.PARKED, ["open", "replayed"], ids, options, all_, note)
-    say(f"Parked {count:,} dead letters." if count else "No dead letters match.")
+    say(f"Dead letters parked: {count:,}." if count else "No dead letters match.")
 
 
 def resolve(
@@ -71,7 +71,7 @@ def resolve(
     }  # fmt: skip
     states = ["open", "replayed", "parked"]
     count = _act(ActionKind.RESOLVED, states, ids, options, all_, note)
-    say(f"Resolved {count:,} dead letters." if count else "No dead letters match.")
+    say(f"Dead letters resolved: {count:,}." if count else "No dead letters match.")
 
 
 def _act(
