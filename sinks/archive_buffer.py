@@ -10,6 +10,8 @@ from schemas.batches import Decoded, Occurrences
 from schemas.replay import Mark, Replayed
 from semloop.delta.streams import NEVER_READ, Partition
 from semloop.progress.activity import AgentCounts
+from semloop.settings import Settings
+from sinks.late_records import late_by_agent
 
 
 class ArchiveBuffer:
@@ -70,9 +72,14 @@ class ArchiveBuffer:
         """(partition, offset) of each event that was a dead letter -> its mark."""
         return {(one.partition, one.offset): one.mark for one in self.replayed}
 
-    def add_late(self, found: Mapping[str, AgentCounts]) -> None:
-        """Add the late events of a poll."""
-        for agent, counts in found.items():
+    def count_late(
+        self,
+        events: pa.RecordBatch,
+        caught_up_ms: Mapping[Partition, int],
+        settings: Settings,
+    ) -> None:
+        """Count the late events of a poll; arguments as of `late_by_agent`."""
+        for agent, counts in late_by_agent(events, caught_up_ms, settings).items():
             self.late.setdefault(agent, AgentCounts()).add(counts)
 
     def events(self) -> pa.Table:

@@ -38,7 +38,6 @@ from sinks.delta.rejected_rows import dead_letter_of
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
-from sinks.late_records import late_by_agent
 
 FLOW = ARCHIVE.name
 MAIN = ARCHIVE.main
@@ -161,9 +160,7 @@ class ArchiveTables(FlowTables[Decoded]):
     @override
     def add_to_buffer(self, item: Decoded) -> bool:
         self._buffer.add(item)
-        self._buffer.add_late(
-            late_by_agent(item.events, self._caught_up, self.settings)
-        )
+        self._buffer.count_late(item.events, self._caught_up, self.settings)
         self._caught_up |= item.progress.caught_up_ms
         return item.progress.last
 
@@ -186,8 +183,7 @@ class ArchiveTables(FlowTables[Decoded]):
         now = self._context.now()
         dead = self._new_letters(buffer)
         # Before both commits: what they contain is not seen again after a crash.
-        topic_id = self._stream.topic_id
-        settle(self._context, topic_id, buffer.replayed, self._dead_lettered)
+        settle(self._context, self._stream, buffer.replayed, self._dead_lettered)
         park_failed(self._context, dead)
         if dead.num_rows:
             letters = with_commit_columns(dead, DEAD_LETTERS, now)

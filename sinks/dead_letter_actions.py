@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from schemas.arrow import DEAD_LETTER_ACTIONS
 from schemas.replay import Action, ActionKind, Replayed, origin_text
+from semloop.delta.streams import StreamId
 from semloop.errors import StorageUnavailable
 from semloop.retry import retry
 from semloop.storage.errors import translate
@@ -63,7 +64,7 @@ def _append(storage: Storage, rows: pa.Table) -> None:
 
 def settle(
     context: FlowContext,
-    topic_id: str,
+    stream: StreamId,
     replayed: Iterable[Replayed],
     dead_lettered: Set[tuple[int, int]],
 ) -> None:
@@ -74,7 +75,7 @@ def settle(
 
     Args:
         context: lake, settings and clock.
-        topic_id: the topic of the records.
+        stream: the stream of the records.
         replayed: events of the commit that follows.
         dead_lettered: (partition, offset) of records that have a dead letter already,
             and so become no events.
@@ -86,7 +87,7 @@ def settle(
             ActionKind.RESOLVED,
             one.mark.attempt,
             one.event_id,
-            origin_text(topic_id, one.partition, one.offset),
+            origin_text(stream.topic_id, one.partition, one.offset),
         )
         for one in replayed
         if (one.partition, one.offset) not in dead_lettered
