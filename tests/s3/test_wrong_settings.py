@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from semloop import Lake, layout
+from semloop import Lake, layout, tables
 from semloop.command.cli import health_report, main, status_report
 from semloop.errors import ConfigError, LakeError, SemLoopError, StorageUnavailable
 from semloop.lake import raw_views
@@ -213,4 +213,4 @@ def test_a_store_that_ignores_if_none_match_is_rejected(
             f"The object store {overwriting_endpoint} ignores `If-None-Match`: writers "
             "would overwrite each other's commits."
         )
-    assert storage.read(layout.LAYOUT_FILE) == b'{"layout": 2}\n'
+    assert layout.stored(storage) == tables.LAYOUT_VERSION
