@@ -51,7 +51,8 @@ def require_current(storage: "Storage") -> None:
     check(storage)
     found = stored(storage)
     if found not in {None, tables.LAYOUT_VERSION}:
-        msg = f"The lake {storage.root} has layout {found}, whose files are not merged."
+        needed = tables.LAYOUT_VERSION
+        msg = f"The lake {storage.root} has layout {found}; this needs layout {needed}."
         raise LakeError(msg, UPGRADE)
 
 

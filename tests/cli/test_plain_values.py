@@ -9,9 +9,18 @@ import typer
 from typer.core import TyperOption
 
 from semloop.command.cli import COMMANDS, HIDDEN, app
-from semloop.command.cli.plain_values import NOT_PLAIN, plain_value, take_plain_values
+from semloop.command.cli.plain_values import (
+    NOT_PLAIN,
+    TESTED,
+    plain_value,
+    take_plain_values,
+)
 from tests.cli.helpers import Semloop
 
+# Whether or not another test has run a command before.
+TYPERS_OWN: Any = getattr(
+    TyperOption.get_runtime_param, "converts_all", TyperOption.get_runtime_param
+)
 IMPORTED = """
 import sys
 from semloop.command.cli import main
@@ -42,14 +51,13 @@ def values_of(parameter: Any) -> list[object]:
 
 def test_plain_values_are_those_that_typer_returns() -> None:
     take_plain_values()
-    typers_own: Any = TyperOption.get_runtime_param.converts_all  # type: ignore[attr-defined]
     compared = 0
     for parameter in parameters():
         for value in values_of(parameter):
             plain = plain_value(value, parameter.type_descriptor)
             if plain is NOT_PLAIN:
                 continue
-            expected = typers_own(parameter).coerce(value, param=parameter, ctx=None)
+            expected = TYPERS_OWN(parameter).coerce(value, param=parameter, ctx=None)
             assert (plain, type(plain)) == (expected, type(expected)), parameter.name
             compared += 1
     assert compared > 100
@@ -67,6 +75,19 @@ def test_typer_reports_invalid_values(
     arguments: list[str], reason: str, semloop: Semloop
 ) -> None:
     assert reason in semloop.refused(*arguments)[0]
+
+
+def test_another_release_of_typer_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Restored at the end of the test, whichever it is now.
+    monkeypatch.setattr(TyperOption, "get_runtime_param", TYPERS_OWN)
+    monkeypatch.setattr(typer, "__version__", "0.30.0")
+    take_plain_values()
+    assert TyperOption.get_runtime_param is TYPERS_OWN
+    monkeypatch.undo()
+    # Else look at what its converter does, and add the release to `TESTED`.
+    assert typer.__version__.startswith(TESTED)
 
 
 @pytest.mark.process

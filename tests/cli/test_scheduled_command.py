@@ -32,6 +32,31 @@ def test_a_command_is_run_again_and_again(tmp_path: Path) -> None:
     command.stop()
 
 
+@pytest.mark.process
+def test_an_error_is_reported_again_only_after_a_run_without_it(
+    tmp_path: Path,
+) -> None:
+    codes = "import pathlib, sys; codes = pathlib.Path(sys.argv[1])\n"
+    codes += (
+        "rest = codes.read_text(); codes.write_text(rest[1:]); sys.exit(int(rest[0]))"
+    )
+    (tmp_path / "codes").write_text("1103")
+    arguments = [sys.executable, "-c", codes, str(tmp_path / "codes")]
+    command = ScheduledCommand(arguments, tmp_path / "log", {}, 0.01)
+    reports = []
+
+    def ended() -> bool:
+        reports.append(command.poll())
+        return not (command.runs or (tmp_path / "codes").read_text())
+
+    wait_for("four runs", ended)
+    command.stop()
+    found = [
+        report.partition(";")[0].rpartition(" ")[2] for report in reports if report
+    ]
+    assert found == ["1", "3"]
+
+
 @pytest.mark.parametrize("every_s", [0.0, 60.0])
 def test_a_command_is_not_run_before_it_is_due(tmp_path: Path, every_s: float) -> None:
     command = scheduled(tmp_path, every_s)

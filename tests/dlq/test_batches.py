@@ -58,7 +58,7 @@ def test_events_of_one_id_are_counted_before_archive_drops_them(
     )
     repair = stored.transform(tmp_path, text)
     out = stored.semloop("dlq", "replay", "--dry-run", *repair)
-    assert "2 of them repeat an id: it makes only one event." in out
+    assert "2 of them repeat another's id: each id is one event." in out
 
 
 def test_a_filter_on_a_session_reads_only_the_content_of_its_files(

@@ -58,9 +58,6 @@ FROM dead_letters WHERE id = ? ORDER BY ingested_at DESC LIMIT 1
 """
 
 app = typer.Typer(add_completion=False, no_args_is_help=False)
-app.command("replay")(replay)
-app.command("park")(park)
-app.command("resolve")(resolve)
 
 Form = Annotated[Format, typer.Option("--format", help="Output format.")]
 
@@ -132,6 +129,11 @@ def show(
     values["key"], _ = _as_text(values["key"])
     values["raw"], values["raw_encoding"] = _as_text(values["raw"])
     print_rows(list(values), [list(values.values())], form)
+
+
+app.command("replay")(replay)
+app.command("park")(park)
+app.command("resolve")(resolve)
 
 
 def _print_list(

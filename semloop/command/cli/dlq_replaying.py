@@ -195,7 +195,7 @@ def _report(totals: Totals, *, dry_run: bool) -> None:
     if totals.redacted:
         say(f"{totals.redacted:,} of them {REDACTED}: a replay cannot restore that.")
     if totals.repeated:
-        say(f"{totals.repeated:,} of them repeat an id: it makes only one event.")
+        say(f"{totals.repeated:,} of them repeat another's id: each id is one event.")
     if totals.left_out:
         say(f"Left out by transform: {totals.left_out:,}.")
     if totals.without_content:

@@ -16,7 +16,9 @@ from semloop.settings import Settings, load
 if TYPE_CHECKING:
     from sinks.compaction.tables import Report
 
-app = typer.Typer(help="Maintain the lake's tables.", no_args_is_help=True)
+app = typer.Typer(
+    help="Maintain the lake's tables.", add_completion=False, no_args_is_help=True
+)
 
 # Embedders with a configurable model.
 WITH_MODELS = ("endpoint", "sentence-transformers")
@@ -177,7 +179,9 @@ def rotate_key(
     *,
     key_lost: Annotated[
         bool,
-        typer.Option(help="Rotate without the present key, which is lost for good."),
+        typer.Option(
+            "--key-lost", help="Rotate without the present key, which is lost for good."
+        ),
     ] = False,
 ) -> None:
     """Use another redaction key for new rows; earlier ones stay for look-up.

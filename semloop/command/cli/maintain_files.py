@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from sinks.retention.tables import Report as RetainReport
     from sinks.vacuum import Report
 
-Quiet = Annotated[bool, typer.Option(help="Say nothing if there is nothing to do.")]
-DryRun = Annotated[
-    bool, typer.Option(help="Say what would be done, and change nothing.")
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Say nothing if there is nothing to do.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
 def retain(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:

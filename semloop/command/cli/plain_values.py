@@ -4,27 +4,33 @@ Typer converts every value with Pydantic. To import that and to build its valida
 takes 80 ms of processor time, a third of the start of a command. Values that have the
 declared type already, such as defaults and texts, and names of choices are taken as
 they are here. Typer converts all others, and reports what is invalid.
+
+NOTE: Typer has no public way to do this. What is replaced here may change in any
+release, so it is replaced only in releases that this module was tested with; with any
+other, commands work as before and only start later.
 """
 
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+import typer
 from typer.core import TyperArgument, TyperOption
 
+# How the releases begin that this module was tested with.
+TESTED = "0.29."
 # A value that only Typer can convert.
 NOT_PLAIN = object()
 
 
 def take_plain_values() -> None:
-    """Let the commands of this process convert only the values that need it.
-
-    With a release of Typer that lacks the method replaced here, it converts all.
-    """
+    """Let the commands of this process convert only the values that need it."""
+    if not typer.__version__.startswith(TESTED):
+        return
     kinds: tuple[Any, ...] = (TyperArgument, TyperOption)
     for kind in kinds:
-        converter = getattr(kind, "get_runtime_param", None)
-        if converter is not None and not hasattr(converter, "converts_all"):
+        converter = kind.get_runtime_param
+        if not hasattr(converter, "converts_all"):
             kind.get_runtime_param = _plain_first(converter)
 
 

@@ -29,7 +29,7 @@ MEANINGS = {
     "program does not support: upgrade semloop, or correct the header.",
     Reason.TOO_DEEP: "The record is nested too deeply: the producer must flatten the "
     "payload, or send the inner part as text.",
-    Reason.TOO_LARGE: "The record is larger than SEMLOOP_EVENT_BYTES_MAX, so only its "
+    Reason.TOO_LARGE: "The record is larger than SEMLOOP_RECORD_BYTES_MAX, so only its "
     "size and hash were stored: send less data, or raise that setting.",
     Reason.TIMESTAMP_OUT_OF_RANGE: "The timestamp is before the year 2000 or in the "
     "future: correct the producer's clock, or the unit of its timestamps.",

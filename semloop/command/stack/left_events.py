@@ -75,11 +75,11 @@ class LeftEvents(ScheduledCommand):
     def poll(self) -> str:
         """Start the command when it is needed; return a line for the log, or ""."""
         if self.runs:
-            problem = super().poll()
+            report = super().poll()
             if self._process is None:
-                self._failures = self._failures + 1 if problem else 0
+                self._failures = self._failures + 1 if self._problem else 0
                 self._search_s = time.monotonic() + pause_s(self._failures)
-            return problem
+            return report
         if time.monotonic() < self._search_s:
             return ""
         self._search_s = time.monotonic() + SEARCH_S

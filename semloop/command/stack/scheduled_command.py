@@ -32,6 +32,8 @@ class ScheduledCommand:
         self._every_s = every_s
         self._due_s = time.monotonic() + (min(every_s, FIRST_S_MAX) or math.inf)
         self._process: subprocess.Popen[bytes] | None = None
+        # Of the last run.
+        self._problem = ""
 
     @property
     def runs(self) -> bool:
@@ -39,7 +41,10 @@ class ScheduledCommand:
         return self._process is not None
 
     def poll(self) -> str:
-        """Start the command when it is due; return the error of the last run, or ""."""
+        """Start the command when it is due; return the error of the last run, or "".
+
+        An error that was returned for the run before is left out: the log has both.
+        """
         now = time.monotonic()
         if self._process is None:
             return self._start() if now >= self._due_s else ""
@@ -47,7 +52,11 @@ class ScheduledCommand:
         if code is None:
             return ""
         self._process, self._due_s = None, now + self._every_s
-        return f"{self._name} exited with {code}; see {self._log}." if code else ""
+        before = self._problem
+        self._problem = (
+            f"{self._name} exited with {code}; see {self._log}." if code else ""
+        )
+        return "" if self._problem == before else self._problem
 
     def stop(self) -> None:
         """Kill the command; it can be interrupted at any moment and run again."""
