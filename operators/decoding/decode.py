@@ -188,10 +188,9 @@ def _replayed(records: pa.RecordBatch, events: pa.RecordBatch) -> list[Replayed]
     if texts.null_count == len(texts):
         return []
     names = ("kafka_partition", "kafka_offset", "event_id")
-    rows = zip(texts, *(events[name].to_pylist() for name in names), strict=True)
-    return [
-        Replayed(decode_mark(text.as_py()), *place) for text, *place in rows if text
-    ]
+    columns = (texts, *(events[name] for name in names))
+    rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    return [Replayed(decode_mark(text), *place) for text, *place in rows if text]
 
 
 def _misrouted(records: pa.RecordBatch, events: pa.RecordBatch) -> pa.RecordBatch:
