@@ -57,6 +57,9 @@ def load(
         name = next((part for part in parts if part in setting_fields()), "")
         # The value is not shown: it may be a secret under the wrong name.
         what = what.partition(" '")[0].lower()
+        if not name:  # a section that refuses a value says of which setting
+            first, _, rest = what.partition(": ")
+            name, what = (first, rest) if first in setting_fields() else ("", what)
         if name and what.startswith("invalid enum value"):
             what = f"expected one of {', '.join(_choices(setting_fields()[name].type))}"
         msg = f"Setting {name or '?'!r}: {what}."

@@ -50,11 +50,11 @@ class MaintenanceSettings(Section, frozen=True):
         for key, days in self.retention.items():
             table, separator, _ = key.partition("/")
             if table not in RETAINED:
-                msg = f"`{table}` is not one of {', '.join(RETAINED)}"
+                msg = f"retention: `{table}` is not one of {', '.join(RETAINED)}"
                 raise ValueError(msg)
             if separator and not RETAINED[table]:
-                msg = f"rows of {table} have no namespace"
+                msg = f"retention: rows of {table} have no namespace"
                 raise ValueError(msg)
             if 0 < days < DAYS_MIN:
-                msg = f"`{key}` must be 0 or at least {DAYS_MIN} days"
+                msg = f"retention: `{key}` must be 0 or at least {DAYS_MIN} days"
                 raise ValueError(msg)

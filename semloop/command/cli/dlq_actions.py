@@ -15,9 +15,9 @@ from semloop.command.cli.dlq_selection import (
     WhereOption,
     add_ids,
     selection,
+    where_errors,
 )
 from semloop.command.cli.lake_queries import open_lake
-from semloop.command.cli.sql import sql_errors
 from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
 from semloop.errors import ConfigError
@@ -95,7 +95,7 @@ def _act(
     with open_lake(settings) as lake, spinner("Querying ..."):
         add_ids(found, lake, ids)
         query = QUERY.format(where=found.where)
-        with sql_errors(lake.connection, query):
+        with where_errors():
             result = lake.sql(query, found.values)
             while rows := result.fetchmany(BATCH):
                 # It holds until the next attempt.

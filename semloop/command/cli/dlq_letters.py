@@ -6,8 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from operators.replay import Letter
-from semloop.command.cli.dlq_selection import Selection
-from semloop.command.cli.sql import sql_errors
+from semloop.command.cli.dlq_selection import Selection, where_errors
 from semloop.lake.lake import Lake
 
 # Bounds of a batch: dead letters, and bytes of their records, of which there are a few
@@ -46,7 +45,7 @@ def places(lake: Lake, found: Selection) -> pa.Table:
         ConfigError: DuckDB refuses the condition.
     """
     query = PLACES.format(where=found.where)
-    with sql_errors(lake.connection, query):
+    with where_errors():
         return lake.sql(query, found.values).to_arrow_table()
 
 

@@ -1,6 +1,7 @@
 """Which dead letters a command of `semloop dlq` works on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -95,16 +96,29 @@ def _one_condition(where: str) -> str:
     """Return a condition of a user if it stays within its parentheses."""
     import duckdb
 
-    try:
+    with where_errors():
         parsed = duckdb.extract_statements(f"SELECT 1 WHERE ({where}\n)")
         alone = duckdb.extract_statements(f"SELECT {where}\n")
-    except duckdb.Error as error:
-        msg = f"--where is not a condition in SQL: {str(error).splitlines()[0]}"
-        raise ConfigError(msg, WHERE_EXAMPLE) from None
     if len(parsed) != 1 or len(alone) != 1 or parsed[0].named_parameters:
         msg = "--where takes one condition, without `;` and without parameters."
         raise ConfigError(msg, WHERE_EXAMPLE)
     return where
+
+
+@contextmanager
+def where_errors() -> Iterator[None]:
+    """Raise what DuckDB finds wrong with a condition of a user, on one line.
+
+    Without the query, of which the user wrote only the condition.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.ProgrammingError, duckdb.DataError) as error:
+        text = " ".join(str(error).partition("\nLINE ")[0].split())
+        msg = f"--where is not a condition in SQL: {text}"
+        raise ConfigError(msg, WHERE_EXAMPLE) from None
 
 
 def letter_id(lake: Lake, prefix: str) -> str:
