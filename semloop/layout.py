@@ -9,6 +9,7 @@ needs a new number.
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semloop import tables
@@ -26,6 +27,17 @@ UPGRADE = "Restart all flows with this version, then run `semloop maintain upgra
 # Lakes of layout 1 have no layout file; only they have this table.
 FIRST_LAYOUT = 1
 FIRST_LAYOUT_TABLE = "logs"
+
+
+def require_lake(storage: "Storage") -> None:
+    """Refuse a folder that does not exist; any prefix on S3 does.
+
+    Raises:
+        LakeError: there is no folder.
+    """
+    if not storage.on_s3 and not Path(storage.root).is_dir():
+        msg = f"There is no lake at {storage.root}."
+        raise LakeError(msg, "Start one with `semloop up`, or set SEMLOOP_LAKE.")
 
 
 def check(storage: "Storage") -> None:

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from semloop import layout
-from semloop.errors import LakeError
 from semloop.lake.artifacts import ArtifactQueries
 from semloop.lake.database import Database
 from semloop.lake.private_ids import PrivateIds
@@ -58,10 +57,7 @@ class Lake(ArtifactQueries):
     ) -> None:
         self._settings = _settings(path, settings)
         self._storage = Storage.of(self._settings)
-        if not self._storage.on_s3 and not Path(self._storage.root).is_dir():
-            msg = f"There is no lake at {self._storage.root}."
-            todo = "Start one with `semloop up`, or set SEMLOOP_LAKE."
-            raise LakeError(msg, todo)
+        layout.require_lake(self._storage)
         layout.check(self._storage)
         self._owner = threading.get_ident()
         self._stale_s = stale_s

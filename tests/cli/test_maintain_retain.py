@@ -93,3 +93,25 @@ def test_a_retention_in_the_file_of_settings(
     monkeypatch.chdir(tmp_path)
     assert load().maintenance.retention == {"events": 365.0, "events/test": 7.0}
     assert not Storage.of(load()).has("events")
+
+
+@pytest.mark.parametrize("command", ["compact", "retain", "vacuum", "upgrade"])
+def test_a_lake_that_does_not_exist_is_not_maintained(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, semloop: Semloop
+) -> None:
+    lake = tmp_path / "mistyped"
+    monkeypatch.setenv("SEMLOOP_LAKE", str(lake))
+    monkeypatch.setenv("SEMLOOP_RETENTION", '{"events": 2}')
+    expected = f"There is no lake at {lake}."
+    assert semloop.refused("maintain", command)[0] == expected
+    assert not lake.exists()
+
+
+@pytest.mark.parametrize("days", ['{"events": 1}', '{"nothing": 3}'])
+def test_a_wrong_retention_is_named(
+    days: str, monkeypatch: pytest.MonkeyPatch, semloop: Semloop
+) -> None:
+    monkeypatch.setenv("SEMLOOP_RETENTION", days)
+    what, todo = semloop.refused("maintain", "retain")
+    assert what.startswith("Setting 'retention': `")
+    assert "SEMLOOP_RETENTION" in todo

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop import layout
 from semloop.command.cli.maintain_all import run_once, run_repeatedly
 from semloop.command.cli.maintain_files import Quiet, retain, vacuum
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
 from semloop.errors import ConfigError, LakeError, StorageUnavailable
 from semloop.settings import Settings, load
+from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     from sinks.compaction.tables import Report
@@ -84,6 +86,7 @@ def _compact(settings: Settings) -> "Report | None":
     """Run the flow if anything is due; its imports take longer than to find out."""
     from flows.compaction_due import compaction_is_due
 
+    layout.require_lake(Storage.of(settings))
     if not compaction_is_due(settings):
         return None
     from flows.compact import compact as run
@@ -164,6 +167,7 @@ def upgrade(
     from flows.upgrade import upgrade as run
 
     settings = load()
+    layout.require_lake(Storage.of(settings))
     configure(settings, sys.stderr)
     steps = run(settings, lambda what: say(f"- {what}"), dry_run=dry_run)
     if not steps:
@@ -189,10 +193,8 @@ def rotate_key(
     A local lake makes the new key itself. Elsewhere, first set SEMLOOP_REDACTION_KEY to
     the new key and SEMLOOP_REDACTION_KEYS_OLD to the present one, for all writers.
     """
-    from semloop import layout
     from semloop.storage.key_file import key_file
     from semloop.storage.key_rotation import rotate
-    from semloop.storage.location import Storage
 
     settings = load()
     storage = Storage.of(settings)

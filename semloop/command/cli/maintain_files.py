@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop import layout
 from semloop.command.terminal.figures import format_bytes, format_count
 from semloop.command.terminal.printing import say
 from semloop.errors import LakeError
 from semloop.settings import load
+from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     from sinks.retention.tables import Report as RetainReport
@@ -27,6 +29,7 @@ def retain(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
         if not quiet:
             say("All rows are kept indefinitely: the setting `retention` has no table.")
         return
+    layout.require_lake(Storage.of(settings))
     from flows.logging_setup import configure
     from flows.retain import retain as run
 
@@ -55,6 +58,7 @@ def vacuum(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
     from flows.vacuum import vacuum as run
 
     settings = load()
+    layout.require_lake(Storage.of(settings))
     configure(settings, sys.stderr)
     report = run(settings, dry_run=dry_run)
     _show_deleted(report, dry_run=dry_run, quiet=quiet)
