@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from operators.decoding.decode import decode
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from schemas.batches import Decoded
-from schemas.replay import Mark, Replayed
 from tests.operators.broken_records import (
     BROKEN,
     BYTES_MAX,
@@ -49,13 +47,6 @@ def test_each_broken_record_of_a_poll_has_its_own_reason() -> None:
     result = decoded(*(value for value, _ in BROKEN.values()))
     assert reasons(result) == [reason for _, reason in BROKEN.values()]
     assert result.events.num_rows == 0
-
-
-def test_replayed_records_are_found_between_those_of_agents() -> None:
-    mark = Mark(str(UUID(int=1)), "topic/0/7", 2)
-    values = (an_event(), an_event(id=str(UUID(int=2))), an_event())
-    result = decoded(*values, marks=[None, mark, None])
-    assert result.replayed == [Replayed(mark, 0, 1, str(UUID(int=2)))]
 
 
 def test_the_detail_never_contains_a_value() -> None:
