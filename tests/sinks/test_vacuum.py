@@ -140,8 +140,6 @@ def test_a_writer_frozen_for_a_day_before_its_commit_writes_its_file_again(
     def frozen(*args: Any) -> None:
         monkeypatch.setattr(TableLog, "commit", commit)
         vacuum_old(table.storage)
-        later_s = time.time() + OLD_S
-        monkeypatch.setattr("sinks.delta.ownership.time.time", lambda: later_s)
         commit(*args)
 
     monkeypatch.setattr(TableLog, "commit", frozen)
@@ -228,6 +226,17 @@ def test_names_tell_what_was_replaced_once_the_log_has_forgotten_it(
     found = unused_files(Storage(str(fresh)), "events", listed, 2.0)
     assert found is not None
     assert (set(found.replaced), set(found.left)) == (replaced, left)
+
+
+def test_files_without_a_number_are_replaced_by_those_of_an_upgrade(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = StoredFile("events/date=a/part-of-another-version.parquet", 1, 1.0)
+    name = f"events/date=a/compacted-1-0-9-{UUID}.zstd.parquet"
+    merged = StoredFile(name, 1, 1.5)
+    monkeypatch.setattr("semloop.delta.unused_files.names_of", lambda _: {name})
+    found = unused_files(Storage(str(fresh)), "events", [merged, old], 2.0)
+    assert found == UnusedFiles("events", replaced=(old,))
 
 
 def test_the_log_remembers_removed_files_for_longer_than_the_setting(
