@@ -51,7 +51,7 @@ def require_current(storage: "Storage") -> None:
     check(storage)
     found = stored(storage)
     if found not in {None, tables.LAYOUT_VERSION}:
-        msg = f"The lake {storage.root} has layout {found}, whose files are not merged."
+        msg = f"The lake {storage.root} has layout {found}: no file is rewritten."
         raise LakeError(msg, UPGRADE)
 
 
