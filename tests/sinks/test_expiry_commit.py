@@ -138,7 +138,9 @@ def test_an_entry_whose_reply_was_lost_is_found(tmp_path: Path, condition: str) 
 
 
 @pytest.mark.usefixtures("fast_retries")
-def test_an_entry_that_was_put_below_a_checkpoint_is_none(tmp_path: Path) -> None:
+def test_an_entry_that_was_put_below_a_checkpoint_removes_nothing(
+    tmp_path: Path,
+) -> None:
     table = written(tmp_path)
 
     def clean(method: str, name: str) -> None:

@@ -216,27 +216,18 @@ def test_names_tell_what_was_replaced_once_the_log_has_forgotten_it(
         return StoredFile(path, 1, changed_s)
 
     merged = file("compacted-1-2-9", changed_s=1.5)
+    upgraded = file("compacted-1-0-9", "b", changed_s=1.5)
     module = "semloop.delta.unused_files"
-    monkeypatch.setattr(f"{module}.names_of", lambda _: {merged.name})
+    monkeypatch.setattr(f"{module}.names_of", lambda _: {merged.name, upgraded.name})
     replaced = {file("part-2"), file("part-9"), file("compacted-0-3-8")}
+    replaced |= {file("of-an-earlier-version", day="b")}
     # Newer or older than its rows, of the same level, of another date.
     left = {file("part-10"), file("part-1"), file("compacted-1-3-8")}
-    left |= {file("part-9", day="b")}
-    listed = [merged, *replaced, *left]
+    left |= {file("part-9", day="c")}
+    listed = [merged, upgraded, *replaced, *left]
     found = unused_files(Storage(str(fresh)), "events", listed, 2.0)
     assert found is not None
     assert (set(found.replaced), set(found.left)) == (replaced, left)
-
-
-def test_files_without_a_number_are_replaced_by_those_of_an_upgrade(
-    fresh: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = StoredFile("events/date=a/part-of-another-version.parquet", 1, 1.0)
-    name = f"events/date=a/compacted-1-0-9-{UUID}.zstd.parquet"
-    merged = StoredFile(name, 1, 1.5)
-    monkeypatch.setattr("semloop.delta.unused_files.names_of", lambda _: {name})
-    found = unused_files(Storage(str(fresh)), "events", [merged, old], 2.0)
-    assert found == UnusedFiles("events", replaced=(old,))
 
 
 def test_the_log_remembers_removed_files_for_longer_than_the_setting(
