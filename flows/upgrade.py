@@ -135,9 +135,13 @@ def _fail(error: SemLoopError) -> None:
 
 
 def _merge(settings: Settings, storage: Storage, merges: Iterable[Merge]) -> None:
-    written = CompactedTables(FlowContext(settings, storage, Metrics()), Report())
+    report = Report()
+    written = CompactedTables(FlowContext(settings, storage, Metrics()), report)
     for merge in merges:
         written.add(write_merged(storage, merge, settings.commits.storage_retry_s))
+    if report.lost:
+        msg = f"{report.lost} merged files were not added: the table changed meanwhile."
+        raise LakeError(msg, "Nothing is lost. Run the upgrade again.")
 
 
 def _memories(settings: Settings, storage: Storage) -> Iterator[Step]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from semloop.delta.file_name import FileName
+from semloop.delta.file_name import BEFORE_ALL, FileName
 from semloop.delta.removed_files import removed_files
 from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.storage.location import Storage
@@ -113,8 +113,10 @@ def _replacement_times(
 
     def made_s(name: str) -> float | None:
         old = FileName.of(name)
+        # An upgrade gives this number to the rows of files that have none.
+        first = max(old.first, BEFORE_ALL)
         for at_s, new in made.get(name.rpartition("/")[0], ()):
-            covers = new.first <= old.first <= (new.complete_at or 0)
+            covers = new.first <= first <= (new.complete_at or 0)
             if covers and new.level > old.level:
                 return at_s
         return None

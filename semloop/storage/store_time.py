@@ -23,7 +23,7 @@ def now(storage: Storage) -> datetime:
     name = f"{PROBE}{secrets.token_hex(6)}"
     try:
         storage.replace(name, b"")
-        return _written_at(storage, name)
+        return written_at(storage, name)
     except OSError as error:
         raise translate(storage, f"write {name}", error) from error
     finally:
@@ -38,14 +38,19 @@ def age(storage: Storage, name: str, at: datetime) -> timedelta | None:
         LakeError: the storage refuses. StorageUnavailable: it does not answer.
     """
     try:
-        return at - _written_at(storage, name)
+        return at - written_at(storage, name)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise translate(storage, f"read {name}", error) from error
 
 
-def _written_at(storage: Storage, name: str) -> datetime:
+def written_at(storage: Storage, name: str) -> datetime:
+    """Return when a file was written, by the storage.
+
+    Raises:
+        FileNotFoundError: it does not exist. OSError: the storage refuses.
+    """
     if storage.on_s3:
         return storage.objects.written_at(name)
     return datetime.fromtimestamp(os.stat(Path(storage.root, name)).st_mtime, UTC)

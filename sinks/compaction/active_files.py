@@ -37,12 +37,13 @@ class ActiveFiles:
 
     def follow(self) -> None:
         """Read the entries after `version`."""
+        before = self.version
         while (entry := self._entry(self.version + 1)) is not None:
             self._apply(entry)
             self.version += 1
-        if not self.has_own_entry():
+        if self._entry(before) is None or not self.has_own_entry():
             # Later entries may have been cleaned up too, so that one of them seems to
-            # be free.
+            # be free, or was put below a checkpoint.
             self.reopen()
 
     def has_own_entry(self) -> bool:

@@ -100,12 +100,16 @@ def _attempt(
     `tried`: the entries of earlier attempts, by version; their replies may be lost.
     """
     active.follow()
-    if _is_added(active, change) or any(
-        storage.read(entry_name(change.table, version)) == entry
-        for version, entry in tried.items()
+    removed = {file.path for file in change.removed}
+    if _is_added(active, change) or (
+        # An entry below a checkpoint, put after the log was cleaned up, has no effect.
+        removed.isdisjoint(active.paths)
+        and any(
+            storage.read(entry_name(change.table, version)) == entry
+            for version, entry in tried.items()
+        )
     ):
         return Outcome.COMMITTED
-    removed = {file.path for file in change.removed}
     if active.changed or not removed <= active.paths:
         return Outcome.LOST
     now = store_time.now(storage)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from semloop.delta.fence import FENCE, Fence
 from semloop.delta.streams import Partition, Streams
-from semloop.errors import LakeError, TakenOver
+from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from sinks.delta.delta_log import DeltaLog
 from sinks.delta.ownership import Ownership, PendingCommit
 
@@ -50,16 +50,20 @@ class CheckedLog:
 
         Raises:
             TakenOver: another writer owns a partition. LakeError: the log lost earlier
-                commits. StorageUnavailable: the log cannot be read.
+                commits. StorageUnavailable: the log cannot be read, or the commit is
+                not in the newest version.
         """
-        self._follow(own, self._version + 1)
+        if not self._follow(own, self._version + 1):
+            # The next attempt finds that it is not stored.
+            raise _without_effect(self._log.name)
 
     def follow_others(self, own: Ownership) -> None:
         """Move to the newest version, without a commit by this writer.
 
         Raises as `follow_commit`.
         """
-        self._follow(own, self._version)
+        if not self._follow(own, self._version):
+            raise _rolled_back(self._log.name)
 
     def reopen(self, own: Ownership) -> None:
         """Open the newest version from scratch, and check the writer's last commit.
@@ -88,29 +92,42 @@ class CheckedLog:
         self._version = self._log.version
         return stored
 
-    def _follow(self, own: Ownership, expected_version: int) -> None:
+    def _follow(self, own: Ownership, expected_version: int) -> bool:
         """Move to the newest version; compare fences if it is not the expected one.
 
         A version at the expected number can only be this writer's own commit.
+
+        Returns:
+            False if the newest version lacks this writer's last commit.
         """
         self._log.follow()
         newest = self._log.version
-        if newest != expected_version:
-            self._compare_entries(own)
+        if newest != expected_version and not self._compare_entries(own):
+            return False
         self._version = newest
+        return True
 
-    def _compare_entries(self, own: Ownership) -> None:
+    def _compare_entries(self, own: Ownership) -> bool:
+        """Compare the fences of the entries since the version that was compared last.
+
+        If the log was cleaned up before a commit was put, because the process was
+        suspended for hours, the commit may be in the place of an entry that is gone.
+        No version has it then: a checkpoint of a later version has taken its place. So
+        the entry of the version before is looked at, too: it is gone as well.
+        """
         fences = {self._app_id(p) + FENCE: p for p in own.epochs}
-        for entry in self._log.entries(self._version):
+        compared = self._version
+        for version, entry in enumerate(self._log.entries(compared - 1), compared):
             if entry is None:
-                self._compare_stored(own)
-                return
-            for app_id, number in entry.items():
+                return self._compare_stored(own) == own.fences()
+            # The version that was compared may have those of an earlier owner.
+            for app_id, number in entry.items() if version > compared else ():
                 partition = fences.get(app_id)
                 if partition is None:
                     continue
                 if Fence.unpack(number).epoch != own.epochs[partition]:
                     raise _taken_over(partition)
+        return True
 
     def _compare_stored(self, own: Ownership) -> dict[Partition, Fence]:
         """Return the fences of the open version, if their epochs are this writer's."""
@@ -133,6 +150,11 @@ def _rolled_back(table: str) -> LakeError:
         "resumes from the state of the table."
     )
     return LakeError(msg, todo)
+
+
+def _without_effect(table: str) -> StorageUnavailable:
+    msg = f"The log of table {table} was cleaned up during a commit."
+    return StorageUnavailable(msg, "Nothing is lost: the commit is repeated.")
 
 
 def _taken_over(partition: Partition) -> TakenOver:

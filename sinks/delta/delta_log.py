@@ -18,9 +18,9 @@ from semloop.storage.location import Storage
 class DeltaLog(Protocol):
     """A Delta table, open at one version.
 
-    `stored`, `entries`, `follow` and `reopen` raise StorageUnavailable when storage
-    cannot be read now, and LakeError when a retry would not help. `write` and `commit`
-    raise the errors of the libraries: `commit_error.FAILURES`.
+    `write`, `age_s` and `commit` raise the errors of the libraries:
+    `commit_error.FAILURES`. The others raise StorageUnavailable when storage cannot be
+    read now, and LakeError when a retry would not help.
     """
 
     @property
@@ -54,6 +54,13 @@ class DeltaLog(Protocol):
 
     def write(self, rows: pa.Table) -> AddAction:
         """Write rows of the table's schema to a file that no version contains yet."""
+
+    def age_s(self, file: AddAction) -> float:
+        """Return how much older a file is than the open version, seconds.
+
+        Both times are of the storage's clock. Infinite if the file, or the entry of the
+        version, was deleted.
+        """
 
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]

@@ -1,6 +1,5 @@
 """A writer's ownership of partitions, and a commit that is in progress."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +11,9 @@ from semloop.delta.fence import FENCE, Fence
 from semloop.delta.streams import NEVER_READ, Partition
 from sinks.delta.delta_log import DeltaLog
 
-# A process may be suspended between a file and its commit. A vacuum deletes a
-# file that no log has after twice this time.
+# A process may be suspended between a file and its commit. A vacuum deletes a file that
+# no log has after twice this time, by the clock of the storage; that of a machine that
+# was suspended may have stopped.
 FILE_S_MAX = 12 * 3_600.0
 
 
@@ -63,7 +63,7 @@ class PendingCommit:
     def files(self) -> tuple[AddAction, ...]:
         """The rows in a file, written once for all attempts; empty without rows.
 
-        Written again if it waits for its commit for hours.
+        Written again if it has waited for its commit for hours.
         """
         if self.rows is None or not self.rows.num_rows:
             return ()
@@ -72,9 +72,12 @@ class PendingCommit:
     def attempt(self) -> None:
         """Write the file at the first attempt, and commit.
 
+        The first attempt needs no look at the age of the file: a vacuum that deletes it
+        puts an entry, by which that attempt is refused.
+
         Raises the errors in `commit_error.FAILURES`.
         """
-        oldest_s = time.time() - FILE_S_MAX
-        if any(file.modification_time / 1_000 < oldest_s for file in self.files):
+        written = self.__dict__.get("files", ())
+        if any(self.log.age_s(file) > FILE_S_MAX for file in written):
             del self.__dict__["files"]
         self.log.commit(self.files, self.transactions)

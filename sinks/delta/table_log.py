@@ -1,5 +1,6 @@
 """Implements `delta_log.DeltaLog` with deltalake."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from deltalake.transaction import AddAction
 from semloop import layout
 from semloop.delta.log_entry import entry_name, transactions
 from semloop.errors import LakeError, StorageUnavailable
+from semloop.storage import store_time
 from semloop.storage.errors import storage_errors, translate
 from semloop.storage.location import Storage
 from sinks.delta.parquet_file import write_file
@@ -85,6 +87,16 @@ class TableLog:
         assert {f.name: f.type for f in rows.schema} == self._types, rows.schema
         rows.validate(full=True)
         return write_file(self._storage, self._name, rows, self.version + 1)
+
+    def age_s(self, file: AddAction) -> float:
+        """Return how much older a file is than the open version, seconds."""
+        entry = entry_name(self._name, self.version)
+        try:
+            opened = store_time.written_at(self._storage, entry)
+            written = store_time.written_at(self._storage, f"{self._name}/{file.path}")
+        except FileNotFoundError:
+            return math.inf
+        return (opened - written).total_seconds()
 
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]

@@ -31,8 +31,8 @@ FROM read_parquet(?, union_by_name = true, hive_partitioning = false, filename =
 GROUP BY filename
 """
 LAST_OFFSETS = """
-SELECT topic_id, kafka_partition, max(kafka_offset) AS last_offset FROM rows
-WHERE {condition} GROUP BY topic_id, kafka_partition
+SELECT topic, topic_id, kafka_partition, max(kafka_offset) AS last_offset FROM rows
+WHERE {condition} GROUP BY topic, topic_id, kafka_partition
 """
 OPEN_EPISODES = """
 SELECT DISTINCT episode_id FROM rows WHERE state = 'open' AND {condition}
@@ -60,7 +60,9 @@ def expire(
     """
     with closing(_Rows(storage, item)) as rows:
         counted = retry(rows.counts, on=StorageUnavailable, seconds=retry_s)
-        removed = tuple(file for file in item.files if counted[file.path].expired)
+        # In the order of commits, should one entry be too short for all.
+        ordered = sorted(item.files, key=lambda file: file.place)
+        removed = tuple(file for file in ordered if counted[file.path].expired)
         if not removed:
             return Expiry(item.table, item.date)
         held = retry(lambda: rows.held(removed), on=StorageUnavailable, seconds=retry_s)
@@ -128,20 +130,26 @@ class _Rows:
         return ""
 
     def _unread(self, files: Sequence[DataFile]) -> bool:
-        """Return True if `memory` reads the topic of a row, and is not beyond it."""
-        app_ids = {
-            row.partition: row.app_id
+        """Return True if `memory` reads the topic of a row, and is not beyond it.
+
+        It reads all partitions of a topic, also those of one that was created again: it
+        may have no position there if it has been stopped since.
+        """
+        read = [
+            row
             for row in read_streams(self._storage)
             if (row.stream.flow, row.table) == (MEMORY.name, MEMORY.main)
-        }
-        if not app_ids:
+        ]
+        if not read:
             return False
+        topics = {row.stream.topic for row in read}
+        app_ids = {row.partition: row.app_id for row in read}
         snapshot = read_snapshot(self._storage, MEMORY.main, app_ids.values())
         stored = snapshot.transactions if snapshot else {}
         for row in self._found(files, LAST_OFFSETS).to_pylist():
-            app_id = app_ids.get(Partition(row["topic_id"], row["kafka_partition"]))
-            position = stored.get(app_id, NEVER_READ) if app_id else row["last_offset"]
-            if row["last_offset"] > position:
+            app_id = app_ids.get(Partition(row["topic_id"], row["kafka_partition"]), "")
+            position = stored.get(app_id, NEVER_READ)
+            if row["topic"] in topics and row["last_offset"] > position:
                 return True
         return False
 

@@ -9,10 +9,12 @@ from schemas.compaction import FILES_MAX, Replacement
 from schemas.retention import Expiry
 from semloop.errors import SemLoopError
 from semloop.flow_registry import RETAIN
+from semloop.tables import TABLES
 from sinks.compaction.active_files import ActiveFiles
 from sinks.compaction.log_entry import Outcome, commit_replacement
 from sinks.flow_tables import FlowContext
 
+EARLIER = "an earlier date is kept"
 log = structlog.get_logger("flow")
 
 
@@ -36,6 +38,7 @@ class Report:
         expired: table -> what is gone.
         held: table -> dates whose expired rows a flow still needs.
         lost: dates whose files another run changed meanwhile; the next run has them.
+        kept: tables with such a date, or with one that failed.
         failed: table and date of rows that could not be removed; the log has the cause.
     """
 
@@ -43,13 +46,21 @@ class Report:
     held: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     failed: set[tuple[str, date]] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
 
     def fail(self, table: str, day: date, error: SemLoopError) -> None:
         """Record that the rows of a date cannot go now; those of others do."""
         self.failed.add((table, day))
+        self.kept.add(table)
         what = {"what": error.what, "todo": error.todo}
         at = {"table": table, "date": day.isoformat()}
         log.error("rows not removed", flow=RETAIN.name, **at, **what)
+
+    def hold(self, item: Expiry, reason: str) -> None:
+        """Count a date whose rows stay."""
+        self.held[item.table] = self.held.get(item.table, 0) + 1
+        self.kept.add(item.table)
+        log.warning("rows kept", flow=RETAIN.name, reason=reason, **_place(item))
 
     def add(self, item: Expiry) -> None:
         """Count the rows of a date."""
@@ -62,8 +73,10 @@ class Report:
 class RetainedTables:
     """Removes expired rows.
 
-    Unit of parallelism: a date of a table. Guarantee: it may be stopped at any moment
-    and run again, and several may run at a time; no other row is lost or duplicated.
+    Unit of parallelism: a date of a table; a table of revisions as a whole, oldest date
+    first: without its newest revision, an episode that is closed would be open again.
+    Guarantee: it may be stopped at any moment and run again, and several may run at a
+    time; no other row is lost or duplicated.
     """
 
     def __init__(self, context: FlowContext, report: Report, *, dry_run: bool) -> None:
@@ -86,11 +99,12 @@ class RetainedTables:
             LakeError: the table is not writable. StorageUnavailable: storage did not
                 recover within `storage_retry_s`.
         """
-        if item.held:
-            self._report.held[item.table] = self._report.held.get(item.table, 0) + 1
-            log.warning("rows kept", flow=RETAIN.name, reason=item.held, **_place(item))
-        elif not item.removed:
+        if not item.removed:
             return
+        if item.held:
+            self._report.hold(item, item.held)
+        elif item.table in self._report.kept and TABLES[item.table].folded_by:
+            self._report.hold(item, EARLIER)
         elif self._dry_run:
             self._report.add(item)
         elif all(self._commit(part) for part in _parts(item)):
@@ -98,6 +112,7 @@ class RetainedTables:
             log.info("rows removed", flow=RETAIN.name, rows=item.rows, **_place(item))
         else:
             self._report.lost += 1
+            self._report.kept.add(item.table)
 
     def _commit(self, change: Replacement) -> bool:
         storage = self._context.storage

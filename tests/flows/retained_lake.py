@@ -80,13 +80,13 @@ def contents(storage: Storage) -> Iterator[tuple[str, bytes]]:
 class MemoryFlow:
     """The commits of a flow `memory`: its position, and revisions of episodes."""
 
-    def __init__(self, storage: Storage) -> None:
-        stream = StreamId("memory", LOG.cluster_id, LOG.topic, LOG.topic_id)
+    def __init__(self, storage: Storage, topic_id: str = LOG.topic_id) -> None:
+        stream = StreamId("memory", LOG.cluster_id, LOG.topic, topic_id)
         create(storage, "episodes")
         now = store_time.now(storage)
         register(storage, stream, ("episodes",), (0,), now, new_log=True)
         log = TableLog(storage, "episodes")
-        owned = [Partition(LOG.topic_id, 0)]
+        owned = [Partition(topic_id, 0)]
         self._table = FencedTable(log, Streams.of(stream), owned)
         Takeover(self._table, []).run()
         self._now = now

@@ -127,6 +127,17 @@ def test_events_that_memory_has_not_read_are_held(local: Settings) -> None:
     assert retain(settings).expired["events"].rows == ROWS
 
 
+def test_events_of_a_topic_that_was_created_again_wait_for_memory(
+    local: Settings,
+) -> None:
+    table = written(local)
+    # It has been stopped since, so it has no position in the new topic.
+    MemoryFlow(table.storage, topic_id="before")
+    report = retain(local.replace(retention={"events": KEPT_DAYS}))
+    assert (report.expired, report.held) == ({}, {"events": 1})
+    assert payloads(table.storage) == all_payloads(0, 1, 2, 3)
+
+
 def test_the_revisions_of_open_episodes_are_held(local: Settings) -> None:
     storage = Storage.of(local)
     memory = MemoryFlow(storage)
@@ -140,6 +151,21 @@ def test_the_revisions_of_open_episodes_are_held(local: Settings) -> None:
     assert rows.to_pylist() == [{"episode_id": "one", "state": "closed"}]
     # The flow continues.
     memory.commit(3, three="open")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_closed_episode_is_not_open_again_because_an_earlier_date_is_held(
+    local: Settings, dry_run: bool
+) -> None:
+    memory = MemoryFlow(Storage.of(local))
+    memory.commit(1, day=7, one="open", two="open")
+    memory.commit(2, day=6, one="closed")
+    settings = local.replace(retention={"episodes": KEPT_DAYS})
+    report = retain(settings, dry_run=dry_run)
+    assert (report.expired, report.held) == ({}, {"episodes": 2})
+    memory.commit(3, day=5, two="closed")
+    report = retain(settings, dry_run=dry_run)
+    assert (report.expired["episodes"].dates, report.held) == (3, {})
 
 
 def test_a_date_that_fails_does_not_stop_the_others(local: Settings) -> None:

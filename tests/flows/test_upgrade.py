@@ -12,14 +12,17 @@ from deltalake.schema import Field, PrimitiveType
 
 from flows.compact import compact
 from flows.upgrade import due_steps, upgrade
+from schemas.batches import Merge
+from schemas.compaction import MergedFile
 from semloop import Lake, layout, tables
 from semloop.delta.file_name import BEFORE_ALL, UNNUMBERED, FileName
 from semloop.errors import LakeError
 from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from sinks.compaction.merged_file import write_merged
 from tests.lakes.unpacked import Answers, assert_answers, layout_2
-from tests.sinks.compacting import data_files, file_count
+from tests.sinks.compacting import commit, data_files, file_count
 from tests.sources.events_table import EventsTable
 from tests.support.processes import ROOT, environment
 
@@ -176,6 +179,23 @@ def test_a_damaged_file_does_not_stop_the_other_steps(
     assert file_count(storage, "episodes") == 3
     (left,) = due_steps(settings)
     assert str(damaged.parent.name[len("date=") :]) in left.what
+
+
+def test_a_merge_in_which_another_run_was_faster_is_no_success(
+    old: tuple[Settings, Answers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, answers = old
+
+    def overtaken(storage: Storage, merge: Merge, retry_s: float) -> MergedFile:
+        commit(storage, write_merged(storage, merge))
+        return write_merged(storage, merge, retry_s)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.upgrade.write_merged", overtaken)
+        with pytest.raises(LakeError, match=r"\d+ of \d+ steps have failed"):
+            upgrade(settings, lambda what: None)
+    assert_answers(settings, answers)
+    assert steps_of(settings) == []
 
 
 def test_a_newer_lake_is_left_alone(old: tuple[Settings, Answers]) -> None:

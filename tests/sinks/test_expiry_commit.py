@@ -25,6 +25,7 @@ from tests.sinks.compacting import (
     rows_in_files,
     rows_in_lake,
 )
+from tests.sinks.sink_contract import clean_log
 from tests.sources.events_table import EventsTable
 from tests.support.builders import NOW
 
@@ -134,6 +135,21 @@ def test_an_entry_whose_reply_was_lost_is_found(tmp_path: Path, condition: str) 
     assert remove(storage, condition) is Outcome.COMMITTED
     assert table.storage.open("events").version() == version + 1
     assert rows_in_files(table.storage) == left(condition)
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_an_entry_that_was_put_below_a_checkpoint_removes_nothing(
+    tmp_path: Path,
+) -> None:
+    table = written(tmp_path)
+
+    def clean(method: str, name: str) -> None:
+        if method == "create":
+            clean_log(table.storage, "events")
+
+    storage = SteppedStorage(str(tmp_path), before=clean, after=_losing(1))
+    assert remove(storage, ALL) is Outcome.LOST
+    assert rows_in_files(table.storage) == ROWS + OTHERS
 
 
 def _losing(count: int) -> Request:

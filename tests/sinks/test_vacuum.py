@@ -140,8 +140,6 @@ def test_a_writer_frozen_for_a_day_before_its_commit_writes_its_file_again(
     def frozen(*args: Any) -> None:
         monkeypatch.setattr(TableLog, "commit", commit)
         vacuum_old(table.storage)
-        later_s = time.time() + OLD_S
-        monkeypatch.setattr("sinks.delta.ownership.time.time", lambda: later_s)
         commit(*args)
 
     monkeypatch.setattr(TableLog, "commit", frozen)
@@ -218,13 +216,15 @@ def test_names_tell_what_was_replaced_once_the_log_has_forgotten_it(
         return StoredFile(path, 1, changed_s)
 
     merged = file("compacted-1-2-9", changed_s=1.5)
+    upgraded = file("compacted-1-0-9", "b", changed_s=1.5)
     module = "semloop.delta.unused_files"
-    monkeypatch.setattr(f"{module}.names_of", lambda _: {merged.name})
+    monkeypatch.setattr(f"{module}.names_of", lambda _: {merged.name, upgraded.name})
     replaced = {file("part-2"), file("part-9"), file("compacted-0-3-8")}
+    replaced |= {file("of-an-earlier-version", day="b")}
     # Newer or older than its rows, of the same level, of another date.
     left = {file("part-10"), file("part-1"), file("compacted-1-3-8")}
-    left |= {file("part-9", day="b")}
-    listed = [merged, *replaced, *left]
+    left |= {file("part-9", day="c")}
+    listed = [merged, upgraded, *replaced, *left]
     found = unused_files(Storage(str(fresh)), "events", listed, 2.0)
     assert found is not None
     assert (set(found.replaced), set(found.left)) == (replaced, left)

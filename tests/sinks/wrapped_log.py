@@ -51,6 +51,9 @@ class WrappedLog:
     def write(self, rows: pa.Table) -> AddAction:
         return self._log.write(rows)
 
+    def age_s(self, file: AddAction) -> float:
+        return self._log.age_s(file)
+
     def commit(
         self, files: Sequence[AddAction], transactions: Mapping[str, int]
     ) -> None:

@@ -1,0 +1,58 @@
+"""Commits whose process was suspended until their place in the log was cleaned up."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from deltalake.transaction import AddAction
+
+from semloop.delta.log_entry import entry_name
+from semloop.storage.location import Storage
+from sinks.delta.table_log import TableLog
+from tests.sinks.compacting import rows_in_files, rows_in_lake
+from tests.sinks.sink_contract import foreign_commit
+from tests.sources.events_table import EventsTable
+
+pytestmark = pytest.mark.slow
+
+OTHERS = 4
+
+
+def entry_of(storage: Storage, version: int) -> Path:
+    return Path(storage.root, entry_name("events", version))
+
+
+def others_commit(storage: Storage, first: int, kept: int) -> None:
+    """Make commits and a checkpoint, and remove all entries but the last ones."""
+    for number in range(OTHERS):
+        foreign_commit(storage.open("events"), f"other/{number}")
+    storage.open("events").create_checkpoint()
+    for version in range(first + OTHERS - kept):
+        entry_of(storage, version).unlink()
+
+
+# All of the others' entries but that of the checkpoint are gone, or only the first one.
+@pytest.mark.parametrize("kept", [1, OTHERS - 1])
+def test_a_commit_that_is_put_below_a_checkpoint_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    table = EventsTable(Storage(str(tmp_path)))
+    table.commit((0, 0))
+    commit = TableLog.commit
+
+    def suspended(
+        log: TableLog, files: Sequence[AddAction], numbers: Mapping[str, int]
+    ) -> None:
+        monkeypatch.setattr(TableLog, "commit", commit)
+        place = entry_of(table.storage, log.version + 1)
+        commit(log, files, numbers)
+        entry = place.read_bytes()
+        place.unlink()
+        others_commit(table.storage, log.version + 1, kept)
+        place.write_bytes(entry)
+
+    monkeypatch.setattr(TableLog, "commit", suspended)
+    table.commit((0, 1))
+    table.commit((0, 2))
+    rows = [(0, 0), (0, 1), (0, 2)]
+    assert rows_in_files(table.storage) == rows_in_lake(table.storage) == rows
