@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from schemas.batches import ExpiredDate
-from semloop import layout
-from semloop.delta.snapshot import read_snapshot
 from semloop.storage.location import Storage
-from sources.lake.table_dates import by_date
+from sources.lake.table_dates import by_date, newest_versions
 
 
 def expired_dates(
@@ -25,12 +23,7 @@ def expired_dates(
         LakeError: a table cannot be read, or a newer program has changed it.
         StorageUnavailable: the storage is not available.
     """
-    layout.check(storage)
-    for name in names:
-        snapshot = read_snapshot(storage, name)
-        if snapshot is None:
-            continue
-        layout.check_columns(name, snapshot.columns)
+    for name, snapshot in newest_versions(storage, names):
         dates = sorted(by_date(snapshot).items())
         for day, files in dates:
             if (condition := condition_of(name, day)) is not None:

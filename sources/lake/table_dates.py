@@ -31,12 +31,7 @@ def table_dates(
         LakeError: a table cannot be read, or a newer program has changed it.
         StorageUnavailable: the storage is not available.
     """
-    layout.check(storage)
-    for name in names:
-        snapshot = read_snapshot(storage, name)
-        if snapshot is None:
-            continue
-        layout.check_columns(name, snapshot.columns)
+    for name, snapshot in newest_versions(storage, names):
         # The current date first: its small files are those that slow down readers.
         files = sorted(by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
         newest = max((day for day, _ in files), default=today)
@@ -46,6 +41,23 @@ def table_dates(
                 # would be rewritten in every run.
                 closed = day < min(today, newest)
                 yield TableDate(name, snapshot.version, day, tuple(found), closed)
+
+
+def newest_versions(
+    storage: Storage, names: Sequence[str]
+) -> Iterator[tuple[str, Snapshot]]:
+    """Yield the newest version of each table that exists, with its name.
+
+    Raises:
+        LakeError: a table cannot be read, or a newer program has changed it.
+        StorageUnavailable: the storage is not available.
+    """
+    layout.check(storage)
+    for name in names:
+        snapshot = read_snapshot(storage, name)
+        if snapshot is not None:
+            layout.check_columns(name, snapshot.columns)
+            yield name, snapshot
 
 
 def by_date(snapshot: Snapshot) -> dict[date, list[DataFile]]:

@@ -11,6 +11,7 @@ from semloop.command.cli.dlq_selection import (
     Ids,
     ImportOption,
     ReasonOption,
+    Selection,
     SinceOption,
     WhereOption,
     add_ids,
@@ -46,11 +47,11 @@ def park(
     note: Note = None,
 ) -> None:
     """Park dead letters: `dlq replay` takes them only with `--state parked`."""
-    options = {
-        "reason": reason, "agent": agent, "since": since, "where": where,
-        "import_id": import_id,
-    }  # fmt: skip
-    count = _act(ActionKind.PARKED, ["open", "replayed"], ids, options, all_, note)
+    found = selection(
+        states=["open", "replayed"], reason=reason, agent=agent,
+        since=since, where=where, import_id=import_id,
+    )  # fmt: skip
+    count = _act(ActionKind.PARKED, found, ids, all_=all_, note=note)
     say(f"Dead letters parked: {count:,}." if count else "No dead letters match.")
 
 
@@ -65,32 +66,30 @@ def resolve(
     note: Note = None,
 ) -> None:
     """Resolve dead letters that no one needs, such as those of a wrong import."""
-    options = {
-        "reason": reason, "agent": agent, "since": since, "where": where,
-        "import_id": import_id,
-    }  # fmt: skip
-    states = ["open", "replayed", "parked"]
-    count = _act(ActionKind.RESOLVED, states, ids, options, all_, note)
+    found = selection(
+        states=["open", "replayed", "parked"], reason=reason, agent=agent,
+        since=since, where=where, import_id=import_id,
+    )  # fmt: skip
+    count = _act(ActionKind.RESOLVED, found, ids, all_=all_, note=note)
     say(f"Dead letters resolved: {count:,}." if count else "No dead letters match.")
 
 
 def _act(
     kind: ActionKind,
-    states: list[str],
+    found: Selection,
     ids: list[str] | None,
-    options: dict[str, str | None],
+    *,
     all_: bool,
     note: str | None,
 ) -> int:
     """Append the action for each selected dead letter; return their number."""
     from sinks.dead_letter_actions import append_actions
 
-    chosen = [name for name, value in options.items() if value is not None]
-    if not (ids or chosen or all_):
+    # One condition is that of the states.
+    if not (ids or len(found.conditions) > 1 or all_):
         msg = "No dead letters are selected."
         raise ConfigError(msg, "Give ids, options such as --reason, or --all.")
     settings = load()
-    found = selection(states=states, **options)
     count = 0
     with open_lake(settings) as lake, spinner("Querying ..."):
         add_ids(found, lake, ids)

@@ -87,8 +87,9 @@ def _with_content(lake: Lake, batch: list[Place]) -> list[Letter]:
     }
     rows = lake.sql(CONTENT, values).fetchall()
     content = {offset: (key, headers, raw) for offset, key, headers, raw in rows}
-    found = []
-    for place in batch:
-        key, headers, raw = content[place.offset]
-        found.append(Letter(*place[:4], key, headers, raw, place.attempts))
-    return found
+    # `retain` may have removed a row since its place was read.
+    return [
+        Letter(*place[:4], *content[place.offset], place.attempts)
+        for place in batch
+        if place.offset in content
+    ]
