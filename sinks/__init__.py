@@ -6,6 +6,7 @@
 | `MemoryTables` | the same | each row visible exactly once |
 | `NewGeneration` | one writer for all partitions | each row once, after the switch |
 | `IndexMaintenance` | one process | the rows do not change |
+| `CompactedTables` | any; workers have different files | each row stays exactly once |
 | `RetainedTables` | a date of a table | only expired rows go |
 | `VacuumedTables` | a table | no file of the newest version is deleted |
 

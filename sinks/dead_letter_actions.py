@@ -16,11 +16,9 @@ from schemas.replay import Action, ActionKind, Replayed, origin_text
 from semloop.delta.streams import StreamId
 from semloop.errors import StorageUnavailable
 from semloop.retry import retry
-from semloop.storage.errors import translate
 from semloop.storage.location import Storage
-from sinks.delta.commit_error import FAILURES
+from sinks.delta.append_rows import append_rows
 from sinks.delta.create_table import create
-from sinks.delta.parquet_file import write_file
 from sinks.flow_tables import FlowContext
 
 TABLE = "dead_letter_actions"
@@ -54,12 +52,7 @@ def append_actions(
 
 def _append(storage: Storage, rows: pa.Table) -> None:
     create(storage, TABLE)
-    handle = storage.open(TABLE)
-    try:
-        file = write_file(storage, TABLE, rows, handle.version() + 1)
-        handle.create_write_transaction([file], "append", handle.schema(), [])
-    except FAILURES as error:
-        raise translate(storage, f"commit to table {TABLE}", error) from error
+    append_rows(storage, TABLE, rows)
 
 
 def settle(

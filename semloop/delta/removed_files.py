@@ -1,7 +1,7 @@
-"""The data files that compaction has removed from a table, as its log knows them.
+"""The data files that commits have removed from a table, as its log knows them.
 
-A log remembers them for 25 hours (`delta.deletedFileRetentionDuration`), so that the
-files stay for the queries that read an earlier version.
+A log remembers them for 25 hours (`delta.deletedFileRetentionDuration`), or an hour
+longer than `vacuum_hours`: the files stay for the queries that read an earlier version.
 """
 
 import io

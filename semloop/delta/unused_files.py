@@ -22,7 +22,7 @@ DATA_FILE = ".parquet"
 class UnusedFiles:
     """Files of `table` without a version, by their names in the lake.
 
-    `replaced`: compaction has their rows in other files. `left`: all others.
+    `replaced`: a commit has removed them. `left`: all others.
     """
 
     table: str

@@ -1,6 +1,7 @@
 """Lists the files of a lake with their sizes and times, and removes some of them."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _file(root: Path, path: Path) -> StoredFile | None:
         info = path.lstat()
     except FileNotFoundError:
         return None
-    if not path.is_file() or path.is_symlink():
+    if not stat.S_ISREG(info.st_mode):
         return None
     name = path.relative_to(root).as_posix()
     return StoredFile(name, info.st_size, info.st_mtime)

@@ -24,8 +24,8 @@ from semloop.storage.location import Storage
 from sinks.compaction.active_files import ActiveFiles
 from sinks.delta.parquet_file import statistics_json
 
-# A vacuum removes files without an entry after 24 hours. A process that was frozen for
-# half of that, by the clock of the storage, must not add its file any more.
+# A vacuum removes files without an entry after 24 hours or more. A process that was
+# frozen for half a day, by the clock of the storage, must not add its file any more.
 AGE_MAX = timedelta(hours=12)
 # Each lost attempt means that another writer committed within milliseconds.
 ATTEMPTS_MAX = 100

@@ -16,7 +16,7 @@ from semloop.storage.location import Storage
 
 # Old log entries slow down every handle; readers use a handle for seconds at most.
 LOG_RETENTION = "interval 6 hours"
-# How long the log remembers files that compaction replaced: each checkpoint repeats
+# How long the log remembers files that commits removed: each checkpoint repeats
 # them, and with the default of a week it would be 45 MB.
 REMOVED_HOURS = 25
 REMOVED_RETENTION = {

@@ -13,11 +13,9 @@ from schemas.arrow import STREAMS
 from semloop.delta.streams import StreamId
 from semloop.delta.streams_table import StreamRow, read_streams
 from semloop.errors import LakeError
-from semloop.storage.errors import translate
 from semloop.storage.location import Storage
-from sinks.delta.commit_error import FAILURES
+from sinks.delta.append_rows import append_rows
 from sinks.delta.create_table import create
-from sinks.delta.parquet_file import write_file
 
 
 def register(
@@ -69,13 +67,7 @@ def register(
         "first_seen": first_seen,
     }
     rows = [row | {"table_name": t, "kafka_partition": p} for t, p in missing]
-    handle = storage.open("streams")
-    try:
-        added = pa.Table.from_pylist(rows, STREAMS)
-        file = write_file(storage, "streams", added, handle.version() + 1)
-        handle.create_write_transaction([file], "append", handle.schema(), [])
-    except FAILURES as error:
-        raise translate(storage, "commit to table streams", error) from error
+    append_rows(storage, "streams", pa.Table.from_pylist(rows, STREAMS))
 
 
 def _reject_other_streams(

@@ -48,8 +48,8 @@ class Selection:
 
     @property
     def where(self) -> str:
-        """The condition; true for all without any."""
-        return " AND ".join(self.conditions) or "true"
+        """The condition; one part of it is that of the states."""
+        return " AND ".join(self.conditions)
 
     def add(self, condition: str, **values: object) -> None:
         """Add a condition with its parameters, which it names as `$name`."""
@@ -59,23 +59,22 @@ class Selection:
 
 def selection(
     *,
-    states: Sequence[str] = (),
+    states: Sequence[str],
     reason: str | None = None,
     agent: str | None = None,
     since: str | None = None,
     where: str | None = None,
     import_id: str | None = None,
 ) -> Selection:
-    """Return the condition of options; what is not given selects all.
+    """Return the condition of states and options; one that is None selects all.
 
     Raises:
         ConfigError: a value is not one of the possible ones.
     """
     found = Selection()
-    if states:
-        for state in states:
-            require_choice(state, STATES, "state")
-        found.add("list_contains($states, state)", states=list(states))
+    for state in states:
+        require_choice(state, STATES, "state")
+    found.add("list_contains($states, state)", states=list(states))
     if reason is not None:
         require_choice(reason, list(Reason), "reason")
         found.add("reason = $reason", reason=reason)

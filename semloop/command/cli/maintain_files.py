@@ -47,8 +47,11 @@ def _show_expired(report: "RetainReport", *, dry_run: bool, quiet: bool) -> None
         verb = "would go" if dry_run else "are gone"
         say(f"{table}: {rows} of {dates} ({format_bytes(found.bytes)}) {verb}.")
     for table, count in report.held.items():
-        say(f"{table}: {format_count(count, 'date')} kept, which a flow still needs.")
-    if not report.expired and not report.held and not quiet:
+        say(f"{table}: {format_count(count, 'date')} kept; see the warnings above.")
+    if report.lost:
+        dates = format_count(report.lost, "date")
+        say(f"{dates} changed by another run meanwhile: run `semloop maintain retain`.")
+    if not (report.expired or report.held or report.lost or report.failed or quiet):
         say("No rows have expired.")
 
 
