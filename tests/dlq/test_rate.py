@@ -8,7 +8,7 @@ from semloop.settings import Settings, load
 
 
 class Clock:
-    """Stands in for `time`: it passes only while someone sleeps."""
+    """Replaces `time`: it passes only while someone sleeps."""
 
     def __init__(self) -> None:
         self.now_s = 100.0

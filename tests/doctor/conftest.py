@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.batches import Progress
 from schemas.metrics import Metrics
 from semloop.delta.streams import Partition, StreamId
+from semloop.kafka.clients import client_config
 from semloop.kafka.topic import Topic
 from semloop.progress.positions import stream_of
 from semloop.settings import Settings
@@ -15,6 +17,7 @@ from sinks.flow_tables import FlowContext
 from tests.doctor.run_checks import Read, Send
 from tests.support.builders import decoded_rows
 from tests.support.prompt_producer import prompt_producer
+from tests.support.services import wait_for
 
 
 @pytest.fixture
@@ -41,6 +44,8 @@ def read(settings: Settings, topic: Topic) -> Read:
 @pytest.fixture
 def send(settings: Settings, topic: Topic) -> Send:
     """Return a function that produces records to partition 0; timestamp 0 is now."""
+    # Just after the topic was created, a broker may not know its partitions yet.
+    wait_for("the partitions", lambda: _have_ends(settings, topic))
 
     def run(count: int, timestamp_ms: int = 0) -> None:
         producer = prompt_producer(settings)
@@ -49,3 +54,15 @@ def send(settings: Settings, topic: Topic) -> Send:
         assert producer.flush(60) == 0
 
     return run
+
+
+def _have_ends(settings: Settings, topic: Topic) -> bool:
+    consumer = Consumer(client_config(settings) | {"group.id": "test"})
+    try:
+        for number in range(topic.partitions):
+            consumer.get_watermark_offsets(TopicPartition(topic.name, number), 10)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
