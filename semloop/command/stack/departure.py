@@ -37,8 +37,16 @@ def leave(
         stopping: returns True if the stack must end immediately.
         report: logs a line.
     """
+    former = environ[f"{PREFIX}LAKE"]
     where = "is gone" if local is None else f"is now {local.parent}"
-    report(f"The lake was moved or deleted: {environ[f'{PREFIX}LAKE']} {where}.")
+    report(f"The lake was moved or deleted: {former} {where}.")
+    if Path(former).exists():
+        # A flow that was making its tables at that moment made the folder again. It is
+        # not removed here, since it may also be a lake that took this one's place.
+        report(
+            f"{former} exists again: delete it if you put nothing there; what a flow "
+            "wrote there after the move is written again from the broker."
+        )
     if rest is None:
         return
     if local is None:
