@@ -40,8 +40,11 @@ def require_lake(storage: "Storage") -> None:
         raise LakeError(msg, "Start one with `semloop up`, or set SEMLOOP_LAKE.")
 
 
-def check(storage: "Storage") -> None:
+def check(storage: "Storage") -> int | None:
     """Refuse a lake whose layout this program does not support; writes nothing.
+
+    Returns:
+        The number of the layout; None if the lake has none yet.
 
     Raises:
         LakeError: the layout is not supported, or the store refuses the request.
@@ -52,6 +55,7 @@ def check(storage: "Storage") -> None:
         found = FIRST_LAYOUT
     if found is not None:
         _refuse_unsupported(storage, found)
+    return found
 
 
 def require_current(storage: "Storage") -> None:
@@ -60,10 +64,8 @@ def require_current(storage: "Storage") -> None:
     Raises:
         LakeError, StorageUnavailable: as `check`; also for a supported older layout.
     """
-    check(storage)
-    found = stored(storage)
-    if found not in {None, tables.LAYOUT_VERSION}:
-        needed = tables.LAYOUT_VERSION
+    found, needed = check(storage), tables.LAYOUT_VERSION
+    if found not in {None, needed}:
         msg = f"The lake {storage.root} has layout {found}; this needs layout {needed}."
         raise LakeError(msg, UPGRADE)
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from semloop.artifacts import FOLDER, decode_references
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import Snapshot, read_snapshot
-from semloop.delta.streams_table import read_streams
+from semloop.delta.streams_table import read_streams, rows_of
 from semloop.delta.unused_files import UnusedFiles
 from semloop.flow_registry import ARCHIVE
 from semloop.storage.listing import stored_files
@@ -39,11 +39,7 @@ def unnamed_artifacts(storage: Storage, safe_s: float) -> UnusedFiles:
     listed = [f for f in stored_files(storage, FOLDER) if f.changed_s < safe_s]
     if not listed:
         return UnusedFiles(FOLDER)
-    own = [
-        row
-        for row in read_streams(storage)
-        if (row.stream.flow, row.table) == (ARCHIVE.name, ARCHIVE.main)
-    ]
+    own = rows_of(ARCHIVE.name, ARCHIVE.main, read_streams(storage))
     snapshot = read_snapshot(storage, ARCHIVE.main, [row.app_id for row in own])
     if snapshot is None:
         return UnusedFiles(FOLDER)

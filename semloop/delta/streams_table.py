@@ -4,7 +4,7 @@ A row is written before the first offset of its partition, so a program that rea
 `streams` after another table finds the app ids of all offsets in that table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,3 +85,8 @@ def read_streams(storage: "Storage") -> tuple[StreamRow, ...]:
         StorageUnavailable: the storage is not available.
     """
     return StreamsTable(storage).rows()
+
+
+def rows_of(flow: str, table: str, rows: Iterable[StreamRow]) -> list[StreamRow]:
+    """Return the rows of one table that one flow writes, in their order."""
+    return [row for row in rows if (row.stream.flow, row.table) == (flow, table)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from semloop.delta.fence import FENCE, Fence
 from semloop.delta.snapshot import read_snapshot
 from semloop.delta.streams import CAUGHT_UP, MISROUTED, NEVER_READ, REPEATED, StreamId
-from semloop.delta.streams_table import read_streams
+from semloop.delta.streams_table import read_streams, rows_of
 from semloop.flow_registry import ARCHIVE, FLOWS
 from semloop.storage.location import Storage
 
@@ -47,9 +47,8 @@ def newest_stream(storage: Storage, topic: str) -> tuple[StreamId, int] | None:
     """
     rows = [
         row
-        for row in read_streams(storage)
-        if (row.stream.flow, row.table) == (ARCHIVE.name, ARCHIVE.main)
-        and row.stream.topic == topic
+        for row in rows_of(ARCHIVE.name, ARCHIVE.main, read_streams(storage))
+        if row.stream.topic == topic
     ]
     if not rows:
         return None

@@ -15,7 +15,7 @@ from schemas.retention import Expiry
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
 from semloop.delta.streams import NEVER_READ, Partition
-from semloop.delta.streams_table import read_streams
+from semloop.delta.streams_table import read_streams, rows_of
 from semloop.errors import StorageUnavailable
 from semloop.flow_registry import MEMORY
 from semloop.retry import retry
@@ -135,11 +135,7 @@ class _Rows:
         It reads all partitions of a topic, also those of one that was created again: it
         may have no position there if it has been stopped since.
         """
-        read = [
-            row
-            for row in read_streams(self._storage)
-            if (row.stream.flow, row.table) == (MEMORY.name, MEMORY.main)
-        ]
+        read = rows_of(MEMORY.name, MEMORY.main, read_streams(self._storage))
         if not read:
             return False
         topics = {row.stream.topic for row in read}

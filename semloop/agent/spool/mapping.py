@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from semloop.agent.spool.layout import HEADER_BYTES
+
 # Where the copy is searched: it is the next free number after that of the file.
 NUMBERS_MAX = 64
 OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -61,8 +63,8 @@ _kept: list[Mapping] = []
 os.register_at_fork(after_in_child=_kept.__len__)
 
 
-def map_own(path: Path, bytes_min: int) -> Mapping | None:
-    """Map a file that this user wrote; None if it is shorter.
+def map_own(path: Path) -> Mapping | None:
+    """Map a file that this user wrote; None if it has no header yet.
 
     Raises:
         OSError: it cannot be opened, or others may have written it.
@@ -73,7 +75,7 @@ def map_own(path: Path, bytes_min: int) -> Mapping | None:
         private = not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid() or not private:
             raise PermissionError
-        return Mapping.of(descriptor) if info.st_size >= bytes_min else None
+        return Mapping.of(descriptor) if info.st_size >= HEADER_BYTES else None
     finally:
         os.close(descriptor)
 

@@ -114,7 +114,7 @@ class Segment:
             OSError: it cannot be opened, or others may have written it.
             ValueError: it is not a segment.
         """
-        memory = map_own(path, HEADER_BYTES)
+        memory = map_own(path)
         if memory is None or memory[:HEADER_BYTES] not in MAGICS:
             header = b"" if memory is None else memory[:HEADER_BYTES]
             if not any(header) and (header or path.lstat().st_size == 0):
@@ -137,7 +137,7 @@ class Segment:
         if memory is None or words is None:
             if self.path is None:
                 raise FileNotFoundError
-            memory = map_own(self.path, HEADER_BYTES)
+            memory = map_own(self.path)
             # It may be longer: see `mapping`.
             if memory is None or len(memory) < self.size:
                 raise FileNotFoundError

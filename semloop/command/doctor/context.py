@@ -58,13 +58,10 @@ class CheckContext:
         Raises:
             LakeError: they cannot be read. StorageUnavailable: temporarily.
         """
-        from semloop.delta.streams_table import read_streams
+        from semloop.delta.streams_table import read_streams, rows_of
 
-        return [
-            row
-            for row in read_streams(self.require_storage())
-            if (row.stream.flow, row.table) == (ARCHIVE.name, ARCHIVE.main)
-        ]
+        rows = read_streams(self.require_storage())
+        return rows_of(ARCHIVE.name, ARCHIVE.main, rows)
 
     def positions(self) -> "dict[int, Position]":
         """Return the position of `archive` in each partition of the current topic."""

@@ -98,8 +98,7 @@ def _total(owners: Iterable[Unsent]) -> str:
     listed = list(owners)
     events = format_count(sum(each.events for each in listed), "event")
     size = format_bytes(sum(each.bytes for each in listed))
-    processes = len(listed)
-    return f"{events} ({size}, {processes:,} process{'es' * (processes != 1)})"
+    return f"{events} ({size}, {format_count(len(listed), 'process')})"
 
 
 def _listed(paths: Iterable[Path]) -> str:

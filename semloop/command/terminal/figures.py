@@ -20,5 +20,6 @@ def format_list(parts: list[str]) -> str:
 
 
 def format_count(count: int, noun: str) -> str:
-    """Format a count with its noun: `1 record`, `2,000 records`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Format a count with its noun: `1 record`, `2,000 records`, `2 processes`."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else ending}"

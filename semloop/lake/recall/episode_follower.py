@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import Snapshot, new_files
-from semloop.delta.streams_table import StreamsTable
+from semloop.delta.streams_table import StreamsTable, rows_of
 from semloop.delta.table import TableFollower
 from semloop.errors import LakeError
 from semloop.lake import generations
@@ -102,11 +102,7 @@ class EpisodeFollower:
         self, snapshot: Snapshot, episodes: Episodes
     ) -> tuple[Snapshot, Episodes]:
         """Read generation and offsets; return the snapshot that has the offsets too."""
-        rows = [
-            row
-            for row in self._streams.rows()
-            if (row.stream.flow, row.table) == (generations.FLOW, snapshot.table)
-        ]
+        rows = rows_of(generations.FLOW, snapshot.table, self._streams.rows())
         snapshot = self._table.watch(row.app_id for row in rows) or snapshot
         generation = snapshot.transactions.get(
             generations.GENERATION, generations.FIRST_GENERATION

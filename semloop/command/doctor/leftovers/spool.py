@@ -20,7 +20,7 @@ from semloop.agent.spool.inspection import (
     runs,
 )
 from semloop.command.doctor import Finding, left
-from semloop.command.terminal.figures import format_bytes
+from semloop.command.terminal.figures import format_bytes, format_count
 
 CHECK = "spool"
 
@@ -30,7 +30,8 @@ def empty_files(folder: Path) -> Iterator[Finding]:
     refused = {_stem(path) for path in other_files(folder).refused}
     listed = [each for each in left_by_all(folder) if each.stem not in refused]
     if found := [each for each in listed if _is_left(folder, each)]:
-        what = f"files without events of {_processes(len(found))} that ended"
+        owners = format_count(len(found), "process")
+        what = f"files without events of {owners} that ended"
         size = format_bytes(sum(each.bytes for each in found))
         fix = lambda: _remove(folder, found)  # noqa: E731
         yield left(CHECK, f"{what} ({size})", fix, "removes them")
@@ -72,8 +73,5 @@ def _remove(folder: Path, found: list[Left]) -> str:
             finally:
                 owner.remove()
             count, size = count + 1, size + each.bytes
-    return f"removed files without events of {_processes(count)} ({format_bytes(size)})"
-
-
-def _processes(count: int) -> str:
-    return f"{count:,} process{'es' * (count != 1)}"
+    owners = format_count(count, "process")
+    return f"removed files without events of {owners} ({format_bytes(size)})"

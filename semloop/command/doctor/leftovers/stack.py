@@ -12,7 +12,7 @@ from semloop.command.doctor import Finding, left, ok, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.stack.process import Process
 from semloop.command.stack.state import LocalFolder
-from semloop.command.terminal.figures import format_list
+from semloop.command.terminal.figures import format_count, format_list
 from semloop.errors import LakeError
 from semloop.local.identity import LAKE_FILE
 from semloop.local.lock import LOCK_FILE, alone, is_held
@@ -78,9 +78,9 @@ def _stop(folder: LocalFolder) -> str:
 
 
 def _listed(processes: list[Process]) -> str:
-    count = len(processes)
+    count = format_count(len(processes), "process")
     pids = format_list([str(process.pid) for process in processes])
-    return f"{count} process{'es' * (count != 1)} (pid {pids})"
+    return f"{count} (pid {pids})"
 
 
 def _stale(local: Path) -> list[Path]:
