@@ -18,6 +18,7 @@ partition and do not overlap, and every closed one has a row; so the previous on
 the next smaller `first_offset`, by which the view `episodes` finds it.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -84,6 +85,9 @@ class Sessions:
         self._silence_us = (settings.session_gap_s + settings.delivery_max_s) * US
         self._age_us = settings.age_s * US
         self._open = OpenEpisodes()
+        # No open episode has an earlier `archived_at`, so most calls of
+        # `close_inactive` need not look at each of thousands of episodes.
+        self._archived_since = -math.inf
         # Sessions whose last episode inactivity closed, to count those that
         # continue; at most as many as may be open.
         self._silent: OrderedDict[SessionKey, Silent] = OrderedDict()
@@ -163,15 +167,15 @@ class Sessions:
         Returns:
             the closed episodes, as `EPISODE_REVISIONS`.
         """
-        silent = [
-            episode
-            for episode in self._open
-            if caught_up_ms * 1_000 - episode.archived_at > self._silence_us
-        ]
+        until = caught_up_ms * 1_000 - self._silence_us
+        if until <= self._archived_since:
+            return NO_EPISODES
+        silent = [episode for episode in self._open if episode.archived_at < until]
         closed = [self._close(episode, "inactive") for episode in silent]
         for episode, row in zip(silent, closed, strict=True):
             self._open.remove(episode)
             self._keep_silent(key_of(episode), row)
+        self._archived_since = min((e.archived_at for e in self._open), default=until)
         return self._table(closed)
 
     def _add(
@@ -202,6 +206,7 @@ class Sessions:
             )
             positions.append(position)
         episode.add(event)
+        self._archived_since = min(self._archived_since, episode.archived_at)
         if event.type == "completion":
             self._open.remove(episode)
             rows.append(self._close(episode, "completion"))

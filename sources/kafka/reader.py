@@ -35,9 +35,10 @@ from sources.kafka.consumer import (
 from sources.kafka.idle_ends import IdleEnds
 from sources.kafka.records import records
 
-# A poll returns when it is full or after this time: it bounds the cost of waking up and
-# the delay of a single record.
-POLL_S = 0.05
+# A poll returns when it is full or after this time: a short one while the reader
+# catches up, so that a start is quick. A poll of a few records costs more than the
+# records, so later ones take longer, if that is a small part of the time to a commit.
+POLL_S, LATER_POLL_S, POLLS_A_COMMIT = 0.05, 0.25, 4
 OLDER_LAKE = (
     "The broker of `semloop up` deletes what was committed to the lake, immediately if "
     "half of broker_mb is used: this lake is older, as after a restored back-up."
@@ -107,7 +108,7 @@ class KafkaReader:
         return len(self._at_end) == len(self._offsets)
 
     def poll(self) -> Polled:
-        """Return at most `poll_records` records and 2 MiB, or none after `POLL_S`.
+        """Return at most `poll_records` records and 2 MiB, or none after a short time.
 
         Raises:
             OffsetsGone: retention removed the next records; those read before are
@@ -121,7 +122,7 @@ class KafkaReader:
         if not self._messages.holds_messages:
             # A seek returns to `_next`, so kept messages would be read twice.
             self._idle_ends.request_again(self._topic.name, self._next)
-        messages = self._messages.take(POLL_S)
+        messages = self._messages.take(_poll_s(self._settings, self.caught_up))
         self._errors.raise_refusal()
         caught_up_ms: dict[int, int] = {}
         ends: dict[int, int] = {}
@@ -270,3 +271,8 @@ def _after_a_gap(topic: Topic) -> str:
     """Return what to do where records were deleted before they were read."""
     todo = "To resume after the gap, start once with --accept-gap."
     return f"{OLDER_LAKE} {todo}" if topic.cluster_id == CLUSTER_ID else todo
+
+
+def _poll_s(settings: Settings, caught_up: bool) -> float:
+    share_s = settings.commits.interval_s / POLLS_A_COMMIT if caught_up else 0.0
+    return min(max(POLL_S, share_s), LATER_POLL_S)
