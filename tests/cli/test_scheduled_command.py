@@ -1,5 +1,6 @@
 """Commands that `up` runs at intervals."""
 
+import os
 import re
 import sys
 import time
@@ -7,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from semloop.command.stack.scheduled_command import FIRST_S_MAX, ScheduledCommand
+from semloop.command.stack.scheduled_command import (
+    FIRST_S_MAX,
+    NICENESS,
+    ScheduledCommand,
+)
 from semloop.flow_registry import SCHEDULED
 from semloop.settings import load
 from tests.support.services import wait_for
@@ -53,6 +58,20 @@ def test_an_error_is_reported_again_only_after_a_run_without_it(
     wait_for("four runs", ended)
     command.stop()
     assert re.findall(r"exited with (\d)", "".join(reports)) == ["1", "3"]
+
+
+@pytest.mark.process
+def test_a_command_has_a_low_priority(tmp_path: Path) -> None:
+    code = "import os, sys; sys.stdin = open(sys.argv[1]); input()\n"
+    code += "print(os.getpriority(os.PRIO_PROCESS, 0), flush=True)"
+    os.mkfifo(tmp_path / "go")
+    arguments = [sys.executable, "-c", code, str(tmp_path / "go")]
+    command = ScheduledCommand(arguments, tmp_path / "log", {}, 0.01)
+    wait_for("the start", lambda: command.poll() or command.runs)
+    (tmp_path / "go").write_text("go\n")
+    wait_for("the end", lambda: command.poll() or not command.runs)
+    command.stop()
+    assert int((tmp_path / "log").read_text().split()[0]) >= NICENESS
 
 
 @pytest.mark.parametrize("every_s", [0.0, 60.0])

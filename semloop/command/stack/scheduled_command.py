@@ -1,13 +1,17 @@
 """A command that runs at intervals, one run at a time."""
 
 import math
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from semloop.command.stack.child import rotate_log
 
+# Maintenance leaves the processors to the flows and the user's own programs.
+NICENESS = 10
 # A stack that is stopped every evening runs its daily commands, too.
 FIRST_S_MAX = 600.0
 
@@ -16,7 +20,7 @@ class ScheduledCommand:
     """Runs a command `every_s` after the end of its last run, without blocking.
 
     The first run is at most ten minutes after the start. It never runs it if `every_s`
-    is 0.
+    is 0. The command has a lower priority than its caller.
     """
 
     def __init__(
@@ -84,4 +88,6 @@ class ScheduledCommand:
             # Out of memory or disk space: the rest of the stack must keep running.
             self._due_s = time.monotonic() + self._every_s
             return f"{self._name} cannot be started: {error.strerror}"
+        with suppress(OSError):  # it may have ended already
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         return ""
