@@ -285,13 +285,10 @@ class ExpiredDate:
     progress: Progress = field(default_factory=Progress)
 
 
-# What the source of a flow emits.
-SourceItem = (
-    Polled
-    | PolledEvents
-    | ReindexPart
-    | MaintenanceTask
-    | Merge
-    | ExpiredDate
-    | VacuumTask
-)
+@dataclass(frozen=True, slots=True)
+class ExpiredMemories:
+    """Which memories have expired: those that `condition`, in Lance's SQL, selects."""
+
+    generation: int
+    condition: str
+    progress: Progress = field(default_factory=Progress)

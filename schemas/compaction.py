@@ -1,7 +1,7 @@
 """What the steps of the flow `compact` pass on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -47,6 +47,7 @@ class Replacement:
     """Files of a table that other files replace in one log entry.
 
     `added` may be empty. `changes_data`: the others do not have all of their rows.
+    `numbers`: app id -> int64 to store, unless a larger one is there.
     """
 
     table: str
@@ -54,3 +55,4 @@ class Replacement:
     removed: tuple[DataFile, ...]
     added: tuple[MergedFile, ...]
     changes_data: bool = False
+    numbers: Mapping[str, int] = field(default_factory=dict)

@@ -12,7 +12,12 @@ from semloop.settings.fields import Section
 Interval = Annotated[float, msgspec.Meta(ge=0)]
 Days = Annotated[float, msgspec.Meta(ge=0)]
 # Tables with a retention, and whether a namespace may have its own.
-RETAINED = {"events": True, "episodes": True, "dead_letters": False}
+RETAINED = {
+    "events": True,
+    "episodes": True,
+    "memories": True,
+    "dead_letters": False,
+}
 # `archive` looks for repeated event ids among those of the last day.
 DAYS_MIN = 2
 # A query may read a version for hours, and a process may be frozen for half a day.
@@ -31,7 +36,8 @@ class MaintenanceSettings(Section, frozen=True):
         msgspec.Meta(examples=['{"events": 365, "events/test": 7}']),
     ] = msgspec.field(default_factory=dict)
     """Days for which rows are kept, by `TABLE` or `TABLE/NAMESPACE`; 0, or a table
-    without an entry: indefinitely. Tables: `events`, `episodes` and `dead_letters`."""
+    without an entry: indefinitely. Tables: `events`, `episodes`, `memories` and
+    `dead_letters`."""
 
     retain_every_s: Interval = 86_400.0
     """Seconds between two runs of `maintain retain` by `semloop up`, the first of them

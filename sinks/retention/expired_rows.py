@@ -14,8 +14,8 @@ from schemas.batches import DataFile, ExpiredDate, Merge
 from schemas.retention import Expiry
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
-from semloop.delta.streams import NEVER_READ, Partition
-from semloop.delta.streams_table import read_streams
+from semloop.delta.streams import EXPIRED, NEVER_READ, Partition
+from semloop.delta.streams_table import StreamRow, read_streams
 from semloop.errors import StorageUnavailable
 from semloop.flow_registry import MEMORY
 from semloop.retry import retry
@@ -66,17 +66,20 @@ def expire(
         if not removed:
             return Expiry(item.table, item.date)
         held = retry(lambda: rows.held(removed), on=StorageUnavailable, seconds=retry_s)
+        expired = retry(
+            lambda: rows.last_offsets(removed), on=StorageUnavailable, seconds=retry_s
+        )
     count = sum(counted[file.path].expired for file in removed)
     if held or dry_run:
         size = sum(counted[f.path].share_of(f.size_bytes) for f in removed)
-        return Expiry(item.table, item.date, removed, (), count, size, held)
+        return Expiry(item.table, item.date, removed, (), count, size, held, expired)
     added = tuple(
         write_merged(storage, _without_expired(item, file), retry_s)
         for file in removed
         if counted[file.path].expired < counted[file.path].all
     )
     size = sum(f.size_bytes for f in removed) - sum(f.size_bytes for f in added)
-    return Expiry(item.table, item.date, removed, added, count, size)
+    return Expiry(item.table, item.date, removed, added, count, size, "", expired)
 
 
 def _without_expired(item: ExpiredDate, file: DataFile) -> Merge:
@@ -129,17 +132,36 @@ class _Rows:
             return OPEN
         return ""
 
+    def last_offsets(self, files: Sequence[DataFile]) -> dict[str, int]:
+        """Return app ids with the last offsets of the rows of episodes that go.
+
+        The memories of these episodes stay visible.
+        """
+        if self._item.table != MEMORY.main:
+            return {}
+        app_ids = {row.partition: row.app_id for row in self._read_streams()}
+        return {
+            app_ids[partition] + EXPIRED: row["last_offset"]
+            for row in self._found(files, LAST_OFFSETS).to_pylist()
+            if (partition := Partition(row["topic_id"], row["kafka_partition"]))
+            in app_ids
+        }
+
+    def _read_streams(self) -> list[StreamRow]:
+        """Return the partitions that `memory` reads."""
+        return [
+            row
+            for row in read_streams(self._storage)
+            if (row.stream.flow, row.table) == (MEMORY.name, MEMORY.main)
+        ]
+
     def _unread(self, files: Sequence[DataFile]) -> bool:
         """Return True if `memory` reads the topic of a row, and is not beyond it.
 
         It reads all partitions of a topic, also those of one that was created again: it
         may have no position there if it has been stopped since.
         """
-        read = [
-            row
-            for row in read_streams(self._storage)
-            if (row.stream.flow, row.table) == (MEMORY.name, MEMORY.main)
-        ]
+        read = self._read_streams()
         if not read:
             return False
         topics = {row.stream.topic for row in read}
