@@ -7,10 +7,12 @@ do, and end after reading the logs.
 from datetime import UTC, datetime
 
 from operators.compaction import plan
+from schemas.compression import Compression
 from semloop import layout
 from semloop.settings import Settings
+from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.storage.location import Storage
-from sources.lake.table_dates import table_dates
+from sources.lake.table_dates import ColdDates, table_dates
 
 
 def compaction_is_due(settings: Settings) -> bool:
@@ -26,5 +28,12 @@ def compaction_is_due(settings: Settings) -> bool:
     """
     storage = Storage.of(settings)
     layout.require_current(storage)
-    dates = table_dates(storage, datetime.now(UTC).date())
+    cold = cold_dates(settings.maintenance)
+    dates = table_dates(storage, datetime.now(UTC).date(), cold=cold)
     return any(plan(item) for item in dates)
+
+
+def cold_dates(settings: MaintenanceSettings) -> ColdDates:
+    """Return which dates are old, and how their files are compressed."""
+    level, storage_class = settings.cold_compression, settings.cold_storage_class
+    return ColdDates(settings.cold_after, Compression(level, storage_class))

@@ -13,6 +13,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows.bytewax_io import ReaderSource, WriterSink
+from flows.compaction_due import cold_dates
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from flows.scheduled import run_to_end
 from operators.memories.expiry import memory_expiry
@@ -74,6 +75,8 @@ def retain(settings: Settings, *, dry_run: bool = False) -> Report:
 def _dataflow(
     context: FlowContext, report: Report, guard: Guard, *, dry_run: bool
 ) -> Dataflow:
+    cold = cold_dates(context.settings.maintenance)
+
     def open_reader(
         worker_index: int, worker_count: int
     ) -> WorkItems[ExpiredDate | ExpiredMemories]:
@@ -84,7 +87,9 @@ def _dataflow(
             return item
         try:
             seconds = context.settings.commits.storage_retry_s
-            return expire(context.storage, item, seconds, dry_run=dry_run)
+            return expire(
+                context.storage, item, seconds, dry_run=dry_run, cold=cold.compression
+            )
         except SemLoopError as error:
             report.fail(item.table, item.date, error)
             return None

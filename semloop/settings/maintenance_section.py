@@ -18,6 +18,10 @@ RETAINED = {
     "memories": True,
     "dead_letters": False,
 }
+# Tables whose old dates may be compressed hard.
+COLD = ("events", "episodes", "dead_letters")
+# Storage classes from which nothing can be read before it is restored.
+OFFLINE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 # `archive` looks for repeated event ids among those of the last day.
 DAYS_MIN = 2
 # A query may read a version for hours, and a process may be frozen for half a day.
@@ -39,6 +43,19 @@ class MaintenanceSettings(Section, frozen=True):
     without an entry: indefinitely. Tables: `events`, `episodes`, `memories` and
     `dead_letters`."""
 
+    cold_after: Annotated[
+        dict[str, Days], msgspec.Meta(examples=['{"events": 90}'])
+    ] = msgspec.field(default_factory=dict)
+    """Days after which the files of whole dates are compressed hard, by table; 0, or a
+    table without an entry: never. Tables: `events`, `episodes` and `dead_letters`."""
+
+    cold_compression: Annotated[int, msgspec.Meta(ge=1, le=22)] = 15
+    """Level of zstd of such files; other files have 1 to 3."""
+
+    cold_storage_class: Annotated[str, msgspec.Meta(pattern="^[A-Z_]*$")] = ""
+    """Storage class of such files on S3, for example `STANDARD_IA`; it must be readable
+    without a restore. Empty: that of the bucket."""
+
     retain_every_s: Interval = 86_400.0
     """Seconds between two runs of `maintain retain` by `semloop up`, the first of them
     at most ten minutes after the start; 0: never."""
@@ -52,7 +69,18 @@ class MaintenanceSettings(Section, frozen=True):
     of a table has; a query must not take longer."""
 
     def __post_init__(self) -> None:
-        """Refuse a retention that names no table, or is too short."""
+        """Refuse a retention that names no table, or is too short, and cold dates."""
+        for table, days in self.cold_after.items():
+            if table not in COLD:
+                msg = f"cold_after: `{table}` is not one of {', '.join(COLD)}"
+                raise ValueError(msg)
+            if 0 < days < DAYS_MIN:
+                msg = f"cold_after: `{table}` must be 0 or at least {DAYS_MIN} days"
+                raise ValueError(msg)
+        if self.cold_storage_class in OFFLINE_CLASSES:
+            name = self.cold_storage_class
+            msg = f"cold_storage_class: objects in {name} must be restored to be read"
+            raise ValueError(msg)
         for key, days in self.retention.items():
             table, separator, _ = key.partition("/")
             if table not in RETAINED:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from schemas.batches import DataFile, ExpiredDate, Merge
+from schemas.compression import Compression
 from schemas.retention import Expiry
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
@@ -44,7 +45,12 @@ WHERE state = 'closed'
 
 
 def expire(
-    storage: Storage, item: ExpiredDate, retry_s: float, *, dry_run: bool
+    storage: Storage,
+    item: ExpiredDate,
+    retry_s: float,
+    *,
+    dry_run: bool,
+    cold: Compression | None = None,
 ) -> Expiry:
     """Return how the expired rows of a date leave their table.
 
@@ -53,6 +59,7 @@ def expire(
         item: the date.
         retry_s: how long to retry while storage is unavailable, seconds.
         dry_run: write no file; `added` is empty.
+        cold: how a file that is compressed hard is written again.
 
     Raises:
         LakeError: a file cannot be read or written.
@@ -74,7 +81,7 @@ def expire(
         size = sum(counted[f.path].share_of(f.size_bytes) for f in removed)
         return Expiry(item.table, item.date, removed, (), count, size, held, expired)
     added = tuple(
-        write_merged(storage, _without_expired(item, file), retry_s)
+        write_merged(storage, _without_expired(item, file, cold), retry_s)
         for file in removed
         if counted[file.path].expired < counted[file.path].all
     )
@@ -82,10 +89,13 @@ def expire(
     return Expiry(item.table, item.date, removed, added, count, size, "", expired)
 
 
-def _without_expired(item: ExpiredDate, file: DataFile) -> Merge:
+def _without_expired(
+    item: ExpiredDate, file: DataFile, cold: Compression | None
+) -> Merge:
     """Return the merge that writes a file without its expired rows."""
     keep = f"NOT ({item.condition})"
-    return Merge(item.table, item.version, item.date, (file,), keep=keep)
+    own = cold if file.name.is_cold else None
+    return Merge(item.table, item.version, item.date, (file,), keep=keep, cold=own)
 
 
 class _Count(NamedTuple):

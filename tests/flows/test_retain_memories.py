@@ -77,7 +77,7 @@ def files_with(settings: Settings, text: str) -> list[str]:
     return [n for n in names if text.encode() in (storage.read(n) or b"")]
 
 
-def test_expired_memories_are_gone_at_once_and_do_not_come_back(
+def test_expired_memories_are_gone_immediately_and_do_not_come_back(
     settings: Settings,
 ) -> None:
     written(settings)

@@ -182,7 +182,7 @@ def test_a_compaction_between_two_steps_hides_no_expired_memory_in_a_file(
     assert files_with_secret(storage) == []
 
 
-def test_rows_that_a_flow_writes_meanwhile_are_neither_lost_nor_doubled(
+def test_rows_that_a_flow_writes_meanwhile_are_neither_lost_nor_repeated(
     lake_settings: Settings,
 ) -> None:
     storage = Storage.of(lake_settings)
