@@ -114,7 +114,7 @@ def _items(
 ) -> Iterator[ExpiredDate | ExpiredMemories]:
     """Yield a worker's share of the dates with expired rows; the first one memories."""
     storage, settings = context.storage, context.settings.maintenance
-    if not settings.retention:
+    if not settings.expires:
         return
     layout.require_current(storage)
     today = store_time.agreed_date(storage)
@@ -130,7 +130,7 @@ def _items(
         if place % worker_count == worker_index:
             yield item
     expiry = memory_expiry(settings, today)
-    if worker_index or expiry.is_empty:
+    if worker_index or (expiry.is_empty and not settings.memories_max):
         return
     if (generation := generations.current(storage)) is not None:
-        yield ExpiredMemories(generation, expiry.sql)
+        yield ExpiredMemories(generation, expiry.sql, settings.memories_max)

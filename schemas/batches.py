@@ -292,8 +292,9 @@ class ExpiredDate:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredMemories:
-    """Which memories have expired: those that `condition`, in Lance's SQL, selects."""
+    """Those that a condition in Lance's SQL selects, and those beyond a number."""
 
     generation: int
     condition: str
+    counts_max: Mapping[str, int]
     progress: Progress = field(default_factory=Progress)

@@ -9,6 +9,8 @@ from schemas.compaction import MergedFile
 
 # Condition of an `ExpiredDate` of which all rows have expired.
 ALL = "true"
+# In settings by namespace: every one without an entry of its own.
+OTHERS = "*"
 
 
 @dataclass(frozen=True, slots=True)

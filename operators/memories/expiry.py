@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.batches import Chunked, Progress
+from schemas.retention import OTHERS
 from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.sql_text import quoted
 
@@ -22,26 +23,33 @@ EXPIRED = "expired"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a memory of a namespace has expired: it is of a record before `start`.
+    """When a memory of a namespace has expired.
 
-    None: it never expires.
+    Attributes:
+        start: it is of a record before this moment; None: no matter how old it is.
+        importance_min: it has an importance, and less than this.
     """
 
     start: datetime | None = None
+    importance_min: float = 0.0
 
     @property
     def sql(self) -> str:
         """The condition in Lance's SQL."""
-        if self.start is None:
-            return "false"
-        return f"kafka_ts < timestamp '{self.start.isoformat()}'"
+        parts = [f"importance < {self.importance_min!r}"]
+        if self.start is not None:
+            parts.append(f"kafka_ts < timestamp '{self.start.isoformat()}'")
+        return f"({' OR '.join(f'coalesce({part}, false)' for part in parts)})"
 
     def mask(self, memories: pa.Table) -> pa.Array:
         """Return which memories have expired."""
+        found = pc.less(memories["importance"], self.importance_min)
+        found = pc.fill_null(found, False)
         if self.start is None:
-            return pa.repeat(False, memories.num_rows)
+            return found
         start = pa.scalar(self.start, memories.schema.field("kafka_ts").type)
-        return pc.fill_null(pc.less(memories["kafka_ts"], start), False)
+        is_old = pc.fill_null(pc.less(memories["kafka_ts"], start), False)
+        return pc.or_(found, is_old)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +90,34 @@ class MemoryExpiry:
         return tuple(self.by_namespace.values())
 
 
-def memory_expiry(settings: MaintenanceSettings, today: date) -> MemoryExpiry:
+def memory_expiry(settings: MaintenanceSettings, today: date | None) -> MemoryExpiry:
     """Return which memories have expired on a date.
 
     Args:
-        settings: the days of `memories`, and of its namespaces; 0: indefinitely.
-        today: the present date.
+        settings: the days of `memories`, and of its namespaces; 0: indefinitely; and
+            the importance that memories must have.
+        today: the present date; None if it is unknown: none is too old.
     """
-    prefix = f"{TABLE}/"
-    own = {
-        key.removeprefix(prefix): Limits(_start(days, today))
-        for key, days in sorted(settings.retention.items())
+    prefix, important = f"{TABLE}/", settings.memories_importance_min
+    days = {
+        key.removeprefix(prefix): days
+        for key, days in settings.retention.items()
         if key.startswith(prefix)
     }
-    days = settings.retention.get(TABLE, 0.0)
-    return MemoryExpiry(Limits(_start(days, today)), own)
+    days_of_others = settings.retention.get(TABLE, 0.0)
+
+    def limits(namespace: str) -> Limits:
+        start = _start(days.get(namespace, days_of_others), today)
+        return Limits(start, important.get(namespace, important.get(OTHERS, 0.0)))
+
+    own = sorted({*days, *important} - {OTHERS})
+    return MemoryExpiry(limits(OTHERS), {name: limits(name) for name in own})
 
 
-def _start(days: float, today: date) -> datetime | None:
+def _start(days: float, today: date | None) -> datetime | None:
     """Return the first moment that is kept; None if all are."""
     # Kafka has no earlier times than 1970, and Lance few.
-    if not 0 < days < (today - date(1970, 1, 1)).days:
+    if today is None or not 0 < days < (today - date(1970, 1, 1)).days:
         return None
     first = today - timedelta(days=math.ceil(days))
     return datetime.combine(first, time.min, UTC)
@@ -130,9 +145,9 @@ def without_expired(
     Args:
         chunked: texts of a poll.
         settings: as of `memory_expiry`.
-        today: the present date; None: nothing has expired.
+        today: as of `memory_expiry`.
     """
-    if today is None or not chunked.memories.num_rows:
+    if not chunked.memories.num_rows:
         return chunked
     expiry = memory_expiry(settings, today)
     if expiry.is_empty:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from semloop.settings.fields import Section
+from semloop.settings.fields import Section, Share
 
 Interval = Annotated[float, msgspec.Meta(ge=0)]
 Days = Annotated[float, msgspec.Meta(ge=0)]
@@ -43,6 +43,20 @@ class MaintenanceSettings(Section, frozen=True):
     without an entry: indefinitely. Tables: `events`, `episodes`, `memories` and
     `dead_letters`."""
 
+    memories_max: Annotated[
+        dict[str, Annotated[int, msgspec.Meta(ge=0)]],
+        msgspec.Meta(examples=['{"test": 1000, "*": 100000}']),
+    ] = msgspec.field(default_factory=dict)
+    """Memories to keep, by namespace; `*`: in each namespace without an entry; 0, or no
+    entry: all. `maintain retain` removes the least important ones, and of equally
+    important ones the oldest; one without importance counts as 0.5."""
+
+    memories_importance_min: Annotated[
+        dict[str, Share], msgspec.Meta(examples=['{"test": 0.3}'])
+    ] = msgspec.field(default_factory=dict)
+    """Minimum importance of memories, by namespace; `*`: in those without an entry.
+    Memories without importance are kept."""
+
     cold_after: Annotated[
         dict[str, Days], msgspec.Meta(examples=['{"events": 90}'])
     ] = msgspec.field(default_factory=dict)
@@ -67,6 +81,12 @@ class MaintenanceSettings(Section, frozen=True):
     vacuum_hours: Annotated[float, msgspec.Meta(ge=VACUUM_HOURS_MIN, le=8_760)] = 24.0
     """Hours after which a vacuum deletes files that were replaced, or that no version
     of a table has; a query must not take longer."""
+
+    @property
+    def expires(self) -> bool:
+        """True if something is removed from tables."""
+        limits = (self.retention, self.memories_max, self.memories_importance_min)
+        return any(any(limit.values()) for limit in limits)
 
     def __post_init__(self) -> None:
         """Refuse a retention that names no table, or is too short, and cold dates."""

@@ -117,8 +117,8 @@ class RetainedTables:
     def _remove_memories(self, item: ExpiredMemories) -> None:
         seconds = self._context.settings.commits.storage_retry_s
         removed = remove_expired(
-            self._context.storage, item.generation, item.condition, seconds,
-            dry_run=self._dry_run,
+            self._context.storage, item.generation, item.condition, item.counts_max,
+            seconds, dry_run=self._dry_run,
         )  # fmt: skip
         if removed is None or not removed.rows:
             return

@@ -10,11 +10,11 @@ chosen by their values, never by what an earlier run has found.
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,17 +25,22 @@ from semloop.retry import retry
 from semloop.storage.errors import storage_errors
 from semloop.storage.listing import remove_files, stored_files
 from semloop.storage.location import Storage
+from sinks.vectors.least_important import least_important
 from sinks.vectors.maintenance import rebuild_steps, run_step
+from sinks.vectors.newest_version import on_newest_version
 from sinks.vectors.table import NAME
 
 if TYPE_CHECKING:
     from lancedb.table import Table
 
+R = TypeVar("R")
 ROW_ID = "_rowid"
 # A row id is that of its fragment, then the number of the row in it.
 FRAGMENT_BITS = 32
 # Each lost attempt means that a compaction has moved the rows meanwhile.
 ATTEMPTS_MAX = 20
+# The condition that selects no row.
+NONE = "false"
 # A file here says that the indexes of a generation may have rows that are gone.
 MARKS = f"{generations.FOLDER}/expired"
 
@@ -50,7 +55,13 @@ class Removed:
 
 
 def remove_expired(
-    storage: Storage, generation: int, condition: str, retry_s: float, *, dry_run: bool
+    storage: Storage,
+    generation: int,
+    condition: str,
+    counts_max: Mapping[str, int],
+    retry_s: float,
+    *,
+    dry_run: bool = False,
 ) -> Removed | None:
     """Remove the memories that a condition selects, from the files of the table, too.
 
@@ -58,6 +69,7 @@ def remove_expired(
         storage: the lake.
         generation: generation of the table.
         condition: in Lance's SQL, never NULL; selects a row or not for good.
+        counts_max: namespace -> how many others to keep, as of `least_important`.
         retry_s: how long each step is retried, seconds.
         dry_run: count the memories, and remove none.
 
@@ -73,9 +85,10 @@ def remove_expired(
         table = generations.open_existing(storage, generation)
     if table is None:
         return None
-    run = _Run(storage, generation, table, condition, retry_s)
+    run = _Run(storage, generation, table, retry_s)
     # Before rows are looked for: what these runs have not removed, this one does.
     marks = _marks(storage, generation)
+    run.choose(condition, counts_max)
     found = run.expired()
     removed = run.count(found)
     if dry_run:
@@ -96,22 +109,30 @@ class _Run:
         storage: Storage,
         generation: int,
         table: "Table",
-        condition: str,
         retry_s: float,
     ) -> None:
         self._storage, self._generation, self._table = storage, generation, table
-        self._condition, self._retry_s = condition, retry_s
+        self._condition, self._retry_s = NONE, retry_s
+
+    def choose(self, condition: str, counts_max: Mapping[str, int]) -> None:
+        """Determine the condition of the rows that go."""
+
+        def once() -> str:
+            self._table.checkout_latest()  # type: ignore[no-untyped-call]
+            return least_important(self._table, counts_max, condition)
+
+        others = self._read(once) if counts_max else NONE
+        self._condition = f"({condition} OR {others})"
 
     def expired(self) -> pa.Table:
         """Return row id and Kafka timestamp of the expired rows."""
 
         def once() -> pa.Table:
-            with storage_errors(self._storage, f"read table {NAME}", lance=True):
-                self._table.checkout_latest()  # type: ignore[no-untyped-call]
-                query: Any = self._table.search().where(self._condition)
-                return query.select(["kafka_ts"]).with_row_id(True).to_arrow()
+            self._table.checkout_latest()  # type: ignore[no-untyped-call]
+            query: Any = self._table.search().where(self._condition)
+            return query.select(["kafka_ts"]).with_row_id(True).to_arrow()
 
-        return retry(once, on=StorageUnavailable, seconds=self._retry_s)
+        return self._read(once)
 
     def count(self, found: pa.Table) -> Removed:
         """Return how much goes."""
@@ -154,6 +175,13 @@ class _Run:
         if self._table.count_rows(others):
             # A row that is updated, if only by its own value, is written again.
             self._table.update(where=others, values_sql={"writer": "writer"})
+
+    def _read(self, function: Callable[[], R]) -> R:
+        def once() -> R:
+            with storage_errors(self._storage, f"read table {NAME}", lance=True):
+                return on_newest_version(self._table, function)
+
+        return retry(once, on=StorageUnavailable, seconds=self._retry_s)
 
     def _step(self, name: str, step: Callable[[], object]) -> None:
         retry(

@@ -134,6 +134,36 @@ def test_a_clock_that_is_ahead_keeps_no_memory_from_being_written(
     assert remembered(settings) == EVERY
 
 
+def test_memories_are_pruned_by_importance(settings: Settings) -> None:
+    written(settings)
+    run_flow(settings, "memory")
+    own = settings.replace(memories_max={"a": 3})
+    assert retain(own, dry_run=True).expired["memories"].rows == 1
+    assert retain(own).expired["memories"].rows == 1
+    left = remembered(own)
+    assert len(left) == len(EVERY) - 1
+    # The reindexed memories are pruned before they can be recalled.
+    reindex(own)
+    assert remembered(own) == left
+    own = settings.replace(memories_importance_min={"a": 0.6})
+    assert retain(own).expired == {}
+    assert remembered(own) == left
+
+
+def test_memory_does_not_write_what_is_not_important(settings: Settings) -> None:
+    settings = settings.replace(memories_importance_min={"*": 0.6})
+    events = Events(settings)
+    rows = [
+        event_row("message", f"s-{n}", text=NEW_TEXT, importance=value)
+        for n, value in enumerate((0.5, 0.6, None))
+    ]
+    events.add(events_table(*rows))
+    run_flow(settings, "memory")
+    with Lake(settings=settings) as lake:
+        query = "SELECT importance FROM memories WHERE kind = 'event' ORDER BY ALL"
+        assert lake.sql(query).fetchall() == [(0.6,), (None,)]
+
+
 def test_the_memory_of_an_episode_outlives_its_row(settings: Settings) -> None:
     events = written(settings)
     life = MemoryProcess(settings, clock=OLD.timestamp)

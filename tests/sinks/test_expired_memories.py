@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from operators.memories.expiry import memory_expiry
@@ -17,7 +18,7 @@ from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.storage.listing import stored_files
 from semloop.storage.location import Storage
 from sinks.vectors import expired_memories, maintenance
-from sinks.vectors.expired_memories import MARKS, Removed, remove_expired
+from sinks.vectors.expired_memories import MARKS, NONE, Removed, remove_expired
 from sinks.vectors.maintenance import maintain
 from tests.sinks.memory_builder import memory_rows, search_texts, stored, vector_table
 from tests.support.processes import ROOT, environment
@@ -27,8 +28,6 @@ pytestmark = pytest.mark.slow
 OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = OLD + timedelta(days=10)
 CONDITION = "coalesce(kafka_ts < timestamp '2026-01-05T00:00:00+00:00', false)"
-# Days before today around which memories are written.
-DAYS = (0, 1, 2, 3, 4, 5, 6)
 # Long enough that no encoding changes it.
 SECRET = "wq7zkx5vbn3mjh1tgr9"
 
@@ -59,7 +58,7 @@ def written(storage: Storage) -> set[int]:
 
 
 def expire(storage: Storage, *, dry_run: bool = False) -> Removed:
-    removed = remove_expired(storage, 1, CONDITION, 30.0, dry_run=dry_run)
+    removed = remove_expired(storage, 1, CONDITION, {}, 30.0, dry_run=dry_run)
     assert removed is not None
     return removed
 
@@ -100,42 +99,72 @@ def test_expired_memories_are_in_no_file_after_maintenance(
 
 
 @pytest.mark.parametrize(
-    "retention",
+    ("retention", "importance"),
     [
-        {"memories": 5.0},
-        {"memories": 5.0, "memories/a": 2.5, "memories/it's": 0.0},
-        {"memories/a": 2.0, "memories/it's": 100.0},
-        {"memories": 1e9},
-        {"events": 2.0},
+        ({"memories": 5.0}, {}),
+        ({"memories": 5.0, "memories/a": 2.5, "memories/it's": 0.0}, {"a": 0.3}),
+        ({"memories/a": 2.0, "memories/it's": 100.0}, {"*": 0.3, "it's": 0.0}),
+        ({"memories": 1e9}, {"it's": 0.3}),
+        ({"events": 2.0}, {}),
     ],
 )
 def test_the_condition_and_the_mask_select_the_same_memories(
-    tmp_path: Path, retention: dict[str, float]
+    tmp_path: Path, retention: dict[str, float], importance: dict[str, float]
 ) -> None:
     storage, today = Storage(str(tmp_path)), NEW.date()
     table = vector_table(storage)
-    moments = [datetime.combine(today, time(), UTC) - timedelta(days=d) for d in DAYS]
-    namespaces = ("a", "it's", "other", None)
-    for n, (at, name) in enumerate(itertools.product(moments, namespaces)):
-        table.merge(memory_rows([2 * n], kafka_ts=at, namespace=name))
-        before = at - timedelta(microseconds=1)
-        table.merge(memory_rows([2 * n + 1], kafka_ts=before, namespace=name))
-    expiry = memory_expiry(MaintenanceSettings(retention=retention), today)
+    midnight = datetime.combine(today, time(), UTC)
+    moments = [
+        midnight - timedelta(days=day) - moment
+        for day in range(7)
+        for moment in (timedelta(0), timedelta(microseconds=1))
+    ]
+    choices = itertools.product(moments, ("a", "it's", "other", None), (0.2, 0.3, None))
+    rows = [
+        memory_rows([n], kafka_ts=at, namespace=name, importance=value)
+        for n, (at, name, value) in enumerate(choices)
+    ]
+    table.merge(pa.concat_tables(rows))
+    settings = MaintenanceSettings(
+        retention=retention, memories_importance_min=importance
+    )
+    expiry = memory_expiry(settings, today)
     opened = generations.open_table(generations.connect(storage), 1)
     assert opened is not None
-    rows = opened.search().to_arrow()
-    selected = opened.search().where(expiry.sql).to_arrow()
-    assert rows.filter(expiry.mask(rows))["id"].to_pylist() == (
-        selected["id"].to_pylist()
-    )
-    # The same days as those of other tables.
-    for row in rows.select(["kafka_ts", "namespace", "id"]).to_pylist():
-        days = retention.get(
-            f"memories/{row['namespace']}", retention.get("memories", 0.0)
-        )
-        age_days = (today - row["kafka_ts"].date()).days - 1
-        is_expired = row["id"] in selected["id"].to_pylist()
-        assert is_expired == (0 < days <= age_days)
+    stored = opened.search().to_arrow()
+    selected = set(opened.search().where(expiry.sql).to_arrow()["id"].to_pylist())
+    assert set(stored.filter(expiry.mask(stored))["id"].to_pylist()) == selected
+    for row in stored.drop_columns(["vector"]).to_pylist():
+        name = row["namespace"]
+        days = retention.get(f"memories/{name}", retention.get("memories", 0.0))
+        # The same days as those of other tables.
+        is_old = 0 < days <= (today - row["kafka_ts"].date()).days - 1
+        least = importance.get(name, importance.get("*", 0.0))
+        is_unimportant = (row["importance"] or 1.0) < least
+        assert (row["id"] in selected) == (is_old or is_unimportant)
+
+
+def test_the_most_important_and_then_the_newest_memories_are_kept(
+    lake_settings: Settings,
+) -> None:
+    storage = Storage.of(lake_settings)
+    table = vector_table(storage)
+    # Two of each importance, the first one older; one without importance is as 0.5.
+    for n, importance in enumerate((0.1, None, 0.5, 0.9)):
+        for first, name in ((0, "a"), (100, "b"), (200, "c")):
+            for copy, at in enumerate((OLD, NEW)):
+                number = first + 2 * n + copy
+                columns = {"namespace": name, "importance": importance}
+                table.merge(memory_rows([number], kafka_ts=at, **columns))  # type: ignore[arg-type]
+    maintain(storage, 1)
+    counts_max = {"a": 4, "b": 0, "*": 3}
+    for dry_run in (True, False):
+        removed = remove_expired(storage, 1, NONE, counts_max, 30.0, dry_run=dry_run)
+        assert removed is not None
+        assert removed.rows == 4 + 5
+    # The newer one of equally important ones; then the larger id.
+    assert numbers_of(storage) == [3, 5, 6, 7, *range(100, 108), 205, 206, 207]
+    assert remove_expired(storage, 1, NONE, counts_max, 30.0) == Removed()
 
 
 def test_a_table_of_which_all_memories_expire_can_be_written_again(
@@ -156,7 +185,7 @@ def test_a_table_of_which_all_memories_expire_can_be_written_again(
 
 def test_a_table_that_does_not_exist_has_no_expired_memories(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
-    assert remove_expired(storage, 1, CONDITION, 1.0, dry_run=False) is None
+    assert remove_expired(storage, 1, CONDITION, {}, 1.0) is None
     assert not (tmp_path / "memories").exists()
 
 
@@ -230,9 +259,7 @@ def dying(function):
 for name in ("run_step", "remove_files"):
     setattr(expired_memories, name, dying(getattr(expired_memories, name)))
 Storage.replace = dying(Storage.replace)
-expired_memories.remove_expired(
-    Storage.of(load()), 1, sys.argv[2], 30.0, dry_run=False
-)
+expired_memories.remove_expired(Storage.of(load()), 1, sys.argv[2], {}, 30.0)
 """
 # Mark, move, expire, ten indexes, marks: 14 in all, with a moment before and after.
 MOMENTS = range(28)
