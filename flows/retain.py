@@ -87,9 +87,18 @@ def _dataflow(
             return item
         try:
             seconds = context.settings.commits.storage_retry_s
-            return expire(
-                context.storage, item, seconds, dry_run=dry_run, cold=cold.compression
+            # Files of a date that cannot go yet are not written for nothing.
+            only_count = dry_run or report.keeps_later_dates(item.table)
+            found = expire(
+                context.storage,
+                item,
+                seconds,
+                dry_run=only_count,
+                cold=cold.compression,
             )
+            if found.held:
+                report.kept.add(found.table)
+            return found
         except SemLoopError as error:
             report.fail(item.table, item.date, error)
             return None

@@ -66,6 +66,10 @@ class Report:
         at = {"table": table, "date": day.isoformat()}
         log.error("rows not removed", flow=RETAIN.name, **at, **what)
 
+    def keeps_later_dates(self, table: str) -> bool:
+        """Return True if an earlier date stays, without which later ones cannot go."""
+        return table in self.kept and bool(TABLES[table].folded_by)
+
     def hold(self, item: Expiry, reason: str) -> None:
         """Count a date whose rows stay."""
         self.held[item.table] = self.held.get(item.table, 0) + 1
@@ -133,7 +137,7 @@ class RetainedTables:
             return
         if item.held:
             self._report.hold(item, item.held)
-        elif item.table in self._report.kept and TABLES[item.table].folded_by:
+        elif self._report.keeps_later_dates(item.table):
             self._report.hold(item, EARLIER)
         elif self._dry_run:
             self._report.add(item)
