@@ -14,7 +14,7 @@ from bytewax.dataflow import Dataflow
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.compaction_due import cold_dates
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
-from flows.scheduled import run_to_end
+from flows.scheduled import run_to_end, with_signs_of_life
 from operators.compaction import plan
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
@@ -78,7 +78,8 @@ def compact(settings: Settings) -> Report:
 
 def _dataflow(context: FlowContext, report: Report, guard: Guard) -> Dataflow:
     def open_reader(worker_index: int, worker_count: int) -> WorkItems[Merge]:
-        return WorkItems(_merges(context, report, worker_index, worker_count))
+        merges = _merges(context, report, worker_index, worker_count)
+        return WorkItems(with_signs_of_life(context, COMPACT, worker_index, merges))
 
     def write(merge: Merge) -> MergedFile | None:
         try:

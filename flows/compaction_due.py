@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from operators.compaction import plan
 from schemas.compression import Compression
 from semloop import layout
-from semloop.settings import Settings
+from semloop.boot_clock import Moment
+from semloop.flow_registry import COMPACT
+from semloop.settings import DEFAULT_TOPIC, Settings
 from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.storage.location import Storage
+from sinks.activity_file import ActivityFile
 from sources.lake.table_dates import ColdDates, table_dates
 
 
@@ -31,6 +34,13 @@ def compaction_is_due(settings: Settings) -> bool:
     cold = cold_dates(settings.maintenance)
     dates = table_dates(storage, datetime.now(UTC).date(), cold=cold)
     return any(plan(item) for item in dates)
+
+
+def note_run(settings: Settings) -> None:
+    """Write, for `semloop health`, that a run had nothing to do."""
+    activity = ActivityFile(Storage.of(settings), COMPACT.name, 0, DEFAULT_TOPIC)
+    now = Moment.now()
+    activity.beat(now.wall_ms, now, ended=True)
 
 
 def cold_dates(settings: MaintenanceSettings) -> ColdDates:

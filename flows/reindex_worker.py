@@ -48,11 +48,11 @@ class ReindexWorker:
     def _items(self) -> Iterator[ReindexPart]:
         settings, storage = self._context.settings, self._context.storage
         layout.check(storage)
-        self.today = store_time.agreed_date(storage)
         streams = TopicStreams.every(storage) if storage.has(EPISODES) else []
         if not streams:
             msg = f"The lake {settings.lake} has no episodes yet."
             raise LakeError(msg, "Start the flow that writes them with `semloop up`.")
+        self.today = store_time.agreed_date(storage)
         self.embedder = embedder_of(settings)
         owned = [partition for topic in streams for partition in topic.owned(0, 1)]
         self.position_counters.update(

@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow, Stream
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.compaction_due import cold_dates
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
-from flows.scheduled import run_to_end
+from flows.scheduled import run_to_end, with_signs_of_life
 from operators.memories.expiry import memory_expiry
 from operators.retention import expired_rows
 from schemas.batches import ExpiredDate, ExpiredMemories
@@ -80,7 +80,10 @@ def _dataflow(
     def open_reader(
         worker_index: int, worker_count: int
     ) -> WorkItems[ExpiredDate | ExpiredMemories]:
-        return WorkItems(_items(context, worker_index, worker_count))
+        items = _items(context, worker_index, worker_count)
+        if dry_run:
+            return WorkItems(items)
+        return WorkItems(with_signs_of_life(context, RETAIN, worker_index, items))
 
     def find(item: ExpiredDate | ExpiredMemories) -> Expiry | ExpiredMemories | None:
         if isinstance(item, ExpiredMemories):

@@ -34,8 +34,8 @@ def least_important(
 ) -> str:
     """Return the condition, in Lance's SQL, of the memories that are too many.
 
-    It compares their columns with those of one memory, so it selects no memory that is
-    more important than what is kept, whatever is written meanwhile.
+    It compares their columns with those of one memory. So of those that are written
+    meanwhile, it selects none that is more important than what is kept.
 
     Args:
         table: the memories; 40 bytes of each are read, if a namespace has too many.
