@@ -13,7 +13,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.guard import exit_on_error
-from schemas.batches import SourceItem
+from schemas.source_item import SourceItem
 
 Item = TypeVar("Item", bound=SourceItem)
 Item_co = TypeVar("Item_co", bound=SourceItem, covariant=True)

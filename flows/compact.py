@@ -8,11 +8,13 @@ import functools
 from collections.abc import Iterator
 
 import bytewax.operators as op
+import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
+from flows.compaction_due import cold_dates
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
-from flows.scheduled import run_to_end
+from flows.scheduled import run_to_end, with_signs_of_life
 from operators.compaction import plan
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
@@ -31,6 +33,8 @@ from sources.work_items import WorkItems
 
 # A run merges the files of one level; files that it made may be due for the next one.
 RUNS_MAX = 10
+
+log = structlog.get_logger("flow")
 
 
 def flow() -> Dataflow:
@@ -74,7 +78,8 @@ def compact(settings: Settings) -> Report:
 
 def _dataflow(context: FlowContext, report: Report, guard: Guard) -> Dataflow:
     def open_reader(worker_index: int, worker_count: int) -> WorkItems[Merge]:
-        return WorkItems(_merges(context, report, worker_index, worker_count))
+        merges = _merges(context, report, worker_index, worker_count)
+        return WorkItems(with_signs_of_life(context, COMPACT, worker_index, merges))
 
     def write(merge: Merge) -> MergedFile | None:
         try:
@@ -106,7 +111,12 @@ def _merges(
     Workers that read different versions may plan the same merge; one of them commits.
     """
     layout.require_current(context.storage)
-    for item in table_dates(context.storage, context.now().date()):
+    cold = cold_dates(context.settings.maintenance)
+    ignored = not context.storage.on_s3 and cold.compression.storage_class
+    for item in table_dates(context.storage, context.now().date(), cold=cold):
+        if item.cold and ignored:
+            log.warning("storage class ignored: the lake is a folder", name=ignored)
+            ignored = ""
         if (item.table, item.date) in report.failed:
             continue
         for number, merge in enumerate(plan(item)):

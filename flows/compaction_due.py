@@ -7,10 +7,15 @@ do, and end after reading the logs.
 from datetime import UTC, datetime
 
 from operators.compaction import plan
+from schemas.compression import Compression
 from semloop import layout
-from semloop.settings import Settings
+from semloop.boot_clock import Moment
+from semloop.flow_registry import COMPACT
+from semloop.settings import DEFAULT_TOPIC, Settings
+from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.storage.location import Storage
-from sources.lake.table_dates import table_dates
+from sinks.activity_file import ActivityFile
+from sources.lake.table_dates import ColdDates, table_dates
 
 
 def compaction_is_due(settings: Settings) -> bool:
@@ -26,5 +31,19 @@ def compaction_is_due(settings: Settings) -> bool:
     """
     storage = Storage.of(settings)
     layout.require_current(storage)
-    dates = table_dates(storage, datetime.now(UTC).date())
+    cold = cold_dates(settings.maintenance)
+    dates = table_dates(storage, datetime.now(UTC).date(), cold=cold)
     return any(plan(item) for item in dates)
+
+
+def note_run(settings: Settings) -> None:
+    """Write, for `semloop health`, that a run had nothing to do."""
+    activity = ActivityFile(Storage.of(settings), COMPACT.name, 0, DEFAULT_TOPIC)
+    now = Moment.now()
+    activity.beat(now.wall_ms, now, ended=True)
+
+
+def cold_dates(settings: MaintenanceSettings) -> ColdDates:
+    """Return which dates are old, and how their files are compressed."""
+    level, storage_class = settings.cold_compression, settings.cold_storage_class
+    return ColdDates(settings.cold_after, Compression(level, storage_class))

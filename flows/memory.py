@@ -14,6 +14,7 @@ from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from flows.memory_workers import MemoryWorkers
 from operators.episodes.assign import assign_episodes
 from operators.memories.chunk import chunk
+from operators.memories.expiry import agreed_date, without_expired
 from schemas.batches import Assigned, Chunked, PolledEvents
 from schemas.metrics import Metrics
 from semloop.settings import Settings
@@ -54,7 +55,9 @@ def build(
 
     @guard.step
     def chunk_poll(assigned: Assigned) -> Chunked:
-        return chunk(assigned, settings.memory)
+        today = agreed_date(assigned.progress, context.now())
+        chunked = chunk(assigned, settings.memory)
+        return without_expired(chunked, settings.maintenance, today)
 
     embed_poll = embed_step(
         settings, metrics, FLOW, lambda: workers.embedder, lambda: workers.cache

@@ -17,6 +17,7 @@ from flows.reindex_worker import ReindexWorker
 from flows.scheduled import log_steps, run_to_end
 from operators.episodes.rebuild_positions import rebuild_positions
 from operators.memories.chunk import chunk
+from operators.memories.expiry import without_expired
 from schemas.batches import Assigned, Chunked, ReindexPart
 from schemas.metrics import Metrics
 from schemas.steps import ProgressCallback
@@ -74,7 +75,8 @@ def _dataflow(context: FlowContext, worker: ReindexWorker, guard: Guard) -> Data
         return rebuild_positions(part, worker.known, worker.position_counters)
 
     def chunk_part(assigned: Assigned) -> Chunked:
-        return chunk(assigned, settings.memory)
+        chunked = chunk(assigned, settings.memory)
+        return without_expired(chunked, settings.maintenance, worker.today)
 
     embed_part = embed_step(
         settings,

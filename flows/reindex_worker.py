@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 
 from operators.episodes.positions import PositionCounter
 from operators.memories.embed import VectorCache
@@ -12,6 +13,7 @@ from semloop.delta.streams import Partition, Streams
 from semloop.embedders.factory import embedder_of
 from semloop.errors import LakeError
 from semloop.lake.generations import EPISODES, FLOW
+from semloop.storage import store_time
 from sinks.flow_tables import FlowContext
 from sinks.vectors.new_generation import NewGeneration
 from sources.lake.episode_index import EpisodeIndex
@@ -35,6 +37,7 @@ class ReindexWorker:
         self.cache = VectorCache(context.settings.embedding.cache_texts)
         self.known = EpisodeIndex(context.storage)
         self.position_counters: dict[Partition, PositionCounter] = {}
+        self.today: date | None = None
 
     def open_reader(
         self, worker_index: int, worker_count: int
@@ -49,6 +52,7 @@ class ReindexWorker:
         if not streams:
             msg = f"The lake {settings.lake} has no episodes yet."
             raise LakeError(msg, "Start the flow that writes them with `semloop up`.")
+        self.today = store_time.agreed_date(storage)
         self.embedder = embedder_of(settings)
         owned = [partition for topic in streams for partition in topic.owned(0, 1)]
         self.position_counters.update(

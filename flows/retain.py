@@ -1,30 +1,34 @@
 """The scheduled flow `retain`: rows that have expired leave their tables.
 
 It runs while other flows write and readers read. The rows of a date go in one log
-entry; their files are deleted by the flow `vacuum`.
+entry; their files are deleted by the flow `vacuum`. Memories go in commits of LanceDB;
+their files are deleted by the flow `index`.
 """
 
 import functools
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 
 import bytewax.operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 
 from flows.bytewax_io import ReaderSource, WriterSink
+from flows.compaction_due import cold_dates
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
-from flows.scheduled import run_to_end
+from flows.scheduled import run_to_end, with_signs_of_life
+from operators.memories.expiry import memory_expiry
 from operators.retention import expired_rows
-from schemas.batches import ExpiredDate
+from schemas.batches import ExpiredDate, ExpiredMemories
 from schemas.metrics import Metrics
 from schemas.retention import Expiry
 from semloop import layout
 from semloop.errors import SemLoopError
 from semloop.flow_registry import RETAIN
+from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage import store_time
 from semloop.storage.location import Storage
-from semloop.tables import TABLES
+from semloop.tables import DELTA_TABLES, TABLES
 from sinks.flow_tables import FlowContext
 from sinks.retention.expired_rows import expire
 from sinks.retention.tables import Report, RetainedTables
@@ -71,13 +75,33 @@ def retain(settings: Settings, *, dry_run: bool = False) -> Report:
 def _dataflow(
     context: FlowContext, report: Report, guard: Guard, *, dry_run: bool
 ) -> Dataflow:
-    def open_reader(worker_index: int, worker_count: int) -> WorkItems[ExpiredDate]:
-        return WorkItems(_dates(context, worker_index, worker_count))
+    cold = cold_dates(context.settings.maintenance)
 
-    def find(item: ExpiredDate) -> Expiry | None:
+    def open_reader(
+        worker_index: int, worker_count: int
+    ) -> WorkItems[ExpiredDate | ExpiredMemories]:
+        items = _items(context, worker_index, worker_count)
+        if dry_run:
+            return WorkItems(items)
+        return WorkItems(with_signs_of_life(context, RETAIN, worker_index, items))
+
+    def find(item: ExpiredDate | ExpiredMemories) -> Expiry | ExpiredMemories | None:
+        if isinstance(item, ExpiredMemories):
+            return item
         try:
             seconds = context.settings.commits.storage_retry_s
-            return expire(context.storage, item, seconds, dry_run=dry_run)
+            # Files of a date that cannot go yet are not written for nothing.
+            only_count = dry_run or report.keeps_later_dates(item.table)
+            found = expire(
+                context.storage,
+                item,
+                seconds,
+                dry_run=only_count,
+                cold=cold.compression,
+            )
+            if found.held:
+                report.kept.add(found.table)
+            return found
         except SemLoopError as error:
             report.fail(item.table, item.date, error)
             return None
@@ -88,35 +112,37 @@ def _dataflow(
 
     dataflow = Dataflow(RETAIN.name)
     source = ReaderSource(open_reader, guard=guard.poll)
-    dates = op.input("dates", dataflow, source)
+    items = op.input("dates", dataflow, source)
     # ExpiredDate(table="events", date=2026-08-20, condition="true")
-    expiries = op.filter_map("expire", dates, guard.step(find))
+    expiries: Stream[Expiry | ExpiredMemories]
+    expiries = op.filter_map("expire", items, guard.step(find))
     # Expiry(table="events", date=2026-08-20, removed=3 files, added=(), rows=91_234)
     op.output("tables", expiries, WriterSink(writer_of, guard.step))
     return dataflow
 
 
-def _dates(
+def _items(
     context: FlowContext, worker_index: int, worker_count: int
-) -> Iterator[ExpiredDate]:
-    """Yield a worker's share of the dates with expired rows."""
-    retention = context.settings.maintenance.retention
-    tables = sorted({key.partition("/")[0] for key in retention})
-    if not tables:
+) -> Iterator[ExpiredDate | ExpiredMemories]:
+    """Yield a worker's share of the dates with expired rows; the first one memories."""
+    storage, settings = context.storage, context.settings.maintenance
+    if not settings.expires:
         return
-    layout.require_current(context.storage)
-    today = _today(context.storage)
+    layout.require_current(storage)
+    today = store_time.agreed_date(storage)
+    named = {key.partition("/")[0] for key in settings.retention}
+    tables = sorted(named.intersection(DELTA_TABLES))
 
     def condition_of(table: str, day: date) -> str | None:
-        return expired_rows(retention, table, day, today)
+        return expired_rows(settings.retention, table, day, today)
 
-    for item in expired_dates(context.storage, tables, condition_of):
+    for item in expired_dates(storage, tables, condition_of):
         # Dates with revisions of the same rows go one after the other.
         place = 0 if TABLES[item.table].folded_by else item.date.toordinal()
         if place % worker_count == worker_index:
             yield item
-
-
-def _today(storage: Storage) -> date:
-    """Return the date; one clock that is ahead must not remove rows."""
-    return min(store_time.now(storage), datetime.now(UTC)).date()
+    expiry = memory_expiry(settings, today)
+    if worker_index or (expiry.is_empty and not settings.memories_max):
+        return
+    if (generation := generations.current(storage)) is not None:
+        yield ExpiredMemories(generation, expiry.sql, settings.memories_max)

@@ -1,7 +1,7 @@
 """Scheduled flows: dataflows that end. A command or Bytewax's own runner runs them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -10,9 +10,15 @@ from bytewax.run import cli_main
 
 from flows.guard import Guard
 from schemas.steps import ProgressCallback
+from semloop import layout
+from semloop.flow_registry import Flow
+from semloop.settings import DEFAULT_TOPIC
+from sinks.activity_file import ActivityFile
+from sinks.flow_tables import FlowContext
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Item = TypeVar("Item")
 
 log = structlog.get_logger("flow")
 
@@ -82,3 +88,30 @@ def log_steps(flow: str) -> ProgressCallback:
             log.info("step started", flow=flow, step=step, total=total)
 
     return show
+
+
+def with_signs_of_life(
+    context: FlowContext, flow: Flow, worker_index: int, items: Iterator[Item]
+) -> Iterator[Item]:
+    """Yield items, and write when the run starts, proceeds and ends.
+
+    A run that fails, hangs or is killed leaves no end, which `semloop health` reports.
+
+    Args:
+        context: the lake and the clocks.
+        flow: the flow.
+        worker_index: the worker whose share the items are.
+        items: the next one is asked for after all steps are done with the last one.
+
+    Raises:
+        LakeError: the lake has a newer layout.
+    """
+    layout.check(context.storage)
+    # Scheduled flows maintain the tables of all topics.
+    activity = ActivityFile(context.storage, flow.name, worker_index, DEFAULT_TOPIC)
+    activity.start_run(context.moment())
+    for item in items:
+        yield item
+        activity.beat(None, context.moment())
+    now = context.moment()
+    activity.beat(now.wall_ms, now, ended=True)

@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
-from flows.scheduled import run_to_end
+from flows.scheduled import run_to_end, with_signs_of_life
 from schemas.batches import VacuumTask
 from schemas.metrics import Metrics
 from semloop import layout
@@ -74,7 +74,10 @@ def _dataflow(
     context: FlowContext, report: Report, guard: Guard, *, dry_run: bool
 ) -> Dataflow:
     def open_reader(worker_index: int, worker_count: int) -> WorkItems[VacuumTask]:
-        return WorkItems(_tables(context.storage, worker_index, worker_count))
+        tables = _tables(context.storage, worker_index, worker_count)
+        if dry_run:
+            return WorkItems(tables)
+        return WorkItems(with_signs_of_life(context, VACUUM, worker_index, tables))
 
     def find(task: VacuumTask) -> UnusedFiles | None:
         try:

@@ -6,10 +6,11 @@ of `archive` and the readers of new rows rely on.
 The current date is merged in levels, like a log-structured merge tree: ten files of a
 level become one of the next. A row is rewritten once per level, and at most nine files
 of each level are left. Dates that are over are merged as far as the size of a file
-permits.
+permits. Those of old dates are written again, compressed hard.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from schemas.batches import DataFile, Merge
 from schemas.compaction import FILES_MAX, FILES_MIN, TARGET_BYTES, TableDate
@@ -18,6 +19,8 @@ from semloop.delta.file_name import BEFORE_ALL, UNNUMBERED
 
 def plan(item: TableDate) -> list[Merge]:
     """Return the merges that are due, without a file in common."""
+    if item.cold:
+        return _plan_cold(item)
     merges = []
     for run in _small_runs(_in_order(item.files)):
         for files in [run] if item.closed else _due(run):
@@ -27,6 +30,16 @@ def plan(item: TableDate) -> list[Merge]:
                 if len(part) > 1
             ]
     return merges
+
+
+def _plan_cold(item: TableDate) -> list[Merge]:
+    """Return merges of all files that are not compressed hard, of single ones too."""
+    return [
+        Merge(item.table, item.version, item.date, part, cold=item.cold)
+        for is_cold, run in groupby(_in_order(item.files), lambda f: f.name.is_cold)
+        if not is_cold
+        for part in _parts(list(run))
+    ]
 
 
 def plan_unnumbered(item: TableDate) -> list[Merge]:
@@ -56,7 +69,7 @@ def _small_runs(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
     """Yield the small files between two that are large enough."""
     run: list[DataFile] = []
     for file in files:
-        if file.size_bytes >= TARGET_BYTES // 2:
+        if file.size_bytes >= TARGET_BYTES // 2 or file.name.is_cold:
             yield run
             run = []
         else:

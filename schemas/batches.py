@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from schemas.compression import Compression
 from schemas.replay import Replayed
 from semloop.artifacts import Column
-from semloop.delta.file_name import UNNUMBERED, FileName
+from semloop.delta.file_name import COLD_LEVEL, UNNUMBERED, FileName
 from semloop.delta.streams import Partition
 
 
@@ -244,7 +245,8 @@ class Merge:
     """Files of consecutive commits that one file replaces.
 
     `first`: the number of the first commit, if the names of the files do not tell it.
-    `keep`: SQL condition of the rows that the file has.
+    `keep`: SQL condition of the rows that the file has. `cold`: how it is compressed,
+    if the date is old.
     """
 
     table: str
@@ -253,6 +255,7 @@ class Merge:
     files: tuple[DataFile, ...]
     first: int = UNNUMBERED
     keep: str = "true"
+    cold: Compression | None = None
     progress: Progress = field(default_factory=Progress)
 
     @cached_property
@@ -265,6 +268,8 @@ class Merge:
             for name in names
         ]
         level = 1 + max(name.level for name in names)
+        if self.cold:
+            level = max(level, COLD_LEVEL)
         return FileName(level, max(self.first, names[0].first), max(complete))
 
 
@@ -285,13 +290,11 @@ class ExpiredDate:
     progress: Progress = field(default_factory=Progress)
 
 
-# What the source of a flow emits.
-SourceItem = (
-    Polled
-    | PolledEvents
-    | ReindexPart
-    | MaintenanceTask
-    | Merge
-    | ExpiredDate
-    | VacuumTask
-)
+@dataclass(frozen=True, slots=True)
+class ExpiredMemories:
+    """Those that a condition in Lance's SQL selects, and those beyond a number."""
+
+    generation: int
+    condition: str
+    counts_max: Mapping[str, int]
+    progress: Progress = field(default_factory=Progress)

@@ -1,11 +1,12 @@
 """What the steps of the flow `compact` pass on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from schemas.batches import DataFile, Merge
+from schemas.compression import Compression
 
 # Each removed file is a line of the log entry, which every reader of the log parses.
 FILES_MAX = 1_000
@@ -19,7 +20,8 @@ FILES_MIN = 10
 class TableDate:
     """The files of one date of a table, at one version.
 
-    `closed`: the date is over, so that hardly any files are added.
+    `closed`: the date is over, so that hardly any files are added. `cold`: how its
+    files are to be compressed, if the date is old and some are not yet.
     """
 
     table: str
@@ -27,6 +29,7 @@ class TableDate:
     date: date
     files: tuple[DataFile, ...]
     closed: bool
+    cold: Compression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Replacement:
     """Files of a table that other files replace in one log entry.
 
     `added` may be empty. `changes_data`: the others do not have all of their rows.
+    `numbers`: app id -> int64 to store, unless a larger one is there.
     """
 
     table: str
@@ -54,3 +58,4 @@ class Replacement:
     removed: tuple[DataFile, ...]
     added: tuple[MergedFile, ...]
     changes_data: bool = False
+    numbers: Mapping[str, int] = field(default_factory=dict)

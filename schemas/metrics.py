@@ -145,8 +145,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "semloop_not_remembered_total", "counter", "texts", ("flow", "reason"),
-        "Texts that became no memory: by policy (kind, importance, sample), empty, or "
-        "without a vector (nan, dimension, zero, timeout, refused).",
+        "Texts that became no memory: by policy (kind, importance, sample), expired, "
+        "empty, or without a vector (nan, dimension, zero, timeout, refused).",
         "Without a vector: check the endpoint's log. Dimension: its model differs.",
     ),
     Metric(

@@ -1,6 +1,7 @@
 """What the steps of the flow `retain` pass on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
 from schemas.batches import DataFile
@@ -8,6 +9,8 @@ from schemas.compaction import MergedFile
 
 # Condition of an `ExpiredDate` of which all rows have expired.
 ALL = "true"
+# In settings by namespace: every one without an entry of its own.
+OTHERS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,8 @@ class Expiry:
 
     `removed`: files that have some of them. `added`: files with their other rows.
     `rows`: how many rows go. `bytes`: what they take in files, an estimate if nothing
-    is written. `held`: why nothing may go yet; empty if it may.
+    is written. `held`: why nothing may go yet; empty if it may. `expired`: app id ->
+    last offset of the rows that go, for a table whose readers must know.
     """
 
     table: str
@@ -26,3 +30,4 @@ class Expiry:
     rows: int = 0
     bytes: int = 0
     held: str = ""
+    expired: Mapping[str, int] = field(default_factory=dict)

@@ -100,7 +100,7 @@ RETAIN = Flow(
     "scheduled",
     reads="events",
     main="events",
-    sides=("dead_letters", "episodes"),
+    sides=("dead_letters", "episodes", "memories"),
     module="flows.retain",
     every="retain_every_s",
     quiet=("--quiet",),

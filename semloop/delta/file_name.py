@@ -20,6 +20,9 @@ UNNUMBERED = -1
 # Number of files that an upgrade made of these. A table is created by version 0, so no
 # file of a flow has it.
 BEFORE_ALL = 0
+# Level of a file of an old date that was compressed hard. Merges of levels end long
+# before it, and what replaces the file has a higher one.
+COLD_LEVEL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class FileName:
     level: int = 0
     first: int = UNNUMBERED
     complete_at: int | None = None
+
+    @property
+    def is_cold(self) -> bool:
+        """True for a file that was compressed hard."""
+        return self.level >= COLD_LEVEL
 
     @classmethod
     def of(cls, path: str) -> "FileName":

@@ -15,6 +15,8 @@ CAUGHT_UP = "/caught_up_ms"
 # and events whose id another partition has, too.
 MISROUTED = "/misrouted"
 REPEATED = "/repeated"
+# Suffix of the last offset of the rows that `maintain retain` has removed from a table.
+EXPIRED = "/expired"
 # Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 

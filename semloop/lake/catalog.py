@@ -15,10 +15,14 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from semloop.lake.recall.episodes import Episodes
+
 VIEWS_FOLDER = Path(__file__).with_name("views")
 # Schema of the tables as they are stored; the documented views are in the main schema.
 RAW_SCHEMA = "tables"
 RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
+# How far they are visible, which the log of `episodes` has.
+POSITIONS = f"{RAW_SCHEMA}.memory_positions"
 
 
 class Catalog:
@@ -27,25 +31,26 @@ class Catalog:
     Args:
         connection: a connection to the database; the catalog uses a cursor of its own.
         storage: the lake.
-        generation: returns the current generation of the memories, None without any.
+        episodes: returns the state of the memories, None without any.
     """
 
     def __init__(
         self,
         connection: "DuckDBPyConnection",
         storage: Storage,
-        generation: Callable[[], int | None],
+        episodes: "Callable[[], Episodes | None]",
     ) -> None:
         """Create all views."""
-        self._storage, self._generation = storage, generation
+        self._storage, self._episodes = storage, episodes
         self._lock = threading.Lock()
         self._cursor = connection.cursor()
         self._cursor.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         self._raw_views = RawViews(self._cursor, storage, RAW_SCHEMA)
         self._raw_views.refresh()
-        # Generation that the view of memories shows; None until it is loaded.
-        self._shown: int | None = None
+        # Statements of the views of memories; none until they are loaded.
+        self._shown: list[str] = []
         self._cursor.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
+        self._cursor.execute(lance_view.positions_view(POSITIONS, ()))
         self._cursor.execute("\n;".join(_view_statements()))
         self._commented = False
 
@@ -72,7 +77,7 @@ class Catalog:
                 self._raw_views.statement(table)[0] for table in tables.DELTA_TABLES
             ]
         statements += lance_view.load_statements(self._storage, reveal=False)
-        statements.append(self._memories_view(self._generation()))
+        statements += self._memory_views()
         return [*statements, *_view_statements(), *comment_statements()]
 
     def close(self) -> None:
@@ -80,20 +85,27 @@ class Catalog:
         self._cursor.close()
 
     def _show_memories(self) -> None:
-        """Create the view on the memories of the current generation."""
-        if self._shown is None:
+        """Create the views on the current generation that differ from those before."""
+        if not self._shown:
             for statement in lance_view.load_statements(self._storage, reveal=True):
                 self._cursor.execute(statement)
-            self._shown = 0
-        generation = self._generation()
-        if generation is None or generation != self._shown:
-            self._cursor.execute(self._memories_view(generation))
-        self._shown = generation or 0
+        statements = self._memory_views()
+        for statement in statements:
+            if statement not in self._shown:
+                self._cursor.execute(statement)
+        self._shown = statements
 
-    def _memories_view(self, generation: int | None) -> str:
-        if generation is None:
-            return lance_view.empty_view(RAW_MEMORIES, loaded=True)
-        return lance_view.generation_view(RAW_MEMORIES, self._storage, generation)
+    def _memory_views(self) -> list[str]:
+        episodes = self._episodes()
+        if episodes is None:
+            shown = lance_view.empty_view(RAW_MEMORIES, loaded=True)
+            return [shown, lance_view.positions_view(POSITIONS, ())]
+        return [
+            lance_view.generation_view(
+                RAW_MEMORIES, self._storage, episodes.generation
+            ),
+            lance_view.positions_view(POSITIONS, episodes.positions),
+        ]
 
 
 def view_questions() -> dict[str, str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from semloop.lake.catalog import Catalog
     from semloop.lake.recall.engine import RecallEngine
+    from semloop.lake.recall.episodes import Episodes
 
 
 class Database:
@@ -72,10 +73,10 @@ class Database:
         connection = lake_reader(self._storage)
         # Unknown table names are errors, never references to Python variables.
         connection.execute("SET GLOBAL python_enable_replacements = false")
-        catalog = Catalog(connection, self._storage, self._generation)
+        catalog = Catalog(connection, self._storage, self._episodes)
         macro.define(connection, self._engine)
         private_ids.define(connection, self._ids)
         return connection, catalog
 
-    def _generation(self) -> int | None:
-        return self._engine().generation()
+    def _episodes(self) -> "Episodes | None":
+        return self._engine().episodes()

@@ -178,7 +178,7 @@ class Lake(ArtifactQueries):
         Raises:
             LakeError, StorageUnavailable: the lake cannot be read.
         """
-        return self._recall_engine().generation() is not None
+        return self._recall_engine().episodes() is not None
 
     def views(self) -> dict[str, str]:
         """Return the views by name, each with the question that it answers."""

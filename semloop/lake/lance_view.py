@@ -6,7 +6,7 @@ does not need the extension.
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from semloop import tables
@@ -18,6 +18,7 @@ from semloop.storage.object_store import lance_options, without_keys
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from semloop.lake.recall.episodes import Position
     from semloop.storage.location import Storage
 
 NAMED = re.compile(r"\bmemories\b", re.IGNORECASE)
@@ -63,6 +64,15 @@ def generation_view(name: str, storage: "Storage", generation: int) -> str:
     )
     columns = ", ".join(SHOWN)
     select = f"SELECT {columns} FROM {quoted(url)}"  # noqa: S608 - names of ours
+    return f"CREATE OR REPLACE VIEW {name} AS {select}"
+
+
+def positions_view(name: str, positions: "Sequence[Position]") -> str:
+    """Return the statement for the view on how far memories are visible."""
+    rows = [f"({quoted(topic)}, {', '.join(map(str, n))})" for topic, *n in positions]
+    source = f"VALUES {', '.join(rows)}" if rows else "SELECT '', 0, 0, 0 LIMIT 0"
+    columns = "topic_id, kafka_partition, last_offset, expired_offset"
+    select = f"SELECT * FROM ({source}) AS rows ({columns})"  # noqa: S608 - of ours
     return f"CREATE OR REPLACE VIEW {name} AS {select}"
 
 

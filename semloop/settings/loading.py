@@ -56,7 +56,8 @@ def load(
         parts = re.split(r"[.\[]", path.rstrip("`"))
         name = next((part for part in parts if part in setting_fields()), "")
         # The value is not shown: it may be a secret under the wrong name.
-        what = what.partition(" '")[0].lower()
+        what = what.partition(" '")[0]
+        what = what[:1].lower() + what[1:]
         if not name:  # a section that refuses a value says of which setting
             first, _, rest = what.partition(": ")
             name, what = (first, rest) if first in setting_fields() else ("", what)

@@ -33,6 +33,7 @@ REFUSALS = {
     "NoSuchBucket": "Create the bucket, or set SEMLOOP_LAKE to an existing one.",
     "InvalidBucketName": "Set SEMLOOP_LAKE to s3://bucket/prefix.",
     "AccessDenied": "Grant these credentials the rights to list, read and write there.",
+    "InvalidStorageClass": "Set SEMLOOP_COLD_STORAGE_CLASS to one that the store has.",
     "AuthorizationHeaderMalformed": "Set AWS_REGION to the region of the bucket.",
     "PermanentRedirect": "Set AWS_REGION to the region of the bucket.",
     "IllegalLocationConstraintException": "Set AWS_REGION to the bucket's region.",

@@ -150,14 +150,14 @@ class Storage:
         else:
             write_durable(Path(self.root, name), data, self.file_mode)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, storage_class: str = "") -> None:
         """Write a new file of the lake from a local one, which need not fit in memory.
 
         Raises:
             OSError: the storage refuses.
         """
         if self.on_s3:
-            self.objects.put_file(name, path)
+            self.objects.put_file(name, path, storage_class)
         else:
             copy_durable(path, Path(self.root, name), self.file_mode)
 

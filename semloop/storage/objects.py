@@ -115,8 +115,11 @@ class Objects:
                 use_multipart=False,  # Multipart uploads are not conditional.
             )
 
-    def put_file(self, name: str, path: "Path") -> None:
-        """Write an object from a local file, in parts: it is not read into memory."""
+    def put_file(self, name: str, path: "Path", storage_class: str = "") -> None:
+        """Write an object from a local file, in parts: it is not read into memory.
+
+        Without a storage class the object gets that of the bucket.
+        """
         import obstore
 
         # A request lasts longer than for a small object: on a slow link two parts share
@@ -128,6 +131,7 @@ class Objects:
                 store,
                 name,
                 path,
+                attributes={"Storage-Class": storage_class} if storage_class else None,
                 chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_A_TIME,
             )

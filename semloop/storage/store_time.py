@@ -3,7 +3,7 @@
 import os
 import secrets
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from semloop.errors import SemLoopError
@@ -29,6 +29,17 @@ def now(storage: Storage) -> datetime:
     finally:
         with suppress(SemLoopError):  # `doctor --fix` finds it
             remove_files(storage, [name])
+
+
+def agreed_date(storage: Storage) -> date:
+    """Return the date, by the clock of the storage or of this machine.
+
+    The earlier one: a clock that is ahead must not remove rows.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+    """
+    return min(now(storage), datetime.now(UTC)).date()
 
 
 def age(storage: Storage, name: str, at: datetime) -> timedelta | None:

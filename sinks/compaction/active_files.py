@@ -12,7 +12,8 @@ class ActiveFiles:
     """Paths of the files of a table at `version`, which `follow` makes the newest.
 
     `changed`: the table itself may have been changed since it was opened: another
-    program may have added a column.
+    program may have added a column. `numbers`: int64s of the entries that were read one
+    by one, by app id.
 
     Raises LakeError or StorageUnavailable if the log cannot be read.
     """
@@ -22,6 +23,7 @@ class ActiveFiles:
         self.version = -1
         self.changed = False
         self.paths: set[str] = set()
+        self.numbers: dict[str, int] = {}
         self._open()
 
     def reopen(self) -> None:
@@ -60,5 +62,7 @@ class ActiveFiles:
                 self.paths.add(action["add"]["path"])
             elif "remove" in action:
                 self.paths.discard(action["remove"]["path"])
+            elif "txn" in action:
+                self.numbers[action["txn"]["appId"]] = action["txn"]["version"]
             elif "metaData" in action or "protocol" in action:
                 self.changed = True

@@ -8,6 +8,7 @@ which rows go says that it does, and an append that meets it is refused once.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -118,7 +119,7 @@ def _attempt(
         if age is None or age > AGE_MAX:
             return Outcome.TOO_OLD
     version = active.version + 1
-    tried[version] = _entry(change, now)
+    tried[version] = _entry(change, active.numbers, now)
     if not storage.create(entry_name(change.table, version), tried[version]):
         return None
     return _checked(storage, active, change, version)
@@ -161,8 +162,11 @@ def _make_checkpoint(storage: Storage, table: str, version: int) -> None:
         log.warning("no checkpoint", table=table, what=error.what, todo=error.todo)
 
 
-def _entry(change: Replacement, now: datetime) -> bytes:
-    """Return the text of the entry; times are those of the storage."""
+def _entry(change: Replacement, stored: Mapping[str, int], now: datetime) -> bytes:
+    """Return the text of the entry; times are those of the storage.
+
+    `stored`: int64s that others have stored meanwhile.
+    """
     now_ms = int(now.timestamp() * 1_000)
     partition = {"date": change.date.isoformat()}
     info: dict[str, object] = {
@@ -193,8 +197,13 @@ def _entry(change: Replacement, now: datetime) -> bytes:
         }
         for file in change.removed
     ]
+    numbers = [
+        {"appId": name, "version": max(number, stored.get(name, number))}
+        for name, number in change.numbers.items()
+    ]
     actions = [
         {"commitInfo": info},
+        *({"txn": number} for number in numbers),
         *({"remove": remove} for remove in removes),
         *({"add": add} for add in adds),
     ]

@@ -131,7 +131,8 @@ def _checked(
 def _upload(storage: Storage, merge: Merge, local: Path) -> str:
     path = f"date={merge.date.isoformat()}/{merge.name.new()}"
     with storage_errors(storage, f"write table {merge.table}"):
-        storage.put_file(f"{merge.table}/{path}", local)
+        storage_class = merge.cold.storage_class if merge.cold else ""
+        storage.put_file(f"{merge.table}/{path}", local, storage_class)
     return path
 
 
@@ -158,7 +159,7 @@ def _sort(
         path,
         stored,
         compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
+        compression_level=merge.cold.level if merge.cold else COMPRESSION_LEVEL,
         use_dictionary=list(spec.dictionaries),
         write_statistics=list(spec.compacted_statistics),
         bloom_filter_options=dict.fromkeys(spec.compacted_filters, filters),

@@ -38,7 +38,8 @@ log = structlog.get_logger("flow")
 def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
     """Yield merges of consecutive files of this one whose wide rows fit in memory.
 
-    A file that alone has too many is left as it is.
+    A file that alone has too many is left as it is, unless it is sorted: it is only to
+    be compressed then, a row group at a time.
 
     Raises:
         LakeError: a footer cannot be read. StorageUnavailable: storage is not available
@@ -53,6 +54,8 @@ def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
             yield from _merge_of(merge, part)
             part, size = [], 0
         if added > WIDE_BYTES_MAX:
+            if merge.cold and file.name.level:
+                yield replace(merge, files=(file,))
             continue
         part.append(file)
         size += added
@@ -67,7 +70,7 @@ def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
 
 
 def _merge_of(merge: Merge, files: list[DataFile]) -> Iterator[Merge]:
-    if len(files) > 1:
+    if len(files) > 1 or (files and merge.cold):
         yield replace(merge, files=tuple(files))
 
 

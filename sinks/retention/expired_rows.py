@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from schemas.batches import DataFile, ExpiredDate, Merge
+from schemas.compression import Compression
 from schemas.retention import Expiry
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
-from semloop.delta.streams import NEVER_READ, Partition
-from semloop.delta.streams_table import read_streams, rows_of
+from semloop.delta.streams import EXPIRED, NEVER_READ, Partition
+from semloop.delta.streams_table import StreamRow, read_streams, rows_of
 from semloop.errors import StorageUnavailable
 from semloop.flow_registry import MEMORY
 from semloop.retry import retry
@@ -44,7 +45,12 @@ WHERE state = 'closed'
 
 
 def expire(
-    storage: Storage, item: ExpiredDate, retry_s: float, *, dry_run: bool
+    storage: Storage,
+    item: ExpiredDate,
+    retry_s: float,
+    *,
+    dry_run: bool,
+    cold: Compression | None = None,
 ) -> Expiry:
     """Return how the expired rows of a date leave their table.
 
@@ -53,6 +59,7 @@ def expire(
         item: the date.
         retry_s: how long to retry while storage is unavailable, seconds.
         dry_run: write no file; `added` is empty.
+        cold: how a file that is compressed hard is written again.
 
     Raises:
         LakeError: a file cannot be read or written.
@@ -66,23 +73,29 @@ def expire(
         if not removed:
             return Expiry(item.table, item.date)
         held = retry(lambda: rows.held(removed), on=StorageUnavailable, seconds=retry_s)
+        expired = retry(
+            lambda: rows.last_offsets(removed), on=StorageUnavailable, seconds=retry_s
+        )
     count = sum(counted[file.path].expired for file in removed)
     if held or dry_run:
         size = sum(counted[f.path].share_of(f.size_bytes) for f in removed)
-        return Expiry(item.table, item.date, removed, (), count, size, held)
+        return Expiry(item.table, item.date, removed, (), count, size, held, expired)
     added = tuple(
-        write_merged(storage, _without_expired(item, file), retry_s)
+        write_merged(storage, _without_expired(item, file, cold), retry_s)
         for file in removed
         if counted[file.path].expired < counted[file.path].all
     )
     size = sum(f.size_bytes for f in removed) - sum(f.size_bytes for f in added)
-    return Expiry(item.table, item.date, removed, added, count, size)
+    return Expiry(item.table, item.date, removed, added, count, size, "", expired)
 
 
-def _without_expired(item: ExpiredDate, file: DataFile) -> Merge:
+def _without_expired(
+    item: ExpiredDate, file: DataFile, cold: Compression | None
+) -> Merge:
     """Return the merge that writes a file without its expired rows."""
     keep = f"NOT ({item.condition})"
-    return Merge(item.table, item.version, item.date, (file,), keep=keep)
+    own = cold if file.name.is_cold else None
+    return Merge(item.table, item.version, item.date, (file,), keep=keep, cold=own)
 
 
 class _Count(NamedTuple):
@@ -129,13 +142,32 @@ class _Rows:
             return OPEN
         return ""
 
+    def last_offsets(self, files: Sequence[DataFile]) -> dict[str, int]:
+        """Return app ids with the last offsets of the rows of episodes that go.
+
+        The memories of these episodes stay visible.
+        """
+        if self._item.table != MEMORY.main:
+            return {}
+        app_ids = {row.partition: row.app_id for row in self._read_streams()}
+        return {
+            app_ids[partition] + EXPIRED: row["last_offset"]
+            for row in self._found(files, LAST_OFFSETS).to_pylist()
+            if (partition := Partition(row["topic_id"], row["kafka_partition"]))
+            in app_ids
+        }
+
+    def _read_streams(self) -> list[StreamRow]:
+        """Return the partitions that `memory` reads."""
+        return rows_of(MEMORY.name, MEMORY.main, read_streams(self._storage))
+
     def _unread(self, files: Sequence[DataFile]) -> bool:
         """Return True if `memory` reads the topic of a row, and is not beyond it.
 
         It reads all partitions of a topic, also those of one that was created again: it
         may have no position there if it has been stopped since.
         """
-        read = rows_of(MEMORY.name, MEMORY.main, read_streams(self._storage))
+        read = self._read_streams()
         if not read:
             return False
         topics = {row.stream.topic for row in read}

@@ -1,18 +1,28 @@
-"""The sink of the flow `retain`: one log entry per date, by which expired rows go."""
+"""The sink of the flow `retain`: one log entry per date, by which expired rows go.
+
+Memories have no dates, so all that have expired go together.
+"""
 
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 
 import structlog
 
+from schemas.batches import ExpiredMemories
 from schemas.compaction import FILES_MAX, Replacement
 from schemas.retention import Expiry
-from semloop.errors import SemLoopError
+from semloop.delta.snapshot import read_snapshot
+from semloop.errors import SemLoopError, StorageUnavailable
 from semloop.flow_registry import RETAIN
+from semloop.retry import retry
+from semloop.storage.location import Storage
 from semloop.tables import TABLES
 from sinks.compaction.active_files import ActiveFiles
 from sinks.compaction.log_entry import Outcome, commit_replacement
 from sinks.flow_tables import FlowContext
+from sinks.vectors.expired_memories import remove_expired
+from sinks.vectors.table import NAME as MEMORIES
 
 EARLIER = "an earlier date is kept"
 log = structlog.get_logger("flow")
@@ -56,6 +66,10 @@ class Report:
         at = {"table": table, "date": day.isoformat()}
         log.error("rows not removed", flow=RETAIN.name, **at, **what)
 
+    def keeps_later_dates(self, table: str) -> bool:
+        """Return True if an earlier date stays, without which later ones cannot go."""
+        return table in self.kept and bool(TABLES[table].folded_by)
+
     def hold(self, item: Expiry, reason: str) -> None:
         """Count a date whose rows stay."""
         self.held[item.table] = self.held.get(item.table, 0) + 1
@@ -92,36 +106,73 @@ class RetainedTables:
         self._dry_run = dry_run
         self._tables: dict[str, ActiveFiles] = {}
 
-    def add(self, item: Expiry) -> None:
-        """Remove the expired rows of one date.
+    def add(self, item: Expiry | ExpiredMemories) -> None:
+        """Remove the expired rows of one date, or the expired memories.
 
         Raises:
             LakeError: the table is not writable. StorageUnavailable: storage did not
                 recover within `storage_retry_s`.
         """
+        if isinstance(item, ExpiredMemories):
+            self._remove_memories(item)
+        else:
+            self._remove_rows(item)
+
+    def _remove_memories(self, item: ExpiredMemories) -> None:
+        seconds = self._context.settings.commits.storage_retry_s
+        removed = remove_expired(
+            self._context.storage, item.generation, item.condition, item.counts_max,
+            seconds, dry_run=self._dry_run,
+        )  # fmt: skip
+        if removed is None or not removed.rows:
+            return
+        self._report.expired[MEMORIES] = Expired(
+            removed.dates, removed.rows, removed.bytes
+        )
+        if not self._dry_run:
+            log.info("memories removed", flow=RETAIN.name, rows=removed.rows)
+
+    def _remove_rows(self, item: Expiry) -> None:
         if not item.removed:
             return
         if item.held:
             self._report.hold(item, item.held)
-        elif item.table in self._report.kept and TABLES[item.table].folded_by:
+        elif self._report.keeps_later_dates(item.table):
             self._report.hold(item, EARLIER)
         elif self._dry_run:
             self._report.add(item)
-        elif all(self._commit(part) for part in _parts(item)):
+        elif self._commit(item):
             self._report.add(item)
             log.info("rows removed", flow=RETAIN.name, rows=item.rows, **_place(item))
         else:
             self._report.lost += 1
             self._report.kept.add(item.table)
 
-    def _commit(self, change: Replacement) -> bool:
+    def _commit(self, item: Expiry) -> bool:
+        """Commit all parts of an item; False if another run has changed its files."""
         storage = self._context.storage
-        if change.table not in self._tables:
-            self._tables[change.table] = ActiveFiles(storage, change.table)
+        if item.table not in self._tables:
+            self._tables[item.table] = ActiveFiles(storage, item.table)
+        active = self._tables[item.table]
+        # Entries of other runs from here on are followed one by one.
         seconds = self._context.settings.commits.storage_retry_s
-        active = self._tables[change.table]
-        outcome = commit_replacement(storage, active, change, seconds)
-        return outcome is Outcome.COMMITTED
+        numbers = retry(
+            partial(_largest, storage, item), on=StorageUnavailable, seconds=seconds
+        )
+        return all(
+            commit_replacement(storage, active, replace(part, numbers=numbers), seconds)
+            is Outcome.COMMITTED
+            for part in _parts(item)
+        )
+
+
+def _largest(storage: Storage, item: Expiry) -> dict[str, int]:
+    """Return the last offsets of rows that have gone once these have, by app id."""
+    if not item.expired:
+        return {}
+    snapshot = read_snapshot(storage, item.table, item.expired)
+    stored = snapshot.transactions if snapshot else {}
+    return {name: max(at, stored.get(name, at)) for name, at in item.expired.items()}
 
 
 def _parts(item: Expiry) -> list[Replacement]:

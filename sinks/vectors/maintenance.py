@@ -29,7 +29,7 @@ from sinks.vectors.commit_check import (
     versions,
 )
 from sinks.vectors.newest_version import on_newest_version
-from sinks.vectors.table import NAME, WORDS
+from sinks.vectors.table import NAME, WORDS, words_index
 
 if TYPE_CHECKING:
     from lancedb._lancedb import IndexConfig
@@ -133,7 +133,7 @@ def maintain(
     for done, (name, step) in enumerate(steps):
         progress(name, done, len(steps))
         retry(
-            functools.partial(_attempt, storage, generation, table, name, step),
+            functools.partial(run_step, storage, generation, table, name, step),
             on=StorageUnavailable,
             seconds=retry_s,
         )
@@ -154,13 +154,28 @@ def drop_older_generations(storage: Storage, generation: int) -> None:
                 connection.drop_table(generations.table_name(older))
 
 
-def _attempt(
+def run_step(
     storage: Storage,
     generation: int,
     table: "Table",
     name: str,
-    step: Callable[[], None],
+    step: Callable[[], object],
 ) -> None:
+    """Run a step that adds no rows, on the newest version.
+
+    If versions were dropped meanwhile, rows that it has brought back are deleted.
+
+    Args:
+        storage: the lake.
+        generation: generation of the table.
+        table: the table; shows the newest version afterwards.
+        name: of the step, for error texts.
+        step: may be repeated; commits once.
+
+    Raises:
+        LakeError: the table is not writable. StorageUnavailable: it cannot be written
+            now, or another commit conflicts.
+    """
     with storage_errors(storage, f"maintain table {NAME} ({name})", lance=True):
         # After a conflict the step must start from the newest version.
         table.checkout_latest()  # type: ignore[no-untyped-call]
@@ -204,22 +219,53 @@ def _index_vectors(table: "Table") -> list[str]:
     ):
         # `_optimize` adds the new rows to it.
         return []
+    _build_vectors(table)
+    return [VECTOR]
+
+
+def _build_vectors(table: "Table") -> None:
     # Imported late: only `generations.connect` handles a missing LanceDB.
     from lancedb.index import IvfFlat  # noqa: PLC0415
 
     # All vectors have length 1: their dot product is the cosine.
     table.create_index(VECTOR, config=IvfFlat(distance_type="dot"), replace=True)
-    return [VECTOR]
 
 
 def _index(table: "Table", column: str) -> list[str]:
     if _index_config(table, column) is not None:
         return []
+    _build_scalar(table, column, replace=False)
+    return [column]
+
+
+def _build_scalar(table: "Table", column: str, *, replace: bool) -> None:
     from lancedb.index import Bitmap, BTree  # noqa: PLC0415
 
     config = Bitmap() if SCALARS[column] == "BITMAP" else BTree()
-    table.create_index(column, config=config, replace=False)
-    return [column]
+    table.create_index(column, config=config, replace=replace)
+
+
+def rebuild_steps(table: "Table") -> list[tuple[str, Callable[[], None]]]:
+    """Return a step per index, which builds it of the present rows alone.
+
+    An index that is only brought up to date keeps the values of removed rows.
+    """
+    steps: list[tuple[str, Callable[[], None]]] = [
+        (
+            WORDS,
+            lambda: table.create_index(WORDS, config=words_index(), replace=True),
+        )
+    ]
+    if config := _index_config(table, VECTOR):
+        empty = not table.count_rows()
+        drop = functools.partial(table.drop_index, config.name)
+        steps.append((VECTOR, drop if empty else lambda: _build_vectors(table)))
+    steps += [
+        (column, functools.partial(_build_scalar, table, column, replace=True))
+        for column in SCALARS
+        if _index_config(table, column)
+    ]
+    return steps
 
 
 def _index_config(table: "Table", column: str) -> "IndexConfig | None":

@@ -22,6 +22,7 @@ from semloop.settings import Settings
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
 from sinks.flow_tables import FlowContext
+from sinks.vectors.expired_memories import NONE, remove_expired
 from sinks.vectors.maintenance import maintain
 from sinks.vectors.table import VectorTable
 
@@ -123,6 +124,9 @@ class NewGeneration:
             return
         if first:
             storage, generation = self._context.storage, self._filling.generation
+            # What `retain` would remove again must not be recalled after the switch.
+            counts_max = self._context.settings.maintenance.memories_max
+            remove_expired(storage, generation, NONE, counts_max, self._retry_s)
             maintain(storage, generation, self._show, self._retry_s)
         else:
             self._filling.switched = self._switch()

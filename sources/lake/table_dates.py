@@ -1,11 +1,13 @@
 """The dates of the tables that compaction rewrites, with their files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from urllib.parse import quote
 
 from schemas.batches import DataFile
 from schemas.compaction import TableDate
+from schemas.compression import Compression
 from semloop import layout, tables
 from semloop.delta.file_name import FileName
 from semloop.delta.snapshot import FileStats, Snapshot, read_snapshot
@@ -17,15 +19,38 @@ UNKNOWN = datetime.min.replace(tzinfo=UTC)
 FILES_MIN = 2
 
 
+@dataclass(frozen=True, slots=True)
+class ColdDates:
+    """Which dates are old: table -> days after their last moment; 0: never."""
+
+    days: Mapping[str, float]
+    compression: Compression
+
+    def due(
+        self, table: str, day: date, today: date, files: Sequence[DataFile]
+    ) -> Compression | None:
+        """Return how files of an old date are to be compressed; None if all are."""
+        days = self.days.get(table, 0.0)
+        if not 0 < days <= (today - day).days - 1:
+            return None
+        return None if all(f.name.is_cold for f in files) else self.compression
+
+
 def table_dates(
-    storage: Storage, today: date, names: Sequence[str] = tables.COMPACTED_TABLES
+    storage: Storage,
+    today: date,
+    names: Sequence[str] = tables.COMPACTED_TABLES,
+    cold: ColdDates | None = None,
 ) -> Iterator[TableDate]:
-    """Yield the dates that have more than one file, of the newest version of a table.
+    """Yield the dates that may have to be rewritten, of the newest version of a table.
+
+    These are the ones with more than one file, and old ones that are not compressed.
 
     Args:
         storage: the lake.
         today: dates before it are over, if a later one has files.
         names: the tables.
+        cold: which dates are old; None: none.
 
     Raises:
         LakeError: a table cannot be read, or a newer program has changed it.
@@ -36,11 +61,13 @@ def table_dates(
         files = sorted(by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
         newest = max((day for day, _ in files), default=today)
         for day, found in files:
-            if len(found) >= FILES_MIN:
-                # NOTE: The clock here may be ahead of the writers': a date that grows
-                # would be rewritten in every run.
-                closed = day < min(today, newest)
-                yield TableDate(name, snapshot.version, day, tuple(found), closed)
+            # NOTE: The clock here may be ahead of the writers': a date that grows would
+            # be rewritten in every run.
+            closed = day < min(today, newest)
+            due = cold.due(name, day, today, found) if cold and closed else None
+            if due or len(found) >= FILES_MIN:
+                version = snapshot.version
+                yield TableDate(name, version, day, tuple(found), closed, due)
 
 
 def newest_versions(

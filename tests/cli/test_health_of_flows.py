@@ -222,6 +222,33 @@ def test_an_index_without_a_schedule_is_not_overdue(lake: Path) -> None:
     assert index_check(Storage.of(load()), load(), None) is None
 
 
+@pytest.mark.parametrize("flow", ["compact", "vacuum", "retain"])
+def test_maintenance_that_does_not_end_any_more_warns(
+    flow: str, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMLOOP_RETENTION", '{"memories": 9}')
+    day_s = 86_400
+    show(flow, 4 * day_s, ended=True)
+    (check,) = checks_of("flow.maintenance")
+    assert (check.status, flow in check.todo) == (Status.WARN, True)
+    show(flow, 0, ended=True)
+    assert status_of("flow.maintenance") is Status.OK
+    monkeypatch.setenv(f"SEMLOOP_{flow.upper()}_EVERY_S", "0")
+    assert list(checks_of("flow.maintenance")) == []
+
+
+@pytest.mark.usefixtures("log_setup_restored")
+def test_maintenance_shows_when_it_ran(lake: Path, semloop: Semloop) -> None:
+    assert list(checks_of("flow.maintenance")) == []
+    for flow in ("compact", "vacuum"):
+        assert semloop.run("maintain", flow)[0] == 0
+    assert [c.status for c in checks_of("flow.maintenance")] == [Status.OK] * 2
+    assert semloop.run("maintain", "compact")[0] == 0
+    files = sorted(path.name for path in (lake / "_activity").iterdir())
+    assert semloop.run("maintain", "vacuum", "--dry-run")[0] == 0
+    assert sorted(path.name for path in (lake / "_activity").iterdir()) == files
+
+
 def test_a_clock_that_is_ahead_warns_before_its_events_are_refused(
     semloop: Semloop,
 ) -> None:

@@ -91,12 +91,15 @@ class MemoryFlow:
         Takeover(self._table, []).run()
         self._now = now
 
-    def commit(self, offset: int, day: int = 0, **episodes: str) -> None:
+    def commit(
+        self, offset: int, day: int = 0, namespace: str = "a", **episodes: str
+    ) -> None:
         """Commit a position, and revisions (id -> state) that were made days ago."""
         at = self._now - timedelta(days=day)
         rows = [
             {
                 "episode_id": episode, "state": state, "topic": LOG.topic,
+                "namespace": namespace,
                 "topic_id": LOG.topic_id, "kafka_partition": 0, "kafka_offset": offset,
                 "kafka_ts": at, "ingested_at": at, "date": at.date(),
             }

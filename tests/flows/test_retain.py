@@ -168,6 +168,21 @@ def test_a_closed_episode_is_not_open_again_because_an_earlier_date_is_held(
     assert (report.expired["episodes"].dates, report.held) == (3, {})
 
 
+def test_files_of_a_date_that_cannot_go_yet_are_not_written(local: Settings) -> None:
+    memory = MemoryFlow(Storage.of(local))
+    for day, namespace in ((7, "a"), (7, "b"), (6, "a"), (6, "b")):
+        state = "open" if (day, namespace) == (7, "a") else "closed"
+        number = 10 - day + (namespace == "b") / 2
+        memory.commit(int(2 * number), day, namespace, **{f"{day}{namespace}": state})
+    # One file per date, with rows of both namespaces.
+    memory.commit(10, other="closed")
+    compact(local)
+    before = set(Path(local.lake).rglob("*.parquet"))
+    settings = local.replace(retention={"episodes/a": KEPT_DAYS})
+    assert retain(settings).held == {"episodes": 2}
+    assert set(Path(local.lake).rglob("*.parquet")) == before
+
+
 def test_a_date_that_fails_does_not_stop_the_others(local: Settings) -> None:
     table = written(local, days=DAYS + 1)
     damaged = table.files()[0]

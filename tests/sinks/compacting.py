@@ -43,9 +43,9 @@ class SteppedStorage(Storage):
         self.before("replace", name)
         super().replace(name, data)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, storage_class: str = "") -> None:
         self.before("put_file", name)
-        super().put_file(name, path)
+        super().put_file(name, path, storage_class)
 
 
 def due(storage: Storage, table: str = "events") -> list[Merge]:

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
+from schemas.replay import Action, ActionKind
 from semloop.delta.log_entry import entry_name
 from semloop.storage.location import Storage
+from sinks.dead_letter_actions import TABLE, append_actions
 from sinks.delta.table_log import TableLog
 from tests.sinks.compacting import rows_in_files, rows_in_lake
 from tests.sinks.sink_contract import foreign_commit
 from tests.sources.events_table import EventsTable
+from tests.support.builders import NOW
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +61,30 @@ def test_a_commit_that_is_put_below_a_checkpoint_is_repeated(
     table.commit((0, 2))
     rows = [(0, 0), (0, 1), (0, 2)]
     assert rows_in_files(table.storage) == rows_in_lake(table.storage) == rows
+
+
+def test_an_append_that_is_put_below_a_checkpoint_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(str(tmp_path))
+    actions = [Action(f"letter-{n}", "origin", ActionKind.PARKED, 1) for n in range(2)]
+    append_actions(storage, actions[:1], NOW, 10.0)
+    commit = DeltaTable.create_write_transaction
+
+    def suspended(handle: DeltaTable, *args: Any) -> None:
+        monkeypatch.setattr(DeltaTable, "create_write_transaction", commit)
+        place = Path(storage.root, entry_name(TABLE, handle.version() + 1))
+        commit(handle, *args)
+        entry = place.read_bytes()
+        place.unlink()
+        for number in range(OTHERS):
+            foreign_commit(storage.open(TABLE), f"other/{number}")
+        storage.open(TABLE).create_checkpoint()
+        for name in sorted(place.parent.glob("*.json"))[:-1]:
+            name.unlink()
+        place.write_bytes(entry)
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", suspended)
+    append_actions(storage, actions[1:], NOW, 10.0)
+    rows = storage.open(TABLE).to_pyarrow_table(columns=["dead_letter_id"])
+    assert sorted(rows["dead_letter_id"].to_pylist()) == ["letter-0", "letter-1"]

@@ -29,6 +29,7 @@ from semloop.command.health.flows import (
     Supervised,
     flow_checks,
     index_check,
+    maintenance_checks,
 )
 from semloop.command.health.freshness import freshness_check
 from semloop.command.stack.state import RUNNING, STOPPED, FlowState, LocalFolder, Stack
@@ -200,6 +201,7 @@ def _check_life(
     runs_index = stack is not None and MEMORY.name in stack.flows
     supervisor_s = stack.supervisor().age_s() if stack and runs_index else None
     index = index_check(storage, settings, supervisor_s)
+    checks += maintenance_checks(storage, settings)
     return [*checks, index] if index else checks
 
 

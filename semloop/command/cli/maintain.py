@@ -84,10 +84,11 @@ def _compact_once(settings: Settings, *, quiet: bool) -> None:
 
 def _compact(settings: Settings) -> "Report | None":
     """Run the flow if anything is due; its imports take longer than to find out."""
-    from flows.compaction_due import compaction_is_due
+    from flows.compaction_due import compaction_is_due, note_run
 
     layout.require_lake(Storage.of(settings))
     if not compaction_is_due(settings):
+        note_run(settings)
         return None
     from flows.compact import compact as run
     from flows.logging_setup import configure

@@ -25,7 +25,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 def retain(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
     """Remove rows that have expired by the setting `retention`."""
     settings = load()
-    if not any(settings.maintenance.retention.values()):
+    if not settings.maintenance.expires:
         if not quiet:
             say("All rows are kept indefinitely: the setting `retention` has no table.")
         return

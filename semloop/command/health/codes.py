@@ -130,6 +130,12 @@ CODES = {
         "`maintain index` did not end for three times `index_every_s`: recall slows.",
         "Run `semloop maintain index` and read its error; without `up`, schedule it.",
     ),
+    "flow.maintenance": Code(
+        "flows",
+        "`maintain compact`, `retain` or `vacuum` did not end for three times its "
+        "interval, and for an hour at least: it fails, hangs or is not run any more.",
+        "Run it by hand and read its error; without `up`, schedule it.",
+    ),
     "flow.keys": Code(
         "flows",
         "Since the first record, events had another key than their session, or an id "

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from semloop.boot_clock import Moment
 from semloop.command.health import Check, Status, failed, passed
 from semloop.command.terminal.durations import format_duration
-from semloop.flow_registry import FLOWS, INDEX, LAKE_READERS
+from semloop.flow_registry import (
+    COMPACT,
+    FLOWS,
+    INDEX,
+    LAKE_READERS,
+    RETAIN,
+    VACUUM,
+    Flow,
+)
 from semloop.progress.activity import (
     FlowActivity,
     files_of,
@@ -31,8 +39,10 @@ LIVE_SILENT_S = 600.0
 FORGOTTEN_S = 86_400.0
 # A flow that follows is behind by a second or two.
 BEHIND_S, FAR_BEHIND_S = 60.0, 300.0
-# Runs of `maintain index` that may fail before somebody should look.
-INDEX_RUNS = 3
+# Runs of a scheduled flow that may fail before somebody should look.
+RUNS_MISSED = 3
+# A run after a long pause may take that long.
+RUN_S = 3_600.0
 
 
 @dataclass(frozen=True)
@@ -82,26 +92,56 @@ def index_check(
         settings: how often it should run.
         supervisor_s: for how long the supervisor that runs it has run, if there is one.
     """
-    now = Moment.now()
-    run = read_file(storage, INDEX.name, 0)
+    allowed_s = RUNS_MISSED * settings.memory.index_every_s
+    todo = "Run `semloop maintain index` and read its error: until then recall slows."
+    return _ended(storage, "flow.index", INDEX, allowed_s, supervisor_s, todo)
+
+
+def maintenance_checks(storage: Storage, settings: Settings) -> Iterator[Check]:
+    """Yield whether the other scheduled flows that have ever run still do.
+
+    Args:
+        storage: the lake.
+        settings: how often they should run.
+    """
+    for flow in (COMPACT, RETAIN, VACUUM):
+        every_s = settings.value(flow.every)
+        if not every_s or (flow is RETAIN and not settings.maintenance.expires):
+            continue
+        allowed_s = max(RUNS_MISSED * every_s, RUN_S)
+        todo = f"Run `{_command(flow.name)}` and read its error; if it hangs, kill it."
+        check = _ended(storage, "flow.maintenance", flow, allowed_s, None, todo)
+        if check is not None:
+            yield check
+
+
+def _ended(
+    storage: Storage,
+    code: str,
+    flow: Flow,
+    allowed_s: float,
+    supervisor_s: float | None,
+    todo: str,
+) -> Check | None:
+    """Return whether a scheduled flow has ended lately; None if it never ran."""
+    now, command = Moment.now(), f"`{' '.join(flow.command)}`"
+    run = read_file(storage, flow.name, 0)
     if run is None and supervisor_s is None:
         return None
     # Before the first end, the time counts from the start of the first run.
     since = (last_end(run) or run.at).age_ms(now) if run else None
     age_s = _shortest_s(since, supervisor_s)
     if age_s is None:
-        return _dated_ahead("flow.index", "`maintain index`", {"flow": INDEX.name})
-    allowed_s = INDEX_RUNS * settings.memory.index_every_s
-    figures = {"flow": INDEX.name, "age_s": round(age_s, 1), "allowed_s": allowed_s}
-    code, ago = "flow.index", f"{format_duration(age_s)} ago"
+        return _dated_ahead(code, command, {"flow": flow.name})
+    figures = {"flow": flow.name, "age_s": round(age_s, 1), "allowed_s": allowed_s}
+    ago = f"{format_duration(age_s)} ago"
     if age_s <= allowed_s:
-        return passed(code, f"`maintain index` is not overdue: {ago}", **figures)
-    what = f"`maintain index` last ended {ago}, or its supervisor started then"
-    started_ms = run.at.age_ms(now) if run and not run.ended else None
-    if started_ms is not None:
-        ago = f"{format_duration(started_ms / 1_000)} ago"
-        what += f"; a run that started {ago} has not ended"
-    todo = "Run `semloop maintain index` and read its error: until then recall slows."
+        return passed(code, f"{command} is not overdue: {ago}", **figures)
+    what = f"{command} last ended {ago}, or its supervisor started then"
+    beat_ms = run.at.age_ms(now) if run and not run.ended else None
+    if beat_ms is not None:
+        ago = f"{format_duration(beat_ms / 1_000)} ago"
+        what += f"; a run that showed its last sign of life {ago} has not ended"
     return Check(code, Status.WARN, what, todo, figures)
 
 

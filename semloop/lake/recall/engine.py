@@ -84,8 +84,8 @@ class RecallEngine:
         self._threads.shutdown()
         self._episodes.close()
 
-    def generation(self) -> int | None:
-        """Return the current generation; None if there are no memories yet.
+    def episodes(self) -> Episodes | None:
+        """Return the state of the lake; None if there are no memories yet.
 
         Raises:
             LakeError: the lake cannot be read.
@@ -95,7 +95,7 @@ class RecallEngine:
             found = self.opened()
         except Exception as error:
             raise self._translate(error) from error
-        return found[1].generation if found else None
+        return found[0] if found else None
 
     def recall(self, request: RecallRequest) -> "pa.Table":
         """Return the best memories, as a table of `semloop.lake.recall.hits.HITS`.

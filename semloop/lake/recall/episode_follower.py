@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import Snapshot, new_files
+from semloop.delta.streams import EXPIRED
 from semloop.delta.streams_table import StreamsTable, rows_of
 from semloop.delta.table import TableFollower
 from semloop.errors import LakeError
 from semloop.lake import generations
-from semloop.lake.recall.episodes import READ, Episodes
-from semloop.lake.recall.features import log_of
+from semloop.lake.recall.episodes import READ, Episodes, Position
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -103,14 +103,17 @@ class EpisodeFollower:
     ) -> tuple[Snapshot, Episodes]:
         """Read generation and offsets; return the snapshot that has the offsets too."""
         rows = rows_of(generations.FLOW, snapshot.table, self._streams.rows())
-        snapshot = self._table.watch(row.app_id for row in rows) or snapshot
+        names = [f"{row.app_id}{kind}" for row in rows for kind in ("", EXPIRED)]
+        snapshot = self._table.watch(names) or snapshot
         generation = snapshot.transactions.get(
             generations.GENERATION, generations.FIRST_GENERATION
         )
-        offsets: dict[int, int] = {}
-        for row in rows:
-            # Topic ids are unique across clusters, so the cluster does not matter.
-            log = log_of(row.partition.topic_id, row.partition.number)
-            offset = snapshot.transactions.get(row.app_id, -1)
-            offsets[log] = max(offset, offsets.get(log, -1))
-        return snapshot, replace(episodes, offsets=offsets, generation=generation)
+        stored = snapshot.transactions
+        positions = tuple(
+            Position(
+                *row.partition,
+                *(stored.get(f"{row.app_id}{kind}", -1) for kind in kinds),
+            )
+            for row in rows
+        )
+        return snapshot, replace(episodes, positions=positions, generation=generation)

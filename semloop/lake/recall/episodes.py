@@ -2,18 +2,25 @@
 
 Memories are written before the commit that makes them visible, so a crash can leave
 orphans. A memory of an event is visible up to the offset that the flow has committed,
-one of an episode if the episode is closed.
+one of an episode if the episode is closed, or if its row has expired since.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from semloop.lake.recall.features import Features, Ints, Mask, hash_of, key_of
+from semloop.lake.recall.features import (
+    Features,
+    Ints,
+    Mask,
+    hash_of,
+    key_of,
+    log_of,
+)
 
 # Columns of `episodes` that are read; `users` counts them.
 READ = (
@@ -37,6 +44,19 @@ ROW = np.dtype(
 )
 
 
+class Position(NamedTuple):
+    """How far the memories of a partition are visible; -1: none are.
+
+    `last_offset`: of events. `expired_offset`: of the rows of `episodes` that
+    `maintain retain` has removed; those episodes were closed.
+    """
+
+    topic_id: str
+    kafka_partition: int
+    last_offset: int
+    expired_offset: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Episodes:
     """The newest revision of every episode: 57 bytes each, sorted by key; immutable.
@@ -45,14 +65,14 @@ class Episodes:
         rows: `ROW` of each episode.
         outcomes: names of outcomes, by their code.
         users: code of each user id.
-        offsets: hash of topic id and partition -> last visible offset.
+        positions: one per partition and cluster.
         generation: the current generation of the memories.
     """
 
     rows: NDArray[Any] = field(default_factory=lambda: np.zeros(0, ROW))
     outcomes: tuple[str | None, ...] = (None,)
     users: Mapping[str, int] = field(default_factory=dict)
-    offsets: Mapping[int, int] = field(default_factory=dict)
+    positions: tuple[Position, ...] = ()
     generation: int = 0
 
     def with_revisions(self, read: pa.Table) -> Self:
@@ -111,13 +131,18 @@ class Episodes:
     def visible(self, features: Features, found: Ints) -> Mask:
         """Return which memories are visible; `found` are their episodes' indexes."""
         header = features.header
-        is_closed = self._values(found, "closed", default=False)
         last = np.full(len(features), -1, np.int64)
-        for log, offset in self.offsets.items():
-            last[header["log"] == log] = offset
+        expired = last.copy()
+        for at in self.positions:
+            # Topic ids are unique across clusters, so the cluster does not matter.
+            own = header["log"] == log_of(at.topic_id, at.kafka_partition)
+            last[own] = np.maximum(last[own], at.last_offset)
+            expired[own] = np.maximum(expired[own], at.expired_offset)
         seen = np.asarray(header["offset"] <= last, bool)
+        is_known = self._values(found, "closed", default=False)
+        is_known |= (found < 0) & (header["offset"] <= expired)
         is_episode = header["seq"] < 0
-        seen[is_episode] = is_closed[is_episode]
+        seen[is_episode] = is_known[is_episode]
         return seen
 
     def is_of_user(self, found: Ints, user: str) -> Mask:
