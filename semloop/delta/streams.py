@@ -15,6 +15,10 @@ CAUGHT_UP = "/caught_up_ms"
 # and events whose id another partition has, too.
 MISROUTED = "/misrouted"
 REPEATED = "/repeated"
+# Suffixes of how many recent records there were, and how many of them became dead
+# letters, in thousandths: `sinks/dead_letter_limit.py`.
+RECENT = "/recent"
+RECENT_REFUSED = "/recent_refused"
 # Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 
