@@ -47,7 +47,7 @@ class DeadLetterLimit:
     """The recent records of one worker, and the most that may be dead letters.
 
     Records that were sent again on purpose (`import`, `dlq replay`) and are refused do
-    not count: the command said so.
+    not count: the command reports them itself.
     """
 
     def __init__(

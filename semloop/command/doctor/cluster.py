@@ -16,7 +16,7 @@ from semloop.progress.backlog import COUNT_S
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition
 
-# What is said of the partitions of a topic that was just created.
+# Answers about the partitions of a topic that was just created.
 NOT_YET_KNOWN = frozenset(
     {
         KafkaError._UNKNOWN_PARTITION,
