@@ -198,7 +198,7 @@ class ArchiveTables(FlowTables[Decoded]):
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
-        numbers |= self._counters.add(buffer)
+        numbers |= self._counters.add(buffer, self._side)
         numbers |= self._limit.add(events, dead, buffer.redelivered_ids)
         letter_of = partial(dead_letter_of, now=now, marks=buffer.marks)
         tables = (self._main, self._side)

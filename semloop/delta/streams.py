@@ -19,6 +19,9 @@ REPEATED = "/repeated"
 # letters, in thousandths: `sinks/dead_letter_limit.py`.
 RECENT = "/recent"
 RECENT_REFUSED = "/recent_refused"
+# Suffix of the last offset that `dead_letters` stored before the commit of `events`: a
+# copy whose `dead_letters` has a smaller one is older than its `events`.
+LETTERS = "/letters"
 # Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 

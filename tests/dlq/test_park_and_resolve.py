@@ -37,9 +37,9 @@ def test_a_repeated_import_names_the_import_that_has_its_dead_letters(
 
     def imported(count: int) -> list[str]:
         file.write_text("".join(json.dumps(line) + "\n" for line in lines[:count]))
-        _, *told = letters.semloop(*command).splitlines()
+        _, *output = letters.semloop(*command).splitlines()
         letters.archive()
-        return told
+        return output
 
     # No lake yet.
     (first, _) = imported(4)
@@ -50,8 +50,8 @@ def test_a_repeated_import_names_the_import_that_has_its_dead_letters(
     again, others = imported(6)
     assert again.startswith("Dead letters of an earlier import: 3 lines.")
     assert others.startswith(f"To drop the others: {RESOLVE} ")
-    for told in (again, others):
-        letters.semloop(*told.partition("semloop ")[2].split())
+    for output in (again, others):
+        letters.semloop(*output.partition("semloop ")[2].split())
     assert letters.states() == {"resolved": 5}
     assert imported(6) == ["Dead letters of an earlier import, and resolved: 5 lines."]
 
