@@ -66,7 +66,7 @@ def audit(
         ways: each copies once a round.
         folder: for copies.
         rounds: how often.
-        continued: number of copies in which flows go on.
+        continued: number of copies in which flows continue.
     """
     places: list[str] = []
     count = rounds * len(ways)

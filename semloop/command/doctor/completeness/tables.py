@@ -27,7 +27,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 
 def _table(storage: Storage, table: str) -> Finding | None:
-    """Return the finding of one table; None if there is none."""
+    """Return the finding of one table; None without files."""
     try:
         # Before the folder is listed: what is committed later is not looked for.
         snapshot = read_snapshot(storage, table)
