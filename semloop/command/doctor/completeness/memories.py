@@ -62,7 +62,10 @@ def check(context: CheckContext) -> Iterator[Finding]:
     found = f"generation {generation}: all files of {rows:,} memories"
     if lacking := _lacking(settings, storage):
         found += f", but {lacking} without one: memories may be older than episodes"
-        yield warn(CHECK, found, f"{todo} A text that the embedder refused has none.")
+        todo += (
+            " Texts that the embedder refused, or other settings left out, have none."
+        )
+        yield warn(CHECK, found, todo)
     else:
         yield ok(CHECK, found)
 

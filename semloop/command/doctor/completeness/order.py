@@ -26,10 +26,11 @@ def check(context: CheckContext) -> Iterator[Finding]:
     """Compare the offsets of the tables."""
     storage = context.require_storage()
     rows = read_streams(storage)
-    events = _offsets(storage, rows, ARCHIVE.main)
+    # In this order: flows may commit in between.
     episodes = _offsets(storage, rows, MEMORY.main)
-    letters = _offsets(storage, rows, LETTERS_TABLE)
+    events = _offsets(storage, rows, ARCHIVE.main)
     noted = _offsets(storage, rows, ARCHIVE.main, LETTERS)
+    letters = _offsets(storage, rows, LETTERS_TABLE)
     problems = []
     if ahead := _ahead(episodes, events):
         found = f"episodes is ahead of events by {format_count(ahead, 'offset')}: "
