@@ -6,7 +6,7 @@ Where a tool is not installed, its order is followed by `shutil` or `boto3`.
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,8 +15,33 @@ import boto3
 
 from tests.support.documents import BACKUP, fences
 
-LOGS = ("episodes", "events", "dead_letters", "dead_letter_actions", "streams")
+# Selects files by name.
+Step = Callable[[str], bool]
 LEFT_OUT = ("_local/*", "_activity/*", "_writers/*", "_lake.json")
+NOT_REST = ("*_delta_log/*", "memories/*", *LEFT_OUT)
+
+
+def log_of(table: str) -> Step:
+    """Return the step that copies the log of a table."""
+    return lambda name: (
+        name.startswith(f"{table}/_delta_log/")
+        and not name.endswith("_last_checkpoint")
+    )
+
+
+def is_rest(name: str) -> bool:
+    """Return whether the last step copies a file."""
+    return not any(fnmatch(name, pattern) for pattern in NOT_REST)
+
+
+MEMORIES: tuple[Step, ...] = (
+    lambda name: fnmatch(name, "memories/*/_versions/*"),
+    lambda name: fnmatch(name, "memories/*") and "/_versions/" not in name,
+)
+EPISODES, EVENTS, LETTERS = map(log_of, ("episodes", "events", "dead_letters"))
+OTHERS = tuple(map(log_of, ("dead_letter_actions", "streams")))
+# The order of the page.
+ORDER = (EPISODES, EVENTS, LETTERS, *OTHERS, *MEMORIES, is_rest)
 RCLONE_STORE = {
     "RCLONE_CONFIG_STORE_TYPE": "s3",
     "RCLONE_CONFIG_STORE_PROVIDER": "Other",
@@ -58,19 +83,19 @@ class Place:
 
     root: str
 
-    def names(self, folder: str = "") -> Iterator[str]:
-        """Yield the names of the files below a folder, in the order of the tool."""
+    def names(self) -> Iterator[str]:
+        """Yield the names of all files."""
         if not self.root.startswith("s3://"):
             root = Path(self.root)
             yield from (
                 path.relative_to(root).as_posix()
-                for path in (root / folder).rglob("*")
+                for path in root.rglob("*")
                 if path.is_file()
             )
             return
         bucket, _, prefix = self.root.removeprefix("s3://").partition("/")
         pages = boto3.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/{folder}"):
+        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}/"):
             for item in page.get("Contents", ()):
                 yield item["Key"].removeprefix(f"{prefix}/")
 
@@ -100,22 +125,24 @@ class Place:
         boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=data)
 
 
-def emulated(lake: str, place: str) -> None:
-    """Copy in the order of the page, without a tool."""
-    source, target = Place(lake), Place(place)
+def emulated(
+    lake: str,
+    place: str,
+    steps: Sequence[Step] = ORDER,
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """Copy in steps, by default in the order of the page, without a tool.
 
-    def take(folder: str, wanted: Callable[[str], bool]) -> None:
-        for name in [name for name in source.names(folder) if wanted(name)]:
+    Args:
+        lake: folder or prefix.
+        place: where to copy it.
+        steps: each selects files by name.
+        between: called between any two steps.
+    """
+    source, target = Place(lake), Place(place)
+    for number, step in enumerate(steps):
+        if number:
+            between()
+        for name in [name for name in source.names() if step(name)]:
             if (data := source.read(name)) is not None:
                 target.write(name, data)
-
-    for table in LOGS:
-        take(f"{table}/_delta_log", lambda name: "_last_checkpoint" not in name)
-    take("memories", lambda name: "/_versions/" in name)
-    take("memories", lambda name: "/_versions/" not in name)
-    take("", _is_rest)
-
-
-def _is_rest(name: str) -> bool:
-    left_out = ("*_delta_log/*", "memories/*", *LEFT_OUT)
-    return not any(fnmatch(name, pattern) for pattern in left_out)
