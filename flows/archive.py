@@ -40,6 +40,7 @@ def build(
     until_caught_up: bool = False,
     new_log: bool = False,
     accept_gap: bool = False,
+    accept_dead_letters: bool = False,
 ) -> Dataflow:
     """Build the flow; it opens nothing before it runs.
 
@@ -50,10 +51,16 @@ def build(
         until_caught_up: stop once all records that existed at the start are committed.
         new_log: accept a topic that the lake already has from another cluster or flow.
         accept_gap: continue where retention removed records that were not read.
+        accept_dead_letters: store any share of records as dead letters.
     """
     storage = Storage.of(settings)
     context = FlowContext(settings, storage, metrics)
-    workers = ArchiveWorkers(context, new_log=new_log, accept_gap=accept_gap)
+    workers = ArchiveWorkers(
+        context,
+        new_log=new_log,
+        accept_gap=accept_gap,
+        accept_dead_letters=accept_dead_letters,
+    )
     row_bytes_max = settings.archive.event_bytes_max
     bytes_max = settings.archive.record_bytes_max
 

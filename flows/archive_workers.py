@@ -18,6 +18,7 @@ from semloop.storage.redaction_key import writer_key
 from sinks.activity_file import ActivityFile
 from sinks.archive_tables import FLOW, ArchiveTables
 from sinks.commit_loop import CommitLoop
+from sinks.dead_letter_limit import DeadLetterLimit
 from sinks.flow_tables import FlowContext
 from sources.kafka.broker_watch import BrokerWatch
 from sources.kafka.reader import KafkaReader, owned_partitions
@@ -31,12 +32,18 @@ class ArchiveWorkers:
     """
 
     def __init__(
-        self, context: FlowContext, *, new_log: bool, accept_gap: bool
+        self,
+        context: FlowContext,
+        *,
+        new_log: bool,
+        accept_gap: bool,
+        accept_dead_letters: bool,
     ) -> None:
         self.windows: dict[int, DedupeWindow] = {}
         self._context = context
         self._new_log = new_log
         self._accept_gap = accept_gap
+        self._accept_dead_letters = accept_dead_letters
         self._tables: list[ArchiveTables] = []
         self._loops: dict[int, CommitLoop[Decoded]] = {}
         self._redactor: Redactor | None = None
@@ -89,6 +96,7 @@ class ArchiveWorkers:
             owned_partitions(topic.partitions, worker_index, worker_count),
             same_topic=lambda: broker.check_unchanged(topic),
             committed=committed,
+            limit=DeadLetterLimit(settings.archive, accepts=self._accept_dead_letters),
         )
         offsets = tables.take_over(new_log=self._new_log)
         tables.report_activity(worker_index, list(offsets))

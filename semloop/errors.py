@@ -12,6 +12,7 @@ SemLoopError
 │   ├── OffsetsGone         retention removed records that were not read yet
 │   ├── TakenOver           a newer copy of the flow owns the tables   (exit 3)
 │   ├── KeyRefused          not the key that the lake is bound to      (exit 3)
+│   ├── TooManyDeadLetters  more than `dead_letters_max_ratio`         (exit 3)
 │   ├── TopicChanged        topic re-created or partitions added       (exit 4)
 │   └── MemoriesSwitched    `reindex` replaced the table of memories   (exit 4)
 └── Transient               retry after a pause
@@ -110,6 +111,12 @@ class TakenOver(Terminal):
 
 class KeyRefused(Terminal):
     """The redaction key is missing, or is not the one that the lake is bound to."""
+
+    exit_code = 3
+
+
+class TooManyDeadLetters(Terminal):
+    """More of the recent records become dead letters than the settings allow."""
 
     exit_code = 3
 

@@ -59,7 +59,7 @@ ARCHIVE = Flow(
     main="events",
     sides=("dead_letters",),
     module="flows.archive",
-    flags=("new_log", "accept_gap"),
+    flags=("new_log", "accept_gap", "accept_dead_letters"),
 )
 MEMORY = Flow(
     "memory",

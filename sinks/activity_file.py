@@ -82,8 +82,11 @@ class ActivityFile:
     def _begin(
         self, partitions: list[str], earlier: Activity | None, now: Moment
     ) -> None:
-        minutes = earlier.minutes if earlier else {}
-        self._activity = Activity(0, partitions=partitions, minutes=minutes)
+        self._activity = Activity(0, partitions=partitions)
+        if earlier:
+            # A flow that stops again and again says so also while it starts.
+            self._activity.minutes = earlier.minutes
+            self._activity.stopped = earlier.stopped
         if self._flow in LAKE_READERS:
             # What has waited since before a restart counts, too; but since when
             # something waits for a flow that was stopped is unknown.
@@ -101,8 +104,14 @@ class ActivityFile:
     def count(self, found: Mapping[str, AgentCounts], now: Moment) -> None:
         """Add the records of a commit; a local lake shows them right after it."""
         self._activity.count(found, now.wall_ms)
+        self._activity.stopped = []
         if not self._storage.on_s3:
             self._write(now)
+
+    def stop(self, reason: SemLoopError, now: Moment) -> None:
+        """Write why the flow stops itself."""
+        self._activity.stopped = [reason.what, reason.todo]
+        self._write(now)
 
     def beat(
         self, caught_up_ms: int | None, now: Moment, *, ended: bool = False

@@ -31,6 +31,7 @@ from sinks.archive_rows import (
 )
 from sinks.artifact_objects import put_artifacts
 from sinks.dead_letter_actions import park_failed, settle
+from sinks.dead_letter_limit import DeadLetterLimit
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
@@ -60,6 +61,7 @@ class ArchiveTables(FlowTables[Decoded]):
         owned: Sequence[int],
         same_topic: Callable[[], None] = lambda: None,
         committed: CommittedOffsets | None = None,
+        limit: DeadLetterLimit | None = None,
     ) -> None:
         """Open no table yet; `take_over` does.
 
@@ -69,6 +71,7 @@ class ArchiveTables(FlowTables[Decoded]):
             owned: numbers of this worker's partitions.
             same_topic: raises TopicChanged, or BrokerUnavailable if no broker answers.
             committed: receives the offsets of each commit, for the reader.
+            limit: how many of the records may become dead letters.
         """
         super().__init__(context)
         self.idle_commit_s = context.settings.commits.idle_commit_s
@@ -76,6 +79,7 @@ class ArchiveTables(FlowTables[Decoded]):
         self._owned = tuple(Partition(stream.topic_id, number) for number in owned)
         self._same_topic = same_topic
         self._committed = committed or CommittedOffsets(FLOW)
+        self._limit = limit or DeadLetterLimit(self.settings.archive)
         self._buffer = ArchiveBuffer()
         self._caught_up: dict[Partition, int] = {}
         self._dead_lettered: set[tuple[int, int]] = set()
@@ -98,11 +102,8 @@ class ArchiveTables(FlowTables[Decoded]):
             Takeover(*self.open(new_log=new_log)).run()
             return self.resume()
 
-        return retry(
-            attempt,
-            on=StorageUnavailable,
-            seconds=self.settings.commits.storage_retry_s,
-        )
+        retry_s = self.settings.commits.storage_retry_s
+        return retry(attempt, on=StorageUnavailable, seconds=retry_s)
 
     def open(self, *, new_log: bool = False) -> tuple[FencedTable, list[FencedTable]]:
         """Create absent tables; return the main table and the side tables, opened."""
@@ -121,6 +122,7 @@ class ArchiveTables(FlowTables[Decoded]):
         """Return the offsets of the fenced version, and load its dead letters."""
         offsets = dict(self._main.offsets)
         self._counters = KeyCounters(self._main, self._owned)
+        self._limit.load(self._main.stored, self._owned)
         if offsets:
             lowest = min(offsets.values())
             found = self._queries.origins_beyond(
@@ -181,7 +183,8 @@ class ArchiveTables(FlowTables[Decoded]):
     def commit(self) -> None:
         buffer, self._buffer = self._buffer, ArchiveBuffer()
         now = self._context.now()
-        dead = self._new_letters(buffer)
+        dead, events = self._new_letters(buffer), self._new_events(buffer)
+        self._limit.check(events, dead, buffer.redelivered_ids)
         # Before both commits: what they contain is not seen again after a crash.
         settle(self._context, self._stream, buffer.replayed, self._dead_lettered)
         park_failed(self._context, dead)
@@ -190,15 +193,13 @@ class ArchiveTables(FlowTables[Decoded]):
             self._timed(
                 SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
-        events = self._new_events(buffer)
-        if self._activity is not None:
-            # Before the positions: who sees them sees what became of the records.
-            found = counts_by_agent(events, dead, buffer.by_agent, buffer.late)
-            self._activity.count(found, self._context.moment())
+        # Before the positions: who sees them sees what became of the records.
+        self._count(counts_by_agent(events, dead, buffer.by_agent, buffer.late))
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
-        numbers |= self._counters.add(buffer)
+        numbers |= self._counters.add(buffer, self._side)
+        numbers |= self._limit.add(events, dead, buffer.redelivered_ids)
         letter_of = partial(dead_letter_of, now=now, marks=buffer.marks)
         tables = (self._main, self._side)
         rejected = self._timed(
@@ -208,8 +209,8 @@ class ArchiveTables(FlowTables[Decoded]):
         park_failed(self._context, rejected)
         self._set_dead_lettered(self._dead_lettered)
         self._report_freshness(events)
-        if self._activity is not None and rejected.num_rows:
-            self._activity.count(corrections(rejected), self._context.moment())
+        if rejected.num_rows:
+            self._count(corrections(rejected))
         report(self._metrics, buffer, (events, dead), rejected.num_rows, self._main)
         self._committed.put(self._main.offsets)
 

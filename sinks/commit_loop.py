@@ -11,7 +11,12 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from semloop.errors import LakeError, StorageUnavailable, TakenOver
+from semloop.errors import (
+    LakeError,
+    StorageUnavailable,
+    TakenOver,
+    TooManyDeadLetters,
+)
 from semloop.settings import Settings
 from sinks.delta.fenced_table import FencedTable
 from sinks.flow_tables import FlowTables
@@ -61,6 +66,7 @@ class CommitLoop(Generic[Item]):
             LakeError: a table lost commits, or is not writable.
             StorageUnavailable: storage did not recover within `storage_retry_s`.
             TopicChanged: the topic was deleted or replaced by another one.
+            TooManyDeadLetters: nothing of this commit is stored.
         """
         last = self.tables.add_to_buffer(item)
         if self._since_s is None and self.tables.waiting.has_changes:
@@ -72,6 +78,9 @@ class CommitLoop(Generic[Item]):
             if explained is error:
                 raise
             raise explained from None
+        except TooManyDeadLetters as stop:
+            self.tables.report_stop(stop)
+            raise
         self.tables.beat(last=last)
 
     def _act(self, *, last: bool) -> None:

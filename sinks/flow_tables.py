@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from schemas.metrics import Metrics
 from semloop.boot_clock import BootTime, Moment, boot_time
 from semloop.delta.streams import Partition, Streams
 from semloop.errors import SemLoopError
+from semloop.progress.activity import AgentCounts
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.activity_file import ActivityFile
@@ -109,6 +110,11 @@ class FlowTables(ABC, Generic[Item]):
         )
         self._activity.start(owned, self._context.moment())
 
+    def report_stop(self, reason: SemLoopError) -> None:
+        """Write why the flow stops itself, for `health`."""
+        if self._activity is not None:
+            self._activity.stop(reason, self._context.moment())
+
     def beat(self, *, last: bool) -> None:
         """Report that an item has passed all steps; `last` if none follows."""
         if self._activity is not None:
@@ -155,6 +161,11 @@ class FlowTables(ABC, Generic[Item]):
     def explain(self, error: SemLoopError) -> SemLoopError:
         """Return the error to raise in place of one from a commit or a check."""
         return error
+
+    def _count(self, found: Mapping[str, AgentCounts]) -> None:
+        """Add what became of the records of a commit, by agent."""
+        if self._activity is not None:
+            self._activity.count(found, self._context.moment())
 
     def _timed(self, table: str, commit: Callable[[], R]) -> R:
         started_s = time.monotonic()

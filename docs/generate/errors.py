@@ -14,7 +14,11 @@ FOLDERS = ("semloop", "schemas", "sources", "operators", "sinks", "flows")
 EXIT_CODES = {
     0: ("Success.", "no"),
     1: ("The command failed; two lines give the cause and the remedy.", "with pauses"),
-    3: ("A newer copy owns the tables, or the redaction key is not the lake's.", "no"),
+    3: (
+        "A newer copy owns the tables, the redaction key is not the lake's, or too "
+        "many records would become dead letters.",
+        "no",
+    ),
     4: ("The topic or the table of memories changed.", "yes"),
     6: ("Another process of the same flow ended; all start again together.", "yes"),
     130: ("Interrupted by Ctrl-C.", "no"),

@@ -17,6 +17,13 @@ MISROUTED = "/misrouted"
 REPEATED = "/repeated"
 # Suffix of the last offset of the rows that `maintain retain` has removed from a table.
 EXPIRED = "/expired"
+# Suffixes of how many recent records there were, and how many of them became dead
+# letters, in thousandths: `sinks/dead_letter_limit.py`.
+RECENT = "/recent"
+RECENT_REFUSED = "/recent_refused"
+# Suffix of the last offset that `dead_letters` stored before the commit of `events`: a
+# copy whose `dead_letters` has a smaller one is older than its `events`.
+LETTERS = "/letters"
 # Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 

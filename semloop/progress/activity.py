@@ -106,6 +106,7 @@ class Activity(msgspec.Struct):
         caught_up_boot: the same by the boot clock.
         partitions: `TOPIC_ID/NUMBER` of the partitions that it owns.
         ended: True if its input ended, as that of `--until-caught-up`.
+        stopped: why the flow stopped itself, and what to do; empty after a commit.
         minutes: minutes since 1970 -> agent -> what became of its records.
     """
 
@@ -116,6 +117,7 @@ class Activity(msgspec.Struct):
     minutes: dict[int, dict[str, AgentCounts]] = {}
     at_boot: BootTime | None = None
     caught_up_boot: BootTime | None = None
+    stopped: list[str] = []
 
     @property
     def at(self) -> Moment:
@@ -149,11 +151,13 @@ class FlowActivity:
         behind_ms: since when the flow has not read all of its input; None if it does
             not say, or dates it in the future.
         ended: True if its input ended, or it was stopped.
+        stopped: why it stopped itself, and what to do; empty if it did not.
     """
 
     age_ms: int | None
     behind_ms: int | None
     ended: bool
+    stopped: tuple[str, ...] = ()
 
 
 def files_of(flow: str, topic: str) -> str:
@@ -233,9 +237,9 @@ def sign_of_life(activities: list[Activity], now: Moment) -> FlowActivity | None
     ages = [activity.at.age_ms(now) for activity in current]
     levels = [activity.caught_up for activity in current]
     behind = [None if level is None else level.age_ms(now) for level in levels]
-    return FlowActivity(
-        _longest(ages), _longest(behind), all(activity.ended for activity in current)
-    )
+    stopped = next((tuple(a.stopped) for a in current if a.stopped), ())
+    ended = all(activity.ended for activity in current)
+    return FlowActivity(_longest(ages), _longest(behind), ended, stopped)
 
 
 def _recency(activity: Activity, now: Moment) -> tuple[bool, int]:

@@ -89,6 +89,17 @@ class ArchiveSettings(Section, frozen=True):
     dead_letter_attempts_max: Positive = 3
     """Failed replays of a dead letter after which it is parked."""
 
+    dead_letters_max_ratio: Share = 1.0
+    """Share of the recent records that may become dead letters; beyond it `archive`
+    stops with exit code 3 and stores nothing of them; 1 = never."""
+
+    dead_letters_window_s: Seconds = 300.0
+    """Time that `dead_letters_max_ratio` is about: a record counts as exp(-age / time),
+    where age is the time that `archive` has run since."""
+
+    dead_letters_records_min: Positive = 100
+    """Recent records below which no share of dead letters stops `archive`."""
+
     start_timeout_s: Seconds = 30.0
     """Seconds a starting flow waits for the broker's first answer before it fails."""
 

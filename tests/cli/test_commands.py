@@ -39,6 +39,24 @@ def test_every_command_has_help(semloop: Semloop, command: str) -> None:
     assert f"semloop {command}" in out
 
 
+@pytest.mark.parametrize(
+    "line", ["recall \udcff", "sql SELECT'\udcff'", "dlq ls --agent=\udcff", "\udcff"]
+)
+def test_an_argument_that_is_not_utf_8_is_refused(semloop: Semloop, line: str) -> None:
+    what, todo = semloop.refused(*line.split())
+    number = len(line.split())
+    assert what.startswith(f"Argument {number} is not UTF-8: ")
+    assert todo.startswith("Give it as UTF-8")
+
+
+def test_a_file_whose_name_is_not_utf_8_can_be_given(
+    semloop: Semloop, tmp_path: Path
+) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt"))
+    file.write_text("ann@example.com")
+    assert "email" in semloop("redact", str(file))
+
+
 def test_the_version_is_printed(semloop: Semloop) -> None:
     assert semloop.run("--version")[:2] == (0, "semloop 0.1.0\n")
 

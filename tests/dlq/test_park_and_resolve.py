@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop.command.cli.import_reruns import RESOLVE
 from tests.dlq.letters import Letters, broken
 from tests.support.builders import an_event
 
@@ -25,6 +26,34 @@ def test_a_wrong_import_is_taken_back(letters: Letters, tmp_path: Path) -> None:
     assert letters.states() == {"open": 1, "resolved": 5}
     (letter, *_) = letters.listed("--state", "resolved")
     assert "wrong file" in letters.semloop("dlq", "show", letter["id"])
+
+
+def test_a_repeated_import_names_the_import_that_has_its_dead_letters(
+    letters: Letters, tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong.jsonl"
+    lines = [an_event("message"), *({"wrong": n} for n in range(5))]
+    command = ("import", str(file), "--format", "events")
+
+    def imported(count: int) -> list[str]:
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines[:count]))
+        _, *output = letters.semloop(*command).splitlines()
+        letters.archive()
+        return output
+
+    # No lake yet.
+    (first, _) = imported(4)
+    own = first.rpartition(" ")[2]
+    assert imported(4) == [
+        f"Dead letters of an earlier import: 3 lines. To drop them: {RESOLVE} {own}"
+    ]
+    again, others = imported(6)
+    assert again.startswith("Dead letters of an earlier import: 3 lines.")
+    assert others.startswith(f"To drop the others: {RESOLVE} ")
+    for output in (again, others):
+        letters.semloop(*output.partition("semloop ")[2].split())
+    assert letters.states() == {"resolved": 5}
+    assert imported(6) == ["Dead letters of an earlier import, and resolved: 5 lines."]
 
 
 def test_parked_letters_are_replayed_only_on_request(

@@ -18,6 +18,7 @@ from semloop.settings import load
 from semloop.storage.location import Storage
 from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
+from sinks.dead_letter_limit import DeadLetterLimit
 from sinks.delta.delta_log import DeltaLog
 from sinks.delta.table_log import TableLog
 from sinks.flow_tables import FlowContext
@@ -92,7 +93,14 @@ class Recorded(CommittedOffsets):
 class Archive:
     """One writer of two partitions, its clock and its committed offsets."""
 
-    def __init__(self, lake: Path, stream: StreamId = LOG, **settings: Any) -> None:
+    def __init__(
+        self,
+        lake: Path,
+        stream: StreamId = LOG,
+        *,
+        accepts_dead_letters: bool = False,
+        **settings: Any,
+    ) -> None:
         self.settings = load({}, lake=str(lake), **settings)
         self.storage = Storage.of(self.settings)
         self.now = NOW.timestamp()
@@ -107,7 +115,12 @@ class Archive:
         committed = Recorded(self.committed_offsets)
         self.budget = CommitBudget()
         self.tables = ArchiveTables(
-            context, stream, [0, 1], self._same_topic, committed
+            context,
+            stream,
+            [0, 1],
+            self._same_topic,
+            committed,
+            DeadLetterLimit(self.settings.archive, accepts=accepts_dead_letters),
         )
         self.loop = CommitLoop(self.settings, self.tables, clock, self.waits.append)
         self._logs: dict[str, FailingLog] = {}

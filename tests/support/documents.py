@@ -28,6 +28,7 @@ MEMORY = "docs/memory.md"
 AGENTS = "docs/agents.md"
 OPERATING = "docs/operating.md"
 PRIVACY = "docs/privacy.md"
+BACKUP = "docs/backup.md"
 
 # The pages of each test; the tests iterate over these.
 LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)
@@ -41,6 +42,10 @@ NOT_RUN = {
     (README, "# test\n"): "runs this suite; CI runs it",
     (QUICKSTART, "python3 -m venv "): "repeats the installation of README's run line",
     (QUICKSTART, "semloop demo "): "tests/demo runs it and checks its output",
+    (BACKUP, "# cp: "): "tests/backup runs it on a lake under load",
+    (BACKUP, "# rsync: "): "tests/backup runs it on a lake under load",
+    (BACKUP, "# rclone: "): "tests/backup runs it on a lake under load",
+    (BACKUP, "# aws: "): "tests/backup runs it on a lake under load",
 }
 
 

@@ -109,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     accept_all_characters()
     take_plain_values()
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         code = app(arguments, prog_name="semloop", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -123,6 +124,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         sys.exit(_report(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text, which Kafka, DuckDB and Arrow cannot take.
+
+    Python turns them into surrogates. Only names of files that exist may have them.
+
+    Raises:
+        ConfigError: an argument has some.
+    """
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            if not os.path.exists(argument):
+                msg = f"Argument {number} is not UTF-8: {argument!r}."
+                todo = "Give it as UTF-8, which the terminal's locale must be, too."
+                raise ConfigError(msg, todo) from None
 
 
 def _report(error: Exception) -> int:

@@ -46,17 +46,17 @@ def doctor(
                 if fix and not dry_run and finding.fix:
                     # First, for the case that this process is killed meanwhile.
                     if shown:
-                        _print(replace(finding, todo=""))
+                        print_finding(replace(finding, todo=""))
                     with spinner(f"Removing what {name} found ..."):
                         result = fixed(finding)
                 found.append(result)
                 if shown:
-                    _print(result)
+                    print_finding(result)
     passed = not any(finding.state is State.FAIL for finding in found)
     if form is StatusFormat.JSON:
         say(json.dumps({"ok": passed, "checks": [*map(_row, found)]}, indent=2))
     else:
-        say(_summary(found), flush=True)
+        say(summary(found), flush=True)
     if not passed:
         raise typer.Exit(1)
 
@@ -67,7 +67,8 @@ def _row(finding: Finding) -> dict[str, str]:
     }
 
 
-def _print(finding: Finding) -> None:
+def print_finding(finding: Finding) -> None:
+    """Print a finding, and what to do about it."""
     # One line each, even if a server message or a path contains line breaks.
     what, todo = (" ".join(text.split()) for text in (finding.found, finding.todo))
     say(f"{finding.state:<4}  {finding.check}: {what}", flush=True)
@@ -75,7 +76,8 @@ def _print(finding: Finding) -> None:
         say(f"      {todo}", flush=True)
 
 
-def _summary(found: list[Finding]) -> str:
+def summary(found: list[Finding]) -> str:
+    """Return how many findings there are of each state."""
     counts = {state: sum(f.state is state for f in found) for state in State}
     return ", ".join(
         f"{state} {count}"

@@ -36,6 +36,7 @@ from semloop.command.stack.state import RUNNING, STOPPED, FlowState, LocalFolder
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, has_broker, listens
+from semloop.progress.activity import files_of, read_flow
 from semloop.progress.positions import newest_stream, positions
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage.location import Storage
@@ -253,9 +254,13 @@ def _age_s(flow: FlowState, stack: Stack | None) -> float | None:
 def _why_stopped(settings: Settings, name: str) -> str:
     """Return what to do about a flow that ended with exit code 3."""
     problem = None
-    if name == ARCHIVE.name:
-        with suppress(SemLoopError):  # the check of the lake reports it
-            problem = key_problem(settings, Storage.of(settings))
+    with suppress(SemLoopError):  # the check of the lake reports it
+        storage = Storage.of(settings)
+        for activity in read_flow(storage, files_of(name, settings.topic)):
+            if activity.stopped:
+                return " ".join(activity.stopped)
+        if name == ARCHIVE.name:
+            problem = key_problem(settings, storage)
     if problem is not None:
         return f"{problem.what} {problem.todo}"
     return "A newer copy took over its tables; `down`, then `up`, takes them back."

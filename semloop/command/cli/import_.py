@@ -4,7 +4,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.cli.import_reruns import LINES_MAX, how_to_drop
 from semloop.command.terminal.printing import console_of, note, say
 from semloop.errors import ConfigError
 from semloop.event import IMPORT_HEADER
@@ -37,11 +38,15 @@ class FileFormat(StrEnum):
 
 @dataclass
 class ReadCounts:
-    """Counts of what was read; `invalid` records will become dead letters."""
+    """Counts of what was read; `invalid` records will become dead letters.
+
+    `broken`: the ids of the first of these.
+    """
 
     lines: int = 0
     bytes_: int = 0
     invalid: int = 0
+    broken: list[str] = field(default_factory=list)
 
 
 def import_(
@@ -80,7 +85,8 @@ def import_(
         summary += f", lines that become dead letters: {counts.invalid:,}"
     say(f"{summary}.")
     if counts.invalid:
-        say(f"To drop them: semloop dlq resolve --import {import_id}")
+        for line in how_to_drop(settings, import_id, counts.broken):
+            say(line)
     if sent.too_long:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX
@@ -141,7 +147,10 @@ class ImportProgress:
                 counts.bytes_ += record.size
             else:
                 counts.bytes_ += len(record.value) + 1
-                counts.invalid += not record.is_event
+                if not record.is_event:
+                    counts.invalid += 1
+                    if len(counts.broken) < LINES_MAX:
+                        counts.broken.append(record.idempotency_key)
             yield record
 
     def show(self, produced: int) -> None:

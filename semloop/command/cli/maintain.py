@@ -8,6 +8,7 @@ import typer
 
 from semloop import layout
 from semloop.command.cli.maintain_all import run_once, run_repeatedly
+from semloop.command.cli.maintain_check import check
 from semloop.command.cli.maintain_files import Quiet, retain, vacuum
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
@@ -99,6 +100,7 @@ def _compact(settings: Settings) -> "Report | None":
 
 app.command()(retain)
 app.command()(vacuum)
+app.command()(check)
 
 
 @app.command("all")

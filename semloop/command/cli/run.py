@@ -57,6 +57,13 @@ def run(
             help="Continue after retention removed records that were not read.",
         ),
     ] = False,
+    accept_dead_letters: Annotated[
+        bool,
+        typer.Option(
+            "--accept-dead-letters",
+            help="Continue if too many records become dead letters.",
+        ),
+    ] = False,
     processes: Annotated[
         int,
         typer.Option(min=1, help="Number of processes that share the partitions."),
@@ -66,7 +73,11 @@ def run(
     addresses: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Run a flow in the foreground."""
-    flags = {"new_log": new_log, "accept_gap": accept_gap}
+    flags = {
+        "new_log": new_log,
+        "accept_gap": accept_gap,
+        "accept_dead_letters": accept_dead_letters,
+    }
     _check_flags(flow, flags)
     settings = load()
     state = None if supervised or addresses else _state(settings, flow)

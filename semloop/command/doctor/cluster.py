@@ -6,16 +6,28 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
 from semloop.kafka.clients import client_config
-from semloop.kafka.topic import ANSWER_S, TopicAdmin
+from semloop.kafka.topic import ANSWER_S, POLL_S, TopicAdmin
 from semloop.progress.backlog import COUNT_S
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, TopicPartition
 
+# Answers about the partitions of a topic that was just created.
+NOT_YET_KNOWN = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+# Brokers know them within a second; a check may take twelve.
+NEW_TOPIC_S = 5.0
 # The last record of a transaction is a marker, which consumers do not receive.
 TAIL_RECORDS = 2
 TAIL_MEMORY_KIB = 8 * 1024
@@ -86,15 +98,26 @@ class Cluster(TopicAdmin):
         from confluent_kafka import TopicPartition
 
         found = {}
+        deadline_s = time.monotonic() + NEW_TOPIC_S
         with closing(self._consumer("semloop-doctor")) as consumer:
             for partition in partitions:
                 target = TopicPartition(self._settings.topic, partition)
-                try:
-                    low, high = consumer.get_watermark_offsets(target, ANSWER_S)
-                except KafkaException as error:
-                    raise self._translated(error.args[0]) from None
-                found[partition] = (int(low), int(high))
+                found[partition] = self._offset_range(consumer, target, deadline_s)
         return found
+
+    def _offset_range(
+        self, consumer: "Consumer", target: "TopicPartition", deadline_s: float
+    ) -> tuple[int, int]:
+        while True:
+            try:
+                low, high = consumer.get_watermark_offsets(target, ANSWER_S)
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code not in NOT_YET_KNOWN or time.monotonic() > deadline_s:
+                    raise self._translated(error.args[0]) from None
+                time.sleep(POLL_S)
+            else:
+                return int(low), int(high)
 
     def committed(self, group: str, partitions: Iterable[int]) -> dict[int, int | None]:
         """Return a group's committed offsets by partition; None where not committed.
@@ -119,7 +142,7 @@ class Cluster(TopicAdmin):
         Args:
             ranges: partition -> oldest offset and end.
         """
-        from confluent_kafka import KafkaError, TopicPartition
+        from confluent_kafka import TopicPartition
 
         name = self._settings.topic
         pending = {p for p, (low, high) in ranges.items() if high > low}

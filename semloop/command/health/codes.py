@@ -111,6 +111,12 @@ CODES = {
         ready=True,
         live=True,
     ),
+    "flow.refuses": Code(
+        "flows",
+        "`archive` stopped, because more of the recent records would become dead "
+        "letters than `dead_letters_max_ratio` allows.",
+        "Do what the line says. It passes at the next commit.",
+    ),
     "flow.fresh": Code(
         "flows",
         "The oldest record that cannot be queried yet waits for over 30 seconds "

@@ -76,6 +76,9 @@ def flow_checks(
     life = sign_of_life(read_flow(storage, files_of(flow, topic)), Moment.now())
     if life is None and supervised is None:
         return
+    if life is not None and life.stopped:
+        what, todo = life.stopped
+        yield failed("flow.refuses", f"flow {flow} stopped: {what}", todo, flow=flow)
     alive = _alive(flow, life, supervised, silent_s)
     yield alive
     if alive.status is Status.OK and life is not None and flow in LAKE_READERS:

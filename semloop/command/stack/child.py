@@ -117,8 +117,8 @@ class Child:
         if code == TakenOver.exit_code:
             self.stopped = True
             self.report(
-                f"{self.name} exited with {code}: a newer copy took over, or the key "
-                "is not the lake's; not restarted."
+                f"{self.name} exited with {code}: not restarted; its log says why "
+                "(`semloop health`, too)."
             )
             return
         pause_s = self._back_off.pause_s(now - self._started_s)

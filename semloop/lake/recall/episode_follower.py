@@ -19,6 +19,9 @@ from semloop.storage.location import Storage
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Suffixes of the offsets of a partition: the last one, and the last that has expired.
+KINDS = ("", EXPIRED)
+
 
 def earlier_version(storage: Storage) -> LakeError:
     """Return the error for a lake whose tables lack columns that recall reads."""
@@ -103,7 +106,7 @@ class EpisodeFollower:
     ) -> tuple[Snapshot, Episodes]:
         """Read generation and offsets; return the snapshot that has the offsets too."""
         rows = rows_of(generations.FLOW, snapshot.table, self._streams.rows())
-        names = [f"{row.app_id}{kind}" for row in rows for kind in ("", EXPIRED)]
+        names = [f"{row.app_id}{kind}" for row in rows for kind in KINDS]
         snapshot = self._table.watch(names) or snapshot
         generation = snapshot.transactions.get(
             generations.GENERATION, generations.FIRST_GENERATION
@@ -112,7 +115,7 @@ class EpisodeFollower:
         positions = tuple(
             Position(
                 *row.partition,
-                *(stored.get(f"{row.app_id}{kind}", -1) for kind in kinds),
+                *(stored.get(f"{row.app_id}{kind}", -1) for kind in KINDS),
             )
             for row in rows
         )
