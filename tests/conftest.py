@@ -20,6 +20,7 @@ from tests.kafka.secure_broker import Secure, SecureBroker
 from tests.support.examples import load_profile
 from tests.support.fault_proxy import FaultProxy
 from tests.support.lakes import FOLDER, a_topic, settings_on
+from tests.support.missing_pandas import search_pandas_once
 from tests.support.services import SERVICES, Broker, RealBroker, start_broker
 from tests.support.shared import shared, stop_shared
 from tests.support.store_proxy import StoreProxy
@@ -44,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     load_profile(storm=_storms(config))
     # As the command does, which takes a second less per process.
     import_less_of_lancedb()
+    search_pandas_once()
 
 
 def pytest_report_header() -> str:

@@ -52,8 +52,16 @@ def test_a_file_imported_twice_is_in_the_lake_once(shell: Shell) -> None:
     assert shell.json("status")["kafka"]["reachable"] is False
 
 
-def test_import_reports_invalid_and_too_long_lines(shell: Shell) -> None:
+def test_import_and_missing_lakes_are_reported_with_a_broker_alone(
+    shell: Shell,
+) -> None:
     shell.run("up", "--broker-only")
+    check_invalid_lines(shell)
+    check_file_without_an_event(shell)
+    check_folder_without_a_lake(shell)
+
+
+def check_invalid_lines(shell: Shell) -> None:
     long = '{"text": "' + "x" * (4 * 2**20) + '"}'
     (shell.folder / "bad.jsonl").write_text(f'nonsense\n\n{{"a": 1}}\n{long}\n')
     output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
@@ -64,12 +72,20 @@ def test_import_reports_invalid_and_too_long_lines(shell: Shell) -> None:
     assert "too long for a message, not produced: 4." in output
 
 
-def test_an_import_without_an_event_does_not_succeed(shell: Shell) -> None:
-    shell.run("up", "--broker-only")
+def check_file_without_an_event(shell: Shell) -> None:
     (shell.folder / "bad.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
     output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
     assert "records produced: 2, lines that become dead letters: 2." in output
     assert "No line of bad.jsonl is an event" in output
+
+
+def check_folder_without_a_lake(shell: Shell) -> None:
+    elsewhere = str(shell.folder / "elsewhere")
+    for line in ("sql SELECT", "show s-1", "dlq ls", "tail --no-follow"):
+        output = shell.run(*line.split(), code=1, SEMLOOP_LAKE=elsewhere)
+        assert output.startswith(f"There is no lake at {elsewhere}.\n")
+    assert "elsewhere has no tables yet" in shell.run("status", SEMLOOP_LAKE=elsewhere)
+    assert not Path(elsewhere).exists()
 
 
 def test_status_run_and_down_follow_the_progress_of_the_flows(shell: Shell) -> None:
@@ -259,16 +275,6 @@ def test_a_second_stack_uses_another_port_and_is_not_started_twice(
     assert f"with Kafka at {kafka}" in shell.run("up", code=1)
     assert "semloop down" in shell.run("run", "archive", code=1)
     assert shell.stack() == stack
-
-
-def test_commands_report_a_folder_without_a_lake(shell: Shell) -> None:
-    shell.run("up", "--broker-only")
-    elsewhere = str(shell.folder / "elsewhere")
-    for line in ("sql SELECT", "show s-1", "dlq ls", "tail --no-follow"):
-        output = shell.run(*line.split(), code=1, SEMLOOP_LAKE=elsewhere)
-        assert output.startswith(f"There is no lake at {elsewhere}.\n")
-    assert "elsewhere has no tables yet" in shell.run("status", SEMLOOP_LAKE=elsewhere)
-    assert not Path(elsewhere).exists()
 
 
 def test_up_reports_a_flow_that_fails_to_start_and_stops_all(shell: Shell) -> None:

@@ -26,6 +26,9 @@ from tests.sinks.compacting import commit, data_files, file_count
 from tests.sources.events_table import EventsTable
 from tests.support.processes import ROOT, environment
 
+# Upgrades of whole lakes.
+pytestmark = pytest.mark.slow
+
 LAST_DAY = datetime(2026, 11, 22, 18, tzinfo=UTC)
 
 

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
 from semloop.errors import StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.compaction.log_entry import Outcome
 from tests.sinks.compacting import SteppedStorage, compact, rows_in_files, rows_in_lake
 from tests.sources.events_table import EventsTable
+
+# A log of a hundred entries.
+pytestmark = pytest.mark.slow
 
 ROWS = [(0, 0), (0, 1)]
 

@@ -47,7 +47,8 @@ def written(folder: Path) -> EpisodesTable:
     return table
 
 
-@examples(12)
+@pytest.mark.slow
+@examples(8)
 @given(st.lists(actions, max_size=15))
 def test_views_show_the_newest_revisions_at_every_moment(
     steps: list[tuple[str, list[int], list[int]]],
@@ -82,6 +83,7 @@ def test_a_merged_file_has_one_revision_of_each_episode(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_maintainer_frozen_at_any_request_loses_no_revision(tmp_path: Path) -> None:
     count = requests(written(tmp_path / "count").storage, fold)
     for number in range(count):

@@ -1,5 +1,6 @@
 """Thousands of MiB in records of one to four, while the flow is killed."""
 
+import functools
 import json
 import random
 import subprocess
@@ -38,9 +39,13 @@ WORDS = [
     "its",
     "log",
 ]
-LOG = "\n".join(
-    " ".join(RNG.choices(WORDS, k=12)).replace("{}", str(n)) for n in range(70_000)
-)
+
+
+@functools.cache
+def log() -> str:
+    """Return a text of several MiB; made on first use, since every run imports this."""
+    lines = (" ".join(RNG.choices(WORDS, k=12)) for _ in range(70_000))
+    return "\n".join(line.replace("{}", str(n)) for n, line in enumerate(lines))
 
 
 def value(number: int, session: str) -> bytes:
@@ -49,7 +54,7 @@ def value(number: int, session: str) -> bytes:
     if number % LARGE_EVERY == 0:
         size = 2**20 + 1_000 + number * 7919 % (3 * 2**20 - 150_000)
         cut = number * 31 % 2_000
-        head, tail = LOG[cut : cut + size // 2], LOG[: size - size // 2]
+        head, tail = log()[cut : cut + size // 2], log()[: size - size // 2]
         result = f"{head}\nkey {SECRET}\n{tail}"
     payload = {"tool": "cat", "status": "success", "result": result}
     return json.dumps(
