@@ -4,7 +4,7 @@ These are the best by meaning, the best by words, and the neighbours of the firs
 of both.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ class Selection:
         conditions: Conditions,
         text: str,
         vector: "Vectors | None",
-        threads: ThreadPoolExecutor,
+        threads: Executor,
     ) -> None:
         self._table, self._wall, self._threads = table, wall, threads
         self._conditions, self._vector = conditions, vector
