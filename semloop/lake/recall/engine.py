@@ -162,13 +162,17 @@ class RecallEngine:
         parsed = ParsedQuery(request.query)
         if request.words:
             parsed = parse_query(request.query, now)
-        if parsed.text and self._embedder is None:
-            # A process imports LanceDB meanwhile. An error is raised again below.
+        is_first = parsed.text and self._embedder is None
+        if is_first and self._storage.on_s3:
+            # LanceDB is imported meanwhile. An error is raised again below.
             self._threads.submit(lambda: self.embedder)
         opened = self.opened()
         if opened is None:
             return no_hits(parsed.description)
         wall, table = Wall(opened[0], request), opened[1]
+        if is_first:
+            # Importing and loading the model hold the interpreter lock, this does not.
+            self._threads.submit(table.read_index)
         vector, state = None, table.state()
         self._check_columns(state)
         if parsed.text:

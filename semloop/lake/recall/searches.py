@@ -160,6 +160,12 @@ class MemoryTable:
             query = query.maximum_nprobes(0)
         return _read(query, where, count, [*columns, "_distance"])
 
+    def read_index(self) -> None:
+        """Read the index of the vectors into LanceDB's cache, for the first search."""
+        if self.count(Every()) <= EXACT_ROWS:
+            size = self._table.schema.field("vector").type.list_size
+            self._nearest(np.zeros(size, np.float32), Every(), 1, [])
+
     def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
 
