@@ -4,12 +4,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 
 import pytest
 
+from semloop.lake.recall.resident.follower import RECALLS_BEFORE
 from semloop.lake.recall.turns import CallingThread, Turns
+from tests.semloop.recall.a_memory_lake import a_memory_lake, a_message
 from tests.support.services import wait_for
 
 
@@ -114,6 +117,23 @@ def test_a_thread_that_is_interrupted_does_not_come_any_more() -> None:
         signal.signal(signal.SIGUSR1, before)
     with turns.turn() as is_alone:
         assert is_alone
+
+
+def test_only_recalls_in_memory_take_turns(tmp_path: Path) -> None:
+    lake = a_memory_lake(tmp_path / "lake", a_message("The refund was refused.", "e1"))
+    with lake.open() as opened, ThreadPoolExecutor(1) as threads, ExitStack() as held:
+        engine = opened._recall_engine()
+        turns = engine._turns = Turns(2)
+        for _ in range(2):
+            held.enter_context(in_turn(turns))
+        for _ in range(RECALLS_BEFORE):
+            from_storage = opened.recall("refund")
+        engine.resident.wait()
+        asked = threads.submit(opened.recall, "refund")
+        waits_for_turns(turns, 1)
+        assert not asked.done()
+        held.close()
+        assert asked.result().equals(from_storage)
 
 
 def test_the_calling_thread_does_the_work_itself() -> None:
