@@ -17,6 +17,13 @@ from typing import TypeVar
 
 REST_CLIENT = "lance_namespace_urllib3_client"
 CHECKS = "overrides"
+# Classes of LanceDB's own embedders, and of functions that it runs on a server.
+EMBEDDERS = (
+    "bedrock", "cohere", "gemini_text", "instructor", "ollama", "open_clip", "openai",
+    "sentence_transformers", "gte", "transformers", "imagebind", "jinaai", "watsonx",
+    "voyageai", "colpali", "siglip",
+)  # fmt: skip
+UNUSED = {"lancedb.functions", *(f"lancedb.embeddings.{name}" for name in EMBEDDERS)}
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
@@ -29,7 +36,8 @@ class _Empty(MetaPathFinder, Loader):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] not in {REST_CLIENT, CHECKS}:
+        is_part = fullname.partition(".")[0] in {REST_CLIENT, CHECKS}
+        if not is_part and fullname not in UNUSED:
             return None
         return ModuleSpec(fullname, self, is_package=True)
 

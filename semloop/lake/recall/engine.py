@@ -1,11 +1,12 @@
 """Recall on one lake: a request in, a table out; safe for concurrent callers."""
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from semloop.embedders.contract import Embedder
 from semloop.embedders.factory import embedder_of
@@ -14,13 +15,16 @@ from semloop.lake.private_ids import PrivateIds
 from semloop.lake.recall.episode_follower import EpisodeFollower, earlier_version
 from semloop.lake.recall.episodes import Episodes
 from semloop.lake.recall.hits import no_hits, read_hits
+from semloop.lake.recall.memory_tables import MemoryTables
 from semloop.lake.recall.query_parser import ParsedQuery, parse_query
 from semloop.lake.recall.ranking import US, rank
 from semloop.lake.recall.request import RecallRequest
 from semloop.lake.recall.resident.follower import ResidentFollower
-from semloop.lake.recall.search_engine import RowsMoved
-from semloop.lake.recall.searches import MemoryTable, MemoryTables
+from semloop.lake.recall.resident.searches import ResidentSearches
+from semloop.lake.recall.search_engine import RowsMoved, SearchEngine
+from semloop.lake.recall.searches import MemoryTable, TableState
 from semloop.lake.recall.selection import Selection
+from semloop.lake.recall.turns import CallingThread, Turns
 from semloop.lake.recall.wall import Wall
 from semloop.lake.recall.words import unspaced_share
 from semloop.lake.tokens import within_tokens
@@ -49,6 +53,15 @@ ATTEMPTS = 3
 UNREAD = 0.2
 
 
+class Query(NamedTuple):
+    """One recall, in one state of the lake; `vector` is None without words to find."""
+
+    wall: Wall
+    parsed: ParsedQuery
+    vector: "Vectors | None"
+    now: datetime
+
+
 class RecallEngine:
     """Searches the memories of one lake.
 
@@ -74,6 +87,7 @@ class RecallEngine:
         self._threads = ThreadPoolExecutor(THREADS, "recall")
         mb_max = settings.recall.memory_mb
         self.resident = ResidentFollower(self._storage, self._threads, mb_max)
+        self._turns = Turns(len(os.sched_getaffinity(0)))
         self._embedder: Embedder | None = None
         self._lock = Lock()
         self.vector = functools.lru_cache(QUERIES_MAX)(self._embed)
@@ -148,28 +162,47 @@ class RecallEngine:
         parsed = ParsedQuery(request.query)
         if request.words:
             parsed = parse_query(request.query, now)
-        if parsed.text and self._embedder is None:
-            # A process imports LanceDB meanwhile. An error is raised again below.
+        is_first = parsed.text and self._embedder is None
+        if is_first and self._storage.on_s3:
+            # LanceDB is imported meanwhile. An error is raised again below.
             self._threads.submit(lambda: self.embedder)
         opened = self.opened()
         if opened is None:
             return no_hits(parsed.description)
         wall, table = Wall(opened[0], request), opened[1]
-        vector = None
-        self._check_columns(table)
+        if is_first:
+            # Importing and loading the model hold the interpreter lock, this does not.
+            self._threads.submit(table.read_index)
+        vector, state = None, table.state()
+        self._check_columns(state)
         if parsed.text:
-            self._check_model(table)
+            self._check_model(state)
             vector = self.vector(parsed.text)
+        memories = self.resident.followed(table, state.version)
+        query = Query(wall, parsed, vector, now)
+        if memories is None:
+            return self._answer(query, table, self._threads)
+        if not memories.has_shown:
+            # It waits for the storage, too.
+            searches = ResidentSearches(memories, self._threads)
+            return self._answer(query, searches, self._threads)
+        with self._turns.turn() as is_alone:
+            threads = self._threads if is_alone else CallingThread()
+            return self._answer(query, ResidentSearches(memories, threads), threads)
+
+    def _answer(
+        self, query: Query, searches: SearchEngine, threads: Executor
+    ) -> "pa.Table":
+        wall, parsed = query.wall, query.parsed
         conditions = wall.conditions(parsed)
-        searches = self.resident.current(table)
         found = Selection(
-            searches, wall, conditions, parsed.text, vector, self._threads
+            searches, wall, conditions, parsed.text, query.vector, threads
         ).candidates()
         found = replace(found, cosines=found.cosines * self._trust(parsed.text))
-        now_us = int(now.timestamp() * US)
-        best = rank(found, request.k, request.half_life_s, now_us)
+        now_us = int(query.now.timestamp() * US)
+        best = rank(found, wall.request.k, wall.request.half_life_s, now_us)
         hits = read_hits(searches, wall, conditions, found, best, parsed.description)
-        return within_tokens(hits, request.max_tokens)
+        return within_tokens(hits, wall.request.max_tokens)
 
     def opened(self) -> tuple[Episodes, MemoryTable] | None:
         """Return the state of the lake; None if there are no memories yet."""
@@ -189,14 +222,14 @@ class RecallEngine:
         vector: Vectors = self.embedder.embed([text])[0]
         return vector
 
-    def _check_columns(self, table: MemoryTable) -> None:
-        if not table.has_features:
+    def _check_columns(self, state: TableState) -> None:
+        if not state.has_features:
             raise earlier_version(self._storage)
-        if not table.has_words:
+        if not state.has_words:
             raise LakeError(OTHER_COLUMNS, REINDEX)
 
-    def _check_model(self, table: MemoryTable) -> None:
-        stored, ours = table.model, self.embedder.model_id
+    def _check_model(self, state: TableState) -> None:
+        stored, ours = state.model, self.embedder.model_id
         if stored not in {None, ours}:
             msg = f"The memories have vectors of {stored}; the embedder is {ours}."
             todo = "Use the previous embedder, or run `semloop maintain reindex`."

@@ -3,12 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 
-from semloop.lake import generations
 from semloop.lake.recall.conditions import first_parts
 from semloop.lake.recall.cutting import best_of
 from semloop.lake.recall.features import (
@@ -38,10 +37,8 @@ from semloop.lake.recall.search_engine import (
     keys_of,
     matrix_of,
 )
-from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
-    from lancedb import DBConnection
     from lancedb.table import Table
 
     from semloop.embedders.contract import Vectors
@@ -60,30 +57,50 @@ AT_MAX = 2_000
 COUNTS_MAX = 16
 
 
+class TableState(NamedTuple):
+    """A version of the memories.
+
+    Attributes:
+        version: its number.
+        has_features: False for a table that an earlier version of SemLoop has created.
+        has_words: False for a table that was filled before LanceDB indexed our terms.
+        model: the model of the vectors; None if the table's schema does not have it.
+    """
+
+    version: int
+    has_features: bool
+    has_words: bool
+    model: str | None
+
+    @classmethod
+    def of(cls, version: int, schema: pa.Schema) -> Self:
+        """Read the schema of the table."""
+        names = set(schema.names)
+        model = (schema.metadata or {}).get(b"semloop.model")
+        return cls(
+            version,
+            {"features", "position"} <= names,
+            "words" in names,
+            model.decode() if model else None,
+        )
+
+
 class MemoryTable:
     """Searches in one generation of memories, safe for concurrent callers."""
 
     def __init__(self, table: "Table", generation: int) -> None:
         self.generation = generation
         self._table = table
+        self._state: TableState | None = None
         self._counts: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._lock = Lock()
 
-    @property
-    def has_features(self) -> bool:
-        """False for a table that an earlier version of SemLoop has created."""
-        return {"features", "position"} <= set(self._table.schema.names)
-
-    @property
-    def has_words(self) -> bool:
-        """False for a table that was filled before LanceDB indexed our own terms."""
-        return "words" in self._table.schema.names
-
-    @property
-    def model(self) -> str | None:
-        """The model of the vectors; None if the table's schema does not have it."""
-        model = (self._table.schema.metadata or {}).get(b"semloop.model")
-        return model.decode() if model else None
+    def state(self) -> "TableState":
+        """Return what is searched now; columns are read once for each version."""
+        version, known = self.version, self._state
+        if known is None or known.version != version:
+            known = self._state = TableState.of(version, self._table.schema)
+        return known
 
     @property
     def version(self) -> int:
@@ -142,6 +159,12 @@ class MemoryTable:
             # No maximum: behind a narrow filter, the nearest parts may have no rows.
             query = query.maximum_nprobes(0)
         return _read(query, where, count, [*columns, "_distance"])
+
+    def read_index(self) -> None:
+        """Read the index of the vectors into LanceDB's cache, for the first search."""
+        if self.count(Every()) <= EXACT_ROWS:
+            size = self._table.schema.field("vector").type.list_size
+            self._nearest(np.zeros(size, np.float32), Every(), 1, [])
 
     def by_words(self, terms: Sequence[str], where: Filter, count: int) -> Matches:
         """Return the memories behind a filter that contain one of the terms.
@@ -259,39 +282,3 @@ def _read(query: Any, where: Filter, count: int, columns: list[str]) -> pa.Table
 
 def _features(rows: pa.Table) -> Features:
     return Features.of(rows["features"], rows[ROW_ID])
-
-
-class MemoryTables:
-    """Opens the table of the current generation.
-
-    Args:
-        storage: the lake.
-        stale_s: maximum age, in seconds, of the version that is searched; each check
-            for a new version is a request to the storage.
-    """
-
-    def __init__(self, storage: Storage, stale_s: float) -> None:
-        self._storage, self._stale_s = storage, stale_s
-        self._connection: DBConnection | None = None
-        self._table: MemoryTable | None = None
-        self._lock = Lock()
-
-    def open(self, generation: int) -> MemoryTable | None:
-        """Return the table of a generation; None if it does not exist yet.
-
-        Raises:
-            OSError, RuntimeError: it cannot be read.
-        """
-        with self._lock:
-            if self._table is None or self._table.generation != generation:
-                if self._connection is None:
-                    self._connection = generations.connect(self._storage, self._stale_s)
-                table = generations.open_table(self._connection, generation)
-                # A table without rows is false.
-                self._table = None if table is None else MemoryTable(table, generation)
-            return self._table
-
-    def expire(self) -> None:
-        """Search the newest version from now on, however young the last one is."""
-        with self._lock:
-            self._table = None

@@ -4,7 +4,7 @@ These are the best by meaning, the best by words, and the neighbours of the firs
 of both.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ class Selection:
         conditions: Conditions,
         text: str,
         vector: "Vectors | None",
-        threads: ThreadPoolExecutor,
+        threads: Executor,
     ) -> None:
         self._table, self._wall, self._threads = table, wall, threads
         self._conditions, self._vector = conditions, vector
@@ -92,7 +92,7 @@ class Selection:
             best = matches.take(np.arange(min(count, len(matches))))
             hits = concatenated([near.features, best])
             all_found = not near.more and count >= len(matches)
-            enough = len(np.unique(hits.header["text"])) >= self._texts_needed
+            enough = _texts(hits) >= self._texts_needed
             if enough or all_found or count >= COUNT_MAX:
                 break
             count *= 4
@@ -230,7 +230,7 @@ class Selection:
             found = self._table.newest(self._conditions.hits, count)
             full = len(found) == count
             found = found.take(self._may_be_hits(found))
-            enough = len(np.unique(found.header["text"])) >= self._texts_needed
+            enough = _texts(found) >= self._texts_needed
             if enough or not full or count >= COUNT_MAX:
                 break
             count *= 4
@@ -240,6 +240,11 @@ class Selection:
         none = np.zeros(len(found))
         is_hit = np.ones(len(found), bool)
         return self._counted(found, none, copies[kept], is_hit, set())
+
+
+def _texts(features: Features) -> int:
+    # A set is as fast: numpy's function imports all of its masked arrays first.
+    return len(set(features.header["text"].tolist()))
 
 
 def _top_positions(features: Features) -> set[EventPosition]:

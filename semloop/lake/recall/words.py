@@ -16,25 +16,16 @@ One tokenizer serves the index, the statistics, the query and the marked words o
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 from semloop.lake.recall.stems import STOP, STOP_IN_QUESTIONS, stem_of
 
-
-def _marks() -> str:
-    r"""Return the combining marks of all scripts, which `\w` does not match."""
-    blocks = (*range(0x300, 0x1D00), *range(0xA800, 0xAC00))
-    return "".join(
-        chr(code) for code in blocks if unicodedata.category(chr(code))[0] == "M"
-    )
-
-
 # Characters without width inside a word: soft hyphen, joiners and similar ones.
 INVISIBLE = "\u00ad\u200b-\u200d\u2060\ufeff"
 # Also the parts of a decomposed Korean syllable after its first, and voiced marks.
-MARK = f"{_marks()}{INVISIBLE}\u1160-\u11ff\u3099\u309a\uff9e\uff9f"
+OTHER_MARKS = f"{INVISIBLE}\u1160-\u11ff\u3099\u309a\uff9e\uff9f"
 # Thai and Lao; Burmese; Khmer; Korean; Japanese and Chinese.
 UNSPACED = (
     "\u0e00-\u0eff"
@@ -48,21 +39,12 @@ FLAG = "\U0001f1e6-\U0001f1ff"
 EMOJI = (
     "\u231a-\u23ff\u2600-\u27bf\u2b50-\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001fbff"
 )
-UNSPACED_LETTER = re.compile(rf"(?=[^\W\d_])[{UNSPACED}]")
-LETTER = rf"[^\W_{UNSPACED}]"
-WORD = rf"{LETTER}(?:{LETTER}|[{MARK}])*"
 # The separators of an identifier, a dotted name, a number or a path.
 JOINED = re.compile(r"_+|[-./]")
-TOKEN = re.compile(
-    rf"(?P<word>{WORD}(?:(?:{JOINED.pattern}){WORD})*)"
-    rf"|(?P<run>(?:(?=[^\W_])[{UNSPACED}][{MARK}]*)+)"
-    rf"|(?P<emoji>[{FLAG}]{{2}}|[{EMOJI}])"
-)
 ASCII_TOKEN = re.compile(r"(?P<word>[A-Za-z0-9]+(?:(?:_+|[-./])[A-Za-z0-9]+)*)")
 # Two words of a sentence, such as `well-known` and `and/or`: a term of the whole would
 # count one word twice.
 PROSE = re.compile(r"[^\W\d_]+[-/][^\W\d_]+")
-CLUSTER = re.compile(rf".[{MARK}]*")
 # `HTTPServer2` is HTTP, Server, 2.
 CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # Accents and vowel signs that a text may leave out: Latin, Greek, Cyrillic, Hebrew and
@@ -138,7 +120,9 @@ def query_terms(query: str) -> list[str]:
 def unspaced_share(query: str) -> float:
     """Return the share of a query's letters that are of scripts without spaces."""
     letters = sum(map(str.isalpha, query))
-    return len(UNSPACED_LETTER.findall(query)) / letters if letters else 0.0
+    if query.isascii() or not letters:
+        return 0.0
+    return len(_patterns().unspaced_letter.findall(query)) / letters
 
 
 def _asked(query: str) -> Iterator[Term]:
@@ -153,7 +137,41 @@ def _asked(query: str) -> Iterator[Term]:
 
 
 def _tokens(text: str) -> Iterator["re.Match[str]"]:
-    return (ASCII_TOKEN if text.isascii() else TOKEN).finditer(text)
+    return (ASCII_TOKEN if text.isascii() else _patterns().token).finditer(text)
+
+
+class _Patterns(NamedTuple):
+    """What texts with characters beyond ASCII are split by."""
+
+    token: re.Pattern[str]
+    cluster: re.Pattern[str]
+    unspaced_letter: re.Pattern[str]
+
+
+@cache
+def _patterns() -> _Patterns:
+    """Compile them on first use, which takes 13 ms: most commands read ASCII only."""
+    mark = f"{_marks()}{OTHER_MARKS}"
+    letter = rf"[^\W_{UNSPACED}]"
+    word = rf"{letter}(?:{letter}|[{mark}])*"
+    token = (
+        rf"(?P<word>{word}(?:(?:{JOINED.pattern}){word})*)"
+        rf"|(?P<run>(?:(?=[^\W_])[{UNSPACED}][{mark}]*)+)"
+        rf"|(?P<emoji>[{FLAG}]{{2}}|[{EMOJI}])"
+    )
+    return _Patterns(
+        re.compile(token),
+        re.compile(rf".[{mark}]*"),
+        re.compile(rf"(?=[^\W\d_])[{UNSPACED}]"),
+    )
+
+
+def _marks() -> str:
+    r"""Return the combining marks of all scripts, which `\w` does not match."""
+    blocks = (*range(0x300, 0x1D00), *range(0xA800, 0xAC00))
+    return "".join(
+        chr(code) for code in blocks if unicodedata.category(chr(code))[0] == "M"
+    )
 
 
 def _terms(token: "re.Match[str]") -> tuple[Term, ...]:
@@ -163,7 +181,8 @@ def _terms(token: "re.Match[str]") -> tuple[Term, ...]:
 def _run(run: str) -> tuple[Term, ...]:
     """Return each character of a run with its marks, and each pair of neighbours."""
     clusters = [
-        Term(*found.span(), _folded(found[0])) for found in CLUSTER.finditer(run)
+        Term(*found.span(), _folded(found[0]))
+        for found in _patterns().cluster.finditer(run)
     ]
     terms = clusters[:1]
     for before, this in pairwise(clusters):

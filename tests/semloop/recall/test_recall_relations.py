@@ -8,7 +8,7 @@ from semloop.lake import generations
 from semloop.lake.recall import searches, selection, wall
 from semloop.lake.recall.features import EventPosition, key_of
 from semloop.lake.recall.filters import Every
-from semloop.lake.recall.searches import MemoryTables
+from semloop.lake.recall.memory_tables import MemoryTables
 from tests.semloop.recall.a_memory_lake import (
     MemoryLake,
     a_memory_lake,

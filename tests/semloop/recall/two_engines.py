@@ -42,7 +42,7 @@ class TwoEngines:
         """Return what is in memory for the newest version of the table."""
         opened = self.resident.opened()
         assert opened is not None
-        return self.resident.resident.followed(opened[1])
+        return self.resident.resident.followed(opened[1], opened[1].version)
 
     def same(self, query: str, **arguments: Any) -> pa.Table:
         """Return the answer of both engines, which is in memory for one of them."""

@@ -10,8 +10,6 @@ from semloop.lake import generations
 from semloop.lake.recall.filters import Every
 from semloop.lake.recall.resident.memories import ResidentMemories
 from semloop.lake.recall.resident.reading import read_all, with_added
-from semloop.lake.recall.resident.searches import ResidentSearches
-from semloop.lake.recall.search_engine import SearchEngine
 from semloop.lake.recall.searches import MemoryTable
 from semloop.storage.location import Storage
 
@@ -66,19 +64,16 @@ class ResidentFollower:
         if (reading := self._reading) is not None:
             reading.result()
 
-    def current(self, table: MemoryTable) -> SearchEngine:
-        """Return what has the newest version of the table."""
-        memories = self.followed(table) if self._bytes_max else None
-        return table if memories is None else ResidentSearches(memories, self._threads)
-
-    def followed(self, table: MemoryTable) -> ResidentMemories | None:
+    def followed(self, table: MemoryTable, version: int) -> ResidentMemories | None:
         """Return the memories of the newest version of a table, if they are in memory.
 
         A few new ones are added to those that are.
         """
-        memories, version = self._memories, table.version
+        memories = self._memories
         if memories is not None and memories.is_of(table, version):
             return memories
+        if not self._bytes_max:
+            return None
         # Others use the table while one follows it.
         if not self._lock.acquire(blocking=False):
             return None

@@ -31,6 +31,11 @@ class ResidentMemories:
         """Bytes in memory."""
         return sum(part.nbytes for part in self.segments)
 
+    @property
+    def has_shown(self) -> bool:
+        """True if the columns of hits are in memory, too."""
+        return all(part.has_shown for part in self.segments)
+
     def is_of(self, table: MemoryTable, version: int) -> bool:
         """Return whether these are the memories of a version of a table."""
         return self.table is table and self.version == version

@@ -14,10 +14,12 @@ from semloop.lake.recall.searches import ROW_ID
 if TYPE_CHECKING:
     from lancedb.table import Table
 
-# Memories of a segment: 25 MB of vectors, in memory twice while they are read.
-# A segment of a large table has more, since each search visits all segments.
-SEGMENT_ROWS = 16_384
+# Memories of a segment: 50 MB of vectors, in memory twice while they are read. Each
+# search visits all segments, so that a large table has no more than `SEGMENTS`.
+SEGMENT_ROWS = 32_768
 SEGMENTS = 16
+# Segments that follow the table are merged up to this size: a recall waits for it.
+MERGED_ROWS = 16_384
 # New memories that a recall waits for; more are read in the background.
 ADDED_MAX = 2_000
 
@@ -37,7 +39,8 @@ def read_all(
         None if `may_take` has returned False.
     """
     rows, last = table.count_rows(), -1
-    count = max(SEGMENT_ROWS, -(-rows // SEGMENTS))
+    parts = min(SEGMENTS, -(-rows // SEGMENT_ROWS)) or 1
+    count = -(-rows // parts)
     found: list[Segment] = []
     while (read := sum(map(len, found))) < rows:
         found.append(_segment(table, last + 1, count, shown=shown))
@@ -111,7 +114,7 @@ def _fewer(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
     found = list(segments)
     while len(found) > 1:
         before, last = len(found[-2]), len(found[-1])
-        if before > 2 * last or before + last > SEGMENT_ROWS:
+        if before > 2 * last or before + last > MERGED_ROWS:
             break
         found[-2:] = [Segment.merged(found[-2:])]
     return tuple(found)

@@ -1,7 +1,7 @@
 """The searches of one recall in memory."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 GATHERED = 1 / 4
 # From this number of memories on, two threads compare their vectors: 3 ms of one.
 SHARED_ROWS = 40_000
+# Vectors that a thread compares before it takes the next ones: 1 ms.
+BLOCK_ROWS = 16_384
 
 
 class ResidentSearches:
@@ -58,7 +60,7 @@ class ResidentSearches:
     """
 
     def __init__(
-        self, memories: ResidentMemories, threads: ThreadPoolExecutor | None = None
+        self, memories: ResidentMemories, threads: Executor | None = None
     ) -> None:
         self._table, self._segments = memories.table, memories.segments
         self._threads = threads
@@ -75,19 +77,15 @@ class ResidentSearches:
         Of equally near ones those with the smallest ids.
         """
         masks = self._mask(where)
-
-        def nearest(n: int) -> tuple[Ints, NDArray[np.float32]]:
-            part, rows = self._segments[n], np.flatnonzero(masks[n])
-            ids, near = part.features.header["id"], _products(part, rows, vector)
-            best = best_of(
-                len(rows), count, near.__getitem__, lambda at: ~ids[rows[at]]
-            )
-            return rows[best], near[best]
-
+        blocks = [
+            (part.vectors[start : start + BLOCK_ROWS], mask[start : start + BLOCK_ROWS])
+            for part, mask in zip(self._segments, masks, strict=True)
+            for start in range(0, len(mask), BLOCK_ROWS)
+        ]
         is_large = sum(map(len, masks)) >= SHARED_ROWS
-        found = shared(nearest, len(masks), self._threads if is_large else None)
-        chosen = [rows for rows, _ in found]
-        near = np.concatenate([values for _, values in found])
+        threads = self._threads if is_large else None
+        found = shared(lambda n: _products(*blocks[n], vector), len(blocks), threads)
+        near, chosen = np.concatenate(found), self._behind(where)
         ids = self._header("id", chosen)
         chosen = _best(chosen, count, near.__getitem__, lambda at: ~ids(at))
         return Nearest(self._features(chosen), self._vectors(chosen))
@@ -98,9 +96,7 @@ class ResidentSearches:
         Only if there are more than `count` of them, `preselection` says which.
         """
         stems = hashes(terms)
-        chosen = self._matching(stems, where)
-        if sum(map(len, chosen)) <= count:
-            return all_matches(self._features(chosen), terms)
+        is_found = [np.zeros(len(part), bool) for part in self._segments]
         weights = [np.zeros(len(part)) for part in self._segments]
         frequencies = np.zeros(len(terms), np.int64)
         memories = self.count(where)
@@ -108,8 +104,15 @@ class ResidentSearches:
             matching = self._matching([stem], where)
             frequencies[n] = sum(map(len, matching))
             weight = rarity(frequencies[n], memories)
-            for own, rows in zip(weights, matching, strict=True):
+            for own, found, rows in zip(weights, is_found, matching, strict=True):
                 own[rows] += weight
+                found[rows] = True
+        others = self._matching(stems[TERMS_MAX:], where)
+        for found, rows in zip(is_found, others, strict=True):
+            found[rows] = True
+        chosen = [np.flatnonzero(found) for found in is_found]
+        if sum(map(len, chosen)) <= count:
+            return all_matches(self._features(chosen), terms)
         every = [own[rows] for own, rows in zip(weights, chosen, strict=True)]
         best = heaviest(
             np.concatenate(every),
@@ -162,13 +165,13 @@ class ResidentSearches:
         parts = [
             _decoded(part.table.select(names).take(rows))
             for part, rows in self._with(chosen)
-            if len(rows)
         ]
-        found = pa.concat_tables(parts or [_decoded(self._without_rows(names))])
-        return found.take(order)
+        return pa.concat_tables(parts).take(order)
 
     def _with(self, chosen: Sequence[Ints]) -> list[tuple[Segment, Ints]]:
-        return list(zip(self._segments, chosen, strict=True))
+        """Return the segments with chosen rows; without any, the first segment."""
+        found = list(zip(self._segments, chosen, strict=True))
+        return [(part, rows) for part, rows in found if len(rows)] or found[:1]
 
     def _mask(self, where: Filter) -> list[Mask]:
         """Return which memories of each segment are behind a filter."""
@@ -180,9 +183,9 @@ class ResidentSearches:
 
     def _matching(self, stems: Sequence[int], where: Filter) -> list[Ints]:
         """Return the rows of each segment behind a filter with one of the stems."""
-        matching = (part.stems.rows_of(stems) for part in self._segments)
-        masks = self._mask(where)
-        return [rows[mask[rows]] for rows, mask in zip(matching, masks, strict=True)]
+        matching = [part.stems.rows_of(stems) for part in self._segments]
+        masks = zip(matching, self._mask(where), strict=True)
+        return [rows if mask.all() else rows[mask[rows]] for rows, mask in masks]
 
     def _header(self, name: str, chosen: Sequence[Ints]) -> Values:
         """Return a function from indexes in all chosen rows to values of a header."""
@@ -219,29 +222,25 @@ class ResidentSearches:
         return chosen, np.argsort(places)
 
     def _features(self, chosen: Sequence[Ints]) -> Features:
-        return stacked(part.features.take(rows) for part, rows in self._with(chosen))
+        return stacked([part.features.take(rows) for part, rows in self._with(chosen)])
 
     def _vectors(self, chosen: Sequence[Ints]) -> Matrix:
-        parts = [part.vectors[rows] for part, rows in self._with(chosen)]
-        found: Matrix = np.concatenate(parts)
+        found: Matrix = np.concatenate(
+            [part.vectors[rows] for part, rows in self._with(chosen)]
+        )
         return found
 
-    def _without_rows(self, names: list[str]) -> pa.Table:
-        return self._segments[0].table.select(names).slice(0, 0)
 
-
-def _products(part: Segment, rows: Ints, vector: "Vectors") -> NDArray[np.float32]:
+def _products(vectors: Matrix, mask: Mask, vector: "Vectors") -> NDArray[np.float32]:
     """Return the dot products of the vectors of some rows with one vector.
 
     `vecdot` computes each row in the calling thread, without the interpreter lock: a
     product of matrix and vector by BLAS would start threads, and took three times as
     long.
     """
-    few = len(rows) <= GATHERED * len(part)
+    few = np.count_nonzero(mask) <= GATHERED * len(mask)
     products: NDArray[np.float32] = (
-        np.vecdot(part.vectors[rows], vector)
-        if few
-        else np.vecdot(part.vectors, vector)[rows]
+        np.vecdot(vectors[mask], vector) if few else np.vecdot(vectors, vector)[mask]
     )
     return products
 

@@ -73,7 +73,7 @@ class Segment:
         """Return one segment of several in order, without replaced memories."""
         table = pa.concat_tables(part.table.filter(part.alive) for part in parts)
         return cls._of(
-            stacked(part.features.take(part.alive) for part in parts),
+            stacked([part.features.take(part.alive) for part in parts]),
             np.concatenate([part.vectors[part.alive] for part in parts]),
             table,
         )

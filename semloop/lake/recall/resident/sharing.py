@@ -1,14 +1,14 @@
 """Divides work between the calling thread and one that is free."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 
 def shared(
-    work: Callable[[int], Result], count: int, threads: ThreadPoolExecutor | None
+    work: Callable[[int], Result], count: int, threads: Executor | None
 ) -> list[Result]:
     """Return `work` of each number below `count`, in order.
 
