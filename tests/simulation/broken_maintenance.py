@@ -1,0 +1,61 @@
+"""Parts of compaction and vacuum that break one rule each."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from operators.compaction import plan
+from schemas.batches import Merge
+from schemas.compaction import TableDate
+from sinks.compaction.active_files import ActiveFiles
+from tests.simulation.store import SimulatedStorage
+
+FOR_EVER = timedelta.max
+
+
+class Unremoved(ActiveFiles):
+    """Counts files as active that another maintainer has removed meanwhile."""
+
+    def _apply(self, entry: bytes) -> None:
+        before = set(self.paths)
+        super()._apply(entry)
+        self.paths |= before
+
+
+class Unchanged(ActiveFiles):
+    """Goes on after an entry that changes the table, such as that of a vacuum."""
+
+    def _apply(self, entry: bytes) -> None:
+        super()._apply(entry)
+        self.changed = False
+
+    def reopen(self) -> None:
+        super().reopen()
+        self.changed = False
+
+
+class Unverified(ActiveFiles):
+    """Does not look if the log was cleaned up to the version it has read."""
+
+    def has_own_entry(self) -> bool:
+        return True
+
+
+def overwrite(storage: SimulatedStorage, name: str, data: bytes) -> bool:
+    """Write a file, also in the place of another one."""
+    storage.simulated.put(name, data)
+    return True
+
+
+def every_second(item: TableDate) -> list[Merge]:
+    """Merge files of commits that do not follow one another."""
+    return [
+        replace(merge, files=merge.files[::2])
+        for merge in plan(item)
+        if len(merge.files) > 2
+    ]
+
+
+def no_names(snapshot: Any) -> set[str]:
+    """Return no file of a version."""
+    return set()

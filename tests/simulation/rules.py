@@ -1,0 +1,125 @@
+"""The rules of the protocol, each taken out of the code that runs in a simulation."""
+
+import math
+
+from semloop.delta import unused_files
+from sinks import archive_tables, vacuum
+from sinks.archive_tables import ArchiveTables
+from sinks.compaction import log_entry
+from sinks.compaction import tables as compacted
+from sinks.delta import ownership
+from sinks.delta.checked_log import CheckedLog
+from tests.simulation import broken_commits, broken_maintenance, maintenance
+from tests.simulation.rule import Rule
+from tests.simulation.store import SimulatedStorage
+from tests.sinks import broken_rules
+
+RULES = (
+    Rule(
+        "A take-over stores a higher epoch than all before it.",
+        replaced=((archive_tables, "Takeover", broken_rules.WithoutEpochs),),
+    ),
+    Rule("Side tables are fenced, too.", wrap_log=broken_rules.SideUnfenced),
+    Rule(
+        "The main table is fenced first.",
+        replaced=((archive_tables, "Takeover", broken_rules.SideFirst),),
+    ),
+    Rule(
+        "Every commit carries all partitions that its writer owns.",
+        wrap_log=broken_rules.OnlyMoved,
+    ),
+    Rule(
+        "The entries since the last commit are read before the next one.",
+        wrap_log=broken_rules.FollowsBlindly,
+    ),
+    Rule(
+        "After a failed commit, the stored fence shows if it is there.",
+        wrap_log=broken_rules.RetriesBlindly,
+    ),
+    Rule(
+        "A record with a dead letter beyond the main offset enters no table again.",
+        after_take_over=broken_rules.forget_dead_letters,
+    ),
+    Rule(
+        "These dead letters are read after the side table is fenced.",
+        replaced=((ArchiveTables, "take_over", broken_commits.take_over_early),),
+    ),
+    Rule(
+        "The main table is committed last.",
+        replaced=broken_commits.main_table_first(),
+    ),
+    Rule(
+        "Rows and offsets are in one commit.",
+        wrap_log=broken_commits.OffsetsLater,
+    ),
+    Rule(
+        "An offset never decreases.",
+        replaced=((ownership.Ownership, "next", broken_commits.next_as_told),),
+    ),
+    Rule(
+        "The topic's id is asked before a commit.",
+        replaced=((ArchiveTables, "may_commit", lambda tables: True),),
+    ),
+    Rule(
+        "A handle that is opened again is compared with the last commit.",
+        replaced=((CheckedLog, "reopen", broken_commits.reopen_blindly),),
+    ),
+    Rule(
+        "A commit is on top of a version whose fences were compared.",
+        replaced=((CheckedLog, "is_current", True),),
+    ),
+    Rule(
+        "A commit below a checkpoint counts as not stored.",
+        replaced=((CheckedLog, "_compare_entries", broken_commits.compare_new),),
+    ),
+    Rule(
+        "A file that has waited for its commit for 12 hours is written again.",
+        replaced=((ownership, "FILE_S_MAX", math.inf),),
+    ),
+    Rule(
+        "A merge is added only while all files that it replaces are active.",
+        replaced=((compacted, "ActiveFiles", broken_maintenance.Unremoved),),
+    ),
+    Rule(
+        "A merge is put at the next version only if that is absent.",
+        replaced=((SimulatedStorage, "create", broken_maintenance.overwrite),),
+    ),
+    Rule(
+        "An entry that was refused is looked for in the log.",
+        replaced=((log_entry, "_is_added", lambda active, change: False),),
+    ),
+    Rule(
+        "A merge is not put over a change of the table, as that of a vacuum.",
+        replaced=((compacted, "ActiveFiles", broken_maintenance.Unchanged),),
+    ),
+    Rule(
+        "A merge looks if the log was cleaned up to the version it has read.",
+        replaced=((compacted, "ActiveFiles", broken_maintenance.Unverified),),
+    ),
+    Rule(
+        "A merged file older than 12 hours is not added.",
+        replaced=((log_entry, "AGE_MAX", broken_maintenance.FOR_EVER),),
+    ),
+    Rule(
+        "A merge takes consecutive commits.",
+        replaced=((maintenance, "plan", broken_maintenance.every_second),),
+    ),
+    Rule(
+        "A vacuum puts an entry before it deletes.",
+        replaced=((vacuum, "_put_entry", lambda *arguments: None),),
+    ),
+    Rule(
+        "A vacuum reads the log again after its entry.",
+        replaced=((vacuum, "names_of", lambda snapshot: set()),),
+    ),
+    Rule(
+        "A vacuum spares files that were removed less than 24 hours ago.",
+        replaced=((unused_files, "removed_files", lambda *arguments: {}),),
+    ),
+    Rule(
+        "Of a file whose removal the log forgot, the replacement's age counts.",
+        replaced=(
+            (unused_files, "_replacement_times", lambda active: lambda name: None),
+        ),
+    ),
+)
