@@ -47,6 +47,10 @@ class Broker:
         """Id of the present topic."""
         return list(self.topics)[-1]
 
+    def stream(self) -> StreamId:
+        """Return the stream of the present topic."""
+        return StreamId("archive", "cluster-1", "agent-events", self.topic_id)
+
 
 class SimulatedQueries(WriterQueries):
     """Lookups on data files in memory."""
@@ -98,8 +102,7 @@ def run_archive(
     rule: Rule,
 ) -> None:
     """Take over, read to the end of the partitions, and end."""
-    topic_id = broker.topic_id
-    stream = StreamId("archive", "cluster-1", "agent-events", topic_id)
+    stream, topic_id = broker.stream(), broker.topic_id
 
     def same_topic() -> None:
         if broker.topic_id != topic_id:

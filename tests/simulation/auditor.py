@@ -5,6 +5,7 @@ stored, and no event is beyond it. Offsets and fences only grow. A file that the
 version has exists, and a merge keeps the rows of the files that it replaces.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from typing import Any
 from semloop.delta.fence import FENCE
 from tests.simulation.archive import Broker
 from tests.simulation.delta_table import TableState, actions_of
-from tests.simulation.processes import Process, Scheduler
+from tests.simulation.processes import HOUR_S, Process, Scheduler
 from tests.simulation.rows import Origin
 from tests.simulation.store import SimulatedObjects
 
 ENTRY = re.compile(r"(\w+)/_delta_log/(\d{20})\.json")
 OFFSET = re.compile(r"archive/events/cluster-1/([\w-]+)/(\d+)")
 TABLES = ("events", "dead_letters")
+# How long a query may run on the files of a version that is no longer the newest.
+QUERY_H = 20.0
 
 
 class Auditor:
@@ -36,6 +39,8 @@ class Auditor:
         self.expirable: set[Origin] = set()
         self._gone: set[Origin] = set()
         self.commits = 0
+        # Name of a file -> when a log entry removed it, by the clock of the store.
+        self._removed_s: dict[str, float] = {}
         self._stored_by: dict[tuple[str, str], Process | None] = {}
         store.on_put = self._look_at
         store.on_remove = self._look_for
@@ -53,16 +58,21 @@ class Auditor:
         actions = actions_of(self._store, name)
         after = self.states[table] = before.after(name, actions)
         self._check_numbers(table, before, actions)
+        for path in before.files.keys() - after.files.keys():
+            self._removed_s[f"{table}/{path}"] = self._scheduler.store_s()
         changed = before.files.keys() != after.files.keys()
         if changed:
             self._check_change(table, before, after, actions)
         self._check_rows()
 
     def _look_for(self, name: str) -> None:
-        """Check that an object that was removed is no file of the newest version."""
+        """Check that nobody needs an object that was removed: not a query either."""
         table, _, path = name.partition("/")
         if table in TABLES and path in self.states[table].files:
             self.faults.append(f"{name} was deleted")
+        unused_s = self._scheduler.store_s() - self._removed_s.get(name, -math.inf)
+        if unused_s < QUERY_H * HOUR_S:
+            self.faults.append(f"{name} was deleted under a query")
 
     def _check_numbers(
         self, table: str, before: TableState, actions: list[dict[str, Any]]

@@ -3,14 +3,18 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from operators.compaction import plan
 from schemas.batches import Merge
-from schemas.compaction import TableDate
+from schemas.compaction import Replacement, TableDate
+from sinks.compaction import log_entry
 from sinks.compaction.active_files import ActiveFiles
+from sinks.compaction.log_entry import Outcome
 from tests.simulation.store import SimulatedStorage
 
 FOR_EVER = timedelta.max
+ATTEMPT = log_entry._attempt
 
 
 class Unremoved(ActiveFiles):
@@ -56,6 +60,9 @@ def every_second(item: TableDate) -> list[Merge]:
     ]
 
 
-def no_names(snapshot: Any) -> set[str]:
-    """Return no file of a version."""
-    return set()
+def attempt_blindly(
+    storage: Any, active: ActiveFiles, change: Replacement, tried: Any
+) -> Outcome | None:
+    """Put an entry without a look for one of an earlier attempt."""
+    with patch.object(log_entry, "_is_added", lambda active, change: False):
+        return ATTEMPT(storage, active, change, {})

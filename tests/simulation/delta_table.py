@@ -244,9 +244,9 @@ class SimulatedTable(DeltaTable):
         checkpoints = [v for v in self._log.checkpoints() if v <= self.version()]
         for name in self._store.log_names(self._name) if checkpoints else ():
             match = ENTRY.search(name) or CHECKPOINT.search(name)
-            if match and int(match[1]) < checkpoints[-1]:
-                if self._store.objects[name].written_s <= before_s:
-                    del self._store.objects[name]
+            covered = match and int(match[1]) < checkpoints[-1]
+            if covered and self._store.objects[name].written_s <= before_s:
+                del self._store.objects[name]
 
     def _commit(self, lines: Sequence[Mapping[str, Any]]) -> int:
         """Put an entry at the next free version, unless one since conflicts with it."""

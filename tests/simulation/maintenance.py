@@ -1,4 +1,4 @@
-"""Processes that maintain the tables of a simulated lake, and one that reads them."""
+"""Processes that maintain the tables of a simulated lake."""
 
 from collections.abc import Set
 from dataclasses import replace
@@ -10,7 +10,6 @@ from operators.compaction import plan
 from schemas.batches import DataFile, Merge
 from schemas.compaction import MergedFile, TableDate
 from schemas.retention import Expiry
-from semloop.delta.snapshot import read_snapshot
 from semloop.storage.errors import storage_errors
 from sinks.compaction.tables import CompactedTables
 from sinks.compaction.tables import Report as Merged
@@ -22,12 +21,8 @@ from sinks.vacuum import VacuumedTables
 from sources.lake.table_dates import table_dates
 from tests.simulation.auditor import TABLES, Auditor
 from tests.simulation.choices import Choices
-from tests.simulation.processes import HOUR_S, Scheduler
 from tests.simulation.rows import Origin, Rows, put_rows, statistics_of
 from tests.simulation.store import SimulatedStorage
-
-# A query that runs longer is not promised its files.
-READER_H = 12.0
 
 
 class Maintenance(NamedTuple):
@@ -35,7 +30,6 @@ class Maintenance(NamedTuple):
 
     context: FlowContext
     storage: SimulatedStorage
-    scheduler: Scheduler
     auditor: Auditor
     choices: Choices
 
@@ -66,21 +60,6 @@ class Maintenance(NamedTuple):
         for table in TABLES:
             unused = _unused(self.context, table)
             VacuumedTables(self.context, Vacuumed(), dry_run=False).add(unused)
-
-    def read(self) -> None:
-        """Read the files of a version one after the other."""
-        table = self.choices.one_of(TABLES)
-        snapshot = read_snapshot(self.storage, table)
-        started_s = self.scheduler.store_s()
-        for path in snapshot.files if snapshot else ():
-            try:
-                self.storage.simulated.content(f"{table}/{path}")
-            except FileNotFoundError:
-                if self.scheduler.store_s() - started_s < READER_H * HOUR_S:
-                    self.auditor.faults.append(f"a reader lacks {table}/{path}")
-                return
-            except OSError:
-                return
 
     def checkpoint(self) -> None:
         """Make a checkpoint; the next commit cleans the log up to it."""

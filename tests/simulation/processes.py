@@ -19,8 +19,10 @@ START_S = 1_800_000_000.0
 HOUR_S = 3_600.0
 # Steps during which a stopped process does not run.
 PAUSES = (0, 3, 10, 30, 100)
-# Hours that pass while the processes are stopped, and that a machine's clock is off.
+# Hours that pass at a request, and that a machine's clock is off.
 PASSING_H = (0.1, 1.0, 7.0, 13.0, 26.0)
+FROZEN_H = (7.0, 13.0, 26.0)
+FROZEN_STEPS = 150
 OFF_H = (0.0, 0.0, -30.0, -2.0, 1.0, 30.0)
 ENDS = (TakenOver, StorageUnavailable, TopicChanged)
 
@@ -76,13 +78,17 @@ class Process:
 
 
 class Chances(NamedTuple):
-    """Chances at each request: to stop, to die, to fail, to lose the reply."""
+    """Chances at each request: to stop, to die, to fail, to lose the reply.
+
+    `freeze`: to stop for hours, right before a log entry is put.
+    """
 
     switch: float = 0.12
     kill: float = 0.008
     refuse: float = 0.01
     lose: float = 0.02
     pass_hours: float = 0.004
+    freeze: float = 0.01
 
 
 class Scheduler(Requests):
@@ -135,7 +141,11 @@ class Scheduler(Requests):
         self._passed_s += hours * HOUR_S
 
     def before(self, kind: str, name: str) -> None:
-        if self._step() and self.choices.occurs(self.chances.refuse):
+        if not self._step():
+            return
+        if kind == "put" and "_delta_log" in name:
+            self._freeze()
+        if self.choices.occurs(self.chances.refuse):
             self.seen["requests refused"] += 1
             msg = "503 Service Unavailable"
             raise OSError(msg)
@@ -170,6 +180,15 @@ class Scheduler(Requests):
             self.pass_hours(choices.one_of(PASSING_H))
             process.off_h = choices.one_of((process.off_h, *OFF_H))
         return True
+
+    def _freeze(self) -> None:
+        """Perhaps stop the current process for hours, while others run."""
+        process = self.current
+        if process is not None and self.choices.occurs(self.chances.freeze):
+            self.seen["freezes"] += 1
+            self.pass_hours(self.choices.one_of(FROZEN_H))
+            process.wakes_at = self.steps + FROZEN_STEPS
+            process.yield_()
 
     def _judge(self, process: Process) -> None:
         """Keep an error that no process may end with."""

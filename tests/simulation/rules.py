@@ -86,7 +86,7 @@ RULES = (
     ),
     Rule(
         "An entry that was refused is looked for in the log.",
-        replaced=((log_entry, "_is_added", lambda active, change: False),),
+        replaced=((log_entry, "_attempt", broken_maintenance.attempt_blindly),),
     ),
     Rule(
         "A merge is not put over a change of the table, as that of a vacuum.",

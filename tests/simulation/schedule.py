@@ -12,14 +12,16 @@ from semloop import tables
 from semloop.layout import LAYOUT_FILE
 from sinks.delta.create_table import LOG_RETENTION, REMOVED_RETENTION
 from sinks.delta.ownership import PendingCommit
-from tests.simulation.archive import Broker, context_of, run_archive
-from tests.simulation.auditor import Auditor
+from sinks.delta.streams_table import register
+from tests.simulation.archive import PARTITIONS, Broker, context_of, run_archive
+from tests.simulation.auditor import TABLES, Auditor
 from tests.simulation.choices import Choices, Plan
 from tests.simulation.delta_table import create_table
 from tests.simulation.maintenance import Maintenance
 from tests.simulation.processes import Chances, Scheduler
 from tests.simulation.rule import INTACT, Rule
 from tests.simulation.store import SimulatedObjects, SimulatedStorage
+from tests.support.builders import NOW
 
 RECORDS = 12
 OWNED = ([0, 1, 2], [0, 1], [1, 2])
@@ -43,23 +45,11 @@ class Profile:
 PROFILES = (
     Profile(
         Chances(),
-        {
-            "compact": 0.03,
-            "retain": 0.005,
-            "vacuum": 0.01,
-            "read": 0.02,
-            "checkpoint": 0.02,
-        },
+        {"compact": 0.03, "retain": 0.005, "vacuum": 0.01, "checkpoint": 0.02},
     ),
     Profile(
-        Chances(kill=0.003, lose=0.01, pass_hours=0.03),
-        {
-            "compact": 0.1,
-            "retain": 0.04,
-            "vacuum": 0.1,
-            "read": 0.1,
-            "checkpoint": 0.05,
-        },
+        Chances(switch=0.08, kill=0.003, pass_hours=0.02, freeze=0.08),
+        {"compact": 0.1, "retain": 0.05, "vacuum": 0.15, "checkpoint": 0.05},
     ),
 )
 FILES = vars(PendingCommit)["files"]
@@ -101,8 +91,8 @@ class _Schedule:
         self._archives = 0
 
     def run(self) -> Result:
-        self._broker.make_topic()
         self._create_lake()
+        self._make_topic()
         scheduler = self._scheduler
         try:
             self._run_processes()
@@ -133,7 +123,7 @@ class _Schedule:
                 if choices.occurs(chance):
                     self._start_maintenance(name)
             if choices.occurs(0.005):
-                self._broker.make_topic()
+                self._make_topic()
                 scheduler.seen["topics made again"] += 1
             scheduler.run_one()
             if self._faults or scheduler.steps > STEPS_MAX:
@@ -149,13 +139,17 @@ class _Schedule:
         )
 
     def _start_maintenance(self, name: str) -> None:
-        """Start a maintainer of the tables, or a reader."""
+        """Start a maintainer of the tables."""
         context = context_of(self._storage, self._scheduler, self._rule)
-        maintenance = Maintenance(
-            context, self._storage, self._scheduler, self._auditor, self._choices
-        )
+        maintenance = Maintenance(context, self._storage, self._auditor, self._choices)
         self._scheduler.start(name, getattr(maintenance, name))
         self._scheduler.seen[f"starts of {name}"] += 1
+
+    def _make_topic(self) -> None:
+        """Make the topic, perhaps again; its rows of `streams` are already there."""
+        self._broker.make_topic()
+        stream = self._broker.stream()
+        register(self._storage, stream, TABLES, PARTITIONS, NOW)
 
     @property
     def _faults(self) -> list[str]:
