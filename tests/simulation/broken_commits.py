@@ -7,7 +7,7 @@ from deltalake.transaction import AddAction
 
 from semloop.delta.fence import FENCE, Fence
 from semloop.delta.streams import Partition
-from semloop.errors import TakenOver
+from semloop.errors import LakeError, TakenOver
 from sinks import archive_tables
 from sinks.archive_rows import commit_dead_letters, commit_events
 from sinks.archive_tables import ArchiveTables
@@ -83,3 +83,16 @@ def compare_new(checked: Any, own: Ownership) -> bool:
                 msg = f"Another writer owns partition {partition.number}."
                 raise TakenOver(msg)
     return True
+
+
+def compare_strictly(checked: Any, own: Ownership) -> dict[Partition, Fence]:
+    """Take the fences of an earlier writer for commits that were lost."""
+    stored = {p: checked.fence(p) for p in own.epochs}
+    for partition, fence in stored.items():
+        if fence.epoch > own.epochs[partition]:
+            msg = f"Another writer owns partition {partition.number}."
+            raise TakenOver(msg)
+        if fence.epoch < own.epochs[partition]:
+            msg = "Commits were lost."
+            raise LakeError(msg, "")
+    return stored

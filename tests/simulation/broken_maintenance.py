@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from unittest.mock import patch
 
 from operators.compaction import plan
 from schemas.batches import Merge
@@ -64,5 +63,4 @@ def attempt_blindly(
     storage: Any, active: ActiveFiles, change: Replacement, tried: Any
 ) -> Outcome | None:
     """Put an entry without a look for one of an earlier attempt."""
-    with patch.object(log_entry, "_is_added", lambda active, change: False):
-        return ATTEMPT(storage, active, change, {})
+    return ATTEMPT(storage, active, change, {})

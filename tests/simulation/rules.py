@@ -73,6 +73,10 @@ RULES = (
         replaced=((CheckedLog, "_compare_entries", broken_commits.compare_new),),
     ),
     Rule(
+        "A take-over below a checkpoint is repeated.",
+        replaced=((CheckedLog, "_compare_stored", broken_commits.compare_strictly),),
+    ),
+    Rule(
         "A file that has waited for its commit for 12 hours is written again.",
         replaced=((ownership, "FILE_S_MAX", math.inf),),
     ),
@@ -86,7 +90,10 @@ RULES = (
     ),
     Rule(
         "An entry that was refused is looked for in the log.",
-        replaced=((log_entry, "_attempt", broken_maintenance.attempt_blindly),),
+        replaced=(
+            (log_entry, "_attempt", broken_maintenance.attempt_blindly),
+            (log_entry, "_is_added", lambda active, change: False),
+        ),
     ),
     Rule(
         "A merge is not put over a change of the table, as that of a vacuum.",

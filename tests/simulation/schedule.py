@@ -16,7 +16,7 @@ from sinks.delta.streams_table import register
 from tests.simulation.archive import PARTITIONS, Broker, context_of, run_archive
 from tests.simulation.auditor import TABLES, Auditor
 from tests.simulation.choices import Choices, Plan
-from tests.simulation.delta_table import create_table
+from tests.simulation.delta_log import create_table
 from tests.simulation.maintenance import Maintenance
 from tests.simulation.processes import Chances, Scheduler
 from tests.simulation.rule import INTACT, Rule

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from semloop.delta.snapshot import Snapshot
 from sinks.delta.commit_error import FAILURES, commit_failure
-from tests.simulation.delta_table import SimulatedTable, create_table, schema_of
+from tests.simulation.delta_log import create_table
+from tests.simulation.delta_table import SimulatedTable, schema_of
 from tests.simulation.store import Requests, SimulatedObjects
 from tests.support.examples import examples
 
