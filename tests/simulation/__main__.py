@@ -76,7 +76,8 @@ def _until_noticed(rule: Rule, seeds: range) -> str:
 
     If fewer notice it than wanted, all schedules per notice.
     """
-    found, counts = [], []
+    found: list[int] = []
+    counts: list[int] = []
     for seed in seeds:
         if run_schedule(seed, rule).faults:
             counts.append(seed - (found[-1] if found else seeds.start - 1))

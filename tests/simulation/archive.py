@@ -114,7 +114,7 @@ def run_archive(
     loop = CommitLoop(SETTINGS, tables, context.clock)
     count = broker.topics[topic_id]
     while any(position < count - 1 for position in positions.values()):
-        # A client goes on at the same offsets where the topic was made again.
+        # A client continues at the same offsets where the topic was made again.
         read_from = broker.topic_id
         loop.add(_poll((topic_id, read_from), positions, count, choices))
 

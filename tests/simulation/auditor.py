@@ -75,7 +75,7 @@ class Auditor:
                 self._removed_s[f"{table}/{remove['path']}"] = now_s
 
     def _look_for(self, name: str) -> None:
-        """Check that nobody needs an object that was removed: not a query either."""
+        """Check that an object that was removed is needed no more, by queries either."""
         table, _, path = name.partition("/")
         if table in TABLES and path in self.states[table].files:
             self.faults.append(f"{name} was deleted")

@@ -60,8 +60,8 @@ def main_table_first() -> tuple[tuple[Any, str, Any], ...]:
     )
 
 
-def next_as_told(own: Ownership, offsets: Mapping[Partition, int]) -> Ownership:
-    """Store the offsets as they are told, also smaller ones."""
+def next_as_reported(own: Ownership, offsets: Mapping[Partition, int]) -> Ownership:
+    """Store the offsets as they are reported, also smaller ones."""
     return Ownership(own.epochs, {**own.offsets, **offsets}, own.commits + 1)
 
 

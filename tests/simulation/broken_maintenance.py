@@ -12,7 +12,7 @@ from sinks.compaction.active_files import ActiveFiles
 from sinks.compaction.log_entry import Outcome
 from tests.simulation.store import SimulatedStorage
 
-FOR_EVER = timedelta.max
+NEVER_TOO_OLD = timedelta.max
 ATTEMPT = log_entry._attempt
 
 
@@ -26,7 +26,7 @@ class Unremoved(ActiveFiles):
 
 
 class Unchanged(ActiveFiles):
-    """Goes on after an entry that changes the table, such as that of a vacuum."""
+    """Continues after an entry that changes the table, such as that of a vacuum."""
 
     def _apply(self, entry: bytes) -> None:
         super()._apply(entry)

@@ -1,6 +1,6 @@
 """The choices of a schedule: drawn from a seed, or given, and made fewer.
 
-A choice is a number below a bound; 0 is the calm one: go on, no fault. So a schedule is
+A choice is a number below a bound; 0 is the calm one: the same process, no fault. So a schedule is
 the numbers that are not 0, by their place, and a smaller one has fewer of them.
 """
 

@@ -25,7 +25,7 @@ from tests.support.builders import NOW
 
 RECORDS = 12
 OWNED = ([0, 1, 2], [0, 1], [1, 2])
-# A schedule without an end by itself is long enough after so many turns and requests.
+# A schedule ends after at most this many turns and requests.
 TURNS_MAX, STEPS_MAX = 400, 900
 ATTEMPTS = 20
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.simulation.choices import shrink
+from tests.simulation.choices import Plan, shrink
 from tests.simulation.rule import Rule
 from tests.simulation.rules import RULES
 from tests.simulation.schedule import Result, run_schedule
@@ -18,7 +18,7 @@ KEPT = [
     if not line.startswith("#")
 ]
 AT_A_TIME = 50
-# A rule is broken in at most so many schedules, if its own one does not show it.
+# A rule is broken in at most this many schedules, if its own one does not show it.
 SCHEDULES_MAX = 60
 
 
@@ -63,12 +63,12 @@ def test_a_schedule_that_fails_shrinks() -> None:
     rule = next(rule for rule in RULES if rule.text.startswith("Side tables"))
     result = noticed(rule)
 
-    def fails(plan: dict[int, int]) -> bool:
+    def fails(plan: Plan) -> bool:
         return bool(run_schedule(None, rule, plan).faults)
 
     smaller = shrink(result.plan, fails, tries_max=60)
     assert len(smaller) < len(result.plan)
-    assert fails(dict(smaller))
+    assert fails(smaller)
 
 
 @pytest.mark.parametrize(
