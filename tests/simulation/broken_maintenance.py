@@ -7,6 +7,7 @@ from typing import Any
 from operators.compaction import plan
 from schemas.batches import Merge
 from schemas.compaction import Replacement, TableDate
+from semloop.storage.errors import storage_errors
 from sinks.compaction import log_entry
 from sinks.compaction.active_files import ActiveFiles
 from sinks.compaction.log_entry import Outcome
@@ -46,7 +47,8 @@ class Unverified(ActiveFiles):
 
 def overwrite(storage: SimulatedStorage, name: str, data: bytes) -> bool:
     """Write a file, also in the place of another one."""
-    storage.simulated.put(name, data)
+    with storage_errors(storage, f"create {name}"):
+        storage.simulated.put(name, data)
     return True
 
 

@@ -66,7 +66,7 @@ def test_a_schedule_that_fails_shrinks() -> None:
     def fails(plan: Plan) -> bool:
         return bool(run_schedule(None, rule, plan).faults)
 
-    smaller = shrink(result.plan, fails, tries_max=60)
+    smaller = shrink(result.plan, fails, tries_max=12)
     assert len(smaller) < len(result.plan)
     assert fails(smaller)
 
