@@ -136,6 +136,7 @@ class SimulatedTable(DeltaTable):
         known = self._store.objects.get(hint)
         if known is None or json.loads(known.data)["version"] < version:
             self._store.store(hint, json.dumps({"version": version}).encode())
+        self._state = self._log.load(version)
 
     def cleanup_metadata(self) -> None:
         """Remove what is older than the log's retention, below a checkpoint."""
