@@ -55,6 +55,11 @@ chaos *ARGS: _installed
 storm *ARGS: _installed
     .venv/bin/python -m tests.storm {{ ARGS }}
 
+# Run the protocol in memory, faults included: `just simulate --schedules 10000 --seed 7`.
+[group('check')]
+simulate *ARGS: _installed
+    .venv/bin/python -m tests.simulation {{ ARGS }}
+
 # Measure how long compaction delays a commit of `archive`.
 [group('run')]
 bench-compact-delay: _installed

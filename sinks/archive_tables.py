@@ -14,7 +14,6 @@ from typing_extensions import override
 from schemas.arrow import DEAD_LETTERS, EVENTS
 from schemas.batches import Decoded
 from schemas.committed import CommittedOffsets
-from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, StreamId, Streams
 from semloop.errors import BrokerUnavailable, StorageUnavailable
 from semloop.event_keys import event_keys
@@ -109,7 +108,7 @@ class ArchiveTables(FlowTables[Decoded]):
         """Create absent tables; return the main table and the side tables, opened."""
         create(self._storage, MAIN)
         create(self._storage, SIDE)
-        self._queries = WriterQueries(self._storage)
+        self._queries = self._context.open_queries(self._storage)
         numbers = [partition.number for partition in self._owned]
         register(
             self._storage, self._stream, (SIDE, MAIN), numbers, self._context.now(),

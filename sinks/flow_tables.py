@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from schemas.metrics import Metrics
 from semloop.boot_clock import BootTime, Moment, boot_time
+from semloop.delta.query import WriterQueries
 from semloop.delta.streams import Partition, Streams
 from semloop.errors import SemLoopError
 from semloop.progress.activity import AgentCounts
@@ -51,6 +52,7 @@ class FlowContext:
         clock: wall clock, seconds.
         boot_clock: the time since the boot, if the system tells it.
         open_log: opens the log of a table.
+        open_queries: opens the lookups of a writer in its own tables.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class FlowContext:
     clock: Callable[[], float] = time.time
     open_log: OpenLog = TableLog
     boot_clock: Callable[[], BootTime | None] = boot_time
+    open_queries: Callable[[Storage], WriterQueries] = WriterQueries
 
     def fenced_table(
         self,

@@ -89,6 +89,8 @@ class CheckedLog:
     def _reopened_fences(self, own: Ownership) -> dict[Partition, Fence]:
         self._log.reopen()
         stored = self._compare_stored(own)
+        if any(fence.epoch < own.epochs[p] for p, fence in stored.items()):
+            raise _rolled_back(self._log.name)
         self._version = self._log.version
         return stored
 
@@ -130,13 +132,15 @@ class CheckedLog:
         return True
 
     def _compare_stored(self, own: Ownership) -> dict[Partition, Fence]:
-        """Return the fences of the open version, if their epochs are this writer's."""
+        """Return the fences of the open version, if no newer writer has stored one.
+
+        They may be of an earlier writer: a take-over that was put below a checkpoint
+        has no effect.
+        """
         stored = {p: self.fence(p) for p in own.epochs}
         for partition, fence in stored.items():
             if fence.epoch > own.epochs[partition]:
                 raise _taken_over(partition)
-            if fence.epoch < own.epochs[partition]:
-                raise _rolled_back(self._log.name)
         return stored
 
     def _app_id(self, partition: Partition) -> str:

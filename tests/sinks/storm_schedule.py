@@ -7,7 +7,7 @@ their table rewritten, and judge a record differently at each attempt.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -99,7 +99,6 @@ class Writer:
         yield
         resumed = self.tables.resume()
         offsets = {p.number: offset for p, offset in resumed.items()}
-        self.storm.after_resume(self.tables)
         while True:
             yield
             self._poll(offsets)
@@ -127,9 +126,7 @@ class Writer:
 class Storm:
     """A schedule: which writer runs its next step, and which faults occur."""
 
-    wrap_log: Callable[[DeltaLog], DeltaLog] = staticmethod(lambda log: log)
     takeover_class: type[Takeover] = Takeover
-    after_resume: Callable[[ArchiveTables], None] = staticmethod(lambda tables: None)
 
     def __init__(self, folder: Path, seed: int, records: int = RECORDS) -> None:
         """Start nothing yet; `records`: how many each partition has."""
@@ -148,7 +145,7 @@ class Storm:
         return self.now
 
     def open_log(self, storage: Storage, name: str) -> DeltaLog:
-        return self.wrap_log(StormyLog(TableLog(storage, name), self))
+        return StormyLog(TableLog(storage, name), self)
 
     def occurs(self, chance: float) -> bool:
         return not self.calm and self.rng.random() < chance

@@ -10,6 +10,7 @@ from deltalake.transaction import AddAction
 
 from schemas.replay import Action, ActionKind
 from semloop.delta.log_entry import entry_name
+from semloop.errors import StorageUnavailable
 from semloop.storage.location import Storage
 from sinks.dead_letter_actions import TABLE, append_actions
 from sinks.delta.table_log import TableLog
@@ -36,6 +37,24 @@ def others_commit(storage: Storage, first: int, kept: int) -> None:
         entry_of(storage, version).unlink()
 
 
+def suspend_next(monkeypatch: pytest.MonkeyPatch, storage: Storage, kept: int) -> None:
+    """Let the next commit take the place of an entry that was cleaned up before."""
+    commit = TableLog.commit
+
+    def suspended(
+        log: TableLog, files: Sequence[AddAction], numbers: Mapping[str, int]
+    ) -> None:
+        monkeypatch.setattr(TableLog, "commit", commit)
+        place = entry_of(storage, log.version + 1)
+        commit(log, files, numbers)
+        entry = place.read_bytes()
+        place.unlink()
+        others_commit(storage, log.version + 1, kept)
+        place.write_bytes(entry)
+
+    monkeypatch.setattr(TableLog, "commit", suspended)
+
+
 # All of the others' entries but that of the checkpoint are gone, or only the first one.
 @pytest.mark.parametrize("kept", [1, OTHERS - 1])
 def test_a_commit_that_is_put_below_a_checkpoint_is_repeated(
@@ -43,20 +62,7 @@ def test_a_commit_that_is_put_below_a_checkpoint_is_repeated(
 ) -> None:
     table = EventsTable(Storage(str(tmp_path)))
     table.commit((0, 0))
-    commit = TableLog.commit
-
-    def suspended(
-        log: TableLog, files: Sequence[AddAction], numbers: Mapping[str, int]
-    ) -> None:
-        monkeypatch.setattr(TableLog, "commit", commit)
-        place = entry_of(table.storage, log.version + 1)
-        commit(log, files, numbers)
-        entry = place.read_bytes()
-        place.unlink()
-        others_commit(table.storage, log.version + 1, kept)
-        place.write_bytes(entry)
-
-    monkeypatch.setattr(TableLog, "commit", suspended)
+    suspend_next(monkeypatch, table.storage, kept)
     table.commit((0, 1))
     table.commit((0, 2))
     rows = [(0, 0), (0, 1), (0, 2)]
@@ -88,3 +94,17 @@ def test_an_append_that_is_put_below_a_checkpoint_is_repeated(
     append_actions(storage, actions[1:], NOW, 10.0)
     rows = storage.open(TABLE).to_pyarrow_table(columns=["dead_letter_id"])
     assert sorted(rows["dead_letter_id"].to_pylist()) == ["letter-0", "letter-1"]
+
+
+@pytest.mark.parametrize("kept", [1, OTHERS - 1])
+def test_a_take_over_that_is_put_below_a_checkpoint_may_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    storage = Storage(str(tmp_path))
+    EventsTable(storage).commit((0, 0))
+    suspend_next(monkeypatch, storage, kept)
+    with pytest.raises(StorageUnavailable, match="during a commit"):
+        EventsTable(storage)
+    table = EventsTable(storage)
+    table.commit((0, 1))
+    assert rows_in_files(storage) == rows_in_lake(storage) == [(0, 0), (0, 1)]

@@ -1,0 +1,152 @@
+"""The rules of the protocol, each taken out of the code that runs in a simulation."""
+
+import math
+
+from semloop.delta import unused_files
+from sinks import archive_tables, vacuum
+from sinks.archive_tables import ArchiveTables
+from sinks.compaction import log_entry
+from sinks.compaction import tables as compacted
+from sinks.delta import ownership
+from sinks.delta.checked_log import CheckedLog
+from tests.simulation import broken_commits, broken_maintenance, maintenance
+from tests.simulation.rule import Rule
+from tests.simulation.store import SimulatedStorage
+from tests.sinks import broken_rules
+
+RULES = (
+    Rule(
+        "A take-over stores a higher epoch than all before it.",
+        seed=0,
+        replaced=((archive_tables, "Takeover", broken_rules.WithoutEpochs),),
+    ),
+    Rule("Side tables are fenced, too.", seed=0, wrap_log=broken_rules.SideUnfenced),
+    Rule(
+        "The main table is fenced first.",
+        replaced=((archive_tables, "Takeover", broken_rules.SideFirst),),
+    ),
+    Rule(
+        "Every commit carries all partitions that its writer owns.",
+        seed=4,
+        wrap_log=broken_rules.OnlyMoved,
+    ),
+    Rule(
+        "The entries since the last commit are read before the next one.",
+        seed=6,
+        wrap_log=broken_rules.FollowsBlindly,
+    ),
+    Rule(
+        "After a failed commit, the stored fence shows if it is there.",
+        seed=4,
+        wrap_log=broken_rules.RetriesBlindly,
+    ),
+    Rule(
+        "A record with a dead letter beyond the main offset enters no table again.",
+        seed=3,
+        after_take_over=broken_rules.forget_dead_letters,
+    ),
+    Rule(
+        "These dead letters are read after the side table is fenced.",
+        seed=28,
+        replaced=((ArchiveTables, "take_over", broken_commits.take_over_early),),
+    ),
+    Rule(
+        "The main table is committed last.",
+        seed=0,
+        replaced=broken_commits.main_table_first(),
+    ),
+    Rule(
+        "Rows and offsets are in one commit.",
+        seed=0,
+        wrap_log=broken_commits.OffsetsLater,
+    ),
+    Rule(
+        "An offset never decreases.",
+        seed=3,
+        replaced=((ownership.Ownership, "next", broken_commits.next_as_reported),),
+    ),
+    Rule(
+        "The topic's id is asked before a commit.",
+        seed=5,
+        replaced=((ArchiveTables, "may_commit", lambda tables: True),),
+    ),
+    Rule(
+        "A handle that is opened again is compared with the last commit.",
+        replaced=((CheckedLog, "reopen", broken_commits.reopen_blindly),),
+    ),
+    Rule(
+        "A commit is on top of a version whose fences were compared.",
+        seed=8,
+        replaced=((CheckedLog, "is_current", True),),
+    ),
+    Rule(
+        "A commit below a checkpoint counts as not stored.",
+        replaced=((CheckedLog, "_compare_entries", broken_commits.compare_new),),
+    ),
+    Rule(
+        "A take-over below a checkpoint is repeated.",
+        seed=109,
+        replaced=((CheckedLog, "_compare_stored", broken_commits.compare_strictly),),
+    ),
+    Rule(
+        "A file that has waited for its commit for 12 hours is written again.",
+        seed=109,
+        replaced=((ownership, "FILE_S_MAX", math.inf),),
+    ),
+    Rule(
+        "A merge is added only while all files that it replaces are active.",
+        seed=30,
+        replaced=((compacted, "ActiveFiles", broken_maintenance.Unremoved),),
+    ),
+    Rule(
+        "A merge is put at the next version only if that is absent.",
+        seed=2,
+        replaced=((SimulatedStorage, "create", broken_maintenance.overwrite),),
+    ),
+    Rule(
+        "An entry that was refused is looked for in the log.",
+        seed=13,
+        replaced=(
+            (log_entry, "_attempt", broken_maintenance.attempt_blindly),
+            (log_entry, "_is_added", lambda active, change: False),
+        ),
+    ),
+    Rule(
+        "A merge is not put over a change of the table, as that of a vacuum.",
+        replaced=((compacted, "ActiveFiles", broken_maintenance.Unchanged),),
+    ),
+    Rule(
+        "A merge looks if the log was cleaned up to the version it has read.",
+        replaced=((compacted, "ActiveFiles", broken_maintenance.Unverified),),
+    ),
+    Rule(
+        "A merged file older than 12 hours is not added.",
+        replaced=((log_entry, "AGE_MAX", broken_maintenance.NEVER_TOO_OLD),),
+    ),
+    Rule(
+        "A merge takes consecutive commits.",
+        seed=4,
+        replaced=((maintenance, "plan", broken_maintenance.every_second),),
+    ),
+    Rule(
+        "A vacuum puts an entry before it deletes.",
+        seed=109,
+        replaced=((vacuum, "_put_entry", lambda *arguments: None),),
+    ),
+    Rule(
+        "A vacuum reads the log again after its entry.",
+        replaced=((vacuum, "names_of", lambda snapshot: set()),),
+    ),
+    Rule(
+        "A vacuum spares files that were removed less than 24 hours ago.",
+        seed=36,
+        replaced=((unused_files, "removed_files", lambda *arguments: {}),),
+    ),
+    Rule(
+        "Of a file whose removal the log forgot, the replacement's age counts.",
+        seed=129,
+        replaced=(
+            (unused_files, "_replacement_times", lambda active: lambda name: None),
+        ),
+    ),
+)
