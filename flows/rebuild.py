@@ -52,7 +52,7 @@ def rebuild(
     *,
     accept_loss: bool = False,
 ) -> RebuildReport:
-    """Make the episodes and memories of every topic anew, and switch to them.
+    """Make the episodes and memories of every topic again, and switch to them.
 
     Args:
         settings: the lake, the episode limits, the memory policy and the embedder.

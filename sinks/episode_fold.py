@@ -1,7 +1,7 @@
 """The revisions of episodes that a rebuild computes, on the local disk, and their fold.
 
-Nothing of it is part of the lake: a rebuild that is killed begins the fold anew, which
-costs little besides its texts, whose vectors are stored. The time of arrival of a row
+Nothing of it is part of the lake: a rebuild that is killed begins the fold again, which
+costs little, since the vectors of its texts are stored. The time of arrival of a row
 is that of its last event: so an episode expires when it would have.
 """
 

@@ -31,7 +31,7 @@ class EventRounds:
     `read`: number of rows so far.
 
     Unit of parallelism: none, one worker reads all partitions. Guarantee after a crash:
-    none of its own; reading begins anew.
+    none of its own; reading begins again.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ def test_rebuild_reads_again_after_memory_has_read_more(
     assert both(settings) == expected(unaffected, 81)
 
 
-def test_a_compaction_and_commits_beside_the_switch_lose_and_repeat_nothing(
+def test_a_compaction_and_commits_during_the_switch_lose_and_repeat_nothing(
     settings: Settings, unaffected: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("operators.compaction.FILES_MIN", 3)
@@ -179,7 +179,7 @@ def test_rebuild_ends_when_a_reindex_switches_first(settings: Settings) -> None:
 
 
 def check_reindex(settings: Settings) -> None:
-    """`reindex` fills a generation of its own, beside that of a rebuild."""
+    """`reindex` fills a generation of its own, next to that of a rebuild."""
     assert reindex(settings).generation == 3
 
 
