@@ -2,9 +2,9 @@
 
 It removes all files, adds the new ones, and carries offsets, fences and the number of
 the generation of memories: every reader sees all of the old or all of the new. It is
-put, if absent, at exactly the next version: after each commit of another writer the log
-is read again. So it needs no lease. A commit of `memory` that meets it is refused, since
-both carry the fences of `memory`.
+put, if absent, at exactly the next version: after each commit of another writer the
+log is read again. So it needs no lease. A commit of `memory` that meets it is refused,
+since both carry the fences of `memory`.
 """
 
 import json

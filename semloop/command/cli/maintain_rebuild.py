@@ -115,7 +115,7 @@ def _show_parity(parity: "Parity") -> None:
         say("The table is what `events` give.")
         return
     for reason, count in parity.reasons.items():
-        say(f"{format_count(count, 'episode')} differ: {REASONS[reason]}.")
+        say(f"Episodes that differ ({REASONS[reason]}): {count:,}.")
     for difference in parity.differences:
         say(f"- {_line(difference)}")
     _show_left_out(sum(parity.reasons.values()) - len(parity.differences))
