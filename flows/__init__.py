@@ -7,6 +7,7 @@
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |
 | `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
+| `rebuild` | `semloop maintain rebuild` | `events` | `memories`, `episodes` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |
 | `compact` | `semloop maintain compact` | Delta tables | same | same rows |
 | `retain` | `semloop maintain retain` | Delta tables | same | the other rows stay |

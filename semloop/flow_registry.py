@@ -85,6 +85,14 @@ REINDEX = Flow(
     sides=("memories",),
     module="flows.reindex",
 )
+REBUILD = Flow(
+    "rebuild",
+    "scheduled",
+    reads="events",
+    main="episodes",
+    sides=("memories",),
+    module="flows.rebuild",
+)
 COMPACT = Flow(
     "compact",
     "scheduled",
@@ -116,7 +124,7 @@ VACUUM = Flow(
     quiet=("--quiet",),
 )
 # Scheduled flows in the order in which `maintain all` runs them.
-_ALL = (ARCHIVE, MEMORY, COMPACT, RETAIN, VACUUM, INDEX, REINDEX)
+_ALL = (ARCHIVE, MEMORY, COMPACT, RETAIN, VACUUM, INDEX, REINDEX, REBUILD)
 FLOWS = {flow.name: flow for flow in _ALL}
 STREAMING = {name: flow for name, flow in FLOWS.items() if flow.kind == "streaming"}
 # Flows that read what another flow has committed.

@@ -133,13 +133,13 @@ class MemoryTables(FlowTables[Vectored]):
 
     @override
     def explain(self, error: SemLoopError) -> SemLoopError:
-        """Return MemoriesSwitched if `reindex` caused the error."""
+        """Return MemoriesSwitched if `reindex` or `rebuild` caused the error."""
         # The old memory table may already be dropped.
         with storage_errors(self._storage, f"read table {MAIN}"):
             found = generation_of(self._storage.open(MAIN))
         if found == self._generation:
             return error
-        msg = "`semloop maintain reindex` has rebuilt the memories."
+        msg = "`semloop maintain` has made a new generation of the memories."
         todo = "Start the flow again: it continues with the new ones."
         return MemoriesSwitched(msg, todo)
 

@@ -101,6 +101,8 @@ class Sessions:
         rows: pa.Table,
         settings: EpisodeSettings,
         rewards: RewardSettings | None = None,
+        *,
+        earlier_events: bool = False,
     ) -> Self:
         """Restore from rows of a partition.
 
@@ -109,6 +111,8 @@ class Sessions:
                 was closed by inactivity, its origin, session, state and times.
             settings: the gap and the bounds.
             rewards: the weights of the reward.
+            earlier_events: True if events of other sessions come before the last of
+                these rows.
         """
         sessions = cls(settings, rewards)
         if not rows.num_rows:
@@ -121,7 +125,8 @@ class Sessions:
             else:
                 assert row["closed_by"] == "inactive"
                 sessions._keep_silent((row["namespace"], row["session_id"]), row)
-        sessions._last_offset = pc.max(rows["kafka_offset"]).as_py()
+        if not earlier_events:
+            sessions._last_offset = pc.max(rows["kafka_offset"]).as_py()
         return sessions
 
     def __len__(self) -> int:

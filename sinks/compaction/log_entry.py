@@ -142,11 +142,11 @@ def _checked(
     if not active.has_own_entry():
         active.reopen()
         return Outcome.COMMITTED if _is_added(active, change) else Outcome.LOST
-    _make_checkpoint(storage, change.table, version)
+    make_checkpoint(storage, change.table, version)
     return Outcome.COMMITTED
 
 
-def _make_checkpoint(storage: Storage, table: str, version: int) -> None:
+def make_checkpoint(storage: Storage, table: str, version: int) -> None:
     """Make the checkpoint that is due, or that a killed process has left out.
 
     The entry is stored, so a failure is not one of the merge: the next one tries again.

@@ -1,4 +1,4 @@
-"""Progress of `reindex` in a generation, stored in the log of `episodes`."""
+"""Progress in filling a generation, stored in the log of `episodes`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,8 +22,7 @@ class ReindexPositions:
         storage: Storage,
         streams: Mapping[str, StreamId],
         owned: Sequence[Partition],
-        generation: int,
-        fingerprint: str,
+        filling: str,
         retry_s: float = 60.0,
     ) -> None:
         """Open no table yet.
@@ -32,18 +31,16 @@ class ReindexPositions:
             storage: the lake.
             streams: topic id -> stream.
             owned: all partitions.
-            generation: the generation that is being filled.
-            fingerprint: hash of the settings of its memories; a generation started with
-                the same number and other settings has separate positions.
+            filling: names the flow, the generation, and the settings of its memories:
+                one that was started with others has separate positions.
             retry_s: how long to retry while storage is unavailable, seconds.
         """
-        self.generation = generation
         self._storage = storage
         self._retry_s = retry_s
         self._names = {
-            partition: replace(
-                streams[partition.topic_id], flow=f"reindex/{generation}/{fingerprint}"
-            ).app_id(EPISODES, partition.number)
+            partition: replace(streams[partition.topic_id], flow=filling).app_id(
+                EPISODES, partition.number
+            )
             for partition in owned
         }
 

@@ -16,9 +16,9 @@ from schemas.filling import Filling
 from schemas.steps import ProgressCallback
 from semloop.delta.streams import NEVER_READ, Partition, Streams
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
+from semloop.flow_registry import REINDEX
 from semloop.lake.generations import EPISODES, GENERATION, generation_of
 from semloop.retry import retry
-from semloop.settings import Settings
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
 from sinks.flow_tables import FlowContext
@@ -48,6 +48,9 @@ class NewGeneration:
     one commit switches them; that commit fails if `memory` has committed since the
     round began.
     """
+
+    # The flow that fills it.
+    flow = REINDEX.name
 
     def __init__(
         self,
@@ -123,14 +126,17 @@ class NewGeneration:
         if not item.progress.complete:
             return
         if first:
-            storage, generation = self._context.storage, self._filling.generation
-            # What `retain` would remove again must not be recalled after the switch.
-            counts_max = self._context.settings.maintenance.memories_max
-            remove_expired(storage, generation, NONE, counts_max, self._retry_s)
-            maintain(storage, generation, self._show, self._retry_s)
+            self._maintain()
         else:
             self._filling.switched = self._switch()
         self._filling.rounds += 1
+
+    def _maintain(self) -> None:
+        storage, generation = self._context.storage, self._filling.generation
+        # What `retain` would remove again must not be recalled after the switch.
+        counts_max = self._context.settings.maintenance.memories_max
+        remove_expired(storage, generation, NONE, counts_max, self._retry_s)
+        maintain(storage, generation, self._show, self._retry_s)
 
     def _write(self, rows: pa.Table) -> None:
         writers = pa.repeat(pa.scalar(REINDEX_WRITER, pa.int64()), rows.num_rows)
@@ -140,9 +146,7 @@ class NewGeneration:
 
     def _switch(self) -> bool:
         """Try to switch to the new memories; False if another writer has committed."""
-        if not self._vectors.exists():
-            msg = "The new memories were removed while they were written."
-            raise LakeError(msg, "Run `semloop maintain reindex` again.")
+        self._require_memories()
         epochs = {p: 1 + self.episodes.epoch(p) for p in self._owned}
         try:
             return self.episodes.take(epochs, {GENERATION: self._filling.generation})
@@ -150,6 +154,11 @@ class NewGeneration:
             # The commit may have succeeded, and `memory` may have committed after it.
             retry(self.episodes.refresh, on=StorageUnavailable, seconds=self._retry_s)
             return generation_of(self.episodes.handle) == self._filling.generation
+
+    def _require_memories(self) -> None:
+        if not self._vectors.exists():
+            msg = "The new memories were removed while they were written."
+            raise LakeError(msg, f"Run `semloop maintain {self.flow}` again.")
 
     def _open_episodes(self) -> FencedTable:
         return self._context.fenced_table(
@@ -159,20 +168,19 @@ class NewGeneration:
     def _open(self, generation: int) -> None:
         storage = self._context.storage
         self._positions = ReindexPositions(
-            storage, self._streams.by_topic_id, self._owned, generation,
-            _fingerprint(self._schema, self._context.settings), self._retry_s,
+            storage, self._streams.by_topic_id, self._owned,
+            f"{self.flow}/{generation}/{self._fingerprint()}", self._retry_s,
         )  # fmt: skip
         self._vectors = VectorTable(
             storage, generation, self._dimension, self._model, self._retry_s
         )
 
+    def _fingerprint(self) -> str:
+        """Hash everything except the events that the content of memories depends on."""
+        text = repr((self._schema.names, self._schema.metadata, self._policy()))
+        return blake2b(text.encode(), digest_size=8).hexdigest()
 
-def _fingerprint(schema: pa.Schema, settings: Settings) -> str:
-    """Hash everything except the events that the content of memories depends on."""
-    policy = (
-        settings.memory.kinds,
-        settings.memory.importance_min,
-        sorted(settings.memory.sample.items()),
-    )
-    text = repr((schema.names, schema.metadata, policy))
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+    def _policy(self) -> tuple[object, ...]:
+        """Return the settings that memories depend on."""
+        memory = self._context.settings.memory
+        return memory.kinds, memory.importance_min, sorted(memory.sample.items())

@@ -52,8 +52,10 @@ class Events:
         self._caught_up_ms = caught_up_ms
         self._table = EventsTable(Storage.of(settings), LOG, (0,))
 
-    def add(self, stream: pa.Table) -> pa.Table:
+    def add(self, stream: pa.Table, caught_up_ms: int | None = None) -> pa.Table:
         """Append events; return all events so far."""
+        if caught_up_ms is not None:
+            self._caught_up_ms = caught_up_ms
         self.all = pa.concat_tables([self.all, stream])
         last = stream["kafka_offset"][-1].as_py()
         self._table.table.commit(

@@ -221,7 +221,9 @@ def test_running_memory_exits_after_a_reindex_and_then_uses_the_new_generation(
         assert reindex(settings).generation == 2
         code, messages = flow.wait_for_exit()
     assert (code, len(messages)) == (4, 2)
-    assert messages[0] == "`semloop maintain reindex` has rebuilt the memories."
+    assert (
+        messages[0] == "`semloop maintain` has made a new generation of the memories."
+    )
     produce_sessions(settings, 100, first=10_000)
     run_archive(settings)
     run_memory_flow(settings)

@@ -129,9 +129,9 @@ def live(history: History, rng: random.Random) -> tuple[list[Row], int]:
         fed = sessions.feed(events.slice(start, end - start))
         rows += fed.revisions.to_pylist()
         early += fed.closed_early
-        caught_up_ms = _caught_up_ms(history, end)
-        if caught_up_ms is not None and rng.random() < 0.9:
-            rows += sessions.close_inactive(caught_up_ms).to_pylist()
+        at_ms = caught_up_ms(history, end)
+        if at_ms is not None and rng.random() < 0.9:
+            rows += sessions.close_inactive(at_ms).to_pylist()
     return rows + sessions.close_inactive(math.inf).to_pylist(), early
 
 
@@ -152,7 +152,7 @@ def boundaries(rows: list[Row]) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def _caught_up_ms(history: History, end: int) -> float | None:
+def caught_up_ms(history: History, end: int) -> float | None:
     """Return when `archive` saw that only the records before `end` were there.
 
     Just before the next one, by its own clock; None if it was away then.

@@ -81,7 +81,7 @@ class SimulatedObjects(Objects):
         self.on_put(name)
         self.requests.after("create" if only_new else "put", name)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, storage_class: str = "") -> None:
         raise NotImplementedError
 
     def written_at(self, name: str) -> datetime:

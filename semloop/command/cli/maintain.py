@@ -10,6 +10,7 @@ from semloop import layout
 from semloop.command.cli.maintain_all import run_once, run_repeatedly
 from semloop.command.cli.maintain_check import check
 from semloop.command.cli.maintain_files import Quiet, retain, vacuum
+from semloop.command.cli.maintain_rebuild import rebuild
 from semloop.command.terminal.printing import note, say
 from semloop.command.terminal.progress import step_progress
 from semloop.errors import ConfigError, LakeError, StorageUnavailable
@@ -152,6 +153,9 @@ def reindex(
     )
     if model is not None:
         say(f"Set SEMLOOP_EMBEDDER_MODEL={model} for all flows and readers as well.")
+
+
+app.command()(rebuild)
 
 
 @app.command()

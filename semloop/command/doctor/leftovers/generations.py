@@ -1,7 +1,7 @@
 """Generations check: tables of memories that are not the current one.
 
-`reindex` fills the next generation. Killed, it continues there, so one that has
-memories is never removed: only the user knows whether they are still wanted.
+`reindex` or `rebuild` fills the next generation. Killed, it continues there, so one
+that has memories is never removed: only the user knows whether they are still wanted.
 """
 
 import re
@@ -24,7 +24,7 @@ from semloop.storage.location import Storage
 
 CHECK = "generations"
 TABLE = re.compile(rf"{generations.FOLDER}/generation-([0-9]+)\.lance/.+")
-# `reindex` writes every few seconds; a slow embedder takes minutes for a batch.
+# It is written every few seconds; a slow embedder takes minutes for a batch.
 FILLING_S = 600.0
 
 
@@ -79,9 +79,9 @@ def _half_made(storage: Storage, found: Generation) -> Finding:
     rows, size = format_count(content.rows, "row"), format_bytes(found.bytes)
     what = f"generation {found.number} is half made: {rows} ({size}) of the model "
     what += f"{content.model}, {ago}"
-    todo = "If no reindex runs, continue it: `semloop maintain reindex`, with the "
-    todo += "settings that it had. With others it fills another generation, and "
-    todo += "`semloop maintain index` then removes this one."
+    todo = "If no reindex or rebuild runs, continue it: `semloop maintain reindex` or "
+    todo += "`rebuild`, as before, with the settings that it had. With others it fills "
+    todo += "another generation, and `semloop maintain index` then removes this one."
     return warn(CHECK, what, todo)
 
 
@@ -100,7 +100,7 @@ def _listed(storage: Storage) -> list[Generation]:
 def _removable(
     storage: Storage, current: int, found: list[Generation]
 ) -> list[Generation]:
-    """Return the old generations that no `reindex` continues and no reader shows."""
+    """Return the old generations that nothing continues and no reader shows."""
     old = [each for each in found if each.age_s > SAFE_S]
     replaced = [
         each
