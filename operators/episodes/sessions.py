@@ -176,7 +176,7 @@ class Sessions:
         if until <= self._archived_since:
             return NO_EPISODES
         silent = [episode for episode in self._open if episode.archived_at < until]
-        closed = [self._close(episode, "inactive") for episode in silent]
+        closed = [episode.row(self._rewards, "inactive") for episode in silent]
         for episode, row in zip(silent, closed, strict=True):
             self._open.remove(episode)
             self._keep_silent(key_of(episode), row)
@@ -192,7 +192,7 @@ class Sessions:
             self._closed_early += 1
         episode = self._open.get(session)
         if episode is not None and (bound := self._exceeded_bound(episode, event)):
-            rows.append(self._close(episode, bound))
+            rows.append(episode.row(self._rewards, bound))
             self._open.remove(episode)
             episode = None
         if episode is None:
@@ -214,9 +214,9 @@ class Sessions:
         self._archived_since = min(self._archived_since, episode.archived_at)
         if event.type == "completion":
             self._open.remove(episode)
-            rows.append(self._close(episode, "completion"))
+            rows.append(episode.row(self._rewards, "completion"))
         for evicted in self._open.evict(event.namespace, self._settings):
-            rows.append(self._close(evicted, "evicted"))
+            rows.append(evicted.row(self._rewards, "evicted"))
 
     def _exceeded_bound(self, episode: Episode, event: Event) -> str | None:
         """Return the bound that the episode would exceed with this event, if any."""
@@ -247,9 +247,6 @@ class Sessions:
         self._silent[session] = Silent(row["ended_at"], row["latest_kafka_ts"])
         if len(self._silent) > self._settings.open_episodes_total:
             self._silent.popitem(last=False)
-
-    def _close(self, episode: Episode, closed_by: str) -> Row:
-        return episode.row(self._rewards, closed_by)
 
     def _table(self, rows: list[Row]) -> pa.Table:
         if not rows:
