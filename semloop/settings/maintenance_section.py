@@ -109,6 +109,9 @@ class MaintenanceSettings(Section, frozen=True):
             if separator and not RETAINED[table]:
                 msg = f"retention: rows of {table} have no namespace"
                 raise ValueError(msg)
+            if key == f"{table}/*":
+                msg = f"retention: `{table}` is the entry of all other namespaces"
+                raise ValueError(msg)
             if 0 < days < DAYS_MIN:
                 msg = f"retention: `{key}` must be 0 or at least {DAYS_MIN} days"
                 raise ValueError(msg)

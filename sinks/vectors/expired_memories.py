@@ -192,8 +192,12 @@ class _Run:
 
 
 def _marks(storage: Storage, generation: int) -> list[str]:
-    """Return the marks of runs on this generation, and on those that were dropped."""
-    numbers = range(generations.FIRST_GENERATION, generation + 1)
+    """Return the marks of runs on this generation, and on those that are not used.
+
+    Those of the current one stay while `reindex` fills this one: it may not switch.
+    """
+    used = generations.current(storage) or generations.FIRST_GENERATION
+    numbers = {generation, *range(generations.FIRST_GENERATION, used)}
     prefixes = tuple(f"{MARKS}/{number}-" for number in numbers)
     names = [file.name for file in stored_files(storage, MARKS)]
     return [name for name in names if name.startswith(prefixes)]

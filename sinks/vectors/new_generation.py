@@ -24,7 +24,7 @@ from sinks.delta.reindex_positions import ReindexPositions
 from sinks.flow_tables import FlowContext
 from sinks.vectors.expired_memories import NONE, remove_expired
 from sinks.vectors.maintenance import maintain
-from sinks.vectors.table import VectorTable
+from sinks.vectors.table import NAME, VectorTable
 
 # Lower than the epochs of the flow's writers, so that each of them may replace the row.
 REINDEX_WRITER = 0
@@ -182,5 +182,18 @@ class NewGeneration:
 
     def _policy(self) -> tuple[object, ...]:
         """Return the settings that memories depend on."""
-        memory = self._context.settings.memory
-        return memory.kinds, memory.importance_min, sorted(memory.sample.items())
+        settings = self._context.settings
+        memory, kept = settings.memory, settings.maintenance
+        return (
+            memory.kinds,
+            memory.importance_min,
+            sorted(memory.sample.items()),
+            # What one run has left out as expired, the next one may have to keep.
+            sorted(
+                (key, days)
+                for key, days in kept.retention.items()
+                if key.partition("/")[0] == NAME
+            ),
+            sorted(kept.memories_max.items()),
+            sorted(kept.memories_importance_min.items()),
+        )

@@ -211,6 +211,8 @@ def test_an_append_that_meets_an_expiry_is_refused_once(local: Settings) -> None
         ('{"dead_letters/a": 9}', "rows of dead_letters have no namespace"),
         ('{"events": 1}', "`events` must be 0 or at least 2 days"),
         ("9", "expected `object`, got `int`"),
+        ('{"memories/*": 9}', "`memories` is the entry of all other namespaces"),
+        ('{"events/*": 9}', "`events` is the entry of all other namespaces"),
     ],
 )
 def test_a_retention_that_is_no_retention_is_refused(

@@ -14,6 +14,7 @@ from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.listing import stored_files
 from semloop.storage.location import Storage
+from sinks.delta.fenced_table import FencedTable
 from sinks.vectors import maintenance
 from tests.flows.reindex_lake import LATER_MS, Events
 from tests.operators.event_rows import event_row, events_table
@@ -162,6 +163,41 @@ def test_memory_does_not_write_what_is_not_important(settings: Settings) -> None
     with Lake(settings=settings) as lake:
         query = "SELECT importance FROM memories WHERE kind = 'event' ORDER BY ALL"
         assert lake.sql(query).fetchall() == [(0.6,), (None,)]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"retention": KEPT_DAYS},
+        {"memories_max": {"a": 1}},
+        {"memories_importance_min": {"*": 0.9}},
+    ],
+    ids=lambda limits: next(iter(limits)),
+)
+def test_a_reindex_that_goes_on_with_more_to_keep_has_all_of_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
+) -> None:
+    events = written(settings)
+    rows = session("s-4", NEW_TEXT, NEW, "a")
+    events.add(events_table(*({**row, "importance": 0.5} for row in rows), first=6))
+    run_flow(settings, "memory")
+    every = shown(settings)
+    assert len(every) == 8
+    with monkeypatch.context() as patched:
+        patched.setattr(FencedTable, "take", killed)
+        with pytest.raises(Crash):
+            reindex(settings.replace(**limits))
+    reindex(settings)
+    assert shown(settings) == every
+
+
+def shown(settings: Settings) -> list[tuple[str, str]]:
+    with Lake(settings=settings) as lake:
+        return lake.sql(TEXTS).fetchall()
+
+
+def killed(*_: Any) -> None:
+    raise Crash
 
 
 def test_the_memory_of_an_episode_outlives_its_row(settings: Settings) -> None:

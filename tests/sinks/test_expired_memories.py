@@ -167,6 +167,18 @@ def test_the_most_important_and_then_the_newest_memories_are_kept(
     assert remove_expired(storage, 1, NONE, counts_max, 30.0) == Removed()
 
 
+def test_a_reindex_leaves_the_marks_of_the_memories_that_are_current(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(str(tmp_path))
+    vector_table(storage, generation=2)
+    mark = f"{MARKS}/1-killed"
+    storage.replace(mark, b"")
+    # The flow `memory` has not switched, so there are still readers of generation 1.
+    remove_expired(storage, 2, NONE, {}, 30.0)
+    assert [file.name for file in stored_files(storage, MARKS)] == [mark]
+
+
 def test_a_table_of_which_all_memories_expire_can_be_written_again(
     tmp_path: Path,
 ) -> None:
