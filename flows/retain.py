@@ -7,6 +7,7 @@ their files are deleted by the flow `index`.
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 
 import bytewax.operators as op
@@ -31,7 +32,7 @@ from semloop.storage.location import Storage
 from semloop.tables import DELTA_TABLES, TABLES
 from sinks.flow_tables import FlowContext
 from sinks.retention.expired_rows import expire
-from sinks.retention.tables import Report, RetainedTables
+from sinks.retention.tables import EARLIER, Report, RetainedTables
 from sources.lake.expired_dates import expired_dates
 from sources.work_items import WorkItems
 
@@ -90,15 +91,18 @@ def _dataflow(
             return item
         try:
             seconds = context.settings.commits.storage_retry_s
-            # Files of a date that cannot go yet are not written for nothing.
-            only_count = dry_run or report.keeps_later_dates(item.table)
+            is_early = report.keeps_later_dates(item.table)
             found = expire(
                 context.storage,
                 item,
                 seconds,
-                dry_run=only_count,
+                # Files of a date that cannot go yet are not written for nothing.
+                dry_run=dry_run or is_early,
                 cold=cold.compression,
             )
+            if is_early and found.removed:
+                # It lacks the files with the rows that stay: it must never go as it is.
+                found = replace(found, held=found.held or EARLIER)
             if found.held:
                 report.kept.add(found.table)
             return found
@@ -129,20 +133,21 @@ def _items(
     if not settings.expires:
         return
     layout.require_current(storage)
-    today = store_time.agreed_date(storage)
+    # Asked for when a table exists: it writes a file.
+    today = functools.cache(lambda: store_time.agreed_date(storage))
     named = {key.partition("/")[0] for key in settings.retention}
     tables = sorted(named.intersection(DELTA_TABLES))
 
     def condition_of(table: str, day: date) -> str | None:
-        return expired_rows(settings.retention, table, day, today)
+        return expired_rows(settings.retention, table, day, today())
 
     for item in expired_dates(storage, tables, condition_of):
         # Dates with revisions of the same rows go one after the other.
         place = 0 if TABLES[item.table].folded_by else item.date.toordinal()
         if place % worker_count == worker_index:
             yield item
-    expiry = memory_expiry(settings, today)
-    if worker_index or (expiry.is_empty and not settings.memories_max):
+    if worker_index or (generation := generations.current(storage)) is None:
         return
-    if (generation := generations.current(storage)) is not None:
+    expiry = memory_expiry(settings, today())
+    if settings.memories_max or not expiry.is_empty:
         yield ExpiredMemories(generation, expiry.sql, settings.memories_max)

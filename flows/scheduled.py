@@ -96,6 +96,7 @@ def with_signs_of_life(
     """Yield items, and write when the run starts, proceeds and ends.
 
     A run that fails, hangs or is killed leaves no end, which `semloop health` reports.
+    Nothing is written to a lake that no flow has begun.
 
     Args:
         context: the lake and the clocks.
@@ -106,7 +107,10 @@ def with_signs_of_life(
     Raises:
         LakeError: the lake has a newer layout.
     """
-    layout.check(context.storage)
+    if layout.check(context.storage) is None:
+        # No flow has begun the lake, or its path is mistyped: nothing makes a folder.
+        yield from items
+        return
     # Scheduled flows maintain the tables of all topics.
     activity = ActivityFile(context.storage, flow.name, worker_index, DEFAULT_TOPIC)
     activity.start_run(context.moment())

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from semloop import layout
 from semloop.boot_clock import Moment
 from semloop.command.cli import health_report, status_report
 from semloop.command.doctor.disk import FreeSpace
@@ -240,6 +241,7 @@ def test_maintenance_that_does_not_end_any_more_warns(
 @pytest.mark.usefixtures("log_setup_restored")
 def test_maintenance_shows_when_it_ran(lake: Path, semloop: Semloop) -> None:
     assert list(checks_of("flow.maintenance")) == []
+    layout.bind(Storage.of(load()))
     for flow in ("compact", "vacuum"):
         assert semloop.run("maintain", flow)[0] == 0
     assert [c.status for c in checks_of("flow.maintenance")] == [Status.OK] * 2

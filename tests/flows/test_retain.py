@@ -115,6 +115,14 @@ def test_nothing_goes_without_a_retention(local: Settings) -> None:
     assert payloads(table.storage) == all_payloads(0, 1, 2, 3)
 
 
+def test_a_lake_that_no_flow_has_begun_is_not_begun(tmp_path: Path) -> None:
+    settings = Settings(lake=str(tmp_path / "mistyped"))
+    settings = settings.replace(retention={"events": KEPT_DAYS, "memories": KEPT_DAYS})
+    retain(settings)
+    compact(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_events_that_memory_has_not_read_are_held(local: Settings) -> None:
     table = written(local)
     memory = MemoryFlow(table.storage)
