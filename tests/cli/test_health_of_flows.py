@@ -13,7 +13,12 @@ from semloop.boot_clock import Moment
 from semloop.command.cli import health_report, status_report
 from semloop.command.doctor.disk import FreeSpace
 from semloop.command.health import Check, Status
-from semloop.command.health.flows import Supervised, flow_checks, index_check
+from semloop.command.health.flows import (
+    Supervised,
+    flow_checks,
+    index_check,
+    maintenance_checks,
+)
 from semloop.errors import LakeError
 from semloop.progress.activity import Activity, file_name, note_stop
 from semloop.settings import DEFAULT_TOPIC, load
@@ -232,6 +237,8 @@ def test_maintenance_that_does_not_end_any_more_warns(
     show(flow, 4 * day_s, ended=True)
     (check,) = checks_of("flow.maintenance")
     assert (check.status, flow in check.todo) == (Status.WARN, True)
+    (check,) = maintenance_checks(Storage.of(load()), load(), supervisor_s=5.0)
+    assert check.status is Status.OK
     show(flow, 0, ended=True)
     assert status_of("flow.maintenance") is Status.OK
     monkeypatch.setenv(f"SEMLOOP_{flow.upper()}_EVERY_S", "0")

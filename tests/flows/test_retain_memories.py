@@ -174,7 +174,7 @@ def test_memory_does_not_write_what_is_not_important(settings: Settings) -> None
     ],
     ids=lambda limits: next(iter(limits)),
 )
-def test_a_reindex_that_goes_on_with_more_to_keep_has_all_of_it(
+def test_a_reindex_that_resumes_with_more_to_keep_has_all_of_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
 ) -> None:
     events = written(settings)

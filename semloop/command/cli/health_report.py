@@ -199,10 +199,10 @@ def _check_life(
             log = str(LocalFolder.of(settings).log(name))
             supervised = Supervised(_age_s(state, stack), log)
         checks += flow_checks(storage, name, supervised, silent_s, topic=settings.topic)
+    supervisor_s = stack.supervisor().age_s() if stack else None
     runs_index = stack is not None and MEMORY.name in stack.flows
-    supervisor_s = stack.supervisor().age_s() if stack and runs_index else None
-    index = index_check(storage, settings, supervisor_s)
-    checks += maintenance_checks(storage, settings)
+    index = index_check(storage, settings, supervisor_s if runs_index else None)
+    checks += maintenance_checks(storage, settings, supervisor_s)
     return [*checks, index] if index else checks
 
 

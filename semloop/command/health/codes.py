@@ -139,7 +139,8 @@ CODES = {
     "flow.maintenance": Code(
         "flows",
         "`maintain compact`, `retain` or `vacuum` did not end for three times its "
-        "interval, and for an hour at least: it fails, hangs or is not run any more.",
+        "interval, and for an hour at least, during which `up` ran, if it runs them: "
+        "they fail, hang or are not run any more.",
         "Run it by hand and read its error; without `up`, schedule it.",
     ),
     "flow.keys": Code(

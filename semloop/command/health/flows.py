@@ -100,20 +100,27 @@ def index_check(
     return _ended(storage, "flow.index", INDEX, allowed_s, supervisor_s, todo)
 
 
-def maintenance_checks(storage: Storage, settings: Settings) -> Iterator[Check]:
+def maintenance_checks(
+    storage: Storage, settings: Settings, supervisor_s: float | None
+) -> Iterator[Check]:
     """Yield whether the other scheduled flows that have ever run still do.
 
     Args:
         storage: the lake.
         settings: how often they should run.
+        supervisor_s: for how long the supervisor that runs them has run, if there is
+            one: after a weekend nothing is overdue yet.
     """
     for flow in (COMPACT, RETAIN, VACUUM):
         every_s = settings.value(flow.every)
         if not every_s or (flow is RETAIN and not settings.maintenance.expires):
             continue
+        if read_file(storage, flow.name, 0) is None:
+            continue
         allowed_s = max(RUNS_MISSED * every_s, RUN_S)
         todo = f"Run `{_command(flow.name)}` and read its error; if it hangs, kill it."
-        check = _ended(storage, "flow.maintenance", flow, allowed_s, None, todo)
+        code = "flow.maintenance"
+        check = _ended(storage, code, flow, allowed_s, supervisor_s, todo)
         if check is not None:
             yield check
 
