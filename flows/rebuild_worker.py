@@ -54,7 +54,9 @@ class RebuildWorker:
                 found.require_whole()
             self.today = store_time.agreed_date(self._context.storage)
             self.writer = self._writer(found)
-            filling = self.writer.start(found.fold, found.memories, found.check)
+            filling = self.writer.start(
+                found.fold, found.memories, found.check, found.require_same_streams
+            )
             self.reached = dict(filling.reached)
             self.sessions.update(found.sessions())
             context, rows = self._context, found.plan.held.rows

@@ -64,7 +64,11 @@ class RebuiltGeneration(NewGeneration):
         self._saved_s = time.monotonic()
 
     def start(
-        self, fold: EpisodeFold, carried: CarriedMemories, check: Callable[[], None]
+        self,
+        fold: EpisodeFold,
+        carried: CarriedMemories,
+        check: Callable[[], None],
+        same_streams: Callable[[], None],
     ) -> Filling:
         """Create a generation, or resume one that was started with the same settings.
 
@@ -73,6 +77,7 @@ class RebuiltGeneration(NewGeneration):
             carried: the memories to copy.
             check: called after the first round; raises if events that it should have
                 read were removed meanwhile.
+            same_streams: called before each switch; raises if streams were added.
         """
         self._fold, self._carried, self._check = fold, carried, check
         # Before hours of work.
@@ -81,7 +86,7 @@ class RebuiltGeneration(NewGeneration):
         self.rebuilt = RebuildReport(filling.generation, self._model)
         self._switcher = EpisodeSwitch(
             self._context.storage, self.episodes, self._streams, filling.generation,
-            self._retry_s,
+            same_streams, self._retry_s,
         )  # fmt: skip
         return filling
 
@@ -91,6 +96,7 @@ class RebuiltGeneration(NewGeneration):
 
         Raises:
             LakeError: the table was removed. Terminal: another run has switched.
+            TopicChanged: partitions or topics were added.
             StorageUnavailable: storage did not recover within `storage_retry_s`.
         """
         progress = item.progress
