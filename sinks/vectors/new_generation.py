@@ -24,7 +24,7 @@ from sinks.delta.reindex_positions import ReindexPositions
 from sinks.flow_tables import FlowContext
 from sinks.vectors.expired_memories import NONE, remove_expired
 from sinks.vectors.maintenance import maintain
-from sinks.vectors.table import VectorTable
+from sinks.vectors.table import NAME, VectorTable
 
 # Lower than the epochs of the flow's writers, so that each of them may replace the row.
 REINDEX_WRITER = 0
@@ -183,4 +183,17 @@ class NewGeneration:
     def _policy(self) -> tuple[object, ...]:
         """Return the settings that memories depend on."""
         memory = self._context.settings.memory
-        return memory.kinds, memory.importance_min, sorted(memory.sample.items())
+        # A resumed run does not make again what an earlier one has left out as expired.
+        limits = self._context.settings.maintenance
+        return (
+            memory.kinds,
+            memory.importance_min,
+            sorted(memory.sample.items()),
+            sorted(
+                (name, days)
+                for name, days in limits.retention.items()
+                if name.partition("/")[0] == NAME
+            ),
+            sorted(limits.memories_importance_min.items()),
+            sorted(limits.memories_max.items()),
+        )
