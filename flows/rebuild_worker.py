@@ -6,6 +6,7 @@ from datetime import date
 from flows.rebuild_input import RebuildInput, rebuild_input
 from operators.episodes.sessions import Sessions
 from operators.memories.embed import VectorCache
+from operators.memories.expiry import memory_expiry
 from schemas.batches import PolledEvents
 from schemas.steps import ProgressCallback
 from semloop.delta.streams import Partition
@@ -70,6 +71,8 @@ class RebuildWorker:
     def _writer(self, found: RebuildInput) -> RebuiltGeneration:
         self.embedder = embedder_of(self._context.settings)
         model = (self.embedder.model_id, self.embedder.dimension)
+        expiry = memory_expiry(self._context.settings.maintenance, self.today)
         return RebuiltGeneration(
-            self._context, found.memory_streams, found.owned, model, self._show
-        )
+            self._context, found.memory_streams, found.owned, model, self._show,
+            expiry.sql,
+        )  # fmt: skip

@@ -29,6 +29,7 @@ from sinks.episode_fold import EpisodeFold, write_dated
 from sinks.episode_switch import EpisodeSwitch
 from sinks.flow_tables import FlowContext
 from sinks.vectors.carried_memories import CarriedMemories
+from sinks.vectors.expired_memories import NONE
 from sinks.vectors.new_generation import NewGeneration
 
 # Bounds the texts that a run after a crash embeds again.
@@ -52,12 +53,13 @@ class RebuiltGeneration(NewGeneration):
         owned: Sequence[Partition],
         model: tuple[str, int],
         show: ProgressCallback,
+        expired: str = NONE,
     ) -> None:
         """Create table `episodes` if it is absent; `start` creates the generation.
 
         Arguments and errors as of `NewGeneration`.
         """
-        super().__init__(context, streams, owned, model, show)
+        super().__init__(context, streams, owned, model, show, expired)
         self._offsets = dict.fromkeys(self._owned, NEVER_READ)
         self._caught_up_ms: dict[Partition, int] = {}
         self._base: list[AddAction] = []

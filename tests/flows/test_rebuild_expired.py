@@ -19,6 +19,7 @@ from tests.flows.reindex_lake import (
     CountingEmbedder,
     Events,
     current_generation,
+    memories_by_id,
     overlapping_sessions,
     run_memory,
     small_poll_settings,
@@ -175,6 +176,15 @@ def test_memories_of_episodes_whose_rows_have_expired_are_still_recalled(
     # What the first rebuild has copied, the next one copies too.
     rebuild(settings)
     assert visible_memories(settings) == visible
+
+
+def test_memories_that_have_expired_themselves_are_not_carried_over(
+    settings: Settings, events: Events
+) -> None:
+    before = episodes_by_id(settings)
+    rebuild(settings.replace(retention={"memories": 2.0}))
+    assert episodes_by_id(settings) == before
+    assert memories_by_id(settings) == {}
 
 
 def test_a_rebuild_of_deleted_tables_asks_before_it_accepts_a_loss(
