@@ -11,7 +11,7 @@ from operators.episodes.sessions import Sessions
 from schemas.rebuild import Held, Plan
 from semloop import layout
 from semloop.delta.streams import Partition, Streams
-from semloop.errors import LakeError, StorageUnavailable, Terminal
+from semloop.errors import LakeError, StorageUnavailable, Terminal, TopicChanged
 from semloop.lake.generations import EPISODES, FIRST_GENERATION, FLOW, generation_of
 from semloop.retry import retry
 from semloop.storage.errors import storage_errors
@@ -116,6 +116,16 @@ class RebuildInput:
         if self._held().has_lost(self.plan.held):
             msg = "Retention removed events while they were read."
             raise Terminal(msg, "Run `semloop maintain rebuild` again.")
+
+    def require_same_streams(self) -> None:
+        """Raise if the lake has streams that this run does not read.
+
+        Raises:
+            TopicChanged: a topic was added or recreated, or partitions were added.
+        """
+        if self._read_streams() != self.streams:
+            msg = "A topic was added or recreated, or partitions were added."
+            raise TopicChanged(msg, "Run it once more: it resumes and includes them.")
 
     def _carry(self, handle: DeltaTable, held: Held) -> int:
         """Collect the episodes to carry over; return the number of all episodes."""

@@ -6,6 +6,7 @@ from datetime import date
 from flows.rebuild_input import RebuildInput, rebuild_input
 from operators.episodes.sessions import Sessions
 from operators.memories.embed import VectorCache
+from operators.memories.expiry import memory_expiry
 from schemas.batches import PolledEvents
 from schemas.steps import ProgressCallback
 from semloop.delta.streams import Partition
@@ -54,7 +55,9 @@ class RebuildWorker:
                 found.require_whole()
             self.today = store_time.agreed_date(self._context.storage)
             self.writer = self._writer(found)
-            filling = self.writer.start(found.fold, found.memories, found.check)
+            filling = self.writer.start(
+                found.fold, found.memories, found.check, found.require_same_streams
+            )
             self.reached = dict(filling.reached)
             self.sessions.update(found.sessions())
             context, rows = self._context, found.plan.held.rows
@@ -68,6 +71,8 @@ class RebuildWorker:
     def _writer(self, found: RebuildInput) -> RebuiltGeneration:
         self.embedder = embedder_of(self._context.settings)
         model = (self.embedder.model_id, self.embedder.dimension)
+        expiry = memory_expiry(self._context.settings.maintenance, self.today)
         return RebuiltGeneration(
-            self._context, found.memory_streams, found.owned, model, self._show
-        )
+            self._context, found.memory_streams, found.owned, model, self._show,
+            expiry.sql,
+        )  # fmt: skip

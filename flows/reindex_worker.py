@@ -6,6 +6,7 @@ from datetime import date
 
 from operators.episodes.positions import PositionCounter
 from operators.memories.embed import VectorCache
+from operators.memories.expiry import memory_expiry
 from schemas.batches import ReindexPart
 from schemas.steps import ProgressCallback
 from semloop import layout
@@ -66,8 +67,9 @@ class ReindexWorker:
             )
         )
         model = (self.embedder.model_id, self.embedder.dimension)
+        expiry = memory_expiry(settings.maintenance, self.today)
         self.writer = NewGeneration(
-            self._context, own_streams, owned, model, self._show
+            self._context, own_streams, owned, model, self._show, expiry.sql
         )
         filling = self.writer.begin()
         rounds = Rounds(

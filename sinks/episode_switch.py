@@ -8,7 +8,7 @@ since both carry the fences of `memory`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -38,6 +38,7 @@ class EpisodeSwitch:
         episodes: the table; each attempt opens its newest version.
         streams: names of the offsets of the flow `memory`.
         generation: number of the memories that belong to the new files.
+        same_streams: raises if the lake has streams that the files are not made of.
         retry_s: how long to retry while storage is unavailable, seconds.
     """
 
@@ -47,12 +48,14 @@ class EpisodeSwitch:
         episodes: FencedTable,
         streams: Streams,
         generation: int,
+        same_streams: Callable[[], None],
         retry_s: float,
     ) -> None:
         self._storage = storage
         self._episodes = episodes
         self._streams = streams
         self._generation = generation
+        self._same_streams = same_streams
         self._retry_s = retry_s
 
     def replace_by(
@@ -74,6 +77,7 @@ class EpisodeSwitch:
 
         Raises:
             Terminal: another run has switched the memories, or the files are too old.
+            TopicChanged: partitions or topics were added.
             LakeError: the table is not writable. StorageUnavailable: storage did not
                 recover within `retry_s`; the entry may or may not be stored.
         """
@@ -99,6 +103,8 @@ class EpisodeSwitch:
         if found > self._generation:
             msg = "Another `rebuild` or `reindex` has switched the memories meanwhile."
             raise Terminal(msg, "Run it again if you need other settings.")
+        # After the log: a stream has a row before its episodes are in any version.
+        self._same_streams()
         stored = {p: self._episodes.stored(p) for p in offsets}
         if any(at is not None and at > offsets[p] for p, at in stored.items()):
             return False

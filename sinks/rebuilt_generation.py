@@ -29,6 +29,7 @@ from sinks.episode_fold import EpisodeFold, write_dated
 from sinks.episode_switch import EpisodeSwitch
 from sinks.flow_tables import FlowContext
 from sinks.vectors.carried_memories import CarriedMemories
+from sinks.vectors.expired_memories import NONE
 from sinks.vectors.new_generation import NewGeneration
 
 # Bounds the texts that a run after a crash embeds again.
@@ -52,19 +53,24 @@ class RebuiltGeneration(NewGeneration):
         owned: Sequence[Partition],
         model: tuple[str, int],
         show: ProgressCallback,
+        expired: str = NONE,
     ) -> None:
         """Create table `episodes` if it is absent; `start` creates the generation.
 
         Arguments and errors as of `NewGeneration`.
         """
-        super().__init__(context, streams, owned, model, show)
+        super().__init__(context, streams, owned, model, show, expired)
         self._offsets = dict.fromkeys(self._owned, NEVER_READ)
         self._caught_up_ms: dict[Partition, int] = {}
         self._base: list[AddAction] = []
         self._saved_s = time.monotonic()
 
     def start(
-        self, fold: EpisodeFold, carried: CarriedMemories, check: Callable[[], None]
+        self,
+        fold: EpisodeFold,
+        carried: CarriedMemories,
+        check: Callable[[], None],
+        same_streams: Callable[[], None],
     ) -> Filling:
         """Create a generation, or resume one that was started with the same settings.
 
@@ -73,6 +79,7 @@ class RebuiltGeneration(NewGeneration):
             carried: the memories to copy.
             check: called after the first round; raises if events that it should have
                 read were removed meanwhile.
+            same_streams: called before each switch; raises if streams were added.
         """
         self._fold, self._carried, self._check = fold, carried, check
         # Before hours of work.
@@ -81,7 +88,7 @@ class RebuiltGeneration(NewGeneration):
         self.rebuilt = RebuildReport(filling.generation, self._model)
         self._switcher = EpisodeSwitch(
             self._context.storage, self.episodes, self._streams, filling.generation,
-            self._retry_s,
+            same_streams, self._retry_s,
         )  # fmt: skip
         return filling
 
@@ -91,6 +98,7 @@ class RebuiltGeneration(NewGeneration):
 
         Raises:
             LakeError: the table was removed. Terminal: another run has switched.
+            TopicChanged: partitions or topics were added.
             StorageUnavailable: storage did not recover within `storage_retry_s`.
         """
         progress = item.progress

@@ -67,6 +67,8 @@ class MemoryExpiry:
     @property
     def sql(self) -> str:
         """The condition in Lance's SQL; never NULL."""
+        if self.is_empty:
+            return "false"
         names = ", ".join(map(quoted, self.by_namespace))
         own = [
             f"(namespace = {quoted(name)} AND {limits.sql})"

@@ -59,6 +59,7 @@ class NewGeneration:
         owned: Sequence[Partition],
         model: tuple[str, int],
         show: ProgressCallback,
+        expired: str = NONE,
     ) -> None:
         """Open table `episodes`; `begin` creates the generation.
 
@@ -68,6 +69,7 @@ class NewGeneration:
             owned: all partitions.
             model: id of the embedder's model, and the length of its vectors.
             show: called with (step, done, total) during maintenance of the new table.
+            expired: the condition of the memories that have expired, in Lance's SQL.
 
         Raises:
             StorageUnavailable: storage did not recover within `storage_retry_s`.
@@ -76,6 +78,7 @@ class NewGeneration:
         self._streams = streams
         self._owned = tuple(owned)
         self._show = show
+        self._expired = expired
         self._model, self._dimension = model
         self._schema = memories(self._dimension, self._model)
         self._retry_s = context.settings.commits.storage_retry_s
@@ -135,7 +138,7 @@ class NewGeneration:
         storage, generation = self._context.storage, self._filling.generation
         # What `retain` would remove again must not be recalled after the switch.
         counts_max = self._context.settings.maintenance.memories_max
-        remove_expired(storage, generation, NONE, counts_max, self._retry_s)
+        remove_expired(storage, generation, self._expired, counts_max, self._retry_s)
         maintain(storage, generation, self._show, self._retry_s)
 
     def _write(self, rows: pa.Table) -> None:

@@ -4,10 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from deltalake import CommitProperties, Transaction
 
 from flows.rebuild import plan, rebuild
 from flows.rebuild_parity import verify
+from semloop.delta.streams import EXPIRED, Streams
 from semloop.errors import LakeError, MemoriesSwitched
+from semloop.lake.lake import Lake
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from tests.flows.rebuilt_lake import both, delete_both, episodes_by_id, files_of
@@ -16,12 +19,19 @@ from tests.flows.reindex_lake import (
     CountingEmbedder,
     Events,
     current_generation,
+    memories_by_id,
     overlapping_sessions,
     run_memory,
     small_poll_settings,
 )
 from tests.operators.event_rows import event_row, events_table
-from tests.sinks.memory_process import lake_settings, visible_memories
+from tests.sinks.memory_process import (
+    ORIGIN,
+    STREAM,
+    lake_settings,
+    query_rows,
+    visible_memories,
+)
 
 pytestmark = pytest.mark.slow
 LAST_EXPIRED = 39
@@ -134,6 +144,47 @@ def test_memories_of_events_stay_when_their_episodes_have_expired_too(
     visible = visible_memories(settings)
     rebuild(settings)
     assert visible_memories(settings) == visible
+
+
+def test_memories_of_episodes_whose_rows_have_expired_are_still_recalled(
+    settings: Settings, events: Events
+) -> None:
+    # As `retain` leaves it: rows of whole dates go, and the entry has their offset.
+    storage = Storage.of(settings)
+    gone = f"kafka_offset <= {LAST_EXPIRED}"
+    rows = query_rows(settings, f"FROM tables.episodes WHERE {gone}")
+    assert any(row["state"] == "closed" for row in rows)
+    name = Streams.of(STREAM).app_id("episodes", ORIGIN) + EXPIRED
+    storage.open("episodes").delete(
+        gone,
+        commit_properties=CommitProperties(
+            app_transactions=[Transaction(name, LAST_EXPIRED)]
+        ),
+    )
+    old = f"kind = 'episode' AND {gone}"
+    query = f"SELECT kafka_offset, text FROM memories WHERE {old} ORDER BY ALL"
+    visible, before = visible_memories(settings), query_rows(settings, query)
+    assert before
+    report = rebuild(settings)
+    assert report.generation == current_generation(settings) == 2
+    assert query_rows(settings, query) == before
+    assert visible_memories(settings) == visible
+    with Lake(settings=settings, stale_s=0) as lake:
+        found = lake.recall(before[0]["text"], k=100, kind="episode")
+    texts = {row["text"] for row in found.to_pylist()}
+    assert {row["text"] for row in before} <= texts
+    # What the first rebuild has copied, the next one copies too.
+    rebuild(settings)
+    assert visible_memories(settings) == visible
+
+
+def test_memories_that_have_expired_themselves_are_not_carried_over(
+    settings: Settings, events: Events
+) -> None:
+    before = episodes_by_id(settings)
+    rebuild(settings.replace(retention={"memories": 2.0}))
+    assert episodes_by_id(settings) == before
+    assert memories_by_id(settings) == {}
 
 
 def test_a_rebuild_of_deleted_tables_asks_before_it_accepts_a_loss(

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from flows.compact import compact
 from flows.rebuild import rebuild
 from flows.rebuild_parity import verify
+from flows.reindex import reindex
 from semloop import Lake
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
@@ -22,6 +23,7 @@ from sinks.delta.reindex_positions import ReindexPositions
 from sinks.episode_switch import EpisodeSwitch
 from sinks.rebuilt_generation import RebuiltGeneration
 from sinks.vectors.carried_memories import CarriedMemories
+from sinks.vectors.new_generation import NewGeneration
 from sinks.vectors.table import VectorTable
 from tests.flows.rebuilt_lake import both
 from tests.flows.reindex_lake import (
@@ -185,3 +187,36 @@ def test_rebuild_and_verification_work_on_s3(s3_settings: Settings) -> None:
         rebuild(settings)
     assert both(settings) == expected
     assert verify(settings).agrees
+
+
+@pytest.mark.parametrize("flow", [rebuild, reindex])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"memories_importance_min": {"*": 0.9}},
+        {"memories_max": {"*": 5}},
+        {"retention": {"memories": 2.0}},
+    ],
+)
+def test_a_resumed_run_has_what_other_limits_have_left_out(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    flow: Callable[[Settings], object],
+    limit: dict[str, Any],
+) -> None:
+    events = Events(settings)
+    events.add(overlapping_sessions(60))
+    run_memory(settings, events, later_ms=LATER_MS)
+    before = both(settings)
+    maintain = NewGeneration._maintain
+
+    def maintain_then_crash(self: NewGeneration) -> None:
+        maintain(self)
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NewGeneration, "_maintain", maintain_then_crash)
+        with pytest.raises(Crash):
+            flow(settings.replace(**limit))
+    flow(settings)
+    assert both(settings) == before

@@ -1,21 +1,31 @@
 """`rebuild` switches to what `memory` would have, despite concurrent changes."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from flows import rebuild_worker as module
 from flows.compact import compact
 from flows.rebuild import rebuild
 from flows.reindex import reindex
-from semloop.errors import MemoriesSwitched, StorageUnavailable, Terminal
+from schemas.arrow import EPISODES
+from semloop.delta.streams import StreamId
+from semloop.errors import (
+    MemoriesSwitched,
+    StorageUnavailable,
+    Terminal,
+    TopicChanged,
+)
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 from sinks.episode_switch import EpisodeSwitch
 from sources.lake import event_rounds
-from tests.flows.rebuilt_lake import both, count_of_rows
+from tests.flows.rebuilt_lake import both, count_of_rows, episodes_by_id
 from tests.flows.reindex_lake import (
     LATER_MS,
     Events,
@@ -26,7 +36,9 @@ from tests.flows.reindex_lake import (
     run_memory,
     small_poll_settings,
 )
-from tests.sinks.memory_process import MemoryProcess, lake_settings
+from tests.sinks.memory_process import MemoryProcess, lake_settings, query_rows
+from tests.sources.events_table import EventsTable
+from tests.support.builders import LOG
 
 pytestmark = pytest.mark.slow
 ENTRY = "episodes/_delta_log/"
@@ -229,3 +241,38 @@ def test_rebuild_notices_that_retention_removed_what_it_should_have_read(
         rebuild(settings)
     assert current_generation(settings) == 1
     assert len(memories_by_id(settings)) > 30
+
+
+@pytest.mark.parametrize(
+    "stream", [replace(LOG, topic="other", topic_id="topic-2"), LOG]
+)
+def test_a_stream_that_was_added_meanwhile_keeps_its_episodes(
+    settings: Settings, stream: StreamId
+) -> None:
+    events = Events(settings)
+    events.add(overlapping_sessions(60))
+    run_memory(settings, events, later_ms=LATER_MS)
+
+    def add_episode() -> None:
+        storage = Storage.of(settings)
+        EventsTable(storage, stream, (7,))
+        (row,) = query_rows(settings, "FROM tables.episodes LIMIT 1")
+        origin = {"topic_id": stream.topic_id, "kafka_partition": 7}
+        rows = [{**row, "episode_id": "another", **origin}]
+        write_deltalake(
+            storage.open("episodes"),
+            pa.Table.from_pylist(rows, EPISODES),
+            mode="append",
+        )
+
+    written = itertools.count(1)
+
+    def after_the_last_read(step: str, done: int, total: int) -> None:
+        # Episodes are written at the end of each round; the second one switches.
+        if (step, done) == ("episodes", 1) and next(written) == 2:
+            add_episode()
+
+    with pytest.raises(TopicChanged, match="topic was added"):
+        rebuild(settings, after_the_last_read)
+    assert "another" in episodes_by_id(settings)
+    assert current_generation(settings) == 1

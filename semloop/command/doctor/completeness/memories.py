@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 CHECK = "memories"
 REINDEX = "`semloop maintain reindex`"
+# Memories that have expired are not missing; that of an episode has no importance.
 EPISODES = """
-    SELECT count(*) FROM episodes WHERE state = 'closed' AND episode_id NOT IN (
+    SELECT count(*) FROM (
+        SELECT episode_id, namespace, kafka_ts, NULL::DOUBLE AS importance
+        FROM episodes WHERE state = 'closed'
+    )
+    WHERE NOT {expired} AND episode_id NOT IN (
         SELECT episode_id FROM memories WHERE kind = 'episode'
     )
 """
@@ -33,6 +38,7 @@ EVENTS = """
     SELECT count(*) FROM events JOIN committed USING (topic_id, kafka_partition)
     WHERE kafka_offset <= last_offset AND list_contains($kinds, type)
         AND coalesce(importance, 1) >= $importance AND trim(text) <> ''
+        AND NOT {expired}
         AND NOT EXISTS (
             FROM memories WHERE kind = 'event' AND topic_id = events.topic_id
             AND kafka_partition = events.kafka_partition
@@ -85,16 +91,25 @@ def _lacking(settings: Settings, storage: Storage) -> str:
     """Return how many episodes and events have no memory; empty if all have one."""
     import duckdb
 
+    from operators.memories.expiry import memory_expiry
     from semloop.lake.lake import Lake
+    from semloop.storage import store_time
 
-    memory, found = settings.memory, []
+    memory, limits, found = settings.memory, settings.maintenance, []
+    if any(limits.memories_max.values()):
+        return ""  # Nothing tells which memories were the least important ones.
+    today = store_time.agreed_date(storage)
+    # The condition of `retain` is in Lance's SQL, which DuckDB reads as well.
+    expired = memory_expiry(limits, today).sql
     values = {"kinds": list(memory.kinds), "importance": memory.importance_min}
     try:
         with Lake(settings=settings) as lake:
             if "episode" in memory.kinds:
-                found.append((_count(lake, EPISODES), "closed episode"))
+                query = EPISODES.format(expired=expired)
+                found.append((_count(lake, query), "closed episode"))
             if not memory.sample:
-                found.append((_count(lake, EVENTS, values), "event"))
+                query = EVENTS.format(expired=expired)
+                found.append((_count(lake, query, values), "event"))
     except duckdb.IOException as error:
         raise translate(storage, "read the lake", error) from error
     return " and ".join(format_count(n, name) for n, name in found if n)
