@@ -16,6 +16,10 @@ from semloop.errors import LakeError, SemLoopError, StorageUnavailable
 
 REASON_CHARS_MAX = 200
 CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and its permissions."
+CHECK_FILES = (
+    "Check SEMLOOP_LAKE: `semloop maintain check` says which of its files are missing "
+    "or damaged, and what to do."
+)
 CHECK_RIGHTS = "Check SEMLOOP_LAKE, and that this user or key may read and write there."
 CHECK_STORE = "Check the object store, SEMLOOP_LAKE, its permissions and AWS_*."
 CHECK_NETWORK = "Check AWS_ENDPOINT_URL and the network."
@@ -54,6 +58,16 @@ _RUST_ERROR = re.compile(r'Os \{ code: (\d+), kind: \w+, message: "([^"]*)" \}')
 _ERRNO = re.compile(r" ?\(os error (\d+)\)")
 # deltalake formats chains of causes with colors and arrows.
 _DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳")
+# Stack that delta_kernel appends to an error; its last line would pass for the cause.
+_BACKTRACE = re.compile(r"\n +0: .*", re.DOTALL)
+# delta_kernel prints both sides of a gap in a log in Rust's debug format.
+_LOG_GAP = re.compile(
+    r"found gap: ParsedLogPath .*?\bversion: (\d+)\b.*\bversion: (\d+)\b.*", re.DOTALL
+)
+# A file of the lake is missing, cut or not what it was.
+_DAMAGED = re.compile(
+    r"No such file|No files found|found gap|Json error|Truncated|too small|magic bytes"
+)
 # Texts of Rust, Python and curl.
 _CERTIFICATE = re.compile(
     r"invalid peer certificate|certificate[ _]verify[ _]failed|SSL peer certificate",
@@ -188,7 +202,8 @@ def _store_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
     if _UNREACHABLE.search(text):
         reason = f"{store} does not answer: {message}"
         return StorageUnavailable, reason, CHECK_NETWORK
-    return StorageUnavailable, message, CHECK_STORE
+    damaged = _DAMAGED.search(message)
+    return StorageUnavailable, message, CHECK_FILES if damaged else CHECK_STORE
 
 
 def _folder_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
@@ -199,7 +214,8 @@ def _folder_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
         return LakeError, reason, CHECK_RIGHTS
     if number in _NO_FOLDER and not os.path.isdir(lake.root):
         return LakeError, reason, "Set SEMLOOP_LAKE to a folder."
-    return StorageUnavailable, reason, CHECK_FOLDER
+    damaged = _DAMAGED.search(message)
+    return StorageUnavailable, reason, CHECK_FILES if damaged else CHECK_FOLDER
 
 
 def _errno(error: Exception) -> int | None:
@@ -230,7 +246,8 @@ def _text(error: Exception) -> str:
 
 def _message(error: Exception, *, lance: bool) -> str:
     """Reduce the text of an error to one line: the root cause or the HTTP status."""
-    text = _DECORATION.sub("", _text(error))
+    text = _BACKTRACE.sub("", _DECORATION.sub("", _text(error)))
+    text = _LOG_GAP.sub(r"found gap between versions \1 and \2", text)
     if status := _STATUS.search(text):
         return status[0]
     if lance:

@@ -169,6 +169,7 @@ def test_what_a_copy_lacks_is_named_with_what_to_do(
         monkeypatch.setenv("SEMLOOP_LAKE", str(copy))
         code, out, err = semloop.run("maintain", "check")
         assert (code, err) == (int("FAIL  " in out), ""), (name, out, err)
+        assert "maintain check` says" not in out, (name, out)
         lines = zip(out.splitlines(), out.splitlines()[1:], strict=False)
         if not any(found in line and todo in after for line, after in lines):
             unnamed[name] = out

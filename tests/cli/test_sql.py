@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 from schemas import arrow
 from semloop import Lake
 from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, completions, sql
-from semloop.errors import ConfigError, LakeError
+from semloop.errors import ConfigError, LakeError, SemLoopError
 from semloop.settings import LOCAL_FOLDER
 from tests.support.processes import ROOT
 
@@ -121,6 +121,20 @@ def test_an_error_of_duckdb_is_printed_whole(query: str, what: str, todo: str) -
     assert result.stdout == ""
     assert isinstance(result.exception, ConfigError)
     assert (result.exception.what, result.exception.todo) == (what, todo)
+
+
+@pytest.mark.parametrize("damage", ["log", "file"])
+def test_sql_reports_a_damaged_lake(lake: Path, damage: str) -> None:
+    if damage == "log":
+        entry = next((lake / "events" / "_delta_log").glob("*0.json"))
+        entry.write_bytes(entry.read_bytes()[:100])
+    else:
+        next((lake / "events").glob("date=*/*.parquet")).unlink()
+    result = run("SELECT agent FROM events")
+    assert result.stdout == ""
+    assert isinstance(result.exception, SemLoopError)
+    assert "`semloop maintain check`" in result.exception.todo
+    assert "clone3" not in result.exception.what
 
 
 def test_sql_reports_a_missing_lake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,3 +205,32 @@ def test_the_error_for_missing_memories_advises_a_reindex() -> None:
     translated = translate(Folder(), READING, error, lance=True)
     assert isinstance(translated, LakeError)
     assert "maintain reindex" in translated.todo
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "Kernel error: Json error: Truncated record whilst reading object\n"
+            "   0: <unknown>\n  12: start_thread\n"
+            "             at ./nptl/pthread_create.c:442:8\n",
+            "Kernel error: Json error: Truncated record whilst reading object",
+        ),
+        (
+            "Kernel error: Expected contiguous commit files, but found gap: "
+            'ParsedLogPath { location: Url { scheme: "file" }, version: 2, '
+            "file_type: Commit } -> ParsedLogPath { version: 14, file_type: Commit }",
+            "Kernel error: Expected contiguous commit files, but found gap between "
+            "versions 2 and 14",
+        ),
+        ("Not found\n\u21b3 No such file (os error 2)", "No such file"),
+    ],
+    ids=["cut", "gap", "missing"],
+)
+@pytest.mark.parametrize("lake", [Folder(), Bucket()])
+def test_a_damaged_file_is_named_with_the_command_that_finds_all(
+    lake: Folder | Bucket, text: str, reason: str
+) -> None:
+    translated = translate(lake, "read table events", DeltaError(text))
+    assert translated.what == f"Cannot read table events in {lake.root}: {reason}."
+    assert "`semloop maintain check`" in translated.todo

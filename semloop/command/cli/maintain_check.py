@@ -13,6 +13,7 @@ from semloop.command.terminal.printing import say
 from semloop.command.terminal.progress import spinner
 from semloop.errors import SemLoopError
 from semloop.settings import load
+from semloop.storage.errors import CHECK_FILES
 from semloop.storage.location import Storage
 
 
@@ -40,4 +41,7 @@ def _run(name: str, context: CheckContext) -> list[Finding]:
     try:
         return list(getattr(importlib.import_module(module), function)(context))
     except SemLoopError as error:
-        return [fail(name, f"not checked: {error.what}", error.todo)]
+        # Which of its files is told by the check `tables`, which comes before.
+        again = "Do what the lines above say, then check again."
+        todo = again if error.todo == CHECK_FILES else error.todo
+        return [fail(name, f"not checked: {error.what}", todo)]

@@ -27,7 +27,8 @@ def retain(*, dry_run: DryRun = False, quiet: Quiet = False) -> None:
     settings = load()
     if not settings.maintenance.expires:
         if not quiet:
-            say("All rows are kept indefinitely: the setting `retention` has no table.")
+            limits = "`retention`, `memories_max` and `memories_importance_min`"
+            say(f"All rows are kept indefinitely: the settings {limits} have no limit.")
         return
     layout.require_lake(Storage.of(settings))
     from flows.logging_setup import configure

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.cli.lake_queries import open_lake
 from semloop.command.terminal.output import Format, Row, print_rows
 from semloop.command.terminal.printing import note, say
 from semloop.errors import ConfigError, LakeError, SemLoopError
@@ -77,7 +78,7 @@ def sql(
         msg = "Parquet cannot be printed to a terminal."
         raise ConfigError(msg, "Add --output FILE or redirect standard output.")
     settings = load()
-    with Lake(settings=settings) as lake:
+    with open_lake(settings) as lake:
         if print_init:
             _print_init(lake)
         elif query is not None:
@@ -173,6 +174,8 @@ def sql_errors(con: "DuckDBPyConnection", query: str) -> Iterator[None]:
         lines = _with_position(con, query, str(exc)) or [type(exc).__name__]
         suggests = any(line.startswith(("Did you mean", "Candidate")) for line in lines)
         todo = "" if suggests else "List the views with .tables in `semloop sql`."
+        if isinstance(exc, duckdb.IOException):
+            todo = "If it is a file of the lake: `semloop maintain check`."
         raise ConfigError("\n".join(lines), todo) from None
     except RuntimeError as exc:
         # DuckDB raises this on Ctrl-C during a query.
