@@ -17,6 +17,7 @@ OTHER_CODES = {
     "TopicChanged": 4,
     "MemoriesSwitched": 4,
     "KeyRefused": 3,
+    "TooManyDeadLetters": 3,
     "PeerLost": 6,
 }
 
