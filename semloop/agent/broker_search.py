@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from semloop.agent.local_stack import local_stack, nearest_lake
-from semloop.errors import SemLoopError
+from semloop.errors import SemLoopError, Transient
 from semloop.kafka.clients import listens, producer_config
 from semloop.local.stack_file import LocalStack
 from semloop.settings import Settings
@@ -143,6 +143,8 @@ class BrokerSearch:
         self._abandoned = False
         self.finished = False
         """True after success or failure."""
+        self.refused = False
+        """True if the broker has answered, and rejects this client."""
         if self.address is None:
             # Resolved for each attempt, since the local stack may start meanwhile.
             self._stack = local_stack(nearest_lake(settings))
@@ -169,6 +171,7 @@ class BrokerSearch:
             self.producer = self._connect()
         except SemLoopError as error:
             self._error = error.what
+            self.refused = not isinstance(error, Transient)
         except Exception as error:
             self._error = error_name(error)
         finally:

@@ -33,7 +33,7 @@ class Connection:
         self._next_search_s = 0.0
         self._address = settings.kafka
         self._is_down = False
-        self._is_unavailable = False
+        self._is_unavailable = self._is_refused = False
         self._answered_s = 0.0
         self._failure: str | None = None
         self._sentinel = Sentinel()
@@ -75,7 +75,7 @@ class Connection:
             self._is_down = False
             self.waiting()
         if search.failure is not None:
-            self._log_unavailable(search.failure)
+            self._log_unavailable(search.failure, refused=search.refused)
         return self.producer
 
     def waiting(self) -> None:
@@ -87,7 +87,7 @@ class Connection:
         self._answered_s = time.monotonic()
         self._is_down = False
         if self._is_unavailable:
-            self._is_unavailable = False
+            self._is_unavailable = self._is_refused = False
             warn("Kafka at %s accepts events again.", self._address)
 
     def failed(self, reason: str) -> None:
@@ -146,10 +146,14 @@ class Connection:
         if error.name() == "_ALL_BROKERS_DOWN":
             self._is_down = True
 
-    def _log_unavailable(self, reason: str) -> None:
-        if self._is_unavailable:
+    def _log_unavailable(self, reason: str, *, refused: bool = False) -> None:
+        """Log the first reason of an outage, and why a broker that answers refuses.
+
+        A slow broker counts as silent until it has answered.
+        """
+        if self._is_unavailable and (self._is_refused or not refused):
             return
-        self._is_unavailable = True
+        self._is_unavailable, self._is_refused = True, refused
         folder = spool_folder(self._settings)
         stored = "in memory" if folder is None else f"in {folder}"
         if self._address is None:

@@ -237,8 +237,7 @@ def test_rows_that_a_flow_writes_meanwhile_are_neither_lost_nor_repeated(
             own = range(first - 3 if first > 1_000 else first, first + 5)
             table.merge(memory_rows(own, writer=2, kafka_ts=NEW))
             numbers.update(own)
-            # A flow pauses between two commits, else a merge of files never succeeds.
-            if done.wait(0.2):
+            if done.wait(0.2):  # a flow pauses, else a merge of files never succeeds
                 return
 
     writer = threading.Thread(target=write)

@@ -41,7 +41,7 @@ def _run(name: str, context: CheckContext) -> list[Finding]:
     try:
         return list(getattr(importlib.import_module(module), function)(context))
     except SemLoopError as error:
-        # Which of its files is told by the check `tables`, which comes before.
+        # The check `tables`, which comes before, lists the files.
         again = "Do what the lines above say, then check again."
         todo = again if error.todo == CHECK_FILES else error.todo
         return [fail(name, f"not checked: {error.what}", todo)]

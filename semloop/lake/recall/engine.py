@@ -170,8 +170,9 @@ class RecallEngine:
         if opened is None:
             return no_hits(parsed.description)
         wall, table = Wall(opened[0], request), opened[1]
-        if is_first:
+        if is_first and not self._storage.on_s3:
             # Importing and loading the model hold the interpreter lock, this does not.
+            # On S3 it might still read after the recall, with keys that have expired.
             self._threads.submit(table.read_index)
         vector, state = None, table.state()
         self._check_columns(state)
