@@ -90,6 +90,7 @@ def test_copies_of_a_folder_under_load_are_complete_and_continue(
     audit(settings, FROM_FOLDER[::-1], tmp_path, rounds=1, continued=1)
 
 
+@pytest.mark.storm
 def test_a_copy_of_a_lake_on_s3_under_load_is_complete_and_continues(
     s3_settings: Settings, tmp_path: Path
 ) -> None:
