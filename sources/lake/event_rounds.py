@@ -84,7 +84,8 @@ class EventRounds:
                 if filling.switched:
                     return
         msg = "The flow `memory` reads faster than `rebuild` can follow."
-        raise Terminal(msg, "Run it again when there is less traffic; it resumes.")
+        todo = "Run it again when there is less traffic, or stop `memory` meanwhile; "
+        raise Terminal(msg, todo + "it resumes.")
 
     def until(
         self, until: Mapping[Partition, int], caught_up_ms: Mapping[Partition, int]
