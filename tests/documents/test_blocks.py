@@ -8,6 +8,7 @@ import pytest
 from tests.demo.shell import DEMO
 from tests.support.documents import (
     CONTRIBUTING,
+    DEMO_LAKE,
     JUST,
     LANGUAGES,
     LOCAL_STACK,
@@ -31,7 +32,7 @@ COMMANDS = re.compile(
 
 
 def test_the_tests_run_all_pages_that_contain_command_blocks() -> None:
-    run = {*LOCAL_STACK, *OWN_KAFKA, *JUST}
+    run = {*LOCAL_STACK, *OWN_KAFKA, *DEMO_LAKE, *JUST}
     assert {page for page in pages() if blocks(page)} == run
 
 

@@ -29,10 +29,12 @@ AGENTS = "docs/agents.md"
 OPERATING = "docs/operating.md"
 PRIVACY = "docs/privacy.md"
 BACKUP = "docs/backup.md"
+QUERIES = "docs/queries.md"
 
 # The pages of each test; the tests iterate over these.
 LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)
 OWN_KAFKA = (AGENTS, OPERATING)
+DEMO_LAKE = (QUERIES,)
 JUST = (CONTRIBUTING,)
 
 # Blocks that the tests above do not run, by page and start of the text, with the reason.
