@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -44,6 +45,22 @@ def written(folder: Path) -> EventsTable:
     return table
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of a few commits, to be copied."""
+    folder = tmp_path_factory.mktemp("fresh")
+    written(folder)
+    return folder
+
+
+def copied(lake: Path, folder: Path) -> EventsTable:
+    """Return a writer, which has taken over the table of a copied lake."""
+    shutil.copytree(lake, folder)
+    table = EventsTable(Storage(str(folder)), step=timedelta(seconds=1))
+    table.now += timedelta(seconds=COMMITS)
+    return table
+
+
 def append(table: EventsTable, offset: int) -> None:
     table.commit((0, offset), (1, offset))
 
@@ -74,39 +91,42 @@ RIVALS: dict[str, Rival] = {
 
 @pytest.mark.parametrize("rival", RIVALS.values(), ids=RIVALS)
 def test_a_maintainer_frozen_at_any_request_leaves_every_row_once(
-    tmp_path: Path, rival: Rival
+    tmp_path: Path, fresh: Path, rival: Rival
 ) -> None:
-    count = requests(written(tmp_path / "count").storage, compact)
+    count = requests(copied(fresh, tmp_path / "count").storage, compact)
     assert count >= 6
+    seen: set[tuple[Outcome, ...]] = set()
     for number in range(count):
-        table = written(tmp_path / str(number))
+        table = copied(fresh, tmp_path / str(number))
         frozen = SteppedStorage(
             table.storage.root, before=at_request(number, partial(rival, table))
         )
-        outcomes = compact(frozen)
+        outcomes = tuple(compact(frozen))
         appended = rows_in_files(table.storage)
         assert appended in (all_rows(COMMITS), all_rows(COMMITS + 1))
-        assert rows_in_lake(table.storage) == appended
         # An append, and the next maintainer, find the table in order.
         append(table, len(appended) // 2)
-        compact(table.storage)
+        if outcomes not in seen:
+            assert rows_in_lake(table.storage) == rows_in_files(table.storage)
+            compact(table.storage)
+            assert file_count(table.storage) == 1
+        seen.add(outcomes)
         rows = rows_in_files(table.storage)
         assert rows == all_rows(len(appended) // 2 + 1), (number, outcomes)
-        assert file_count(table.storage) == 1
 
 
 @pytest.mark.parametrize(
     "apart_max", [1, pytest.param(99, marks=pytest.mark.storm)], ids=["next", "any"]
 )
 def test_two_pauses_of_a_maintainer_leave_every_row_once(
-    tmp_path: Path, apart_max: int
+    tmp_path: Path, fresh: Path, apart_max: int
 ) -> None:
-    count = requests(written(tmp_path / "count").storage, compact)
+    count = requests(copied(fresh, tmp_path / "count").storage, compact)
     # The requests after the merged file has been written.
     for first, second in itertools.combinations(range(1, count), 2):
         if second - first > apart_max:
             continue
-        table = written(tmp_path / f"{first}-{second}")
+        table = copied(fresh, tmp_path / f"{first}-{second}")
         steps = in_turn(
             at_request(first, partial(append, table, COMMITS)),
             at_request(second, partial(compact, table.storage)),
@@ -120,13 +140,15 @@ class Crash(BaseException):
     """The process died; a BaseException, so that no handler catches it."""
 
 
-def test_the_run_after_a_crash_at_any_request_finishes(tmp_path: Path) -> None:
+def test_the_run_after_a_crash_at_any_request_finishes(
+    tmp_path: Path, fresh: Path
+) -> None:
     def crash() -> None:
         raise Crash
 
-    count = requests(written(tmp_path / "count").storage, compact)
+    count = requests(copied(fresh, tmp_path / "count").storage, compact)
     for number in range(count):
-        table = written(tmp_path / str(number))
+        table = copied(fresh, tmp_path / str(number))
         dying = SteppedStorage(table.storage.root, before=at_request(number, crash))
         with pytest.raises(Crash):
             compact(dying)
@@ -275,8 +297,8 @@ def test_appends_on_a_stale_handle_are_not_refused(tmp_path: Path) -> None:
     retried: list[str] = []
     table = written(tmp_path)
     table.table._on_retry = lambda name, cause: retried.append(cause)
-    for offset in range(COMMITS, COMMITS + 15):
+    for offset in range(COMMITS, COMMITS + 5):
         compact(table.storage)
         append(table, offset)
     assert retried == []
-    assert rows_in_lake(table.storage) == all_rows(COMMITS + 15)
+    assert rows_in_lake(table.storage) == all_rows(COMMITS + 5)

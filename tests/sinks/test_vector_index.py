@@ -215,6 +215,8 @@ def test_drop_older_generations_drops_no_others(storage: Storage) -> None:
 
 MAINTENANCE_SCRIPT = """
 import sys
+from semloop.command.lancedb_import_shim import import_less_of_lancedb
+import_less_of_lancedb()
 from semloop.settings import load
 from semloop.storage.location import Storage
 from sinks.vectors import maintenance
@@ -227,7 +229,10 @@ maintenance.maintain(Storage.of(load()), 1, progress)
 """
 
 
-@pytest.mark.parametrize("step", ["vectors", "files", "namespace"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param("vectors", marks=pytest.mark.storm), "files", "namespace"],
+)
 def test_killed_maintenance_loses_no_rows_and_the_next_run_completes_it(
     settings: Settings, step: str
 ) -> None:
