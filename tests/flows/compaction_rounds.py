@@ -27,6 +27,8 @@ PARTITIONS = (0, 1)
 EPISODES = (0, 1, 2)
 # Commits of a round, and the longest that a maintainer is frozen.
 COMMITS = 20
+# Between two reads of a reader, so that readers do not take all cores.
+READ_PAUSE_S = 0.05
 FROZEN_S = 1.0
 
 
@@ -136,7 +138,7 @@ class Readers:
                 thread.join()
 
     def _run(self, read: Callable[[], tuple[int, int]]) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(READ_PAUSE_S):
             least = self._appends.done
             try:
                 rows, distinct = read()

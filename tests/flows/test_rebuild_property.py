@@ -20,7 +20,7 @@ from tests.support.examples import examples
 pytestmark = pytest.mark.slow
 
 
-@examples(4)
+@examples(2)
 @given(seed=st.integers(0, 2**32))
 def test_a_rebuild_of_deleted_tables_gives_what_memory_wrote(seed: int) -> None:
     rng = random.Random(seed)
