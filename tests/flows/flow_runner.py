@@ -131,12 +131,14 @@ def run_archive(settings: Settings, **options: bool) -> None:
     run_flow(settings, "archive", **options)
 
 
-def run_failing_archive(settings: Settings, **options: bool) -> list[str]:
-    """Run `archive`, which must fail with exit code 1; return its two lines."""
+def run_failing_archive(
+    settings: Settings, exit_code: int = 1, **options: bool
+) -> list[str]:
+    """Run `archive`, which must fail with this exit code; return its two lines."""
     with pytest.raises(SemLoopError) as failure:
         run_flow(settings, "archive", **options)
     lines = str(failure.value).splitlines()
-    assert (failure.value.exit_code, len(lines)) == (1, 2), lines
+    assert (failure.value.exit_code, len(lines)) == (exit_code, 2), lines
     return lines
 
 

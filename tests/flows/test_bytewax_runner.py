@@ -27,6 +27,7 @@ def metrics_of(port: int) -> str:
 def test_bytewax_runner_logs_serves_metrics_and_ends_on_sigterm(
     settings: Settings, topic: Topic, flow: str
 ) -> None:
+    settings = settings.replace(embedder="hashing")
     produce(
         settings, [an_event("message", payload={"role": "user", "content": SECRET})]
     )

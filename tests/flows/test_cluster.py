@@ -63,7 +63,7 @@ def test_archive_stores_every_record_once_when_either_of_two_processes_is_killed
     settings: Settings, topic: Topic
 ) -> None:
     audit = kill_and_audit(
-        settings, events=10_000, kills=2, seed=3, longest_s=1.5, processes=2
+        settings, events=4_000, kills=2, seed=3, longest_s=1.5, processes=2
     )
     assert audit.clean, audit
     assert audit.kills == 2

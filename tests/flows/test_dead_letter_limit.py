@@ -1,17 +1,29 @@
-"""`archive` as a process: it stops before it stores too many dead letters."""
+"""`archive` stops before it stores too many dead letters."""
 
 from collections.abc import Sequence
 
 from semloop.kafka.topic import Topic
 from semloop.settings import Settings
-from tests.flows.flow_runner import each_once, produce, stored_origins
+from tests.flows.flow_runner import (
+    each_once,
+    produce,
+    run_archive,
+    run_failing_archive,
+    stored_origins,
+)
 from tests.support import processes
 from tests.support.builders import an_event
+from tests.support.commands import execute
 
 LIMITS = {
     "SEMLOOP_DEAD_LETTERS_MAX_RATIO": "0.5",
     "SEMLOOP_DEAD_LETTERS_RECORDS_MIN": "20",
 }
+
+
+def limited(settings: Settings) -> Settings:
+    """Settings with `LIMITS`, for a flow in the process of the test."""
+    return settings.replace(dead_letters_max_ratio=0.5, dead_letters_records_min=20)
 
 
 def run(settings: Settings, *flags: str, **limits: str) -> tuple[int, Sequence[str]]:
@@ -23,14 +35,15 @@ def run(settings: Settings, *flags: str, **limits: str) -> tuple[int, Sequence[s
 
 
 def health(settings: Settings) -> str:
-    return processes.run(settings, "health").stdout
+    _, output, _ = execute(processes.environment(settings), "health")
+    return output
 
 
 def test_archive_stops_before_it_pours_a_topic_into_dead_letters(
     settings: Settings, topic: Topic
 ) -> None:
     sent = produce(settings, 10)
-    assert run(settings) == (0, [])
+    run_archive(settings)
     bad = [{"type": "message"}] * 90 + [an_event() for _ in range(10)]
     later = produce(settings, bad)
     for _ in range(2):  # a restart does not store them either
@@ -47,16 +60,17 @@ def test_archive_stops_before_it_pours_a_topic_into_dead_letters(
     assert "flow archive stopped" not in health(settings)
     # They were accepted: the next few do not add to them.
     few = produce(settings, [{"type": "message"}] * 15)
-    assert run(settings) == (0, [])
+    run_archive(limited(settings))
     stored = {topic.topic_id: sent | later | few}
     assert stored_origins(settings) == each_once(stored)
 
 
 def test_a_corrected_setting_needs_no_flag(settings: Settings, topic: Topic) -> None:
     sent = produce(settings, 30)
-    code, (what, _) = run(settings, SEMLOOP_RECORD_BYTES_MAX="10", **LIMITS)
-    assert (code, "most for the reason too_large" in what) == (3, True)
-    assert run(settings) == (0, [])
+    wrong = limited(settings).replace(record_bytes_max=10)
+    what, _ = run_failing_archive(wrong, exit_code=3)
+    assert "most for the reason too_large" in what
+    run_archive(limited(settings))
     assert stored_origins(settings) == each_once({topic.topic_id: sent})
 
 

@@ -130,11 +130,13 @@ def test_memory_rejects_flags_that_only_archive_supports(settings: Settings) -> 
     assert messages[0] == "--accept-gap applies to the topic, which only archive reads."
 
 
-@pytest.mark.parametrize("number_of_processes", [1, 2])
+@pytest.mark.parametrize(
+    "number_of_processes", [pytest.param(1, marks=pytest.mark.storm), 2]
+)
 def test_memory_killed_at_random_moments_loses_and_duplicates_no_memories(
     settings: Settings, number_of_processes: int
 ) -> None:
-    storm(settings, 4_000, kills=4, seed=7, number_of_processes=number_of_processes)
+    storm(settings, 2_000, kills=3, seed=7, number_of_processes=number_of_processes)
 
 
 @pytest.mark.storm

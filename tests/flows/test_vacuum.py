@@ -175,7 +175,7 @@ class OldMerges:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=pytest.mark.storm)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(100, marks=pytest.mark.storm)])
 @pytest.mark.timeout(1_800)
 def test_compactions_that_are_frozen_for_a_day_alongside_a_writer_and_readers(
     local: Settings, rounds: int, capsys: pytest.CaptureFixture[str]

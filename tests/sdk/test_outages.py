@@ -22,7 +22,7 @@ from tests.support.lakes import a_topic
 from tests.support.processes import ROOT, environment, run
 from tests.support.services import RealBroker, free_port, wait_for
 
-EVENTS = 100_000
+EVENTS = 20_000
 WORK = """
 import os, sys
 from semloop import Agent
