@@ -286,8 +286,9 @@ def test_up_reports_a_flow_that_fails_to_start_and_stops_all(shell: Shell) -> No
 
 def test_purge_deletes_the_lake_but_no_other_files(shell: Shell) -> None:
     shell.write_events(5)
-    shell.run("up")
+    shell.run("up", "--broker-only")
     shell.import_()
+    shell.run("run", "archive", "--until-caught-up")
     (shell.lake / "notes.txt").touch()
     (shell.lake / "artifacts/2026/11/28").mkdir(parents=True)
     assert "needs a confirmation" in shell.run("down", "--purge", code=1)

@@ -1,5 +1,6 @@
 """A project folder in which `semloop` runs as a user runs it."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,11 @@ from semloop.command.stack.process import Process
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.local.marks import MARK
 from tests.support.builders import an_event
+from tests.support.commands import execute
 from tests.support.processes import start_in
+
+# Commands that start processes or flows, and so need a process of their own.
+STARTING = {"up", "run"}
 
 
 class Project:
@@ -23,10 +28,19 @@ class Project:
         self.local = LocalFolder(self.lake / "_local")
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Return the output of a command, which must exit with this code."""
-        with start_in(self.folder, *arguments, SEMLOOP_EMBEDDER="hashing") as process:
-            out, err = process.communicate(timeout=120)
-        assert process.returncode == code, f"{arguments}\n{out}\n{err}"
+        """Return the output of a command, which must exit with this code.
+
+        Commands that start nothing run in the process of the test.
+        """
+        environ = {"SEMLOOP_EMBEDDER": "hashing"}
+        if arguments[0] in STARTING:
+            with start_in(self.folder, *arguments, **environ) as process:
+                out, err = process.communicate(timeout=120)
+            found = process.returncode
+        else:
+            with contextlib.chdir(self.folder):
+                found, out, err = execute(environ, *arguments)
+        assert found == code, f"{arguments}\n{out}\n{err}"
         return str(out + err)
 
     def json(self, *arguments: str) -> Any:

@@ -9,6 +9,7 @@ from semloop.settings import LOCAL_FOLDER
 from semloop.storage.key_file import KEY_FILE
 from tests.backup.scripts import copy
 from tests.local.project import Project
+from tests.support.services import wait_for
 
 MEMORIES = """
     SELECT count(*) AS n, count(DISTINCT (topic_id, kafka_partition, kafka_offset)) AS events
@@ -34,8 +35,8 @@ def test_a_back_up_of_a_running_stack_continues_as_a_stack_of_its_own(
 
     restored.run("up")
     restored.import_events(20)
+    wait_for("all events", lambda: restored.events() == 50)
     restored.run("run", "memory", "--until-caught-up")
-    assert restored.events() == 50
     (row,) = restored.json("sql", MEMORIES)
     assert row == {"n": 50, "events": 50}
     assert "warn 0, FAIL 0" in restored.run("maintain", "check")
