@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 
 # Seeds of histories: all with `just test -m storm`, some in every run.
 PARTS = [
-    pytest.param(range(50), id="from 0"),
-    pytest.param(range(50, 500), id="from 50", marks=pytest.mark.storm),
+    pytest.param(range(15), id="from 0"),
+    pytest.param(range(15, 500), id="from 15", marks=pytest.mark.storm),
 ]
 
 

@@ -3,7 +3,7 @@
 import hypothesis
 
 # Each run draws other examples, so that rare faults are found over many runs.
-EXAMPLES = 25
+EXAMPLES = 15
 # `pytest -m storm` runs all property tests, with this many.
 EXAMPLES_IN_STORM = 1_000
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from semloop.lake.recall import searches, selection
@@ -20,10 +20,11 @@ from tests.semloop.recall.a_memory_lake import NOON, a_memory_lake, a_message
 from tests.semloop.recall.test_resident_answers import QUESTIONS, check_answers
 from tests.semloop.recall.test_walls import EVENTS, FILTERS, QUERIES, check_namespaces
 from tests.semloop.recall.two_engines import TwoEngines, two_engines
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.slow
 
-FEW = settings(max_examples=15)
+FEW = examples(5)
 
 
 def few_are_counted(patch: pytest.MonkeyPatch, matches: int, terms: int = 32) -> None:

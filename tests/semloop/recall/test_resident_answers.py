@@ -53,7 +53,7 @@ FILTERS = st.fixed_dictionaries(
         "max_tokens": st.just(40),
     },
 )
-FEW, MANY = settings(max_examples=15), settings(max_examples=500)
+FEW, MANY = settings(max_examples=6), settings(max_examples=500)
 QUESTIONS = st.lists(st.tuples(QUERIES, FILTERS), min_size=1, max_size=6)
 
 
@@ -162,7 +162,7 @@ def test_the_nearest_of_many_and_their_neighbours_are_the_same(tmp_path: Path) -
     ends = [closed(f"e{n}", reward=n / 20, namespace=f"n{n % 3}") for n in range(20)]
     lake = a_memory_lake(tmp_path, *rows, episodes=ends)
     with two_engines(lake.settings) as engines:
-        for n in range(40):
+        for n in range(20):
             filters: list[Row] = [
                 {}, {"namespace": "n1"}, {"user": "ann"}, {"min_reward": 0.5},
                 {"k": 60, "kind": "event"},

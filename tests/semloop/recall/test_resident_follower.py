@@ -214,14 +214,14 @@ def test_answers_in_threads_are_the_same_while_the_table_is_written(
 
         def write() -> None:
             begin.wait()
-            for n in range(15):
+            for n in range(10):
                 lake.remember(a_message(f"flight {n}", f"f{n}"))
                 if n % 5 == 4:
                     lake.table.optimize()
 
         def recall(worker: int) -> list[str]:
             begin.wait()
-            numbers = [(worker * 5 + n) % 40 for n in range(25)]
+            numbers = [(worker * 5 + n) % 40 for n in range(12)]
             return [
                 queries[n]
                 for n in numbers

@@ -64,7 +64,7 @@ FILTERS = st.fixed_dictionaries(
     },
 )
 # Examples in every run; each writes two lakes. `pytest -m storm` runs a thousand.
-FEW, MANY = settings(max_examples=10), settings(max_examples=1_000)
+FEW, MANY = settings(max_examples=6), settings(max_examples=1_000)
 
 
 def check_namespaces(
