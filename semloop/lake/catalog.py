@@ -1,7 +1,12 @@
-"""The views of a lake in a DuckDB: stored tables, memories, documented views."""
+"""The views of a lake in a DuckDB: stored tables, memories, documented views.
 
+The documented views are created when a query reads them. To create all of them takes
+as long as everything else that opening a lake does.
+"""
+
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +28,10 @@ RAW_SCHEMA = "tables"
 RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
 # How far they are visible, which the log of `episodes` has.
 POSITIONS = f"{RAW_SCHEMA}.memory_positions"
+# How a statement begins that only reads. Others may create objects that read views.
+READING = ("select", "from", "describe", "summarize", "explain")
+# In queries that read views that DuckDB does not name: lists of views, `query_table`.
+UNNAMED = ("duckdb_", "pragma_", "query")
 
 
 class Catalog:
@@ -40,7 +49,7 @@ class Catalog:
         storage: Storage,
         episodes: "Callable[[], Episodes | None]",
     ) -> None:
-        """Create all views."""
+        """Create the views of tables."""
         self._storage, self._episodes = storage, episodes
         self._lock = threading.Lock()
         self._cursor = connection.cursor()
@@ -51,7 +60,8 @@ class Catalog:
         self._shown: list[str] = []
         self._cursor.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
         self._cursor.execute(lance_view.positions_view(POSITIONS, ()))
-        self._cursor.execute("\n;".join(_view_statements()))
+        # Documented views that do not exist yet.
+        self._missing = _view_statements()
         self._commented = False
 
     def prepare(self, query: str) -> None:
@@ -62,11 +72,17 @@ class Catalog:
         """
         with self._lock:
             self._raw_views.refresh()
+            self._create(_views_read(query) if self._missing else ())
             if not self._commented:
                 self._commented = comment_if_queried(self._cursor, query)
             if lance_view.names_memories(query):
                 self._show_memories()
             self._raw_views.check_store()
+
+    def complete(self) -> None:
+        """Create all views, for queries that this catalog does not see."""
+        with self._lock:
+            self._create(list(self._missing))
 
     def init_statements(self) -> list[str]:
         """Return statements, without keys, that create the views in any DuckDB."""
@@ -78,11 +94,17 @@ class Catalog:
             ]
         statements += lance_view.load_statements(self._storage, reveal=False)
         statements += self._memory_views()
-        return [*statements, *_view_statements(), *comment_statements()]
+        return [*statements, *_view_statements().values(), *comment_statements()]
 
     def close(self) -> None:
         """Close the cursor."""
         self._cursor.close()
+
+    def _create(self, names: Iterable[str]) -> None:
+        """Create these documented views, unless they exist."""
+        statements = [sql for n in names if (sql := self._missing.pop(n, None))]
+        if statements:
+            self._cursor.execute("\n;".join(statements))
 
     def _show_memories(self) -> None:
         """Create the views on the current generation that differ from those before."""
@@ -116,11 +138,22 @@ def view_questions() -> dict[str, str]:
     }
 
 
-def _view_statements() -> list[str]:
+def _views_read(query: str) -> Iterable[str]:
+    """Return the documented views that a query may read; all if that is not certain."""
+    views, text = _view_statements(), query.strip().lower()
+    if not text.startswith(READING) or any(part in text for part in UNNAMED):
+        return views
+    names = {name.lower() for name in lance_view.table_names(query) or ()}
+    return names if names and names <= views.keys() else views
+
+
+def _view_statements() -> dict[str, str]:
+    """Return name -> statement of each documented view."""
     queries = _view_queries().items()
-    return [f"CREATE OR REPLACE VIEW {name} AS\n{query}" for name, query in queries]
+    return {name: f"CREATE OR REPLACE VIEW {name} AS\n{q}" for name, q in queries}
 
 
+@functools.cache
 def _view_queries() -> dict[str, str]:
     return {
         file.stem: file.read_text("utf-8").strip()

@@ -69,7 +69,9 @@ class Lake(ArtifactQueries):
     @property
     def connection(self) -> "DuckDBPyConnection":
         """The DuckDB connection of the thread that opened the lake."""
-        return self._database.open()[0]
+        connection, catalog = self._database.open()
+        catalog.complete()
+        return connection
 
     def sql(
         self,

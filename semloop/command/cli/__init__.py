@@ -5,6 +5,7 @@ libraries inside its functions, so that commands and `semloop --help` start quic
 """
 
 import difflib
+import functools
 import importlib
 import os
 import sys
@@ -67,15 +68,20 @@ class Commands(TyperGroup):
             msg = f"There is no command {cmd_name!r}."
             todo = f"Did you mean {near[0]!r}? " if near else ""
             raise ConfigError(msg, f"{todo}`semloop --help` lists all commands.")
-        module, _, name = place.partition(":")
-        function = getattr(importlib.import_module(module), name)
-        if isinstance(function, typer.Typer):  # with subcommands
-            group = typer.main.get_command(function)
-            group.name = cmd_name
-            return group
-        single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(function)
-        return typer.main.get_command(single)
+        return _imported(cmd_name, place)
+
+
+@functools.cache
+def _imported(cmd_name: str, place: str) -> Any:
+    module, _, name = place.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    if isinstance(function, typer.Typer):  # with subcommands
+        group = typer.main.get_command(function)
+        group.name = cmd_name
+        return group
+    single = typer.Typer(add_completion=False)
+    single.command(cmd_name)(function)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(cls=Commands, add_completion=False)
