@@ -13,6 +13,8 @@ from sinks.dead_letter_actions import append_actions
 from tests.sinks.archive_builder import Archive, Crash
 from tests.support.builders import LOG, NOW, decoded_rows, marked_letters
 
+pytestmark = pytest.mark.slow
+
 
 def started(folder: Path, attempt: int) -> tuple[Archive, Mark]:
     """Return a writer of a lake with a dead letter, replayed `attempt` times."""

@@ -21,6 +21,8 @@ from tests.sources.events_table import EventsTable
 from tests.support.builders import keyed
 from tests.support.processes import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 SEED = 20
 # Of a process that compacts; docs/operating.md says it.
 MEMORY_MIB_MAX = 600

@@ -28,6 +28,8 @@ from tests.sources.events_table import EventsTable
 from tests.support.processes import ROOT, environment
 from tests.support.services import wait_for
 
+pytestmark = pytest.mark.slow
+
 # Day 3 has expired: its last moment was two days before the start of today.
 KEPT_DAYS = 2.0
 

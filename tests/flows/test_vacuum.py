@@ -23,6 +23,8 @@ from tests.sinks.compacting import file_count, rows_in_files, rows_in_lake
 from tests.sources.events_table import EventsTable
 from tests.support.processes import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 SEED = 20
 COMMITS = 12
 

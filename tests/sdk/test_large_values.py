@@ -7,6 +7,8 @@ import pytest
 
 from tests.sdk.recorded_events import recorded, stored
 
+pytestmark = pytest.mark.slow
+
 # A quarter of the usual limit: the time that the archive takes depends on the size.
 SMALL_BYTES_MAX = 2**20
 

@@ -15,6 +15,8 @@ from tests.sinks.compacting import compact, due
 from tests.sources.events_table import EventsTable, open_reader, origins, read_to_end
 from tests.support.builders import P0, P1
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -191,6 +191,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100_000, 200_000])
 @pytest.mark.parametrize("shape", HOSTILE)
 def test_hostile_records_take_linear_time(shape: str, size: int) -> None:
