@@ -69,6 +69,7 @@ def test_archive_stores_every_record_once_when_the_broker_is_killed_and_restarte
         own_broker.start()
         load.join()
         flow.wait_until_stored(3_000)
+        flow.wait_until_logged(UP)
         assert flow.is_alive()
         assert (len(flow.logged(DOWN)), len(flow.logged(UP))) == (1, 1)
         assert flow.messages() == []

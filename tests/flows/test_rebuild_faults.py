@@ -190,13 +190,20 @@ def test_rebuild_and_verification_work_on_s3(s3_settings: Settings) -> None:
     assert both(settings) == expected
 
 
-@pytest.mark.parametrize("flow", [rebuild, reindex])
+LIMITS: list[dict[str, Any]] = [
+    {"memories_importance_min": {"*": 0.9}},
+    {"memories_max": {"*": 5}},
+    {"retention": {"memories": 2.0}},
+]
+
+
 @pytest.mark.parametrize(
-    "limit",
+    ("flow", "limit"),
     [
-        {"memories_importance_min": {"*": 0.9}},
-        {"memories_max": {"*": 5}},
-        {"retention": {"memories": 2.0}},
+        *((rebuild, limit) for limit in LIMITS),
+        (reindex, LIMITS[0]),
+        # Both flows compare the same limits.
+        *(pytest.param(reindex, each, marks=pytest.mark.storm) for each in LIMITS[1:]),
     ],
 )
 def test_a_resumed_run_has_what_other_limits_have_left_out(

@@ -68,8 +68,19 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("completed", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", STEPS)
+# What follows a step is what precedes the next: all of them with `pytest -m storm`.
+DEATHS = [
+    *(pytest.param(step, False, id=f"before {step}") for step in STEPS),
+    pytest.param("switch", True, id="after switch"),
+    *(
+        pytest.param(step, True, id=f"after {step}", marks=pytest.mark.storm)
+        for step in STEPS
+        if step != "switch"
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "completed"), DEATHS)
 def test_reindex_resumes_where_it_crashed(
     settings: Settings,
     embedder: CountingEmbedder,

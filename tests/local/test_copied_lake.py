@@ -142,7 +142,13 @@ def test_a_running_stack_restores_its_files(
     assert gone(processes)
 
 
-@pytest.mark.parametrize("command", [("up", "--broker-only"), ("down", "--force")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("up", "--broker-only"), marks=pytest.mark.storm),
+        ("down", "--force"),
+    ],
+)
 def test_what_a_killed_supervisor_left_is_found_without_its_files(
     original: Project, command: tuple[str, ...]
 ) -> None:
