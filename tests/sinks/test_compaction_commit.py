@@ -104,6 +104,9 @@ def test_a_maintainer_frozen_at_any_request_leaves_every_row_once(
         outcomes = tuple(compact(frozen))
         appended = rows_in_files(table.storage)
         assert appended in (all_rows(COMMITS), all_rows(COMMITS + 1))
+        uris = table.storage.open("events").file_uris()
+        # An entry below a checkpoint has no effect, and is not reported as committed.
+        assert Outcome.COMMITTED not in outcomes or any("compacted" in u for u in uris)
         # An append, and the next maintainer, find the table in order.
         append(table, len(appended) // 2)
         if outcomes not in seen:
