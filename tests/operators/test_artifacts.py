@@ -17,6 +17,7 @@ from schemas.batches import Decoded
 from semloop.artifacts import decode_references, restore
 from semloop.event import PAYLOADS
 from tests.support.builders import NOW, a_poll, an_event, raw
+from tests.support.examples import examples
 
 ROW_BYTES = 100_000
 RECORD_BYTES = 4 * 2**20
@@ -174,6 +175,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@examples(8)
 @given(VALUES, VALUES, VALUES, st.booleans(), st.sampled_from([1_000, 20_000, 60_000]))
 def test_any_payload_is_restored_byte_for_byte(
     arguments: object, result: object, more: object, ascii_only: bool, limit: int

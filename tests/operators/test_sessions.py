@@ -195,6 +195,7 @@ def test_a_restart_rejects_events_that_are_already_in_an_episode() -> None:
         feed(Sessions.of(kept, SMALL), event_row(), first=1)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_events_of_many_sessions_are_processed() -> None:
     events = events_table(*(event_row(session=f"s-{n % 50}") for n in range(50)))
     many = pa.concat_tables([events] * 400).set_column(

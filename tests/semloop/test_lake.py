@@ -241,6 +241,8 @@ def test_views_returns_the_question_that_each_view_answers(tmp_path: Path) -> No
         assert "?" in question
 
 
+# DuckDB hashes the whole extension, of 80 MB, to verify its signature.
+@pytest.mark.slow
 def test_another_duckdb_opens_the_lake_with_the_statements_of_init_sql(
     tmp_path: Path,
 ) -> None:

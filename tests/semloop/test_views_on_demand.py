@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "PREPARE counted AS SELECT count(*) FROM events; EXECUTE counted",
     ],
 )
-def test_a_query_reads_its_views_in_whatever_form(folder: Path, query: str) -> None:
+def test_each_form_of_a_query_reads_its_views(folder: Path, query: str) -> None:
     with Lake(folder) as lake:
         assert lake.sql(query).fetchall() == [(2,)]
         assert lake.sql(COUNT).fetchall() == [(2,)]

@@ -2,9 +2,7 @@
 
 import itertools
 import os
-import shutil
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +10,9 @@ import pytest
 
 from semloop.delta.log_entry import entry_name
 from semloop.errors import StorageUnavailable
-from semloop.storage.location import Storage
 from sinks.compaction.log_entry import Outcome
 from sinks.compaction.merged_file import write_merged
+from tests.sinks.compacted_lake import COMMITS, all_rows, append, copied, written
 from tests.sinks.compacting import (
     SteppedStorage,
     at_request,
@@ -33,16 +31,7 @@ from tests.sources.events_table import EventsTable
 
 pytestmark = pytest.mark.slow
 
-COMMITS = 4
 Rival = Callable[[EventsTable], object]
-
-
-def written(folder: Path) -> EventsTable:
-    """Return a table with a few commits of two partitions each."""
-    table = EventsTable(Storage(str(folder)), step=timedelta(seconds=1))
-    for offset in range(COMMITS):
-        append(table, offset)
-    return table
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +40,6 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fresh")
     written(folder)
     return folder
-
-
-def copied(lake: Path, folder: Path) -> EventsTable:
-    """Return a writer, which has taken over the table of a copied lake."""
-    shutil.copytree(lake, folder)
-    table = EventsTable(Storage(str(folder)), step=timedelta(seconds=1))
-    table.now += timedelta(seconds=COMMITS)
-    return table
-
-
-def append(table: EventsTable, offset: int) -> None:
-    table.commit((0, offset), (1, offset))
-
-
-def all_rows(commits: int) -> list[tuple[int, int]]:
-    return sorted(itertools.product((0, 1), range(commits)))
 
 
 def compact_twice(table: EventsTable) -> None:

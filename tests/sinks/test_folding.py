@@ -102,6 +102,7 @@ def test_a_maintainer_frozen_at_any_request_loses_no_revision(tmp_path: Path) ->
         assert (table.refused, file_count(table.storage, "episodes")) == ([], 1)
 
 
+@pytest.mark.slow
 def test_appends_alongside_folds_are_not_refused(tmp_path: Path) -> None:
     table = written(tmp_path)
     for number in itertools.chain(range(2, 8), range(4, 10)):
