@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semloop.errors import LakeError
+from semloop.errors import FileDamaged, LakeError
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
+from semloop.storage.damage import log_damage
 from semloop.storage.errors import storage_errors, translate
 from semloop.storage.local_files import (
     copy_durable,
@@ -131,13 +132,21 @@ class Storage:
 
         Raises:
             LakeError: the storage refuses.
+            FileDamaged: the log cannot be read.
             StorageUnavailable: it does not answer, or the table does not exist.
         """
         from deltalake import DeltaTable
 
-        with storage_errors(self, f"read table {table}"):
-            options = self.current_options or None
-            return DeltaTable(self.uri(table), version, storage_options=options)
+        doing = f"read table {table}"
+        try:
+            with storage_errors(self, doing):
+                options = self.current_options or None
+                return DeltaTable(self.uri(table), version, storage_options=options)
+        except FileDamaged as error:
+            if named := log_damage(self, table):
+                what = f"Cannot {doing} in {self.root}: {named}."
+                raise FileDamaged(what, error.todo) from error
+            raise
 
     def put(self, name: str, data: "Buffer") -> None:
         """Write a new file of the lake; it is complete and durable on return.
