@@ -24,7 +24,7 @@ TRIM_EVERY_S = 60.0
 
 
 def bound_maintenance_memory() -> None:
-    """Make this process return freed memory at once, and LanceDB use fewer threads.
+    """Make this process return freed memory immediately, and LanceDB use fewer threads.
 
     Call it before LanceDB is imported. Allocations take longer: it is meant for a
     process that maintains memories and ends.

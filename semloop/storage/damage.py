@@ -6,12 +6,8 @@ Some libraries report only that a Parquet file or a log cannot be read.
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from semloop.storage.location import Storage
 
 # A file of the lake is missing, cut or not what it was.
 DAMAGED = re.compile(
@@ -41,18 +37,20 @@ def naming(name: str) -> Iterator[None]:
         raise type(error)(msg) from error
 
 
-def log_damage(storage: "Storage", table: str) -> str:
+def log_damage(
+    table: str, read: Callable[[str], bytes | None], list_log: Callable[[], set[str]]
+) -> str:
     """Return which file of a table's log is missing or damaged; empty if none is.
 
-    Raises:
-        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+    Args:
+        table: folder of the table in the lake.
+        read: reads a file of the lake; returns None if it does not exist.
+        list_log: returns the names in the lake of the files of the log.
     """
-    from semloop.storage.listing import stored_files
-
     hint_name = f"{table}/_delta_log/_last_checkpoint"
     # Before the folder is listed: a flow may write a checkpoint meanwhile.
-    hint = storage.read(hint_name)
-    names = {file.name for file in stored_files(storage, f"{table}/_delta_log")}
+    hint = read(hint_name)
+    names = list_log()
     checkpoints = {int(m[1]): name for name in names if (m := _CHECKPOINT.search(name))}
     entries = {int(m[1]) for name in names if (m := _ENTRY.search(name))}
     start = max(checkpoints, default=-1)
@@ -62,13 +60,13 @@ def log_damage(storage: "Storage", table: str) -> str:
             return f"{hint_name} cannot be read"
         if named not in checkpoints:
             return f"{hint_name} names version {named}, which has no checkpoint"
-    if start in checkpoints and not _is_parquet(storage.read(checkpoints[start])):
+    if start in checkpoints and not _is_parquet(read(checkpoints[start])):
         return f"{checkpoints[start]} cannot be read"
     for version in range(start + 1, max(entries, default=-1) + 1):
         entry = f"{table}/_delta_log/{version:020}.json"
         if version not in entries:
             return f"{entry} is missing"
-        if not _is_entry(storage.read(entry)):
+        if not _is_entry(read(entry)):
             return f"{entry} cannot be read"
     return ""
 

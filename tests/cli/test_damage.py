@@ -1,4 +1,4 @@
-"""A damaged file ends a command at once, with its name and what to do."""
+"""A damaged file ends a command immediately, with its name and what to do."""
 
 import shutil
 from collections.abc import Callable

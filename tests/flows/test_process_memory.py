@@ -13,7 +13,7 @@ pytestmark = [
     ),
 ]
 
-# glibc raises the size from which it returns memory at once to that of the first one.
+# glibc raises the size from which it returns memory immediately to that of the first one.
 FRAGMENTED = """
 import time
 from flows import process_memory as memory

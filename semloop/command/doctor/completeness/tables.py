@@ -9,9 +9,8 @@ from semloop.command.terminal.figures import format_count
 from semloop.delta.snapshot import FileStats, Snapshot, read_snapshot
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.flow_registry import MEMORY
-from semloop.storage.damage import log_damage
 from semloop.storage.listing import stored_files
-from semloop.storage.location import Storage
+from semloop.storage.location import Storage, log_damage_of
 from semloop.tables import DELTA_TABLES
 
 CHECK = "tables"
@@ -33,7 +32,7 @@ def _table(storage: Storage, table: str) -> Finding | None:
         # Before the folder is listed: what is committed later is not looked for.
         snapshot = read_snapshot(storage, table)
         # The library reads an empty entry as one without changes.
-        damage = log_damage(storage, table)
+        damage = log_damage_of(storage, table)
     except (LakeError, StorageUnavailable) as error:
         damage = error.what
     if damage:
