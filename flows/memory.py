@@ -12,7 +12,6 @@ from flows.bytewax_io import ReaderSource, WriterSink
 from flows.embed_step import embed_step
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from flows.memory_workers import MemoryWorkers
-from flows.process_memory import TrimmedMemory
 from operators.episodes.assign import assign_episodes
 from operators.memories.chunk import chunk
 from operators.memories.expiry import agreed_date, without_expired
@@ -46,11 +45,9 @@ def build(
     """
     context = FlowContext(settings, Storage.of(settings), metrics)
     workers = MemoryWorkers(context, until_caught_up=until_caught_up)
-    memory = TrimmedMemory()
 
     @guard.step
     def assign_poll(polled: PolledEvents) -> Assigned:
-        memory.trim_if_due()
         assigned = assign_episodes(polled, workers.sessions, workers.replaced)
         early = assigned.closed_early
         metrics.add("semloop_episodes_closed_early_total", early, flow=FLOW)

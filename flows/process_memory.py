@@ -7,7 +7,6 @@ Other C libraries, without these functions, are left as they are.
 
 import ctypes
 import os
-import time
 from collections.abc import Callable
 
 # Options of glibc's `mallopt`: size of the free end of a part that is returned; size
@@ -19,8 +18,6 @@ LARGE_BYTES = 128 * 1024
 # Each thread of LanceDB has a batch of rows in memory. The work of several is not done
 # sooner on the few processors of a small machine, which also runs the flows.
 LANCE_THREADS = {"LANCE_CPU_THREADS": "1", "LANCE_IO_THREADS": "2"}
-# A trim takes milliseconds.
-TRIM_EVERY_S = 60.0
 
 
 def bound_maintenance_memory() -> None:
@@ -36,21 +33,6 @@ def bound_maintenance_memory() -> None:
         mallopt(M_ARENA_MAX, ARENAS)
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(M_TRIM_THRESHOLD, LARGE_BYTES)
-
-
-class TrimmedMemory:
-    """Returns freed memory to the system from time to time."""
-
-    def __init__(self) -> None:
-        self._trim = _function("malloc_trim")
-        self._trimmed_s = time.monotonic()
-
-    def trim_if_due(self) -> None:
-        """Return it if the last time was a minute ago."""
-        now_s = time.monotonic()
-        if self._trim is not None and now_s - self._trimmed_s >= TRIM_EVERY_S:
-            self._trimmed_s = now_s
-            self._trim(0)
 
 
 def _function(name: str) -> Callable[..., int] | None:
