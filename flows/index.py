@@ -7,6 +7,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
+from flows.process_memory import bound_maintenance_memory
 from flows.scheduled import log_steps, run_to_end
 from schemas.batches import MaintenanceTask
 from schemas.metrics import Metrics
@@ -24,6 +25,7 @@ from sources.work_items import WorkItems
 
 def flow() -> Dataflow:
     """Return the flow that the environment configures, for Bytewax's own runner."""
+    bound_maintenance_memory()
     return prepare_flow(build)
 
 

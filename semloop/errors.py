@@ -20,6 +20,7 @@ SemLoopError
     ├── BrokerUnavailable
     ├── EmbedderUnavailable
     └── StorageUnavailable
+        └── FileDamaged     a file of the lake is missing, cut or unreadable
 """
 
 import os
@@ -153,3 +154,10 @@ class EmbedderUnavailable(Transient):
 
 class StorageUnavailable(Transient):
     """The folder or object store did not accept a write or answer a read."""
+
+
+class FileDamaged(StorageUnavailable):
+    """A file of the lake is missing, cut short or unreadable: few retries help.
+
+    One does if another process has replaced the file since it was looked up.
+    """

@@ -34,7 +34,7 @@ _PATH = re.compile(r" - at `\$([\w.\[\]]*)`$")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _TYPE = re.compile(r"Expected `([\w |]+)`, got `(\w+)`")
 _INTEGER_RANGE = re.compile(r"Expected `int` [<>]= -?\d+")
-_NUMBER_RANGE = re.compile(r"Expected `float` ([<>]=) (\S+)")
+_NUMBER_RANGE = re.compile(r"Expected `(int|float)` ([<>]=?) (-?[\d.]+)", re.IGNORECASE)
 _LENGTH = re.compile(r"Expected `(str|array)` of length ([<>]=) (\d+)")
 _WORD = re.compile(r"Invalid enum value '([A-Za-z][A-Za-z_-]{0,31})'")
 _TIME = ("Invalid RFC3339", "Expected `datetime`")
@@ -43,7 +43,7 @@ _NAMES = {
     "array": "an array", "object": "an object",
 }  # fmt: skip
 _CONTAINERS = {"str": ("text", "character"), "array": ("an array", "value")}
-_BOUNDS = {">=": "at least", "<=": "at most"}
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 
 def explain(
@@ -68,6 +68,19 @@ def explain(
     return FieldError(kind, path, f"{path}: {text}" if path else text)
 
 
+def explained_range(message: str) -> str:
+    """Return the bound of a number in plain words; empty for another message.
+
+    Args:
+        message: msgspec's, without the path.
+    """
+    match = _NUMBER_RANGE.match(message)
+    if match is None:
+        return ""
+    name = _name(match[1].lower())
+    return f"expected {name} of {_BOUNDS[match[2]]} {float(match[3]):,.10g}"
+
+
 def _explained(
     message: str, struct: type[msgspec.Struct], path: str
 ) -> tuple[Kind, str]:
@@ -83,11 +96,8 @@ def _explained(
         return Kind.TYPE, "expected an integer of at most 64 bits"
     if message.startswith("Number out of range"):
         return Kind.NUMBER, "expected a finite number"
-    if match := _NUMBER_RANGE.match(message):
-        return (
-            Kind.VALUE,
-            f"expected a number of {_BOUNDS[match[1]]} {float(match[2]):g}",
-        )
+    if text := explained_range(message):
+        return Kind.VALUE, text
     if match := _LENGTH.match(message):
         container, unit = _CONTAINERS[match[1]]
         count = f"{match[3]} {unit}{'' if match[3] == '1' else 's'}"

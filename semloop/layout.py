@@ -40,6 +40,23 @@ def require_lake(storage: "Storage") -> None:
         raise LakeError(msg, "Start one with `semloop up`, or set SEMLOOP_LAKE.")
 
 
+def require_stored_lake(storage: "Storage") -> None:
+    """Refuse a folder that does not exist, and a prefix on S3 without objects.
+
+    Raises:
+        LakeError: nothing is there, or the store refuses.
+        StorageUnavailable: the store does not answer.
+    """
+    require_lake(storage)
+    if storage.on_s3 and stored(storage) is None:
+        with storage_errors(storage, "list the lake"):
+            is_empty = next(storage.objects.below(""), None) is None
+        if is_empty:
+            msg = f"There is no lake at {storage.root}: nothing is stored there."
+            todo = "Set SEMLOOP_LAKE to the prefix of the lake."
+            raise LakeError(msg, todo)
+
+
 def check(storage: "Storage") -> int | None:
     """Refuse a lake whose layout this program does not support; writes nothing.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import Partition, StreamId
 from semloop.delta.table import TableFollower
+from semloop.storage.damage import naming
 from semloop.storage.errors import storage_errors
 from semloop.tables import STREAMS as COLUMNS
 
@@ -67,7 +68,8 @@ class StreamsTable:
         import pyarrow.parquet as pq
 
         for path in snapshot.files if snapshot else ():
-            with self._open_file(f"{STREAMS}/{path}") as file:
+            name = f"{STREAMS}/{path}"
+            with self._open_file(name) as file, naming(name):
                 rows = pq.ParquetFile(file).read(columns=list(COLUMNS)).to_pylist()
             for row in rows:
                 stream = StreamId(

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from semloop.errors import ConfigError
+from semloop.field_errors import explained_range
 from semloop.settings.logins import SCHEME, refuse_logins
 from semloop.settings.model import Settings, setting_fields
 from semloop.settings.secret import Secret
@@ -63,6 +64,7 @@ def load(
             name, what = (first, rest) if first in setting_fields() else ("", what)
         if name and what.startswith("invalid enum value"):
             what = f"expected one of {', '.join(_choices(setting_fields()[name].type))}"
+        what = explained_range(what) or what
         msg = f"Setting {name or '?'!r}: {what}."
         todo = f"Correct {PREFIX}{name.upper()} or `{name}` in {CONFIG_FILE}."
         raise ConfigError(msg, todo) from None

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from semloop.errors import LakeError, SemLoopError, StorageUnavailable
+from semloop.errors import FileDamaged, LakeError, SemLoopError, StorageUnavailable
+from semloop.storage.damage import DAMAGED
 
 REASON_CHARS_MAX = 200
 CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and its permissions."
@@ -64,9 +65,11 @@ _BACKTRACE = re.compile(r"\n +0: .*", re.DOTALL)
 _LOG_GAP = re.compile(
     r"found gap: ParsedLogPath .*?\bversion: (\d+)\b.*\bversion: (\d+)\b.*", re.DOTALL
 )
-# A file of the lake is missing, cut or not what it was.
-_DAMAGED = re.compile(
-    r"No such file|No files found|found gap|Json error|Truncated|too small|magic bytes"
+# A missing object: deltalake, obstore, DuckDB.
+_MISSING = re.compile(
+    r"<Key>(?P<key>[^<]+)</Key>|Object at location (?P<object>\S+) not found"
+    r"|['\"](?P<url>\w+://[^'\"]+)['\"].*\b404\b",
+    re.DOTALL,
 )
 # Texts of Rust, Python and curl.
 _CERTIFICATE = re.compile(
@@ -117,6 +120,7 @@ def storage_errors(
             RuntimeErrors.
 
     Raises:
+        FileDamaged: a file is missing or damaged, or was replaced meanwhile.
         StorageUnavailable: a temporary failure. LakeError: a retry is useless.
     """
     try:
@@ -162,8 +166,9 @@ def translate(
         lance: True if LanceDB raised it.
     """
     diagnose = _store_error if lake.root.startswith("s3://") else _folder_error
-    kind, reason, todo = diagnose(lake, error, _message(error, lance=lance))
-    if lance and kind is StorageUnavailable and is_missing(error):
+    message = _message(error, lake.root, lance=lance)
+    kind, reason, todo = diagnose(lake, error, message)
+    if lance and kind is not LakeError and is_missing(error):
         kind, reason, todo = LakeError, "the table or a file of it is missing", REINDEX
     return kind(f"Cannot {doing} in {lake.root}: {reason}.", todo)
 
@@ -189,6 +194,11 @@ def _store_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
         return LakeError, f"{store} refuses: {code}", REFUSALS[code]
     if isinstance(error, PermissionError):
         return LakeError, f"{store} refuses: {message}", REFUSALS["AccessDenied"]
+    is_missing_object = code == "NoSuchKey" or isinstance(error, FileNotFoundError)
+    if is_missing_object or (status and not code and status[0].startswith("404")):
+        found = _MISSING.search(text)
+        name = found[found.lastgroup or 0] if found else message
+        return FileDamaged, f"{name} is missing", CHECK_FILES
     if code or status:
         failure = f"{status[0]} ({code})" if code and status else code or message
         return StorageUnavailable, f"{store} fails: {failure}", CHECK_STORE
@@ -202,8 +212,9 @@ def _store_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
     if _UNREACHABLE.search(text):
         reason = f"{store} does not answer: {message}"
         return StorageUnavailable, reason, CHECK_NETWORK
-    damaged = _DAMAGED.search(message)
-    return StorageUnavailable, message, CHECK_FILES if damaged else CHECK_STORE
+    if DAMAGED.search(message):
+        return FileDamaged, message, CHECK_FILES
+    return StorageUnavailable, message, CHECK_STORE
 
 
 def _folder_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
@@ -214,8 +225,11 @@ def _folder_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
         return LakeError, reason, CHECK_RIGHTS
     if number in _NO_FOLDER and not os.path.isdir(lake.root):
         return LakeError, reason, "Set SEMLOOP_LAKE to a folder."
-    damaged = _DAMAGED.search(message)
-    return StorageUnavailable, reason, CHECK_FILES if damaged else CHECK_FOLDER
+    if DAMAGED.search(message):
+        # Without the folder, a file system may not be mounted.
+        is_there = os.path.isdir(lake.root)
+        return FileDamaged if is_there else StorageUnavailable, message, CHECK_FILES
+    return StorageUnavailable, reason, CHECK_FOLDER
 
 
 def _errno(error: Exception) -> int | None:
@@ -244,14 +258,18 @@ def _text(error: Exception) -> str:
     return _RUST_ERROR.sub(r"\2 (os error \1)", text)
 
 
-def _message(error: Exception, *, lance: bool) -> str:
-    """Reduce the text of an error to one line: the root cause or the HTTP status."""
+def _message(error: Exception, root: str, *, lance: bool) -> str:
+    """Reduce the text of an error to one line: the root cause or the HTTP status.
+
+    Names of files are relative to the lake, as long paths would be cut off.
+    """
     text = _BACKTRACE.sub("", _DECORATION.sub("", _text(error)))
     text = _LOG_GAP.sub(r"found gap between versions \1 and \2", text)
     if status := _STATUS.search(text):
         return status[0]
     if lance:
         text = _lance_message(error)
+    text = text.replace(f"{root}/", "")
     lines = [line.strip() for line in text.splitlines()]
     # DuckDB appends the query and a caret.
     lines = [line for line in lines if line and not line.startswith(("LINE ", "^"))]

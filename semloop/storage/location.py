@@ -4,16 +4,18 @@ A lake is a folder or `s3://bucket/prefix` with one folder per Delta table. Code
 depends on which of the two it is belongs here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semloop.errors import LakeError
+from semloop.errors import FileDamaged, LakeError
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
+from semloop.storage.damage import log_damage
 from semloop.storage.errors import storage_errors, translate
 from semloop.storage.local_files import (
     copy_durable,
@@ -131,13 +133,13 @@ class Storage:
 
         Raises:
             LakeError: the storage refuses.
+            FileDamaged: the log cannot be read.
             StorageUnavailable: it does not answer, or the table does not exist.
         """
         from deltalake import DeltaTable
 
-        with storage_errors(self, f"read table {table}"):
-            options = self.current_options or None
-            return DeltaTable(self.uri(table), version, storage_options=options)
+        with _naming_damage(self, table), storage_errors(self, f"read table {table}"):
+            return DeltaTable(self.uri(table), version, self.current_options or None)
 
     def put(self, name: str, data: "Buffer") -> None:
         """Write a new file of the lake; it is complete and durable on return.
@@ -232,3 +234,33 @@ class Storage:
             todo = "Set SEMLOOP_LAKE to a folder that you may write to."
             raise LakeError(msg, todo) from None
         return folder
+
+
+def log_damage_of(storage: Storage, table: str) -> str:
+    """Return which file of a table's log is missing or damaged; empty if none is.
+
+    Raises:
+        LakeError: the storage refuses. StorageUnavailable: it does not answer.
+    """
+    folder = f"{table}/_delta_log"
+
+    def names() -> set[str]:
+        if storage.on_s3:
+            return {file.name for file in storage.objects.below(folder)}
+        found = Path(storage.root, folder).glob("*")
+        return {f"{folder}/{path.name}" for path in found}
+
+    with storage_errors(storage, f"read table {table}"):
+        return log_damage(table, storage.read, names)
+
+
+@contextmanager
+def _naming_damage(storage: Storage, table: str) -> Iterator[None]:
+    """Name the file of the log that cannot be read, which the library leaves out."""
+    try:
+        yield
+    except FileDamaged as error:
+        if found := log_damage_of(storage, table):
+            msg = f"Cannot read table {table} in {storage.root}: {found}."
+            raise FileDamaged(msg, error.todo) from error
+        raise

@@ -20,6 +20,7 @@ from schemas.arrow import EVENTS as SCHEMA
 from schemas.batches import by_partition
 from semloop.delta.streams import Partition
 from semloop.errors import StorageUnavailable
+from semloop.storage.damage import naming
 from sources.lake.read_plan import (
     FileGroup,
     OffsetRange,
@@ -128,7 +129,8 @@ class OrderedRows:
 
     def _batches(self, files: Iterable[PlannedFile]) -> Iterator[pa.RecordBatch]:
         for planned in files:
-            with self._open(f"{EVENTS}/{planned.path}") as file:
+            name = f"{EVENTS}/{planned.path}"
+            with self._open(name) as file, naming(name):
                 small = file.size() <= SMALL_BYTES
                 source = pa.BufferReader(file.read()) if small else file
                 parquet = pq.ParquetFile(source)

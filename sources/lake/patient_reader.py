@@ -4,6 +4,7 @@ import time
 
 from schemas.batches import PolledEvents
 from semloop.errors import StorageUnavailable
+from semloop.retry import DamagePatience
 from semloop.settings import Settings
 from sources.lake.reader import NOTHING, LakeReader
 
@@ -27,6 +28,7 @@ class PatientLakeReader:
         self._retry_s = settings.commits.storage_retry_s
         self._pause_s = PAUSE_S3_S if settings.on_s3 else PAUSE_S
         self._down_since_s: float | None = None
+        self._patience = DamagePatience()
         self._is_idle = False
 
     @property
@@ -43,20 +45,23 @@ class PatientLakeReader:
         """Return the reader's next poll, or an empty one while storage is unavailable.
 
         Raises:
+            FileDamaged: a file is missing or damaged, and was so several times.
             StorageUnavailable: the outage lasts longer than `storage_retry_s`.
             TopicChanged, LakeError: as `LakeReader.poll`.
         """
         try:
             polled = self._reader.poll()
-        except StorageUnavailable:
+        except StorageUnavailable as error:
             now_s = time.monotonic()
             if self._down_since_s is None:
                 self._down_since_s = now_s
-            if now_s - self._down_since_s > self._retry_s:
+            is_over = now_s - self._down_since_s > self._retry_s
+            if not self._patience(error) or is_over:
                 raise
             polled = PolledEvents(NOTHING)
         else:
             self._down_since_s = None
+            self._patience(None)
         self._is_idle = not polled.events.num_rows
         return polled
 

@@ -18,6 +18,7 @@ from semloop.delta.streams import CAUGHT_UP, NEVER_READ, Partition
 from semloop.delta.streams_table import StreamRow, StreamsTable
 from semloop.delta.table import TableFollower
 from semloop.errors import StorageUnavailable, TopicChanged
+from semloop.storage.damage import naming
 from semloop.storage.duckdb_access import READERS
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
@@ -206,7 +207,8 @@ class LakeReader:
 
     def _planned(self, paths: Sequence[str], unread: UnreadFilter) -> list[PlannedFile]:
         def plan(path: str) -> PlannedFile | None:
-            with self._open(f"{EVENTS}/{path}") as file:
+            name = f"{EVENTS}/{path}"
+            with self._open(name) as file, naming(name):
                 return plan_file(path, file, unread)
 
         if self._storage.on_s3:  # Most of the time is spent waiting for responses.

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from semloop import layout
 from semloop.kafka.topic import Topic
 from semloop.settings import LOCAL_FOLDER, Settings
+from semloop.storage.location import Storage
 from tests.cli.helpers import Semloop
 from tests.flows.flow_runner import produce, run_archive
 from tests.flows.memory_audit import SESSION_EVENTS, run_memory_flow, session_event
@@ -182,3 +184,16 @@ def test_a_lake_that_does_not_exist_is_not_checked(
     monkeypatch.setenv("SEMLOOP_LAKE", str(tmp_path / "none"))
     what, _ = semloop.refused("maintain", "check")
     assert what.startswith("There is no lake at ")
+
+
+def test_a_prefix_without_objects_is_not_checked(
+    s3_settings: Settings, semloop: Semloop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage.of(s3_settings)
+    layout.bind(storage)
+    monkeypatch.setenv("SEMLOOP_LAKE", s3_settings.lake)
+    assert semloop.run("maintain", "check")[0] == 0
+    monkeypatch.setenv("SEMLOOP_LAKE", f"{s3_settings.lake}-mistyped")
+    what, todo = semloop.refused("maintain", "check")
+    assert what.startswith(f"There is no lake at {s3_settings.lake}-mistyped: ")
+    assert "SEMLOOP_LAKE" in todo

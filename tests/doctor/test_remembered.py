@@ -37,6 +37,24 @@ def test_memories_check_is_ok_without_lag_and_with_the_configured_model(
     assert model.endswith("in generation 1, of the model hashing/words/256")
 
 
+def test_memories_check_warns_about_limits_of_namespaces_without_memories(
+    settings: Settings,
+) -> None:
+    events = Events(settings)
+    events.add(overlapping_sessions(20))
+    run_memory(settings, events)
+    known = {"memories_max": {"default": 9, "*": 7}}
+    assert problems(findings_of(settings.replace(**known), "lake", "memories")) == []
+    mistyped = settings.replace(
+        memories_max={"default": 9, "tset": 9},
+        memories_importance_min={"*": 0.5, "porduction": 0.1},
+        retention={"memories/ols": 30, "events/other": 30},
+    )
+    (problem,) = problems(findings_of(mistyped, "lake", "memories"))
+    assert problem.state is State.WARN
+    assert "name 'ols', 'porduction', 'tset', but no memory" in problem.found
+
+
 @pytest.mark.parametrize(
     ("caught_up_s", "state", "found"),
     [

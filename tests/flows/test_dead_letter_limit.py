@@ -39,6 +39,10 @@ def health(settings: Settings) -> str:
     return output
 
 
+def status(settings: Settings) -> str:
+    return processes.run(settings, "status").stdout
+
+
 def test_archive_stops_before_it_pours_a_topic_into_dead_letters(
     settings: Settings, topic: Topic
 ) -> None:
@@ -55,9 +59,12 @@ def test_archive_stops_before_it_pours_a_topic_into_dead_letters(
         assert todo.endswith("semloop run archive --accept-dead-letters")
         assert stored_origins(settings) == each_once({topic.topic_id: sent})
         assert f"FAIL  flow archive stopped: {what}" in health(settings)
+        report = status(settings)
+        assert f"       stopped: {what}\n       What to do: `semloop health`." in report
     assert run(settings, "--accept-dead-letters") == (0, [])
     assert stored_origins(settings) == each_once({topic.topic_id: sent | later})
     assert "flow archive stopped" not in health(settings)
+    assert "stopped: " not in status(settings)
     # They were accepted: the next few do not add to them.
     few = produce(settings, [{"type": "message"}] * 15)
     run_archive(limited(settings))

@@ -15,8 +15,8 @@ from tests.semloop.given_settings import HIDDEN, refused, write
     ("text", "what"),
     [
         ('{"sucess": 1}', "object contains unknown field `sucess`."),
-        ('{"success": 2}', "expected `float` <= 1.0."),
-        ('{"failure": -1}', "expected `float` >= 0.0."),
+        ('{"success": 2}', "expected a number of at most 1."),
+        ('{"failure": -1}', "expected a number of at least 0."),
         ("7", "expected `object`, got `int`."),
     ],
     ids=["unknown outcome", "too large", "negative", "not an object"],

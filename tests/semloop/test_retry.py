@@ -8,12 +8,13 @@ from stamina.instrumentation import set_on_retry_hooks
 
 from semloop.errors import (
     BrokerUnavailable,
+    FileDamaged,
     LakeError,
     SemLoopError,
     StorageUnavailable,
     Transient,
 )
-from semloop.retry import retry
+from semloop.retry import DAMAGED_ATTEMPTS, retry
 
 
 class Step:
@@ -57,6 +58,23 @@ def test_another_error_is_raised_without_a_retry(error: SemLoopError) -> None:
     with pytest.raises(type(error)) as raised:
         retry(step, on=StorageUnavailable, seconds=60)
     assert (raised.value, step.calls) == (error, 1)
+
+
+def test_a_damaged_file_ends_the_retries_without_their_duration() -> None:
+    with stamina.set_testing(False):
+        step = Step(*(FileDamaged(f"File {n} is cut.", "Copy it.") for n in range(9)))
+        with pytest.raises(FileDamaged) as error:
+            retry(step, on=StorageUnavailable, seconds=1_000)
+    last = DAMAGED_ATTEMPTS - 1
+    assert str(error.value) == f"File {last} is cut.\nCopy it."
+    assert step.calls == DAMAGED_ATTEMPTS
+
+
+def test_a_file_that_another_process_replaced_is_looked_up_again() -> None:
+    with stamina.set_testing(False):
+        damaged = [FileDamaged("a")] * (DAMAGED_ATTEMPTS - 1)
+        step = Step(*damaged, StorageUnavailable("b"), *damaged)
+        assert retry(step, on=StorageUnavailable, seconds=1_000) == 7
 
 
 def test_a_step_runs_once_even_with_a_timeout_near_zero() -> None:

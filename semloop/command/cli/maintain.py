@@ -33,9 +33,11 @@ def index() -> None:
     """Compact small files of the memories and update their indexes."""
     from flows.index import index as run
     from flows.logging_setup import configure
+    from flows.process_memory import bound_maintenance_memory
 
     settings = load()
     configure(settings, sys.stderr)
+    bound_maintenance_memory()
     with step_progress() as show:
         report = run(settings, show)
     if not report.rows:

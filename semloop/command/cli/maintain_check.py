@@ -21,7 +21,7 @@ def check() -> None:
     """Say which files, rows or keys a lake lacks, for example after it was copied."""
     settings = load()
     storage = Storage.of(settings)
-    layout.require_lake(storage)
+    layout.require_stored_lake(storage)
     context = CheckContext(settings=settings, storage=storage)
     found: list[Finding] = []
     for name in CHECKS:

@@ -20,6 +20,7 @@ from semloop.command.terminal.printing import note, say
 from semloop.errors import ConfigError, LakeError, SemLoopError
 from semloop.lake.lake import Lake
 from semloop.settings import load
+from semloop.storage.damage import DAMAGED
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def sql_errors(lake: Lake, query: str) -> Iterator[None]:
         lines = lines or [type(exc).__name__]
         suggests = any(line.startswith(("Did you mean", "Candidate")) for line in lines)
         todo = "" if suggests else "List the views with .tables in `semloop sql`."
-        if isinstance(exc, duckdb.IOException):
+        if isinstance(exc, duckdb.IOException) or DAMAGED.search(str(exc)):
             todo = "If it is a file of the lake: `semloop maintain check`."
         raise ConfigError("\n".join(lines), todo) from None
     except RuntimeError as exc:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from semloop.command.cli import status_report
+from semloop.command.stack.state import RESTARTING, STOPPED
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.output import Format, Row, print_rows
 from semloop.command.terminal.printing import say
@@ -62,6 +63,10 @@ def _print_status(found: Mapping[str, Any]) -> None:
         pid = f", pid {flow['pid']}" if flow["pid"] else ""
         restarts = _restarts(flow)
         say(f"Flow   {name}: {flow['state']}{pid}{restarts}{_behind(flow)}")
+        if flow["stopped"]:
+            say(f"       stopped: {flow['stopped']}")
+        if flow["stopped"] or flow["state"] in (STOPPED, RESTARTING):
+            say("       What to do: `semloop health`.")
         for line in status_report.key_lines(flow["misrouted"], flow["repeated"]):
             say(f"       {line}")
         columns = ("partition", "last_offset", "end", "lag", "caught_up_at")

@@ -10,13 +10,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from semloop.boot_clock import Moment
 from semloop.command.cli.table_stats import table_stats
 from semloop.command.health.agents import problems_of, recent_records
 from semloop.command.stack.state import LocalFolder, Stack
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import STREAMING
 from semloop.kafka.clients import address, has_broker, listens
-from semloop.progress.activity import DUPLICATE, MISROUTED
+from semloop.progress.activity import (
+    DUPLICATE,
+    MISROUTED,
+    files_of,
+    read_flow,
+    sign_of_life,
+)
 from semloop.progress.backlog import Backlog, Missing
 from semloop.progress.positions import Position
 from semloop.settings import Settings
@@ -58,7 +65,9 @@ def status(settings: Settings) -> dict[str, Any]:
             "tables": tables,
         },
         "flows": {
-            name: _flow_state(name, stack, runs=runs) | progress[name]
+            name: _flow_state(name, stack, runs=runs)
+            | progress[name]
+            | {"stopped": _stopped(settings, name) if problem is None else None}
             for name in STREAMING
         },
         "agents": agents,
@@ -147,6 +156,16 @@ def _flow_state(name: str, stack: Stack | None, *, runs: bool) -> dict[str, Any]
         "restarts": flow.restarts,
         "exit_code": flow.exit_code,
     }
+
+
+def _stopped(settings: Settings, name: str) -> str | None:
+    """Return why a flow stopped itself; None if it did not, or has committed since."""
+    try:
+        files = files_of(name, settings.topic)
+        life = sign_of_life(read_flow(Storage.of(settings), files), Moment.now())
+    except SemLoopError:  # `_agents` reads the same files, and reports it
+        return None
+    return life.stopped[0] if life and life.stopped else None
 
 
 def _progress(

@@ -1,13 +1,14 @@
 """Memories check: lag of the flow `memory`, and the embedding model of the memories."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semloop.command.doctor import Finding, Skipped, fail, ok, warn
 from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.durations import format_duration
 from semloop.command.terminal.figures import format_count
 from semloop.flow_registry import ARCHIVE, LAKE_READERS
+from semloop.settings import Settings
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     for flow in LAKE_READERS:
         yield _lag(storage, settings.topic, flow)
     yield _model(context, storage, generation)
+    yield from _limits(settings, storage, generation)
 
 
 def _lag(storage: Storage, topic: str, flow: str) -> Finding:
@@ -100,3 +102,28 @@ def _model(context: CheckContext, storage: Storage, generation: int) -> Finding:
     found += f"but the settings select {configured}"
     todo = f"Restore SEMLOOP_EMBEDDER, or rebuild the memories: {REINDEX}."
     return fail(CHECK, found, todo)
+
+
+def _limits(settings: Settings, storage: Storage, generation: int) -> Iterator[Finding]:
+    """Warn of namespaces in the limits of memories that no memory has."""
+    from schemas.retention import OTHERS
+    from semloop.lake import generations
+    from semloop.storage.errors import storage_errors
+
+    section = settings.maintenance
+    limits = {**section.memories_max, **section.memories_importance_min}
+    named = {name for name in limits if name != OTHERS}
+    kept = (key.partition("/") for key in section.retention)
+    named.update(name for table, _, name in kept if table == CHECK and name)
+    table = generations.open_existing(storage, generation) if named else None
+    if table is None:
+        return
+    untyped: Any = table  # its methods are not typed
+    with storage_errors(storage, "read table memories", lance=True):
+        column = untyped.search().select(["namespace"]).to_arrow()["namespace"]
+    unknown = sorted(named.difference(column.unique().to_pylist()))
+    if unknown:
+        found = f"the limits of memories name {', '.join(map(repr, unknown))}, "
+        found += "but no memory is of such a namespace"
+        todo = "Correct `memories_max`, `memories_importance_min` or `retention`, "
+        yield warn(CHECK, found, todo + "or wait for the first one.")

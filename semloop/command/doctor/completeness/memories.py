@@ -10,7 +10,7 @@ from semloop.command.terminal.figures import format_count
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.lake import generations
 from semloop.settings import Settings
-from semloop.storage.errors import storage_errors, translate
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -89,8 +89,6 @@ def _read(storage: Storage, table: "Table") -> int:
 
 def _lacking(settings: Settings, storage: Storage) -> str:
     """Return how many episodes and events have no memory; empty if all have one."""
-    import duckdb
-
     from operators.memories.expiry import memory_expiry
     from semloop.lake.lake import Lake
     from semloop.storage import store_time
@@ -102,16 +100,13 @@ def _lacking(settings: Settings, storage: Storage) -> str:
     # The condition of `retain` is in Lance's SQL, which DuckDB reads as well.
     expired = memory_expiry(limits, today).sql
     values = {"kinds": list(memory.kinds), "importance": memory.importance_min}
-    try:
-        with Lake(settings=settings) as lake:
-            if "episode" in memory.kinds:
-                query = EPISODES.format(expired=expired)
-                found.append((_count(lake, query), "closed episode"))
-            if not memory.sample:
-                query = EVENTS.format(expired=expired)
-                found.append((_count(lake, query, values), "event"))
-    except duckdb.IOException as error:
-        raise translate(storage, "read the lake", error) from error
+    with storage_errors(storage, "read the lake"), Lake(settings=settings) as lake:
+        if "episode" in memory.kinds:
+            query = EPISODES.format(expired=expired)
+            found.append((_count(lake, query), "closed episode"))
+        if not memory.sample:
+            query = EVENTS.format(expired=expired)
+            found.append((_count(lake, query, values), "event"))
     return " and ".join(format_count(n, name) for n, name in found if n)
 
 

@@ -10,7 +10,7 @@ from semloop.delta.snapshot import FileStats, Snapshot, read_snapshot
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.flow_registry import MEMORY
 from semloop.storage.listing import stored_files
-from semloop.storage.location import Storage
+from semloop.storage.location import Storage, log_damage_of
 from semloop.tables import DELTA_TABLES
 
 CHECK = "tables"
@@ -31,8 +31,12 @@ def _table(storage: Storage, table: str) -> Finding | None:
     try:
         # Before the folder is listed: what is committed later is not looked for.
         snapshot = read_snapshot(storage, table)
+        # The library reads an empty entry as one without changes.
+        damage = log_damage_of(storage, table)
     except (LakeError, StorageUnavailable) as error:
-        what = f"the log of {table} cannot be read: {error.what}"
+        damage = error.what
+    if damage:
+        what = f"the log of {table} cannot be read: {damage}"
         return fail(CHECK, what, _todo(table, f"{table}/_delta_log"))
     listed = {file.name: file.bytes for file in stored_files(storage, table)}
     if snapshot is None:
