@@ -91,6 +91,10 @@ class FencedTable:
         """
         return self._checked.stored(partition, kind)
 
+    def number(self, app_id: str) -> int | None:
+        """Return a number that belongs to no partition; raises as `stored`."""
+        return self._log.stored(app_id)
+
     def epoch(self, partition: Partition) -> int:
         """Return the epoch of the partition's owner, 0 if it never had one."""
         return self._checked.fence(partition).epoch
@@ -100,11 +104,7 @@ class FencedTable:
         return all(self._checked.fence(p) == Fence(e) for p, e in epochs.items())
 
     def refresh(self) -> None:
-        """Open the newest version, whichever writer owns it.
-
-        Raises:
-            StorageUnavailable: the log cannot be read.
-        """
+        """Open the newest version, whichever writer owns it; raises as `stored`."""
         self._log.reopen()
         self._commits_since_open = 0
 
@@ -136,7 +136,7 @@ class FencedTable:
             if commit_failure(error) is CommitFailure.STORAGE:
                 raise self._log.explain(error) from error
             return False
-        self._checked.follow_commit(self._own)
+        self._checked.follow_takeover(self._own)
         return True
 
     def commit(
