@@ -53,6 +53,10 @@ NOT_RUN = {
     (DEPLOYING, "# kubectl, rotation"): "needs a cluster",
     (DEPLOYING, "# kubectl, update"): "needs a cluster; tests/deploy renders the files",
     (DEPLOYING, "# kubectl, one-off"): "needs a cluster",
+    (
+        DEPLOYING,
+        "# waxctl",
+    ): "needs waxctl; tests/deploy runs the files as its chart does",
     (DEPLOYING, "# systemd, inst"): "needs root; tests/deploy checks the units",
 }
 
