@@ -101,7 +101,7 @@ def test_each_file_starts_its_flow_which_reports_a_wrong_setting(
 ) -> None:
     pods = Pods(tmp_path, flow, storage_settings, 1)
     wrong = {"SEMLOOP_COMMIT_ROWS": "many", "SEMLOOP_METRICS_PORT": "0"}
-    with pods.start(**wrong) as process:
+    with pods.start(0, **wrong) as process:
         output, _ = process.communicate()
     assert process.returncode == 1, output
     assert len(output.splitlines()) == 2, output
