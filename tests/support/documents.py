@@ -57,6 +57,7 @@ NOT_RUN = {
         DEPLOYING,
         "# waxctl",
     ): "needs waxctl; tests/deploy runs the files as its chart does",
+    (DEPLOYING, "# compose"): "needs Docker; tests/deploy checks the file",
     (DEPLOYING, "# systemd, inst"): "needs root; tests/deploy checks the units",
 }
 
