@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import jsonschema
@@ -20,7 +21,8 @@ from markdown_it import MarkdownIt
 from flows.probes import with_probes
 from schemas.metrics import DECLARED, Metrics
 from semloop.flow_registry import STREAMING
-from semloop.settings import Settings, load
+from semloop.kafka import topic
+from semloop.settings import DEFAULT_TOPIC, Settings, load
 from tests.deploy.program import accept, parse
 from tests.support.processes import ROOT
 from tests.support.services import free_port
@@ -78,6 +80,16 @@ def test_the_program_accepts_every_setting() -> None:
         settings = settings_of(service)
         assert settings.kafka == "kafka:19092", name
         assert settings.on_s3, name
+
+
+def test_the_topic_is_as_the_program_would_create_it() -> None:
+    command = services()["topic"]["command"]
+    flags = list(pairwise(command))
+    config = {value for flag, value in flags if flag == "--config"}
+    expected = topic.BYTES_CONFIG | topic.TIME_CONFIG
+    assert config == {f"{name}={value}" for name, value in expected.items()}
+    assert ("--topic", DEFAULT_TOPIC) in flags
+    assert ("--partitions", str(load({}).archive.partitions)) in flags
 
 
 def test_images_and_what_is_mounted_exist() -> None:
