@@ -98,6 +98,15 @@ def test_selectors_select_the_pods_of_their_own_flow_only(overlay: str) -> None:
         assert common["matchLabels"].items() <= template["metadata"]["labels"].items()
 
 
+def test_a_run_that_failed_waits_for_its_next_time(overlay: str) -> None:
+    for name, found in of_kind(overlay, "CronJob").items():
+        job = found["spec"]["jobTemplate"]["spec"]
+        assert len(found["spec"]["schedule"].split()) == 5, name
+        assert found["spec"]["concurrencyPolicy"] == "Forbid", name
+        assert job["backoffLimit"] == 0, name
+        assert job["template"]["spec"]["restartPolicy"] == "Never", name
+
+
 def test_no_pod_has_more_rights_than_it_needs(overlay: str) -> None:
     for name, pod in pods(overlay):
         (container,) = pod["containers"]
