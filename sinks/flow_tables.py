@@ -125,8 +125,10 @@ class FlowTables(ABC, Generic[Item]):
         if self._activity is None:
             return
         self._activity.beat(self.caught_up_ms, self._context.moment(), ended=last)
-        signs = self._metrics.signs
-        signs.end(self._worker) if last else signs.beat(self._worker)
+        if last:
+            self._metrics.signs.end(self._worker)
+        else:
+            self._metrics.signs.beat(self._worker)
 
     @property
     def caught_up_ms(self) -> int | None:
