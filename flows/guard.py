@@ -26,13 +26,14 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows.logging_setup import configure
+from flows.probes import with_probes
 from schemas.metrics import Metrics
 from semloop.errors import ConfigError, PeerLost, SemLoopError, unexpected
 from semloop.escaping import visible
 from semloop.flow_registry import STREAMING
 from semloop.masking import masked
 from semloop.progress.activity import files_of, note_stop
-from semloop.settings import Settings, load
+from semloop.settings import Settings, load, process_number
 from semloop.storage.local_files import close_new_files
 from semloop.storage.location import Storage
 from semloop.storage.writers import WriterRecord
@@ -109,7 +110,7 @@ def prepare_flow(build: Callable[[Settings, Metrics], Dataflow]) -> Dataflow:
     except Exception as error:
         exit_with(error)
     log.info("started", flow=dataflow.flow_id, lake=settings.lake)
-    _record_writer(settings, dataflow.flow_id)
+    _record_writer(settings, dataflow.flow_id, process_number())
     return dataflow
 
 
@@ -252,9 +253,11 @@ def _separate_logs() -> TextIO:
 
 def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
     try:
-        prometheus_client.start_http_server(
+        server, _ = prometheus_client.start_http_server(
             settings.metrics.port, settings.metrics.host, metrics.registry
         )
     except OSError as error:
         msg = f"Metrics port {settings.metrics.port} is unavailable: {error.strerror}."
         raise ConfigError(msg, "Set SEMLOOP_METRICS_PORT to a free port.") from None
+    app = prometheus_client.make_wsgi_app(metrics.registry)
+    server.set_app(with_probes(app, metrics.signs, settings))

@@ -76,7 +76,7 @@ class MemoryWorkers:
         # Waiting for a topic, loading the embedder and taking over take time.
         activity = ActivityFile(storage, FLOW, worker_index, settings.topic)
         activity.resume(self._context.moment())
-        streams = self._streams(activity)
+        streams = self._streams(activity, worker_index)
         owned = streams.owned(worker_index, worker_count)
         own_streams = Streams.of(
             *(replace(s, flow=FLOW) for s in streams.by_topic.values())
@@ -93,7 +93,7 @@ class MemoryWorkers:
         reader = LakeReader(storage, streams, positions, settings.memory.poll_events)
         return PatientLakeReader(reader, settings)
 
-    def _streams(self, activity: ActivityFile) -> TopicStreams:
+    def _streams(self, activity: ActivityFile, worker_index: int) -> TopicStreams:
         """Return the streams in the lake; wait until `archive` has registered one."""
         settings = self._settings
         while True:
@@ -105,6 +105,7 @@ class MemoryWorkers:
             if streams.first_seen or self._until_caught_up:
                 return streams
             activity.beat(None, self._context.moment())
+            self._context.metrics.signs.wait(worker_index)
             time.sleep(POLL_S)
 
     def _resume(self, owned: list[Partition], tables: MemoryTables) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.signs_of_life import SignsOfLife
+
 Kind = Literal["counter", "gauge", "histogram"]
 Collector = TypeVar("Collector", Counter, Gauge, Histogram)
 
@@ -160,10 +162,16 @@ DECLARED: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 
 
 class Metrics:
-    """All declared metrics in one registry; a new one unless given."""
+    """All declared metrics in one registry; a new one unless given.
+
+    Attributes:
+        registry: the values, for the server of metrics.
+        signs: the signs of life of this process, for the probes of the same server.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.signs = SignsOfLife()
         self._counters = {m.name: self._made(m, Counter) for m in _of("counter")}
         self._gauges = {m.name: self._made(m, Gauge) for m in _of("gauge")}
         self._histograms = {

@@ -105,6 +105,7 @@ class FlowTables(ABC, Generic[Item]):
         self._storage = context.storage
         self._metrics = context.metrics
         self._activity: ActivityFile | None = None
+        self._worker = 0
 
     def report_activity(self, worker: int, owned: Sequence[Partition]) -> None:
         """Start the activity file of a worker that has taken over these partitions."""
@@ -112,6 +113,7 @@ class FlowTables(ABC, Generic[Item]):
             self._storage, self.flow, worker, self.settings.topic
         )
         self._activity.start(owned, self._context.moment())
+        self._worker = worker
 
     def report_stop(self, reason: SemLoopError) -> None:
         """Write why the flow stops itself, for `health`."""
@@ -120,8 +122,13 @@ class FlowTables(ABC, Generic[Item]):
 
     def beat(self, *, last: bool) -> None:
         """Report that an item has passed all steps; `last` if none follows."""
-        if self._activity is not None:
-            self._activity.beat(self.caught_up_ms, self._context.moment(), ended=last)
+        if self._activity is None:
+            return
+        self._activity.beat(self.caught_up_ms, self._context.moment(), ended=last)
+        if last:
+            self._metrics.signs.end(self._worker)
+        else:
+            self._metrics.signs.beat(self._worker)
 
     @property
     def caught_up_ms(self) -> int | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from semloop.boot_clock import BootTime, Moment
 from semloop.errors import LakeError
-from semloop.settings import DEFAULT_TOPIC
+from semloop.settings import DEFAULT_TOPIC, Settings
 
 if TYPE_CHECKING:
     from semloop.storage.location import Storage
@@ -34,6 +34,11 @@ OTHERS = "(other agents)"
 DETAIL_CHARS_MAX = 200
 # Workers of a flow whose files are read.
 WORKERS_MAX = 256
+# A flow shows a sign of life every second, in an object store every ten.
+SILENT_S = 30.0
+# One batch may take a slow embedder minutes, and storage may be down for a while: a
+# restart would only repeat that. Only what is silent for much longer hangs.
+LIVE_SILENT_S = 600.0
 
 
 class Tally(msgspec.Struct):
@@ -158,6 +163,11 @@ class FlowActivity:
     behind_ms: int | None
     ended: bool
     stopped: tuple[str, ...] = ()
+
+
+def live_silent_s(settings: Settings) -> float:
+    """Return for how long a flow may show no sign of life before it is restarted."""
+    return max(LIVE_SILENT_S, 5 * settings.commits.storage_retry_s)
 
 
 def files_of(flow: str, topic: str) -> str:

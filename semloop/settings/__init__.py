@@ -5,6 +5,7 @@ from semloop.settings.loading import (
     PREFIX,
     aws_variables,
     load,
+    process_number,
     setting_source,
 )
 from semloop.settings.model import (
@@ -25,5 +26,6 @@ __all__ = [
     "Settings",
     "aws_variables",
     "load",
+    "process_number",
     "setting_source",
 ]

@@ -119,6 +119,18 @@ def aws_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {k: v for k, v in environ.items() if k.startswith("AWS_")}
 
 
+def process_number(environ: Mapping[str, str] | None = None) -> int:
+    """Return the number of this process in the cluster that Bytewax's runner forms.
+
+    The variables are those that the runner itself reads.
+    """
+    environ = os.environ if environ is None else environ
+    number = environ.get("BYTEWAX_PROCESS_ID")
+    if not number and (stateful_set := environ.get("BYTEWAX_STATEFULSET_NAME")):
+        number = environ.get("BYTEWAX_POD_NAME", "").removeprefix(f"{stateful_set}-")
+    return int(number) if number and number.isdecimal() else 0
+
+
 def _refuse_typos(environ: Mapping[str, str]) -> None:
     """Refuse misspelled variables, which would leave their setting at its default."""
     known = [PREFIX + name.upper() for name in setting_fields()]

@@ -17,14 +17,14 @@ from tests.support.services import free_port
 SECRET = "a text that only the events contain"
 
 
-def metrics_of(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+def served(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as response:
         text: str = response.read().decode()
     return text
 
 
 @pytest.mark.parametrize("flow", ["archive", "memory"])
-def test_bytewax_runner_logs_serves_metrics_and_ends_on_sigterm(
+def test_bytewax_runner_logs_serves_metrics_and_probes_and_ends_on_sigterm(
     settings: Settings, topic: Topic, flow: str
 ) -> None:
     settings = settings.replace(embedder="hashing")
@@ -38,10 +38,12 @@ def test_bytewax_runner_logs_serves_metrics_and_ends_on_sigterm(
     with running_flow(settings, flow=flow, runner="bytewax", **options) as running:
         running.wait_until_logged("committed")
         assert [line["flow"] for line in running.logged("started")] == [flow]
-        metrics = metrics_of(port)
+        metrics = served(port, "metrics")
+        probes = [served(port, "ready"), served(port, "live")]
         running.signal(signal.SIGTERM)
         code, messages = running.wait_for_exit()
     assert f'semloop_commits_total{{flow="{flow}"' in metrics
+    assert probes == ["ready: yes\n", "live: yes\n"]
     assert (code, messages) == (-signal.SIGTERM, [])
     assert SECRET not in running.file.read_text()
     with Lake(settings=settings) as lake:

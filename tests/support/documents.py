@@ -29,6 +29,7 @@ AGENTS = "docs/agents.md"
 OPERATING = "docs/operating.md"
 PRIVACY = "docs/privacy.md"
 BACKUP = "docs/backup.md"
+DEPLOYING = "docs/deploying.md"
 QUERIES = "docs/queries.md"
 
 # The pages of each test; the tests iterate over these.
@@ -48,6 +49,16 @@ NOT_RUN = {
     (BACKUP, "# rsync: "): "tests/backup runs it on a lake under load",
     (BACKUP, "# rclone: "): "tests/backup runs it on a lake under load",
     (BACKUP, "# aws: "): "tests/backup runs it on a lake under load",
+    (DEPLOYING, "# kubectl, first"): "needs a cluster; tests/deploy renders the files",
+    (DEPLOYING, "# kubectl, rotation"): "needs a cluster",
+    (DEPLOYING, "# kubectl, update"): "needs a cluster; tests/deploy renders the files",
+    (DEPLOYING, "# kubectl, one-off"): "needs a cluster",
+    (
+        DEPLOYING,
+        "# waxctl",
+    ): "needs waxctl; tests/deploy runs the files as its chart does",
+    (DEPLOYING, "# compose"): "needs Docker; tests/deploy checks the file",
+    (DEPLOYING, "# systemd, inst"): "needs root; tests/deploy checks the units",
 }
 
 

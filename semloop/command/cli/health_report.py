@@ -24,8 +24,6 @@ from semloop.command.health.agents import agent_checks, recent_records
 from semloop.command.health.broker import broker_checks, own_broker
 from semloop.command.health.codes import CODES
 from semloop.command.health.flows import (
-    LIVE_SILENT_S,
-    SILENT_S,
     Supervised,
     flow_checks,
     index_check,
@@ -36,7 +34,7 @@ from semloop.command.stack.state import RUNNING, STOPPED, FlowState, LocalFolder
 from semloop.errors import BrokerError, BrokerUnavailable, SemLoopError
 from semloop.flow_registry import ARCHIVE, MEMORY, STREAMING
 from semloop.kafka.clients import address, has_broker, listens
-from semloop.progress.activity import files_of, read_flow
+from semloop.progress.activity import SILENT_S, files_of, live_silent_s, read_flow
 from semloop.progress.positions import newest_stream, positions
 from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage.location import Storage
@@ -89,7 +87,7 @@ def run_live_checks(settings: Settings) -> list[Check]:
     by itself if its storage does not answer for long.
     """
     stack = find_stack(settings) if stack_runs(settings) else None
-    silent_s = max(LIVE_SILENT_S, 5 * settings.commits.storage_retry_s)
+    silent_s = live_silent_s(settings)
     return _as_far_as_readable(
         lambda: _check_life(settings, Storage.of(settings), stack, silent_s)
     )

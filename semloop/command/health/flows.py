@@ -20,6 +20,7 @@ from semloop.flow_registry import (
     Flow,
 )
 from semloop.progress.activity import (
+    SILENT_S,
     FlowActivity,
     files_of,
     last_end,
@@ -30,11 +31,6 @@ from semloop.progress.activity import (
 from semloop.settings import Settings
 from semloop.storage.location import Storage
 
-# A flow shows a sign of life every second, in an object store every ten.
-SILENT_S = 30.0
-# One batch may take a slow embedder minutes, and storage may be down for a while: a
-# restart would only repeat that. Only what is silent for much longer hangs.
-LIVE_SILENT_S = 600.0
 # Without a supervisor no process says that a flow was stopped on purpose.
 FORGOTTEN_S = 86_400.0
 # A flow that follows is behind by a second or two.

@@ -1,0 +1,1 @@
+"""The files of `deploy/`: they are valid, and start what they name."""
