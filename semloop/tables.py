@@ -58,6 +58,12 @@ EVENTS = {
     "parent_span_id": "VARCHAR",
     "importance": "DOUBLE",
     "artifacts": "VARCHAR",
+    "agent_version": "VARCHAR",
+    "prompt_id": "VARCHAR",
+    "prompt_version": "VARCHAR",
+    "run_id": "VARCHAR",
+    "cached_tokens": "BIGINT",
+    "reasoning_tokens": "BIGINT",
     **ORIGIN,
     **STAMP,
 }
@@ -201,9 +207,10 @@ STREAMS = {
 # dictionary only to discard it.
 _FEW_VALUES = frozenset(
     {
-        "action", "agent", "error_type", "flow", "kafka_partition", "label", "model",
-        "namespace", "outcome", "reason", "role", "session_id", "status", "table_name",
-        "task", "task_type", "tool", "topic", "topic_id", "type", "user_id",
+        "action", "agent", "agent_version", "error_type", "flow", "kafka_partition",
+        "label", "model", "namespace", "outcome", "prompt_id", "prompt_version",
+        "reason", "role", "run_id", "session_id", "status", "table_name", "task",
+        "task_type", "tool", "topic", "topic_id", "type", "user_id",
     }
 )  # fmt: skip
 

@@ -57,6 +57,12 @@ EVENTS = {
     "importance": "Weight from 0 to 1 that the producer gave the event.",
     "artifacts": "Values that were too large for the row, as a JSON array with the "
     "column, path, object, bytes and sha256 of each.",
+    "agent_version": "Version of the agent.",
+    "prompt_id": "Prompt with which the agent worked.",
+    "prompt_version": "Version of the prompt.",
+    "run_id": "Run that the event belongs to, of an experiment or a deployment.",
+    "cached_tokens": "Part of `input_tokens` that a cache had.",
+    "reasoning_tokens": "Part of `output_tokens` that the model only thought.",
     **_ORIGIN,
     **_COMMITTED,
 }

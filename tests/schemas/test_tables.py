@@ -46,6 +46,12 @@ span_id: string
 parent_span_id: string
 importance: double
 artifacts: string
+agent_version: string
+prompt_id: string
+prompt_version: string
+run_id: string
+cached_tokens: int64
+reasoning_tokens: int64
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
