@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from semloop.errors import LakeError
 from semloop.storage.location import Storage
-from semloop.tables import Table
+from semloop.table_declaration import Table
 from sinks.compaction.log_entry import Outcome
 from sinks.compaction.merged_file import write_merged
 from sinks.compaction.row_queries import merged_rows
