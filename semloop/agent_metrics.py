@@ -5,8 +5,8 @@ exact, so it does not matter in which order, or in how many steps, rows are adde
 
 The duration of a tool call is one of the keys, as the number of a bucket of DDSketch
 (Masson, Rim, Lee 2019, https://arxiv.org/abs/1908.10693): bucket `b` has the durations
-in (`GAMMA` ** (b - 1), `GAMMA` ** b] milliseconds, and stands for 2 * `GAMMA` ** b /
-(`GAMMA` + 1) of them, which differs from each by at most `RELATIVE_ERROR`.
+in (`GAMMA` ** (b - 1), `GAMMA` ** b] milliseconds. What is shown for them, 2 * `GAMMA`
+** b / (`GAMMA` + 1), differs from each by at most `RELATIVE_ERROR`.
 """
 
 RELATIVE_ERROR = 0.01

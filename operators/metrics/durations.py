@@ -9,7 +9,7 @@ from semloop.agent_metrics import DURATION_MS_MAX, DURATION_MS_MIN, GAMMA
 
 
 def duration_buckets(durations_ms: pa.ChunkedArray) -> pa.Array:
-    """Return the bucket of each duration, as int32; null where there is none.
+    """Return the bucket of each duration, as int32; null where it is absent.
 
     Args:
         durations_ms: float64, milliseconds. Negative ones, which only a wrong clock of
@@ -25,5 +25,5 @@ def duration_buckets(durations_ms: pa.ChunkedArray) -> pa.Array:
 
 
 def bucket_duration_ms(bucket: int) -> float:
-    """Return the duration that a bucket stands for, milliseconds."""
+    """Return the duration that is shown for those of a bucket, milliseconds."""
     return 2 * GAMMA**bucket / (GAMMA + 1)

@@ -71,7 +71,7 @@ def test_a_poll_without_events_has_its_progress() -> None:
 
 
 @given(st.lists(DURATIONS, min_size=1, max_size=50))
-def test_a_bucket_stands_for_its_durations_within_the_error(
+def test_a_bucket_shows_its_durations_within_the_error(
     durations: list[float],
 ) -> None:
     for duration, bucket in zip(durations, buckets(*durations), strict=True):

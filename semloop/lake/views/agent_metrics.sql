@@ -1,7 +1,7 @@
 -- What did agents do in each minute, in numbers that can be added up? One row is a part of them.
 -- Each commit of `metrics` adds rows, so several may have the same minute, agent and so
--- on: always use sums. A duration stands for all within 1 % of it: it is that of a bucket
--- of semloop/agent_metrics.py.
+-- on: always use sums. The durations of a row are within 1 % of the one that it shows;
+-- semloop/agent_metrics.py has the buckets.
 SELECT
     minute, namespace, agent, agent_version, user_id, tool, model,
     0.99 * pow(1.01 / 0.99, duration_bucket) AS duration_ms,
