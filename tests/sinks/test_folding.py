@@ -122,9 +122,9 @@ def test_a_fold_of_other_rows_is_not_committed(
     (merge,) = due(table.storage, "episodes")
 
     def broken(
-        spec: Table, uris: Sequence[str], rows: str, *, is_sorted: bool
+        spec: Table, uris: Sequence[str], rows: str, **more: bool
     ) -> tuple[str, list[list[str]]]:
-        sql, values = merged_rows(spec, uris, rows, is_sorted=is_sorted)
+        sql, values = merged_rows(spec, uris, rows, **more)
         assert good in sql
         return sql.replace(good, bad), values
 
