@@ -17,7 +17,7 @@ DURATION_MS_MIN, DURATION_MS_MAX = 1e-3, 1e12
 CREDITS_MAX = 1e18
 _DECIMAL_INTEGER, _DECIMAL = "DECIMAL(38,0)", "DECIMAL(38,9)"
 
-# Once its date is rolled up, `minute` is the first one of its hour.
+# Once its date is rolled up, `minute` is the first one of its day, UTC.
 KEYS = {
     "minute": "TIMESTAMPTZ",
     "namespace": "VARCHAR",

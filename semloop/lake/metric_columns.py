@@ -39,8 +39,8 @@ _TOKENS = {
 _NAMESPACE = {"namespace": "Tenant or application."}
 _AGENT = {"agent": "Name of the agent."}
 _MINUTE = {
-    "minute": "Beginning of the minute, by the events' own time; of the hour once its "
-    "date is rolled up.",
+    "minute": "Beginning of the minute, by the events' own time; of the day, UTC, once "
+    "its date is rolled up.",
 }
 
 AGENT_METRICS = {
@@ -96,7 +96,7 @@ METRICS_BY_VERSION = {
     **_DURATIONS,
 }
 COST_BY_NAMESPACE = {
-    "day": "Day, by the events' own time and the time zone of the query.",
+    "day": "Day by the events' own time, UTC.",
     "team": "Team of the namespace, a setting.",
     "project": "Project of the namespace, a setting.",
     **_NAMESPACE,

@@ -73,7 +73,7 @@ class MaintenanceSettings(Section, frozen=True):
 
     rollup_after_days: Days = 1.0
     """Days after the end of a date at which `maintain compact` rolls up its metrics:
-    the minutes of `agent_metrics` become hours, and totals stay the same; 0: never."""
+    the minutes of `agent_metrics` become days, and totals stay the same; 0: never."""
 
     retain_every_s: Interval = 86_400.0
     """Seconds between two runs of `maintain retain` by `semloop up`, the first of them

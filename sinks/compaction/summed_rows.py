@@ -1,6 +1,6 @@
 """The SQL of a merge of sums: rows with the same keys become one.
 
-Of an old date the minutes are rolled up: they become those at which their hours begin.
+Of an old date the minutes are rolled up: they become the first ones of their days, UTC.
 Sums of integers and decimals are exact, so totals stay the same.
 """
 
@@ -8,7 +8,7 @@ from semloop.table_declaration import Table
 from semloop.tables import ORIGIN, STAMP
 
 # NOTE: `date_trunc` would depend on the time zone of the connection.
-HOUR = "make_timestamptz(epoch_us(minute) // 3600000000 * 3600000000)"
+DAY = "make_timestamptz(epoch_us(minute) // 86400000000 * 86400000000)"
 SUMMED = "SELECT {keys}, {values} {rows} GROUP BY ALL"
 # Per partition: the keys, the totals, and a checksum of the sums of each key.
 INVARIANTS = """
@@ -27,10 +27,10 @@ def summed_rows(table: Table, rows: str, *, rolled_up: bool) -> str:
     Args:
         table: a table with `summed_by`.
         rows: SQL that reads the files.
-        rolled_up: True if minutes become hours.
+        rolled_up: True if minutes become days.
     """
     keys = (
-        f"{HOUR} AS minute" if rolled_up and name == "minute" else name
+        f"{DAY} AS minute" if rolled_up and name == "minute" else name
         for name in table.summed_by
     )
     # The type of a sum is wider than that of the column.

@@ -28,8 +28,8 @@ def compact_old(storage: Storage, table: str) -> list[Outcome]:
     return [commit(storage, write_merged(storage, merge)) for merge in merges]
 
 
-def in_hours(rows: pa.Table, column: str = "minute") -> pa.Table:
-    """Return rows with the beginning of the hour in a column."""
+def in_days(rows: pa.Table, column: str = "minute") -> pa.Table:
+    """Return rows with the beginning of the day in a column."""
     at = rows.schema.get_field_index(column)
-    hours = pc.floor_temporal(rows[column].cast(pa.timestamp("us", "UTC")), unit="hour")
-    return rows.set_column(at, column, hours)
+    days = pc.floor_temporal(rows[column].cast(pa.timestamp("us", "UTC")), unit="day")
+    return rows.set_column(at, column, days)

@@ -26,7 +26,7 @@ from tests.sinks.metrics_process import (
     lake_settings,
     stored_sums,
 )
-from tests.sinks.summing import compact_old, in_hours
+from tests.sinks.summing import compact_old, in_days
 from tests.support.builders import NOW, P0
 from tests.support.examples import examples
 
@@ -70,9 +70,7 @@ def test_sums_are_those_of_one_group_by_after_any_history(
         compact(Storage.of(settings), TABLE)
         assert found(stored_sums(settings)) == expected(events)
         compact_old(Storage.of(settings), TABLE)
-        assert found(in_hours(stored_sums(settings))) == expected(
-            in_hours(events, "ts")
-        )
+        assert found(in_days(stored_sums(settings))) == expected(in_days(events, "ts"))
 
 
 def test_a_merge_adds_up_rows_with_the_same_keys(tmp_path: Path) -> None:
@@ -92,18 +90,19 @@ def test_a_merge_adds_up_rows_with_the_same_keys(tmp_path: Path) -> None:
     assert stored_sums(settings)["events"].to_pylist() == [7]
 
 
-def test_an_old_date_is_rolled_up_to_hours_in_one_file(tmp_path: Path) -> None:
+def test_an_old_date_is_rolled_up_to_days_in_one_file(tmp_path: Path) -> None:
     settings = lake_settings(tmp_path)
-    rows = [event_row(at_s=600 * n, kafka_partition=0) for n in range(12)]
+    rows = [event_row(at_s=7_200 * n, kafka_partition=0) for n in range(12)]
     process = MetricsProcess(settings, stream(rows))
     for _ in range(12):
         process.read(0, 1)
     storage = Storage.of(settings)
     compact_old(storage, TABLE)
     found = stored_sums(settings).sort_by("minute").to_pylist()
+    midnight = NOW.replace(hour=0)
     assert [(row["minute"], row["events"]) for row in found] == [
-        (NOW, 6),
-        (NOW + timedelta(hours=1), 6),
+        (midnight, 6),
+        (midnight + timedelta(days=1), 6),
     ]
     assert file_count(storage, TABLE) == 1
     assert compact_old(storage, TABLE) == []

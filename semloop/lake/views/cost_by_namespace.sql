@@ -3,7 +3,7 @@
 -- `model_prices`). `money` is NULL where the price of a model is missing.
 WITH used AS (
     SELECT
-        minute::DATE AS day, namespace, agent, user_id, model,
+        (minute AT TIME ZONE 'UTC')::DATE AS day, namespace, agent, user_id, model,
         sum(events)::BIGINT AS events, sum(credits_used)::DOUBLE AS credits_used,
         sum(input_tokens) AS input, sum(output_tokens) AS output,
         sum(cached_tokens) AS cached, sum(reasoning_tokens) AS reasoning

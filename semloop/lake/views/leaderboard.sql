@@ -3,18 +3,21 @@
 -- missing.
 WITH parts AS (
     SELECT
-        namespace, agent, duration_ms,
+        namespace, agent, duration_bucket,
         sum(events) AS events, sum(tool_calls) AS tool_calls,
         sum(tool_failures) AS tool_failures, sum(errors) AS errors,
         sum(completions) AS completions, sum(successes) AS successes,
         sum(credits_used) AS credits_used
-    FROM agent_metrics
+    -- By buckets, which is faster than by what they show.
+    FROM tables.agent_metrics
     WHERE minute >= now() - INTERVAL 30 DAY
-    GROUP BY namespace, agent, duration_ms
+    GROUP BY namespace, agent, duration_bucket
 ), counted AS (
     SELECT
-        *, if(duration_ms IS NULL, 0, tool_calls) AS timed,
-        sum(timed) OVER (PARTITION BY namespace, agent ORDER BY duration_ms) AS up_to,
+        *, if(duration_bucket IS NULL, 0, tool_calls) AS timed,
+        0.99 * pow(1.01 / 0.99, duration_bucket) AS duration_ms,
+        sum(timed) OVER (PARTITION BY namespace, agent ORDER BY duration_bucket)
+            AS up_to,
         sum(timed) OVER (PARTITION BY namespace, agent) - 1 AS last
     FROM parts
 ), summed AS (
@@ -36,7 +39,7 @@ WITH parts AS (
         namespace, agent,
         if(bool_or(price = 'missing'), NULL, sum(money)) AS money
     FROM cost_by_namespace
-    WHERE day >= (now() - INTERVAL 30 DAY)::DATE
+    WHERE day >= (now() AT TIME ZONE 'UTC')::DATE - 30
     GROUP BY namespace, agent
 )
 SELECT

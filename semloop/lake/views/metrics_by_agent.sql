@@ -1,5 +1,5 @@
 -- What did each agent do in each minute, and how long did its tool calls take?
--- Once a date is rolled up, a day after its end, a row is an hour.
+-- Once a date is rolled up, a day after its end, a row is a day.
 WITH parts AS (
     SELECT
         minute, namespace, agent, duration_ms,

@@ -1,5 +1,5 @@
 -- How often was each tool called in each minute, how often did it fail, how long did it take?
--- Once a date is rolled up, a day after its end, a row is an hour.
+-- Once a date is rolled up, a day after its end, a row is a day.
 WITH parts AS (
     SELECT
         minute, namespace, tool, duration_ms,
