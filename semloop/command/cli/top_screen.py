@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Rows of each table of a screen that is printed once.
 ROWS_ONCE = 20
-# Lines of a screen besides the rows of its tables.
+# Lines of a screen without the rows of its tables.
 OTHER_LINES = 10
 NAME_CELLS = 20
 # Share of the calls that may fail before it is marked.
