@@ -95,6 +95,10 @@ bench-vectors *ROWS: _installed
 bench-growth *MINUTES: _installed
     .venv/bin/python bench/memory_growth.py {{ MINUTES }}
 
+# How many events a core adds up to metrics, and the memory for many agents.
+bench-metrics: _installed
+    .venv/bin/python bench/metrics.py
+
 # Compare the default embedder with torch; needs the extra [models].
 [group('run')]
 bench-embed FILE: _installed

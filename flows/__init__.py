@@ -6,6 +6,7 @@
 |---|---|---|---|---|
 | `archive` | `semloop run archive` | Kafka | `dead_letters`, `events` | exactly once |
 | `memory` | `semloop run memory` | `events` | `memories`, `episodes` | exactly once |
+| `metrics` | `semloop run metrics` | `events` | `agent_metrics` | exactly once |
 | `reindex` | `semloop maintain reindex` | `events`, `episodes` | `memories` | same |
 | `rebuild` | `semloop maintain rebuild` | `events` | `memories`, `episodes` | same |
 | `index` | `semloop maintain index` | `memories` | same, its indexes | same rows |

@@ -10,7 +10,7 @@ from operators.compaction import plan
 from schemas.compression import Compression
 from semloop import layout
 from semloop.boot_clock import Moment
-from semloop.flow_registry import COMPACT
+from semloop.flow_registry import COMPACT, METRICS
 from semloop.settings import DEFAULT_TOPIC, Settings
 from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.storage.location import Storage
@@ -45,5 +45,6 @@ def note_run(settings: Settings) -> None:
 
 def cold_dates(settings: MaintenanceSettings) -> ColdDates:
     """Return which dates are old, and how their files are compressed."""
+    days = {**settings.cold_after, METRICS.main: settings.rollup_after_days}
     level, storage_class = settings.cold_compression, settings.cold_storage_class
-    return ColdDates(settings.cold_after, Compression(level, storage_class))
+    return ColdDates(days, Compression(level, storage_class))

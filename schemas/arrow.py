@@ -13,6 +13,8 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
     "INTEGER": pa.int32(),
     "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),
+    "DECIMAL(38,0)": pa.decimal128(38, 0),
+    "DECIMAL(38,9)": pa.decimal128(38, 9),
     "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
     "DATE": pa.date32(),
 }
@@ -31,12 +33,14 @@ def unstamped(columns: Mapping[str, str]) -> dict[str, str]:
 EVENTS = arrow_schema(tables.EVENTS)
 DEAD_LETTERS = arrow_schema(tables.DEAD_LETTERS)
 EPISODES = arrow_schema(tables.EPISODES)
+AGENT_METRICS = arrow_schema(tables.AGENT_METRICS)
 STREAMS = arrow_schema(tables.STREAMS)
 DEAD_LETTER_ACTIONS = arrow_schema(tables.DEAD_LETTER_ACTIONS)
 
 # Output of the operators: the same without `ingested_at` and `date`.
 DECODED_EVENTS = arrow_schema(unstamped(tables.EVENTS))
 DECODED_DEAD_LETTERS = arrow_schema(unstamped(tables.DEAD_LETTERS))
+METRIC_SUMS = arrow_schema(unstamped(tables.AGENT_METRICS))
 EPISODE_REVISIONS = arrow_schema(unstamped(tables.EPISODES))
 
 # Operators emit memories with these columns; later steps add the vector, its model and

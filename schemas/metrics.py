@@ -146,6 +146,11 @@ METRICS: tuple[Metric, ...] = (
         "Or hosts of one session, or successive hosts of archive, differ in time.",
     ),
     Metric(
+        "semloop_summed_events_total", "counter", "events", ("flow",),
+        "Events that are in the sums of `agent_metrics`.",
+        "Flat while events arrive: check lag and the flow's last log lines.",
+    ),
+    Metric(
         "semloop_not_remembered_total", "counter", "texts", ("flow", "reason"),
         "Texts that became no memory: by policy (kind, importance, sample), expired, "
         "empty, or without a vector (nan, dimension, zero, timeout, refused).",

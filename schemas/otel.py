@@ -44,6 +44,10 @@ META: Mapping[str, Field] = {
     "span_id": Field("span_id", note="of the span's context"),
     "parent_span_id": Field("parent_span_id", note="of the span"),
     "importance": Field(None),
+    "agent_version": Field("gen_ai.agent.version"),
+    "prompt_id": Field("gen_ai.prompt.name", note="nearest: the name of a prompt"),
+    "prompt_version": Field(None),
+    "run_id": Field(None),
 }
 
 PAYLOADS: Mapping[str, Mapping[str, Field]] = {
@@ -83,6 +87,8 @@ PAYLOADS: Mapping[str, Mapping[str, Field]] = {
         "model": Field("gen_ai.response.model"),
         "input_tokens": Field("gen_ai.usage.input_tokens"),
         "output_tokens": Field("gen_ai.usage.output_tokens"),
+        "cached_tokens": Field("gen_ai.usage.cache_read.input_tokens"),
+        "reasoning_tokens": Field("gen_ai.usage.reasoning.output_tokens"),
     },
     "feedback": {
         "name": Field("gen_ai.evaluation.name"),

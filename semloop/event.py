@@ -66,11 +66,11 @@ ContextHash = Annotated[
 TEXT_CHARS_MAX = 4000
 
 # tool, status, outcome, reward, score, label, error_type, duration_ms, model,
-# input_tokens, output_tokens, role, task, text
+# input_tokens, output_tokens, cached_tokens, reasoning_tokens, role, task, text
 PayloadColumns = tuple[
     str | None, str | None, str | None, float | None, float | None, str | None,
-    str | None, float | None, str | None, int | None, int | None, str | None,
-    str | None, str,
+    str | None, float | None, str | None, int | None, int | None, int | None,
+    int | None, str | None, str | None, str,
 ]  # fmt: skip
 
 
@@ -89,7 +89,7 @@ class ToolCall(msgspec.Struct, gc=False, omit_defaults=True):
         """The payload's columns of `events`."""
         return (
             self.tool, self.status, None, None, None, None, self.error_type,
-            self.duration_ms, None, None, None, None, None, self.text(),
+            self.duration_ms, None, None, None, None, None, None, None, self.text(),
         )  # fmt: skip
 
     def text(self, chars: int = TEXT_CHARS_MAX) -> str:
@@ -114,7 +114,7 @@ class StateChange(msgspec.Struct, gc=False, omit_defaults=True):
             text += ": " + self.reason
         return (
             None, None, None, None, None, None, None, None, None, None, None, None,
-            None, text,
+            None, None, None, text,
         )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ class Completion(msgspec.Struct, gc=False, omit_defaults=True):
         text = ": ".join(s for s in (self.outcome, self.task, self.summary) if s)
         return (
             None, None, self.outcome, self.reward, None, None, None, None, None, None,
-            None, None, self.task, text,
+            None, None, None, None, self.task, text,
         )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ class Error(msgspec.Struct, gc=False, omit_defaults=True):
         """The payload's columns of `events`."""
         return (
             None, None, None, None, None, None, self.error_type, None, None, None, None,
-            None, None, self.text(),
+            None, None, None, None, self.text(),
         )  # fmt: skip
 
     def text(self, chars: int = TEXT_CHARS_MAX) -> str:
@@ -163,13 +163,15 @@ class Message(msgspec.Struct, gc=False, omit_defaults=True):
     model: Name | None = None
     input_tokens: Int64 | None = None
     output_tokens: Int64 | None = None
+    cached_tokens: Int64 | None = None
+    reasoning_tokens: Int64 | None = None
 
     def columns(self) -> PayloadColumns:
         """The payload's columns of `events`."""
         return (
             None, None, None, None, None, None, None, None, self.model,
-            self.input_tokens, self.output_tokens, self.role, None,
-            self.text(),
+            self.input_tokens, self.output_tokens, self.cached_tokens,
+            self.reasoning_tokens, self.role, None, self.text(),
         )  # fmt: skip
 
     def text(self, chars: int = TEXT_CHARS_MAX) -> str:
@@ -196,7 +198,7 @@ class Feedback(msgspec.Struct, gc=False, omit_defaults=True):
             parts.insert(1, f"{self.score:g}")
         return (
             None, None, None, None, self.score, self.label, None, None, None, None,
-            None, None, None, ": ".join(parts),
+            None, None, None, None, None, ": ".join(parts),
         )  # fmt: skip
 
 
@@ -214,7 +216,7 @@ class ToolStart(msgspec.Struct, gc=False, omit_defaults=True):
         """The payload's columns of `events`; `tool` is that of finished calls only."""
         return (
             None, None, None, None, None, None, None, None, None, None, None, None,
-            None, f"{self.tool} running",
+            None, None, None, f"{self.tool} running",
         )  # fmt: skip
 
 
@@ -236,6 +238,10 @@ class Meta(msgspec.Struct, gc=False, omit_defaults=True):
     span_id: Id | None = None
     parent_span_id: Id | None = None
     importance: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    agent_version: Name | None = None
+    prompt_id: Id | None = None
+    prompt_version: Name | None = None
+    run_id: Id | None = None
 
 
 class Envelope(msgspec.Struct, gc=False):

@@ -69,6 +69,13 @@ MEMORY = Flow(
     sides=("memories",),
     module="flows.memory",
 )
+METRICS = Flow(
+    "metrics",
+    "streaming",
+    reads="events",
+    main="agent_metrics",
+    module="flows.metrics",
+)
 INDEX = Flow(
     "index",
     "scheduled",
@@ -98,7 +105,7 @@ COMPACT = Flow(
     "scheduled",
     reads="events",
     main="events",
-    sides=("dead_letters", "episodes"),
+    sides=("dead_letters", "episodes", "agent_metrics"),
     module="flows.compact",
     every="compact_every_s",
     quiet=("--quiet",),
@@ -108,7 +115,7 @@ RETAIN = Flow(
     "scheduled",
     reads="events",
     main="events",
-    sides=("dead_letters", "episodes", "memories"),
+    sides=("dead_letters", "episodes", "agent_metrics", "memories"),
     module="flows.retain",
     every="retain_every_s",
     quiet=("--quiet",),
@@ -118,13 +125,13 @@ VACUUM = Flow(
     "scheduled",
     reads="events",
     main="events",
-    sides=("dead_letters", "episodes", "streams"),
+    sides=("dead_letters", "episodes", "agent_metrics", "streams"),
     module="flows.vacuum",
     every="vacuum_every_s",
     quiet=("--quiet",),
 )
 # Scheduled flows in the order in which `maintain all` runs them.
-_ALL = (ARCHIVE, MEMORY, COMPACT, RETAIN, VACUUM, INDEX, REINDEX, REBUILD)
+_ALL = (ARCHIVE, MEMORY, METRICS, COMPACT, RETAIN, VACUUM, INDEX, REINDEX, REBUILD)
 FLOWS = {flow.name: flow for flow in _ALL}
 STREAMING = {name: flow for name, flow in FLOWS.items() if flow.kind == "streaming"}
 # Flows that read what another flow has committed.

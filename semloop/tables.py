@@ -5,9 +5,8 @@ derive from this list. Columns are only ever added at the end of a group: they r
 NULL in older files.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from semloop import agent_metrics
+from semloop.table_declaration import Table
 
 # Of new lakes; `semloop/layout.py` says which others are supported.
 LAYOUT_VERSION = 3
@@ -58,6 +57,12 @@ EVENTS = {
     "parent_span_id": "VARCHAR",
     "importance": "DOUBLE",
     "artifacts": "VARCHAR",
+    "agent_version": "VARCHAR",
+    "prompt_id": "VARCHAR",
+    "prompt_version": "VARCHAR",
+    "run_id": "VARCHAR",
+    "cached_tokens": "BIGINT",
+    "reasoning_tokens": "BIGINT",
     **ORIGIN,
     **STAMP,
 }
@@ -185,6 +190,16 @@ MEMORIES = {
     "writer": "BIGINT",
 }
 
+# One row is what the events of one commit add to the counts of `agent_metrics.KEYS`,
+# so several rows may have the same keys; compaction adds them up. The origin is that of
+# the last of the events.
+AGENT_METRICS = {
+    **agent_metrics.KEYS,
+    **agent_metrics.SUMS,
+    **ORIGIN,
+    **STAMP,
+}
+
 # The names under which the Delta logs store offsets and fences. deltalake can read a
 # Transaction only by its full name, so other readers look the names up here.
 STREAMS = {
@@ -196,60 +211,6 @@ STREAMS = {
     "kafka_partition": "INTEGER",
     "first_seen": "TIMESTAMPTZ",
 }
-
-# Columns with few distinct values; for others the Parquet writer would build a
-# dictionary only to discard it.
-_FEW_VALUES = frozenset(
-    {
-        "action", "agent", "error_type", "flow", "kafka_partition", "label", "model",
-        "namespace", "outcome", "reason", "role", "session_id", "status", "table_name",
-        "task", "task_type", "tool", "topic", "topic_id", "type", "user_id",
-    }
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the lake.
-
-    Attributes:
-        name: its folder in the lake.
-        columns: column -> DuckDB type.
-        partition_by: the partition columns.
-        statistics: columns whose minimum and maximum per file are in the log. Only
-            columns that are used to skip files: every log entry repeats the values.
-        sort_by: columns by which the rows of a file are sorted.
-        bloom_filters: columns with a Bloom filter in each file.
-        compacted_by: columns by which compaction sorts the rows of a file; empty for a
-            table that is not compacted.
-        compacted_filters: columns with a Bloom filter in each compacted file.
-        folded_by: columns that tell of what a row is a revision; a compacted file has
-            only the newest `revision`. Empty for a table whose rows are all kept.
-        format: `delta`, or `lance` for the folder of a LanceDB database.
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    partition_by: tuple[str, ...] = ()
-    statistics: tuple[str, ...] = ()
-    sort_by: tuple[str, ...] = ()
-    bloom_filters: tuple[str, ...] = ()
-    compacted_by: tuple[str, ...] = ()
-    compacted_filters: tuple[str, ...] = ()
-    folded_by: tuple[str, ...] = ()
-    format: Literal["delta", "lance"] = "delta"
-
-    @property
-    def dictionaries(self) -> tuple[str, ...]:
-        """The columns to encode with a dictionary."""
-        return tuple(name for name in self.columns if name in _FEW_VALUES)
-
-    @property
-    def compacted_statistics(self) -> tuple[str, ...]:
-        """The columns with bounds per row group in compacted files."""
-        names = {*self.statistics, *self.compacted_by, "agent", "namespace", "type"}
-        return tuple(name for name in self.columns if name in names)
-
 
 _POSITION = ("topic_id", "kafka_partition", "kafka_offset", "kafka_ts", "ingested_at")
 _EPISODE = ("topic_id", "kafka_partition", "namespace", "session_id", "episode_id")
@@ -280,6 +241,14 @@ TABLES: dict[str, Table] = {
             compacted_by=("started_at",),
             compacted_filters=("session_id", "episode_id"),
             folded_by=_EPISODE,
+        ),
+        Table(
+            "agent_metrics",
+            AGENT_METRICS,
+            ("date",),
+            ("minute", *_POSITION),
+            compacted_by=("minute",),
+            summed_by=("topic", "topic_id", "kafka_partition", *agent_metrics.KEYS),
         ),
         Table("dead_letter_actions", DEAD_LETTER_ACTIONS),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),

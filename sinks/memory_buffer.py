@@ -8,44 +8,27 @@ import pyarrow as pa
 
 from schemas.arrow import EPISODE_REVISIONS
 from schemas.batches import Vectored
-from semloop.delta.streams import NEVER_READ, Partition
+from semloop.delta.streams import Partition
+from sinks.read_buffer import ReadBuffer
 
 
-class MemoryBuffer:
+class MemoryBuffer(ReadBuffer):
     """Memories, revisions and positions of the polls that wait for one commit."""
 
     def __init__(self) -> None:
-        self.rows = 0
-        self.bytes = 0
-        self.positions: dict[Partition, int] = {}
-        self.ends: dict[Partition, int] = {}
-        self.caught_up_ms: dict[Partition, int] = {}
+        super().__init__()
         self.skipped: Counter[str] = Counter()
         self._memories: list[pa.Table] = []
         self._episodes: list[pa.Table] = []
-
-    @property
-    def has_changes(self) -> bool:
-        """True if there are rows or offsets to commit."""
-        return bool(self.positions or self.rows)
 
     def add(self, vectored: Vectored, committed: Mapping[Partition, int]) -> None:
         """Add a poll to the buffer.
 
         Args:
             vectored: the poll.
-            committed: partition -> committed offset. A snapshot of `events` repeats all
-                of its positions: only positions beyond this offset are new.
+            committed: as `advance`.
         """
-        progress = vectored.progress
-        self.positions |= {
-            partition: offset
-            for partition, offset in progress.positions.items()
-            if offset
-            > max(committed[partition], self.positions.get(partition, NEVER_READ))
-        }
-        self.ends |= progress.ends
-        self.caught_up_ms |= progress.caught_up_ms
+        self.advance(vectored.progress, committed)
         self.skipped.update(vectored.skipped)
         if vectored.memories.num_rows:
             self._memories.append(vectored.memories)

@@ -5,7 +5,6 @@ are merged first, by ids that derive from their origin: events that are re-read 
 the same ids, and readers ignore memories beyond the offsets of the main table.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from typing_extensions import override
 from schemas.arrow import EPISODES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Vectored
-from semloop.delta.streams import CAUGHT_UP, Partition, Streams
+from semloop.delta.streams import Partition, Streams
 from semloop.errors import (
     LakeError,
     MemoriesSwitched,
@@ -31,9 +30,9 @@ from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.stored_generation import stored_generation
-from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
-from sinks.flow_tables import FlowContext, FlowTables, Waiting
+from sinks.flow_tables import FlowContext, Waiting
+from sinks.lake_reader_tables import LakeReaderTables
 from sinks.memory_buffer import MemoryBuffer
 from sinks.session_rows import restored_rows
 from sinks.vectors.table import VectorTable
@@ -45,7 +44,7 @@ MAIN = MEMORY.main
 log = structlog.get_logger(FLOW)
 
 
-class MemoryTables(FlowTables[Vectored]):
+class MemoryTables(LakeReaderTables[Vectored]):
     """The writer of `memories` and `episodes` for the partitions of one worker.
 
     Unit of parallelism: a worker. Guarantee: every episode and every memory is visible
@@ -54,7 +53,7 @@ class MemoryTables(FlowTables[Vectored]):
     An idle flow does not commit: `caught_up_ms` is only stored together with offsets.
     """
 
-    flow = FLOW
+    flow, main = FLOW, MAIN
 
     def __init__(
         self,
@@ -72,29 +71,9 @@ class MemoryTables(FlowTables[Vectored]):
             owned: partitions of this worker.
             model: id of the embedder's model, and the length of its vectors.
         """
-        super().__init__(context)
-        self._streams = streams
-        self._owned = tuple(owned)
+        super().__init__(context, streams, owned)
         self._model, self._dimension = model
         self._buffer = MemoryBuffer()
-        self._level_ms: int | None = None
-
-    def take_over(self) -> dict[Partition, int]:
-        """Fence off other writers, then read the positions to resume from.
-
-        Returns:
-            partition -> last offset read past, -1 if it was never read.
-
-        Raises:
-            TakenOver: a rival took over later. LakeError: the memories are missing or
-                of another model, or the lake is not writable. StorageUnavailable:
-                storage did not recover within `storage_retry_s`.
-        """
-        return retry(
-            self._take_over_once,
-            on=StorageUnavailable,
-            seconds=self.settings.commits.storage_retry_s,
-        )
 
     def recent_sessions(self) -> pa.Table:
         """Return the rows of `episodes` from which to restore the sessions."""
@@ -107,11 +86,6 @@ class MemoryTables(FlowTables[Vectored]):
 
     @property
     @override
-    def fenced(self) -> Sequence[FencedTable]:
-        return (self._main,)
-
-    @property
-    @override
     def waiting(self) -> Waiting:
         buffer = self._buffer
         return Waiting(buffer.rows, buffer.bytes, buffer.has_changes)
@@ -119,17 +93,8 @@ class MemoryTables(FlowTables[Vectored]):
     @override
     def add_to_buffer(self, item: Vectored) -> bool:
         self._buffer.add(item, self._main.offsets)
-        read = {**self._main.offsets, **self._buffer.positions}
-        ends = item.progress.ends
-        if ends and all(read[partition] >= end - 1 for partition, end in ends.items()):
-            # Not now: what came while these rows were embedded still waits.
-            self._level_ms = item.progress.seen_ms
+        self._note_level(item.progress, self._buffer)
         return item.progress.last
-
-    @property
-    @override
-    def caught_up_ms(self) -> int | None:
-        return self._level_ms
 
     @override
     def explain(self, error: SemLoopError) -> SemLoopError:
@@ -151,31 +116,18 @@ class MemoryTables(FlowTables[Vectored]):
             rows = self._with_writer(memories)
             self._timed(SIDE, lambda: self._vectors.merge(rows))
         episodes = with_commit_columns(buffer.episodes(), EPISODES, self._context.now())
-        positions = {**self._main.offsets, **buffer.positions}
-        # At that time `archive` had caught up; this flow has read everything up to it.
-        numbers = {
-            (partition, CAUGHT_UP): ms
-            for partition, ms in buffer.caught_up_ms.items()
-            if positions[partition] >= buffer.ends[partition] - 1
-        }
+        numbers = self._caught_up(buffer)
         self._timed(
             MAIN, lambda: self._main.commit(episodes, buffer.positions, numbers)
         )
         self._report(buffer, memories, episodes)
 
-    def _take_over_once(self) -> dict[Partition, int]:
+    @override
+    def _take_over_once(self) -> FencedTable:
+        """Also raises LakeError if the memories are missing or of another model."""
         create(self._storage, MAIN)
         self._queries = self._context.open_queries(self._storage)
-        for topic_id, stream in self._streams.by_topic_id.items():
-            numbers = [p.number for p in self._owned if p.topic_id == topic_id]
-            # `archive` already decided whether this cluster's topic may be stored here.
-            register(
-                self._storage, stream, (MAIN,), numbers, self._context.now(),
-                new_log=True,
-            )  # fmt: skip
-        main = self._context.fenced_table(
-            MAIN, self._streams, self._owned, self._count_retry
-        )
+        main = self._registered()
         self._generation = stored_generation(main)
         self._vectors = self._open_vectors(main)
         least_epoch = 1 + self._vectors.largest_writer()
@@ -185,8 +137,7 @@ class MemoryTables(FlowTables[Vectored]):
                 "`semloop maintain reindex` switched the memories during the take-over."
             )
             raise StorageUnavailable(msg, "Start the flow again.")
-        self._main = main
-        return dict(main.offsets)
+        return main
 
     def _open_vectors(self, main: FencedTable) -> VectorTable:
         vectors = VectorTable(
@@ -223,15 +174,7 @@ class MemoryTables(FlowTables[Vectored]):
         metrics.add("semloop_episodes_total", closed, flow=FLOW)
         for reason, count in buffer.skipped.items():
             metrics.add("semloop_not_remembered_total", count, flow=FLOW, reason=reason)
-        lags: Counter[int] = Counter()
-        newest = next(iter(self._streams.by_topic_id), None)
-        for partition, end in buffer.ends.items():
-            offset, number = self._main.offsets[partition], partition.number
-            lags[number] += max(0, end - 1 - offset)
-            if partition.topic_id == newest:
-                metrics.set("semloop_last_offset", offset, flow=FLOW, partition=number)
-        for number, lag in lags.items():
-            metrics.set("semloop_lag_records", lag, flow=FLOW, partition=number)
+        self._report_positions(buffer.ends)
         if memories is not None:
             # Events only: an episode may be inactive for a long time before it closes.
             self._report_freshness(memories.filter(pc.equal(memories["kind"], "event")))

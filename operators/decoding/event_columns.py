@@ -22,10 +22,11 @@ from semloop.texts.wordless import GATE, RUN_CHARS_MIN, without_data
 ROW = (
     "event_id", "type", "ts", "agent", "payload", "session_id", "user_id", "namespace",
     "task", "task_type", "tags", "credits_used", "context_hash", "trace_id", "span_id",
-    "parent_span_id", "importance",
+    "parent_span_id", "importance", "agent_version", "prompt_id", "prompt_version",
+    "run_id",
     "tool", "status", "outcome", "reward", "score", "label", "error_type",
-    "duration_ms", "model", "input_tokens", "output_tokens", "role", "payload_task",
-    "text",
+    "duration_ms", "model", "input_tokens", "output_tokens", "cached_tokens",
+    "reasoning_tokens", "role", "payload_task", "text",
 )  # fmt: skip
 # Columns whose null in an event means a value: {name: value}.
 DEFAULTS = {"namespace": DEFAULT_NAMESPACE, "credits_used": DEFAULT_CREDITS}
@@ -49,7 +50,8 @@ def event_row(event: Envelope, payload: Payload) -> EventRow:
         event.id, event.type, event.timestamp, event.agent, bytes(event.payload),
         meta.session_id, meta.user_id, meta.namespace, meta.task, meta.task_type,
         meta.tags, meta.credits_used, meta.context_hash, meta.trace_id, meta.span_id,
-        meta.parent_span_id, meta.importance, *payload.columns(),
+        meta.parent_span_id, meta.importance, meta.agent_version, meta.prompt_id,
+        meta.prompt_version, meta.run_id, *payload.columns(),
     )  # fmt: skip
 
 

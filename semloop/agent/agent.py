@@ -19,8 +19,7 @@ from typing import Self, overload
 from semloop.agent.closing import flush_in_thread
 from semloop.agent.emitters import emitter_of
 from semloop.agent.encoder import Encoder
-from semloop.agent.events import check_names
-from semloop.agent.identity import as_text, usable_meta
+from semloop.agent.identity import as_text, checked_meta
 from semloop.agent.ids import new_id
 from semloop.agent.interpreters import check_interpreter
 from semloop.agent.metadata import Metadata
@@ -47,6 +46,7 @@ class Agent:
     Args:
         name: 1 to 200 characters; docs/reference/identifiers.md has all bounds.
         namespace: the namespace of its events in memory.
+        version: its version, by which its results can be compared.
         strict: raise errors that are otherwise counted and logged once.
         settings: read from the environment and `semloop.toml` if not given.
 
@@ -57,7 +57,7 @@ class Agent:
 
     __slots__ = (
         "__weakref__", "_emitter", "_encoder", "_name", "_namespace", "_refusals",
-        "_settings",
+        "_settings", "_version",
     )  # fmt: skip
 
     def __init__(
@@ -65,17 +65,21 @@ class Agent:
         name: str,
         *,
         namespace: str = "default",
+        version: object = None,
         strict: bool = False,
         settings: Settings | None = None,
     ) -> None:
         check_interpreter()
         self._name = as_text(name)
+        self._version = version
         self._refusals = Refusals(strict)
         self._settings = settings or load()
         self._emitter = emitter_of(self._settings)
         self._emitter.start()
         meta = {"session_id": "-", "namespace": namespace}
-        self._namespace = str(self._checked(meta)["namespace"])
+        self._namespace = str(
+            checked_meta(self._name, meta, self._refusals)["namespace"]
+        )
         self._name = self._name or UNNAMED
         self._encoder = Encoder(self._name, self._settings, self._refusals)
 
@@ -112,6 +116,9 @@ class Agent:
         user_id: object = None,
         tags: Iterable[object] | None = None,
         trace_id: object = None,
+        prompt_id: object = None,
+        prompt_version: object = None,
+        run_id: object = None,
         metadata: Metadata = None,
     ) -> Session:
         """Return a session.
@@ -124,6 +131,9 @@ class Agent:
             user_id: the user whom it belongs to, a scalar.
             tags: texts; a text alone is one tag.
             trace_id: the trace that it is a part of, a scalar.
+            prompt_id: the prompt with which the agent works.
+            prompt_version: the version of the prompt.
+            run_id: the run that it belongs to, of an experiment for example.
             metadata: values of your own, which are stored with each of its events.
 
         Raises:
@@ -138,9 +148,14 @@ class Agent:
             "user_id": user_id,
             "tags": tags,
             "trace_id": trace_id,
+            "agent_version": self._version,
+            "prompt_id": prompt_id,
+            "prompt_version": prompt_version,
+            "run_id": run_id,
         }
+        usable = checked_meta(self._name, meta, self._refusals)
         return Session(
-            self.emit, self._checked(meta), agent=self, metadata=metadata,
+            self.emit, usable, agent=self, metadata=metadata,
             long_call_s=self._settings.agent.long_call_s,
         )  # fmt: skip
 
@@ -219,20 +234,6 @@ class Agent:
         trace: TracebackType | None,
     ) -> None:
         await flush_in_thread(self.flush, self._settings.agent.flush_s)
-
-    def _checked(self, meta: Mapping[str, object]) -> dict[str, object]:
-        """Return `meta` with usable ids; report now what is wrong with it."""
-        usable, problems = usable_meta(meta)
-        if not problems:
-            try:
-                check_names(self._name, usable)
-            except EventRefused as error:
-                problems.append(error)
-        if problems and self._refusals.strict:
-            raise problems[0]
-        for problem in problems:
-            self._refusals.log_once(problem)
-        return usable
 
 
 def feedback(

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+from semloop.agent.events import check_names
 from semloop.agent.fields import META_TYPES, Converter
 from semloop.agent.foreign_code import catches
 from semloop.agent.ids import new_id
 from semloop.agent.notes import Notes
+from semloop.agent.refusals import Refusals
 from semloop.agent.scalars import NotTextError, id_text
 from semloop.errors import EventRefused
 
@@ -38,6 +40,27 @@ def usable_meta(
     usable["session_id"] = usable["session_id"] or new_id()
     usable["namespace"] = usable["namespace"] or "default"
     return Converter(Notes(), TEXT_CHARS_MAX).fields(usable, META_TYPES), problems
+
+
+def checked_meta(
+    agent: str, meta: Mapping[str, object], refusals: Refusals
+) -> dict[str, object]:
+    """Return `meta` with usable ids; report now what is wrong with it.
+
+    Raises:
+        EventRefused: the refusals are strict, and an argument is invalid.
+    """
+    usable, problems = usable_meta(meta)
+    if not problems:
+        try:
+            check_names(agent, usable)
+        except EventRefused as error:
+            problems.append(error)
+    if problems and refusals.strict:
+        raise problems[0]
+    for problem in problems:
+        refusals.log_once(problem)
+    return usable
 
 
 def as_text(name: object) -> str:

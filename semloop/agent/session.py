@@ -97,6 +97,8 @@ class Session(Block):
         model: str | None = None,
         input_tokens: int | None = None,
         output_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
         credits_used: float | None = None,
         metadata: Metadata = None,
     ) -> str:
@@ -104,17 +106,19 @@ class Session(Block):
 
         Args:
             role: `developer` is stored as `system`, `function` as `tool`.
-            content: text, or a list of parts as the APIs of models have it, of which
-                the text is stored.
+            content: text, or a list of parts as APIs have it; its text is stored.
             model: name of the model that wrote it.
             input_tokens: tokens that the model read.
             output_tokens: tokens that the model wrote.
+            cached_tokens: those of `input_tokens` that a cache had.
+            reasoning_tokens: those of `output_tokens` that the model only thought.
             credits_used: cost of the message.
             metadata: values of your own.
         """
         payload = {
             "role": role, "content": content, "model": model,
             "input_tokens": input_tokens, "output_tokens": output_tokens,
+            "cached_tokens": cached_tokens, "reasoning_tokens": reasoning_tokens,
         }  # fmt: skip
         return self._recorder.record(
             "message", payload, metadata, credits_used=credits_used
@@ -190,11 +194,8 @@ class Session(Block):
         """Record the end of the task and close the episode; return the event's id."""
         self._completed = True
         payload = {
-            "outcome": outcome,
-            "task": task,
-            "reward": reward,
-            "summary": summary,
-        }
+            "outcome": outcome, "task": task, "reward": reward, "summary": summary,
+        }  # fmt: skip
         return self._recorder.record("completion", payload, metadata)
 
     def __enter__(self) -> Self:
@@ -215,5 +216,4 @@ class Session(Block):
             if not self._completed:
                 self.complete("failure")
         except SemLoopError:
-            # The caller's own exception is the one to propagate.
-            return
+            return  # The caller's own exception is the one to propagate.

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from semloop import tables
 from semloop.lake import lance_view
 from semloop.lake.columns import comment_if_queried, comment_statements
+from semloop.lake.cost_tables import cost_statements
 from semloop.lake.raw_views import RawViews
+from semloop.settings.cost_section import CostSettings
 from semloop.storage import duckdb_access
 from semloop.storage.location import Storage
 
@@ -41,6 +43,7 @@ class Catalog:
         connection: a connection to the database; the catalog uses a cursor of its own.
         storage: the lake.
         episodes: returns the state of the memories, None without any.
+        costs: what tokens cost, and whose the namespaces are.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Catalog:
         connection: "DuckDBPyConnection",
         storage: Storage,
         episodes: "Callable[[], Episodes | None]",
+        costs: CostSettings,
     ) -> None:
         """Create the views of tables."""
         self._storage, self._episodes = storage, episodes
@@ -56,10 +60,12 @@ class Catalog:
         self._cursor.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         self._raw_views = RawViews(self._cursor, storage, RAW_SCHEMA)
         self._raw_views.refresh()
+        self._cost_tables = cost_statements(costs, RAW_SCHEMA)
         # Statements of the views of memories; none until they are loaded.
         self._shown: list[str] = []
         self._cursor.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
         self._cursor.execute(lance_view.positions_view(POSITIONS, ()))
+        self._cursor.execute("\n;".join(self._cost_tables))
         # Documented views that do not exist yet.
         self._missing = _view_statements()
         self._commented = False
@@ -94,6 +100,7 @@ class Catalog:
             ]
         statements += lance_view.load_statements(self._storage, reveal=False)
         statements += self._memory_views()
+        statements += self._cost_tables
         return [*statements, *_view_statements().values(), *comment_statements()]
 
     def close(self) -> None:

@@ -8,6 +8,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from semloop.lake import metric_columns
 from semloop.sql_text import quoted
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ EVENTS = {
     "importance": "Weight from 0 to 1 that the producer gave the event.",
     "artifacts": "Values that were too large for the row, as a JSON array with the "
     "column, path, object, bytes and sha256 of each.",
+    "agent_version": "Version of the agent.",
+    "prompt_id": "Prompt with which the agent worked.",
+    "prompt_version": "Version of the prompt.",
+    "run_id": "Run that the event belongs to, of an experiment or a deployment.",
+    "cached_tokens": "Part of `input_tokens` that a cache had.",
+    "reasoning_tokens": "Part of `output_tokens` that the model only thought.",
     **_ORIGIN,
     **_COMMITTED,
 }
@@ -202,12 +209,20 @@ RUNNING_CALLS = {
 }
 
 VIEW_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "agent_metrics": {**metric_columns.AGENT_METRICS, **_ORIGIN, **_COMMITTED},
+    "cost_by_namespace": metric_columns.COST_BY_NAMESPACE,
     "dead_letters": DEAD_LETTERS,
     "episodes": EPISODES,
     "events": EVENTS,
+    "leaderboard": metric_columns.LEADERBOARD,
     "memories": MEMORIES,
+    "metrics_by_agent": metric_columns.METRICS_BY_AGENT,
+    "metrics_by_tool": metric_columns.METRICS_BY_TOOL,
+    "metrics_by_version": metric_columns.METRICS_BY_VERSION,
     "running_calls": RUNNING_CALLS,
     "sessions": SESSIONS,
+    "sessions_now": metric_columns.SESSIONS_NOW,
+    "tool_failures": metric_columns.TOOL_FAILURES,
 }
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from semloop.errors import LakeError
 from semloop.lake.private_ids import PrivateIds
+from semloop.settings import Settings
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ class Database:
     """An in-memory DuckDB with the views and functions of a lake, safe in threads.
 
     Args:
-        storage: the lake.
+        settings: the lake, and what its views show of the settings.
         engine: returns its engine of recall; called when a query needs it.
         ids: finds stored pseudonyms by the originals.
     """
 
     def __init__(
-        self, storage: Storage, engine: "Callable[[], RecallEngine]", ids: PrivateIds
+        self, settings: Settings, engine: "Callable[[], RecallEngine]", ids: PrivateIds
     ) -> None:
-        self._storage, self._engine, self._ids = storage, engine, ids
+        self._settings, self._storage = settings, Storage.of(settings)
+        self._engine, self._ids = engine, ids
         self._lock = threading.Lock()
         self._opened: tuple[DuckDBPyConnection, Catalog] | None = None
         self._closed = False
@@ -73,7 +75,9 @@ class Database:
         connection = lake_reader(self._storage)
         # Unknown table names are errors, never references to Python variables.
         connection.execute("SET GLOBAL python_enable_replacements = false")
-        catalog = Catalog(connection, self._storage, self._episodes)
+        catalog = Catalog(
+            connection, self._storage, self._episodes, self._settings.costs
+        )
         macro.define(connection, self._engine)
         private_ids.define(connection, self._ids)
         return connection, catalog

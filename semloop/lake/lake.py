@@ -64,7 +64,7 @@ class Lake(ArtifactQueries):
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
         self._ids = PrivateIds(self._settings, self._storage)
-        self._database = Database(self._storage, self._recall_engine, self._ids)
+        self._database = Database(self._settings, self._recall_engine, self._ids)
 
     @property
     def connection(self) -> "DuckDBPyConnection":

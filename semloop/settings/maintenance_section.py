@@ -15,6 +15,7 @@ Days = Annotated[float, msgspec.Meta(ge=0)]
 RETAINED = {
     "events": True,
     "episodes": True,
+    "agent_metrics": True,
     "memories": True,
     "dead_letters": False,
 }
@@ -40,8 +41,8 @@ class MaintenanceSettings(Section, frozen=True):
         msgspec.Meta(examples=['{"events": 365, "events/test": 7}']),
     ] = msgspec.field(default_factory=dict)
     """Days for which rows are kept, by `TABLE` or `TABLE/NAMESPACE`; 0, or a table
-    without an entry: indefinitely. Tables: `events`, `episodes`, `memories` and
-    `dead_letters`."""
+    without an entry: indefinitely. Tables: `events`, `episodes`, `agent_metrics`,
+    `memories` and `dead_letters`."""
 
     memories_max: Annotated[
         dict[str, Annotated[int, msgspec.Meta(ge=0)]],
@@ -69,6 +70,10 @@ class MaintenanceSettings(Section, frozen=True):
     cold_storage_class: Annotated[str, msgspec.Meta(pattern="^[A-Z_]*$")] = ""
     """Storage class of such files on S3, for example `STANDARD_IA`; it must be readable
     without a restore. Empty: that of the bucket."""
+
+    rollup_after_days: Days = 1.0
+    """Days after the end of a date at which `maintain compact` rolls up its metrics:
+    the minutes of `agent_metrics` become days, and totals stay the same; 0: never."""
 
     retain_every_s: Interval = 86_400.0
     """Seconds between two runs of `maintain retain` by `semloop up`, the first of them

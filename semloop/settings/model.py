@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
 
+from semloop.settings.cost_section import CostSettings
 from semloop.settings.fields import Section
 from semloop.settings.maintenance_section import MaintenanceSettings
 from semloop.settings.memory_sections import (
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     memory: MemorySettings = MemorySettings()
     recall: RecallSettings = RecallSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    costs: CostSettings = CostSettings()
     agent: AgentSettings = AgentSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogSettings = LogSettings()

@@ -111,7 +111,8 @@ def _checked(
     uris = [f"{storage.uri(merge.table)}/{file.path}" for file in merge.files]
     columns = queries.arrow(merge.table, uris, "SELECT * FROM rows LIMIT 0")
     layout.check_columns(merge.table, columns.column_names)
-    query = invariants(tables.TABLES[merge.table], columns.column_names)
+    spec, is_cold = tables.TABLES[merge.table], merge.cold is not None
+    query = invariants(spec, columns.column_names, is_cold=is_cold)
     before = queries.arrow(merge.table, uris, query).to_pylist()
     _sort(storage, queries, merge, uris, before, local)
     upload = partial(_upload, storage, merge, local)
@@ -178,7 +179,10 @@ def _sorted(
     # A compacted file alone is sorted, and its wide rows may not fit in memory.
     is_sorted = len(merge.files) == 1 and merge.files[0].name.level > 0
     spec = tables.TABLES[merge.table]
-    sql, values = merged_rows(spec, uris, queries.rows, is_sorted=is_sorted)
+    is_cold = merge.cold is not None
+    sql, values = merged_rows(
+        spec, uris, queries.rows, is_sorted=is_sorted, is_cold=is_cold
+    )
     with storage_errors(storage, f"read table {merge.table}"):
         try:
             renew_keys(storage, queries.connection)

@@ -2,11 +2,13 @@
 
 Of a table whose rows are revisions, a merge keeps the newest of those in its files: the
 row that the views show. What must not change is computed in another way than that.
+Of a table whose rows are sums, it adds up those with the same keys (`summed_rows.py`).
 """
 
 from collections.abc import Iterable, Sequence
 
-from semloop.tables import Table
+from semloop.table_declaration import Table
+from sinks.compaction.summed_rows import summed_invariants, summed_rows
 
 ORIGIN_ORDER = ("topic_id", "kafka_partition", "kafka_offset")
 # Rows and values per partition, its last offset, and a checksum of its rows' origins.
@@ -40,13 +42,16 @@ GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
 
 
-def invariants(table: Table, columns: Iterable[str]) -> str:
+def invariants(table: Table, columns: Iterable[str], *, is_cold: bool) -> str:
     """Return SQL over `rows`: per partition what a merge of files must not change.
 
     Args:
         table: the table.
         columns: the columns of its files.
+        is_cold: True for a merge of an old date, which rolls sums up.
     """
+    if table.summed_by:
+        return summed_invariants(table, rolled_up=is_cold)
     names = [name for name in columns if name != "date"]
     if table.folded_by:
         keys, quoted = ", ".join(table.folded_by), (f'"{name}"' for name in names)
@@ -56,7 +61,12 @@ def invariants(table: Table, columns: Iterable[str]) -> str:
 
 
 def merged_rows(
-    table: Table, uris: Sequence[str], rows: str, *, is_sorted: bool
+    table: Table,
+    uris: Sequence[str],
+    rows: str,
+    *,
+    is_sorted: bool,
+    is_cold: bool = False,
 ) -> tuple[str, list[list[str]]]:
     """Return SQL for the rows of a merged file, sorted, and its parameters.
 
@@ -65,9 +75,13 @@ def merged_rows(
         uris: paths or URLs of the files.
         rows: SQL that reads them: `FileQueries.rows`.
         is_sorted: True if there is one file, whose rows are in order.
+        is_cold: as for `invariants`.
     """
     # Origins make the order of rows independent of that of the files.
     order = f"ORDER BY {', '.join([*table.compacted_by, *ORIGIN_ORDER])}"
+    if table.summed_by:
+        summed = summed_rows(table, rows, rolled_up=is_cold)
+        return f"{summed} {order}", [list(uris)]
     if not table.folded_by:
         return rows if is_sorted else f"{rows} {order}", [list(uris)]
     keys = ", ".join(table.folded_by)

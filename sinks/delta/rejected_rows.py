@@ -17,6 +17,7 @@ from semloop.delta.streams import Partition
 META_FIELDS = (
     "session_id", "namespace", "credits_used", "context_hash", "user_id", "task",
     "task_type", "tags", "trace_id", "span_id", "parent_span_id", "importance",
+    "agent_version", "prompt_id", "prompt_version", "run_id",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Finds the expired rows of a date, and writes the other rows of its files.
 
-No row goes that a flow still needs: an event that `memory` has not read, or a revision
-of an episode that is open.
+No row goes that a flow still needs: an event that `memory` or `metrics` has not read,
+or a revision of an episode that is open.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from semloop.delta.snapshot import read_snapshot
 from semloop.delta.streams import EXPIRED, NEVER_READ, Partition
 from semloop.delta.streams_table import StreamRow, read_streams, rows_of
 from semloop.errors import StorageUnavailable
-from semloop.flow_registry import MEMORY
+from semloop.flow_registry import LAKE_READERS, MEMORY, Flow
 from semloop.retry import retry
 from semloop.storage.location import Storage
 from sinks.compaction.merged_file import write_merged
 
-UNREAD = "memory has not read some of them"
+UNREAD = "{flow} has not read some of them"
 OPEN = "some of them are of open episodes"
 # The second parameter has the files, too, and adds their names.
 COUNTS = """
@@ -136,8 +136,9 @@ class _Rows:
 
     def held(self, files: Sequence[DataFile]) -> str:
         """Return why a flow still needs some of the rows; empty if none does."""
-        if self._item.table == MEMORY.reads and self._unread(files):
-            return UNREAD
+        for flow in LAKE_READERS.values():
+            if self._item.table == flow.reads and self._unread(flow, files):
+                return UNREAD.format(flow=flow.name)
         if self._item.table == MEMORY.main and self._open(files):
             return OPEN
         return ""
@@ -149,7 +150,7 @@ class _Rows:
         """
         if self._item.table != MEMORY.main:
             return {}
-        app_ids = {row.partition: row.app_id for row in self._read_streams()}
+        app_ids = {row.partition: row.app_id for row in self._read_streams(MEMORY)}
         return {
             app_ids[partition] + EXPIRED: row["last_offset"]
             for row in self._found(files, LAST_OFFSETS).to_pylist()
@@ -157,22 +158,22 @@ class _Rows:
             in app_ids
         }
 
-    def _read_streams(self) -> list[StreamRow]:
-        """Return the partitions that `memory` reads."""
-        return rows_of(MEMORY.name, MEMORY.main, read_streams(self._storage))
+    def _read_streams(self, flow: Flow) -> list[StreamRow]:
+        """Return the partitions that a flow reads."""
+        return rows_of(flow.name, flow.main, read_streams(self._storage))
 
-    def _unread(self, files: Sequence[DataFile]) -> bool:
-        """Return True if `memory` reads the topic of a row, and is not beyond it.
+    def _unread(self, flow: Flow, files: Sequence[DataFile]) -> bool:
+        """Return True if a flow reads the topic of a row, and is not beyond it.
 
         It reads all partitions of a topic, also those of one that was created again: it
         may have no position there if it has been stopped since.
         """
-        read = self._read_streams()
+        read = self._read_streams(flow)
         if not read:
             return False
         topics = {row.stream.topic for row in read}
         app_ids = {row.partition: row.app_id for row in read}
-        snapshot = read_snapshot(self._storage, MEMORY.main, app_ids.values())
+        snapshot = read_snapshot(self._storage, flow.main, app_ids.values())
         stored = snapshot.transactions if snapshot else {}
         for row in self._found(files, LAST_OFFSETS).to_pylist():
             app_id = app_ids.get(Partition(row["topic_id"], row["kafka_partition"]), "")

@@ -1,7 +1,7 @@
 """The dates of the tables that compaction rewrites, with their files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from urllib.parse import quote
 
@@ -33,7 +33,11 @@ class ColdDates:
         days = self.days.get(table, 0.0)
         if not 0 < days <= (today - day).days - 1:
             return None
-        return None if all(f.name.is_cold for f in files) else self.compression
+        if all(f.name.is_cold for f in files):
+            return None
+        if tables.TABLES[table].summed_by:  # Sums are rolled up, and read at any time.
+            return replace(self.compression, storage_class="")
+        return self.compression
 
 
 def table_dates(

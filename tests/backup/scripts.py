@@ -39,9 +39,10 @@ MEMORIES: tuple[Step, ...] = (
     lambda name: fnmatch(name, "memories/*") and "/_versions/" not in name,
 )
 EPISODES, EVENTS, LETTERS = map(log_of, ("episodes", "events", "dead_letters"))
+METRICS = log_of("agent_metrics")
 OTHERS = tuple(map(log_of, ("dead_letter_actions", "streams")))
 # The order of the page.
-ORDER = (EPISODES, EVENTS, LETTERS, *OTHERS, *MEMORIES, is_rest)
+ORDER = (EPISODES, METRICS, EVENTS, LETTERS, *OTHERS, *MEMORIES, is_rest)
 RCLONE_STORE = {
     "RCLONE_CONFIG_STORE_TYPE": "s3",
     "RCLONE_CONFIG_STORE_PROVIDER": "Other",

@@ -70,7 +70,7 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
         (
             "run nothing",
             "There is no flow 'nothing'.",
-            "The flows are: archive, memory.",
+            "The flows are: archive, memory, metrics.",
         ),
         (
             "run index",

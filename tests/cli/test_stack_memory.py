@@ -9,6 +9,7 @@ import pytest
 from semloop.command.cli import down
 from semloop.command.cli.down import _wait_for_lake_readers
 from semloop.command.stack.state import RUNNING, FlowState, Stack
+from semloop.flow_registry import STREAMING
 from semloop.lake import generations
 from semloop.settings import Settings
 from tests.cli.shell import Shell
@@ -22,7 +23,7 @@ NO_LIMIT = float("inf")
 
 
 def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> None:
-    port = free_port(2)
+    port = free_port(3)
     shell.write_events(40)
     shell.run(
         "up",
@@ -38,7 +39,9 @@ def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> N
     assert (flow["state"], flow["lag"], flow["at_least"]) == ("running", 0, False)
     assert [at["lag"] for at in flow["partitions"]] == [0, 0, 0, 0]
     tables = status["lake"]["tables"]
-    assert set(tables) == {"events", "dead_letters", "episodes", "streams", "memories"}
+    assert set(tables) == {
+        "events", "dead_letters", "episodes", "agent_metrics", "streams", "memories",
+    }  # fmt: skip
     assert tables["episodes"]["rows"] > 0
     assert (tables["memories"]["rows"], tables["memories"]["bytes"] > 0) == (40, True)
     output = shell.run("status")
@@ -46,10 +49,13 @@ def test_memory_runs_with_archive_and_its_table_is_maintained(shell: Shell) -> N
     assert "ok    flow memory runs" in shell.run("health")
     count = "SELECT count(*) AS n FROM memories WHERE kind = 'event'"
     assert shell.json("sql", count) == [{"n": 40}]
-    for index, name in enumerate(("archive", "memory")):
+    shell.run("run", "metrics", "--until-caught-up")
+    summed = "SELECT sum(events)::BIGINT AS n FROM metrics_by_agent"
+    assert shell.json("sql", summed) == [{"n": 40}]
+    for index, name in enumerate(STREAMING):
         with urllib.request.urlopen(f"http://127.0.0.1:{port + index}") as response:
             metrics = response.read().decode()
-        flows = {n for n in ("archive", "memory") if f'flow="{n}"' in metrics}
+        flows = {n for n in STREAMING if f'flow="{n}"' in metrics}
         assert flows == {name}
     log, supervisor = shell.local.log("index"), shell.local.log("supervisor")
     wait_for(

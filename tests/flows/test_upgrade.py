@@ -74,7 +74,7 @@ def test_an_upgrade_changes_no_row_and_has_nothing_to_do_again(
     assert planned[0].startswith("layout 2 becomes 3;")
     assert layout.stored(storage) == tables.LAYOUT_VERSION
     assert_answers(settings, answers)
-    for table in tables.COMPACTED_TABLES:
+    for table in filter(storage.has, tables.COMPACTED_TABLES):
         assert {name.first for name in names(storage, table)} == {BEFORE_ALL}
     assert steps_of(settings) == []
 

@@ -46,6 +46,12 @@ span_id: string
 parent_span_id: string
 importance: double
 artifacts: string
+agent_version: string
+prompt_id: string
+prompt_version: string
+run_id: string
+cached_tokens: int64
+reasoning_tokens: int64
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
@@ -63,6 +69,36 @@ raw: binary
 replay_of: string
 replay_origin: string
 attempt: int32
+{ORIGIN}
+ingested_at: timestamp[us, tz=UTC]
+date: date32[day]"""
+
+AGENT_METRICS = f"""\
+minute: timestamp[us, tz=UTC]
+namespace: string
+agent: string
+agent_version: string
+user_id: string
+tool: string
+model: string
+duration_bucket: int32
+events: int64
+messages: int64
+tool_calls: int64
+tool_failures: int64
+errors: int64
+state_changes: int64
+completions: int64
+successes: int64
+partials: int64
+failures: int64
+feedback: int64
+tool_starts: int64
+credits_used: decimal128(38, 9)
+input_tokens: decimal128(38, 0)
+output_tokens: decimal128(38, 0)
+cached_tokens: decimal128(38, 0)
+reasoning_tokens: decimal128(38, 0)
 {ORIGIN}
 ingested_at: timestamp[us, tz=UTC]
 date: date32[day]"""
@@ -147,6 +183,7 @@ def described(schema: pa.Schema) -> str:
         pytest.param(arrow.DEAD_LETTERS, DEAD_LETTERS, id="dead_letters"),
         pytest.param(arrow.DEAD_LETTER_ACTIONS, DEAD_LETTER_ACTIONS, id="actions"),
         pytest.param(arrow.EPISODES, EPISODES, id="episodes"),
+        pytest.param(arrow.AGENT_METRICS, AGENT_METRICS, id="agent_metrics"),
         pytest.param(arrow.STREAMS, STREAMS, id="streams"),
     ],
 )
@@ -162,6 +199,7 @@ def test_every_table_is_in_the_golden_list() -> None:
         "dead_letters",
         "dead_letter_actions",
         "episodes",
+        "agent_metrics",
         "streams",
     }
     assert {*tables.TABLES} - {*tables.DELTA_TABLES} == {"memories"}
@@ -172,6 +210,7 @@ def test_operators_emit_all_columns_except_those_of_the_commit() -> None:
         (arrow.EVENTS, arrow.DECODED_EVENTS),
         (arrow.DEAD_LETTERS, arrow.DECODED_DEAD_LETTERS),
         (arrow.EPISODES, arrow.EPISODE_REVISIONS),
+        (arrow.AGENT_METRICS, arrow.METRIC_SUMS),
     ):
         assert stored.names == [*decoded.names, "ingested_at", "date"]
 

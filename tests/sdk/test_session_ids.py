@@ -54,6 +54,20 @@ def test_a_scalar_is_an_id(own: Settings, given: object, text: str) -> None:
     assert event["payload"]["event_id"] == text
 
 
+def test_events_tell_with_what_the_agent_worked(own: Settings) -> None:
+    agent = Agent("tester", version="1.4.0", settings=own, strict=True)
+    s = agent.session(1, prompt_id="p", prompt_version=7, run_id=uuid.UUID(int=1))
+    s.message("user", "x", cached_tokens=3, reasoning_tokens=4)
+    assert agent.flush()
+    (event,) = sent(own)
+    found = {name: event["meta"][name] for name in ("agent_version", "prompt_version")}
+    assert found == {"agent_version": "1.4.0", "prompt_version": "7"}
+    assert event["meta"]["prompt_id"] == "p"
+    assert event["meta"]["run_id"] == str(uuid.UUID(int=1))
+    assert event["payload"]["cached_tokens"] == 3
+    assert event["payload"]["reasoning_tokens"] == 4
+
+
 def test_events_of_numbered_sessions_and_users_are_sent(own: Settings) -> None:
     agent = Agent("tester", settings=own, strict=True)
     with agent.session(42, user_id=7) as s:

@@ -10,6 +10,7 @@ import pytest
 
 from semloop.settings import (
     Settings,
+    cost_section,
     load,
     maintenance_section,
     memory_sections,
@@ -19,7 +20,7 @@ from semloop.settings import (
 from semloop.settings.model import setting_fields
 from tests.semloop.given_settings import write
 
-MODULES = (sections, maintenance_section, memory_sections, model)
+MODULES = (sections, cost_section, maintenance_section, memory_sections, model)
 
 
 def test_without_file_and_environment_the_defaults_apply(tmp_path: Path) -> None:

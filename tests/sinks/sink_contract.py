@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -18,7 +19,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 
-from schemas.arrow import DEAD_LETTERS, EVENTS
+from schemas.arrow import AGENT_METRICS, DEAD_LETTERS, EVENTS
 from semloop.delta.streams import Partition, Streams
 from semloop.lake.lake import Lake
 from semloop.storage.location import Storage
@@ -41,6 +42,8 @@ FULL: dict[pa.DataType, Any] = {
     pa.int32(): 2**31 - 1,
     pa.int64(): 2**53 + 1,
     pa.float64(): 0.1,
+    pa.decimal128(38, 0): Decimal(10**38 - 1),
+    pa.decimal128(38, 9): Decimal("-12345678901234567890123456789.000000001"),
     pa.timestamp("us", "UTC"): NOON,
     pa.date32(): NOON.date(),
 }
@@ -126,7 +129,11 @@ class Sink:
         return Path(storage.uri(self.name), "_delta_log")
 
 
-SINKS = [Sink("events", EVENTS), Sink("dead_letters", DEAD_LETTERS)]
+SINKS = [
+    Sink("events", EVENTS),
+    Sink("dead_letters", DEAD_LETTERS),
+    Sink("agent_metrics", AGENT_METRICS),
+]
 
 
 def foreign_commit(handle: DeltaTable, app_id: str, retries: int | None = None) -> None:

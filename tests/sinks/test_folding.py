@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from semloop.errors import LakeError
 from semloop.storage.location import Storage
-from semloop.tables import Table
+from semloop.table_declaration import Table
 from sinks.compaction.log_entry import Outcome
 from sinks.compaction.merged_file import write_merged
 from sinks.compaction.row_queries import merged_rows
@@ -123,9 +123,9 @@ def test_a_fold_of_other_rows_is_not_committed(
     (merge,) = due(table.storage, "episodes")
 
     def broken(
-        spec: Table, uris: Sequence[str], rows: str, *, is_sorted: bool
+        spec: Table, uris: Sequence[str], rows: str, **more: bool
     ) -> tuple[str, list[list[str]]]:
-        sql, values = merged_rows(spec, uris, rows, is_sorted=is_sorted)
+        sql, values = merged_rows(spec, uris, rows, **more)
         assert good in sql
         return sql.replace(good, bad), values
 

@@ -31,11 +31,12 @@ PRIVACY = "docs/privacy.md"
 BACKUP = "docs/backup.md"
 DEPLOYING = "docs/deploying.md"
 QUERIES = "docs/queries.md"
+METRICS = "docs/metrics.md"
 
 # The pages of each test; the tests iterate over these.
 LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)
 OWN_KAFKA = (AGENTS, OPERATING)
-DEMO_LAKE = (QUERIES,)
+DEMO_LAKE = (QUERIES, METRICS)
 JUST = (CONTRIBUTING,)
 
 # Blocks that the tests above do not run, by page and start of the text, with the reason.

@@ -37,6 +37,7 @@ COMMANDS = {
     "recall": "semloop.command.cli.recall:recall",
     "show": "semloop.command.cli.show:show",
     "tail": "semloop.command.cli.tail:tail",
+    "top": "semloop.command.cli.top:top",
     "dlq": "semloop.command.cli.dlq:app",
     "spool": "semloop.command.cli.spool:app",
     "maintain": "semloop.command.cli.maintain:app",

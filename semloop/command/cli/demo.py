@@ -45,7 +45,8 @@ def demo(
         started_s = time.monotonic()
         with _started(DemoStack(settings, signals)) as stack:
             kafka = stack.settings.kafka
-            flows = " and ".join(STREAMING)
+            *others, last = STREAMING
+            flows = f"{', '.join(others)} and {last}"
             say(f"Kafka at {kafka}; the flows {flows} stop when the demo ends.")
             say(f"The lake {settings.lake} is kept.", flush=True)
             expected = _stream(stack, events)

@@ -1,4 +1,4 @@
-"""Memories check: lag of the flow `memory`, and the embedding model of the memories."""
+"""Memories check: lag of the flows that read the lake, and model of the memories."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ REINDEX = "`semloop maintain reindex`"
 
 def check(context: CheckContext) -> Iterator[Finding]:
     """Compare the flow with `archive`, and the table with the settings."""
+    from semloop.delta.streams_table import read_streams
     from semloop.lake import generations
 
     settings, storage = context.require_settings(), context.require_storage()
@@ -30,8 +31,10 @@ def check(context: CheckContext) -> Iterator[Finding]:
     if generation is None:
         reason = "The flow `memory` has never run for this lake."
         raise Skipped(reason, "Start it with `semloop up` or `semloop run memory`.")
+    have_run = {row.stream.flow for row in read_streams(storage)}
     for flow in LAKE_READERS:
-        yield _lag(storage, settings.topic, flow)
+        if flow in have_run:
+            yield _lag(storage, settings.topic, flow)
     yield _model(context, storage, generation)
     yield from _limits(settings, storage, generation)
 

@@ -16,6 +16,11 @@ CHECKS = {
     "redaction key": "semloop.command.doctor.redaction_key:check",
 }
 REBUILD = "`semloop maintain rebuild`"
+# Tables that are made of `events` -> how to make them again.
+AGAIN = {
+    "episodes": f"run {REBUILD}",
+    "agent_metrics": "start `metrics`, which makes the table again",
+}
 
 
 def copy_again(*folders: str) -> str:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from semloop.command.doctor import Finding, fail, ok
-from semloop.command.doctor.completeness import REBUILD, copy_again
+from semloop.command.doctor.completeness import AGAIN, copy_again
 from semloop.command.doctor.context import CheckContext
 from semloop.command.terminal.figures import format_count
 from semloop.delta.snapshot import FileStats, Snapshot, read_snapshot
 from semloop.errors import LakeError, StorageUnavailable
-from semloop.flow_registry import MEMORY
 from semloop.storage.listing import stored_files
 from semloop.storage.location import Storage, log_damage_of
 from semloop.tables import DELTA_TABLES
@@ -69,6 +68,6 @@ def _missing(snapshot: Snapshot, missing: Mapping[str, FileStats]) -> Finding:
 
 def _todo(table: str, folder: str) -> str:
     todo = copy_again(folder)
-    if table == MEMORY.main:
-        todo += f" If the source is gone, remove the folder, and run {REBUILD}."
+    if table in AGAIN:
+        todo += f" If the source is gone, remove the folder, and {AGAIN[table]}."
     return todo

@@ -1,0 +1,1 @@
+"""events -> sums of counts, credits, tokens and durations, per minute and agent."""

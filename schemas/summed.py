@@ -1,0 +1,21 @@
+"""What the steps of the flow `metrics` pass on."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+from schemas.batches import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """One poll of the lake as sums: `sums` as `schemas.arrow.METRIC_SUMS`.
+
+    `events`: number of events. `oldest`: the smallest of their Kafka timestamps.
+    """
+
+    sums: pa.Table
+    progress: Progress = field(default_factory=Progress)
+    events: int = 0
+    oldest: datetime | None = None

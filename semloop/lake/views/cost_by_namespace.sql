@@ -1,0 +1,36 @@
+-- What do the agents of each team and project cost, by day, user and model?
+-- Teams, projects and prices are settings (`namespace_teams`, `namespace_projects`,
+-- `model_prices`). `money` is NULL where the price of a model is missing.
+WITH used AS (
+    SELECT
+        (minute AT TIME ZONE 'UTC')::DATE AS day, namespace, agent, user_id, model,
+        sum(events)::BIGINT AS events, sum(credits_used)::DOUBLE AS credits_used,
+        sum(input_tokens) AS input, sum(output_tokens) AS output,
+        sum(cached_tokens) AS cached, sum(reasoning_tokens) AS reasoning
+    FROM agent_metrics
+    GROUP BY ALL
+)
+SELECT
+    day, team, project, used.namespace, agent, user_id, used.model, events,
+    credits_used,
+    -- Agents may report any number of tokens; a sum that overflows is NULL.
+    try_cast(input AS BIGINT) AS input_tokens,
+    try_cast(output AS BIGINT) AS output_tokens,
+    try_cast(cached AS BIGINT) AS cached_tokens,
+    try_cast(reasoning AS BIGINT) AS reasoning_tokens,
+    CASE
+        WHEN input = 0 AND output = 0 THEN NULL
+        WHEN since IS NULL THEN 'missing'
+        ELSE 'known'
+    END AS price,
+    CASE
+        WHEN input = 0 AND output = 0 THEN 0
+        ELSE (
+            greatest(input - cached, 0)::DOUBLE * input_price
+            + cached::DOUBLE * cached_price + output::DOUBLE * output_price
+        ) / 1e6
+    END AS money
+FROM used
+LEFT JOIN tables.namespace_owners AS owners ON used.namespace = owners.namespace
+ASOF LEFT JOIN tables.model_prices AS prices
+    ON used.model = prices.model AND used.day >= prices.since

@@ -1,0 +1,44 @@
+-- Is a version of an agent better than the one before: success, cost and latency?
+-- The interval of the success rate is Wilson's, for 95 %.
+WITH parts AS (
+    SELECT
+        namespace, agent, agent_version, duration_ms,
+        min(minute) AS first_minute, max(minute) AS last_minute,
+        sum(events) AS events, sum(tool_calls) AS tool_calls,
+        sum(tool_failures) AS tool_failures, sum(errors) AS errors,
+        sum(completions) AS completions, sum(successes) AS successes,
+        sum(credits_used) AS credits_used
+    FROM agent_metrics
+    GROUP BY namespace, agent, agent_version, duration_ms
+), counted AS (
+    SELECT
+        *, if(duration_ms IS NULL, 0, tool_calls) AS timed,
+        sum(timed) OVER (
+            PARTITION BY namespace, agent, agent_version ORDER BY duration_ms
+        ) AS up_to,
+        sum(timed) OVER (PARTITION BY namespace, agent, agent_version) - 1 AS last
+    FROM parts
+), summed AS (
+    SELECT
+        namespace, agent, agent_version,
+        min(first_minute) AS first_minute, max(last_minute) AS last_minute,
+        sum(events)::BIGINT AS events, sum(tool_calls)::BIGINT AS tool_calls,
+        sum(tool_failures)::BIGINT AS tool_failures, sum(errors)::BIGINT AS errors,
+        sum(completions)::BIGINT AS completions, sum(successes)::BIGINT AS successes,
+        sum(credits_used)::DOUBLE AS credits_used,
+        nullif(sum(completions), 0)::DOUBLE AS n, sum(successes) / n AS p,
+        1.96 * sqrt(p * (1 - p) / n + 0.9604 / n ** 2) AS half,
+        min(duration_ms) FILTER (up_to > 0.50 * last) AS duration_p50_ms,
+        min(duration_ms) FILTER (up_to > 0.95 * last) AS duration_p95_ms,
+        min(duration_ms) FILTER (up_to > 0.99 * last) AS duration_p99_ms
+    FROM counted
+    GROUP BY namespace, agent, agent_version
+)
+SELECT
+    namespace, agent, agent_version, first_minute, last_minute, events, tool_calls,
+    tool_failures, errors, completions, successes, p AS success_rate,
+    (p + 1.9208 / n - half) / (1 + 3.8416 / n) AS success_at_least,
+    (p + 1.9208 / n + half) / (1 + 3.8416 / n) AS success_at_most,
+    credits_used, credits_used / nullif(successes, 0) AS credits_per_success,
+    duration_p50_ms, duration_p95_ms, duration_p99_ms
+FROM summed
