@@ -75,9 +75,7 @@ class LakeWorkers(ABC, Generic[Item]):
     ) -> tuple[LakeReaderTables[Item], dict[Partition, int]]:
         """Return the tables, taken over, and their positions."""
 
-    def _topic_streams(
-        self, activity: ActivityFile, worker_index: int
-    ) -> TopicStreams:
+    def _topic_streams(self, activity: ActivityFile, worker_index: int) -> TopicStreams:
         """Return the streams in the lake; wait until `archive` has registered one."""
         settings = self._settings
         while True:
