@@ -5,6 +5,7 @@ as long as everything else that opening a lake does.
 """
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,6 +33,8 @@ POSITIONS = f"{RAW_SCHEMA}.memory_positions"
 READING = ("select", "from", "describe", "summarize", "explain")
 # In queries that read views that DuckDB does not name: lists of views, `query_table`.
 UNNAMED = ("duckdb_", "pragma_", "query")
+# DuckDB names no tables of a query that has parameters.
+PARAMETER = re.compile(r"\?|\$\w+")
 
 
 class Catalog:
@@ -143,7 +146,8 @@ def _views_read(query: str) -> Iterable[str]:
     views, text = _view_statements(), query.strip().lower()
     if not text.startswith(READING) or any(part in text for part in UNNAMED):
         return views
-    names = {name.lower() for name in lance_view.table_names(query) or ()}
+    found = lance_view.table_names(PARAMETER.sub("NULL", query))
+    names = {name.lower() for name in found or ()}
     return names if names and names <= views.keys() else views
 
 
