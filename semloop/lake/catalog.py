@@ -105,9 +105,10 @@ class Catalog:
 
     def _create(self, names: Iterable[str]) -> None:
         """Create these documented views, unless they exist."""
-        statements = [sql for n in names if (sql := self._missing.pop(n, None))]
-        if statements:
-            self._cursor.execute("\n;".join(statements))
+        if due := [name for name in names if name in self._missing]:
+            self._cursor.execute("\n;".join(self._missing[name] for name in due))
+            for name in due:
+                del self._missing[name]
 
     def _show_memories(self) -> None:
         """Create the views on the current generation that differ from those before."""
