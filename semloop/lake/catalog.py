@@ -5,6 +5,7 @@ as long as everything else that opening a lake does.
 """
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,6 +35,8 @@ POSITIONS = f"{RAW_SCHEMA}.memory_positions"
 READING = ("select", "from", "describe", "summarize", "explain")
 # In queries that read views that DuckDB does not name: lists of views, `query_table`.
 UNNAMED = ("duckdb_", "pragma_", "query")
+# DuckDB names no tables of a query that has parameters.
+PARAMETER = re.compile(r"\?|\$\w+")
 
 
 class Catalog:
@@ -109,9 +112,10 @@ class Catalog:
 
     def _create(self, names: Iterable[str]) -> None:
         """Create these documented views, unless they exist."""
-        statements = [sql for n in names if (sql := self._missing.pop(n, None))]
-        if statements:
-            self._cursor.execute("\n;".join(statements))
+        if due := [name for name in names if name in self._missing]:
+            self._cursor.execute("\n;".join(self._missing[name] for name in due))
+            for name in due:
+                del self._missing[name]
 
     def _show_memories(self) -> None:
         """Create the views on the current generation that differ from those before."""
@@ -150,7 +154,8 @@ def _views_read(query: str) -> Iterable[str]:
     views, text = _view_statements(), query.strip().lower()
     if not text.startswith(READING) or any(part in text for part in UNNAMED):
         return views
-    names = {name.lower() for name in lance_view.table_names(query) or ()}
+    found = lance_view.table_names(PARAMETER.sub("NULL", query))
+    names = {name.lower() for name in found or ()}
     return names if names and names <= views.keys() else views
 
 

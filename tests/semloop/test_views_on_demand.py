@@ -44,8 +44,17 @@ def test_each_form_of_a_query_reads_its_views(folder: Path, query: str) -> None:
 
 
 def test_a_query_with_parameters_reads_its_views(folder: Path) -> None:
+    asked = "'$1?' <> 'x' AND type = "
     with Lake(folder) as lake:
-        assert lake.sql(f"{COUNT} WHERE type = ?", ["message"]).fetchall() == [(1,)]
+        found = lake.sql(f"{COUNT} WHERE {asked}?", ["message"]).fetchall()
+        named = lake.sql(f"{COUNT} WHERE {asked}$kind", {"kind": "message"}).fetchall()
+    assert found == named == [(1,)]
+
+
+def test_a_parameter_may_name_a_view(folder: Path) -> None:
+    query = "SELECT count(*) FROM sessions, query_table($name)"
+    with Lake(folder) as lake:
+        assert lake.sql(query, {"name": "events"}).fetchall() == [(2,)]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ broker.heartbeat.interval.ms=3000
 broker.session.timeout.ms=18000
 metadata.max.idle.interval.ms=0
 """
-POLL_S = 0.05
+POLL_S, POLL_MAX_S = 0.05, 1.0
 USUAL_PORT = int(DEFAULT_ADDRESS.rpartition(":")[2])
 
 
@@ -72,7 +72,7 @@ def wait_for(what: str, condition: Callable[[], object], seconds: float = 60) ->
         now_s = time.monotonic()
         assert now_s < deadline, f"{what}: timed out after {seconds:g} s"
         # A condition that opens a lake would use a core that its processes need.
-        time.sleep(max(POLL_S, 4 * (now_s - asked_s)))
+        time.sleep(min(max(POLL_S, 4 * (now_s - asked_s)), POLL_MAX_S))
         asked_s = time.monotonic()
 
 
