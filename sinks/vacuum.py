@@ -17,6 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from semloop.artifacts import FOLDER as ARTIFACTS
+from semloop.delta.removed_files import removed_files
 from semloop.delta.snapshot import read_snapshot
 from semloop.delta.unused_files import UnusedFiles, names_of
 from semloop.errors import SemLoopError, StorageUnavailable
@@ -123,9 +124,27 @@ def delete_unused(
         return Deleted()
     put = partial(_put_entry, storage, unused.table, hours)
     retry(put, on=StorageUnavailable, seconds=retry_s)
+    return _delete(storage, _still_unused(storage, unused))
+
+
+def _still_unused(storage: Storage, unused: UnusedFiles) -> list[StoredFile]:
+    """Return the files that no commit has added since they were looked up.
+
+    Such a file may be replaced by now: queries on the version before still read it.
+    """
     snapshot = read_snapshot(storage, unused.table)
-    stored = names_of(snapshot) if snapshot else set()
-    return _delete(storage, [file for file in unused.all if file.name not in stored])
+    if snapshot is None:
+        return []
+    stored = names_of(snapshot)
+    replaced = [file for file in unused.replaced if file.name not in stored]
+    left = [file for file in unused.left if file.name not in stored]
+    if not left:
+        return replaced
+    removed = removed_files(storage, unused.table, snapshot.version, math.inf)
+    if removed is None:  # the log was cleaned up meanwhile: the next run deletes them
+        return replaced
+    known = {f"{unused.table}/{path}" for path in removed}
+    return replaced + [file for file in left if file.name not in known]
 
 
 def _delete(storage: Storage, files: Sequence[StoredFile]) -> Deleted:

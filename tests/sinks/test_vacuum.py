@@ -240,11 +240,14 @@ def test_the_log_remembers_removed_files_for_longer_than_the_setting(
     assert kept["delta.deletedFileRetentionDuration"] == "interval 49 hours"
 
 
-def test_a_file_that_is_committed_meanwhile_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_added_meanwhile_is_kept(tmp_path: Path, replaced: bool) -> None:
     table = written(tmp_path)
-    (path, *_) = table.storage.open("events").file_uris()
+    path = table.storage.open("events").file_uris()[0]
     name = Path(path).relative_to(tmp_path).as_posix()
     found = UnusedFiles("events", left=(StoredFile(name, 1, 0.0),))
+    if replaced:  # Readers of earlier versions need it.
+        compact(table.storage)
     assert delete_unused(table.storage, found, 24, 60.0) == Deleted()
     assert Path(path).exists()
 
