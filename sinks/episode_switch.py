@@ -19,12 +19,13 @@ from semloop.delta.log_entry import entry_name
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import CAUGHT_UP, Partition, Streams
 from semloop.errors import StorageUnavailable, Terminal
-from semloop.lake.generations import EPISODES, GENERATION, generation_of
+from semloop.lake.generations import EPISODES, GENERATION
 from semloop.retry import retry
 from semloop.storage import store_time
 from semloop.storage.location import Storage
 from sinks.compaction.log_entry import AGE_MAX, make_checkpoint
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.stored_generation import stored_generation
 
 # Each lost attempt means that another writer committed within milliseconds.
 ATTEMPTS_MAX = 100
@@ -97,7 +98,7 @@ class EpisodeSwitch:
     ) -> bool | None:
         """Try to put the entry once; None if another writer has taken its version."""
         self._episodes.refresh()
-        found = generation_of(self._episodes.handle)
+        found = stored_generation(self._episodes)
         if found == self._generation:
             return True  # by an attempt whose reply was lost
         if found > self._generation:

@@ -16,7 +16,6 @@ from typing_extensions import override
 from schemas.arrow import EPISODES
 from schemas.arrow import memories as memories_schema
 from schemas.batches import Vectored
-from semloop.delta.query import WriterQueries
 from semloop.delta.streams import CAUGHT_UP, Partition, Streams
 from semloop.errors import (
     LakeError,
@@ -31,6 +30,7 @@ from semloop.storage.errors import storage_errors
 from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
+from sinks.delta.stored_generation import stored_generation
 from sinks.delta.streams_table import register
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, FlowTables, Waiting
@@ -165,7 +165,7 @@ class MemoryTables(FlowTables[Vectored]):
 
     def _take_over_once(self) -> dict[Partition, int]:
         create(self._storage, MAIN)
-        self._queries = WriterQueries(self._storage)
+        self._queries = self._context.open_queries(self._storage)
         for topic_id, stream in self._streams.by_topic_id.items():
             numbers = [p.number for p in self._owned if p.topic_id == topic_id]
             # `archive` already decided whether this cluster's topic may be stored here.
@@ -176,11 +176,11 @@ class MemoryTables(FlowTables[Vectored]):
         main = self._context.fenced_table(
             MAIN, self._streams, self._owned, self._count_retry
         )
-        self._generation = generation_of(main.handle)
+        self._generation = stored_generation(main)
         self._vectors = self._open_vectors(main)
         least_epoch = 1 + self._vectors.largest_writer()
         self._epochs = Takeover(main, least_epoch=least_epoch).run()
-        if generation_of(main.handle) != self._generation:
+        if stored_generation(main) != self._generation:
             msg = (
                 "`semloop maintain reindex` switched the memories during the take-over."
             )

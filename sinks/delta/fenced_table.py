@@ -91,6 +91,14 @@ class FencedTable:
         """
         return self._checked.stored(partition, kind)
 
+    def number(self, app_id: str) -> int | None:
+        """Return a number that the open version stores under an app id of its own.
+
+        Raises:
+            StorageUnavailable: the log cannot be read.
+        """
+        return self._log.stored(app_id)
+
     def epoch(self, partition: Partition) -> int:
         """Return the epoch of the partition's owner, 0 if it never had one."""
         return self._checked.fence(partition).epoch

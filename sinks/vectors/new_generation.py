@@ -17,10 +17,11 @@ from schemas.steps import ProgressCallback
 from semloop.delta.streams import NEVER_READ, Partition, Streams
 from semloop.errors import LakeError, StorageUnavailable, TakenOver
 from semloop.flow_registry import REINDEX
-from semloop.lake.generations import EPISODES, GENERATION, generation_of
+from semloop.lake.generations import EPISODES, GENERATION
 from semloop.retry import retry
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.reindex_positions import ReindexPositions
+from sinks.delta.stored_generation import newest_generation
 from sinks.flow_tables import FlowContext
 from sinks.vectors.expired_memories import NONE, remove_expired
 from sinks.vectors.maintenance import maintain
@@ -93,7 +94,7 @@ class NewGeneration:
             LakeError: the table cannot be created.
             StorageUnavailable: storage did not recover within `storage_retry_s`.
         """
-        generation = generation_of(self.episodes.handle)
+        generation = newest_generation(self.episodes, self._retry_s)
         while True:
             generation += 1
             self._open(generation)
@@ -155,8 +156,8 @@ class NewGeneration:
             return self.episodes.take(epochs, {GENERATION: self._filling.generation})
         except (StorageUnavailable, TakenOver):
             # The commit may have succeeded, and `memory` may have committed after it.
-            retry(self.episodes.refresh, on=StorageUnavailable, seconds=self._retry_s)
-            return generation_of(self.episodes.handle) == self._filling.generation
+            found = newest_generation(self.episodes, self._retry_s)
+            return found == self._filling.generation
 
     def _require_memories(self) -> None:
         if not self._vectors.exists():

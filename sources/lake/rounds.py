@@ -16,9 +16,10 @@ from schemas.filling import Filling
 from schemas.steps import ProgressCallback
 from semloop.delta.streams import NEVER_READ, Partition
 from semloop.errors import StorageUnavailable, Terminal, TopicChanged
-from semloop.lake.generations import generation_of
+from semloop.lake.generations import EPISODES, generation_of
 from semloop.retry import retry
 from semloop.settings import Settings
+from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
 from sources.lake.episode_index import EpisodeIndex
 from sources.lake.reader import LakeReader
@@ -112,7 +113,9 @@ class Rounds:
     def _follow(self) -> None:
         """Advance to what `memory` has committed by now."""
         self._table.refresh()
-        if generation_of(self._table.handle) >= self._filling.generation:
+        with storage_errors(self._storage, f"read table {EPISODES}"):
+            generation = generation_of(self._table.handle)
+        if generation >= self._filling.generation:
             msg = "Another `reindex` has switched the memories in the meantime."
             raise Terminal(msg, "Run it again if you need other settings.")
         if TopicStreams.every(self._storage) != self._streams:

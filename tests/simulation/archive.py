@@ -1,7 +1,9 @@
 """Processes of the flow `archive` on a simulated lake and broker."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+
+import pyarrow as pa
 
 from schemas.batches import Decoded, Progress
 from schemas.metrics import Metrics
@@ -15,10 +17,12 @@ from sinks.archive_tables import ArchiveTables
 from sinks.commit_loop import CommitLoop
 from sinks.delta.delta_log import DeltaLog
 from sinks.flow_tables import FlowContext
+from sinks.session_rows import RESTORED
 from tests.simulation.choices import Choices
 from tests.simulation.delta_table import SimulatedTable
+from tests.simulation.episodes import revision_rows
 from tests.simulation.processes import Scheduler
-from tests.simulation.rows import SimulatedLog, rows_of
+from tests.simulation.rows import SimulatedLog, newest, rows_of
 from tests.simulation.rule import Rule
 from tests.simulation.store import SimulatedStorage
 
@@ -73,6 +77,17 @@ class SimulatedQueries(WriterQueries):
 
     def existing_events(self, table: OpenTable, keys: Set[str]) -> set[str]:
         raise NotImplementedError
+
+    def rows_of(
+        self, table: OpenTable, query: str, values: Sequence[object] = ()
+    ) -> pa.Table:
+        """Return the newest revisions: of queries of rows, only that of a restart."""
+        assert query is RESTORED
+        handle, store = table.handle, self._store
+        assert isinstance(handle, SimulatedTable)
+        with storage_errors(self._storage, f"read table {table.name}"):
+            files = [store.content(f"{table.name}/{path}") for path in handle.files]
+        return revision_rows(newest(r for file in files for r in file.revisions))
 
 
 def context_of(

@@ -1,7 +1,7 @@
 """The choices of a schedule: drawn from a seed, or given, and made fewer.
 
-A choice is a number below a bound; 0 is the calm one: the same process, no fault. So a schedule is
-the numbers that are not 0, by their place, and a smaller one has fewer of them.
+A choice is a number below a bound; 0 is the calm one: the same process, no fault. So a
+schedule is the numbers that are not 0, by their place, and a smaller one has fewer.
 """
 
 import random
@@ -17,7 +17,7 @@ class Choices:
 
     def __init__(self, seed: int | None, plan: Plan | None = None) -> None:
         """Take the choices from a seed, or from a plan in which all others are 0."""
-        self._random = random.Random(seed)
+        self._drawn = random.Random(seed).random
         self._plan = plan
         self._place = -1
         self.made: dict[int, int] = {}
@@ -25,21 +25,30 @@ class Choices:
 
     def occurs(self, chance: float) -> bool:
         """Return True with a chance; False is the calm choice."""
-        return self._choose(lambda: int(self._random.random() < chance)) == 1
+        # Written out: a schedule makes thousands of these choices.
+        if self.calm:
+            return False
+        self._place += 1
+        if self._plan is not None:
+            chosen = self._plan.get(self._place, 0) == 1
+        else:
+            chosen = self._drawn() < chance
+        if chosen:
+            self.made[self._place] = 1
+        return chosen
 
     def one_of(self, values: Sequence[T]) -> T:
         """Return one of the values; the first one is the calm choice."""
-        number = self._choose(lambda: self._random.randrange(len(values)))
-        return values[number % len(values)]
-
-    def _choose(self, draw: Callable[[], int]) -> int:
         if self.calm:
-            return 0
+            return values[0]
         self._place += 1
-        number = draw() if self._plan is None else self._plan.get(self._place, 0)
+        if self._plan is not None:
+            number = self._plan.get(self._place, 0) % len(values)
+        else:
+            number = int(self._drawn() * len(values))
         if number:
             self.made[self._place] = number
-        return number
+        return values[number]
 
 
 def shrink(plan: Plan, fails: Callable[[Plan], bool], tries_max: int = 400) -> Plan:

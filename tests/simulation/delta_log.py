@@ -5,12 +5,15 @@ Log entries have the format of the protocol, so that our own code reads them.
 
 import json
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from semloop.delta.log_entry import entry_name
 from tests.simulation.store import SimulatedObjects
@@ -49,6 +52,11 @@ class TableState:
     transactions: Mapping[str, int] = field(default_factory=dict)
     segment: tuple[str, ...] = ()
 
+    @cached_property
+    def actions(self) -> pa.Table:
+        """The files and statistics with the columns of deltalake's flat add actions."""
+        return _table_of(self.files)
+
     def after(self, name: str, actions: Iterable[Mapping[str, Any]]) -> "TableState":
         """Return the next version."""
         files, removed = dict(self.files), dict(self.removed)
@@ -72,6 +80,10 @@ class TableState:
         )
 
 
+# Before version 0 of any table.
+EMPTY = TableState()
+
+
 class Log:
     """The log of one table in a store; `actions` parses each entry once."""
 
@@ -90,16 +102,15 @@ class Log:
 
     def checkpoints(self) -> list[int]:
         """Return the versions of all checkpoints."""
-        found = map(CHECKPOINT.search, self.store.log_names(self.table))
-        return sorted(int(match[1]) for match in found if match)
+        names = self.store.log_names(self.table)
+        return sorted(int(n[-39:-19]) for n in names if n.endswith(".parquet"))
 
     def load(self, version: int | None = None) -> TableState:
         """Read a version; by default the newest one."""
         usable = [v for v in self.checkpoints() if version is None or v <= version]
-        state = TableState()
+        state = EMPTY
         if usable:
-            name = self.checkpoint_name(usable[-1])
-            state = replace(self.store.objects[name].content, segment=(name,))
+            state = self.store.objects[self.checkpoint_name(usable[-1])].content
         while version is None or state.version < version:
             if not self.has(state.version + 1):
                 break
@@ -114,8 +125,13 @@ class Log:
 
     def next(self, state: TableState) -> TableState:
         """Return the version after one, whose entry must exist."""
-        version = state.version + 1
-        return state.after(self.name(version), self.actions(version))
+        name = self.name(state.version + 1)
+        found = self.store.objects[name]
+        # All handles read the same entries on top of one another: each once.
+        if found.follows is None or found.follows[0] is not state:
+            found.follows = state, state.after(name, actions_of(self.store, name))
+        following: TableState = found.follows[1]
+        return following
 
     def checkpoint_name(self, version: int) -> str:
         return f"{self.table}/_delta_log/{version:020}.checkpoint.parquet"
@@ -128,7 +144,7 @@ def create_table(
     partition_by: Sequence[str] = (),
 ) -> None:
     """Write version 0 of a table."""
-    action = metadata_action(table, str(uuid.uuid4()), partition_by, configuration)
+    action = metadata_action(table, f"id of {table}", partition_by, configuration)
     data = json.dumps(action).encode()
     store.store(entry_name(table, 0), data, [action], only_new=True)
 
@@ -149,6 +165,18 @@ def metadata_action(
     }
 
 
+def add_action(action: AddAction) -> dict[str, Any]:
+    """Return the action `add` of a file."""
+    return {
+        "path": action.path,
+        "partitionValues": dict(action.partition_values),
+        "size": action.size,
+        "modificationTime": action.modification_time,
+        "dataChange": action.data_change,
+        "stats": action.stats,
+    }
+
+
 def actions_of(store: SimulatedObjects, name: str) -> list[dict[str, Any]]:
     """Return the actions of a log entry that exists, parsed once."""
     found = store.objects[name]
@@ -156,3 +184,20 @@ def actions_of(store: SimulatedObjects, name: str) -> list[dict[str, Any]]:
         found.content = [json.loads(line) for line in found.data.splitlines()]
     actions: list[dict[str, Any]] = found.content
     return actions
+
+
+def _table_of(files: Mapping[str, Mapping[str, Any]]) -> pa.Table:
+    """Return files and statistics with the columns of deltalake's flat add actions."""
+    stats = [json.loads(file["stats"]) for file in files.values()]
+    columns: dict[str, Any] = {
+        "path": pa.array(files, pa.string()),
+        "size_bytes": pa.array([f["size"] for f in files.values()], pa.int64()),
+        "num_records": pa.array([s["numRecords"] for s in stats], pa.int64()),
+    }
+    for end, bounds in (("min", "minValues"), ("max", "maxValues")):
+        for name in dict.fromkeys(name for s in stats for name in s[bounds]):
+            values = [s[bounds].get(name) for s in stats]
+            if name in {"ingested_at", "ts"}:
+                values = [v and datetime.fromisoformat(v) for v in values]
+            columns[f"{end}.{name}"] = pa.array(values)
+    return pa.table(columns)

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cache
 from typing import Any, NoReturn
 
@@ -23,6 +22,7 @@ from tests.simulation.delta_log import (
     CHECKPOINT,
     Log,
     Metadata,
+    add_action,
     metadata_action,
 )
 from tests.simulation.store import SimulatedObjects
@@ -82,7 +82,7 @@ class SimulatedTable(DeltaTable):
         return [f"{self._name}/{path}" for path in self._state.files]
 
     def get_add_actions(self, flatten: bool = False) -> Any:
-        return _table_of(self._state.files)
+        return self._state.actions
 
     def update_incremental(self) -> None:
         self._store.requests.before("list", self._name)
@@ -102,7 +102,7 @@ class SimulatedTable(DeltaTable):
         properties = commit_properties or CommitProperties()
         numbers = {t.app_id: t.version for t in properties.app_transactions or ()}
         lines: list[dict[str, Any]] = [{"commitInfo": {"operation": "WRITE"}}]
-        lines += [{"add": _add(action)} for action in actions]
+        lines += [{"add": add_action(action)} for action in actions]
         lines += [{"txn": {"appId": a, "version": n}} for a, n in numbers.items()]
         self._commit(lines)
 
@@ -129,8 +129,8 @@ class SimulatedTable(DeltaTable):
         kept_hours = state.metadata.hours(REMOVED_RETENTION, 7 * 24)
         oldest_s = self._store.requests.machine_s() - kept_hours * HOUR_S
         removed = {p: ms for p, ms in state.removed.items() if ms > oldest_s * 1_000}
-        content = replace(state, removed=removed)
         name = self._log.checkpoint_name(version)
+        content = replace(state, removed=removed, segment=(name,))
         self._store.store(name, _parquet(removed), content)
         hint = f"{self._name}/_delta_log/_last_checkpoint"
         known = self._store.objects.get(hint)
@@ -147,7 +147,7 @@ class SimulatedTable(DeltaTable):
             match = ENTRY.search(name) or CHECKPOINT.search(name)
             covered = match and int(match[1]) < checkpoints[-1]
             if covered and self._store.objects[name].written_s <= before_s:
-                del self._store.objects[name]
+                self._store.clean_log(self._name, name)
 
     def _commit(self, lines: Sequence[Mapping[str, Any]]) -> int:
         """Put an entry at the next free version, unless one since conflicts with it."""
@@ -227,34 +227,6 @@ def _check(
 
 def _refuse(text: str) -> NoReturn:
     raise CommitFailedError(text)
-
-
-def _add(action: Any) -> dict[str, Any]:
-    return {
-        "path": action.path,
-        "partitionValues": dict(action.partition_values),
-        "size": action.size,
-        "modificationTime": action.modification_time,
-        "dataChange": action.data_change,
-        "stats": action.stats,
-    }
-
-
-def _table_of(files: Mapping[str, Mapping[str, Any]]) -> pa.Table:
-    """Return files and statistics with the columns of deltalake's flat add actions."""
-    stats = [json.loads(file["stats"]) for file in files.values()]
-    columns: dict[str, Any] = {
-        "path": pa.array(files, pa.string()),
-        "size_bytes": pa.array([f["size"] for f in files.values()], pa.int64()),
-        "num_records": pa.array([s["numRecords"] for s in stats], pa.int64()),
-    }
-    for end, bounds in (("min", "minValues"), ("max", "maxValues")):
-        for name in dict.fromkeys(name for s in stats for name in s[bounds]):
-            values = [s[bounds].get(name) for s in stats]
-            if name in {"ingested_at", "ts"}:
-                values = [v and datetime.fromisoformat(v) for v in values]
-            columns[f"{end}.{name}"] = pa.array(values)
-    return pa.table(columns)
 
 
 def _parquet(removed: Mapping[str, int]) -> bytes:

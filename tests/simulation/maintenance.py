@@ -19,9 +19,10 @@ from sinks.retention.tables import RetainedTables
 from sinks.vacuum import Report as Vacuumed
 from sinks.vacuum import VacuumedTables
 from sources.lake.table_dates import table_dates
-from tests.simulation.auditor import TABLES, Auditor
+from tests.simulation.auditor import Auditor
 from tests.simulation.choices import Choices
-from tests.simulation.rows import Origin, Rows, put_rows, statistics_of
+from tests.simulation.log_auditor import LogAuditor
+from tests.simulation.rows import Origin, Rows, newest, put_rows, statistics_of
 from tests.simulation.store import SimulatedStorage
 
 
@@ -30,7 +31,7 @@ class Maintenance(NamedTuple):
 
     context: FlowContext
     storage: SimulatedStorage
-    auditor: Auditor
+    auditor: LogAuditor
     choices: Choices
 
     def compact(self) -> None:
@@ -38,7 +39,7 @@ class Maintenance(NamedTuple):
 
         A merge that is reported as lost must not be in the table.
         """
-        for item in table_dates(self.storage, date.max, TABLES):
+        for item in table_dates(self.storage, date.max, self.auditor.tables):
             closed = replace(item, closed=True)
             for merge in plan(closed):
                 report = Merged()
@@ -50,20 +51,20 @@ class Maintenance(NamedTuple):
 
     def retain(self) -> None:
         """Remove the rows of the oldest date, or one row of each of its files."""
-        for item in table_dates(self.storage, date.max, TABLES[:1]):
+        for item in table_dates(self.storage, date.max, self.auditor.tables[:1]):
             expired = self._expired(item)
             RetainedTables(self.context, Removed(), dry_run=False).add(expired)
             return
 
     def vacuum(self) -> None:
-        """Delete the files of both tables that no version has."""
-        for table in TABLES:
+        """Delete the files that no version has."""
+        for table in self.auditor.tables:
             unused = _unused(self.context, table)
             VacuumedTables(self.context, Vacuumed(), dry_run=False).add(unused)
 
     def checkpoint(self) -> None:
         """Make a checkpoint; the next commit cleans the log up to it."""
-        for table in TABLES:
+        for table in self.auditor.tables:
             with storage_errors(self.storage, f"write a checkpoint of table {table}"):
                 self.storage.open(table).create_checkpoint()
 
@@ -73,6 +74,7 @@ class Maintenance(NamedTuple):
         for file in item.files:
             origins = self._read(item.table, file).origins
             gone = set(origins if whole else origins[:1])
+            assert isinstance(self.auditor, Auditor)
             self.auditor.expirable |= gone
             if gone != set(origins):
                 merge = Merge(item.table, item.version, item.date, (file,))
@@ -83,11 +85,14 @@ class Maintenance(NamedTuple):
     def _write(self, merge: Merge, without: Set[Origin] = frozenset()) -> MergedFile:
         """Write the rows of a merge in place of `write_merged`."""
         found = [self._read(merge.table, file) for file in merge.files]
+        revisions = newest(r for each in found for r in each.revisions)
+        origins = [o for each in found for o in each.origins if o not in without]
         content = Rows(
-            tuple(o for each in found for o in each.origins if o not in without),
+            tuple(r.origin for r in revisions) if revisions else tuple(origins),
             min(each.oldest for each in found),
             max(each.newest for each in found),
             any(each.foreign for each in found),
+            revisions,
         )
         path = f"date={merge.date.isoformat()}/{merge.name.new()}"
         with storage_errors(self.storage, f"write table {merge.table}"):

@@ -9,7 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from semloop.errors import StorageUnavailable, TakenOver, TopicChanged
+from semloop.errors import (
+    MemoriesSwitched,
+    StorageUnavailable,
+    TakenOver,
+    Terminal,
+    TopicChanged,
+)
 from tests.simulation.choices import Choices
 from tests.simulation.store import Requests
 
@@ -22,7 +28,7 @@ PASSING_H = (0.1, 1.0, 7.0, 13.0, 26.0)
 FROZEN_H = (7.0, 13.0, 26.0)
 FROZEN_STEPS = 150
 OFF_H = (0.0, 0.0, -30.0, -2.0, 1.0, 30.0)
-ENDS = (TakenOver, StorageUnavailable, TopicChanged)
+ENDS = (TakenOver, StorageUnavailable, TopicChanged, MemoriesSwitched)
 
 
 class Killed(BaseException):
@@ -113,7 +119,7 @@ class Scheduler(Requests):
         """Choose a process and let it run until it stops or ends."""
         awake = [p for p in self.processes if p.wakes_at <= self.steps]
         if not awake:
-            self.steps = min(p.wakes_at for p in self.processes)
+            self.steps = min((p.wakes_at for p in self.processes), default=self.steps)
             return
         process = self.current = self.choices.one_of(awake)
         process.resume()
@@ -194,5 +200,6 @@ class Scheduler(Requests):
         if error is None:
             return
         self.seen[type(error).__name__] += 1
-        if not isinstance(error, (*ENDS, Killed)):
+        # Terminal itself is that of a rebuild which has to be run again.
+        if not isinstance(error, (*ENDS, Killed)) and type(error) is not Terminal:
             self.errors.append(f"{process.name}: {type(error).__name__}: {error}")

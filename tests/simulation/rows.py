@@ -11,10 +11,18 @@ from deltalake.transaction import AddAction
 from schemas.arrow import DECODED_DEAD_LETTERS, DECODED_EVENTS
 from semloop import tables
 from semloop.delta.file_name import FileName
+from semloop.delta.streams import Partition
+from semloop.lake.generations import EPISODES
 from sinks.delta.parquet_file import file_statistics, statistics_json
 from sinks.delta.table_log import TableLog
 from tests.simulation.store import SimulatedObjects
 from tests.support.builders import NOW
+
+# The columns of `episodes` that a `Revision` has.
+REVISION = (
+    "topic_id", "kafka_partition", "session_id", "first_offset", "kafka_offset",
+    "events", "revision", "state",
+)  # fmt: skip
 
 
 class Origin(NamedTuple):
@@ -25,16 +33,49 @@ class Origin(NamedTuple):
     offset: int
 
 
+class Revision(NamedTuple):
+    """A row of `episodes`: the events of a session from one offset to another."""
+
+    topic_id: str
+    partition: int
+    session: int
+    first: int
+    last: int = -1
+    events: int = 0
+    number: int = 0
+    closed: bool = False
+
+    @property
+    def episode_id(self) -> str:
+        return f"{self.topic_id}-{self.partition}-{self.session}-{self.first}"
+
+    @property
+    def place(self) -> Partition:
+        return Partition(self.topic_id, self.partition)
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.topic_id, self.partition, self.last)
+
+
+def newest(revisions: Iterable[Revision]) -> tuple[Revision, ...]:
+    """Return the newest revision of each episode."""
+    found = {r.episode_id: r for r in sorted(revisions, key=lambda r: r.number)}
+    return tuple(found.values())
+
+
 class Rows(NamedTuple):
     """The content of a data file: origins, and bounds of the time of ingestion.
 
-    `foreign`: a record was read from another topic than its origin says.
+    `foreign`: a record was read from another topic than its origin says. `revisions`:
+    the rows, if the table is `episodes`.
     """
 
     origins: tuple[Origin, ...]
     oldest: datetime
     newest: datetime
     foreign: bool = False
+    revisions: tuple[Revision, ...] = ()
 
 
 class SimulatedLog(TableLog):
@@ -46,12 +87,30 @@ class SimulatedLog(TableLog):
         columns = (rows[name].to_pylist() for name in names)
         times = rows["ingested_at"].to_pylist()
         origins = tuple(map(Origin, *columns))
+        if self.name == EPISODES:
+            revisions = revisions_of(rows)
+            content = Rows(origins, min(times), max(times), False, revisions)
+            return self._put(rows, content)
         ids = rows["id" if "reason" in rows.column_names else "event_id"].to_pylist()
         foreign = ids != [_id(*origin) for origin in origins]
-        content = Rows(origins, min(times), max(times), foreign)
+        return self._put(rows, Rows(origins, min(times), max(times), foreign))
+
+    def _put(self, rows: pa.Table, content: Rows) -> AddAction:
         name = FileName(first=self.version + 1).new()
         path = f"date={rows['date'][0].as_py()}/{name}"
         return put_rows(self._storage.objects, self.name, path, content)  # type: ignore[arg-type]
+
+
+def revisions_of(rows: pa.Table) -> tuple[Revision, ...]:
+    """Return rows of `episodes`."""
+    return tuple(
+        Revision(
+            row["topic_id"], row["kafka_partition"], int(row["session_id"]),
+            row["first_offset"], row["kafka_offset"], row["events"], row["revision"],
+            row["state"] == "closed",
+        )
+        for row in rows.select(REVISION).to_pylist()
+    )  # fmt: skip
 
 
 def put_rows(

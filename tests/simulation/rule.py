@@ -23,6 +23,7 @@ class Rule:
         wrap_log: replaces the log of a table.
         replaced: parts of the code, replaced while a schedule runs.
         after_take_over: called with the tables of a writer that has taken over.
+        flow: whose schedules break it: those of `archive` or of `memory`.
         seed: the first schedule that notices; None: no schedule is known that does.
     """
 
@@ -30,6 +31,7 @@ class Rule:
     wrap_log: Callable[[DeltaLog], DeltaLog] = lambda log: log
     replaced: tuple[Replaced, ...] = ()
     after_take_over: Callable[[ArchiveTables], None] = lambda tables: None
+    flow: str = "archive"
     seed: int | None = None
 
     def take_over(self, tables: ArchiveTables) -> dict[Partition, int]:

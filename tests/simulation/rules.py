@@ -3,15 +3,23 @@
 import math
 
 from semloop.delta import unused_files
-from sinks import archive_tables, vacuum
+from sinks import archive_tables, memory_tables, rebuilt_generation, vacuum
 from sinks.archive_tables import ArchiveTables
 from sinks.compaction import log_entry
 from sinks.compaction import tables as compacted
 from sinks.delta import ownership
 from sinks.delta.checked_log import CheckedLog
-from tests.simulation import broken_commits, broken_maintenance, maintenance
+from sinks.episode_switch import EpisodeSwitch
+from sinks.memory_tables import MemoryTables
+from tests.simulation import (
+    broken_commits,
+    broken_maintenance,
+    broken_memory,
+    maintenance,
+)
 from tests.simulation.rule import Rule
 from tests.simulation.store import SimulatedStorage
+from tests.simulation.vectors import SimulatedVectors
 from tests.sinks import broken_rules
 
 RULES = (
@@ -148,5 +156,66 @@ RULES = (
         replaced=(
             (unused_files, "_replacement_times", lambda active: lambda name: None),
         ),
+    ),
+    Rule(
+        "Memories are merged before their episodes are committed.",
+        flow="memory",
+        replaced=((MemoryTables, "commit", broken_memory.commit_episodes_first),),
+    ),
+    Rule(
+        "A memory is replaced by the same or a later writer only.",
+        flow="memory",
+        replaced=((SimulatedVectors, "may_replace", lambda *memories: True),),
+    ),
+    Rule(
+        "A take-over of `episodes` stores a higher epoch than all before it.",
+        flow="memory",
+        replaced=((memory_tables, "Takeover", broken_rules.WithoutEpochs),),
+    ),
+    Rule(
+        "Episodes and offsets are in one commit.",
+        flow="memory",
+        wrap_log=broken_memory.RowsLater,
+    ),
+    Rule(
+        "The entries since the last commit of episodes are read before the next one.",
+        flow="memory",
+        wrap_log=broken_rules.FollowsBlindly,
+    ),
+    Rule(
+        "After a failed commit of episodes, the stored fence shows if it is there.",
+        flow="memory",
+        wrap_log=broken_rules.RetriesBlindly,
+    ),
+    Rule(
+        "The generation is read again after a take-over.",
+        flow="memory",
+        replaced=(
+            (memory_tables, "stored_generation", broken_memory.FirstGeneration()),
+        ),
+    ),
+    Rule(
+        "A rebuild switches only if `memory` has not read more.",
+        flow="memory",
+        replaced=(
+            (rebuilt_generation, "EpisodeSwitch", broken_memory.SwitchesBackwards),
+        ),
+    ),
+    Rule(
+        "A switch stores fences and offsets of `memory`.",
+        flow="memory",
+        replaced=(
+            (rebuilt_generation, "EpisodeSwitch", broken_memory.SwitchesUnfenced),
+        ),
+    ),
+    Rule(
+        "A switch is put at the next version only if that is absent.",
+        flow="memory",
+        replaced=((SimulatedStorage, "create", broken_maintenance.overwrite),),
+    ),
+    Rule(
+        "A rebuilt file older than 12 hours is not added.",
+        flow="memory",
+        replaced=((EpisodeSwitch, "_require_young", lambda switch, files: None),),
     ),
 )

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class StoredObject:
-    """An object, when it was written by the store's clock, and its content if known."""
+    """An object, when it was written by the store's clock, and its content if known.
+
+    `follows`: of a log entry, the version before it and the version that it makes.
+    """
 
     data: bytes
     written_s: float
     content: Any = None
+    follows: tuple[Any, Any] | None = None
 
 
 class Requests:
@@ -58,6 +62,8 @@ class SimulatedObjects(Objects):
     def __init__(self, requests: Requests) -> None:
         self.requests = requests
         self.objects: dict[str, StoredObject] = {}
+        # Table -> the names in its log, in the order in which they were written.
+        self._logs: dict[str, dict[str, None]] = {}
         self.on_put: Callable[[str], None] = lambda name: None
         self.on_remove: Callable[[str], None] = lambda name: None
 
@@ -78,6 +84,9 @@ class SimulatedObjects(Objects):
         if only_new and name in self.objects:
             raise FileExistsError(name)
         self.objects[name] = StoredObject(data, self.requests.store_s(), content)
+        table, is_log, _ = name.partition("/_delta_log/")
+        if is_log:
+            self._logs.setdefault(table, {})[name] = None
         self.on_put(name)
         self.requests.after("create" if only_new else "put", name)
 
@@ -107,7 +116,11 @@ class SimulatedObjects(Objects):
 
     def log_names(self, table: str) -> list[str]:
         """Return the names in the folder of a table's log."""
-        return [n for n in self.objects if n.startswith(f"{table}/_delta_log/")]
+        return list(self._logs.get(table, ()))
+
+    def clean_log(self, table: str, name: str) -> None:
+        """Remove a file of a table's log, without a request."""
+        del self.objects[name], self._logs[table][name]
 
     def content(self, name: str) -> Any:
         """Read what the bytes of an object stand for."""
