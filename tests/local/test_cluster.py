@@ -15,7 +15,12 @@ import pytest
 import structlog
 
 from semloop.command.stack import cluster
-from semloop.command.stack.back_off import HEALTHY_S, PAUSES_S, BackOff
+from semloop.command.stack.back_off import (
+    ENDED_PAUSE_S,
+    HEALTHY_S,
+    PAUSES_S,
+    BackOff,
+)
 from semloop.command.stack.cluster import Cluster, free_addresses
 from semloop.command.stack.member import OUTPUT_BYTES_MAX, Command, End, most_severe
 from tests.support.processes import ROOT
@@ -217,10 +222,19 @@ def test_an_end_is_named_by_its_signal_or_its_code() -> None:
 
 def test_pauses_grow_with_quick_deaths_and_reset_after_a_healthy_run() -> None:
     back_off = BackOff()
-    pauses = [back_off.pause_s(0.5) for _ in range(len(PAUSES_S) + 2)]
+    pauses = [back_off.pause_s(0.5, 1) for _ in range(len(PAUSES_S) + 2)]
     assert pauses == [*PAUSES_S, PAUSES_S[-1], PAUSES_S[-1]]
-    assert back_off.pause_s(HEALTHY_S) == PAUSES_S[0]
-    assert back_off.pause_s(0.5) == PAUSES_S[1]
+    assert back_off.pause_s(HEALTHY_S, 1) == PAUSES_S[0]
+    assert back_off.pause_s(0.5, 1) == PAUSES_S[1]
+
+
+@pytest.mark.parametrize("code", [-signal.SIGKILL, -signal.SIGTERM, 143])
+def test_pauses_stay_short_where_others_end_the_process(code: int) -> None:
+    back_off = BackOff()
+    pauses = [back_off.pause_s(0.5, code) for _ in range(10)]
+    assert pauses == [0.0, *[ENDED_PAUSE_S] * 9]
+    # It then dies by itself at each start.
+    assert back_off.pause_s(0.5, -signal.SIGSEGV) == PAUSES_S[-1]
 
 
 def test_free_addresses_are_all_different() -> None:

@@ -135,9 +135,7 @@ def revision_rows(revisions: Iterable[Revision]) -> pa.Table:
     return _table(columns, len(found), EPISODE_REVISIONS)
 
 
-def _table(
-    columns: Mapping[str, list[Any]], rows: int, schema: pa.Schema
-) -> pa.Table:
+def _table(columns: Mapping[str, list[Any]], rows: int, schema: pa.Schema) -> pa.Table:
     """Return a table whose other columns are null; faster than `from_pylist`."""
     arrays = [
         pa.array(columns[field.name], field.type)

@@ -1,5 +1,6 @@
 """Pauses before a process that died is restarted."""
 
+import signal
 from dataclasses import dataclass
 
 # The first restart is immediate, later pauses grow: a process that dies at its start
@@ -7,6 +8,10 @@ from dataclasses import dataclass
 PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 # A process that lived this long is healthy: the next death counts as the first again.
 HEALTHY_S = 5.0
+# A process that another one ends did not fail by itself, however young it was: members
+# are replaced one after the other, or the kernel was short of memory.
+ENDED_BY_OTHERS = {-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}
+ENDED_PAUSE_S = 1.0
 
 
 @dataclass
@@ -15,10 +20,15 @@ class BackOff:
 
     deaths: int = 0
 
-    def pause_s(self, lived_s: float) -> float:
-        """Return the pause after the death of a process that lived `lived_s`."""
+    def pause_s(self, lived_s: float, code: int) -> float:
+        """Return the pause after the death of a process.
+
+        Args:
+            lived_s: how long it lived, seconds.
+            code: its exit code, negative for a signal.
+        """
         if lived_s >= HEALTHY_S:
             self.deaths = 0
         pause_s = PAUSES_S[min(self.deaths, len(PAUSES_S) - 1)]
         self.deaths += 1
-        return pause_s
+        return min(pause_s, ENDED_PAUSE_S) if code in ENDED_BY_OTHERS else pause_s

@@ -121,7 +121,7 @@ class Child:
                 "(`semloop health`, too)."
             )
             return
-        pause_s = self._back_off.pause_s(now - self._started_s)
+        pause_s = self._back_off.pause_s(now - self._started_s, code)
         self._due_s = now + pause_s
         self.report(f"{self.name} exited with {code}; restarting in {pause_s:g} s.")
 

@@ -74,7 +74,7 @@ class Cluster:
                 usage_error and lived_s < USAGE_ERROR_S
             ):
                 return end.code
-            pause_s = back_off.pause_s(lived_s)
+            pause_s = back_off.pause_s(lived_s, end.code)
             log.warning(
                 "process died, restarting all processes",
                 process=end.index,
