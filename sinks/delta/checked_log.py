@@ -57,6 +57,18 @@ class CheckedLog:
             # The next attempt finds that it is not stored.
             raise _without_effect(self._log.name)
 
+    def follow_takeover(self, own: Ownership) -> None:
+        """Move to the newest version, after a commit that took over the partitions.
+
+        If the log was cleaned up meanwhile, it cannot tell whose fences it stores: a
+        rival that took over from the same version stored the same ones. So the
+        take-over counts as without effect; the next one stores higher epochs.
+
+        Raises as `follow_commit`.
+        """
+        if not self._follow(own, self._version + 1, is_takeover=True):
+            raise _without_effect(self._log.name)
+
     def follow_others(self, own: Ownership) -> None:
         """Move to the newest version, without a commit by this writer.
 
@@ -94,7 +106,9 @@ class CheckedLog:
         self._version = self._log.version
         return stored
 
-    def _follow(self, own: Ownership, expected_version: int) -> bool:
+    def _follow(
+        self, own: Ownership, expected_version: int, *, is_takeover: bool = False
+    ) -> bool:
         """Move to the newest version; compare fences if it is not the expected one.
 
         A version at the expected number can only be this writer's own commit.
@@ -104,12 +118,14 @@ class CheckedLog:
         """
         self._log.follow()
         newest = self._log.version
-        if newest != expected_version and not self._compare_entries(own):
+        if newest != expected_version and not self._compare_entries(
+            own, is_takeover=is_takeover
+        ):
             return False
         self._version = newest
         return True
 
-    def _compare_entries(self, own: Ownership) -> bool:
+    def _compare_entries(self, own: Ownership, *, is_takeover: bool = False) -> bool:
         """Compare the fences of the entries since the version that was compared last.
 
         If the log was cleaned up before a commit was put, because the process was
@@ -121,7 +137,8 @@ class CheckedLog:
         compared = self._version
         for version, entry in enumerate(self._log.entries(compared - 1), compared):
             if entry is None:
-                return self._compare_stored(own) == own.fences()
+                stored = self._compare_stored(own)
+                return stored == own.fences() and not is_takeover
             # The version that was compared may have those of an earlier owner.
             for app_id, number in entry.items() if version > compared else ():
                 partition = fences.get(app_id)

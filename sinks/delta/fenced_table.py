@@ -144,7 +144,7 @@ class FencedTable:
             if commit_failure(error) is CommitFailure.STORAGE:
                 raise self._log.explain(error) from error
             return False
-        self._checked.follow_commit(self._own)
+        self._checked.follow_takeover(self._own)
         return True
 
     def commit(

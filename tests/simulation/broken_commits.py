@@ -71,7 +71,7 @@ def reopen_blindly(checked: Any, own: Ownership) -> None:
     checked._version = checked._log.version
 
 
-def compare_new(checked: Any, own: Ownership) -> bool:
+def compare_new(checked: Any, own: Ownership, *, is_takeover: bool = False) -> bool:
     """Compare only the entries of new versions, and not that of the one before."""
     fences = {checked._app_id(p) + FENCE: p for p in own.epochs}
     for entry in checked._log.entries(checked._version):

@@ -97,6 +97,11 @@ RULES = (
         replaced=((CheckedLog, "_compare_stored", broken_commits.compare_strictly),),
     ),
     Rule(
+        "A take-over is repeated if the log was cleaned up since its version was read.",
+        seed=2_000_087,
+        replaced=((CheckedLog, "follow_takeover", CheckedLog.follow_commit),),
+    ),
+    Rule(
         "A file that has waited for its commit for 12 hours is written again.",
         seed=109,
         replaced=((ownership, "FILE_S_MAX", math.inf),),

@@ -1,6 +1,6 @@
 """Commits whose process was suspended until their place in the log was cleaned up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,16 @@ def others_commit(storage: Storage, first: int, kept: int) -> None:
         entry_of(storage, version).unlink()
 
 
-def suspend_next(monkeypatch: pytest.MonkeyPatch, storage: Storage, kept: int) -> None:
-    """Let the next commit take the place of an entry that was cleaned up before."""
+def suspend_next(
+    monkeypatch: pytest.MonkeyPatch,
+    storage: Storage,
+    kept: int,
+    meanwhile: Callable[[Storage], object] = lambda storage: None,
+) -> None:
+    """Let the next commit take the place of an entry that was cleaned up before.
+
+    `meanwhile`: called before others commit, with the commit's place still free.
+    """
     commit = TableLog.commit
 
     def suspended(
@@ -49,6 +57,7 @@ def suspend_next(monkeypatch: pytest.MonkeyPatch, storage: Storage, kept: int) -
         commit(log, files, numbers)
         entry = place.read_bytes()
         place.unlink()
+        meanwhile(storage)
         others_commit(storage, log.version + 1, kept)
         place.write_bytes(entry)
 
@@ -96,13 +105,18 @@ def test_an_append_that_is_put_below_a_checkpoint_is_repeated(
     assert sorted(rows["dead_letter_id"].to_pylist()) == ["letter-0", "letter-1"]
 
 
+# A rival that takes over from the same version stores the same fences.
+@pytest.mark.parametrize("meanwhile", [lambda storage: None, EventsTable])
 @pytest.mark.parametrize("kept", [1, OTHERS - 1])
 def test_a_take_over_that_is_put_below_a_checkpoint_may_be_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+    meanwhile: Callable[[Storage], object],
 ) -> None:
     storage = Storage(str(tmp_path))
     EventsTable(storage).commit((0, 0))
-    suspend_next(monkeypatch, storage, kept)
+    suspend_next(monkeypatch, storage, kept, meanwhile)
     with pytest.raises(StorageUnavailable, match="during a commit"):
         EventsTable(storage)
     table = EventsTable(storage)
