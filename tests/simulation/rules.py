@@ -28,14 +28,15 @@ RULES = (
         seed=0,
         replaced=((archive_tables, "Takeover", broken_rules.WithoutEpochs),),
     ),
-    Rule("Side tables are fenced, too.", seed=0, wrap_log=broken_rules.SideUnfenced),
+    Rule("Side tables are fenced, too.", seed=1, wrap_log=broken_rules.SideUnfenced),
     Rule(
         "The main table is fenced first.",
+        seed=20,
         replaced=((archive_tables, "Takeover", broken_rules.SideFirst),),
     ),
     Rule(
         "Every commit carries all partitions that its writer owns.",
-        seed=4,
+        seed=0,
         wrap_log=broken_rules.OnlyMoved,
     ),
     Rule(
@@ -45,17 +46,17 @@ RULES = (
     ),
     Rule(
         "After a failed commit, the stored fence shows if it is there.",
-        seed=4,
+        seed=0,
         wrap_log=broken_rules.RetriesBlindly,
     ),
     Rule(
         "A record with a dead letter beyond the main offset enters no table again.",
-        seed=3,
+        seed=1,
         after_take_over=broken_rules.forget_dead_letters,
     ),
     Rule(
         "These dead letters are read after the side table is fenced.",
-        seed=28,
+        seed=5,
         replaced=((ArchiveTables, "take_over", broken_commits.take_over_early),),
     ),
     Rule(
@@ -70,12 +71,12 @@ RULES = (
     ),
     Rule(
         "An offset never decreases.",
-        seed=3,
+        seed=0,
         replaced=((ownership.Ownership, "next", broken_commits.next_as_reported),),
     ),
     Rule(
         "The topic's id is asked before a commit.",
-        seed=5,
+        seed=11,
         replaced=((ArchiveTables, "may_commit", lambda tables: True),),
     ),
     Rule(
@@ -84,16 +85,17 @@ RULES = (
     ),
     Rule(
         "A commit is on top of a version whose fences were compared.",
-        seed=8,
+        seed=135,
         replaced=((CheckedLog, "is_current", True),),
     ),
     Rule(
         "A commit below a checkpoint counts as not stored.",
+        seed=42,
         replaced=((CheckedLog, "_compare_entries", broken_commits.compare_new),),
     ),
     Rule(
         "A take-over below a checkpoint is repeated.",
-        seed=109,
+        seed=22,
         replaced=((CheckedLog, "_compare_stored", broken_commits.compare_strictly),),
     ),
     Rule(
@@ -103,22 +105,22 @@ RULES = (
     ),
     Rule(
         "A file that has waited for its commit for 12 hours is written again.",
-        seed=109,
+        seed=120,
         replaced=((ownership, "FILE_S_MAX", math.inf),),
     ),
     Rule(
         "A merge is added only while all files that it replaces are active.",
-        seed=30,
+        seed=126,
         replaced=((compacted, "ActiveFiles", broken_maintenance.Unremoved),),
     ),
     Rule(
         "A merge is put at the next version only if that is absent.",
-        seed=2,
+        seed=10,
         replaced=((SimulatedStorage, "create", broken_maintenance.overwrite),),
     ),
     Rule(
         "An entry that was refused is looked for in the log.",
-        seed=13,
+        seed=128,
         replaced=(
             (log_entry, "_attempt", broken_maintenance.attempt_blindly),
             (log_entry, "_is_added", lambda active, change: False),
@@ -138,62 +140,73 @@ RULES = (
     ),
     Rule(
         "A merge takes consecutive commits.",
-        seed=4,
+        seed=10,
         replaced=((maintenance, "plan", broken_maintenance.every_second),),
     ),
     Rule(
         "A vacuum puts an entry before it deletes.",
-        seed=109,
+        seed=23,
         replaced=((vacuum, "_put_entry", lambda *arguments: None),),
     ),
     Rule(
         "A vacuum reads the log again after its entry.",
+        seed=23,
         replaced=((vacuum, "names_of", lambda snapshot: set()),),
     ),
     Rule(
         "A vacuum spares files that were removed less than 24 hours ago.",
-        seed=36,
-        replaced=((unused_files, "removed_files", lambda *arguments: {}),),
+        seed=52,
+        replaced=(
+            (unused_files, "removed_files", lambda *arguments: {}),
+            (vacuum, "removed_files", lambda *arguments: {}),
+        ),
     ),
     Rule(
         "Of a file whose removal the log forgot, the replacement's age counts.",
-        seed=129,
+        seed=68,
         replaced=(
             (unused_files, "_replacement_times", lambda active: lambda name: None),
         ),
     ),
     Rule(
         "Memories are merged before their episodes are committed.",
+        seed=0,
         flow="memory",
         replaced=((MemoryTables, "commit", broken_memory.commit_episodes_first),),
     ),
     Rule(
         "A memory is replaced by the same or a later writer only.",
+        seed=79,
         flow="memory",
         replaced=((SimulatedVectors, "may_replace", lambda *memories: True),),
     ),
     Rule(
         "A take-over of `episodes` stores a higher epoch than all before it.",
+        seed=0,
         flow="memory",
         replaced=((memory_tables, "Takeover", broken_rules.WithoutEpochs),),
     ),
     Rule(
         "Episodes and offsets are in one commit.",
+        seed=0,
         flow="memory",
         wrap_log=broken_memory.RowsLater,
     ),
     Rule(
         "The entries since the last commit of episodes are read before the next one.",
+        seed=26,
         flow="memory",
         wrap_log=broken_rules.FollowsBlindly,
     ),
     Rule(
         "After a failed commit of episodes, the stored fence shows if it is there.",
+        seed=0,
         flow="memory",
         wrap_log=broken_rules.RetriesBlindly,
     ),
     Rule(
         "The generation is read again after a take-over.",
+        seed=78,
         flow="memory",
         replaced=(
             (memory_tables, "stored_generation", broken_memory.FirstGeneration()),
@@ -201,6 +214,7 @@ RULES = (
     ),
     Rule(
         "A rebuild switches only if `memory` has not read more.",
+        seed=35,
         flow="memory",
         replaced=(
             (rebuilt_generation, "EpisodeSwitch", broken_memory.SwitchesBackwards),
@@ -208,6 +222,7 @@ RULES = (
     ),
     Rule(
         "A switch stores fences and offsets of `memory`.",
+        seed=6,
         flow="memory",
         replaced=(
             (rebuilt_generation, "EpisodeSwitch", broken_memory.SwitchesUnfenced),
@@ -215,6 +230,7 @@ RULES = (
     ),
     Rule(
         "A switch is put at the next version only if that is absent.",
+        seed=14,
         flow="memory",
         replaced=((SimulatedStorage, "create", broken_maintenance.overwrite),),
     ),
