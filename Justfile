@@ -45,7 +45,7 @@ test *ARGS: _installed
 ci:
     folder=$(mktemp -d) && git clone -q . "$folder/semloop" && bash "$folder/semloop/.ci/run"
 
-# Let faults of a laptop strike a local stack: `just chaos --rounds 100 --seed 19`.
+# Faults of a laptop: `just chaos --rounds 100 --seed 19`; or kills: `just chaos --kills 99`.
 [group('check')]
 chaos *ARGS: _installed
     .venv/bin/python -m tests.storm.chaos {{ ARGS }}

@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from flows.reindex import reindex
 from semloop import Lake
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import read_snapshot
+from semloop.errors import Terminal
 from semloop.settings import Settings
+from semloop.storage import store_time
 from semloop.storage.location import Storage
 from sinks import rebuilt_generation
+from sinks.compaction.log_entry import AGE_MAX
 from sinks.delta.reindex_positions import ReindexPositions
 from sinks.episode_switch import EpisodeSwitch
 from sinks.rebuilt_generation import RebuiltGeneration
@@ -219,4 +223,18 @@ def test_a_resumed_run_has_what_other_limits_have_left_out(
         with pytest.raises(Crash):
             flow(settings.replace(**limit))
     flow(settings)
+    assert both(settings) == before
+
+
+def test_files_that_a_vacuum_may_have_deleted_do_not_become_the_table(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process was suspended for half a day after it had written them."""
+    events = Events(settings)
+    events.add(overlapping_sessions(40))
+    run_memory(settings, events, later_ms=LATER_MS)
+    before = both(settings)
+    monkeypatch.setattr(store_time, "age", lambda *of: AGE_MAX + timedelta(seconds=1))
+    with pytest.raises(Terminal, match="older than 12 hours"):
+        rebuild(settings)
     assert both(settings) == before

@@ -45,6 +45,10 @@ class Unverified(ActiveFiles):
         return True
 
 
+class Unguarded(Unchanged, Unverified):
+    """Breaks both rules."""
+
+
 def overwrite(storage: SimulatedStorage, name: str, data: bytes) -> bool:
     """Write a file, also in the place of another one."""
     with storage_errors(storage, f"create {name}"):

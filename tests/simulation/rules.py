@@ -81,6 +81,7 @@ RULES = (
     ),
     Rule(
         "A handle that is opened again is compared with the last commit.",
+        seed=174,
         replaced=((CheckedLog, "reopen", broken_commits.reopen_blindly),),
     ),
     Rule(
@@ -137,6 +138,14 @@ RULES = (
     Rule(
         "A merged file older than 12 hours is not added.",
         replaced=((log_entry, "AGE_MAX", broken_maintenance.NEVER_TOO_OLD),),
+    ),
+    Rule(
+        "Of the three rules above, one holds.",
+        seed=53,
+        replaced=(
+            (compacted, "ActiveFiles", broken_maintenance.Unguarded),
+            (log_entry, "AGE_MAX", broken_maintenance.NEVER_TOO_OLD),
+        ),
     ),
     Rule(
         "A merge takes consecutive commits.",

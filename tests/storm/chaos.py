@@ -25,6 +25,7 @@ from semloop.progress.activity import WINDOW_S
 from tests.storm import faults
 from tests.storm.faults import DAY_S, PROCESSES, Scene
 from tests.storm.local_stack import COMMAND_S, LocalStack, wait_until
+from tests.storm.points import points
 from tests.storm.wall_clock import WallClock
 
 # With less than 1 GiB free, `health` warns always.
@@ -212,12 +213,20 @@ def chaos(
     only: Annotated[
         list[str] | None, typer.Option(help="Only these kinds; repeatable.")
     ] = None,
+    kills: Annotated[
+        int | None, typer.Option(min=1, help="Kill at named fail-points instead.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="With --kills: of a run to go on with.")
+    ] = None,
 ) -> None:
     """Let faults strike a local stack at random, and compare all ids.
 
     Exits with 1 if an event or a memory is lost or duplicated, if a process is left over,
     if the stack does not recover, or if `health` passes during a fault.
     """
+    if kills is not None:
+        points(kills, seed, folder)
     seed = random.randrange(10**6) if seed is None else seed
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     print(f"seed {seed}, {folder}", flush=True)

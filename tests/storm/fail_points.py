@@ -20,13 +20,18 @@ class FailPoint:
     target: str
     after: bool = True
 
-    def arm(self, ends_with: signal.Signals) -> None:
-        """Send the signal to this process once, at the first call."""
+    def found(self) -> tuple[Any, str]:
+        """Return the module or class, and the name of the function there."""
         module, _, path = self.target.partition(":")
         owner: Any = importlib.import_module(module)
         *classes, name = path.split(".")
         for each in classes:
             owner = getattr(owner, each)
+        return owner, name
+
+    def arm(self, ends_with: signal.Signals) -> None:
+        """Send the signal to this process once, at the first call."""
+        owner, name = self.found()
         original: Callable[..., Any] = getattr(owner, name)
 
         @wraps(original)

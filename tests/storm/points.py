@@ -1,6 +1,6 @@
 """Kill or freeze a flow at each named fail-point, and compare all that was produced.
 
-`python -m tests.storm.points --kills 1000 --folder F` goes on where a run with the same
+`just chaos --kills 1000 --folder F` goes on where a run with the same
 folder stopped. The rarest fail-point is next, so all are hit equally often. A process
 is a fork that has imported the flow, so a kill costs less than a second of CPU.
 """
@@ -16,9 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import NoReturn
 
 from semloop.kafka.topic import TopicAdmin
 from semloop.settings import Settings, load
@@ -50,8 +48,11 @@ class State:
         if not file.exists():
             return cls(seed)
         stored = json.loads(file.read_text())
-        counts = {n: Counter(stored.pop(n)) for n in ("hits", "freezes", "missed")}
-        return cls(**stored, **counts)
+        state = cls(stored["seed"], stored["rounds"], stored["produced"])
+        state.hits, state.freezes, state.missed = (
+            Counter(stored[name]) for name in ("hits", "freezes", "missed")
+        )
+        return state
 
 
 def in_child(task: Callable[[], object], log: Path) -> int:
@@ -96,12 +97,12 @@ class Points:
         state, point = self.state, FAIL_POINTS[name]
         rng = random.Random(f"{state.seed}/{state.rounds}")
         state.rounds += 1
-        self._complete(lambda: produce(self._settings, self._origins))
+        self.complete(lambda: produce(self._settings, self._origins))
         state.produced += EVENTS
         for flow in STREAMING:
             if flow == point.flow:
                 break
-            self._complete(lambda flow=flow: STREAMING[flow](self._settings))  # type: ignore[misc]
+            self.complete(lambda flow=flow: STREAMING[flow](self._settings))  # type: ignore[misc]
         if rng.random() < FROZEN_SHARE:
             self._freeze(name, point)
         else:
@@ -115,9 +116,9 @@ class Points:
         """Let the flows catch up, and yield what is lost, duplicated or wrong."""
         for flow in (*STREAMING, *MAINTENANCE):
             run = {**STREAMING, **MAINTENANCE}[flow]
-            self._complete(lambda run=run: run(self._settings))  # type: ignore[misc]
+            self.complete(lambda run=run: run(self._settings))  # type: ignore[misc]
         found = self._folder / "problems.json"
-        self._complete(
+        self.complete(
             lambda: found.write_text(
                 json.dumps(list(problems(self._settings, self._origins)))
             )
@@ -133,7 +134,7 @@ class Points:
             return
         run = {**STREAMING, **MAINTENANCE}[point.flow]
         try:
-            self._complete(lambda: run(self._settings))
+            self.complete(lambda: run(self._settings))
         finally:
             os.kill(pid, signal.SIGCONT)
             wait(pid)  # taken over, or with nothing left to do
@@ -148,7 +149,8 @@ class Points:
 
         return in_child(armed, self._folder / "flows.log")
 
-    def _complete(self, task: Callable[[], object]) -> None:
+    def complete(self, task: Callable[[], object]) -> None:
+        """Run a task in a fork, to its end."""
         log = self._folder / "flows.log"
         code = wait(in_child(task, log))
         if code:
@@ -156,14 +158,15 @@ class Points:
             raise RuntimeError(msg)
 
 
-def points(
-    kills: Annotated[int, typer.Option(min=1, help="In all runs of the folder.")] = 38,
-    seed: Annotated[int | None, typer.Option(help="Seed; default: random.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Of a run to go on with.")] = None,
-) -> None:
+def points(kills: int, seed: int | None, folder: Path | None) -> NoReturn:
     """End flows at named fail-points, and compare events, memories and episodes.
 
     Exits with 1 if anything is lost, duplicated or wrong.
+
+    Args:
+        kills: how many there are to be, with those of earlier runs of the folder.
+        seed: of a new folder; None: a random one.
+        folder: None: a new one.
     """
     seed = random.randrange(10**6) if seed is None else seed
     folder = folder or Path(tempfile.mkdtemp(prefix=f"points-{seed}-"))
@@ -178,7 +181,7 @@ def points(
             embedder="hashing", retention={"dead_letters": 2.0},
         )  # fmt: skip
         run = Points(folder, state, settings)
-        TopicAdmin(settings).ensure()
+        run.complete(lambda: TopicAdmin(settings).ensure())
         while state.hits.total() < kills and not wrong:
             name = min(FAIL_POINTS, key=lambda n: (state.hits[n] + state.missed[n], n))
             run.round(name)
@@ -195,7 +198,3 @@ def points(
         print(f"  {name}: {state.hits[name]}, {state.freezes[name]} frozen")
     print("\n".join(wrong))
     sys.exit(1 if wrong else 0)
-
-
-if __name__ == "__main__":
-    typer.run(points)
