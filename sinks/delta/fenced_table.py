@@ -92,11 +92,7 @@ class FencedTable:
         return self._checked.stored(partition, kind)
 
     def number(self, app_id: str) -> int | None:
-        """Return a number that the open version stores under an app id of its own.
-
-        Raises:
-            StorageUnavailable: the log cannot be read.
-        """
+        """Return a number that belongs to no partition; raises as `stored`."""
         return self._log.stored(app_id)
 
     def epoch(self, partition: Partition) -> int:
@@ -108,11 +104,7 @@ class FencedTable:
         return all(self._checked.fence(p) == Fence(e) for p, e in epochs.items())
 
     def refresh(self) -> None:
-        """Open the newest version, whichever writer owns it.
-
-        Raises:
-            StorageUnavailable: the log cannot be read.
-        """
+        """Open the newest version, whichever writer owns it; raises as `stored`."""
         self._log.reopen()
         self._commits_since_open = 0
 

@@ -124,7 +124,7 @@ class NothingCarried:
     """In place of `CarriedMemories`."""
 
     def require_same(self, schema: pa.Schema) -> None:
-        """There are none."""
+        """Accept any: there is no such memory."""
 
     def copy(self, schema: pa.Schema, merge: object) -> int:
         return 0

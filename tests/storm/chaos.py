@@ -217,7 +217,7 @@ def chaos(
         int | None, typer.Option(min=1, help="Kill at named fail-points instead.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="With --kills: of a run to go on with.")
+        Path | None, typer.Option(help="With --kills: of a run to continue.")
     ] = None,
 ) -> None:
     """Let faults strike a local stack at random, and compare all ids.

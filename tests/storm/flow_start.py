@@ -1,7 +1,7 @@
 """Where a start of `archive` on an object store spends its time, up to its first commit.
 
 `python -m tests.storm.flow_start --files 300`, with `SEMLOOP_TEST_SERVICES` on MinIO. A
-lake of so many small files is measured, compacted, and measured again. The time of the
+lake of this many small files is measured, compacted, and measured again. The time of the
 processor is the one to compare on a machine that has other work.
 """
 

@@ -1,7 +1,7 @@
 """Kill or freeze a flow at each named fail-point, and compare all that was produced.
 
-`just chaos --kills 1000 --folder F` goes on where a run with the same
-folder stopped. The rarest fail-point is next, so all are hit equally often. A process
+`just chaos --kills 1000 --folder F` continues where a run with the
+same folder stopped. The rarest fail-point is next, so all are hit equally often. A process
 is a fork that has imported the flow, so a kill costs less than a second of CPU.
 """
 
