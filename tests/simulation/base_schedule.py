@@ -21,7 +21,7 @@ from tests.simulation.store import SimulatedObjects, SimulatedStorage
 
 # A schedule ends after at most this many turns.
 TURNS_MAX = 400
-# The partitions of a writer; those of the last one are the first ones.
+# The partitions of a writer; the last writer of a schedule has all of them.
 OWNED = ([0, 1, 2], [0, 1], [1, 2])
 
 

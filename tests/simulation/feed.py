@@ -1,7 +1,7 @@
 """Events that a calm `archive` stores, for the flows that read the lake."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from semloop.delta.log_entry import entry_name
 from semloop.delta.streams import Partition, StreamId, Streams
@@ -73,6 +73,6 @@ def stored_ends(storage: SimulatedStorage) -> dict[Partition, int]:
     return retry(once, on=StorageUnavailable, seconds=60.0)
 
 
-def partitions(numbers: Iterator[int] | list[int]) -> list[Partition]:
+def partitions(numbers: Iterable[int]) -> list[Partition]:
     """Return partitions of the topic."""
     return [Partition(TOPIC_ID, number) for number in numbers]
