@@ -4,6 +4,7 @@
 |---|---|---|
 | `ArchiveTables` | one writer per worker, each for its own partitions | exactly once |
 | `MemoryTables` | the same | each row visible exactly once |
+| `MetricsTables` | the same | each event in the sums exactly once |
 | `NewGeneration` | one writer for all partitions | each row once, after the switch |
 | `IndexMaintenance` | one process | the rows do not change |
 | `CompactedTables` | any; workers have different files | each row stays exactly once |

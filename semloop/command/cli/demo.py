@@ -47,7 +47,7 @@ def demo(
             kafka = stack.settings.kafka
             *others, last = STREAMING
             flows = f"{', '.join(others)} and {last}"
-            say(f"Kafka at {kafka}; the flows {flows} stop when the demo ends.")
+            say(f"Kafka at {kafka}; flows {flows} stop at the end.")
             say(f"The lake {settings.lake} is kept.", flush=True)
             expected = _stream(stack, events)
         _report(settings, expected, time.monotonic() - started_s)

@@ -38,7 +38,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
         found = f"{table} is ahead of events by {format_count(ahead, 'offset')}: "
         found += "events is older, or rows of it are lost"
         todo = f"{copy_again('events')} Else start `archive`, which reads them again "
-        todo += f"as far as Kafka has them, or remove {table} and {AGAIN[table]}."
+        todo += f"as far as Kafka has them, or {AGAIN[table]}."
         problems.append(fail(CHECK, found, todo))
     if ahead := _ahead(noted, letters):
         found = f"dead_letters is older than events, by {format_count(ahead, 'offset')}"
