@@ -28,5 +28,9 @@ def _recognize(values: list[object], container: Container) -> str | None:
 
 
 FORMAT = Format(
-    "ai-sdk", "chats of the AI SDK", _recognize, read_chats(documents(tell_chat, AGENT))
+    "ai-sdk",
+    "chats of the AI SDK",
+    _recognize,
+    read_chats(documents(tell_chat, AGENT)),
+    like="chat",
 )

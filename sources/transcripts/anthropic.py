@@ -37,4 +37,6 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     return tuple(document)
 
 
-FORMAT = Format("anthropic", "Anthropic messages", _recognize, documents(_tell, AGENT))
+FORMAT = Format(
+    "anthropic", "Anthropic messages", _recognize, documents(_tell, AGENT), like="chat"
+)

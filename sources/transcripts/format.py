@@ -35,9 +35,12 @@ class Format:
         recognize: from the first values of a file, which sign they bear; None if they
             are of another format.
         read: values to events; pure.
+        like: the format of which this is a special case: a file without its signs is
+            read as this one if the user says so.
     """
 
     name: str
     title: str
     recognize: Callable[[list[object], Container], str | None]
     read: Reader
+    like: str = ""

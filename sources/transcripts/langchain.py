@@ -47,4 +47,4 @@ def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator
     yield from _read_documents(chain([found], iterator), options, ledger)
 
 
-FORMAT = Format("langchain", "messages of LangChain", _recognize, _read)
+FORMAT = Format("langchain", "messages of LangChain", _recognize, _read, like="chat")

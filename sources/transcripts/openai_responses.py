@@ -28,11 +28,17 @@ def _recognize(values: list[object], container: Container) -> str | None:
     if answer.get("object") == "response" and isinstance(answer.get("output"), list):
         return "each value is a response with output items"
     items = value.get("items")
-    if isinstance(items, list) and any(is_item(item) for item in items):
+    if isinstance(items, list) and any(map(_is_listed, items)):
         return "each value has a list of items"
     if any(is_item(v) for v in values) and "messages" not in value:
         return "its values are items of responses"
     return None
+
+
+def _is_listed(value: object) -> bool:
+    """Whether a value is an item, or a message as items write it."""
+    is_message = isinstance(value, dict) and value.get("type") == "message"
+    return is_message or is_item(value)
 
 
 def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:

@@ -74,11 +74,9 @@ def _event(
             talk.ledger.leave_out(f"{kind} action", "is empty")
     elif isinstance(kind, str):
         tell_text(talk, "assistant", fields.get("thought"), "reasoning")
-        reported = {
-            n: v for n, v in fields.items() if n != "thought" and v not in (None, "")
-        }
+        given = {name: v for name, v in fields.items() if name != "thought"}
         talk.ledger.met += 1
-        actions[str(event.get("id"))] = talk.call(kind, reported, None)
+        actions[str(event.get("id"))] = talk.call(kind, given, None)
     else:
         _observation(talk, event, actions)
 

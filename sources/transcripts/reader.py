@@ -107,7 +107,9 @@ class Reading:
             return None
         if found is None and (self.form == AUTO or self.form in BY_NAME):
             raise self._unknown()
-        if self.form not in (AUTO, found) and found is not None:
+        own = BY_NAME.get(self.form)
+        is_like = own is not None and own.like == found
+        if self.form not in (AUTO, found) and found is not None and not is_like:
             msg = f"{named(self.path)} contains {title(found)}, not {title(self.form)}."
             raise ConfigError(msg, f"Import it with `--format {found}`.")
         self.title, self.why = title(named_one or events.NAME), why or ""
