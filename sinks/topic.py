@@ -18,6 +18,9 @@ from semloop.kafka.clients import DELIVERY_TIMEOUT_S
 from semloop.kafka.refusals import ConnectionErrors, unusable
 
 PROGRESS_RECORDS = 1_000
+# Ranges of offsets that are kept of a partition. Beyond it the last one grows, and
+# contains records of other producers, too.
+RANGES_MAX = 10_000
 # Added to the configuration that all our producers share.
 PRODUCER_CONFIG: Mapping[str, str | int | float | bool] = {
     "queue.buffering.max.kbytes": 64 * 1024,  # Enough for 15 of the largest records.
@@ -26,11 +29,15 @@ PRODUCER_CONFIG: Mapping[str, str | int | float | bool] = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Totals of an import, and the lines that are too long for a message."""
+    """Totals of an import, and the lines that are too long for a message.
+
+    `offsets`: of the records, as (partition, first offset, last offset).
+    """
 
     records: int
     size: int
     too_long: tuple[TooLong, ...]
+    offsets: tuple[tuple[int, int, int], ...] = ()
 
 
 def produce(
@@ -42,7 +49,7 @@ def produce(
     """Send all records, and wait until the broker has acknowledged them.
 
     Args:
-        records: from `sources.transcripts.lines.read_records`.
+        records: from `sources.transcripts.reader.Reading`.
         producer_config: from `semloop.kafka.clients.producer_config`.
         topic: must exist.
         on_progress: called periodically with the number of records delivered so far.
@@ -82,7 +89,8 @@ def produce(
         raise interrupted
     on_progress(delivery.records)
     too_long = tuple(TooLong(*line) for line in sorted(delivery.too_long.items()))
-    return Sent(delivery.records, delivery.size, too_long)
+    offsets = tuple((p, *pair) for p, all_ in delivery.ranges.items() for pair in all_)
+    return Sent(delivery.records, delivery.size, too_long, offsets)
 
 
 def _flush(
@@ -107,6 +115,7 @@ class Delivery:
     failed: int = 0
     reason: str = ""
     too_long: dict[int, int] = field(default_factory=dict)
+    ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def send(self, producer: Producer, topic: str, record: Record | TooLong) -> None:
         """Pass a record to the producer; blocks while its queue is full."""
@@ -139,14 +148,25 @@ class Delivery:
                 break
 
     def on_delivery(
-        self, line: int, size: int, error: KafkaError | None, _: Message
+        self, line: int, size: int, error: KafkaError | None, message: Message
     ) -> None:
         """Count a record that was delivered, or that failed finally."""
         if error is None:
             self.records += 1
             self.size += size
+            self.note_offset(message.partition(), message.offset())
         else:
             self.count_failure(line, size, error)
+
+    def note_offset(self, partition: int | None, offset: int | None) -> None:
+        """Note where a record is; those between are of other producers."""
+        if partition is None or offset is None:
+            return
+        ranges = self.ranges.setdefault(partition, [])
+        if ranges and (ranges[-1][1] + 1 == offset or len(ranges) >= RANGES_MAX):
+            ranges[-1] = ranges[-1][0], offset
+        else:
+            ranges.append((offset, offset))
 
     def count_failure(self, line: int, size: int, error: KafkaError) -> None:
         """Count a record that failed: as too long, or with the error's text."""

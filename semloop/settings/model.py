@@ -21,6 +21,7 @@ from semloop.settings.sections import (
     ArchiveSettings,
     BrokerSettings,
     CommitSettings,
+    ImportSettings,
     KafkaSecurity,
     LogSettings,
     MetricsSettings,
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     agent: AgentSettings = AgentSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogSettings = LogSettings()
+    imports: ImportSettings = ImportSettings()
 
     @property
     def on_s3(self) -> bool:

@@ -256,3 +256,13 @@ class LogSettings(
 
     format: Literal["auto", "console", "json"] = "auto"
     """Format of the logs; `auto`: console on a terminal, JSON otherwise."""
+
+
+class ImportSettings(
+    Section, frozen=True, rename={"guess_errors": "import_guess_errors"}
+):
+    """How transcripts are read."""
+
+    guess_errors: bool = True
+    """Whether `semloop import` takes a tool result that begins with `Error:` for a
+    failure if nothing else in it says whether the call failed."""

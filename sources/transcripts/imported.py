@@ -10,10 +10,15 @@ IMPORT_NAMESPACE = uuid.UUID("5c0a2f4e-6f0b-5d5e-9a43-2f1f3f0c7b11")
 
 @dataclass(frozen=True, slots=True)
 class ImportedEvent:
-    """An event of a transcript: its id and the value to produce."""
+    """An event of a transcript: its id and the value to produce.
+
+    `lasting`: it stays when the transcript grows, unlike its outcome, and a call that
+    has no result yet.
+    """
 
     id: str
     value: bytes
+    lasting: bool = True
 
 
 def import_id(*parts: bytes) -> str:

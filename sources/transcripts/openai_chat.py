@@ -1,204 +1,147 @@
-"""One chat transcript as the events of one session.
+"""Chats in OpenAI's form: messages with roles, calls and results.
 
-A chat produces all of its events or none. Event ids depend on the content and position
-of a message, never on the length of the chat: importing it again adds nothing, and
-importing it after it grew adds only the new messages.
+Our own envelope of a chat (id, agent, created_at, messages, reward), bare lists of
+messages, and logged requests and responses of the Chat Completions API.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
-import msgspec
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import documents
+from sources.transcripts.format import Container, Format, Made, Reader, Value
+from sources.transcripts.ledger import Ledger
+from sources.transcripts.messages import read_message, set_usage
+from sources.transcripts.options import Options
+from sources.transcripts.parts import first
+from sources.transcripts.usage import model_of, usage_of
 
-from semloop.event import Completion, Envelope, EventType, Message, Meta, ToolCall
-from sources.transcripts.imported import ImportedEvent, import_id
-
-# Events of a chat are one second apart, closer if the chat would exceed this span.
-SPAN_S_MAX = 240.0
-
-
-class _Part(msgspec.Struct, gc=False):
-    type: str
-    text: str | None = None
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str
-    arguments: msgspec.Raw = msgspec.Raw()
-
-
-class _Call(msgspec.Struct, gc=False):
-    id: str
-    function: _Function
+AGENT = "chat"
+_LISTS = ("messages", "conversation", "history", "chat", "turns", "dialog", "dialogue")
+# Parameters of a request, which say nothing of what was answers.
+_PARAMETERS = (
+    "object",
+    "system_fingerprint",
+    "service_tier",
+    "stop",
+    "response_format",
+)
 
 
-class _ChatMessage(msgspec.Struct, gc=False):
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
-    tool_calls: list[_Call] | None = None
-    tool_call_id: str | None = None
-
-
-class _Chat(msgspec.Struct, gc=False):
-    id: Annotated[str, msgspec.Meta(min_length=1)]
-    agent: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    messages: list[_ChatMessage]
-    reward: float | None = None
-    namespace: str | None = None
-    # Optional: values of a wrong type are ignored rather than rejected.
-    user_id: object = None
-    task: object = None
-    tags: object = None
-
-
-# A payload with the name of its event type.
-_TypedPayload = tuple[EventType, ToolCall | Message | Completion]
-
-_decode_chat = msgspec.json.Decoder(_Chat).decode
-
-
-def chat_events(line: bytes) -> tuple[str, list[ImportedEvent]] | None:
-    """Return a transcript's session id and events; None if it is not a transcript."""
-    try:
-        chat = _decode_chat(line)
-        # Pair first: a call's event includes its result, which follows later.
-        payloads = list(_payloads(chat, _pair(chat.messages)))
-        return chat.id, _in_envelopes(chat, payloads)
-    # ValueError: malformed, wrong structure, or not UTF-8. OverflowError: the last
-    # event would be after the year 9999, or the first, in UTC, before the year 1.
-    except (ValueError, OverflowError, RecursionError):
+def _recognize(values: list[object], container: Container) -> str | None:
+    value = values[0]
+    if isinstance(value, list) and value and _is_message(value[0]):
+        return "each value is a list of messages"
+    if not isinstance(value, dict):
         return None
+    if isinstance(_messages(value), list):
+        return "each value has a list of messages"
+    if isinstance(value.get("choices"), list):
+        return "each value is a chat completion"
+    if _is_message(value):
+        return "its values are messages with roles"
+    return None
 
 
-def _pair(messages: Sequence[_ChatMessage]) -> dict[int, int]:
-    """Map the position of each result to the number of its call in the chat.
-
-    Call ids repeat within a chat, so a result belongs to the oldest call with its id
-    that has no result yet.
-    """
-    waiting: defaultdict[str | None, deque[int]] = defaultdict(deque)
-    pairs: dict[int, int] = {}
-    calls = 0
-    for position, message in enumerate(messages):
-        if message.role == "tool" and waiting[message.tool_call_id]:
-            pairs[position] = waiting[message.tool_call_id].popleft()
-        for call in message.tool_calls or ():
-            waiting[call.id].append(calls)
-            calls += 1
-    return pairs
-
-
-def _payloads(chat: _Chat, pairs: dict[int, int]) -> Iterator[_TypedPayload]:
-    results = {call: _text(chat.messages[at]) or "" for at, call in pairs.items()}
-    calls = 0
-    for position, message in enumerate(chat.messages):
-        text = _text(message)
-        if position not in pairs and (text or message.role == "tool"):
-            yield "message", Message(role=message.role, content=text or "")
-        for call in message.tool_calls or ():
-            yield "tool_call", _tool_call(call, results.get(calls))
-            calls += 1
-    if chat.reward is not None:
-        yield "completion", _completion(chat.reward)
-
-
-def _text(message: _ChatMessage) -> str | None:
-    """Return the text of a message; other parts (images, sound) are left out."""
-    if message.content is None or isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text or "" for part in message.content if part.type == "text")
-
-
-def _tool_call(call: _Call, result: str | None) -> ToolCall:
-    error_type = None
-    if result is None:
-        error_type = "no_result"
-    elif result.startswith("Error"):
-        error_type = "tool_error"
-    event = ToolCall(
-        tool=call.function.name,
-        status="error" if error_type else "success",
-        call_id=call.id,
-        error_type=error_type,
+def _is_message(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("role"), str)
+        and any(name in value for name in ("content", "parts", "tool_calls"))
     )
-    # Set only if present: the field is omitted while it has its default.
-    if arguments := _arguments(call.function.arguments):
-        event.arguments = arguments
-    if result is not None:
-        event.result = _raw(result)
-    return event
 
 
-def _arguments(raw: msgspec.Raw) -> msgspec.Raw | None:
-    """Return the arguments; text that contains a JSON object becomes that object."""
-    value = msgspec.json.decode(raw) if raw else None
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return _compact(bytes(raw))
-    if not isinstance(value, str):
-        msg = "arguments must be text or an object"
-        raise ValueError(msg)
-    try:
-        if isinstance(msgspec.json.decode(value), dict):
-            return _compact(value.encode())
-    except (ValueError, RecursionError):
-        pass
-    return _raw(value)
+def _messages(chat: dict[str, object]) -> object:
+    found = first(chat, _LISTS)
+    if found is None and isinstance(request := chat.get("request"), dict):
+        found = first(request, _LISTS)
+    return found
 
 
-def _compact(json: bytes) -> msgspec.Raw:
-    """Remove line breaks and indentation; keep number digits and key order."""
-    return msgspec.Raw(msgspec.json.format(json, indent=-1))
+def tell_chat(talk: Conversation, chat: dict[str, object]) -> Iterable[str]:
+    """Tell a conversation all messages of a chat, its prompt and its answer."""
+    request = chat.get("request")
+    asked = request if isinstance(request, dict) else chat
+    system = first(asked, ("system", "instructions", "system_prompt"))
+    if isinstance(system, (str, list)) and system:
+        read_message(talk, {"role": "system", "content": system})
+    messages = _messages(chat)
+    for message in messages if isinstance(messages, list) else []:
+        read_message(talk, message)
+    for answer in _answers(chat):
+        talk.at_unit(None)
+        read_message(talk, answer)
+    if messages is None and not _answers(chat):
+        talk.ledger.met += 1
+        talk.ledger.leave_out("transcript", "has no messages")
+    elif messages is not None and not isinstance(messages, list):
+        talk.ledger.met += 1
+        talk.ledger.leave_out("transcript", "its messages are no list")
+    _answer_usage(talk, chat)
+    return (*_LISTS, *_PARAMETERS, "request", "response", "choices", "usage", "model",
+            "system", "instructions", "system_prompt")  # fmt: skip
 
 
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))
+def _answers(chat: dict[str, object]) -> list[object]:
+    response = first(chat, ("response", "completion", "output"))
+    answer = response if isinstance(response, dict) else chat
+    choices = answer.get("choices")
+    if isinstance(choices, list):
+        found = [c.get("message") if isinstance(c, dict) else c for c in choices]
+        return [message for message in found if message is not None]
+    return [answer] if answer is not chat and _is_message(answer) else []
 
 
-def _completion(reward: float) -> Completion:
-    if reward >= 1:
-        return Completion(outcome="success", reward=reward)
-    return Completion(outcome="partial" if reward > 0 else "failure", reward=reward)
+def _answer_usage(talk: Conversation, chat: dict[str, object]) -> None:
+    """Set the model and the tokens that a chat tells next to its messages."""
+    response = chat.get("response")
+    inner = response if isinstance(response, dict) else chat
+    last_answer_usage(talk, {**chat, **inner})
 
 
-def _in_envelopes(
-    chat: _Chat, payloads: Sequence[_TypedPayload]
-) -> list[ImportedEvent]:
-    # A long chat that has just begun must not end too far in the future to be accepted.
-    step = timedelta(seconds=min(1.0, SPAN_S_MAX / (len(payloads) or 1)))
-    start = chat.created_at.astimezone(UTC)
-    meta = _meta(chat)
-    # Different agents may use the same chat ids, so agent and namespace are in the id.
-    chat_key = msgspec.json.encode([meta.namespace, chat.agent, chat.id])
-    events = []
-    for index, (kind, payload) in enumerate(payloads):
-        raw = _raw(payload)
-        # The completion of a chat that grew has a later index, so its id leaves the
-        # index out.
-        place = "" if kind == "completion" else str(index)
-        event = Envelope(
-            id=import_id(chat_key, place.encode(), kind.encode(), bytes(raw)),
-            type=kind,
-            timestamp=start + step * index,
-            agent=chat.agent,
-            payload=raw,
-            meta=meta,
-        )
-        events.append(ImportedEvent(event.id, msgspec.json.encode(event)))
-    return events
+def last_answer_usage(talk: Conversation, fields: Mapping[str, object]) -> None:
+    """Give the last answer the tokens of all, and each answer the model."""
+    model, tokens = model_of(fields), usage_of(fields)
+    if model is None and tokens is None:
+        return
+    answers = [
+        d for d in talk.drafts
+        if d.kind == "message" and getattr(d.payload, "role", None) == "assistant"
+    ]  # fmt: skip
+    for draft in answers:
+        set_usage(draft, model, None)
+    if not answers and tokens is not None:
+        talk.ledger.met += 1
+        answers = [talk.say("assistant", "")]
+        set_usage(answers[0], model, None)
+    # One answer has them, so that their sum over events is right.
+    if answers and tokens is not None:
+        set_usage(answers[-1], None, tokens)
 
 
-def _meta(chat: _Chat) -> Meta:
-    tags = chat.tags if isinstance(chat.tags, list) else []
-    words = [tag for tag in tags if isinstance(tag, str)]
-    return Meta(
-        session_id=chat.id,
-        namespace="default" if chat.namespace is None else chat.namespace,
-        user_id=chat.user_id if isinstance(chat.user_id, str) else None,
-        task=chat.task if isinstance(chat.task, str) else None,
-        tags=words if words and len(words) == len(tags) else None,
-    )
+def read_chats(read: Reader) -> Reader:
+    """Return a reader of chats for which values that are messages are one chat."""
+
+    def read_all(
+        values: Iterable[Value], options: Options, ledger: Ledger
+    ) -> Iterator[Made]:
+        iterator = iter(values)
+        found = next(iterator, None)
+        if found is None:
+            return
+        if _is_message(found.json):
+            messages = [found.json, *(value.json for value in iterator)]
+            # The first message is there from the beginning, so the id stays.
+            chat = {"messages": messages}
+            found, iterator = Value(found.number, found.raw, chat), iter(())
+        yield from read(chain([found], iterator), options, ledger)
+
+    return read_all
+
+
+FORMAT = Format(
+    "chat",
+    "chats in OpenAI's form",
+    _recognize,
+    read_chats(documents(tell_chat, AGENT)),
+)

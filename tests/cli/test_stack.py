@@ -1,5 +1,6 @@
 """The local stack end to end: real processes and the embedded broker."""
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from semloop.command.stack.process import Process
 from semloop.command.stack.state import Stack
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from tests.cli.shell import Shell, gone, wait_for_end
+from tests.support.builders import an_event
 from tests.support.services import wait_for
 
 pytestmark = pytest.mark.process
@@ -63,10 +65,12 @@ def test_import_and_missing_lakes_are_reported_with_a_broker_alone(
 
 def check_invalid_lines(shell: Shell) -> None:
     long = '{"text": "' + "x" * (4 * 2**20) + '"}'
-    (shell.folder / "bad.jsonl").write_text(f'nonsense\n\n{{"a": 1}}\n{long}\n')
+    event = json.dumps(an_event("message"))
+    lines = f'nonsense\n\n{{"a": 1}}\n{long}\n{event}\n'
+    (shell.folder / "bad.jsonl").write_text(lines)
     output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
     assert (
-        "Lines read: 4, records produced: 2, lines that become dead letters: 2"
+        "Lines read: 5, records produced: 3, lines that become dead letters: 2"
         in output
     )
     assert "too long for a message, not produced: 4." in output
@@ -75,8 +79,7 @@ def check_invalid_lines(shell: Shell) -> None:
 def check_file_without_an_event(shell: Shell) -> None:
     (shell.folder / "bad.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
     output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
-    assert "records produced: 2, lines that become dead letters: 2." in output
-    assert "No line of bad.jsonl is an event" in output
+    assert "No value of 'bad.jsonl' is an event.\nNothing was sent." in output
 
 
 def check_folder_without_a_lake(shell: Shell) -> None:

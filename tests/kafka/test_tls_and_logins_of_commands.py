@@ -191,8 +191,9 @@ def test_a_flow_ends_with_the_reason_after_its_password_was_changed(
     """The listener requires repeated authentication, as brokers may."""
     environ = variables(secure, "login", user="eve", password=PASSWORD)
     environ["SEMLOOP_FENCE_CHECK_S"] = "0.2"
-    done = run(unsecured, "import", "-", "--format", "events", stdin="{}", **environ)
-    assert "records produced: 1," in done.stdout, done.stderr
+    lines = json.dumps(an_event()) + "\n{}"
+    done = run(unsecured, "import", "-", "--format", "events", stdin=lines, **environ)
+    assert "records produced: 2," in done.stdout, done.stderr
     flow = start(unsecured, "run", "archive", **environ)
     try:
         wait_for("the flow to read", lambda: dead_letters(unsecured) == 1)

@@ -5,7 +5,11 @@ from typing import Any
 import msgspec
 
 from semloop.event import Envelope, Payload, ToolCall, decode_payload, decode_strict
-from sources.transcripts.openai_chat import chat_events
+from sources.transcripts.format import Value
+from sources.transcripts.imported import ImportedEvent
+from sources.transcripts.ledger import Ledger
+from sources.transcripts.openai_chat import FORMAT
+from sources.transcripts.options import Options
 
 Decoded = list[tuple[Envelope, Payload]]
 
@@ -47,17 +51,28 @@ def a_chat(*messages: object, **fields: object) -> bytes:
     return msgspec.json.encode(chat | fields)
 
 
+def chat_events(
+    line: bytes, ledger: Ledger | None = None
+) -> tuple[str, list[ImportedEvent]]:
+    """Return the session id and the events of a chat, and check its ledger."""
+    ledger = Ledger() if ledger is None else ledger
+    value = Value(1, line, msgspec.json.decode(line))
+    made = list(FORMAT.read([value], Options(), ledger))
+    ledger.check()
+    sessions = {session for _, session, _ in made}
+    assert len(sessions) <= 1
+    return next(iter(sessions), ""), [event for _, _, event in made]
+
+
 def ids_of(line: bytes) -> list[str]:
     """Return the ids of a transcript's events."""
     found = chat_events(line)
-    assert found is not None
     return [event.id for event in found[1]]
 
 
 def decoded(line: bytes) -> Decoded:
     """Return the decoded events of a transcript, in order."""
     found = chat_events(line)
-    assert found is not None
     events = []
     for event in found[1]:
         envelope = decode_strict(event.value)

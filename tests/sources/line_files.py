@@ -3,14 +3,17 @@
 import io
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from schemas.lines import Record
+from schemas.lines import Record, TooLong
 from semloop.errors import ConfigError
-from sources.transcripts.lines import Format, read_records
+from sources.transcripts.ledger import Ledger
+from sources.transcripts.options import Options
+from sources.transcripts.reader import Reading
 
 CHAT = (
     b'{"id":"c1","agent":"a","created_at":"2026-01-02T03:04:05Z","reward":1,'
@@ -38,13 +41,20 @@ def a_file(folder: Path, content: bytes, name: str = "in.jsonl") -> str:
     return str(path)
 
 
-def records_of(path: str, kind: Format = "events") -> list[Record]:
+def read_records(
+    path: str, kind: str = "events", ledger: Ledger | None = None
+) -> Iterator[Record | TooLong]:
+    """Read a file lazily."""
+    return Reading(path, kind, Options(), ledger or Ledger()).records()
+
+
+def records_of(path: str, kind: str = "events") -> list[Record]:
     """Read the records of a path, without lines that are too long."""
     found = list(read_records(path, kind))
     return [record for record in found if isinstance(record, Record)]
 
 
-def values(path: str, kind: Format = "events") -> list[bytes]:
+def values(path: str, kind: str = "events") -> list[bytes]:
     """Read the values of the records of a path."""
     return [record.value for record in records_of(path, kind)]
 
@@ -56,7 +66,7 @@ def give_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> io.BytesIO:
     return stream
 
 
-def failure_of(path: str, kind: Format = "events") -> ConfigError:
+def failure_of(path: str, kind: str = "events") -> ConfigError:
     """Read a path that must be refused; return the error."""
     with pytest.raises(ConfigError) as caught:
         list(read_records(path, kind))

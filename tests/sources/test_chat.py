@@ -11,6 +11,7 @@ from semloop.event import Completion, Message, ToolCall
 from tests.sources.chats import (
     a_chat,
     assistant_calls,
+    chat_events,
     decoded,
     message_of,
     outcomes,
@@ -55,7 +56,7 @@ def test_a_message_without_text_produces_no_event(content: object) -> None:
     assert payloads(a_chat(message_of("assistant", content), {"role": "user"})) == []
 
 
-def test_text_parts_are_joined_and_others_left_out() -> None:
+def test_text_parts_are_joined_and_others_are_kept_in_the_payload() -> None:
     parts = [
         {"type": "text", "text": "look"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
@@ -65,7 +66,9 @@ def test_text_parts_are_joined_and_others_left_out() -> None:
     message, call = payloads(line)
     assert message == Message(role="user", content="look\nhere")
     assert isinstance(call, ToolCall)
-    assert bytes(call.result) == b'"look\\nhere"'
+    label = "[image_url: https://example.com/a.png]"
+    assert msgspec.json.decode(call.result) == f"look\n{label}\nhere"
+    assert b'"parts":[{"type":"image_url"' in chat_events(line)[1][0].value
 
 
 def test_a_call_is_paired_with_the_next_unmatched_result_of_its_id() -> None:

@@ -2,8 +2,14 @@
 
 import pytest
 
-from sources.transcripts.openai_chat import chat_events
-from tests.sources.chats import a_chat, assistant_calls, ids_of, message_of, result
+from tests.sources.chats import (
+    a_chat,
+    assistant_calls,
+    chat_events,
+    ids_of,
+    message_of,
+    result,
+)
 
 
 def test_the_same_chat_produces_the_same_bytes() -> None:

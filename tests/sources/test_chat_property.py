@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semloop.event import Message, ToolCall
-from sources.transcripts.openai_chat import chat_events
-from tests.sources.chats import a_chat, assistant_calls, decoded, message_of, result
+from tests.sources.chats import (
+    a_chat,
+    assistant_calls,
+    chat_events,
+    decoded,
+    message_of,
+    result,
+)
 
 some_ids = st.sampled_from(["a", "b", ""])
 texts = st.text(max_size=20) | st.sampled_from(["Error: no", "Error"])

@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 
 from semloop.errors import ConfigError
-from sources.transcripts.lines import read_records
-from tests.sources.line_files import a_file, an_event, failure_of, give_stdin, values
+from tests.sources.line_files import (
+    a_file,
+    an_event,
+    failure_of,
+    give_stdin,
+    read_records,
+    values,
+)
 
 
 def test_gzip_is_detected_by_content(tmp_path: Path) -> None:
     twice = gzip.compress(an_event() + b"\nx\n") + gzip.compress(b"y")
     assert values(a_file(tmp_path, twice)) == [an_event(), b"x", b"y"]
-    assert values(a_file(tmp_path, b"x\n", "plain.gz")) == [b"x"]
+    assert values(a_file(tmp_path, an_event(), "plain.gz")) == [an_event()]
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -78,18 +84,19 @@ def lines_before_failure(path: str) -> tuple[list[int], str]:
 def test_truncated_gzip_returns_its_lines_and_reports_where_it_ends(
     tmp_path: Path,
 ) -> None:
-    compressed = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
+    lines = b"".join(an_event(n) + b"\n" for n in range(50_000))
+    compressed = gzip.compress(lines)
     path = a_file(tmp_path, compressed[: len(compressed) // 2])
-    lines, what = lines_before_failure(path)
-    assert len(lines) > 1000
-    assert lines == list(range(1, len(lines) + 1))
-    assert what == f"{path!r}: its gzip data ends too early, after line {lines[-1]}."
+    found, what = lines_before_failure(path)
+    assert len(found) > 1000
+    assert found == list(range(1, len(found) + 1))
+    assert what == f"{path!r}: its gzip data ends too early, after line {found[-1]}."
 
 
 def test_damaged_gzip_returns_its_lines_and_reports_where_it_breaks(
     tmp_path: Path,
 ) -> None:
-    path = a_file(tmp_path, gzip.compress(b"a\nb\n") + b"garbage")
+    path = a_file(tmp_path, gzip.compress(an_event() + b"\nb\n") + b"garbage")
     assert lines_before_failure(path) == (
         [1, 2], f"{path!r}: its gzip data is damaged, after line 2.",
     )  # fmt: skip

@@ -7,9 +7,19 @@ import msgspec
 import pytest
 
 from schemas.lines import Record, TooLong
-from sources.transcripts import lines
-from sources.transcripts.lines import read_records
-from tests.sources.line_files import CHAT, a_file, an_event, records_of
+from sources.transcripts import events as lines
+from tests.sources.line_files import CHAT, a_file, an_event, read_records, records_of
+
+# Makes a file of broken lines one of events; without any event it is refused.
+EVENT = b"\n" + an_event(99)
+
+
+def broken_file(folder: Path, content: bytes) -> list[Record]:
+    """Read broken lines of a file that ends with an event; return these."""
+    *found, last = records_of(a_file(folder, content + EVENT))
+    assert last.is_event
+    assert not any(record.is_event for record in found)
+    return found
 
 
 def test_events_are_kept_byte_for_byte_with_their_line_and_key(tmp_path: Path) -> None:
@@ -39,31 +49,32 @@ def test_a_broken_line_is_kept_with_its_readable_key(
     tmp_path: Path, line: bytes, key: bytes | None
 ) -> None:
     # On the second line, since the first one determines the format of the file.
-    _, record = records_of(a_file(tmp_path, b"{}\n" + line + b"\n"))
+    _, record = broken_file(tmp_path, b"{}\n" + line)
     assert (record.key, record.value) == (key, line)
 
 
 def test_same_broken_line_twice_has_two_ids_and_the_same_in_each_import(
     tmp_path: Path,
 ) -> None:
-    path = a_file(tmp_path, b"broken\nother\n\nbroken\r\n")
-    idempotency_keys = [record.idempotency_key for record in records_of(path)]
+    content = b"broken\nother\n\nbroken\r\n"
+    idempotency_keys = [r.idempotency_key for r in broken_file(tmp_path, content)]
     assert len(set(idempotency_keys)) == 3
-    assert [record.idempotency_key for record in records_of(path)] == idempotency_keys
+    again = broken_file(tmp_path, content)
+    assert [record.idempotency_key for record in again] == idempotency_keys
     assert {
         str(uuid.UUID(idempotency_key)) for idempotency_key in idempotency_keys
     } == set(idempotency_keys)
 
 
 def test_broken_lines_keep_their_ids_when_the_file_grows(tmp_path: Path) -> None:
-    before = records_of(a_file(tmp_path, b"x\nx\n"))
+    before = broken_file(tmp_path, b"x\nx")
     after = records_of(a_file(tmp_path, an_event() + b"\nx\ny\nx\nx\n"))
     assert {r.idempotency_key for r in before} < {r.idempotency_key for r in after}
 
 
 def test_event_without_its_payload_counts_as_broken(tmp_path: Path) -> None:
     line = an_event().replace(b'"content"', b'"text"')
-    first, second = records_of(a_file(tmp_path, line + b"\n" + line))
+    first, second = broken_file(tmp_path, line + b"\n" + line)
     assert first.idempotency_key != second.idempotency_key
     assert first.key == second.key == b"s1"
 
@@ -72,35 +83,32 @@ def test_memory_for_broken_lines_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "BROKEN_LINES_MAX", 2)
-    path = a_file(tmp_path, b"a\nb\nc\nc\na\nb\n")
-    idempotency_keys = [record.idempotency_key for record in records_of(path)]
+    content = b"a\nb\nc\nc\na\nb"
+    idempotency_keys = [r.idempotency_key for r in broken_file(tmp_path, content)]
     assert len(set(idempotency_keys)) == 6
-    assert [record.idempotency_key for record in records_of(path)] == idempotency_keys
+    again = broken_file(tmp_path, content)
+    assert [record.idempotency_key for record in again] == idempotency_keys
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"], ids=["end", "LF", "CRLF"])
 def test_only_a_line_over_the_limit_is_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes
 ) -> None:
-    monkeypatch.setattr(lines, "LINE_BYTES_MAX", 100)
-    monkeypatch.setattr(lines, "_PIECE_BYTES", 16)
-    just, over, far = b"a" * 100, b"b" * 101, b"c" * 1000
-    path = a_file(tmp_path, b"\n".join([far, just, over, b"x", just]) + ending)
-    found = list(read_records(path, "events"))
-    assert [type(k) for k in found] == [TooLong, Record, TooLong, Record, Record]
-    assert found[0] == TooLong(1, 1001)
-    assert found[2] == TooLong(3, 102)
-    assert [r.line for r in found] == [1, 2, 3, 4, 5]
-    path = a_file(tmp_path, b"x\n" + over + ending)
-    assert [r.line for r in read_records(path, "events")] == [1, 2]
-    assert isinstance(list(read_records(path, "events"))[1], TooLong)
+    monkeypatch.setattr(lines, "LINE_BYTES_MAX", 300)
+    just, over, far = b"a" * 300, b"b" * 301, b"c" * 1000
+    path = a_file(tmp_path, b"\n".join([an_event(), far, just, over, just]) + ending)
+    _, *found = read_records(path)
+    assert [type(k) for k in found] == [TooLong, Record, TooLong, Record]
+    assert found[0] == TooLong(2, 1000)
+    assert [r.line for r in found] == [2, 3, 4, 5]
 
 
 def test_a_line_of_4_mib_is_accepted(tmp_path: Path) -> None:
-    (found,) = read_records(a_file(tmp_path, b"a" * 2**22 + b"\r\n"), "events")
-    assert isinstance(found, Record)
-    (left,) = read_records(a_file(tmp_path, b"a" * (2**22 + 1) + b"\r\n"), "events")
-    assert left == TooLong(1, 2**22 + 3)
+    (found,) = broken_file(tmp_path, b"a" * 2**22 + b"\r")
+    assert len(found.value) == 2**22
+    path = a_file(tmp_path, an_event() + b"\n" + b"a" * (2**22 + 1) + b"\r\n")
+    _, left = read_records(path)
+    assert left == TooLong(2, 2**22 + 1)
 
 
 def test_chat_becomes_records_of_its_session(tmp_path: Path) -> None:
@@ -109,8 +117,8 @@ def test_chat_becomes_records_of_its_session(tmp_path: Path) -> None:
     assert first.idempotency_key == msgspec.json.decode(first.value)["id"]
 
 
-def test_a_line_that_is_not_a_chat_is_kept_unchanged(tmp_path: Path) -> None:
-    bad = CHAT.replace(b"user", b"robot")
+def test_a_line_that_is_no_json_is_kept_unchanged(tmp_path: Path) -> None:
+    bad = CHAT[:-1]
     found = records_of(a_file(tmp_path, bad + b"\n" + CHAT + b"\n" + bad), "chat")
     assert [r.value == bad for r in found] == [True, False, False, True]
     assert found[0].idempotency_key != found[3].idempotency_key

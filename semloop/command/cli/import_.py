@@ -1,89 +1,211 @@
-"""`semloop import`: produce the records of a file or stdin to the topic."""
+"""`semloop import`: produce the records of files or stdin to the topic."""
 
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from itertools import chain
-from pathlib import Path
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.cli.import_report import ledger_lines, say_dry_run
 from semloop.command.cli.import_reruns import LINES_MAX, how_to_drop
+from semloop.command.cli.since_option import SINCE_HELP
 from semloop.command.terminal.printing import console_of, note, say
 from semloop.errors import ConfigError
 from semloop.event import IMPORT_HEADER
 from semloop.kafka.clients import producer_config
-from semloop.settings import load
+from semloop.settings import Settings, load
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from schemas.lines import Record, TooLong
+    from sources.transcripts.ledger import Ledger
+    from sources.transcripts.options import Options
+    from sources.transcripts.reader import Reading
 
-GZIP_MAGIC = b"\x1f\x8b"
 # Enough line numbers for a person; a script uses the exit code.
 LINES_LISTED_MAX = 20
-
-
-class FileFormat(StrEnum):
-    """Content of the lines of a file."""
-
-    EVENTS = "events"
-    CHAT = "chat"
+# Events that `--dry-run` shows.
+SHOWN = 3
 
 
 @dataclass
 class ReadCounts:
     """Counts of what was read; `invalid` records will become dead letters.
 
-    `broken`: the ids of the first of these.
+    `broken`: the ids of the first of these. `done`: bytes of the files before this one.
     """
 
     lines: int = 0
-    bytes_: int = 0
+    done: int = 0
     invalid: int = 0
     broken: list[str] = field(default_factory=list)
 
 
 def import_(
-    path: Annotated[
-        str,
+    paths: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE", help="JSON Lines file, optionally gzipped; - for stdin."
+            metavar="FILE...",
+            help="Files, folders, patterns; unpacks gzip and zstd. - for stdin.",
         ),
     ],
-    form: Annotated[FileFormat, typer.Option("--format", help="Content of the lines.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="Format of the files; `auto` recognizes it."),
+    ] = "auto",
+    agent: Annotated[
+        str, typer.Option(help="Agent of transcripts that name none.")
+    ] = "",
+    namespace: Annotated[
+        str, typer.Option(help="Namespace of transcripts that name none.")
+    ] = "",
+    user: Annotated[str, typer.Option(help="User of transcripts that name none.")] = "",
+    since: Annotated[str, typer.Option(help=SINCE_HELP)] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made; send nothing.")
+    ] = False,
 ) -> None:
-    """Import events or chats from a file; importing it again changes nothing."""
+    """Import transcripts and events; importing them again changes nothing."""
+    from sources.transcripts.input_files import paths_of
+    from sources.transcripts.ledger import Ledger
+
+    _check_format(form)
+    settings = load()
+    if "-" in paths and sys.stdin.isatty():
+        note("Reading from the terminal; press Ctrl-D to finish.")
+    options = _options(settings, agent, namespace, user, since)
+    ledger, files = Ledger(), paths_of(paths)
+    several = Several(files, form, options, ledger)
+    if dry_run:
+        records = several.records()
+        first = [r for r in islice(records, SHOWN) if hasattr(r, "value")]
+        for _ in records:
+            pass
+        say_dry_run(ledger, first)  # type: ignore[arg-type]
+    else:
+        _produce(settings, several, files)
+    several.check()
+
+
+def _options(
+    settings: Settings, agent: str, namespace: str, user: str, since: str
+) -> "Options":
+    from semloop.command.cli.import_versions import StoredVersions
+    from semloop.command.cli.since_option import parse_since
+    from sources.transcripts.options import Options
+
+    return Options(
+        agent=agent or None,
+        namespace=namespace or None,
+        user=user or None,
+        since=parse_since(since) if since else None,
+        guess_errors=settings.imports.guess_errors,
+        stored=StoredVersions(settings).ids_of,
+    )
+
+
+def _check_format(form: str) -> None:
+    from semloop.command.cli.lake_queries import require_choice
+    from sources.transcripts.reader import NAMES
+
+    require_choice(form, NAMES, "format")
+
+
+class Several:
+    """Files that are read one after the other; a refused one stops no other."""
+
+    def __init__(
+        self, files: list[str], form: str, options: "Options", ledger: "Ledger"
+    ) -> None:
+        self.files, self.form, self.options = files, form, options
+        self.ledger = ledger
+        self.counts = ReadCounts()
+        self.reading: Reading | None = None
+        self.lines = 0
+        self._refused: list[ConfigError] = []
+
+    def records(self) -> "Iterator[Record | TooLong]":
+        """Yield the records of all files.
+
+        Raises:
+            ConfigError: the only file cannot be read, or has no known format.
+        """
+        from sources.transcripts.input_files import size_of, time_of_file
+        from sources.transcripts.reader import Reading
+
+        for path in self.files:
+            options = replace(self.options, file_time=time_of_file(path))
+            self.reading = Reading(path, self.form, options, self.ledger)
+            try:
+                yield from self.reading.records()
+            except ConfigError as error:
+                if len(self.files) == 1:
+                    raise
+                note(f"{error.what} {error.todo}")
+                self._refused.append(error)
+            self.lines += self.reading.values
+            if self.reading.why:
+                say(f"{path}: {self.reading.title} ({self.reading.why}).")
+            self.counts.done += size_of(path) or 0
+            self.reading = None
+
+    def position(self) -> int:
+        """Return how many bytes of all files were read."""
+        return self.counts.done + (self.reading.position() if self.reading else 0)
+
+    def check(self) -> None:
+        """Raise unless each file gave something.
+
+        Raises:
+            ConfigError: files were refused, or there was nothing to import.
+        """
+        if self._refused:
+            count = len(self._refused)
+            msg = f"{count:,} of {len(self.files):,} files were not imported."
+            raise ConfigError(msg, "See the lines above; all others were imported.")
+        if not self.ledger.events:
+            what = "files hold" if len(self.files) > 1 else "file holds"
+            msg = f"The {what} nothing that becomes an event."
+            todo = "See the counts above; `semloop import --help` lists the formats."
+            raise ConfigError(msg, todo)
+
+
+def _produce(settings: Settings, several: Several, files: list[str]) -> None:
+    from semloop.command.cli.import_verdict import verdict_lines
     from semloop.kafka.topic import TopicAdmin
     from sinks.topic import produce
-    from sources.transcripts.lines import read_records
 
-    settings = load()
-    if path == "-" and sys.stdin.isatty():
-        note("Reading from the terminal; press Ctrl-D to finish.")
-    records = read_records(path, form.value)
+    records = several.records()
     # Before the topic is created, so that a wrong path changes nothing.
     first = next(records, None)
+    counts = several.counts
+    if first is None:
+        for line in ledger_lines(several.ledger):
+            say(line)
+        return
     TopicAdmin(settings).ensure()
-    counts = ReadCounts()
     import_id = str(uuid.uuid4())
-    with _progress(_size(path, form), counts) as progress:
-        counted = progress.counted(chain([first] if first else [], records))
+    with _progress(files, several) as progress:
+        counted = progress.counted(chain([first], records))
         sent = produce(
             _marked(counted, import_id),
             producer_config(settings),
             settings.topic,
             progress.show,
         )
-    summary = f"Lines read: {counts.lines:,}, records produced: {sent.records:,}"
+    for line in ledger_lines(several.ledger):
+        say(line)
+    summary = f"Lines read: {several.lines:,}, records produced: {sent.records:,}"
     if counts.invalid:
         summary += f", lines that become dead letters: {counts.invalid:,}"
     say(f"{summary}.")
+    for line in verdict_lines(settings, sent, import_id):
+        say(line)
     if counts.invalid:
         for line in how_to_drop(settings, import_id, counts.broken):
             say(line)
@@ -93,10 +215,6 @@ def import_(
         listed = ", ".join(lines[:LINES_LISTED_MAX]) + (f" and {more}" * (more > 0))
         msg = f"Lines over 4 MiB are too long for a message, not produced: {listed}."
         raise ConfigError(msg, "Shorten and import them; all others were produced.")
-    if counts.invalid and counts.invalid == sent.records:
-        msg = f"No line of {path} is an event: all of them become dead letters."
-        todo = "Check --format; `semloop dlq ls` lists the reasons."
-        raise ConfigError(msg, todo)
 
 
 def _marked(
@@ -113,24 +231,13 @@ def _marked(
             yield record
 
 
-def _size(path: str, form: FileFormat) -> int | None:
-    """Return the file size; None if records are not lines (chats) or it is gzipped."""
-    file = Path(path)
-    if path == "-" or form is not FileFormat.EVENTS or not file.is_file():
-        return None
-    with file.open("rb") as start:
-        if start.read(2) == GZIP_MAGIC:
-            return None
-    return file.stat().st_size
-
-
 class ImportProgress:
     """Counts the records passed to the producer and shows a bar on a terminal."""
 
     def __init__(
-        self, counts: ReadCounts, bar: "Progress | None", task: "TaskID | None"
+        self, several: Several, bar: "Progress | None", task: "TaskID | None"
     ) -> None:
-        self._counts = counts
+        self._several = several
         self._bar = bar
         self._task = task
 
@@ -140,35 +247,35 @@ class ImportProgress:
         """Yield the same records and count them."""
         from schemas.lines import TooLong
 
-        counts = self._counts
+        counts = self._several.counts
         for record in records:
-            counts.lines = max(counts.lines, record.line)
-            if isinstance(record, TooLong):
-                counts.bytes_ += record.size
-            else:
-                counts.bytes_ += len(record.value) + 1
-                if not record.is_event:
-                    counts.invalid += 1
-                    if len(counts.broken) < LINES_MAX:
-                        counts.broken.append(record.idempotency_key)
+            if not isinstance(record, TooLong) and not record.is_event:
+                counts.invalid += 1
+                if len(counts.broken) < LINES_MAX:
+                    counts.broken.append(record.idempotency_key)
             yield record
 
     def show(self, produced: int) -> None:
-        """Update the bar."""
+        """Update the bar: by the bytes of the files, packed as they are."""
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,
-                completed=self._counts.bytes_,
-                description=f"{self._counts.lines:,} lines, {produced:,} records",
+                completed=self._several.position(),
+                description=f"{produced:,} records",
             )
 
 
 @contextmanager
-def _progress(size: int | None, counts: ReadCounts) -> "Iterator[ImportProgress]":
+def _progress(files: list[str], several: Several) -> "Iterator[ImportProgress]":
     if not sys.stderr.isatty():
-        yield ImportProgress(counts, None, None)
+        yield ImportProgress(several, None, None)
         return
     from rich.progress import Progress
 
+    from sources.transcripts.input_files import size_of
+
+    sizes = [size_of(path) for path in files]
+    known = [size for size in sizes if size is not None]
+    total = sum(known) if len(known) == len(sizes) else None
     with Progress(console=console_of(sys.stderr), transient=True) as bar:
-        yield ImportProgress(counts, bar, bar.add_task("", total=size))
+        yield ImportProgress(several, bar, bar.add_task("", total=total))

@@ -6,30 +6,19 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from semloop.command.stack.state import (
-    RESTARTING,
-    RUNNING,
-    FlowState,
-    LocalFolder,
-    running_stack,
-)
+from semloop.command.cli.wait_for_flow import running_state, wait_for_flow
 from semloop.command.stack.supervisor import semloop_command
-from semloop.command.terminal.progress import POLL_S, spinner
-from semloop.errors import ConfigError, SemLoopError, Terminal
-from semloop.flow_registry import FLOWS, KAFKA, STREAMING
+from semloop.errors import ConfigError, SemLoopError
+from semloop.flow_registry import FLOWS, STREAMING
 from semloop.progress.activity import files_of, note_stop
 from semloop.settings import PREFIX, Settings, load
 from semloop.storage.location import Storage
-
-if TYPE_CHECKING:
-    from semloop.progress.positions import Position
 
 
 def run(
@@ -80,7 +69,7 @@ def run(
     }
     _check_flags(flow, flags)
     settings = load()
-    state = None if supervised or addresses else _state(settings, flow)
+    state = None if supervised or addresses else running_state(settings, flow)
     options = {"until_caught_up": until_caught_up}
     options |= {flag: flags[flag] for flag in STREAMING[flow].flags}
     if state is None and processes > 1:
@@ -88,7 +77,7 @@ def run(
     if state is None:
         _run_here(settings, flow, addresses, member, options)
     elif until_caught_up and not any(flags.values()):
-        _wait_for(settings, flow)
+        wait_for_flow(settings, flow)
     else:
         msg = f"`semloop up` already runs {flow} for this lake (pid {state.pid})."
         todo = f"Stop it: `semloop down`. Wait: `semloop run {flow} --until-caught-up`."
@@ -182,56 +171,3 @@ def _environ(settings: Settings, member: int) -> dict[str, str]:
         return dict(os.environ)
     port = str(settings.metrics.port + member)
     return {**os.environ, f"{PREFIX}METRICS_PORT": port}
-
-
-def _state(settings: Settings, flow: str) -> FlowState | None:
-    """Return the state of the flow in the running stack; None if it does not run."""
-    stack = running_stack(settings)
-    state = stack.flows.get(flow) if stack else None
-    return state if state and state.state in (RUNNING, RESTARTING) else None
-
-
-def _wait_for(settings: Settings, flow: str) -> None:
-    """Wait until the running flow has committed everything available now.
-
-    That is the end of the topic for flows that read it, and what `archive` has
-    committed for others.
-
-    Raises:
-        Terminal: the flow was stopped, or keeps dying.
-        TopicChanged: the topic was created again.
-    """
-    from semloop.kafka.topic import TopicAdmin
-    from semloop.progress.backlog import missing
-    from semloop.progress.positions import positions, positions_of, stream_of
-
-    stack = running_stack(settings)
-    settings = stack.settings(settings) if stack else settings
-    storage, admin = Storage.of(settings), TopicAdmin(settings)
-    topic = admin.describe()
-
-    def now() -> "dict[int, Position]":
-        return positions_of(storage, flow, stream_of(topic), topic.partitions)
-
-    with spinner(f"Waiting for {flow} ...") as update:
-        if STREAMING[flow].reads == KAFKA:
-            backlogs = missing(settings, now(), None, None).backlogs
-            ends = {b.partition: b.end or 0 for b in backlogs}
-        else:
-            archived = positions(storage, stream_of(topic), topic.partitions)
-            ends = {p: at.last_offset + 1 for p, at in archived.items()}
-        while left := _left(now(), ends):
-            update(f"Waiting for {flow}: {left:,} offsets left ...")
-            state = _state(settings, flow)
-            if state is None:
-                msg = f"The flow {flow} was stopped with {left:,} offsets left."
-                raise Terminal(msg, "Start it again: `semloop up`.")
-            if state.is_failed:
-                msg = f"The flow {flow} keeps dying, with {left:,} offsets left."
-                raise Terminal(msg, f"See {LocalFolder.of(settings).log(flow)}.")
-            time.sleep(POLL_S)
-            admin.check_unchanged(topic)
-
-
-def _left(found: "dict[int, Position]", ends: dict[int, int]) -> int:
-    return sum(max(0, ends[p] - 1 - at.last_offset) for p, at in found.items())

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop import layout
-from semloop.command.cli.import_ import FileFormat
 from semloop.command.stack.left_events import SPOOL, count_left
 from semloop.command.stack.start import (
     failed,
@@ -215,7 +214,7 @@ def _print_summary(
             f"Port {DEFAULT_ADDRESS.rpartition(':')[2]} is in use. Agents in other "
             f"folders need: export SEMLOOP_KAFKA={stack.kafka}"
         )
-    say(f"Try    semloop import FILE --format {'|'.join(FileFormat)}")
+    say("Try    semloop import FILE")
     if stack.flows:
         say("       semloop sql 'SELECT type, count(*) FROM events GROUP BY ALL'")
     say("       semloop status, semloop down")

@@ -1,0 +1,139 @@
+"""Session files of Claude Code: one line a message, appended while it runs.
+
+The lines of a subagent are a session of their own, named after that of its caller.
+"""
+
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import session_id
+from sources.transcripts.drafts import Head
+from sources.transcripts.format import Container, Format, Value
+from sources.transcripts.messages import read_message, set_usage
+from sources.transcripts.parts import word
+from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.times import time_in
+from sources.transcripts.usage import model_of, usage_of
+
+AGENT = "claude-code"
+_MESSAGES = ("user", "assistant")
+_TYPES = (
+    *_MESSAGES,
+    "summary",
+    "system",
+    "file-history-snapshot",
+    "queue-operation",
+    "progress",
+)
+# Fields of an answer, which several lines repeat.
+_OF_ANSWER = ("usage", "model", "id")
+
+
+def _recognize(values: list[object], container: Container) -> str | None:
+    for value in values:
+        if not isinstance(value, dict) or value.get("type") not in _TYPES:
+            return None
+        if "sessionId" in value and ("uuid" in value or "message" in value):
+            return "its lines have sessionId, uuid and message"
+    return None
+
+
+class _Lines:
+    """What one line leaves for the next ones of its file."""
+
+    def __init__(self) -> None:
+        # Lines of one answer repeat its usage, so only the first one tells it.
+        self._answers: dict[str, str] = {}
+
+    def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
+        line, ledger = value.json, sessions.ledger
+        given = (
+            word(line, "sessionId", "session_id") if isinstance(line, dict) else None
+        )
+        kind = line.get("type") if isinstance(line, dict) else None
+        if not isinstance(line, dict) or given is None:
+            ledger.met += 1
+            ledger.leave_out(f"{str(kind or 'other')[:40]} line", "has no session")
+            return None
+        name = session_id(given)
+        if line.get("isSidechain") and (agent := word(line, "agentId")):
+            name = session_id(f"{given}/{agent}")
+        talk = sessions.get(name, lambda: _conversation(sessions, name, line))
+        talk.at_unit(time_in(line), word(line, "uuid") or f"line {value.number}")
+        message = line.get("message")
+        if kind in _MESSAGES and isinstance(message, (dict, str)):
+            self._message(talk, line, message, str(kind))
+        elif isinstance(text := line.get("content"), str) and text:
+            ledger.met += 1
+            talk.say("system", text, {"part": str(line.get("subtype") or kind)})
+        elif kind == "summary" and isinstance(text := line.get("summary"), str):
+            ledger.met += 1
+            talk.say("system", text, {"part": "summary"})
+        else:
+            ledger.met += 1
+            ledger.leave_out(f"{str(kind or 'other')[:40]} line", "has no message")
+        return talk
+
+    def _message(
+        self,
+        talk: Conversation,
+        line: dict[str, object],
+        message: dict[str, object] | str,
+        kind: str,
+    ) -> None:
+        ledger = talk.ledger
+        fields: dict[str, object] = (
+            message if isinstance(message, dict) else {"content": message}
+        )
+        reported = {
+            n: v for n, v in fields.items() if n not in ("usage", "model", "id")
+        }
+        reported.setdefault("role", kind)
+        first = len(talk.drafts)
+        read_message(talk, reported, talk.at)
+        answer = word(fields, "id")
+        if kind == "assistant" and len(talk.drafts) > first:
+            self._usage(talk, fields, answer, first)
+        if line.get("toolUseResult"):
+            ledger.met += 1
+            ledger.leave_out("toolUseResult", "is another form of a result")
+
+    def _usage(
+        self,
+        talk: Conversation,
+        fields: dict[str, object],
+        answer: str | None,
+        first: int,
+    ) -> None:
+        model, tokens = model_of(fields), usage_of(fields)
+        session = talk.head.session_id
+        if answer is not None and self._answers.get(session) == answer:
+            tokens = None
+        answers = [d for d in list(talk.drafts)[first:] if d.kind == "message"]
+        if not answers and tokens is not None:
+            talk.ledger.met += 1
+            answers = [talk.say("assistant", "")]
+        if answers:
+            set_usage(answers[0], model, tokens)
+        if answer is not None:
+            self._answers[session] = answer
+
+
+def _conversation(
+    sessions: OpenSessions, name: str, line: dict[str, object]
+) -> Conversation:
+    options = sessions.options
+    head = Head(
+        agent=options.agent or AGENT,
+        session_id=name,
+        namespace=options.namespace,
+        user_id=options.user,
+        start=time_in(line),
+    )
+    return Conversation(head, options, sessions.ledger, grows=True)
+
+
+FORMAT = Format(
+    "claude-code",
+    "session lines of Claude Code",
+    _recognize,
+    lines_of_sessions(lambda: _Lines().tell),
+)

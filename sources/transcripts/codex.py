@@ -1,0 +1,132 @@
+"""Rollouts of Codex: lines of one session, with items of the Responses API."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from semloop.event import Error
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import session_id
+from sources.transcripts.drafts import Draft, Head
+from sources.transcripts.format import Container, Format, Value
+from sources.transcripts.items import read_item
+from sources.transcripts.messages import set_usage
+from sources.transcripts.parts import word
+from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.times import time_in
+from sources.transcripts.usage import Tokens, model_of, tokens_of
+
+AGENT = "codex"
+_TYPES = ("session_meta", "response_item", "event_msg", "turn_context", "compacted")
+
+
+def _recognize(values: list[object], container: Container) -> str | None:
+    value = values[0]
+    if not isinstance(value, dict) or value.get("type") not in _TYPES:
+        return None
+    if isinstance(value.get("payload"), dict) or value.get("type") == "compacted":
+        return "its lines are session_meta and response_item"
+    return None
+
+
+class _Rollout:
+    """The session of one file, which its first line names."""
+
+    def __init__(self) -> None:
+        self._session: str | None = None
+        self._model: str | None = None
+        self._answer: Draft | None = None
+        self._total: object = None
+
+    def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
+        line, ledger = value.json, sessions.ledger
+        payload = line.get("payload") if isinstance(line, dict) else None
+        if not isinstance(line, dict) or not isinstance(payload, dict):
+            ledger.met += 1
+            ledger.leave_out("line", "has no payload")
+            return None
+        if self._session is None:
+            self._session = word(payload, "id", "session_id") or f"codex-{_hash(value)}"
+        name = session_id(self._session)
+        talk = sessions.get(name, lambda: _conversation(sessions, name, line))
+        talk.at_unit(time_in(line))
+        self._line(talk, str(line.get("type")), payload)
+        return talk
+
+    def _line(self, talk: Conversation, kind: str, payload: dict[str, object]) -> None:
+        ledger = talk.ledger
+        if kind == "response_item":
+            before = len(talk.drafts)
+            draft = read_item(talk, payload, talk.at)
+            if draft is not None and payload.get("role") == "assistant":
+                set_usage(draft, self._model, None)
+            if len(talk.drafts) > before:
+                self._answer = draft
+            return
+        ledger.met += 1
+        if kind == "session_meta" and isinstance(
+            text := payload.get("instructions"), str
+        ):
+            talk.say("system", text, {"part": "instructions"})
+        elif kind == "compacted" and isinstance(text := payload.get("message"), str):
+            talk.say("system", text, {"part": "summary"})
+        elif kind == "event_msg":
+            self._event(talk, payload)
+        else:
+            self._model = model_of(payload) or self._model
+            ledger.leave_out(f"{kind[:40]} line", "has no message")
+
+    def _event(self, talk: Conversation, payload: dict[str, object]) -> None:
+        kind = str(payload.get("type"))
+        info = payload.get("info")
+        if kind == "token_count":
+            last = info.get("last_token_usage") if isinstance(info, dict) else None
+            total = info.get("total_token_usage") if isinstance(info, dict) else None
+            tokens = tokens_of(last) if isinstance(last, dict) else None
+            # The same count is reported again when nothing was asked meanwhile.
+            if tokens is None or total == self._total:
+                talk.ledger.leave_out("token_count line", "tells nothing new")
+            else:
+                self._total = total
+                self._tokens(talk, tokens)
+        elif kind in ("error", "stream_error", "turn_aborted"):
+            text = word(payload, "message", "reason") or kind
+            talk.add("error", Error(error_type=kind, message=text))
+        else:
+            talk.ledger.leave_out(
+                f"{kind[:40]} line", "is reported by its response item"
+            )
+
+    def _tokens(self, talk: Conversation, tokens: Tokens) -> None:
+        draft = self._answer
+        if draft is None or draft not in talk.drafts:
+            draft = talk.say("assistant", "")
+        else:
+            talk.ledger.kept += 1
+        set_usage(draft, self._model, tokens)
+        self._answer = None
+
+
+def _hash(value: Value) -> str:
+    return sha256(value.raw).hexdigest()[:16]
+
+
+def _conversation(
+    sessions: OpenSessions, name: str, line: Mapping[str, object]
+) -> Conversation:
+    options = sessions.options
+    head = Head(
+        agent=options.agent or AGENT,
+        session_id=name,
+        namespace=options.namespace,
+        user_id=options.user,
+        start=time_in(line),
+    )
+    return Conversation(head, options, sessions.ledger, grows=True)
+
+
+FORMAT = Format(
+    "codex",
+    "rollouts of Codex",
+    _recognize,
+    lines_of_sessions(lambda: _Rollout().tell),
+)

@@ -1,0 +1,135 @@
+"""Traces and observations of Langfuse."""
+
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import session_id
+from sources.transcripts.drafts import Head
+from sources.transcripts.format import Container, Format, Value
+from sources.transcripts.outcomes import tell_rating
+from sources.transcripts.parts import first, word
+from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.spans import (
+    Kind,
+    Reported,
+    Span,
+    in_order,
+    messages_in,
+    span_ids,
+    tell_span,
+)
+from sources.transcripts.times import time_of
+from sources.transcripts.usage import model_of, usage_of
+
+AGENT = "langfuse"
+_KINDS: dict[object, Kind] = {
+    "GENERATION": "model", "TOOL": "tool", "RETRIEVER": "tool", "EMBEDDING": "other",
+}  # fmt: skip
+_OBSERVATIONS = frozenset([
+    *_KINDS, "SPAN", "EVENT", "AGENT", "CHAIN", "EVALUATOR", "GUARDRAIL",
+])  # fmt: skip
+_TRACE = frozenset(["input", "output", "observations", "scores"])
+
+
+def _recognize(values: list[object], container: Container) -> str | None:
+    value = values[0]
+    if not isinstance(value, dict):
+        return None
+    timed = "traceId" in value or "startTime" in value
+    if value.get("type") in _OBSERVATIONS and timed:
+        return "its values are observations with traceId and type"
+    is_trace = "sessionId" in value or "observations" in value
+    if "timestamp" in value and is_trace and _TRACE & set(value):
+        return "its values are traces with sessionId and observations"
+    return None
+
+
+class _Traces:
+    """The sessions of one file; an observation belongs to that of its trace."""
+
+    def __init__(self) -> None:
+        self._reported: dict[str, Reported] = {}
+        self._sessions: dict[str, str] = {}
+
+    def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
+        found = value.json
+        if not isinstance(found, dict):
+            sessions.ledger.met += 1
+            sessions.ledger.leave_out("value", "is no object")
+            return None
+        is_trace = found.get("type") not in _OBSERVATIONS
+        trace = word(found, "id") if is_trace else word(found, "traceId", "id")
+        session = word(found, "sessionId") or self._sessions.get(trace or "") or trace
+        if is_trace and trace and session:
+            self._sessions[trace] = session
+        name = session_id(session or f"langfuse-{value.number}")
+        talk = sessions.get(name, lambda: _conversation(sessions, name, found))
+        reported = self._reported.setdefault(name, Reported())
+        if is_trace:
+            self._trace(talk, found, reported)
+        else:
+            tell_span(talk, _span(found, trace), reported)
+        return talk
+
+    def _trace(
+        self, talk: Conversation, trace: dict[str, object], reported: Reported
+    ) -> None:
+        observations = trace.get("observations")
+        rows = observations if isinstance(observations, list) else []
+        spans = [_span(o, word(trace, "id")) for o in rows if isinstance(o, dict)]
+        for row in rows:
+            if not isinstance(row, dict):
+                talk.ledger.met += 1
+                talk.ledger.leave_out("observation", "is known by its id only")
+        for span in in_order(spans):
+            tell_span(talk, span, reported)
+        if not any(span.kind == "model" for span in spans):
+            start = time_of(trace.get("timestamp"))
+            whole = Span(
+                "model", "trace", start, start, trace.get("input"), trace.get("output")
+            )
+            if messages_in(whole.input) or messages_in(whole.output):
+                tell_span(talk, whole, reported)
+        scores = trace.get("scores")
+        for score in scores if isinstance(scores, list) else []:
+            at = time_of(score.get("timestamp")) if isinstance(score, dict) else None
+            talk.at_unit(at)
+            talk.ledger.met += 1
+            tell_rating(talk, score)
+
+
+def _span(row: dict[str, object], trace: str | None) -> Span:
+    failed = row.get("level") == "ERROR"
+    message = word(row, "statusMessage")
+    return Span(
+        kind=_KINDS.get(row.get("type"), "other"),
+        name=word(row, "name") or "tool",
+        start=time_of(row.get("startTime")),
+        end=time_of(row.get("endTime")),
+        input=row.get("input"),
+        output=row.get("output"),
+        error=(message or "failed") if failed else None,
+        model=model_of(row),
+        tokens=usage_of(row),
+        ids=span_ids(trace, row.get("id"), row.get("parentObservationId")),
+    )
+
+
+def _conversation(
+    sessions: OpenSessions, name: str, row: dict[str, object]
+) -> Conversation:
+    options = sessions.options
+    head = Head(
+        agent=options.agent or AGENT,
+        session_id=name,
+        namespace=options.namespace,
+        user_id=word(row, "userId") or options.user,
+        start=time_of(first(row, ("timestamp", "startTime"))),
+    )
+    return Conversation(head, options, sessions.ledger)
+
+
+FORMAT = Format(
+    "langfuse",
+    "traces of Langfuse",
+    _recognize,
+    lines_of_sessions(lambda: _Traces().tell),
+)

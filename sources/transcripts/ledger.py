@@ -1,0 +1,43 @@
+"""What became of each unit of the input: an event, kept in one, or left out and why.
+
+A unit is the smallest thing that the input tells: a message, a part of its content, a
+tool call, a result, a span. Each is counted once when it is met and once when it is
+processed, in different places of the code, so that a unit that a reader forgets shows.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts of units; `made` counts events by type, which may have several units."""
+
+    met: int = 0
+    events: int = 0
+    kept: int = 0
+    unreadable: int = 0
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    made: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def leave_out(self, kind: str, reason: str, units: int = 1) -> None:
+        """Process units that become no event, with a reason that tells no content."""
+        self.left_out[kind, reason] += units
+
+    @property
+    def left(self) -> int:
+        """Number of units that were left out."""
+        return self.left_out.total()
+
+    @property
+    def processed(self) -> int:
+        """Number of units whose end is known."""
+        return self.events + self.kept + self.unreadable + self.left
+
+    def check(self) -> None:
+        """Assert that each unit was processed exactly once."""
+        # Our own mistake, with any content of the file.
+        assert self.met == self.processed, (
+            f"{self.met} units, {self.processed} processed"
+        )

@@ -1,0 +1,163 @@
+"""Trajectories of OpenHands: actions of the agent and observations that answer them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import documents
+from sources.transcripts.drafts import Draft
+from sources.transcripts.format import Container, Format, Made, Value
+from sources.transcripts.ledger import Ledger
+from sources.transcripts.messages import read_message
+from sources.transcripts.options import Options
+from sources.transcripts.parts import first, plain, word
+from sources.transcripts.times import time_in
+from sources.transcripts.trajectories import tell_text
+
+AGENT = "openhands"
+_MESSAGES = ("message", "system", "think", "finish")
+
+
+def _is_event(value: object) -> bool:
+    if not isinstance(value, dict) or "source" not in value:
+        return False
+    return "action" in value or "observation" in value or "kind" in value
+
+
+def _recognize(values: list[object], container: Container) -> str | None:
+    value = values[0]
+    if _is_event(value):
+        return "its values are actions and observations with a source"
+    if isinstance(value, list) and value and _is_event(value[0]):
+        return "each value is a list of actions and observations"
+    history = value.get("history") if isinstance(value, dict) else None
+    if isinstance(history, list) and history and _is_event(history[0]):
+        return "its history has actions and observations"
+    return None
+
+
+def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
+    history = first(document, ("history", "messages"))
+    actions: dict[str, Draft] = {}
+    for event in history if isinstance(history, list) else []:
+        if not isinstance(event, dict):
+            talk.ledger.met += 1
+            talk.ledger.leave_out("event", "is no object")
+            continue
+        talk.at_unit(time_in(event))
+        if "kind" in event:
+            _new_event(talk, event, actions)
+        else:
+            _event(talk, event, actions)
+    return ("history", "messages")
+
+
+def _event(
+    talk: Conversation, event: dict[str, object], actions: dict[str, Draft]
+) -> None:
+    args = event.get("args")
+    fields = args if isinstance(args, dict) else {}
+    kind = event.get("action")
+    role = "user" if event.get("source") == "user" else "assistant"
+    if kind in _MESSAGES:
+        role = "system" if kind == "system" else role
+        text = first(fields, ("content", "thought", "final_thought"))
+        before = talk.ledger.met
+        tell_text(
+            talk,
+            role,
+            text or event.get("message"),
+            None if kind == "message" else str(kind),
+        )
+        if talk.ledger.met == before:
+            talk.ledger.met += 1
+            talk.ledger.leave_out(f"{kind} action", "is empty")
+    elif isinstance(kind, str):
+        tell_text(talk, "assistant", fields.get("thought"), "reasoning")
+        given = {name: v for name, v in fields.items() if name != "thought"}
+        talk.ledger.met += 1
+        actions[str(event.get("id"))] = talk.call(kind, given, None)
+    else:
+        _observation(talk, event, actions)
+
+
+def _observation(
+    talk: Conversation, event: dict[str, object], actions: dict[str, Draft]
+) -> None:
+    talk.ledger.met += 1
+    content = plain(event.get("content"))
+    kind = str(event.get("observation"))
+    extras = event.get("extras")
+    draft = actions.pop(str(event.get("cause")), None)
+    if draft is None:
+        text = content if isinstance(content, str) else word(event, "message")
+        if text:
+            talk.say("system", text, {"part": kind[:100]})
+        else:
+            talk.ledger.leave_out("observation", "is empty")
+        return
+    talk.ledger.kept += 1
+    failed = (
+        True
+        if kind == "error"
+        else _exit_code(extras if isinstance(extras, dict) else {})
+    )
+    talk.finish_now(draft, content if content is not None else "", failed)
+
+
+def _exit_code(extras: Mapping[str, object]) -> bool | None:
+    metadata = extras.get("metadata")
+    inner = metadata if isinstance(metadata, dict) else extras
+    code = first(inner, ("exit_code",))
+    return code != 0 if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _new_event(
+    talk: Conversation, event: dict[str, object], actions: dict[str, Draft]
+) -> None:
+    """Read an event of the SDK: MessageEvent, ActionEvent, ObservationEvent."""
+    answers = event.get("llm_message")
+    observation = event.get("observation")
+    if isinstance(answers, dict):
+        read_message(talk, answers, talk.at)
+    elif word(event, "tool_name") and "action" in event:
+        tell_text(talk, "assistant", event.get("reasoning_content"), "reasoning")
+        tell_text(talk, "assistant", event.get("thought"), None)
+        talk.ledger.met += 1
+        tool = word(event, "tool_name") or "tool"
+        call_id = word(event, "tool_call_id")
+        actions[str(event.get("id"))] = talk.call(tool, event.get("action"), call_id)
+    elif observation is not None or "error" in event:
+        talk.ledger.met += 1
+        draft = actions.pop(str(event.get("action_id")), None)
+        inner = observation if isinstance(observation, dict) else event
+        value = first(inner, ("content", "output", "error"))
+        failed = (
+            True if "error" in event or inner.get("is_error") else _exit_code(inner)
+        )
+        if draft is not None:
+            talk.ledger.kept += 1
+            talk.finish_now(draft, plain(value if value is not None else inner), failed)
+        else:
+            talk.say("tool", str(plain(value)))
+    else:
+        talk.ledger.met += 1
+        talk.ledger.leave_out(f"{str(event['kind'])[:40]}", "has no message")
+
+
+_read_documents = documents(_tell, AGENT)
+
+
+def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator[Made]:
+    """Read trajectories; values that are events themselves are one together."""
+    iterator = iter(values)
+    found = next(iterator, None)
+    if found is None:
+        return
+    if _is_event(found.json):
+        events = [found.json, *(value.json for value in iterator)]
+        found, iterator = Value(found.number, found.raw, {"history": events}), iter(())
+    yield from _read_documents(chain([found], iterator), options, ledger)
+
+
+FORMAT = Format("openhands", "trajectories of OpenHands", _recognize, _read)

@@ -1,0 +1,29 @@
+"""What a user says about an import: values that fill in or narrow."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sources.transcripts.versions import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Values for what a transcript does not say itself.
+
+    Args:
+        agent: of transcripts that name none.
+        namespace: likewise.
+        user: likewise.
+        since: leave out events before this time.
+        guess_errors: a result that begins with "Error:" is a failure.
+        stored: finds earlier versions of transcripts; None: do not look for any.
+        file_time: of the first event of a session without any time.
+    """
+
+    agent: str | None = None
+    namespace: str | None = None
+    user: str | None = None
+    since: datetime | None = None
+    guess_errors: bool = True
+    stored: Stored | None = None
+    file_time: datetime = field(default_factory=lambda: datetime.now(UTC))

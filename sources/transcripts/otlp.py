@@ -1,0 +1,142 @@
+"""OTLP in JSON: spans with the attributes of OpenTelemetry's GenAI conventions."""
+
+from collections.abc import Iterator, Mapping
+
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import session_id
+from sources.transcripts.drafts import Head
+from sources.transcripts.format import Container, Format, Value
+from sources.transcripts.parts import first, word
+from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.spans import (
+    Kind,
+    Reported,
+    Span,
+    in_order,
+    span_ids,
+    tell_span,
+)
+from sources.transcripts.times import time_of
+from sources.transcripts.usage import tokens_of
+
+AGENT = "otlp"
+_MODEL = frozenset(["chat", "text_completion", "generate_content"])
+_ERROR_CODES = (2, "STATUS_CODE_ERROR")
+
+
+def _recognize(values: list[object], container: Container) -> str | None:
+    value = values[0]
+    if isinstance(value, dict) and isinstance(value.get("resourceSpans"), list):
+        return "its values have resourceSpans"
+    return None
+
+
+class _Batches:
+    """The sessions of one file: conversations, or traces without one."""
+
+    def __init__(self) -> None:
+        self._reported: dict[str, Reported] = {}
+
+    def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
+        found = list(_spans(value.json))
+        if not found:
+            sessions.ledger.met += 1
+            sessions.ledger.leave_out("value", "has no spans")
+        by_span = {id(span): (name, agent) for name, agent, span in found}
+        last = None
+        for span in in_order([span for _, _, span in found]):
+            name, agent = by_span[id(span)]
+            last = self._tell(sessions, name, agent, span)
+        return last
+
+    def _tell(
+        self, sessions: OpenSessions, name: str, agent: str | None, span: Span
+    ) -> Conversation:
+        options = sessions.options
+
+        def make() -> Conversation:
+            named = agent or options.agent or AGENT
+            head = Head(named[:200], name, options.namespace, options.user)
+            return Conversation(head, options, sessions.ledger)
+
+        talk = sessions.get(name, make)
+        tell_span(talk, span, self._reported.setdefault(name, Reported()))
+        return talk
+
+
+def _spans(batch: object) -> Iterator[tuple[str, str | None, Span]]:
+    for resource in _list(batch, "resourceSpans"):
+        shared = _attributes(resource.get("resource"))
+        for scope in _list(resource, "scopeSpans"):
+            for row in _list(scope, "spans"):
+                yield _span(row, shared)
+
+
+def _span(
+    row: Mapping[str, object], shared: Mapping[str, object]
+) -> tuple[str, str | None, Span]:
+    found = {**shared, **_attributes(row)}
+    for event in _list(row, "events"):
+        found.update(_attributes(event))
+    trace = word(row, "traceId") or "trace"
+    name = word(found, "gen_ai.conversation.id", "session.id") or trace
+    agent = word(found, "gen_ai.agent.name", "service.name")
+    operation = word(found, "gen_ai.operation.name")
+    kind: Kind = "other"
+    if operation in _MODEL or "gen_ai.output.messages" in found:
+        kind = "model"
+    elif operation == "execute_tool" or "gen_ai.tool.name" in found:
+        kind = "tool"
+    status = row.get("status")
+    failed = isinstance(status, dict) and status.get("code") in _ERROR_CODES
+    message = word(status, "message") if isinstance(status, dict) else None
+    span = Span(
+        kind=kind,
+        name=word(found, "gen_ai.tool.name") or word(row, "name") or "span",
+        start=time_of(row.get("startTimeUnixNano")),
+        end=time_of(row.get("endTimeUnixNano")),
+        input=first(found, ("gen_ai.input.messages", "gen_ai.tool.call.arguments")),
+        output=first(found, ("gen_ai.output.messages", "gen_ai.tool.call.result")),
+        error=(message or word(found, "error.type") or "failed") if failed else None,
+        model=word(found, "gen_ai.response.model", "gen_ai.request.model"),
+        tokens=tokens_of({
+            "input_tokens": found.get("gen_ai.usage.input_tokens"),
+            "output_tokens": found.get("gen_ai.usage.output_tokens"),
+        }),
+        call_id=word(found, "gen_ai.tool.call.id"),
+        ids=span_ids(trace, row.get("spanId"), row.get("parentSpanId")),
+    )  # fmt: skip
+    return session_id(name), agent, span
+
+
+def _list(fields: object, name: str) -> list[dict[str, object]]:
+    found = fields.get(name) if isinstance(fields, dict) else None
+    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
+
+
+def _attributes(fields: object) -> dict[str, object]:
+    return {
+        str(item.get("key")): _value(item.get("value"))
+        for item in _list(fields, "attributes")
+    }
+
+
+def _value(value: object) -> object:
+    """Return the plain value of an attribute, which names its type."""
+    if not isinstance(value, dict) or not value:
+        return value
+    kind, inner = next(iter(value.items()))
+    if kind == "intValue" and isinstance(inner, str):
+        return int(inner) if inner.removeprefix("-").isdecimal() else inner
+    if kind == "arrayValue":
+        return [_value(x) for x in _list(inner, "values")]
+    if kind == "kvlistValue":
+        return {
+            str(x.get("key")): _value(x.get("value")) for x in _list(inner, "values")
+        }
+    return inner
+
+
+FORMAT = Format(
+    "otlp", "spans in OTLP JSON", _recognize, lines_of_sessions(lambda: _Batches().tell)
+)

@@ -1,0 +1,76 @@
+"""Files in which many values belong to one session: lines that a tool appends."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+from sources.transcripts.conversation import Conversation
+from sources.transcripts.format import Made, Reader, Value
+from sources.transcripts.imported import ImportedEvent
+from sources.transcripts.ledger import Ledger
+from sources.transcripts.options import Options
+
+# Sessions of one file whose calls may still get results; the oldest one is closed.
+OPEN_MAX = 1_000
+
+
+class OpenSessions:
+    """The conversations of a file, by session id; they release finished events."""
+
+    def __init__(self, options: Options, ledger: Ledger) -> None:
+        self.options, self.ledger = options, ledger
+        self._open: OrderedDict[str, Conversation] = OrderedDict()
+        self._closed: list[tuple[str, ImportedEvent]] = []
+
+    def get(self, session: str, make: Callable[[], Conversation]) -> Conversation:
+        """Return the conversation of a session, a new one if it has none."""
+        talk = self._open.get(session)
+        if talk is None:
+            talk = self._open[session] = make()
+            if len(self._open) > OPEN_MAX:
+                _, oldest = self._open.popitem(last=False)
+                self._close(oldest)
+        self._open.move_to_end(session)
+        return talk
+
+    def _close(self, talk: Conversation) -> None:
+        session = talk.head.session_id
+        self._closed += [(session, event) for event in talk.events()]
+
+    def finished(
+        self, talk: Conversation | None
+    ) -> Iterator[tuple[str, ImportedEvent]]:
+        """Yield the events that nothing changes any more, of one session and closed."""
+        yield from self._closed
+        self._closed = []
+        if talk is not None:
+            for event in talk.finished():
+                yield talk.head.session_id, event
+
+    def end(self) -> Iterator[tuple[str, ImportedEvent]]:
+        """Yield all events that are left."""
+        for talk in self._open.values():
+            self._close(talk)
+        self._open.clear()
+        yield from self.finished(None)
+
+
+# Tells the session of a value what it says, and returns it; None if it is of none.
+TellLine = Callable[[OpenSessions, Value], Conversation | None]
+
+
+def lines_of_sessions(make: Callable[[], TellLine]) -> Reader:
+    """Return the reader of a format; `make` gives each file a state of its own."""
+
+    def read(
+        values: Iterable[Value], options: Options, ledger: Ledger
+    ) -> Iterator[Made]:
+        sessions, tell, number = OpenSessions(options, ledger), make(), 0
+        for value in values:
+            number = value.number
+            talk = tell(sessions, value)
+            for session, event in sessions.finished(talk):
+                yield number, session, event
+        for session, event in sessions.end():
+            yield number, session, event
+
+    return read
