@@ -1,13 +1,7 @@
-"""The views of a lake in a DuckDB: stored tables, memories, documented views.
+"""The views of a lake in a DuckDB: stored tables, memories, documented views."""
 
-The documented views are created when a query reads them. To create all of them takes
-as long as everything else that opening a lake does.
-"""
-
-import functools
-import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +25,6 @@ RAW_SCHEMA = "tables"
 RAW_MEMORIES = f"{RAW_SCHEMA}.memories"
 # How far they are visible, which the log of `episodes` has.
 POSITIONS = f"{RAW_SCHEMA}.memory_positions"
-# How a statement begins that only reads. Others may create objects that read views.
-READING = ("select", "from", "describe", "summarize", "explain")
-# In queries that read views that DuckDB does not name: lists of views, `query_table`.
-UNNAMED = ("duckdb_", "pragma_", "query")
-# DuckDB names no tables of a query that has parameters.
-PARAMETER = re.compile(r"\?|\$\w+")
 
 
 class Catalog:
@@ -56,21 +44,22 @@ class Catalog:
         episodes: "Callable[[], Episodes | None]",
         costs: CostSettings,
     ) -> None:
-        """Create the views of tables."""
+        """Create all views."""
         self._storage, self._episodes = storage, episodes
         self._lock = threading.Lock()
         self._cursor = connection.cursor()
         self._cursor.execute(f"CREATE SCHEMA {RAW_SCHEMA}")
         self._raw_views = RawViews(self._cursor, storage, RAW_SCHEMA)
-        self._raw_views.refresh()
+        # DuckDB binds a view when it is created: to empty tables that takes a
+        # millisecond, to stored ones three.
+        self._raw_views.create_empty()
         self._cost_tables = cost_statements(costs, RAW_SCHEMA)
         # Statements of the views of memories; none until they are loaded.
         self._shown: list[str] = []
         self._cursor.execute(lance_view.empty_view(RAW_MEMORIES, loaded=False))
         self._cursor.execute(lance_view.positions_view(POSITIONS, ()))
-        self._cursor.execute("\n;".join(self._cost_tables))
-        # Documented views that do not exist yet.
-        self._missing = _view_statements()
+        self._cursor.execute("\n;".join([*self._cost_tables, *_view_statements()]))
+        self._raw_views.refresh()
         self._commented = False
 
     def prepare(self, query: str) -> None:
@@ -81,17 +70,11 @@ class Catalog:
         """
         with self._lock:
             self._raw_views.refresh()
-            self._create(_views_read(query) if self._missing else ())
             if not self._commented:
                 self._commented = comment_if_queried(self._cursor, query)
             if lance_view.names_memories(query):
                 self._show_memories()
             self._raw_views.check_store()
-
-    def complete(self) -> None:
-        """Create all views, for queries that this catalog does not see."""
-        with self._lock:
-            self._create(list(self._missing))
 
     def init_statements(self) -> list[str]:
         """Return statements, without keys, that create the views in any DuckDB."""
@@ -104,18 +87,11 @@ class Catalog:
         statements += lance_view.load_statements(self._storage, reveal=False)
         statements += self._memory_views()
         statements += self._cost_tables
-        return [*statements, *_view_statements().values(), *comment_statements()]
+        return [*statements, *_view_statements(), *comment_statements()]
 
     def close(self) -> None:
         """Close the cursor."""
         self._cursor.close()
-
-    def _create(self, names: Iterable[str]) -> None:
-        """Create these documented views, unless they exist."""
-        if due := [name for name in names if name in self._missing]:
-            self._cursor.execute("\n;".join(self._missing[name] for name in due))
-            for name in due:
-                del self._missing[name]
 
     def _show_memories(self) -> None:
         """Create the views on the current generation that differ from those before."""
@@ -149,23 +125,11 @@ def view_questions() -> dict[str, str]:
     }
 
 
-def _views_read(query: str) -> Iterable[str]:
-    """Return the documented views that a query may read; all if that is not certain."""
-    views, text = _view_statements(), query.strip().lower()
-    if not text.startswith(READING) or any(part in text for part in UNNAMED):
-        return views
-    found = lance_view.table_names(PARAMETER.sub("NULL", query))
-    names = {name.lower() for name in found or ()}
-    return names if names and names <= views.keys() else views
-
-
-def _view_statements() -> dict[str, str]:
-    """Return name -> statement of each documented view."""
+def _view_statements() -> list[str]:
     queries = _view_queries().items()
-    return {name: f"CREATE OR REPLACE VIEW {name} AS\n{q}" for name, q in queries}
+    return [f"CREATE OR REPLACE VIEW {name} AS\n{query}" for name, query in queries]
 
 
-@functools.cache
 def _view_queries() -> dict[str, str]:
     return {
         file.stem: file.read_text("utf-8").strip()

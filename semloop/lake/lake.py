@@ -69,9 +69,7 @@ class Lake(ArtifactQueries):
     @property
     def connection(self) -> "DuckDBPyConnection":
         """The DuckDB connection of the thread that opened the lake."""
-        connection, catalog = self._database.open()
-        catalog.complete()
-        return connection
+        return self._database.open()[0]
 
     def sql(
         self,

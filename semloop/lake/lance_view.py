@@ -32,21 +32,14 @@ def names_memories(query: str) -> bool:
     """Return True if a query may read memories; literals and comments do not count."""
     if not NAMED.search(query):
         return False
-    names = table_names(query)
-    return names is None or any(name.lower() == "memories" for name in names)
-
-
-def table_names(query: str) -> set[str] | None:
-    """Return the names of the tables and views that a query reads, without schemas.
-
-    None if DuckDB lists none: for several statements, parameters, or functions of ours.
-    """
     import duckdb
 
     try:
-        return set(_parser().get_table_names(query))
+        names = _parser().get_table_names(query)
     except duckdb.Error:
-        return None
+        # DuckDB lists no names for several statements or for our own functions.
+        return True
+    return any(name.lower() == "memories" for name in names)
 
 
 @functools.cache

@@ -39,6 +39,13 @@ class RawViews:
         self._incomplete = set(tables.DELTA_TABLES)
         self._checked_s = time.monotonic()
 
+    def create_empty(self) -> None:
+        """Create the views without rows, and without a look at the storage."""
+        for table in tables.DELTA_TABLES:
+            columns = tables.TABLES[table].columns.items()
+            typed = (f"NULL::{kind} AS {name}" for name, kind in columns)
+            self._connection.execute(self._view(table, typed, " LIMIT 0"))
+
     def refresh(self) -> None:
         """Renew the keys, and create the views of incomplete tables again."""
         renew_keys(self._storage, self._connection)

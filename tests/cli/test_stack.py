@@ -11,6 +11,7 @@ import pytest
 
 from semloop.command.stack.process import Process
 from semloop.command.stack.state import Stack
+from semloop.flow_registry import STREAMING
 from semloop.kafka.clients import DEFAULT_ADDRESS
 from tests.cli.shell import Shell, gone, wait_for_end
 from tests.support.builders import an_event
@@ -18,8 +19,8 @@ from tests.support.services import wait_for
 
 pytestmark = pytest.mark.process
 
-# Supervisor, broker and both flows.
-PROCESSES = 4
+# Supervisor, broker and the streaming flows.
+PROCESSES = 2 + len(STREAMING)
 SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
 
 
@@ -65,9 +66,8 @@ def test_import_and_missing_lakes_are_reported_with_a_broker_alone(
 
 def check_invalid_lines(shell: Shell) -> None:
     long = '{"text": "' + "x" * (4 * 2**20) + '"}'
-    event = json.dumps(an_event("message"))
-    lines = f'nonsense\n\n{{"a": 1}}\n{long}\n{event}\n'
-    (shell.folder / "bad.jsonl").write_text(lines)
+    lines = ["nonsense\n", '{"a": 1}', long, json.dumps(an_event("message")), ""]
+    (shell.folder / "bad.jsonl").write_text("\n".join(lines))
     output = shell.run("import", "bad.jsonl", "--format", "events", code=1)
     assert (
         "Lines read: 5, records produced: 3, lines that become dead letters: 2"

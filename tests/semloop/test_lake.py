@@ -123,6 +123,17 @@ def test_a_table_that_is_created_later_is_visible(tmp_path: Path) -> None:
         assert lake.sql("SELECT count(*) FROM events").fetchall() == [(1,)]
 
 
+def test_a_table_that_is_created_while_a_result_is_half_read_is_visible(
+    tmp_path: Path,
+) -> None:
+    append(tmp_path, "events", *(an_event(f"e{n}") for n in range(5_000)))
+    with Lake(tmp_path) as lake:
+        half_read = lake.sql("FROM events")
+        half_read.fetchone()
+        append(tmp_path, "dead_letters", {"id": "d1", "topic_id": "t", **STAMPS})
+        assert lake.sql("SELECT id FROM dead_letters").fetchall() == [("d1",)]
+
+
 def test_a_table_that_is_being_created_is_empty(tmp_path: Path) -> None:
     (tmp_path / "events" / "_delta_log").mkdir(parents=True)
     with Lake(tmp_path) as lake:

@@ -247,14 +247,14 @@ def test_a_file_that_is_added_meanwhile_is_kept(tmp_path: Path, replaced: bool) 
     path = table.storage.open("events").file_uris()[0]
     name = Path(path).relative_to(tmp_path).as_posix()
     found = UnusedFiles("events", left=(StoredFile(name, 1, 0.0),))
-    if replaced:  # Readers of earlier versions need it.
+    if replaced:
         compact(table.storage)
     assert delete_unused(table.storage, found, 24, 60.0) == Deleted()
     assert Path(path).exists()
 
 
 class Crash(BaseException):
-    """The process died; a BaseException, so that no handler catches it."""
+    """The process died; no handler catches it."""
 
 
 def dying_after(count: int) -> Callable[..., None]:
@@ -297,5 +297,5 @@ def test_storage_that_fails_before_the_entry_is_tried_again(tmp_path: Path) -> N
             msg = "Not now."
             raise StorageUnavailable(msg)
 
-    deleted = delete_unused(VacuumedStorage(str(tmp_path), before=fail), found, 24, 60)
-    assert deleted.files == COMMITS
+    storage = VacuumedStorage(str(tmp_path), before=fail)
+    assert delete_unused(storage, found, 24, 60).files == COMMITS

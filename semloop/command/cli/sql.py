@@ -110,7 +110,7 @@ def _run_query(lake: Lake, query: str, form: SqlFormat, output: Path | None) -> 
     if not query.strip():
         msg = "The query is empty."
         raise ConfigError(msg, "Try: semloop sql 'SELECT count(*) FROM events'")
-    with sql_errors(lake, query):
+    with sql_errors(lake.connection, query):
         relation = lake.sql(query)
         if form is SqlFormat.PARQUET:
             _write_parquet(relation, output)
@@ -165,15 +165,14 @@ def _replace(output: Path, write: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def sql_errors(lake: Lake, query: str) -> Iterator[None]:
+def sql_errors(con: "DuckDBPyConnection", query: str) -> Iterator[None]:
     """Raise DuckDB's errors as ours, with the line, the caret and the candidates."""
     import duckdb
 
     try:
         yield
     except duckdb.Error as exc:
-        lines = _with_position(lake.connection, query, str(exc))
-        lines = lines or [type(exc).__name__]
+        lines = _with_position(con, query, str(exc)) or [type(exc).__name__]
         suggests = any(line.startswith(("Did you mean", "Candidate")) for line in lines)
         todo = "" if suggests else "List the views with .tables in `semloop sql`."
         if isinstance(exc, duckdb.IOException) or DAMAGED.search(str(exc)):
@@ -184,7 +183,7 @@ def sql_errors(lake: Lake, query: str) -> Iterator[None]:
         if str(exc) != "Query interrupted":
             raise
         # Otherwise its threads keep running, and dropping the result waits for them.
-        lake.interrupt()
+        con.interrupt()
         raise KeyboardInterrupt from None
 
 
