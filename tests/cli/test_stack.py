@@ -19,8 +19,7 @@ from tests.support.services import wait_for
 
 pytestmark = pytest.mark.process
 
-# Supervisor, broker and the streaming flows.
-PROCESSES = 2 + len(STREAMING)
+PROCESSES = len(["supervisor", "broker", *STREAMING])
 SQL = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events"
 
 

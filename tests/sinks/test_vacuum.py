@@ -289,13 +289,12 @@ def test_the_run_after_a_crash_between_two_deletions_finishes(
 def test_storage_that_fails_before_the_entry_is_tried_again(tmp_path: Path) -> None:
     table = written(tmp_path)
     compact(table.storage)
-    found = unused(table.storage, 0)
     left = iter(range(3))
 
     def fail(method: str, name: str) -> None:
         if next(left, None) is not None:
-            msg = "Not now."
-            raise StorageUnavailable(msg)
+            raise StorageUnavailable("Not now.")  # noqa: EM101
 
     storage = VacuumedStorage(str(tmp_path), before=fail)
+    found = unused(table.storage, 0)
     assert delete_unused(storage, found, 24, 60).files == COMMITS
