@@ -13,6 +13,7 @@ from semloop.command import cli
 from semloop.errors import TakenOver
 from semloop.extras import install_todo
 from tests.cli.helpers import Semloop
+from tests.support.builders import an_event, raw
 from tests.support.processes import ROOT
 
 # No service listens on this privileged port.
@@ -107,7 +108,7 @@ def test_the_local_stack_needs_a_local_lake(
 def test_an_unreachable_broker_is_reported_and_no_state_is_written(
     semloop: Semloop,
 ) -> None:
-    Path("file").write_text("{}\n")
+    Path("file").write_bytes(raw(an_event()))
     for line in ("import file --format events", "up"):
         code, _, err = semloop.run(*line.split())
         assert code == 1

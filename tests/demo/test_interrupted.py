@@ -14,6 +14,7 @@ import pytest
 
 from semloop.command.demo.signals import Signals
 from semloop.command.demo.stack import DemoStack
+from semloop.flow_registry import STREAMING
 from semloop.settings import load
 from tests.demo.shell import Shell
 from tests.support.services import wait_for
@@ -91,7 +92,7 @@ def test_ctrl_c_reaches_only_the_demo_process(shell: Shell) -> None:
         _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     assert "SystemExit" not in err
-    assert len(started) == 4
+    assert len(started) == len(["supervisor", "broker", *STREAMING])
     assert os.getpgid(0) not in groups
     wait_for("their end", lambda: not shell.running())
     assert "Traceback" not in (shell.lake / "_local/archive.log").read_text()
@@ -153,7 +154,7 @@ def test_the_next_demo_stops_processes_of_a_killed_supervisor(shell: Shell) -> N
         stack = stack_of(shell)
         process.send_signal(signal.SIGSTOP)
         psutil.Process(stack["pid"]).kill()
-        wait_for("its end", lambda: len(shell.running()) == 3)
+        wait_for("its end", lambda: len(shell.running()) == 1 + len(STREAMING))
         process.kill()
     shell.run("demo", "--events", "1")
     assert shell.running() == []

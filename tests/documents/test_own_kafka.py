@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from semloop import Lake
+from semloop.flow_registry import STREAMING
 from semloop.kafka.topic import TopicAdmin
 from semloop.storage.location import Storage
 from tests.kafka.secure_broker import PASSWORD, Secure, settings_for, user
@@ -17,10 +18,10 @@ pytestmark = pytest.mark.process
 
 AGENTS, OPERATING = map(blocks, OWN_KAFKA)
 # The flows of the page run until they are stopped; here, until they have caught up.
-ARCHIVE, MEMORY = (
-    {f"semloop run {flow}": f"semloop run {flow} --until-caught-up"}
-    for flow in ("archive", "memory")
-)
+ONCE = {
+    f"semloop run {flow}": f"semloop run {flow} --until-caught-up" for flow in STREAMING
+}
+ARCHIVE = {run: once for run, once in ONCE.items() if run.endswith(" archive")}
 
 
 def test_the_flows_store_what_the_agents_page_sends(
@@ -35,8 +36,8 @@ def test_the_flows_store_what_the_agents_page_sends(
         "/data/lake": shlex.quote(storage.root),
     }
     flows, _ = OPERATING
-    once = {"maintain all --every 60": "maintain all"}
-    output = project.run(flows.replaced(values | ARCHIVE | MEMORY | once))
+    values |= ONCE | {"maintain all --every 60": "maintain all"}
+    output = project.run(flows.replaced(values))
     assert "Memories: 5" in output
     with Lake(storage.root) as lake:
         stored = lake.sql("SELECT type FROM events ORDER BY type").fetchall()

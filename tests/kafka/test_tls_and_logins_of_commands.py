@@ -166,7 +166,7 @@ def test_every_command_reports_a_rejected_login(
 ) -> None:
     environ = variables(secure, "login", user="bob", password="wrong")
     rejected = "rejects the user 'bob': wrong user or password."
-    (tmp_path / "events").touch()
+    (tmp_path / "events").write_bytes(raw(an_event()))
     lines = ("import events --format events", "run archive", "up", "status", "health")
     processes = {line: start(unsecured, *line.split(), **environ) for line in lines}
     for line, process in processes.items():

@@ -11,6 +11,7 @@ from semloop.agent.local_stack import local_stack
 from semloop.kafka.clients import has_broker
 from semloop.settings import load
 from tests.local.project import Project, gone
+from tests.support.builders import an_event, raw
 from tests.support.services import wait_for
 
 pytestmark = pytest.mark.process
@@ -36,7 +37,7 @@ def test_a_copy_neither_stops_nor_uses_the_stack_of_the_original(
     assert f"copy of {original.lake}" in line
     assert not has_broker(load({}, lake=str(copy.lake)))
     assert local_stack(copy.lake) is None
-    (copy.folder / "events.jsonl").write_text("{}\n")
+    (copy.folder / "events.jsonl").write_bytes(raw(an_event()))
     refused = copy.run("import", "events.jsonl", "--format", "events", code=1)
     assert "no stack runs for the lake" in refused
     assert f"copy of {original.lake}" in copy.run("down", code=1)
