@@ -98,7 +98,7 @@ def _dataflow(
                 seconds,
                 # Files of a date that cannot go yet are not written for nothing.
                 dry_run=dry_run or is_early,
-                cold=cold.compression,
+                cold=cold.compression_of(item.table),
             )
             if is_early and found.removed:
                 # It lacks the files with the rows that stay: it must never go as it is.

@@ -3,6 +3,7 @@
 Names are unique across sections: a setting `x` of any section is `SEMLOOP_X`.
 """
 
+import math
 from datetime import date
 from typing import Annotated, Literal
 
@@ -41,7 +42,7 @@ class CostSettings(Section, frozen=True):
     cost as much as other input."""
 
     def __post_init__(self) -> None:
-        """Refuse prices without a date, or without input or output."""
+        """Refuse prices without a date, input or output, and infinite ones."""
         for key, prices in self.model_prices.items():
             model, _, day = key.rpartition("@")
             if not model or not _is_date(day):
@@ -49,6 +50,9 @@ class CostSettings(Section, frozen=True):
                 raise ValueError(msg)
             if missing := [kind for kind in REQUIRED if kind not in prices]:
                 msg = f"model_prices: `{key}` has no price of {missing[0]}"
+                raise ValueError(msg)
+            if not all(map(math.isfinite, prices.values())):
+                msg = f"model_prices: `{key}` has a price that is not finite"
                 raise ValueError(msg)
 
 

@@ -1,7 +1,8 @@
 """The SQL of a merge: which rows it keeps, in which order, and what must not change.
 
 Of a table whose rows are revisions, a merge keeps the newest of those in its files: the
-row that the views show. What must not change is computed in another way than that.
+row that the views show. What must not change is computed in another way than that;
+of sums it is computed by the same query.
 Of a table whose rows are sums, it adds up those with the same keys (`summed_rows.py`).
 """
 

@@ -15,7 +15,7 @@ INVARIANTS = """
 SELECT
     topic_id, kafka_partition, count(*) AS row_count,
     max(kafka_offset) AS last_offset, {totals},
-    sum(hash(COLUMNS(*))::HUGEINT)::VARCHAR AS checksum
+    sum(hash(*COLUMNS(*))::HUGEINT)::VARCHAR AS checksum
 FROM ({summed}) AS summed
 GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """

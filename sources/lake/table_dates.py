@@ -35,6 +35,10 @@ class ColdDates:
             return None
         if all(f.name.is_cold for f in files):
             return None
+        return self.compression_of(table)
+
+    def compression_of(self, table: str) -> Compression:
+        """Return how files of old dates of a table are compressed and stored."""
         if tables.TABLES[table].summed_by:  # Sums are rolled up, and read at any time.
             return replace(self.compression, storage_class="")
         return self.compression

@@ -62,6 +62,17 @@ def test_agents_can_be_selected_and_sorted(lake: Path, semloop: Semloop) -> None
     assert "travel" not in semloop("top", "--once", "--namespace", "other")
 
 
+def test_agents_of_equal_name_in_two_namespaces_are_two(
+    lake: Path, semloop: Semloop
+) -> None:
+    row = event_row(agent="travel", namespace="acme") | {"ts": datetime.now(UTC)}
+    append(lake, "agent_metrics", sums(events_table(row)))
+    shown = semloop("top", "--once")
+    assert "3 agents" in shown
+    assert "acme/travel" in shown
+    assert "default/travel" in shown
+
+
 def test_without_a_terminal_it_says_what_to_do(lake: Path, semloop: Semloop) -> None:
     assert "semloop top --once" in semloop.refused("top")[1]
 

@@ -11,6 +11,7 @@ import pytest
 
 from operators.metrics.sums import sums
 from semloop.agent_metrics import RELATIVE_ERROR
+from semloop.errors import ConfigError
 from semloop.lake.lake import Lake
 from semloop.settings import load
 from tests.operators.event_rows import Row, event_row, events_table
@@ -38,7 +39,7 @@ def completion(outcome: str, **columns: Any) -> Row:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    return sorted(values)[math.floor(q * (len(values) - 1))]
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
 
 
 def test_quantiles_of_durations_are_within_the_error(tmp_path: Path) -> None:
@@ -102,6 +103,20 @@ def test_metrics_by_version_compares_versions(tmp_path: Path) -> None:
         ("2", 1, 0, 0.0, 0.0, 0.7935, None),
         (None, 0, 0, None, None, None, None),
     ]
+
+
+def test_the_slowest_of_a_few_calls_is_their_95th_percentile(tmp_path: Path) -> None:
+    summed(tmp_path, call(100.0), call(30_000.0))
+    columns = "round(duration_p50_ms, -1), round(duration_p95_ms, -3)"
+    for view in ("metrics_by_agent", "metrics_by_tool", "metrics_by_version"):
+        found = queried(tmp_path, f"SELECT {columns} FROM {view}")
+        assert found == [(100.0, 30_000.0)]
+
+
+def test_an_infinite_price_is_refused(tmp_path: Path) -> None:
+    prices = {"m@2026-01-01": {"input": math.inf, "output": 1.0}}
+    with pytest.raises(ConfigError, match="a price that is not finite"):
+        load({}, lake=str(tmp_path), model_prices=prices)
 
 
 @pytest.mark.parametrize("prices", [{}, PRICES], ids=["without prices", "with prices"])
@@ -176,7 +191,10 @@ def test_tool_failures_tells_what_was_tried_next(tmp_path: Path) -> None:
         call(tool="b", status="error"),
         call(tool="b", session="other"),
     ]
-    append(tmp_path, "events", events_table(*rows))
+    now = datetime.now(UTC)
+    old = call(tool="c", status="error") | {"ts": now - timedelta(days=31)}
+    recent = [row | {"ts": now} for row in rows]
+    append(tmp_path, "events", events_table(*recent, old))
     query = """
     SELECT tool, error_type, tool_failures, next_tool, helped
     FROM tool_failures ORDER BY ALL NULLS LAST

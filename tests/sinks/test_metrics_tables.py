@@ -1,6 +1,7 @@
 """Sums in `agent_metrics` are those of one GROUP BY over the events, after anything."""
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +15,10 @@ from schemas.batches import DataFile, Progress
 from schemas.compression import Compression
 from schemas.summed import Summed
 from semloop.delta.file_name import FileName
-from semloop.errors import TakenOver
+from semloop.errors import LakeError, TakenOver
 from semloop.storage.location import Storage
+from semloop.table_declaration import Table
+from sinks.compaction.row_queries import merged_rows
 from sources.lake.table_dates import ColdDates
 from tests.operators.event_rows import Row, event_row
 from tests.operators.metric_events import event_rows, expected, found, stream
@@ -108,6 +111,27 @@ def test_an_old_date_is_rolled_up_to_days_in_one_file(tmp_path: Path) -> None:
     assert compact_old(storage, TABLE) == []
 
 
+def test_a_merge_that_changes_a_key_is_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = lake_settings(tmp_path)
+    rows = [event_row(agent=name, kafka_partition=0) for name in "ab"]
+    process = MetricsProcess(settings, stream(rows))
+    process.read(0, 1)
+    process.read(0, 1)
+
+    def broken(
+        spec: Table, uris: Sequence[str], rows: str, **more: bool
+    ) -> tuple[str, list[list[str]]]:
+        sql, values = merged_rows(spec, uris, rows, **more)
+        assert " agent," in sql
+        return sql.replace(" agent,", " upper(agent) AS agent,", 1), values
+
+    monkeypatch.setattr("sinks.compaction.merged_file.merged_rows", broken)
+    with pytest.raises(LakeError, match="would change rows"):
+        compact(Storage.of(settings), TABLE)
+
+
 def test_rolled_up_sums_have_no_storage_class_of_old_files() -> None:
     cold = ColdDates({TABLE: 1.0, "events": 1.0}, Compression(15, "STANDARD_IA"))
     today = NOW.date()
@@ -115,6 +139,8 @@ def test_rolled_up_sums_have_no_storage_class_of_old_files() -> None:
     files = [DataFile("part", 1, FileName(first=1), NOW)]
     assert cold.due(TABLE, old, today, files) == Compression(15)
     assert cold.due("events", old, today, files) == cold.compression
+    # `retain` rewrites files of old dates, too.
+    assert cold.compression_of(TABLE) == Compression(15)
     assert cold.due(TABLE, today - timedelta(days=1), today, files) is None
 
 

@@ -1,5 +1,6 @@
 """`semloop top`: what agents, tools and flows do now, on one screen."""
 
+import os
 import select
 import sys
 import time
@@ -12,7 +13,7 @@ import typer
 from semloop.command.cli.top_screen import Sort, screen
 from semloop.command.cli.top_state import TopQueries
 from semloop.command.terminal.printing import console_of
-from semloop.errors import ConfigError
+from semloop.errors import ConfigError, StorageUnavailable
 from semloop.settings import load
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def top(
 
 def _follow(queries: TopQueries, sort: Sort, interval_s: float, live: "Live") -> None:
     """Show screens until the key q."""
-    state, paused = queries.state(), False
+    state, paused, fault = queries.state(), False, ""
     while True:
-        keys = KEYS + "   PAUSED" * paused
+        keys = KEYS + "   PAUSED" * paused + fault
         live.update(screen(state, sort, live.console.height, keys), refresh=True)
         due_s = time.monotonic() + interval_s
         key = pressed(interval_s)
@@ -70,7 +71,10 @@ def _follow(queries: TopQueries, sort: Sort, interval_s: float, live: "Live") ->
         elif key == "p":
             paused = not paused
         if not paused and (key is None or time.monotonic() >= due_s):
-            state = queries.state()
+            try:
+                state, fault = queries.state(), ""
+            except StorageUnavailable as error:
+                fault = f"   {error.what}"
 
 
 def pressed(seconds: float) -> str | None:
@@ -79,7 +83,10 @@ def pressed(seconds: float) -> str | None:
         time.sleep(seconds)
         return None
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return sys.stdin.read(1).lower() if ready else None
+    if not ready:
+        return None
+    # Not buffered, so that `select` sees the next key; nothing at the end of the input.
+    return os.read(sys.stdin.fileno(), 1).decode(errors="replace").lower() or "q"
 
 
 @contextmanager

@@ -12,11 +12,13 @@ from semloop.storage.location import Storage
 
 # More rows than any screen has; of more, those with the most events can be sorted.
 ROWS_MAX = 200
-# Sums and quantiles of the events of the last minutes, by one column.
+# Sums and quantiles of the events of the last minutes, by namespace and one column.
+# A name has its namespace in front if there are several.
 QUERY = """
 WITH parts AS (
     SELECT
-        {name} AS name, duration_ms, sum(events) AS events, sum(tool_calls) AS calls,
+        {owner} AS owner, {name} AS name, duration_ms,
+        sum(events) AS events, sum(tool_calls) AS calls,
         sum(tool_failures) AS failed, sum(errors) AS errors,
         sum(successes) AS successes, sum(completions) AS completions,
         sum(credits_used) AS credits
@@ -28,16 +30,17 @@ WITH parts AS (
 ), counted AS (
     SELECT
         *, if(duration_ms IS NULL, 0, calls) AS timed,
-        sum(timed) OVER (PARTITION BY name ORDER BY duration_ms) AS up_to,
-        sum(timed) OVER (PARTITION BY name) - 1 AS last
+        sum(timed) OVER (PARTITION BY owner, name ORDER BY duration_ms) AS up_to,
+        sum(timed) OVER (PARTITION BY owner, name) AS total
     FROM parts
 )
 SELECT
-    name, sum(events)::BIGINT, sum(calls)::BIGINT, sum(failed)::BIGINT,
+    if(min(owner) OVER () = max(owner) OVER (), name, concat(owner, '/', name)),
+    sum(events)::BIGINT, sum(calls)::BIGINT, sum(failed)::BIGINT,
     sum(errors)::BIGINT, sum(successes)::BIGINT, sum(completions)::BIGINT,
     sum(credits)::DOUBLE,
-    min(duration_ms) FILTER (up_to > 0.95 * last)
-FROM counted GROUP BY name ORDER BY sum(events) DESC, name LIMIT {rows}
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.95 * total)
+FROM counted GROUP BY owner, name ORDER BY sum(events) DESC, owner, name LIMIT {rows}
 """
 SESSIONS = """
 SELECT count(*) FROM sessions_now
@@ -45,7 +48,7 @@ WHERE ($agent IS NULL OR agent = $agent)
     AND ($namespace IS NULL OR namespace = $namespace)
 """
 AGENTS = """
-SELECT count(DISTINCT agent) FROM agent_metrics
+SELECT count(DISTINCT (namespace, agent)) FROM agent_metrics
 WHERE minute > now() - to_minutes($minutes) AND ($agent IS NULL OR agent = $agent)
     AND ($namespace IS NULL OR namespace = $namespace)
 """
@@ -116,7 +119,7 @@ class TopQueries:
         """
         agents = self._figures("agent")
         tools = self._figures("tool", "AND tool IS NOT NULL")
-        every = self._figures("'fleet'")
+        every = self._figures("'fleet'", owner="''")
         ((episodes,),) = self._rows(SESSIONS, self._values)
         counted = self._values | {"minutes": self._minutes}
         ((agent_count,),) = self._rows(AGENTS, counted)
@@ -131,8 +134,10 @@ class TopQueries:
             self._lags(),
         )
 
-    def _figures(self, name: str, where: str = "") -> list[Figures]:
-        query = QUERY.format(name=name, where=where, rows=ROWS_MAX)
+    def _figures(
+        self, name: str, where: str = "", *, owner: str = "namespace"
+    ) -> list[Figures]:
+        query = QUERY.format(owner=owner, name=name, where=where, rows=ROWS_MAX)
         values = self._values | {"minutes": self._minutes}
         return [Figures(*row) for row in self._rows(query, values)]
 

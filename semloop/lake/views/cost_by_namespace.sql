@@ -19,12 +19,12 @@ SELECT
     try_cast(cached AS BIGINT) AS cached_tokens,
     try_cast(reasoning AS BIGINT) AS reasoning_tokens,
     CASE
-        WHEN input = 0 AND output = 0 THEN NULL
+        WHEN input = 0 AND output = 0 AND cached = 0 THEN NULL
         WHEN since IS NULL THEN 'missing'
         ELSE 'known'
     END AS price,
     CASE
-        WHEN input = 0 AND output = 0 THEN 0
+        WHEN input = 0 AND output = 0 AND cached = 0 THEN 0
         ELSE (
             greatest(input - cached, 0)::DOUBLE * input_price
             + cached::DOUBLE * cached_price + output::DOUBLE * output_price

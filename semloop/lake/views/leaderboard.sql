@@ -10,7 +10,8 @@ WITH parts AS (
         sum(credits_used) AS credits_used
     -- By buckets, which is faster than by what they show.
     FROM tables.agent_metrics
-    WHERE minute >= now() - INTERVAL 30 DAY
+    -- Of the same days as the costs.
+    WHERE minute >= ((now() AT TIME ZONE 'UTC')::DATE - 30)::TIMESTAMP AT TIME ZONE 'UTC'
     GROUP BY namespace, agent, duration_bucket
 ), counted AS (
     SELECT
@@ -18,7 +19,7 @@ WITH parts AS (
         0.99 * pow(1.01 / 0.99, duration_bucket) AS duration_ms,
         sum(timed) OVER (PARTITION BY namespace, agent ORDER BY duration_bucket)
             AS up_to,
-        sum(timed) OVER (PARTITION BY namespace, agent) - 1 AS last
+        sum(timed) OVER (PARTITION BY namespace, agent) AS total
     FROM parts
 ), summed AS (
     SELECT
@@ -29,9 +30,9 @@ WITH parts AS (
         sum(credits_used)::DOUBLE AS credits_used,
         nullif(sum(completions), 0)::DOUBLE AS n, sum(successes) / n AS p,
         1.96 * sqrt(p * (1 - p) / n + 0.9604 / n ** 2) AS half,
-        min(duration_ms) FILTER (up_to > 0.50 * last) AS duration_p50_ms,
-        min(duration_ms) FILTER (up_to > 0.95 * last) AS duration_p95_ms,
-        min(duration_ms) FILTER (up_to > 0.99 * last) AS duration_p99_ms
+        min(duration_ms) FILTER (total > 0 AND up_to >= 0.50 * total) AS duration_p50_ms,
+        min(duration_ms) FILTER (total > 0 AND up_to >= 0.95 * total) AS duration_p95_ms,
+        min(duration_ms) FILTER (total > 0 AND up_to >= 0.99 * total) AS duration_p99_ms
     FROM counted
     GROUP BY namespace, agent
 ), costs AS (

@@ -17,7 +17,7 @@ WITH parts AS (
         *, if(duration_ms IS NULL, 0, tool_calls) AS timed,
         sum(timed) OVER (PARTITION BY minute, namespace, agent ORDER BY duration_ms)
             AS up_to,
-        sum(timed) OVER (PARTITION BY minute, namespace, agent) - 1 AS last
+        sum(timed) OVER (PARTITION BY minute, namespace, agent) AS total
     FROM parts
 )
 SELECT
@@ -32,8 +32,8 @@ SELECT
     try_cast(sum(output_tokens) AS BIGINT) AS output_tokens,
     try_cast(sum(cached_tokens) AS BIGINT) AS cached_tokens,
     try_cast(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
-    min(duration_ms) FILTER (up_to > 0.50 * last) AS duration_p50_ms,
-    min(duration_ms) FILTER (up_to > 0.95 * last) AS duration_p95_ms,
-    min(duration_ms) FILTER (up_to > 0.99 * last) AS duration_p99_ms
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.50 * total) AS duration_p50_ms,
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.95 * total) AS duration_p95_ms,
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.99 * total) AS duration_p99_ms
 FROM counted
 GROUP BY minute, namespace, agent

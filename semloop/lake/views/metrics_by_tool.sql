@@ -13,15 +13,15 @@ WITH parts AS (
         *, if(duration_ms IS NULL, 0, tool_calls) AS timed,
         sum(timed) OVER (PARTITION BY minute, namespace, tool ORDER BY duration_ms)
             AS up_to,
-        sum(timed) OVER (PARTITION BY minute, namespace, tool) - 1 AS last
+        sum(timed) OVER (PARTITION BY minute, namespace, tool) AS total
     FROM parts
 )
 SELECT
     minute, namespace, tool,
     sum(tool_calls)::BIGINT AS tool_calls, sum(tool_failures)::BIGINT AS tool_failures,
     sum(credits_used)::DOUBLE AS credits_used,
-    min(duration_ms) FILTER (up_to > 0.50 * last) AS duration_p50_ms,
-    min(duration_ms) FILTER (up_to > 0.95 * last) AS duration_p95_ms,
-    min(duration_ms) FILTER (up_to > 0.99 * last) AS duration_p99_ms
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.50 * total) AS duration_p50_ms,
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.95 * total) AS duration_p95_ms,
+    min(duration_ms) FILTER (total > 0 AND up_to >= 0.99 * total) AS duration_p99_ms
 FROM counted
 GROUP BY minute, namespace, tool

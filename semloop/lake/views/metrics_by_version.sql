@@ -16,7 +16,7 @@ WITH parts AS (
         sum(timed) OVER (
             PARTITION BY namespace, agent, agent_version ORDER BY duration_ms
         ) AS up_to,
-        sum(timed) OVER (PARTITION BY namespace, agent, agent_version) - 1 AS last
+        sum(timed) OVER (PARTITION BY namespace, agent, agent_version) AS total
     FROM parts
 ), summed AS (
     SELECT
@@ -28,9 +28,9 @@ WITH parts AS (
         sum(credits_used)::DOUBLE AS credits_used,
         nullif(sum(completions), 0)::DOUBLE AS n, sum(successes) / n AS p,
         1.96 * sqrt(p * (1 - p) / n + 0.9604 / n ** 2) AS half,
-        min(duration_ms) FILTER (up_to > 0.50 * last) AS duration_p50_ms,
-        min(duration_ms) FILTER (up_to > 0.95 * last) AS duration_p95_ms,
-        min(duration_ms) FILTER (up_to > 0.99 * last) AS duration_p99_ms
+        min(duration_ms) FILTER (total > 0 AND up_to >= 0.50 * total) AS duration_p50_ms,
+        min(duration_ms) FILTER (total > 0 AND up_to >= 0.95 * total) AS duration_p95_ms,
+        min(duration_ms) FILTER (total > 0 AND up_to >= 0.99 * total) AS duration_p99_ms
     FROM counted
     GROUP BY namespace, agent, agent_version
 )

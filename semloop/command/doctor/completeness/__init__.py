@@ -19,7 +19,7 @@ REBUILD = "`semloop maintain rebuild`"
 # Tables that are made of `events` -> how to make them again.
 AGAIN = {
     "episodes": f"run {REBUILD}",
-    "agent_metrics": "start `metrics` without the folder agent_metrics",
+    "agent_metrics": "start `metrics` again; stop it first",
 }
 
 
