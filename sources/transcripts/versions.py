@@ -17,36 +17,38 @@ from sources.transcripts.imported import ImportedEvent
 SESSIONS_MAX = 20_000
 MARK = "~"
 
-# Session ids -> the ids of the events that each of their versions has in the lake, by
-# the session id of the version.
-Stored = Callable[[Sequence[str]], dict[str, dict[str, set[str]]]]
+# The namespace, the agent and the id of a session: ids of other agents may be the same.
+Key = tuple[str, str, str]
+# Sessions -> the ids of the events that each of their versions has in the lake, by the
+# session id of the version.
+Stored = Callable[[Sequence[Key]], dict[Key, dict[str, set[str]]]]
 # The session id of a version -> the events of the transcript in it.
 Made = Callable[[str], list[ImportedEvent]]
 
 
 @dataclass(slots=True)
 class Versions:
-    """Chooses the session of each transcript of an import."""
+    """Chooses the session of each transcript of an import, of all its files."""
 
     stored: Stored
     edited: int = 0
-    _imported: OrderedDict[str, dict[str, set[str]]] = field(
+    _imported: OrderedDict[Key, dict[str, set[str]]] = field(
         default_factory=OrderedDict
     )
 
     def choose(
-        self, transcripts: Sequence[tuple[str, Made]]
+        self, transcripts: Sequence[tuple[Key, Made]]
     ) -> Iterator[tuple[str, list[ImportedEvent]]]:
         """Yield the session id and the events of each transcript, in order."""
-        found = self.stored([session for session, _ in transcripts])
-        for session, make in transcripts:
+        found = self.stored([key for key, _ in transcripts])
+        for key, make in transcripts:
             versions: dict[str, set[str]] = {}
-            for name, ids in found.get(session, {}).items():
+            for name, ids in found.get(key, {}).items():
                 versions[name] = set(ids)
-            for name, ids in self._imported.get(session, {}).items():
+            for name, ids in self._imported.get(key, {}).items():
                 versions.setdefault(name, set()).update(ids)
-            chosen, events = self._version(session, make, versions)
-            self._remember(session, chosen, events)
+            chosen, events = self._version(key[2], make, versions)
+            self._remember(key, chosen, events)
             yield chosen, events
 
     def _version(
@@ -63,10 +65,10 @@ class Versions:
         name = f"{session}{MARK}{sha256(content.encode()).hexdigest()[:8]}"
         return name, make(name)
 
-    def _remember(self, session: str, chosen: str, events: list[ImportedEvent]) -> None:
+    def _remember(self, key: Key, chosen: str, events: list[ImportedEvent]) -> None:
         ids = {event.id for event in events if event.lasting}
-        self._imported.setdefault(session, {}).setdefault(chosen, set()).update(ids)
-        self._imported.move_to_end(session)
+        self._imported.setdefault(key, {}).setdefault(chosen, set()).update(ids)
+        self._imported.move_to_end(key)
         if len(self._imported) > SESSIONS_MAX:
             self._imported.popitem(last=False)
 

@@ -98,6 +98,7 @@ def _options(
     from semloop.command.cli.import_versions import StoredVersions
     from semloop.command.cli.since_option import parse_since
     from sources.transcripts.options import Options
+    from sources.transcripts.versions import Versions
 
     return Options(
         agent=agent or None,
@@ -105,7 +106,7 @@ def _options(
         user=user or None,
         since=parse_since(since) if since else None,
         guess_errors=settings.imports.guess_errors,
-        stored=StoredVersions(settings).ids_of,
+        versions=Versions(StoredVersions(settings).ids_of),
     )
 
 
