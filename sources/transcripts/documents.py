@@ -7,7 +7,7 @@ from hashlib import sha256
 from semloop.event import DEFAULT_NAMESPACE, ID_CHARS_MAX, NAME_CHARS_MAX
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Head
-from sources.transcripts.format import Made, Reader, Value
+from sources.transcripts.format import VALUE_ERRORS, Made, Reader, Value
 from sources.transcripts.imported import ImportedEvent
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
@@ -108,7 +108,20 @@ class Document:
         return [event for _, _, event in self.events(Ledger(), session)]
 
     def events(self, ledger: Ledger, session: str | None = None) -> Iterator[Made]:
-        """Yield the events in the document's own session, or in another one."""
+        """Yield the events in the document's own session, or in another one.
+
+        A document that cannot be understood becomes a dead letter.
+        """
+        own = Ledger()
+        try:
+            made = list(self._events(own, session))
+        except VALUE_ERRORS:
+            ledger.refused.append((self.value.number, self.value.raw))
+            return
+        ledger.add(own)
+        yield from made
+
+    def _events(self, ledger: Ledger, session: str | None) -> Iterator[Made]:
         if self.fields is None:
             ledger.met += 1
             ledger.leave_out("value", "is no object")

@@ -47,14 +47,22 @@ class Envelopes:
         ledger.events += 1
         ledger.made[draft.kind] += 1
         raw = msgspec.json.encode(draft.payload)
-        if draft.extra:
-            raw = raw[:-1] + b"," + msgspec.json.encode(draft.extra)[1:]
+        if draft.extra and (extra := self._encoded(draft.extra)):
+            raw = raw[:-1] + b"," + extra[1:]
         place = str(number) if draft.place is None else draft.place
         # The completion of a chat that grew has a later number, so its id leaves the
         # number out.
         if draft.kind == "completion":
             place = ""
         return self._in_envelope(draft, at, place, raw)
+
+    def _encoded(self, extra: dict[str, object]) -> bytes:
+        try:
+            return msgspec.json.encode(extra)
+        except RecursionError:
+            self.ledger.met += 1
+            self.ledger.leave_out("field", "is nested too deeply")
+            return b""
 
     def _in_envelope(
         self, draft: Draft, at: datetime, place: str, raw: bytes
@@ -104,12 +112,12 @@ class Envelopes:
         at, last = draft.at, self._last
         if at is not None:
             if at == self._last_own and last is not None:
-                at = last + _TICK
+                at = _after(last, _TICK)
             self._last_own = draft.at
         elif last is None:
             at = self._start(following)
         else:
-            at = last + (self._step if self._last_own is None else _TICK)
+            at = _after(last, self._step if self._last_own is None else _TICK)
         self._last = at
         return at
 
@@ -121,3 +129,11 @@ class Envelopes:
             return own
         self.ledger.notes["without a time, given that of its file"] += 1
         return self.options.file_time
+
+
+def _after(at: datetime, step: timedelta) -> datetime:
+    """Return a later time; the last one of all has none."""
+    try:
+        return at + step
+    except OverflowError:
+        return at

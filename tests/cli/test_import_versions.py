@@ -36,7 +36,8 @@ def test_a_store_that_does_not_answer_ends_the_import(
     Writer()
 
     def unavailable(*_: object, **__: object) -> None:
-        raise StorageUnavailable("The store does not answer.", "Try again.")
+        msg = "The store does not answer."
+        raise StorageUnavailable(msg, "Try again.")
 
     monkeypatch.setattr(lake_queries, "Lake", unavailable)
     with pytest.raises(StorageUnavailable):
