@@ -6,7 +6,7 @@ content and place of an event, never on the length of the transcript: importing 
 again adds nothing, and importing it after it grew adds only what is new.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from semloop.event import (
     NAME_CHARS_MAX,
     Completion,
     EventType,
+    Feedback,
     Message,
     ToolCall,
 )
@@ -60,6 +61,7 @@ class Conversation:
     )
     _nameless: deque[Draft] = field(default_factory=deque)
     _parts: int = 0
+    _ratings: Counter[str] = field(default_factory=Counter)
     _envelopes: Envelopes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -164,6 +166,14 @@ class Conversation:
             if queue and getattr(queue[0].payload, "tool", None) == name:
                 return queue.popleft()
         return None
+
+    def rate(self, rating: Feedback) -> Draft:
+        """Add a rating; its place is its occurrence, as a longer transcript has it."""
+        draft = self.add("feedback", rating)
+        occurrence = self._ratings[rating.name]
+        self._ratings[rating.name] += 1
+        draft.place = str(occurrence) if occurrence else ""
+        return draft
 
     def complete(self, reward: float) -> Draft:
         """End the episode with the outcome that a reward means."""
