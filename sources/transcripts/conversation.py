@@ -65,7 +65,7 @@ class Conversation:
     _envelopes: Envelopes = field(init=False)
 
     def __post_init__(self) -> None:
-        self._envelopes = Envelopes(self.head, self.options, self.ledger)
+        self._envelopes = Envelopes(self.head, self.options, self.ledger, self.grows)
 
     def at_unit(self, at: datetime | None, place: str | None = None) -> None:
         """Say the time and the place of the units that follow."""

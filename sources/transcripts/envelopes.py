@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
-from semloop.event import DEFAULT_NAMESPACE, Envelope, Meta
+from semloop.event import DEFAULT_NAMESPACE, Envelope, Message, Meta
 from sources.transcripts.drafts import Draft, Head
 from sources.transcripts.imported import ImportedEvent, import_id
 from sources.transcripts.ledger import Ledger
@@ -26,6 +27,7 @@ class Envelopes:
     head: Head
     options: Options
     ledger: Ledger
+    grows: bool = False
     _number: int = 0
     _last: datetime | None = None
     _last_own: datetime | None = None
@@ -54,7 +56,15 @@ class Envelopes:
         # number out.
         if draft.kind == "completion":
             place = ""
-        return self._in_envelope(draft, at, place, raw)
+        return self._in_envelope(draft, at, place, raw, self._identity(draft, raw))
+
+    def _identity(self, draft: Draft, raw: bytes) -> bytes:
+        """Return what the id depends on: what later lines may tell is left out."""
+        message = draft.payload
+        if not self.grows or not isinstance(message, Message):
+            return raw
+        without = replace(message, model=None, input_tokens=None, output_tokens=None)
+        return msgspec.json.encode(without) + msgspec.json.encode(draft.extra)
 
     def _encoded(self, extra: dict[str, object]) -> bytes:
         try:
@@ -65,12 +75,12 @@ class Envelopes:
             return b""
 
     def _in_envelope(
-        self, draft: Draft, at: datetime, place: str, raw: bytes
+        self, draft: Draft, at: datetime, place: str, raw: bytes, identity: bytes
     ) -> ImportedEvent:
         kind = draft.kind
         head = self.head
         event = Envelope(
-            id=import_id(self.key, place.encode(), kind.encode(), raw),
+            id=import_id(self.key, place.encode(), kind.encode(), identity),
             type=kind,
             timestamp=at,
             agent=head.agent,
