@@ -69,8 +69,10 @@ def read_documents(
             if document.fields is None:
                 yield from document.events(ledger)
         chosen = versions.choose([(d.key, d.version) for d in readable])
-        for document, (session, _) in zip(readable, chosen, strict=True):
-            yield from document.events(ledger, session)
+        for document, (session, names) in zip(readable, chosen, strict=True):
+            for number, name, event in document.events(ledger, session):
+                own = names.get(event.id)
+                yield number, name, event if own is None else event.named(own)
     if versions.edited > before:
         ledger.notes[EDITED] += versions.edited - before
 

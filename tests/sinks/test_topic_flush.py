@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Producer
 
 from schemas.lines import Record
 from sinks import topic
@@ -13,7 +14,7 @@ def test_an_error_of_the_source_is_raised_after_a_flush(
 ) -> None:
     flushed: list[int] = []
 
-    def flush(_: object, producer: topic.Producer, __: object) -> int:
+    def flush(_: object, producer: Producer, __: object) -> int:
         flushed.append(len(producer))
         return 0
 

@@ -8,7 +8,7 @@ from schemas.lines import Record
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 from sources.transcripts.reader import Reading
-from sources.transcripts.versions import Key, Versions
+from sources.transcripts.versions import Events, Key, Versions
 from tests.sources.chats import a_chat, assistant_calls, message_of, result
 from tests.sources.line_files import a_file
 
@@ -41,8 +41,12 @@ class Lake:
                 ids.add(record.idempotency_key)
         return new
 
-    def ids_of(self, keys: object) -> dict[Key, dict[str, set[str]]]:
-        found = {n: ids for n, ids in self.sessions.items() if n.startswith("chat-1")}
+    def ids_of(self, keys: object) -> dict[Key, dict[str, Events]]:
+        found = {
+            name: dict.fromkeys(ids, "")
+            for name, ids in self.sessions.items()
+            if name.startswith("chat-1")
+        }
         return {("default", "helpdesk", "chat-1"): found}
 
 

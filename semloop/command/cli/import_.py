@@ -100,13 +100,14 @@ def _options(
     from sources.transcripts.options import Options
     from sources.transcripts.versions import Versions
 
+    stored = StoredVersions(settings)
     return Options(
         agent=agent or None,
         namespace=namespace or None,
         user=user or None,
         since=parse_since(since) if since else None,
         guess_errors=settings.imports.guess_errors,
-        versions=Versions(StoredVersions(settings).ids_of),
+        versions=Versions(stored.ids_of, stored.as_stored),
     )
 
 

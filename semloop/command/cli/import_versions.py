@@ -12,7 +12,7 @@ from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     from semloop.lake.lake import Lake
-    from sources.transcripts.versions import Key
+    from sources.transcripts.versions import Events, Key
 
 # How long `archive` may make no progress before the import continues without it.
 PATIENCE_S = 15.0
@@ -21,7 +21,9 @@ PATIENCE_S = 15.0
 FOUND = r"""
     SELECT namespace, agent,
         regexp_replace(session_id, '~[0-9a-f]{8}$', '') AS name, session_id,
-        list(event_id)
+        list({'id': event_id::VARCHAR, 'text': md5(concat_ws(chr(10),
+            payload->>'role', payload->>'content', payload->>'tool',
+            payload->>'arguments', payload->>'result'))} ORDER BY ts)
     FROM events
     WHERE regexp_replace(session_id, '~[0-9a-f]{8}$', '') IN (SELECT unnest($names))
         AND type IN ('message', 'tool_call') AND substr(event_id::VARCHAR, 15, 1) = '5'
@@ -39,8 +41,8 @@ class StoredVersions:
         self._ready = False
         self._without_key = False
 
-    def ids_of(self, keys: "Sequence[Key]") -> "dict[Key, dict[str, set[str]]]":
-        """Return the event ids of each version, by session and by version.
+    def ids_of(self, keys: "Sequence[Key]") -> "dict[Key, dict[str, Events]]":
+        """Return the events of each version, by session and by version.
 
         Raises:
             LakeError, StorageUnavailable: the lake cannot be read.
@@ -53,7 +55,7 @@ class StoredVersions:
             # There is no lake before the first start of `archive`.
             return {}
         self._wait()
-        found: dict[Key, dict[str, set[str]]] = {}
+        found: dict[Key, dict[str, Events]] = {}
         with open_lake(self._settings) as lake:
             stored = {own: key for key in keys for own in self._as_stored(lake, key)}
             names = list({name for _, _, name in stored})
@@ -62,7 +64,20 @@ class StoredVersions:
             key = stored.get((namespace, agent, name))
             if key is not None:
                 own = key[2] + version[len(name) :]
-                found.setdefault(key, {}).setdefault(own, set()).update(map(str, ids))
+                found.setdefault(key, {})[own] = {one["id"]: one["text"] for one in ids}
+        return found
+
+    def as_stored(self, texts: Sequence[str]) -> list[set[str]]:
+        """Return how the lake may have texts; none if it takes a key to know."""
+        from semloop.command.cli.lake_queries import open_lake
+
+        found: list[set[str]] = []
+        with open_lake(self._settings) as lake:
+            for text in texts:
+                try:
+                    found.append(set(lake.pseudonyms(text)))
+                except ConfigError:
+                    found.append(set())
         return found
 
     def _as_stored(self, lake: "Lake", key: "Key") -> "Iterator[Key]":
