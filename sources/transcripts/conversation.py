@@ -168,8 +168,10 @@ class Conversation:
         return None
 
     def rate(self, rating: Feedback) -> Draft:
-        """Add a rating; its place is its occurrence, as a longer transcript has it."""
+        """Add a rating; without a place it has its occurrence, as a longer transcript has it."""
         draft = self.add("feedback", rating)
+        if draft.place is not None:
+            return draft
         occurrence = self._ratings[rating.name]
         self._ratings[rating.name] += 1
         draft.place = str(occurrence) if occurrence else ""

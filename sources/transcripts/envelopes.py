@@ -61,7 +61,11 @@ class Envelopes:
     def _identity(self, draft: Draft, raw: bytes) -> bytes:
         """Return what the id depends on: what later lines may tell is left out."""
         message = draft.payload
-        if not self.grows or not isinstance(message, Message):
+        if not isinstance(message, Message):
+            return raw
+        if draft.placed:
+            return b""
+        if not self.grows:
             return raw
         without = replace(message, model=None, input_tokens=None, output_tokens=None)
         return msgspec.json.encode(without) + msgspec.json.encode(draft.extra)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -55,6 +56,7 @@ class Reported:
 def tell_span(talk: Conversation, span: Span, reported: Reported) -> None:
     """Tell a conversation one span."""
     talk.spans = span.ids or None
+    before = len(talk.drafts)
     if span.kind == "model":
         _model(talk, span, reported)
     elif span.kind == "tool":
@@ -62,6 +64,15 @@ def tell_span(talk: Conversation, span: Span, reported: Reported) -> None:
     else:
         _other(talk, span)
     talk.spans = None
+    if own := span.ids.get("span_id"):
+        _place(talk, before, f"span {own}")
+
+
+def _place(talk: Conversation, before: int, place: str) -> None:
+    """Give new events without a place one that no order of the spans changes."""
+    new = [d for d in islice(talk.drafts, before, None) if not d.placed]
+    for number, draft in enumerate(new):
+        draft.place, draft.placed = f"{place}/{number}", True
 
 
 def messages_in(value: object) -> list[object]:
@@ -147,7 +158,9 @@ def _message(
             talk.ledger.met += 1
             talk.ledger.kept += 1
             return
+    before = len(talk.drafts)
     read_item(talk, message if isinstance(message, dict) else {"content": message}, at)
+    _place(talk, before, f"{digest.hex()} {met[digest]}")
 
 
 def _key(message: object) -> bytes:

@@ -64,3 +64,18 @@ def test_equal_messages_later_in_a_session_are_events(tmp_path: Path) -> None:
     said = ["yes", "ok", "yes", "ok", "and?", "ok"]
     found = events_of(tmp_path, *[run_of(n, said[:n]) for n in (2, 4, 6)])
     assert [e["payload"]["content"] for e in found] == said
+
+
+def test_another_order_of_spans_makes_the_same_ids(tmp_path: Path) -> None:
+    said = ["yes", "ok", "yes", "ok", "and?", "well"]
+    runs = [run_of(n, said[:n]) for n in (2, 4, 6)]
+    ids = {e["id"] for e in events_of(tmp_path, *runs)}
+    assert {e["id"] for e in events_of(tmp_path, *reversed(runs))} == ids
+    assert {e["id"] for e in events_of(tmp_path, runs[2])} == ids
+    assert {e["id"] for e in events_of(tmp_path, runs[0])} < ids
+
+
+def test_equal_ratings_of_two_runs_are_two_events(tmp_path: Path) -> None:
+    runs = [run_of(n, ["a", "b"]) | {"feedback": [{"key": "k"}]} for n in (2, 4)]
+    found = [e["id"] for run in runs for e in events_of(tmp_path, run)]
+    assert len(set(found)) == 4
