@@ -168,7 +168,7 @@ class Conversation:
         return None
 
     def rate(self, rating: Feedback) -> Draft:
-        """Add a rating; without a place it has its occurrence, as a longer transcript has it."""
+        """Add a rating; its occurrence is its place, unless there is another one."""
         draft = self.add("feedback", rating)
         if draft.place is not None:
             return draft

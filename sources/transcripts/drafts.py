@@ -38,9 +38,9 @@ class Head:
 class Draft:
     """An event without id and envelope; `extra` are further fields of its payload.
 
-    `placed`: the place of a message is its identity, whatever tokens are told of it. `at` is its
-    own time, and `place` what distinguishes it from equal ones; without it
-    that is its number in the session. `waits`: for the result of this call id.
+    `at` is its own time, and `place` what distinguishes it from equal ones; without it
+    that is its number in the session. `placed`: the id of a message depends on the
+    place alone. `waits`: for the result of this call id.
     """
 
     kind: EventType

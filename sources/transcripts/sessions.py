@@ -47,7 +47,7 @@ class OpenSessions:
                 yield talk.head.session_id, event
 
     def settle(self) -> None:
-        """Settle the units of a value that was read in part; what is told stays."""
+        """Settle the units of a value that was read in part; its events stay."""
         ledger = self.ledger
         waiting = sum(len(talk.drafts) for talk in self._open.values())
         units = ledger.met - ledger.processed - waiting

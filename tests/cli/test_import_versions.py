@@ -52,9 +52,9 @@ def test_a_store_that_does_not_answer_ends_the_import(
 
 
 def test_tokens_that_move_to_a_new_answer_are_no_edit() -> None:
-    said = [message_of("user", "mail ann@example.com"), message_of("assistant", "ok")]
+    start = [message_of("user", "mail ann@example.com"), message_of("assistant", "ok")]
     calls = [assistant_calls("a", arguments='{"b": [1, 2]}'), result("a")]
-    line = a_chat(*said, *calls, message_of("assistant"), usage={"prompt_tokens": 9})
+    line = a_chat(*start, *calls, message_of("assistant"), usage={"prompt_tokens": 9})
     _, events = chat_events(line)
     Writer().write(*[event.value for event in events])
     lake = StoredVersions(load())
@@ -68,8 +68,8 @@ def test_tokens_that_move_to_a_new_answer_are_no_edit() -> None:
         return [(session, event.id) for _, session, event in made]
 
     before = [("chat-1", event.id) for event in events]
-    found = imported(*said, *calls, message_of("assistant"), *more, model="m-2")
+    found = imported(*start, *calls, message_of("assistant"), *more, model="m-2")
     assert found[: len(before)] == before
     assert len(found) == len(before) + 2
-    edited = imported(said[0], message_of("assistant", "no"), *more, model="m-2")
+    edited = imported(start[0], message_of("assistant", "no"), *more, model="m-2")
     assert edited[0][0].startswith("chat-1~")

@@ -1,4 +1,4 @@
-"""Records that were sent are delivered, whatever their source raises after them."""
+"""Records that were sent are delivered if their source then raises an error."""
 
 from collections.abc import Iterator
 

@@ -46,10 +46,10 @@ def test_tokens_that_come_later_make_no_second_answer(tmp_path: Path) -> None:
     assert [e["id"] for e in short] == [e["id"] for e in more]
 
 
-def run_of(start: int, said: list[str]) -> dict[str, object]:
-    """Build a run of a model; `said` are the messages of both, in turn."""
+def run_of(start: int, contents: list[str]) -> dict[str, object]:
+    """Build a run of a model; user and assistant speak in turn."""
     roles = ["user", "assistant"]
-    all_ = [{"role": roles[n % 2], "content": t} for n, t in enumerate(said)]
+    all_ = [{"role": roles[n % 2], "content": t} for n, t in enumerate(contents)]
     return {
         "id": f"run-{start}",
         "trace_id": "t",
@@ -61,14 +61,14 @@ def run_of(start: int, said: list[str]) -> dict[str, object]:
 
 
 def test_equal_messages_later_in_a_session_are_events(tmp_path: Path) -> None:
-    said = ["yes", "ok", "yes", "ok", "and?", "ok"]
-    found = events_of(tmp_path, *[run_of(n, said[:n]) for n in (2, 4, 6)])
-    assert [e["payload"]["content"] for e in found] == said
+    messages = ["yes", "ok", "yes", "ok", "and?", "ok"]
+    found = events_of(tmp_path, *[run_of(n, messages[:n]) for n in (2, 4, 6)])
+    assert [e["payload"]["content"] for e in found] == messages
 
 
 def test_another_order_of_spans_makes_the_same_ids(tmp_path: Path) -> None:
-    said = ["yes", "ok", "yes", "ok", "and?", "well"]
-    runs = [run_of(n, said[:n]) for n in (2, 4, 6)]
+    messages = ["yes", "ok", "yes", "ok", "and?", "well"]
+    runs = [run_of(n, messages[:n]) for n in (2, 4, 6)]
     ids = {e["id"] for e in events_of(tmp_path, *runs)}
     assert {e["id"] for e in events_of(tmp_path, *reversed(runs))} == ids
     assert {e["id"] for e in events_of(tmp_path, runs[2])} == ids

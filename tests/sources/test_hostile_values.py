@@ -62,5 +62,5 @@ def test_a_hostile_attribute_of_a_span_stops_no_other(
     path = a_file(tmp_path, batch(inner, "bad") + b"\n" + batch('"7"', "good"))
     found = list(Reading(path, "auto", Options(), Ledger()).records())
     events = [msgspec.json.decode(r.value) for r in found if isinstance(r, Record)]
-    said = [e["payload"].get("content") for e in events if "payload" in e]
-    assert "good" in said
+    contents = [e["payload"].get("content") for e in events if "payload" in e]
+    assert "good" in contents
