@@ -12,7 +12,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.lines import Record, TooLong
-from semloop.errors import BrokerError, SemLoopError
+from semloop.errors import BrokerError
 from semloop.event import IDEMPOTENCY_HEADER
 from semloop.kafka.clients import DELIVERY_TIMEOUT_S
 from semloop.kafka.refusals import ConnectionErrors, unusable
@@ -69,7 +69,7 @@ def produce(
         producer = Producer(config)
     except KafkaException as error:
         raise unusable(error.args[0], producer_config) from None
-    interrupted: SemLoopError | None = None
+    interrupted: Exception | None = None
     try:
         for taken, record in enumerate(records, start=1):
             delivery.send(producer, topic, record)
@@ -78,12 +78,12 @@ def produce(
             if delivery.failed or delivery.connection_errors.refused:
                 break
         waiting = _flush(delivery, producer, on_progress)
-    except SemLoopError as exc:
-        interrupted = exc
-        waiting = _flush(delivery, producer, on_progress)
     except (KafkaException, SystemError) as exc:
         delivery.abort(exc)
         waiting = len(producer)
+    except Exception as exc:
+        interrupted = exc
+        waiting = _flush(delivery, producer, on_progress)
     delivery.check(topic, waiting)
     if interrupted:
         raise interrupted

@@ -6,7 +6,7 @@ content and place of an event, never on the length of the transcript: importing 
 again adds nothing, and importing it after it grew adds only what is new.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from semloop.event import (
     NAME_CHARS_MAX,
     Completion,
     EventType,
+    Feedback,
     Message,
     ToolCall,
 )
@@ -60,10 +61,11 @@ class Conversation:
     )
     _nameless: deque[Draft] = field(default_factory=deque)
     _parts: int = 0
+    _ratings: Counter[str] = field(default_factory=Counter)
     _envelopes: Envelopes = field(init=False)
 
     def __post_init__(self) -> None:
-        self._envelopes = Envelopes(self.head, self.options, self.ledger)
+        self._envelopes = Envelopes(self.head, self.options, self.ledger, self.grows)
 
     def at_unit(self, at: datetime | None, place: str | None = None) -> None:
         """Say the time and the place of the units that follow."""
@@ -164,6 +166,16 @@ class Conversation:
             if queue and getattr(queue[0].payload, "tool", None) == name:
                 return queue.popleft()
         return None
+
+    def rate(self, rating: Feedback) -> Draft:
+        """Add a rating; its occurrence is its place, unless there is another one."""
+        draft = self.add("feedback", rating)
+        if draft.place is not None:
+            return draft
+        occurrence = self._ratings[rating.name]
+        self._ratings[rating.name] += 1
+        draft.place = str(occurrence) if occurrence else ""
+        return draft
 
     def complete(self, reward: float) -> Draft:
         """End the episode with the outcome that a reward means."""

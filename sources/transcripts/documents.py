@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from semloop.event import ID_CHARS_MAX, NAME_CHARS_MAX
+from semloop.event import DEFAULT_NAMESPACE, ID_CHARS_MAX, NAME_CHARS_MAX
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Head
-from sources.transcripts.format import Made, Reader, Value
+from sources.transcripts.format import VALUE_ERRORS, Made, Reader, Value
 from sources.transcripts.imported import ImportedEvent
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 from sources.transcripts.outcomes import OUTCOME_FIELDS, tell_outcome
 from sources.transcripts.parts import word
 from sources.transcripts.times import NAMES, time_in
-from sources.transcripts.versions import Versions
+from sources.transcripts.versions import Key
 
 # Documents that are looked up together; their bytes bound the memory.
 BATCH_DOCUMENTS, BATCH_BYTES = 2_000, 2**25
@@ -57,22 +57,24 @@ def read_documents(
     found: Iterable["Document"], options: Options, ledger: Ledger
 ) -> Iterator[Made]:
     """Yield the events of documents, some at a time to look up their versions."""
-    if options.stored is None:
+    versions = options.versions
+    if versions is None:
         for document in found:
             yield from document.events(ledger)
         return
-    versions = Versions(options.stored)
-    iterator = iter(found)
+    before, iterator = versions.edited, iter(found)
     while batch := _batch(iterator):
         readable = [d for d in batch if d.fields is not None]
         for document in batch:
             if document.fields is None:
                 yield from document.events(ledger)
-        chosen = versions.choose([(d.head.session_id, d.version) for d in readable])
-        for document, (session, _) in zip(readable, chosen, strict=True):
-            yield from document.events(ledger, session)
-    if versions.edited:
-        ledger.notes[EDITED] += versions.edited
+        chosen = versions.choose([(d.key, d.version) for d in readable])
+        for document, (session, names) in zip(readable, chosen, strict=True):
+            for number, name, event in document.events(ledger, session):
+                own = names.get(event.id)
+                yield number, name, event if own is None else event.named(own)
+    if versions.edited > before:
+        ledger.notes[EDITED] += versions.edited - before
 
 
 def _batch(iterator: Iterator["Document"]) -> list["Document"]:
@@ -96,12 +98,32 @@ class Document:
         self.fields = found if isinstance(found, dict) else None
         self.head = head_of(self.fields or {}, value.raw, options, agent)
 
+    @property
+    def key(self) -> Key:
+        """What distinguishes the session from those of other agents."""
+        namespace = self.head.namespace
+        given = DEFAULT_NAMESPACE if namespace is None else namespace
+        return given, self.head.agent, self.head.session_id
+
     def version(self, session: str) -> list[ImportedEvent]:
         """Return the events in a session of this name; the ledger of it is dropped."""
         return [event for _, _, event in self.events(Ledger(), session)]
 
     def events(self, ledger: Ledger, session: str | None = None) -> Iterator[Made]:
-        """Yield the events in the document's own session, or in another one."""
+        """Yield the events in the document's own session, or in another one.
+
+        A document that cannot be understood becomes a dead letter.
+        """
+        own = Ledger()
+        try:
+            made = list(self._events(own, session))
+        except VALUE_ERRORS:
+            ledger.refused.append((self.value.number, self.value.raw))
+            return
+        ledger.add(own)
+        yield from made
+
+    def _events(self, ledger: Ledger, session: str | None) -> Iterator[Made]:
         if self.fields is None:
             ledger.met += 1
             ledger.leave_out("value", "is no object")

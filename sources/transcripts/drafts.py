@@ -39,7 +39,8 @@ class Draft:
     """An event without id and envelope; `extra` are further fields of its payload.
 
     `at` is its own time, and `place` what distinguishes it from equal ones; without it
-    that is its number in the session. `waits`: for the result of this call id.
+    that is its number in the session. `placed`: the id of a message depends on the
+    place alone. `waits`: for the result of this call id.
     """
 
     kind: EventType
@@ -50,6 +51,7 @@ class Draft:
     waits: bool = False
     ended: datetime | None = None
     spans: dict[str, str] | None = None
+    placed: bool = False
 
 
 def start(draft: Draft) -> None:

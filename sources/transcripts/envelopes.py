@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
-from semloop.event import DEFAULT_NAMESPACE, Envelope, Meta
+from semloop.event import DEFAULT_NAMESPACE, Envelope, Message, Meta
 from sources.transcripts.drafts import Draft, Head
 from sources.transcripts.imported import ImportedEvent, import_id
 from sources.transcripts.ledger import Ledger
@@ -26,6 +27,7 @@ class Envelopes:
     head: Head
     options: Options
     ledger: Ledger
+    grows: bool = False
     _number: int = 0
     _last: datetime | None = None
     _last_own: datetime | None = None
@@ -47,22 +49,42 @@ class Envelopes:
         ledger.events += 1
         ledger.made[draft.kind] += 1
         raw = msgspec.json.encode(draft.payload)
-        if draft.extra:
-            raw = raw[:-1] + b"," + msgspec.json.encode(draft.extra)[1:]
+        if draft.extra and (extra := self._encoded(draft.extra)):
+            raw = raw[:-1] + b"," + extra[1:]
         place = str(number) if draft.place is None else draft.place
         # The completion of a chat that grew has a later number, so its id leaves the
         # number out.
         if draft.kind == "completion":
             place = ""
-        return self._in_envelope(draft, at, place, raw)
+        return self._in_envelope(draft, at, place, raw, self._identity(draft, raw))
+
+    def _identity(self, draft: Draft, raw: bytes) -> bytes:
+        """Return what the id depends on: what later lines may tell is left out."""
+        message = draft.payload
+        if not isinstance(message, Message):
+            return raw
+        if draft.placed:
+            return b""
+        if not self.grows:
+            return raw
+        without = replace(message, model=None, input_tokens=None, output_tokens=None)
+        return msgspec.json.encode(without) + msgspec.json.encode(draft.extra)
+
+    def _encoded(self, extra: dict[str, object]) -> bytes:
+        try:
+            return msgspec.json.encode(extra)
+        except RecursionError:
+            self.ledger.met += 1
+            self.ledger.leave_out("field", "is nested too deeply")
+            return b""
 
     def _in_envelope(
-        self, draft: Draft, at: datetime, place: str, raw: bytes
+        self, draft: Draft, at: datetime, place: str, raw: bytes, identity: bytes
     ) -> ImportedEvent:
         kind = draft.kind
         head = self.head
         event = Envelope(
-            id=import_id(self.key, place.encode(), kind.encode(), raw),
+            id=import_id(self.key, place.encode(), kind.encode(), identity),
             type=kind,
             timestamp=at,
             agent=head.agent,
@@ -104,12 +126,12 @@ class Envelopes:
         at, last = draft.at, self._last
         if at is not None:
             if at == self._last_own and last is not None:
-                at = last + _TICK
+                at = _after(last, _TICK)
             self._last_own = draft.at
         elif last is None:
             at = self._start(following)
         else:
-            at = last + (self._step if self._last_own is None else _TICK)
+            at = _after(last, self._step if self._last_own is None else _TICK)
         self._last = at
         return at
 
@@ -121,3 +143,11 @@ class Envelopes:
             return own
         self.ledger.notes["without a time, given that of its file"] += 1
         return self.options.file_time
+
+
+def _after(at: datetime, step: timedelta) -> datetime:
+    """Return a later time; the last one of all has none."""
+    try:
+        return at + step
+    except OverflowError:
+        return at

@@ -35,7 +35,8 @@ _begins_java = re.compile(rf'Exception in thread "[^"\n]*" {_exception}').match
 _begins_panic = re.compile(r"(?:panic: |thread '[^'\n]*' panicked at )").match
 _last_line = re.compile(r"^([A-Za-z_][\w.]*)(?:: .*|$)", re.MULTILINE).match
 _begins_exit = re.compile(
-    r"\s*(?:Exit code:?|Process exited with code|<returncode>|\[exit code:?) ?(-?\d+)"
+    r"\s*(?:Exit code:?|Process exited with code|<returncode>|\[exit code:?)"
+    r" ?(-?\d{1,9})"
 ).match
 _begins_error = re.compile(
     r"\s*(?:<error>|<tool_use_error>|(?:Error|ERROR)"

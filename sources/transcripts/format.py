@@ -18,6 +18,9 @@ class Value:
     json: object
 
 
+# What a reader may raise at a value that it does not understand: too deep, too large.
+VALUE_ERRORS = (ValueError, OverflowError, RecursionError)
+
 # The number of the value that an event was read from, its session, and the event.
 Made = tuple[int, str, ImportedEvent]
 # How the values of a file stand in it: lines or any sequence; elements of one array.

@@ -20,6 +20,11 @@ class ImportedEvent:
     value: bytes
     lasting: bool = True
 
+    def named(self, own: str) -> "ImportedEvent":
+        """Return the same event with another id, that of an earlier import."""
+        value = self.value.replace(self.id.encode(), own.encode(), 1)
+        return ImportedEvent(own, value, self.lasting)
+
 
 def import_id(*parts: bytes) -> str:
     """Return a UUID that depends only on these parts and their order."""

@@ -91,7 +91,7 @@ class _Traces:
         scores = trace.get("scores")
         for score in scores if isinstance(scores, list) else []:
             at = time_of(score.get("timestamp")) if isinstance(score, dict) else None
-            talk.at_unit(at)
+            talk.at_unit(at, f"rating {word(trace, 'id')}")
             talk.ledger.met += 1
             tell_rating(talk, score)
 

@@ -66,7 +66,7 @@ class _Runs:
 
 def _feedback(talk: Conversation, run: dict[str, object]) -> None:
     stats = run.get("feedback_stats")
-    talk.at_unit(time_of(run.get("end_time")))
+    talk.at_unit(time_of(run.get("end_time")), f"rating {word(run, 'id')}")
     for name, found in stats.items() if isinstance(stats, dict) else ():
         talk.ledger.met += 1
         score = found.get("avg") if isinstance(found, dict) else found

@@ -19,6 +19,8 @@ class Ledger:
     unreadable: int = 0
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
+    # Numbers and bytes of values that no reader understands; they become dead letters.
+    refused: list[tuple[int, bytes]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, kind: str, reason: str, units: int = 1) -> None:
@@ -34,6 +36,16 @@ class Ledger:
     def processed(self) -> int:
         """Number of units whose end is known."""
         return self.events + self.kept + self.unreadable + self.left
+
+    def add(self, other: "Ledger") -> None:
+        """Add the counts of a value that was read with a ledger of its own."""
+        self.met += other.met
+        self.events += other.events
+        self.kept += other.kept
+        self.unreadable += other.unreadable
+        self.left_out.update(other.left_out)
+        self.made.update(other.made)
+        self.notes.update(other.notes)
 
     def check(self) -> None:
         """Assert that each unit was processed exactly once."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sources.transcripts.versions import Stored
+from sources.transcripts.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Options:
         user: likewise.
         since: leave out events before this time.
         guess_errors: a result that begins with "Error:" is a failure.
-        stored: finds earlier versions of transcripts; None: do not look for any.
+        versions: of the transcripts of all files; None: do not look for any.
         file_time: of the first event of a session without any time.
     """
 
@@ -25,5 +25,5 @@ class Options:
     user: str | None = None
     since: datetime | None = None
     guess_errors: bool = True
-    stored: Stored | None = None
+    versions: Versions | None = None
     file_time: datetime = field(default_factory=lambda: datetime.now(UTC))

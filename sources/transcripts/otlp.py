@@ -127,7 +127,9 @@ def _value(value: object) -> object:
         return value
     kind, inner = next(iter(value.items()))
     if kind == "intValue" and isinstance(inner, str):
-        return int(inner) if inner.removeprefix("-").isdecimal() else inner
+        # Of 64 bits, as OTLP says; Python refuses thousands of digits.
+        is_number = inner.removeprefix("-").isdecimal() and len(inner) <= 20
+        return int(inner) if is_number else inner
     if kind == "arrayValue":
         return [_value(x) for x in _list(inner, "values")]
     if kind == "kvlistValue":

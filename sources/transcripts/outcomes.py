@@ -75,4 +75,4 @@ def tell_rating(talk: Conversation, rating: object) -> None:
         label=None if label is None else label[:NAME_CHARS_MAX],
         comment=comment if isinstance(comment, str) and comment else None,
     )
-    talk.add("feedback", given)
+    talk.rate(given)

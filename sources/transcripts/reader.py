@@ -51,7 +51,6 @@ class Reading:
     values: int = 0
     position: Callable[[], int] = lambda: 0
     _broken: events.Broken = field(default_factory=events.Broken)
-    _refused: list[Record] = field(default_factory=list)
 
     def records(self) -> Iterator[Record | TooLong]:
         """Yield the records of the file.
@@ -166,15 +165,17 @@ class Reading:
             try:
                 json = _decode(raw)
             except (ValueError, RecursionError):
-                record = events.record_of(number, raw, self._broken, self.ledger)
-                if isinstance(record, Record):
-                    self._refused.append(record)
+                self.ledger.refused.append(cut)
                 continue
             yield Value(number, raw, json)
 
     def _dead(self) -> Iterator[Record]:
-        while self._refused:
-            yield self._refused.pop(0)
+        """Yield the values that no reader understands; `archive` refuses them."""
+        refused, self.ledger.refused = self.ledger.refused, []
+        for number, raw in refused:
+            record = events.record_of(number, raw, self._broken, self.ledger)
+            if isinstance(record, Record):
+                yield record
 
 
 def _sample(cuts: Iterator[Cut]) -> tuple[list[Cut], Iterator[Cut]]:

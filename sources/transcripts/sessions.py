@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.format import Made, Reader, Value
+from sources.transcripts.format import VALUE_ERRORS, Made, Reader, Value
 from sources.transcripts.imported import ImportedEvent
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
@@ -46,6 +46,16 @@ class OpenSessions:
             for event in talk.finished():
                 yield talk.head.session_id, event
 
+    def settle(self) -> None:
+        """Settle the units of a value that was read in part; its events stay."""
+        ledger = self.ledger
+        waiting = sum(len(talk.drafts) for talk in self._open.values())
+        units = ledger.met - ledger.processed - waiting
+        if units < 0:
+            ledger.met -= units
+        elif units:
+            ledger.leave_out("unit", "is in a value that is nested too deeply", units)
+
     def end(self) -> Iterator[tuple[str, ImportedEvent]]:
         """Yield all events that are left."""
         for talk in self._open.values():
@@ -67,7 +77,12 @@ def lines_of_sessions(make: Callable[[], TellLine]) -> Reader:
         sessions, tell, number = OpenSessions(options, ledger), make(), 0
         for value in values:
             number = value.number
-            talk = tell(sessions, value)
+            try:
+                talk = tell(sessions, value)
+            except VALUE_ERRORS:
+                talk = None
+                sessions.settle()
+                ledger.refused.append((value.number, value.raw))
             for session, event in sessions.finished(talk):
                 yield number, session, event
         for session, event in sessions.end():

@@ -5,10 +5,12 @@ the session reported become events. A call that a model asked for and the span o
 tool that ran it are one event.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -46,13 +48,15 @@ class Span:
 class Reported:
     """What the spans of one session have reported so far."""
 
-    messages: set[bytes] = field(default_factory=set)
-    calls: dict[str, Draft] = field(default_factory=dict)
+    # Messages with their occurrence within one span: a later span repeats all of them.
+    messages: set[tuple[bytes, int]] = field(default_factory=set)
+    calls: set[str] = field(default_factory=set)
 
 
 def tell_span(talk: Conversation, span: Span, reported: Reported) -> None:
     """Tell a conversation one span."""
     talk.spans = span.ids or None
+    before = len(talk.drafts)
     if span.kind == "model":
         _model(talk, span, reported)
     elif span.kind == "tool":
@@ -60,6 +64,15 @@ def tell_span(talk: Conversation, span: Span, reported: Reported) -> None:
     else:
         _other(talk, span)
     talk.spans = None
+    if own := span.ids.get("span_id"):
+        _place(talk, before, f"span {own}")
+
+
+def _place(talk: Conversation, before: int, place: str) -> None:
+    """Give new events without a place one that no order of the spans changes."""
+    new = [d for d in islice(talk.drafts, before, None) if not d.placed]
+    for number, draft in enumerate(new):
+        draft.place, draft.placed = f"{place}/{number}", True
 
 
 def messages_in(value: object) -> list[object]:
@@ -96,12 +109,13 @@ def _inner(item: object) -> object:
 
 def _model(talk: Conversation, span: Span, reported: Reported) -> None:
     talk.at_unit(span.start)
+    met: Counter[bytes] = Counter()
     for message in messages_in(span.input):
-        _message(talk, message, reported, span.start, "user")
+        _message(talk, message, reported, met, span.start, "user")
     before = len(talk.drafts)
     at = span.end or span.start
     for message in messages_in(span.output):
-        _message(talk, message, reported, at, "assistant")
+        _message(talk, message, reported, met, at, "assistant")
     answers = [d for d in list(talk.drafts)[before:] if d.kind == "message"]
     if not answers and span.tokens is not None:
         talk.ledger.met += 1
@@ -122,17 +136,19 @@ def _message(
     talk: Conversation,
     message: object,
     reported: Reported,
+    met: Counter[bytes],
     at: datetime | None,
     role: str,
 ) -> None:
     if isinstance(message, str):
         message = {"role": role, "content": message}
     digest = blake2b(_key(message), digest_size=16).digest()
-    if digest in reported.messages:
+    met[digest] += 1
+    if (digest, met[digest]) in reported.messages:
         talk.ledger.met += 1
         talk.ledger.kept += 1
         return
-    reported.messages.add(digest)
+    reported.messages.add((digest, met[digest]))
     if isinstance(message, dict):
         if not {"role", "type"} & set(message):
             message = {"role": role, "content": message}
@@ -142,7 +158,9 @@ def _message(
             talk.ledger.met += 1
             talk.ledger.kept += 1
             return
+    before = len(talk.drafts)
     read_item(talk, message if isinstance(message, dict) else {"content": message}, at)
+    _place(talk, before, f"{digest.hex()} {met[digest]}")
 
 
 def _key(message: object) -> bytes:
@@ -173,7 +191,7 @@ def _tool(talk: Conversation, span: Span, reported: Reported) -> None:
     if span.error and span.output is not None:
         draft.extra = {**(draft.extra or {}), "error": span.error}
     if payload.call_id is not None:
-        reported.calls[payload.call_id] = draft
+        reported.calls.add(payload.call_id)
 
 
 def _waiting(talk: Conversation, span: Span) -> Draft | None:

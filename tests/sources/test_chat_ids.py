@@ -47,3 +47,11 @@ def test_equal_messages_of_different_chats_have_different_ids(
 ) -> None:
     same = ids_of(a_chat(message_of("user")))
     assert ids_of(a_chat(message_of("user"), **fields)) != same
+
+
+def test_ratings_of_a_chat_that_grew_are_the_same() -> None:
+    ratings = [{"name": "tone", "score": 1}, {"name": "tone", "score": 1}]
+    short = ids_of(a_chat(message_of("user"), feedback=ratings))
+    more = ids_of(a_chat(message_of("user"), message_of("assistant"), feedback=ratings))
+    assert set(short) < set(more)
+    assert len(more) == len(short) + 1 == 4

@@ -8,6 +8,7 @@ from schemas.lines import Record
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 from sources.transcripts.reader import Reading
+from sources.transcripts.versions import Events, Key, Versions
 from tests.sources.chats import a_chat, assistant_calls, message_of, result
 from tests.sources.line_files import a_file
 
@@ -25,7 +26,7 @@ class Lake:
     def imported(self, *chats: bytes) -> set[str]:
         """Import chats; return the sessions of their new events."""
         path = a_file(self.folder, b"\n".join(chats))
-        options = Options(stored=self.ids_of)
+        options = Options(versions=Versions(self.ids_of))
         found = list(Reading(path, "chat", options, Ledger()).records())
         new = set()
         for record in found:
@@ -40,9 +41,13 @@ class Lake:
                 ids.add(record.idempotency_key)
         return new
 
-    def ids_of(self, names: object) -> dict[str, dict[str, set[str]]]:
-        found = {n: ids for n, ids in self.sessions.items() if n.startswith("chat-1")}
-        return {"chat-1": found}
+    def ids_of(self, keys: object) -> dict[Key, dict[str, Events]]:
+        found = {
+            name: dict.fromkeys(ids, "")
+            for name, ids in self.sessions.items()
+            if name.startswith("chat-1")
+        }
+        return {("default", "helpdesk", "chat-1"): found}
 
 
 def test_growth_and_older_copies_stay_one_session(tmp_path: Path) -> None:
@@ -76,3 +81,24 @@ def test_a_call_that_got_its_result_is_no_edit(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.imported(a_chat(ONE, assistant_calls("a")))
     assert lake.imported(a_chat(ONE, assistant_calls("a"), result("a"))) == {"chat-1"}
+
+
+def test_two_versions_in_two_files_of_one_import_are_two_sessions(
+    tmp_path: Path,
+) -> None:
+    options = Options(versions=Versions(lambda _: {}))
+    found = set()
+    for chat in (a_chat(ONE, TWO), a_chat(TWO, ONE)):
+        path = a_file(tmp_path, chat)
+        records = list(Reading(path, "chat", options, Ledger()).records())
+        found |= {r.key for r in records if isinstance(r, Record)}
+    assert len(found) == 2
+
+
+def test_agents_and_namespaces_may_use_the_same_session_ids(tmp_path: Path) -> None:
+    chats = (
+        a_chat(ONE),
+        a_chat(TWO, agent="other"),
+        a_chat(THREE, namespace="eu"),
+    )
+    assert Lake(tmp_path).imported(*chats) == {"chat-1"}

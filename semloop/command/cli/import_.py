@@ -98,14 +98,16 @@ def _options(
     from semloop.command.cli.import_versions import StoredVersions
     from semloop.command.cli.since_option import parse_since
     from sources.transcripts.options import Options
+    from sources.transcripts.versions import Versions
 
+    stored = StoredVersions(settings)
     return Options(
         agent=agent or None,
         namespace=namespace or None,
         user=user or None,
         since=parse_since(since) if since else None,
         guess_errors=settings.imports.guess_errors,
-        stored=StoredVersions(settings).ids_of,
+        versions=Versions(stored.ids_of, stored.as_stored),
     )
 
 
