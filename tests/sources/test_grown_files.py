@@ -56,7 +56,10 @@ def run_of(start: int, contents: list[str]) -> dict[str, object]:
         "run_type": "llm",
         "start_time": f"2026-01-02T03:04:0{start}Z",
         "inputs": {"messages": all_[:-1]},
-        "outputs": {"messages": all_[-1:]},
+        "outputs": {
+            "messages": all_[-1:],
+            "usage": {"input_tokens": start, "output_tokens": 1},
+        },
     }
 
 
@@ -69,6 +72,7 @@ def test_equal_messages_later_in_a_session_are_events(tmp_path: Path) -> None:
 def test_another_order_of_spans_makes_the_same_ids(tmp_path: Path) -> None:
     messages = ["yes", "ok", "yes", "ok", "and?", "well"]
     runs = [run_of(n, messages[:n]) for n in (2, 4, 6)]
+    assert events_of(tmp_path, *reversed(runs)) == events_of(tmp_path, *runs)
     ids = {e["id"] for e in events_of(tmp_path, *runs)}
     assert {e["id"] for e in events_of(tmp_path, *reversed(runs))} == ids
     assert {e["id"] for e in events_of(tmp_path, runs[2])} == ids
