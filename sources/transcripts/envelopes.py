@@ -49,16 +49,19 @@ class Envelopes:
         ledger.events += 1
         ledger.made[draft.kind] += 1
         raw = msgspec.json.encode(draft.payload)
-        if draft.extra and (extra := self._encoded(draft.extra)):
+        extra = self._encoded(draft.extra) if draft.extra else b""
+        if extra:
             raw = raw[:-1] + b"," + extra[1:]
         place = str(number) if draft.place is None else draft.place
         # The completion of a chat that grew has a later number, so its id leaves the
         # number out.
         if draft.kind == "completion":
             place = ""
-        return self._in_envelope(draft, at, place, raw, self._identity(draft, raw))
+        return self._in_envelope(
+            draft, at, place, raw, self._identity(draft, raw, extra)
+        )
 
-    def _identity(self, draft: Draft, raw: bytes) -> bytes:
+    def _identity(self, draft: Draft, raw: bytes, extra: bytes) -> bytes:
         """Return what the id depends on: what later lines may tell is left out."""
         message = draft.payload
         if not isinstance(message, Message):
@@ -68,7 +71,7 @@ class Envelopes:
         if not self.grows:
             return raw
         without = replace(message, model=None, input_tokens=None, output_tokens=None)
-        return msgspec.json.encode(without) + msgspec.json.encode(draft.extra)
+        return msgspec.json.encode(without) + extra
 
     def _encoded(self, extra: dict[str, object]) -> bytes:
         try:

@@ -1,5 +1,7 @@
 """Runs of LangSmith: models, tools and chains, with the feedback on them."""
 
+from datetime import datetime
+
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Head
@@ -101,6 +103,10 @@ def _span(run: dict[str, object], trace: str) -> Span:
     )
 
 
+def _start(run: object) -> datetime | None:
+    return time_of(run.get("start_time")) if isinstance(run, dict) else None
+
+
 def _output_tokens(outputs: dict[str, object]) -> Tokens | None:
     inner = outputs.get("llm_output")
     return usage_of(outputs) or (usage_of(inner) if isinstance(inner, dict) else None)
@@ -124,5 +130,5 @@ FORMAT = Format(
     "langsmith",
     "runs of LangSmith",
     _recognize,
-    lines_of_sessions(lambda: _Runs().tell),
+    lines_of_sessions(lambda: _Runs().tell, _start),
 )

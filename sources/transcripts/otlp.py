@@ -1,6 +1,7 @@
 """OTLP in JSON: spans with the attributes of OpenTelemetry's GenAI conventions."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
@@ -139,6 +140,20 @@ def _value(value: object) -> object:
     return inner
 
 
+def _start(batch: object) -> datetime | None:
+    """Return the start of the first span of a batch."""
+    found = (
+        time_of(row.get("startTimeUnixNano"))
+        for resource in _list(batch, "resourceSpans")
+        for scope in _list(resource, "scopeSpans")
+        for row in _list(scope, "spans")
+    )
+    return min((at for at in found if at is not None), default=None)
+
+
 FORMAT = Format(
-    "otlp", "spans in OTLP JSON", _recognize, lines_of_sessions(lambda: _Batches().tell)
+    "otlp",
+    "spans in OTLP JSON",
+    _recognize,
+    lines_of_sessions(lambda: _Batches().tell, _start),
 )

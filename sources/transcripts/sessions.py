@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.format import VALUE_ERRORS, Made, Reader, Value
@@ -11,6 +12,9 @@ from sources.transcripts.options import Options
 
 # Sessions of one file whose calls may still get results; the oldest one is closed.
 OPEN_MAX = 1_000
+# Values that are put in the order of time together; a larger file has several parts.
+SORTED_BYTES_MAX = 2**26
+LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class OpenSessions:
@@ -68,14 +72,25 @@ class OpenSessions:
 TellLine = Callable[[OpenSessions, Value], Conversation | None]
 
 
-def lines_of_sessions(make: Callable[[], TellLine]) -> Reader:
-    """Return the reader of a format; `make` gives each file a state of its own."""
+# Returns the time at which a JSON value begins.
+StartOf = Callable[[object], datetime | None]
+
+
+def lines_of_sessions(
+    make: Callable[[], TellLine], start_of: StartOf | None = None
+) -> Reader:
+    """Return the reader of a format.
+
+    Args:
+        make: gives each file a state of its own.
+        start_of: if values may stand in another order than that of time.
+    """
 
     def read(
         values: Iterable[Value], options: Options, ledger: Ledger
     ) -> Iterator[Made]:
         sessions, tell, number = OpenSessions(options, ledger), make(), 0
-        for value in values:
+        for value in values if start_of is None else _in_order(values, start_of):
             number = value.number
             try:
                 talk = tell(sessions, value)
@@ -89,3 +104,16 @@ def lines_of_sessions(make: Callable[[], TellLine]) -> Reader:
             yield number, session, event
 
     return read
+
+
+def _in_order(values: Iterable[Value], start_of: StartOf) -> Iterator[Value]:
+    """Yield values by their start, those without one last."""
+    held: list[Value] = []
+    size = 0
+    for value in values:
+        held.append(value)
+        size += len(value.raw)
+        if size > SORTED_BYTES_MAX:
+            yield from sorted(held, key=lambda v: start_of(v.json) or LAST)
+            held, size = [], 0
+    yield from sorted(held, key=lambda v: start_of(v.json) or LAST)

@@ -56,7 +56,10 @@ def run_of(start: int, contents: list[str]) -> dict[str, object]:
         "run_type": "llm",
         "start_time": f"2026-01-02T03:04:0{start}Z",
         "inputs": {"messages": all_[:-1]},
-        "outputs": {"messages": all_[-1:]},
+        "outputs": {
+            "messages": all_[-1:],
+            "usage": {"input_tokens": start, "output_tokens": 1},
+        },
     }
 
 
@@ -69,6 +72,7 @@ def test_equal_messages_later_in_a_session_are_events(tmp_path: Path) -> None:
 def test_another_order_of_spans_makes_the_same_ids(tmp_path: Path) -> None:
     messages = ["yes", "ok", "yes", "ok", "and?", "well"]
     runs = [run_of(n, messages[:n]) for n in (2, 4, 6)]
+    assert events_of(tmp_path, *reversed(runs)) == events_of(tmp_path, *runs)
     ids = {e["id"] for e in events_of(tmp_path, *runs)}
     assert {e["id"] for e in events_of(tmp_path, *reversed(runs))} == ids
     assert {e["id"] for e in events_of(tmp_path, runs[2])} == ids
@@ -79,3 +83,25 @@ def test_equal_ratings_of_two_runs_are_two_events(tmp_path: Path) -> None:
     runs = [run_of(n, ["a", "b"]) | {"feedback": [{"key": "k"}]} for n in (2, 4)]
     found = [e["id"] for run in runs for e in events_of(tmp_path, run)]
     assert len(set(found)) == 4
+
+
+def batch_of(start: int, *contents: str) -> dict[str, object]:
+    """Build a line of OTLP with one span of a model."""
+    texts = {
+        "gen_ai.input.messages": contents[0],
+        "gen_ai.output.messages": contents[1],
+    }
+    attributes = [{"key": k, "value": {"stringValue": v}} for k, v in texts.items()]
+    span = {
+        "traceId": "t",
+        "spanId": f"{start}",
+        "startTimeUnixNano": f"{1_767_323_045 + start}000000000",
+        "attributes": attributes,
+    }
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+
+
+def test_lines_of_otlp_are_read_in_the_order_of_time(tmp_path: Path) -> None:
+    batches = [batch_of(1, "a", "b"), batch_of(2, "c", "d")]
+    found = events_of(tmp_path, *reversed(batches))
+    assert [e["payload"]["content"] for e in found] == ["a", "b", "c", "d"]
