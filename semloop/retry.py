@@ -1,5 +1,6 @@
 """Retries a step that may fail temporarily."""
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,10 +10,11 @@ R = TypeVar("R")
 # Each pause is twice as long as the one before, up to the maximum.
 WAIT_FIRST_S = 0.02
 WAIT_MAX_S = 2.0
-# Attempts that end at a damaged file. Another process may have replaced the file after
-# it was looked up, and once more after the next look; a file that is still missing then
-# stays so.
+# Attempts that end at a damaged file, and seconds that it must stay damaged. Another
+# process may have replaced the file after it was looked up, and once more after that; a
+# network file system may show an old list of files for some seconds.
 DAMAGED_ATTEMPTS = 3
+DAMAGED_S = 5.0
 
 
 def retry(
@@ -31,7 +33,7 @@ def retry(
         wait_max_s: the longest pause between two attempts.
 
     Raises:
-        FileDamaged: `DAMAGED_ATTEMPTS` times.
+        FileDamaged: `DAMAGED_ATTEMPTS` times, for `DAMAGED_S`.
         Transient: of type `on`, with the text of the last error and the time spent.
     """
     import stamina
@@ -54,10 +56,11 @@ def retry(
 
 
 class DamagePatience:
-    """Counts successive attempts that end at a damaged file."""
+    """Counts and times successive attempts that end at a damaged file."""
 
     def __init__(self) -> None:
         self._damaged = 0
+        self._since_s = 0.0
 
     def __call__(self, error: Exception | None) -> bool:
         """Return True if another attempt makes sense.
@@ -65,5 +68,12 @@ class DamagePatience:
         Args:
             error: of the last attempt; None if it succeeded.
         """
-        self._damaged = self._damaged + 1 if isinstance(error, FileDamaged) else 0
-        return self._damaged < DAMAGED_ATTEMPTS
+        if not isinstance(error, FileDamaged):
+            self._damaged = 0
+            return True
+        now_s = time.monotonic()
+        if not self._damaged:
+            self._since_s = now_s
+        self._damaged += 1
+        is_short = now_s - self._since_s < DAMAGED_S
+        return is_short or self._damaged < DAMAGED_ATTEMPTS

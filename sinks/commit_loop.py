@@ -120,6 +120,8 @@ class CommitLoop(Generic[Item]):
         while not self.tables.may_commit():
             self._wait(PERMISSION_POLL_S)
             self._check_if_due()
+            # It waits for the broker and does not hang.
+            self.tables.beat(last=False)
         self._commit()
 
     def _commit(self) -> None:

@@ -12,6 +12,7 @@ import structlog
 from hypothesis import is_hypothesis_test
 from stamina.instrumentation import set_on_retry_hooks
 
+from semloop import retry
 from semloop.command.lancedb_import_shim import import_less_of_lancedb
 from semloop.kafka.topic import Topic, TopicAdmin
 from semloop.settings import Settings, load
@@ -46,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # As the command does, which takes a second less per process.
     import_less_of_lancedb()
     search_pandas_once()
+    # Files that tests damage stay damaged.
+    retry.DAMAGED_S = 0.0
 
 
 def pytest_report_header() -> str:

@@ -228,13 +228,19 @@ def test_pauses_grow_with_quick_deaths_and_reset_after_a_healthy_run() -> None:
     assert back_off.pause_s(0.5, 1) == PAUSES_S[1]
 
 
-@pytest.mark.parametrize("code", [-signal.SIGKILL, -signal.SIGTERM, 143])
+@pytest.mark.parametrize("code", [-signal.SIGTERM, 143])
 def test_pauses_stay_short_where_others_end_the_process(code: int) -> None:
     back_off = BackOff()
     pauses = [back_off.pause_s(0.5, code) for _ in range(10)]
     assert pauses == [0.0, *[ENDED_PAUSE_S] * 9]
     # It then dies by itself at each start.
     assert back_off.pause_s(0.5, -signal.SIGSEGV) == PAUSES_S[-1]
+
+
+def test_pauses_grow_after_the_third_process_that_was_killed_at_its_start() -> None:
+    back_off = BackOff()
+    pauses = [back_off.pause_s(0.5, -signal.SIGKILL) for _ in range(5)]
+    assert pauses == [0.0, ENDED_PAUSE_S, ENDED_PAUSE_S, *PAUSES_S[3:5]]
 
 
 def test_free_addresses_are_all_different() -> None:

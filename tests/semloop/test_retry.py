@@ -70,6 +70,15 @@ def test_a_damaged_file_ends_the_retries_without_their_duration() -> None:
     assert step.calls == DAMAGED_ATTEMPTS
 
 
+def test_a_file_that_is_damaged_for_a_moment_is_looked_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("semloop.retry.DAMAGED_S", 1_000.0)
+    with stamina.set_testing(False):
+        step = Step(*[FileDamaged("a")] * (2 * DAMAGED_ATTEMPTS))
+        assert retry(step, on=StorageUnavailable, seconds=1_000) == 7
+
+
 def test_a_file_that_another_process_replaced_is_looked_up_again() -> None:
     with stamina.set_testing(False):
         damaged = [FileDamaged("a")] * (DAMAGED_ATTEMPTS - 1)

@@ -9,9 +9,11 @@ PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 # A process that lived this long is healthy: the next death counts as the first again.
 HEALTHY_S = 5.0
 # A process that another one ends did not fail by itself, however young it was: members
-# are replaced one after the other, or the kernel was short of memory.
-ENDED_BY_OTHERS = {-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}
+# are replaced one after the other.
+TERMINATED = {-signal.SIGTERM, 128 + signal.SIGTERM}
 ENDED_PAUSE_S = 1.0
+# The kernel may kill each one that starts, when memory is short.
+KILLS_MAX = 3
 
 
 @dataclass
@@ -31,4 +33,7 @@ class BackOff:
             self.deaths = 0
         pause_s = PAUSES_S[min(self.deaths, len(PAUSES_S) - 1)]
         self.deaths += 1
-        return min(pause_s, ENDED_PAUSE_S) if code in ENDED_BY_OTHERS else pause_s
+        is_killed = code == -signal.SIGKILL and self.deaths <= KILLS_MAX
+        if is_killed or code in TERMINATED:
+            return min(pause_s, ENDED_PAUSE_S)
+        return pause_s
