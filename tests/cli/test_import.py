@@ -28,6 +28,16 @@ def test_a_dry_run_shows_what_would_be_made_and_left_out(
     assert "AAAA" not in out
 
 
+def test_a_dry_run_shows_events_around_a_line_that_is_not_one(
+    semloop: Semloop, tmp_path: Path
+) -> None:
+    lines = [CHATS[0], b'{"messages": [', b"\xff{}", CHATS[1]]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    out = semloop("import", str(tmp_path / "a.jsonl"), "--dry-run")
+    assert '"content":"hi"' in out
+    assert "Would make: 2 message." in out
+
+
 def test_a_folder_is_read_and_what_is_unknown_is_reported(
     semloop: Semloop, tmp_path: Path
 ) -> None:

@@ -82,11 +82,14 @@ def import_(
     ledger, files = Ledger(), paths_of(paths)
     several = Several(files, form, options, ledger)
     if dry_run:
+        from schemas.lines import Record
+
         records = several.records()
-        first = [r for r in islice(records, SHOWN) if hasattr(r, "value")]
+        events = (r for r in records if isinstance(r, Record) and r.is_event)
+        first = list(islice(events, SHOWN))
         for _ in records:
             pass
-        say_dry_run(ledger, first)  # type: ignore[arg-type]
+        say_dry_run(ledger, first)
     else:
         _produce(settings, several, files)
     several.check()
