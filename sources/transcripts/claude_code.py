@@ -5,7 +5,6 @@ The lines of a subagent are a session of their own, named after that of its call
 
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
-from sources.transcripts.drafts import Head
 from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.messages import read_message, set_usage
 from sources.transcripts.parts import word
@@ -56,7 +55,7 @@ class _Lines:
         name = session_id(given)
         if line.get("isSidechain") and (agent := word(line, "agentId")):
             name = session_id(f"{given}/{agent}")
-        talk = sessions.get(name, lambda: _conversation(sessions, name, line))
+        talk = sessions.growing(name, AGENT, time_in(line))
         talk.at_unit(time_in(line), word(line, "uuid") or f"line {value.number}")
         message = line.get("message")
         if kind in _MESSAGES and isinstance(message, (dict, str)):
@@ -115,20 +114,6 @@ class _Lines:
             set_usage(answers[0], model, tokens)
         if answer is not None:
             self._answers[session] = answer
-
-
-def _conversation(
-    sessions: OpenSessions, name: str, line: dict[str, object]
-) -> Conversation:
-    options = sessions.options
-    head = Head(
-        agent=options.agent or AGENT,
-        session_id=name,
-        namespace=options.namespace,
-        user_id=options.user,
-        start=time_in(line),
-    )
-    return Conversation(head, options, sessions.ledger, grows=True)
 
 
 FORMAT = Format(

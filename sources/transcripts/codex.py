@@ -1,12 +1,11 @@
 """Rollouts of Codex: lines of one session, with items of the Responses API."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 
 from semloop.event import Error
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
-from sources.transcripts.drafts import Draft, Head
+from sources.transcripts.drafts import Draft
 from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.items import read_item
 from sources.transcripts.messages import set_usage
@@ -47,7 +46,7 @@ class _Rollout:
         if self._session is None:
             self._session = word(payload, "id", "session_id") or f"codex-{_hash(value)}"
         name = session_id(self._session)
-        talk = sessions.get(name, lambda: _conversation(sessions, name, line))
+        talk = sessions.growing(name, AGENT, time_in(line))
         talk.at_unit(time_in(line))
         self._line(talk, str(line.get("type")), payload)
         return talk
@@ -108,20 +107,6 @@ class _Rollout:
 
 def _hash(value: Value) -> str:
     return sha256(value.raw).hexdigest()[:16]
-
-
-def _conversation(
-    sessions: OpenSessions, name: str, line: Mapping[str, object]
-) -> Conversation:
-    options = sessions.options
-    head = Head(
-        agent=options.agent or AGENT,
-        session_id=name,
-        namespace=options.namespace,
-        user_id=options.user,
-        start=time_in(line),
-    )
-    return Conversation(head, options, sessions.ledger, grows=True)
 
 
 FORMAT = Format(

@@ -3,8 +3,10 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from sources.transcripts.conversation import Conversation
+from sources.transcripts.drafts import Head
 from sources.transcripts.format import VALUE_ERRORS, Made, Reader, Value
 from sources.transcripts.imported import ImportedEvent
 from sources.transcripts.ledger import Ledger
@@ -35,6 +37,25 @@ class OpenSessions:
                 self._close(oldest)
         self._open.move_to_end(session)
         return talk
+
+    def growing(self, session: str, agent: str, start: datetime | None) -> Conversation:
+        """Return the conversation of a session to whose file its tool still writes.
+
+        Args:
+            session: its id.
+            agent: its agent, unless the options name one.
+            start: when it begins, for a new conversation.
+        """
+        options = self.options
+        head = Head(
+            agent=options.agent or agent,
+            session_id=session,
+            namespace=options.namespace,
+            user_id=options.user,
+            start=start,
+        )
+        make = partial(Conversation, head, options, self.ledger, grows=True)
+        return self.get(session, make)
 
     def _close(self, talk: Conversation) -> None:
         session = talk.head.session_id
