@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from semloop.agent.tool import tool
     from semloop.lake.lake import Lake
     from semloop.lake.prompt import as_prompt
+    from semloop.rows.dual_write import dual_write
 
-__all__ = ["Agent", "Lake", "__version__", "as_prompt", "feedback", "tool"]
+__all__ = [
+    "Agent", "Lake", "__version__", "as_prompt", "dual_write", "feedback", "tool",
+]  # fmt: skip
 __version__ = "0.1.0"
 _MODULES = {
     "Agent": "agent.agent",
     "Lake": "lake.lake",
     "as_prompt": "lake.prompt",
+    "dual_write": "rows.dual_write",
     "feedback": "agent.agent",
     "tool": "agent.tool",
 }

@@ -13,6 +13,7 @@ what may be lost, and when.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Self, overload
 
@@ -173,13 +174,13 @@ class Agent:
         return tool_of(lambda: found_session(self), name, arguments)
 
     def emit(
-        self,
-        kind: str,
-        meta: Mapping[str, object],
-        payload: Mapping[str, object],
-        metadata: Metadata = None,
-    ) -> str:
+        self, kind: str, meta: Mapping[str, object], payload: Mapping[str, object],
+        metadata: Metadata = None, *,
+        event_id: str | None = None, at: datetime | None = None,
+    ) -> str:  # fmt: skip
         """Send one event; the methods of a session call this.
+
+        `event_id`: a UUID, new by default; `at`: the event's time, now by default.
 
         Returns:
             the event's id, even if sampling dropped the event.
@@ -188,9 +189,9 @@ class Agent:
             EventRefused: `strict`, and the arguments do not form a valid event.
             StorageUnavailable: `strict`, and neither queue nor spool can store it.
         """
-        event_id = new_id()
+        event_id = event_id or new_id()
         try:
-            event = self._encoder.encode(event_id, kind, meta, payload, metadata)
+            event = self._encoder.encode(event_id, kind, meta, payload, metadata, at)
         except EventRefused as error:
             self._refusals.refuse(error)
             return event_id

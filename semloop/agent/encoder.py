@@ -35,8 +35,11 @@ class Encoder:
         meta: Mapping[str, object],
         payload: Mapping[str, object],
         metadata: Metadata,
+        at: datetime | None = None,
     ) -> bytes | None:
         """Return an event as JSON; None if sampling leaves it out.
+
+        `at`: its time, now by default.
 
         Raises:
             EventRefused: the arguments do not form a valid event.
@@ -47,7 +50,7 @@ class Encoder:
             if not is_kept(kind, self._agent, session_id, self._sample, failed=failed):
                 return None
             return encode(
-                kind, event_id, self._agent, datetime.now(UTC), payload, meta,
+                kind, event_id, self._agent, at or datetime.now(UTC), payload, meta,
                 self._bytes_max, self._report, metadata,
             )  # fmt: skip
         except EventRefused:

@@ -261,8 +261,12 @@ class LogSettings(
 class ImportSettings(
     Section, frozen=True, rename={"guess_errors": "import_guess_errors"}
 ):
-    """How transcripts are read."""
+    """How transcripts are read, and rows that `semloop.dual_write` writes."""
 
     guess_errors: bool = True
     """Whether `semloop import` takes a tool result that begins with `Error:` for a
     failure if nothing else in it says whether the call failed."""
+
+    dual_write_reads: Literal["file", "lake"] = "file"
+    """Where `rows()` of `semloop.dual_write` reads from: the file, until the lake has
+    the same rows."""

@@ -18,6 +18,7 @@ NO_RESULT = "no_result"
 # this span: one that has just begun must not end too far in the future.
 SPAN_S_MAX = 240.0
 _TICK = timedelta(microseconds=1)
+WITHOUT_TIME = "without a time, given that of its file"
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ class Envelopes:
         own = next((d.at for d in following if d.at is not None), None)
         if own is not None:
             return own
-        self.ledger.notes["without a time, given that of its file"] += 1
+        self.ledger.notes[WITHOUT_TIME] += 1
         return self.options.file_time
 
 

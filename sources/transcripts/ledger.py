@@ -22,6 +22,8 @@ class Ledger:
     # Numbers and bytes of values that no reader understands; they become dead letters.
     refused: list[tuple[int, bytes]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    # Lines about a file that are printed as they are.
+    remarks: list[str] = field(default_factory=list)
 
     def leave_out(self, kind: str, reason: str, units: int = 1) -> None:
         """Process units that become no event, with a reason that tells no content."""
@@ -46,6 +48,7 @@ class Ledger:
         self.left_out.update(other.left_out)
         self.made.update(other.made)
         self.notes.update(other.notes)
+        self.remarks += other.remarks
 
     def check(self) -> None:
         """Assert that each unit was processed exactly once."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from semloop.rows.columns import Columns
 from sources.transcripts.versions import Versions
 
 
@@ -18,6 +19,9 @@ class Options:
         guess_errors: a result that begins with "Error:" is a failure.
         versions: of the transcripts of all files; None: do not look for any.
         file_time: of the first event of a session without any time.
+        columns: of rows; the usual names by default.
+        store: the session of rows that name none: the file's name without its end.
+        where: what messages call the file.
     """
 
     agent: str | None = None
@@ -27,3 +31,6 @@ class Options:
     guess_errors: bool = True
     versions: Versions | None = None
     file_time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    columns: Columns = field(default_factory=lambda: Columns({}))
+    store: str = "rows"
+    where: str = "The file"

@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.lines import Record, TooLong
 from semloop.errors import ConfigError
-from sources.transcripts import events
+from sources.transcripts import events, rows
 from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.input_files import READ_ERRORS, named, opened, unreadable
 from sources.transcripts.json_values import Cut, layout_of, values_of
@@ -61,6 +61,12 @@ class Reading:
         try:
             with opened(self.path) as file:
                 self.position = file.position
+                table = rows.table_of(self.path, self.form)
+                if table is not None:
+                    cuts = self._counted(rows.cuts_of(file.stream, table))
+                    yield from self._read(cuts, "values", table)
+                    self.ledger.check()
+                    return
                 layout = layout_of(file.head)
                 if b"\0" in file.head[:8192] and b"{" not in file.head[:8192]:
                     msg = f"{named(self.path)} contains binary data."
@@ -79,10 +85,10 @@ class Reading:
             yield cut
 
     def _read(
-        self, cuts: Iterator[Cut], container: Container
+        self, cuts: Iterator[Cut], container: Container, table: str | None = None
     ) -> Iterator[Record | TooLong]:
         first, rest = _sample(cuts)
-        form = self._format(first, container)
+        form = self._format_of_rows(first, table) or self._format(first, container)
         everything = chain(first, rest)
         if form is None:
             yield from self._events(everything)
@@ -93,6 +99,19 @@ class Reading:
             key = session_id.encode()
             yield Record(number, key, event.value, idempotency_key=event.id)
         yield from self._dead()
+
+    def _format_of_rows(self, cuts: list[Cut], table: str | None) -> Format | None:
+        """Return the format of rows, if the file has some or the user says so."""
+        name = table or rows.ROWS.name
+        if self.form == AUTO:
+            chats = table == rows.YAML.name and _recognized(cuts, "values", AUTO)[0]
+            if not self.options.columns.chosen and (table is None or chats):
+                return None
+        elif self.form != name:
+            return None
+        why = "by its name" if table and self.form == AUTO else "as the user says"
+        self.title, self.why = title(name), why
+        return BY_NAME[name]
 
     def _format(self, cuts: list[Cut], container: Container) -> Format | None:
         """Return the format of the file; None if its values are events.

@@ -13,6 +13,7 @@ from sources.transcripts import (
     openai_responses,
     openhands,
     otlp,
+    rows,
     sharegpt,
     swe_agent,
 )
@@ -33,5 +34,8 @@ FORMATS: tuple[Format, ...] = (
     ai_sdk.FORMAT,
     sharegpt.FORMAT,
     openai_chat.FORMAT,
+    rows.ROWS,
+    rows.CSV,
+    rows.YAML,
 )
 BY_NAME = {form.name: form for form in FORMATS}

@@ -32,7 +32,9 @@ class Recorder(Agent):
         super().__init__(name)
         self.emitted: list[tuple[str, dict[str, Any]]] = []
 
-    def emit(self, kind: str, meta: Any, payload: Any, metadata: Any = None) -> str:
+    def emit(
+        self, kind: str, meta: Any, payload: Any, metadata: Any = None, **_: Any
+    ) -> str:
         self.emitted.append((kind, dict(payload)))
         return super().emit.__name__ + str(len(self.emitted))
 

@@ -12,6 +12,7 @@ from tests.support.documents import (
     JUST,
     LANGUAGES,
     LOCAL_STACK,
+    MOVES,
     NOT_RUN,
     OWN_KAFKA,
     QUICKSTART,
@@ -32,7 +33,7 @@ COMMANDS = re.compile(
 
 
 def test_the_tests_run_all_pages_that_contain_command_blocks() -> None:
-    run = {*LOCAL_STACK, *OWN_KAFKA, *DEMO_LAKE, *JUST}
+    run = {*LOCAL_STACK, *OWN_KAFKA, *MOVES, *DEMO_LAKE, *JUST}
     assert {page for page in pages() if blocks(page)} == run
 
 

@@ -97,5 +97,5 @@ def test_a_conversation_comes_back(
 
 
 def test_every_format_has_a_writer() -> None:
-    # Spans of OTLP have tests of their own.
-    assert {*WRITERS, "otlp"} == set(BY_NAME)
+    # Spans of OTLP have tests of their own, and so have rows.
+    assert {*WRITERS, "otlp", "rows", "csv", "yaml"} == set(BY_NAME)

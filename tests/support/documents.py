@@ -32,10 +32,12 @@ BACKUP = "docs/backup.md"
 DEPLOYING = "docs/deploying.md"
 QUERIES = "docs/queries.md"
 METRICS = "docs/metrics.md"
+MIGRATING = "docs/migrating.md"
 
 # The pages of each test; the tests iterate over these.
 LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)
 OWN_KAFKA = (AGENTS, OPERATING)
+MOVES = (MIGRATING,)
 DEMO_LAKE = (QUERIES, METRICS)
 JUST = (CONTRIBUTING,)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semloop.command.cli.import_options import check_format, columns_of, options_of
 from semloop.command.cli.import_report import ledger_lines, say_dry_run
 from semloop.command.cli.import_reruns import LINES_MAX, how_to_drop
 from semloop.command.cli.since_option import SINCE_HELP
@@ -66,6 +67,14 @@ def import_(
     ] = "",
     user: Annotated[str, typer.Option(help="User of transcripts that name none.")] = "",
     since: Annotated[str, typer.Option(help=SINCE_HELP)] = "",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Column of rows (CSV, YAML, TinyDB, JSON) for a field of events.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be made; send nothing.")
     ] = False,
@@ -74,11 +83,12 @@ def import_(
     from sources.transcripts.input_files import paths_of
     from sources.transcripts.ledger import Ledger
 
-    _check_format(form)
+    check_format(form)
     settings = load()
     if "-" in paths and sys.stdin.isatty():
         note("Reading from the terminal; press Ctrl-D to finish.")
-    options = _options(settings, agent, namespace, user, since)
+    options = options_of(settings, agent, namespace, user, since)
+    options = replace(options, columns=columns_of(columns or [], form))
     ledger, files = Ledger(), paths_of(paths)
     several = Several(files, form, options, ledger)
     if dry_run:
@@ -93,32 +103,6 @@ def import_(
     else:
         _produce(settings, several, files)
     several.check()
-
-
-def _options(
-    settings: Settings, agent: str, namespace: str, user: str, since: str
-) -> "Options":
-    from semloop.command.cli.import_versions import StoredVersions
-    from semloop.command.cli.since_option import parse_since
-    from sources.transcripts.options import Options
-    from sources.transcripts.versions import Versions
-
-    stored = StoredVersions(settings)
-    return Options(
-        agent=agent or None,
-        namespace=namespace or None,
-        user=user or None,
-        since=parse_since(since) if since else None,
-        guess_errors=settings.imports.guess_errors,
-        versions=Versions(stored.ids_of, stored.as_stored),
-    )
-
-
-def _check_format(form: str) -> None:
-    from semloop.command.cli.lake_queries import require_choice
-    from sources.transcripts.reader import NAMES
-
-    require_choice(form, NAMES, "format")
 
 
 class Several:
@@ -140,11 +124,17 @@ class Several:
         Raises:
             ConfigError: the only file cannot be read, or has no known format.
         """
-        from sources.transcripts.input_files import size_of, time_of_file
+        from semloop.rows.tables import store_name
+        from sources.transcripts.input_files import named, size_of, time_of_file
         from sources.transcripts.reader import Reading
 
         for path in self.files:
-            options = replace(self.options, file_time=time_of_file(path))
+            options = replace(
+                self.options,
+                file_time=time_of_file(path),
+                store=store_name(path),
+                where=named(path),
+            )
             self.reading = Reading(path, self.form, options, self.ledger)
             try:
                 yield from self.reading.records()

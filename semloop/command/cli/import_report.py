@@ -39,7 +39,7 @@ def ledger_lines(ledger: "Ledger") -> list[str]:
         f"{count:,} {'session' if count == 1 else 'sessions'} {what}."
         for what, count in ledger.notes.items()
     ]
-    return lines
+    return [*lines, *ledger.remarks]
 
 
 def say_dry_run(ledger: "Ledger", first: "Iterable[Record]") -> None:

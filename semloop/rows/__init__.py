@@ -1,0 +1,1 @@
+"""Rows of CSV, YAML and TinyDB files as events: `semloop import`, `dual_write`."""

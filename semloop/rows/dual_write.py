@@ -1,0 +1,203 @@
+"""Writes rows to a file and to the lake, while an agent moves from one to the other.
+
+    store = semloop.dual_write("memory.json", agent="notes-bot")
+    store.insert({"text": "The customer prefers aisle seats."})
+    print(store.differences())
+
+The events have the ids that `semloop import` gives to the rows of the file, so either
+may repeat what the other did, and nothing is stored twice.
+"""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from semloop.agent.agent import Agent
+from semloop.event import DEFAULT_NAMESPACE
+from semloop.rows.columns import Columns
+from semloop.rows.files import RowFile
+from semloop.rows.row_event import ROW_ID, RowEvent, RowEvents, row_of
+from semloop.rows.tables import store_name
+from semloop.settings import Settings, load
+from semloop.texts.times import time_of
+
+# Row numbers and event ids that a text of differences lists.
+LISTED_MAX = 5
+_IDS = "SELECT event_id FROM events WHERE payload->>'$.store' = $store"
+_PAYLOADS = """
+SELECT payload FROM events WHERE payload->>'$.store' = $store
+ORDER BY ts, topic_id, kafka_partition, kafka_offset
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """How the rows of a file and its events in the lake differ; false if they agree.
+
+    Args:
+        in_both: number of rows that the lake has.
+        only_in_file: numbers of the rows that it has not, from 1 (of a CSV file, of
+            their lines).
+        only_in_lake: ids of events of rows that the file has no longer.
+        without_event: number of rows that can be no event: they have no content, tool,
+            outcome or reward.
+    """
+
+    in_both: int
+    only_in_file: list[int]
+    only_in_lake: list[str]
+    without_event: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.only_in_file or self.only_in_lake)
+
+    def __str__(self) -> str:
+        found: list[tuple[str, Sequence[object]]] = [
+            ("only in the file", self.only_in_file),
+            ("only in the lake", self.only_in_lake),
+        ]
+        parts = [f"{self.in_both:,} rows in both"]
+        for what, those in found:
+            listed = ", ".join(str(one) for one in those[:LISTED_MAX])
+            more = ", ..." * (len(those) > LISTED_MAX)
+            parts.append(f"{len(those):,} {what}{f' ({listed}{more})' * bool(those)}")
+        if self.without_event:
+            parts.append(f"{self.without_event:,} that can be no event")
+        return "; ".join(parts) + "."
+
+
+@dataclass(slots=True)
+class DualWrite:
+    """A file of rows whose new rows also become events; for any thread of one process.
+
+    Args:
+        file: CSV, YAML, TinyDB or JSON lines, which may not exist yet.
+        events: makes the events of its rows.
+        settings: of the lake, the broker and `dual_write_reads`.
+    """
+
+    file: RowFile
+    events: RowEvents
+    settings: Settings
+    _agents: dict[tuple[str, str], Agent] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        # Equal rows are counted, so that each has an id of its own.
+        for _, row in self.file.rows():
+            self.events.event_of(row)
+
+    def insert(self, row: Mapping[str, Any]) -> str | None:
+        """Add a row to the file, then send its event; return the event's id.
+
+        If the process ends in between, `differences` shows the row, and importing the
+        file sends it. None: the row can be no event, and is in the file only.
+
+        Raises:
+            ConfigError: the file has no place for one of its columns or values.
+            StorageUnavailable: the file cannot be written.
+        """
+        with self._lock:
+            made = self.events.event_of(self.file.add(row))
+        if made is None:
+            return None
+        return self._agent(made).emit(
+            made.kind, made.meta, made.payload, event_id=made.id, at=_time(made)
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows: of the file, or of the lake if `dual_write_reads` says so.
+
+        The lake has a row some seconds after `insert`. Its rows have no empty columns,
+        and what redaction replaced is replaced.
+
+        Raises:
+            LakeError, StorageUnavailable: the lake cannot be read.
+        """
+        if self.settings.imports.dual_write_reads == "file":
+            return [
+                {n: v for n, v in row.items() if n != ROW_ID and v not in (None, "")}
+                for _, row in self.file.rows()
+            ]
+        payloads = [msgspec.json.decode(text) for text in self._in_lake(_PAYLOADS)]
+        rows = [row_of(payload) for payload in payloads]
+        return [{n: v for n, v in row.items() if n != ROW_ID} for row in rows]
+
+    def differences(self) -> Differences:
+        """Compare the file with the lake, by the ids of the events.
+
+        Raises:
+            LakeError, StorageUnavailable: the lake cannot be read.
+        """
+        counted = RowEvents(
+            self.events.store, self.events.columns, self.events.agent,
+            self.events.namespace, self.events.user,
+        )  # fmt: skip
+        stored = set(self._in_lake(_IDS))
+        expected: dict[str, int] = {}
+        without = 0
+        for number, row in self.file.rows():
+            made = counted.event_of(row)
+            if made is None:
+                without += 1
+            else:
+                expected[made.id] = number
+        missing = [number for one, number in expected.items() if one not in stored]
+        extra = sorted(stored - expected.keys())
+        return Differences(len(expected) - len(missing), missing, extra, without)
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Wait until the broker has the events of all rows; False after a timeout."""
+        return all(agent.flush(timeout_s) for agent in self._agents.values())
+
+    def _in_lake(self, query: str) -> list[str]:
+        from semloop.lake.lake import Lake
+
+        with Lake(settings=self.settings) as lake:
+            found = lake.sql(query, {"store": self.events.key}).fetchall()
+        return [one for (one,) in found]
+
+    def _agent(self, made: RowEvent) -> Agent:
+        name = made.agent, str(made.meta["namespace"])
+        if name not in self._agents:
+            self._agents[name] = Agent(
+                name[0], namespace=name[1], settings=self.settings
+            )
+        return self._agents[name]
+
+
+def _time(made: RowEvent) -> datetime | None:
+    return time_of(made.time)
+
+
+def dual_write(
+    path: str | os.PathLike[str],
+    agent: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    namespace: str = DEFAULT_NAMESPACE,
+    user: str | None = None,
+    settings: Settings | None = None,
+) -> DualWrite:
+    """Return a store whose rows go to a file and to the lake.
+
+    Args:
+        path: a file of CSV (.csv, .tsv), YAML, TinyDB (.json) or JSON lines (.jsonl).
+        agent: of rows that name none.
+        columns: the column for each field of an event, as `semloop import --map`; the
+            usual names by default.
+        namespace: of rows that name none.
+        user: of rows that name none.
+        settings: read from the environment and `semloop.toml` if not given.
+
+    Raises:
+        ConfigError: the file is of another kind, or `columns` names no field.
+    """
+    chosen = Columns(dict(columns or {}))
+    events = RowEvents(store_name(str(path)), chosen, agent, namespace, user)
+    return DualWrite(RowFile(path), events, settings or load())

@@ -1,0 +1,171 @@
+"""Files of rows that can be read as a whole, and added to."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from semloop.errors import ConfigError, StorageUnavailable
+from semloop.extras import install_todo
+from semloop.rows.row_event import ROW_ID, text_of
+from semloop.rows.tables import (
+    DEFAULT_TABLE,
+    TABLE,
+    Kind,
+    Numbered,
+    csv_rows,
+    delimiter_of,
+    is_tinydb,
+    kind_of,
+    tinydb_rows,
+    yaml_rows,
+)  # fmt: skip
+
+
+class RowFile:
+    """A CSV, YAML, TinyDB or JSON lines file, by the end of its name.
+
+    Only one process may add rows at a time, as with these files in general.
+
+    Raises:
+        ConfigError: the name ends otherwise.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        kind = kind_of(str(self.path))
+        if kind is None or self.path.suffix in (".gz", ".zst"):
+            msg = f"{str(path)!r} is no file that rows can be added to."
+            todo = "Its name must end in .csv, .tsv, .yaml, .yml, .json or .jsonl."
+            raise ConfigError(msg, todo)
+        self.kind: Kind = kind
+
+    def rows(self) -> Iterator[Numbered]:
+        """Yield the rows with their numbers; none if the file does not exist.
+
+        Raises:
+            ConfigError: the file is of another kind than its name says.
+        """
+        try:
+            with self.path.open("rb") as stream:
+                yield from self._rows_of(stream)
+        except FileNotFoundError:
+            return
+        except ValueError as exc:
+            if isinstance(exc, ConfigError):
+                raise
+            why = "no valid text" if isinstance(exc, UnicodeError) else str(exc)
+            msg = f"{str(self.path)!r} cannot be read: {why}."
+            raise ConfigError(msg, "Repair the file, and try again.") from None
+
+    def _rows_of(self, stream: io.BufferedReader) -> Iterator[Numbered]:
+        if self.kind == "csv":
+            yield from csv_rows(stream)
+        elif self.kind == "yaml":
+            yield from yaml_rows(stream)
+        elif self.kind == "lines":
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield number, msgspec.json.decode(line, type=dict[str, Any])
+        elif content := stream.read().strip():
+            value = msgspec.json.decode(content)
+            if value and not is_tinydb(value):
+                msg = "it does not hold the tables of TinyDB"
+                raise ValueError(msg)
+            yield from tinydb_rows(value)
+
+    def add(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a row at the end; return it as the file has it: CSV has only texts.
+
+        Raises:
+            ConfigError: the file has no place for one of its columns or values.
+            StorageUnavailable: the file cannot be written.
+        """
+        try:
+            if self.kind == "tinydb":
+                return self._add_to_tinydb(row)
+            make = {"csv": self._csv, "yaml": _yaml, "lines": _line}[self.kind]
+            text, kept = make(row)
+            self._append(text)
+        except OSError as exc:
+            msg = f"{str(self.path)!r} cannot be written: {exc.strerror}."
+            raise StorageUnavailable(msg, "The row was not added; try again.") from None
+        except (TypeError, ValueError) as exc:
+            if isinstance(exc, ConfigError):
+                raise
+            msg = f"A value of the row cannot be written to {str(self.path)!r}."
+            raise ConfigError(msg, "Use text, numbers, lists and mappings.") from None
+        return kept
+
+    def _append(self, text: str) -> None:
+        with self.path.open("a+b") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    text = "\n" + text
+            file.write(text.encode())
+
+    def _csv(self, row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        names: list[str] = []
+        delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ","
+        if self.path.exists() and self.path.stat().st_size:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                first = file.readline()
+            delimiter = delimiter_of(first)
+            names = [n.strip() for n in next(csv.reader([first], delimiter=delimiter))]
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+        if not names:
+            names = list(row)
+            writer.writerow(names)
+        if unknown := [name for name in row if name not in names]:
+            msg = f"{str(self.path)!r} has no column {unknown[0]!r}."
+            raise ConfigError(msg, f"Its columns are: {', '.join(names)}.")
+        kept = {name: _cell(row.get(name)) for name in names}
+        writer.writerow(kept.values())
+        return out.getvalue(), kept
+
+    def _add_to_tinydb(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            from tinydb import TinyDB
+        except ModuleNotFoundError:
+            msg = "Files of TinyDB are written by the package tinydb."
+            raise ConfigError(msg, install_todo("files")) from None
+        document = {n: v for n, v in row.items() if n not in (ROW_ID, TABLE)}
+        # Before the whole file is written, which a failure would leave empty.
+        kept: dict[str, Any] = json.loads(json.dumps(document))
+        name = str(row.get(TABLE, DEFAULT_TABLE))
+        with TinyDB(self.path) as database:
+            database.table(name).insert(kept)
+        return kept if name == DEFAULT_TABLE else {**kept, TABLE: name}
+
+
+def _cell(value: object) -> str:
+    """Return what a cell holds, and what is read from it again."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else text_of(value)
+
+
+def _yaml(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        msg = "YAML files need the package pyyaml."
+        raise ConfigError(msg, install_todo("files")) from None
+    try:
+        text = yaml.safe_dump([dict(row)], allow_unicode=True, sort_keys=False)
+    except yaml.YAMLError:
+        msg = "not a value of YAML"
+        raise TypeError(msg) from None
+    return text, yaml.safe_load(text)[0]
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    text = msgspec.json.encode(row)
+    return text.decode() + "\n", msgspec.json.decode(text)

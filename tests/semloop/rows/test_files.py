@@ -1,0 +1,127 @@
+"""Rows that are added to a file are read from it as `add` returns them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from semloop.errors import ConfigError
+from semloop.rows.files import RowFile
+from semloop.rows.row_event import ROW_ID
+
+ENDS = (".csv", ".tsv", ".yaml", ".json", ".jsonl")
+# YAML and CSV are text: neither can hold control characters or half a pair.
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20
+)
+TEXTS |= st.sampled_from(
+    ["a\nb", 'say "hi", twice', "1", "null", "- x", "2026-11-20", "a;b|c"]
+)
+VALUES = TEXTS | st.integers(-(2**53), 2**53) | st.booleans() | st.none()
+
+
+def read(file: RowFile) -> list[dict[str, Any]]:
+    return [{n: v for n, v in row.items() if n != ROW_ID} for _, row in file.rows()]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    rows=st.lists(st.fixed_dictionaries({"text": VALUES, "who": VALUES}), max_size=4)
+)
+def test_added_rows_are_read_as_they_were_returned(
+    tmp_path: Path, end: str, rows: list[dict[str, Any]]
+) -> None:
+    path = tmp_path / f"rows{end}"
+    path.unlink(missing_ok=True)
+    file = RowFile(path)
+    added = [file.add(row) for row in rows]
+    assert read(file) == added
+    if end not in (".csv", ".tsv"):
+        assert added == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "text;who\ntea;ada"),
+        ("a.csv", "\ufefftext,who\ntea,ada\n"),
+        ("a.yaml", "# notes\n- text: tea\n  who: ada\n"),
+        ("a.jsonl", '{"text":"tea","who":"ada"}'),
+        ("a.json", '{"_default": {"4": {"text": "tea", "who": "ada"}}}'),
+    ],
+)
+def test_a_row_is_added_to_what_another_program_wrote(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    file = RowFile(tmp_path / name)
+    file.add({"text": "milk", "who": "bob"})
+    assert read(file) == [{"text": "tea", "who": "ada"}, {"text": "milk", "who": "bob"}]
+
+
+def test_a_table_of_tinydb_is_named_by_its_rows(tmp_path: Path) -> None:
+    file = RowFile(tmp_path / "a.json")
+    file.add({"text": "tea"})
+    file.add({"text": "milk", "_table": "drinks"})
+    assert read(file) == [{"text": "tea"}, {"text": "milk", "_table": "drinks"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.csv", "text,text\n1,2", "The first line of a CSV file has the name 'text' twice."),
+        ("a.csv", "\n1,2", "The first line of a CSV file has no names."),
+        ("a.csv", 'text\n"open', "cannot be read"),
+        ("a.csv", b"text\n\xff\xfe", "no valid text"),
+        ("a.yaml", "- text: [", "it is no valid YAML at line"),
+        ("a.yaml", "- one\n", "its value 1 is no mapping of names to values"),
+        ("a.yaml", "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+                   "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+                   "e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
+         "a row has over 1,000,000 values"),
+        ("a.yaml", "a: &a [*a]", "a row has over 1,000,000 values"),
+        ("a.yaml", "a: !!python/object/apply:os.getcwd []", "it is no valid YAML at line 1"),
+        ("a.json", "[1]", "it does not hold the tables of TinyDB"),
+        ("a.json", "{", "cannot be read"),
+        ("a.jsonl", "{}\n[1]", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_what_its_name_says_is_refused(
+    tmp_path: Path, name: str, content: str | bytes, what: str
+) -> None:
+    raw = content.encode() if isinstance(content, str) else content
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(ConfigError) as failure:
+        read(RowFile(tmp_path / name))
+    assert what in failure.value.what
+
+
+def test_a_column_that_a_csv_file_has_not_is_refused(tmp_path: Path) -> None:
+    file = RowFile(tmp_path / "a.csv")
+    file.add({"text": "tea"})
+    with pytest.raises(ConfigError) as failure:
+        file.add({"text": "tea", "who": "ada"})
+    assert "has no column 'who'" in failure.value.what
+    assert failure.value.todo == "Its columns are: text."
+    assert read(file) == [{"text": "tea"}]
+
+
+@pytest.mark.parametrize("end", [".yaml", ".json", ".jsonl"])
+def test_a_value_that_a_file_cannot_hold_changes_nothing(
+    tmp_path: Path, end: str
+) -> None:
+    file = RowFile(tmp_path / f"a{end}")
+    file.add({"text": "tea"})
+    with pytest.raises(ConfigError) as failure:
+        file.add({"text": object()})
+    assert "A value of the row cannot be written" in failure.value.what
+    assert read(file) == [{"text": "tea"}]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.csv.gz", "a"])
+def test_another_kind_of_file_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no file that rows can be added to"):
+        RowFile(name)
