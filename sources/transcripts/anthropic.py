@@ -38,5 +38,10 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
 
 
 FORMAT = Format(
-    "anthropic", "Anthropic messages", _recognize, documents(_tell, AGENT), like="chat"
+    "anthropic",
+    "Anthropic messages",
+    _recognize,
+    documents(_tell, AGENT),
+    like="chat",
+    reads_chats=True,
 )

@@ -91,7 +91,7 @@ class Document:
     """One document, which can be reported to conversations of different names."""
 
     def __init__(self, value: Value, tell: Tell, agent: str, options: Options) -> None:
-        self.value, self._tell, self._options = value, tell, options
+        self.value, self._tell, self.options = value, tell, options
         found = value.json
         if isinstance(found, list):
             found = {"messages": found}
@@ -104,6 +104,10 @@ class Document:
         namespace = self.head.namespace
         given = DEFAULT_NAMESPACE if namespace is None else namespace
         return given, self.head.agent, self.head.session_id
+
+    def head_in(self, session: str | None) -> Head:
+        """Return the head in a session of this name; None is the document's own."""
+        return replace(self.head, session_id=session) if session else self.head
 
     def version(self, session: str) -> list[ImportedEvent]:
         """Return the events in a session of this name; the ledger of it is dropped."""
@@ -128,11 +132,12 @@ class Document:
             ledger.met += 1
             ledger.leave_out("value", "is no object")
             return
-        head = replace(self.head, session_id=session) if session else self.head
-        talk = Conversation(head, self._options, ledger)
+        head = self.head_in(session)
+        talk = Conversation(head, self.options, ledger)
         known = frozenset(self._tell(talk, self.fields))
         tell_outcome(talk, self.fields)
         leave_out_fields(ledger, self.fields, known)
+        ledger.leave_out_empty(0)
         for event in talk.events():
             yield self.value.number, head.session_id, event
 

@@ -47,6 +47,24 @@ class Ledger:
         self.made.update(other.made)
         self.notes.update(other.notes)
 
+    def leave_out_empty(self, met: int) -> None:
+        """Count a value that told no unit at all; `met`: units before it."""
+        if self.met == met:
+            self.met += 1
+            self.leave_out("value", "is empty")
+
+    def settle(self, waiting: int) -> None:
+        """Settle the units of a value that was read in part; its events stay.
+
+        Args:
+            waiting: events that are still to be settled.
+        """
+        units = self.met - self.processed - waiting
+        if units < 0:
+            self.met -= units
+        elif units:
+            self.leave_out("unit", "is in a value that is nested too deeply", units)
+
     def check(self) -> None:
         """Assert that each unit was processed exactly once."""
         # Our own mistake, with any content of the file.

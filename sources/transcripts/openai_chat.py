@@ -4,15 +4,12 @@ Our own envelope of a chat (id, agent, created_at, messages, reward), bare lists
 messages, and logged requests and responses of the Chat Completions API.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping
 
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.documents import documents
-from sources.transcripts.format import Container, Format, Made, Reader, Value
-from sources.transcripts.ledger import Ledger
+from sources.transcripts.format import Container, Format, Reader
+from sources.transcripts.message_lines import Lines, documents_or_lines
 from sources.transcripts.messages import read_message, set_usage
-from sources.transcripts.options import Options
 from sources.transcripts.parts import first
 from sources.transcripts.usage import model_of, usage_of
 
@@ -119,29 +116,33 @@ def last_answer_usage(talk: Conversation, fields: Mapping[str, object]) -> None:
         set_usage(answers[-1], None, tokens)
 
 
-def read_chats(read: Reader) -> Reader:
-    """Return a reader of chats for which values that are messages are one chat."""
+def is_chat(value: object) -> bool:
+    """Whether a value is a whole chat rather than one of its messages."""
+    if not isinstance(value, dict):
+        return isinstance(value, list)
+    return isinstance(_messages(value), list) or any(
+        isinstance(value.get(name), (list, dict)) for name in ("choices", "response")
+    )
 
-    def read_all(
-        values: Iterable[Value], options: Options, ledger: Ledger
-    ) -> Iterator[Made]:
-        iterator = iter(values)
-        found = next(iterator, None)
-        if found is None:
-            return
-        if _is_message(found.json):
-            messages = [found.json, *(value.json for value in iterator)]
-            # The first message is there from the beginning, so the id stays.
-            chat = {"messages": messages}
-            found, iterator = Value(found.number, found.raw, chat), iter(())
-        yield from read(chain([found], iterator), options, ledger)
 
-    return read_all
+def chats_or_messages(opens: Callable[[object], bool]) -> Reader:
+    """Return a reader of chats, and of messages that stand alone.
+
+    Args:
+        opens: whether a value is such a message.
+    """
+    return documents_or_lines(
+        tell_chat, Lines(opens, is_chat, lambda: _tell_message), AGENT
+    )
+
+
+def _tell_message(talk: Conversation, message: object) -> None:
+    read_message(talk, message)
 
 
 FORMAT = Format(
     "chat",
     "chats in OpenAI's form",
     _recognize,
-    read_chats(documents(tell_chat, AGENT)),
+    chats_or_messages(_is_message),
 )

@@ -1,15 +1,12 @@
 """Trajectories of OpenHands: actions of the agent and observations that answer them."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterable, Mapping
 
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.documents import documents
 from sources.transcripts.drafts import Draft
-from sources.transcripts.format import Container, Format, Made, Value
-from sources.transcripts.ledger import Ledger
+from sources.transcripts.format import Container, Format
+from sources.transcripts.message_lines import Lines, TellValue, documents_or_lines
 from sources.transcripts.messages import read_message
-from sources.transcripts.options import Options
 from sources.transcripts.parts import first, plain, word
 from sources.transcripts.times import time_in
 from sources.transcripts.trajectories import tell_text
@@ -38,18 +35,28 @@ def _recognize(values: list[object], container: Container) -> str | None:
 
 def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     history = first(document, ("history", "messages"))
-    actions: dict[str, Draft] = {}
+    tell = _events_of()
     for event in history if isinstance(history, list) else []:
+        tell(talk, event)
+    return ("history", "messages")
+
+
+def _events_of() -> TellValue:
+    """Return what tells the events of one trajectory."""
+    actions: dict[str, Draft] = {}
+
+    def tell(talk: Conversation, event: object) -> None:
         if not isinstance(event, dict):
             talk.ledger.met += 1
             talk.ledger.leave_out("event", "is no object")
-            continue
+            return
         talk.at_unit(time_in(event))
         if "kind" in event:
             _new_event(talk, event, actions)
         else:
             _event(talk, event, actions)
-    return ("history", "messages")
+
+    return tell
 
 
 def _event(
@@ -145,19 +152,10 @@ def _new_event(
         talk.ledger.leave_out(f"{str(event['kind'])[:40]}", "has no message")
 
 
-_read_documents = documents(_tell, AGENT)
-
-
-def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator[Made]:
-    """Read trajectories; values that are events themselves are one together."""
-    iterator = iter(values)
-    found = next(iterator, None)
-    if found is None:
-        return
-    if _is_event(found.json):
-        events = [found.json, *(value.json for value in iterator)]
-        found, iterator = Value(found.number, found.raw, {"history": events}), iter(())
-    yield from _read_documents(chain([found], iterator), options, ledger)
-
-
-FORMAT = Format("openhands", "trajectories of OpenHands", _recognize, _read)
+_LINES = Lines(_is_event, lambda value: not _is_event(value), _events_of)
+FORMAT = Format(
+    "openhands",
+    "trajectories of OpenHands",
+    _recognize,
+    documents_or_lines(_tell, _LINES, AGENT),
+)
