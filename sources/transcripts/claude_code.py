@@ -3,14 +3,18 @@
 The lines of a subagent are a session of their own, named after that of its caller.
 """
 
+from itertools import islice
+
+from semloop.event import Message
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
+from sources.transcripts.drafts import Draft
 from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.messages import read_message, set_usage
 from sources.transcripts.parts import word
 from sources.transcripts.sessions import OpenSessions, lines_of_sessions
 from sources.transcripts.times import time_in
-from sources.transcripts.usage import model_of, usage_of
+from sources.transcripts.usage import Tokens, model_of, usage_of
 
 AGENT = "claude-code"
 _MESSAGES = ("user", "assistant")
@@ -39,8 +43,9 @@ class _Lines:
     """What one line leaves for the next ones of its file."""
 
     def __init__(self) -> None:
-        # Lines of one answer repeat its usage, so only the first one tells it.
-        self._answers: dict[str, str] = {}
+        # Lines of one answer repeat its usage, so only one event gets it. By session,
+        # of the last answer: its id and that event.
+        self._answers: dict[str, tuple[str, Draft | None]] = {}
 
     def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
         line, ledger = value.json, sessions.ledger
@@ -104,16 +109,33 @@ class _Lines:
     ) -> None:
         model, tokens = model_of(fields), usage_of(fields)
         session = talk.head.session_id
-        if answer is not None and self._answers.get(session) == answer:
+        before, draft = self._answers.get(session, ("", None))
+        if answer is not None and before == answer:
+            # The first lines may be written before the answer has its end.
+            _raise_usage(draft, tokens)
             tokens = None
-        answers = [d for d in list(talk.drafts)[first:] if d.kind == "message"]
+        else:
+            draft = None
+        answers = [d for d in islice(talk.drafts, first, None) if d.kind == "message"]
         if not answers and tokens is not None:
             talk.ledger.met += 1
             answers = [talk.say("assistant", "")]
         if answers:
             set_usage(answers[0], model, tokens)
         if answer is not None:
-            self._answers[session] = answer
+            if draft is None and answers and tokens is not None:
+                draft = answers[0]
+            self._answers[session] = (answer, draft)
+
+
+def _raise_usage(draft: Draft | None, tokens: Tokens | None) -> None:
+    """Give an event the tokens of a later line of its answer, if they are more."""
+    answers = None if draft is None else draft.payload
+    if draft is None or tokens is None or not isinstance(answers, Message):
+        return
+    if (tokens.output or 0) > (answers.output_tokens or 0):
+        answers.input_tokens = answers.output_tokens = None
+        set_usage(draft, None, tokens)
 
 
 FORMAT = Format(

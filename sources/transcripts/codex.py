@@ -97,7 +97,7 @@ class _Rollout:
 
     def _tokens(self, talk: Conversation, tokens: Tokens) -> None:
         draft = self._answer
-        if draft is None or draft not in talk.drafts:
+        if draft is None or not any(open_ is draft for open_ in talk.drafts):
             draft = talk.say("assistant", "")
         else:
             talk.ledger.kept += 1

@@ -40,7 +40,8 @@ class Draft:
 
     `at` is its own time, and `place` what distinguishes it from equal ones; without it
     that is its number in the session. `placed`: the id of a message depends on the
-    place alone. `waits`: for the result of this call id.
+    place alone. `waits`: for the result of this call id. `told`: its tokens as the file
+    has them, of which its id is made.
     """
 
     kind: EventType
@@ -52,6 +53,7 @@ class Draft:
     ended: datetime | None = None
     spans: dict[str, str] | None = None
     placed: bool = False
+    told: tuple[int | None, int | None] | None = None
 
 
 def start(draft: Draft) -> None:

@@ -68,10 +68,25 @@ class Envelopes:
             return raw
         if draft.placed:
             return b""
-        if not self.grows:
+        if draft.told is None and not self.grows:
             return raw
-        without = replace(message, model=None, input_tokens=None, output_tokens=None)
-        return msgspec.json.encode(without) + extra
+        given: tuple[int | None, int | None] = (None, None)
+        model = None
+        if draft.told is not None and not self.grows:
+            # Cached and reasoning tokens were not read by earlier versions.
+            given, model = draft.told, message.model
+        without = replace(
+            message,
+            model=model,
+            input_tokens=given[0],
+            output_tokens=given[1],
+            cached_tokens=None,
+            reasoning_tokens=None,
+        )
+        whole = msgspec.json.encode(without)
+        return (
+            whole + extra if self.grows or not extra else whole[:-1] + b"," + extra[1:]
+        )
 
     def _encoded(self, extra: dict[str, object]) -> bytes:
         try:

@@ -32,7 +32,7 @@ from sources.transcripts.turns import (
     read_content,
     read_invocation,
 )
-from sources.transcripts.usage import model_of, usage_of
+from sources.transcripts.usage import Tokens, model_of, usage_of
 
 # Fields that are read, or that say nothing that is not known already.
 _READ = frozenset([
@@ -237,9 +237,7 @@ def _usage(turn: Turn, message: Mapping[str, object]) -> None:
         set_usage(draft, model, tokens)
 
 
-def set_usage(
-    draft: Draft, model: str | None, tokens: tuple[int | None, int | None] | None
-) -> None:
+def set_usage(draft: Draft, model: str | None, tokens: Tokens | None) -> None:
     """Set the model and the tokens of a message that has none yet."""
     answers = draft.payload
     assert isinstance(answers, Message)
@@ -250,4 +248,9 @@ def set_usage(
         and answers.input_tokens is None
         and answers.output_tokens is None
     ):
-        answers.input_tokens, answers.output_tokens = tokens
+        answers.input_tokens, answers.output_tokens = tokens.input, tokens.output
+        answers.cached_tokens, answers.reasoning_tokens = (
+            tokens.cached,
+            tokens.reasoning,
+        )
+        draft.told = tokens.told

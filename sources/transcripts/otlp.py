@@ -103,6 +103,8 @@ def _span(
         tokens=tokens_of({
             "input_tokens": found.get("gen_ai.usage.input_tokens"),
             "output_tokens": found.get("gen_ai.usage.output_tokens"),
+            "cached_tokens": found.get("gen_ai.usage.cache_read.input_tokens"),
+            "reasoning_tokens": found.get("gen_ai.usage.reasoning.output_tokens"),
         }),
         call_id=word(found, "gen_ai.tool.call.id"),
         ids=span_ids(trace, row.get("spanId"), row.get("parentSpanId")),

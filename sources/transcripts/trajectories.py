@@ -1,6 +1,7 @@
 """What the formats of agents' trajectories share: steps of calls with observations."""
 
 from collections.abc import Mapping
+from itertools import islice
 
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Draft
@@ -27,7 +28,7 @@ def tell_usage(talk: Conversation, step: Mapping[str, object], first: int) -> No
     model, tokens = model_of(step), usage_of(step)
     answers = [
         draft
-        for draft in list(talk.drafts)[first:]
+        for draft in islice(talk.drafts, first, None)
         if draft.kind == "message" and getattr(draft.payload, "role", "") == "assistant"
     ]
     if not answers and tokens is not None:

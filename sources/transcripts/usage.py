@@ -1,6 +1,13 @@
-"""The model that answered and the tokens that it took, in the words of all tools."""
+"""The model that answered and the tokens that it took, in the words of all tools.
+
+`input` counts all tokens that a model read, those of a cache too, and `output` all that
+it wrote, those of its reasoning too; `cached` and `reasoning` are parts of these. Some
+tools count the parts apart. Their sum tells which way it is; without it, the names do.
+"""
 
 from collections.abc import Mapping
+from itertools import product
+from typing import NamedTuple
 
 _USAGES = ("usage", "usage_metadata", "token_usage", "usageDetails", "metrics")
 _INPUT = (
@@ -11,16 +18,60 @@ _OUTPUT = (
     "output_tokens", "completion_tokens", "outputTokens", "completionTokens", "output",
     "candidatesTokenCount", "completion_token_count",
 )  # fmt: skip
+_TOTAL = ("total_tokens", "totalTokens", "total", "totalTokenCount")
+# Names next to the input that count a part of it apart, as Anthropic and Langfuse do.
+_READ_APART = (
+    "cache_read_input_tokens", "input_cached_tokens", "input_cache_read",
+    "input_cache_read_tokens", "cacheReadInputTokens",
+)  # fmt: skip
+_WRITTEN_APART = (
+    "cache_creation_input_tokens", "input_cache_creation", "input_cache_write",
+    "input_cache_creation_tokens", "cacheWriteInputTokens",
+)  # fmt: skip
+_READ = (
+    *_READ_APART, "cached_tokens", "cached_input_tokens", "cachedInputTokens",
+    "cache_read_tokens", "cacheReadTokens", "cache_read", "cachedContentTokenCount",
+    "cached_content_token_count", "prompt_cache_hit_tokens",
+)  # fmt: skip
+_WRITTEN = (
+    *_WRITTEN_APART, "cache_write_tokens", "cacheWriteTokens", "cache_creation",
+    "cacheCreationInputTokens",
+)  # fmt: skip
+_REASONING_APART = (
+    "thoughtsTokenCount", "thoughts_token_count", "output_reasoning_tokens",
+    "output_reasoning",
+)  # fmt: skip
+_REASONING = (
+    *_REASONING_APART, "reasoning_tokens", "reasoning_output_tokens",
+    "reasoningTokens", "reasoning",
+)  # fmt: skip
+# The names of the whole of which those parts are counted apart.
+_WHOLE_OF_INPUT = frozenset(["input_tokens", "input", "inputTokens"])
+# Objects of a usage with the parts of its numbers.
+_DETAILS = (
+    "prompt_tokens_details", "input_tokens_details", "input_token_details",
+    "prompt_token_details", "inputTokenDetails", "completion_tokens_details",
+    "output_tokens_details", "output_token_details", "completion_token_details",
+    "outputTokenDetails", "extra",
+)  # fmt: skip
 _MODELS = ("model", "model_name", "modelId", "model_id")
 # Objects next to a message that have its model and usage.
 _INSIDE = ("response_metadata", "metadata", "providerMetadata")
 _INT64_MAX = 2**63 - 1
 
-Tokens = tuple[int | None, int | None]
+
+class Tokens(NamedTuple):
+    """The tokens of one answer; `told` is its input and output as the file has them."""
+
+    input: int | None
+    output: int | None
+    cached: int | None = None
+    reasoning: int | None = None
+    told: tuple[int | None, int | None] = (None, None)
 
 
 def usage_of(fields: Mapping[str, object]) -> Tokens | None:
-    """Return the tokens in and out that an object tells of; None if it tells none."""
+    """Return the tokens that an object tells of; None if it tells none."""
     for name in _USAGES:
         if isinstance(found := fields.get(name), dict):
             tokens = tokens_of(found)
@@ -35,9 +86,57 @@ def usage_of(fields: Mapping[str, object]) -> Tokens | None:
 
 
 def tokens_of(usage: Mapping[str, object]) -> Tokens | None:
-    """Return the tokens in and out of a usage; None if it has neither."""
+    """Return the tokens of a usage; None if it has neither input nor output."""
     given, made = _count(usage, _INPUT), _count(usage, _OUTPUT)
-    return None if given is None and made is None else (given, made)
+    if given is None and made is None:
+        return None
+    read, written = _part(usage, _READ), _part(usage, _WRITTEN)
+    reasoned = _part(usage, _REASONING)
+    cache = (read or 0) + (written or 0)
+    likely = (
+        _input_apart(usage) or cache > (given or 0),
+        any(name in usage for name in _REASONING_APART)
+        or (reasoned or 0) > (made or 0),
+    )
+    total = _count(usage, _TOTAL)
+    apart = likely
+    if total is not None:
+        # The likely way comes first: without parts, all ways have the same sum.
+        for way in (likely, *product((False, True), repeat=2)):
+            whole = (given or 0) + (made or 0)
+            if whole + cache * way[0] + (reasoned or 0) * way[1] == total:
+                apart = (way[0], way[1])
+                break
+    return Tokens(
+        _sum(given, cache if apart[0] else 0),
+        _sum(made, (reasoned or 0) if apart[1] else 0),
+        read,
+        reasoned,
+        (given, made),
+    )
+
+
+def _input_apart(usage: Mapping[str, object]) -> bool:
+    whole = next((name for name in _INPUT if usage.get(name) is not None), "")
+    parts = (*_READ_APART, *_WRITTEN_APART)
+    return whole in _WHOLE_OF_INPUT and any(name in usage for name in parts)
+
+
+def _sum(count: int | None, more: int) -> int | None:
+    if not more:
+        return count
+    found = (count or 0) + more
+    return found if found <= _INT64_MAX else count
+
+
+def _part(usage: Mapping[str, object], names: tuple[str, ...]) -> int | None:
+    """Return a part that is counted in a usage, or in an object of its details."""
+    found = _count(usage, names)
+    for name in _DETAILS if found is None else ():
+        details = usage.get(name)
+        if isinstance(details, dict) and (inner := _count(details, names)) is not None:
+            return inner
+    return found
 
 
 def model_of(fields: Mapping[str, object]) -> str | None:
