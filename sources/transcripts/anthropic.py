@@ -34,6 +34,7 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     if document.get("type") != "message":
         return tell_chat(talk, document)
     read_message(talk, {n: v for n, v in document.items() if n != "type"})
+    # What is no part of the message is kept in its payload.
     return tuple(document)
 
 

@@ -14,6 +14,7 @@ from sources.transcripts.messages import read_message, set_usage
 from sources.transcripts.parts import word
 from sources.transcripts.sessions import OpenSessions, lines_of_sessions
 from sources.transcripts.times import time_in
+from sources.transcripts.unread import keep, keep_in_first, unread
 from sources.transcripts.usage import Tokens, model_of, usage_of
 
 AGENT = "claude-code"
@@ -26,8 +27,12 @@ _TYPES = (
     "queue-operation",
     "progress",
 )
-# Fields of an answer, which several lines repeat.
-_OF_ANSWER = ("usage", "model", "id")
+# Fields of a line that are read, or that only tie lines to each other.
+_READ = frozenset([
+    "sessionId", "session_id", "uuid", "timestamp", "message", "toolUseResult",
+    "agentId", "parentUuid", "logicalParentUuid", "sourceToolAssistantUUID",
+    "requestId", "leafUuid", "userType",
+])  # fmt: skip
 
 
 def _recognize(values: list[object], container: Container) -> str | None:
@@ -47,6 +52,8 @@ class _Lines:
         # of the last answer: its id and that event.
         self._answers: dict[str, tuple[str, Draft | None]] = {}
 
+        self._known: dict[str, dict[str, object]] = {}
+
     def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
         line, ledger = value.json, sessions.ledger
         given = (
@@ -62,19 +69,36 @@ class _Lines:
             name = session_id(f"{given}/{agent}")
         talk = sessions.growing(name, AGENT, time_in(line))
         talk.at_unit(time_in(line), word(line, "uuid") or f"line {value.number}")
-        message = line.get("message")
+        first = len(talk.drafts)
+        if self._tell(talk, line, str(kind or "other")):
+            keep_in_first(talk, first, self._changed(name, line), "line")
+        return talk
+
+    def _changed(self, session: str, line: dict[str, object]) -> dict[str, object]:
+        """Return the fields of a line that the lines before it did not have so."""
+        before = self._known.setdefault(session, {})
+        rest = unread(line, _READ)
+        changed = {n: v for n, v in rest.items() if before.get(n) != v}
+        before.update(changed)
+        return changed
+
+    def _tell(self, talk: Conversation, line: dict[str, object], kind: str) -> bool:
+        """Tell what a line says; False if it was left out as a whole."""
+        ledger, message = talk.ledger, line.get("message")
         if kind in _MESSAGES and isinstance(message, (dict, str)):
-            self._message(talk, line, message, str(kind))
+            self._message(talk, line, message, kind)
         elif isinstance(text := line.get("content"), str) and text:
             ledger.met += 1
-            talk.say("system", text, {"part": str(line.get("subtype") or kind)})
+            draft = talk.say("system", text, {"part": str(line.get("subtype") or kind)})
+            keep(draft, unread(line, {"content", "subtype", *_READ}))
         elif kind == "summary" and isinstance(text := line.get("summary"), str):
             ledger.met += 1
-            talk.say("system", text, {"part": "summary"})
+            keep(talk.say("system", text, {"part": "summary"}),
+                 unread(line, {"summary", *_READ}))  # fmt: skip
         else:
             ledger.met += 1
-            ledger.leave_out(f"{str(kind or 'other')[:40]} line", "has no message")
-        return talk
+            ledger.leave_out(f"{kind[:40]} line", "has no message")
+        return kind in _MESSAGES and isinstance(message, (dict, str))
 
     def _message(
         self,

@@ -12,6 +12,7 @@ from sources.transcripts.messages import set_usage
 from sources.transcripts.parts import word
 from sources.transcripts.sessions import OpenSessions, lines_of_sessions
 from sources.transcripts.times import time_in
+from sources.transcripts.unread import keep, keep_in_first, taken, unread
 from sources.transcripts.usage import Tokens, model_of, tokens_of
 
 AGENT = "codex"
@@ -48,7 +49,9 @@ class _Rollout:
         name = session_id(self._session)
         talk = sessions.growing(name, AGENT, time_in(line))
         talk.at_unit(time_in(line))
+        first = len(talk.drafts)
         self._line(talk, str(line.get("type")), payload)
+        keep_in_first(talk, first, unread(line, ["payload", "timestamp"]), "line")
         return talk
 
     def _line(self, talk: Conversation, kind: str, payload: dict[str, object]) -> None:
@@ -65,9 +68,11 @@ class _Rollout:
         if kind == "session_meta" and isinstance(
             text := payload.get("instructions"), str
         ):
-            talk.say("system", text, {"part": "instructions"})
+            draft = talk.say("system", text, {"part": "instructions"})
+            keep(draft, unread(payload, ["instructions", "timestamp"]))
         elif kind == "compacted" and isinstance(text := payload.get("message"), str):
-            talk.say("system", text, {"part": "summary"})
+            draft = talk.say("system", text, {"part": "summary"})
+            keep(draft, unread(payload, ["message"]))
         elif kind == "event_msg":
             self._event(talk, payload)
         else:
@@ -89,7 +94,8 @@ class _Rollout:
                 self._tokens(talk, tokens)
         elif kind in ("error", "stream_error", "turn_aborted"):
             text = word(payload, "message", "reason") or kind
-            talk.add("error", Error(error_type=kind, message=text))
+            draft = talk.add("error", Error(error_type=kind, message=text))
+            keep(draft, unread(payload, [taken(payload, ("message", "reason"))]))
         else:
             talk.ledger.leave_out(
                 f"{kind[:40]} line", "is reported by its response item"

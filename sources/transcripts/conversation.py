@@ -189,7 +189,7 @@ class Conversation:
         return self.add("completion", Completion(outcome, reward=reward))
 
     def expect(self, count: int) -> None:
-        """Say how many events without a time come, if they are told one by one."""
+        """Say how many events without a time come, if they come one by one."""
         self._envelopes.spread(count)
 
     def finished(self) -> Iterator[ImportedEvent]:

@@ -13,7 +13,8 @@ from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 from sources.transcripts.outcomes import OUTCOME_FIELDS, tell_outcome
 from sources.transcripts.parts import word
-from sources.transcripts.times import NAMES, time_in
+from sources.transcripts.times import NAMES, time_in, time_of
+from sources.transcripts.unread import leave_out, unread
 from sources.transcripts.versions import Key
 
 # Documents that are looked up together; their bytes bound the memory.
@@ -27,9 +28,6 @@ SESSION_IDS = (
 )  # fmt: skip
 AGENTS = ("agent", "agent_name", "agentName")
 USERS = ("user_id", "userId")
-_HEAD_FIELDS = frozenset(
-    [*SESSION_IDS, *AGENTS, *USERS, *NAMES, *OUTCOME_FIELDS, "namespace"]
-)
 
 # Tells a conversation what a document says, and returns the names of the fields that
 # it has read.
@@ -182,14 +180,21 @@ def session_id(given: str) -> str:
 
 
 def leave_out_fields(
-    ledger: Ledger, document: Mapping[str, object], known: frozenset[str]
+    ledger: Ledger,
+    document: Mapping[str, object],
+    known: Iterable[str],
+    kind: str = "transcript",
 ) -> None:
     """Count the fields of a document that no event has, if they may hold text."""
-    for name, value in document.items():
-        if name in known or not value or isinstance(value, (int, float)):
-            continue
-        of_head = name in _HEAD_FIELDS or (name == "task" and isinstance(value, str))
-        if of_head or (name == "tags" and isinstance(value, list)):
-            continue
-        ledger.met += 1
-        ledger.leave_out("field", f"`{name[:40]}` of a transcript")
+    names = {*known, *OUTCOME_FIELDS, "namespace"}
+    # Of several ids, agents, users and times the events have the first one.
+    for of_head in (SESSION_IDS, AGENTS, USERS):
+        names.add(next((n for n in of_head if isinstance(document.get(n), str)), ""))
+    names.add(next((n for n in NAMES if time_of(document.get(n)) is not None), ""))
+    tags, words = document.get("tags"), document.get("task")
+    names |= {"task"} if isinstance(words, str) else set()
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        names.add("tags")
+    rest = unread(document, names)
+    texts = {n: v for n, v in rest.items() if not isinstance(v, (int, float))}
+    leave_out(ledger, texts, kind)

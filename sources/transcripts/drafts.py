@@ -1,5 +1,6 @@
 """Events of a session before they have an id: what all of them share, and each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -40,8 +41,9 @@ class Draft:
 
     `at` is its own time, and `place` what distinguishes it from equal ones; without it
     that is its number in the session. `placed`: the id of a message depends on the
-    place alone. `waits`: for the result of this call id. `told`: its tokens as the file
-    has them, of which its id is made.
+    place alone. `waits`: for the result of this call id. `reported`: its tokens as the
+    file has them, of which its id is made. `more`: more fields of `source` in its
+    payload, which do not enter the id.
     """
 
     kind: EventType
@@ -53,7 +55,22 @@ class Draft:
     ended: datetime | None = None
     spans: dict[str, str] | None = None
     placed: bool = False
-    told: tuple[int | None, int | None] | None = None
+    reported: tuple[int | None, int | None] | None = None
+    more: dict[str, object] | None = None
+
+
+def merged(
+    fields: Mapping[str, object], more: Mapping[str, object]
+) -> dict[str, object]:
+    """Return all fields; of two different ones of a name, the second gets a number."""
+    found = dict(fields)
+    for name, value in more.items():
+        own, number = name, 1
+        while own in found and found[own] != value:
+            number += 1
+            own = f"{name}_{number}"
+        found[own] = value
+    return found
 
 
 def start(draft: Draft) -> None:

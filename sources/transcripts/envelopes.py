@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from semloop.event import DEFAULT_NAMESPACE, Envelope, Message, Meta
-from sources.transcripts.drafts import Draft, Head
+from sources.transcripts.drafts import Draft, Head, merged
 from sources.transcripts.imported import ImportedEvent, import_id
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
@@ -48,18 +48,18 @@ class Envelopes:
             return None
         ledger.events += 1
         ledger.made[draft.kind] += 1
-        raw = msgspec.json.encode(draft.payload)
+        payload = msgspec.json.encode(draft.payload)
         extra = self._encoded(draft.extra) if draft.extra else b""
-        if extra:
-            raw = raw[:-1] + b"," + extra[1:]
+        raw = _joined(payload, extra)
+        identity = self._identity(draft, raw, extra)
+        if draft.more:
+            raw = _joined(payload, self._encoded(_with_more(draft)) or extra)
         place = str(number) if draft.place is None else draft.place
         # The completion of a chat that grew has a later number, so its id leaves the
         # number out.
         if draft.kind == "completion":
             place = ""
-        return self._in_envelope(
-            draft, at, place, raw, self._identity(draft, raw, extra)
-        )
+        return self._in_envelope(draft, at, place, raw, identity)
 
     def _identity(self, draft: Draft, raw: bytes, extra: bytes) -> bytes:
         """Return what the id depends on: what later lines may tell is left out."""
@@ -68,13 +68,13 @@ class Envelopes:
             return raw
         if draft.placed:
             return b""
-        if draft.told is None and not self.grows:
+        if draft.reported is None and not self.grows:
             return raw
         given: tuple[int | None, int | None] = (None, None)
         model = None
-        if draft.told is not None and not self.grows:
+        if draft.reported is not None and not self.grows:
             # Cached and reasoning tokens were not read by earlier versions.
-            given, model = draft.told, message.model
+            given, model = draft.reported, message.model
         without = replace(
             message,
             model=model,
@@ -84,9 +84,7 @@ class Envelopes:
             reasoning_tokens=None,
         )
         whole = msgspec.json.encode(without)
-        return (
-            whole + extra if self.grows or not extra else whole[:-1] + b"," + extra[1:]
-        )
+        return whole + extra if self.grows else _joined(whole, extra)
 
     def _encoded(self, extra: dict[str, object]) -> bytes:
         try:
@@ -161,6 +159,17 @@ class Envelopes:
             return own
         self.ledger.notes["without a time, given that of its file"] += 1
         return self.options.file_time
+
+
+def _joined(payload: bytes, extra: bytes) -> bytes:
+    return payload[:-1] + b"," + extra[1:] if extra else payload
+
+
+def _with_more(draft: Draft) -> dict[str, object]:
+    extra = draft.extra or {}
+    source = extra.get("source")
+    own = source if isinstance(source, dict) else {}
+    return {**extra, "source": merged(own, draft.more or {})}
 
 
 def _after(at: datetime, step: timedelta) -> datetime:

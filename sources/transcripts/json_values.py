@@ -25,7 +25,7 @@ _CODES = np.zeros(256, np.uint8)
 for _characters, _code in ((b'"', 1), (b"\\", 2), (b"{[", 3), (b"}]", 4)):
     _CODES[list(_characters)] = _code
 _BETWEEN = b" \t\r\n,"
-# Lines of which the layout is told: enough to outvote some broken ones.
+# Lines of which the layout is reported: enough to outvote some broken ones.
 _LAYOUT_LINES = 50
 _UNREADABLE = (ValueError, RecursionError)
 

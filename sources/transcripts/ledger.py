@@ -48,7 +48,7 @@ class Ledger:
         self.notes.update(other.notes)
 
     def leave_out_empty(self, met: int) -> None:
-        """Count a value that told no unit at all; `met`: units before it."""
+        """Count a value without any unit; `met`: units before it."""
         if self.met == met:
             self.met += 1
             self.leave_out("value", "is empty")
@@ -57,7 +57,7 @@ class Ledger:
         """Settle the units of a value that was read in part; its events stay.
 
         Args:
-            waiting: events that are still to be settled.
+            waiting: events that are still to be made.
         """
         units = self.met - self.processed - waiting
         if units < 0:

@@ -71,7 +71,7 @@ def documents_or_lines(tell: Tell, lines: Lines, agent: str) -> Reader:
 
 @dataclass(slots=True)
 class _Chat:
-    """The chat of the lines of one file: held, or told as they come."""
+    """The chat of the lines of one file: held, or read as they come."""
 
     lines: Lines
     agent: str
@@ -97,10 +97,10 @@ class _Chat:
                 return
             yield from self._release()
         else:
-            yield from self._told(self._talk, value.number, value.raw, value.json)
+            yield from self._tell_one(self._talk, value.number, value.raw, value.json)
 
     def _release(self) -> Iterator[Made]:
-        """Tell all that is held; what follows is told as it comes."""
+        """Tell all that is held; what follows is reported as it comes."""
         document = _LinesDocument(self._held, self.lines, self.agent, self.options)
         talk = Conversation(document.head, self.options, self.ledger)
         talk.expect(MANY)
@@ -108,9 +108,9 @@ class _Chat:
         self.ledger.notes[TOO_LARGE] += 1
         held, self._held = self._held, []
         for number, raw in held:
-            yield from self._told(talk, number, raw, _decode(raw))
+            yield from self._tell_one(talk, number, raw, _decode(raw))
 
-    def _told(
+    def _tell_one(
         self, talk: Conversation, number: int, raw: bytes, json: object
     ) -> Iterator[Made]:
         assert self._tell is not None

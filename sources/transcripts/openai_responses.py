@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sources.transcripts.conversation import Conversation
+from sources.transcripts.documents import leave_out_fields
 from sources.transcripts.format import Container, Format
 from sources.transcripts.items import is_item, read_item
 from sources.transcripts.message_lines import Lines, documents_or_lines
@@ -11,9 +12,15 @@ from sources.transcripts.openai_chat import last_answer_usage
 
 AGENT = "responses"
 _FIELDS = (
-    "object", "output", "input", "instructions", "model", "usage", "items", "request",
-    "response", "text", "tool_choice", "truncation", "reasoning", "data",
-)  # fmt: skip
+    "output",
+    "input",
+    "instructions",
+    "model",
+    "usage",
+    "items",
+    "request",
+    "response",
+)
 
 
 def _recognize(values: list[object], container: Container) -> str | None:
@@ -51,6 +58,9 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
             if item is not None:
                 _tell_item(talk, item)
     last_answer_usage(talk, answer)
+    for kind, fields in (("request", request), ("response", inner)):
+        if isinstance(fields, dict):
+            leave_out_fields(talk.ledger, fields, _FIELDS, kind)
     return _FIELDS
 
 

@@ -61,13 +61,13 @@ _INT64_MAX = 2**63 - 1
 
 
 class Tokens(NamedTuple):
-    """The tokens of one answer; `told` is its input and output as the file has them."""
+    """The tokens of one answer; `reported`: input and output as the file has them."""
 
     input: int | None
     output: int | None
     cached: int | None = None
     reasoning: int | None = None
-    told: tuple[int | None, int | None] = (None, None)
+    reported: tuple[int | None, int | None] = (None, None)
 
 
 def usage_of(fields: Mapping[str, object]) -> Tokens | None:
