@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 from semloop.event import Error
+from sources.transcripts.codex_events import EVENT_TEXTS, Texts
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Draft
@@ -36,6 +37,7 @@ class _Rollout:
         self._model: str | None = None
         self._answer: Draft | None = None
         self._total: object = None
+        self._texts = Texts()
 
     def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
         line, ledger = value.json, sessions.ledger
@@ -57,6 +59,7 @@ class _Rollout:
     def _line(self, talk: Conversation, kind: str, payload: dict[str, object]) -> None:
         ledger = talk.ledger
         if kind == "response_item":
+            self._texts.item(talk, payload)
             before = len(talk.drafts)
             draft = read_item(talk, payload, talk.at)
             if draft is not None and payload.get("role") == "assistant":
@@ -96,10 +99,10 @@ class _Rollout:
             text = word(payload, "message", "reason") or kind
             draft = talk.add("error", Error(error_type=kind, message=text))
             keep(draft, unread(payload, [taken(payload, ("message", "reason"))]))
+        elif kind in EVENT_TEXTS:
+            self._texts.event(talk, kind, payload)
         else:
-            talk.ledger.leave_out(
-                f"{kind[:40]} line", "is reported by its response item"
-            )
+            talk.ledger.leave_out(f"{kind[:40]} line", "is no message")
 
     def _tokens(self, talk: Conversation, tokens: Tokens) -> None:
         draft = self._answer

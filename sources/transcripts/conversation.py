@@ -171,6 +171,14 @@ class Conversation:
                 return queue.popleft()
         return None
 
+    def take_back(self, draft: Draft) -> bool:
+        """Remove an event that is the last one or near it; False if it is finished."""
+        for number in range(len(self.drafts) - 1, -1, -1):
+            if self.drafts[number] is draft:
+                del self.drafts[number]
+                return True
+        return False
+
     def rate(self, rating: Feedback) -> Draft:
         """Add a rating; its occurrence is its place, unless there is another one."""
         draft = self.add("feedback", rating)

@@ -43,7 +43,8 @@ class Draft:
     that is its number in the session. `placed`: the id of a message depends on the
     place alone. `waits`: for the result of this call id. `reported`: its tokens as the
     file has them, of which its id is made. `more`: more fields of `source` in its
-    payload, which do not enter the id.
+    payload, which do not enter the id. `apart`: it takes no number, so that ids of
+    events after it are the same without it.
     """
 
     kind: EventType
@@ -55,6 +56,7 @@ class Draft:
     ended: datetime | None = None
     spans: dict[str, str] | None = None
     placed: bool = False
+    apart: bool = False
     reported: tuple[int | None, int | None] | None = None
     more: dict[str, object] | None = None
 

@@ -40,7 +40,7 @@ class Envelopes:
     def enclose(self, draft: Draft, following: Sequence[Draft]) -> ImportedEvent | None:
         """Return a draft as an event; None if it is older than the user wants."""
         number = self._number
-        self._number += 1
+        self._number += not draft.apart
         at = self._time(draft, following)
         options, ledger = self.options, self.ledger
         if options.since is not None and at < options.since:

@@ -1,5 +1,7 @@
 """Traces and observations of Langfuse."""
 
+from datetime import datetime, timedelta
+
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Head
@@ -16,7 +18,7 @@ from sources.transcripts.spans import (
     span_ids,
     tell_span,
 )
-from sources.transcripts.times import time_of
+from sources.transcripts.times import EPOCH, time_of
 from sources.transcripts.unread import keep_in_first, leave_out, unread
 from sources.transcripts.usage import model_of, usage_of
 
@@ -143,6 +145,16 @@ def _rest(row: dict[str, object], kind: Kind, *, failed: bool) -> dict[str, obje
     return {n: v for n, v in rest.items() if (n, v) != ("level", "DEFAULT")}
 
 
+def _start(value: object) -> datetime | None:
+    """Return when a value begins; a trace does so before its observations."""
+    if not isinstance(value, dict):
+        return None
+    at = time_of(first(value, ("startTime", "timestamp")))
+    if at is None or value.get("type") in _OBSERVATIONS:
+        return at
+    return max(at, EPOCH) - timedelta(seconds=1)
+
+
 def _conversation(
     sessions: OpenSessions, name: str, row: dict[str, object]
 ) -> Conversation:
@@ -161,5 +173,5 @@ FORMAT = Format(
     "langfuse",
     "traces of Langfuse",
     _recognize,
-    lines_of_sessions(lambda: _Traces().tell),
+    lines_of_sessions(lambda: _Traces().tell, _start),
 )

@@ -8,6 +8,9 @@ processed, in different places of the code, so that a unit that a reader forgets
 from collections import Counter
 from dataclasses import dataclass, field
 
+# Roles that are counted by their words, and characters of each.
+ROLES_MAX, NAME_CHARS_MAX = 20, 40
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -22,6 +25,8 @@ class Ledger:
     # Numbers and bytes of values that no reader understands; they become dead letters.
     refused: list[tuple[int, bytes]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    # Messages by a role that no reader knows, which are taken for those of a user.
+    unknown_roles: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, kind: str, reason: str, units: int = 1) -> None:
         """Process units that become no event, with a reason that tells no content."""
@@ -46,6 +51,13 @@ class Ledger:
         self.left_out.update(other.left_out)
         self.made.update(other.made)
         self.notes.update(other.notes)
+        for role, count in other.unknown_roles.items():
+            self.note_role(role, count)
+
+    def note_role(self, name: str, count: int = 1) -> None:
+        """Count messages of an unknown role."""
+        known = name in self.unknown_roles or len(self.unknown_roles) < ROLES_MAX
+        self.unknown_roles[name[:NAME_CHARS_MAX] if known else "other"] += count
 
     def leave_out_empty(self, met: int) -> None:
         """Count a value without any unit; `met`: units before it."""

@@ -29,7 +29,7 @@ from sources.transcripts.parts import (
     text_of,
     word,
 )
-from sources.transcripts.roles import role_of
+from sources.transcripts.roles import is_role, role_of
 from sources.transcripts.times import time_in
 from sources.transcripts.turns import (
     Turn,
@@ -75,7 +75,10 @@ def read_message(
         talk.at_unit(own or at, talk.place)
     else:
         talk.at_unit(None, talk.place)
-    role, renamed = role_of(first(message, SPEAKERS))
+    given = first(message, SPEAKERS)
+    role, renamed = role_of(given)
+    if not is_role(given):
+        talk.ledger.note_role(given if isinstance(given, str) else "none")
     turn = Turn(talk, role, source_of(message, renamed))
     before = talk.ledger.met
     _reasoning(turn, message)

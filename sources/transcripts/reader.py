@@ -28,6 +28,8 @@ SAMPLE_VALUES = 20
 
 # The format whose signs are the weakest.
 GENERIC = "chat"
+# Room for the headers of a record.
+HEADERS_BYTES = 2**10
 # Values without any event that are held back before they become dead letters.
 HELD_BYTES_MAX = 2**26
 
@@ -94,6 +96,14 @@ class Reading:
         for number, session_id, event in made:
             yield from self._dead()
             key = session_id.encode()
+            size = len(event.value) + len(key)
+            if size + HEADERS_BYTES > events.LINE_BYTES_MAX:
+                kind = _decode(event.value)["type"]
+                self.ledger.made[kind] -= 1
+                self.ledger.events -= 1
+                self.ledger.leave_out(kind, "is over 4 MiB as an event")
+                yield TooLong(number, size)
+                continue
             yield Record(number, key, event.value, idempotency_key=event.id)
         yield from self._dead()
 

@@ -1,6 +1,6 @@
 """Each word of a file is in an event, or is part of what the ledger counts.
 
-A word is any string of a value, and any field that a value may have besides. One of
+A word is any string of a value, and any further field that a value may have. One of
 them at a time is replaced by a mark, which then must be found.
 """
 

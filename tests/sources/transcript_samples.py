@@ -187,7 +187,7 @@ OPENHANDS: list[Any] = [[
     {"id": 0, "timestamp": AT, "source": "agent", "message": "be kind", "action": "system", "args": {"content": "be kind", "tools": [{"function": {"name": "find"}}]}},
     {"id": 1, "timestamp": AT, "source": "user", "message": "where is it", "action": "message", "args": {"content": "where is it", "image_urls": ["https://example.com/a.png"]}},
     {"id": 2, "timestamp": AT, "source": "agent", "message": "Running: ls", "action": "run", "args": {"command": "ls it", "thought": "think first", "hidden": False},
-     "tool_call_metadata": {"function_name": "execute_bash", "tool_call_id": "t-1", "model_response": {"id": "x", "choices": [{"message": {"content": "what I said"}}]}}},
+     "tool_call_metadata": {"function_name": "execute_bash", "tool_call_id": "t-1", "model_response": {"id": "x", "choices": [{"message": {"content": "what I wrote"}}]}}},
     {"id": 3, "timestamp": AT, "source": "agent", "message": "Command ran", "cause": 2, "observation": "run", "content": "a b c", "extras": {"command": "ls it", "metadata": {"exit_code": 0, "working_dir": "/home/a b"}}},
     {"id": 4, "timestamp": AT, "source": "environment", "message": "", "observation": "agent_state_changed", "content": "", "extras": {"agent_state": "at rest"}},
     {"id": 5, "timestamp": AT, "source": "agent", "message": "All done", "action": "finish", "args": {"final_thought": "here it is", "outputs": {"a": "an output"}}},
