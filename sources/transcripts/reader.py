@@ -72,6 +72,8 @@ class Reading:
                     raise ConfigError(msg, "Give a file of JSON, packed or not.")
                 cuts = self._counted(values_of(file.stream, layout))
                 yield from self._read(cuts, layout.container)
+                end = file.position()
+                self.position = lambda: end  # The file is closed now.
         except READ_ERRORS as exc:
             if isinstance(exc, ConfigError):
                 raise
