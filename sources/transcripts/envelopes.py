@@ -28,6 +28,7 @@ class Envelopes:
     options: Options
     ledger: Ledger
     grows: bool = False
+    _key: bytes = b""
     _number: int = 0
     _last: datetime | None = None
     _last_own: datetime | None = None
@@ -100,7 +101,7 @@ class Envelopes:
         kind = draft.kind
         head = self.head
         event = Envelope(
-            id=import_id(self.key, place.encode(), kind.encode(), identity),
+            id=import_id(self._key, place.encode(), kind.encode(), identity),
             type=kind,
             timestamp=at,
             agent=head.agent,
@@ -113,13 +114,10 @@ class Envelopes:
         )
         return ImportedEvent(event.id, msgspec.json.encode(event), lasting)
 
-    @property
-    def key(self) -> bytes:
-        """What distinguishes this session from all others."""
-        head = self.head
+    def __post_init__(self) -> None:
         # Different agents may use the same chat ids.
-        names = [self._meta(None).namespace, head.agent, head.session_id]
-        return msgspec.json.encode(names)
+        names = [self._meta(None).namespace, self.head.agent, self.head.session_id]
+        self._key = msgspec.json.encode(names)
 
     def _meta(self, spans: Mapping[str, str] | None) -> Meta:
         head = self.head

@@ -48,16 +48,26 @@ _REASONING = (
 # The names of the whole of which those parts are counted apart.
 _WHOLE_OF_INPUT = frozenset(["input_tokens", "input", "inputTokens"])
 # Objects of a usage with the parts of its numbers.
-_DETAILS = (
+_DETAILS = frozenset([
     "prompt_tokens_details", "input_tokens_details", "input_token_details",
     "prompt_token_details", "inputTokenDetails", "completion_tokens_details",
     "output_tokens_details", "output_token_details", "completion_token_details",
     "outputTokenDetails", "extra",
-)  # fmt: skip
+])  # fmt: skip
 _MODELS = ("model", "model_name", "modelId", "model_id")
 # Objects next to a message that have its model and usage.
 _INSIDE = ("response_metadata", "metadata", "providerMetadata")
 _INT64_MAX = 2**63 - 1
+
+
+def _places(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
+
+
+_IN, _OUT, _SUM = _places(_INPUT), _places(_OUTPUT), _places(_TOTAL)
+_CACHED, _CREATED, _THOUGHT = _places(_READ), _places(_WRITTEN), _places(_REASONING)
+_SEPARATE = frozenset(_REASONING_APART)
+_APART = frozenset([*_READ_APART, *_WRITTEN_APART])
 
 
 class Tokens(NamedTuple):
@@ -87,18 +97,17 @@ def usage_of(fields: Mapping[str, object]) -> Tokens | None:
 
 def tokens_of(usage: Mapping[str, object]) -> Tokens | None:
     """Return the tokens of a usage; None if it has neither input nor output."""
-    given, made = _count(usage, _INPUT), _count(usage, _OUTPUT)
+    given, made = _count(usage, _IN), _count(usage, _OUT)
     if given is None and made is None:
         return None
-    read, written = _part(usage, _READ), _part(usage, _WRITTEN)
-    reasoned = _part(usage, _REASONING)
+    read, written = _part(usage, _CACHED), _part(usage, _CREATED)
+    reasoned = _part(usage, _THOUGHT)
     cache = (read or 0) + (written or 0)
     likely = (
         _input_apart(usage) or cache > (given or 0),
-        any(name in usage for name in _REASONING_APART)
-        or (reasoned or 0) > (made or 0),
+        not _SEPARATE.isdisjoint(usage) or (reasoned or 0) > (made or 0),
     )
-    total = _count(usage, _TOTAL)
+    total = _count(usage, _SUM)
     apart = likely
     if total is not None:
         # The likely way comes first: without parts, all ways have the same sum.
@@ -117,9 +126,10 @@ def tokens_of(usage: Mapping[str, object]) -> Tokens | None:
 
 
 def _input_apart(usage: Mapping[str, object]) -> bool:
+    if _APART.isdisjoint(usage):
+        return False
     whole = next((name for name in _INPUT if usage.get(name) is not None), "")
-    parts = (*_READ_APART, *_WRITTEN_APART)
-    return whole in _WHOLE_OF_INPUT and any(name in usage for name in parts)
+    return whole in _WHOLE_OF_INPUT
 
 
 def _sum(count: int | None, more: int) -> int | None:
@@ -129,13 +139,15 @@ def _sum(count: int | None, more: int) -> int | None:
     return found if found <= _INT64_MAX else count
 
 
-def _part(usage: Mapping[str, object], names: tuple[str, ...]) -> int | None:
+def _part(usage: Mapping[str, object], names: Mapping[str, int]) -> int | None:
     """Return a part that is counted in a usage, or in an object of its details."""
     found = _count(usage, names)
-    for name in _DETAILS if found is None else ():
-        details = usage.get(name)
-        if isinstance(details, dict) and (inner := _count(details, names)) is not None:
-            return inner
+    if found is None:
+        for name, details in usage.items():
+            if name in _DETAILS and isinstance(details, dict):
+                found = _count(details, names)
+            if found is not None:
+                break
     return found
 
 
@@ -153,11 +165,16 @@ def model_of(fields: Mapping[str, object]) -> str | None:
     return None
 
 
-def _count(usage: Mapping[str, object], names: tuple[str, ...]) -> int | None:
-    for name in names:
-        value = usage.get(name)
+def _count(usage: Mapping[str, object], names: Mapping[str, int]) -> int | None:
+    """Return the number of the first of these names that has one."""
+    count, first = None, len(names)
+    # A usage has a few fields, and there are many names.
+    for name, value in usage.items():
+        place = names.get(name, first)
+        if place >= first:
+            continue
         if isinstance(value, float) and value.is_integer():
-            value = int(value)
+            value = int(value)  # noqa: PLW2901
         if isinstance(value, int) and not isinstance(value, bool):
-            return value if 0 <= value <= _INT64_MAX else None
-    return None
+            count, first = (value if 0 <= value <= _INT64_MAX else None), place
+    return count
