@@ -65,6 +65,10 @@ simulate *ARGS: _installed
 bench-compact-delay: _installed
     .venv/bin/python bench/compact_delay.py
 
+# Measure how fast `semloop import` reads each format, and its memory.
+bench-import: _installed
+    .venv/bin/python -m bench.import_speed
+
 # Measure the cost of emitting an event.
 [group('run')]
 bench-emit: _installed

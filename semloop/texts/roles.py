@@ -20,6 +20,11 @@ _ROLES: dict[str, Role] = {
 }  # fmt: skip
 
 
+def is_role(name: object) -> bool:
+    """Whether a word is known to be a role."""
+    return isinstance(name, str) and (name in _ROLES or name.lower() in _ROLES)
+
+
 def role_of(name: object) -> tuple[Role, bool]:
     """Return the role, and whether it is another word for it.
 

@@ -1,10 +1,7 @@
 """Chats of the AI SDK: messages with `parts`, calls and results in one part."""
 
-from sources.transcripts.documents import documents
 from sources.transcripts.format import Container, Format
-from sources.transcripts.openai_chat import read_chats, tell_chat
-
-AGENT = "chat"
+from sources.transcripts.openai_chat import chats_or_messages
 
 
 def _has_parts(value: object) -> bool:
@@ -31,6 +28,7 @@ FORMAT = Format(
     "ai-sdk",
     "chats of the AI SDK",
     _recognize,
-    read_chats(documents(tell_chat, AGENT)),
+    chats_or_messages(_has_parts),
     like="chat",
+    reads_chats=True,
 )

@@ -34,9 +34,15 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     if document.get("type") != "message":
         return tell_chat(talk, document)
     read_message(talk, {n: v for n, v in document.items() if n != "type"})
+    # What is no part of the message is kept in its payload.
     return tuple(document)
 
 
 FORMAT = Format(
-    "anthropic", "Anthropic messages", _recognize, documents(_tell, AGENT), like="chat"
+    "anthropic",
+    "Anthropic messages",
+    _recognize,
+    documents(_tell, AGENT),
+    like="chat",
+    reads_chats=True,
 )

@@ -2,17 +2,30 @@
 
 from collections.abc import Iterable
 
+from semloop.texts.times import time_in
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.documents import documents
+from sources.transcripts.documents import SESSION_IDS, documents
+from sources.transcripts.drafts import Draft
 from sources.transcripts.format import Container, Format
 from sources.transcripts.messages import read_message
 from sources.transcripts.parts import plain, word
-from sources.transcripts.times import time_in
 from sources.transcripts.trajectories import tell_calls, tell_text, tell_usage
 from sources.transcripts.turns import as_text
+from sources.transcripts.unread import (
+    keep,
+    keep_in_first,
+    keep_parts,
+    unread,
+    unread_parts,
+)
 
 AGENT = "agent"
-_FIELDS = ("schema_version", "steps", "agent", "final_metrics", "notes", "extra")
+# Fields of a step that are read.
+_READ = (
+    "step_id", "source", "timestamp", "message", "reasoning_content", "tool_calls",
+    "observation", "metrics", "model_name",
+)  # fmt: skip
+_COUNTED = ("prompt_tokens", "completion_tokens", "cached_tokens")
 
 
 def _recognize(values: list[object], container: Container) -> str | None:
@@ -35,10 +48,11 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
         else:
             talk.ledger.met += 1
             talk.ledger.leave_out("step", "is no object")
-    notes = document.get("notes")
+    rest = unread(document, ["steps", "schema_version", "notes", *SESSION_IDS])
+    keep_in_first(talk, 0, rest, "transcript")
     talk.at_unit(None)
-    tell_text(talk, "system", notes, "notes")
-    return _FIELDS
+    tell_text(talk, "system", document.get("notes"), "notes")
+    return tuple(document)
 
 
 def _step(talk: Conversation, step: dict[str, object]) -> None:
@@ -61,6 +75,12 @@ def _step(talk: Conversation, step: dict[str, object]) -> None:
             _result(talk, result, len(calls) == 1)
         else:
             talk.ledger.leave_out("result", "is no object")
+    rest = unread(step, _READ)
+    if isinstance(observation, dict):
+        rest |= unread(observation, ["results"])
+    if isinstance(metrics := step.get("metrics"), dict):
+        rest |= {"metrics": m} if (m := unread(metrics, _COUNTED)) else {}
+    keep_in_first(talk, first, rest, "step")
     if len(talk.drafts) == first:
         talk.ledger.met += 1
         talk.ledger.leave_out("step", "is empty")
@@ -75,9 +95,19 @@ def _result(talk: Conversation, result: dict[str, object], alone: bool) -> None:
         if waiting:
             talk.finish_now(waiting[-1], content)
             talk.ledger.kept += 1
+            _keep(waiting[-1], result)
             return
-    if talk.result(call_id, content) is None:
-        talk.say("tool", content if isinstance(content, str) else as_text(content))
+    draft = talk.result(call_id, content)
+    if draft is None:
+        text = content if isinstance(content, str) else as_text(content)
+        draft = talk.say("tool", text)
+        keep(draft, {} if call_id is None else {"source_call_id": call_id})
+    _keep(draft, result)
+
+
+def _keep(draft: Draft, result: dict[str, object]) -> None:
+    keep(draft, unread(result, ["source_call_id", "content"]))
+    keep_parts(draft, unread_parts(result.get("content")))
 
 
 _read = documents(_tell, AGENT)

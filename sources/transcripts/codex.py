@@ -3,6 +3,8 @@
 from hashlib import sha256
 
 from semloop.event import Error
+from semloop.texts.times import time_in
+from sources.transcripts.codex_events import EVENT_TEXTS, Texts
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Draft
@@ -11,7 +13,7 @@ from sources.transcripts.items import read_item
 from sources.transcripts.messages import set_usage
 from sources.transcripts.parts import word
 from sources.transcripts.sessions import OpenSessions, lines_of_sessions
-from sources.transcripts.times import time_in
+from sources.transcripts.unread import keep, keep_in_first, taken, unread
 from sources.transcripts.usage import Tokens, model_of, tokens_of
 
 AGENT = "codex"
@@ -35,6 +37,7 @@ class _Rollout:
         self._model: str | None = None
         self._answer: Draft | None = None
         self._total: object = None
+        self._texts = Texts()
 
     def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
         line, ledger = value.json, sessions.ledger
@@ -48,12 +51,15 @@ class _Rollout:
         name = session_id(self._session)
         talk = sessions.growing(name, AGENT, time_in(line))
         talk.at_unit(time_in(line))
+        first = len(talk.drafts)
         self._line(talk, str(line.get("type")), payload)
+        keep_in_first(talk, first, unread(line, ["payload", "timestamp"]), "line")
         return talk
 
     def _line(self, talk: Conversation, kind: str, payload: dict[str, object]) -> None:
         ledger = talk.ledger
         if kind == "response_item":
+            self._texts.item(talk, payload)
             before = len(talk.drafts)
             draft = read_item(talk, payload, talk.at)
             if draft is not None and payload.get("role") == "assistant":
@@ -65,9 +71,11 @@ class _Rollout:
         if kind == "session_meta" and isinstance(
             text := payload.get("instructions"), str
         ):
-            talk.say("system", text, {"part": "instructions"})
+            draft = talk.say("system", text, {"part": "instructions"})
+            keep(draft, unread(payload, ["instructions", "timestamp"]))
         elif kind == "compacted" and isinstance(text := payload.get("message"), str):
-            talk.say("system", text, {"part": "summary"})
+            draft = talk.say("system", text, {"part": "summary"})
+            keep(draft, unread(payload, ["message"]))
         elif kind == "event_msg":
             self._event(talk, payload)
         else:
@@ -89,15 +97,16 @@ class _Rollout:
                 self._tokens(talk, tokens)
         elif kind in ("error", "stream_error", "turn_aborted"):
             text = word(payload, "message", "reason") or kind
-            talk.add("error", Error(error_type=kind, message=text))
+            draft = talk.add("error", Error(error_type=kind, message=text))
+            keep(draft, unread(payload, [taken(payload, ("message", "reason"))]))
+        elif kind in EVENT_TEXTS:
+            self._texts.event(talk, kind, payload)
         else:
-            talk.ledger.leave_out(
-                f"{kind[:40]} line", "is reported by its response item"
-            )
+            talk.ledger.leave_out(f"{kind[:40]} line", "is no message")
 
     def _tokens(self, talk: Conversation, tokens: Tokens) -> None:
         draft = self._answer
-        if draft is None or draft not in talk.drafts:
+        if draft is None or not any(open_ is draft for open_ in talk.drafts):
             draft = talk.say("assistant", "")
         else:
             talk.ledger.kept += 1

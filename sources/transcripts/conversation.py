@@ -23,7 +23,8 @@ from semloop.event import (
     Message,
     ToolCall,
 )
-from sources.transcripts.drafts import Draft, Head, Role, Typed, arguments_of, start
+from semloop.texts.roles import Role
+from sources.transcripts.drafts import Draft, Head, Typed, arguments_of, start
 from sources.transcripts.envelopes import NO_RESULT, Envelopes
 from sources.transcripts.failures import TOOL_ERROR, failure_of
 from sources.transcripts.imported import ImportedEvent
@@ -134,9 +135,9 @@ class Conversation:
     ) -> None:
         """Give a call that was just reported its result; nothing else answers it."""
         self._nameless = deque(d for d in self._nameless if d is not draft)
-        for queue in self._waiting.values():
-            if draft in queue:
-                queue.remove(draft)
+        call_id = getattr(draft.payload, "call_id", None) or ""
+        if left := [d for d in self._waiting.pop(call_id, ()) if d is not draft]:
+            self._waiting[call_id] = deque(left)
         self.finish(draft, value, failed)
 
     def finish(self, draft: Draft, value: object, failed: bool | None = None) -> None:
@@ -154,7 +155,11 @@ class Conversation:
     def _take(self, call_id: str | None, name: str | None) -> Draft | None:
         if call_id is not None:
             queue = self._waiting.get(call_id)
-            return queue.popleft() if queue else None
+            found = queue.popleft() if queue else None
+            if not queue:
+                # A session may have any number of calls.
+                self._waiting.pop(call_id, None)
+            return found
         for number, draft in enumerate(self._nameless):
             if name is None or getattr(draft.payload, "tool", None) == name:
                 del self._nameless[number]
@@ -166,6 +171,14 @@ class Conversation:
             if queue and getattr(queue[0].payload, "tool", None) == name:
                 return queue.popleft()
         return None
+
+    def take_back(self, draft: Draft) -> bool:
+        """Remove an event that is the last one or near it; False if it is finished."""
+        for number in range(len(self.drafts) - 1, -1, -1):
+            if self.drafts[number] is draft:
+                del self.drafts[number]
+                return True
+        return False
 
     def rate(self, rating: Feedback) -> Draft:
         """Add a rating; its occurrence is its place, unless there is another one."""
@@ -183,6 +196,10 @@ class Conversation:
             return self.add("completion", Completion("success", reward=reward))
         outcome: Literal["partial", "failure"] = "partial" if reward > 0 else "failure"
         return self.add("completion", Completion(outcome, reward=reward))
+
+    def expect(self, count: int) -> None:
+        """Say how many events without a time come, if they come one by one."""
+        self._envelopes.spread(count)
 
     def finished(self) -> Iterator[ImportedEvent]:
         """Yield the events at the front that nothing can change any more.

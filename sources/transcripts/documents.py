@@ -5,6 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from semloop.event import DEFAULT_NAMESPACE, ID_CHARS_MAX, NAME_CHARS_MAX
+from semloop.texts.times import NAMES, time_in, time_of
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Head
 from sources.transcripts.format import VALUE_ERRORS, Made, Reader, Value
@@ -13,7 +14,7 @@ from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 from sources.transcripts.outcomes import OUTCOME_FIELDS, tell_outcome
 from sources.transcripts.parts import word
-from sources.transcripts.times import NAMES, time_in
+from sources.transcripts.unread import leave_out, unread
 from sources.transcripts.versions import Key
 
 # Documents that are looked up together; their bytes bound the memory.
@@ -27,9 +28,6 @@ SESSION_IDS = (
 )  # fmt: skip
 AGENTS = ("agent", "agent_name", "agentName")
 USERS = ("user_id", "userId")
-_HEAD_FIELDS = frozenset(
-    [*SESSION_IDS, *AGENTS, *USERS, *NAMES, *OUTCOME_FIELDS, "namespace"]
-)
 
 # Tells a conversation what a document says, and returns the names of the fields that
 # it has read.
@@ -91,7 +89,7 @@ class Document:
     """One document, which can be reported to conversations of different names."""
 
     def __init__(self, value: Value, tell: Tell, agent: str, options: Options) -> None:
-        self.value, self._tell, self._options = value, tell, options
+        self.value, self._tell, self.options = value, tell, options
         found = value.json
         if isinstance(found, list):
             found = {"messages": found}
@@ -104,6 +102,10 @@ class Document:
         namespace = self.head.namespace
         given = DEFAULT_NAMESPACE if namespace is None else namespace
         return given, self.head.agent, self.head.session_id
+
+    def head_in(self, session: str | None) -> Head:
+        """Return the head in a session of this name; None is the document's own."""
+        return replace(self.head, session_id=session) if session else self.head
 
     def version(self, session: str) -> list[ImportedEvent]:
         """Return the events in a session of this name; the ledger of it is dropped."""
@@ -128,11 +130,12 @@ class Document:
             ledger.met += 1
             ledger.leave_out("value", "is no object")
             return
-        head = replace(self.head, session_id=session) if session else self.head
-        talk = Conversation(head, self._options, ledger)
+        head = self.head_in(session)
+        talk = Conversation(head, self.options, ledger)
         known = frozenset(self._tell(talk, self.fields))
         tell_outcome(talk, self.fields)
         leave_out_fields(ledger, self.fields, known)
+        ledger.leave_out_empty(0)
         for event in talk.events():
             yield self.value.number, head.session_id, event
 
@@ -177,14 +180,21 @@ def session_id(given: str) -> str:
 
 
 def leave_out_fields(
-    ledger: Ledger, document: Mapping[str, object], known: frozenset[str]
+    ledger: Ledger,
+    document: Mapping[str, object],
+    known: Iterable[str],
+    kind: str = "transcript",
 ) -> None:
     """Count the fields of a document that no event has, if they may hold text."""
-    for name, value in document.items():
-        if name in known or not value or isinstance(value, (int, float)):
-            continue
-        of_head = name in _HEAD_FIELDS or (name == "task" and isinstance(value, str))
-        if of_head or (name == "tags" and isinstance(value, list)):
-            continue
-        ledger.met += 1
-        ledger.leave_out("field", f"`{name[:40]}` of a transcript")
+    names = {*known, *OUTCOME_FIELDS, "namespace"}
+    # Of several ids, agents, users and times the events have the first one.
+    for of_head in (SESSION_IDS, AGENTS, USERS):
+        names.add(next((n for n in of_head if isinstance(document.get(n), str)), ""))
+    names.add(next((n for n in NAMES if time_of(document.get(n)) is not None), ""))
+    tags, words = document.get("tags"), document.get("task")
+    names |= {"task"} if isinstance(words, str) else set()
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        names.add("tags")
+    rest = unread(document, names)
+    texts = {n: v for n, v in rest.items() if not isinstance(v, (int, float))}
+    leave_out(ledger, texts, kind)

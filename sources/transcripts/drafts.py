@@ -1,8 +1,8 @@
 """Events of a session before they have an id: what all of them share, and each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
@@ -17,7 +17,6 @@ from semloop.event import (
     ToolStart,
 )
 
-Role = Literal["user", "assistant", "system", "tool"]
 Typed = ToolCall | Message | Completion | Feedback | Error | StateChange | ToolStart
 
 
@@ -40,7 +39,10 @@ class Draft:
 
     `at` is its own time, and `place` what distinguishes it from equal ones; without it
     that is its number in the session. `placed`: the id of a message depends on the
-    place alone. `waits`: for the result of this call id.
+    place alone. `waits`: for the result of this call id. `reported`: its tokens as the
+    file has them, of which its id is made. `more`: more fields of `source` in its
+    payload, which do not enter the id. `apart`: it takes no number, so that ids of
+    events after it are the same without it.
     """
 
     kind: EventType
@@ -52,6 +54,23 @@ class Draft:
     ended: datetime | None = None
     spans: dict[str, str] | None = None
     placed: bool = False
+    apart: bool = False
+    reported: tuple[int | None, int | None] | None = None
+    more: dict[str, object] | None = None
+
+
+def merged(
+    fields: Mapping[str, object], more: Mapping[str, object]
+) -> dict[str, object]:
+    """Return all fields; of two different ones of a name, the second gets a number."""
+    found = dict(fields)
+    for name, value in more.items():
+        own, number = name, 1
+        while own in found and found[own] != value:
+            number += 1
+            own = f"{name}_{number}"
+        found[own] = value
+    return found
 
 
 def start(draft: Draft) -> None:

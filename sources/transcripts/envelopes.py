@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from semloop.event import DEFAULT_NAMESPACE, Envelope, Message, Meta
-from sources.transcripts.drafts import Draft, Head
+from sources.transcripts.drafts import Draft, Head, merged
 from sources.transcripts.imported import ImportedEvent, import_id
 from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
@@ -29,6 +29,7 @@ class Envelopes:
     options: Options
     ledger: Ledger
     grows: bool = False
+    _key: bytes = b""
     _number: int = 0
     _last: datetime | None = None
     _last_own: datetime | None = None
@@ -41,7 +42,7 @@ class Envelopes:
     def enclose(self, draft: Draft, following: Sequence[Draft]) -> ImportedEvent | None:
         """Return a draft as an event; None if it is older than the user wants."""
         number = self._number
-        self._number += 1
+        self._number += not draft.apart
         at = self._time(draft, following)
         options, ledger = self.options, self.ledger
         if options.since is not None and at < options.since:
@@ -49,18 +50,18 @@ class Envelopes:
             return None
         ledger.events += 1
         ledger.made[draft.kind] += 1
-        raw = msgspec.json.encode(draft.payload)
+        payload = msgspec.json.encode(draft.payload)
         extra = self._encoded(draft.extra) if draft.extra else b""
-        if extra:
-            raw = raw[:-1] + b"," + extra[1:]
+        raw = _joined(payload, extra)
+        identity = self._identity(draft, raw, extra)
+        if draft.more:
+            raw = _joined(payload, self._encoded(_with_more(draft)) or extra)
         place = str(number) if draft.place is None else draft.place
         # The completion of a chat that grew has a later number, so its id leaves the
         # number out.
         if draft.kind == "completion":
             place = ""
-        return self._in_envelope(
-            draft, at, place, raw, self._identity(draft, raw, extra)
-        )
+        return self._in_envelope(draft, at, place, raw, identity)
 
     def _identity(self, draft: Draft, raw: bytes, extra: bytes) -> bytes:
         """Return what the id depends on: what later lines may tell is left out."""
@@ -69,10 +70,23 @@ class Envelopes:
             return raw
         if draft.placed:
             return b""
-        if not self.grows:
+        if draft.reported is None and not self.grows:
             return raw
-        without = replace(message, model=None, input_tokens=None, output_tokens=None)
-        return msgspec.json.encode(without) + extra
+        given: tuple[int | None, int | None] = (None, None)
+        model = None
+        if draft.reported is not None and not self.grows:
+            # Cached and reasoning tokens were not read by earlier versions.
+            given, model = draft.reported, message.model
+        without = replace(
+            message,
+            model=model,
+            input_tokens=given[0],
+            output_tokens=given[1],
+            cached_tokens=None,
+            reasoning_tokens=None,
+        )
+        whole = msgspec.json.encode(without)
+        return whole + extra if self.grows else _joined(whole, extra)
 
     def _encoded(self, extra: dict[str, object]) -> bytes:
         try:
@@ -88,7 +102,7 @@ class Envelopes:
         kind = draft.kind
         head = self.head
         event = Envelope(
-            id=import_id(self.key, place.encode(), kind.encode(), identity),
+            id=import_id(self._key, place.encode(), kind.encode(), identity),
             type=kind,
             timestamp=at,
             agent=head.agent,
@@ -101,13 +115,10 @@ class Envelopes:
         )
         return ImportedEvent(event.id, msgspec.json.encode(event), lasting)
 
-    @property
-    def key(self) -> bytes:
-        """What distinguishes this session from all others."""
-        head = self.head
+    def __post_init__(self) -> None:
         # Different agents may use the same chat ids.
-        names = [self._meta(None).namespace, head.agent, head.session_id]
-        return msgspec.json.encode(names)
+        names = [self._meta(None).namespace, self.head.agent, self.head.session_id]
+        self._key = msgspec.json.encode(names)
 
     def _meta(self, spans: Mapping[str, str] | None) -> Meta:
         head = self.head
@@ -147,6 +158,17 @@ class Envelopes:
             return own
         self.ledger.notes[WITHOUT_TIME] += 1
         return self.options.file_time
+
+
+def _joined(payload: bytes, extra: bytes) -> bytes:
+    return payload[:-1] + b"," + extra[1:] if extra else payload
+
+
+def _with_more(draft: Draft) -> dict[str, object]:
+    extra = draft.extra or {}
+    source = extra.get("source")
+    own = source if isinstance(source, dict) else {}
+    return {**extra, "source": merged(own, draft.more or {})}
 
 
 def _after(at: datetime, step: timedelta) -> datetime:

@@ -40,6 +40,7 @@ class Format:
         read: values to events; pure.
         like: the format of which this is a special case: a file without its signs is
             read as this one if the user says so.
+        reads_chats: its files have values, too, that look like `chat`'s.
     """
 
     name: str
@@ -47,3 +48,4 @@ class Format:
     recognize: Callable[[list[object], Container], str | None]
     read: Reader
     like: str = ""
+    reads_chats: bool = False

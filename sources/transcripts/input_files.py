@@ -23,6 +23,7 @@ STDIN = "-"
 # Names of files of a folder that are read; others are no transcripts.
 ENDINGS = (".jsonl", ".json", ".ndjson", ".traj")
 PACKED = ("", ".gz", ".zst")
+_NAMES = tuple(ending + packed for ending in ENDINGS for packed in PACKED)
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MARKS = (
@@ -65,14 +66,34 @@ def paths_of(given: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def skipped_of(given: Sequence[str]) -> list[str]:
+    """Return the files of folders that are not read, by the end of their names."""
+    return [
+        name
+        for path in given
+        if path != STDIN and is_folder(path)
+        for name in sorted(
+            str(file) for file in Path(path).rglob("*") if file.is_file()
+        )
+        if not name.endswith(_NAMES)
+    ]
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path is that of a folder."""
+    try:
+        return Path(path).is_dir()
+    except ValueError:
+        return False  # A NUL in the name: opening it says so.
+
+
 def _files_of(path: str) -> list[str]:
     try:
         if Path(path).is_dir():
             return sorted(
                 str(file)
                 for file in Path(path).rglob("*")
-                if file.name.endswith(tuple(e + p for e in ENDINGS for p in PACKED))
-                and file.is_file()
+                if file.name.endswith(_NAMES) and file.is_file()
             )
         if not Path(path).exists() and glob.has_magic(path):
             names = glob.glob(path, recursive=True)

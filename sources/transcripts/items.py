@@ -14,10 +14,12 @@ from sources.transcripts.parts import (
     plain,
     word,
 )
-from sources.transcripts.turns import read_result
+from sources.transcripts.turns import read_result, unread_call
+from sources.transcripts.unread import keep, keep_parts, taken, unread, unread_parts
 
 # Calls whose item also has what came of them.
 _OWN_RESULTS = ("output", "outputs", "results", "result", "error")
+_OWN_ARGUMENTS = ("action", "code", "queries", "query")
 _CALLS = frozenset([
     "function_call", "custom_tool_call", "mcp_call", "local_shell_call",
     "web_search_call", "file_search_call", "computer_call", "code_interpreter_call",
@@ -59,7 +61,10 @@ def _reasoning(talk: Conversation, item: Mapping[str, object]) -> None:
     texts = [plain(item[n]) for n in ("summary", "content") if item.get(n)]
     text = "\n".join(text for text in texts if isinstance(text, str) and text)
     if text:
-        talk.say("assistant", text, {"part": "reasoning"})
+        draft = talk.say("assistant", text, {"part": "reasoning"})
+        keep(draft, unread(item, ["summary", "content", "status"]))
+        for name in ("summary", "content"):
+            keep_parts(draft, unread_parts(item.get(name)))
     else:
         talk.ledger.leave_out("reasoning item", "has no text that can be read")
 
@@ -69,8 +74,11 @@ def _call(talk: Conversation, item: Mapping[str, object], kind: str) -> None:
     if not word(item, "name"):
         tool = kind.removesuffix("_call")
     if arguments is None:
-        arguments = first(item, ("action", "code", "queries", "query"))
+        arguments = first(item, _OWN_ARGUMENTS)
     draft = talk.call(tool, arguments, call_id)
+    rest = unread_call(item)
+    known = (taken(item, _OWN_ARGUMENTS), taken(item, _OWN_RESULTS))
+    keep(draft, {n: v for n, v in rest.items() if n not in known})
     value = first(item, _OWN_RESULTS)
     failed = failed_flag(item)
     if item.get("error"):

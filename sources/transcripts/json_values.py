@@ -25,6 +25,8 @@ _CODES = np.zeros(256, np.uint8)
 for _characters, _code in ((b'"', 1), (b"\\", 2), (b"{[", 3), (b"}]", 4)):
     _CODES[list(_characters)] = _code
 _BETWEEN = b" \t\r\n,"
+# Lines of which the layout is reported: enough to outvote some broken ones.
+_LAYOUT_LINES = 50
 _UNREADABLE = (ValueError, RecursionError)
 
 Cut = tuple[int, bytes] | TooLong
@@ -42,13 +44,23 @@ def layout_of(start: bytes) -> Layout:
     """Tell the layout from the first bytes of a stream."""
     line, _, rest = start.lstrip().partition(b"\n")
     several = bool(rest.strip())
-    whole = several and _is_value(line)
+    whole = several and (_is_value(line) or _are_values(rest))
     if line[:1] == b"[" and not whole:
         return Layout("array", lines=False)
     # A broken line of a file of lines does not end where an indented object continues.
     continues = line.rstrip().endswith((b"{", b"[", b",", b":"))
     indented = line[:1] == b"{" and several and not whole and continues
     return Layout("values", lines=not indented)
+
+
+def _are_values(rest: bytes) -> bool:
+    """Whether lines are JSON values, so that a broken first line is one of many."""
+    lines = [line.strip() for line in rest.split(b"\n", _LAYOUT_LINES)[:_LAYOUT_LINES]]
+    lines = [line for line in lines if line]
+    if any(line[:1] in (b"]", b"}", b",") for line in lines):
+        return False
+    values = sum(line[:1] in (b"{", b"[") and _is_value(line) for line in lines)
+    return 2 * values > len(lines)
 
 
 def _is_value(text: bytes) -> bool:
@@ -162,16 +174,18 @@ def _cut(stream: io.BufferedReader, depth: int) -> Iterator[Cut]:
             if end < 0:
                 rest = b"".join(held) + piece[begin : -end - 1]
                 if rest.strip(_BETWEEN):
-                    yield number + 1, rest.strip(_BETWEEN)
+                    yield from _apart(number + 1, rest.strip(_BETWEEN))
                 _check_end(piece[-end:], stream)
                 return
-            number += 1
             size += end - begin
             if size > VALUE_BYTES_MAX:
+                number += 1
                 yield TooLong(number, size)
             else:
                 held.append(piece[begin:end])
-                yield number, b"".join(held).lstrip(_BETWEEN)
+                found = _apart(number + 1, b"".join(held).lstrip(_BETWEEN))
+                yield from found
+                number = found[-1][0]
             held, size, begin = [], 0, end
         size += len(piece) - begin
         if size <= VALUE_BYTES_MAX:
@@ -184,6 +198,22 @@ def _cut(stream: io.BufferedReader, depth: int) -> Iterator[Cut]:
         raise ValueError(msg)
     if rest:
         yield number + 1, rest
+
+
+def _apart(number: int, raw: bytes) -> list[tuple[int, bytes]]:
+    """Return a value, and apart from it the texts and numbers before it."""
+    if raw[:1] in (b"{", b"["):
+        return [(number, raw)]
+    try:
+        found = msgspec.json.decode(b"[" + raw + b"]", type=list[msgspec.Raw])
+        values = [bytes(value) for value in found]
+    except _UNREADABLE:
+        # What is no JSON ends where the value begins that closes here.
+        begins = min((p for p in map(raw.find, (b"{", b"[")) if p > 0), default=0)
+        whole = begins and _is_value(raw[begins:])
+        front = raw[:begins].strip(_BETWEEN)
+        values = [front, raw[begins:]] if whole and front else [raw]
+    return list(enumerate(values, number))
 
 
 def _check_end(rest: bytes, stream: io.BufferedReader) -> None:

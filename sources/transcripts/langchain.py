@@ -1,15 +1,8 @@
 """Messages of LangChain: `type` instead of role, in `data` or `kwargs` or plain."""
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from sources.transcripts.format import Container, Format
+from sources.transcripts.openai_chat import chats_or_messages
 
-from sources.transcripts.documents import documents
-from sources.transcripts.format import Container, Format, Made, Value
-from sources.transcripts.ledger import Ledger
-from sources.transcripts.openai_chat import tell_chat
-from sources.transcripts.options import Options
-
-AGENT = "chat"
 _TYPES = frozenset(["human", "ai", "system", "tool", "function", "AIMessageChunk"])
 
 
@@ -31,20 +24,11 @@ def _recognize(values: list[object], container: Container) -> str | None:
     return None
 
 
-_read_documents = documents(tell_chat, AGENT)
-
-
-def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator[Made]:
-    """Read chats; values that are messages themselves are one chat together."""
-    iterator = iter(values)
-    found = next(iterator, None)
-    if found is None:
-        return
-    if _is_message(found.json):
-        messages = [found.json, *(value.json for value in iterator)]
-        chat = {"messages": messages}
-        found, iterator = Value(found.number, found.raw, chat), iter(())
-    yield from _read_documents(chain([found], iterator), options, ledger)
-
-
-FORMAT = Format("langchain", "messages of LangChain", _recognize, _read, like="chat")
+FORMAT = Format(
+    "langchain",
+    "messages of LangChain",
+    _recognize,
+    chats_or_messages(_is_message),
+    like="chat",
+    reads_chats=True,
+)

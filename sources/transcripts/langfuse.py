@@ -1,5 +1,8 @@
 """Traces and observations of Langfuse."""
 
+from datetime import datetime, timedelta
+
+from semloop.texts.times import EPOCH, time_of
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Head
@@ -16,7 +19,7 @@ from sources.transcripts.spans import (
     span_ids,
     tell_span,
 )
-from sources.transcripts.times import time_of
+from sources.transcripts.unread import keep_in_first, leave_out, unread
 from sources.transcripts.usage import model_of, usage_of
 
 AGENT = "langfuse"
@@ -25,6 +28,15 @@ _KINDS: dict[object, Kind] = {
 }  # fmt: skip
 _OBSERVATIONS = frozenset([
     *_KINDS, "SPAN", "EVENT", "AGENT", "CHAIN", "EVALUATOR", "GUARDRAIL",
+])  # fmt: skip
+_READ = frozenset([
+    "startTime", "endTime", "input", "output", "model", "traceId", "usage",
+    "usageDetails", "parentObservationId", "sessionId", "userId", "completionStartTime",
+    "createdAt", "updatedAt",
+])  # fmt: skip
+_OF_TRACE = frozenset([
+    "timestamp", "sessionId", "userId", "observations", "scores", "createdAt",
+    "updatedAt",
 ])  # fmt: skip
 _TRACE = frozenset(["input", "output", "observations", "scores"])
 
@@ -72,6 +84,7 @@ class _Traces:
     def _trace(
         self, talk: Conversation, trace: dict[str, object], reported: Reported
     ) -> None:
+        first_of = len(talk.drafts)
         observations = trace.get("observations")
         rows = observations if isinstance(observations, list) else []
         spans = [_span(o, word(trace, "id")) for o in rows if isinstance(o, dict)]
@@ -88,6 +101,16 @@ class _Traces:
             )
             if messages_in(whole.input) or messages_in(whole.output):
                 tell_span(talk, whole, reported)
+            rest = unread(trace, {"input", "output", *_OF_TRACE})
+        else:
+            # The observations have them, but not always in the same words.
+            rest = unread(trace, _OF_TRACE)
+            names = [name for name in ("input", "output") if name in rest]
+            texts: dict[str, object] = {name: rest.pop(name) for name in names}
+            leave_out(talk.ledger, texts, "trace with observations")
+        if len(talk.drafts) > first_of:
+            rest = {"trace": rest} if rest else {}
+        keep_in_first(talk, first_of, rest, "trace")
         scores = trace.get("scores")
         for score in scores if isinstance(scores, list) else []:
             at = time_of(score.get("timestamp")) if isinstance(score, dict) else None
@@ -99,8 +122,9 @@ class _Traces:
 def _span(row: dict[str, object], trace: str | None) -> Span:
     failed = row.get("level") == "ERROR"
     message = word(row, "statusMessage")
+    kind = _KINDS.get(row.get("type"), "other")
     return Span(
-        kind=_KINDS.get(row.get("type"), "other"),
+        kind=kind,
         name=word(row, "name") or "tool",
         start=time_of(row.get("startTime")),
         end=time_of(row.get("endTime")),
@@ -110,7 +134,25 @@ def _span(row: dict[str, object], trace: str | None) -> Span:
         model=model_of(row),
         tokens=usage_of(row),
         ids=span_ids(trace, row.get("id"), row.get("parentObservationId")),
+        rest=_rest(row, kind, failed=failed),
     )
+
+
+def _rest(row: dict[str, object], kind: Kind, *, failed: bool) -> dict[str, object]:
+    known = {*_READ, *(("name",) if kind == "tool" else ())}
+    known |= {"statusMessage", "level"} if failed else set()
+    rest = unread(row, known)
+    return {n: v for n, v in rest.items() if (n, v) != ("level", "DEFAULT")}
+
+
+def _start(value: object) -> datetime | None:
+    """Return when a value begins; a trace does so before its observations."""
+    if not isinstance(value, dict):
+        return None
+    at = time_of(first(value, ("startTime", "timestamp")))
+    if at is None or value.get("type") in _OBSERVATIONS:
+        return at
+    return max(at, EPOCH) - timedelta(seconds=1)
 
 
 def _conversation(
@@ -131,5 +173,5 @@ FORMAT = Format(
     "langfuse",
     "traces of Langfuse",
     _recognize,
-    lines_of_sessions(lambda: _Traces().tell),
+    lines_of_sessions(lambda: _Traces().tell, _start),
 )

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from semloop.texts.times import time_of
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Head
@@ -10,11 +11,17 @@ from sources.transcripts.outcomes import tell_rating
 from sources.transcripts.parts import word
 from sources.transcripts.sessions import OpenSessions, lines_of_sessions
 from sources.transcripts.spans import Kind, Reported, Span, span_ids, tell_span
-from sources.transcripts.times import time_of
+from sources.transcripts.unread import unread
 from sources.transcripts.usage import Tokens, tokens_of, usage_of
 
 AGENT = "langsmith"
 _KINDS: dict[object, Kind] = {"llm": "model", "tool": "tool", "retriever": "tool"}
+_READ = frozenset([
+    "trace_id", "name", "run_type", "start_time", "end_time", "inputs", "outputs",
+    "error", "parent_run_id", "child_runs", "feedback", "feedback_stats",
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_token_details",
+    "completion_token_details", "dotted_order", "parent_run_ids", "child_run_ids",
+])  # fmt: skip
 _THREADS = ("thread_id", "conversation_id", "session_id")
 
 
@@ -100,6 +107,7 @@ def _span(run: dict[str, object], trace: str) -> Span:
         model=word(_metadata(run), "ls_model_name", "model"),
         tokens=usage,
         ids=span_ids(trace, run.get("id"), run.get("parent_run_id")),
+        rest=unread(run, _READ if kind == "tool" else _READ - {"name"}),
     )
 
 

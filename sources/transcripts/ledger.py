@@ -8,6 +8,9 @@ processed, in different places of the code, so that a unit that a reader forgets
 from collections import Counter
 from dataclasses import dataclass, field
 
+# Roles that are counted by their words, and characters of each.
+ROLES_MAX, NAME_CHARS_MAX = 20, 40
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -24,6 +27,8 @@ class Ledger:
     notes: Counter[str] = field(default_factory=Counter)
     # Lines about a file that are printed as they are.
     remarks: list[str] = field(default_factory=list)
+    # Messages by a role that no reader knows, which are taken for those of a user.
+    unknown_roles: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, kind: str, reason: str, units: int = 1) -> None:
         """Process units that become no event, with a reason that tells no content."""
@@ -49,6 +54,31 @@ class Ledger:
         self.made.update(other.made)
         self.notes.update(other.notes)
         self.remarks += other.remarks
+        for role, count in other.unknown_roles.items():
+            self.note_role(role, count)
+
+    def note_role(self, name: str, count: int = 1) -> None:
+        """Count messages of an unknown role."""
+        known = name in self.unknown_roles or len(self.unknown_roles) < ROLES_MAX
+        self.unknown_roles[name[:NAME_CHARS_MAX] if known else "other"] += count
+
+    def leave_out_empty(self, met: int) -> None:
+        """Count a value without any unit; `met`: units before it."""
+        if self.met == met:
+            self.met += 1
+            self.leave_out("value", "is empty")
+
+    def settle(self, waiting: int) -> None:
+        """Settle the units of a value that was read in part; its events stay.
+
+        Args:
+            waiting: events that are still to be made.
+        """
+        units = self.met - self.processed - waiting
+        if units < 0:
+            self.met -= units
+        elif units:
+            self.leave_out("unit", "is in a value that is nested too deeply", units)
 
     def check(self) -> None:
         """Assert that each unit was processed exactly once."""

@@ -9,41 +9,42 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from semloop.event import NAME_CHARS_MAX, Message
+from semloop.texts.roles import is_role, role_of
+from semloop.texts.times import time_in
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Draft
+from sources.transcripts.message_fields import (
+    REASONINGS,
+    SPEAKERS,
+    content_of,
+    keep_others,
+    source_of,
+    unwrapped,
+)
 from sources.transcripts.parts import (
     RESULT_IDS,
-    call_of,
     failed_flag,
     first,
     is_result,
     label,
     plain,
     text_of,
-    without_data,
     word,
 )
-from sources.transcripts.roles import role_of
-from sources.transcripts.times import NAMES, time_in
 from sources.transcripts.turns import (
     Turn,
     as_text,
     other_part,
+    read_call,
     read_content,
     read_invocation,
 )
-from sources.transcripts.usage import model_of, usage_of
-
-# Fields that are read, or that say nothing that is not known already.
-_READ = frozenset([
-    "role", "content", "parts", "type", "tool_calls", "function_call", "refusal",
-    "reasoning_content", "reasoning", "audio", "usage", "usage_metadata", "model",
-    "tool_call_id", "toolInvocations", "stop_reason", "stop_sequence", "finish_reason",
-    "id", "object", "is_error", "isError", "from", "value", "author",
-    "toolCallId", "thinking", "token_usage", *NAMES,
-])  # fmt: skip
-_SPEAKERS = ("role", "from", "speaker", "author", "type")
-_CONTENTS = ("content", "parts", "value", "text")
+from sources.transcripts.unread import (
+    keep,
+    keep_parts,
+    unread_parts,
+)
+from sources.transcripts.usage import Tokens, model_of, usage_of
 
 
 def read_messages(talk: Conversation, messages: Iterable[object]) -> None:
@@ -68,17 +69,20 @@ def read_message(
         talk.ledger.met += 1
         talk.ledger.leave_out("message", "is no object")
         return None
-    message = _unwrapped(message)
+    outer, message = message, unwrapped(message)
     own = time_in(message)
     if own is not None or at is not None:
         talk.at_unit(own or at, talk.place)
     else:
         talk.at_unit(None, talk.place)
-    role, renamed = role_of(first(message, _SPEAKERS))
-    turn = Turn(talk, role, _source(message, renamed))
+    given = first(message, SPEAKERS)
+    role, renamed = role_of(given)
+    if not is_role(given):
+        talk.ledger.note_role(given if isinstance(given, str) else "none")
+    turn = Turn(talk, role, source_of(message, renamed))
     before = talk.ledger.met
     _reasoning(turn, message)
-    content = first(message, _CONTENTS)
+    content = content_of(message)
     if role == "tool" and not _holds_results(content):
         _tool_message(turn, message, content)
     else:
@@ -92,40 +96,12 @@ def read_message(
             turn.say("")
         elif turn.first is None:
             talk.ledger.leave_out("message", "is empty")
+    keep_others(turn, message, content, outer)
     return turn.text_event
 
 
-def _unwrapped(message: dict[str, object]) -> dict[str, object]:
-    """Return the message inside the object that some tools wrap it in."""
-    # LangChain: {"type": "human", "data": {}}, and {"lc": 1, "id": [], "kwargs": {}}.
-    data = message.get("data")
-    if isinstance(data, dict) and "content" in data:
-        return {"type": message.get("type"), **data}
-    kwargs = message.get("kwargs")
-    if isinstance(kwargs, dict) and "lc" in message:
-        name = message.get("id")
-        kind = name[-1] if isinstance(name, list) and name else None
-        return {**kwargs, "type": kwargs.get("type") or kind}
-    # ChatGPT and exports of it: {"author": {"role": "user"}}.
-    if isinstance(author := message.get("author"), dict) and "role" not in message:
-        return {**message, "role": author.get("role")}
-    return message
-
-
-def _source(message: Mapping[str, object], renamed: bool) -> dict[str, object] | None:
-    """Return the fields that have no place in an event, for its payload."""
-    left = {
-        name: value
-        for name, value in message.items()
-        if name not in _READ and value not in (None, "", [], {}, False)
-    }
-    if renamed and (role := first(message, _SPEAKERS)) is not None:
-        left["role"] = role
-    return {"source": without_data(left).value} if left else None
-
-
 def _reasoning(turn: Turn, message: Mapping[str, object]) -> None:
-    for name in ("reasoning_content", "reasoning", "thinking"):
+    for name in REASONINGS:
         value = message.get(name)
         if isinstance(value, list):
             value = plain(value)
@@ -152,20 +128,27 @@ def _tool_message(turn: Turn, message: Mapping[str, object], content: object) ->
     value = _texts_of(content)
     call_id = first(message, RESULT_IDS[:-1])
     name = word(message, "name", "tool_name")
-    draft = talk.result(
+    draft = turn.result = talk.result(
         None if call_id is None else str(call_id),
         value,
         name=name,
         failed=failed_flag(message),
     )
     if draft is None:
-        turn.say(value if isinstance(value, str) else as_text(value))
+        draft = turn.say(value if isinstance(value, str) else as_text(value))
+        keep(draft, {} if call_id is None else {"tool_call_id": call_id})
         return
+    if name is not None and name != getattr(draft.payload, "tool", None):
+        keep(draft, {"name": name})
+    if isinstance(content, list) and isinstance(value, str):
+        others = [p for p in content if isinstance(p, dict) and text_of(p) is None]
+        keep_parts(draft, [*unread_parts(content), *others])
     left = dict(turn.extra["source"]) if turn.extra else {}  # type: ignore[call-overload]
     for known in ("name", "tool_name", "status", "success", "role", *RESULT_IDS):
         left.pop(known, None)
     if left:
         draft.extra = {**(draft.extra or {}), "result_source": left}
+    turn.extra = None
 
 
 def _texts_of(content: object) -> object:
@@ -187,7 +170,7 @@ def _texts_of(content: object) -> object:
 
 
 def _calls(turn: Turn, message: Mapping[str, object]) -> None:
-    ledger, talk = turn.talk.ledger, turn.talk
+    ledger = turn.talk.ledger
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
         ledger.met += 1
@@ -208,8 +191,7 @@ def _calls(turn: Turn, message: Mapping[str, object]) -> None:
     ]:
         ledger.met += 1
         if isinstance(call, dict):
-            tool, arguments, call_id = call_of(call)
-            turn.add(talk.call(tool, without_data(arguments).value, call_id))
+            read_call(turn, call)
         else:
             ledger.leave_out("tool call", "is no object")
     invocations = message.get("toolInvocations")
@@ -237,9 +219,7 @@ def _usage(turn: Turn, message: Mapping[str, object]) -> None:
         set_usage(draft, model, tokens)
 
 
-def set_usage(
-    draft: Draft, model: str | None, tokens: tuple[int | None, int | None] | None
-) -> None:
+def set_usage(draft: Draft, model: str | None, tokens: Tokens | None) -> None:
     """Set the model and the tokens of a message that has none yet."""
     answers = draft.payload
     assert isinstance(answers, Message)
@@ -250,4 +230,9 @@ def set_usage(
         and answers.input_tokens is None
         and answers.output_tokens is None
     ):
-        answers.input_tokens, answers.output_tokens = tokens
+        answers.input_tokens, answers.output_tokens = tokens.input, tokens.output
+        answers.cached_tokens, answers.reasoning_tokens = (
+            tokens.cached,
+            tokens.reasoning,
+        )
+        draft.reported = tokens.reported

@@ -4,28 +4,24 @@ Our own envelope of a chat (id, agent, created_at, messages, reward), bare lists
 messages, and logged requests and responses of the Chat Completions API.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping
 
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.documents import documents
-from sources.transcripts.format import Container, Format, Made, Reader, Value
+from sources.transcripts.documents import leave_out_fields
+from sources.transcripts.format import Container, Format, Reader
 from sources.transcripts.ledger import Ledger
+from sources.transcripts.message_lines import Lines, documents_or_lines
 from sources.transcripts.messages import read_message, set_usage
-from sources.transcripts.options import Options
 from sources.transcripts.parts import first
+from sources.transcripts.unread import leave_out, taken, unread
 from sources.transcripts.usage import model_of, usage_of
 
 AGENT = "chat"
 _LISTS = ("messages", "conversation", "history", "chat", "turns", "dialog", "dialogue")
-# Parameters of a request, which say nothing of what was answers.
-_PARAMETERS = (
-    "object",
-    "system_fingerprint",
-    "service_tier",
-    "stop",
-    "response_format",
-)
+_SYSTEMS = ("system", "instructions", "system_prompt")
+# Objects of a logged exchange.
+_NESTED = ("request", "response", "completion", "output", "choices")
+_USED = ("usage", "model")
 
 
 def _recognize(values: list[object], container: Container) -> str | None:
@@ -62,7 +58,7 @@ def tell_chat(talk: Conversation, chat: dict[str, object]) -> Iterable[str]:
     """Tell a conversation all messages of a chat, its prompt and its answer."""
     request = chat.get("request")
     asked = request if isinstance(request, dict) else chat
-    system = first(asked, ("system", "instructions", "system_prompt"))
+    system = first(asked, _SYSTEMS)
     if isinstance(system, (str, list)) and system:
         read_message(talk, {"role": "system", "content": system})
     messages = _messages(chat)
@@ -78,8 +74,31 @@ def tell_chat(talk: Conversation, chat: dict[str, object]) -> Iterable[str]:
         talk.ledger.met += 1
         talk.ledger.leave_out("transcript", "its messages are no list")
     _answer_usage(talk, chat)
-    return (*_LISTS, *_PARAMETERS, "request", "response", "choices", "usage", "model",
-            "system", "instructions", "system_prompt")  # fmt: skip
+    _leave_out(talk.ledger, chat)
+    known = {taken(asked, _SYSTEMS)} if asked is chat else set()
+    return (*known, taken(chat, _LISTS), *_NESTED, *_USED)
+
+
+def _leave_out(ledger: Ledger, chat: Mapping[str, object]) -> None:
+    """Count what the request, the response and its choices hold next to messages."""
+    response = first(chat, ("response", "completion", "output"))
+    answer = response if isinstance(response, dict) else chat
+    request = chat.get("request")
+    if isinstance(request, dict):
+        known = {taken(request, _LISTS), taken(request, _SYSTEMS)}
+        if request.get("model") == answer.get("model"):
+            known.add("model")
+        leave_out_fields(ledger, request, known, "request")
+    if answer is not chat and not _is_message(answer):
+        leave_out_fields(ledger, answer, ("choices", *_USED), "response")
+    elif response is not None and answer is chat:
+        leave_out(ledger, {taken(chat, _NESTED[1:4]): response}, "transcript")
+    choices = answer.get("choices")
+    for choice in choices if isinstance(choices, list) else []:
+        if isinstance(choice, dict):
+            leave_out(
+                ledger, unread(choice, ["message", "text", "finish_reason"]), "choice"
+            )
 
 
 def _answers(chat: dict[str, object]) -> list[object]:
@@ -87,9 +106,21 @@ def _answers(chat: dict[str, object]) -> list[object]:
     answer = response if isinstance(response, dict) else chat
     choices = answer.get("choices")
     if isinstance(choices, list):
-        found = [c.get("message") if isinstance(c, dict) else c for c in choices]
-        return [message for message in found if message is not None]
+        return [message for c in choices if (message := _of_choice(c)) is not None]
     return [answer] if answer is not chat and _is_message(answer) else []
+
+
+def _of_choice(choice: object) -> object:
+    """Return the message of a choice; older APIs have a text."""
+    if not isinstance(choice, dict):
+        return choice
+    message = choice.get("message")
+    if message is None and isinstance(choice.get("text"), str):
+        message = {"role": "assistant", "content": choice["text"]}
+    reason = choice.get("finish_reason")
+    if isinstance(message, dict) and isinstance(reason, str):
+        return {**message, "finish_reason": reason}
+    return message
 
 
 def _answer_usage(talk: Conversation, chat: dict[str, object]) -> None:
@@ -119,29 +150,33 @@ def last_answer_usage(talk: Conversation, fields: Mapping[str, object]) -> None:
         set_usage(answers[-1], None, tokens)
 
 
-def read_chats(read: Reader) -> Reader:
-    """Return a reader of chats for which values that are messages are one chat."""
+def is_chat(value: object) -> bool:
+    """Whether a value is a whole chat rather than one of its messages."""
+    if not isinstance(value, dict):
+        return isinstance(value, list)
+    return isinstance(_messages(value), list) or any(
+        isinstance(value.get(name), (list, dict)) for name in ("choices", "response")
+    )
 
-    def read_all(
-        values: Iterable[Value], options: Options, ledger: Ledger
-    ) -> Iterator[Made]:
-        iterator = iter(values)
-        found = next(iterator, None)
-        if found is None:
-            return
-        if _is_message(found.json):
-            messages = [found.json, *(value.json for value in iterator)]
-            # The first message is there from the beginning, so the id stays.
-            chat = {"messages": messages}
-            found, iterator = Value(found.number, found.raw, chat), iter(())
-        yield from read(chain([found], iterator), options, ledger)
 
-    return read_all
+def chats_or_messages(opens: Callable[[object], bool]) -> Reader:
+    """Return a reader of chats, and of messages that stand alone.
+
+    Args:
+        opens: whether a value is such a message.
+    """
+    return documents_or_lines(
+        tell_chat, Lines(opens, is_chat, lambda: _tell_message), AGENT
+    )
+
+
+def _tell_message(talk: Conversation, message: object) -> None:
+    read_message(talk, message)
 
 
 FORMAT = Format(
     "chat",
     "chats in OpenAI's form",
     _recognize,
-    read_chats(documents(tell_chat, AGENT)),
+    chats_or_messages(_is_message),
 )

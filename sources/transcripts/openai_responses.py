@@ -1,22 +1,26 @@
 """Responses of OpenAI's Responses API, with their input, and bare lists of items."""
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
 
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.documents import documents
-from sources.transcripts.format import Container, Format, Made, Value
+from sources.transcripts.documents import leave_out_fields
+from sources.transcripts.format import Container, Format
 from sources.transcripts.items import is_item, read_item
-from sources.transcripts.ledger import Ledger
+from sources.transcripts.message_lines import Lines, documents_or_lines
 from sources.transcripts.messages import read_message
 from sources.transcripts.openai_chat import last_answer_usage
-from sources.transcripts.options import Options
 
 AGENT = "responses"
 _FIELDS = (
-    "object", "output", "input", "instructions", "model", "usage", "items", "request",
-    "response", "text", "tool_choice", "truncation", "reasoning", "data",
-)  # fmt: skip
+    "output",
+    "input",
+    "instructions",
+    "model",
+    "usage",
+    "items",
+    "request",
+    "response",
+)
 
 
 def _recognize(values: list[object], container: Container) -> str | None:
@@ -51,30 +55,42 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     for name, source in (("input", asked), ("items", document), ("output", answer)):
         items = source.get(name)
         for item in items if isinstance(items, list) else [items]:
-            if isinstance(item, dict):
-                read_item(talk, item)
-            elif item is not None:
-                read_message(talk, item)
+            if item is not None:
+                _tell_item(talk, item)
     last_answer_usage(talk, answer)
+    for kind, fields in (("request", request), ("response", inner)):
+        if isinstance(fields, dict):
+            leave_out_fields(talk.ledger, fields, _FIELDS, kind)
     return _FIELDS
 
 
-_read_documents = documents(_tell, AGENT)
-
-
-def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator[Made]:
-    """Read responses; values that are items themselves are one session together."""
-    iterator = iter(values)
-    found = next(iterator, None)
-    if found is None:
-        return
-    alone = isinstance(found.json, dict) and not any(
-        name in found.json for name in ("output", "items", "response")
+def _is_response(value: object) -> bool:
+    return isinstance(value, dict) and any(
+        name in value for name in ("output", "items", "response")
     )
-    if is_item(found.json) or alone:
-        items = [found.json, *(value.json for value in iterator)]
-        found, iterator = Value(found.number, found.raw, {"items": items}), iter(())
-    yield from _read_documents(chain([found], iterator), options, ledger)
 
 
-FORMAT = Format("responses", "OpenAI responses", _recognize, _read)
+def _opens(value: object) -> bool:
+    is_message = isinstance(value, dict) and ("role" in value or "type" in value)
+    return is_item(value) or (is_message and not _is_response(value))
+
+
+def _is_document(value: object) -> bool:
+    return _is_response(value) and not is_item(value)
+
+
+def _tell_item(talk: Conversation, item: object) -> None:
+    if isinstance(item, dict):
+        read_item(talk, item)
+    else:
+        read_message(talk, item)
+
+
+_LINES = Lines(_opens, _is_document, lambda: _tell_item)
+FORMAT = Format(
+    "responses",
+    "OpenAI responses",
+    _recognize,
+    documents_or_lines(_tell, _LINES, AGENT),
+    reads_chats=True,
+)

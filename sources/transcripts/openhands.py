@@ -1,21 +1,34 @@
 """Trajectories of OpenHands: actions of the agent and observations that answer them."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterable, Mapping
 
+from semloop.texts.times import time_in
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.documents import documents
 from sources.transcripts.drafts import Draft
-from sources.transcripts.format import Container, Format, Made, Value
-from sources.transcripts.ledger import Ledger
+from sources.transcripts.format import Container, Format
+from sources.transcripts.message_lines import Lines, TellValue, documents_or_lines
 from sources.transcripts.messages import read_message
-from sources.transcripts.options import Options
 from sources.transcripts.parts import first, plain, word
-from sources.transcripts.times import time_in
 from sources.transcripts.trajectories import tell_text
+from sources.transcripts.unread import (
+    keep,
+    keep_in_first,
+    keep_parts,
+    taken,
+    unread,
+    unread_parts,
+)
 
 AGENT = "openhands"
 _MESSAGES = ("message", "system", "think", "finish")
+_TEXTS = ("content", "thought", "final_thought")
+_RESULTS = ("content", "output", "error")
+# Fields of an event that are read, or that tie it to others.
+_READ = frozenset([
+    "timestamp", "source", "action", "args", "observation", "content", "cause", "kind",
+    "llm_message", "message", "tool_call_id", "action_id", "error",
+])  # fmt: skip
+_NEW_READ = ("tool_name", "reasoning_content", "thought")
 
 
 def _is_event(value: object) -> bool:
@@ -38,30 +51,48 @@ def _recognize(values: list[object], container: Container) -> str | None:
 
 def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     history = first(document, ("history", "messages"))
-    actions: dict[str, Draft] = {}
+    tell = _events_of()
     for event in history if isinstance(history, list) else []:
+        tell(talk, event)
+    return (taken(document, ("history", "messages")),)
+
+
+def _events_of() -> TellValue:
+    """Return what tells the events of one trajectory."""
+    actions: dict[str, Draft] = {}
+
+    def tell(talk: Conversation, event: object) -> None:
         if not isinstance(event, dict):
             talk.ledger.met += 1
             talk.ledger.leave_out("event", "is no object")
-            continue
+            return
         talk.at_unit(time_in(event))
+        first_of = len(talk.drafts)
         if "kind" in event:
-            _new_event(talk, event, actions)
+            draft = _new_event(talk, event, actions)
         else:
-            _event(talk, event, actions)
-    return ("history", "messages")
+            draft = _event(talk, event, actions)
+        rest = unread(event, {*_READ, *_NEW_READ})
+        if draft is None:
+            keep_in_first(talk, first_of, rest, "event")
+        else:
+            keep(draft, rest)
+
+    return tell
 
 
 def _event(
     talk: Conversation, event: dict[str, object], actions: dict[str, Draft]
-) -> None:
+) -> Draft | None:
+    """Read an event; return the earlier one that it belongs to, if there is one."""
     args = event.get("args")
     fields = args if isinstance(args, dict) else {}
     kind = event.get("action")
     role = "user" if event.get("source") == "user" else "assistant"
     if kind in _MESSAGES:
         role = "system" if kind == "system" else role
-        text = first(fields, ("content", "thought", "final_thought"))
+        text = first(fields, _TEXTS)
+        first_of = len(talk.drafts)
         before = talk.ledger.met
         tell_text(
             talk,
@@ -72,30 +103,38 @@ def _event(
         if talk.ledger.met == before:
             talk.ledger.met += 1
             talk.ledger.leave_out(f"{kind} action", "is empty")
+        rest = unread(fields, [taken(fields, _TEXTS)])
+        if text and event.get("message") not in (None, text):
+            rest["message"] = event["message"]
+        keep_in_first(talk, first_of, rest, f"{kind} action")
     elif isinstance(kind, str):
         tell_text(talk, "assistant", fields.get("thought"), "reasoning")
         given = {name: v for name, v in fields.items() if name != "thought"}
         talk.ledger.met += 1
-        actions[str(event.get("id"))] = talk.call(kind, given, None)
+        draft = actions[str(event.get("id"))] = talk.call(kind, given, None)
+        keep(draft, unread(event, {*_READ, "args"} - {"message"}))
     else:
-        _observation(talk, event, actions)
+        return _observation(talk, event, actions)
+    return None
 
 
 def _observation(
     talk: Conversation, event: dict[str, object], actions: dict[str, Draft]
-) -> None:
+) -> Draft | None:
     talk.ledger.met += 1
     content = plain(event.get("content"))
     kind = str(event.get("observation"))
     extras = event.get("extras")
     draft = actions.pop(str(event.get("cause")), None)
+    rest = unread(event, {"content", *_READ} - {"message"})
     if draft is None:
         text = content if isinstance(content, str) else word(event, "message")
         if text:
-            talk.say("system", text, {"part": kind[:100]})
-        else:
-            talk.ledger.leave_out("observation", "is empty")
-        return
+            keep(talk.say("system", text, {"part": kind[:100]}), rest)
+            return talk.drafts[-1]
+        talk.ledger.leave_out("observation", "is empty")
+        return None
+    keep(draft, rest if kind == draft.payload.tool else {**rest, "observation": kind})  # type: ignore[union-attr]
     talk.ledger.kept += 1
     failed = (
         True
@@ -103,6 +142,7 @@ def _observation(
         else _exit_code(extras if isinstance(extras, dict) else {})
     )
     talk.finish_now(draft, content if content is not None else "", failed)
+    return draft
 
 
 def _exit_code(extras: Mapping[str, object]) -> bool | None:
@@ -114,8 +154,9 @@ def _exit_code(extras: Mapping[str, object]) -> bool | None:
 
 def _new_event(
     talk: Conversation, event: dict[str, object], actions: dict[str, Draft]
-) -> None:
+) -> Draft | None:
     """Read an event of the SDK: MessageEvent, ActionEvent, ObservationEvent."""
+    draft = None
     answers = event.get("llm_message")
     observation = event.get("observation")
     if isinstance(answers, dict):
@@ -126,12 +167,14 @@ def _new_event(
         talk.ledger.met += 1
         tool = word(event, "tool_name") or "tool"
         call_id = word(event, "tool_call_id")
-        actions[str(event.get("id"))] = talk.call(tool, event.get("action"), call_id)
+        called = talk.call(tool, event.get("action"), call_id)
+        actions[str(event.get("id"))] = called
+        keep(called, unread(event, {*_READ, *_NEW_READ}))
     elif observation is not None or "error" in event:
         talk.ledger.met += 1
         draft = actions.pop(str(event.get("action_id")), None)
         inner = observation if isinstance(observation, dict) else event
-        value = first(inner, ("content", "output", "error"))
+        value = first(inner, _RESULTS)
         failed = (
             True if "error" in event or inner.get("is_error") else _exit_code(inner)
         )
@@ -139,25 +182,21 @@ def _new_event(
             talk.ledger.kept += 1
             talk.finish_now(draft, plain(value if value is not None else inner), failed)
         else:
-            talk.say("tool", str(plain(value)))
+            draft = talk.say("tool", str(plain(value)))
+        keep(draft, unread(inner, [taken(inner, _RESULTS), "is_error", *_READ]))
+        keep_parts(draft, unread_parts(value))
+        if event.get("tool_name") != getattr(draft.payload, "tool", None):
+            keep(draft, unread({"tool_name": event.get("tool_name")}, ()))
     else:
         talk.ledger.met += 1
         talk.ledger.leave_out(f"{str(event['kind'])[:40]}", "has no message")
+    return draft
 
 
-_read_documents = documents(_tell, AGENT)
-
-
-def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator[Made]:
-    """Read trajectories; values that are events themselves are one together."""
-    iterator = iter(values)
-    found = next(iterator, None)
-    if found is None:
-        return
-    if _is_event(found.json):
-        events = [found.json, *(value.json for value in iterator)]
-        found, iterator = Value(found.number, found.raw, {"history": events}), iter(())
-    yield from _read_documents(chain([found], iterator), options, ledger)
-
-
-FORMAT = Format("openhands", "trajectories of OpenHands", _recognize, _read)
+_LINES = Lines(_is_event, lambda value: not _is_event(value), _events_of)
+FORMAT = Format(
+    "openhands",
+    "trajectories of OpenHands",
+    _recognize,
+    documents_or_lines(_tell, _LINES, AGENT),
+)

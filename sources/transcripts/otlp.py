@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from semloop.texts.times import time_of
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Head
@@ -17,11 +18,24 @@ from sources.transcripts.spans import (
     span_ids,
     tell_span,
 )
-from sources.transcripts.times import time_of
+from sources.transcripts.unread import leave_out, unread
 from sources.transcripts.usage import tokens_of
 
 AGENT = "otlp"
 _MODEL = frozenset(["chat", "text_completion", "generate_content"])
+# Attributes and fields of spans that are read, or of which ids are made.
+_READ = frozenset([
+    "gen_ai.conversation.id", "session.id", "gen_ai.agent.name", "service.name",
+    "gen_ai.operation.name", "gen_ai.tool.name", "gen_ai.input.messages",
+    "gen_ai.tool.call.arguments", "gen_ai.output.messages", "gen_ai.tool.call.result",
+    "gen_ai.response.model", "gen_ai.usage.input_tokens", "gen_ai.tool.call.id",
+    "gen_ai.usage.output_tokens", "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.reasoning.output_tokens",
+])  # fmt: skip
+_OF_SPAN = (
+    "traceId", "spanId", "parentSpanId", "startTimeUnixNano", "endTimeUnixNano",
+    "attributes", "events", "status", "kind", "flags",
+)  # fmt: skip
 _ERROR_CODES = (2, "STATUS_CODE_ERROR")
 
 
@@ -40,6 +54,9 @@ class _Batches:
 
     def tell(self, sessions: OpenSessions, value: Value) -> Conversation | None:
         found = list(_spans(value.json))
+        if isinstance(value.json, dict):
+            rest = unread(value.json, ["resourceSpans"])
+            leave_out(sessions.ledger, rest, "batch")
         if not found:
             sessions.ledger.met += 1
             sessions.ledger.leave_out("value", "has no spans")
@@ -68,17 +85,28 @@ class _Batches:
 def _spans(batch: object) -> Iterator[tuple[str, str | None, Span]]:
     for resource in _list(batch, "resourceSpans"):
         shared = _attributes(resource.get("resource"))
+        around = unread(resource, ["resource", "scopeSpans"])
+        if isinstance(own := resource.get("resource"), dict):
+            around |= unread(own, ["attributes"])
         for scope in _list(resource, "scopeSpans"):
+            of_scope = unread(scope, ["spans"])
             for row in _list(scope, "spans"):
-                yield _span(row, shared)
+                yield _span(row, shared, {**around, **of_scope})
 
 
 def _span(
-    row: Mapping[str, object], shared: Mapping[str, object]
+    row: Mapping[str, object],
+    shared: Mapping[str, object],
+    around: Mapping[str, object],
 ) -> tuple[str, str | None, Span]:
     found = {**shared, **_attributes(row)}
+    events = []
     for event in _list(row, "events"):
         found.update(_attributes(event))
+        own = {n: v for n, v in _attributes(event).items() if n not in _READ}
+        named = unread(event, ["attributes", "timeUnixNano"])
+        if named or own:
+            events.append({**named, **own})
     trace = word(row, "traceId") or "trace"
     name = word(found, "gen_ai.conversation.id", "session.id") or trace
     agent = word(found, "gen_ai.agent.name", "service.name")
@@ -103,11 +131,34 @@ def _span(
         tokens=tokens_of({
             "input_tokens": found.get("gen_ai.usage.input_tokens"),
             "output_tokens": found.get("gen_ai.usage.output_tokens"),
+            "cached_tokens": found.get("gen_ai.usage.cache_read.input_tokens"),
+            "reasoning_tokens": found.get("gen_ai.usage.reasoning.output_tokens"),
         }),
         call_id=word(found, "gen_ai.tool.call.id"),
         ids=span_ids(trace, row.get("spanId"), row.get("parentSpanId")),
+        rest={**around, **_rest(row, {**shared, **_attributes(row)}, events, kind)},
     )  # fmt: skip
     return session_id(name), agent, span
+
+
+def _rest(
+    row: Mapping[str, object],
+    attributes: Mapping[str, object],
+    events: list[dict[str, object]],
+    kind: Kind,
+) -> dict[str, object]:
+    rest = unread(row, _OF_SPAN)
+    if kind == "tool" and "gen_ai.tool.name" not in attributes:
+        rest.pop("name", None)
+    status = row.get("status")
+    if isinstance(status, dict):
+        failed = status.get("code") in _ERROR_CODES
+        rest |= unread(status, ["code", "message"] if failed else ["code"])
+    operation = attributes.get("gen_ai.operation.name")
+    if operation not in (None, "execute_tool", *_MODEL):
+        rest["gen_ai.operation.name"] = operation
+    rest |= {n: v for n, v in attributes.items() if n not in _READ}
+    return {**rest, "events": events} if events else rest
 
 
 def _list(fields: object, name: str) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ from typing import Literal
 from semloop.event import NAME_CHARS_MAX, Completion, Feedback
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.parts import word
+from sources.transcripts.unread import keep, taken, unread
 
 OUTCOME_FIELDS = ("reward", "resolved", "outcome", "feedback", "scores")
 _OUTCOMES: dict[str, Literal["success", "partial", "failure"]] = {
@@ -27,9 +28,12 @@ def tell_outcome(talk: Conversation, fields: Mapping[str, object]) -> None:
     """Add the ratings of a transcript, then its outcome, if it has any."""
     for name in ("feedback", "scores"):
         rating = fields.get(name)
-        for one in rating if isinstance(rating, list) else []:
-            talk.ledger.met += 1
-            tell_rating(talk, one)
+        if isinstance(rating, str) and rating:
+            rating = {"name": name, "comment": rating}
+        for one in rating if isinstance(rating, list) else [rating]:
+            if one is not None and one != {}:
+                talk.ledger.met += 1
+                tell_rating(talk, one)
     reward = number(fields.get("reward"))
     resolved, outcome = fields.get("resolved"), fields.get("outcome")
     talk.at_unit(None)
@@ -75,4 +79,6 @@ def tell_rating(talk: Conversation, rating: object) -> None:
         label=None if label is None else label[:NAME_CHARS_MAX],
         comment=comment if isinstance(comment, str) and comment else None,
     )
-    talk.rate(given)
+    draft = talk.rate(given)
+    known = {taken(rating, ("name", "key", "metric")), "score", "value", "comment"}
+    keep(draft, unread(rating, {*known, taken(rating, ("label", "stringValue"))}))

@@ -4,6 +4,7 @@ The format is recognized by its first values, or given. Values that are no JSON 
 produced unchanged and become dead letters; what else becomes no event is in the ledger.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -25,6 +26,10 @@ NAMES = (AUTO, events.NAME, *BY_NAME)
 # Values from which the format is recognized: a file may begin with some of no sign.
 SAMPLE_VALUES = 20
 
+# The format whose signs are the weakest.
+GENERIC = "chat"
+# Room for the headers of a record.
+HEADERS_BYTES = 2**10
 # Values without any event that are held back before they become dead letters.
 HELD_BYTES_MAX = 2**26
 
@@ -73,6 +78,8 @@ class Reading:
                     raise ConfigError(msg, "Give a file of JSON, packed or not.")
                 cuts = self._counted(values_of(file.stream, layout))
                 yield from self._read(cuts, layout.container)
+                end = file.position()
+                self.position = lambda: end  # The file is closed now.
         except READ_ERRORS as exc:
             if isinstance(exc, ConfigError):
                 raise
@@ -97,6 +104,14 @@ class Reading:
         for number, session_id, event in made:
             yield from self._dead()
             key = session_id.encode()
+            size = len(event.value) + len(key)
+            if size + HEADERS_BYTES > events.LINE_BYTES_MAX:
+                kind = _decode(event.value)["type"]
+                self.ledger.made[kind] -= 1
+                self.ledger.events -= 1
+                self.ledger.leave_out(kind, "is over 4 MiB as an event")
+                yield TooLong(number, size)
+                continue
             yield Record(number, key, event.value, idempotency_key=event.id)
         yield from self._dead()
 
@@ -232,14 +247,41 @@ def _recognized(
             why = own.recognize(sample[start:], container) if own else None
         if why is not None:
             return given, why
-    for start in range(len(sample)):
-        rest = sample[start:]
-        for form in FORMATS:
-            if (why := form.recognize(rest, container)) is not None:
-                return form.name, why
-        if (why := events.recognize(rest, container)) is not None:
-            return events.NAME, why
-    return None, None
+    return _elected([_format_at(sample[n:], container) for n in range(len(sample))])
+
+
+def _format_at(
+    values: list[object], container: Container
+) -> tuple[str | None, str | None]:
+    for form in FORMATS:
+        if (why := form.recognize(values, container)) is not None:
+            return form.name, why
+    why = events.recognize(values, container)
+    return (None if why is None else events.NAME), why
+
+
+def _elected(
+    found: list[tuple[str | None, str | None]],
+) -> tuple[str | None, str | None]:
+    """Return the format of the first value that has one, unless more have another.
+
+    The first value may be a stray one; a file of items also has messages of chats.
+    """
+    known = [(name, why) for name, why in found if name is not None]
+    if not known:
+        return None, None
+    chosen, _ = known[0]
+    votes = Counter(name for name, _ in known)
+    own = BY_NAME.get(chosen)
+    if own is not None and own.reads_chats:
+        votes.pop(GENERIC, None)
+    # Any object with a role looks like a message, so this takes fewer votes.
+    least = votes[chosen] + (chosen != GENERIC)
+    for name, count in votes.most_common():
+        if name != chosen and count >= least:
+            chosen = name
+            break
+    return next((name, why) for name, why in known if name == chosen)
 
 
 def _length(cut: Cut) -> int:

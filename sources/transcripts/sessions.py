@@ -73,13 +73,7 @@ class OpenSessions:
 
     def settle(self) -> None:
         """Settle the units of a value that was read in part; its events stay."""
-        ledger = self.ledger
-        waiting = sum(len(talk.drafts) for talk in self._open.values())
-        units = ledger.met - ledger.processed - waiting
-        if units < 0:
-            ledger.met -= units
-        elif units:
-            ledger.leave_out("unit", "is in a value that is nested too deeply", units)
+        self.ledger.settle(sum(len(talk.drafts) for talk in self._open.values()))
 
     def end(self) -> Iterator[tuple[str, ImportedEvent]]:
         """Yield all events that are left."""
@@ -112,9 +106,10 @@ def lines_of_sessions(
     ) -> Iterator[Made]:
         sessions, tell, number = OpenSessions(options, ledger), make(), 0
         for value in values if start_of is None else _in_order(values, start_of):
-            number = value.number
+            number, met = value.number, ledger.met
             try:
                 talk = tell(sessions, value)
+                ledger.leave_out_empty(met)
             except VALUE_ERRORS:
                 talk = None
                 sessions.settle()

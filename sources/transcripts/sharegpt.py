@@ -9,8 +9,10 @@ from sources.transcripts.documents import documents
 from sources.transcripts.format import Container, Format
 from sources.transcripts.messages import read_message
 from sources.transcripts.parts import first
+from sources.transcripts.unread import keep, taken, unread
 
 AGENT = "chat"
+_ARGUMENTS = ("arguments", "parameters")
 _LISTS = ("conversations", "conversation", "items")
 
 
@@ -40,7 +42,8 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
             _call(talk, turn)
         else:
             read_message(talk, turn)
-    return (*_LISTS, "system")
+    known = ("system",) if isinstance(system, str) else ()
+    return (taken(document, _LISTS), *known)
 
 
 def _call(talk: Conversation, turn: dict[str, object]) -> None:
@@ -54,7 +57,9 @@ def _call(talk: Conversation, turn: dict[str, object]) -> None:
         call = None
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         call = {"name": "function", "arguments": text}
-    talk.call(call["name"], first(call, ("arguments", "parameters")), None)
+    draft = talk.call(call["name"], first(call, _ARGUMENTS), None)
+    keep(draft, unread(call, ["name", taken(call, _ARGUMENTS)]))
+    keep(draft, unread(turn, ["from", "value"]))
 
 
 FORMAT = Format(

@@ -21,15 +21,22 @@ from sources.transcripts.drafts import Draft
 from sources.transcripts.items import read_item
 from sources.transcripts.messages import set_usage
 from sources.transcripts.parts import first, plain
+from sources.transcripts.unread import keep_in_first, leave_out, taken, unread
 from sources.transcripts.usage import Tokens
 
 LAST = datetime.max.replace(tzinfo=UTC)
+_MESSAGES = ("messages", "choices", "generations", "output", "input")
+# What makes two messages the same.
+_SAME = ("role", "type", "content", "tool_calls", "tool_call_id", "parts")
 Kind = Literal["model", "tool", "other"]
 
 
 @dataclass(slots=True)
 class Span:
-    """One span: `input` and `output` are JSON values, `error` is a text."""
+    """One span: `input` and `output` are JSON values, `error` is a text.
+
+    `rest`: its other fields, for the payload of its first event.
+    """
 
     kind: Kind
     name: str
@@ -42,6 +49,7 @@ class Span:
     tokens: Tokens | None = None
     call_id: str | None = None
     ids: dict[str, str] = field(default_factory=dict)
+    rest: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,6 +59,9 @@ class Reported:
     # Messages with their occurrence within one span: a later span repeats all of them.
     messages: set[tuple[bytes, int]] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)
+    # Fields by the digest of name and value: of spans the last value of each name.
+    fields: set[bytes] = field(default_factory=set)
+    reported: dict[str, object] = field(default_factory=dict)
 
 
 def tell_span(talk: Conversation, span: Span, reported: Reported) -> None:
@@ -64,6 +75,14 @@ def tell_span(talk: Conversation, span: Span, reported: Reported) -> None:
     else:
         _other(talk, span)
     talk.spans = None
+    if span.kind != "other" or span.error:
+        rest = span.rest
+        if span.kind == "model":
+            rest = {**rest, **_unread_messages(span.input, "input")}
+            rest |= _unread_messages(span.output, "output")
+        changed = {n: v for n, v in rest.items() if reported.reported.get(n) != v}
+        reported.reported.update(changed)
+        keep_in_first(talk, before, changed, "span")
     if own := span.ids.get("span_id"):
         _place(talk, before, f"span {own}")
 
@@ -90,13 +109,39 @@ def messages_in(value: object) -> list[object]:
         ]
         return [_inner(item) for item in flat]
     if isinstance(value, dict):
-        inner = first(value, ("messages", "choices", "generations", "output", "input"))
+        inner = first(value, _MESSAGES)
         if isinstance(inner, (list, dict)):
             return messages_in(inner)
         if isinstance(inner, str) and "role" not in value:
             return [inner]
         return [_inner(value)]
     return []
+
+
+def _unread_messages(value: object, name: str) -> dict[str, object]:
+    """Return what the input or the output of a model holds next to its messages."""
+    if isinstance(value, str):
+        try:
+            inner = msgspec.json.decode(value)
+        except (ValueError, RecursionError):
+            return {}
+        return _unread_messages(inner, name) if isinstance(inner, (dict, list)) else {}
+    found: dict[str, object] = {}
+    if isinstance(value, list):
+        for item in value:
+            found |= _unread_messages(item, name) if isinstance(item, list) else {}
+            if isinstance(item, dict) and isinstance(item.get("message"), dict):
+                found |= unread(item, ["message"])
+    elif isinstance(value, dict):
+        taken_ = taken(value, _MESSAGES)
+        inner = value.get(taken_)
+        if isinstance(inner, (list, dict)):
+            found = unread(value, [taken_]) | _unread_messages(inner, name)
+        elif isinstance(inner, str) and "role" not in value:
+            found = unread(value, [taken_])
+        elif isinstance(value.get("message"), dict):
+            found = unread(value, ["message"])
+    return {name: found} if found and name not in found else found
 
 
 def _inner(item: object) -> object:
@@ -144,9 +189,11 @@ def _message(
         message = {"role": role, "content": message}
     digest = blake2b(_key(message), digest_size=16).digest()
     met[digest] += 1
+    new = _new_fields(message, reported)
     if (digest, met[digest]) in reported.messages:
         talk.ledger.met += 1
         talk.ledger.kept += 1
+        leave_out(talk.ledger, new, "repeated message")
         return
     reported.messages.add((digest, met[digest]))
     if isinstance(message, dict):
@@ -157,17 +204,31 @@ def _message(
             # The span of the tool has reported it.
             talk.ledger.met += 1
             talk.ledger.kept += 1
+            leave_out(talk.ledger, new, "repeated message")
             return
     before = len(talk.drafts)
     read_item(talk, message if isinstance(message, dict) else {"content": message}, at)
     _place(talk, before, f"{digest.hex()} {met[digest]}")
 
 
+def _new_fields(message: object, reported: Reported) -> dict[str, object]:
+    """Return the fields next to its content that no message of the session had so."""
+    if not isinstance(message, dict):
+        return {}
+    found = {}
+    for name, value in unread(message, _SAME).items():
+        text = msgspec.json.encode([name, value], order="deterministic")
+        digest = blake2b(text, digest_size=16).digest()
+        if digest not in reported.fields:
+            reported.fields.add(digest)
+            found[name] = value
+    return found
+
+
 def _key(message: object) -> bytes:
     """What makes two messages the same."""
     if isinstance(message, dict):
-        names = ("role", "type", "content", "tool_calls", "tool_call_id", "parts")
-        kept = {n: message[n] for n in names if message.get(n) not in (None, "", [])}
+        kept = {n: message[n] for n in _SAME if message.get(n) not in (None, "", [])}
         if kept:
             return msgspec.json.encode(kept, order="deterministic")
     return msgspec.json.encode(message, order="deterministic")

@@ -8,12 +8,12 @@ from sources.transcripts.format import Container, Format
 from sources.transcripts.messages import read_messages
 from sources.transcripts.parts import plain
 from sources.transcripts.trajectories import tell_text
+from sources.transcripts.turns import as_text
+from sources.transcripts.unread import keep_in_first, leave_out, unread
 
 AGENT = "swe-agent"
-_FIELDS = (
-    "trajectory", "history", "messages", "info", "environment", "replay_config",
-    "trajectory_format",
-)  # fmt: skip
+_HISTORY = ("role", "content", "thought", "action", "agent", "message_type")
+_STEP = ("action", "observation", "thought", "response", "execution_time")
 _TOOL = "bash"
 
 
@@ -35,9 +35,11 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     messages = document.get("messages")
     if isinstance(steps, list):
         history = document.get("history")
-        _asked(talk, history if isinstance(history, list) else [])
+        rest = _asked(talk, history if isinstance(history, list) else [])
+        known: list[str] = []
         for step in steps:
-            _step(talk, step)
+            _step(talk, step, known)
+        _answered(talk, rest, known)
     elif isinstance(messages, list):
         read_messages(talk, messages)
     info = document.get("info")
@@ -45,34 +47,85 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
     if isinstance(info, dict):
         tell_text(talk, "system", info.get("exit_status"), "exit status")
         tell_text(talk, "assistant", info.get("submission"), "submission")
-    return _FIELDS
+        rest_of_info = unread(info, ["exit_status", "submission"])
+        leave_out(talk.ledger, rest_of_info, "transcript's info")
+    if not isinstance(steps, list) or not isinstance(document.get("history"), list):
+        return ("trajectory" if isinstance(steps, list) else "messages", "info")
+    return ("trajectory", "history", "info")
 
 
-def _asked(talk: Conversation, history: list[object]) -> None:
-    """Tell what stood before the first step; the steps tell the rest."""
+def _asked(talk: Conversation, history: list[object]) -> list[object]:
+    """Tell what stood before the first step; return the rest, which the steps tell."""
     asked = []
     for message in history:
         if isinstance(message, dict) and message.get("role") == "assistant":
             break
         asked.append(message)
     read_messages(talk, asked)
-    left = len(history) - len(asked)
-    if left:
-        talk.ledger.met += left
-        talk.ledger.kept += left
+    return history[len(asked) :]
 
 
-def _step(talk: Conversation, step: object) -> None:
+def _answered(talk: Conversation, messages: list[object], known: list[str]) -> None:
+    """Count messages that the steps repeat: each holds a text of the next steps."""
+    at = 0
+    for message in messages:
+        talk.ledger.met += 1
+        content = message.get("content") if isinstance(message, dict) else message
+        text = content if isinstance(content, str) else as_text(plain(content))
+        if content in (None, "", []):
+            talk.ledger.leave_out("message of the history", "is empty")
+            continue
+        found = next((n for n in range(at, len(known)) if known[n] in text), None)
+        if found is None:
+            found = next((n for n in range(at) if known[n] in text), None)
+        if found is None:
+            reason = "`content` of a message of the history, in no step"
+            talk.ledger.leave_out("field", reason)
+            continue
+        at = max(at, found)
+        talk.ledger.kept += 1
+        if isinstance(message, dict):
+            rest = unread(message, _HISTORY)
+            for name in ("thought", "action"):
+                value = message.get(name)
+                if isinstance(value, str) and value.strip() not in ("", *known):
+                    rest[name] = value
+            leave_out(talk.ledger, rest, "message of the history")
+
+
+def _step(talk: Conversation, step: object, known: list[str]) -> None:
     talk.at_unit(None)
     if not isinstance(step, dict):
         talk.ledger.met += 1
         talk.ledger.leave_out("step", "is no object")
         return
     thought, response = step.get("thought"), step.get("response")
-    tell_text(talk, "assistant", thought or response, None)
+    action, observation = step.get("action"), step.get("observation")
+    texts = (thought, response, action, observation)
+    known += [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+    first = len(talk.drafts)
+    _act(talk, step)
+    rest = unread(step, _STEP)
     if thought and response and response != thought:
         talk.ledger.met += 1
         talk.ledger.kept += 1
+        if not _says_only(response, thought, action):
+            rest["response"] = response
+    keep_in_first(talk, first, rest, "step")
+
+
+def _says_only(response: object, *known: object) -> bool:
+    """Whether a text is made of known texts, and of signs between them."""
+    left = response if isinstance(response, str) else "?"
+    for text in known:
+        if isinstance(text, str) and text.strip():
+            left = left.replace(text.strip(), "", 1)
+    return not any(character.isalnum() for character in left)
+
+
+def _act(talk: Conversation, step: dict[str, object]) -> None:
+    thought, response = step.get("thought"), step.get("response")
+    tell_text(talk, "assistant", thought or response, None)
     action, observation = step.get("action"), step.get("observation")
     if not action:
         tell_text(talk, "tool", observation, None)

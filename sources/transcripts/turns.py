@@ -5,10 +5,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from semloop.texts.roles import Role
 from sources.transcripts.conversation import Conversation
-from sources.transcripts.drafts import Draft, Role
+from sources.transcripts.drafts import Draft
 from sources.transcripts.parts import (
+    ARGUMENTS,
+    CALL_IDS,
     REASONING_TYPES,
+    RESULT_IDS,
+    RESULTS,
+    TOOL_NAMES,
     call_of,
     first,
     is_call,
@@ -20,6 +26,20 @@ from sources.transcripts.parts import (
     without_data,
     word,
 )
+from sources.transcripts.unread import (
+    keep,
+    keep_parts,
+    taken,
+    unread,
+    unread_parts,
+    unread_text,
+)
+
+_REASONING_TEXTS = ("thinking", "text", "reasoning", "content", "summary")
+_UI_ARGUMENTS = ("args", "input", "rawInput")
+_UI_RESULTS = ("result", "output", "errorText")
+# What decides whether a result is a failure, or says what it is of.
+_RESULT_FLAGS = ("is_error", "isError", "success", "status", "functionResponse")
 
 
 @dataclass(slots=True)
@@ -32,7 +52,9 @@ class Turn:
     texts: list[str] = field(default_factory=list)
     kept: list[object] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    rests: list[object] = field(default_factory=list)
     text_event: Draft | None = None
+    result: Draft | None = None
     first: Draft | None = None
 
     def add(self, draft: Draft) -> Draft:
@@ -58,8 +80,29 @@ class Turn:
         draft = self.say("\n".join(self.texts or self.labels))
         if self.kept:
             draft.extra = {**(draft.extra or {}), "parts": self.kept}
+        keep_parts(draft, self.rests)
         self.talk.ledger.kept += len(self.texts) + len(self.labels) - 1
-        self.texts, self.labels, self.kept = [], [], []
+        self.texts, self.labels, self.kept, self.rests = [], [], [], []
+
+
+def read_call(turn: Turn, call: Mapping[str, object]) -> None:
+    """Tell a turn a call of a tool."""
+    tool, arguments, call_id = call_of(call)
+    draft = turn.add(turn.talk.call(tool, without_data(arguments).value, call_id))
+    keep(draft, unread_call(call))
+
+
+def unread_call(call: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a call that its event does not have."""
+    rest: dict[str, object] = {}
+    names = ("function", "custom", "functionCall")
+    inner = next((f for n in names if isinstance(f := call.get(n), dict)), None)
+    for fields in (call, inner):
+        if fields is not None:
+            of_call = (CALL_IDS, TOOL_NAMES, ARGUMENTS)
+            known = {taken(fields, given) for given in of_call}
+            rest |= unread(fields, {*known, *names, "status"})
+    return rest
 
 
 def read_content(turn: Turn, content: object) -> None:
@@ -89,34 +132,37 @@ def read_part(turn: Turn, part: dict[str, object]) -> None:
     if text is not None and not is_call(part):
         if text:
             turn.texts.append(text)
+            if rest := unread_text(part):
+                turn.rests.append(rest)
         else:
             turn.talk.ledger.leave_out("text part", "is empty")
     elif part.get("type") in REASONING_TYPES:
         _reasoning_part(turn, part)
     elif is_result(part):
         turn.flush()
-        read_result(turn.talk, part)
+        turn.result = read_result(turn.talk, part)
     elif is_call(part):
         turn.flush()
-        tool, arguments, call_id = call_of(part)
-        turn.add(turn.talk.call(tool, without_data(arguments).value, call_id))
+        read_call(turn, part)
     elif _ui_tool(turn, part):
         pass
     elif part.get("type") in ("step-start", "redacted_thinking"):
         turn.talk.ledger.leave_out(f"{part['type']} part", "has no text")
     elif part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
         turn.flush()
-        turn.say(str(part["refusal"]), "refusal")
+        keep(turn.say(str(part["refusal"]), "refusal"), unread(part, ["refusal"]))
     else:
         other_part(turn, part)
 
 
 def _reasoning_part(turn: Turn, part: Mapping[str, object]) -> None:
-    text = first(part, ("thinking", "text", "reasoning", "content", "summary"))
-    text = plain(text) if isinstance(text, list) else text
+    given = first(part, _REASONING_TEXTS)
+    text = plain(given) if isinstance(given, list) else given
     if isinstance(text, str) and text:
         turn.flush()
-        turn.say(text, "reasoning")
+        draft = turn.say(text, "reasoning")
+        keep(draft, unread(part, [taken(part, _REASONING_TEXTS)]))
+        keep_parts(draft, unread_parts(given) if isinstance(given, list) else [])
     else:
         turn.talk.ledger.leave_out("reasoning part", "has no text")
 
@@ -146,32 +192,57 @@ def _ui_tool(turn: Turn, part: Mapping[str, object]) -> bool:
     )):  # fmt: skip
         return False
     turn.flush()
-    read_invocation(turn, call, kind.removeprefix("tool-"))
+    draft = read_invocation(turn, call, kind.removeprefix("tool-"))
+    if call is inner:
+        keep(draft, unread(part, ["toolInvocation"]))
     return True
 
 
-def read_invocation(turn: Turn, call: Mapping[str, object], kind: str) -> None:
+def read_invocation(turn: Turn, call: Mapping[str, object], kind: str) -> Draft:
     """Tell a turn a call in the AI SDK's words, with its result if it has one."""
     tool = word(call, "toolName") or kind
-    arguments = first(call, ("args", "input", "rawInput"))
+    arguments = first(call, _UI_ARGUMENTS)
     call_id = word(call, "toolCallId")
-    turn.add(turn.talk.call(tool, arguments, call_id))
+    draft = turn.add(turn.talk.call(tool, arguments, call_id))
+    known = {taken(call, _UI_ARGUMENTS), taken(call, _UI_RESULTS)}
+    keep(draft, unread(call, {*known, "toolName", "toolCallId", "state", "step"}))
     failed = call.get("state") == "output-error"
-    value = first(call, ("result", "output", "errorText"))
+    value = first(call, _UI_RESULTS)
     if value is not None:
         turn.talk.ledger.met += 1
         turn.talk.result(call_id, plain(value), name=tool, failed=failed or None)
+    return draft
 
 
-def read_result(talk: Conversation, part: Mapping[str, object]) -> None:
+def read_result(talk: Conversation, part: Mapping[str, object]) -> Draft:
     """Give a call the result in a part; one without call becomes a message."""
     found = result_of(part)
     value = "" if found.value is None else found.value
-    if talk.result(found.call_id, value, name=found.name, failed=found.failed) is None:
+    draft = talk.result(found.call_id, value, name=found.name, failed=found.failed)
+    if draft is None:
         extra: dict[str, object] | None = (
             None if found.call_id is None else {"call_id": found.call_id}
         )
-        talk.say("tool", value if isinstance(value, str) else as_text(value), extra)
+        text = value if isinstance(value, str) else as_text(value)
+        draft = talk.say("tool", text, extra)
+    _keep_result(draft, part, found.name)
+    return draft
+
+
+def _keep_result(draft: Draft, part: Mapping[str, object], name: str | None) -> None:
+    """Keep what a result has next to its value."""
+    inner = part.get("functionResponse")
+    for fields in (part, inner if isinstance(inner, dict) else None):
+        if fields is None:
+            continue
+        known = {taken(fields, RESULT_IDS), taken(fields, RESULTS)}
+        keep(draft, unread(fields, {*known, *_RESULT_FLAGS, *TOOL_NAMES}))
+        value = first(fields, RESULTS)
+        keep_parts(draft, unread_parts(value))
+        if isinstance(value, dict) and "value" in value and "type" in value:
+            keep(draft, unread(value, ["value"]))
+    if name is not None and name != getattr(draft.payload, "tool", None):
+        keep(draft, {"name": name})
 
 
 def as_text(value: object) -> str:

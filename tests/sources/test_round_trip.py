@@ -1,5 +1,6 @@
 """A conversation in any format comes back: texts, calls, failures, tokens, order."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ turns = st.builds(
     texts,
     st.lists(calls, max_size=2).map(tuple),
     texts,
-    st.tuples(st.integers(1, 99), st.integers(1, 99)),
+    st.tuples(st.integers(50, 99), st.integers(50, 99)),
+    st.integers(0, 50),
+    st.integers(0, 50),
 )
 
 
@@ -42,7 +45,7 @@ def talks(draw: Any) -> list[Turn]:
     """Draw a conversation in which no two messages have the same text."""
     found = draw(st.lists(turns, min_size=1, max_size=4))
     return [
-        Turn(f"{n} asked {t.asked}", t.calls, f"{n} answered {t.answer}", t.tokens)
+        replace(t, asked=f"{n} asked {t.asked}", answer=f"{n} answered {t.answer}")
         for n, t in enumerate(found)
     ]
 
@@ -84,12 +87,13 @@ def test_a_conversation_comes_back(
     if can.failures:
         assert [c["status"] == "error" for c in found] == [c.failed for c in made]
     if can.tokens:
-        tokens = [
-            (m.get("input_tokens"), m.get("output_tokens"))
-            for m in messages
-            if m["role"] == "assistant" and m["content"]
-        ]
+        answers = [m for m in messages if m["role"] == "assistant" and m["content"]]
+        tokens = [(m.get("input_tokens"), m.get("output_tokens")) for m in answers]
         assert tokens == [turn.tokens for turn in talk]
+        assert [m.get("cached_tokens") for m in answers] == [t.cached for t in talk]
+        if can.reasoning:
+            reasoned = [m.get("reasoning_tokens") for m in answers]
+            assert reasoned == [turn.reasoning for turn in talk]
     if can.times:
         times = [msgspec.convert(e["timestamp"], type=type(START)) for e in events]
         assert times[0] == START

@@ -9,6 +9,7 @@ from tests.sources.transcript_writers import (
     Can,
     Clock,
     Talk,
+    Turn,
     Writer,
     ai_sdk,
     anthropic,
@@ -20,10 +21,10 @@ from tests.sources.transcript_writers import (
 )
 
 
-def _items(talk: Talk) -> list[tuple[str, dict[str, Any], tuple[int, int] | None]]:
+def _items(talk: Talk) -> list[tuple[str, dict[str, Any], Turn | None]]:
     """Write a conversation as items, with their times and tokens."""
     clock, number = Clock(), 0
-    found: list[tuple[str, dict[str, Any], tuple[int, int] | None]] = []
+    found: list[tuple[str, dict[str, Any], Turn | None]] = []
 
     def message(role: str, kind: str, text: str) -> dict[str, Any]:
         content = [{"type": kind, "text": text}]
@@ -39,7 +40,7 @@ def _items(talk: Talk) -> list[tuple[str, dict[str, Any], tuple[int, int] | None
             found.append((clock.text(), {**item, **output}, None))
             number += 1
         answer = message("assistant", "output_text", turn.answer)
-        found.append((clock.text(), answer, turn.tokens))
+        found.append((clock.text(), answer, turn))
     return found
 
 
@@ -53,10 +54,14 @@ def codex(talk: Talk) -> bytes:
     lines: list[dict[str, Any]] = [
         {"timestamp": clock, "type": "session_meta", "payload": {"id": "s"}}
     ]
-    for number, (at, item, tokens) in enumerate(_items(talk)):
+    for number, (at, item, turn) in enumerate(_items(talk)):
         lines.append({"timestamp": at, "type": "response_item", "payload": item})
-        if tokens is not None:
-            usage = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
+        if turn is not None:
+            usage = {
+                "input_tokens": turn.tokens[0], "output_tokens": turn.tokens[1],
+                "cached_input_tokens": turn.cached,
+                "reasoning_output_tokens": turn.reasoning,
+            }  # fmt: skip
             total = {"input_tokens": number}
             info = {"last_token_usage": usage, "total_token_usage": total}
             payload = {"type": "token_count", "info": info}
@@ -91,7 +96,11 @@ def atif(talk: Talk) -> bytes:
         given, made_ = turn.tokens
         steps.append({
             "source": "agent", "message": turn.answer, "timestamp": clock.text(),
-            "metrics": {"prompt_tokens": given, "completion_tokens": made_},
+            "metrics": {
+                "prompt_tokens": given, "completion_tokens": made_,
+                "cached_tokens": turn.cached,
+                "extra": {"reasoning_tokens": turn.reasoning},
+            },
         })  # fmt: skip
     numbered = [{"step_id": i, **step} for i, step in enumerate(steps, 1)]
     head = {"schema_version": "ATIF-v1.6", "session_id": "s", "agent": {"name": "a"}}
@@ -159,7 +168,7 @@ def _spans(talk: Talk, shape: Any) -> list[Any]:
             found.append(shape.tool(len(found), call, clock.text(), clock.text()))
         answer = {"role": "assistant", "content": turn.answer}
         ends = (start, clock.text())
-        found.append(shape.model(len(found), list(before), answer, turn.tokens, ends))
+        found.append(shape.model(len(found), list(before), answer, turn, ends))
         before.append(answer)
     return found
 
@@ -168,9 +177,15 @@ class LangfuseShape:
     """Observations of Langfuse."""
 
     def model(
-        self, number: int, given: Any, answer: Any, tokens: Any, ends: Any
+        self, number: int, given: Any, answer: Any, turn: Turn, ends: Any
     ) -> dict[str, Any]:
-        usage = {"input": tokens[0], "output": tokens[1]}
+        usage = {
+            "input": turn.tokens[0] - turn.cached,
+            "input_cached_tokens": turn.cached,
+            "output": turn.tokens[1] - turn.reasoning,
+            "output_reasoning_tokens": turn.reasoning,
+            "total": sum(turn.tokens),
+        }
         return {
             "id": f"o{number}", "traceId": "s", "type": "GENERATION", "input": given,
             "output": answer, "usageDetails": usage,
@@ -190,12 +205,14 @@ class LangsmithShape:
     """Runs of LangSmith."""
 
     def model(
-        self, number: int, given: Any, answer: Any, tokens: Any, ends: Any
+        self, number: int, given: Any, answer: Any, turn: Turn, ends: Any
     ) -> dict[str, Any]:
         return {
             "id": f"r{number}", "trace_id": "s", "run_type": "llm", "name": "llm",
             "inputs": {"messages": [given]}, "outputs": {"messages": [answer]},
-            "prompt_tokens": tokens[0], "completion_tokens": tokens[1],
+            "prompt_tokens": turn.tokens[0], "completion_tokens": turn.tokens[1],
+            "prompt_token_details": {"cache_read": turn.cached},
+            "completion_token_details": {"reasoning": turn.reasoning},
             "start_time": ends[0], "end_time": ends[1],
         }  # fmt: skip
 
@@ -218,8 +235,8 @@ def langsmith(talk: Talk) -> bytes:
 
 WRITERS: dict[str, tuple[Writer, Can]] = {
     "chat": (openai, Can()),
-    "anthropic": (anthropic, Can()),
-    "claude-code": (claude_code, Can()),
+    "anthropic": (anthropic, Can(reasoning=False)),
+    "claude-code": (claude_code, Can(reasoning=False)),
     "ai-sdk": (ai_sdk, Can(times=False)),
     "langchain": (langchain, Can(times=False)),
     "responses": (responses, Can(times=False, tokens=False)),

@@ -28,15 +28,41 @@ class Turn:
     calls: tuple[Call, ...]
     answer: str
     tokens: tuple[int, int]
+    cached: int = 0
+    reasoning: int = 0
+
+    @property
+    def openai_usage(self) -> dict[str, Any]:
+        """The tokens as OpenAI counts them: the parts are in the wholes."""
+        return {
+            "prompt_tokens": self.tokens[0],
+            "completion_tokens": self.tokens[1],
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
+        }
+
+    @property
+    def anthropic_usage(self) -> dict[str, Any]:
+        """The tokens as Anthropic counts them: those of a cache are apart."""
+        return {
+            "input_tokens": self.tokens[0] - self.cached,
+            "cache_read_input_tokens": self.cached,
+            "cache_creation_input_tokens": 0,
+            "output_tokens": self.tokens[1],
+        }
 
 
 @dataclass(frozen=True)
 class Can:
-    """What a format can express: failures, times and tokens of an answer."""
+    """What a format can express: failures, times and tokens of an answer.
+
+    `reasoning`: the tokens of it apart.
+    """
 
     failures: bool = True
     times: bool = True
     tokens: bool = True
+    reasoning: bool = True
 
 
 Talk = Sequence[Turn]
@@ -90,8 +116,7 @@ def openai(talk: Talk) -> bytes:
     def text(role: str, content: str, at: str, turn: Turn | None) -> dict[str, Any]:
         usage = {}
         if turn is not None:
-            given, made = turn.tokens
-            usage = {"usage": {"prompt_tokens": given, "completion_tokens": made}}
+            usage = {"usage": turn.openai_usage}
         return {"role": role, "content": content, "timestamp": at, **usage}
 
     def calls(named: Any, at: str) -> dict[str, Any]:
@@ -144,8 +169,7 @@ def _anthropic_text(
 ) -> dict[str, Any]:
     usage = {}
     if turn is not None:
-        given, made = turn.tokens
-        usage = {"usage": {"input_tokens": given, "output_tokens": made}}
+        usage = {"usage": turn.anthropic_usage}
     blocks = [{"type": "text", "text": content}]
     return {"role": role, "content": blocks, "timestamp": at, **usage}
 
@@ -193,7 +217,10 @@ def ai_sdk(talk: Talk) -> bytes:
             parts.append({**part, "input": call.arguments, **outcome})
         parts.append({"type": "text", "text": turn.answer})
         given, made = turn.tokens
-        usage = {"usage": {"inputTokens": given, "outputTokens": made}}
+        usage = {"usage": {
+            "inputTokens": given, "outputTokens": made,
+            "cachedInputTokens": turn.cached, "reasoningTokens": turn.reasoning,
+        }}  # fmt: skip
         messages.append({"role": "assistant", "parts": parts, "metadata": usage})
     return msgspec.json.encode(messages)
 
@@ -203,7 +230,11 @@ def langchain(talk: Talk) -> bytes:
         usage = {}
         if turn is not None:
             given, made = turn.tokens
-            usage = {"usage_metadata": {"input_tokens": given, "output_tokens": made}}
+            usage = {"usage_metadata": {
+                "input_tokens": given, "output_tokens": made,
+                "input_token_details": {"cache_read": turn.cached},
+                "output_token_details": {"reasoning": turn.reasoning},
+            }}  # fmt: skip
         kind = "human" if role == "user" else "ai"
         return {"type": kind, "data": {"content": content, **usage}}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semloop.command.cli.import_options import check_format, columns_of, options_of
-from semloop.command.cli.import_report import ledger_lines, say_dry_run
+from semloop.command.cli.import_report import ledger_lines, say_dry_run, skipped_lines
 from semloop.command.cli.import_reruns import LINES_MAX, how_to_drop
 from semloop.command.cli.since_option import SINCE_HELP
 from semloop.command.terminal.printing import console_of, note, say
@@ -80,11 +80,13 @@ def import_(
     ] = False,
 ) -> None:
     """Import transcripts and events; importing them again changes nothing."""
-    from sources.transcripts.input_files import paths_of
+    from sources.transcripts.input_files import paths_of, skipped_of
     from sources.transcripts.ledger import Ledger
 
     check_format(form)
     settings = load()
+    for line in skipped_lines(skipped_of(paths)):
+        note(line)
     if "-" in paths and sys.stdin.isatty():
         note("Reading from the terminal; press Ctrl-D to finish.")
     options = options_of(settings, agent, namespace, user, since)
@@ -117,6 +119,7 @@ class Several:
         self.reading: Reading | None = None
         self.lines = 0
         self._refused: list[ConfigError] = []
+        self._empty: list[str] = []
 
     def records(self) -> "Iterator[Record | TooLong]":
         """Yield the records of all files.
@@ -129,6 +132,7 @@ class Several:
         from sources.transcripts.reader import Reading
 
         for path in self.files:
+            before = self.ledger.events
             options = replace(
                 self.options,
                 file_time=time_of_file(path),
@@ -144,6 +148,8 @@ class Several:
                 note(f"{error.what} {error.todo}")
                 self._refused.append(error)
             self.lines += self.reading.values
+            if self.ledger.events == before and len(self.files) > 1:
+                self._empty.append(path)
             if self.reading.why:
                 say(f"{path}: {self.reading.title} ({self.reading.why}).")
             self.counts.done += size_of(path) or 0
@@ -159,6 +165,10 @@ class Several:
         Raises:
             ConfigError: files were refused, or there was nothing to import.
         """
+        for line in skipped_lines(
+            self._empty, "without anything that becomes an event"
+        ):
+            note(line)
         if self._refused:
             count = len(self._refused)
             msg = f"{count:,} of {len(self.files):,} files were not imported."
@@ -208,7 +218,7 @@ def _produce(settings: Settings, several: Several, files: list[str]) -> None:
         lines = [str(line.line) for line in sent.too_long]
         more = len(lines) - LINES_LISTED_MAX
         listed = ", ".join(lines[:LINES_LISTED_MAX]) + (f" and {more}" * (more > 0))
-        msg = f"Lines over 4 MiB are too long for a message, not produced: {listed}."
+        msg = f"Values over 4 MiB are too long for a message, not produced: {listed}."
         raise ConfigError(msg, "Shorten and import them; all others were produced.")
 
 
