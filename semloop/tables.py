@@ -10,6 +10,8 @@ from semloop.table_declaration import Table
 
 # Of new lakes; `semloop/layout.py` says which others are supported.
 LAYOUT_VERSION = 3
+# Written by the first writer; where it is, a lake is.
+LAYOUT_FILE = "_layout.json"
 
 ORIGIN = {
     "topic": "VARCHAR",

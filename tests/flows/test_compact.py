@@ -12,9 +12,9 @@ from deltalake import write_deltalake
 from flows.compact import compact
 from schemas.arrow import EVENTS
 from semloop.errors import LakeError
-from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
+from semloop.tables import LAYOUT_FILE
 from tests.flows.compaction_rounds import run_rounds
 from tests.sinks.compacting import file_count, rows_in_files, rows_in_lake
 from tests.sources.events_table import EventsTable
