@@ -244,6 +244,7 @@ class DataFile:
 class Merge:
     """Files of consecutive commits that one file replaces.
 
+    `date`: None for a table without dates.
     `first`: the number of the first commit, if the names of the files do not tell it.
     `keep`: SQL condition of the rows that the file has. `cold`: how it is compressed,
     if the date is old.
@@ -251,7 +252,7 @@ class Merge:
 
     table: str
     version: int
-    date: date
+    date: date | None
     files: tuple[DataFile, ...]
     first: int = UNNUMBERED
     keep: str = "true"

@@ -252,7 +252,7 @@ TABLES: dict[str, Table] = {
             compacted_by=("minute",),
             summed_by=("topic", "topic_id", "kafka_partition", *agent_metrics.KEYS),
         ),
-        Table("dead_letter_actions", DEAD_LETTER_ACTIONS),
+        Table("dead_letter_actions", DEAD_LETTER_ACTIONS, compacted_by=("acted_at",)),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),
     )

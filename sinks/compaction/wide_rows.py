@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 
 from schemas.batches import DataFile, Merge
+from schemas.table_parts import partition_values
 from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
 from semloop.storage.location import Storage
@@ -64,7 +65,7 @@ def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
         log.info(
             "files with wide rows are not merged",
             table=merge.table,
-            date=merge.date.isoformat(),
+            **partition_values(merge.date),
             files=too_wide,
         )
 
