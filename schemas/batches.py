@@ -13,7 +13,7 @@ import pyarrow as pa
 from schemas.compression import Compression
 from schemas.replay import Replayed
 from semloop.artifacts import Column
-from semloop.delta.file_name import COLD_LEVEL, UNNUMBERED, FileName
+from semloop.delta.file_name import COLD_LEVEL, UNNUMBERED, WIDE_LEVEL, FileName
 from semloop.delta.streams import Partition
 
 
@@ -247,7 +247,8 @@ class Merge:
     `date`: None for a table without dates.
     `first`: the number of the first commit, if the names of the files do not tell it.
     `keep`: SQL condition of the rows that the file has. `cold`: how it is compressed,
-    if the date is old.
+    if the date is old. `wide`: it is not merged with others any more, because of its
+    wide rows. `unsorted`: they leave no memory to sort the rows of the only file.
     """
 
     table: str
@@ -257,6 +258,8 @@ class Merge:
     first: int = UNNUMBERED
     keep: str = "true"
     cold: Compression | None = None
+    wide: bool = False
+    unsorted: bool = False
     progress: Progress = field(default_factory=Progress)
 
     @cached_property
@@ -269,6 +272,8 @@ class Merge:
             for name in names
         ]
         level = 1 + max(name.level for name in names)
+        if self.wide:
+            level = max(level, WIDE_LEVEL)
         if self.cold:
             level = max(level, COLD_LEVEL)
         return FileName(level, max(self.first, names[0].first), max(complete))

@@ -178,7 +178,8 @@ def _sorted(
     storage: Storage, queries: FileQueries, merge: Merge, uris: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     # A compacted file alone is sorted, and its wide rows may not fit in memory.
-    is_sorted = len(merge.files) == 1 and merge.files[0].name.level > 0
+    is_compacted = len(merge.files) == 1 and merge.files[0].name.level > 0
+    is_sorted = is_compacted or merge.unsorted
     spec = tables.TABLES[merge.table]
     is_cold = merge.cold is not None
     sql, values = merged_rows(

@@ -85,7 +85,7 @@ def merged_rows(
         table: the table.
         uris: paths or URLs of the files.
         rows: SQL that reads them: `FileQueries.rows`.
-        is_sorted: True if there is one file, whose rows are in order.
+        is_sorted: True if there is one file, whose rows stay in their order.
         is_cold: as for `invariants`.
     """
     # Origins make the order of rows independent of that of the files.
