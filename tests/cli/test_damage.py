@@ -135,6 +135,7 @@ def test_damage_in_an_object_store_is_named(s3_settings: Settings) -> None:
     settings = s3_settings.replace(
         embedder="hashing", commit_rows=1, fence_check_s=1_000
     )
+    layout.bind(Storage.of(settings))
     events = Events(settings)
     events.add(overlapping_sessions(20))
     run_memory(settings, events, later_ms=LATER_MS)
