@@ -71,12 +71,14 @@ class Polled:
 
     `sizes`: bytes of each value as it was produced, if redaction may have changed them.
     `large`: row -> the record that this row had before its values were moved.
+    `cluster_id`: where the records are from.
     """
 
     records: pa.RecordBatch
     progress: Progress
     sizes: pa.Array | None = None
     large: Mapping[int, LargeRecord] = field(default_factory=dict)
+    cluster_id: str = ""
 
 
 class Occurrences(NamedTuple):

@@ -74,7 +74,9 @@ def test_rebuilds_killed_at_each_step_lose_and_double_nothing(
     request: pytest.FixtureRequest, fixture: str
 ) -> None:
     asked: Settings = request.getfixturevalue(fixture)
-    settings = asked.replace(embedder="hashing", topic=LOG.topic)
+    settings = asked.replace(
+        embedder="hashing", topic=LOG.topic, commit_rows=1, fence_check_s=1_000
+    )
     layout.bind(Storage.of(settings))
     events = Events(settings)
     events.add(overlapping_sessions(100))
@@ -82,6 +84,7 @@ def test_rebuilds_killed_at_each_step_lose_and_double_nothing(
     # The first episodes are carried over.
     events.expire(20)
     expected = both(settings)
+    assert all(expected)
     kills: Counter[str] = Counter()
     with watched(settings) as seen:
         for _ in range(KILLS):
