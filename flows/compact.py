@@ -120,7 +120,8 @@ def _merges(
         if (item.table, item.date) in report.failed:
             continue
         for number, merge in enumerate(plan(item)):
-            if (item.date.toordinal() + number) % worker_count == worker_index:
+            place = item.date.toordinal() if item.date else 0
+            if (place + number) % worker_count == worker_index:
                 try:
                     yield from list(within_memory(context.storage, merge))
                 except SemLoopError as error:

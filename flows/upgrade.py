@@ -15,6 +15,7 @@ from flows.reindex import reindex
 from operators.compaction import plan_unnumbered
 from schemas.batches import Merge
 from schemas.metrics import Metrics
+from schemas.table_parts import part_name
 from semloop import layout, tables
 from semloop.errors import LakeError, SemLoopError, StorageUnavailable
 from semloop.lake import generations
@@ -116,7 +117,7 @@ def _tables(settings: Settings, storage: Storage) -> Iterator[Step]:
 
 def _files(settings: Settings, storage: Storage) -> Iterator[Step]:
     for item in dates_before_numbers(storage):
-        name = f"{item.table} of {item.date}"
+        name = part_name(item.table, item.date)
         try:
             parts = [
                 p for m in plan_unnumbered(item) for p in within_memory(storage, m)

@@ -69,7 +69,7 @@ def _small_runs(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
     """Yield the small files between two that are large enough."""
     run: list[DataFile] = []
     for file in files:
-        if file.size_bytes >= TARGET_BYTES // 2 or file.name.is_cold:
+        if file.size_bytes >= TARGET_BYTES // 2 or file.name.is_whole:
             yield run
             run = []
         else:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from schemas.compression import Compression
 from schemas.replay import Replayed
 from semloop.artifacts import Column
-from semloop.delta.file_name import COLD_LEVEL, UNNUMBERED, FileName
+from semloop.delta.file_name import COLD_LEVEL, UNNUMBERED, WIDE_LEVEL, FileName
 from semloop.delta.streams import Partition
 
 
@@ -71,12 +71,14 @@ class Polled:
 
     `sizes`: bytes of each value as it was produced, if redaction may have changed them.
     `large`: row -> the record that this row had before its values were moved.
+    `cluster_id`: where the records are from.
     """
 
     records: pa.RecordBatch
     progress: Progress
     sizes: pa.Array | None = None
     large: Mapping[int, LargeRecord] = field(default_factory=dict)
+    cluster_id: str = ""
 
 
 class Occurrences(NamedTuple):
@@ -244,18 +246,22 @@ class DataFile:
 class Merge:
     """Files of consecutive commits that one file replaces.
 
+    `date`: None for a table without dates.
     `first`: the number of the first commit, if the names of the files do not tell it.
     `keep`: SQL condition of the rows that the file has. `cold`: how it is compressed,
-    if the date is old.
+    if the date is old. `wide`: it is not merged with others any more, because of its
+    wide rows. `unsorted`: they leave no memory to sort the rows of the only file.
     """
 
     table: str
     version: int
-    date: date
+    date: date | None
     files: tuple[DataFile, ...]
     first: int = UNNUMBERED
     keep: str = "true"
     cold: Compression | None = None
+    wide: bool = False
+    unsorted: bool = False
     progress: Progress = field(default_factory=Progress)
 
     @cached_property
@@ -268,6 +274,8 @@ class Merge:
             for name in names
         ]
         level = 1 + max(name.level for name in names)
+        if self.wide:
+            level = max(level, WIDE_LEVEL)
         if self.cold:
             level = max(level, COLD_LEVEL)
         return FileName(level, max(self.first, names[0].first), max(complete))

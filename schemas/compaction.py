@@ -18,7 +18,7 @@ FILES_MIN = 10
 
 @dataclass(frozen=True, slots=True)
 class TableDate:
-    """The files of one date of a table, at one version.
+    """The files of one date of a table, or of one without dates, at one version.
 
     `closed`: the date is over, so that hardly any files are added. `cold`: how its
     files are to be compressed, if the date is old and some are not yet.
@@ -26,7 +26,7 @@ class TableDate:
 
     table: str
     version: int
-    date: date
+    date: date | None
     files: tuple[DataFile, ...]
     closed: bool
     cold: Compression | None = None
@@ -54,7 +54,7 @@ class Replacement:
     """
 
     table: str
-    date: date
+    date: date | None
     removed: tuple[DataFile, ...]
     added: tuple[MergedFile, ...]
     changes_data: bool = False

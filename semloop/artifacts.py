@@ -17,6 +17,11 @@ FOLDER = "artifacts"
 END_CHARS = 1_000
 
 
+# Hexadecimal digits of the hash of a cluster's id.
+CLUSTER_DIGITS = 8
+# librdkafka writes topic ids in standard Base64, Kafka in that for URLs.
+_URL_SAFE = str.maketrans("+/", "-_")
+
 # The column that a value was in.
 Column = Literal["payload", "extra", "task"]
 
@@ -60,6 +65,22 @@ def session_folder(namespace: str, session_id: str, ts: datetime) -> str:
     """Return the folder of a session's artifacts of one day of event time (UTC)."""
     owner = sha256(msgspec.json.encode([namespace, session_id])).hexdigest()[:16]
     return f"{FOLDER}/{ts:%Y/%m/%d}/{owner}"
+
+
+def stream_name(topic_id: str, cluster_id: str) -> str:
+    """Return what the names of a stream's artifacts begin with.
+
+    A topic that is read again as one of another cluster has the same offsets. With
+    names of its own, a vacuum that was frozen cannot delete what its rows name.
+
+    Args:
+        topic_id: of the stream.
+        cluster_id: of the stream; empty for artifacts of earlier versions.
+    """
+    name = topic_id.translate(_URL_SAFE)
+    if not cluster_id:
+        return name
+    return f"{name}.{sha256(cluster_id.encode()).hexdigest()[:CLUSTER_DIGITS]}"
 
 
 def placeholder(text: str, number: int, size: int, digest: str) -> str:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from semloop import tables
 from semloop.errors import LakeError
 from semloop.storage.errors import storage_errors
+from semloop.tables import LAYOUT_FILE
 
 if TYPE_CHECKING:
     from semloop.storage.location import Storage
 
-LAYOUT_FILE = "_layout.json"
 # Oldest layout that this program reads and writes. Since 3, files are merged: an older
 # `archive` would not find all recent ids in merged ones, and store events twice.
 OLDEST_USABLE = 2

@@ -10,6 +10,8 @@ from semloop.table_declaration import Table
 
 # Of new lakes; `semloop/layout.py` says which others are supported.
 LAYOUT_VERSION = 3
+# Written by the first writer; where it is, a lake is.
+LAYOUT_FILE = "_layout.json"
 
 ORIGIN = {
     "topic": "VARCHAR",
@@ -250,7 +252,7 @@ TABLES: dict[str, Table] = {
             compacted_by=("minute",),
             summed_by=("topic", "topic_id", "kafka_partition", *agent_metrics.KEYS),
         ),
-        Table("dead_letter_actions", DEAD_LETTER_ACTIONS),
+        Table("dead_letter_actions", DEAD_LETTER_ACTIONS, compacted_by=("acted_at",)),
         Table("streams", STREAMS, statistics=("topic_id", "kafka_partition")),
         Table("memories", MEMORIES, format="lance"),
     )

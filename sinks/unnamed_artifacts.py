@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from contextlib import closing
 
-from semloop.artifacts import FOLDER, decode_references
+from semloop.artifacts import FOLDER, decode_references, stream_name
 from semloop.delta.query import FileQueries
 from semloop.delta.snapshot import Snapshot, read_snapshot
 from semloop.delta.streams_table import read_streams, rows_of
@@ -17,11 +17,10 @@ from semloop.flow_registry import ARCHIVE
 from semloop.storage.listing import stored_files
 from semloop.storage.location import Storage
 
-# As `operators/decoding/artifact_column.py` makes it: topic id, partition and offset.
+# As `operators/decoding/artifact_column.py` makes it: stream, partition and offset.
 NAME = re.compile(
     rf"{FOLDER}/\d{{4}}/\d\d/\d\d/[0-9a-f]{{16}}/(.+)-(\d+)-(\d+)-\d+-[0-9a-f]{{12}}"
 )
-URL_SAFE = str.maketrans("+/", "-_")
 NAMED = "SELECT artifacts FROM rows WHERE artifacts IS NOT NULL"
 
 
@@ -46,10 +45,12 @@ def unnamed_artifacts(storage: Storage, safe_s: float) -> UnusedFiles:
     committed: dict[tuple[str, str], int] = {}
     for row in own:
         topic_id, number = row.partition
-        place = topic_id.translate(URL_SAFE), str(number)
-        # A topic that is read again, as one of another cluster, names them again.
         offset = snapshot.transactions.get(row.app_id, -1)
-        committed[place] = min(offset, committed.get(place, offset))
+        # An `archive` of an earlier version that reads a topic again, as one of another
+        # cluster, gives its artifacts the same names again.
+        for cluster_id in (row.stream.cluster_id, ""):
+            place = stream_name(topic_id, cluster_id), str(number)
+            committed[place] = min(offset, committed.get(place, offset))
     named = _named(storage, snapshot)
     left = [
         f for f in listed if f.name not in named and _is_committed(f.name, committed)

@@ -5,16 +5,23 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from schemas.batches import LargeRecord
-from semloop.artifacts import ArtifactReference, encode_references, session_folder
+from semloop.artifacts import (
+    ArtifactReference,
+    encode_references,
+    session_folder,
+    stream_name,
+)
 
 # Hexadecimal digits of a hash in the name of an object.
 HASH_DIGITS = 12
-URL_SAFE = str.maketrans("+/", "-_")
 OWNER = ("namespace", "session_id", "ts", "topic_id", "kafka_partition", "kafka_offset")
 
 
 def name_artifacts(
-    events: pa.RecordBatch, rows: Sequence[int], large: Mapping[int, LargeRecord]
+    events: pa.RecordBatch,
+    rows: Sequence[int],
+    large: Mapping[int, LargeRecord],
+    cluster_id: str,
 ) -> tuple[pa.RecordBatch, dict[str, bytes]]:
     """Set the column `artifacts` of events whose values were moved.
 
@@ -25,6 +32,7 @@ def name_artifacts(
         events: the events of a poll.
         rows: the row of the poll that each event came from.
         large: the records with moved values, by row.
+        cluster_id: of the records.
 
     Returns:
         the events; the content of each object by its name.
@@ -36,10 +44,8 @@ def name_artifacts(
             continue
         owner = (events[name][index].as_py() for name in OWNER)
         namespace, session_id, ts, topic_id, partition, offset = owner
-        # librdkafka writes topic ids in standard Base64, Kafka in that for URLs.
-        topic_id = topic_id.translate(URL_SAFE)
         folder = session_folder(namespace, session_id, ts)
-        prefix = f"{folder}/{topic_id}-{partition}-{offset}"
+        prefix = f"{folder}/{stream_name(topic_id, cluster_id)}-{partition}-{offset}"
         references = []
         for number, value in enumerate(record.values):
             name = f"{prefix}-{number}-{value.sha256[:HASH_DIGITS]}"

@@ -76,7 +76,9 @@ def decode(polled: Polled, now: datetime, bytes_max: int) -> Decoded:
         rows = list(itertools.compress(rows, keep))
     artifacts: Mapping[str, bytes] = {}
     if polled.large:
-        events, artifacts = name_artifacts(events, rows, polled.large)
+        events, artifacts = name_artifacts(
+            events, rows, polled.large, polled.cluster_id
+        )
     misrouted = _misrouted(valid, events)
     whole = {row: record.whole for row, record in polled.large.items()}
     letters = to_dead_letters(records, sorted(decoded.rejected.items()), whole)

@@ -20,6 +20,8 @@ UNNUMBERED = -1
 # Number of files that an upgrade made of these. A table is created by version 0, so no
 # file of a flow has it.
 BEFORE_ALL = 0
+# Level of a file with too many wide rows for a merge with others; the same holds.
+WIDE_LEVEL = 50
 # Level of a file of an old date that was compressed hard. Merges of levels end long
 # before it, and what replaces the file has a higher one.
 COLD_LEVEL = 100
@@ -39,6 +41,11 @@ class FileName:
     level: int = 0
     first: int = UNNUMBERED
     complete_at: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """True for a file that is not merged with others any more."""
+        return self.level >= WIDE_LEVEL
 
     @property
     def is_cold(self) -> bool:

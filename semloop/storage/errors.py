@@ -14,8 +14,18 @@ from typing import Protocol
 
 from semloop.errors import FileDamaged, LakeError, SemLoopError, StorageUnavailable
 from semloop.storage.damage import DAMAGED
+from semloop.storage.error_texts import (
+    REFUSALS,
+    code_of,
+    line_of,
+    line_of_lance,
+    missing_object,
+    number_of,
+    status_of,
+    text_of,
+)
+from semloop.tables import LAYOUT_FILE
 
-REASON_CHARS_MAX = 200
 CHECK_FOLDER = "Check SEMLOOP_LAKE, its disk space and its permissions."
 CHECK_FILES = (
     "Check SEMLOOP_LAKE: `semloop maintain check` says which of its files are missing "
@@ -26,51 +36,12 @@ CHECK_STORE = "Check the object store, SEMLOOP_LAKE, its permissions and AWS_*."
 CHECK_NETWORK = "Check AWS_ENDPOINT_URL and the network."
 OTHER_COLUMNS = "The memories have other columns than this version of SemLoop."
 REINDEX = "Run `semloop maintain reindex`: it fills a new table from the lake."
-# S3 error codes for which a retry is useless, and what to do.
-REFUSALS = {
-    "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID.",
-    "XAdminUserNotFound": "Check AWS_ACCESS_KEY_ID.",
-    "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY and AWS_REGION.",
-    "InvalidToken": "Check AWS_SESSION_TOKEN.",
-    "InvalidTokenId": "Check AWS_SESSION_TOKEN.",
-    "InvalidClientTokenId": "Check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN.",
-    "ExpiredToken": "Get a new AWS_SESSION_TOKEN with its keys.",
-    "NoSuchBucket": "Create the bucket, or set SEMLOOP_LAKE to an existing one.",
-    "InvalidBucketName": "Set SEMLOOP_LAKE to s3://bucket/prefix.",
-    "AccessDenied": "Grant these credentials the rights to list, read and write there.",
-    "InvalidStorageClass": "Set SEMLOOP_COLD_STORAGE_CLASS to one that the store has.",
-    "AuthorizationHeaderMalformed": "Set AWS_REGION to the region of the bucket.",
-    "PermanentRedirect": "Set AWS_REGION to the region of the bucket.",
-    "IllegalLocationConstraintException": "Set AWS_REGION to the bucket's region.",
-    "RequestTimeTooSkewed": "Set the clock of this machine.",
-}
 # LanceDB has no error classes of its own.
 LANCE_ERRORS = (ValueError, RuntimeError)
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EISDIR}
 _FORBIDDEN_TEXT = re.compile(r"Permission denied|Read-only file system")
 _CONTENDED = re.compile(r"conflict|concurrent", re.IGNORECASE)
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_KNOWN_CODE = re.compile("|".join(rf"\b{code}\b" for code in REFUSALS))
-# Errors of object stores start with a line such as `503 Service Unavailable`, then XML.
-_STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z -]*[a-z]\b")
-# Rust formats the error number of the system in two ways.
-_RUST_ERROR = re.compile(r'Os \{ code: (\d+), kind: \w+, message: "([^"]*)" \}')
-_ERRNO = re.compile(r" ?\(os error (\d+)\)")
-# deltalake formats chains of causes with colors and arrows.
-_DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳")
-# Stack that delta_kernel appends to an error; its last line would pass for the cause.
-_BACKTRACE = re.compile(r"\n +0: .*", re.DOTALL)
-# delta_kernel prints both sides of a gap in a log in Rust's debug format.
-_LOG_GAP = re.compile(
-    r"found gap: ParsedLogPath .*?\bversion: (\d+)\b.*\bversion: (\d+)\b.*", re.DOTALL
-)
-# A missing object: deltalake, obstore, DuckDB.
-_MISSING = re.compile(
-    r"<Key>(?P<key>[^<]+)</Key>|Object at location (?P<object>\S+) not found"
-    r"|['\"](?P<url>\w+://[^'\"]+)['\"].*\b404\b",
-    re.DOTALL,
-)
 # Texts of Rust, Python and curl.
 _CERTIFICATE = re.compile(
     r"invalid peer certificate|certificate[ _]verify[ _]failed|SSL peer certificate",
@@ -84,15 +55,6 @@ _UNREACHABLE = re.compile(
     r"|Connection (refused|reset|was closed)|resolve host|Connect timeout",
     re.IGNORECASE,
 )
-# Source location of an error in Lance, and its kind.
-_LANCE_LOCATION = re.compile(r",? /\S+\.rs:\d+:\d+\s*$")
-_LANCE_KIND = re.compile(r"^(lance error: )?(LanceError\(IO\): )?")
-# Lance prints errors of its object store in Rust's debug format.
-_LANCE_INNER = re.compile(r'message: "([^"\\]*)"|kind: (Timeout)\b')
-# Only these texts are about storage; other texts may quote a row.
-_LANCE_STORAGE = re.compile(
-    r"LanceError\(IO\)|Generic S3|store: |Not found|not found|conflict|concurrent",
-)
 
 
 class Location(Protocol):
@@ -105,6 +67,16 @@ class Location(Protocol):
     @property
     def endpoint(self) -> str:
         """Address of the object store; empty for Amazon S3 and for folders."""
+
+    def is_there(self) -> bool:
+        """Return True if the storage has the lake; raises OSError if it cannot say."""
+
+    def lacks(self, name: str) -> bool:
+        """Return True if the storage says that it does not have a file of the lake.
+
+        Raises:
+            OSError: it says something else, for example that there is no bucket.
+        """
 
 
 @contextmanager
@@ -166,9 +138,9 @@ def translate(
         lance: True if LanceDB raised it.
     """
     diagnose = _store_error if lake.root.startswith("s3://") else _folder_error
-    message = _message(error, lake.root, lance=lance)
+    message = line_of(error, lake.root, lance=lance)
     kind, reason, todo = diagnose(lake, error, message)
-    if lance and kind is not LakeError and is_missing(error):
+    if lance and kind is not LakeError and is_missing(error) and _is_there(lake):
         kind, reason, todo = LakeError, "the table or a file of it is missing", REINDEX
     return kind(f"Cannot {doing} in {lake.root}: {reason}.", todo)
 
@@ -180,7 +152,7 @@ def is_contention(error: Exception) -> bool:
 
 def is_missing(error: Exception) -> bool:
     """Return True if LanceDB did not find a table or a file of it."""
-    return "ot found" in _lance_message(error)
+    return "ot found" in line_of_lance(error)
 
 
 _Diagnosis = tuple[type[LakeError] | type[StorageUnavailable], str, str]
@@ -188,19 +160,17 @@ _Diagnosis = tuple[type[LakeError] | type[StorageUnavailable], str, str]
 
 def _store_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
     store = f"the object store {lake.endpoint}" if lake.endpoint else "Amazon S3"
-    text = _text(error)
-    code, status = _code(error, text), _STATUS.search(text)
+    text = text_of(error)
+    code, status = code_of(error), status_of(text)
     if code in REFUSALS:
         return LakeError, f"{store} refuses: {code}", REFUSALS[code]
     if isinstance(error, PermissionError):
         return LakeError, f"{store} refuses: {message}", REFUSALS["AccessDenied"]
-    is_missing_object = code == "NoSuchKey" or isinstance(error, FileNotFoundError)
-    if is_missing_object or (status and not code and status[0].startswith("404")):
-        found = _MISSING.search(text)
-        name = found[found.lastgroup or 0] if found else message
-        return FileDamaged, f"{name} is missing", CHECK_FILES
+    not_found = isinstance(error, FileNotFoundError) or status.startswith("404")
+    if code == "NoSuchKey" or (not_found and not code):
+        return _not_found(lake, text, store)
     if code or status:
-        failure = f"{status[0]} ({code})" if code and status else code or message
+        failure = f"{status} ({code})" if code and status else code or message
         return StorageUnavailable, f"{store} fails: {failure}", CHECK_STORE
     if _CERTIFICATE.search(text):
         certificate = f"the certificate of {lake.endpoint or store}"
@@ -217,74 +187,40 @@ def _store_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
     return StorageUnavailable, message, CHECK_STORE
 
 
+def _not_found(lake: Location, text: str, store: str) -> _Diagnosis:
+    """Diagnose a reply of 404: a file is missing, or the bucket or the store is.
+
+    Replies to HEAD have no code, DuckDB does not show it, and a proxy without a store
+    behind it says 404 to everything. So the store is asked again.
+    """
+    name = missing_object(text, lake.root)
+    try:
+        if name and lake.is_there() and lake.lacks(name):
+            return FileDamaged, f"{name} is missing", CHECK_FILES
+    except OSError as second:
+        if (code := code_of(second)) in REFUSALS:
+            return LakeError, f"{store} refuses: {code}", REFUSALS[code]
+    return StorageUnavailable, f"{store} fails: 404 Not Found", CHECK_STORE
+
+
+def _is_there(lake: Location) -> bool:
+    try:
+        return lake.is_there()
+    except OSError:
+        return False
+
+
 def _folder_error(lake: Location, error: Exception, message: str) -> _Diagnosis:
     """Diagnose a file system error: permissions are final, a full disk is temporary."""
     reason = getattr(error, "strerror", None) or message
-    number = _errno(error)
-    if number in _FORBIDDEN or _FORBIDDEN_TEXT.search(_text(error)):
+    number = number_of(error)
+    if number in _FORBIDDEN or _FORBIDDEN_TEXT.search(text_of(error)):
         return LakeError, reason, CHECK_RIGHTS
     if number in _NO_FOLDER and not os.path.isdir(lake.root):
         return LakeError, reason, "Set SEMLOOP_LAKE to a folder."
     if DAMAGED.search(message):
-        # Without the folder, a file system may not be mounted.
-        is_there = os.path.isdir(lake.root)
-        return FileDamaged if is_there else StorageUnavailable, message, CHECK_FILES
+        if _is_there(lake):
+            return FileDamaged, message, CHECK_FILES
+        # A file system that is not mounted leaves no folder, or an empty one.
+        return StorageUnavailable, f"{message}, and no {LAYOUT_FILE}", CHECK_FOLDER
     return StorageUnavailable, reason, CHECK_FOLDER
-
-
-def _errno(error: Exception) -> int | None:
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno
-    found = _ERRNO.search(_text(error))
-    return int(found[1]) if found else None
-
-
-def _code(error: Exception, text: str) -> str:
-    """Return the S3 code from XML, from botocore's response, or from the text."""
-    if found := _CODE.search(text):
-        return found[1]
-    cause: BaseException | None = error
-    while cause is not None:
-        response = getattr(cause, "response", None)
-        if isinstance(response, dict) and "Error" in response:
-            return str(response["Error"].get("Code", ""))
-        cause = cause.__cause__
-    known = _KNOWN_CODE.search(text)
-    return known[0] if known else ""
-
-
-def _text(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return _RUST_ERROR.sub(r"\2 (os error \1)", text)
-
-
-def _message(error: Exception, root: str, *, lance: bool) -> str:
-    """Reduce the text of an error to one line: the root cause or the HTTP status.
-
-    Names of files are relative to the lake, as long paths would be cut off.
-    """
-    text = _BACKTRACE.sub("", _DECORATION.sub("", _text(error)))
-    text = _LOG_GAP.sub(r"found gap between versions \1 and \2", text)
-    if status := _STATUS.search(text):
-        return status[0]
-    if lance:
-        text = _lance_message(error)
-    text = text.replace(f"{root}/", "")
-    lines = [line.strip() for line in text.splitlines()]
-    # DuckDB appends the query and a caret.
-    lines = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
-    # The last cause of a chain is the most specific, for example "Connection refused".
-    last = _ERRNO.sub("", lines[-1]) if lines else ""
-    if len(last) > REASON_CHARS_MAX:
-        last = ": ".join(last.split(": ")[-2:])
-    return last.strip(" .:")[:REASON_CHARS_MAX] or type(error).__name__
-
-
-def _lance_message(error: Exception) -> str:
-    """Reduce LanceDB's text to one line; to the class if the text may quote a row."""
-    text = _text(error)
-    if not _LANCE_STORAGE.search(text):
-        return type(error).__name__
-    if inner := _LANCE_INNER.search(text):
-        return inner[1] or "operation timed out"
-    return _LANCE_KIND.sub("", _LANCE_LOCATION.sub("", text)).rstrip(" .")

@@ -16,6 +16,7 @@ from semloop.settings import LOCAL_FOLDER, Settings
 from semloop.storage import object_store
 from semloop.storage.credentials import KEY_ID, ChainCredentials, chain_credentials
 from semloop.storage.damage import log_damage
+from semloop.storage.error_texts import is_absent
 from semloop.storage.errors import storage_errors, translate
 from semloop.storage.local_files import (
     copy_durable,
@@ -24,6 +25,7 @@ from semloop.storage.local_files import (
     replace_file,
     write_durable,
 )
+from semloop.tables import LAYOUT_FILE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,6 +110,32 @@ class Storage:
     def uri(self, table: str) -> str:
         """Return the path or URL of a table."""
         return f"{self.root}/{table}"
+
+    def is_there(self) -> bool:
+        """Return True if the storage has the lake, a lake that a writer has bound.
+
+        Raises:
+            OSError: it cannot say.
+        """
+        return not self.lacks(LAYOUT_FILE)
+
+    def lacks(self, name: str) -> bool:
+        """Return True if the storage says that it does not have a file.
+
+        Raises:
+            OSError: it says something else, for example that there is no bucket.
+        """
+        try:
+            if self.on_s3:
+                # Replies to HEAD do not say what is missing.
+                self.objects.read_range(name, 0, 1)
+            else:
+                Path(self.root, name).stat()
+        except FileNotFoundError as error:
+            if self.on_s3 and not is_absent(error):
+                raise
+            return True
+        return False
 
     def has(self, table: str, doing: str = "") -> bool:
         """Return True if the table exists.
@@ -205,9 +233,10 @@ class Storage:
             if self.on_s3:
                 return self.objects.read(name)
             return Path(self.root, name).read_bytes()
-        except FileNotFoundError:
-            return None
         except OSError as error:
+            is_missing = isinstance(error, FileNotFoundError)
+            if is_missing and (not self.on_s3 or is_absent(error)):
+                return None
             raise translate(self, f"read {name}", error) from error
 
     def opener(self) -> "Callable[[str], pa.NativeFile]":

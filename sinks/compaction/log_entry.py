@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from schemas.compaction import MergedFile, Replacement
+from schemas.table_parts import partition_values
 from semloop.delta.log_entry import entry_name
 from semloop.errors import SemLoopError, StorageUnavailable
 from semloop.retry import retry
@@ -168,7 +169,7 @@ def _entry(change: Replacement, stored: Mapping[str, int], now: datetime) -> byt
     `stored`: int64s that others have stored meanwhile.
     """
     now_ms = int(now.timestamp() * 1_000)
-    partition = {"date": change.date.isoformat()}
+    partition = partition_values(change.date)
     info: dict[str, object] = {
         "timestamp": now_ms,
         "operation": "DELETE" if change.changes_data else "OPTIMIZE",

@@ -20,6 +20,7 @@ from duckdb import OutOfMemoryException
 from schemas.arrow import arrow_schema
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
+from schemas.table_parts import part_name, path_of
 from semloop import layout, tables
 from semloop.delta.last_offsets import footer_metadata
 from semloop.delta.query import FileQueries
@@ -77,12 +78,12 @@ def write_merged(storage: Storage, merge: Merge, retry_s: float = 60.0) -> Merge
             raise LakeError(msg, todo) from error
         except (duckdb.Error, pa.ArrowException) as error:
             # The text may quote a row.
-            msg = f"Files of {merge.table} of {merge.date} cannot be merged: "
+            msg = f"Files of {part_name(merge.table, merge.date)} cannot be merged: "
             msg += f"{type(error).__name__}."
             todo = "Another program may have written one of them: rewrite or remove it."
             raise LakeError(msg, todo) from None
-    msg = f"{len(merge.files)} files of {merge.table} of {merge.date} need more than "
-    msg += f"{MEMORY_MB[-1]} MB of memory."
+    msg = f"{len(merge.files)} files of {part_name(merge.table, merge.date)} need more "
+    msg += f"than {MEMORY_MB[-1]} MB of memory."
     raise LakeError(msg, "Nothing was changed; the files stay as they are.")
 
 
@@ -123,14 +124,14 @@ def _checked(
     # Of folded rows the query does not tell whether an older revision was left.
     row_count = sum(origin["row_count"] for origin in before)
     if after != before or statistics["numRecords"] != row_count:
-        msg = f"Compaction of {merge.table} of {merge.date} would change rows."
+        msg = f"Compaction of {part_name(merge.table, merge.date)} would change rows."
         todo = "Nothing was changed. Report this with the version of SemLoop."
         raise LakeError(msg, todo)
     return MergedFile(merge, path, local.stat().st_size, statistics)
 
 
 def _upload(storage: Storage, merge: Merge, local: Path) -> str:
-    path = f"date={merge.date.isoformat()}/{merge.name.new()}"
+    path = path_of(merge.date, merge.name.new())
     with storage_errors(storage, f"write table {merge.table}"):
         storage_class = merge.cold.storage_class if merge.cold else ""
         storage.put_file(f"{merge.table}/{path}", local, storage_class)
@@ -148,7 +149,7 @@ def _sort(
     """Write the sorted rows to a local file."""
     spec = tables.TABLES[merge.table]
     schema = arrow_schema(spec.columns)
-    stored = schema.remove(schema.get_field_index("date"))
+    stored = pa.schema([field for field in schema if field.name != "date"])
     ndv = min(GROUP_ROWS, sum(origin["row_count"] for origin in origins))
     filters = {"ndv": ndv, "fpp": FALSE_POSITIVES}
     last = {
@@ -177,7 +178,8 @@ def _sorted(
     storage: Storage, queries: FileQueries, merge: Merge, uris: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     # A compacted file alone is sorted, and its wide rows may not fit in memory.
-    is_sorted = len(merge.files) == 1 and merge.files[0].name.level > 0
+    is_compacted = len(merge.files) == 1 and merge.files[0].name.level > 0
+    is_sorted = is_compacted or merge.unsorted
     spec = tables.TABLES[merge.table]
     is_cold = merge.cold is not None
     sql, values = merged_rows(
@@ -233,12 +235,12 @@ def _statistics(
     queries: FileQueries, table: str, uris: Sequence[str]
 ) -> dict[str, Any]:
     names = tables.TABLES[table].statistics
-    wanted = ", ".join(
-        f'min({name}) AS "min {name}", max({name}) AS "max {name}", '
+    wanted = "".join(
+        f', min({name}) AS "min {name}", max({name}) AS "max {name}", '
         f'count(*) - count({name}) AS "nulls {name}"'
         for name in names
     )
-    query = f"SELECT count(*) AS row_count, {wanted} FROM rows"  # noqa: S608 - ours
+    query = f"SELECT count(*) AS row_count{wanted} FROM rows"  # noqa: S608 - ours
     (found,) = queries.arrow(table, uris, query).to_pylist()
     columns = [
         (name, *(found[f"{kind} {name}"] for kind in ("min", "max", "nulls")))

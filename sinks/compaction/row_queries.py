@@ -20,6 +20,13 @@ SELECT
     sum(hash(topic, kafka_offset, kafka_ts, ingested_at)::HUGEINT)::VARCHAR AS checksum
 FROM rows GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition
 """
+# The same of a table whose rows come from no partition, with a checksum of all values.
+ROWS_WITHOUT_ORIGIN = """
+SELECT
+    NULL AS topic_id, NULL AS kafka_partition, count(*) AS row_count,
+    sum(hash({columns})::HUGEINT)::VARCHAR AS checksum
+FROM rows
+"""
 # The same of the newest revisions; the checksum is one of all their values. Should two
 # rows be the same revision, which no flow writes, both are kept.
 NEWEST_ROWS = """
@@ -54,9 +61,12 @@ def invariants(table: Table, columns: Iterable[str], *, is_cold: bool) -> str:
     if table.summed_by:
         return summed_invariants(table, rolled_up=is_cold)
     names = [name for name in columns if name != "date"]
+    values = ", ".join(f'"{name}"' for name in names)
     if table.folded_by:
-        keys, quoted = ", ".join(table.folded_by), (f'"{name}"' for name in names)
-        return NEWEST_ROWS.format(keys=keys, columns=", ".join(quoted))
+        keys = ", ".join(table.folded_by)
+        return NEWEST_ROWS.format(keys=keys, columns=values)
+    if "kafka_offset" not in table.columns:
+        return ROWS_WITHOUT_ORIGIN.format(columns=values)
     counts = (f'count("{name}") AS "values of {name}"' for name in names)
     return ALL_ROWS.format(counts=", ".join(counts))
 
@@ -75,11 +85,12 @@ def merged_rows(
         table: the table.
         uris: paths or URLs of the files.
         rows: SQL that reads them: `FileQueries.rows`.
-        is_sorted: True if there is one file, whose rows are in order.
+        is_sorted: True if there is one file, whose rows stay in their order.
         is_cold: as for `invariants`.
     """
     # Origins make the order of rows independent of that of the files.
-    order = f"ORDER BY {', '.join([*table.compacted_by, *ORIGIN_ORDER])}"
+    order_by = [*table.compacted_by, *ORIGIN_ORDER]
+    order = f"ORDER BY {', '.join(n for n in order_by if n in table.columns)}"
     if table.summed_by:
         summed = summed_rows(table, rows, rolled_up=is_cold)
         return f"{summed} {order}", [list(uris)]

@@ -7,6 +7,7 @@ import structlog
 
 from schemas.batches import Merge
 from schemas.compaction import MergedFile
+from schemas.table_parts import partition_values
 from semloop.errors import SemLoopError
 from semloop.flow_registry import COMPACT
 from sinks.compaction.active_files import ActiveFiles
@@ -31,7 +32,7 @@ class Report:
     replaced: dict[str, int] = field(default_factory=dict)
     merged: int = 0
     lost: int = 0
-    failed: set[tuple[str, date]] = field(default_factory=set)
+    failed: set[tuple[str, date | None]] = field(default_factory=set)
 
     def fail(self, merge: Merge, error: SemLoopError) -> None:
         """Record that a merge cannot be done now; the others are done."""
@@ -40,7 +41,7 @@ class Report:
             "merge failed",
             flow=COMPACT.name,
             table=merge.table,
-            date=merge.date.isoformat(),
+            **partition_values(merge.date),
             what=error.what,
             todo=error.todo,
         )
@@ -81,7 +82,7 @@ class CompactedTables:
             "merged file",
             flow=COMPACT.name,
             table=table,
-            date=item.merge.date.isoformat(),
+            **partition_values(item.merge.date),
             files=len(item.merge.files),
             outcome=outcome.value,
         )

@@ -8,8 +8,6 @@ more wide rows than the merge, so their bytes are bounded for each merge.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-import structlog
-
 from schemas.batches import DataFile, Merge
 from semloop.storage.duckdb_access import parquet_reader, renew_keys
 from semloop.storage.errors import storage_errors
@@ -32,14 +30,14 @@ FROM (
 GROUP BY file_name
 """
 
-log = structlog.get_logger("flow")
-
 
 def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
     """Yield merges of consecutive files of this one whose wide rows fit in memory.
 
-    A file that alone has too many is left as it is, unless it is sorted: it is only to
-    be compressed then, a row group at a time.
+    A file with more than half of the wide rows that fit is written alone, in row groups
+    of a bounded size; so is one with more of them than fit, in the order of its rows.
+    The name of the new file says that it is merged with no other, so a later run does
+    not look at it again.
 
     Raises:
         LakeError: a footer cannot be read. StorageUnavailable: storage is not available
@@ -50,28 +48,23 @@ def within_memory(storage: Storage, merge: Merge) -> Iterator[Merge]:
     size = 0
     for file in merge.files:
         added = wide[f"{storage.uri(merge.table)}/{file.path}"]
-        if size + added > WIDE_BYTES_MAX:
-            yield from _merge_of(merge, part)
+        is_alone = added > WIDE_BYTES_MAX // 2
+        if is_alone or size + added > WIDE_BYTES_MAX:
+            yield from _merge_of(merge, part, size)
             part, size = [], 0
-        if added > WIDE_BYTES_MAX:
-            if merge.cold and file.name.level:
-                yield replace(merge, files=(file,))
-            continue
-        part.append(file)
-        size += added
-    yield from _merge_of(merge, part)
-    if too_wide := sum(size > WIDE_BYTES_MAX for size in wide.values()):
-        log.info(
-            "files with wide rows are not merged",
-            table=merge.table,
-            date=merge.date.isoformat(),
-            files=too_wide,
-        )
+        if is_alone:
+            unsorted = added > WIDE_BYTES_MAX and not file.name.level
+            yield replace(merge, files=(file,), wide=True, unsorted=unsorted)
+        else:
+            part.append(file)
+            size += added
+    yield from _merge_of(merge, part, size)
 
 
-def _merge_of(merge: Merge, files: list[DataFile]) -> Iterator[Merge]:
+def _merge_of(merge: Merge, files: list[DataFile], wide_bytes: int) -> Iterator[Merge]:
     if len(files) > 1 or (files and merge.cold):
-        yield replace(merge, files=tuple(files))
+        wide = wide_bytes > WIDE_BYTES_MAX // 2
+        yield replace(merge, files=tuple(files), wide=wide)
 
 
 def _wide_bytes(storage: Storage, merge: Merge) -> Mapping[str, int]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from schemas.table_parts import partition_values, path_of
 from semloop import tables
 from semloop.delta.file_name import FileName
 from semloop.storage.location import Storage
@@ -39,11 +40,10 @@ def write_file(storage: Storage, table: str, rows: pa.Table, number: int) -> Add
         pa.ArrowException: the rows cannot be stored.
     """
     spec = tables.TABLES[table]
-    partition: dict[str, str | None] = {}
-    path, columns = FileName(first=number).new(), rows
+    day, columns = None, rows
     if spec.partition_by:
-        partition["date"] = day = rows["date"][0].as_py().isoformat()
-        path, columns = f"date={day}/{path}", rows.drop_columns("date")
+        day, columns = rows["date"][0].as_py(), rows.drop_columns("date")
+    path = path_of(day, FileName(first=number).new())
     if spec.sort_by:
         columns = columns.sort_by([(name, "ascending") for name in spec.sort_by])
     buffer = pa.BufferOutputStream()
@@ -62,7 +62,7 @@ def write_file(storage: Storage, table: str, rows: pa.Table, number: int) -> Add
     return AddAction(
         path=path,
         size=data.size,
-        partition_values=partition,
+        partition_values={**partition_values(day)},
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
         stats=statistics_json(_statistics(columns, spec.statistics)),

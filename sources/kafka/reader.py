@@ -159,7 +159,8 @@ class KafkaReader:
         moved = (positions, self._ends(positions), caught_up_ms)
         read, last_ends, times = (_keyed(self._topic, values) for values in moved)
         last = self._gone is not None
-        return Polled(batch, Progress(read, last_ends, times, last=last))
+        progress = Progress(read, last_ends, times, last=last)
+        return Polled(batch, progress, cluster_id=self._topic.cluster_id)
 
     def _commit_group(self) -> None:
         """Commit the tables' offsets to the broker, for lag monitors only."""

@@ -1,4 +1,7 @@
-"""The dates of the tables that compaction rewrites, with their files."""
+"""The dates of the tables that compaction rewrites, with their files.
+
+A table without dates is compacted as a whole, like a date that is never over.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +68,11 @@ def table_dates(
         StorageUnavailable: the storage is not available.
     """
     for name, snapshot in newest_versions(storage, names):
+        if not tables.TABLES[name].partition_by:
+            whole = tuple(_data_file(*file) for file in snapshot.files.items())
+            if len(whole) >= FILES_MIN:
+                yield TableDate(name, snapshot.version, None, whole, closed=False)
+            continue
         # The current date first: its small files are those that slow down readers.
         files = sorted(by_date(snapshot).items(), key=lambda f: (f[0] != today, f[0]))
         newest = max((day for day, _ in files), default=today)

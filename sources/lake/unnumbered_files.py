@@ -30,6 +30,8 @@ def dates_before_numbers(storage: Storage) -> Iterator[TableDate]:
         LakeError: a table cannot be read. StorageUnavailable: temporarily.
     """
     for item in table_dates(storage, date.max):
+        if item.date is None:  # Its commits have no order.
+            continue
         old = [file for file in item.files if file.name.first == UNNUMBERED]
         new = [file for file in item.files if file.name.first > BEFORE_ALL]
         if len(old) > 1 and (not new or _precede(storage, item.table, old, new)):

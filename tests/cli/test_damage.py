@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from semloop import layout
 from semloop.settings import Settings
 from semloop.storage.errors import CHECK_FILES
 from semloop.storage.location import Storage
@@ -46,6 +47,7 @@ LOG: dict[str, Damage] = {"missing": Path.unlink, "cut": cut_half}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = small_poll_settings(tmp_path_factory.mktemp("whole") / "lake")
+    layout.bind(Storage.of(settings))
     events = Events(settings)
     events.add(overlapping_sessions(60))
     run_memory(settings, events, later_ms=LATER_MS)
@@ -133,6 +135,7 @@ def test_damage_in_an_object_store_is_named(s3_settings: Settings) -> None:
     settings = s3_settings.replace(
         embedder="hashing", commit_rows=1, fence_check_s=1_000
     )
+    layout.bind(Storage.of(settings))
     events = Events(settings)
     events.add(overlapping_sessions(20))
     run_memory(settings, events, later_ms=LATER_MS)

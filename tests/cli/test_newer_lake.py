@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from semloop import layout
 from semloop.storage.location import Storage
+from semloop.tables import LAYOUT_FILE
 from tests.cli.helpers import Semloop
 from tests.sinks.memory_process import lake_settings
 
@@ -25,7 +25,7 @@ def test_the_lake_of_a_newer_layout_is_refused(
 ) -> None:
     settings = lake_settings(tmp_path / "lake")
     storage = Storage.of(settings)
-    assert storage.create(layout.LAYOUT_FILE, b'{"layout": 99}')
+    assert storage.create(LAYOUT_FILE, b'{"layout": 99}')
     monkeypatch.setenv("SEMLOOP_LAKE", settings.lake)
     monkeypatch.setenv("SEMLOOP_EMBEDDER", "hashing")
     code, out, err = semloop.run(*shlex.split(command))
@@ -34,4 +34,4 @@ def test_the_lake_of_a_newer_layout_is_refused(
         f"The lake {settings.lake} has layout 99; this program supports 2 to 3.",
         "Install a newer semloop, or set SEMLOOP_LAKE to another lake.",
     ]
-    assert [path.name for path in Path(settings.lake).iterdir()] == [layout.LAYOUT_FILE]
+    assert [path.name for path in Path(settings.lake).iterdir()] == [LAYOUT_FILE]

@@ -10,11 +10,12 @@ import pytest
 from deltalake import write_deltalake
 
 from flows.compact import compact
+from flows.compaction_due import compaction_is_due
 from schemas.arrow import EVENTS
 from semloop.errors import LakeError
-from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
+from semloop.tables import LAYOUT_FILE
 from tests.flows.compaction_rounds import run_rounds
 from tests.sinks.compacting import file_count, rows_in_files, rows_in_lake
 from tests.sources.events_table import EventsTable
@@ -121,7 +122,7 @@ def test_an_empty_lake_has_nothing_to_compact(local: Settings) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("row_kb", "rows", "merges"), [(200, 100, 3), (1_000, 100, 0)])
+@pytest.mark.parametrize(("row_kb", "rows", "merges"), [(200, 100, 3), (1_000, 100, 8)])
 def test_wide_rows_are_merged_within_the_memory(
     local: Settings, row_kb: int, rows: int, merges: int
 ) -> None:
@@ -147,6 +148,7 @@ def test_wide_rows_are_merged_within_the_memory(
     merged, peak_mib = map(int, done.stdout.splitlines()[-1].split())
     assert peak_mib < MEMORY_MIB_MAX
     assert merged == merges
+    assert not compaction_is_due(local)
     assert rows_in_files(storage) == [(0, offset) for offset in range(8 * rows + 1)]
 
 

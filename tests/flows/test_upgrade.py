@@ -20,6 +20,7 @@ from semloop.errors import LakeError
 from semloop.lake import generations
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from semloop.tables import LAYOUT_FILE
 from sinks.compaction.merged_file import write_merged
 from tests.lakes.unpacked import Answers, assert_answers, layout_2
 from tests.sinks.compacting import commit, data_files, file_count
@@ -204,7 +205,7 @@ def test_a_merge_in_which_another_run_was_faster_is_no_success(
 def test_a_newer_lake_is_left_alone(old: tuple[Settings, Answers]) -> None:
     settings, _ = old
     storage = Storage.of(settings)
-    storage.replace(layout.LAYOUT_FILE, b'{"layout": 99}')
+    storage.replace(LAYOUT_FILE, b'{"layout": 99}')
     with pytest.raises(LakeError, match="has layout 99"):
         upgrade(settings, lambda what: None)
     assert layout.stored(storage) == 99

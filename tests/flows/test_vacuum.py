@@ -12,11 +12,11 @@ import pytest
 from flows.compact import compact
 from flows.vacuum import vacuum
 from semloop.errors import LakeError
-from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings, load
 from semloop.storage import store_time
 from semloop.storage.listing import stored_files
 from semloop.storage.location import Storage
+from semloop.tables import LAYOUT_FILE
 from sinks.vacuum import Deleted
 from tests.flows.compaction_rounds import run_rounds
 from tests.sinks.compacting import file_count, rows_in_files, rows_in_lake

@@ -13,9 +13,9 @@ from semloop import Lake, layout, tables
 from semloop.command.cli import health_report, status_report
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.flow_registry import STREAMING
-from semloop.layout import LAYOUT_FILE
 from semloop.settings import Settings
 from semloop.storage.location import Storage
+from semloop.tables import LAYOUT_FILE
 from sinks.delta.create_table import create
 from tests.sinks.sink_contract import full_disk
 from tests.support import processes

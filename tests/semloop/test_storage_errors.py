@@ -14,10 +14,10 @@ import pyarrow.lib
 import pytest
 from deltalake.exceptions import DeltaError
 
-from semloop.errors import LakeError, StorageUnavailable, TakenOver
+from semloop.errors import FileDamaged, LakeError, StorageUnavailable, TakenOver
+from semloop.storage.error_texts import REFUSALS
 from semloop.storage.errors import (
     LANCE_ERRORS,
-    REFUSALS,
     storage_errors,
     table_errors,
     translate,
@@ -55,10 +55,17 @@ class Folder:
 
     root: str = "/data/lake"
     endpoint: str = ""
+    has_layout: bool = True
+
+    def is_there(self) -> bool:
+        return self.has_layout
+
+    def lacks(self, name: str) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
-class Bucket:
+class Bucket(Folder):
     """A lake in an object store."""
 
     root: str = "s3://bucket/lake"
@@ -234,3 +241,18 @@ def test_a_damaged_file_is_named_with_the_command_that_finds_all(
     translated = translate(lake, "read table events", DeltaError(text))
     assert translated.what == f"Cannot read table events in {lake.root}: {reason}."
     assert "`semloop maintain check`" in translated.todo
+
+
+def test_an_empty_folder_is_an_outage_since_its_disk_may_not_be_mounted() -> None:
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    damaged = translate(Folder(), "read table events", missing)
+    assert type(damaged) is FileDamaged
+    outage = translate(Folder(has_layout=False), "read table events", missing)
+    assert type(outage) is StorageUnavailable
+    assert outage.what.endswith("No such file or directory, and no _layout.json.")
+
+
+def test_memories_missing_in_an_empty_folder_are_an_outage() -> None:
+    error = RuntimeError("lance error: Not found: /data/lake/x.lance")
+    translated = translate(Folder(has_layout=False), READING, error, lance=True)
+    assert type(translated) is StorageUnavailable

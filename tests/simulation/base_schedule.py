@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from semloop import tables
-from semloop.layout import LAYOUT_FILE
+from semloop.tables import LAYOUT_FILE
 from sinks.delta.create_table import LOG_RETENTION, REMOVED_RETENTION
 from sinks.flow_tables import FlowContext
 from tests.simulation.archive import context_of

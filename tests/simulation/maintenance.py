@@ -10,6 +10,7 @@ from operators.compaction import plan
 from schemas.batches import DataFile, Merge
 from schemas.compaction import MergedFile, TableDate
 from schemas.retention import Expiry
+from schemas.table_parts import path_of
 from semloop.storage.errors import storage_errors
 from sinks.compaction.tables import CompactedTables
 from sinks.compaction.tables import Report as Merged
@@ -80,6 +81,7 @@ class Maintenance(NamedTuple):
                 merge = Merge(item.table, item.version, item.date, (file,))
                 added.append(self._write(merge, gone))
         rows = sum(file.size_bytes for file in item.files)
+        assert item.date is not None
         return Expiry(item.table, item.date, item.files, tuple(added), rows)
 
     def _write(self, merge: Merge, without: Set[Origin] = frozenset()) -> MergedFile:
@@ -94,7 +96,7 @@ class Maintenance(NamedTuple):
             any(each.foreign for each in found),
             revisions,
         )
-        path = f"date={merge.date.isoformat()}/{merge.name.new()}"
+        path = path_of(merge.date, merge.name.new())
         with storage_errors(self.storage, f"write table {merge.table}"):
             put_rows(self.storage.simulated, merge.table, path, content)
         size = len(content.origins)

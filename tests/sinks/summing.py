@@ -23,6 +23,7 @@ def compact_old(storage: Storage, table: str) -> list[Outcome]:
     """Merge the files of old dates, like flow `compact`."""
     merges = []
     for item in table_dates(storage, TODAY, [table]):
+        assert item.date is not None
         due = OLD.due(table, item.date, TODAY, item.files)
         merges += plan(replace(item, closed=True, cold=due)) if due else []
     return [commit(storage, write_merged(storage, merge)) for merge in merges]

@@ -1,6 +1,8 @@
 """Artifacts exist before a commit names them, also after a failure in between."""
 
 import json
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,24 @@ from schemas.arrow import arrow_schema
 from schemas.batches import Decoded
 from semloop import tables
 from semloop.artifacts import decode_references
+from semloop.delta.streams import StreamId
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.lake.lake import Lake
+from semloop.storage.listing import remove_files
 from semloop.storage.location import Storage
 from sinks.delta.create_table import REMOVED_RETENTION, create
+from sinks.unnamed_artifacts import unnamed_artifacts
 from tests.sinks.archive_builder import Archive, Crash
-from tests.support.builders import NOW, a_poll, an_event, keyed
+from tests.support.builders import LOG, NOW, a_poll, an_event, keyed
 
 TEXT = "x" * 50_000
+ELSEWHERE = replace(LOG, cluster_id="cluster-2")
 
 
-def large_events(*contents: str, last: bool = False) -> Decoded:
+def large_events(*contents: str, last: bool = False, stream: StreamId = LOG) -> Decoded:
     events = [an_event(payload={"role": "user", "content": c}) for c in contents]
-    poll = move_large_values(a_poll(*events), 40_000, 2**20)
+    polled = replace(a_poll(*events), cluster_id=stream.cluster_id)
+    poll = move_large_values(polled, 40_000, 2**20)
     positions = keyed({0: len(events) - 1})
     progress = replace(poll.progress, positions=positions, last=last)
     return decode(replace(poll, progress=progress), NOW, 2**20)
@@ -97,6 +104,51 @@ def test_an_event_that_is_not_stored_has_no_artifact(tmp_path: Path) -> None:
     Archive(tmp_path).started().loop.add(kept)
     assert objects(tmp_path) == named(tmp_path)
     assert len(objects(tmp_path)) == 1
+
+
+def unnamed(archive: Archive) -> list[str]:
+    """Return the artifacts that a vacuum would delete, were they old enough."""
+    found = unnamed_artifacts(archive.storage, time.time() + 60)
+    return sorted(file.name for file in found.all)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_artifact_of_an_event_that_cannot_be_stored_does_not_stay(
+    tmp_path: Path, *, is_killed: bool
+) -> None:
+    decoded = large_events(TEXT, TEXT + "!", last=True)
+    archive = Archive(tmp_path).started()
+    archive.events.refused = frozenset({(0, 1)})
+    # Killed after the other event was stored, before the dead letter of this one is.
+    archive.budget.left = 1 if is_killed else None
+    with pytest.raises(Crash) if is_killed else nullcontext():
+        archive.loop.add(decoded)
+    if is_killed:
+        assert unnamed(archive) == []
+        archive = Archive(tmp_path).started()
+        archive.events.refused = frozenset({(0, 1)})
+        archive.loop.add(replace(decoded, events=decoded.events.slice(1)))
+    assert archive.stored() == [(0, 0)]
+    assert archive.stored("dead_letters") == [(0, 1)]
+    (kept,) = named(tmp_path)
+    assert unnamed(archive) == [name for name in objects(tmp_path) if name != kept]
+    assert len(objects(tmp_path)) == 2
+
+
+def test_a_frozen_vacuum_deletes_nothing_that_a_new_log_names(tmp_path: Path) -> None:
+    """The topic is read again as one of another cluster, with the same offsets."""
+    left, again = large_events(TEXT), large_events(TEXT, last=True, stream=ELSEWHERE)
+    old = Archive(tmp_path).started()
+    for name, content in left.artifacts.items():
+        assert old.storage.create(name, content)
+    # Its row has expired.
+    without = replace(left.progress, last=True)
+    old.loop.add(replace(left, events=left.events.slice(1), progress=without))
+    frozen = unnamed(old)
+    assert frozen == list(left.artifacts)
+    Archive(tmp_path, ELSEWHERE).started(new_log=True).loop.add(again)
+    remove_files(old.storage, frozen)
+    assert named(tmp_path) == objects(tmp_path) == list(again.artifacts)
 
 
 def test_artifacts_count_as_memory_of_the_buffer(tmp_path: Path) -> None:

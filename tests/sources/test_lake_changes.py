@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from semloop import layout
 from semloop.delta import table as delta_table
 from semloop.errors import LakeError, StorageUnavailable, TopicChanged
+from semloop.retry import DAMAGED_ATTEMPTS
+from semloop.settings import load
 from semloop.storage.location import Storage
+from sources.lake.patient_reader import PatientLakeReader
 from sources.lake.reader import LakeReader
 from sources.lake.streams import TopicStreams
 from tests.sinks.maintenance import MAINTENANCE
@@ -165,3 +169,23 @@ def test_a_new_partition_stops_the_reader_before_any_of_its_rows(
         "Restart the flow to read the new partitions.",
     ]
     assert read_to_end(open_reader(table.storage, {P0: 0})) == [(2, 0)]
+
+
+def test_a_reader_waits_while_the_disk_of_the_lake_is_not_mounted(
+    table: EventsTable, tmp_path: Path
+) -> None:
+    layout.bind(table.storage)
+    for offset in range(4):
+        table.commit((0, offset))
+    reader = PatientLakeReader(
+        open_reader(table.storage, rows_max=1), load({}, lake=table.storage.root)
+    )
+    assert origins(reader.poll()) == [(0, 0)]
+    mounted, lake = tmp_path / "mounted", Path(table.storage.root)
+    lake.rename(mounted)
+    lake.mkdir()
+    for _ in range(2 * DAMAGED_ATTEMPTS):
+        assert origins(reader.poll()) == []
+    lake.rmdir()
+    mounted.rename(lake)
+    assert [origins(reader.poll()) for _ in range(2)] == [[(0, 1)], [(0, 2)]]

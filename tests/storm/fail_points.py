@@ -83,6 +83,15 @@ FAIL_POINTS = {
     "rebuild, after its position": FailPoint(
         "rebuild", "sinks.delta.reindex_positions:ReindexPositions.write"
     ),
+    "rebuild, after the carried memories": FailPoint(
+        "rebuild", "sinks.vectors.carried_memories:CarriedMemories.copy"
+    ),
+    "rebuild, after the maintenance": FailPoint(
+        "rebuild", "sinks.rebuilt_generation:RebuiltGeneration._maintain"
+    ),
+    "rebuild, after its files": FailPoint(
+        "rebuild", "sinks.rebuilt_generation:write_dated"
+    ),
     "rebuild, before the switch": _before("rebuild", SWITCH),
     "rebuild, after the switch": FailPoint("rebuild", SWITCH),
     "vacuum, after its entry": FailPoint("vacuum", "sinks.vacuum:_put_entry"),

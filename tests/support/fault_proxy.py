@@ -18,6 +18,7 @@ class Fault(StrEnum):
     SLOW_DOWN = "503"
     INTERNAL_ERROR = "500"
     REFUSED = "412"
+    NOT_FOUND = "404, with a page in place of a code"
     RESET = "the connection is reset"
     STALLED = "held at the gate, then forwarded even if the client gave up"
     STALLED_REPLY = "forwarded, the reply held at the gate"

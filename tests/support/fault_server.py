@@ -18,6 +18,7 @@ CODES = {
     Fault.REFUSED: "PreconditionFailed",
 }
 MISSING_BYTES = 1000
+PAGE = b"<html><body><h1>404 Not Found</h1></body></html>"
 
 
 @dataclass
@@ -85,6 +86,10 @@ class FaultyHandler(ForwardingHandler):
         fault = self.rules.fault_for(self.command, unquote(self.path))
         if fault in CODES:
             self.refuse(int(fault), CODES[fault])
+            return
+        if fault is Fault.NOT_FOUND:
+            length = ("Content-Length", str(len(PAGE)))
+            self.answer(404, [("Content-Type", "text/html"), length], PAGE)
             return
         if fault is Fault.RESET:
             self.reset()

@@ -6,10 +6,10 @@ from pathlib import Path
 from semloop.artifacts import FOLDER as ARTIFACTS
 from semloop.errors import LakeError
 from semloop.lake.generations import FOLDER
-from semloop.layout import LAYOUT_FILE
 from semloop.progress.activity import FOLDER as ACTIVITY
 from semloop.settings import LOCAL_FOLDER
 from semloop.storage.redaction_key import FINGERPRINT_FILE
+from semloop.tables import LAYOUT_FILE
 
 # Folders of a lake that are not Delta tables.
 OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER, ARTIFACTS, ACTIVITY)
