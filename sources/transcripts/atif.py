@@ -1,8 +1,11 @@
 """The Agent Trajectory Interchange Format: one document with numbered steps."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from semloop.texts.times import time_in
+from sources.transcripts.atif_own import add_others, own_fields, restore, without_own
+from sources.transcripts.atif_writer import HEAD
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import SESSION_IDS, documents
 from sources.transcripts.drafts import Draft
@@ -49,7 +52,13 @@ def _tell(talk: Conversation, document: dict[str, object]) -> Iterable[str]:
             talk.ledger.met += 1
             talk.ledger.leave_out("step", "is no object")
     rest = unread(document, ["steps", "schema_version", "notes", *SESSION_IDS])
-    keep_in_first(talk, 0, rest, "transcript")
+    if own := own_fields(document):
+        rest = without_own(rest)
+        if isinstance(agent := rest.get("agent"), dict):
+            agent = unread(agent, ["name"])
+            rest["agent"] = agent if agent != {"version": "unknown"} else None
+    keep_in_first(talk, 0, unread(rest, ()), "transcript")
+    add_others(talk, own)
     talk.at_unit(None)
     tell_text(talk, "system", document.get("notes"), "notes")
     return tuple(document)
@@ -76,10 +85,16 @@ def _step(talk: Conversation, step: dict[str, object]) -> None:
         else:
             talk.ledger.leave_out("result", "is no object")
     rest = unread(step, _READ)
+    if own := own_fields(step):
+        rest = without_own(rest)
+        restore(list(islice(talk.drafts, first, None)), own)
     if isinstance(observation, dict):
         rest |= unread(observation, ["results"])
     if isinstance(metrics := step.get("metrics"), dict):
-        rest |= {"metrics": m} if (m := unread(metrics, _COUNTED)) else {}
+        more = unread(metrics, _COUNTED)
+        if isinstance(inner := more.get("extra"), dict):
+            more["extra"] = unread(inner, ["reasoning_tokens"])
+        rest |= {"metrics": m} if (m := unread(more, ())) else {}
     keep_in_first(talk, first, rest, "step")
     if len(talk.drafts) == first:
         talk.ledger.met += 1
@@ -110,5 +125,13 @@ def _keep(draft: Draft, result: dict[str, object]) -> None:
     keep_parts(draft, unread_parts(result.get("content")))
 
 
-_read = documents(_tell, AGENT)
+def _head_fields(document: dict[str, object]) -> dict[str, object]:
+    """Return the fields of the head: the agent has an object of its own."""
+    agent = document.get("agent")
+    named = {"agent": agent.get("name")} if isinstance(agent, dict) else {}
+    own = own_fields(document)
+    return {**document, **named, **{n: own[n] for n in HEAD if n in own}}
+
+
+_read = documents(_tell, AGENT, _head_fields)
 FORMAT = Format("atif", "ATIF trajectories", _recognize, _read)

@@ -34,18 +34,25 @@ USERS = ("user_id", "userId")
 Tell = Callable[[Conversation, dict[str, object]], Iterable[str]]
 
 
-def documents(tell: Tell, agent: str) -> Reader:
+# Returns the fields of a document that say what all events have in common.
+HeadFields = Callable[[dict[str, object]], dict[str, object]]
+
+
+def documents(
+    tell: Tell, agent: str, head_fields: HeadFields = lambda document: document
+) -> Reader:
     """Return the reader of a format that has one session in each value.
 
     Args:
         tell: reads one document.
         agent: of a document that names none, unless the user does.
+        head_fields: of a format that has them elsewhere.
     """
 
     def read(
         values: Iterable[Value], options: Options, ledger: Ledger
     ) -> Iterator[Made]:
-        found = (Document(v, tell, agent, options) for v in values)
+        found = (Document(v, tell, agent, options, head_fields) for v in values)
         return read_documents(found, options, ledger)
 
     return read
@@ -88,13 +95,20 @@ def _batch(iterator: Iterator["Document"]) -> list["Document"]:
 class Document:
     """One document, which can be reported to conversations of different names."""
 
-    def __init__(self, value: Value, tell: Tell, agent: str, options: Options) -> None:
+    def __init__(
+        self,
+        value: Value,
+        tell: Tell,
+        agent: str,
+        options: Options,
+        head_fields: HeadFields = lambda document: document,
+    ) -> None:
         self.value, self._tell, self.options = value, tell, options
         found = value.json
         if isinstance(found, list):
             found = {"messages": found}
         self.fields = found if isinstance(found, dict) else None
-        self.head = head_of(self.fields or {}, value.raw, options, agent)
+        self.head = head_of(head_fields(self.fields or {}), value.raw, options, agent)
 
     @property
     def key(self) -> Key:

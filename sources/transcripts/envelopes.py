@@ -166,9 +166,11 @@ def _joined(payload: bytes, extra: bytes) -> bytes:
 
 def _with_more(draft: Draft) -> dict[str, object]:
     extra = draft.extra or {}
-    source = extra.get("source")
-    own = source if isinstance(source, dict) else {}
-    return {**extra, "source": merged(own, draft.more or {})}
+    # The `source` of a rating says who gave it.
+    name = "fields" if draft.kind == "feedback" else "source"
+    given = extra.get(name)
+    own = given if isinstance(given, dict) else {}
+    return {**extra, name: merged(own, draft.more or {})}
 
 
 def _after(at: datetime, step: timedelta) -> datetime:

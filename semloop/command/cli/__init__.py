@@ -36,6 +36,7 @@ COMMANDS = {
     "sql": "semloop.command.cli.sql:sql",
     "recall": "semloop.command.cli.recall:recall",
     "show": "semloop.command.cli.show:show",
+    "export": "semloop.command.cli.export:export",
     "tail": "semloop.command.cli.tail:tail",
     "top": "semloop.command.cli.top:top",
     "dlq": "semloop.command.cli.dlq:app",

@@ -107,7 +107,7 @@ def show(
     """Show a session: summary, timeline and outcome."""
     with open_lake(load()) as lake:
         with spinner("Querying ..."):
-            key = _resolve(lake, session, namespace)
+            key = resolve_session(lake, session, namespace)
             if form is Format.TABLE:
                 summary, rows = query_session(lake, key)
         if form is not Format.TABLE:
@@ -129,7 +129,9 @@ def show(
         console.print(f"Long texts are truncated; {MORE}")
 
 
-def _resolve(lake: "Lake", session: str, namespace: str | None) -> dict[str, str]:
+def resolve_session(
+    lake: "Lake", session: str, namespace: str | None
+) -> dict[str, str]:
     """Return session and namespace, as parameters of the queries.
 
     Raises:
