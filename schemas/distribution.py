@@ -1,4 +1,4 @@
-"""A histogram of Prometheus to which a whole batch of values is added at once."""
+"""A histogram of Prometheus to which a whole batch of values is added in one call."""
 
 import threading
 from collections.abc import Iterator

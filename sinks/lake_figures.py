@@ -146,7 +146,7 @@ class LakeFigures:
             self._age(name, flow, run.at, now)
 
     def _age(self, name: str, flow: Flow, since: Moment, now: Moment) -> None:
-        """Make a gauge show the age of a moment, which goes on between two looks."""
+        """Make a gauge show the age of a moment, which grows between two looks."""
         age_ms = since.age_ms(now)
         if age_ms is not None:
             since_s = time.monotonic() - age_ms / 1e3
