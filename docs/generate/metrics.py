@@ -7,7 +7,7 @@ from semloop.metric_declaration import Metric
 INTRODUCTION = """# Metrics
 
 Flows serve these for Prometheus on `SEMLOOP_METRICS_PORT`; flows of `semloop up` use
-one port each, from this one. Values change with each batch or commit, or when they are read. Of
+one port each, from this one. Values change with each batch or commit, or when read. Of
 `agent`, `tool`, `model` and `namespace`, whose values come from events, a process shows
 the first """
 BOUNDS = f"""{VALUES_MAX} values, and adds up all others as `{OTHER}`; those without
