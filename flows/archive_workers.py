@@ -3,9 +3,10 @@
 import time
 from collections.abc import Set
 
+from flows.noted_reader import NotedReader
 from operators.dedupe import DedupeWindow, refill
 from operators.redaction.redactor import redactor_of
-from schemas.batches import Decoded
+from schemas.batches import Decoded, Polled
 from schemas.committed import CommittedOffsets
 from semloop import layout
 from semloop.delta.streams import StreamId
@@ -70,7 +71,7 @@ class ArchiveWorkers:
             *(tables.already_dead_lettered for tables in self._tables)
         )
 
-    def open_reader(self, worker_index: int, worker_count: int) -> KafkaReader:
+    def open_reader(self, worker_index: int, worker_count: int) -> NotedReader[Polled]:
         """Take over the tables; return a reader that starts after their offsets."""
         settings = self._context.settings
         if settings.archive.dedupe == "lake" and worker_count > 1:
@@ -110,7 +111,7 @@ class ArchiveWorkers:
         tables.beat(last=False)
         self._tables.append(tables)
         self._loops[worker_index] = CommitLoop(settings, tables)
-        return KafkaReader(
+        reader = KafkaReader(
             settings,
             topic,
             offsets,
@@ -118,6 +119,7 @@ class ArchiveWorkers:
             accept_gap=self._accept_gap,
             same_topic=lambda: broker.check_unchanged(topic),
         )
+        return NotedReader(reader, tables.waits)
 
     def _bind(self) -> None:
         """Check or set the lake's layout and key, before any record is read."""

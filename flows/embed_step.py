@@ -1,12 +1,14 @@
 """The step that embeds texts; it waits while the embedder is unavailable."""
 
+from collections import Counter
 from collections.abc import Callable
 
+import pyarrow as pa
 import stamina
 
 from operators.memories.attach_vectors import attach_vectors
 from operators.memories.embed import VectorCache
-from schemas.batches import Chunked, Vectored
+from schemas.batches import Chunked, Progress, Vectored, by_partition
 from schemas.metrics import Metrics
 from semloop.embedders.contract import Embedder
 from semloop.errors import EmbedderUnavailable
@@ -46,6 +48,29 @@ def embed_step(
             ("semloop_embed_cache_evictions_total", counts.evictions),
         ):
             metrics.add(name, count, flow=flow)
+        report_backlog(metrics, flow, chunked.progress)
         return vectored
 
     return embed_poll
+
+
+def report_backlog(
+    metrics: Metrics, flow: str, progress: Progress, waiting: pa.Table | None = None
+) -> None:
+    """Set the number of events without vectors, by partition.
+
+    Args:
+        metrics: receives the numbers.
+        flow: their label.
+        progress: of the poll that is about to be embedded, or was.
+        waiting: its events, before they are embedded.
+    """
+    backlog = Counter[int]()
+    for partition, offset in progress.positions.items():
+        end = progress.ends.get(partition, 0)
+        backlog[partition.number] += max(0, end - 1 - offset)
+    for partition, rows in () if waiting is None else by_partition(waiting):
+        backlog[partition.number] += rows.num_rows
+    for number, events in backlog.items():
+        name = "semloop_embedding_backlog_events"
+        metrics.set(name, events, flow=flow, partition=number)

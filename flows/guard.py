@@ -81,6 +81,7 @@ def run(
         index: position of this process in `addresses`.
     """
     _prepare_process(settings, metrics, _separate_logs() if addresses else sys.stderr)
+    _follow_signs(metrics, dataflow.flow_id)
     log.info("started", flow=dataflow.flow_id, lake=settings.lake, process=index)
     record = _record_writer(settings, dataflow.flow_id, index)
     stopped = functools.partial(_interrupted, settings, dataflow.flow_id)
@@ -109,6 +110,7 @@ def prepare_flow(build: Callable[[Settings, Metrics], Dataflow]) -> Dataflow:
         dataflow = build(settings, metrics)
     except Exception as error:
         exit_with(error)
+    _follow_signs(metrics, dataflow.flow_id)
     log.info("started", flow=dataflow.flow_id, lake=settings.lake)
     _record_writer(settings, dataflow.flow_id, process_number())
     return dataflow
@@ -249,6 +251,10 @@ def _separate_logs() -> TextIO:
     logs = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return logs
+
+
+def _follow_signs(metrics: Metrics, flow: str) -> None:
+    metrics.follow("semloop_silent_seconds", metrics.signs.silence_s, flow=flow)
 
 
 def _serve_metrics(settings: Settings, metrics: Metrics) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Generic
 
+from flows.noted_reader import NotedReader
+from schemas.batches import PolledEvents
 from semloop import layout
 from semloop.delta.streams import Partition, Streams
 from semloop.errors import StorageUnavailable
 from semloop.retry import retry
 from sinks.activity_file import ActivityFile
-from sinks.commit_loop import CommitLoop, Item
-from sinks.flow_tables import FlowContext
+from sinks.commit_loop import CommitLoop
+from sinks.flow_tables import FlowContext, Item
 from sinks.lake_reader_tables import LakeReaderTables
 from sources.lake.patient_reader import PatientLakeReader
 from sources.lake.reader import ROWS_MAX, LakeReader
@@ -44,7 +46,9 @@ class LakeWorkers(ABC, Generic[Item]):
         """Return the writer of a worker; its source must have opened it."""
         return self._loops[worker_index]
 
-    def open_reader(self, worker_index: int, worker_count: int) -> PatientLakeReader:
+    def open_reader(
+        self, worker_index: int, worker_count: int
+    ) -> NotedReader[PolledEvents]:
         """Take over the tables; return a reader that starts after their offsets."""
         settings, storage = self._settings, self._storage
         retry(
@@ -67,7 +71,7 @@ class LakeWorkers(ABC, Generic[Item]):
         tables.beat(last=False)
         self._loops[worker_index] = CommitLoop(settings, tables)
         reader = LakeReader(storage, streams, positions, self.poll_events)
-        return PatientLakeReader(reader, settings)
+        return NotedReader(PatientLakeReader(reader, settings), tables.waits)
 
     @abstractmethod
     def _taken_over(

@@ -9,7 +9,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from flows.bytewax_io import ReaderSource, WriterSink
-from flows.embed_step import embed_step
+from flows.embed_step import embed_step, report_backlog
 from flows.guard import EXIT_ON_ERROR, Guard, prepare_flow
 from flows.memory_workers import MemoryWorkers
 from operators.episodes.assign import assign_episodes
@@ -48,9 +48,12 @@ def build(
 
     @guard.step
     def assign_poll(polled: PolledEvents) -> Assigned:
+        report_backlog(metrics, FLOW, polled.progress, polled.events)
         assigned = assign_episodes(polled, workers.sessions, workers.replaced)
         early = assigned.closed_early
         metrics.add("semloop_episodes_closed_early_total", early, flow=FLOW)
+        open_episodes = sum(map(len, workers.sessions.values()))
+        metrics.set("semloop_open_episodes", open_episodes, flow=FLOW)
         return assigned
 
     @guard.step

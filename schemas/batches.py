@@ -26,13 +26,12 @@ class Progress:
         ends: partition -> the source's last known end, one beyond its last record. For
             a flow that reads a table, the end is what the writer of that table has
             committed.
-        caught_up_ms: partition -> wall clock, in milliseconds, when the source last
-            reached the end.
+        caught_up_ms: partition -> wall clock, ms, when it last reached the end.
         seen_ms: wall clock, in milliseconds, when a source that reads a table looked
             for a newer version, and found these ends.
         complete: for a snapshot of a table: True once all rows have been returned.
-        last: True if no item follows: the source has read up to the end at its start,
-            or the next records were removed.
+        last: True if no item follows: it is at the end of its start, or at a gap.
+        oldest_ms: the smallest Kafka timestamp of the records; None without records.
     """
 
     positions: Mapping[Partition, int] = field(default_factory=dict)
@@ -41,6 +40,7 @@ class Progress:
     seen_ms: int | None = None
     complete: bool = False
     last: bool = False
+    oldest_ms: int | None = None
 
 
 class MovedValue(NamedTuple):

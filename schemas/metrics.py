@@ -4,33 +4,26 @@ Only metrics declared here can be emitted. Values are added per batch or commit,
 per record.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from numpy.typing import ArrayLike
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from schemas.delay_metrics import DELAYS
+from schemas.distribution import Distribution
+from schemas.fleet_metrics import FLEET
+from schemas.lake_metrics import LAKE
 from schemas.signs_of_life import SignsOfLife
-
-Kind = Literal["counter", "gauge", "histogram"]
-Collector = TypeVar("Collector", Counter, Gauge, Histogram)
+from semloop.lake.query_metrics import QUERY_SECONDS
+from semloop.metric_declaration import Kind, Metric
 
 # From a commit to a local disk (milliseconds) to one that retries for the whole of
 # `storage_retry_s` on an object store.
 COMMIT_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """The declaration of one metric."""
-
-    name: str
-    kind: Kind
-    unit: str
-    labels: tuple[str, ...]
-    meaning: str
-    action: str
-    buckets: tuple[float, ...] = ()
+# Values of a label that come from events, such as agents: each is a time series, and
+# made-up names must not fill Prometheus. All further ones have the value `OTHER`.
+VALUES_MAX = 100
+OTHER, UNKNOWN = "(other)", "(unknown)"
 
 
 METRICS: tuple[Metric, ...] = (
@@ -130,6 +123,17 @@ METRICS: tuple[Metric, ...] = (
         "As many as texts, with few hits: texts do not repeat; lower the setting.",
     ),
     Metric(
+        "semloop_embedding_backlog_events", "gauge", "events", ("flow", "partition"),
+        "Events in the lake whose texts have no vectors yet: those of the poll that is "
+        "being embedded, and those after it.",
+        "Rising for minutes: add processes, or choose a faster embedder.",
+    ),
+    Metric(
+        "semloop_open_episodes", "gauge", "episodes", ("flow",),
+        "Episodes that are open in this process.",
+        "At open_episodes_total: agents send no completions; old episodes close early.",
+    ),
+    Metric(
         "semloop_memories_total", "counter", "memories", ("flow",),
         "Memories committed.",
         "Flat while events arrive: check lag and the flow's last log lines.",
@@ -161,13 +165,18 @@ METRICS: tuple[Metric, ...] = (
         "Last offset read past whose commit succeeded: a restart resumes after it.",
         "Unchanged while lag rises: the flow hangs; restart it, no data is lost.",
     ),
+    *DELAYS,
+    *FLEET,
+    *LAKE,
 )  # fmt: skip
+# Of programs that open a `Lake` with their own registry.
+OF_PROGRAMS = (QUERY_SECONDS,)
 
 DECLARED: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 
 
 class Metrics:
-    """All declared metrics in one registry; a new one unless given.
+    """All declared metrics of flows in one registry; a new one unless given.
 
     Attributes:
         registry: the values, for the server of metrics.
@@ -177,27 +186,52 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self.signs = SignsOfLife()
-        self._counters = {m.name: self._made(m, Counter) for m in _of("counter")}
-        self._gauges = {m.name: self._made(m, Gauge) for m in _of("gauge")}
-        self._histograms = {
-            m.name: self._made(m, Histogram, buckets=m.buckets)
-            for m in _of("histogram")
+        self._counters = {
+            m.name: Counter(m.name, _text(m), m.labels, registry=self.registry)
+            for m in _of("counter")
         }
+        self._gauges = {
+            m.name: Gauge(m.name, _text(m), m.labels, registry=self.registry)
+            for m in _of("gauge")
+        }
+        self._histograms = {
+            m.name: Distribution(m, _text(m), self.registry) for m in _of("histogram")
+        }
+        # Label -> its values that are shown as they are.
+        self._values: dict[str, set[str]] = {}
 
-    def add(self, name: str, amount: float = 1, **labels: str | int) -> None:
+    def add(self, name: str, amount: float = 1, **labels: str | int | None) -> None:
         """Add to a counter."""
-        _check(name, "counter")
-        self._counters[name].labels(**labels).inc(amount)
+        found = self._labels(_checked(name, "counter"), labels)
+        self._counters[name].labels(**found).inc(amount)
 
     def set(self, name: str, value: float, **labels: str | int) -> None:
         """Set a gauge."""
-        _check(name, "gauge")
-        self._gauges[name].labels(**labels).set(value)
+        found = self._labels(_checked(name, "gauge"), labels)
+        self._gauges[name].labels(**found).set(value)
 
-    def observe(self, name: str, value: float, **labels: str | int) -> None:
-        """Add a value to a histogram."""
-        _check(name, "histogram")
-        self._histograms[name].labels(**labels).observe(value)
+    def follow(
+        self, name: str, value: Callable[[], float], **labels: str | int
+    ) -> None:
+        """Make a gauge ask for its value whenever it is read, from another thread."""
+        found = self._labels(_checked(name, "gauge"), labels)
+        self._gauges[name].labels(**found).set_function(value)
+
+    def observe(
+        self,
+        name: str,
+        values: float | ArrayLike,
+        weights: ArrayLike | None = None,
+        **labels: str | int | None,
+    ) -> None:
+        """Add values to a histogram, each once or as often as its weight says."""
+        metric = _checked(name, "histogram")
+        found = self._labels(metric, labels)
+        if missing := set(metric.labels) ^ found.keys():
+            msg = f"The label {missing.pop()!r} of {name!r} is missing or not declared."
+            raise ValueError(msg)
+        numbers = [values] if isinstance(values, int | float) else values
+        self._histograms[name].add(found, numbers, weights)
 
     def value(self, name: str, **labels: str | int) -> float:
         """Return the value of a counter or gauge; 0 if it was never set."""
@@ -205,9 +239,22 @@ class Metrics:
         texts = {label: str(value) for label, value in labels.items()}
         return self.registry.get_sample_value(name, texts) or 0.0
 
-    def _made(self, metric: Metric, kind: type[Collector], **more: Any) -> Collector:
-        text = f"{metric.meaning} {metric.action}"
-        return kind(metric.name, text, metric.labels, registry=self.registry, **more)
+    def _labels(
+        self, metric: Metric, labels: Mapping[str, str | int | None]
+    ) -> dict[str, str]:
+        """Return labels as texts; of a bounded one, `OTHER` beyond `VALUES_MAX`."""
+        found = {label: str(value) for label, value in labels.items()}
+        if bounded := metric.bounded:
+            value = str(labels[bounded] or UNKNOWN)
+            shown = self._values.setdefault(bounded, set())
+            if len(shown) < VALUES_MAX:
+                shown.add(value)
+            found[bounded] = value if value in shown else OTHER
+        return found
+
+
+def _text(metric: Metric) -> str:
+    return f"{metric.meaning} {metric.action}"
 
 
 def _of(kind: Kind) -> list[Metric]:
@@ -221,7 +268,9 @@ def _declared(name: str) -> Metric:
     return DECLARED[name]
 
 
-def _check(name: str, kind: Kind) -> None:
-    if _declared(name).kind != kind:
-        msg = f"The metric {name!r} is a {DECLARED[name].kind}, not a {kind}."
+def _checked(name: str, kind: Kind) -> Metric:
+    metric = _declared(name)
+    if metric.kind != kind:
+        msg = f"The metric {name!r} is a {metric.kind}, not a {kind}."
         raise TypeError(msg)
+    return metric

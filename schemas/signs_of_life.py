@@ -51,6 +51,9 @@ class SignsOfLife:
         Before the first sign the time counts from the start of the process: a start
         that hangs, because a peer is missing for example, ends as well.
         """
+        return self.silence_s() <= silent_s
+
+    def silence_s(self) -> float:
+        """Return for how long the quietest worker, or the start, has been silent."""
         signs = [sign.at_s for sign in list(self._workers.values())]
-        oldest_s = min(signs, default=self._started_s)
-        return self._clock() - oldest_s <= silent_s
+        return self._clock() - min(signs, default=self._started_s)

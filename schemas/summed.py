@@ -1,7 +1,6 @@
 """What the steps of the flow `metrics` pass on."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -12,10 +11,10 @@ from schemas.batches import Progress
 class Summed:
     """One poll of the lake as sums: `sums` as `schemas.arrow.METRIC_SUMS`.
 
-    `events`: number of events. `oldest`: the smallest of their Kafka timestamps.
+    `events`: number of events. `kafka_ts`: the Kafka timestamp of each.
     """
 
     sums: pa.Table
     progress: Progress = field(default_factory=Progress)
     events: int = 0
-    oldest: datetime | None = None
+    kafka_ts: pa.ChunkedArray | None = None

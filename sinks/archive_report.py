@@ -7,11 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from schemas.batches import Occurrences
 from schemas.dead_letter import Reason
 from schemas.metrics import Metrics
 from semloop.flow_registry import ARCHIVE
-from semloop.progress.activity import AgentCounts, Tally
+from semloop.progress.activity import DUPLICATE, AgentCounts, Tally
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.delta.fenced_table import FencedTable
 
@@ -69,16 +68,14 @@ def report(
 def counts_by_agent(
     events: pa.Table,
     dead: pa.Table,
-    by_agent: Mapping[tuple[str, str], Occurrences],
-    late: Mapping[str, AgentCounts],
+    buffer: ArchiveBuffer,
 ) -> dict[str, AgentCounts]:
     """Return what became of the records of a commit, by agent.
 
     Args:
         events: those that are stored.
         dead: the dead letters that are stored.
-        by_agent: (agent, kind) -> events of other kinds.
-        late: agent -> events that came long after their Kafka timestamp.
+        buffer: the polls that are committed.
     """
     found: defaultdict[str, AgentCounts] = defaultdict(AgentCounts)
     for agent, count, ahead_us in _accepted(events):
@@ -86,9 +83,9 @@ def counts_by_agent(
         found[agent or ""].add(counts)
     for agent, reason, tally in _refusals(dead):
         found[agent].add(AgentCounts(tallies={reason: tally}))
-    for (agent, kind), (count, example) in by_agent.items():
+    for (agent, kind), (count, example) in buffer.by_agent.items():
         found[agent].add(AgentCounts(tallies={kind: Tally(count, example)}))
-    for agent, counts in late.items():
+    for agent, counts in buffer.late.items():
         found[agent].add(counts)
     return dict(found)
 
@@ -103,6 +100,34 @@ def corrections(rejected: pa.Table) -> dict[str, AgentCounts]:
     for agent, reason, tally in _refusals(rejected):
         found[agent].add(AgentCounts(-tally.count, tallies={reason: tally}))
     return dict(found)
+
+
+def report_agents(
+    metrics: Metrics,
+    counts: Mapping[str, AgentCounts],
+    corrected: Mapping[str, AgentCounts],
+) -> None:
+    """Update the metrics by agent after a commit.
+
+    Args:
+        metrics: registry to update.
+        counts: what was to become of the records.
+        corrected: what to add, as from `corrections`: counters never fall.
+    """
+    total: defaultdict[str, AgentCounts] = defaultdict(AgentCounts)
+    for agent, found in (*counts.items(), *corrected.items()):
+        total[agent].add(found)
+    for agent, found in total.items():
+        for result, records in (
+            ("accepted", found.accepted),
+            ("refused", found.refused),
+            ("duplicate", found.count(DUPLICATE)),
+        ):
+            if records:
+                metrics.add(
+                    "semloop_agent_records_total", records,
+                    flow=FLOW, agent=agent, result=result,
+                )  # fmt: skip
 
 
 def _refusals(dead: pa.Table) -> Iterator[tuple[str, str, Tally]]:

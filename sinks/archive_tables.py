@@ -21,7 +21,12 @@ from semloop.flow_registry import ARCHIVE
 from semloop.retry import retry
 from sinks.archive_buffer import ArchiveBuffer
 from sinks.archive_counters import KeyCounters
-from sinks.archive_report import corrections, counts_by_agent, report
+from sinks.archive_report import (
+    corrections,
+    counts_by_agent,
+    report,
+    report_agents,
+)
 from sinks.archive_rows import (
     commit_dead_letters,
     commit_events,
@@ -193,7 +198,7 @@ class ArchiveTables(FlowTables[Decoded]):
                 SIDE, lambda: commit_dead_letters(self._side, letters, buffer.positions)
             )
         # Before the positions: who sees them sees what became of the records.
-        self._count(counts_by_agent(events, dead, buffer.by_agent, buffer.late))
+        self._count(counts := counts_by_agent(events, dead, buffer))
         put_artifacts(self._context, events, buffer.artifacts)
         rows = with_commit_columns(events, EVENTS, now)
         numbers = {(p, CAUGHT_UP): ms for p, ms in self._caught_up.items()}
@@ -207,9 +212,10 @@ class ArchiveTables(FlowTables[Decoded]):
         )
         park_failed(self._context, rejected)
         self._set_dead_lettered(self._dead_lettered)
-        self._report_freshness(events)
-        if rejected.num_rows:
-            self._count(corrections(rejected))
+        self._report_delays(events["kafka_ts"])
+        if corrected := corrections(rejected):
+            self._count(corrected)
+        report_agents(self._metrics, counts, corrected)
         report(self._metrics, buffer, (events, dead), rejected.num_rows, self._main)
         self._committed.put(self._main.offsets)
 

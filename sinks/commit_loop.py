@@ -7,7 +7,7 @@ is idle. `FlowTables` contains what differs between flows.
 
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic
 
 import structlog
 
@@ -19,11 +19,10 @@ from semloop.errors import (
 )
 from semloop.settings import Settings
 from sinks.delta.fenced_table import FencedTable
-from sinks.flow_tables import FlowTables
+from sinks.flow_tables import FlowTables, Item
 
 # Pause between checks of `may_commit` before a commit that cannot be postponed.
 PERMISSION_POLL_S = 1.0
-Item = TypeVar("Item")
 
 log = structlog.get_logger("commit")
 
@@ -69,6 +68,7 @@ class CommitLoop(Generic[Item]):
             TooManyDeadLetters: nothing of this commit is stored.
         """
         last = self.tables.add_to_buffer(item)
+        self.tables.waits.buffer(item.progress.oldest_ms)
         if self._since_s is None and self.tables.waiting.has_changes:
             self._since_s = self._clock()
         try:
@@ -127,6 +127,7 @@ class CommitLoop(Generic[Item]):
     def _commit(self) -> None:
         started_s, self._since_s = self._clock(), None
         self.tables.commit()
+        self.tables.waits.commit()
         self._committed_s = self._checked_s = self._clock()
         # A handle gets slower with every commit that it follows.
         due = any(

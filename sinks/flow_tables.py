@@ -2,15 +2,17 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from schemas.batches import Progress
 from schemas.metrics import Metrics
+from schemas.waits import Waits
 from semloop.boot_clock import BootTime, Moment, boot_time
 from semloop.delta.query import WriterQueries
 from semloop.delta.streams import Partition, Streams
@@ -22,8 +24,18 @@ from sinks.activity_file import ActivityFile
 from sinks.delta.delta_log import OpenLog
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.table_log import TableLog
+from sinks.lake_figures import LakeFigures, TableSize, delta_size
 
-Item = TypeVar("Item")
+
+class HasProgress(Protocol):
+    """An item that says how far its source has read."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far the source has read, and the oldest record of the item."""
+
+
+Item = TypeVar("Item", bound=HasProgress)
 R = TypeVar("R")
 
 
@@ -106,6 +118,14 @@ class FlowTables(ABC, Generic[Item]):
         self._metrics = context.metrics
         self._activity: ActivityFile | None = None
         self._worker = 0
+        self._figures = LakeFigures(
+            self.flow,
+            context.settings,
+            context.storage,
+            context.metrics,
+            context.moment,
+        )
+        self.waits = Waits(context.clock)
 
     def report_activity(self, worker: int, owned: Sequence[Partition]) -> None:
         """Start the activity file of a worker that has taken over these partitions."""
@@ -114,6 +134,9 @@ class FlowTables(ABC, Generic[Item]):
         )
         self._activity.start(owned, self._context.moment())
         self._worker = worker
+        self._metrics.follow(
+            "semloop_lag_seconds", self.waits.seconds, flow=self.flow, worker=worker
+        )
 
     def report_stop(self, reason: SemLoopError) -> None:
         """Write why the flow stops itself, for `health`."""
@@ -129,6 +152,8 @@ class FlowTables(ABC, Generic[Item]):
             self._metrics.signs.end(self._worker)
         else:
             self._metrics.signs.beat(self._worker)
+        if self._worker == 0:  # All workers have the same tables.
+            self._figures.measure_if_due(self.sizes)
 
     @property
     def caught_up_ms(self) -> int | None:
@@ -191,9 +216,16 @@ class FlowTables(ABC, Generic[Item]):
             "semloop_commit_retries_total", flow=self.flow, table=table, cause=cause
         )
 
-    def _report_freshness(self, events: pa.Table) -> None:
-        """Set the age of the oldest committed event, by its Kafka timestamp."""
-        oldest = pc.min(events["kafka_ts"]).cast(pa.int64()).as_py()
-        if oldest is not None:
-            seconds = max(0.0, self._context.clock() - oldest / 1e6)
-            self._metrics.set("semloop_freshness_seconds", seconds, flow=self.flow)
+    def sizes(self) -> Iterator[TableSize]:
+        """Yield the sizes of the tables that the flow has open."""
+        for table in self.fenced:
+            yield delta_size(table.name, table.handle)
+
+    def _report_delays(self, kafka_ts: pa.ChunkedArray) -> None:
+        """Report the ages of the events of a commit, by their Kafka timestamps."""
+        if len(kafka_ts):
+            times_s = kafka_ts.cast(pa.int64()).to_numpy() / 1e6
+            ages_s = np.maximum(self._context.clock() - times_s, 0.0)
+            labels: dict[str, str | int] = {"flow": self.flow}
+            self._metrics.observe("semloop_queryable_seconds", ages_s, **labels)
+            self._metrics.set("semloop_freshness_seconds", ages_s.max(), **labels)

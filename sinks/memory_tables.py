@@ -5,7 +5,7 @@ are merged first, by ids that derive from their origin: events that are re-read 
 the same ids, and readers ignore memories beyond the offsets of the main table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +32,7 @@ from sinks.delta.fenced_table import FencedTable
 from sinks.delta.stored_generation import stored_generation
 from sinks.delta.takeover import Takeover
 from sinks.flow_tables import FlowContext, Waiting
+from sinks.lake_figures import TableSize
 from sinks.lake_reader_tables import LakeReaderTables
 from sinks.memory_buffer import MemoryBuffer
 from sinks.session_rows import restored_rows
@@ -109,6 +110,11 @@ class MemoryTables(LakeReaderTables[Vectored]):
         return MemoriesSwitched(msg, todo)
 
     @override
+    def sizes(self) -> Iterator[TableSize]:
+        yield from super().sizes()
+        yield self._vectors.size()
+
+    @override
     def commit(self) -> None:
         buffer, self._buffer = self._buffer, MemoryBuffer()
         memories = buffer.memories()
@@ -177,7 +183,8 @@ class MemoryTables(LakeReaderTables[Vectored]):
         self._report_positions(buffer.ends)
         if memories is not None:
             # Events only: an episode may be inactive for a long time before it closes.
-            self._report_freshness(memories.filter(pc.equal(memories["kind"], "event")))
+            of_events = memories.filter(pc.equal(memories["kind"], "event"))
+            self._report_delays(of_events["kafka_ts"])
         log.info(
             "committed",
             memories=remembered,

@@ -18,13 +18,14 @@ from sinks.delta.commit_columns import with_commit_columns
 from sinks.delta.create_table import create
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.takeover import Takeover
+from sinks.fleet_report import report_fleet
 from sinks.flow_tables import Waiting
 from sinks.lake_reader_tables import LakeReaderTables
 from sinks.read_buffer import ReadBuffer
 
 FLOW = METRICS.name
 MAIN = METRICS.main
-KAFKA_TS = pa.schema([EVENTS.field("kafka_ts")])
+KAFKA_TS = EVENTS.field("kafka_ts").type
 
 log = structlog.get_logger(FLOW)
 
@@ -60,9 +61,8 @@ class MetricsTables(LakeReaderTables[Summed]):
         self._timed(MAIN, lambda: self._main.commit(rows, buffer.positions, numbers))
         self._metrics.add("semloop_summed_events_total", buffer.events, flow=FLOW)
         self._report_positions(buffer.ends)
-        if buffer.oldest:
-            oldest = [{"kafka_ts": moment} for moment in buffer.oldest]
-            self._report_freshness(pa.Table.from_pylist(oldest, KAFKA_TS))
+        self._report_delays(buffer.kafka_ts())
+        report_fleet(self._metrics, rows, self._context.clock())
         log.info(
             "committed",
             events=buffer.events,
@@ -90,7 +90,7 @@ class _Buffer(ReadBuffer):
     def __init__(self) -> None:
         super().__init__()
         self.events = 0
-        self.oldest: list[object] = []
+        self._kafka_ts: list[pa.Array] = []
         self._sums: list[pa.Table] = []
 
     def add(self, item: Summed, committed: Mapping[Partition, int]) -> None:
@@ -101,8 +101,11 @@ class _Buffer(ReadBuffer):
         self.events += item.events
         self.rows += item.sums.num_rows
         self.bytes += item.sums.nbytes
-        if item.oldest is not None:
-            self.oldest.append(item.oldest)
+        self._kafka_ts += item.kafka_ts.chunks if item.kafka_ts is not None else []
+        self.bytes += 8 * item.events
 
     def sums(self) -> pa.Table:
         return pa.concat_tables([METRIC_SUMS.empty_table(), *self._sums])
+
+    def kafka_ts(self) -> pa.ChunkedArray:
+        return pa.chunked_array(self._kafka_ts, KAFKA_TS)

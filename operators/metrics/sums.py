@@ -31,8 +31,7 @@ def sum_events(polled: PolledEvents) -> Summed:
     events = polled.events
     if not events.num_rows:
         return Summed(METRIC_SUMS.empty_table(), polled.progress)
-    oldest = pc.min(events["kafka_ts"]).as_py()
-    return Summed(sums(events), polled.progress, events.num_rows, oldest)
+    return Summed(sums(events), polled.progress, events.num_rows, events["kafka_ts"])
 
 
 def sums(events: pa.Table) -> pa.Table:

@@ -1,8 +1,8 @@
 """The DuckDB database of a lake, opened on first use: recall does not need it."""
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from semloop.errors import LakeError
 from semloop.lake.private_ids import PrivateIds
@@ -10,7 +10,7 @@ from semloop.settings import Settings
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from semloop.lake.catalog import Catalog
     from semloop.lake.recall.engine import RecallEngine
@@ -31,6 +31,7 @@ class Database:
     ) -> None:
         self._settings, self._storage = settings, Storage.of(settings)
         self._engine, self._ids = engine, ids
+        self._owner = threading.get_ident()
         self._lock = threading.Lock()
         self._opened: tuple[DuckDBPyConnection, Catalog] | None = None
         self._closed = False
@@ -50,6 +51,32 @@ class Database:
             if self._opened is None:
                 self._opened = self._open()
             return self._opened
+
+    def sql(
+        self,
+        query: str,
+        params: Sequence[object] | Mapping[str, object] | None,
+        *,
+        execute: bool,
+    ) -> "DuckDBPyRelation":
+        """Run a query, in other threads than the opening one on its own connection.
+
+        Args:
+            query: DuckDB SQL.
+            params: values for `?` or `$name`.
+            execute: compute the whole result now; a relation is a plan, which its
+                reader would execute.
+        """
+        connection, catalog = self.open()
+        catalog.prepare(query)
+        if threading.get_ident() != self._owner:
+            # The relation keeps it open.
+            connection = connection.cursor()
+        # Despite the stubs, None after a statement without a result such as SET x = 1.
+        relation = cast("DuckDBPyRelation | None", connection.sql(query, params=params))
+        if relation is None:
+            return connection.sql("SELECT true AS done LIMIT 0")
+        return relation.execute() if execute else relation
 
     def interrupt(self) -> None:
         """Stop the query that runs in the connection, if there is one."""

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from semloop import layout
 from semloop.lake.artifacts import ArtifactQueries
 from semloop.lake.database import Database
 from semloop.lake.private_ids import PrivateIds
+from semloop.lake.query_metrics import QueryTimes
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from prometheus_client import CollectorRegistry
 
     from semloop.lake.recall.engine import RecallEngine
 
@@ -41,8 +43,11 @@ class Lake(ArtifactQueries):
         path: folder or `s3://bucket/prefix`; by default the setting `lake`.
         settings: by default read from the environment and `semloop.toml`.
         stale_s: maximum age, in seconds, of the state that `recall` searches.
+        metrics: a registry of prometheus-client for the seconds of all queries. `sql`
+            then computes the whole result immediately, and keeps it in memory.
 
     Raises:
+        MissingExtra: there is a registry, but no prometheus-client.
         LakeError: the folder does not exist, the lake has another layout, or the
             object store refuses.
         StorageUnavailable: the object store does not answer.
@@ -54,12 +59,13 @@ class Lake(ArtifactQueries):
         settings: Settings | None = None,
         *,
         stale_s: float = 1.0,
+        metrics: "CollectorRegistry | None" = None,
     ) -> None:
+        self._times = QueryTimes(metrics)
         self._settings = _settings(path, settings)
         self._storage = Storage.of(self._settings)
         layout.require_lake(self._storage)
         layout.check(self._storage)
-        self._owner = threading.get_ident()
         self._stale_s = stale_s
         self._lock = threading.Lock()
         self._engine: RecallEngine | None = None
@@ -86,16 +92,10 @@ class Lake(ArtifactQueries):
             duckdb.Error: DuckDB rejects the query.
             StorageUnavailable: the object store does not answer.
         """
-        connection, catalog = self._database.open()
-        catalog.prepare(query)
-        if threading.get_ident() != self._owner:
-            # The relation keeps it open.
-            connection = connection.cursor()
-        # Despite the stubs, None after a statement without a result such as SET x = 1.
-        relation = cast("DuckDBPyRelation | None", connection.sql(query, params=params))
-        if relation is None:
-            return connection.sql("SELECT true AS done LIMIT 0")
-        return relation
+        execute = self._times.measures
+        return self._times.timed(
+            "sql", lambda: self._database.sql(query, params, execute=execute)
+        )
 
     def recall(
         self,
@@ -166,7 +166,9 @@ class Lake(ArtifactQueries):
         from semloop.lake.recall.request import RecallRequest
 
         request = RecallRequest.of(arguments, datetime.now(UTC))
-        return self._recall_engine().recall(request)
+        return self._times.timed(
+            "recall", lambda: self._recall_engine().recall(request)
+        )
 
     def pseudonyms(self, text: str) -> list[str]:
         """Return how the lake stores an id; a private one needs the redaction key."""

@@ -25,6 +25,7 @@ from semloop.storage.errors import (
     storage_errors,
 )
 from semloop.storage.location import Storage
+from sinks.lake_figures import TableSize, vector_size
 from sinks.vectors.commit_check import CommitCheck
 from sinks.vectors.newest_version import on_newest_version
 
@@ -126,11 +127,15 @@ class VectorTable:
         """
 
         def once() -> int:
-            # Only this column is read: 8 bytes a row.
             found = self._table.search().select(["writer"]).to_arrow()
             return pc.max(found["writer"]).as_py() or 0
 
         return self._read(once)
+
+    def size(self) -> TableSize:
+        """Return the size of the open version."""
+        with self._lance(f"measure table {NAME}"):
+            return vector_size(NAME, self._table)
 
     def merge(self, rows: pa.Table) -> None:
         """Insert rows, or replace stored rows of the same id unless a later writer's.
@@ -208,9 +213,8 @@ class VectorTable:
             return connection.create_table(name, schema=_stored_schema(self._schema))
         except (ValueError, RuntimeError):
             # Another process may have created it at the same time.
-            if (
-                found := generations.open_table(connection, self._generation)
-            ) is not None:
+            found = generations.open_table(connection, self._generation)
+            if found is not None:
                 return found
             raise
 

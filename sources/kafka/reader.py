@@ -18,6 +18,7 @@ from confluent_kafka import (
 
 from schemas.batches import Polled, Progress
 from schemas.committed import CommittedOffsets
+from schemas.kafka_time import oldest_kafka_ms
 from semloop.broker.broker import CLUSTER_ID
 from semloop.delta.streams import Partition
 from semloop.errors import BrokerError, OffsetsGone
@@ -158,8 +159,8 @@ class KafkaReader:
             self._gone = self._gap(gone)
         moved = (positions, self._ends(positions), caught_up_ms)
         read, last_ends, times = (_keyed(self._topic, values) for values in moved)
-        last = self._gone is not None
-        progress = Progress(read, last_ends, times, last=last)
+        last, ms = self._gone is not None, oldest_kafka_ms(batch["kafka_ts"])
+        progress = Progress(read, last_ends, times, last=last, oldest_ms=ms)
         return Polled(batch, progress, cluster_id=self._topic.cluster_id)
 
     def _commit_group(self) -> None:

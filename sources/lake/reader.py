@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from schemas.arrow import EVENTS as SCHEMA
 from schemas.batches import PolledEvents, Progress, by_partition
+from schemas.kafka_time import oldest_kafka_ms
 from semloop.delta.snapshot import Snapshot
 from semloop.delta.streams import CAUGHT_UP, NEVER_READ, Partition
 from semloop.delta.streams_table import StreamRow, StreamsTable
@@ -136,6 +137,7 @@ class LakeReader:
             dict(self._caught_up_ms),
             self._seen_ms,
             complete=complete,
+            oldest_ms=oldest_kafka_ms(rows["kafka_ts"]),
         )
         return PolledEvents(rows, progress)
 

@@ -162,6 +162,8 @@ def test_an_alert_asks_metrics_that_exist(alert: dict[str, Any]) -> None:
         assert counts == (f"rate({name}" in alert["expr"]), name
     labels = re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"])
     asked = re.findall(r"by \(([\w, ]+)\)", alert["expr"])
+    # What is absent has the labels that were asked for.
+    asked += re.findall(r"absent\(\w+{(\w+)=", alert["expr"])
     kept = set(re.findall(r"\w+", " ".join(asked))) or {"instance"}
     assert set(labels) <= kept
 
