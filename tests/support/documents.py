@@ -32,6 +32,7 @@ BACKUP = "docs/backup.md"
 DEPLOYING = "docs/deploying.md"
 QUERIES = "docs/queries.md"
 METRICS = "docs/metrics.md"
+SUBSCRIBING = "docs/subscribing.md"
 
 # The pages of each test; the tests iterate over these.
 LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)
