@@ -1,7 +1,7 @@
-"""JSON Schema of an event, generated from the structs that decode it.
+"""JSON Schemas of events and of published messages, generated from their structs.
 
-`python -m schemas.json_schema` writes `event_envelope.schema.json`, for producers in
-other languages; a test checks that the file is up to date.
+`python -m schemas.json_schema` writes `*.schema.json`, for producers and subscribers in
+other languages; a test checks that the files are up to date.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from semloop import event
+from semloop.published import PUBLISHED, PublishedTopic
 
 FILE = Path(__file__).with_name("event_envelope.schema.json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -38,9 +39,26 @@ def schema() -> dict[str, Any]:
     }
 
 
-def text() -> str:
-    """Return the content of the file."""
-    return json.dumps(schema(), indent=2) + "\n"
+def message_schema(topic: PublishedTopic) -> dict[str, Any]:
+    """Return the schema of the messages of a topic that SemLoop produces to."""
+    (_,), components = msgspec.json.schema_components(
+        [topic.message], ref_template="#/$defs/{name}"
+    )
+    name = topic.message.__name__
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:semloop:{topic.name}:1",
+        **components[name],
+        "title": f"A message of the topic {topic.name}, version 1",
+    }
+
+
+def texts() -> dict[Path, str]:
+    """Return the content of each file."""
+    found = {FILE: schema()}
+    for topic in PUBLISHED.values():
+        found[FILE.with_name(f"{topic.name}.schema.json")] = message_schema(topic)
+    return {file: json.dumps(each, indent=2) + "\n" for file, each in found.items()}
 
 
 def _payload_of(event_type: str, definition: str) -> dict[str, Any]:
@@ -74,4 +92,5 @@ def _described(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    for file, text in texts().items():
+        file.write_text(text, encoding="utf-8")

@@ -165,6 +165,21 @@ METRICS: tuple[Metric, ...] = (
         "Last offset read past whose commit succeeded: a restart resumes after it.",
         "Unchanged while lag rises: the flow hangs; restart it, no data is lost.",
     ),
+    Metric(
+        "semloop_published_total", "counter", "messages", ("flow", "topic"),
+        "Messages passed to the topics of the setting `publish`, repeated ones too.",
+        "Flat while events arrive: check the failures, and the flow's last warning.",
+    ),
+    Metric(
+        "semloop_publish_failures_total", "counter", "attempts", ("flow",),
+        "Attempts to produce to these topics that failed; the flow tries again.",
+        "Growing: make the topics (`semloop doctor --fix`), grant Describe and Write.",
+    ),
+    Metric(
+        "semloop_not_published_total", "counter", "messages", ("flow", "topic"),
+        "Messages that were not produced because they were about more than a day ago.",
+        "After an import: harmless. After an outage: subscribers must ask the lake.",
+    ),
     *DELAYS,
     *FLEET,
     *LAKE,

@@ -12,10 +12,12 @@ from typing_extensions import override
 from schemas.batches import Progress
 from semloop.delta.streams import CAUGHT_UP, Partition, Streams
 from semloop.errors import StorageUnavailable
+from semloop.published import topics_of
 from semloop.retry import retry
 from sinks.delta.fenced_table import FencedTable
 from sinks.delta.streams_table import register
 from sinks.flow_tables import FlowContext, FlowTables, Item
+from sinks.publishing.publisher import Publisher
 from sinks.read_buffer import ReadBuffer
 
 
@@ -43,6 +45,7 @@ class LakeReaderTables(FlowTables[Item]):
         self._streams = streams
         self._owned = tuple(owned)
         self._level_ms: int | None = None
+        self._publisher: Publisher | None = None
 
     def take_over(self) -> dict[Partition, int]:
         """Fence off other writers, then read the positions to resume from.
@@ -59,7 +62,15 @@ class LakeReaderTables(FlowTables[Item]):
             on=StorageUnavailable,
             seconds=self.settings.commits.storage_retry_s,
         )
+        if topics_of(self.flow, self.settings.publish.topics):
+            self._publisher = self._new_publisher()
         return dict(self._main.offsets)
+
+    @override
+    def beat(self, *, last: bool) -> None:
+        super().beat(last=last)
+        if self._publisher is not None:
+            self._publisher.beat(last=last)
 
     @property
     @override
@@ -74,6 +85,10 @@ class LakeReaderTables(FlowTables[Item]):
     @abstractmethod
     def _take_over_once(self) -> FencedTable:
         """Create the tables and fence off other writers; return the main table."""
+
+    @abstractmethod
+    def _new_publisher(self) -> Publisher:
+        """Return what produces the commits of this worker to the topics of the flow."""
 
     def _registered(self) -> FencedTable:
         """Store the names of the offsets, and open the main table."""
@@ -104,6 +119,11 @@ class LakeReaderTables(FlowTables[Item]):
             for partition, ms in buffer.caught_up_ms.items()
             if positions[partition] >= buffer.ends[partition] - 1
         }
+
+    def _numbers(self, buffer: ReadBuffer) -> dict[tuple[Partition, str], int]:
+        """Return all numbers of a commit except its offsets."""
+        published = self._publisher.numbers if self._publisher else {}
+        return {**self._caught_up(buffer), **published}
 
     def _report_positions(self, ends: Mapping[Partition, int]) -> None:
         """Set the metrics of lag and offset by partition."""

@@ -35,6 +35,7 @@ from sinks.flow_tables import FlowContext, Waiting
 from sinks.lake_figures import TableSize
 from sinks.lake_reader_tables import LakeReaderTables
 from sinks.memory_buffer import MemoryBuffer
+from sinks.publishing.episodes import EpisodePublisher
 from sinks.session_rows import restored_rows
 from sinks.vectors.table import VectorTable
 
@@ -55,6 +56,7 @@ class MemoryTables(LakeReaderTables[Vectored]):
     """
 
     flow, main = FLOW, MAIN
+    _publisher: EpisodePublisher | None = None
 
     def __init__(
         self,
@@ -122,11 +124,17 @@ class MemoryTables(LakeReaderTables[Vectored]):
             rows = self._with_writer(memories)
             self._timed(SIDE, lambda: self._vectors.merge(rows))
         episodes = with_commit_columns(buffer.episodes(), EPISODES, self._context.now())
-        numbers = self._caught_up(buffer)
+        numbers = self._numbers(buffer)
         self._timed(
             MAIN, lambda: self._main.commit(episodes, buffer.positions, numbers)
         )
+        if self._publisher is not None:
+            self._publisher.committed(episodes, memories)
         self._report(buffer, memories, episodes)
+
+    @override
+    def _new_publisher(self) -> EpisodePublisher:
+        return EpisodePublisher(self._context, FLOW, self._main, self._vectors)
 
     @override
     def _take_over_once(self) -> FencedTable:

@@ -21,6 +21,7 @@ from sinks.delta.takeover import Takeover
 from sinks.fleet_report import report_fleet
 from sinks.flow_tables import Waiting
 from sinks.lake_reader_tables import LakeReaderTables
+from sinks.publishing.minutes import MinutePublisher
 from sinks.read_buffer import ReadBuffer
 
 FLOW = METRICS.name
@@ -38,6 +39,7 @@ class MetricsTables(LakeReaderTables[Summed]):
     """
 
     flow, main = FLOW, MAIN
+    _publisher: MinutePublisher | None = None
     _buffer: "_Buffer | None" = None
 
     @property
@@ -57,8 +59,10 @@ class MetricsTables(LakeReaderTables[Summed]):
     def commit(self) -> None:
         buffer, self._buffer = self._waiting, None
         rows = with_commit_columns(buffer.sums(), AGENT_METRICS, self._context.now())
-        numbers = self._caught_up(buffer)
+        numbers = self._numbers(buffer)
         self._timed(MAIN, lambda: self._main.commit(rows, buffer.positions, numbers))
+        if self._publisher is not None:
+            self._publisher.committed(rows)
         self._metrics.add("semloop_summed_events_total", buffer.events, flow=FLOW)
         self._report_positions(buffer.ends)
         self._report_delays(buffer.kafka_ts())
@@ -76,6 +80,10 @@ class MetricsTables(LakeReaderTables[Summed]):
         main = self._registered()
         Takeover(main).run()
         return main
+
+    @override
+    def _new_publisher(self) -> MinutePublisher:
+        return MinutePublisher(self._context, FLOW, self._main)
 
     @property
     def _waiting(self) -> "_Buffer":

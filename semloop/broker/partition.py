@@ -7,6 +7,7 @@ its name says which offsets were given out.
 """
 
 import errno
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -168,6 +169,15 @@ class PartitionLog:
             True if a file was deleted.
         """
         return self._delete_files(committed, time.monotonic() - idle_s)
+
+    def keep_newest(self, bytes_max: int) -> bool:
+        """Delete the oldest files while the others have this size; True if one was."""
+        size = self.size
+        while (
+            len(self._segments) > 1 and self.size - self._segments[0].size >= bytes_max
+        ):
+            self._delete_files(self._segments[0].next_offset, math.inf)
+        return self.size < size
 
     def _delete_files(self, offset: int, until_s: float) -> bool:
         size = self.size

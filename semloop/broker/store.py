@@ -144,6 +144,7 @@ class Store:
         Raises:
             OSError: the disk is full, so no new file can be begun.
         """
+        self._is_changed |= any([t.keep_newest() for t in self.topics.values()])
         is_short = self.size > self._bytes_max * SHORT_SHARE
         self._delete_committed(0.0 if is_short else KEEP_S)
         for log in self._logs():

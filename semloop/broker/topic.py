@@ -12,6 +12,8 @@ from semloop.broker.partition import PartitionLog
 # Kafka's default.
 BATCH_BYTES_MAX = 1_048_588
 BYTES_CONFIG = "max.message.bytes"
+# The oldest files of a partition beyond this size are deleted.
+RETENTION_CONFIG = "retention.bytes"
 # Records of any time are accepted, with the time that their producer gave them.
 TIME_CONFIG = "message.timestamp."
 LEGAL_NAME_CHARS = frozenset(f"{string.ascii_letters}{string.digits}._-")
@@ -30,6 +32,13 @@ class Topic:
     def bytes_max(self) -> int:
         """Size of a batch, at most."""
         return int(self.config.get(BYTES_CONFIG, BATCH_BYTES_MAX))
+
+    def keep_newest(self) -> bool:
+        """Delete the oldest files beyond the limit, if it has one; True if any was."""
+        limit = self.config.get(RETENTION_CONFIG)
+        if limit is None:
+            return False
+        return any([log.keep_newest(int(limit)) for log in self.partitions])
 
     def prefix(self, partition: int) -> str:
         """Return how the names of a partition's files begin."""
@@ -50,8 +59,12 @@ def check_topic(name: str, config: Mapping[str, str]) -> None:
     is_legal = 0 < len(name) < 250 and LEGAL_NAME_CHARS.issuperset(name)
     if not is_legal or name in {".", ".."}:
         raise Refused(Code.INVALID_TOPIC, "Letters, digits, '.', '_' and '-' only.")
-    if not config.get(BYTES_CONFIG, "1").isdecimal():
-        raise Refused(Code.INVALID_CONFIG, f"{BYTES_CONFIG} is not a number.")
+    known = (BYTES_CONFIG, RETENTION_CONFIG)
+    for key in known:
+        if not config.get(key, "1").isdecimal():
+            raise Refused(Code.INVALID_CONFIG, f"{key} is not a number.")
     for key in config:
-        if key != BYTES_CONFIG and not key.startswith(TIME_CONFIG):
+        if key not in {BYTES_CONFIG, RETENTION_CONFIG} and not key.startswith(
+            TIME_CONFIG
+        ):
             raise Refused(Code.INVALID_CONFIG, f"The broker has no {key[:100]!r}.")

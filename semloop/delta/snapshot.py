@@ -101,6 +101,11 @@ class Snapshot:
             path: FileStats(*stats) for path, stats in zip(paths, columns, strict=True)
         }
 
+    def bounds(self, column: str) -> "Mapping[str, tuple[Any, Any] | None]":
+        """Return the smallest and largest value of a column by path; None: unknown."""
+        paths = map(unquote, self._column("path"))
+        return dict(zip(paths, self._bounds(column), strict=True))
+
     @property
     def row_count(self) -> int | None:
         """Rows of all files; None if the log has no count for one of them."""

@@ -24,6 +24,8 @@ RECENT_REFUSED = "/recent_refused"
 # Suffix of the last offset that `dead_letters` stored before the commit of `events`: a
 # copy whose `dead_letters` has a smaller one is older than its `events`.
 LETTERS = "/letters"
+# Suffix of the version up to which the rows of a table were produced to topics.
+PUBLISHED = "/published"
 # Last offset of a partition that a flow has not read yet.
 NEVER_READ = -1
 

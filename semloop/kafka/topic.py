@@ -5,6 +5,7 @@ second behind its long poll.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -40,6 +41,9 @@ BYTES_CONFIG = {"max.message.bytes": str(TOPIC_BYTES_MAX)}
 # the time of an event; a record that it rejects is not lost.
 AHEAD_MAX = "message.timestamp.after.max.ms"
 TIME_CONFIG = {AHEAD_MAX: str(2**63 - 1)}
+# Configurations of the topic of events, the first one that the broker accepts: Kafka
+# before 3.6 has no such limit.
+EVENTS_CONFIGS: Sequence[Mapping[str, str]] = (BYTES_CONFIG | TIME_CONFIG, BYTES_CONFIG)
 R = TypeVar("R")
 UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID)
 
@@ -132,24 +136,29 @@ class TopicAdmin:
             )
             raise TopicChanged(msg, "Restart the flow to read the new partitions.")
 
-    def ensure(self) -> Topic:
-        """Create the topic if it does not exist, and describe it."""
+    def ensure(self, configs: Sequence[Mapping[str, str]] = EVENTS_CONFIGS) -> Topic:
+        """Create the topic if it does not exist, and describe it.
+
+        Args:
+            configs: of a new topic: the first one whose names the broker knows.
+        """
         try:
             return self.describe()
         except TopicMissing:
             pass
-        error = self._create(BYTES_CONFIG | TIME_CONFIG)
-        if error is not None and error.code() == KafkaError.INVALID_CONFIG:
-            # Kafka before 3.6 has no such limit.
-            error = self._create(BYTES_CONFIG)
+        error = None
+        for config in configs:
+            error = self._create(config)
+            if error is None or error.code() != KafkaError.INVALID_CONFIG:
+                break
         if error is not None and error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise self._translated(error) from None
         return self._describe_new()
 
-    def _create(self, config: dict[str, str]) -> KafkaError | None:
+    def _create(self, config: Mapping[str, str]) -> KafkaError | None:
         """Create the topic; return why that failed."""
         name, partitions = self._settings.topic, self._settings.archive.partitions
-        topic = NewTopic(name, num_partitions=partitions, config=config)
+        topic = NewTopic(name, num_partitions=partitions, config=dict(config))
         try:
             self._answer(self._admin.create_topics([topic])[name])
         except KafkaException as error:

@@ -16,6 +16,7 @@ from semloop.settings.memory_sections import (
     RecallSettings,
     RewardSettings,
 )
+from semloop.settings.publish_section import PublishSettings
 from semloop.settings.sections import (
     AgentSettings,
     ArchiveSettings,
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     costs: CostSettings = CostSettings()
     agent: AgentSettings = AgentSettings()
     metrics: MetricsSettings = MetricsSettings()
+    publish: PublishSettings = PublishSettings()
     logs: LogSettings = LogSettings()
     imports: ImportSettings = ImportSettings()
 

@@ -119,18 +119,18 @@ class VectorTable:
 
         return self._read(once)
 
-    def largest_writer(self) -> int:
-        """Return the largest `writer` of the newest version, 0 without rows.
+    def columns(self, *names: str) -> pa.Table:
+        """Return columns of all rows of the newest version.
 
         Raises:
             LakeError: the table was removed. StorageUnavailable: it cannot be read.
         """
+        return self._read(lambda: self._table.search().select([*names]).to_arrow())
 
-        def once() -> int:
-            found = self._table.search().select(["writer"]).to_arrow()
-            return pc.max(found["writer"]).as_py() or 0
-
-        return self._read(once)
+    def largest_writer(self) -> int:
+        """Return the largest `writer`, 0 without rows; raises as `columns`."""
+        # Only this column is read: 8 bytes a row.
+        return pc.max(self.columns("writer")["writer"]).as_py() or 0
 
     def size(self) -> TableSize:
         """Return the size of the open version."""

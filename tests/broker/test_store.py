@@ -66,6 +66,24 @@ def test_topics_that_archive_does_not_read_get_a_share_of_the_room(
     store.close()
 
 
+def test_the_oldest_files_of_a_topic_with_a_limit_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semloop.broker.partition.SEGMENT_BYTES", 1_000)
+    store = opened(tmp_path / "log")
+    create(store, "limited", 1, {"retention.bytes": "2000"})
+    create(store, "other", 1, {})
+    for topic in ("limited", "other"):
+        for _ in range(40):
+            store.append(topic, 0, a_batch())
+    store.make_room()
+    limited, other = store.log("limited", 0), store.log("other", 0)
+    assert 2_000 <= limited.size <= 3_000
+    assert (limited.next_offset, limited.start_offset > 0) == (40, True)
+    assert (other.start_offset, other.size) == (0, 8_000)
+    store.close()
+
+
 def test_after_a_crash_of_the_process_no_offset_is_lost_or_skipped(
     tmp_path: Path,
 ) -> None:

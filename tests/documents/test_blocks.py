@@ -17,6 +17,7 @@ from tests.support.documents import (
     OWN_KAFKA,
     QUICKSTART,
     README,
+    SUBSCRIBING,
     Block,
     Project,
     blocks,
@@ -33,7 +34,7 @@ COMMANDS = re.compile(
 
 
 def test_the_tests_run_all_pages_that_contain_command_blocks() -> None:
-    run = {*LOCAL_STACK, *OWN_KAFKA, *MOVES, *DEMO_LAKE, *JUST}
+    run = {*LOCAL_STACK, *OWN_KAFKA, *MOVES, *DEMO_LAKE, *JUST, SUBSCRIBING}
     assert {page for page in pages() if blocks(page)} == run
 
 

@@ -33,6 +33,7 @@ DEPLOYING = "docs/deploying.md"
 QUERIES = "docs/queries.md"
 METRICS = "docs/metrics.md"
 MIGRATING = "docs/migrating.md"
+SUBSCRIBING = "docs/subscribing.md"
 
 # The pages of each test; the tests iterate over these.
 LOCAL_STACK = (QUICKSTART, README, MEMORY, PRIVACY)

@@ -17,6 +17,7 @@ CHECKS = {
     "settings": "semloop.command.doctor.settings:check",
     "broker": "semloop.command.doctor.broker:check",
     "topic": "semloop.command.doctor.topic:check",
+    "published topics": "semloop.command.doctor.published:check",
     "lake": "semloop.command.doctor.lake:check",
     "redaction key": "semloop.command.doctor.redaction_key:check",
     "commits": "semloop.command.doctor.commits:check",

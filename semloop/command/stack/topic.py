@@ -6,6 +6,7 @@ from collections.abc import Callable
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.process import Process
 from semloop.errors import SemLoopError
+from semloop.kafka import published_topics
 from semloop.settings import Settings
 
 BROKER_ANSWERS_S = 30.0
@@ -41,6 +42,7 @@ class StackTopic:
         """
         self._settings = self._settings.replace(kafka=kafka)
         self.id = make_topic(self._settings, BROKER_ANSWERS_S, self._stopping)
+        self._make_published()
 
     def ask_again(self) -> None:
         """Let `poll` ask a broker that was restarted: its log may have been damaged."""
@@ -66,4 +68,12 @@ class StackTopic:
             self._problem = error.what
             return False
         self._due_s = None
+        self._make_published()
         return self.id != earlier
+
+    def _make_published(self) -> None:
+        """Create the topics to produce to; the stack also runs without them."""
+        try:
+            published_topics.ensure(self._settings)
+        except SemLoopError as error:
+            self._report(f"Topics of `publish` were not created. {error.what}")

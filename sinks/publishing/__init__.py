@@ -1,0 +1,1 @@
+"""Produces what is in the lake to topics, for subscribers."""
