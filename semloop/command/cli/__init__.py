@@ -38,6 +38,7 @@ COMMANDS = {
     "show": "semloop.command.cli.show:show",
     "tail": "semloop.command.cli.tail:tail",
     "top": "semloop.command.cli.top:top",
+    "notebook": "semloop.command.cli.notebook:notebook",
     "dlq": "semloop.command.cli.dlq:app",
     "spool": "semloop.command.cli.spool:app",
     "maintain": "semloop.command.cli.maintain:app",
