@@ -60,6 +60,11 @@ storm *ARGS: _installed
 simulate *ARGS: _installed
     .venv/bin/python -m tests.simulation {{ ARGS }}
 
+# Measure what a million events need: CPU, memory, disk, S3 requests.
+[group('run')]
+bench-capacity *ARGS: _installed
+    .venv/bin/python -m bench.capacity {{ ARGS }}
+
 # Measure how long compaction delays a commit of `archive`.
 [group('run')]
 bench-compact-delay: _installed
@@ -107,6 +112,11 @@ bench-metrics: _installed
 [group('run')]
 bench-embed FILE: _installed
     .venv/bin/python bench/embed.py {{ FILE }}
+
+# Make the pictures in docs/images; needs tmux and Chromium.
+[group('run')]
+pictures: _installed
+    .venv/bin/python -m docs.pictures
 
 # Generate the JSON Schema of events and docs/reference.
 [group('run')]

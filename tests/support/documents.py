@@ -53,6 +53,11 @@ NOT_RUN = {
     (BACKUP, "# rsync: "): "tests/backup runs it on a lake under load",
     (BACKUP, "# rclone: "): "tests/backup runs it on a lake under load",
     (BACKUP, "# aws: "): "tests/backup runs it on a lake under load",
+    (QUERIES, "# pip, notebooks"): "CI installs the same by the test line",
+    (
+        QUERIES,
+        "# notebook, ",
+    ): "serves until stopped; tests/cli/test_notebook.py runs it",
     (DEPLOYING, "# kubectl, first"): "needs a cluster; tests/deploy renders the files",
     (DEPLOYING, "# kubectl, rotation"): "needs a cluster",
     (DEPLOYING, "# kubectl, update"): "needs a cluster; tests/deploy renders the files",

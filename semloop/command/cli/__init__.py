@@ -39,6 +39,7 @@ COMMANDS = {
     "export": "semloop.command.cli.export:export",
     "tail": "semloop.command.cli.tail:tail",
     "top": "semloop.command.cli.top:top",
+    "notebook": "semloop.command.cli.notebook:notebook",
     "dlq": "semloop.command.cli.dlq:app",
     "spool": "semloop.command.cli.spool:app",
     "maintain": "semloop.command.cli.maintain:app",
