@@ -158,8 +158,7 @@ class KafkaReader:
             self._gone = self._gap(gone)
         moved = (positions, self._ends(positions), caught_up_ms)
         read, last_ends, times = (_keyed(self._topic, values) for values in moved)
-        last = self._gone is not None
-        progress = Progress(read, last_ends, times, last=last)
+        progress = Progress(read, last_ends, times, last=self._gone is not None)
         return Polled(batch, progress, cluster_id=self._topic.cluster_id)
 
     def _commit_group(self) -> None:
