@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.compression import Compression
+from schemas.large_record import LargeRecord
 from schemas.replay import Replayed
-from semloop.artifacts import Column
 from semloop.delta.file_name import COLD_LEVEL, UNNUMBERED, WIDE_LEVEL, FileName
 from semloop.delta.streams import Partition
 
@@ -41,28 +41,6 @@ class Progress:
     complete: bool = False
     last: bool = False
     oldest_ms: int | None = None
-
-
-class MovedValue(NamedTuple):
-    """A value that was moved out of a record: its JSON, and where it was.
-
-    `column`, `path`, `start` and `end` as in `semloop.artifacts.ArtifactReference`.
-    """
-
-    column: Column
-    path: str
-    content: bytes
-    sha256: str
-    start: int | None
-    end: int | None
-
-
-class LargeRecord(NamedTuple):
-    """A record that is too large for a row, whole and with placeholders."""
-
-    whole: bytes
-    smaller: bytes
-    values: tuple[MovedValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +224,10 @@ class DataFile:
 class Merge:
     """Files of consecutive commits that one file replaces.
 
-    `date`: None for a table without dates.
-    `first`: the number of the first commit, if the names of the files do not tell it.
-    `keep`: SQL condition of the rows that the file has. `cold`: how it is compressed,
-    if the date is old. `wide`: it is not merged with others any more, because of its
-    wide rows. `unsorted`: they leave no memory to sort the rows of the only file.
+    `date`: None for a table without dates. `first`: the number of the first commit, if
+    the names of the files do not tell it. `keep`: SQL condition of the rows that the
+    file has. `cold`: how it is compressed, if the date is old. `wide`: its wide rows
+    keep it from further merges. `unsorted`: they do not fit in memory to be sorted.
     """
 
     table: str

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from operators.artifacts.choose import VALUE_BYTES_MIN, choose
 from operators.artifacts.json_nodes import Node, large_nodes, path_of
 from operators.decoding.validation import too_deep
-from schemas.batches import LargeRecord, MovedValue, Polled
+from schemas.batches import Polled
+from schemas.large_record import LargeRecord, MovedValue
 from semloop.artifacts import Column, placeholder
 from semloop.event import PAYLOADS, Envelope, Meta
 

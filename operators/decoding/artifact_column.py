@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from schemas.batches import LargeRecord
+from schemas.large_record import LargeRecord
 from semloop.artifacts import (
     ArtifactReference,
     encode_references,

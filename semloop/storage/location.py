@@ -25,7 +25,7 @@ from semloop.storage.local_files import (
     replace_file,
     write_durable,
 )
-from semloop.tables import LAYOUT_FILE
+from semloop.storage.presence import Presence
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Storage:
+class Storage(Presence):
     """Location of one lake, and access to its tables and files.
 
     `options` are object-store options in deltalake's format; they may contain static
@@ -110,32 +110,6 @@ class Storage:
     def uri(self, table: str) -> str:
         """Return the path or URL of a table."""
         return f"{self.root}/{table}"
-
-    def is_there(self) -> bool:
-        """Return True if the storage has the lake, a lake that a writer has bound.
-
-        Raises:
-            OSError: it cannot say.
-        """
-        return not self.lacks(LAYOUT_FILE)
-
-    def lacks(self, name: str) -> bool:
-        """Return True if the storage says that it does not have a file.
-
-        Raises:
-            OSError: it says something else, for example that there is no bucket.
-        """
-        try:
-            if self.on_s3:
-                # Replies to HEAD do not say what is missing.
-                self.objects.read_range(name, 0, 1)
-            else:
-                Path(self.root, name).stat()
-        except FileNotFoundError as error:
-            if self.on_s3 and not is_absent(error):
-                raise
-            return True
-        return False
 
     def has(self, table: str, doing: str = "") -> bool:
         """Return True if the table exists.
@@ -234,8 +208,7 @@ class Storage:
                 return self.objects.read(name)
             return Path(self.root, name).read_bytes()
         except OSError as error:
-            is_missing = isinstance(error, FileNotFoundError)
-            if is_missing and (not self.on_s3 or is_absent(error)):
+            if is_absent(error) if self.on_s3 else isinstance(error, FileNotFoundError):
                 return None
             raise translate(self, f"read {name}", error) from error
 

@@ -124,7 +124,7 @@ def test_a_maintainer_frozen_at_any_request_loses_no_action(
         assert numbers(storage) == [0, 1, 2, 3, *added, 5], number
 
 
-def test_an_action_frozen_at_its_commit_is_stored_beside_a_compaction(
+def test_an_action_frozen_at_its_commit_is_stored_next_to_a_compaction(
     tmp_path: Path,
 ) -> None:
     storage = lake_at(tmp_path)
