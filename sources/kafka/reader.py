@@ -73,7 +73,7 @@ class KafkaReader:
             settings: broker, topic and bounds.
             topic: the topic to read.
             offsets: one entry per partition of this reader.
-            committed: offsets committed to the tables; reported to lag monitors.
+            committed: to the tables; reported to lag monitors.
             accept_gap: skip to the oldest record where retention removed the next.
             same_topic: raises TopicChanged, or BrokerUnavailable without an answer.
 
@@ -159,17 +159,17 @@ class KafkaReader:
             self._gone = self._gap(gone)
         moved = (positions, self._ends(positions), caught_up_ms)
         read, last_ends, times = (_keyed(self._topic, values) for values in moved)
-        last, ms = self._gone is not None, oldest_kafka_ms(batch["kafka_ts"])
-        progress = Progress(read, last_ends, times, last=last, oldest_ms=ms)
+        is_last, ms = self._gone is not None, oldest_kafka_ms(batch["kafka_ts"])
+        progress = Progress(read, last_ends, times, last=is_last, oldest_ms=ms)
         return Polled(batch, progress, cluster_id=self._topic.cluster_id)
 
     def _commit_group(self) -> None:
         """Commit the tables' offsets to the broker, for lag monitors only."""
+        name, new = self._topic.name, self._committed.take_new()
         positions = [
-            TopicPartition(self._topic.name, partition.number, offset + 1)
-            for partition, offset in self._committed.take_new().items()
-            if offset >= 0
-        ]
+            TopicPartition(name, p.number, offset + 1)
+            for p, offset in new.items() if offset >= 0
+        ]  # fmt: skip
         if positions:
             self._consumer.commit(offsets=positions, asynchronous=True)
 
