@@ -88,8 +88,7 @@ class KafkaReader:
         self._has_answer = False
         self._deadline_s = time.monotonic() + settings.archive.start_timeout_s
         self._at_end: set[int] = set()
-        # Partition -> offset of the next record.
-        self._next: dict[int, int] = {}
+        self._next: dict[int, int] = {}  # partition -> offset of the next record
         config = consumer_config(settings, committed.group)
         self._errors = ConnectionErrors(config)
         self._consumer = Consumer(config | {"error_cb": self._errors})
