@@ -8,7 +8,6 @@ from semloop.errors import ConfigError
 # Fields of an event that a column may give, and the columns that give them if the user
 # says nothing, in the order of preference.
 USUAL: dict[str, tuple[str, ...]] = {
-    "id": ("event_id",),
     "agent": ("agent", "agent_name", "agent_id", "bot"),
     "session": ("session_id", "session", "conversation_id", "conversation",
                 "thread_id"),
@@ -28,7 +27,9 @@ USUAL: dict[str, tuple[str, ...]] = {
     "arguments": ("arguments", "args", "input"),
     "result": ("result", "output"),
     "status": ("status",),
-    "error": ("error", "error_type"),
+    "success": ("success", "ok"),
+    "error": ("error", "error_type", "is_error"),
+    "exit_code": ("exit_code", "returncode"),
     "duration_ms": ("duration_ms",),
     "outcome": ("outcome",),
     "reward": ("reward",),
@@ -48,6 +49,10 @@ class Columns:
     chosen: Mapping[str, str]
 
     def __post_init__(self) -> None:
+        names = [*self.chosen, *self.chosen.values()]
+        if not all(isinstance(name, str) and name for name in names):
+            msg = "Columns are a mapping of fields to names of columns."
+            raise ConfigError(msg, 'Give for example {"content": "text"}.')
         unknown = sorted(set(self.chosen) - set(USUAL))
         if unknown:
             msg = f"An event has no field {unknown[0]!r}."

@@ -12,16 +12,16 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from semloop.agent.agent import Agent
+from semloop.errors import ConfigError
 from semloop.event import DEFAULT_NAMESPACE
 from semloop.rows.columns import Columns
 from semloop.rows.files import RowFile
-from semloop.rows.row_event import ROW_ID, RowEvent, RowEvents, row_of
+from semloop.rows.row_event import RowEvent, RowEvents, UnusableName, row_of
 from semloop.rows.tables import store_name
 from semloop.settings import Settings, load
 from semloop.texts.times import time_of
@@ -45,7 +45,7 @@ class Differences:
             their lines).
         only_in_lake: ids of events of rows that the file has no longer.
         without_event: number of rows that can be no event: they have no content, tool,
-            outcome or reward.
+            outcome or reward, or a user, session or agent that is no name.
     """
 
     in_both: int
@@ -90,7 +90,7 @@ class DualWrite:
     def __post_init__(self) -> None:
         # Equal rows are counted, so that each has an id of its own.
         for _, row in self.file.rows():
-            self.events.event_of(row)
+            _made(self.events, row)
 
     def insert(self, row: Mapping[str, Any]) -> str | None:
         """Add a row to the file, then send its event; return the event's id.
@@ -103,11 +103,11 @@ class DualWrite:
             StorageUnavailable: the file cannot be written.
         """
         with self._lock:
-            made = self.events.event_of(self.file.add(row))
+            made = _made(self.events, self.file.add(row))
         if made is None:
             return None
         return self._agent(made).emit(
-            made.kind, made.meta, made.payload, event_id=made.id, at=_time(made)
+            made.kind, made.meta, made.payload, event_id=made.id, at=time_of(made.time)
         )
 
     def rows(self) -> list[dict[str, Any]]:
@@ -120,13 +120,10 @@ class DualWrite:
             LakeError, StorageUnavailable: the lake cannot be read.
         """
         if self.settings.imports.dual_write_reads == "file":
-            return [
-                {n: v for n, v in row.items() if n != ROW_ID and v not in (None, "")}
-                for _, row in self.file.rows()
-            ]
-        payloads = [msgspec.json.decode(text) for text in self._in_lake(_PAYLOADS)]
-        rows = [row_of(payload) for payload in payloads]
-        return [{n: v for n, v in row.items() if n != ROW_ID} for row in rows]
+            rows = (row for _, row in self.file.rows())
+            filled = ({n: v for n, v in r.items() if v not in (None, "")} for r in rows)
+            return [row for row in filled if row]
+        return [row_of(msgspec.json.decode(text)) for text in self._in_lake(_PAYLOADS)]
 
     def differences(self) -> Differences:
         """Compare the file with the lake, by the ids of the events.
@@ -142,7 +139,7 @@ class DualWrite:
         expected: dict[str, int] = {}
         without = 0
         for number, row in self.file.rows():
-            made = counted.event_of(row)
+            made = _made(counted, row)
             if made is None:
                 without += 1
             else:
@@ -171,8 +168,12 @@ class DualWrite:
         return self._agents[name]
 
 
-def _time(made: RowEvent) -> datetime | None:
-    return time_of(made.time)
+def _made(events: RowEvents, row: Mapping[str, Any]) -> RowEvent | None:
+    """Return the event of a row; None if it can be no event."""
+    try:
+        return events.event_of(row)
+    except UnusableName:
+        return None
 
 
 def dual_write(
@@ -182,6 +183,7 @@ def dual_write(
     columns: Mapping[str, str] | None = None,
     namespace: str = DEFAULT_NAMESPACE,
     user: str | None = None,
+    store: str | None = None,
     settings: Settings | None = None,
 ) -> DualWrite:
     """Return a store whose rows go to a file and to the lake.
@@ -193,11 +195,23 @@ def dual_write(
             usual names by default.
         namespace: of rows that name none.
         user: of rows that name none.
+        store: what tells its rows from those of other files; the file's name without
+            its end by default, so that a file in another folder needs one of its own.
         settings: read from the environment and `semloop.toml` if not given.
 
     Raises:
         ConfigError: the file is of another kind, or `columns` names no field.
     """
-    chosen = Columns(dict(columns or {}))
-    events = RowEvents(store_name(str(path)), chosen, agent, namespace, user)
+    if not agent.strip():
+        msg = "dual_write needs the name of an agent."
+        raise ConfigError(msg, 'Give for example agent="notes-bot".')
+    try:
+        chosen = Columns(dict(columns or {}))
+    except (TypeError, ValueError) as exc:
+        if isinstance(exc, ConfigError):
+            raise
+        msg = "Columns are a mapping of fields to names of columns."
+        raise ConfigError(msg, 'Give for example {"content": "text"}.') from None
+    name = store or store_name(str(path))
+    events = RowEvents(name, chosen, agent, namespace, user)
     return DualWrite(RowFile(path), events, settings or load())

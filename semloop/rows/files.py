@@ -4,15 +4,17 @@ import csv
 import io
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from semloop.errors import ConfigError, StorageUnavailable
 from semloop.extras import install_todo
-from semloop.rows.row_event import ROW_ID, text_of
+from semloop.rows.plain import plain
+from semloop.rows.row_event import text_of
 from semloop.rows.tables import (
     DEFAULT_TABLE,
     TABLE,
@@ -22,9 +24,10 @@ from semloop.rows.tables import (
     delimiter_of,
     is_tinydb,
     kind_of,
+    names_of,
     tinydb_rows,
     yaml_rows,
-)  # fmt: skip
+)
 
 
 class RowFile:
@@ -44,16 +47,21 @@ class RowFile:
             todo = "Its name must end in .csv, .tsv, .yaml, .yml, .json or .jsonl."
             raise ConfigError(msg, todo)
         self.kind: Kind = kind
+        # Bytes of a YAML file to whose end rows can be added.
+        self._size = 0
 
     def rows(self) -> Iterator[Numbered]:
         """Yield the rows with their numbers; none if the file does not exist.
+
+        A value that is no row, such as half a line, is an empty one.
 
         Raises:
             ConfigError: the file is of another kind than its name says.
         """
         try:
             with self.path.open("rb") as stream:
-                yield from self._rows_of(stream)
+                for number, row in self._rows_of(stream):
+                    yield number, row if isinstance(row, dict) else {}
         except FileNotFoundError:
             return
         except ValueError as exc:
@@ -71,7 +79,7 @@ class RowFile:
         elif self.kind == "lines":
             for number, line in enumerate(stream, 1):
                 if line.strip():
-                    yield number, msgspec.json.decode(line, type=dict[str, Any])
+                    yield number, _decoded(line.removeprefix(BOM_UTF8))
         elif content := stream.read().strip():
             value = msgspec.json.decode(content)
             if value and not is_tinydb(value):
@@ -86,10 +94,13 @@ class RowFile:
             ConfigError: the file has no place for one of its columns or values.
             StorageUnavailable: the file cannot be written.
         """
+        if not isinstance(row, Mapping) or not row:
+            msg = "A row is a mapping of names to values, with one value or more."
+            raise ConfigError(msg, 'Give for example {"text": "..."}.')
         try:
             if self.kind == "tinydb":
                 return self._add_to_tinydb(row)
-            make = {"csv": self._csv, "yaml": _yaml, "lines": _line}[self.kind]
+            make = {"csv": self._csv, "yaml": self._yaml, "lines": _line}[self.kind]
             text, kept = make(row)
             self._append(text)
         except OSError as exc:
@@ -116,10 +127,16 @@ class RowFile:
         if self.path.exists() and self.path.stat().st_size:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 first = file.readline()
+                if first.lower().startswith("sep="):
+                    msg = f"{str(self.path)!r} begins with a line for spreadsheets."
+                    raise ConfigError(msg, "Remove its first line.")
             delimiter = delimiter_of(first)
-            names = [n.strip() for n in next(csv.reader([first], delimiter=delimiter))]
+            names = names_of(next(csv.reader([first], delimiter=delimiter)))
         out = io.StringIO()
-        writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+        # All cells in quotes: a carriage return in one would end its row.
+        writer = csv.writer(
+            out, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+        )
         if not names:
             names = list(row)
             writer.writerow(names)
@@ -130,15 +147,46 @@ class RowFile:
         writer.writerow(kept.values())
         return out.getvalue(), kept
 
+    def _yaml(self, row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        try:
+            import yaml
+        except ModuleNotFoundError:
+            msg = "YAML files need the package pyyaml."
+            raise ConfigError(msg, install_todo("files")) from None
+        try:
+            text = yaml.safe_dump([dict(row)], allow_unicode=True, sort_keys=False)
+        except yaml.YAMLError:
+            msg = "not a value of YAML"
+            raise TypeError(msg) from None
+        kept = cast("dict[str, Any]", plain(yaml.safe_load(text)[0]))
+        old = self.path.read_bytes() if self.path.exists() else b""
+        if old and len(old) != self._size:
+            self._check_end(old, text.encode(), kept)
+        end = b"" if not old or old.endswith(b"\n") else b"\n"
+        self._size = len(old + end + text.encode())
+        return text, kept
+
+    def _check_end(self, old: bytes, added: bytes, kept: dict[str, Any]) -> None:
+        """Refuse a file that is no list of rows at the beginning of its lines."""
+        before = [row for _, row in yaml_rows(old)]
+        try:
+            after = [row for _, row in yaml_rows(old + b"\n" + added)]
+        except ValueError:
+            after = []
+        if after != [*before, kept]:
+            msg = f"{str(self.path)!r} has a form to which no row can be added."
+            todo = "Write it as one list, each row beginning with `- ` at its line."
+            raise ConfigError(msg, todo)
+
     def _add_to_tinydb(self, row: Mapping[str, Any]) -> dict[str, Any]:
         try:
             from tinydb import TinyDB
         except ModuleNotFoundError:
             msg = "Files of TinyDB are written by the package tinydb."
             raise ConfigError(msg, install_todo("files")) from None
-        document = {n: v for n, v in row.items() if n not in (ROW_ID, TABLE)}
+        document = {n: v for n, v in row.items() if n != TABLE}
         # Before the whole file is written, which a failure would leave empty.
-        kept: dict[str, Any] = json.loads(json.dumps(document))
+        kept: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
         name = str(row.get(TABLE, DEFAULT_TABLE))
         with TinyDB(self.path) as database:
             database.table(name).insert(kept)
@@ -152,18 +200,11 @@ def _cell(value: object) -> str:
     return value if isinstance(value, str) else text_of(value)
 
 
-def _yaml(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _decoded(line: bytes) -> object:
     try:
-        import yaml
-    except ModuleNotFoundError:
-        msg = "YAML files need the package pyyaml."
-        raise ConfigError(msg, install_todo("files")) from None
-    try:
-        text = yaml.safe_dump([dict(row)], allow_unicode=True, sort_keys=False)
-    except yaml.YAMLError:
-        msg = "not a value of YAML"
-        raise TypeError(msg) from None
-    return text, yaml.safe_load(text)[0]
+        return msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

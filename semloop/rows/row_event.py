@@ -22,13 +22,24 @@ STORE, SOURCE, COLUMNS = "store", "source", "columns"
 _LONG = ("content", "arguments", "result")
 # What a message without a role is: the store is the agent's own.
 _OWN_ROLE = "assistant"
-_FAILED = frozenset({"error", "failed", "failure", "fail", "false", "0"})
+_FAILED = frozenset(
+    {"error", "failed", "failure", "fail", "exception", "timeout", "false", "no", "0"}
+)
+_NO_ERROR = frozenset({"", "false", "no", "none", "null", "nan", "0", "ok"})
+_YES = frozenset({"true", "yes", "1"})
+_WHO = ("namespace", "user_id", "session_id")
 _OUTCOMES = ("success", "partial", "failure")
-# The number of a row in its file; it may change, so no id depends on it.
-ROW_ID = "_id"
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 Row = Mapping[str, object]
+
+
+class UnusableName(ValueError):
+    """A column holds no name: its value is too long, or holds others."""
+
+    def __init__(self, field: str, column: str) -> None:
+        super().__init__(field)
+        self.field, self.column = field, column
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +58,12 @@ class RowEvent:
 class RowEvents:
     """Makes events of the rows of one store, in their order, each with its own id.
 
-    The id depends on agent, namespace, session and all columns of the row, and on how
-    many equal rows came before it; or on the column that gives `id`, if there is one.
+    The id depends on store, agent, namespace, user, session and all columns of the row,
+    and on how many equal rows came before it.
 
     Args:
-        store: name of the store, such as the stem of its file; also the session of
-            rows that name none.
+        store: name of the store, such as that of its file; also the session of rows
+            that name none.
         columns: the user's choice.
         agent: of rows that name none.
         namespace: likewise.
@@ -69,15 +80,14 @@ class RowEvents:
     @property
     def key(self) -> str:
         """What marks the events of this store, and no others."""
-        names = [self.agent, self.store]
-        if self.namespace != DEFAULT_NAMESPACE:
-            names.insert(0, self.namespace)
-        return "/".join(names)
+        names = [self.namespace, self.agent, self.user, self.store]
+        return _encode(names).decode()
 
     def event_of(self, row: Row) -> RowEvent | None:
         """Return a row as an event; None if it has no content, tool or outcome.
 
         Raises:
+            UnusableName: a column for a name holds none.
             TypeError, ValueError: a value cannot be written as JSON.
         """
         kind = self._kind(row)
@@ -85,13 +95,13 @@ class RowEvents:
             return None
         payload = {n: v for n, v in self._payload(kind, row).items() if v is not None}
         meta = {
-            "session_id": self._word(row, "session", ID_CHARS_MAX) or self.store,
-            "namespace": self._word(row, "namespace", NAME_CHARS_MAX) or self.namespace,
-            "user_id": self._word(row, "user", ID_CHARS_MAX) or self.user,
+            "session_id": self._name(row, "session", ID_CHARS_MAX) or self.store,
+            "namespace": self._name(row, "namespace") or self.namespace,
+            "user_id": self._name(row, "user", ID_CHARS_MAX) or self.user,
             "task": self._word(row, "task"),
             "credits_used": _number(self._value(row, "credits")),
         }
-        agent = self._word(row, "agent", NAME_CHARS_MAX) or self.agent
+        agent = self._name(row, "agent") or self.agent
         repeated = self._repeated(kind, row, payload)
         payload[STORE] = self.key
         payload[COLUMNS] = repeated
@@ -128,13 +138,13 @@ class RowEvents:
                 "output_tokens": _whole(self._value(row, "output_tokens")),
             }
         if kind == "tool_call":
-            error, status = self._value(row, "error"), self._value(row, "status")
-            failed = error not in (None, False) or str(status).lower() in _FAILED
-            error_type = self._word(row, "error", NAME_CHARS_MAX) if failed else None
+            error_type = self._word(row, "error", NAME_CHARS_MAX)
+            is_named = error_type and error_type.lower() not in _NO_ERROR | _YES
+            failed = self._failed(row)
             return {
                 "tool": (self._word(row, "tool") or "")[:NAME_CHARS_MAX],
                 "status": "error" if failed else "success",
-                "error_type": error_type,
+                "error_type": error_type if failed and is_named else None,
                 "arguments": _json_of(self._value(row, "arguments")),
                 "result": _json_of(self._value(row, "result")),
                 "duration_ms": _number(self._value(row, "duration_ms")),
@@ -145,6 +155,13 @@ class RowEvents:
             assert reward is not None
             outcome = _OUTCOMES[0] if reward >= 1 else _OUTCOMES[1 if reward > 0 else 2]
         return {"outcome": outcome, "reward": reward}
+
+    def _failed(self, row: Row) -> bool:
+        error, code = self._value(row, "error"), _number(self._value(row, "exit_code"))
+        has_error = error is not None and str(error).lower() not in _NO_ERROR
+        words = (self._value(row, name) for name in ("status", "success"))
+        reported = any(str(word).lower() in _FAILED for word in words)
+        return has_error or reported or code not in (None, 0.0)
 
     def _repeated(
         self, kind: str, row: Row, payload: Mapping[str, object]
@@ -170,13 +187,20 @@ class RowEvents:
         word = text_of(value)
         return None if chars_max and len(word) > chars_max else word
 
+    def _name(self, row: Row, name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
+        """Return a name; one that cannot be used must not become the default."""
+        column = self.columns.column(name, row)
+        if column is None:
+            return None
+        word = self._word(row, name, chars_max)
+        if word is None:
+            raise UnusableName(name, column)
+        return word
+
     def _id(self, row: Row, agent: str, meta: Mapping[str, object]) -> str:
-        who = [agent, meta["namespace"]]
-        if (own := self._value(row, "id")) is not None:
-            return str(uuid.uuid5(ROW_NAMESPACE, _encode([*who, own]).decode()))
-        cells = {n: v for n, v in row.items() if n != ROW_ID and v not in (None, "")}
-        content = _encode([*who, meta["session_id"], cells])
-        digest = hashlib.sha256(content).digest()
+        who = [self.store, agent, *(meta[n] for n in _WHO)]
+        cells = {n: v for n, v in row.items() if v not in (None, "")}
+        digest = hashlib.sha256(_encode([*who, cells])).digest()
         count = self._seen.get(digest, 0)
         self._seen[digest] = count + 1
         return str(uuid.uuid5(ROW_NAMESPACE, f"{digest.hex()} {count}"))

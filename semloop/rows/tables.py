@@ -1,15 +1,15 @@
-"""The rows of CSV, YAML and TinyDB files, and of JSON."""
+"""The rows of CSV, YAML and TinyDB files."""
 
 import csv
 import io
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import PurePath
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from semloop.errors import ConfigError
 from semloop.extras import install_todo
-from semloop.rows.row_event import ROW_ID
+from semloop.rows.plain import plain
 
 Kind = Literal["csv", "yaml", "tinydb", "lines"]
 _SUFFIXES: dict[str, Kind] = {
@@ -18,32 +18,38 @@ _SUFFIXES: dict[str, Kind] = {
 }  # fmt: skip
 _PACKED = (".gz", ".zst")
 _DELIMITERS = ",;\t|"
+# The first line of CSV files that spreadsheets write for each other.
+_SEP = "sep="
 # A cell may have as many bytes as a record; the module's own bound is 128 KiB.
 _CELL_CHARS_MAX = 2**28
-# Values of one row of YAML: its references can name a value again and again, so that a
-# small file would stand for one of any size.
-_VALUES_MAX = 1_000_000
-# The table that a row of TinyDB is in, unless it is the default one.
+# The column of the table that a row of TinyDB is in, unless it is the default one.
 TABLE, DEFAULT_TABLE = "_table", "_default"
 
-Numbered = tuple[int, dict[str, Any]]
+# A row with its number; other values are no rows, and readers count them.
+Numbered = tuple[int, Any]
 
 
 def kind_of(path: str) -> Kind | None:
     """Return the kind of a file by the end of its name; None for another one."""
-    name = PurePath(path)
-    if name.suffix.lower() in _PACKED:
-        name = name.with_suffix("")
-    return _SUFFIXES.get(name.suffix.lower())
+    return _SUFFIXES.get(PurePath(_unpacked(path)).suffix.lower())
 
 
 def store_name(path: str) -> str:
-    """Return the name of a store: that of its file without what follows the dot."""
-    return PurePath(path).name.partition(".")[0].strip("-") or "rows"
+    """Return the name of a store: that of its file, without the end for its kind."""
+    name = PurePath(_unpacked(path))
+    known = name.suffix.lower() in _SUFFIXES
+    return (name.stem if known else name.name).strip("-") or "rows"
+
+
+def _unpacked(path: str) -> str:
+    name = PurePath(path).name
+    return PurePath(name).stem if PurePath(name).suffix.lower() in _PACKED else name
 
 
 def csv_rows(stream: io.BufferedReader) -> Iterator[Numbered]:
     """Yield each row with the number of its last line; the first line has the names.
+
+    A column without a name is `column N`, from 1.
 
     Raises:
         ConfigError: there are no names, or one name twice.
@@ -52,26 +58,45 @@ def csv_rows(stream: io.BufferedReader) -> Iterator[Numbered]:
     lines = _decoded(stream)
     first = next(lines, "")
     delimiter = delimiter_of(first)
+    if first.lower().startswith(_SEP):
+        first = next(lines, "")
     csv.field_size_limit(_CELL_CHARS_MAX)
     reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     try:
-        names = [name.strip() for name in next(reader, [])]
-        repeated = next((n for n in names if names.count(n) > 1), None)
-        if repeated is not None or not any(names):
-            what = "no names" if repeated is None else f"the name {repeated!r} twice"
-            msg = f"The first line of a CSV file has {what}."
-            raise ConfigError(msg, "Give each column a name of its own there.")
+        names = names_of(next(reader, []))
         for cells in reader:
+            more = range(len(names) + 1, len(cells) + 1)
+            wide = [*names, *(f"column {n}" for n in more)]
             if cells:
-                more = range(len(names) + 1, len(cells) + 1)
-                wide = [*names, *(f"column {n}" for n in more)]
                 yield reader.line_num, dict(zip(wide, cells, strict=False))
-    except csv.Error as exc:
-        raise ValueError(str(exc)) from None
+    except csv.Error:
+        msg = f"it is no valid CSV at line {reader.line_num:,}"
+        raise ValueError(msg) from None
+
+
+def names_of(cells: list[str]) -> list[str]:
+    """Return the names of the columns.
+
+    Raises:
+        ConfigError: no column has a name, or two have the same.
+    """
+    given = [cell.strip() for cell in cells]
+    if not any(given):
+        msg = "The first line of a CSV file has no names."
+        raise ConfigError(msg, "Name each column there.")
+    names = [name or f"column {number}" for number, name in enumerate(given, 1)]
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"The first line of a CSV file has the name {name!r} twice."
+            raise ConfigError(msg, "Give each column a name of its own there.")
+    return names
 
 
 def delimiter_of(first: str) -> str:
-    """Return the character between the names in the first line of a CSV file."""
+    """Return the character between the cells, from the first line of a CSV file."""
+    chosen = first[len(_SEP) :][:1]
+    if first.lower().startswith(_SEP) and chosen in _DELIMITERS:
+        return chosen or ","
     return max(_DELIMITERS, key=first.count)
 
 
@@ -86,53 +111,40 @@ def _decoded(stream: io.BufferedReader) -> Iterator[str]:
         encoding = "utf-8"
 
 
-def yaml_rows(stream: io.BufferedReader) -> Iterator[Numbered]:
-    """Yield the mappings of a YAML file: elements of lists, or whole documents.
+def yaml_rows(stream: "io.BufferedReader | bytes") -> Iterator[Numbered]:
+    """Yield the elements of the lists of a YAML file, and its other documents.
+
+    Their values are those of JSON: dates are texts, names of values too.
 
     Raises:
         ConfigError: the package for YAML is not installed.
-        ValueError: the file is no valid YAML, or no list of mappings.
+        ValueError: the file is no valid YAML, or a row is too large for a record.
     """
+    number = 0
+    for document in _documents(stream):
+        for row in document if isinstance(document, list) else [document]:
+            number += 1
+            if row is not None:
+                yield number, plain(row)
+
+
+def _documents(stream: "io.BufferedReader | bytes") -> Iterator[object]:
     try:
         import yaml
     except ModuleNotFoundError:
         msg = "YAML files need the package pyyaml."
         raise ConfigError(msg, install_todo("files")) from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    number = 0
     try:
-        for document in yaml.load_all(stream, loader):
-            for row in document if isinstance(document, list) else [document]:
-                number += 1
-                if row is None:
-                    continue
-                if not isinstance(row, dict):
-                    msg = f"its value {number:,} is no mapping of names to values"
-                    raise ValueError(msg)
-                _check_size(row)
-                yield number, {str(name): value for name, value in row.items()}
+        yield from yaml.load_all(stream, loader)
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         msg = f"it is no valid YAML at line {line:,}"
         raise ValueError(msg) from None
-    except yaml.YAMLError:
-        msg = "it is no valid YAML"
+    except (yaml.YAMLError, ValueError, RecursionError):
+        # Other errors quote a value.
+        msg = "it is no valid YAML: a value is not of the type that its tag says"
         raise ValueError(msg) from None
-
-
-def _check_size(row: object) -> None:
-    """Refuse a row that holds too many values, by references to itself or to others."""
-    count, left = 0, [row]
-    while left:
-        value = left.pop()
-        count += 1
-        if isinstance(value, Mapping):
-            left += value.values()
-        elif isinstance(value, (list, tuple, set)):
-            left += value
-        if count + len(left) > _VALUES_MAX:
-            msg = f"a row has over {_VALUES_MAX:,} values"
-            raise ValueError(msg)
 
 
 def is_tinydb(value: object) -> bool:
@@ -144,11 +156,11 @@ def is_tinydb(value: object) -> bool:
     )  # fmt: skip
 
 
-def tinydb_rows(value: Mapping[str, object]) -> Iterator[Numbered]:
+def tinydb_rows(value: Mapping[str, Any]) -> Iterator[Numbered]:
     """Yield the documents of all tables, each with its number in the file from 1."""
     number = 0
     for name, table in value.items():
-        for document_id, document in cast("dict[str, dict[str, Any]]", table).items():
+        for document in table.values():
             number += 1
-            row = {**document, ROW_ID: int(document_id)}
-            yield number, row if name == DEFAULT_TABLE else {**row, TABLE: name}
+            is_named = name != DEFAULT_TABLE and TABLE not in document
+            yield number, {**document, TABLE: name} if is_named else document

@@ -106,7 +106,8 @@ def _files_of(path: str) -> list[str]:
 def _nothing(path: str) -> ConfigError:
     what = "is a folder without" if Path(path).is_dir() else "matches no"
     msg = f"{path!r} {what} files of transcripts."
-    return ConfigError(msg, f"Their names end in {', '.join(ENDINGS)}.")
+    todo = f"Their names end in {', '.join(ENDINGS)}; give files of rows by name."
+    return ConfigError(msg, todo)
 
 
 def size_of(path: str) -> int | None:
@@ -241,10 +242,13 @@ def _stdin() -> Iterator[io.BufferedReader]:
         wrapped.detach()
 
 
-def unreadable(path: str, values: int, exc: Exception) -> ConfigError:
+def unreadable(
+    path: str, values: int, exc: Exception, todo: str | None = None
+) -> ConfigError:
     """Return the error of a file that cannot be read on after some values."""
     where = f"after line {values}" if values else "in its first line"
-    todo = "Give a file of JSON, packed by gzip or zstd or not, or `-` for stdin."
+    if todo is None:
+        todo = "Give a file of JSON, packed by gzip or zstd or not, or `-` for stdin."
     if isinstance(exc, (EOFError, gzip.BadGzipFile, zlib.error)):
         cut = "ends too early" if isinstance(exc, EOFError) else "is damaged"
         msg = f"{named(path)}: its gzip data {cut}, {where}."

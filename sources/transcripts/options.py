@@ -20,7 +20,9 @@ class Options:
         versions: of the transcripts of all files; None: do not look for any.
         file_time: of the first event of a session without any time.
         columns: of rows; the usual names by default.
-        store: the session of rows that name none: the file's name without its end.
+        store: what tells rows of one file from those of others, and the session of
+            rows that name none: the file's name without its end.
+        stores: the file of each store of an import so far.
         where: what messages call the file.
     """
 
@@ -33,4 +35,5 @@ class Options:
     file_time: datetime = field(default_factory=lambda: datetime.now(UTC))
     columns: Columns = field(default_factory=lambda: Columns({}))
     store: str = "rows"
+    stores: dict[str, str] = field(default_factory=dict)
     where: str = "The file"

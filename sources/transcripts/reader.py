@@ -83,7 +83,10 @@ class Reading:
         except READ_ERRORS as exc:
             if isinstance(exc, ConfigError):
                 raise
-            raise unreadable(self.path, self.values, exc) from None
+            table = rows.table_of(self.path, self.form)
+            raise unreadable(
+                self.path, self.values, exc, rows.REMEDIES.get(table)
+            ) from None
         self.ledger.check()
 
     def _counted(self, cuts: Iterable[Cut]) -> Iterator[Cut]:
@@ -116,16 +119,18 @@ class Reading:
         yield from self._dead()
 
     def _format_of_rows(self, cuts: list[Cut], table: str | None) -> Format | None:
-        """Return the format of rows, if the file has some or the user says so."""
+        """Return the format of rows, if it has some; raises for columns of chats."""
         name = table or rows.ROWS.name
-        if self.form == AUTO:
-            chats = table == rows.YAML.name and _recognized(cuts, "values", AUTO)[0]
-            if not self.options.columns.chosen and (table is None or chats):
+        if self.form == AUTO and table != rows.CSV.name:
+            found, _ = _recognized(cuts, "values", AUTO)
+            if not self.options.columns.chosen and (table is None or found):
                 return None
-        elif self.form != name:
+            if found not in (None, rows.ROWS.name):
+                raise rows.no_rows(named(self.path), title(found), name)
+        elif self.form not in (AUTO, name):
             return None
-        why = "by its name" if table and self.form == AUTO else "as the user says"
-        self.title, self.why = title(name), why
+        self.title = title(name)
+        self.why = "by its name" if table and self.form == AUTO else "as the user says"
         return BY_NAME[name]
 
     def _format(self, cuts: list[Cut], container: Container) -> Format | None:

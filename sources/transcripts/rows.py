@@ -5,16 +5,18 @@ columns stay in the payload under `source`.
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Literal
 
 import msgspec
 
+from semloop.errors import ConfigError
 from semloop.event import DEFAULT_NAMESPACE, Envelope, Meta, decode_payload
-from semloop.rows.row_event import RowEvent, RowEvents
+from semloop.rows.row_event import RowEvent, RowEvents, UnusableName
 from semloop.rows.tables import (
     csv_rows,
     is_tinydb,
@@ -31,7 +33,14 @@ from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 
 AGENT = "import"
+# A number of an earlier time is a date without marks, such as 202611200900.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+# What to do with a file that cannot be read.
+REMEDIES: dict[str | None, str] = {
+    "csv": "Save it as UTF-8, with the names of the columns in its first line.",
+    "yaml": "Write it as UTF-8, as a list of mappings of names to values.",
+}
 _ROWS = {"csv": csv_rows, "yaml": yaml_rows}
 
 
@@ -39,6 +48,12 @@ def table_of(path: str, form: str) -> Literal["csv", "yaml"] | None:
     """Return how the rows of a file are cut out of it; None if it is JSON."""
     kind = form if form in _ROWS else kind_of(path) if form == "auto" else None
     return "csv" if kind == "csv" else "yaml" if kind == "yaml" else None
+
+
+def no_rows(where: str, title: str, form: str) -> ConfigError:
+    """Return the error of a file of transcripts for which the user chose columns."""
+    msg = f"{where} contains {title}; --map is for rows."
+    return ConfigError(msg, f"Import it without --map, or as rows: --format {form}.")
 
 
 def cuts_of(stream: io.BufferedReader, table: Literal["csv", "yaml"]) -> Iterator[Cut]:
@@ -49,11 +64,7 @@ def cuts_of(stream: io.BufferedReader, table: Literal["csv", "yaml"]) -> Iterato
         ValueError: the file is not valid.
     """
     for number, row in _ROWS[table](stream):
-        try:
-            yield number, msgspec.json.encode(row)
-        except (TypeError, ValueError, RecursionError):
-            # Becomes a dead letter: a set or a number without end is no JSON.
-            yield number, repr(row).encode("utf-8", "replace")
+        yield number, msgspec.json.encode(row)
 
 
 def _read_checked(
@@ -74,7 +85,9 @@ def _read(values: Iterable[Value], options: Options, ledger: Ledger) -> Iterator
             ledger.met += 1
             try:
                 made = table.event_of(row)
-            except (*VALUE_ERRORS, TypeError):
+            except (*VALUE_ERRORS, TypeError) as exc:
+                if isinstance(exc, UnusableName):
+                    table.unusable[exc.field, exc.column] += 1
                 ledger.met -= 1
                 raw = value.raw if row is value.json else msgspec.json.encode(row)
                 ledger.refused.append((value.number, raw))
@@ -91,11 +104,18 @@ class _Table:
     options: Options
     ledger: Ledger
     names: dict[str, None] = field(default_factory=dict)
+    unusable: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _untimed: int = 0
     _last: dict[tuple[str, ...], datetime] = field(default_factory=dict)
     _events: RowEvents = field(init=False)
 
     def __post_init__(self) -> None:
         given = self.options
+        other = given.stores.setdefault(given.store, given.where)
+        if other != given.where:
+            msg = f"{given.where} and {other} are both the store {given.store!r}."
+            todo = "Import them one by one, each with a --store of its own."
+            raise ConfigError(msg, todo)
         self._events = RowEvents(
             given.store, given.columns, given.agent or AGENT,
             given.namespace or DEFAULT_NAMESPACE, given.user,
@@ -149,6 +169,9 @@ class _Table:
         session = (made.agent, made.meta["namespace"], made.meta["session_id"])
         last = self._last.get(session)
         at = time_of(made.time)
+        if at is not None and at < EARLIEST:
+            at = None
+        self._untimed += at is None and made.time is not None
         if at is None and last is None:
             self.ledger.notes[WITHOUT_TIME] += 1
             at = self.options.file_time
@@ -172,6 +195,16 @@ class _Table:
             for column in self.options.columns.chosen.values()
             if column.partition(".")[0] not in self.names and column not in self.names
         ]
+        lines += [
+            f"{self.options.where}: {count:,} rows become dead letters: column "
+            f"{column!r} holds no {name}; choose another one with --map {name}=COLUMN."
+            for (name, column), count in self.unusable.items()
+        ]
+        if self._untimed:
+            lines.append(
+                f"{self.options.where}: rows with a time that cannot be read, which "
+                f"follow the row before: {self._untimed:,}; write it as RFC 3339."
+            )
         self.ledger.remarks.extend(lines)
 
 

@@ -16,7 +16,7 @@ EXPECTED = {
     "semloop import memory.json --agent notes-bot --dry-run": [
         "Would make: 2 message, 1 tool_call.",
         "user <- user, time <- at, content <- text, tool <- tool, arguments <- args, "
-        "result <- output; other columns, kept in `source`: 2.",
+        "result <- output; other columns, kept in `source`: 1.",
     ],
     "semloop import memory.json --agent notes-bot --map": ["aisle seats"],
     "python compare.py": ["4 rows in both; 0 only in the file; 0 only in the lake."],

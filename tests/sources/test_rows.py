@@ -159,7 +159,7 @@ def test_a_value_of_yaml_that_json_has_not_loses_no_row(
     ("name", "content", "what"),
     [
         ("a.csv", b"text\ntea\n\xff\n", "'a.csv' is no valid text, after line 2."),
-        ("a.csv", b'text\ntea\n"open\n', "'a.csv' cannot be read, after line 2: unexpected end of data."),
+        ("a.csv", b'text\ntea\n"open\n', "'a.csv' cannot be read, after line 2: it is no valid CSV at line 3."),
         ("a.yaml", b"- text: tea\n- [", "'a.yaml' cannot be read: it is no valid YAML at line 3."),
         ("a.csv", b"", "The first line of a CSV file has no names."),
     ],
@@ -176,3 +176,58 @@ def test_a_file_that_is_damaged_says_where(
     with pytest.raises(ConfigError) as failure:
         read(Path(name))
     assert failure.value.what == what
+
+
+def test_two_files_of_one_store_are_not_mixed(tmp_path: Path) -> None:
+    options = Options(store="notes", agent="bot", where="'a.csv'")
+    (tmp_path / "a.csv").write_text("text\ntea\n")
+    list(Reading(str(tmp_path / "a.csv"), "auto", options, Ledger()).records())
+    other = replace(options, where="'b.csv'")
+    with pytest.raises(ConfigError) as failure:
+        list(Reading(str(tmp_path / "a.csv"), "auto", other, Ledger()).records())
+    assert failure.value.what == "'b.csv' and 'a.csv' are both the store 'notes'."
+
+
+def test_columns_of_transcripts_cannot_be_chosen(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "a"}]}\n'
+    )
+    with pytest.raises(ConfigError, match="contains chats in OpenAI's form; --map is"):
+        read(tmp_path / "a.jsonl", content="text")
+    # As rows they may be.
+    assert read(tmp_path / "a.jsonl", "rows", content="messages")
+
+
+@pytest.mark.parametrize("when", ["20.11.2026 09:00", "202611200900", "soon"])
+def test_a_time_that_cannot_be_read_is_reported(tmp_path: Path, when: str) -> None:
+    (tmp_path / "a.csv").write_text(f"text,date\ntea,{when}\n")
+    ledger = Ledger()
+    (record,) = read(tmp_path / "a.csv", "auto", ledger)
+    assert msgspec.json.decode(record.value)["timestamp"] == "2026-11-20T00:00:00Z"
+    assert any("a time that cannot be read" in line for line in ledger.remarks)
+
+
+def test_a_name_that_cannot_be_used_makes_a_dead_letter_with_a_hint(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "tea", "user": {"id": "ann"}}\n')
+    ledger = Ledger()
+    (record,) = read(tmp_path / "a.jsonl", "rows", ledger)
+    assert not record.is_event
+    assert any("--map user=COLUMN" in line for line in ledger.remarks)
+    (record,) = read(tmp_path / "a.jsonl", "rows", None, user="user.id")
+    assert msgspec.json.decode(record.value)["meta"]["user_id"] == "ann"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text,who,,\ntea,ada,,\n",
+        "sep=;\ntext;who\ntea;ada\n",
+        "text,who\r\ntea,ada\r\n",
+    ],
+)
+def test_what_spreadsheets_write_is_read(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content.encode())
+    (event,) = events(tmp_path / "a.csv")
+    assert event["payload"]["source"] == {"who": "ada"}

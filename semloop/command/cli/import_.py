@@ -75,6 +75,9 @@ def import_(
             help="Column of rows (CSV, YAML, TinyDB, JSON) for a field of events.",
         ),
     ] = None,
+    store: Annotated[
+        str, typer.Option(help="Name of the store that rows are of; that of its file.")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be made; send nothing.")
     ] = False,
@@ -90,7 +93,7 @@ def import_(
     if "-" in paths and sys.stdin.isatty():
         note("Reading from the terminal; press Ctrl-D to finish.")
     options = options_of(settings, agent, namespace, user, since)
-    options = replace(options, columns=columns_of(columns or [], form))
+    options = replace(options, columns=columns_of(columns or [], form), store=store)
     ledger, files = Ledger(), paths_of(paths)
     several = Several(files, form, options, ledger)
     if dry_run:
@@ -136,7 +139,7 @@ class Several:
             options = replace(
                 self.options,
                 file_time=time_of_file(path),
-                store=store_name(path),
+                store=self.options.store or store_name(path),
                 where=named(path),
             )
             self.reading = Reading(path, self.form, options, self.ledger)

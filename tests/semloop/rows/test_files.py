@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from semloop.errors import ConfigError
 from semloop.rows.files import RowFile
-from semloop.rows.row_event import ROW_ID
 
 ENDS = (".csv", ".tsv", ".yaml", ".json", ".jsonl")
 # YAML and CSV are text: neither can hold control characters or half a pair.
@@ -23,7 +22,7 @@ VALUES = TEXTS | st.integers(-(2**53), 2**53) | st.booleans() | st.none()
 
 
 def read(file: RowFile) -> list[dict[str, Any]]:
-    return [{n: v for n, v in row.items() if n != ROW_ID} for _, row in file.rows()]
+    return [row for _, row in file.rows()]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -77,16 +76,16 @@ def test_a_table_of_tinydb_is_named_by_its_rows(tmp_path: Path) -> None:
         ("a.csv", 'text\n"open', "cannot be read"),
         ("a.csv", b"text\n\xff\xfe", "no valid text"),
         ("a.yaml", "- text: [", "it is no valid YAML at line"),
-        ("a.yaml", "- one\n", "its value 1 is no mapping of names to values"),
+        ("a.yaml", "- a: !!int SECRET", "it is no valid YAML: a value is not of the type"),
+        ("a.yaml", "1: a\n'1': b", "a row has two names that are the same text"),
         ("a.yaml", "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
                    "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
                    "e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
          "a row has over 1,000,000 values"),
-        ("a.yaml", "a: &a [*a]", "a row has over 1,000,000 values"),
+        ("a.yaml", "a: &a [*a]", "a row is nested too deeply"),
         ("a.yaml", "a: !!python/object/apply:os.getcwd []", "it is no valid YAML at line 1"),
         ("a.json", "[1]", "it does not hold the tables of TinyDB"),
         ("a.json", "{", "cannot be read"),
-        ("a.jsonl", "{}\n[1]", "cannot be read"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_what_its_name_says_is_refused(
@@ -109,16 +108,50 @@ def test_a_column_that_a_csv_file_has_not_is_refused(tmp_path: Path) -> None:
     assert read(file) == [{"text": "tea"}]
 
 
-@pytest.mark.parametrize("end", [".yaml", ".json", ".jsonl"])
+@pytest.mark.parametrize(
+    ("end", "value"),
+    [(".yaml", object()), (".json", object()), (".jsonl", object()), (".csv", object()),
+     (".json", float("nan")), (".csv", "\ud800"), (".jsonl", "\ud800")],
+)  # fmt: skip
 def test_a_value_that_a_file_cannot_hold_changes_nothing(
-    tmp_path: Path, end: str
+    tmp_path: Path, end: str, value: object
 ) -> None:
     file = RowFile(tmp_path / f"a{end}")
     file.add({"text": "tea"})
     with pytest.raises(ConfigError) as failure:
-        file.add({"text": object()})
+        file.add({"text": value})
     assert "A value of the row cannot be written" in failure.value.what
     assert read(file) == [{"text": "tea"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["---\ntext: tea\n", "text: tea\n", "  - text: tea\n", "[{text: tea}]\n",
+     "- text: tea\n...\n"],
+)  # fmt: skip
+def test_a_form_of_yaml_to_which_no_row_can_be_added_is_left_as_it_is(
+    tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(ConfigError, match="has a form to which no row can be added"):
+        RowFile(tmp_path / "a.yaml").add({"text": "milk"})
+    assert (tmp_path / "a.yaml").read_text() == content
+
+
+@pytest.mark.parametrize("row", [{}, "text", [1], None])
+@pytest.mark.parametrize("end", ENDS)
+def test_what_is_no_row_is_refused_and_makes_no_file(
+    tmp_path: Path, end: str, row: Any
+) -> None:
+    with pytest.raises(ConfigError, match="A row is a mapping of names to values"):
+        RowFile(tmp_path / f"a{end}").add(row)
+    assert not (tmp_path / f"a{end}").exists()
+
+
+def test_half_a_line_and_a_mark_cost_no_other_row(tmp_path: Path) -> None:
+    content = b'\xef\xbb\xbf{"text":"tea"}\n[1]\n{"text":"mi'
+    (tmp_path / "a.jsonl").write_bytes(content)
+    assert read(RowFile(tmp_path / "a.jsonl")) == [{"text": "tea"}, {}, {}]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv.gz", "a"])

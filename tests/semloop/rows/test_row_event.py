@@ -1,5 +1,6 @@
 """A row becomes an event, and the same row comes out of it again."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from semloop.event import decode_payload
 from semloop.rows.columns import USUAL, Columns
-from semloop.rows.row_event import RowEvents, row_of
+from semloop.rows.row_event import RowEvents, UnusableName, row_of
 
 NAMES = st.sampled_from(
     [*(name for names in USUAL.values() for name in names), "stars"]
@@ -33,11 +34,23 @@ def made(row: dict[str, Any], **columns: str) -> tuple[str, dict[str, Any]]:
     return event.kind, event.payload
 
 
+def ids(rows: list[dict[str, Any]]) -> list[str]:
+    found, made = [], events()
+    for row in rows:
+        with suppress(UnusableName):
+            if event := made.event_of(row):
+                found.append(event.id)
+    return found
+
+
 @given(ROWS)
 def test_a_row_of_any_values_is_a_valid_event_or_none_and_comes_back(
     row: dict[str, Any],
 ) -> None:
-    event = events().event_of(row)
+    try:
+        event = events().event_of(row)
+    except UnusableName:
+        return
     if event is None:
         return
     raw = msgspec.json.encode(event.payload)
@@ -51,11 +64,7 @@ def test_a_row_of_any_values_is_a_valid_event_or_none_and_comes_back(
 def test_ids_are_distinct_and_stay_when_rows_are_added(
     rows: list[dict[str, Any]], more: list[dict[str, Any]]
 ) -> None:
-    # Rows with an id of their own are one event however often they are there.
-    rows = [{n: v for n, v in row.items() if n != "event_id"} for row in [*rows, *more]]
-    first, both = events(), events()
-    before = [e.id for row in rows[: -len(more) or None] if (e := first.event_of(row))]
-    after = [e.id for row in rows if (e := both.event_of(row))]
+    before, after = ids(rows), ids([*rows, *more])
     assert after[: len(before)] == before
     assert len(set(after)) == len(after)
 
@@ -131,17 +140,47 @@ def test_a_row_without_content_is_no_event(row: dict[str, Any]) -> None:
     assert events().event_of(row) is None
 
 
-def test_the_number_of_a_row_does_not_change_its_id() -> None:
-    one = events().event_of({"text": "tea", "_id": 1})
-    other = events().event_of({"text": "tea", "_id": 2})
-    assert one is not None
-    assert other is not None
-    assert one.id == other.id
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"user": "ann"}, {"user": "bob"}),
+        ({"store": "a"}, {"store": "b"}),
+        ({"namespace": "a"}, {"namespace": "b"}),
+        ({"agent": "a"}, {"agent": "b"}),
+    ],
+)
+def test_equal_rows_of_different_owners_are_different_events(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {"store": "s", "columns": Columns({}), "agent": "bot"}
+    made = [RowEvents(**(given | own)) for own in (one, other)]
+    ids = [event.id for m in made if (event := m.event_of({"text": "tea"}))]
+    assert len(set(ids)) == len({m.key for m in made}) == 2
 
 
-def test_a_row_with_an_id_keeps_it_when_the_rest_changes() -> None:
-    one = events(id="key").event_of({"text": "tea", "key": 4})
-    other = events(id="key").event_of({"text": "coffee", "key": 4})
-    assert one is not None
-    assert other is not None
-    assert one.id == other.id
+@pytest.mark.parametrize("value", ["x" * 501, {"id": "bob"}, ["bob"]])
+@pytest.mark.parametrize("name", ["user", "session", "agent", "namespace"])
+def test_a_name_that_cannot_be_used_never_becomes_the_default(
+    name: str, value: object
+) -> None:
+    with pytest.raises(UnusableName):
+        RowEvents("s", Columns({}), "bot", user="ann").event_of(
+            {"text": "a", name: value}
+        )
+
+
+@pytest.mark.parametrize(
+    ("row", "failed"),
+    [
+        ({"error": "False", "status": "ok"}, False), ({"error": "0"}, False),
+        ({"error": "None"}, False), ({"error": True}, True), ({"error": "boom"}, True),
+        ({"status": "timeout"}, True), ({"success": False}, True), ({"success": "true"}, False),
+        ({"exit_code": "1"}, True), ({"exit_code": 0}, False), ({"is_error": "true"}, True),
+    ],
+)  # fmt: skip
+def test_failure_is_read_from_words_flags_and_codes(
+    row: dict[str, Any], *, failed: bool
+) -> None:
+    _, payload = made({"tool": "find", **row})
+    assert payload["status"] == ("error" if failed else "success")
+    assert payload.get("error_type") == ("boom" if row.get("error") == "boom" else None)
