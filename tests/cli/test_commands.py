@@ -79,7 +79,11 @@ def test_the_version_is_printed(semloop: Semloop) -> None:
             "`semloop maintain index`",
         ),
         ("import", "Missing argument 'FILE...'.", "semloop import --help"),
-        ("import x --format csv", "There is no format 'csv'.", "The formats are: auto"),
+        (
+            "import x --format xlsx",
+            "There is no format 'xlsx'.",
+            "The formats are: auto",
+        ),
         ("import x --format chat", "'x' does not exist.", "Give a file of JSON"),
         ("down", "SemLoop is not running for the lake", "semloop up"),
         ("down --purge", "was not created by `semloop up`", "Set SEMLOOP_LAKE"),

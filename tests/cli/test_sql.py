@@ -21,10 +21,11 @@ from prompt_toolkit.output import DummyOutput
 from typer.testing import CliRunner, Result
 
 from schemas import arrow
-from semloop import Lake
+from semloop import Lake, layout
 from semloop.command.cli.sql import HISTORY_FILE, SqlFormat, completions, sql
 from semloop.errors import ConfigError, LakeError, SemLoopError
-from semloop.settings import LOCAL_FOLDER
+from semloop.settings import LOCAL_FOLDER, Settings
+from semloop.storage.location import Storage
 from tests.support.processes import ROOT
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -40,6 +41,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = pa.Table.from_pylist([row], schema=arrow.EVENTS)
     folder.mkdir()
     write_deltalake(str(folder / "events"), table, partition_by=["date"])
+    layout.bind(Storage.of(Settings().replace(lake=str(folder))))
     monkeypatch.setenv("SEMLOOP_LAKE", str(folder))
     monkeypatch.chdir(tmp_path)
     return folder

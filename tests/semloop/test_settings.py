@@ -15,12 +15,15 @@ from semloop.settings import (
     maintenance_section,
     memory_sections,
     model,
+    publish_section,
     sections,
 )
 from semloop.settings.model import setting_fields
 from tests.semloop.given_settings import write
 
-MODULES = (sections, cost_section, maintenance_section, memory_sections, model)
+MODULES = (
+    sections, cost_section, maintenance_section, memory_sections, model, publish_section,
+)  # fmt: skip
 
 
 def test_without_file_and_environment_the_defaults_apply(tmp_path: Path) -> None:
