@@ -6,7 +6,6 @@ from collections.abc import Callable
 from semloop.command.stack.broker import make_topic
 from semloop.command.stack.process import Process
 from semloop.errors import SemLoopError
-from semloop.kafka import published_topics
 from semloop.settings import Settings
 
 BROKER_ANSWERS_S = 30.0
@@ -73,6 +72,8 @@ class StackTopic:
 
     def _make_published(self) -> None:
         """Create the topics to produce to; the stack also runs without them."""
+        from semloop.kafka import published_topics
+
         try:
             published_topics.ensure(self._settings)
         except SemLoopError as error:
