@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from flows import reindex_worker as module
 from flows.reindex import reindex
+from semloop import layout
 from semloop.errors import LakeError, MemoriesSwitched, Terminal, TopicChanged
 from semloop.lake import generations
 from semloop.settings import Settings
@@ -129,6 +130,8 @@ def test_reindex_ends_with_an_error_when_another_reindex_switches_first(
 def test_reindex_reports_memories_deleted_during_its_run(
     settings: Settings, *, commit_first: bool
 ) -> None:
+    # Without its layout file, the lake would not be there for the moment.
+    layout.bind(Storage.of(settings))
     events = Events(settings)
     events.add(overlapping_sessions(60))
     life = run_memory(settings, events)

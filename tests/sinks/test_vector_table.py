@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from semloop import layout
 from semloop.errors import LakeError, StorageUnavailable
 from semloop.lake import generations
 from semloop.settings import Settings
@@ -42,7 +43,9 @@ def storage(request: pytest.FixtureRequest) -> Storage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "la ke ü"))
+    storage = Storage(str(tmp_path / "la ke ü"))
+    layout.bind(storage)
+    return storage
 
 
 def test_rows_are_read_back_unchanged(storage: Storage) -> None:

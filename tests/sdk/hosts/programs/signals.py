@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -41,6 +42,12 @@ def flushes(_: int, __: FrameType | None) -> None:
     agent().flush(0.001)
 
 
+def unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """Print an exception of a callback of the interpreter, unless `raises` raised it."""
+    if not isinstance(found.exc_value, (KeyboardInterrupt, Interrupt)):
+        sys.__unraisablehook__(found)
+
+
 HANDLERS = {
     signal.SIGALRM: emits,
     signal.SIGUSR2: flushes,
@@ -71,6 +78,7 @@ thread = threading.Thread(target=interrupt)
 thread.start()
 for kind, handler in HANDLERS.items():
     signal.signal(kind, handler)
+sys.unraisablehook = unraisable
 arm()
 signal.setitimer(signal.ITIMER_VIRTUAL, 0.05, 0.003 + rng.random() / 100)
 begin.set()
