@@ -71,6 +71,9 @@ class SimulatedObjects(Objects):
         self.requests.before("read", name)
         return self._found(name).data
 
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        return self.read(name)[start:end]
+
     def put(
         self, name: str, data: "Buffer", *, only_new: bool = False, replaces: str = ""
     ) -> None:
@@ -129,7 +132,8 @@ class SimulatedObjects(Objects):
 
     def _found(self, name: str) -> StoredObject:
         if name not in self.objects:
-            raise FileNotFoundError(name)
+            msg = f"Object at location {name} not found: <Code>NoSuchKey</Code>"
+            raise FileNotFoundError(msg)
         return self.objects[name]
 
 
