@@ -122,6 +122,13 @@ LEADERBOARD = {
     "money_per_success": "Money divided by successes.",
     **_DURATIONS,
 }
+REFUSED_EVENTS = {
+    "minute": "Minute of Kafka's timestamps of the records.",
+    "agent": "Agent of the records; NULL where it could not be read.",
+    "reason": "Code of the reason; docs/reference/dead-letters.md lists them.",
+    "refused": "Number of records that became dead letters.",
+    "unresolved": "Number of those that are not resolved.",
+}
 TOOL_FAILURES = {
     **_NAMESPACE,
     "tool": "Name of the tool that failed.",
