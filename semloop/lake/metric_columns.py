@@ -107,8 +107,8 @@ COST_BY_NAMESPACE = {
     **_CREDITS,
     **_TOKENS,
     "price": "known, or missing in the settings; NULL without tokens.",
-    "money": "What the tokens cost, in the currency of the prices; NULL if the price "
-    "is missing.",
+    "money": "What the tokens cost, in the currency of the prices; NULL without "
+    "tokens, and if the price is missing.",
 }
 LEADERBOARD = {
     **_NAMESPACE,
@@ -118,7 +118,8 @@ LEADERBOARD = {
     **_RATES,
     **_CREDITS,
     **_PER_SUCCESS,
-    "money": "What the tokens cost; NULL if the price of a model is missing.",
+    "money": "What the tokens cost; NULL without tokens, and if the price of a model "
+    "is missing.",
     "money_per_success": "Money divided by successes.",
     **_DURATIONS,
 }

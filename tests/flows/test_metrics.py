@@ -70,6 +70,15 @@ def test_sums_are_those_over_events_across_runs(settings: Settings) -> None:
     assert_equal_to_events(settings)
 
 
+@pytest.mark.parametrize("flow", ["metrics", "memory"])
+def test_a_flow_that_finds_no_events_says_so(settings: Settings, flow: str) -> None:
+    with running_flow(settings, "--until-caught-up", flow=flow) as process:
+        assert process.wait_for_exit()[0] == 0
+    (line,) = process.logged("no events: archive has read nothing of this topic yet")
+    assert line["lake"] == settings.lake
+    assert "semloop run archive" in line["todo"]
+
+
 def test_an_existing_lake_is_summed_from_its_first_event(settings: Settings) -> None:
     produce_sessions(settings, 400)
     run_archive(settings)

@@ -151,7 +151,7 @@ def test_costs_use_the_price_of_the_day_and_show_a_missing_one(
         (earlier, "sales", "booking", "m", state, 2.0 if prices else None),
         # 1.6 million tokens of input, 0.4 of cache, 0.2 of output.
         (day, "sales", "booking", "m", state, 7.4 if prices else None),
-        (day, "sales", "booking", None, None, 0.0),
+        (day, "sales", "booking", None, None, None),
         (day, None, None, "unknown", "missing", None),
     ]
 
@@ -179,7 +179,7 @@ def test_the_leaderboard_has_costs_of_the_last_thirty_days(tmp_path: Path) -> No
         found = lake.sql(query).fetchall()
     assert found == [
         ("booker", 2, 1, 0.5, 4.0, 2.0, 2.0),
-        ("cheap", 0, 0, None, None, 0.0, None),
+        ("cheap", 0, 0, None, None, None, None),
         ("dear", 1, 1, 1.0, 0.0, None, None),
     ]
 

@@ -1,6 +1,6 @@
 -- What do the agents of each team and project cost, by day, user and model?
 -- Teams, projects and prices are settings (`namespace_teams`, `namespace_projects`,
--- `model_prices`). `money` is NULL where the price of a model is missing.
+-- `model_prices`). `money` is NULL without tokens, and where a price is missing.
 WITH used AS (
     SELECT
         -- UTC, by integers: a cast of each row's time zone takes most of the query.
@@ -28,8 +28,7 @@ SELECT
         ELSE 'known'
     END AS price,
     CASE
-        WHEN input = 0 AND output = 0 AND cached = 0 THEN 0
-        ELSE (
+        WHEN input <> 0 OR output <> 0 OR cached <> 0 THEN (
             greatest(input - cached, 0)::DOUBLE * input_price
             + cached::DOUBLE * cached_price + output::DOUBLE * output_price
         ) / 1e6

@@ -1,6 +1,6 @@
 -- Which agents succeed, at what cost, and how fast are their tools? Of the last 30 days.
--- The interval of the success rate is Wilson's, for 95 %. `money` is NULL if a price is
--- missing.
+-- The interval of the success rate is Wilson's, for 95 %. `money` is NULL without
+-- tokens, and if a price is missing.
 WITH recent AS NOT MATERIALIZED (
     -- The table itself: durations are counted by bucket, and shown at the end.
     FROM tables.agent_metrics
