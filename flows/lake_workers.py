@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Generic
 
+import structlog
+
 from flows.noted_reader import NotedReader
 from schemas.batches import PolledEvents
 from semloop import layout
@@ -22,6 +24,9 @@ from sources.lake.streams import TopicStreams
 
 # Seconds between polls for the first partition.
 POLL_S = 0.5
+NO_EVENTS = "Check SEMLOOP_LAKE, or run `semloop run archive --until-caught-up` first."
+
+log = structlog.get_logger("flow")
 
 
 class LakeWorkers(ABC, Generic[Item]):
@@ -88,7 +93,14 @@ class LakeWorkers(ABC, Generic[Item]):
                 on=StorageUnavailable,
                 seconds=settings.commits.storage_retry_s,
             )
-            if streams.first_seen or self._until_caught_up:
+            if streams.first_seen:
+                return streams
+            if self._until_caught_up:
+                if worker_index == 0:
+                    log.warning(
+                        "no events: archive has read nothing of this topic yet",
+                        lake=self._storage.root, topic=settings.topic, todo=NO_EVENTS,
+                    )  # fmt: skip
                 return streams
             activity.beat(None, self._context.moment())
             self._context.metrics.signs.wait(worker_index)

@@ -219,6 +219,7 @@ VIEW_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "metrics_by_agent": metric_columns.METRICS_BY_AGENT,
     "metrics_by_tool": metric_columns.METRICS_BY_TOOL,
     "metrics_by_version": metric_columns.METRICS_BY_VERSION,
+    "refused_events": metric_columns.REFUSED_EVENTS,
     "running_calls": RUNNING_CALLS,
     "sessions": SESSIONS,
     "sessions_now": metric_columns.SESSIONS_NOW,

@@ -107,8 +107,8 @@ COST_BY_NAMESPACE = {
     **_CREDITS,
     **_TOKENS,
     "price": "known, or missing in the settings; NULL without tokens.",
-    "money": "What the tokens cost, in the currency of the prices; NULL if the price "
-    "is missing.",
+    "money": "What the tokens cost, in the currency of the prices; NULL without "
+    "tokens, and if the price is missing.",
 }
 LEADERBOARD = {
     **_NAMESPACE,
@@ -118,9 +118,17 @@ LEADERBOARD = {
     **_RATES,
     **_CREDITS,
     **_PER_SUCCESS,
-    "money": "What the tokens cost; NULL if the price of a model is missing.",
+    "money": "What the tokens cost; NULL without tokens, and if the price of a model "
+    "is missing.",
     "money_per_success": "Money divided by successes.",
     **_DURATIONS,
+}
+REFUSED_EVENTS = {
+    "minute": "Minute of Kafka's timestamps of the records.",
+    "agent": "Agent of the records; NULL where it could not be read.",
+    "reason": "Code of the reason; docs/reference/dead-letters.md lists them.",
+    "refused": "Number of records that became dead letters.",
+    "unresolved": "Number of those that are not resolved.",
 }
 TOOL_FAILURES = {
     **_NAMESPACE,

@@ -1,5 +1,6 @@
 """The flow `metrics`, end to end: sums equal to those over `events`, after kills too."""
 
+import json
 import random
 import signal
 import subprocess
@@ -8,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from flows.compact import compact
-from semloop.agent_metrics import COUNTED
+from semloop.agent_metrics import COUNTED, TOKENS
+from semloop.agent_metrics import SUMS as SUM_TYPES
 from semloop.kafka.topic import TopicAdmin
 from semloop.lake.lake import Lake
 from semloop.settings import Settings
@@ -17,20 +19,37 @@ from tests.flows.memory_audit import produce_sessions, session_event
 from tests.support.in_process import run_flow
 from tests.support.kill_and_audit import Load
 
-KEYS = "namespace, agent, user_id, tool, model, topic_id, kafka_partition"
+KEYS = (
+    "namespace, agent, agent_version, user_id, tool, model, topic_id, kafka_partition"
+)
 COUNTS = ", ".join(
     f"count(*) FILTER ({column} = '{value}') AS {name}"
     for name, (column, value) in COUNTED.items()
 )
 SUMS = ", ".join(f"sum({name}) AS {name}" for name in COUNTED)
+AMOUNTS = ", ".join(
+    f"coalesce(sum({name}::{SUM_TYPES[name]}), 0) AS {name}"
+    for name in ("credits_used", *TOKENS)
+)
 EVENTS = f"""
-SELECT date_trunc('minute', ts) AS minute, {KEYS}, count(*) AS events, {COUNTS}
+SELECT date_trunc('minute', ts) AS minute, {KEYS}, count(*) AS events, {COUNTS},
+    {AMOUNTS}
 FROM events GROUP BY ALL ORDER BY ALL
 """
 METRICS = f"""
-SELECT minute, {KEYS}, sum(events) AS events, {SUMS}
+SELECT minute, {KEYS}, sum(events) AS events, {SUMS}, {AMOUNTS}
 FROM tables.agent_metrics GROUP BY ALL ORDER BY ALL
 """
+
+
+def costly_event(number: int, session: str) -> bytes:
+    """An event of a session with a version and credits; a message has tokens too."""
+    event = json.loads(session_event(number, session))
+    event["meta"]["credits_used"] = number % 4 * 0.1
+    event["meta"]["agent_version"] = f"1.{number % 3}"
+    if event["type"] == "message":
+        event["payload"] |= {"input_tokens": number, "output_tokens": 7}
+    return json.dumps(event).encode()
 
 
 def assert_equal_to_events(settings: Settings) -> None:
@@ -49,6 +68,15 @@ def test_sums_are_those_over_events_across_runs(settings: Settings) -> None:
     assert_equal_to_events(settings)
     compact(settings)
     assert_equal_to_events(settings)
+
+
+@pytest.mark.parametrize("flow", ["metrics", "memory"])
+def test_a_flow_that_finds_no_events_says_so(settings: Settings, flow: str) -> None:
+    with running_flow(settings, "--until-caught-up", flow=flow) as process:
+        assert process.wait_for_exit()[0] == 0
+    (line,) = process.logged("no events: archive has read nothing of this topic yet")
+    assert line["lake"] == settings.lake
+    assert "semloop run archive" in line["todo"]
 
 
 def test_an_existing_lake_is_summed_from_its_first_event(settings: Settings) -> None:
@@ -97,7 +125,7 @@ def storm(
     """Kill `metrics` at random moments while `archive` runs; then compare."""
     TopicAdmin(settings).ensure()
     rng = random.Random(kills)
-    load = Load(settings, events, seconds=kills * 2.0, value=session_event)
+    load = Load(settings, events, seconds=kills * 2.0, value=costly_event)
     arguments = [f"--processes={number_of_processes}"] * (number_of_processes > 1)
     with running_flow(settings) as archive:
         load.start()

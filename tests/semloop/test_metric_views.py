@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from operators.metrics.sums import sums
@@ -16,6 +17,7 @@ from semloop.lake.lake import Lake
 from semloop.settings import load
 from tests.operators.event_rows import Row, event_row, events_table
 from tests.semloop.written_lake import append, queried, write
+from tests.support.builders import NOW
 
 PRICES = {
     "m@2026-01-01": {"input": 1.0, "output": 10.0},
@@ -149,7 +151,7 @@ def test_costs_use_the_price_of_the_day_and_show_a_missing_one(
         (earlier, "sales", "booking", "m", state, 2.0 if prices else None),
         # 1.6 million tokens of input, 0.4 of cache, 0.2 of output.
         (day, "sales", "booking", "m", state, 7.4 if prices else None),
-        (day, "sales", "booking", None, None, 0.0),
+        (day, "sales", "booking", None, None, None),
         (day, None, None, "unknown", "missing", None),
     ]
 
@@ -177,7 +179,7 @@ def test_the_leaderboard_has_costs_of_the_last_thirty_days(tmp_path: Path) -> No
         found = lake.sql(query).fetchall()
     assert found == [
         ("booker", 2, 1, 0.5, 4.0, 2.0, 2.0),
-        ("cheap", 0, 0, None, None, 0.0, None),
+        ("cheap", 0, 0, None, None, None, None),
         ("dear", 1, 1, 1.0, 0.0, None, None),
     ]
 
@@ -219,9 +221,45 @@ def test_sessions_now_shows_the_open_ones_with_their_last_step(tmp_path: Path) -
     assert "search success" in found[0][1]
 
 
+def refused(offset: int, at: datetime, **columns: Any) -> Row:
+    return {
+        "id": f"d-{offset}", "reason": "missing_field", "topic": "agent-events",
+        "topic_id": "t", "kafka_partition": 0, "kafka_offset": offset, "kafka_ts": at,
+        "agent": None, "raw": b"", "replay_of": None, "replay_origin": None,
+        "attempt": 0, **columns,
+    }  # fmt: skip
+
+
+def test_refused_events_are_counted_per_agent_and_minute(tmp_path: Path) -> None:
+    letters = [
+        refused(0, NOW, agent="a"),
+        refused(1, NOW + timedelta(seconds=59), agent="a"),
+        refused(2, NOW + timedelta(seconds=60), agent="a"),
+        refused(3, NOW, reason="invalid_json"),
+        # A replay of the first one that was refused again.
+        refused(4, NOW, agent="a", replay_of="d-0", replay_origin="t/0/0", attempt=1),
+    ]
+    resolved = {
+        "dead_letter_id": "d-1", "origin": "t/0/1", "action": "resolved", "attempt": 0,
+    }  # fmt: skip
+    append(tmp_path, "dead_letters", pa.Table.from_pylist(letters))
+    append(tmp_path, "dead_letter_actions", pa.Table.from_pylist([resolved]))
+    query = """
+    SELECT date_diff('minute', TIMESTAMPTZ '2026-11-20 12:00:00+00', minute), agent,
+        reason, refused, unresolved
+    FROM refused_events ORDER BY ALL NULLS LAST
+    """
+    assert queried(tmp_path, query) == [
+        (0, "a", "missing_field", 2, 1),
+        (0, None, "invalid_json", 1, 1),
+        (1, "a", "missing_field", 1, 1),
+    ]
+
+
 def test_views_of_metrics_are_empty_in_a_new_lake(tmp_path: Path) -> None:
     for view in (
         "agent_metrics", "metrics_by_agent", "metrics_by_tool", "metrics_by_version",
         "cost_by_namespace", "leaderboard", "tool_failures", "sessions_now",
+        "refused_events",
     ):  # fmt: skip
         assert queried(tmp_path, f"FROM {view}") == []
