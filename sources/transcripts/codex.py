@@ -12,7 +12,7 @@ from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.items import read_item
 from sources.transcripts.messages import set_usage
 from sources.transcripts.parts import word
-from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.sessions import OpenSessions, TellLine, lines_of_sessions
 from sources.transcripts.unread import keep, keep_in_first, taken, unread
 from sources.transcripts.usage import Tokens, model_of, tokens_of
 
@@ -47,10 +47,13 @@ class _Rollout:
             ledger.leave_out("line", "has no payload")
             return None
         if self._session is None:
-            self._session = word(payload, "id", "session_id") or f"codex-{_hash(value)}"
+            named = sessions.options.session
+            if line.get("type") == "session_meta" or named is None:
+                named = word(payload, "id", "session_id") or named
+            self._session = named or f"codex-{_hash(value)}"
         name = session_id(self._session)
         talk = sessions.growing(name, AGENT, time_in(line))
-        talk.at_unit(time_in(line))
+        talk.at_unit(time_in(line), sessions.place(value))
         first = len(talk.drafts)
         self._line(talk, str(line.get("type")), payload)
         keep_in_first(talk, first, unread(line, ["payload", "timestamp"]), "line")
@@ -118,9 +121,14 @@ def _hash(value: Value) -> str:
     return sha256(value.raw).hexdigest()[:16]
 
 
+def follow() -> TellLine:
+    """Return a reader of lines with a state of its own, for one file."""
+    return _Rollout().tell
+
+
 FORMAT = Format(
     "codex",
     "rollouts of Codex",
     _recognize,
-    lines_of_sessions(lambda: _Rollout().tell),
+    lines_of_sessions(follow),
 )

@@ -22,6 +22,7 @@ class Options:
         columns: of rows; the usual names by default.
         store: the session of rows that name none: the file's name without its end.
         where: what messages call the file.
+        session: id of the session of a file whose lines do not name it.
     """
 
     agent: str | None = None
@@ -34,3 +35,4 @@ class Options:
     columns: Columns = field(default_factory=lambda: Columns({}))
     store: str = "rows"
     where: str = "The file"
+    session: str | None = None
