@@ -1,10 +1,11 @@
 """Rollouts of Codex: lines of one session, with items of the Responses API."""
 
 from hashlib import sha256
+from itertools import islice
 
 from semloop.event import Error
 from semloop.texts.times import time_in
-from sources.transcripts.codex_events import EVENT_TEXTS, Texts
+from sources.transcripts.codex_events import EVENT_TEXTS, Texts, keep_places
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Draft
@@ -62,11 +63,13 @@ class _Rollout:
     def _line(self, talk: Conversation, kind: str, payload: dict[str, object]) -> None:
         ledger = talk.ledger
         if kind == "response_item":
-            self._texts.item(talk, payload)
+            places = self._texts.item(talk, payload)
             before = len(talk.drafts)
             draft = read_item(talk, payload, talk.at)
             if draft is not None and payload.get("role") == "assistant":
                 set_usage(draft, self._model, None)
+            if places:
+                keep_places(islice(talk.drafts, before, None), places)
             if len(talk.drafts) > before:
                 self._answer = draft
             return
