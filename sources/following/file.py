@@ -7,8 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from re import compile as pattern
 
-from sources.following.lines import SAMPLE_LINES, Made, SessionLines, recognized
-from sources.following.mark import Mark, path_digest, proof_of
+from sources.following.lines import (
+    Made,
+    SessionLines,
+    is_object,
+    reader_of,
+    recognized,
+)
+from sources.following.mark import Mark, chosen, path_digest, proof_of
 from sources.transcripts.json_values import VALUE_BYTES_MAX
 from sources.transcripts.options import Options
 
@@ -30,13 +36,18 @@ class Followed:
         proofs: of the bytes before the cursor or, if it is less, the offset; and of
             those before the offset.
         searched: bytes in which no line ends after the cursor.
+        searched_proof: of these bytes, if they are many.
+        rest: bytes after the last line that was read, if all was read.
+        stood: the rest has stood long enough to be a line if it is complete.
         size, mtime_ns: when it was read last, or as its mark says.
         found_ns: time of the last change that a scan found.
         is_read: all lines of that size were read.
         lines_read, too_long: numbers of lines whose events were returned, and of lines
             that are not read.
-        ignored: its format is not known.
+        ignored: its beginning is of no known format.
         doubtful: it was truncated, replaced or edited since this process read it.
+        fresh_from: events after it were not sent before; it was not found before.
+        tool: name of the format that its folder is for, or "".
         unsettled_s, read_s: when the first line after the offset was read, and the last
             one, by a monotonic clock; None without such lines.
     """
@@ -44,6 +55,8 @@ class Followed:
     path: str
     key: tuple[int, int]
     options: Options
+    fresh_from: datetime
+    tool: str = ""
     cursor: int = 0
     offset: int = 0
     proofs: tuple[str, str] = ("", "")
@@ -52,6 +65,9 @@ class Followed:
     found_ns: int = 0
     is_read: bool = False
     searched: int = 0
+    searched_proof: str = ""
+    rest: int = 0
+    stood: bool = False
     lines_read: int = 0
     too_long: int = 0
     ignored: bool = False
@@ -62,23 +78,25 @@ class Followed:
     _kept: list[Made] = field(default_factory=list)
     _descriptor: int | None = None
 
-    @classmethod
-    def at(cls, mark: Mark, path: str, options: Options) -> "Followed":
-        """Return a file that an earlier process read up to a mark."""
-        key = (mark.device, mark.inode)
-        return cls(
-            path, key, options, offset=mark.offset, proofs=(mark.proof, mark.proof),
-            size=mark.size, mtime_ns=mark.mtime_ns, is_read=True,
-        )  # fmt: skip
+    def adopt(self, mark: Mark) -> None:
+        """Begin at a mark: up to there the file was read before."""
+        self.offset, self.proofs = mark.offset, (mark.proof, mark.proof)
+        self.size, self.mtime_ns, self.is_read = mark.size, mark.mtime_ns, True
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing that was read of it is of a known format."""
+        is_new = self.is_read and self.size > 0 and not (self.cursor or self.offset)
+        return self.ignored or is_new
 
     def mark(self) -> Mark:
         """Return the position up to which all events were returned."""
         device, inode = self.key
         # A size that no file has lets the rest be read.
-        is_level = self.is_read and self.cursor in (0, self.offset)
+        is_level = self.is_read and not self.rest and self.cursor in (0, self.offset)
         return Mark(
             device, inode, path_digest(self.path), self.offset, self.proofs[1],
-            self.size if is_level else -1, self.mtime_ns,
+            self.size if is_level else -1, self.mtime_ns, *chosen(self.options),
         )  # fmt: skip
 
     def has_changed(self, found: os.stat_result) -> bool:
@@ -119,10 +137,17 @@ class Followed:
         found = os.fstat(descriptor)
         if (found.st_dev, found.st_ino) != self.key:
             self.close()  # The path is another file's now, which a scan finds.
+            self.rest = 0
             return [], False
+        self.stood = self.stood and not self.has_changed(found)
         self._check(found, descriptor)
         self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
         lines, more = self._next_lines(descriptor, found.st_size)
+        if self.stood and not more:
+            lines += self._last_line(descriptor, found.st_size)
+        self.rest = 0 if more else found.st_size - self.cursor
+        if lines and self._lines is None and not self._begin(lines):
+            lines, more = [], False  # until the file has changed
         self.is_read = not more
         if os.fstat(descriptor).st_size < self.searched:
             # It was truncated meanwhile; what was read may be of two files.
@@ -140,6 +165,11 @@ class Followed:
 
     def _check(self, found: os.stat_result, descriptor: int) -> None:
         """Begin again if the bytes that were read are not the same any more."""
+        if self.searched > self.cursor and (
+            found.st_size < self.searched
+            or self._proof_of_searched(descriptor) != self.searched_proof
+        ):
+            self.searched = self.cursor
         edited = found.st_size == self.size and found.st_mtime_ns != self.mtime_ns
         read = max(self.cursor, self.offset)
         shorter = found.st_size < read
@@ -170,28 +200,45 @@ class Followed:
         end = self.offset if self.cursor < self.offset else size
         piece = os.pread(descriptor, min(PIECE_BYTES, end - start), start)
         last = piece.rfind(b"\n") + 1
-        self.searched = start + len(piece)
+        reached = start + len(piece)
+        more = bool(piece) and reached < size
+        if reached == end == self.offset:
+            last = len(piece)  # The last line may have no end: it was read so.
         if not last:
-            return [], bool(piece) and self.searched < size
-        begin, self_cursor = self.cursor, start + last
+            self.searched = reached
+            self.searched_proof = self._proof_of_searched(descriptor)
+            return [], more
+        begin, cursor = self.cursor, start + last
         if start > begin:
-            if self_cursor - begin > VALUE_BYTES_MAX:
+            if cursor - begin > VALUE_BYTES_MAX:
                 self.too_long += 1
                 first = piece.find(b"\n") + 1
                 piece, begin = piece[first:last], start + first
             else:
-                piece = os.pread(descriptor, self_cursor - begin, begin)
+                piece = os.pread(descriptor, cursor - begin, begin)
                 last = len(piece)
-        lines = piece[:last].split(b"\n")[:-1]
-        self.cursor = self.searched = self_cursor
-        if begin == 0 and lines:
-            lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
-        return [line.removesuffix(b"\r") for line in lines], self.cursor < size
+        self.cursor = self.searched = cursor
+        return _split(piece[:last], begin), more
+
+    def _proof_of_searched(self, descriptor: int) -> str:
+        if self.searched - self.cursor < PIECE_BYTES:
+            return ""  # They are read again anyway.
+        return proof_of(descriptor, self.searched)
+
+    def _last_line(self, descriptor: int, size: int) -> list[bytes]:
+        """Return what follows the last end of a line, if it is a complete object."""
+        begin = self.cursor
+        if not 0 < size - begin <= VALUE_BYTES_MAX:
+            return []
+        rest = os.pread(descriptor, size - begin, begin)
+        lines = _split(rest, begin)
+        if len(rest) < size - begin or not all(map(is_object, lines)):
+            return []
+        self.cursor = self.searched = size
+        return lines
 
     def _records(self, lines: list[bytes], descriptor: int) -> Iterator[Made]:
         if not lines:
-            return
-        if self._lines is None and not self._begin(lines):
             return
         assert self._lines is not None
         replayed = self.cursor <= self.offset
@@ -212,11 +259,18 @@ class Followed:
             self.proofs = proof_of(descriptor, self.cursor), self.proofs[1]
 
     def _begin(self, lines: list[bytes]) -> bool:
-        """Recognize the format; if it is not known yet, wait for more lines."""
-        follow = recognized(lines[:SAMPLE_LINES])
+        """Recognize the format; if it is not known yet, wait for more lines.
+
+        A file may begin with any number of lines of no sign, such as the summaries of
+        earlier sessions. In a folder of one tool the folder is the sign in the end.
+        """
+        follow = recognized(lines)
+        is_full = self.size >= PIECE_BYTES
+        if follow is None and is_full:
+            follow = reader_of(self.tool)
         if follow is None:
-            self.ignored = len(lines) >= SAMPLE_LINES
-            self.cursor = 0
+            self.ignored = is_full
+            self.cursor = self.searched = 0
             return False
         named = _ID_IN_NAME.search(Path(self.path).name)
         options = replace(
@@ -226,3 +280,11 @@ class Followed:
         )
         self._lines = SessionLines(follow, options)
         return True
+
+
+def _split(data: bytes, begin: int) -> list[bytes]:
+    """Return the lines of some bytes, which begin there in the file."""
+    if begin == 0:
+        data = data.removeprefix(b"\xef\xbb\xbf")
+    lines = data.removesuffix(b"\n").split(b"\n")
+    return [line.removesuffix(b"\r") for line in lines]

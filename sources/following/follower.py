@@ -9,16 +9,16 @@ its events. What may have been sent before is sent again with a header, by which
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.lines import Record
 from sources.following.file import Followed
 from sources.following.lines import Made
-from sources.following.mark import Mark, path_digest
+from sources.following.mark import Mark, Marks
 from sources.following.places import Place
-from sources.following.scan import Found, Scan
+from sources.following.scan import Found, Hot, Scan
 from sources.transcripts.events import LINE_BYTES_MAX
 from sources.transcripts.options import Options
 
@@ -27,12 +27,13 @@ from sources.transcripts.options import Options
 QUIET_S, WAIT_S = 0.5, 1.5
 # A file that was written earlier is not written to now.
 OLD_S = 5.0
-# Files that grew within this time are looked at more often than at each scan.
-HOT_S, HOT_MAX = 600.0, 64
 # Files whose state is kept in memory.
 HELD_MAX = 1_000
-# Files with unread lines that are kept open, for the case that they are deleted.
+# Files with unread lines that are kept open, for the case that they are deleted, if
+# the system permits so many.
 OPEN_MAX = 4_000
+# Until then the last line of a file may be without its end.
+STOOD_S = 5.0
 # Scans in which a file is not found until it is forgotten: it may be between folders.
 MISSED_SCANS = 3
 
@@ -61,6 +62,7 @@ class Follower:
         send: Send,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        open_max: int = OPEN_MAX,
     ) -> None:
         """Read nothing yet.
 
@@ -71,18 +73,21 @@ class Follower:
             send: takes the records.
             clock: in seconds, monotonic.
             now: the time, which the times of lines are compared with.
+            open_max: files that may be open.
         """
         self.counts = Counts()
         self.files: dict[tuple[int, int], Followed] = {}
         self._scan = Scan(places, clock)
         self._options, self._send, self._clock, self._now = options, send, clock, now
-        self._started = now()
-        self._marks = {(mark.device, mark.inode): mark for mark in marks}
+        self._open_max = min(open_max, OPEN_MAX)
+        self._scanned = now()
+        self._marks = Marks(marks)
         self._pending: dict[tuple[int, int], Followed] = {}
         self._order: list[tuple[int, int]] = []
         self._unsettled: dict[tuple[int, int], Followed] = {}
+        self._rests: dict[tuple[int, int], float] = {}
         self._held: OrderedDict[tuple[int, int], Followed] = OrderedDict()
-        self._hot: dict[tuple[int, int], float] = {}
+        self._hot = Hot()
         self._missed: dict[tuple[int, int], int] = {}
         self._outbox: deque[Made] = deque()
         self._doubts: deque[bool] = deque()
@@ -95,7 +100,7 @@ class Follower:
     @property
     def is_level(self) -> bool:
         """Whether all that was found is read and sent."""
-        return not (self._pending or self._unsettled or self._outbox)
+        return not (self._pending or self._unsettled or self._outbox or self._rests)
 
     @property
     def is_blocked(self) -> bool:
@@ -105,14 +110,12 @@ class Follower:
     def look(self, *, everywhere: bool = False) -> None:
         """Look for files that have changed: all when it is time to, else hot ones."""
         if everywhere or self._scan.due():
+            began = self._now()
             self._compare(self._scan.files())
+            self._scanned = began
             return
-        now_s = self._clock()
-        for key, until_s in list(self._hot.items()):
-            file = self.files.get(key)
-            if file is None or now_s > until_s:
-                del self._hot[key]
-                continue
+        for key in self._hot.keys(self._clock()):
+            file = self.files[key]
             try:
                 found = os.stat(file.path)
             except OSError:
@@ -147,6 +150,7 @@ class Follower:
             if immediately or is_old or quiet or now_s - file.unsettled_s >= WAIT_S:
                 del self._unsettled[key]
                 self._put(file, file.settle())
+        self._take_rests(now_s, wall_ns)
         self._forget_some()
         self._sent()
 
@@ -156,7 +160,9 @@ class Follower:
         Only while nothing waits to be sent.
         """
         assert not self._outbox
-        return [file.mark() for file in self.files.values() if not file.ignored]
+        # A file of no known format is looked at again by the next process.
+        marks = [file.mark() for file in self.files.values() if file.offset]
+        return [*marks, *self._marks.kept()]
 
     def close(self) -> None:
         """Close all files."""
@@ -164,23 +170,48 @@ class Follower:
             file.close()
 
     def _compare(self, found: Found) -> None:
-        if not self.files and self._marks:
-            self.files = _adopted(self._marks, found, self._options)
-            self._marks = {}
-        for key, (path, info) in found.items():
+        for key, (path, info, place) in found.items():
             file = self.files.get(key)
             if file is None:
-                file = self.files[key] = Followed(path, key, self._options)
+                file = self.files[key] = self._new(key, path, place)
             file.path = path
             self._missed.pop(key, None)
             if file.has_changed(info):
                 self._add(file, info)
-        for key in self.files.keys() - found.keys():
+        missed = self.files.keys() - found.keys() if self._scan.is_complete else ()
+        for key in missed:
             self._missed[key] = self._missed.get(key, 0) + 1
             gone = self._missed[key] >= MISSED_SCANS
-            if gone and key not in self._pending and key not in self._unsettled:
+            if gone and not self._is_needed(key):
                 self._drop(key)
         self._order = sorted(self._pending, key=lambda k: self._pending[k].found_ns)
+
+    def _new(self, key: tuple[int, int], path: str, place: Place) -> Followed:
+        """Return a file that was not found by the scan before.
+
+        Lines that were written before that scan may have been sent: the file may have
+        been away, or be a copy.
+        """
+        file = Followed(path, key, self._options, self._scanned, place.name)
+        mark = self._marks.take(key, path, self._options)
+        if mark is not None:
+            file.adopt(mark)
+        return file
+
+    def _is_needed(self, key: tuple[int, int]) -> bool:
+        return any(
+            key in keys for keys in (self._pending, self._unsettled, self._rests)
+        )
+
+    def _take_rests(self, now_s: float, wall_ns: float) -> None:
+        """Read files again whose last line has stood for long enough without an end."""
+        for key, since_s in list(self._rests.items()):
+            file = self.files[key]
+            is_old = wall_ns - file.mtime_ns > STOOD_S * 1e9
+            if key not in self._pending and (is_old or now_s - since_s >= STOOD_S):
+                del self._rests[key]
+                file.stood = True
+                self._pend(file)
 
     def _add(self, file: Followed, found: os.stat_result) -> None:
         """Note that a file has lines to read; keep it open, as it may be deleted."""
@@ -188,14 +219,17 @@ class Follower:
             return
         file.ignored = False
         file.found_ns = found.st_mtime_ns
-        if file.key not in self._pending:
-            self._pending[file.key] = file
-            self._order.append(file.key)
-        if len(self._pending) < OPEN_MAX:
+        self._pend(file)
+        if len(self._pending) + len(self._rests) < self._open_max:
             try:
                 file.open()
             except OSError:
                 self._done(file.key)
+
+    def _pend(self, file: Followed) -> None:
+        if file.key not in self._pending:
+            self._pending[file.key] = file
+            self._order.append(file.key)
 
     def _read(self, file: Followed) -> None:
         key = file.key
@@ -203,6 +237,7 @@ class Follower:
             made, more = file.read()
         except OSError:
             made, more = [], False  # a later scan finds it again
+            file.rest = 0
         self._held[key] = file
         self._held.move_to_end(key)
         now_s = self._clock()
@@ -218,19 +253,27 @@ class Follower:
         self.counts.too_long += file.too_long
         file.lines_read = file.too_long = 0
         if not more:
+            self._rests.pop(key, None)
+            if file.rest and not file.stood and not file.ignored:
+                self._rests[key] = now_s
+            file.stood = False
             self._done(key)
-            self._hot[key] = now_s + HOT_S
-            while len(self._hot) > HOT_MAX:
-                del self._hot[min(self._hot, key=self._hot.__getitem__)]
+            self._hot.add(key, now_s)
 
     def _done(self, key: tuple[int, int]) -> None:
         file = self._pending.pop(key, None)
-        if file is not None:
+        # It may be deleted before its last line has stood.
+        is_open = key in self._rests and len(self._rests) < self._open_max
+        if file is not None and not is_open:
             file.close()
 
     def _drop(self, key: tuple[int, int]) -> None:
-        self.files.pop(key).close()
-        for known in (self._held, self._hot, self._missed):
+        file = self.files.pop(key)
+        file.close()
+        if file.offset:
+            self._marks.put(file.mark())
+        self._hot.remove(key)
+        for known in (self._held, self._missed):
             known.pop(key, None)
 
     def _put(self, file: Followed, made: list[Made]) -> None:
@@ -239,8 +282,8 @@ class Follower:
             if len(one.record.value) > LINE_BYTES_MAX:
                 self.counts.too_long += 1
                 continue
-            # An event that is older than this process may have been sent by another.
-            fresh = one.at is not None and self._started <= one.at <= now
+            # An event that is older than its file may have been sent before.
+            fresh = one.at is not None and file.fresh_from < one.at <= now
             self._outbox.append(one)
             self._doubts.append(file.doubtful or not fresh)
             if one.record.is_event:
@@ -260,19 +303,5 @@ class Follower:
     def _forget_some(self) -> None:
         """Drop the state of files that were not read for the longest time."""
         for key in list(self._held)[: max(0, len(self._held) - HELD_MAX)]:
-            if key not in self._pending and key not in self._unsettled:
+            if not self._is_needed(key):
                 self._held.pop(key).forget()
-
-
-def _adopted(
-    marks: Mapping[tuple[int, int], Mark], found: Found, options: Options
-) -> dict[tuple[int, int], Followed]:
-    """Return files that an earlier process has read, by inode or by path."""
-    by_path = {mark.path: mark for mark in marks.values()}
-    files = {}
-    for key, (path, _) in found.items():
-        mark = marks.get(key) or by_path.get(path_digest(path))
-        if mark is not None:
-            file = files[key] = Followed.at(mark, path, options)
-            file.key = key
-    return files

@@ -19,7 +19,7 @@ FOLLOWED: tuple[tuple[Format, Callable[[], TellLine]], ...] = (
     (claude_code.FORMAT, claude_code.follow),
     (codex.FORMAT, codex.follow),
 )
-# Lines from which a format is recognized: a file may begin with some of no sign.
+# Lines that are looked at together for the sign of a format.
 SAMPLE_LINES = 20
 
 _decode = msgspec.json.Decoder().decode
@@ -49,9 +49,22 @@ def recognized(lines: Iterable[bytes]) -> Callable[[], TellLine] | None:
             continue
     for start in range(len(sample)):
         for form, follow in FOLLOWED:
-            if form.recognize(sample[start:], "values") is not None:
+            if form.recognize(sample[start : start + SAMPLE_LINES], "values"):
                 return follow
     return None
+
+
+def reader_of(name: str) -> Callable[[], TellLine] | None:
+    """Return what reads the files of a format; None if none has this name."""
+    return next((follow for form, follow in FOLLOWED if form.name == name), None)
+
+
+def is_object(line: bytes) -> bool:
+    """Whether a line is a complete JSON object, even if no end of a line follows."""
+    try:
+        return isinstance(_decode(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class SessionLines:

@@ -29,7 +29,8 @@ class Place:
 
 def place_of(folder: str) -> Place:
     """Return a folder that the user names."""
-    return Place("", folder, Path(folder))
+    # Absolute, since marks have digests of paths.
+    return Place("", folder, Path(folder).absolute())
 
 
 def default_places(environ: Mapping[str, str], home: Path) -> list[Place]:

@@ -98,9 +98,11 @@ class WatchStatus:
         ]
         if counts.too_long:
             parts.append(f"{format_count(counts.too_long, 'line')} too long to send")
-        ignored = sum(file.ignored for file in follower.files.values())
-        if ignored:
-            parts.append(f"{format_count(ignored, 'file')} of no known format")
+        files = follower.files.values()
+        if unknown := sum(file.is_unknown for file in files):
+            parts.append(f"{format_count(unknown, 'file')} of no known format")
+        if rests := sum(file.rest > 0 and not file.is_unknown for file in files):
+            parts.append(f"{format_count(rests, 'line')} not complete")
         if follower.waiting:
             parts.append(f"{format_count(follower.waiting, 'file')} to read")
         if waiting := self._outlet.waiting:

@@ -117,7 +117,8 @@ def test_nothing_is_read_again_after_a_restart(watched: Watched) -> None:
 
 def test_what_an_earlier_process_may_have_sent_is_marked(watched: Watched) -> None:
     path = watched.folder / "a.jsonl"
-    append(path, a_line("old"), a_line("new", at=START + timedelta(days=1)))
+    new = START + timedelta(days=1, seconds=0.1)
+    append(path, a_line("old"), a_line("new", at=new))
     watched.pass_s(3)
     assert [again for _, again in watched.sent] == [True, False]
 
@@ -215,7 +216,8 @@ def test_a_file_of_another_format_is_left_alone(watched: Watched) -> None:
     append(watched.folder / "b.jsonl", a_line("one"))
     watched.pass_s(3)
     assert watched.texts == ["one"]
-    assert [file.ignored for file in watched.follower.files.values()].count(True) == 1
+    files = watched.follower.files.values()
+    assert [file.is_unknown for file in files].count(True) == 1
 
 
 def test_a_long_line_is_read_in_pieces(watched: Watched) -> None:
