@@ -85,6 +85,7 @@ class Follower:
         self._pending: dict[tuple[int, int], Followed] = {}
         self._order: list[tuple[int, int]] = []
         self._unsettled: dict[tuple[int, int], Followed] = {}
+        self._open: set[tuple[int, int]] = set()
         self._rests: dict[tuple[int, int], float] = {}
         self._held: OrderedDict[tuple[int, int], Followed] = OrderedDict()
         self._hot = Hot()
@@ -220,11 +221,13 @@ class Follower:
         file.ignored = False
         file.found_ns = found.st_mtime_ns
         self._pend(file)
-        if len(self._pending) + len(self._rests) < self._open_max:
+        if len(self._open) < self._open_max:
             try:
                 file.open()
             except OSError:
                 self._done(file.key)
+            else:
+                self._open.add(file.key)
 
     def _pend(self, file: Followed) -> None:
         if file.key not in self._pending:
@@ -262,9 +265,15 @@ class Follower:
 
     def _done(self, key: tuple[int, int]) -> None:
         file = self._pending.pop(key, None)
+        if file is None:
+            return
         # It may be deleted before its last line has stood.
-        is_open = key in self._rests and len(self._rests) < self._open_max
-        if file is not None and not is_open:
+        if key in self._rests and (
+            key in self._open or len(self._open) < self._open_max
+        ):
+            self._open.add(key)
+        else:
+            self._open.discard(key)
             file.close()
 
     def _drop(self, key: tuple[int, int]) -> None:

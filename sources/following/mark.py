@@ -59,9 +59,7 @@ class Marks:
         self._by_key[mark.device, mark.inode] = mark
         self._by_path[mark.path] = mark
 
-    def take(
-        self, key: tuple[int, int], path: str, options: Options
-    ) -> Mark | None:
+    def take(self, key: tuple[int, int], path: str, options: Options) -> Mark | None:
         """Return the mark of a file, and keep it no longer.
 
         A file that was replaced or copied has another inode and the same path.

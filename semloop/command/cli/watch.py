@@ -17,12 +17,16 @@ from semloop.command.cli.watch_answers import agreed_places
 from semloop.command.cli.watch_run import WatchRun
 from semloop.command.cli.watch_status import WatchStatus
 from semloop.errors import ConfigError
+from semloop.open_files import raised_file_limit
 from semloop.settings import Settings, load
 from semloop.storage.location import Storage
 
 if TYPE_CHECKING:
     from sources.following.places import Place
     from sources.transcripts.options import Options
+
+# Files that are open besides session files: connections, the spool, the positions.
+OTHER_FILES = 256
 
 
 def watch(
@@ -52,7 +56,7 @@ def watch(
     time, it asks.
     """
     from semloop.agent.emitters import emitter_of
-    from sources.following.follower import Follower
+    from sources.following.follower import OPEN_MAX, Follower
     from sources.following.outlet import Outlet
     from sources.following.positions import Positions
 
@@ -63,7 +67,9 @@ def watch(
     with _alone(storage), _until_signal() as stop:
         positions = Positions(storage)
         outlet = Outlet(settings, emitter_of(settings))
-        follower = Follower(places, options, positions.load(), outlet.send)
+        open_max = raised_file_limit(OPEN_MAX + OTHER_FILES) - OTHER_FILES
+        marks = positions.load()
+        follower = Follower(places, options, marks, outlet.send, open_max=open_max)
         run = WatchRun(follower, outlet, positions, stop, once=once)
         with WatchStatus(follower, outlet, places) as status:
             run.follow(status)

@@ -1,8 +1,8 @@
 """Which default places the user agreed to follow; the answers are remembered.
 
 They are in the home folder, not in the lake: a lake may come with a project of someone
-else, which must not decide what is read. An answer holds for one lake and broker, since
-it matters where the sessions go.
+else, which must not decide what is read. An answer holds for one folder of a tool, and
+for one lake and broker, since it matters where the sessions go.
 """
 
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ANSWERS = "~/.local/state/semloop/watch.json"
 
-# Target -> name of a tool -> whether to follow its sessions.
+# Target -> folder of a tool -> whether to follow its sessions.
 Answers = dict[str, dict[str, bool]]
 _decode = msgspec.json.Decoder(Answers).decode
 
@@ -46,16 +46,21 @@ def agreed_places(settings: Settings, *, yes: bool) -> "list[Place]":
     target, stored = _target(settings), _load()
     answers = stored.setdefault(target, {})
     here = [place for place in places if place.folder.is_dir()]
-    new = [place for place in here if place.name not in answers or yes]
+    new = [place for place in here if _key(place) not in answers or yes]
     if new:
         _show(new, target)
         agreed = yes or _asked()
-        answers.update({place.name: agreed for place in new})
+        answers.update({_key(place): agreed for place in new})
         _save(stored)
-    followed = [place for place in places if answers.get(place.name)]
+    followed = [place for place in places if answers.get(_key(place))]
     if not followed:
         raise _nothing(here, places)
     return followed
+
+
+def _key(place: "Place") -> str:
+    """Return the folder of a tool: an answer for one is none for another one."""
+    return str(place.folder.parent.absolute())
 
 
 def _target(settings: Settings) -> str:

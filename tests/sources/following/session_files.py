@@ -11,7 +11,7 @@ import msgspec
 from schemas.lines import Record
 from sources.following.follower import Follower
 from sources.following.mark import Mark
-from sources.following.places import place_of
+from sources.following.places import Place, place_of
 from sources.transcripts.options import Options
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -52,15 +52,21 @@ class Watched:
     full: bool = False
     now_s: float = 0.0
     marks: list[Mark] = field(default_factory=list)
+    options: Options = field(default_factory=Options)
+    places: list[Place] = field(default_factory=list)
+    open_max: int = 1_000
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        self.places = [place_of(str(self.folder))]
         self.start()
 
     def start(self) -> None:
         """Start a follower from the last marks, as after a kill."""
         self.follower = Follower(
-            [place_of(str(self.folder))], Options(), self.marks, self._send,
+            self.places, self.options, self.marks, self._send,
             lambda: self.now_s, lambda: START + timedelta(days=1, seconds=self.now_s),
+            self.open_max,
         )  # fmt: skip
 
     def _send(self, record: Record, again: bool) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
 
+from sources.following.file import PIECE_BYTES
 from tests.sources.following.session_files import Watched, a_line
 
 NAMES = st.sampled_from(["a.jsonl", "b.jsonl", "deep/c.jsonl", "deep/d.jsonl"])
@@ -20,6 +21,7 @@ class Files(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._temporary = tempfile.TemporaryDirectory()
+        self._away = tempfile.TemporaryDirectory()
         self.folder = Path(self._temporary.name)
         (self.folder / "deep").mkdir()
         self.watched = Watched(self.folder)
@@ -30,7 +32,7 @@ class Files(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Check that each line that stood was sent, and what was sent without doubt."""
-        self.wait(5)
+        self.wait(10)
         self.watched.follower.settle(immediately=True)
         events = [r for r, _ in self.watched.sent if r.is_event]
         texts = self.watched.texts
@@ -45,6 +47,7 @@ class Files(RuleBasedStateMachine):
         )
         self.watched.follower.close()
         self._temporary.cleanup()
+        self._away.cleanup()
 
     def line(self) -> bytes:
         """Return a line with a new text."""
@@ -75,6 +78,38 @@ class Files(RuleBasedStateMachine):
             file.flush()
             self.pass_s(1)
             file.write(line[cut:] if later else b"")
+
+    @rule(name=files, later=st.booleans())
+    def append_without_end(self, name: str, later: bool) -> None:
+        """Append a line without its end, which follows some time later or not."""
+        path = self.path(name)
+        if not path.exists():
+            return
+        with path.open("ab") as file:
+            file.write(self.line()[:-1])
+            file.flush()
+            self.pass_s(1)
+            file.write(b"\n" if later else b"")
+
+    @rule(name=NAMES, count=st.integers(1, 30))
+    def begin_without_sign(self, name: str, count: int) -> None:
+        """Begin a file with lines of no format."""
+        if not self.path(name).exists():
+            self.path(name).write_bytes(b'{"type":"summary"}\n' * count)
+
+    @rule(name=NAMES)
+    def append_much(self, name: str) -> None:
+        """Append a long part of a line."""
+        with self.path(name).open("ab") as file:
+            file.write(b"x" * (PIECE_BYTES + 10))
+
+    @rule()
+    def move_folder(self) -> None:
+        """Move a folder away until it is forgotten, and back."""
+        away = Path(self._away.name, "deep")
+        (self.folder / "deep").rename(away)
+        self.pass_s(12)
+        away.rename(self.folder / "deep")
 
     @rule(name=files, part=st.floats(0, 1))
     def truncate(self, name: str, part: float) -> None:
@@ -117,14 +152,13 @@ class Files(RuleBasedStateMachine):
         """Let some time pass."""
         self.watched.pass_s(seconds)
 
-    @rule(seconds=st.sampled_from([5]))
+    @rule(seconds=st.sampled_from([5, 10]))
     def wait(self, seconds: float) -> None:
-        """Let the lines that stand now stand for 5 seconds."""
-        lines = [
-            line
-            for path in self.folder.rglob("*.jsonl")
-            for line in path.read_bytes().split(b"\n")[:-1]
-        ]
+        """Let the lines that stand now stand for 5 seconds, or those without end."""
+        parts = [p.read_bytes().split(b"\n") for p in self.folder.rglob("*.jsonl")]
+        lines = {line for part in parts for line in part[:-1]}
+        if seconds > 5:
+            lines |= {part[-1] for part in parts}
         self.watched.pass_s(seconds)
         self.stood |= {t for t in self.written if a_line(t)[:-1] in lines}
 
