@@ -3,5 +3,5 @@
 `places.py`: where they are; `scan.py`: finds them and what has changed; `file.py`: one
 file, its position and its events; `mark.py`: what tells a file that grew from one that
 was truncated, replaced or edited; `follower.py`: all files, the newest first;
-`positions.py`: the marks in the lake.
+`outbox.py`: what waits to be sent; `positions.py`: the marks in the lake.
 """

@@ -8,15 +8,14 @@ its events. What may have been sent before is sent again with a header, by which
 
 import os
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from schemas.lines import Record
 from sources.following.file import Followed
 from sources.following.lines import Made
 from sources.following.mark import Mark, Marks
+from sources.following.outbox import Outbox, Send
 from sources.following.places import Place
 from sources.following.scan import Found, Hot, Scan
 from sources.transcripts.events import LINE_BYTES_MAX
@@ -36,19 +35,6 @@ OPEN_MAX = 4_000
 STOOD_S = 5.0
 # Scans in which a file is not found until it is forgotten: it may be between folders.
 MISSED_SCANS = 3
-
-# Takes a record; `again`: it may have been sent before. False: there is no space now.
-Send = Callable[[Record, bool], bool]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was done since the start."""
-
-    lines: int = 0
-    events: int = 0
-    dead_letters: int = 0
-    too_long: int = 0
 
 
 class Follower:
@@ -75,12 +61,13 @@ class Follower:
             now: the time, which the times of lines are compared with.
             open_max: files that may be open.
         """
-        self.counts = Counts()
         self.files: dict[tuple[int, int], Followed] = {}
         self._scan = Scan(places, clock)
-        self._options, self._send, self._clock, self._now = options, send, clock, now
+        self._options, self._clock, self._now = options, clock, now
         self._open_max = min(open_max, OPEN_MAX)
         self._scanned = now()
+        self._outbox = Outbox(send)
+        self.counts = self._outbox.counts
         self._marks = Marks(marks)
         self._pending: dict[tuple[int, int], Followed] = {}
         self._order: list[tuple[int, int]] = []
@@ -90,8 +77,6 @@ class Follower:
         self._held: OrderedDict[tuple[int, int], Followed] = OrderedDict()
         self._hot = Hot()
         self._missed: dict[tuple[int, int], int] = {}
-        self._outbox: deque[Made] = deque()
-        self._doubts: deque[bool] = deque()
 
     @property
     def waiting(self) -> int:
@@ -126,7 +111,7 @@ class Follower:
 
     def work(self) -> bool:
         """Send what waits, or read one piece; return whether there is more to do."""
-        if not self._sent():
+        if not self._outbox.sent():
             return False
         while self._order:
             key = self._order[-1]
@@ -153,7 +138,7 @@ class Follower:
                 self._put(file, file.settle())
         self._take_rests(now_s, wall_ns)
         self._forget_some()
-        self._sent()
+        self._outbox.sent()
 
     def marks(self) -> list[Mark]:
         """Return the positions of all files, up to which all events were sent.
@@ -293,21 +278,8 @@ class Follower:
                 continue
             # An event that is older than its file may have been sent before.
             fresh = one.at is not None and file.fresh_from < one.at <= now
-            self._outbox.append(one)
-            self._doubts.append(file.doubtful or not fresh)
-            if one.record.is_event:
-                self.counts.events += 1
-            else:
-                self.counts.dead_letters += 1
-
-    def _sent(self) -> bool:
-        """Send what waits; return False if there is no space for all."""
-        while self._outbox:
-            if not self._send(self._outbox[0].record, self._doubts[0]):
-                return False
-            self._outbox.popleft()
-            self._doubts.popleft()
-        return True
+            again = file.doubtful or not fresh
+            self._outbox.put(one.record, again=again)
 
     def _forget_some(self) -> None:
         """Drop the state of files that were not read for the longest time."""

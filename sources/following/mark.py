@@ -85,7 +85,8 @@ def chosen(options: Options) -> tuple[str, float | None]:
     """Return what a mark has of the options: their digest, and the time of `since`."""
     given = (options.agent, options.namespace, options.user)
     since = options.since
-    return _digest(msgspec.json.encode(given)), since and since.timestamp()
+    since_s = None if since is None else since.timestamp()
+    return _digest(msgspec.json.encode(given)), since_s
 
 
 def path_digest(path: str) -> str:

@@ -76,7 +76,7 @@ def _show(places: "list[Place]", target: str) -> None:
 
     say("Found session files of coding agents:")
     for place in places:
-        sizes = [info.st_size for _, info in Scan([place]).files().values()]
+        sizes = [file.info.st_size for file in Scan([place]).files().values()]
         files = format_count(len(sizes), "file")
         size = format_bytes(sum(sizes))
         say(f"  {place.title}: {place.folder} ({files}, {size})")

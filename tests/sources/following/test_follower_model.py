@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
 
 from sources.following.file import PIECE_BYTES
+from sources.following.places import Place
 from tests.sources.following.session_files import Watched, a_line
 
 NAMES = st.sampled_from(["a.jsonl", "b.jsonl", "deep/c.jsonl", "deep/d.jsonl"])
@@ -25,6 +26,9 @@ class Files(RuleBasedStateMachine):
         self.folder = Path(self._temporary.name)
         (self.folder / "deep").mkdir()
         self.watched = Watched(self.folder)
+        # A sign of the format that comes after the first MiB is none elsewhere.
+        self.watched.places = [Place("claude-code", "", self.folder)]
+        self.watched.start()
         self.stood: set[str] = set()
         self.written: set[str] = set()
         self.kept = b""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from sources.following import scan
 from sources.following.places import Place
 from sources.transcripts.options import Options
 from tests.sources.following.session_files import START, Watched, a_line
@@ -161,7 +160,7 @@ def test_a_folder_that_cannot_be_read_is_not_gone(
         raise PermissionError(folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan.os, "scandir", refuse)
+        patch.setattr("os.scandir", refuse)
         watched.pass_s(20)
     assert watched.follower.files
 

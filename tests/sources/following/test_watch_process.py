@@ -103,6 +103,36 @@ def test_the_default_places_are_asked_for_once(
     assert other.returncode == 1
 
 
+def test_an_answer_holds_for_one_folder_of_a_tool(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        folder = tmp_path / name / "projects"
+        folder.mkdir(parents=True)
+        (folder / "a.jsonl").write_bytes(a_line(name))
+    first = {"CLAUDE_CONFIG_DIR": str(tmp_path / "one")}
+    second = {"CLAUDE_CONFIG_DIR": str(tmp_path / "two")}
+    agreed = run(settings, "watch", "--once", "--yes", **first)
+    assert f"Claude Code: {tmp_path}/one/projects (1 file, " in agreed.stdout
+    assert run(settings, "watch", "--once", **first).returncode == 0
+    assert run(settings, "watch", "--once", **second).returncode == 1
+
+
+def test_once_reads_a_last_line_without_its_end_and_counts_parts(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(a_line("one") + a_line("two")[:-1])
+    (folder / "b.jsonl").write_bytes(a_line("three") + a_line("four")[:-9])
+    (folder / "c.jsonl").write_bytes(b'{"a":1}\n{"b":2}')
+    out = check(settings, "watch", "--once", str(folder))
+    assert (
+        "3 files, 3 lines, 3 events, 0 dead letters, 1 file of no known format, "
+        "1 line not complete" in out
+    )
+
+
 def test_a_second_watcher_of_a_lake_is_refused(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -131,7 +161,10 @@ def test_lines_after_the_positions_are_read_at_the_next_start(
     path.write_bytes(a_line("one"))
     marks = Path(settings.lake, "_watch/local.json")
     process = start(settings, "watch", str(folder))
-    wait_for("positions", marks.exists)
+    wait_for(
+        "positions",
+        lambda: marks.exists() and json.loads(marks.read_bytes())["marks"],
+    )
     process.kill()
     process.communicate()
     assert b"a.jsonl" not in marks.read_bytes()
