@@ -10,16 +10,13 @@ from re import compile as pattern
 from sources.following.lines import (
     Made,
     SessionLines,
-    is_object,
     reader_of,
     recognized,
 )
 from sources.following.mark import Mark, chosen, path_digest, proof_of
-from sources.transcripts.json_values import VALUE_BYTES_MAX
+from sources.following.pieces import PIECE_BYTES, Pieces
 from sources.transcripts.options import Options
 
-# Bytes that are read at a time, between looks at other files.
-PIECE_BYTES = 2**20
 _ID_IN_NAME = pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -30,20 +27,17 @@ class Followed:
     Attributes:
         path: its newest one.
         key: device and inode.
-        cursor: bytes whose lines were read.
+        pieces: the position up to which its lines were read, its cursor.
         offset: bytes whose events were all returned; those of lines before it are not
             returned again when the file is read again for its state.
         proofs: of the bytes before the cursor or, if it is less, the offset; and of
             those before the offset.
-        searched: bytes in which no line ends after the cursor.
-        searched_proof: of these bytes, if they are many.
         rest: bytes after the last line that was read, if all was read.
         stood: the rest has stood long enough to be a line if it is complete.
         size, mtime_ns: when it was read last, or as its mark says.
         found_ns: time of the last change that a scan found.
         is_read: all lines of that size were read.
-        lines_read, too_long: numbers of lines whose events were returned, and of lines
-            that are not read.
+        lines_read: number of lines whose events were returned.
         ignored: its beginning is of no known format.
         doubtful: it was truncated, replaced or edited since this process read it.
         fresh_from: events after it were not sent before; it was not found before.
@@ -57,19 +51,16 @@ class Followed:
     options: Options
     fresh_from: datetime
     tool: str = ""
-    cursor: int = 0
+    pieces: Pieces = field(default_factory=Pieces)
     offset: int = 0
     proofs: tuple[str, str] = ("", "")
     size: int = -1
     mtime_ns: int = 0
     found_ns: int = 0
     is_read: bool = False
-    searched: int = 0
-    searched_proof: str = ""
     rest: int = 0
     stood: bool = False
     lines_read: int = 0
-    too_long: int = 0
     ignored: bool = False
     doubtful: bool = False
     unsettled_s: float | None = None
@@ -82,6 +73,11 @@ class Followed:
         """Begin at a mark: up to there the file was read before."""
         self.offset, self.proofs = mark.offset, (mark.proof, mark.proof)
         self.size, self.mtime_ns, self.is_read = mark.size, mark.mtime_ns, True
+
+    @property
+    def cursor(self) -> int:
+        """Number of bytes whose lines were read."""
+        return self.pieces.cursor
 
     @property
     def is_unknown(self) -> bool:
@@ -120,7 +116,8 @@ class Followed:
 
     def forget(self) -> None:
         """Drop the state of the sessions; it is read again when the file changes."""
-        self._lines, self.cursor, self.searched = None, 0, 0
+        self._lines = None
+        self.pieces.restart()
 
     def read(self) -> tuple[list[Made], bool]:
         """Read the next piece.
@@ -142,14 +139,15 @@ class Followed:
         self.stood = self.stood and not self.has_changed(found)
         self._check(found, descriptor)
         self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
-        lines, more = self._next_lines(descriptor, found.st_size)
+        pieces, size = self.pieces, found.st_size
+        lines, more = pieces.next_lines(descriptor, size, self.offset)
         if self.stood and not more:
-            lines += self._last_line(descriptor, found.st_size)
-        self.rest = 0 if more else found.st_size - self.cursor
+            lines += pieces.last_line(descriptor, size)
+        self.rest = 0 if more else size - pieces.cursor
         if lines and self._lines is None and not self._begin(lines):
             lines, more = [], False  # until the file has changed
         self.is_read = not more
-        if os.fstat(descriptor).st_size < self.searched:
+        if os.fstat(descriptor).st_size < pieces.searched:
             # It was truncated meanwhile; what was read may be of two files.
             self._restart()
             return self._taken(), True
@@ -165,11 +163,7 @@ class Followed:
 
     def _check(self, found: os.stat_result, descriptor: int) -> None:
         """Begin again if the bytes that were read are not the same any more."""
-        if self.searched > self.cursor and (
-            found.st_size < self.searched
-            or self._proof_of_searched(descriptor) != self.searched_proof
-        ):
-            self.searched = self.cursor
+        self.pieces.check(descriptor, found.st_size)
         edited = found.st_size == self.size and found.st_mtime_ns != self.mtime_ns
         read = max(self.cursor, self.offset)
         shorter = found.st_size < read
@@ -189,53 +183,6 @@ class Followed:
         self.offset, self.proofs, self.ignored = 0, ("", ""), False
         self.doubtful, self.unsettled_s = True, None
         self.size, self.is_read = -1, False
-
-    def _next_lines(self, descriptor: int, size: int) -> tuple[list[bytes], bool]:
-        """Return the lines that end in the next piece, and whether there are more."""
-        # The start of a line may be another one than it was; a long one is not read
-        # again each time that it grows.
-        is_long = self.searched - self.cursor >= PIECE_BYTES
-        start = self.searched if is_long else self.cursor
-        # Up to the offset exactly: there the state is that of the mark.
-        end = self.offset if self.cursor < self.offset else size
-        piece = os.pread(descriptor, min(PIECE_BYTES, end - start), start)
-        last = piece.rfind(b"\n") + 1
-        reached = start + len(piece)
-        more = bool(piece) and reached < size
-        if reached == end == self.offset:
-            last = len(piece)  # The last line may have no end: it was read so.
-        if not last:
-            self.searched = reached
-            self.searched_proof = self._proof_of_searched(descriptor)
-            return [], more
-        begin, cursor = self.cursor, start + last
-        if start > begin:
-            if cursor - begin > VALUE_BYTES_MAX:
-                self.too_long += 1
-                first = piece.find(b"\n") + 1
-                piece, begin = piece[first:last], start + first
-            else:
-                piece = os.pread(descriptor, cursor - begin, begin)
-                last = len(piece)
-        self.cursor = self.searched = cursor
-        return _split(piece[:last], begin), more
-
-    def _proof_of_searched(self, descriptor: int) -> str:
-        if self.searched - self.cursor < PIECE_BYTES:
-            return ""  # They are read again anyway.
-        return proof_of(descriptor, self.searched)
-
-    def _last_line(self, descriptor: int, size: int) -> list[bytes]:
-        """Return what follows the last end of a line, if it is a complete object."""
-        begin = self.cursor
-        if not 0 < size - begin <= VALUE_BYTES_MAX:
-            return []
-        rest = os.pread(descriptor, size - begin, begin)
-        lines = _split(rest, begin)
-        if len(rest) < size - begin or not all(map(is_object, lines)):
-            return []
-        self.cursor = self.searched = size
-        return lines
 
     def _records(self, lines: list[bytes], descriptor: int) -> Iterator[Made]:
         if not lines:
@@ -270,21 +217,18 @@ class Followed:
             follow = reader_of(self.tool)
         if follow is None:
             self.ignored = is_full
-            self.cursor = self.searched = 0
+            self.pieces.restart()
             return False
-        named = _ID_IN_NAME.search(Path(self.path).name)
-        options = replace(
-            self.options,
-            session=named.group() if named else None,
-            file_time=datetime.fromtimestamp(self.mtime_ns / 1e9, UTC),
-        )
+        options = _options_of(self.path, self.mtime_ns, self.options)
         self._lines = SessionLines(follow, options)
         return True
 
 
-def _split(data: bytes, begin: int) -> list[bytes]:
-    """Return the lines of some bytes, which begin there in the file."""
-    if begin == 0:
-        data = data.removeprefix(b"\xef\xbb\xbf")
-    lines = data.removesuffix(b"\n").split(b"\n")
-    return [line.removesuffix(b"\r") for line in lines]
+def _options_of(path: str, mtime_ns: int, options: Options) -> Options:
+    """Return what the user gave, and what the file itself tells."""
+    named = _ID_IN_NAME.search(Path(path).name)
+    return replace(
+        options,
+        session=named.group() if named else None,
+        file_time=datetime.fromtimestamp(mtime_ns / 1e9, UTC),
+    )

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from sources.following.file import Followed
+from sources.following.known import KnownFiles
 from sources.following.lines import Made
-from sources.following.mark import Mark, Marks
+from sources.following.mark import Mark
 from sources.following.outbox import Outbox, Send
 from sources.following.places import Place
-from sources.following.scan import Found, Hot, Scan
+from sources.following.scan import Hot, Scan
 from sources.transcripts.events import LINE_BYTES_MAX
 from sources.transcripts.options import Options
 
@@ -29,12 +30,10 @@ OLD_S = 5.0
 # Files whose state is kept in memory.
 HELD_MAX = 1_000
 # Files with unread lines that are kept open, for the case that they are deleted, if
-# the system permits so many.
+# the system permits it.
 OPEN_MAX = 4_000
 # Until then the last line of a file may be without its end.
 STOOD_S = 5.0
-# Scans in which a file is not found until it is forgotten: it may be between folders.
-MISSED_SCANS = 3
 
 
 class Follower:
@@ -61,14 +60,13 @@ class Follower:
             now: the time, which the times of lines are compared with.
             open_max: files that may be open.
         """
-        self.files: dict[tuple[int, int], Followed] = {}
         self._scan = Scan(places, clock)
-        self._options, self._clock, self._now = options, clock, now
+        self._clock, self._now = clock, now
         self._open_max = min(open_max, OPEN_MAX)
-        self._scanned = now()
+        self._known = KnownFiles(options, marks, now())
+        self.files = self._known.files
         self._outbox = Outbox(send)
         self.counts = self._outbox.counts
-        self._marks = Marks(marks)
         self._pending: dict[tuple[int, int], Followed] = {}
         self._order: list[tuple[int, int]] = []
         self._unsettled: dict[tuple[int, int], Followed] = {}
@@ -76,7 +74,6 @@ class Follower:
         self._rests: dict[tuple[int, int], float] = {}
         self._held: OrderedDict[tuple[int, int], Followed] = OrderedDict()
         self._hot = Hot()
-        self._missed: dict[tuple[int, int], int] = {}
 
     @property
     def waiting(self) -> int:
@@ -96,9 +93,7 @@ class Follower:
     def look(self, *, everywhere: bool = False) -> None:
         """Look for files that have changed: all when it is time to, else hot ones."""
         if everywhere or self._scan.due():
-            began = self._now()
-            self._compare(self._scan.files())
-            self._scanned = began
+            self._compare()
             return
         for key in self._hot.keys(self._clock()):
             file = self.files[key]
@@ -146,43 +141,23 @@ class Follower:
         Only while nothing waits to be sent.
         """
         assert not self._outbox
-        # A file of no known format is looked at again by the next process.
-        marks = [file.mark() for file in self.files.values() if file.offset]
-        return [*marks, *self._marks.kept()]
+        return self._known.marks()
 
     def close(self) -> None:
         """Close all files."""
         for file in self.files.values():
             file.close()
 
-    def _compare(self, found: Found) -> None:
-        for key, (path, info, place) in found.items():
-            file = self.files.get(key)
-            if file is None:
-                file = self.files[key] = self._new(key, path, place)
-            file.path = path
-            self._missed.pop(key, None)
-            if file.has_changed(info):
-                self._add(file, info)
-        missed = self.files.keys() - found.keys() if self._scan.is_complete else ()
-        for key in missed:
-            self._missed[key] = self._missed.get(key, 0) + 1
-            gone = self._missed[key] >= MISSED_SCANS
-            if gone and not self._is_needed(key):
-                self._drop(key)
+    def _compare(self) -> None:
+        began = self._now()
+        found = self._scan.files()
+        for file, one in self._known.compare(found, began):
+            self._add(file, one.info)
+        if self._scan.is_complete:
+            for key in self._known.drop(found, self._is_needed):
+                self._hot.remove(key)
+                self._held.pop(key, None)
         self._order = sorted(self._pending, key=lambda k: self._pending[k].found_ns)
-
-    def _new(self, key: tuple[int, int], path: str, place: Place) -> Followed:
-        """Return a file that was not found by the scan before.
-
-        Lines that were written before that scan may have been sent: the file may have
-        been away, or be a copy.
-        """
-        file = Followed(path, key, self._options, self._scanned, place.name)
-        mark = self._marks.take(key, path, self._options)
-        if mark is not None:
-            file.adopt(mark)
-        return file
 
     def _is_needed(self, key: tuple[int, int]) -> bool:
         return any(
@@ -238,8 +213,8 @@ class Follower:
             self._unsettled.pop(key, None)
         self._put(file, made)
         self.counts.lines += file.lines_read
-        self.counts.too_long += file.too_long
-        file.lines_read = file.too_long = 0
+        self.counts.too_long += file.pieces.too_long
+        file.lines_read = file.pieces.too_long = 0
         if not more:
             self._rests.pop(key, None)
             if file.rest and not file.stood and not file.ignored:
@@ -260,15 +235,6 @@ class Follower:
         else:
             self._open.discard(key)
             file.close()
-
-    def _drop(self, key: tuple[int, int]) -> None:
-        file = self.files.pop(key)
-        file.close()
-        if file.offset:
-            self._marks.put(file.mark())
-        self._hot.remove(key)
-        for known in (self._held, self._missed):
-            known.pop(key, None)
 
     def _put(self, file: Followed, made: list[Made]) -> None:
         now = self._now()

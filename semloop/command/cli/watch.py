@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sources.following.places import Place
     from sources.transcripts.options import Options
 
-# Files that are open besides session files: connections, the spool, the positions.
+# Open files other than session files: connections, the spool, the positions.
 OTHER_FILES = 256
 
 

@@ -59,7 +59,7 @@ def agreed_places(settings: Settings, *, yes: bool) -> "list[Place]":
 
 
 def _key(place: "Place") -> str:
-    """Return the folder of a tool: an answer for one is none for another one."""
+    """Return the folder of a tool: an answer holds for one of them."""
     return str(place.folder.parent.absolute())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
 
-from sources.following.file import PIECE_BYTES
+from sources.following.pieces import PIECE_BYTES
 from sources.following.places import Place
 from tests.sources.following.session_files import Watched, a_line
 
@@ -26,7 +26,7 @@ class Files(RuleBasedStateMachine):
         self.folder = Path(self._temporary.name)
         (self.folder / "deep").mkdir()
         self.watched = Watched(self.folder)
-        # A sign of the format that comes after the first MiB is none elsewhere.
+        # Elsewhere a sign of the format must come within the first MiB.
         self.watched.places = [Place("claude-code", "", self.folder)]
         self.watched.start()
         self.stood: set[str] = set()
