@@ -20,6 +20,7 @@ from semloop.agent.findings import Findings
 from semloop.agent.last_thread import is_last_thread, was_forked_by_thread
 from semloop.agent.sender import POLL_S, Sender
 from semloop.agent.spool.folder import release_all
+from semloop.agent.spool.layout import HANDED, WRITTEN
 from semloop.agent.spool.names import spool_folder, spool_name
 from semloop.agent.spool.writer import Writer
 from semloop.agent.tallies import Tallies
@@ -44,6 +45,7 @@ class Emitter:
         delivered: number of events that the broker has acknowledged.
         finished: number of events that were delivered, or dropped after they were
             stored.
+        sent: position of the writer before which all is finished.
         available: whether the broker accepts events; None until that is known.
         closed: True once the process ends; events are then only stored.
     """
@@ -66,7 +68,7 @@ class Emitter:
         self.writer = Writer(folder, self._name, size, memory)
         self.drops = Tallies()
         self._findings = Findings(folder)
-        self.delivered = self.finished = self._sent = 0
+        self.delivered = self.finished = self.sent = 0
         self.available: bool | None = None
         self._running = _thread.allocate_lock()
         self._start_again_s = 0.0
@@ -81,15 +83,18 @@ class Emitter:
         self._pid = os.getpid()
 
     def emit(self, key: bytes, event: bytes) -> str | None:
-        """Store an event, one line of JSON; return None, or why it was dropped.
-
-        `key`: of its record in Kafka.
-        """
-        if self._pid != os.getpid():
-            self._after_c_fork()
-        drop_reason = self.writer.append(key, event)
+        """Store an event, with the key of its record; return why it was dropped."""
+        drop_reason = self.offer(key, event)
         if drop_reason is not None:
             self.drops.add(1, drop_reason)
+        return drop_reason
+
+    def offer(self, key: bytes, event: bytes, *, again: bool = False) -> str | None:
+        """As `emit`, but count no drop; `again`: a header says that it may repeat."""
+        if self._pid != os.getpid():
+            self._after_c_fork()
+        state = HANDED if again else WRITTEN
+        drop_reason = self.writer.append(key, event, state)
         if self._idle:
             self._idle = False
             self._alarm.ring()
@@ -124,7 +129,7 @@ class Emitter:
         self._waiting.append(alarm)
         try:
             self._alarm.ring()
-            while self._sent < target:
+            while self.sent < target:
                 is_sender = _thread.get_ident() == self._thread_id
                 left_s = deadline_s - time.monotonic()
                 ended = self._has_ended or not self._started
@@ -225,8 +230,8 @@ class Emitter:
         self.delivered = sender.delivered
         self.finished = sender.finished
         self.available = sender.available
-        if sender.position > self._sent or self._has_ended:
-            self._sent = sender.position
+        if sender.position > self.sent or self._has_ended:
+            self.sent = sender.position
             for alarm in tuple(self._waiting):
                 alarm.ring()
         self._findings.report(self.drops.counts(), self.writer.obstacle)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from semloop.agent.broker_search import RETRY_S, error_name
 from semloop.agent.connection import Connection
-from semloop.agent.record_ids import record_ids
+from semloop.agent.record_ids import repeat_id
 from semloop.agent.spool.chain import Chain
 from semloop.agent.spool.names import spool_folder, spool_names
 from semloop.agent.spool.orphans import SEARCH_S, Orphan, Orphans
@@ -187,7 +187,7 @@ class Sender:
         callback = partial(self._delivered, producer, reader, record)
         try:
             if record.handed_before:
-                options["headers"] = {IDEMPOTENCY_HEADER: record_ids(event).id}
+                options["headers"] = {IDEMPOTENCY_HEADER: repeat_id(key, event)}
             producer.produce(self._topic, event, key, on_delivery=callback, **options)
         except BufferError:
             reader.unread(record)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from semloop.broker.broker import Broker
 from semloop.broker.recovery import Locked
 from semloop.broker.server import CONNECTIONS_MAX, Server
 from semloop.broker.store import Store
+from semloop.open_files import raised_file_limit
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 # Each partition has a file or more, each connection a socket.
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--group", required=True, help="deletes what it has committed")
     arguments = parser.parse_args()
     host, port = arguments.listen
-    connections_max = min(CONNECTIONS_MAX, _raised_file_limit() // 4)
+    connections_max = min(CONNECTIONS_MAX, raised_file_limit(FILES) // 4)
     try:
         store = Store(arguments.folder, arguments.mb_max * 2**20, arguments.group)
     except Locked:
@@ -65,16 +65,6 @@ def _address(text: str) -> tuple[str, int]:
         msg = f"not the port of one of {', '.join(LOCAL_HOSTS)}"
         raise argparse.ArgumentTypeError(msg)
     return host, int(port)
-
-
-def _raised_file_limit() -> int:
-    """Allow as many open files as needed, if the system does; return how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return FILES if soft == resource.RLIM_INFINITY else soft
 
 
 if __name__ == "__main__":

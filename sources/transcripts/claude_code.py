@@ -13,7 +13,7 @@ from sources.transcripts.drafts import Draft
 from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.messages import read_message, set_usage
 from sources.transcripts.parts import word
-from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.sessions import OpenSessions, TellLine, lines_of_sessions
 from sources.transcripts.unread import keep, keep_in_first, unread
 from sources.transcripts.usage import Tokens, model_of, usage_of
 
@@ -68,7 +68,7 @@ class _Lines:
         if line.get("isSidechain") and (agent := word(line, "agentId")):
             name = session_id(f"{given}/{agent}")
         talk = sessions.growing(name, AGENT, time_in(line))
-        talk.at_unit(time_in(line), word(line, "uuid") or f"line {value.number}")
+        talk.at_unit(time_in(line), word(line, "uuid") or sessions.place(value))
         first = len(talk.drafts)
         if self._tell(talk, line, str(kind or "other")):
             keep_in_first(talk, first, self._changed(name, line), "line")
@@ -162,9 +162,14 @@ def _raise_usage(draft: Draft | None, tokens: Tokens | None) -> None:
         set_usage(draft, None, tokens)
 
 
+def follow() -> TellLine:
+    """Return a reader of lines with a state of its own, for one file."""
+    return _Lines().tell
+
+
 FORMAT = Format(
     "claude-code",
     "session lines of Claude Code",
     _recognize,
-    lines_of_sessions(lambda: _Lines().tell),
+    lines_of_sessions(follow),
 )

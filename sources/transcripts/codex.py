@@ -1,10 +1,11 @@
 """Rollouts of Codex: lines of one session, with items of the Responses API."""
 
 from hashlib import sha256
+from itertools import islice
 
 from semloop.event import Error
 from semloop.texts.times import time_in
-from sources.transcripts.codex_events import EVENT_TEXTS, Texts
+from sources.transcripts.codex_events import EVENT_TEXTS, Texts, keep_places
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.documents import session_id
 from sources.transcripts.drafts import Draft
@@ -12,7 +13,7 @@ from sources.transcripts.format import Container, Format, Value
 from sources.transcripts.items import read_item
 from sources.transcripts.messages import set_usage
 from sources.transcripts.parts import word
-from sources.transcripts.sessions import OpenSessions, lines_of_sessions
+from sources.transcripts.sessions import OpenSessions, TellLine, lines_of_sessions
 from sources.transcripts.unread import keep, keep_in_first, taken, unread
 from sources.transcripts.usage import Tokens, model_of, tokens_of
 
@@ -47,10 +48,13 @@ class _Rollout:
             ledger.leave_out("line", "has no payload")
             return None
         if self._session is None:
-            self._session = word(payload, "id", "session_id") or f"codex-{_hash(value)}"
+            named = sessions.options.session
+            if line.get("type") == "session_meta" or named is None:
+                named = word(payload, "id", "session_id") or named
+            self._session = named or f"codex-{_hash(value)}"
         name = session_id(self._session)
         talk = sessions.growing(name, AGENT, time_in(line))
-        talk.at_unit(time_in(line))
+        talk.at_unit(time_in(line), sessions.place(value))
         first = len(talk.drafts)
         self._line(talk, str(line.get("type")), payload)
         keep_in_first(talk, first, unread(line, ["payload", "timestamp"]), "line")
@@ -59,11 +63,13 @@ class _Rollout:
     def _line(self, talk: Conversation, kind: str, payload: dict[str, object]) -> None:
         ledger = talk.ledger
         if kind == "response_item":
-            self._texts.item(talk, payload)
+            places = self._texts.item(talk, payload)
             before = len(talk.drafts)
             draft = read_item(talk, payload, talk.at)
             if draft is not None and payload.get("role") == "assistant":
                 set_usage(draft, self._model, None)
+            if places:
+                keep_places(islice(talk.drafts, before, None), places)
             if len(talk.drafts) > before:
                 self._answer = draft
             return
@@ -118,9 +124,14 @@ def _hash(value: Value) -> str:
     return sha256(value.raw).hexdigest()[:16]
 
 
+def follow() -> TellLine:
+    """Return a reader of lines with a state of its own, for one file."""
+    return _Rollout().tell
+
+
 FORMAT = Format(
     "codex",
     "rollouts of Codex",
     _recognize,
-    lines_of_sessions(lambda: _Rollout().tell),
+    lines_of_sessions(follow),
 )

@@ -5,8 +5,9 @@ a message immediately, which its item replaces.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from semloop.event import Message
 from semloop.texts.roles import Role
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Draft
@@ -52,16 +53,30 @@ class Texts:
         if len(self._events) > WAITING_MAX:
             self._events.popitem(last=False)
 
-    def item(self, talk: Conversation, item: Mapping[str, object]) -> None:
-        """Take back the events that an item reports."""
+    def item(self, talk: Conversation, item: Mapping[str, object]) -> dict[str, str]:
+        """Take back the events that an item reports; return their texts and places.
+
+        An event that was sent already has the id that its item gets with this place.
+        """
+        places: dict[str, str] = {}
         for text in _texts_of(item):
             kind, draft = self._events.pop(text, ("", None))
-            if draft is not None and talk.take_back(draft):
-                talk.ledger.leave_out(f"{kind} line", REPORTED)
+            if draft is not None:
+                if talk.take_back(draft):
+                    talk.ledger.leave_out(f"{kind} line", REPORTED)
+                places[text] = draft.place or ""
                 continue
             self._items[text] = self._items.pop(text, 0) + 1
             if len(self._items) > WAITING_MAX:
                 self._items.popitem(last=False)
+        return places
+
+
+def keep_places(drafts: Iterable[Draft], places: Mapping[str, str]) -> None:
+    """Give the messages of an item the places of the events with their texts."""
+    for draft in drafts:
+        if isinstance(draft.payload, Message):
+            draft.place = places.get(draft.payload.content.strip(), draft.place)
 
 
 def _texts_of(item: Mapping[str, object]) -> Iterator[str]:

@@ -8,7 +8,7 @@ again adds nothing, and importing it after it grew adds only what is new.
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -213,6 +213,23 @@ class Conversation:
             event = self._envelopes.enclose(drafts.popleft(), drafts)
             if event is not None:
                 yield event
+
+    def so_far(self) -> Iterator[ImportedEvent]:
+        """Yield all events, and the starts of calls that wait; they still wait."""
+        waiting = [draft for draft in self.drafts if draft.waits]
+        while self.drafts:
+            draft = self.drafts.popleft()
+            if draft.waits:
+                if draft.started:
+                    continue
+                draft.started = True
+                draft = replace(draft)
+                start(draft)
+                self.ledger.met += 1
+            event = self._envelopes.enclose(draft, self.drafts)
+            if event is not None:
+                yield event
+        self.drafts.extend(waiting)
 
     def events(self) -> list[ImportedEvent]:
         """Return the events that are left; none may be added afterwards."""

@@ -42,7 +42,7 @@ class Draft:
     place alone. `waits`: for the result of this call id. `reported`: its tokens as the
     file has them, of which its id is made. `more`: more fields of `source` in its
     payload, which do not enter the id. `apart`: it takes no number, so that ids of
-    events after it are the same without it.
+    events after it are the same without it. `started`: its start is an event.
     """
 
     kind: EventType
@@ -51,6 +51,7 @@ class Draft:
     place: str | None = None
     extra: dict[str, object] | None = None
     waits: bool = False
+    started: bool = False
     ended: datetime | None = None
     spans: dict[str, str] | None = None
     placed: bool = False

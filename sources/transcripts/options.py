@@ -24,6 +24,7 @@ class Options:
             rows that name none: the file's name without its end.
         stores: the file of each store of an import so far.
         where: what messages call the file.
+        session: id of the session of a file whose lines do not name it.
     """
 
     agent: str | None = None
@@ -37,3 +38,4 @@ class Options:
     store: str = "rows"
     stores: dict[str, str] = field(default_factory=dict)
     where: str = "The file"
+    session: str | None = None

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import blake2b
 
 from sources.transcripts.conversation import Conversation
 from sources.transcripts.drafts import Head
@@ -14,6 +15,8 @@ from sources.transcripts.options import Options
 
 # Sessions of one file whose calls may still get results; the oldest one is closed.
 OPEN_MAX = 1_000
+# Lines among which equal ones are counted: they have times, so equal ones are near.
+LINES_MAX = 1_000
 # Values that are put in the order of time together; a larger file has several parts.
 SORTED_BYTES_MAX = 2**26
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -26,6 +29,7 @@ class OpenSessions:
         self.options, self.ledger = options, ledger
         self._open: OrderedDict[str, Conversation] = OrderedDict()
         self._closed: list[tuple[str, ImportedEvent]] = []
+        self._lines: OrderedDict[bytes, int] = OrderedDict()
 
     def get(self, session: str, make: Callable[[], Conversation]) -> Conversation:
         """Return the conversation of a session, a new one if it has none."""
@@ -57,6 +61,17 @@ class OpenSessions:
         make = partial(Conversation, head, options, self.ledger, grows=True)
         return self.get(session, make)
 
+    def place(self, value: Value) -> str:
+        """Return the place of a line that has no id: its digest and its occurrence.
+
+        Not its number: a tool may remove lines from the beginning of its file.
+        """
+        digest = blake2b(value.raw, digest_size=16).digest()
+        count = self._lines[digest] = self._lines.pop(digest, 0) + 1
+        if len(self._lines) > LINES_MAX:
+            self._lines.popitem(last=False)
+        return f"{digest.hex()} {count}"
+
     def _close(self, talk: Conversation) -> None:
         session = talk.head.session_id
         self._closed += [(session, event) for event in talk.events()]
@@ -69,6 +84,13 @@ class OpenSessions:
         self._closed = []
         if talk is not None:
             for event in talk.finished():
+                yield talk.head.session_id, event
+
+    def so_far(self) -> Iterator[tuple[str, ImportedEvent]]:
+        """Yield all events that nothing but a result may change; more may follow."""
+        yield from self.finished(None)
+        for talk in self._open.values():
+            for event in talk.so_far():
                 yield talk.head.session_id, event
 
     def settle(self) -> None:

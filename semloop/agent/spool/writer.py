@@ -70,8 +70,11 @@ class Writer:
         """Number of events that are not done, and that no file has."""
         return sum(map(_in_memory, self.chain))
 
-    def append(self, key: bytes, event: bytes) -> str | None:
-        """Store an event; return None, or why it was dropped."""
+    def append(self, key: bytes, event: bytes, state: int = WRITTEN) -> str | None:
+        """Store an event; return None, or why it was dropped.
+
+        `state`: `HANDED` if the broker may have it already.
+        """
         key_size, size = len(key), len(key) + len(event)
         space = (RECORD_BYTES + size + 7) & ~7
         reserved = -1
@@ -91,7 +94,7 @@ class Writer:
             index = start >> 2
             words[index + 1] = checksum(key, event)
             words[index + 2] = key_size
-            words[index] = WRITTEN | size
+            words[index] = state | size
             reserved = -1
         except BaseException:
             # The host's: Ctrl-C, or a signal handler that raises.

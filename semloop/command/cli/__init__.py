@@ -32,6 +32,7 @@ COMMANDS = {
     "health": "semloop.command.cli.health:health",
     "status": "semloop.command.cli.status:status",
     "import": "semloop.command.cli.import_:import_",
+    "watch": "semloop.command.cli.watch:watch",
     "run": "semloop.command.cli.run:run",
     "sql": "semloop.command.cli.sql:sql",
     "recall": "semloop.command.cli.recall:recall",

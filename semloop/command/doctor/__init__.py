@@ -28,6 +28,7 @@ CHECKS = {
     "clock": "semloop.command.doctor.clock:check",
     "disk": "semloop.command.doctor.disk:check",
     "spool": "semloop.command.doctor.spool:check",
+    "session files": "semloop.command.doctor.session_files:check",
     "stack": "semloop.command.doctor.leftovers.stack:check",
     "generations": "semloop.command.doctor.leftovers.generations:check",
     "files": "semloop.command.doctor.leftovers.files:check",

@@ -12,7 +12,7 @@ from semloop.storage.redaction_key import FINGERPRINT_FILE
 from semloop.tables import LAYOUT_FILE
 
 # Folders of a lake that are not Delta tables.
-OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER, ARTIFACTS, ACTIVITY)
+OWN_FOLDERS = (LOCAL_FOLDER, "_models", FOLDER, ARTIFACTS, ACTIVITY, "_watch")
 OWN_FILES = (LAYOUT_FILE, FINGERPRINT_FILE)
 
 

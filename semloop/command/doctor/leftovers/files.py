@@ -38,7 +38,7 @@ LIST_S, LOG_S = 1.5, 1.0
 # While storage is not available.
 RETRY_S = 10.0
 # Folders with drafts next to those of the tables. On S3 an object has no draft.
-DRAFT_FOLDERS = (ARTIFACTS, ACTIVITY, "_models", MEMORIES, LOCAL_FOLDER)
+DRAFT_FOLDERS = (ARTIFACTS, ACTIVITY, "_models", MEMORIES, LOCAL_FOLDER, "_watch")
 DRAFT = re.compile(
     r"[^/]+\.\d+\.[0-9a-f]{8}"  # of semloop/storage/local_files.py
     r"|[^/]+#\d+"  # of deltalake and Lance, until the file is linked to its name
