@@ -51,7 +51,9 @@ RequiredName = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_M
 RequiredId = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
 Tags = Annotated[list[Name], msgspec.Meta(max_length=TAGS_MAX)]
 
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+# A negative one would lower sums of other events.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Credits = Annotated[float, msgspec.Meta(ge=0)]
 # operators/decoding/decode.py checks both patterns per batch; msgspec's `pattern` would
 # cost more than decoding all other fields of an event.
 EVENT_ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -161,10 +163,10 @@ class Message(msgspec.Struct, gc=False, omit_defaults=True):
     role: Literal["user", "assistant", "system", "tool"]
     content: str
     model: Name | None = None
-    input_tokens: Int64 | None = None
-    output_tokens: Int64 | None = None
-    cached_tokens: Int64 | None = None
-    reasoning_tokens: Int64 | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cached_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
 
     def columns(self) -> PayloadColumns:
         """The payload's columns of `events`."""
@@ -228,7 +230,7 @@ class Meta(msgspec.Struct, gc=False, omit_defaults=True):
 
     session_id: RequiredId
     namespace: Name | None = DEFAULT_NAMESPACE
-    credits_used: float | None = DEFAULT_CREDITS
+    credits_used: Credits | None = DEFAULT_CREDITS
     context_hash: ContextHash | None = None
     user_id: Id | None = None
     task: str | None = None

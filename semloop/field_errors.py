@@ -33,7 +33,7 @@ class FieldError(NamedTuple):
 _PATH = re.compile(r" - at `\$([\w.\[\]]*)`$")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _TYPE = re.compile(r"Expected `([\w |]+)`, got `(\w+)`")
-_INTEGER_RANGE = re.compile(r"Expected `int` [<>]= -?\d+")
+_INTEGER_RANGE = re.compile(r"Expected `int` <= \d+")
 _NUMBER_RANGE = re.compile(r"Expected `(int|float)` ([<>]=?) (-?[\d.]+)", re.IGNORECASE)
 _LENGTH = re.compile(r"Expected `(str|array)` of length ([<>]=) (\d+)")
 _WORD = re.compile(r"Invalid enum value '([A-Za-z][A-Za-z_-]{0,31})'")

@@ -130,8 +130,9 @@ def hostile_event(field: Field, text: str) -> dict[str, Any]:
 def extreme_events() -> Iterator[dict[str, Any]]:
     """Yield events of one session with the largest numbers, twice each."""
     for sign in (1, 1, -1, -1):
-        number, whole = sign * 1.7e308, sign * (2**63 - 1)
-        meta = {"session_id": "extreme", "credits_used": number}
+        number, whole = sign * 1.7e308, 2**63 - 1
+        # Negative credits and tokens are refused.
+        meta = {"session_id": "extreme", "credits_used": abs(number)}
         call = {"tool": "t", "status": "error", "duration_ms": number, "big": 10**400}
         tokens = {"input_tokens": whole, "output_tokens": whole}
         rating = {"name": "n", "source": "human", "score": number, "\0": "\0"}

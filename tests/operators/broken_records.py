@@ -86,7 +86,13 @@ BROKEN: dict[str, tuple[object, str]] = {
     ),
     "tokens far below int64": (
         an_event(payload={"role": "user", "content": "", "output_tokens": -(10**30)}),
-        "wrong_type",
+        "invalid_value",
+    ),
+    "negative tokens": (
+        an_event(payload={"role": "user", "content": "", "output_tokens": -1}),
+        "invalid_value",
+    ),
+    "negative credits": (an_event(meta={"credits_used": -0.5}), "invalid_value"
     ),
     "a number as timestamp": (an_event(timestamp=1_700_000_000), "wrong_type"),
     "an unknown type": (an_event(type="tool-call"), "unknown_type"),

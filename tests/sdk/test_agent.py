@@ -178,6 +178,18 @@ def test_an_invalid_optional_field_is_left_out_and_logged_once(
     assert [event["payload"] for event in sent(own)] == [payload | left_out] * 3
 
 
+def test_negative_tokens_and_credits_are_left_out(own: Settings) -> None:
+    agent = Agent("tester", settings=own)
+    agent.session().message(
+        "user", "hello", input_tokens=-1, output_tokens=2, credits_used=-0.5
+    )
+    assert agent.flush()
+    (event,) = sent(own)
+    assert "credits_used" not in event["meta"]
+    assert "input_tokens" not in event["payload"]
+    assert event["payload"]["output_tokens"] == 2
+
+
 def test_events_of_an_agent_with_a_too_long_name_are_kept(
     own: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,8 @@ TIME = "expected an RFC 3339 time with offset, such as 2026-01-31T12:00:00Z"
         ({"meta": 3}, Kind.TYPE, "meta: expected an object, got an integer"),
         ({"meta__importance": 2}, Kind.VALUE, "meta.importance: expected a number of at most 1"),
         ({"payload__input_tokens": 2**70}, Kind.TYPE, "payload.input_tokens: expected an integer of at most 64 bits"),
+        ({"payload__input_tokens": -1}, Kind.VALUE, "payload.input_tokens: expected an integer of at least 0"),
+        ({"meta__credits_used": -0.5}, Kind.VALUE, "meta.credits_used: expected a number of at least 0"),
         ({"payload__content": None}, Kind.TYPE, "payload.content: expected text, got null"),
         ({"payload": []}, Kind.TYPE, "payload: expected an object, got an array"),
         ({"agent": ""}, Kind.VALUE, "agent: expected text of at least 1 character"),
