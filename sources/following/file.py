@@ -164,12 +164,11 @@ class Followed:
     def _check(self, found: os.stat_result, descriptor: int) -> None:
         """Begin again if the bytes that were read are not the same any more."""
         self.pieces.check(descriptor, found.st_size)
-        edited = found.st_size == self.size and found.st_mtime_ns != self.mtime_ns
-        read = max(self.cursor, self.offset)
-        shorter = found.st_size < read
-        if not read:
+        changed = found.st_size == self.size and found.st_mtime_ns != self.mtime_ns
+        if not (read := max(self.cursor, self.offset)):
             return
-        if edited or shorter or proof_of(descriptor, read) != self.proofs[0]:
+        changed = changed or found.st_size < read
+        if changed or proof_of(descriptor, read) != self.proofs[0]:
             self._restart()
 
     def _taken(self) -> list[Made]:
@@ -219,8 +218,8 @@ class Followed:
             self.ignored = is_full
             self.pieces.restart()
             return False
-        options = _options_of(self.path, self.mtime_ns, self.options)
-        self._lines = SessionLines(follow, options)
+        given = _options_of(self.path, self.mtime_ns, self.options)
+        self._lines = SessionLines(follow, given)
         return True
 
 

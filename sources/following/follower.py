@@ -8,18 +8,15 @@ its events. What may have been sent before is sent again with a header, by which
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from sources.following.file import Followed
-from sources.following.known import KnownFiles
-from sources.following.lines import Made
+from sources.following.known import Held, KnownFiles
 from sources.following.mark import Mark
 from sources.following.outbox import Outbox, Send
 from sources.following.places import Place
 from sources.following.scan import Hot, Scan
-from sources.transcripts.events import LINE_BYTES_MAX
 from sources.transcripts.options import Options
 
 # What an answer costs may stand in the next line, and a result soon after its call: so
@@ -27,8 +24,6 @@ from sources.transcripts.options import Options
 QUIET_S, WAIT_S = 0.5, 1.5
 # A file that was written earlier is not written to now.
 OLD_S = 5.0
-# Files whose state is kept in memory.
-HELD_MAX = 1_000
 # Files with unread lines that are kept open, for the case that they are deleted, if
 # the system permits it.
 OPEN_MAX = 4_000
@@ -37,7 +32,13 @@ STOOD_S = 5.0
 
 
 class Follower:
-    """The files of some places, and what is to be done with them."""
+    """The files of some places, and what is to be done with them.
+
+    Attributes:
+        counts: what was done since the start.
+        files: all that were found, by device and inode.
+        open_max: files that may be open at the same time.
+    """
 
     def __init__(
         self,
@@ -47,7 +48,6 @@ class Follower:
         send: Send,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        open_max: int = OPEN_MAX,
     ) -> None:
         """Read nothing yet.
 
@@ -58,11 +58,10 @@ class Follower:
             send: takes the records.
             clock: in seconds, monotonic.
             now: the time, which the times of lines are compared with.
-            open_max: files that may be open.
         """
         self._scan = Scan(places, clock)
         self._clock, self._now = clock, now
-        self._open_max = min(open_max, OPEN_MAX)
+        self.open_max = OPEN_MAX
         self._known = KnownFiles(options, marks, now())
         self.files = self._known.files
         self._outbox = Outbox(send)
@@ -72,7 +71,7 @@ class Follower:
         self._unsettled: dict[tuple[int, int], Followed] = {}
         self._open: set[tuple[int, int]] = set()
         self._rests: dict[tuple[int, int], float] = {}
-        self._held: OrderedDict[tuple[int, int], Followed] = OrderedDict()
+        self._held = Held()
         self._hot = Hot()
 
     @property
@@ -130,9 +129,9 @@ class Follower:
             quiet = now_s - file.read_s >= QUIET_S
             if immediately or is_old or quiet or now_s - file.unsettled_s >= WAIT_S:
                 del self._unsettled[key]
-                self._put(file, file.settle())
+                self._outbox.put(file, file.settle(), self._now())
         self._take_rests(now_s, wall_ns)
-        self._forget_some()
+        self._held.forget_some(self._is_needed)
         self._outbox.sent()
 
     def marks(self) -> list[Mark]:
@@ -156,7 +155,7 @@ class Follower:
         if self._scan.is_complete:
             for key in self._known.drop(found, self._is_needed):
                 self._hot.remove(key)
-                self._held.pop(key, None)
+                self._held.remove(key)
         self._order = sorted(self._pending, key=lambda k: self._pending[k].found_ns)
 
     def _is_needed(self, key: tuple[int, int]) -> bool:
@@ -181,7 +180,7 @@ class Follower:
         file.ignored = False
         file.found_ns = found.st_mtime_ns
         self._pend(file)
-        if len(self._open) < self._open_max:
+        if len(self._open) < self.open_max:
             try:
                 file.open()
             except OSError:
@@ -201,8 +200,7 @@ class Follower:
         except OSError:
             made, more = [], False  # a later scan finds it again
             file.rest = 0
-        self._held[key] = file
-        self._held.move_to_end(key)
+        self._held.add(file)
         now_s = self._clock()
         if file.cursor > file.offset:
             file.read_s = now_s
@@ -211,10 +209,7 @@ class Follower:
             self._unsettled[key] = file
         else:
             self._unsettled.pop(key, None)
-        self._put(file, made)
-        self.counts.lines += file.lines_read
-        self.counts.too_long += file.pieces.too_long
-        file.lines_read = file.pieces.too_long = 0
+        self._outbox.put(file, made, self._now())
         if not more:
             self._rests.pop(key, None)
             if file.rest and not file.stood and not file.ignored:
@@ -229,26 +224,9 @@ class Follower:
             return
         # It may be deleted before its last line has stood.
         if key in self._rests and (
-            key in self._open or len(self._open) < self._open_max
+            key in self._open or len(self._open) < self.open_max
         ):
             self._open.add(key)
         else:
             self._open.discard(key)
             file.close()
-
-    def _put(self, file: Followed, made: list[Made]) -> None:
-        now = self._now()
-        for one in made:
-            if len(one.record.value) > LINE_BYTES_MAX:
-                self.counts.too_long += 1
-                continue
-            # An event that is older than its file may have been sent before.
-            fresh = one.at is not None and file.fresh_from < one.at <= now
-            again = file.doubtful or not fresh
-            self._outbox.put(one.record, again=again)
-
-    def _forget_some(self) -> None:
-        """Drop the state of files that were not read for the longest time."""
-        for key in list(self._held)[: max(0, len(self._held) - HELD_MAX)]:
-            if not self._is_needed(key):
-                self._held.pop(key).forget()

@@ -1,5 +1,6 @@
 """The files that were found, and the marks of those that are away."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
@@ -9,6 +10,8 @@ from sources.following.places import Place
 from sources.following.scan import Found, FoundFile
 from sources.transcripts.options import Options
 
+# Files whose state is kept in memory.
+HELD_MAX = 1_000
 # Scans in which a file is not found until it is forgotten: it may be between folders.
 MISSED_SCANS = 3
 
@@ -16,7 +19,7 @@ Key = tuple[int, int]
 
 
 class KnownFiles:
-    """Knows files from one scan to the next one, whatever they are called."""
+    """Knows files from one scan to the next one, also if they are renamed."""
 
     def __init__(
         self, options: Options, marks: Iterable[Mark], started: datetime
@@ -83,3 +86,26 @@ class KnownFiles:
         # A file of no known format is looked at again by the next process.
         marks = [file.mark() for file in self.files.values() if file.offset]
         return [*marks, *self._marks.kept()]
+
+
+class Held:
+    """The files whose state is in memory."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._files: OrderedDict[Key, Followed] = OrderedDict()
+
+    def add(self, file: Followed) -> None:
+        """Note that a file was read."""
+        self._files[file.key] = file
+        self._files.move_to_end(file.key)
+
+    def remove(self, key: Key) -> None:
+        """Forget a file that is gone."""
+        self._files.pop(key, None)
+
+    def forget_some(self, is_needed: Callable[[Key], bool]) -> None:
+        """Drop the state of files that were not read for the longest time."""
+        for key in list(self._files)[: max(0, len(self._files) - HELD_MAX)]:
+            if not is_needed(key):
+                self._files.pop(key).forget()

@@ -3,8 +3,12 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from schemas.lines import Record
+from sources.following.file import Followed
+from sources.following.lines import Made
+from sources.transcripts.events import LINE_BYTES_MAX
 
 # Takes a record; `again`: it may have been sent before. False: there is no space now.
 Send = Callable[[Record, bool], bool]
@@ -33,13 +37,23 @@ class Outbox:
         """Whether records wait."""
         return bool(self._waiting)
 
-    def put(self, record: Record, *, again: bool) -> None:
-        """Add a record; `again`: it may have been sent before."""
-        self._waiting.append((record, again))
-        if record.is_event:
-            self.counts.events += 1
-        else:
-            self.counts.dead_letters += 1
+    def put(self, file: Followed, made: list[Made], now: datetime) -> None:
+        """Add records of a file; say of each whether it may have been sent before."""
+        counts = self.counts
+        counts.lines += file.lines_read
+        counts.too_long += file.pieces.too_long
+        file.lines_read = file.pieces.too_long = 0
+        for record, at in made:
+            if len(record.value) > LINE_BYTES_MAX:
+                counts.too_long += 1
+                continue
+            # An event that is older than its file may have been sent before.
+            fresh = at is not None and file.fresh_from < at <= now
+            self._waiting.append((record, file.doubtful or not fresh))
+            if record.is_event:
+                counts.events += 1
+            else:
+                counts.dead_letters += 1
 
     def sent(self) -> bool:
         """Send what waits; return False if there is no space for all."""

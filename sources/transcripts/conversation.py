@@ -8,7 +8,7 @@ again adds nothing, and importing it after it grew adds only what is new.
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,7 +24,7 @@ from semloop.event import (
     ToolCall,
 )
 from semloop.texts.roles import Role
-from sources.transcripts.drafts import Draft, Head, Typed, arguments_of, start
+from sources.transcripts.drafts import Draft, Head, Typed, arguments_of, start, started
 from sources.transcripts.envelopes import NO_RESULT, Envelopes
 from sources.transcripts.failures import TOOL_ERROR, failure_of
 from sources.transcripts.imported import ImportedEvent
@@ -35,6 +35,10 @@ from sources.transcripts.options import Options
 WAITING_MAX = 10_000
 # Events that stay open to what the next lines tell of them.
 LATEST = 16
+
+
+def _queues() -> defaultdict[str, deque[Draft]]:
+    return defaultdict(deque)
 
 
 @dataclass(slots=True)
@@ -57,9 +61,7 @@ class Conversation:
     at: datetime | None = None
     place: str | None = None
     spans: dict[str, str] | None = None
-    _waiting: defaultdict[str, deque[Draft]] = field(
-        default_factory=lambda: defaultdict(deque)
-    )
+    _waiting: defaultdict[str, deque[Draft]] = field(default_factory=_queues)
     _nameless: deque[Draft] = field(default_factory=deque)
     _parts: int = 0
     _ratings: Counter[str] = field(default_factory=Counter)
@@ -222,9 +224,7 @@ class Conversation:
             if draft.waits:
                 if draft.started:
                     continue
-                draft.started = True
-                draft = replace(draft)
-                start(draft)
+                draft = started(draft)
                 self.ledger.met += 1
             event = self._envelopes.enclose(draft, self.drafts)
             if event is not None:
@@ -234,13 +234,9 @@ class Conversation:
     def events(self) -> list[ImportedEvent]:
         """Return the events that are left; none may be added afterwards."""
         self._envelopes.spread(len(self.drafts))
-        if self.grows:
-            for draft in self.drafts:
-                if draft.waits:
-                    start(draft)
-        found: list[ImportedEvent] = []
-        while self.drafts:
-            event = self._envelopes.enclose(self.drafts.popleft(), self.drafts)
-            if event is not None:
-                found.append(event)
-        return found
+        for draft in self.drafts if self.grows else ():
+            if draft.waits:
+                start(draft)
+        enclose, count = self._envelopes.enclose, len(self.drafts)
+        found = [enclose(self.drafts.popleft(), self.drafts) for _ in range(count)]
+        return [event for event in found if event is not None]

@@ -1,7 +1,7 @@
 """Events of a session before they have an id: what all of them share, and each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -83,6 +83,14 @@ def start(draft: Draft) -> None:
     if call.arguments:
         arguments = msgspec.json.decode(call.arguments)
         draft.extra = {"arguments": arguments, **(draft.extra or {})}
+
+
+def started(draft: Draft) -> Draft:
+    """Return the start of a call, which still waits for its result."""
+    draft.started = True
+    copy = replace(draft)
+    start(copy)
+    return copy
 
 
 def arguments_of(value: object) -> msgspec.Raw | None:

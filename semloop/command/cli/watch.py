@@ -67,9 +67,8 @@ def watch(
     with _alone(storage), _until_signal() as stop:
         positions = Positions(storage)
         outlet = Outlet(settings, emitter_of(settings))
-        open_max = raised_file_limit(OPEN_MAX + OTHER_FILES) - OTHER_FILES
-        marks = positions.load()
-        follower = Follower(places, options, marks, outlet.send, open_max=open_max)
+        follower = Follower(places, options, positions.load(), outlet.send)
+        follower.open_max = raised_file_limit(OPEN_MAX + OTHER_FILES) - OTHER_FILES
         run = WatchRun(follower, outlet, positions, stop, once=once)
         with WatchStatus(follower, outlet, places) as status:
             run.follow(status)

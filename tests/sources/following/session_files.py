@@ -66,8 +66,8 @@ class Watched:
         self.follower = Follower(
             self.places, self.options, self.marks, self._send,
             lambda: self.now_s, lambda: START + timedelta(days=1, seconds=self.now_s),
-            self.open_max,
         )  # fmt: skip
+        self.follower.open_max = self.open_max
 
     def _send(self, record: Record, again: bool) -> bool:
         if not self.full:
