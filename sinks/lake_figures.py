@@ -18,7 +18,6 @@ from deltalake import DeltaTable
 from schemas.compaction import TARGET_BYTES
 from schemas.metrics import Metrics
 from semloop.boot_clock import Moment
-from semloop.errors import SemLoopError
 from semloop.flow_registry import ARCHIVE, RETAIN, SCHEDULED, Flow
 from semloop.progress.activity import last_end, read_file
 from semloop.settings import Settings
@@ -103,7 +102,8 @@ class LakeFigures:
         try:
             with storage_errors(self._storage, "measure tables"):
                 self._measure(sizes)
-        except (SemLoopError, OSError) as error:
+        except Exception as error:
+            # No figure may stop a flow.
             log.warning("lake not measured", error=type(error).__name__)
         ended_s = time.monotonic()
         self._due_s = ended_s + max(EVERY_S, (ended_s - started_s) / SHARE_MAX)
@@ -120,7 +120,8 @@ class LakeFigures:
             return
         if not self._storage.on_s3:
             disk = shutil.disk_usage(self._storage.root)
-            used = 1 - disk.free / disk.total
+            # Some file systems do not know their size.
+            used = 1 - disk.free / disk.total if disk.total else 0.0
             self._metrics.set("semloop_disk_used_ratio", used, flow=self._flow)
         for flow in SCHEDULED.values():
             self._maintenance(flow)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from semloop.errors import TopicMissing
+from semloop.errors import ConfigError, TopicMissing
 from semloop.kafka.topic import TopicAdmin
 from semloop.published import PUBLISHED, PublishedTopic
 from semloop.settings import Settings
@@ -12,8 +12,16 @@ EMBEDDED_CONFIG = {"retention.bytes": str(8 * 2**20)}
 
 
 def topic_name(settings: Settings, topic: PublishedTopic) -> str:
-    """Return the name of a topic on the broker."""
-    return f"{settings.publish.prefix}{topic.name}"
+    """Return the name of a topic on the broker.
+
+    Raises:
+        ConfigError: it is the topic of the events.
+    """
+    name = f"{settings.publish.prefix}{topic.name}"
+    if name == settings.topic:
+        msg = f"Topic {name!r} is that of the events, and of {topic.name!r} to publish."
+        raise ConfigError(msg, "Set SEMLOOP_PUBLISH_PREFIX to another beginning.")
+    return name
 
 
 def ensure(settings: Settings) -> list[str]:

@@ -21,10 +21,15 @@ from semloop.errors import ConfigError
 from semloop.event import DEFAULT_NAMESPACE
 from semloop.rows.columns import Columns
 from semloop.rows.files import RowFile
-from semloop.rows.row_event import RowEvent, RowEvents, UnusableName, row_of
+from semloop.rows.row_event import (
+    RowEvent,
+    RowEvents,
+    UnusableName,
+    row_of,
+    row_time,
+)
 from semloop.rows.tables import store_name
 from semloop.settings import Settings, load
-from semloop.texts.times import time_of
 
 # Row numbers and event ids that a text of differences lists.
 LISTED_MAX = 5
@@ -107,7 +112,7 @@ class DualWrite:
         if made is None:
             return None
         return self._agent(made).emit(
-            made.kind, made.meta, made.payload, event_id=made.id, at=time_of(made.time)
+            made.kind, made.meta, made.payload, event_id=made.id, at=row_time(made.time)
         )
 
     def rows(self) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -82,7 +83,7 @@ class RowFile:
                     yield number, _decoded(line.removeprefix(BOM_UTF8))
         elif content := stream.read().strip():
             value = msgspec.json.decode(content)
-            if value and not is_tinydb(value):
+            if value != {} and not is_tinydb(value):
                 msg = "it does not hold the tables of TinyDB"
                 raise ValueError(msg)
             yield from tinydb_rows(value)
@@ -98,6 +99,8 @@ class RowFile:
             msg = "A row is a mapping of names to values, with one value or more."
             raise ConfigError(msg, 'Give for example {"text": "..."}.')
         try:
+            # Text that is no UTF-8 would make the file unreadable.
+            msgspec.json.encode(row)
             if self.kind == "tinydb":
                 return self._add_to_tinydb(row)
             make = {"csv": self._csv, "yaml": self._yaml, "lines": _line}[self.kind]
@@ -114,12 +117,21 @@ class RowFile:
         return kept
 
     def _append(self, text: str) -> None:
-        with self.path.open("a+b") as file:
-            if file.seek(0, os.SEEK_END):
+        data = text.encode()
+        # Without a buffer: closing the file would write what is left in it.
+        with self.path.open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
-                    text = "\n" + text
-            file.write(text.encode())
+                    data = b"\n" + data
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError:
+                # Half a row would make the file unreadable.
+                file.truncate(size)
+                raise
 
     def _csv(self, row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         names: list[str] = []
@@ -139,6 +151,7 @@ class RowFile:
         )
         if not names:
             names = list(row)
+            self._check_names(names)
             writer.writerow(names)
         if unknown := [name for name in row if name not in names]:
             msg = f"{str(self.path)!r} has no column {unknown[0]!r}."
@@ -146,6 +159,15 @@ class RowFile:
         kept = {name: _cell(row.get(name)) for name in names}
         writer.writerow(kept.values())
         return out.getvalue(), kept
+
+    def _check_names(self, names: list[Any]) -> None:
+        """Refuse names of columns that a CSV file does not give back."""
+        texts = [name for name in names if isinstance(name, str)]
+        is_kept = texts == names and not any(c in n for n in texts for c in "\r\n")
+        if is_kept and names_of(texts) == texts and not texts[0].startswith("sep="):
+            return
+        msg = f"A column of {str(self.path)!r} has a name that CSV cannot hold."
+        raise ConfigError(msg, "Use texts of one line, not empty, without end blanks.")
 
     def _yaml(self, row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         try:
@@ -188,8 +210,16 @@ class RowFile:
         # Before the whole file is written, which a failure would leave empty.
         kept: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
         name = str(row.get(TABLE, DEFAULT_TABLE))
-        with TinyDB(self.path) as database:
-            database.table(name).insert(kept)
+        # TinyDB writes over its file: a full disk would leave a part of it.
+        other = self.path.with_name(f".{self.path.name}.new")
+        try:
+            if self.path.exists():
+                shutil.copy2(self.path, other)
+            with TinyDB(other) as database:
+                database.table(name).insert(kept)
+            other.replace(self.path)
+        finally:
+            other.unlink(missing_ok=True)
         return kept if name == DEFAULT_TABLE else {**kept, TABLE: name}
 
 

@@ -5,6 +5,7 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from semloop.event import DEFAULT_NAMESPACE, ID_CHARS_MAX, NAME_CHARS_MAX
 from semloop.rows.columns import Columns, value_of
 from semloop.texts.roles import role_of
+from semloop.texts.times import time_of
 
 # Namespace of the ids of rows, which are version-5 UUIDs.
 ROW_NAMESPACE = uuid.UUID("0c3d1f0a-5c0f-5a57-8c35-6d6a4b1f70b2")
@@ -29,6 +31,8 @@ _NO_ERROR = frozenset({"", "false", "no", "none", "null", "nan", "0", "ok"})
 _YES = frozenset({"true", "yes", "1"})
 _WHO = ("namespace", "user_id", "session_id")
 _OUTCOMES = ("success", "partial", "failure")
+# A number of an earlier time is a date without marks, such as 202611200900.
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 Row = Mapping[str, object]
@@ -79,9 +83,12 @@ class RowEvents:
 
     @property
     def key(self) -> str:
-        """What marks the events of this store, and no others."""
+        """What marks the events of this store, and no others.
+
+        A hash: redaction would replace a user's name in the payload.
+        """
         names = [self.namespace, self.agent, self.user, self.store]
-        return _encode(names).decode()
+        return str(uuid.uuid5(ROW_NAMESPACE, _encode(names).decode()))
 
     def event_of(self, row: Row) -> RowEvent | None:
         """Return a row as an event; None if it has no content, tool or outcome.
@@ -211,6 +218,12 @@ def row_of(payload: Mapping[str, Any]) -> dict[str, object]:
     repeated = payload.get(COLUMNS, {})
     row = {column: payload[name] for name, column in repeated.items()}
     return {**row, **payload.get(SOURCE, {})}
+
+
+def row_time(value: object) -> datetime | None:
+    """Return the time of a row, in UTC; None if it has none that can be read."""
+    found = time_of(value)
+    return found if found is None or found >= _EARLIEST else None
 
 
 def text_of(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import PurePath
@@ -18,6 +19,7 @@ _SUFFIXES: dict[str, Kind] = {
 }  # fmt: skip
 _PACKED = (".gz", ".zst")
 _DELIMITERS = ",;\t|"
+_QUOTED = re.compile(r'"[^"]*"')
 # The first line of CSV files that spreadsheets write for each other.
 _SEP = "sep="
 # A cell may have as many bytes as a record; the module's own bound is 128 KiB.
@@ -97,7 +99,7 @@ def delimiter_of(first: str) -> str:
     chosen = first[len(_SEP) :][:1]
     if first.lower().startswith(_SEP) and chosen in _DELIMITERS:
         return chosen or ","
-    return max(_DELIMITERS, key=first.count)
+    return max(_DELIMITERS, key=_QUOTED.sub("", first).count)
 
 
 def _decoded(stream: io.BufferedReader) -> Iterator[str]:

@@ -26,11 +26,12 @@ COLUMNS = tuple(
     for name in ClosedEpisode.__struct_fields__
 )
 # Files of older versions lack `archived_at`.
+# Without texts; of earlier revisions only the closed ones, which are counted.
 MISSED = """
 , added AS (SELECT NULL::TIMESTAMPTZ AS archived_at WHERE false)
-SELECT *, coalesce(archived_at, ingested_at) >= ? AS recent
+SELECT {1}, state, coalesce(archived_at, ingested_at) >= ? AS recent
 FROM (FROM rows UNION ALL BY NAME FROM added)
-WHERE {0}
+WHERE {0} AND (recent OR state = 'closed')
 """
 
 
@@ -72,34 +73,41 @@ class EpisodePublisher(Publisher):
     def _send(self, episodes: pa.Table, memories: pa.Table | None) -> None:
         closed = episodes.filter(pc.equal(episodes["state"], "closed"))
         if self._episodes and closed.num_rows:
-            self._outbox.send(EPISODES, _episodes(closed))
+            self._outbox.send(EPISODES, self._of(closed))
         if self._memories and memories is not None and memories.num_rows:
             self._outbox.send(MEMORIES, _memories(memories))
         self._outbox.sent(self._version)
 
+    def _of(self, rows: pa.Table) -> Iterator[PublishedMessage]:
+        for row in rows.select(COLUMNS).to_pylist():
+            row["last_offset"] = row.pop("kafka_offset")
+            try:
+                yield msgspec.convert(row, ClosedEpisode)
+            except msgspec.ValidationError:
+                # A row without a required value must not stop the flow at each start.
+                self._not_published(1)
+
+    def _not_published(self, count: int) -> None:
+        labels = {"flow": MEMORY.name, "topic": EPISODES.name}
+        self._context.metrics.add("semloop_not_published_total", count, **labels)
+
     def _send_missed(self) -> None:
         """Produce what was committed after the position of the outbox."""
         since = self._context.now() - AGE_MAX
-        rows = self._missed(MISSED.format, [since])
+        names = ", ".join(COLUMNS)
+        rows = self._missed(lambda where: MISSED.format(where, names), [since])
         if rows is None:
             return
         recent = rows.filter(rows["recent"])
         left_out = rows.filter(pc.invert(rows["recent"]))
         closed = pc.sum(pc.equal(left_out["state"], "closed")).as_py() or 0
-        labels = {"flow": MEMORY.name, "topic": EPISODES.name}
-        self._context.metrics.add("semloop_not_published_total", closed, **labels)
+        self._not_published(closed)
         memories = None
         if self._memories and recent.num_rows:
             every = self._vectors.columns("id", "kind", "namespace", "episode_id")
             wanted = pc.unique(recent["episode_id"])
             memories = every.filter(pc.is_in(every["episode_id"], wanted))
         self._send(recent, memories)
-
-
-def _episodes(rows: pa.Table) -> Iterator[PublishedMessage]:
-    for row in rows.select(COLUMNS).to_pylist():
-        row["last_offset"] = row.pop("kafka_offset")
-        yield msgspec.convert(row, ClosedEpisode)
 
 
 def _memories(rows: pa.Table) -> Iterator[PublishedMessage]:

@@ -8,7 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import msgspec
 
 from semloop.errors import ConfigError
 from semloop.event import DEFAULT_NAMESPACE, Envelope, Meta, decode_payload
-from semloop.rows.row_event import RowEvent, RowEvents, UnusableName
+from semloop.rows.row_event import RowEvent, RowEvents, UnusableName, row_time
 from semloop.rows.tables import (
     csv_rows,
     is_tinydb,
@@ -24,7 +24,6 @@ from semloop.rows.tables import (
     tinydb_rows,
     yaml_rows,
 )  # fmt: skip
-from semloop.texts.times import time_of
 from sources.transcripts.envelopes import WITHOUT_TIME
 from sources.transcripts.format import VALUE_ERRORS, Container, Format, Made, Value
 from sources.transcripts.imported import ImportedEvent
@@ -33,8 +32,6 @@ from sources.transcripts.ledger import Ledger
 from sources.transcripts.options import Options
 
 AGENT = "import"
-# A number of an earlier time is a date without marks, such as 202611200900.
-EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 # What to do with a file that cannot be read.
 REMEDIES: dict[str | None, str] = {
@@ -168,9 +165,7 @@ class _Table:
         """Return the time of a row, or one just after the row before it."""
         session = (made.agent, made.meta["namespace"], made.meta["session_id"])
         last = self._last.get(session)
-        at = time_of(made.time)
-        if at is not None and at < EARLIEST:
-            at = None
+        at = row_time(made.time)
         self._untimed += at is None and made.time is not None
         if at is None and last is None:
             self.ledger.notes[WITHOUT_TIME] += 1

@@ -1,5 +1,7 @@
 """Rows that are added to a file are read from it as `add` returns them."""
 
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semloop.errors import ConfigError
+from semloop.errors import ConfigError, StorageUnavailable
 from semloop.rows.files import RowFile
 
 ENDS = (".csv", ".tsv", ".yaml", ".json", ".jsonl")
@@ -85,6 +87,8 @@ def test_a_table_of_tinydb_is_named_by_its_rows(tmp_path: Path) -> None:
         ("a.yaml", "a: &a [*a]", "a row is nested too deeply"),
         ("a.yaml", "a: !!python/object/apply:os.getcwd []", "it is no valid YAML at line 1"),
         ("a.json", "[1]", "it does not hold the tables of TinyDB"),
+        ("a.json", "[]", "it does not hold the tables of TinyDB"),
+        ("a.json", "null", "it does not hold the tables of TinyDB"),
         ("a.json", "{", "cannot be read"),
     ],
 )  # fmt: skip
@@ -111,7 +115,8 @@ def test_a_column_that_a_csv_file_has_not_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "value"),
     [(".yaml", object()), (".json", object()), (".jsonl", object()), (".csv", object()),
-     (".json", float("nan")), (".csv", "\ud800"), (".jsonl", "\ud800")],
+     (".json", float("nan")), (".csv", "\ud800"), (".jsonl", "\ud800"),
+     (".json", "\ud800"), (".yaml", "\ud800")],
 )  # fmt: skip
 def test_a_value_that_a_file_cannot_hold_changes_nothing(
     tmp_path: Path, end: str, value: object
@@ -158,3 +163,44 @@ def test_half_a_line_and_a_mark_cost_no_other_row(tmp_path: Path) -> None:
 def test_another_kind_of_file_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="is no file that rows can be added to"):
         RowFile(name)
+
+
+@pytest.mark.parametrize("names", [["a", " a"], [""], [" a"], [1], ["a\nb"], ["sep=;"]])
+def test_names_that_csv_cannot_give_back_are_refused(
+    tmp_path: Path, names: list[Any]
+) -> None:
+    with pytest.raises(ConfigError):
+        RowFile(tmp_path / "a.csv").add(dict.fromkeys(names, "tea"))
+    assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize("end", [".yaml", ".json", ".jsonl", ".csv"])
+def test_text_that_is_no_utf_8_makes_no_file(tmp_path: Path, end: str) -> None:
+    with pytest.raises(ConfigError):
+        RowFile(tmp_path / f"a{end}").add({"text": "\ud800"})
+    assert not (tmp_path / f"a{end}").exists()
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_full_disk_leaves_the_rows_that_were_there(tmp_path: Path, end: str) -> None:
+    path = tmp_path / f"a{end}"
+    RowFile(path).add({"text": "tea"})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
+        with pytest.raises(StorageUnavailable, match="cannot be written"):
+            RowFile(path).add({"text": "milk" * 50})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert read(RowFile(path)) == [{"text": "tea"}]
+    RowFile(path).add({"text": "milk"})
+    assert read(RowFile(path)) == [{"text": "tea"}, {"text": "milk"}]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_delimiter_in_quotes_separates_nothing(tmp_path: Path) -> None:
+    file = RowFile(tmp_path / "a.csv")
+    file.add({"a;b;c;d": "tea", "who": "ada"})
+    assert read(file) == [{"a;b;c;d": "tea", "who": "ada"}]
