@@ -13,7 +13,8 @@ from semloop.command.doctor.session_files import check
 def claude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of Claude Code, with one of sessions."""
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path))
-    (tmp_path / "projects").mkdir()
+    (tmp_path / "projects/one").mkdir(parents=True)
+    (tmp_path / "projects/one/a.jsonl").touch()
     return tmp_path
 
 
@@ -47,6 +48,6 @@ def test_the_setting_is_read(claude: Path, text: str, state: State) -> None:
 def test_without_the_tool_there_is_nothing_to_check(
     claude: Path,
 ) -> None:
-    (claude / "projects").rmdir()
+    (claude / "projects/one/a.jsonl").unlink()
     with pytest.raises(Skipped):
         list(check(CheckContext()))

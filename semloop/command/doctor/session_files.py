@@ -24,7 +24,7 @@ class _Settings(msgspec.Struct, rename={"days": SETTING}):
 def check(_: CheckContext) -> Iterator[Finding]:
     """Read the setting of Claude Code; no session file is read."""
     folder = Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
-    if not (folder / "projects").is_dir():
+    if not any((folder / "projects").glob("*/*.jsonl")):
         msg = "There are no session files of Claude Code."
         raise Skipped(msg, "Nothing to do.")
     path = folder / "settings.json"
