@@ -102,8 +102,11 @@ def test_nothing_of_a_stack_that_starts_meanwhile_is_removed(
     project: Project,
 ) -> None:
     project.run("up", "--broker-only")
-    kill(*(process.pid for process in project.processes()))
+    processes = project.processes()
+    kill(*(process.pid for process in processes))
     wait_for("the end of the stack", lambda: not project.local.is_locked())
+    # The other processes may end later than the one with the lock.
+    wait_for("the end of its processes", lambda: gone(processes))
     found = doctor(project)
     project.run("up", "--broker-only")
     assert found.fix is not None
