@@ -1,5 +1,6 @@
 """Whether a lake, or a file of it, is there: damage, or an outage of the storage?"""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,20 @@ if TYPE_CHECKING:
     from semloop.storage.objects import Objects
 
 
-class Presence:
+class Presence(ABC):
     """Part of `Storage`, which has the attributes."""
 
     root: str
 
     @property
+    @abstractmethod
     def on_s3(self) -> bool:
         """True if the lake is in an object store."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def objects(self) -> "Objects":
         """Operations on the objects of a lake on S3."""
-        raise NotImplementedError
 
     def is_there(self) -> bool:
         """Return True if the storage has the lake, one that a writer has bound.

@@ -6,7 +6,7 @@ import sys
 import threading
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -35,14 +35,13 @@ SECRET = "wq7zkx5vbn3mjh1tgr9"
 @pytest.fixture(params=["folder", "s3"])
 def lake_settings(request: pytest.FixtureRequest) -> Settings:
     named = "settings" if request.param == "folder" else "s3_settings"
-    settings: Settings = request.getfixturevalue(named)
-    return settings
+    return cast(Settings, request.getfixturevalue(named))
 
 
 @pytest.fixture(autouse=True)
 def _versions_are_old_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "VERSION_RETENTION", timedelta(milliseconds=1))
-    # Less than 0: times in S3 are whole seconds, so a version may be 0 seconds old.
+    # Times in S3 are whole seconds, so that a version may be 0 seconds old.
     monkeypatch.setattr(maintenance, "VERSION_AGE_MAX", timedelta(seconds=-1))
     monkeypatch.setattr(maintenance, "ROWS_WITHOUT_INDEX", 300)
 
